@@ -1,0 +1,46 @@
+# `make demo` and `make test` need Python 3.11 or newer, and nothing else: the rest they install into .venv.
+PYTHON ?= python3
+SEEDS ?= 3000
+BIN := .venv/bin
+
+.PHONY: demo serve test simulate bench lint format clean
+
+demo: .venv/local
+	@$(BIN)/s3-manifest local demo
+
+serve: .venv/local
+	@$(BIN)/s3-manifest local serve
+
+# Everything that needs no Docker.
+test: .venv/dev
+	@$(BIN)/pytest -n 2 -m "not sam_local"
+
+# The commit protocol against seeds 0 … SEEDS-1, and what it takes to catch each mutant of it.
+simulate: .venv/dev
+	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
+	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --mutants
+
+bench: .venv/dev
+	@$(BIN)/python -m benchmarks
+
+lint: .venv/dev
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+
+format: .venv/dev
+	@$(BIN)/ruff check --fix && $(BIN)/ruff format
+
+clean:
+	rm -rf .venv .local .aws-sam
+
+.venv/local: pyproject.toml layers/manifest/requirements.txt cli/requirements-local.txt
+	@$(call install,local)
+
+.venv/dev: pyproject.toml layers/manifest/requirements.txt cli/requirements-local.txt tests/requirements.txt
+	@$(call install,dev)
+	@touch .venv/local
+
+define install
+	echo "Installing into .venv (once; about a minute) …"; \
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]' && touch $@
+endef

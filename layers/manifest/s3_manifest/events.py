@@ -1,0 +1,106 @@
+"""S3 notifications, in every wrapping they arrive in, decoded into changes.
+
+The shape is Amazon's: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote_plus
+
+from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic_core import from_json
+
+# S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_MAX_KEY_BYTES = 1024
+
+
+class MalformedEvent(ValueError):
+    """A message that is no S3 notification; the text says what is wrong with it."""
+
+
+class Change(NamedTuple):
+    """ "Look at this key": all that is believed of an event. The other two are for logs."""
+
+    bucket: str
+    key: str
+    event_name: str
+    event_time: str
+
+
+class _Bucket(BaseModel):
+    name: Annotated[str, StringConstraints(min_length=1)]
+
+
+class _Object(BaseModel):
+    key: Annotated[str, StringConstraints(min_length=1)]
+
+
+class _S3(BaseModel):
+    bucket: _Bucket
+    object: _Object
+
+
+class _Record(BaseModel):
+    eventVersion: Annotated[str, StringConstraints(pattern=r"^2\.")]
+    eventSource: Literal["aws:s3"]
+    eventName: str
+    eventTime: str = ""
+    s3: _S3
+
+
+class _Notification(BaseModel):
+    Records: list[_Record]
+
+
+def decode_body(body: str) -> list[Change]:
+    """The changes that one SQS message body speaks of; none for S3's own test message.
+
+    The body is a notification, or an SNS envelope around one. Raises ``MalformedEvent``.
+    """
+    return decode(_json_object(body))
+
+
+def decode(notification: Mapping[str, Any]) -> list[Change]:
+    """The changes of one S3 notification, as S3 sends it to Lambda. See ``decode_body``."""
+    if notification.get("Type") == "Notification" and "TopicArn" in notification:
+        return decode(_json_object(notification.get("Message")))
+    if notification.get("Event") == "s3:TestEvent" and "Records" not in notification:
+        return []
+    try:
+        records = _Notification.model_validate(notification).Records
+    except (ValidationError, RecursionError) as error:
+        raise MalformedEvent(f"not an S3 notification: {_first(error)}") from error
+    return [
+        Change(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
+        for record in records
+    ]
+
+
+def _json_object(text: object) -> dict[str, Any]:
+    if not isinstance(text, str):
+        raise MalformedEvent("not an S3 notification: its body is not text")
+    try:
+        value = from_json(text)
+    except ValueError as error:
+        raise MalformedEvent(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise MalformedEvent("not an S3 notification: a JSON object is needed")
+    return value
+
+
+def _decode_key(encoded: str) -> str:
+    try:
+        key = unquote_plus(encoded, errors="strict")
+        size = len(key.encode())
+    except UnicodeError as error:
+        raise MalformedEvent(f"key {encoded[:100]!r} is not percent-encoded UTF-8") from error
+    if size > _MAX_KEY_BYTES:
+        raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {_MAX_KEY_BYTES}")
+    return key
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    problem = error.errors()[0]
+    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
