@@ -1,0 +1,207 @@
+"""A bucket of S3, through boto3: the only module of the package that knows boto3 or its errors."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_manifest.model import timestamp
+from s3_manifest.store import (
+    Absent,
+    Conflict,
+    Listing,
+    NotModified,
+    Observation,
+    OutcomeUnknown,
+    Present,
+    ReadFailed,
+    Stored,
+    StoreError,
+    WriteRefused,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
+    from types_boto3_sqs.client import SQSClient
+
+_CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256")
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_BLOCK = 1 << 20
+
+_FAULTS = (ClientError, BotoCoreError)
+
+# The read timeout is far above S3's tail latencies and far below a function's timeout.
+_TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 10, "max_pool_connections": 64}
+
+
+def s3_client(endpoint: str | None = None, *, retries: bool = True) -> "S3Client":
+    """A boto3 client for S3; the region and the credentials are boto3's own defaults.
+
+    ``retries=False`` is for conditional writes: a retry by the client after a lost answer would be
+    told of a conflict with its own success.
+    """
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
+        s3={"addressing_style": "path"} if endpoint else {},
+        **_TIMEOUTS,
+    )
+    return boto3.client("s3", endpoint_url=endpoint, config=config)
+
+
+def sqs_client(endpoint: str | None = None) -> "SQSClient":
+    """A boto3 client for SQS, as ``s3_client``."""
+    return boto3.client("sqs", endpoint_url=endpoint, config=Config(retries={"mode": "standard"}, **_TIMEOUTS))
+
+
+class S3Store:
+    """One bucket. ``reads`` may retry by itself, ``writes`` must not (see ``s3_client``)."""
+
+    def __init__(self, bucket: str, reads: "S3Client", writes: "S3Client") -> None:
+        self.bucket = bucket
+        self._reads = reads
+        self._writes = writes
+
+    def get(self, key: str) -> Stored | None:
+        try:
+            answer = self._reads.get_object(Bucket=self.bucket, Key=key)
+            return Stored(answer["Body"].read(), _unquoted(answer["ETag"]))
+        except _FAULTS as fault:
+            if _is_absence(fault):
+                return None
+            raise _read_error(key, fault) from fault
+
+    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+        try:
+            answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"')
+            return Stored(answer["Body"].read(), _unquoted(answer["ETag"]))
+        except _FAULTS as fault:
+            if _status(fault) == 304:
+                return NotModified(etag)
+            if _is_absence(fault):
+                return None
+            raise _read_error(key, fault) from fault
+
+    def head(self, key: str) -> Observation:
+        try:
+            answer = self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+        except _FAULTS as fault:
+            if _is_absence(fault):
+                return Absent(key)
+            raise _read_error(key, fault) from fault
+        return _present(key, answer)
+
+    def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
+        condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
+        try:
+            answer = self._writes.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/json",
+                Metadata=dict(metadata),
+                **condition,
+            )
+        except _FAULTS as fault:
+            raise _write_error(key, fault, gone_is_conflict=replaces is not None) from fault
+        return _unquoted(answer["ETag"])
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        answer = self._list(prefix, limit, StartAfter=after)
+        return Listing(tuple(item["Key"] for item in answer.get("Contents", ())), answer["IsTruncated"])
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        # "0" is the character after "/": what is below the folder ``after`` is skipped, and no more.
+        start = after.removesuffix("/") + "0" if after else ""
+        answer = self._list(prefix, limit, StartAfter=start, Delimiter="/")
+        return Listing(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
+
+    def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
+        # boto3 asks for url-encoded keys and decodes them, so keys that XML cannot hold are exact too.
+        try:
+            return self._reads.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)  # type: ignore[arg-type]  # a keyword each
+        except _FAULTS as fault:
+            raise _read_error(prefix, fault) from fault
+
+    def md5(self, key: str, etag: str) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
+        try:
+            answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
+            for block in answer["Body"].iter_chunks(_BLOCK):
+                digest.update(block)
+        except _FAULTS as fault:
+            if _is_absence(fault) or _status(fault) == 412:
+                raise Conflict(key, "it is another object now") from fault
+            raise _read_error(key, fault) from fault
+        return digest.hexdigest()
+
+
+def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
+    facts: Mapping[str, Any] = answer
+    checksum = {name.removeprefix("Checksum").lower(): facts[name] for name in _CHECKSUMS if name in facts}
+    if checksum:
+        checksum["type"] = facts.get("ChecksumType", "FULL_OBJECT")
+    # S3 leaves the header out for STANDARD.
+    storage_class = facts.get("StorageClass", "STANDARD")
+    restored = 'ongoing-request="false"' in facts.get("Restore", "")
+    return Present(
+        key=key,
+        size=answer["ContentLength"],
+        etag=_unquoted(answer["ETag"]),
+        last_modified=timestamp(answer["LastModified"]),
+        content_type=facts.get("ContentType"),
+        storage_class=storage_class,
+        version_id=facts.get("VersionId"),
+        encryption=facts.get("SSECustomerAlgorithm") or facts.get("ServerSideEncryption"),
+        archived=(storage_class in _ARCHIVES or "ArchiveStatus" in facts) and not restored,
+        checksum=checksum or None,
+        metadata=answer["Metadata"],
+    )
+
+
+def _write_error(key: str, fault: Exception, *, gone_is_conflict: bool) -> StoreError:
+    """By the HTTP status alone: S3-compatible servers differ in their error codes.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    status = _status(fault)
+    if status in (409, 412) or (_is_absence(fault) and gone_is_conflict):
+        return Conflict(key, f"somebody else wrote it first ({status})")
+    if 400 <= status < 500:
+        return WriteRefused(key, f"S3 refused to write it: {_words(fault)}")
+    return OutcomeUnknown(key, f"the answer was lost: {_words(fault)}")
+
+
+def _read_error(key: str, fault: Exception) -> ReadFailed:
+    mend = {
+        403: "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key",
+        400: "; an object encrypted with a customer-provided key (SSE-C) cannot be looked at",
+    }.get(_status(fault), "")
+    return ReadFailed(key, f"not read: {_words(fault)}{mend}")
+
+
+def _is_absence(fault: Exception) -> bool:
+    # A missing bucket is a wrong setting. Taken for the absence of its objects it would empty every manifest.
+    return _status(fault) == 404 and _code(fault) != "NoSuchBucket"
+
+
+def _status(fault: Exception) -> int:
+    """The HTTP status that S3 answered with; 0 where no answer came."""
+    answer = fault.response if isinstance(fault, ClientError) else {}
+    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def _code(fault: Exception) -> str:
+    answer = fault.response if isinstance(fault, ClientError) else {}
+    return answer.get("Error", {}).get("Code", "")
+
+
+def _words(fault: Exception) -> str:
+    return f"{status} {fault}" if (status := _status(fault)) else str(fault)
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')

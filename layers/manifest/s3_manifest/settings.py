@@ -1,0 +1,44 @@
+"""The functions' settings, from the environment that the template gives them."""
+
+import os
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from s3_manifest.facts import Location
+
+
+class Settings(BaseModel):
+    """One field for each variable of the template's ``Globals.Function.Environment``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bucket: str = Field(alias="BUCKET", min_length=1)
+    collections: str = Field(alias="COLLECTIONS")
+    manifest_root: str = Field(alias="MANIFEST_ROOT")
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", default="")
+    md5_max_bytes: int = Field(alias="MD5_MAX_BYTES", default=0)
+    url_suffix: str = Field(alias="URL_SUFFIX", default="amazonaws.com")
+    region: str = Field(alias="AWS_REGION", default="us-east-1")
+    own_endpoint: str = Field(alias="S3_MANIFEST_ENDPOINT_URL", default="")
+    sdk_endpoint: str = Field(alias="AWS_ENDPOINT_URL", default="")
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where S3 and SQS answer, if not at AWS.
+
+        ``sam local`` passes a function only the variables its template names, and naming the SDK's
+        own ``AWS_ENDPOINT_URL`` there would unset it everywhere else: hence one of our own.
+        """
+        return self.own_endpoint or self.sdk_endpoint or None
+
+    @property
+    def location(self) -> Location:
+        """Where the bucket is."""
+        return Location(self.bucket, self.region, self.url_suffix, self.endpoint)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process; read once. Raises ``pydantic.ValidationError``, naming the variable."""
+    return Settings.model_validate(dict(os.environ))

@@ -1,0 +1,121 @@
+"""What the rest of the package asks of an object store, and how it says no.
+
+Two stores answer: ``s3.S3Store`` and ``memory.MemoryStore``. Both keep what the commit protocol
+rests on, which ``tests/contract`` asks of each: reads see the last finished write, and of two
+conditional writes with the same condition one is refused.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+
+class StoreError(Exception):
+    """A request that was not answered with a fact. ``key`` is what it was about."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+
+
+class ReadFailed(StoreError):
+    """Nothing is known of the key: it was refused, throttled, or timed out. Never an absence."""
+
+
+class WriteRefused(StoreError):
+    """The write surely did not happen, and would not the next time: a permission, a missing bucket."""
+
+
+class Conflict(StoreError):
+    """Somebody else wrote first; nothing was written. Read again and try again."""
+
+
+class OutcomeUnknown(StoreError):
+    """The answer to a write was lost: it may have happened, or may yet. Read again to see."""
+
+
+class Present(NamedTuple):
+    """An object, as a HEAD of it answered. ``etag`` has no quotes, ``size`` is bytes.
+
+    ``encryption`` is S3's name for it (``AES256``, ``aws:kms`` …); ``archived`` objects answer a
+    HEAD but their bytes cannot be read until somebody restores them.
+    """
+
+    key: str
+    size: int
+    etag: str
+    last_modified: str
+    content_type: str | None = None
+    storage_class: str = "STANDARD"
+    version_id: str | None = None
+    encryption: str | None = None
+    archived: bool = False
+    checksum: Mapping[str, str] | None = None
+    metadata: Mapping[str, str] = {}
+
+
+class Absent(NamedTuple):
+    """No object has this key. Only a 404 says so."""
+
+    key: str
+
+
+Observation = Present | Absent
+
+
+class Stored(NamedTuple):
+    """An object that was read whole."""
+
+    body: bytes
+    etag: str
+
+
+class NotModified(NamedTuple):
+    """The object is still the one the caller has."""
+
+    etag: str
+
+
+class Listing(NamedTuple):
+    """A run of keys in UTF-8 order. ``truncated``: there are more, after the last of these."""
+
+    keys: tuple[str, ...]
+    truncated: bool
+
+
+class Store(Protocol):
+    """One bucket. Any method may raise ``StoreError``; a repeat of a read changes nothing."""
+
+    def get(self, key: str) -> Stored | None:
+        """The object, or None where there is none."""
+        ...
+
+    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+        """Like ``get``, but ``NotModified``, without the body, if that is still its ETag."""
+        ...
+
+    def head(self, key: str) -> Observation:
+        """What is at ``key`` now."""
+        ...
+
+    def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
+        """Writes JSON if the object's ETag is ``replaces`` (None: if there is no object); its new ETag.
+
+        Raises ``Conflict``, ``OutcomeUnknown`` or ``WriteRefused``. Is never retried in here: a
+        retry of a write that did happen would be answered as a conflict with itself.
+        """
+        ...
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """At most ``limit`` keys below ``prefix``, those after the key ``after``."""
+        ...
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """Like ``list``, but the next path segments below ``prefix``: ``<prefix><segment>/``."""
+        ...
+
+    def md5(self, key: str, etag: str) -> str:
+        """The MD5 of the object's bytes in hex, by reading them all.
+
+        Raises ``Conflict`` if the object is not the one with that ETag any more.
+        """
+        ...
