@@ -1,0 +1,95 @@
+"""``python -m simulation``: runs seeds, on every core, and prints what diverged.
+
+python -m simulation --seeds 100000          seeds 0 … 99999
+python -m simulation --first 4711 --seeds 1  one seed, again
+python -m simulation --mutants               each mutant, until it is caught
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from simulation.mutants import MUTANTS, Mutant
+from simulation.simulate import Divergence, simulate
+
+_BATCH = 250
+
+
+def diverging(seeds: range) -> tuple[int, tuple[int, str] | None]:
+    """The commits that the seeds made, and the first seed that diverged, with what was wrong."""
+    commits = 0
+    for seed in seeds:
+        try:
+            commits += simulate(seed)
+        except Divergence as divergence:
+            return commits, (seed, str(divergence))
+    return commits, None
+
+
+def seeds_to_catch(mutant: Mutant, at_most: int) -> int | None:
+    """How many seeds, from 0 on, it took to catch the mutant; None if ``at_most`` did not suffice."""
+    with tempfile.TemporaryDirectory() as folder:
+        mutant.write(Path(folder))
+        path = os.pathsep.join([folder, str(Path(__file__).parents[1])])
+        command = [sys.executable, "-m", "simulation", "--seeds", str(at_most), "--until-caught"]
+        run = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+        )
+    if run.returncode not in (0, 1):
+        raise RuntimeError(f"mutant {mutant.name!r} does not run:\n{run.stderr}")
+    return int(run.stdout) + 1 if run.returncode else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="simulation")
+    parser.add_argument("--seeds", type=int, default=3000, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--mutants", action="store_true", help="show in how many seeds each mutant is caught")
+    parser.add_argument("--until-caught", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    if arguments.mutants:
+        return _show_mutants(arguments.seeds)
+    if arguments.until_caught:
+        _, found = diverging(seeds)
+        print(found[0] if found else "")
+        return 1 if found else 0
+    return _show_seeds(seeds)
+
+
+def _show_seeds(seeds: range) -> int:
+    commits, failures, done = 0, [], 0
+    batches = [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
+    with ProcessPoolExecutor() as processes:
+        for batch, (made, found) in zip(batches, processes.map(diverging, batches), strict=True):
+            commits, done = commits + made, done + len(batch)
+            if found:
+                failures.append(found)
+                print(f"seed {found[0]}: {found[1]}", flush=True)
+            if done % 10_000 < _BATCH:
+                print(f"{done} seeds, {commits} commits, {len(failures)} divergences", flush=True)
+    if failures:
+        print(f"again: python -m simulation --first {failures[0][0]} --seeds 1")
+    else:
+        print(f"no divergence in {len(seeds)} seeds, {commits} commits")
+    return 1 if failures else 0
+
+
+def _show_mutants(at_most: int, mutants: Iterable[Mutant] = MUTANTS) -> int:
+    missed = 0
+    for mutant in mutants:
+        seeds = seeds_to_catch(mutant, at_most)
+        missed += seeds is None
+        print(
+            f"{mutant.name}: {f'caught by seed {seeds - 1}' if seeds else f'NOT CAUGHT in {at_most} seeds'}", flush=True
+        )
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
