@@ -1,0 +1,70 @@
+"""Every collection that has a manifest, with its totals, read off the heads' summaries."""
+
+from typing import Any, NamedTuple
+
+from s3_manifest import heads
+from s3_manifest.collections import Collection, Collections
+from s3_manifest.model import Frozen
+from s3_manifest.store import Present, Store
+from s3_manifest.world import Each
+
+_FOLDERS_PER_LIST = 100
+
+
+class Position(Frozen):
+    """Where a page of the catalog ends: after this collection, in order of kind and id."""
+
+    kind: str
+    id: str
+
+
+class CatalogPage(NamedTuple):
+    """Some of the collections, as JSON objects, and where to go on; None after the last."""
+
+    collections: list[dict[str, Any]]
+    following: Position | None
+
+
+def read_catalog(store: Store, collections: Collections, each: Each, limit: int, after: Position | None) -> CatalogPage:
+    """At most ``limit`` collections after ``after``, by kind and id, their ids in UTF-8 order.
+
+    Lists the folders below the manifest root (one request for each hundred) and HEADs each head;
+    neither the data nor what else is below the root is read.
+    """
+    found: list[dict[str, Any]] = []
+    position: Position | None = None
+    for pattern in sorted(collections.patterns):
+        if after and pattern.kind < after.kind:
+            continue
+        prefix = collections.root + pattern.before
+        start = f"{prefix}{after.id}/" if after and after.kind == pattern.kind else ""
+        truncated = True
+        while truncated:
+            folders, truncated = store.folders(prefix, after=start, limit=_FOLDERS_PER_LIST)
+            ids = [folder.removeprefix(prefix).removesuffix("/") for folder in folders]
+            candidates = [Collection(pattern.kind, id_, pattern.prefix(id_), collections.root) for id_ in ids if id_]
+            for collection, row in zip(candidates, each(lambda c: _row(store, c), candidates), strict=True):
+                if row is None:
+                    continue
+                if len(found) == limit:
+                    return CatalogPage(found, position)
+                found.append(row)
+                position = Position(kind=collection.kind, id=collection.id)
+            start = folders[-1] if folders else start
+    return CatalogPage(found, None)
+
+
+def _row(store: Store, collection: Collection) -> dict[str, Any] | None:
+    head = store.head(collection.head_key)
+    summary = heads.summary_of(head) if isinstance(head, Present) else None
+    if summary is None:
+        return None
+    facts = summary.model_dump()
+    kind = collection.kind
+    return {
+        "kind": kind,
+        f"{kind}_id": collection.id,
+        f"{kind}_title": facts.pop("title"),
+        "s3_prefix": collection.prefix,
+        **facts,
+    }
