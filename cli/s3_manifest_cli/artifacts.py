@@ -1,0 +1,91 @@
+"""What `sam build` makes of the template, made with nothing but pip: zips of the functions and the layer."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The checkout: the local stack deploys the template and the sources that stand in it."""
+
+_LAYER = PROJECT / "layers" / "manifest"
+
+
+class BuildFailed(Exception):
+    """An artifact could not be made; the text is what the tool said."""
+
+
+def function_zip(code: Path) -> bytes:
+    """One function's folder, zipped."""
+    target = _cache() / f"{code.name}-{_digest([code])}.zip"
+    if not target.exists():
+        _zip(target, {path.relative_to(code): path for path in _files(code)})
+    return target.read_bytes()
+
+
+def layer_zip() -> bytes:
+    """The layer: its dependencies, installed with this Python, and the package, below ``python/``."""
+    target = _cache() / f"layer-{_digest([_LAYER])}.zip"
+    if not target.exists():
+        dependencies, package = _dependencies(), _LAYER / "s3_manifest"
+        members = {path.relative_to(dependencies): path for path in _files(dependencies)}
+        members |= {path.relative_to(_LAYER): path for path in _files(package)}
+        _zip(target, {Path("python") / name: path for name, path in members.items()})
+    return target.read_bytes()
+
+
+def layer_is_built() -> bool:
+    """Whether the dependencies, which take a while, are installed already."""
+    return _dependencies_folder().exists()
+
+
+def _dependencies() -> Path:
+    folder = _dependencies_folder()
+    if folder.exists():
+        return folder
+    unfinished = folder.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    requirements = _LAYER / "requirements.txt"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    done = subprocess.run(
+        [*pip, "--target", unfinished, "--requirement", requirements], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BuildFailed(f"pip could not install {requirements}:\n{done.stderr}")
+    return unfinished.rename(folder)
+
+
+def _dependencies_folder() -> Path:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return _cache() / f"dependencies-{version}-{_digest([_LAYER / 'requirements.txt'])}"
+
+
+def _cache() -> Path:
+    folder = PROJECT / ".local"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (file for folder in paths for file in _files(folder)):
+        digest.update(str(path).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _zip(target: Path, members: dict[Path, Path]) -> None:
+    # Stored, not compressed: it never leaves this machine, and each worker unpacks it.
+    unfinished = target.with_suffix(".unfinished")
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+        for name, path in sorted(members.items()):
+            archive.write(path, name)
+    unfinished.rename(target)

@@ -1,0 +1,119 @@
+"""MiniStack, the local AWS platform, as a child process on loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import boto3
+from botocore.config import Config
+
+REGION = "us-east-1"
+ACCESS_KEY, SECRET_KEY = "test", "test"  # any pair will do; this one is its default
+_START_SECONDS, _STOP_SECONDS = 30, 10
+
+
+class PlatformFailed(Exception):
+    """MiniStack did not start; the text holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running MiniStack: its endpoint for every AWS API, its process and its log."""
+
+    endpoint: str
+    process: int
+    log: Path
+
+    def client(self, service: str, config: Config | None = None) -> Any:  # noqa: ANN401  # as boto3 has it
+        """A boto3 client of this platform."""
+        return boto3.Session().client(
+            service,  # type: ignore[call-overload]  # the stubs want a literal
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=config,
+        )
+
+
+@contextmanager
+def running_platform(port: int = 0, host: str = "127.0.0.1") -> Iterator[Platform]:
+    """MiniStack for as long as the block runs, with nothing left of it afterwards.
+
+    ``port`` 0 takes a free one. Raises ``PlatformFailed``.
+    """
+    port = port or _free_port(host)
+    with tempfile.TemporaryDirectory(prefix="s3-manifest-") as folder:
+        log = Path(folder) / "ministack.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ministack"],
+                env=_environment(host, port, folder),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, so that its workers end with it
+            )
+        try:
+            _wait_until_up(process, f"http://{host}:{port}", log)
+            yield Platform(f"http://{host}:{port}", process.pid, log)
+        finally:
+            _end(process)
+
+
+def _environment(host: str, port: int, folder: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return inherited | {
+        "BIND_HOST": host,
+        "GATEWAY_PORT": str(port),
+        "S3_PERSIST": "0",
+        "TMPDIR": folder,
+        # It starts functions in Docker where it finds one; a newcomer may have none, so nobody's are.
+        "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
+        # Listeners of their own, for services that nothing here uses.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        # Workers must not write where their Python's packages are.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            with urlopen(f"{endpoint}/_ministack/health", timeout=1):
+                return
+        except (URLError, OSError):
+            time.sleep(0.05)
+    raise PlatformFailed(f"MiniStack did not answer at {endpoint}; its log ends:\n{log.read_text()[-2000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(_STOP_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue

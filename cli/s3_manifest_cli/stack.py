@@ -1,0 +1,99 @@
+"""The project's own template, deployed on a local platform: the same wiring as on AWS."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from samtranslator.yaml_helper import yaml_parse
+
+from s3_manifest_cli.artifacts import PROJECT, function_zip, layer_zip
+from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
+
+_ARTIFACTS = "s3-manifest-artifacts"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer: status, headers with lower-case names, and the body as JSON (None: no body)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack, and what its outputs say."""
+
+    platform: Platform
+    name: str
+    outputs: Mapping[str, str]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that is watched."""
+        return self.outputs["BucketName"]
+
+    @property
+    def api_url(self) -> str:
+        """Where the HTTP API answers on this machine; on AWS it is the output ``ApiUrl``."""
+        return f"{self.platform.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None, **query: str | int) -> Answer:
+        """A GET of the HTTP API, signed as IAM authorization wants it."""
+        url = f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
+        request = AWSRequest("GET", url, headers=dict(headers or {}))
+        SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
+        return http_get(url, dict(request.headers))
+
+
+def http_get(url: str, headers: Mapping[str, str]) -> Answer:
+    """A GET; an error status is an answer too."""
+    try:
+        with urlopen(Request(url, headers=dict(headers)), timeout=35) as response:
+            status, found, body = response.status, response.headers, response.read()
+    except HTTPError as error:
+        with error:
+            status, found, body = error.code, error.headers, error.read()
+    return Answer(status, {k.lower(): v for k, v in found.items()}, json.loads(body) if body else None)
+
+
+def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Deploys ``template.yaml`` as it stands in the checkout, and waits until that is done.
+
+    Raises ``botocore.exceptions.WaiterError`` where CloudFormation says that it failed.
+    """
+    cloudformation: Any = platform.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(_packaged_template(platform)),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return Stack(platform, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
+
+
+def _packaged_template(platform: Platform) -> dict[str, Any]:
+    """The template with its code uploaded: what `aws cloudformation package` makes of it."""
+    s3: Any = platform.client("s3")
+    s3.create_bucket(Bucket=_ARTIFACTS)
+    template: dict[str, Any] = yaml_parse((PROJECT / "template.yaml").read_text())
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            where, content = "CodeUri", function_zip(PROJECT / resource["Properties"]["CodeUri"])
+        elif resource["Type"] == "AWS::Serverless::LayerVersion":
+            where, content = "ContentUri", layer_zip()
+        else:
+            continue
+        s3.put_object(Bucket=_ARTIFACTS, Key=f"{name}.zip", Body=content)
+        resource["Properties"][where] = {"Bucket": _ARTIFACTS, "Key": f"{name}.zip"}
+    return template
