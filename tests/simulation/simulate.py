@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import quote_plus
 
 from s3_manifest import commit as protocol
-from s3_manifest import heads
+from s3_manifest import heads, turns
 from s3_manifest.collections import parse_collections
 from s3_manifest.facts import SIDECARS, Location
 from s3_manifest.memory import MemoryStore
@@ -80,6 +80,7 @@ class Simulation:
 
     def run(self) -> None:
         protocol.CHUNK = self.chance.choice((1, 2, 500))
+        turns.MIN_KEYS = self.chance.choice((1, 2, 500))
         for _ in range(self.chance.choice((0, 1, 3, 6))):
             self._store_something()  # from before anybody watched: no event tells of it
         for _ in range(self.chance.choice((1, 1, 2))):
@@ -199,6 +200,8 @@ class Simulation:
         return timestamp(YEAR + timedelta(milliseconds=self.time))
 
     def _on_write(self, key: str) -> None:
+        if not key.endswith("/manifest.json"):
+            return
         self.commits += 1
         self._check(key.removeprefix("_manifests/").removesuffix("manifest.json"), at_rest=False)
 

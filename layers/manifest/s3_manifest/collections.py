@@ -20,9 +20,14 @@ class Collection(NamedTuple):
     root: str
 
     @property
+    def folder(self) -> str:
+        """Where all that is kept of it is: below the root, at the collection's own prefix."""
+        return f"{self.root}{self.prefix}"
+
+    @property
     def head_key(self) -> str:
-        """The key of its manifest: below the root, at the collection's own prefix."""
-        return f"{self.root}{self.prefix}manifest.json"
+        """The key of its manifest."""
+        return f"{self.folder}manifest.json"
 
     def filename(self, key: str) -> str:
         """The path of ``key`` below the prefix."""

@@ -17,6 +17,7 @@ from s3_manifest.merge import merge
 from s3_manifest.model import Head, Source, Timestamp
 from s3_manifest.observe import observe
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed
+from s3_manifest.turns import turn
 from s3_manifest.world import Backfill, World
 
 CHUNK = 500
@@ -67,11 +68,13 @@ def commit(
     """
     outcome = Outcome(collection)
     pending = sorted(set(keys))
+    many = len(pending)
     size, lost_in_a_row = CHUNK, 0
     while world.seconds_left() >= RESERVE_SECONDS:
         chunk, rest = pending[:size], pending[size:]
         try:
-            _attempt(world, outcome, chunk, source, None if rest else completes)
+            with turn(world, collection, many, RESERVE_SECONDS):
+                _attempt(world, outcome, chunk, source, None if rest else completes)
         except (Conflict, OutcomeUnknown):
             # Everything is looked at again, but less of it: a long look loses against short ones.
             outcome.conflicts += 1
