@@ -1,6 +1,8 @@
 """What `sam build` makes of the template, made with nothing but pip: zips of the functions and the layer."""
 
+import compileall
 import hashlib
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,7 @@ class BuildFailed(Exception):
 
 def function_zip(code: Path) -> bytes:
     """One function's folder, zipped."""
-    target = _cache() / f"{code.name}-{_digest([code])}.zip"
+    target = cache_folder() / f"{code.name}-{_digest([code])}.zip"
     if not target.exists():
         _zip(target, {path.relative_to(code): path for path in _files(code)})
     return target.read_bytes()
@@ -28,10 +30,10 @@ def function_zip(code: Path) -> bytes:
 
 def layer_zip() -> bytes:
     """The layer: its dependencies, installed with this Python, and the package, below ``python/``."""
-    target = _cache() / f"layer-{_digest([_LAYER])}.zip"
+    target = cache_folder() / f"layer-{_digest([_LAYER])}.zip"
     if not target.exists():
         dependencies, package = _dependencies(), _LAYER / "s3_manifest"
-        members = {path.relative_to(dependencies): path for path in _files(dependencies)}
+        members = {path.relative_to(dependencies): path for path in dependencies.rglob("*") if path.is_file()}
         members |= {path.relative_to(_LAYER): path for path in _files(package)}
         _zip(target, {Path("python") / name: path for name, path in members.items()})
     return target.read_bytes()
@@ -55,15 +57,20 @@ def _dependencies() -> Path:
     )
     if done.returncode:
         raise BuildFailed(f"pip could not install {requirements}:\n{done.stderr}")
+    # Compiled once here, not by each worker that starts; by content, as unpacking a zip changes the times of files.
+    compileall.compile_dir(
+        unfinished, quiet=2, workers=0, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
     return unfinished.rename(folder)
 
 
 def _dependencies_folder() -> Path:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return _cache() / f"dependencies-{version}-{_digest([_LAYER / 'requirements.txt'])}"
+    return cache_folder() / f"dependencies-{version}-{_digest([_LAYER / 'requirements.txt'])}"
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where built things are kept between runs, below the checkout."""
     folder = PROJECT / ".local"
     folder.mkdir(exist_ok=True)
     return folder

@@ -2,6 +2,10 @@
 
 import click
 
+from s3_manifest_cli.demo import run_demo
+from s3_manifest_cli.platform import PlatformFailed
+from s3_manifest_cli.serve import run_serve
+
 
 @click.group()
 @click.version_option(package_name="s3-manifest")
@@ -12,3 +16,19 @@ def main() -> None:
 @main.group()
 def local() -> None:
     """The whole stack on this machine, with no AWS account."""
+
+
+@local.command()
+def demo() -> None:
+    """Change things in S3 and watch what the manifest says, and how soon."""
+    run_demo()
+
+
+@local.command()
+@click.option("--port", default=4566, show_default=True, help="Where S3 and all the others answer, on 127.0.0.1.")
+def serve(port: int) -> None:
+    """Keep the stack up, for any S3 client."""
+    try:
+        run_serve(port)
+    except PlatformFailed as failure:
+        raise click.ClickException(f"{failure}\nIf another program has port {port}, choose one: --port N") from failure

@@ -46,7 +46,9 @@ class Stack:
         """Where the HTTP API answers on this machine; on AWS it is the output ``ApiUrl``."""
         return f"{self.platform.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None, **query: str | int) -> Answer:
+    def get(
+        self, path: str, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """A GET of the HTTP API, signed as IAM authorization wants it."""
         url = f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
         request = AWSRequest("GET", url, headers=dict(headers or {}))
@@ -78,7 +80,12 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return existing_stack(platform, name)
+
+
+def existing_stack(platform: Platform, name: str) -> Stack:
+    """A stack that is deployed already."""
+    (stack,) = platform.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     return Stack(platform, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
 
 
