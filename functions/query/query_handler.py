@@ -154,7 +154,7 @@ def _tagged(body: bytes, stored: Stored) -> Answer:
 
 
 def _not_modified(same: NotModified) -> Answer:
-    return Response(304, headers={"ETag": f'"{same.etag}"', "Cache-Control": "no-cache"})
+    return Response(304, body="", headers={"ETag": f'"{same.etag}"', "Cache-Control": "no-cache"})
 
 
 def _json(status: int, body: dict[str, Any]) -> Answer:
