@@ -35,13 +35,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _messages(event: dict[str, Any]) -> tuple[bool, list[Message]]:
-    records = event.get("Records") or [{}]
-    if records[0].get("eventSource") == "aws:sqs":
+    records = event.get("Records")
+    first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
+    if records and first.get("eventSource") == "aws:sqs":
         return True, [
-            Message(record["messageId"], record["body"], runtime.BACKFILL_ATTRIBUTE in record["messageAttributes"])
+            Message(
+                record["messageId"], record["body"], runtime.BACKFILL_ATTRIBUTE in record.get("messageAttributes", ())
+            )
             for record in records
         ]
-    if records[0].get("EventSource") == "aws:sns":
+    if records and first.get("EventSource") == "aws:sns":
         return False, [Message(record["Sns"]["MessageId"], record["Sns"]["Message"]) for record in records]
     return False, [Message("event", to_json(event).decode())]
 

@@ -31,14 +31,15 @@ class Mutant:
 
 
 _LOAD = "    loaded = heads.load(store, collection)\n"
-_OBSERVE = "        seen, failures = observe(world, collection, keys, known, source)\n"
+_OBSERVE = "        seen, failures = observe(world, collection, keys, source, outcome.md5s)\n"
 _SAVE = "    heads.save(store, collection, head, replaces=loaded)\n"
 _LOST = "        except (Conflict, OutcomeUnknown):\n"
 _LIST = "        listing = world.store.list(collection.prefix, after=after)\n"
 
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
-        fresh, failures = observe(world, collection, [k for k in keys if k not in looked], known, source)
+        unseen = [key for key in keys if key not in looked]
+        fresh, failures = observe(world, collection, unseen, source, outcome.md5s)
         looked |= {one.key: one for one in fresh}
         seen = [looked[k] for k in keys if k in looked]
 """
@@ -55,7 +56,7 @@ MUTANTS = (
         "HEAD before reading the head",
         "commit.py",
         (
-            (_LOAD, "    early = observe(world, collection, keys, {}, source)\n" + _LOAD),
+            (_LOAD, "    early = observe(world, collection, keys, source, {})\n" + _LOAD),
             (_OBSERVE, "        seen, failures = early\n"),
         ),
     ),

@@ -15,16 +15,13 @@ from s3_manifest.collections import Collection
 from s3_manifest.facts import Seen
 from s3_manifest.merge import merge
 from s3_manifest.model import Head, Source, Timestamp
-from s3_manifest.observe import observe
+from s3_manifest.observe import ComputedMd5s, computed_before, observe
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed
 from s3_manifest.turns import turn
-from s3_manifest.world import Backfill, World
+from s3_manifest.world import RESERVE_SECONDS, Backfill, World
 
 CHUNK = 500
 """Keys per commit: many share its two requests, few enough that the look at them stays short."""
-
-RESERVE_SECONDS = 10.0
-"""No attempt is begun with less time left: one that is cut off in the middle only delays others."""
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 2.0
 
@@ -49,6 +46,8 @@ class Outcome:
     """Keys that time did not suffice for."""
     finished: bool = False
     """Whether time sufficed."""
+    md5s: ComputedMd5s = field(default_factory=dict, repr=False)
+    """Those computed so far, lest a conflict make us read the same bytes again."""
 
 
 def commit(
@@ -95,11 +94,11 @@ def _attempt(world: World, outcome: Outcome, keys: Sequence[str], source: Source
     loaded = heads.load(store, collection)
     now = world.now()
     if loaded:
-        known = {entry.filename: entry for entry in loaded.head.files}
-        seen, failures = observe(world, collection, keys, known, source)
+        outcome.md5s.update(computed_before(loaded.head.files))
+        seen, failures = observe(world, collection, keys, source, outcome.md5s)
         covers_all = completes == loaded.head.created_at
     else:
-        seen, failures, covers_all = _first_sight(world, collection, keys, source, now)
+        seen, failures, covers_all = _first_sight(world, outcome, keys, source, now)
     outcome.observed += len(seen) + len(failures)
     head = merge(
         loaded.head if loaded else None,
@@ -119,7 +118,7 @@ def _attempt(world: World, outcome: Outcome, keys: Sequence[str], source: Source
 
 
 def _first_sight(
-    world: World, collection: Collection, keys: Sequence[str], source: Source, now: Timestamp
+    world: World, outcome: Outcome, keys: Sequence[str], source: Source, now: Timestamp
 ) -> tuple[list[Seen], list[ReadFailed], bool]:
     """Looks at the keys and, as there is no manifest yet, at what else the collection holds.
 
@@ -127,12 +126,13 @@ def _first_sight(
     it all or S3 would not tell about some key, a backfill is asked for. That is done before the head
     is written: a crash in between costs a message about nothing, not a manifest never filled in.
     """
+    collection = outcome.collection
     listing = world.store.list(collection.prefix)
     named = set(keys)
     unnamed = [key for key in own_keys(world, collection, listing.keys) if key not in named]
-    seen, failures = observe(world, collection, keys, {}, source)
+    seen, failures = observe(world, collection, keys, source, outcome.md5s)
     if not listing.truncated:
-        seen_too, failures_too = observe(world, collection, unnamed, {}, "s3_scan")
+        seen_too, failures_too = observe(world, collection, unnamed, "s3_scan", outcome.md5s)
         seen, failures = seen + seen_too, failures + failures_too
     covers_all = not listing.truncated and not failures
     if not covers_all:

@@ -172,16 +172,6 @@ def _as_id(text: str) -> int | str:
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 
 
-def same_object(entry: Entry, present: Present) -> bool:
-    """Whether the entry speaks of the very object that S3 answered about, not of an earlier one."""
-    return (entry.etag, entry.size_bytes, entry.last_modified, entry.version_id) == (
-        present.etag,
-        present.size,
-        present.last_modified,
-        present.version_id,
-    )
-
-
 def settled(before: Entry, now: Entry) -> Entry:
     """The entry for a key that had one before: ``before`` itself if nothing else is to be said.
 

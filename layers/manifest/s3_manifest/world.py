@@ -9,6 +9,9 @@ from s3_manifest.facts import Location
 from s3_manifest.model import Frozen, Timestamp
 from s3_manifest.store import Store
 
+RESERVE_SECONDS = 10.0
+"""Nothing long is begun with less time left: what is cut off in the middle only delays others."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
