@@ -20,6 +20,9 @@ from s3_manifest.settings import settings
 
 logger = Logger(service="subscription")
 
+# The whole answer must not be larger than 4096 bytes, and a character may be four of them.
+_MAX_REASON = 500
+
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
@@ -31,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     properties = event["ResourceProperties"]
     answer = {
         "Status": "SUCCESS",
-        "PhysicalResourceId": event.get("PhysicalResourceId", properties["Bucket"]),
+        "PhysicalResourceId": event.get("PhysicalResourceId", properties.get("Bucket", "none")),
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
     }
     try:
@@ -43,7 +46,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     except Exception as error:
         # Whatever it was: CloudFormation waits an hour for an answer that does not come.
         logger.exception("failed")
-        answer |= {"Status": "FAILED", "Reason": f"{error} (see log stream {context.log_stream_name})"}
+        answer |= {
+            "Status": "FAILED",
+            "Reason": f"{str(error)[:_MAX_REASON]} (see log stream {context.log_stream_name})",
+        }
     # The URL is signed for a request without a content type.
     request = Request(event["ResponseURL"], data=to_json(answer), method="PUT", headers={"Content-Type": ""})
     urlopen(request, timeout=30).close()

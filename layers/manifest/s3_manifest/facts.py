@@ -139,7 +139,9 @@ def decode_metadata(value: str) -> str:
         return value
     try:
         parts = decode_header(value)
-        return "".join(part if isinstance(part, str) else part.decode(charset or "ascii") for part, charset in parts)
+        text = "".join(part if isinstance(part, str) else part.decode(charset or "ascii") for part, charset in parts)
+        text.encode()  # some charsets can spell half a character, which no JSON can hold
+        return text
     except (HeaderParseError, binascii.Error, LookupError, ValueError):
         return value
 

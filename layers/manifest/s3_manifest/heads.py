@@ -78,6 +78,7 @@ def _summary(head: Head) -> str:
 
 
 def _cut(title: str | None) -> str | None:
+    title = title and title[:_TITLE_MAX_BYTES]
     while title and len(_ascii_json({"title": title})) > _TITLE_MAX_BYTES:
         title = title[:-50]
     return title

@@ -22,7 +22,7 @@ Md5Source = Literal["etag", "md5", "md5chksum", "s3cmd-attrs", "computed"]
 
 def timestamp(moment: datetime) -> Timestamp:
     """An aware ``datetime`` in the manifest's form, its microseconds cut off."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 class Frozen(BaseModel):
