@@ -1,0 +1,279 @@
+"""`sam build`, `sam local invoke` and `sam local start-api`: packaging, wiring and the functions, in containers."""
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from urllib.parse import quote
+
+import pytest
+
+from s3_manifest.model import timestamp
+
+pytestmark = pytest.mark.sam_local
+
+DONE = {"batchItemFailures": []}
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body).hexdigest()
+
+
+class TestTheBuild:
+    def test_holds_each_function_as_its_handler_alone(self, sam):
+        for function in ("reconcile", "query", "subscription"):
+            built = sam.built / f"{function.title()}Function"
+            assert [file.name for file in built.iterdir()] == [f"{function}_handler.py"]
+
+    def test_holds_the_package_in_the_layer(self, sam):
+        source = sam.project / "layers/manifest/s3_manifest"
+        built = sam.built / "ManifestLayer/python/s3_manifest"
+        assert {file.name for file in built.glob("*.py")} == {file.name for file in source.glob("*.py")}
+
+    def test_has_a_layer_that_imports_under_python_3_13_with_exactly_the_pinned_dependencies(self, sam, tmp_path):
+        template = tmp_path / "template.json"
+        layer = {"ContentUri": str(sam.built / "ManifestLayer"), "CompatibleRuntimes": ["python3.13"]}
+        probe = {
+            "Runtime": "python3.13",
+            "CodeUri": str(sam.project / "tests/sam_local/probe"),
+            "Handler": "probe_handler.handler",
+            "Layers": [{"Ref": "ManifestLayer"}],
+            "MemorySize": 512,
+            "Timeout": 60,
+        }
+        resources = {
+            "ManifestLayer": {"Type": "AWS::Serverless::LayerVersion", "Properties": layer},
+            "Probe": {"Type": "AWS::Serverless::Function", "Properties": probe},
+        }
+        template.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}))
+
+        found = sam.invoke("Probe", "s3-test-event", template=template)
+
+        requirements = (sam.project / "layers/manifest/requirements.txt").read_text()
+        pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", requirements, re.MULTILINE))
+        assert found["python"] == "3.13"
+        assert {name.replace("_", "-"): version for name, version in found["distributions"].items()} == pinned
+        # Not from the runtime, which has a boto3 too.
+        assert all(path.startswith("/opt/python/") for path in found["imported_from"].values())
+
+
+class TestReconcile:
+    def test_puts_an_upload_into_the_manifest_as_s3_tells_of_it(self, sam, bucket):
+        key, body = "styles/16/image_001.jpg", b"not the size nor the ETag that the event says"
+        bucket.put(key, body, ContentType="image/jpeg", Metadata={"prompt": "a lighthouse", "generation-id": "3"})
+
+        assert sam.reconcile("s3-put", bucket) == DONE
+
+        head = bucket.s3.head_object(Bucket=bucket.name, Key=key)
+        uploaded_at = timestamp(head["LastModified"])
+        manifest = bucket.manifest("styles/16/")
+        written_at = manifest["last_synced"]
+        assert manifest == {
+            "schema": 1,
+            "kind": "style",
+            "style_id": "16",
+            "style_title": None,
+            "s3_bucket": bucket.name,
+            "s3_prefix": "styles/16/",
+            "created_at": written_at,
+            "last_synced": written_at,
+            "last_verified_at": None,
+            "complete": True,
+            "revision": 1,
+            "commit": manifest["commit"],
+            "last_change": manifest["commit"],
+            "total_files": 1,
+            "total_size_bytes": len(body),
+            "generations": [
+                {
+                    "generation_id": 3,
+                    "type": "declared",
+                    "generated_at": uploaded_at,
+                    "image_count": 1,
+                    "metadata": {},
+                }
+            ],
+            "sidecars": [],
+            "files": [
+                {
+                    "filename": "image_001.jpg",
+                    "s3_key": key,
+                    "s3_url": f"{bucket.platform.endpoint}/{bucket.name}/{key}",
+                    "size_bytes": len(body),
+                    "md5_hash": md5(body),
+                    "md5_source": "etag",
+                    "etag": md5(body),
+                    "checksum": {
+                        "crc32": base64.b64encode(zlib.crc32(body).to_bytes(4)).decode(),
+                        "type": "FULL_OBJECT",
+                    },
+                    "content_type": "image/jpeg",
+                    "storage_class": "STANDARD",
+                    "version_id": head["VersionId"],
+                    "uploaded_at": uploaded_at,
+                    "last_modified": uploaded_at,
+                    "local_path": None,
+                    "prompt": "a lighthouse",
+                    "generated_at": None,
+                    "generation_id": 3,
+                    "generation_type": "declared",
+                    "source": "s3_event",
+                    "good": True,
+                    "metadata": {},
+                }
+            ],
+        }
+
+    def test_puts_a_copy_into_the_manifest(self, sam, bucket):
+        bucket.put("elsewhere/original.jpg", b"jpeg")
+        source = {"Bucket": bucket.name, "Key": "elsewhere/original.jpg"}
+        bucket.s3.copy_object(Bucket=bucket.name, Key="styles/16/image_002.jpg", CopySource=source)
+
+        assert sam.reconcile("s3-copy", bucket) == DONE
+
+        (entry,) = bucket.manifest("styles/16/")["files"]
+        assert (entry["filename"], entry["md5_hash"]) == ("image_002.jpg", md5(b"jpeg"))
+
+    def test_computes_the_md5_of_a_multipart_upload(self, sam, bucket):
+        target = {"Bucket": bucket.name, "Key": "styles/16/video_001.mp4"}
+        upload = target | {"UploadId": bucket.s3.create_multipart_upload(**target)["UploadId"]}
+        part = {"PartNumber": 1, "ETag": bucket.s3.upload_part(**upload, PartNumber=1, Body=b"mpeg")["ETag"]}
+        bucket.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+
+        assert sam.reconcile("s3-multipart", bucket) == DONE
+
+        (entry,) = bucket.manifest("styles/16/")["files"]
+        assert entry["etag"].endswith("-1")
+        assert (entry["md5_hash"], entry["md5_source"]) == (md5(b"mpeg"), "computed")
+
+    def test_decodes_a_key_with_spaces_signs_and_other_scripts_exactly(self, sam, bucket):
+        filename = "más de 100% + ½ 日本 & co.jpg"
+        bucket.put(f"styles/16/{filename}", b"jpeg")
+
+        assert sam.reconcile("s3-put-odd-key", bucket) == DONE
+
+        (entry,) = bucket.manifest("styles/16/")["files"]
+        assert (entry["filename"], entry["s3_key"]) == (filename, f"styles/16/{filename}")
+        assert entry["s3_url"].endswith(f"/styles/16/{quote(filename)}")
+
+    def test_takes_out_what_was_deleted(self, sam, bucket):
+        bucket.put("styles/16/image_001.jpg", b"stays")
+        bucket.put("styles/16/image_003.jpg", b"goes")
+        sam.reconcile("s3-put", bucket)
+        assert bucket.manifest("styles/16/")["total_files"] == 2
+
+        bucket.delete("styles/16/image_003.jpg")
+        assert sam.reconcile("s3-delete", bucket) == DONE
+
+        after = bucket.manifest("styles/16/")
+        assert [entry["filename"] for entry in after["files"]] == ["image_001.jpg"]
+        assert (after["total_files"], after["total_size_bytes"], after["revision"]) == (1, len(b"stays"), 2)
+
+    def test_believes_s3_rather_than_an_event_of_an_expiration(self, sam, bucket):
+        prefix = "system_actors/training_data/7/"
+        bucket.put(f"{prefix}pose_001.png", b"uploaded anew since")
+        sam.reconcile("s3-lifecycle-expiration", bucket)
+        assert bucket.manifest(prefix)["total_files"] == 1
+
+        bucket.delete(f"{prefix}pose_001.png")
+        assert sam.reconcile("s3-lifecycle-expiration", bucket) == DONE
+
+        after = bucket.manifest(prefix)
+        assert (after["actor_id"], after["total_files"], after["files"]) == ("7", 0, [])
+
+    def test_leaves_in_what_is_there_though_a_delete_marker_was_made_of_it(self, sam, bucket):
+        bucket.put("styles/16/image_002.jpg", b"jpeg")
+        sam.reconcile("s3-copy", bucket)
+        before = bucket.manifest("styles/16/")
+
+        assert sam.reconcile("s3-delete-marker", bucket) == DONE
+
+        after = bucket.manifest("styles/16/")
+        assert (after["files"], after["revision"]) == (before["files"], before["revision"])
+        assert after["commit"] != before["commit"]
+
+    def test_hands_back_the_malformed_message_of_a_batch_and_does_the_others(self, sam, bucket):
+        bucket.put("styles/16/image_001.jpg", b"jpeg")
+        bucket.put("system_actors/training_data/7/pose_002.png", b"png")
+        bucket.put("exports/2025-10/report.csv", b"csv")
+        malformed = json.loads((sam.project / "events/sqs-batch.json").read_text())["Records"][3]["messageId"]
+
+        assert sam.reconcile("sqs-batch", bucket) == {"batchItemFailures": [{"itemIdentifier": malformed}]}
+
+        assert bucket.below("_manifests/") == [
+            "_manifests/styles/16/manifest.json",
+            "_manifests/system_actors/training_data/7/manifest.json",
+        ]
+        (style,) = bucket.manifest("styles/16/")["files"]
+        (actor,) = bucket.manifest("system_actors/training_data/7/")["files"]
+        assert (style["filename"], style["md5_hash"]) == ("image_001.jpg", md5(b"jpeg"))
+        assert (actor["filename"], actor["md5_hash"]) == ("pose_002.png", md5(b"png"))
+
+    def test_writes_nothing_for_the_test_message_of_s3(self, sam, bucket):
+        bucket.put("styles/16/image_001.jpg", b"jpeg")
+        assert sam.reconcile("s3-test-event", bucket) == DONE
+        assert bucket.below("_manifests/") == []
+
+    @pytest.mark.parametrize(("wrapped", "filename"), [("sqs-sns-wrapped", "image_001.jpg"), ("sns", "image_002.jpg")])
+    def test_unwraps_what_comes_by_way_of_sns(self, sam, bucket, wrapped, filename):
+        bucket.put(f"styles/16/{filename}", b"jpeg")
+        assert sam.reconcile(wrapped, bucket) == DONE
+        assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == [filename]
+
+
+class TestQuery:
+    @pytest.mark.parametrize(
+        ("request_event", "told"),
+        [
+            ("http-get-manifest", {"style_id": "16", "total_files": 3}),
+            ("http-get-page", {"style_id": "16", "total_files": 3}),
+            ("http-get-catalog", {"cursor": None}),
+        ],
+    )
+    def test_answers_the_request_of_an_http_api(self, sam, published, request_event, told):
+        answer = sam.invoke("QueryFunction", request_event, "--env-vars", published.env_vars)
+        assert answer["statusCode"] == 200
+        assert json.loads(answer["body"]).items() >= told.items()
+
+    def test_serves_the_whole_manifest(self, api, published):
+        answer = api.get("/api/s3/manifest?styleId=16")
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        assert answer.body == published.manifest("styles/16/")
+
+    def test_says_so_where_nothing_was_uploaded_yet(self, api):
+        answer = api.get("/api/s3/manifest?styleId=17")
+        assert answer.status == 404
+        assert answer.body == {
+            "error": "Manifest not found",
+            "message": "No S3 uploads have been made for this style yet",
+        }
+
+    def test_does_not_send_again_what_the_caller_has(self, api):
+        etag = api.get("/api/s3/manifest?styleId=16").headers["etag"]
+        again = api.get("/api/s3/manifest?styleId=16", {"If-None-Match": etag})
+        assert (again.status, again.body, again.headers["etag"]) == (304, None, etag)
+
+    def test_lists_every_collection_with_its_totals(self, api):
+        answer = api.get("/api/manifests")
+        collections = answer.body["collections"]
+        assert [(c["kind"], c.get("style_id"), c.get("actor_id"), c["total_files"]) for c in collections] == [
+            ("actor", None, "7", 1),
+            ("style", "16", None, 3),
+        ]
+        assert answer.body["cursor"] is None
+
+    def test_pages_through_a_manifest_to_its_end(self, api):
+        filenames, query = [], "limit=1"
+        while query:
+            answer = api.get(f"/api/manifests/style/16?{query}")
+            assert (answer.status, answer.body["total_files"]) == (200, 3)
+            filenames += [entry["filename"] for entry in answer.body["files"]]
+            assert len(filenames) <= 3
+            query = answer.body["cursor"] and f"limit=1&cursor={quote(answer.body['cursor'], safe='')}"
+        assert filenames == ["image_001.jpg", "image_002.jpg", "image_003.jpg"]
+
+    def test_refuses_a_bad_parameter_by_name(self, api):
+        answer = api.get("/api/manifests/style/16?limit=0")
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+        assert (answer.body["status"], answer.body["parameter"]) == (400, "limit")

@@ -1,0 +1,45 @@
+"""The custom resource's function, in a container, against a bucket that is notified already."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.sam_local
+
+
+def test_subscribing_adds_to_what_the_bucket_has_and_cloudformation_is_told(sam, bucket, tmp_path):
+    sqs = bucket.platform.client("sqs")
+    queue = sqs.get_queue_attributes(QueueUrl=bucket.queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    theirs = {"Id": "theirs", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}
+    theirs["Filter"] = {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "invoices/"}]}}
+    configuration = {"QueueConfigurations": [theirs]}
+    bucket.s3.put_bucket_notification_configuration(Bucket=bucket.name, NotificationConfiguration=configuration)
+    answer = {"Bucket": bucket.name, "Key": "the-answer-to-cloudformation.json"}
+    request = {
+        "RequestType": "Create",
+        "ResponseURL": bucket.s3.generate_presigned_url("put_object", answer),
+        "StackId": f"arn:aws:cloudformation:us-east-1:123456789012:stack/s3-manifest/{tmp_path.name}",
+        "RequestId": "6f3c1b0e-3f0a-4b9e-9c55-0b9a1c7d2e4f",
+        "ResourceType": "Custom::Subscription",
+        "LogicalResourceId": "Subscription",
+        "ResourceProperties": {
+            "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:s3-manifest-SubscriptionFunction",
+            "Bucket": bucket.name,
+            "QueueArn": queue,
+            "Collections": "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/",
+            "ManifestRoot": "_manifests/",
+            "Name": "s3-manifest-s3-manifest",
+        },
+    }
+    event = tmp_path / "request.json"
+    event.write_text(json.dumps(request))
+
+    sam.invoke("SubscriptionFunction", event, "--env-vars", bucket.env_vars)
+
+    told = json.loads(bucket.s3.get_object(**answer)["Body"].read())
+    assert told["Status"] == "SUCCESS", told["Reason"]
+    assert (told["PhysicalResourceId"], told["RequestId"]) == (bucket.name, request["RequestId"])
+    found = bucket.s3.get_bucket_notification_configuration(Bucket=bucket.name)["QueueConfigurations"]
+    prefixes = {one["Filter"]["Key"]["FilterRules"][0]["Value"]: one["Events"] for one in found}
+    assert prefixes.keys() == {"invoices/", "styles/", "system_actors/training_data/"}
+    assert "s3:LifecycleExpiration:*" in prefixes["styles/"]
