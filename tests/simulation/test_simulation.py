@@ -1,0 +1,36 @@
+"""The commit protocol keeps its promise under every interleaving tried, and would be seen not to."""
+
+import pytest
+
+from simulation.__main__ import diverging, seeds_to_catch
+from simulation.mutants import MUTANTS, Mutant
+from simulation.simulate import simulate
+
+SEEDS = 3000
+PARTS = 6
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_interleaving_leaves_a_manifest_that_differs_from_its_bucket(part):
+    seeds = range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS)
+    commits, found = diverging(seeds)
+    assert found is None, f"seed {found}; again: cd tests && python -m simulation --first {found[0]} --seeds 1"
+    assert commits > len(seeds)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_protocol_with_one_rule_left_out_is_caught(mutant):
+    assert seeds_to_catch(mutant, at_most=20_000) is not None
+
+
+def test_a_seed_is_the_same_run_every_time():
+    assert [simulate(seed) for seed in range(20)] == [simulate(seed) for seed in range(20)]
+
+
+def test_the_protocol_itself_copied_as_a_mutant_is_not_caught():
+    assert seeds_to_catch(Mutant("none", "commit.py", ()), at_most=300) is None
+
+
+def test_a_mutant_whose_rule_is_not_in_the_code_any_more_is_an_error(tmp_path):
+    with pytest.raises(LookupError, match="holds 0 times"):
+        Mutant("stale", "commit.py", (("no such line", ""),)).write(tmp_path)
