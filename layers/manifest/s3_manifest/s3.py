@@ -117,6 +117,9 @@ class S3Store:
         # "0" is the character after "/": what is below the folder ``after`` is skipped, and no more.
         start = after.removesuffix("/") + "0" if after else ""
         answer = self._list(prefix, limit, StartAfter=start, Delimiter="/")
+        while answer["IsTruncated"] and not answer.get("CommonPrefixes"):
+            # A page of nothing but objects that lie beside the folders.
+            answer = self._list(prefix, limit, ContinuationToken=answer["NextContinuationToken"], Delimiter="/")
         return Listing(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
 
     def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
@@ -143,7 +146,9 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     facts: Mapping[str, Any] = answer
     checksum = {name.removeprefix("Checksum").lower(): facts[name] for name in _CHECKSUMS if name in facts}
     if checksum:
-        checksum["type"] = facts.get("ChecksumType", "FULL_OBJECT")
+        # Of a composite one the number of parts follows, after a sign that base64 has not.
+        of_parts = any("-" in value for value in checksum.values())
+        checksum["type"] = facts.get("ChecksumType", "COMPOSITE" if of_parts else "FULL_OBJECT")
     # S3 leaves the header out for STANDARD.
     storage_class = facts.get("StorageClass", "STANDARD")
     restored = 'ongoing-request="false"' in facts.get("Restore", "")
@@ -155,10 +160,10 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
         content_type=facts.get("ContentType"),
         storage_class=storage_class,
         version_id=facts.get("VersionId"),
-        encryption=facts.get("SSECustomerAlgorithm") or facts.get("ServerSideEncryption"),
+        encryption="SSE-C" if "SSECustomerAlgorithm" in facts else facts.get("ServerSideEncryption"),
         archived=(storage_class in _ARCHIVES or "ArchiveStatus" in facts) and not restored,
         checksum=checksum or None,
-        metadata=answer["Metadata"],
+        metadata={name.lower(): value for name, value in answer["Metadata"].items()},
     )
 
 

@@ -21,6 +21,10 @@ class ReadFailed(StoreError):
     """Nothing is known of the key: it was refused, throttled, or timed out. Never an absence."""
 
 
+class TimeRanOut(ReadFailed):
+    """The key was not looked at for want of time; nothing is wrong with it."""
+
+
 class WriteRefused(StoreError):
     """The write surely did not happen, and would not the next time: a permission, a missing bucket."""
 
@@ -36,7 +40,7 @@ class OutcomeUnknown(StoreError):
 class Present(NamedTuple):
     """An object, as a HEAD of it answered. ``etag`` has no quotes, ``size`` is bytes.
 
-    ``encryption`` is S3's name for it (``AES256``, ``aws:kms`` …); ``archived`` objects answer a
+    ``encryption`` is S3's name for it (``AES256``, ``aws:kms`` …) or ``SSE-C``; ``archived`` objects answer a
     HEAD but their bytes cannot be read until somebody restores them.
     """
 

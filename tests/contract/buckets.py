@@ -1,0 +1,86 @@
+"""A bucket as the contract sees it: the store under test, and what others do in the same bucket."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from moto import mock_aws
+
+from s3_manifest.memory import MemoryStore
+from s3_manifest.s3 import S3Store, s3_client
+from s3_manifest.store import Store
+
+NAME = "contract-bucket"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """``upload`` stores an object as anybody would, unconditionally; ``delete`` removes one."""
+
+    store: Store
+    upload: Callable[..., None]
+    delete: Callable[[str], None]
+
+    def etag(self, key: str) -> str:
+        return self.store.head(key).etag
+
+
+def in_memory() -> Bucket:
+    store = MemoryStore()
+
+    def upload(key: str, body: bytes, **facts: Any) -> None:
+        store.upload(key, body, **facts)
+
+    return Bucket(store, upload, store.delete)
+
+
+def in_s3(name: str, endpoint: str | None = None) -> Bucket:
+    """A new bucket of that name."""
+    client = s3_client(endpoint)
+    client.create_bucket(Bucket=name)
+
+    def upload(
+        key: str,
+        body: bytes,
+        content_type: str = "image/jpeg",
+        storage_class: str = "STANDARD",
+        metadata: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> None:
+        client.put_object(
+            Bucket=name,
+            Key=key,
+            Body=body,
+            ContentType=content_type,
+            StorageClass=storage_class,
+            Metadata=metadata or {},
+            **more,
+        )
+
+    def delete(key: str) -> None:
+        client.delete_object(Bucket=name, Key=key)
+
+    return Bucket(S3Store(name, client, s3_client(endpoint, retries=False)), upload, delete)
+
+
+@contextlib.contextmanager
+def in_moto() -> Iterator[Bucket]:
+    # A session for each would read botocore's descriptions of S3 each time: most of a test's time.
+    with mock_aws(config={"core": {"reset_boto3_session": False}}):
+        yield in_s3(NAME)
+
+
+def careless(bucket: Bucket) -> Bucket:
+    """The same bucket on a server that ignores the conditions of a write, without a word.
+
+    Some S3-compatible servers are such: here the conditions are lost on their way there.
+    """
+    writes = bucket.store._writes
+
+    def lose_conditions(params: dict[str, Any], **_: Any) -> None:
+        for name in ("If-Match", "If-None-Match"):
+            params["headers"].pop(name, None)
+
+    writes.meta.events.register("before-call.s3.PutObject", lose_conditions)
+    return replace(bucket, store=S3Store(bucket.store.bucket, bucket.store._reads, writes))

@@ -1,0 +1,92 @@
+"""An object that counts: many writers raise it by compare-and-swap, and a lost write shows in the sum."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+from s3_manifest.s3 import S3Store, s3_client
+from s3_manifest.store import Conflict, Store
+
+KEY = "counter"
+_LONGEST_PAUSE = 0.16
+_LONGEST_START = 30
+
+
+def start(store: Store) -> None:
+    store.put(KEY, b"0", replaces=None, metadata={})
+
+
+def count(store: Store) -> int:
+    return int(store.get(KEY).body)
+
+
+def raise_by_one(store: Store, chance: random.Random) -> int:
+    """The conflicts that it took."""
+    conflicts = 0
+    while True:
+        stored = store.get(KEY)
+        try:
+            store.put(KEY, b"%d" % (int(stored.body) + 1), replaces=stored.etag, metadata={})
+        except Conflict:
+            conflicts += 1
+            time.sleep(chance.random() * min(_LONGEST_PAUSE, 0.01 * 2**conflicts))
+        else:
+            return conflicts
+
+
+def in_threads(store: Store, threads: int, times: int) -> int:
+    """Raises the counter from so many threads at once; the conflicts that it took."""
+    together = threading.Barrier(threads)
+
+    def work(seed: int) -> int:
+        chance = random.Random(seed)
+        together.wait(_LONGEST_START)
+        return sum(raise_by_one(store, chance) for _ in range(times))
+
+    return _sum(ThreadPoolExecutor(threads), work, threads)
+
+
+def first_of(store: Store, threads: int) -> int:
+    """How many of so many threads were told that they created the counter."""
+    together = threading.Barrier(threads)
+
+    def work(seed: int) -> int:
+        together.wait(_LONGEST_START)
+        try:
+            store.put(KEY, b"%d" % seed, replaces=None, metadata={})
+        except Conflict:
+            return 0
+        return 1
+
+    return _sum(ThreadPoolExecutor(threads), work, threads)
+
+
+def in_processes(bucket: str, endpoint: str, processes: int, times: int) -> int:
+    """Like ``in_threads``, each in a process with a client of its own."""
+    context = get_context("spawn")
+    together = context.Barrier(processes)
+    pool = ProcessPoolExecutor(processes, context, _join, (bucket, endpoint, together))
+    return _sum(pool, _in_this_process, processes, times)
+
+
+_here: dict[str, S3Store] = {}
+
+
+def _join(bucket: str, endpoint: str, together: threading.Barrier) -> None:
+    _here["store"] = S3Store(bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
+    together.wait(_LONGEST_START)
+
+
+def _in_this_process(seed: int, times: int) -> int:
+    chance = random.Random(seed)
+    return sum(raise_by_one(_here["store"], chance) for _ in range(times))
+
+
+def _sum(
+    pool: ThreadPoolExecutor | ProcessPoolExecutor, work: Callable[..., int], workers: int, *arguments: int
+) -> int:
+    with pool:
+        return sum(task.result() for task in [pool.submit(work, seed, *arguments) for seed in range(workers)])

@@ -1,0 +1,123 @@
+from urllib.parse import parse_qs
+
+import pytest
+from contract.answers import Answer
+
+from s3_manifest.s3 import S3Store, s3_client
+from s3_manifest.store import Listing
+
+# In this order of UTF-8 bytes; the last but one is less than the last in UTF-16 and in no other order.
+ORDERED = ["A", "B/x", "a", "a b", "a!", "a+", "a-b", "a/", "a/b", "a/c", "a0", "b", "é", "\ufffd", "🎨"]
+
+
+@pytest.fixture
+def filled(bucket):
+    for key in reversed(ORDERED):
+        bucket.upload(key, b"")
+    return bucket.store
+
+
+def test_an_empty_bucket_lists_nothing(bucket):
+    assert bucket.store.list("") == Listing((), truncated=False)
+    assert bucket.store.folders("") == Listing((), truncated=False)
+
+
+def test_keys_are_listed_in_the_order_of_their_utf_8_bytes(filled):
+    assert filled.list("") == Listing(tuple(ORDERED), truncated=False)
+    assert sorted(ORDERED, key=str.encode) == ORDERED
+
+
+@pytest.mark.parametrize("prefix", ["a", "a/", "B/", "é", "none", "a/b", "a/b/"])
+def test_only_keys_that_begin_with_the_prefix_are_listed(filled, prefix):
+    assert list(filled.list(prefix).keys) == [key for key in ORDERED if key.startswith(prefix)]
+
+
+@pytest.mark.parametrize("after", [*ORDERED, "0", "a/bb", "a.", "zz", "\U0010ffff"], ids=ascii)
+def test_a_listing_goes_on_after_a_key_whether_it_is_there_or_not(filled, after):
+    assert list(filled.list("", after=after).keys) == [key for key in ORDERED if key.encode() > after.encode()]
+
+
+def test_a_listing_below_a_prefix_goes_on_after_a_key(filled):
+    assert filled.list("a/", after="a/b").keys == ("a/c",)
+    assert filled.list("a/", after="A").keys == ("a/", "a/b", "a/c")
+    assert filled.list("a/", after="b").keys == ()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 14, 15, 16])
+def test_listings_of_any_size_name_every_key_once(filled, limit):
+    found, after, truncated = [], "", True
+    while truncated:
+        keys, truncated = filled.list("", after=after, limit=limit)
+        assert len(keys) == limit or not truncated
+        assert not set(keys) & set(found)
+        found += keys
+        after = keys[-1]
+    assert found == ORDERED
+
+
+@pytest.mark.parametrize(("limit", "truncated"), [(14, True), (15, False), (16, False)])
+def test_a_listing_is_truncated_only_where_there_is_more(filled, limit, truncated):
+    assert filled.list("", limit=limit).truncated is truncated
+
+
+FOLDERS = ["r/a b/", "r/a!/", "r/a-1/", "r/a/", "r/a0/", "r/a~/", "r/b/", "r/é/", "r/🎨/"]
+
+
+def with_folders(bucket, *more):
+    for folder in FOLDERS:
+        for name in ("manifest.json", "deep/x", "pages/1"):
+            bucket.upload(folder + name, b"")
+    for key in more:
+        bucket.upload(key, b"")
+    return bucket.store
+
+
+def all_folders(store, prefix, limit):
+    """Every folder, read as the catalog reads them, in a bounded number of steps."""
+    found, after = [], ""
+    for _ in range(100):
+        folders, truncated = store.folders(prefix, after=after, limit=limit)
+        found += folders
+        after = folders[-1] if folders else after
+        if not truncated:
+            return found
+    pytest.fail(f"there is no end to the folders after {after!r}")
+
+
+def test_folders_are_the_next_path_segments_below_a_prefix(bucket):
+    store = with_folders(bucket, "other/a/x", "r/file", "rest/x")
+    assert store.folders("r/") == Listing(tuple(FOLDERS), truncated=False)
+    assert store.folders("r/a/") == Listing(("r/a/deep/", "r/a/pages/"), truncated=False)
+    assert store.folders("") == Listing(("other/", "r/", "rest/"), truncated=False)
+    assert store.folders("none/") == Listing((), truncated=False)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 8, 9, 10])
+def test_folders_in_pages_of_any_size_are_each_named_once(bucket, limit):
+    assert all_folders(with_folders(bucket), "r/", limit) == FOLDERS
+
+
+@pytest.mark.parametrize("after", [*FOLDERS, "r/a.x/", "r/0/", "r/zz/"], ids=ascii)
+def test_folders_go_on_after_a_folder_whether_it_is_there_or_not(bucket, after):
+    assert list(with_folders(bucket).folders("r/", after=after).keys) == [
+        folder for folder in FOLDERS if folder > after
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_objects_beside_the_folders_hide_no_folder(bucket, limit):
+    beside = [f"r/{name}{n}" for name in ("", "a", "a-", "z", "\U0010ffff") for n in range(3)]
+    assert all_folders(with_folders(bucket, *beside), "r/", limit) == FOLDERS
+
+
+def test_a_folder_with_no_name_is_one_too(bucket):
+    assert with_folders(bucket, "r//x").folders("r/").keys == ("r//", *FOLDERS)
+
+
+def test_what_is_below_the_last_folder_is_not_asked_for_again(server):
+    # The emulators leave a folder out whose name is the place to go on from; nothing says that S3 does.
+    server.answers = [Answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")]
+    client = s3_client(server.endpoint)
+    S3Store("bucket", client, client).folders("r/", after="r/a/")
+    (start,) = parse_qs(server.requests[0])["start-after"]
+    assert "r/a/\U0010ffff" < start < "r/a0/"

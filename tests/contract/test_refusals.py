@@ -1,0 +1,236 @@
+"""What S3 says other than yes, at a real HTTP server: the status decides, and no doubt becomes a fact."""
+
+from dataclasses import replace
+
+import pytest
+from contract.answers import Answer, error
+from unit.values import STYLE
+from unit.worlds import Hand
+
+from s3_manifest import s3
+from s3_manifest.commit import commit
+from s3_manifest.facts import proven_md5
+from s3_manifest.store import Absent, Conflict, OutcomeUnknown, Present, ReadFailed, Stored, WriteRefused
+
+ETAG = "0123456789abcdef0123456789abcdef"
+READS = {
+    "get": lambda store: store.get("k"),
+    "get_unless": lambda store: store.get_unless("k", ETAG),
+    "head": lambda store: store.head("k"),
+    "list": lambda store: store.list("k"),
+    "folders": lambda store: store.folders("k"),
+    "md5": lambda store: store.md5("k", ETAG),
+}
+any_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
+read_of_an_object = pytest.mark.parametrize("read", [READS[name] for name in ("get", "get_unless", "md5")])
+
+
+@pytest.fixture
+def store(server, monkeypatch):
+    """A store of that server whose reads are not retried either: what is tried again answers alike."""
+    monkeypatch.setitem(s3._TIMEOUTS, "read_timeout", 0.3)
+    client = s3.s3_client(server.endpoint, retries=False)
+    return s3.S3Store("bucket", client, client)
+
+
+def found(body=b"", length=None, **headers):
+    return Answer(
+        200,
+        body,
+        {"ETag": f'"{ETAG}"', "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT"}
+        | {name.replace("_", "-"): value for name, value in headers.items()},
+        length,
+    )
+
+
+def in_missing_bucket(bucket):
+    return s3.S3Store("no-such-bucket", bucket.store._reads, bucket.store._writes)
+
+
+@any_read
+@pytest.mark.parametrize("status", [400, 403, 405, 429, 500, 501, 502, 503])
+def test_an_error_is_no_absence(server, store, read, status):
+    server.answers = [error(status)]
+    with pytest.raises(ReadFailed, match=f"{status}"):
+        read(store)
+
+
+@any_read
+@pytest.mark.parametrize("answer", [Answer(dropped=True), Answer(seconds=2)], ids=["dropped", "late"])
+def test_no_answer_is_no_absence(server, store, read, answer):
+    server.answers = [answer]
+    with pytest.raises(ReadFailed, match="k: not read"):
+        read(store)
+
+
+@any_read
+def test_a_server_that_is_not_there_is_no_absence(server, read):
+    client = s3.s3_client("http://127.0.0.1:9", retries=False)
+    with pytest.raises(ReadFailed):
+        read(s3.S3Store("bucket", client, client))
+
+
+def test_a_404_and_nothing_else_is_an_absence(server, store):
+    server.answers = [error(404, "NoSuchKey")]
+    assert store.get("k") is None
+    assert store.get_unless("k", ETAG) is None
+    assert store.head("k") == Absent("k")
+
+
+# A 404 to a HEAD has no body, so it does not tell the bucket from the key: that is the next test's.
+@pytest.mark.parametrize("read", [READS[name] for name in READS if name != "head"])
+def test_a_missing_bucket_is_no_absence_of_its_objects(s3_bucket, read):
+    with pytest.raises(ReadFailed, match="NoSuchBucket"):
+        read(in_missing_bucket(s3_bucket))
+
+
+def test_in_a_missing_bucket_nothing_is_believed_to_be_absent(s3_bucket):
+    world = replace(Hand().world, store=in_missing_bucket(s3_bucket))
+    with pytest.raises(ReadFailed, match="NoSuchBucket"):
+        commit(world, STYLE, [STYLE.prefix + "a.jpg"], "s3_event")
+
+
+@pytest.mark.parametrize("replaces", [None, ETAG])
+def test_a_write_into_a_missing_bucket_is_no_conflict(s3_bucket, replaces):
+    with pytest.raises(WriteRefused, match="NoSuchBucket"):
+        in_missing_bucket(s3_bucket).put("k", b"{}", replaces=replaces, metadata={})
+
+
+@pytest.mark.parametrize(("status", "mend"), [(403, "s3:ListBucket"), (400, "SSE-C")])
+def test_a_refusal_to_look_comes_with_its_mend(server, store, status, mend):
+    server.answers = [error(status)]
+    with pytest.raises(ReadFailed, match=mend):
+        store.head("k")
+
+
+@read_of_an_object
+def test_a_body_cut_short_is_no_shorter_object(server, store, read):
+    server.answers = [found(b"half of it", length=100)]
+    with pytest.raises(ReadFailed):
+        read(store)
+
+
+def test_an_object_is_read_where_all_of_it_comes(server, store):
+    server.answers = [found(b"all of it")]
+    assert store.get("k") == Stored(b"all of it", ETAG)
+
+
+@pytest.mark.parametrize(
+    ("headers", "fact", "value"),
+    [
+        ({}, "encryption", None),
+        ({"x_amz_server_side_encryption": "AES256"}, "encryption", "AES256"),
+        ({"x_amz_server_side_encryption": "aws:kms"}, "encryption", "aws:kms"),
+        ({}, "archived", False),
+        ({"x_amz_storage_class": "STANDARD_IA"}, "archived", False),
+        ({"x_amz_storage_class": "GLACIER_IR"}, "archived", False),
+        ({"x_amz_storage_class": "GLACIER"}, "archived", True),
+        ({"x_amz_storage_class": "GLACIER", "x_amz_restore": 'ongoing-request="true"'}, "archived", True),
+        ({"x_amz_storage_class": "DEEP_ARCHIVE", "x_amz_restore": 'ongoing-request="false"'}, "archived", False),
+        ({"x_amz_storage_class": "INTELLIGENT_TIERING"}, "archived", False),
+        (
+            {"x_amz_storage_class": "INTELLIGENT_TIERING", "x_amz_archive_status": "ARCHIVE_ACCESS"},
+            "archived",
+            True,
+        ),
+        ({}, "checksum", None),
+        (
+            {"x_amz_checksum_crc64nvme": "x==", "x_amz_checksum_type": "FULL_OBJECT"},
+            "checksum",
+            {"crc64nvme": "x==", "type": "FULL_OBJECT"},
+        ),
+        (
+            {"x_amz_checksum_sha256": "x==-3", "x_amz_checksum_type": "COMPOSITE"},
+            "checksum",
+            {"sha256": "x==-3", "type": "COMPOSITE"},
+        ),
+        # As servers older than the header answer.
+        ({"x_amz_checksum_crc32": "x=="}, "checksum", {"crc32": "x==", "type": "FULL_OBJECT"}),
+        ({"x_amz_checksum_crc32": "x==-3"}, "checksum", {"crc32": "x==-3", "type": "COMPOSITE"}),
+        ({"x_amz_version_id": "v1"}, "version_id", "v1"),
+        ({"x_amz_meta_Prompt": "a  fox"}, "metadata", {"prompt": "a  fox"}),
+        ({}, "last_modified", "2026-03-01T08:00:00.000Z"),
+        ({}, "etag", ETAG),
+    ],
+    ids=str,
+)
+def test_a_look_understands_s3s_headers(server, store, headers, fact, value):
+    server.answers = [found(**headers)]
+    seen = store.head("k")
+    assert isinstance(seen, Present)
+    assert getattr(seen, fact) == value
+
+
+def test_the_etag_of_an_object_encrypted_with_a_key_of_the_customers_is_no_md5(server, store):
+    server.answers = [found(x_amz_server_side_encryption_customer_algorithm="AES256")]
+    assert proven_md5(store.head("k")) is None
+
+
+def put(store, replaces=ETAG):
+    return store.put("k", b"{}", replaces=replaces, metadata={})
+
+
+@pytest.mark.parametrize("replaces", [None, ETAG], ids=["create", "replace"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(412, "PreconditionFailed"), (412, ""), (409, "ConditionalRequestConflict"), (409, "ConcurrentModification")],
+)
+def test_a_condition_that_did_not_hold_is_a_conflict_whatever_its_code(server, store, status, code, replaces):
+    server.answers = [error(status, code)]
+    with pytest.raises(Conflict):
+        put(store, replaces)
+
+
+def test_what_was_to_be_replaced_and_is_gone_is_a_conflict(server, store):
+    server.answers = [error(404, "NoSuchKey")]
+    with pytest.raises(Conflict):
+        put(store)
+    with pytest.raises(WriteRefused):
+        put(store, None)
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 411])
+def test_a_refused_write_surely_did_not_happen(server, store, status):
+    server.answers = [error(status)]
+    with pytest.raises(WriteRefused, match=str(status)):
+        put(store)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*(error(status) for status in (500, 501, 502, 503, 504)), Answer(dropped=True), Answer(seconds=2)],
+    ids=["500", "501", "502", "503", "504", "dropped", "late"],
+)
+def test_a_write_of_uncertain_outcome_is_said_to_be_so_and_is_asked_once(server, store, answer):
+    server.answers = [answer, found()]
+    with pytest.raises(OutcomeUnknown):
+        put(store)
+    assert server.requests == ["PUT /bucket/k"]
+
+
+def test_a_write_to_a_server_that_is_not_there_is_of_uncertain_outcome():
+    client = s3.s3_client("http://127.0.0.1:9", retries=False)
+    with pytest.raises(OutcomeUnknown):
+        put(s3.S3Store("bucket", client, client))
+
+
+@pytest.mark.parametrize("first", [error(503), Answer(dropped=True)], ids=["503", "dropped"])
+def test_a_read_is_tried_again(server, first, monkeypatch):
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    server.answers = [first, found(b"body")]
+    client = s3.s3_client(server.endpoint)
+    assert s3.S3Store("bucket", client, client).get("k") == Stored(b"body", ETAG)
+    assert server.requests == ["GET /bucket/k"] * 2
+
+
+def test_the_conditions_are_on_the_wire(ministack_bucket):
+    sent = []
+    client = ministack_bucket.store._writes
+    client.meta.events.register("before-send.s3.PutObject", lambda request, **_: sent.append(dict(request.headers)))
+    etag = ministack_bucket.store.put("k", b"{}", replaces=None, metadata={})
+    ministack_bucket.store.put("k", b"{}", replaces=etag, metadata={})
+    conditions = [{name: headers.get(name) for name in ("If-Match", "If-None-Match")} for headers in sent]
+    assert conditions == [
+        {"If-Match": None, "If-None-Match": b"*"},
+        {"If-Match": f'"{etag}"'.encode(), "If-None-Match": None},
+    ]
