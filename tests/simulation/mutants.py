@@ -34,7 +34,7 @@ _LOAD = "    loaded = heads.load(store, collection)\n"
 _OBSERVE = "        seen, failures = observe(world, collection, keys, source, outcome.md5s)\n"
 _SAVE = "    heads.save(store, collection, head, replaces=loaded)\n"
 _LOST = "        except (Conflict, OutcomeUnknown):\n"
-_LIST = "        listing = world.store.list(collection.prefix, after=after)\n"
+_LIST = "    listing = world.store.list(collection.prefix, after=request.after)\n"
 
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
@@ -44,12 +44,12 @@ _OBSERVE_ONCE = """\
         seen = [looked[k] for k in keys if k in looked]
 """
 _COMMIT_AS_LISTED = """\
-        import dataclasses, types
-        store = types.SimpleNamespace(
-            get=world.store.get, put=world.store.put, list=world.store.list, md5=world.store.md5,
-            head=lambda key: listed.get(key) or world.store.head(key),
-        )
-        outcome = commit(dataclasses.replace(world, store=store),"""
+    import dataclasses, types
+    store = types.SimpleNamespace(
+        get=world.store.get, put=world.store.put, list=world.store.list, md5=world.store.md5,
+        head=lambda key: listed.get(key) or world.store.head(key),
+    )
+    outcome = commit(dataclasses.replace(world, store=store),"""
 
 MUTANTS = (
     Mutant(
@@ -75,8 +75,8 @@ MUTANTS = (
         "sweep writes from its listing without looking again",
         "backfill.py",
         (
-            (_LIST, _LIST + "        listed = {key: world.store.truth.head(key) for key in listing.keys}\n"),
-            ("        outcome = commit(world,", _COMMIT_AS_LISTED),
+            (_LIST, _LIST + "    listed = {key: world.store.truth.head(key) for key in listing.keys}\n"),
+            ("    outcome = commit(world,", _COMMIT_AS_LISTED),
         ),
     ),
     Mutant(

@@ -16,7 +16,7 @@ from s3_manifest.facts import Seen
 from s3_manifest.merge import merge
 from s3_manifest.model import Head, Source, Timestamp
 from s3_manifest.observe import ComputedMd5s, computed_before, observe
-from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed
+from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
 from s3_manifest.turns import turn
 from s3_manifest.world import RESERVE_SECONDS, Backfill, World
 
@@ -42,7 +42,7 @@ class Outcome:
     """Looks at a key, those of void attempts among them."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Keys that S3 would not tell about, with its words; the manifest is as before for them."""
-    not_done: Sequence[str] = ()
+    not_done: list[str] = field(default_factory=list)
     """Keys that time did not suffice for."""
     finished: bool = False
     """Whether time sufficed."""
@@ -82,10 +82,10 @@ def commit(
             _back_off(world, lost_in_a_row)
             continue
         if not rest:
-            outcome.finished = True
+            outcome.finished = not outcome.not_done
             return outcome
         pending, size, lost_in_a_row = rest, min(CHUNK, size * 2), 0
-    outcome.not_done = pending
+    outcome.not_done += pending
     return outcome
 
 
@@ -107,14 +107,18 @@ def _attempt(world: World, outcome: Outcome, keys: Sequence[str], source: Source
         seen,
         commit=world.commit_id(),
         now=now,
-        complete=covers_all and not failures and not outcome.unreadable,
+        complete=covers_all and not (failures or outcome.unreadable or outcome.not_done),
     )
     # Even where nothing changed: the fresh commit id makes a slower worker's stale write fail.
     heads.save(store, collection, head, replaces=loaded)
     outcome.commits += 1
     outcome.unchanged += loaded is not None and head.revision == loaded.head.revision
     outcome.head = head
-    outcome.unreadable |= {failure.key: str(failure) for failure in failures}
+    for failure in failures:
+        if isinstance(failure, TimeRanOut):
+            outcome.not_done.append(failure.key)
+        else:
+            outcome.unreadable[failure.key] = str(failure)
 
 
 def _first_sight(

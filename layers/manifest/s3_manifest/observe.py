@@ -7,7 +7,7 @@ from pydantic_core import from_json
 from s3_manifest.collections import Collection
 from s3_manifest.facts import SIDECARS, TITLE_SIDECAR, Seen, entry_of, is_folder, proven_md5
 from s3_manifest.model import Entry, Sidecar, Source
-from s3_manifest.store import Absent, Conflict, Present, ReadFailed
+from s3_manifest.store import Absent, Conflict, Present, ReadFailed, TimeRanOut
 from s3_manifest.world import RESERVE_SECONDS, World
 
 # A collection.json is a few lines; more than this is somebody's data under that name.
@@ -75,7 +75,7 @@ def _with_md5(
     try:
         for _ in range(_LOOKS):
             if world.seconds_left() < RESERVE_SECONDS:
-                return ReadFailed(key, "time ran out before its MD5 was computed; it is tried again later")
+                return TimeRanOut(key, "time ran out before its MD5 was computed; it is tried again later")
             try:
                 md5 = computed[key, present.etag] = world.store.md5(key, present.etag)
             except Conflict:
