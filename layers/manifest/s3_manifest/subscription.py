@@ -1,5 +1,6 @@
 """A bucket's notification configuration with our part put in or taken out, and no other touched."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ class NotSubscribed(Exception):
 def subscribed(current: Mapping[str, Any], name: str, queue_arn: str, prefixes: Iterable[str]) -> Configuration:
     """``current`` with the queue told of changes below the prefixes, instead of what we had there.
 
-    ``name`` tells ours from others': the ids of our configurations begin with it.
+    ``name`` tells ours from others': the ids of our configurations are it and a number.
     """
     merged = unsubscribed(current, name)
     ours = [
@@ -43,7 +44,9 @@ def subscribed(current: Mapping[str, Any], name: str, queue_arn: str, prefixes: 
 def unsubscribed(current: Mapping[str, Any], name: str) -> Configuration:
     """``current`` without our configurations."""
     rest = {key: value for key, value in current.items() if key != "ResponseMetadata"}
-    queues = [one for one in rest.pop("QueueConfigurations", []) if not one.get("Id", "").startswith(f"{name}-")]
+    # By the number: another stack's name may begin with ours.
+    ours = re.compile(re.escape(name) + r"-\d+")
+    queues = [one for one in rest.pop("QueueConfigurations", []) if not ours.fullmatch(one.get("Id", ""))]
     return rest | ({"QueueConfigurations": queues} if queues else {})
 
 
@@ -74,12 +77,18 @@ def apply(
             problem = str(error)
         else:
             found = client.get_bucket_notification_configuration(Bucket=bucket)
-            if _ids(found) == _ids(wanted):
+            if _outline(found) == _outline(wanted):
                 return
         sleep(_PAUSE_SECONDS)
     raise NotSubscribed(f"bucket {bucket}: its notification configuration is not as it should be: {problem}")
 
 
-def _ids(configuration: Mapping[str, Any]) -> set[str]:
+def _outline(configuration: Mapping[str, Any]) -> set[tuple[str, ...]]:
+    """What tells two configurations apart, whatever S3 makes of the spelling and the order of the rest."""
     listed = (value for value in configuration.values() if isinstance(value, list))
-    return {one.get("Id", "") for ones in listed for one in ones}
+    return {(one.get("Id", ""), *_filtered(one)) for ones in listed for one in ones}
+
+
+def _filtered(one: Mapping[str, Any]) -> list[str]:
+    rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    return sorted(f"{rule['Name'].lower()}={rule['Value']}" for rule in rules)
