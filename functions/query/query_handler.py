@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -50,8 +51,8 @@ def get_manifest(
         return _not_modified(stored)
     try:
         return _tagged(whole(heads.decode(collection, stored.body)), stored)
-    except AnswerTooLarge:
-        return _problem(413, f"the manifest is too large for one answer; read it in pages: /api/manifests/{kind}/{id_}")
+    except AnswerTooLarge as error:
+        return _problem(413, f"{error}; read it in pages: /api/manifests/{kind}/{id_}")
 
 
 @app.get("/api/manifests", summary="Every collection, with its totals")
@@ -78,6 +79,7 @@ def get_page(
     All pages of one reading are of one revision: 409 says that the manifest changed in between, and
     that the reading has to begin anew. The totals are those of the whole manifest.
     """
+    kind, collection_id = unquote(kind), unquote(collection_id)
     collection = runtime.collections().named(kind, collection_id)
     stored = _read(collection, if_none_match) if collection else None
     if collection is None or stored is None:
@@ -86,7 +88,10 @@ def get_page(
         return _not_modified(stored)
     if modified_after and not modified_after.tzinfo:
         modified_after = modified_after.replace(tzinfo=UTC)
-    after = timestamp(modified_after) if modified_after else None
+    try:
+        after = timestamp(modified_after) if modified_after else None
+    except OverflowError:
+        return _problem(400, "modified_after: UTC has no such time", parameter="modified_after")
     shown = page(heads.decode(collection, stored.body), Filter(prefix, glob, after), limit, cursor)
     return _tagged(shown, stored)
 
@@ -118,6 +123,12 @@ def changed(error: ManifestChanged) -> Answer:
     return _problem(409, f"{error}; begin again without a cursor", parameter="cursor")
 
 
+@app.exception_handler(AnswerTooLarge)
+def too_large(error: AnswerTooLarge) -> Answer:
+    """413: Lambda would refuse to pass it on."""
+    return _problem(413, str(error))
+
+
 @app.exception_handler([ReadFailed, UnreadableHead])
 def unavailable(error: Exception) -> Answer:
     """503: not read is not the same as not there."""
@@ -134,7 +145,8 @@ def no_such_route(_error: NotFoundError) -> Answer:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Takes an HTTP API request (payload 2.0); the routes above answer it."""
-    return app.resolve(event, context)
+    # It comes decoded, and the router's parameters match few signs but those of an encoded one.
+    return app.resolve(event | {"rawPath": quote(event["rawPath"])}, context)
 
 
 def _read(collection: Collection, if_none_match: str | None) -> Stored | NotModified | None:

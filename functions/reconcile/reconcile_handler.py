@@ -40,7 +40,9 @@ def _messages(event: dict[str, Any]) -> tuple[bool, list[Message]]:
     if records and first.get("eventSource") == "aws:sqs":
         return True, [
             Message(
-                record["messageId"], record["body"], runtime.BACKFILL_ATTRIBUTE in record.get("messageAttributes", ())
+                record["messageId"],
+                record["body"],
+                runtime.BACKFILL_ATTRIBUTE in (record.get("messageAttributes") or ()),
             )
             for record in records
         ]

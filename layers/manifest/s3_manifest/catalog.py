@@ -26,7 +26,7 @@ class CatalogPage(NamedTuple):
 
 
 def read_catalog(store: Store, collections: Collections, each: Each, limit: int, after: Position | None) -> CatalogPage:
-    """At most ``limit`` collections after ``after``, by kind and id, their ids in UTF-8 order.
+    """At most ``limit`` collections after ``after``, by kind and, within a kind, in S3's order of their prefixes.
 
     Lists the folders below the manifest root (one request for each hundred) and HEADs each head;
     neither the data nor what else is below the root is read.

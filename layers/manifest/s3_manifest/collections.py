@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+MAX_KEY_BYTES = 1024
+"""S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -59,8 +62,8 @@ class Pattern(NamedTuple):
 class Collections:
     """Every kind of collection of one bucket, and where their manifests are kept.
 
-    Patterns may nest (``styles/{style_id}/`` and ``styles/{style_id}/variants/{variant_id}/``): a
-    key then belongs to the deepest collection that holds it, and to no other.
+    Patterns may nest (``styles/{style_id}/`` and ``styles/drafts/{draft_id}/``): a key then belongs
+    to the deepest collection that holds it, and to no other.
     """
 
     def __init__(self, patterns: Iterable[Pattern], root: str) -> None:
@@ -69,7 +72,10 @@ class Collections:
         self.patterns = tuple(sorted(patterns, key=_depth, reverse=True))
 
     def of(self, key: str) -> Collection | None:
-        """The collection that ``key`` belongs to: None outside of all, and under the root."""
+        """The collection that ``key`` belongs to: None outside of all, and under the root.
+
+        None too where the id is so long that S3 could not hold a manifest of it.
+        """
         if key.startswith(self.root):
             return None
         for pattern in self.patterns:
@@ -96,8 +102,9 @@ class Collections:
         prefixes = sorted({pattern.before for pattern in self.patterns})
         return [p for p in prefixes if not any(p != q and p.startswith(q) for q in prefixes)]
 
-    def _collection(self, pattern: Pattern, collection_id: str) -> Collection:
-        return Collection(pattern.kind, collection_id, pattern.prefix(collection_id), self.root)
+    def _collection(self, pattern: Pattern, collection_id: str) -> Collection | None:
+        found = Collection(pattern.kind, collection_id, pattern.prefix(collection_id), self.root)
+        return found if len(found.head_key.encode()) <= MAX_KEY_BYTES else None
 
 
 def parse_collections(text: str, root: str) -> Collections:

@@ -10,8 +10,7 @@ from urllib.parse import unquote_plus
 from pydantic import BaseModel, StringConstraints, ValidationError
 from pydantic_core import from_json
 
-# S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-_MAX_KEY_BYTES = 1024
+from s3_manifest.collections import MAX_KEY_BYTES
 
 
 class MalformedEvent(ValueError):
@@ -28,7 +27,7 @@ class Change(NamedTuple):
 
 
 class _Bucket(BaseModel):
-    name: Annotated[str, StringConstraints(min_length=1)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 class _Object(BaseModel):
@@ -80,7 +79,7 @@ def _json_object(text: object) -> dict[str, Any]:
     if not isinstance(text, str):
         raise MalformedEvent("not an S3 notification: its body is not text")
     try:
-        value = from_json(text)
+        value = from_json(text.encode())
     except ValueError as error:
         raise MalformedEvent(f"not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -94,8 +93,8 @@ def _decode_key(encoded: str) -> str:
         size = len(key.encode())
     except UnicodeError as error:
         raise MalformedEvent(f"key {encoded[:100]!r} is not percent-encoded UTF-8") from error
-    if size > _MAX_KEY_BYTES:
-        raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {_MAX_KEY_BYTES}")
+    if size > MAX_KEY_BYTES:
+        raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {MAX_KEY_BYTES}")
     return key
 
 

@@ -153,7 +153,7 @@ def _as_hex(text: str) -> str | None:
         return text.lower()
     try:
         digest = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return digest.hex() if len(digest) == 16 else None
 
@@ -185,7 +185,7 @@ def settled(before: Entry, now: Entry) -> Entry:
         before.last_modified,
         before.version_id,
     ):
-        undeclared = now.generation_type == now.source
+        undeclared = now.generation_type == now.source and before.generation_type == before.source
         kept = {"source": before.source} | ({"generation_type": before.source} if undeclared else {})
         now = now.model_copy(update=kept)
     return before if now == before else now

@@ -21,7 +21,7 @@ class ManifestChanged(Exception):
 
 
 class AnswerTooLarge(Exception):
-    """The whole manifest does not fit into one answer."""
+    """What was asked for does not fit into one answer."""
 
 
 class Filter(NamedTuple):
@@ -50,7 +50,7 @@ def whole(head: Head) -> bytes:
     """The canonical manifest. Raises ``AnswerTooLarge``."""
     body = to_json(head_json(head))
     if escaped_size(body) > MAX_ANSWER_BYTES:
-        raise AnswerTooLarge
+        raise AnswerTooLarge("the manifest is too large for one answer")
     return body
 
 
@@ -59,14 +59,18 @@ def page(head: Head, wanted: Filter, limit: int, cursor: str | None) -> bytes:
 
     ``cursor`` is null on the last page. The pages of one reading are of one revision: where the
     manifest has changed in between, ``ManifestChanged`` is raised. Totals are those of the whole
-    manifest, whatever is shown. Raises ``InvalidCursor``.
+    manifest, whatever is shown. Raises ``InvalidCursor``, ``AnswerTooLarge``.
     """
     after = _place(cursor, head) if cursor else None
     candidates = (e for e in head.files if (after is None or e.filename > after) and wanted.shows(e))
-    shown, more = _fill(candidates, limit)
+    rest = head_json(head.model_copy(update={"files": ()}))
+    room = MAX_ANSWER_BYTES - escaped_size(to_json(rest))
+    if room <= 0:
+        raise AnswerTooLarge("the manifest has so many generations or sidecars that no page fits into one answer")
+    shown, more = _fill(candidates, limit, room)
     place = _Place(revision=head.revision, created_at=head.created_at, after=shown[-1].filename) if more else None
     following = seal(place) if place else None
-    return to_json(head_json(head) | {"files": [e.model_dump() for e in shown], "cursor": following})
+    return to_json(rest | {"files": [e.model_dump() for e in shown], "cursor": following})
 
 
 def escaped_size(body: bytes) -> int:
@@ -74,13 +78,13 @@ def escaped_size(body: bytes) -> int:
     return len(body) + body.count(b'"') + body.count(b"\\")
 
 
-def _fill(entries: Iterable[Entry], limit: int) -> tuple[Sequence[Entry], bool]:
+def _fill(entries: Iterable[Entry], limit: int, room: int) -> tuple[Sequence[Entry], bool]:
     """As many entries as the limit and the size of an answer allow, and whether there are more."""
     shown: list[Entry] = []
     size = 0
     for entry in entries:
         size += escaped_size(entry.model_dump_json().encode())
-        if len(shown) == limit or (shown and size > MAX_ANSWER_BYTES):
+        if len(shown) == limit or (shown and size > room):
             return shown, True
         shown.append(entry)
     return shown, False
