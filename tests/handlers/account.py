@@ -1,0 +1,152 @@
+"""An AWS account with one bucket and one queue, by moto: every request the code under test makes is seen, or broken."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.loaders import Loader
+from botocore.session import Session
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+
+from handlers.lambda_events import BUCKET, REGION
+
+
+class Request(NamedTuple):
+    """A request to S3; ``key`` is empty for one to the bucket itself."""
+
+    method: str
+    key: str
+    parameters: dict[str, str]
+    body: bytes
+
+
+MODELS = Loader()
+
+
+def botocore_session() -> Session:
+    """A new session. What takes long about one, its models of the services, is read once."""
+    session = Session()
+    session.register_component("data_loader", MODELS)
+    return session
+
+
+@cache
+def _own_client(service: str) -> Any:
+    session = boto3.session.Session("testing", "testing", region_name=REGION, botocore_session=botocore_session())
+    return session.client(service)
+
+
+Fault = Callable[[Request], AWSResponse | None]
+
+
+class Account:
+    """The account, and what the functions asked of it.
+
+    Its own clients are made in a session apart, so that only the functions' requests are counted.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.faults: list[Fault] = []
+        ours = botocore_session()
+        # First in line: what it answers is taken instead of moto's answer.
+        ours.get_component("event_emitter").register_first("before-send.s3", self._before_send)
+        boto3.setup_default_session(botocore_session=ours)
+        self.s3, self.sqs = _own_client("s3"), _own_client("sqs")
+        self.make_bucket(BUCKET)
+        self.queue_url = self.sqs.create_queue(QueueName="changes")["QueueUrl"]
+        self.queue_arn = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+
+    def make_bucket(self, name: str) -> None:
+        self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+    def put(self, key: str, body: bytes = b"data", **facts: Any) -> str:
+        """Uploads an object; its ETag."""
+        return self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **facts)["ETag"].strip('"')
+
+    def put_in_parts(self, key: str, body: bytes, **facts: Any) -> None:
+        """Uploads an object as multipart uploads do, whose ETag is not its MD5."""
+        where = {"Bucket": BUCKET, "Key": key}
+        upload = where | {"UploadId": self.s3.create_multipart_upload(**where, **facts)["UploadId"]}
+        part = {"PartNumber": 1, "ETag": self.s3.upload_part(**upload, PartNumber=1, Body=body)["ETag"]}
+        self.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+
+    def fill(self, prefix: str, count: int) -> list[str]:
+        """Puts many objects there; their names."""
+        names = [f"image_{number:05d}.png" for number in range(count)]
+        for name in names:
+            self.put_at_once(prefix + name)
+        return names
+
+    def put_at_once(self, key: str) -> None:
+        """Puts an object there past the API: for the many."""
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, b"data")
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=BUCKET, Key=key)
+
+    def read(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def manifest(self, prefix: str) -> dict[str, Any]:
+        return json.loads(self.read(f"_manifests/{prefix}manifest.json"))
+
+    def files(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """The entries of a collection's manifest, by filename."""
+        return {entry["filename"]: entry for entry in self.manifest(prefix)["files"]}
+
+    def received(self) -> list[dict[str, Any]]:
+        """What is in the queue, up to ten messages."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+        )
+        return answer.get("Messages", [])
+
+    def sent(self, method: str) -> list[Request]:
+        """The functions' requests with that method."""
+        return [request for request in self.requests if request.method == method]
+
+    def refuse(self, method: str, key: str, status: int, code: str = "AccessDenied") -> None:
+        """From now on S3 answers these requests so. A write happens all the same: its answer is lost."""
+
+        def fault(request: Request) -> AWSResponse | None:
+            return answer(status, code) if (request.method, request.key) == (method, key) else None
+
+        self.faults.append(fault)
+
+    def _before_send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        url = urlsplit(request.url)
+        body = request.body if isinstance(request.body, bytes) else b""
+        seen = Request(request.method, unquote(url.path[1:]), dict(parse_qsl(url.query, keep_blank_values=True)), body)
+        self.requests.append(seen)
+        for fault in list(self.faults):
+            if broken := fault(seen):
+                return broken
+        return None
+
+
+class _Raw:
+    """The bytes of an answer, as urllib3 hands them out."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: Any) -> list[bytes]:
+        return [self._body]
+
+
+def answer(status: int, code: str) -> AWSResponse:
+    """An error as S3 words it."""
+    return xml(status, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>")
+
+
+def xml(status: int, document: str) -> AWSResponse:
+    """An answer of S3's."""
+    return AWSResponse("https://s3.invalid", status, {"content-type": "application/xml"}, _Raw(document.encode()))

@@ -1,0 +1,153 @@
+import pytest
+
+from s3_manifest.collections import Collection, Collections, InvalidCollections, Pattern, parse_collections
+
+ROOT = "_manifests/"
+STYLES = "style=styles/{style_id}/"
+NESTED = f"{STYLES}, variant=styles/{{variant_id}}/variants/, draft=styles/16/{{draft_id}}/"
+
+
+def collection_of(key, text=STYLES):
+    return parse_collections(text, ROOT).of(key)
+
+
+def test_a_key_belongs_to_the_collection_whose_prefix_it_is_below():
+    assert collection_of("styles/16/a.jpg") == Collection("style", "16", "styles/16/", ROOT)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "collection_id", "filename"),
+    [
+        ("styles/9/a.jpg", "style", "9", "a.jpg"),
+        ("styles/9/variants/a.jpg", "variant", "9", "a.jpg"),
+        ("styles/16/variants/a.jpg", "draft", "variants", "a.jpg"),
+        ("styles/16/x/a.jpg", "draft", "x", "a.jpg"),
+        ("styles/16/a.jpg", "style", "16", "a.jpg"),
+        ("styles/9/variantsx/a.jpg", "style", "9", "variantsx/a.jpg"),
+    ],
+)
+def test_a_key_belongs_to_the_deepest_collection_that_holds_it(key, kind, collection_id, filename):
+    found = collection_of(key, NESTED)
+    assert (found.kind, found.id, found.filename(key)) == (kind, collection_id, filename)
+
+
+@pytest.mark.parametrize(
+    ("key", "collection_id", "filename"),
+    [
+        ("styles/16//a.jpg", "16", "/a.jpg"),
+        ("styles/16/deep/er/a.jpg", "16", "deep/er/a.jpg"),
+        ("styles/16/folder/", "16", "folder/"),
+        ("styles/ü +%/a.jpg", "ü +%", "a.jpg"),
+        ("styles/../a.jpg", "..", "a.jpg"),
+    ],
+)
+def test_everything_below_the_prefix_is_the_filename(key, collection_id, filename):
+    found = collection_of(key)
+    assert (found.id, found.filename(key)) == (collection_id, filename)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "styles",
+        "styles/",
+        "styles/a.jpg",
+        "styles/16",
+        "styles/16/",
+        "styles//a.jpg",
+        "Styles/16/a.jpg",
+        "/styles/16/a.jpg",
+        "other/16/a.jpg",
+        "_manifests/styles/16/manifest.json",
+        "_manifests/a/b.jpg",
+    ],
+)
+def test_a_key_outside_of_all_collections_belongs_to_none(key):
+    assert collection_of(key) is None
+
+
+def test_what_is_kept_below_the_root_is_no_collections_whatever_its_pattern():
+    everything = Collections([Pattern("any", "", "/")], ROOT)
+    assert everything.of("x/a.jpg").id == "x"
+    assert everything.of("_manifests/styles/16/manifest.json") is None
+
+
+def test_the_manifest_is_kept_below_the_root_at_the_prefix_of_its_collection():
+    assert collection_of("styles/16/a.jpg").head_key == "_manifests/styles/16/manifest.json"
+
+
+def test_a_collection_is_found_by_its_name_as_by_its_keys():
+    collections = parse_collections(NESTED, ROOT)
+    for key in ("styles/9/a", "styles/9/variants/a", "styles/16/x/a"):
+        of_key = collections.of(key)
+        assert collections.named(of_key.kind, of_key.id) == of_key
+
+
+@pytest.mark.parametrize(("kind", "collection_id"), [("actor", "1"), ("style", ""), ("style", "1/2"), ("", "1")])
+def test_a_name_that_can_be_no_collection_finds_none(kind, collection_id):
+    assert parse_collections(STYLES, ROOT).named(kind, collection_id) is None
+
+
+def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none():
+    collections = parse_collections(STYLES, ROOT)
+    longest = "é" * ((1024 - len("_manifests/styles//manifest.json")) // 2)
+    assert len(collections.named("style", longest).head_key.encode()) == 1024
+    assert collections.named("style", longest + "x") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "prefixes"),
+    [
+        (STYLES, ["styles/"]),
+        (f"{STYLES},actor=actors/{{actor_id}}/", ["actors/", "styles/"]),
+        (NESTED, ["styles/"]),
+        ("one=a/b/{one_id}/,two=a/bc/{two_id}/", ["a/b/", "a/bc/"]),
+    ],
+    ids=["one", "two", "nested", "alike"],
+)
+def test_no_two_of_the_subscribed_prefixes_overlap(text, prefixes):
+    assert parse_collections(text, ROOT).subscriptions() == prefixes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "at least one"),
+        (" , ", "at least one"),
+        ("styles/{style_id}/", "write 'kind="),
+        ("Style=styles/{Style_id}/", "lower-case"),
+        ("style=styles/", "must hold {style_id}"),
+        ("style=styles/{actor_id}/", "must hold {style_id}"),
+        ("style=a/{style_id}/{style_id}/", "once"),
+        ("style=a/{x}/{style_id}/", "no other"),
+        ("style={style_id}/", "below a fixed prefix"),
+        ("style=/styles/{style_id}/", "below a fixed prefix"),
+        ("style=styles/x{style_id}/", "whole path segment"),
+        ("style=styles/{style_id}", "whole path segment"),
+        ("style=styles/{style_id}/x", "must end in '/'"),
+        ("style=_manifests/{style_id}/", "overlap"),
+        ("style=_manifests/deep/{style_id}/", "overlap"),
+        (f"{STYLES},style=other/{{style_id}}/", "two collections are named 'style'"),
+        (f"{STYLES},actor=styles/{{actor_id}}/", "the same prefix"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_words_that_say_what_to_write(text, words):
+    with pytest.raises(InvalidCollections, match=words):
+        parse_collections(text, ROOT)
+
+
+@pytest.mark.parametrize("root", ["", "/", "manifests", "/manifests/"])
+def test_a_root_that_is_no_prefix_is_refused(root):
+    with pytest.raises(InvalidCollections, match="manifest root"):
+        parse_collections(STYLES, root)
+
+
+def test_a_root_above_the_collections_is_refused():
+    with pytest.raises(InvalidCollections, match="overlap"):
+        parse_collections("style=data/styles/{style_id}/", "data/")
+
+
+def test_a_root_inside_a_prefix_of_the_collections_is_refused():
+    with pytest.raises(InvalidCollections, match="overlap"):
+        parse_collections(STYLES, "styles/_manifests/")

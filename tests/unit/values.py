@@ -1,0 +1,54 @@
+"""Presents, entries and heads of one collection, each with the facts that a test does not care about."""
+
+from typing import Any
+
+from s3_manifest.collections import Collection, parse_collections
+from s3_manifest.facts import Location, Seen, entry_of
+from s3_manifest.merge import merge
+from s3_manifest.model import Entry, Head, Sidecar, Source
+from s3_manifest.store import Present
+
+ROOT = "_manifests/"
+BUCKET = "storyboard-user-files"
+PREFIX = "styles/16/"
+LOCATION = Location(BUCKET, "us-east-1")
+COLLECTIONS = parse_collections("style=styles/{style_id}/, actor=actors/{actor_id}/", ROOT)
+STYLE = Collection("style", "16", PREFIX, ROOT)
+ACTOR = Collection("actor", "7", "actors/7/", ROOT)
+MORNING, NOON, EVENING = (f"2026-03-01T{hour}:00:00.000Z" for hour in ("08", "12", "20"))
+SOME_MD5 = "0123456789abcdef0123456789abcdef"
+OTHER_MD5 = "fedcba9876543210fedcba9876543210"
+
+
+def present(filename: str = "a.jpg", **facts: Any) -> Present:
+    given = {"size": 3, "etag": SOME_MD5, "last_modified": MORNING, "content_type": "image/jpeg"} | facts
+    return Present(PREFIX + filename, **given)
+
+
+def described(**metadata: str) -> Present:
+    """An object with this user metadata; an underscore in a name stands for a dash."""
+    return present(metadata={name.replace("_", "-"): value for name, value in metadata.items()})
+
+
+def entry(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) -> Entry:
+    return entry_of(present(filename, **facts), STYLE, LOCATION, source)
+
+
+def file_seen(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) -> Seen:
+    return Seen(PREFIX + filename, entry(filename, source, **facts))
+
+
+def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None) -> Seen:
+    return Seen(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), title)
+
+
+def gone(filename: str) -> Seen:
+    return Seen(PREFIX + filename, None)
+
+
+def merged(head: Head | None, *seen: Seen, commit: str = "c1", now: str = NOON, complete: bool = False) -> Head:
+    return merge(head, STYLE, BUCKET, seen, commit=commit, now=now, complete=complete)
+
+
+def head_of(*seen: Seen, complete: bool = True) -> Head:
+    return merged(None, *seen, complete=complete)

@@ -1,0 +1,109 @@
+"""A world made by hand: a bucket in memory, a clock that a test moves, and a record of what was asked for."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, STYLE
+
+from s3_manifest import heads
+from s3_manifest.collections import Collection
+from s3_manifest.memory import MemoryStore
+from s3_manifest.model import Head
+from s3_manifest.store import Listing, Observation, ReadFailed
+from s3_manifest.world import Backfill, World
+
+
+@dataclass
+class WatchedStore(MemoryStore):
+    """A bucket in memory that notes what is asked of it, and does not tell about ``unreadable`` keys.
+
+    ``before_put`` runs just before a write of the head: it stands for what others do meanwhile.
+    """
+
+    page: int = 1000
+    unreadable: set[str] = field(default_factory=set)
+    looks: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    written: list[Head] = field(default_factory=list)
+    before_put: Callable[[], None] = lambda: None
+
+    def get(self, key: str) -> Any:
+        self.requests.append(f"GET {key}")
+        return super().get(key)
+
+    def head(self, key: str) -> Observation:
+        self.looks.append(key)
+        self.requests.append(f"HEAD {key}")
+        if key in self.unreadable:
+            raise ReadFailed(key, "not read: 403")
+        return super().head(key)
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        self.requests.append(f"LIST {prefix} after {after}")
+        return super().list(prefix, after=after, limit=min(limit, self.page))
+
+    def md5(self, key: str, etag: str) -> str:
+        self.digests.append(key)
+        return super().md5(key, etag)
+
+    def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
+        self.requests.append(f"PUT {key}")
+        if key != STYLE.head_key:
+            return super().put(key, body, replaces=replaces, metadata=metadata)
+        self.before_put()
+        etag = super().put(key, body, replaces=replaces, metadata=metadata)
+        self.written.append(heads.decode(STYLE, body))
+        return etag
+
+
+@dataclass
+class Hand:
+    """What a test holds of a world: its bucket, what it was asked, how long it slept, its time left."""
+
+    store: WatchedStore = field(default_factory=WatchedStore)
+    md5_max_bytes: int = 0
+    asked: list[Backfill] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    seconds_left: Callable[[], float] = lambda: 900.0
+    random: Callable[[], float] = lambda: 0.5
+    now: str = NOON
+    ids: Any = field(default_factory=itertools.count)
+
+    @property
+    def world(self) -> World:
+        return World(
+            store=self.store,
+            collections=COLLECTIONS,
+            location=LOCATION,
+            md5_max_bytes=self.md5_max_bytes,
+            ask=self.asked.append,
+            each=one_by_one,
+            now=lambda: self.now,
+            seconds_left=self.seconds_left,
+            sleep=self.slept.append,
+            random=self.random,
+            commit_id=lambda: f"commit-{next(self.ids)}",
+        )
+
+    def upload(self, *filenames: str, body: bytes = b"xyz", **facts: Any) -> list[str]:
+        return [self.store.upload(PREFIX + filename, body, **facts).key for filename in filenames]
+
+    def head(self, collection: Collection = STYLE) -> Head:
+        """The manifest as it is in the bucket."""
+        return heads.decode(collection, self.store.objects[collection.head_key][1])
+
+    def filenames(self) -> list[str]:
+        return [entry.filename for entry in self.head().files]
+
+
+def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    return [work(item) for item in items]
+
+
+def seconds(*amounts: float) -> Callable[[], float]:
+    """What remains at each time of asking; the last one for ever."""
+    left = list(amounts)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
