@@ -1,0 +1,74 @@
+"""Hostile messages in the real queue, among real events: each ends where it belongs, and nothing else is held up."""
+
+import time
+from random import Random
+from typing import Any
+
+from botocore.exceptions import ClientError
+from handlers.hostile_messages import Fate, Hostile, hostile_messages
+
+COUNT = 500
+STYLES = ("hostile 0", "hostile 1", "hostile 2", "hostile 3", "hostile 4")
+
+
+def send(sqs: Any, queue: str, message: Hostile) -> str | None:
+    """The id that the queue gave the message; None if it does not take such a thing at all."""
+    attributes = {
+        name: {"DataType": value["dataType"], "StringValue": value["stringValue"]}
+        for name, value in (message.attributes or {}).items()
+    }
+    try:
+        return sqs.send_message(QueueUrl=queue, MessageBody=message.body, MessageAttributes=attributes)["MessageId"]
+    except (ClientError, UnicodeEncodeError):
+        return None
+
+
+def drained(sqs: Any, queue: str) -> set[str]:
+    """The bodies of all messages in a queue, which is empty afterwards."""
+    bodies: set[str] = set()
+    while received := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in received:
+            bodies.add(message["Body"])
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
+
+
+def test_of_500_hostile_messages_among_500_uploads_each_ends_where_it_belongs(stack, s3, eventually):
+    sqs = stack.platform.client("sqs")
+    queue, dead = stack.outputs["ChangeQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    usual = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "2"})
+    sent: dict[str, Hostile] = {}
+    uploaded: dict[str, set[str]] = {style: set() for style in STYLES}
+    try:
+        for number, message in enumerate(hostile_messages(Random(16), COUNT)):
+            if message_id := send(sqs, queue, message):
+                sent[message_id] = message
+            style = STYLES[number % len(STYLES)]
+            s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/{number}.png", Body=b"good")
+            uploaded[style].add(f"{number}.png")
+        eventually(
+            lambda: list(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"].values()),
+            lambda numbers: not any(map(int, numbers)),
+            seconds=90,
+        )
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=usual)
+    assert len(sent) > 0.9 * COUNT
+
+    for style, filenames in uploaded.items():
+        files = stack.get("/api/s3/manifest", {"styleId": style}).body["files"]
+        assert {file["filename"] for file in files} == filenames
+
+    dead_bodies = drained(sqs, dead)
+    time.sleep(1)
+    log = stack.platform.log.read_text(errors="replace")
+    for message_id, message in sent.items():
+        if message.fate is Fate.FAILED:
+            assert message.body in dead_bodies
+        elif message.fate is Fate.DROPPED:
+            assert message_id in log
+            assert message.body not in dead_bodies
+        elif message.fate is Fate.LOOKED_AT:
+            assert message.body not in dead_bodies
