@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEEDS ?= 3000
 BIN := .venv/bin
 
-.PHONY: demo serve test simulate bench lint format clean
+.PHONY: demo serve test simulate bench soak lint format clean
 
 demo: .venv/local
 	@$(BIN)/s3-manifest local demo
@@ -20,8 +20,13 @@ simulate: .venv/dev
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --mutants
 
+# What a change costs in S3 requests, from a model of Lambda's batching.
 bench: .venv/dev
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.group_commit
+
+# 10,000 uploads through the local stack while its functions die: the manifest must equal the bucket.
+soak: .venv/dev
+	@$(BIN)/python -m benchmarks.soak
 
 lint: .venv/dev
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
