@@ -5,7 +5,8 @@ Everything is the real code but S3, the queue, time and chance. A run is a funct
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -75,12 +76,12 @@ class Simulation:
         self.ticks = chance.choice((False, False, True))
         self.time = 0
         self.sent_late: list[Callable[[], None]] = []
+        self.chunk = chance.choice((1, 2, 500))
+        self.turns_from = chance.choice((1, 2, 500))
         self.styles = ("1",) if chance.random() < 0.8 else ("1", "2")
         self.names = chance.sample(NAMES, chance.choice((1, 1, 2, 3, 5)))
 
     def run(self) -> None:
-        protocol.CHUNK = self.chance.choice((1, 2, 500))
-        turns.MIN_KEYS = self.chance.choice((1, 2, 500))
         for _ in range(self.chance.choice((0, 1, 3, 6))):
             self._store_something()  # from before anybody watched: no event tells of it
         for _ in range(self.chance.choice((1, 1, 2))):
@@ -259,5 +260,17 @@ def _notification(key: str, name: str) -> str:
 def simulate(seed: int) -> int:
     """Runs one seed; the commits it made. Raises ``Divergence``."""
     simulation = Simulation(seed)
-    simulation.run()
+    with _bounds(simulation.chunk, simulation.turns_from):
+        simulation.run()
     return simulation.commits
+
+
+@contextmanager
+def _bounds(chunk: int, turns_from: int) -> Iterator[None]:
+    """The protocol with other bounds, so small that a few keys come up against them."""
+    before = protocol.CHUNK, turns.MIN_KEYS
+    protocol.CHUNK, turns.MIN_KEYS = chunk, turns_from
+    try:
+        yield
+    finally:
+        protocol.CHUNK, turns.MIN_KEYS = before
