@@ -48,10 +48,11 @@ class Platform:
 
 
 @contextmanager
-def running_platform(port: int = 0, host: str = "127.0.0.1") -> Iterator[Platform]:
+def running_platform(port: int = 0, host: str = "127.0.0.1", *, enforce_iam: bool = False) -> Iterator[Platform]:
     """MiniStack for as long as the block runs, with nothing left of it afterwards.
 
-    ``port`` 0 takes a free one. Raises ``PlatformFailed``.
+    ``port`` 0 takes a free one. ``enforce_iam`` holds the functions to their roles, and everybody to
+    the resources' policies. Raises ``PlatformFailed``.
     """
     port = port or _free_port(host)
     with tempfile.TemporaryDirectory(prefix="s3-manifest-") as folder:
@@ -59,7 +60,7 @@ def running_platform(port: int = 0, host: str = "127.0.0.1") -> Iterator[Platfor
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ministack"],
-                env=_environment(host, port, folder),
+                env=_environment(host, port, folder) | ({"AUTH": "true"} if enforce_iam else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

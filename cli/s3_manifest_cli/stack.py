@@ -75,7 +75,7 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
     cloudformation: Any = platform.client("cloudformation")
     cloudformation.create_stack(
         StackName=name,
-        TemplateBody=json.dumps(_packaged_template(platform)),
+        TemplateBody=json.dumps(_packaged(template(), platform)),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
@@ -89,11 +89,16 @@ def existing_stack(platform: Platform, name: str) -> Stack:
     return Stack(platform, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
 
 
-def _packaged_template(platform: Platform) -> dict[str, Any]:
+def template() -> dict[str, Any]:
+    """``template.yaml``, its intrinsic functions spelled out."""
+    parsed: dict[str, Any] = yaml_parse((PROJECT / "template.yaml").read_text())
+    return parsed
+
+
+def _packaged(template: dict[str, Any], platform: Platform) -> dict[str, Any]:
     """The template with its code uploaded: what `aws cloudformation package` makes of it."""
     s3: Any = platform.client("s3")
     s3.create_bucket(Bucket=_ARTIFACTS)
-    template: dict[str, Any] = yaml_parse((PROJECT / "template.yaml").read_text())
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             where, content = "CodeUri", function_zip(PROJECT / resource["Properties"]["CodeUri"])
