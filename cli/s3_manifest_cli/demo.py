@@ -42,7 +42,7 @@ def walk(stack: Stack) -> None:
         s3.put_object(Bucket=stack.bucket, Key=key, Body=body, ContentType="image/png", Metadata=metadata)
         click.echo(f"  PUT s3://{stack.bucket}/{key}  {len(body)} bytes" + (f"  {metadata}" if metadata else ""))
 
-    _headline("1. Two pictures of a style, with their prompts")
+    _headline("1. Two pictures of a style, with their prompts (the first time, the functions have to start)")
     upload(f"{STYLE}image_001.png", png(64, (200, 80, 40)), prompt="a lighthouse at dusk, dynamic simplicity")
     upload(f"{STYLE}image_002.png", png(48, (40, 160, 90)), prompt="a fox in the reeds", **{"generation-id": "7"})
     _show(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 2)
