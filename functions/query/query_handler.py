@@ -1,6 +1,6 @@
 """Lambda: the HTTP API that answers from the manifests. It reads, and cannot write."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -86,8 +86,6 @@ def get_page(
         return _problem(404, f"there is no manifest of {kind} {collection_id}")
     if isinstance(stored, NotModified):
         return _not_modified(stored)
-    if modified_after and not modified_after.tzinfo:
-        modified_after = modified_after.replace(tzinfo=UTC)
     try:
         after = timestamp(modified_after) if modified_after else None
     except OverflowError:

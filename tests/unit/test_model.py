@@ -193,6 +193,7 @@ def test_a_value_once_made_cannot_be_altered():
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05.000Z"),
         (datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2025-12-31T23:00:00.000Z"),
         (datetime(900, 1, 1, tzinfo=UTC), "0900-01-01T00:00:00.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05.000Z"),  # noqa: DTZ001  # without a zone, on purpose
     ],
 )
 def test_a_time_is_utc_with_milliseconds(moment, text):

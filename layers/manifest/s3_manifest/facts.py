@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
 from typing import NamedTuple
@@ -163,8 +163,7 @@ def _as_timestamp(text: str | None) -> Timestamp | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return timestamp(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
 

@@ -21,8 +21,12 @@ Md5Source = Literal["etag", "md5", "md5chksum", "s3cmd-attrs", "computed"]
 
 
 def timestamp(moment: datetime) -> Timestamp:
-    """An aware ``datetime`` in the manifest's form, its microseconds cut off."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    """A moment in the manifest's form, its microseconds cut off; one without a zone is UTC.
+
+    Raises ``OverflowError`` for one that UTC cannot tell, at either end of what ``datetime`` can.
+    """
+    in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    return in_utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 class Frozen(BaseModel):

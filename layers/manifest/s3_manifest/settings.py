@@ -9,7 +9,7 @@ from s3_manifest.facts import Location
 
 
 class Settings(BaseModel):
-    """One field for each variable of the template's ``Globals.Function.Environment``."""
+    """One field for each environment variable that a function is given: by the template, or by Lambda and its SDK."""
 
     model_config = ConfigDict(frozen=True)
 
