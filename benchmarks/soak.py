@@ -44,7 +44,7 @@ def serving(port: int) -> Iterator[tuple[Stack, psutil.Process]]:
                 if line.startswith("Ctrl-C"):
                     break
             log = Path(re.findall(r"log +(.+)", "".join(lines))[0])
-            platform = Platform(f"http://127.0.0.1:{port}", process.pid, log)
+            platform = Platform(f"http://127.0.0.1:{port}", log)
             yield existing_stack(platform, STACK), psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)

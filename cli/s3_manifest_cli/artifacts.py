@@ -10,13 +10,15 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import click
+
 PROJECT = Path(__file__).resolve().parents[2]
 """The checkout: the local stack deploys the template and the sources that stand in it."""
 
 _LAYER = PROJECT / "layers" / "manifest"
 
 
-class BuildFailed(Exception):
+class BuildFailed(click.ClickException):
     """An artifact could not be made; the text is what the tool said."""
 
 

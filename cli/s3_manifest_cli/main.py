@@ -3,7 +3,6 @@
 import click
 
 from s3_manifest_cli.demo import run_demo
-from s3_manifest_cli.platform import PlatformFailed
 from s3_manifest_cli.serve import run_serve
 
 
@@ -28,7 +27,4 @@ def demo() -> None:
 @click.option("--port", default=4566, show_default=True, help="Where S3 and all the others answer, on 127.0.0.1.")
 def serve(port: int) -> None:
     """Keep the stack up, for any S3 client."""
-    try:
-        run_serve(port)
-    except PlatformFailed as failure:
-        raise click.ClickException(f"{failure}\nIf another program has port {port}, choose one: --port N") from failure
+    run_serve(port)

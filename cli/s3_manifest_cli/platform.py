@@ -16,6 +16,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import boto3
+import click
 from botocore.config import Config
 
 REGION = "us-east-1"
@@ -23,16 +24,15 @@ ACCESS_KEY, SECRET_KEY = "test", "test"  # any pair will do; this one is its def
 _START_SECONDS, _STOP_SECONDS = 30, 10
 
 
-class PlatformFailed(Exception):
+class PlatformFailed(click.ClickException):
     """MiniStack did not start; the text holds the end of its log."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """A running MiniStack: its endpoint for every AWS API, its process and its log."""
+    """A running MiniStack: its endpoint for every AWS API, and its log."""
 
     endpoint: str
-    process: int
     log: Path
 
     def client(self, service: str, config: Config | None = None) -> Any:  # noqa: ANN401  # as boto3 has it
@@ -68,7 +68,7 @@ def running_platform(port: int = 0, host: str = "127.0.0.1", *, enforce_iam: boo
             )
         try:
             _wait_until_up(process, f"http://{host}:{port}", log)
-            yield Platform(f"http://{host}:{port}", process.pid, log)
+            yield Platform(f"http://{host}:{port}", log)
         finally:
             _end(process)
 
@@ -108,7 +108,10 @@ def _wait_until_up(process: subprocess.Popen[bytes], endpoint: str, log: Path) -
                 return
         except (URLError, OSError):
             time.sleep(0.05)
-    raise PlatformFailed(f"MiniStack did not answer at {endpoint}; its log ends:\n{log.read_text()[-2000:]}")
+    raise PlatformFailed(
+        f"MiniStack did not answer at {endpoint}; its log ends:\n{log.read_text()[-2000:]}"
+        "\nIf another program has that port: `serve --port N` takes another"
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -33,7 +33,6 @@ class Stack:
     """A deployed stack, and what its outputs say."""
 
     platform: Platform
-    name: str
     outputs: Mapping[str, str]
 
     @property
@@ -86,7 +85,7 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
 def existing_stack(platform: Platform, name: str) -> Stack:
     """A stack that is deployed already."""
     (stack,) = platform.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    return Stack(platform, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
+    return Stack(platform, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
 
 
 def template() -> dict[str, Any]:
