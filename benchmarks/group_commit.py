@@ -118,7 +118,7 @@ class Model:
             self.time.sleep(1 / self.rate)
             key = f"styles/16/{random.randrange(self.events * 3 // 4):06d}.png"
             if random.random() < 0.1:
-                self.truth.delete(key)
+                self.truth.remove(key)
             else:
                 self.truth.upload(key, random.randbytes(8))
             self.uploaded += 1

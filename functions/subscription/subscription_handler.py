@@ -14,8 +14,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import to_json
 
 from s3_manifest import subscription
+from s3_manifest.aws import s3_client
 from s3_manifest.collections import parse_collections
-from s3_manifest.s3 import s3_client
 from s3_manifest.settings import settings
 
 logger = Logger(service="subscription")

@@ -7,8 +7,9 @@ from typing import Any
 
 from moto import mock_aws
 
+from s3_manifest.aws import s3_client
 from s3_manifest.memory import MemoryStore
-from s3_manifest.s3 import S3Store, s3_client
+from s3_manifest.s3 import S3Store
 from s3_manifest.store import Store
 
 NAME = "contract-bucket"
@@ -32,7 +33,7 @@ def in_memory() -> Bucket:
     def upload(key: str, body: bytes, **facts: Any) -> None:
         store.upload(key, body, **facts)
 
-    return Bucket(store, upload, store.delete)
+    return Bucket(store, upload, store.remove)
 
 
 def in_s3(name: str, endpoint: str | None = None) -> Bucket:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
-from s3_manifest.s3 import S3Store, s3_client
+from s3_manifest.aws import s3_client
+from s3_manifest.s3 import S3Store
 from s3_manifest.store import Conflict, Store
 
 KEY = "counter"

@@ -3,8 +3,9 @@ from urllib.parse import parse_qs
 import pytest
 from contract.answers import Answer
 
-from s3_manifest.s3 import S3Store, s3_client
-from s3_manifest.store import Listing
+from s3_manifest.aws import s3_client
+from s3_manifest.s3 import S3Store
+from s3_manifest.store import Folders, Listing
 
 # In this order of UTF-8 bytes; the last but one is less than the last in UTF-16 and in no other order.
 ORDERED = ["A", "B/x", "a", "a b", "a!", "a+", "a-b", "a/", "a/b", "a/c", "a0", "b", "é", "\ufffd", "🎨"]
@@ -19,11 +20,12 @@ def filled(bucket):
 
 def test_an_empty_bucket_lists_nothing(bucket):
     assert bucket.store.list("") == Listing((), truncated=False)
-    assert bucket.store.folders("") == Listing((), truncated=False)
+    assert bucket.store.folders("") == Folders((), truncated=False)
 
 
 def test_keys_are_listed_in_the_order_of_their_utf_8_bytes(filled):
-    assert filled.list("") == Listing(tuple(ORDERED), truncated=False)
+    assert filled.list("").keys == tuple(ORDERED)
+    assert not filled.list("").truncated
     assert sorted(ORDERED, key=str.encode) == ORDERED
 
 
@@ -43,11 +45,25 @@ def test_a_listing_below_a_prefix_goes_on_after_a_key(filled):
     assert filled.list("a/", after="b").keys == ()
 
 
+def test_a_listing_tells_what_a_head_tells_of_the_same_objects(bucket):
+    for key, body, storage_class in (("a", b"xyz", "STANDARD"), ("b ü%", b"", "STANDARD_IA")):
+        bucket.upload(key, body, storage_class=storage_class)
+    for listed in bucket.store.list("").objects:
+        present = bucket.store.head(listed.key)
+        assert (listed.size, listed.etag, listed.storage_class) == (
+            present.size,
+            present.etag,
+            present.storage_class,
+        )
+        # A HEAD tells whole seconds; some servers list milliseconds.
+        assert listed.last_modified[:19] == present.last_modified[:19]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 7, 14, 15, 16])
 def test_listings_of_any_size_name_every_key_once(filled, limit):
     found, after, truncated = [], "", True
     while truncated:
-        keys, truncated = filled.list("", after=after, limit=limit)
+        keys, truncated = (listing := filled.list("", after=after, limit=limit)).keys, listing.truncated
         assert len(keys) == limit or not truncated
         assert not set(keys) & set(found)
         found += keys
@@ -86,10 +102,10 @@ def all_folders(store, prefix, limit):
 
 def test_folders_are_the_next_path_segments_below_a_prefix(bucket):
     store = with_folders(bucket, "other/a/x", "r/file", "rest/x")
-    assert store.folders("r/") == Listing(tuple(FOLDERS), truncated=False)
-    assert store.folders("r/a/") == Listing(("r/a/deep/", "r/a/pages/"), truncated=False)
-    assert store.folders("") == Listing(("other/", "r/", "rest/"), truncated=False)
-    assert store.folders("none/") == Listing((), truncated=False)
+    assert store.folders("r/") == Folders(tuple(FOLDERS), truncated=False)
+    assert store.folders("r/a/") == Folders(("r/a/deep/", "r/a/pages/"), truncated=False)
+    assert store.folders("") == Folders(("other/", "r/", "rest/"), truncated=False)
+    assert store.folders("none/") == Folders((), truncated=False)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 8, 9, 10])
@@ -99,7 +115,7 @@ def test_folders_in_pages_of_any_size_are_each_named_once(bucket, limit):
 
 @pytest.mark.parametrize("after", [*FOLDERS, "r/a.x/", "r/0/", "r/zz/"], ids=ascii)
 def test_folders_go_on_after_a_folder_whether_it_is_there_or_not(bucket, after):
-    assert list(with_folders(bucket).folders("r/", after=after).keys) == [
+    assert list(with_folders(bucket).folders("r/", after=after).prefixes) == [
         folder for folder in FOLDERS if folder > after
     ]
 
@@ -111,7 +127,7 @@ def test_objects_beside_the_folders_hide_no_folder(bucket, limit):
 
 
 def test_a_folder_with_no_name_is_one_too(bucket):
-    assert with_folders(bucket, "r//x").folders("r/").keys == ("r//", *FOLDERS)
+    assert with_folders(bucket, "r//x").folders("r/").prefixes == ("r//", *FOLDERS)
 
 
 def test_what_is_below_the_last_folder_is_not_asked_for_again(server):

@@ -113,7 +113,7 @@ class Simulation:
                 key = self._store_something()
                 name = "ObjectCreated:Put"
             else:
-                self.truth.delete(key)
+                self.truth.remove(key)
                 name = "ObjectRemoved:Delete"
             for _ in range(self.chance.choice((1, 1, 1, 2))):
                 self._notify(key, name)

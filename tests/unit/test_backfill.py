@@ -120,7 +120,7 @@ def test_a_head_made_anew_meanwhile_is_not_called_complete():
     def made_anew_before_the_last(prefix, *, after="", limit=1000):
         if after:
             hand.store.list = listings
-            hand.store.delete(STYLE.head_key)
+            hand.store.remove(STYLE.head_key)
             hand.now = EVENING
             commit(hand.world, STYLE, [], "s3_event")
             return listings(prefix, after=after, limit=limit)
@@ -138,7 +138,7 @@ def test_an_object_that_is_removed_during_the_backfill_is_not_brought_back():
 
     def removed_after(prefix, *, after="", limit=1000):
         listing = listings(prefix, after=after, limit=limit)
-        hand.store.delete(PREFIX + "b.jpg")
+        hand.store.remove(PREFIX + "b.jpg")
         return listing
 
     hand.store.list = removed_after

@@ -57,7 +57,7 @@ def test_a_new_object_is_in_the_manifest():
 
 def test_an_object_that_is_gone_is_no_longer_in_the_manifest():
     hand = started("a.jpg", "b.jpg")
-    hand.store.delete(PREFIX + "a.jpg")
+    hand.store.remove(PREFIX + "a.jpg")
     committed(hand, [PREFIX + "a.jpg"])
     assert hand.filenames() == ["b.jpg"]
 

@@ -55,7 +55,7 @@ def test_a_listing_is_no_look():
     hand = Hand()
     hand.upload("old.jpg")
     listing = hand.store.list(PREFIX)
-    hand.store.delete(PREFIX + "old.jpg")
+    hand.store.remove(PREFIX + "old.jpg")
     hand.store.list = lambda *_, **__: listing
     committed(hand, hand.upload("new.jpg"))
     assert hand.filenames() == ["new.jpg"]

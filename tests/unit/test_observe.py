@@ -178,7 +178,7 @@ def test_a_collection_json_removed_after_it_was_looked_at_is_gone(monkeypatch):
 
     def removed_after(key):
         seen = look(key)
-        hand.store.delete(key)
+        hand.store.remove(key)
         return seen
 
     monkeypatch.setattr(hand.store, "head", removed_after)

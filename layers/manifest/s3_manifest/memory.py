@@ -1,15 +1,18 @@
 """A bucket in memory: a store for tests, simulations and models, one atomic step per request."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from s3_manifest.model import Timestamp
 from s3_manifest.store import (
     Absent,
     Conflict,
+    Folders,
+    Listed,
     Listing,
     NotModified,
     Observation,
@@ -29,17 +32,21 @@ class MemoryStore:
 
     now: Callable[[], Timestamp] = lambda: EPOCH
     objects: dict[str, tuple[Present, bytes]] = field(default_factory=dict)
+    _ordered: list[str] = field(default_factory=list, repr=False)
 
     def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
         """Stores an object as somebody else would, unconditionally; ``facts`` are ``Present``'s fields."""
         present = Present(key, len(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), self.now())
         present = present._replace(**facts)
+        if key not in self.objects:
+            insort(self._ordered, key)
         self.objects[key] = present, body
         return present
 
-    def delete(self, key: str) -> None:
-        """Removes an object, if it is there."""
-        self.objects.pop(key, None)
+    def remove(self, key: str) -> None:
+        """Removes an object, if it is there, as somebody else would."""
+        if self.objects.pop(key, None):
+            del self._ordered[bisect_left(self._ordered, key)]
 
     def get(self, key: str) -> Stored | None:
         if key not in self.objects:
@@ -60,13 +67,23 @@ class MemoryStore:
             raise Conflict(key, "somebody else wrote it first")
         return self.upload(key, body, content_type="application/json", metadata=dict(metadata)).etag
 
-    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
-        return _run(sorted(key for key in self.objects if key.startswith(prefix) and key > after), limit)
+    def add(self, key: str, body: bytes) -> None:
+        self.upload(key, body, content_type="application/json")
 
-    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
-        below = (key.removeprefix(prefix).split("/") for key in self.objects if key.startswith(prefix))
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.remove(key)
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        keys, truncated = _run(self._below(prefix, after), limit)
+        found = (self.objects[key][0] for key in keys)
+        listed = (Listed(p.key, p.size, p.etag, p.last_modified, p.storage_class) for p in found)
+        return Listing(tuple(listed), truncated)
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        below = (key.removeprefix(prefix).split("/") for key in self._below(prefix, ""))
         folders = {f"{prefix}{parts[0]}/" for parts in below if len(parts) > 1}
-        return _run(sorted(folder for folder in folders if folder > after), limit)
+        return Folders(*_run(sorted(folder for folder in folders if folder > after), limit))
 
     def md5(self, key: str, etag: str) -> str:
         stored = self.get(key)
@@ -74,7 +91,13 @@ class MemoryStore:
             raise Conflict(key, "it is another object now")
         return hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
 
+    def _below(self, prefix: str, after: str) -> Iterator[str]:
+        ordered = self._ordered
+        start = bisect_right(ordered, after) if after > prefix else bisect_left(ordered, prefix)
+        rest = (ordered[index] for index in range(start, len(ordered)))
+        return takewhile(lambda key: key.startswith(prefix), rest)
 
-def _run(ordered: Iterable[str], limit: int) -> Listing:
+
+def _run(ordered: Iterable[str], limit: int) -> tuple[tuple[str, ...], bool]:
     run = tuple(islice(ordered, limit + 1))
-    return Listing(run[:limit], truncated=len(run) > limit)
+    return run[:limit], len(run) > limit

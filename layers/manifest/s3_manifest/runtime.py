@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 
+from s3_manifest.aws import s3_client, sqs_client
 from s3_manifest.collections import Collections, parse_collections
 from s3_manifest.model import timestamp
-from s3_manifest.s3 import S3Store, s3_client, sqs_client
+from s3_manifest.s3 import S3Store
 from s3_manifest.settings import settings
 from s3_manifest.threads import each
 from s3_manifest.world import Backfill, World

@@ -1,17 +1,17 @@
-"""A bucket of S3, through boto3: the only module of the package that knows boto3 or its errors."""
+"""A bucket of S3, through boto3: the only module of the package that knows boto3's errors."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_manifest.model import timestamp
 from s3_manifest.store import (
     Absent,
     Conflict,
+    Folders,
+    Listed,
     Listing,
     NotModified,
     Observation,
@@ -25,8 +25,7 @@ from s3_manifest.store import (
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
-    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
-    from types_boto3_sqs.client import SQSClient
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef, ObjectTypeDef
 
 _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256")
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -34,31 +33,9 @@ _BLOCK = 1 << 20
 
 _FAULTS = (ClientError, BotoCoreError)
 
-# The read timeout is far above S3's tail latencies and far below a function's timeout.
-_TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 10, "max_pool_connections": 64}
-
-
-def s3_client(endpoint: str | None = None, *, retries: bool = True) -> "S3Client":
-    """A boto3 client for S3; the region and the credentials are boto3's own defaults.
-
-    ``retries=False`` is for conditional writes: a retry by the client after a lost answer would be
-    told of a conflict with its own success.
-    """
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
-        s3={"addressing_style": "path"} if endpoint else {},
-        **_TIMEOUTS,
-    )
-    return boto3.client("s3", endpoint_url=endpoint, config=config)
-
-
-def sqs_client(endpoint: str | None = None) -> "SQSClient":
-    """A boto3 client for SQS, as ``s3_client``."""
-    return boto3.client("sqs", endpoint_url=endpoint, config=Config(retries={"mode": "standard"}, **_TIMEOUTS))
-
 
 class S3Store:
-    """One bucket. ``reads`` may retry by itself, ``writes`` must not (see ``s3_client``)."""
+    """One bucket. ``reads`` may retry by itself, ``writes`` must not (see ``aws.s3_client``)."""
 
     def __init__(self, bucket: str, reads: "S3Client", writes: "S3Client") -> None:
         self.bucket = bucket
@@ -109,18 +86,36 @@ class S3Store:
             raise _write_error(key, fault, gone_is_conflict=replaces is not None) from fault
         return _unquoted(answer["ETag"])
 
+    def add(self, key: str, body: bytes) -> None:
+        try:
+            self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+        except _FAULTS as fault:
+            raise _write_error(key, fault, gone_is_conflict=False) from fault
+
+    def delete(self, keys: Sequence[str]) -> None:
+        if not keys:
+            return
+        try:
+            answer = self._reads.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+        except _FAULTS as fault:
+            raise _write_error(keys[0], fault, gone_is_conflict=False) from fault
+        for failure in answer.get("Errors", ()):
+            raise WriteRefused(failure["Key"], f"S3 refused to delete it: {failure['Code']} {failure['Message']}")
+
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         answer = self._list(prefix, limit, StartAfter=after)
-        return Listing(tuple(item["Key"] for item in answer.get("Contents", ())), answer["IsTruncated"])
+        return Listing(tuple(_listed(item) for item in answer.get("Contents", ())), answer["IsTruncated"])
 
-    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
         # "0" is the character after "/": what is below the folder ``after`` is skipped, and no more.
         start = after.removesuffix("/") + "0" if after else ""
         answer = self._list(prefix, limit, StartAfter=start, Delimiter="/")
         while answer["IsTruncated"] and not answer.get("CommonPrefixes"):
             # A page of nothing but objects that lie beside the folders.
             answer = self._list(prefix, limit, ContinuationToken=answer["NextContinuationToken"], Delimiter="/")
-        return Listing(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
+        return Folders(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
 
     def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
         # boto3 asks for url-encoded keys and decodes them, so keys that XML cannot hold are exact too.
@@ -140,6 +135,16 @@ class S3Store:
                 raise Conflict(key, "it is another object now") from fault
             raise _read_error(key, fault) from fault
         return digest.hexdigest()
+
+
+def _listed(item: "ObjectTypeDef") -> Listed:
+    return Listed(
+        key=item["Key"],
+        size=item["Size"],
+        etag=_unquoted(item["ETag"]),
+        last_modified=timestamp(item["LastModified"]),
+        storage_class=item.get("StorageClass", "STANDARD"),
+    )
 
 
 def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:

@@ -5,7 +5,7 @@ rests on, which ``tests/contract`` asks of each: reads see the last finished wri
 conditional writes with the same condition one is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -79,10 +79,32 @@ class NotModified(NamedTuple):
     etag: str
 
 
-class Listing(NamedTuple):
-    """A run of keys in UTF-8 order. ``truncated``: there are more, after the last of these."""
+class Listed(NamedTuple):
+    """An object, as a listing tells of it: less than a HEAD would, and from an earlier moment."""
 
-    keys: tuple[str, ...]
+    key: str
+    size: int
+    etag: str
+    last_modified: str
+    storage_class: str = "STANDARD"
+
+
+class Listing(NamedTuple):
+    """A run of objects by key, in UTF-8 order. ``truncated``: there are more, after the last of these."""
+
+    objects: tuple[Listed, ...]
+    truncated: bool
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The objects' keys."""
+        return tuple(listed.key for listed in self.objects)
+
+
+class Folders(NamedTuple):
+    """A run of prefixes that end in ``/``. ``truncated``: there are more, after the last of these."""
+
+    prefixes: tuple[str, ...]
     truncated: bool
 
 
@@ -109,11 +131,25 @@ class Store(Protocol):
         """
         ...
 
-    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
-        """At most ``limit`` keys below ``prefix``, those after the key ``after``."""
+    def add(self, key: str, body: bytes) -> None:
+        """Writes JSON under a name that was never used before, and will not be again.
+
+        So it needs no condition, and may be retried in here. Raises ``OutcomeUnknown``, ``WriteRefused``.
+        """
         ...
 
-    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+    def delete(self, keys: Sequence[str]) -> None:
+        """Deletes the objects, at most 1000; those that are not there do not matter.
+
+        Raises ``OutcomeUnknown``, ``WriteRefused``; some may be deleted then, and some not.
+        """
+        ...
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """At most ``limit`` objects below ``prefix``, those after the key ``after``."""
+        ...
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
         """Like ``list``, but the next path segments below ``prefix``: ``<prefix><segment>/``."""
         ...
 

@@ -1,0 +1,38 @@
+"""Clients of AWS: the only module of the package that imports boto3."""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from types_boto3_events.client import EventBridgeClient
+    from types_boto3_s3.client import S3Client
+    from types_boto3_sqs.client import SQSClient
+
+# The read timeout is far above S3's tail latencies and far below a function's timeout.
+_TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 10, "max_pool_connections": 64}
+
+
+def s3_client(endpoint: str | None = None, *, retries: bool = True) -> "S3Client":
+    """A boto3 client for S3; the region and the credentials are boto3's own defaults.
+
+    ``retries=False`` is for conditional writes: a retry by the client after a lost answer would be
+    told of a conflict with its own success.
+    """
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
+        s3={"addressing_style": "path"} if endpoint else {},
+        **_TIMEOUTS,
+    )
+    return boto3.client("s3", endpoint_url=endpoint, config=config)
+
+
+def sqs_client(endpoint: str | None = None) -> "SQSClient":
+    """A boto3 client for SQS, as ``s3_client``."""
+    return boto3.client("sqs", endpoint_url=endpoint, config=Config(retries={"mode": "standard"}, **_TIMEOUTS))
+
+
+def events_client(endpoint: str | None = None) -> "EventBridgeClient":
+    """A boto3 client for EventBridge, as ``s3_client``."""
+    return boto3.client("events", endpoint_url=endpoint, config=Config(retries={"mode": "standard"}, **_TIMEOUTS))
