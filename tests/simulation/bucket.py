@@ -1,12 +1,12 @@
 """S3 as the simulation knows it: atomic steps, a pause before each, and faults at the worst moments."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import TypeVar
 
 from s3_manifest.memory import MemoryStore
-from s3_manifest.store import Conflict, Listing, Observation, OutcomeUnknown, ReadFailed, Stored
+from s3_manifest.store import Conflict, Folders, Listing, Observation, OutcomeUnknown, ReadFailed, Stored
 from simulation.scheduler import Scheduler
 
 Result = TypeVar("Result")
@@ -31,21 +31,31 @@ class SimulatedBucket:
         faults: list[str],
         page: int,
         on_write: Callable[[str], None],
+        on_delete: Callable[[str], None],
+        day: Callable[[], int],
     ) -> None:
         self.truth = truth
+        self._day = day
+        self._born = day()
         self._scheduler = scheduler
         self._chance = chance
         self._faults = faults
         self._page = page
         self._on_write = on_write
+        self._on_delete = on_delete
 
     def _fault(self, *kinds: str) -> str | None:
         if self._faults and self._chance.random() < 0.1 and self._faults[-1] in kinds:
             return self._faults.pop()
         return None
 
-    def _read(self, key: str, effect: Callable[[], Result]) -> Result:
+    def _pause(self) -> None:
         self._scheduler.pause()
+        if self._day() != self._born:
+            raise Crashed  # no function lives for a day
+
+    def _read(self, key: str, effect: Callable[[], Result]) -> Result:
+        self._pause()
         fault = self._fault("refused", "crash")
         if fault == "refused":
             raise ReadFailed(key, "503, or 403: it does not matter")
@@ -68,8 +78,8 @@ class SimulatedBucket:
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         return self._read(prefix, lambda: self.truth.list(prefix, after=after, limit=min(limit, self._page)))
 
-    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
-        raise NotImplementedError("the reconciler lists no folders")
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        return self._read(prefix, lambda: self.truth.folders(prefix, after=after, limit=min(limit, self._page)))
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
         def effect() -> str:
@@ -77,10 +87,26 @@ class SimulatedBucket:
             self._on_write(key)
             return etag
 
+        return self._write(key, effect)
+
+    def add(self, key: str, body: bytes) -> None:
+        self._write(key, lambda: self.truth.add(key, body))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        # Not all at once: it may be cut short in between.
+        for key in keys:
+            self._write(key, lambda key=key: self._remove(key))
+
+    def _remove(self, key: str) -> None:
+        self._on_delete(key)
+        self.truth.remove(key)
+
+    def _write(self, key: str, effect: Callable[[], Result]) -> Result:
         def late_effect() -> None:
             self._scheduler.wait()
-            with suppress(Conflict):  # the condition protects against this very thing
-                effect()
+            if self._day() == self._born:
+                with suppress(Conflict):  # the condition protects against this very thing
+                    effect()
 
         before: dict[str, BaseException] = {
             "409": Conflict(key, "409"),
@@ -90,17 +116,17 @@ class SimulatedBucket:
         meanwhile = {"still in flight": OutcomeUnknown(key, "time-out"), "crash in flight": Crashed()}
         after = {"answer lost": OutcomeUnknown(key, "reset by peer"), "crash after": Crashed()}
 
-        self._scheduler.pause()
+        self._pause()
         fault = self._fault(*before, *meanwhile, *after)
         if fault in before:
             raise before[fault]
         if fault in meanwhile:
             self._scheduler.spawn(late_effect)
             raise meanwhile[fault]
-        etag = effect()
+        answer = effect()
         if fault in after:
             raise after[fault]
-        return etag
+        return answer
 
 
 FAULTS = (

@@ -11,72 +11,93 @@ PACKAGE = Path(s3_manifest.__file__).parent
 
 @dataclass(frozen=True)
 class Mutant:
-    """A rule left out, as replacements in one module's source. Each text must stand there exactly once."""
+    """A rule left out, as replacements in modules' sources. Each text must stand there exactly once.
+
+    The replacements are in ``module``; those ``elsewhere`` name their own.
+    """
 
     name: str
     module: str
     replacements: tuple[tuple[str, str], ...]
+    elsewhere: tuple[tuple[str, str, str], ...] = ()
 
     def write(self, folder: Path) -> None:
         """A copy of the package with this rule left out, below ``folder``."""
         copy = folder / PACKAGE.name
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        path = copy / self.module
-        source = path.read_text()
-        for old, new in self.replacements:
+        for module, old, new in (*((self.module, *pair) for pair in self.replacements), *self.elsewhere):
+            source = (copy / module).read_text()
             if source.count(old) != 1:
-                raise LookupError(f"mutant {self.name!r}: {self.module} holds {source.count(old)} times {old!r}")
-            source = source.replace(old, new)
-        path.write_text(source)
+                raise LookupError(f"mutant {self.name!r}: {module} holds {source.count(old)} times {old!r}")
+            (copy / module).write_text(source.replace(old, new))
 
 
-_LOAD = "    loaded = heads.load(store, collection)\n"
-_OBSERVE = "        seen, failures = observe(world, collection, keys, source, outcome.md5s)\n"
-_SAVE = "    heads.save(store, collection, head, replaces=loaded)\n"
-_LOST = "        except (Conflict, OutcomeUnknown):\n"
-_LIST = "    listing = world.store.list(collection.prefix, after=request.after)\n"
+_LOAD = "    loaded = heads.load(store, collection, set_aside)\n"
+_OBSERVE = "        seen, failures = observe(world, collection, keys, causes, outcome.md5s)\n"
+_SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
+_LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
+_SUCCESS = "        except OutcomeUnknown:\n            done = min(size, len(pending))\n"
 
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
         unseen = [key for key in keys if key not in looked]
-        fresh, failures = observe(world, collection, unseen, source, outcome.md5s)
+        fresh, failures = observe(world, collection, unseen, causes, outcome.md5s)
         looked |= {one.key: one for one in fresh}
         seen = [looked[k] for k in keys if k in looked]
 """
+_REMEMBER_LISTING = """\
+            for key in listing.keys:
+                LISTED[key] = self._world.store.truth.head(key)
+"""
+_READS_HEAD = "    head = heads.load(store, collection).head\n"
+_CHECKPOINTS = "    checkpoints = list(listed(store, heads.checkpoints_folder(collection)))\n"
+_LOOK = "    outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)\n"
 _COMMIT_AS_LISTED = """\
     import dataclasses, types
+    from s3_manifest.compare import LISTED
+    from s3_manifest.store import Absent
+    real = world.store
     store = types.SimpleNamespace(
-        get=world.store.get, put=world.store.put, list=world.store.list, md5=world.store.md5,
-        head=lambda key: listed.get(key) or world.store.head(key),
+        **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
+        head=lambda key: LISTED.get(key) or Absent(key),
     )
-    outcome = commit(dataclasses.replace(world, store=store),"""
+    outcome = commit(dataclasses.replace(world, store=store), collection, dict.fromkeys(progress.looks, SWEEP))
+"""
 
 MUTANTS = (
     Mutant(
         "HEAD before reading the head",
         "commit.py",
         (
-            (_LOAD, "    early = observe(world, collection, keys, source, {})\n" + _LOAD),
-            (_OBSERVE, "        seen, failures = early\n"),
+            (_LOAD, "    early = observe(world, collection, pending, causes, {})\n" + _LOAD),
+            (
+                _OBSERVE,
+                "        seen, failures = ([one for one in found if one.key in keys] for found in early)\n",
+            ),
         ),
     ),
     Mutant("re-use the observation after a conflict", "commit.py", ((_OBSERVE, _OBSERVE_ONCE),)),
     Mutant(
         "skip the write when nothing changed",
         "commit.py",
-        ((_SAVE, "    if loaded is None or head.revision != loaded.head.revision:\n    " + _SAVE),),
+        ((_SAVE, "    if raised:\n    " + _SAVE),),
     ),
     Mutant(
         "write without a fresh commit id",
         "commit.py",
-        (("commit=world.commit_id(),", "commit=loaded.head.commit if loaded else 'first',"),),
+        (("    commit_id = world.commit_id()\n", "    commit_id = before.commit if before else 'first'\n"),),
     ),
     Mutant(
-        "sweep writes from its listing without looking again",
-        "backfill.py",
+        "sweep applies its listing",
+        "sweep.py",
+        ((_LOOK, _COMMIT_AS_LISTED),),
         (
-            (_LIST, _LIST + "    listed = {key: world.store.truth.head(key) for key in listing.keys}\n"),
-            ("    outcome = commit(world,", _COMMIT_AS_LISTED),
+            (
+                "compare.py",
+                "            comparison.listed += len(listing.objects)\n",
+                "            comparison.listed += len(listing.objects)\n" + _REMEMBER_LISTING,
+            ),
+            ("compare.py", "class Comparer:\n", "LISTED: dict = {}\n\n\nclass Comparer:\n"),
         ),
     ),
     Mutant(
@@ -87,7 +108,7 @@ MUTANTS = (
     Mutant(
         "take a lost answer for success",
         "commit.py",
-        ((_LOST, "        except OutcomeUnknown:\n            pass\n        except Conflict:\n"),),
+        ((_LOST, _SUCCESS + _LOST),),
     ),
     Mutant(
         "claim to be complete at first sight",
@@ -95,13 +116,46 @@ MUTANTS = (
         (("    return seen, failures, covers_all\n", "    return seen, failures, True\n"),),
     ),
     Mutant(
-        "ask for the backfill only after the head is written",
+        "ask for the sweep only after the head is written",
         "commit.py",
         (
-            ("        world.ask(Backfill(", "        _asks.append(Backfill("),
-            (_SAVE, _SAVE + "    while _asks:\n        world.ask(_asks.pop())\n"),
+            ("        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n", "        _asks.append(sweep)\n"),
+            (_SAVE, _SAVE + "    while _asks:\n        world.enqueue([_asks.pop()])\n"),
             ("CHUNK = 500\n", "CHUNK = 500\n_asks: list = []\n"),
         ),
     ),
+    Mutant(
+        "page split drops the boundary",
+        "runs.py",
+        (("Run(self._items[start:end])", "Run(self._items[start : end - (end < len(self))])"),),
+    ),
+    Mutant(
+        "collector ignores grace",
+        "collect.py",
+        ((" if page.last_modified < grace}", "}"),),
+    ),
+    Mutant(
+        "collector looks for checkpoints before it reads the head",
+        "collect.py",
+        (
+            (_CHECKPOINTS, ""),
+            (_READS_HEAD, _CHECKPOINTS + _READS_HEAD),
+        ),
+    ),
+    Mutant(
+        "reader mixes revisions",
+        "reads.py",
+        (("now, place.revision)", "now)"),),
+    ),
+    Mutant(
+        "reader takes every change record for true",
+        "chain.py",
+        ((" and (name.revision, name.commit) in named]", "]"),),
+    ),
+    Mutant(
+        "a redelivered message is not announced again",
+        "commit.py",
+        (("outcome = Outcome(collection, unannounced=repeated)", "outcome = Outcome(collection)"),),
+    ),
 )
-"""The six of the design, and three that this code could fall into."""
+"""The six of the design, four of its pages and sweeps, and more that this code could fall into."""

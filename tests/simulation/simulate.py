@@ -1,61 +1,42 @@
 """One seed, one run: users change a bucket, events go astray, workers reconcile; at rest, is it true?
 
-Everything is the real code but S3, the queue, time and chance. A run is a function of its seed.
+Everything is the real code but S3, the queues, time and chance. A run is a function of its seed.
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
-from urllib.parse import quote_plus
 
-from s3_manifest import commit as protocol
-from s3_manifest import heads, turns
+from s3_manifest.announcements import AnnouncementFailed
+from s3_manifest.collect import collect
 from s3_manifest.collections import parse_collections
-from s3_manifest.facts import SIDECARS, Location
+from s3_manifest.facts import Location
+from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import timestamp
+from s3_manifest.model import Alteration, Head, UnreadableManifest, days_before, timestamp
 from s3_manifest.reconcile import Message, reconcile
-from s3_manifest.world import Backfill, World
+from s3_manifest.store import StoreError
+from s3_manifest.sweep import SweepFailed, run_job
+from s3_manifest.world import World
+from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
+from simulation.judge import Divergence, Judge
+from simulation.queues import Delivery, Queue, notification
+from simulation.readers import Follower, Mixed, read_whole
 from simulation.scheduler import Scheduler
 
 BUCKET = "images"
 COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
-NAMES = ("a.png", "b.png", "c/d.png", "e.png", "collection.json")
-STEP_LIMIT = 20_000
+NAMES = ("a.png", "b.png", "c/d.png", "e.png", "f.png", "g.png", "collection.json")
+STEP_LIMIT = 40_000
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+DAY_AND_A_HALF = 36 * 3600 * 1000
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class Divergence(AssertionError):
-    """A manifest says something that is not so, and no event is left that would mend it."""
-
-
-@dataclass
-class Queue:
-    """The change queue: at least once, in no order. ``pending`` counts what each key still awaits."""
-
-    visible: list[tuple[Message, tuple[str, ...]]] = field(default_factory=list)
-    pending: Counter[str] = field(default_factory=Counter)
-    sent: int = 0
-
-    def promise(self, keys: Sequence[str]) -> None:
-        self.pending.update(keys)
-
-    def send(self, body: str, keys: Sequence[str] = (), *, is_backfill: bool = False) -> None:
-        """Makes a message visible; its keys were promised before."""
-        self.sent += 1
-        self.visible.append((Message(str(self.sent), body, is_backfill), tuple(keys)))
-
-    def acknowledge(self, keys: Sequence[str]) -> None:
-        self.pending.subtract(keys)
 
 
 class Simulation:
@@ -71,45 +52,81 @@ class Simulation:
         self.workers = chance.choice((2, 2, 3, 4))
         self.batch = chance.choice((1, 2, 4))
         self.running = 0
-        self.commits = 0
         # A clock that stands still is the hardest: nothing but the commit id tells two heads apart.
         self.ticks = chance.choice((False, False, True))
         self.time = 0
+        self.day = 0
+        self.days_to_come = chance.choice((0, 0, 1, 3))
+        self.history_days = chance.choice((1, 30))
         self.sent_late: list[Callable[[], None]] = []
-        self.chunk = chance.choice((1, 2, 500))
-        self.turns_from = chance.choice((1, 2, 500))
+        self.bounds = Bounds.drawn(chance)
+        self.loses_events = chance.random() < 0.2
+        self.breaks_heads = chance.random() < 0.05
         self.styles = ("1",) if chance.random() < 0.8 else ("1", "2")
-        self.names = chance.sample(NAMES, chance.choice((1, 1, 2, 3, 5)))
+        self.names = chance.sample(NAMES, chance.choice((1, 1, 2, 3, 5, 7)))
+        self.judge = Judge(self.truth, self.queue, COLLECTIONS)
+        self.followers = [Follower(self._collection(style)) for style in self.styles if chance.random() < 0.5]
 
     def run(self) -> None:
-        for _ in range(self.chance.choice((0, 1, 3, 6))):
+        chance = self.chance
+        for _ in range(chance.choice((0, 1, 3, 6))):
             self._store_something()  # from before anybody watched: no event tells of it
-        for _ in range(self.chance.choice((1, 1, 2))):
+        for _ in range(chance.choice((1, 1, 2))):
             self.scheduler.spawn(self._user)
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            self.scheduler.spawn(self._sweeper)
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            self.scheduler.spawn(self._collector)
+        for follower in self.followers:
+            self.scheduler.spawn(lambda follower=follower: self._reader(follower))
+        self._until_at_rest()
+        if not self.loses_events:
+            self._judge_at_rest()
+        self.queue.send(encode_job(SweepAll()), is_job=True)
+        self._until_at_rest()
+        self.judge.forget_lost_events()
+        self._judge_at_rest()
+        drift = self.judge.drift
+        self.queue.send(encode_job(SweepAll()), is_job=True)
+        self._until_at_rest()
+        if self.judge.drift != drift:
+            raise Divergence("a sweep after a sweep found drift, and nothing had changed")
+
+    def _until_at_rest(self) -> None:
         steps = 0
         while self._step():
             steps += 1
             if steps > STEP_LIMIT:
                 raise Divergence("it never comes to rest")
-        for style in self.styles:
-            self._check(f"styles/{style}/", at_rest=True)
 
     def _step(self) -> bool:
         if self.queue.visible and self.running < self.workers and self.chance.random() < 0.3:
             self.running += 1
             self.scheduler.spawn(self._worker)
+        if self.days_to_come and self.chance.random() < 0.003:
+            self.days_to_come -= 1
+            self.day += 1
+            self.time += DAY_AND_A_HALF
         if self.scheduler.step():
             return True
         while self.sent_late:  # events that came so late that all else was over
             self.sent_late.pop()()
         return bool(self.queue.visible)
 
+    def _judge_at_rest(self) -> None:
+        for style in self.styles:
+            self.judge.at_rest(self._collection(style))
+        for follower in self.followers:
+            while follower.follow(self.truth, _one_by_one, limit=2):
+                pass
+            self.judge.follower(follower)
+
     def _user(self) -> None:
         for _ in range(self.chance.randint(1, 8)):
             for _ in range(self.chance.choice((1, 1, 5, 20))):
                 self.scheduler.wait()
             key = self._key()
-            if self.chance.random() < 0.5:
+            if self.chance.random() < 0.6:
                 key = self._store_something()
                 name = "ObjectCreated:Put"
             else:
@@ -120,11 +137,50 @@ class Simulation:
         if self.chance.random() < 0.3:
             self._notify(self._key(), "ObjectRemoved:Delete")  # of an old version: the key may well be there
 
+    def _sweeper(self) -> None:
+        for _ in range(self.chance.choice((1, 5, 20))):
+            self.scheduler.wait()
+        style = self.chance.choice(self.styles)
+        if self.breaks_heads and self._collection(style).head_key in self.truth.objects:
+            self.truth.upload(self._collection(style).head_key, b'{"schema": 1}')
+            self.queue.send(encode_job(Sweep(kind="style", id=style, rebuild=True)), is_job=True)
+        self.queue.send(encode_job(self.chance.choice((SweepAll(), Sweep(kind="style", id=style)))), is_job=True)
+
+    def _collector(self) -> None:
+        for _ in range(self.chance.choice((1, 5, 20))):
+            self.scheduler.wait()
+            with suppress(Crashed, StoreError, UnreadableManifest):
+                collect(self._world(), self._collection(self.chance.choice(self.styles)))
+
+    def _reader(self, follower: Follower) -> None:
+        for _ in range(self.chance.choice((1, 3, 6))):
+            self.scheduler.wait()
+            try:
+                if self.chance.random() < 0.5:
+                    follower.follow(self._bucket(), self._each, limit=self.chance.choice((1, 2)))
+                else:
+                    self._read(follower)
+            except (Crashed, StoreError):
+                continue
+            except UnreadableManifest:
+                if not self.breaks_heads:
+                    raise
+            except Mixed as mixed:
+                raise Divergence(str(mixed)) from mixed
+
+    def _read(self, follower: Follower) -> None:
+        revision = self.chance.choice((None, None, max(1, follower.revision - 1)))
+        limit = self.chance.choice((1, 2, 10))
+        if found := read_whole(self._bucket(), self._each, follower.collection, limit, revision):
+            self.judge.reading(follower.collection, *found)
+
     def _notify(self, key: str, name: str) -> None:
-        body = _notification(key, name)
+        body = notification(BUCKET, key, name)
         self.queue.promise([key])
         fate = self.chance.random()
-        if fate < 0.1:
+        if fate < 0.1 and self.loses_events:
+            self.judge.lost.append(key)
+        elif fate < 0.2:
             self.sent_late.append(lambda: self.queue.send(body, [key]))
         elif fate < 0.5:
             self.scheduler.spawn(lambda: (self.scheduler.wait(), self.queue.send(body, [key])))
@@ -132,36 +188,64 @@ class Simulation:
             self.queue.send(body, [key])
 
     def _worker(self) -> None:
-        chance, visible = self.chance, self.queue.visible
-        chance.shuffle(visible)
-        batch = [visible.pop() for _ in range(min(len(visible), self.batch))]
-        if batch and chance.random() < 0.05:
-            message, keys = chance.choice(batch)  # delivered twice, to two workers
-            self.queue.promise(keys)
-            visible.append((message._replace(id=f"{message.id}+"), keys))
+        batch = self.queue.receive(self.chance, self.batch)
         try:
-            report = reconcile(self._world(), [message for message, _ in batch], pause_with_seconds_left=50)
+            for delivery in self._unfinished(batch):
+                self.queue.give_back([delivery])
         except Crashed:
-            visible += batch
-        else:
-            if report.crashes:
-                raise report.crashes[0]
-            for message, keys in batch:
-                if message.id in report.failed:
-                    visible.append((message, keys))
-                else:
-                    self.queue.acknowledge(keys)
+            self.queue.give_back(batch)
         finally:
             self.running -= 1
+
+    def _unfinished(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """Works on the messages, acknowledges what is done, and says what is not."""
+        if batch and batch[0].is_job:
+            failed = {batch[0].id} if self._fails(batch[0]) else set[str]()
+        else:
+            report = reconcile(self._world(), [Message(one.id, one.body, one.repeated) for one in batch])
+            if report.crashes:
+                raise report.crashes[0]
+            failed = set(report.failed)
+        for one in batch:
+            if one.id not in failed:
+                self.queue.acknowledge(one)
+        return [one for one in batch if one.id in failed]
+
+    def _fails(self, delivery: Delivery) -> bool:
+        try:
+            swept = run_job(self._world(), decode_job(delivery.body), 50, repeated=delivery.repeated)
+        except (StoreError, SweepFailed, AnnouncementFailed, JobsNotQueued):
+            return True
+        except UnreadableManifest:
+            if not self.breaks_heads:
+                raise
+            return "rebuild" in delivery.body  # the others are given up, as in the dead-letter queue
+        self.judge.drift += swept.drift
+        return False
+
+    def _bucket(self) -> SimulatedBucket:
+        kept_since = days_before(self._now(), self.history_days)
+        return SimulatedBucket(
+            self.truth,
+            self.scheduler,
+            self.chance,
+            self.faults,
+            self.page,
+            self.judge.on_write,
+            lambda key: self.judge.on_delete(key, kept_since),
+            lambda: self.day,
+        )
 
     def _world(self) -> World:
         hasty = self.chance.random() < 0.1
         return World(
-            store=SimulatedBucket(self.truth, self.scheduler, self.chance, self.faults, self.page, self._on_write),
+            store=self._bucket(),
             collections=COLLECTIONS,
             location=Location(BUCKET, "us-east-1"),
             md5_max_bytes=1000,
-            ask=self._ask,
+            history_days=self.history_days,
+            enqueue=self._enqueue,
+            announce=self._announce,
             each=self._each,
             now=self._now,
             seconds_left=lambda: self.chance.choice((5, 20, 100)) if hasty else 100,
@@ -178,12 +262,22 @@ class Simulation:
         done = {index: work(todo[index]) for index in order}
         return [done[index] for index in range(len(todo))]
 
-    def _ask(self, request: Backfill) -> None:
-        self.scheduler.pause()
+    def _enqueue(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:
+        for job in jobs:
+            self._maybe_crash()
+            self.queue.send(encode_job(job), is_job=True)
+
+    def _announce(self, head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:
+        self._maybe_crash()
+        self.judge.on_announcement(head)
+
+    def _maybe_crash(self) -> None:
         if self.faults and self.faults[-1] == "crash":
             self.faults.pop()
             raise Crashed
-        self.queue.send(request.model_dump_json(), is_backfill=True)
+
+    def _collection(self, style: str):
+        return COLLECTIONS.named("style", style)
 
     def _key(self) -> str:
         return f"styles/{self.chance.choice(self.styles)}/{self.chance.choice(self.names)}"
@@ -200,77 +294,19 @@ class Simulation:
         self.time += self.ticks
         return timestamp(YEAR + timedelta(milliseconds=self.time))
 
-    def _on_write(self, key: str) -> None:
-        if not key.endswith("/manifest.json"):
-            return
-        self.commits += 1
-        self._check(key.removeprefix("_manifests/").removesuffix("manifest.json"), at_rest=False)
 
-    def _check(self, prefix: str, *, at_rest: bool) -> None:
-        """What the manifest says and what is so may differ only where an event is still to come."""
-        collection = COLLECTIONS.of(f"{prefix}x")
-        assert collection
-        loaded = heads.load(self.truth, collection)
-        if loaded is None:
-            return  # nothing was ever committed, so no event was ever answered for
-        head = loaded.head
-        objects = {k: present for k, (present, _) in self.truth.objects.items() if k.startswith(prefix)}
-        wrong = {
-            sidecar.s3_key
-            for sidecar in head.sidecars
-            if getattr(objects.get(sidecar.s3_key), "etag", None) != sidecar.etag
-        }
-        said = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in head.files}
-        so = {k: (p.etag, p.size) for k, p in objects.items() if collection.filename(k) not in SIDECARS}
-        listed = {sidecar.s3_key for sidecar in head.sidecars}
-        wrong |= {k for k in said.keys() | so.keys() if said.get(k) != so.get(k)}
-        wrong |= {k for k in objects if collection.filename(k) in SIDECARS and k not in listed}
-        excused = {key for key, count in self.queue.pending.items() if count > 0}
-        if head.complete and wrong - excused:
-            raise Divergence(f"wrong, and no event is to come: {sorted(wrong - excused)} at revision {head.revision}")
-        if head.total_files != len(said) or head.total_size_bytes != sum(size for _, size in said.values()):
-            raise Divergence("the totals are not those of the files")
-        if at_rest:
-            self._check_at_rest(collection, head.complete, wrong)
-            title_key = f"{prefix}collection.json"
-            title = json.loads(self.truth.objects[title_key][1])["title"] if title_key in objects else None
-            if head.title != title:
-                raise Divergence(f"the title is {head.title!r} and not {title!r}")
-
-    def _check_at_rest(self, collection: object, complete: bool, wrong: set[str]) -> None:
-        if wrong:
-            raise Divergence(f"at rest, wrong: {sorted(wrong)}")
-        if not complete:
-            raise Divergence(f"at rest, {collection} is not complete")
-        if +self.queue.pending:
-            raise Divergence("the simulation itself lost an event")
-
-
-def _notification(key: str, name: str) -> str:
-    record = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "eventTime": "2026-01-01T00:00:00.000Z",
-        "eventName": name,
-        "s3": {"bucket": {"name": BUCKET}, "object": {"key": quote_plus(key)}},
-    }
-    return json.dumps({"Records": [record]})
+def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in items]
 
 
 def simulate(seed: int) -> int:
     """Runs one seed; the commits it made. Raises ``Divergence``."""
     simulation = Simulation(seed)
-    with _bounds(simulation.chunk, simulation.turns_from):
-        simulation.run()
-    return simulation.commits
-
-
-@contextmanager
-def _bounds(chunk: int, turns_from: int) -> Iterator[None]:
-    """The protocol with other bounds, so small that a few keys come up against them."""
-    before = protocol.CHUNK, turns.MIN_KEYS
-    protocol.CHUNK, turns.MIN_KEYS = chunk, turns_from
     try:
-        yield
-    finally:
-        protocol.CHUNK, turns.MIN_KEYS = before
+        with simulation.bounds.in_force():
+            simulation.run()
+    except Exception as error:
+        if isinstance(error, Divergence):
+            raise
+        raise Divergence(f"{type(error).__name__}: {error}") from error
+    return simulation.judge.commits

@@ -83,6 +83,11 @@ class Collections:
                 return self._collection(pattern, collection_id)
         return None
 
+    def is_nested(self, collection: Collection) -> bool:
+        """Whether keys below the collection's prefix may belong to another collection."""
+        others = (pattern for pattern in self.patterns if pattern.kind != collection.kind)
+        return any(o.before.startswith(collection.prefix) or collection.prefix.startswith(o.before) for o in others)
+
     def named(self, kind: str, collection_id: str) -> Collection | None:
         """The collection of that kind and id; None where there is no such kind, or the id can't be."""
         if not collection_id or "/" in collection_id:

@@ -7,23 +7,40 @@ and their types do not matter. Each rule below is there because without it a wri
 ``tests/simulation/mutants.py`` leaves each one out, and the simulation shows the loss.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from s3_manifest import heads
+from s3_manifest import chain, heads, layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.facts import Seen
-from s3_manifest.merge import merge
-from s3_manifest.model import Head, Source, Timestamp
+from s3_manifest.jobs import Sweep
+from s3_manifest.layout import Layout, Open, Slot
+from s3_manifest.merge import Told, merge, record_of, told
+from s3_manifest.model import Alteration, Head, Timestamp
 from s3_manifest.observe import ComputedMd5s, computed_before, observe
+from s3_manifest.runs import encode_page
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
 from s3_manifest.turns import turn
-from s3_manifest.world import RESERVE_SECONDS, Backfill, World
+from s3_manifest.world import RESERVE_SECONDS, World
 
 CHUNK = 500
-"""Keys per commit: many share its two requests, few enough that the look at them stays short."""
+"""Keys per commit: many share its requests, few enough that the look at them stays short."""
+
+PAGES = 32
+"""Pages per commit: what it holds in memory at once does not grow with the collection."""
+
+SWEEP_DELAY_SECONDS = 5
+"""The head that a sweep is for is written just after the sweep is asked for."""
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 2.0
+
+
+class Verified(NamedTuple):
+    """That a sweep, begun at ``started_at``, looked at all there was, for the manifest made at ``created_at``."""
+
+    created_at: Timestamp
+    started_at: Timestamp
 
 
 @dataclass
@@ -33,6 +50,8 @@ class Outcome:
     collection: Collection
     head: Head | None = None
     """The head as last written by us; None before the first commit."""
+    made: bool = False
+    """Whether there was no manifest before."""
     commits: int = 0
     unchanged: int = 0
     """Commits that did not raise the revision."""
@@ -40,6 +59,12 @@ class Outcome:
     """Attempts made void by somebody else's commit, or by a lost answer."""
     observed: int = 0
     """Looks at a key, those of void attempts among them."""
+    added: int = 0
+    altered: int = 0
+    removed: int = 0
+    """Files that these commits added, altered and removed."""
+    committed_at: dict[str, Timestamp] = field(default_factory=dict)
+    """When each key's commit was made, for those that were."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Keys that S3 would not tell about, with its words; the manifest is as before for them."""
     not_done: list[str] = field(default_factory=list)
@@ -48,105 +73,213 @@ class Outcome:
     """Whether time sufficed."""
     md5s: ComputedMd5s = field(default_factory=dict, repr=False)
     """Those computed so far, lest a conflict make us read the same bytes again."""
+    unannounced: bool = False
+    """Whether a revision may have been written that nobody was told of."""
 
 
 def commit(
     world: World,
     collection: Collection,
-    keys: Iterable[str],
-    source: Source,
+    causes: Mapping[str, str],
     *,
-    completes: Timestamp | None = None,
+    verified: Verified | None = None,
+    repeated: bool = False,
+    set_aside: str | None = None,
 ) -> Outcome:
     """Brings the manifest up to date for these keys, in chunks; what came of it.
 
-    ``completes`` says that with these keys all that was in S3 has been looked at since the head
-    was created, at that time; the last chunk then marks that head complete. Safe to repeat, and to
-    run any number of times at once. Raises ``UnreadableHead``, ``ReadFailed`` (of the head),
-    ``WriteRefused``.
+    ``causes`` says, for each key, what made us look: S3's name of an event, or ``sweep``.
+    ``verified`` says that with these keys all that was in S3 has been looked at; the last chunk then
+    marks the manifest complete and verified. ``repeated`` says that an earlier attempt at this may
+    have died after its commit: the manifest is then announced even if nothing is new. ``set_aside``
+    is the ETag of an unreadable head that the first commit takes the place of.
+
+    Safe to repeat, and to run any number of times at once. Raises ``UnreadableManifest``,
+    ``StoreError`` (of the manifest's own objects, or of the announcement).
     """
-    outcome = Outcome(collection)
-    pending = sorted(set(keys))
+    outcome = Outcome(collection, unannounced=repeated)
+    pending = sorted(causes)
     many = len(pending)
     size, lost_in_a_row = CHUNK, 0
     while world.seconds_left() >= RESERVE_SECONDS:
-        chunk, rest = pending[:size], pending[size:]
         try:
             with turn(world, collection, many, RESERVE_SECONDS):
-                _attempt(world, outcome, chunk, source, None if rest else completes)
-        except (Conflict, OutcomeUnknown):
+                done = _attempt(world, outcome, pending, causes, size, verified, set_aside)
+        except (Conflict, OutcomeUnknown) as lost:
             # Everything is looked at again, but less of it: a long look loses against short ones.
             outcome.conflicts += 1
+            outcome.unannounced |= isinstance(lost, OutcomeUnknown)
             lost_in_a_row += 1
             size = max(1, size // 2)
             _back_off(world, lost_in_a_row)
             continue
-        if not rest:
+        pending, size, lost_in_a_row = pending[done:], min(CHUNK, size * 2), 0
+        if not pending:
+            if outcome.unannounced and outcome.head:
+                world.announce(outcome.head, (), repeated=True)
             outcome.finished = not outcome.not_done
             return outcome
-        pending, size, lost_in_a_row = rest, min(CHUNK, size * 2), 0
     outcome.not_done += pending
     return outcome
 
 
-def _attempt(world: World, outcome: Outcome, keys: Sequence[str], source: Source, completes: Timestamp | None) -> None:
+def _attempt(
+    world: World,
+    outcome: Outcome,
+    pending: Sequence[str],
+    causes: Mapping[str, str],
+    size: int,
+    verified: Verified | None,
+    set_aside: str | None,
+) -> int:
+    """One commit of as many of the pending keys as one may hold; how many those were."""
     collection, store = outcome.collection, world.store
-    loaded = heads.load(store, collection)
+    loaded = heads.load(store, collection, set_aside)
+    before = loaded.head
+    slots = layout.slots_of(before)
+    keys, touched = _portion(collection, slots, pending[:size])
+    slots = _opened(world, collection, loaded, slots, touched)
+    known = {name: entry for name in map(collection.filename, keys) if (entry := layout.find(slots, name))}
     now = world.now()
-    if loaded:
-        outcome.md5s.update(computed_before(loaded.head.files))
-        seen, failures = observe(world, collection, keys, source, outcome.md5s)
-        covers_all = completes == loaded.head.created_at
+    covers_all, revisions_before = False, 0
+    if before:
+        outcome.md5s.update(computed_before(known.values()))
+        seen, failures = observe(world, collection, keys, causes, outcome.md5s)
+        covers_all = verified is not None and verified.created_at == before.created_at and len(keys) == len(pending)
     else:
-        seen, failures, covers_all = _first_sight(world, outcome, keys, source, now)
+        seen, failures, covers_all = _first_sight(world, outcome, keys, causes, now)
+        revisions_before = chain.last_revision(store, collection)
     outcome.observed += len(seen) + len(failures)
+    covers_all = covers_all and not (failures or outcome.unreadable or outcome.not_done)
+    commit_id = world.commit_id()
+    news = told(before, collection, known, seen, causes)
+    laid_out = _laid_out(world, collection, loaded, slots, news, commit_id)
     head = merge(
-        loaded.head if loaded else None,
+        before,
         collection,
         world.location.bucket,
-        seen,
-        commit=world.commit_id(),
+        news,
+        laid_out,
+        commit=commit_id,
         now=now,
-        complete=covers_all and not (failures or outcome.unreadable or outcome.not_done),
+        complete=covers_all,
+        verified_at=(verified.started_at if verified else now) if covers_all else None,
+        revisions_before=revisions_before,
     )
+    raised = before is None or head.revision > before.revision
+    if raised:
+        world.each(lambda one: store.add(*one), list(_objects(collection, head, before, laid_out, news)))
     # Even where nothing changed: the fresh commit id makes a slower worker's stale write fail.
-    heads.save(store, collection, head, replaces=loaded)
-    outcome.commits += 1
-    outcome.unchanged += loaded is not None and head.revision == loaded.head.revision
+    heads.save(store, collection, head, replaces=loaded.etag)
+    _note(world, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
+    return len(keys)
+
+
+def _note(
+    world: World,
+    outcome: Outcome,
+    head: Head,
+    alterations: Sequence[Alteration],
+    keys: Iterable[str],
+    failures: Iterable[ReadFailed],
+    *,
+    made: bool,
+    raised: bool,
+) -> None:
+    """What is to be said of a commit that was made, to the outcome and to whoever listens."""
     outcome.head = head
+    outcome.made |= made
+    outcome.commits += 1
+    outcome.unchanged += not raised
+    for one in alterations:
+        outcome.added += one.before is None
+        outcome.removed += one.after is None
+        outcome.altered += one.before is not None and one.after is not None
+    failed = {failure.key for failure in failures}
+    outcome.committed_at |= dict.fromkeys((key for key in keys if key not in failed), world.now())
     for failure in failures:
         if isinstance(failure, TimeRanOut):
             outcome.not_done.append(failure.key)
         else:
             outcome.unreadable[failure.key] = str(failure)
+    if raised:
+        world.announce(head, alterations, repeated=False)
+        outcome.unannounced = False
+
+
+def _portion(collection: Collection, slots: Sequence[Slot], keys: Sequence[str]) -> tuple[Sequence[str], list[int]]:
+    """As many of the sorted keys as lie in so many pages as one commit may touch, and those pages."""
+    touched: list[int] = []
+    for count, key in enumerate(keys):
+        index = layout.slot_of(slots, collection.filename(key))
+        if index not in touched[-1:]:
+            if len(touched) == PAGES:
+                return keys[:count], touched
+            touched.append(index)
+    return keys, touched
+
+
+def _opened(
+    world: World, collection: Collection, loaded: heads.Loaded, slots: list[Slot], indices: Iterable[int]
+) -> list[Slot]:
+    """The slots with the pages at these indices read."""
+    closed = {index: slot for index in indices if not isinstance(slot := slots[index], Open)}
+    if not closed:
+        return slots
+    runs = pages.read(world.store, world.each, collection, loaded, list(closed.values()))
+    read = {index: layout.opened(ref, run) for (index, ref), run in zip(closed.items(), runs, strict=True)}
+    return [read.get(index, slot) for index, slot in enumerate(slots)]
+
+
+def _laid_out(
+    world: World, collection: Collection, loaded: heads.Loaded, slots: list[Slot], news: Told, commit_id: str
+) -> Layout:
+    """The entries after the alterations, in pages if they are many; reads what pages it needs for that."""
+    after = layout.joined(layout.altered(slots, news.alterations))
+    while wanted := layout.wanted(after):
+        after = layout.joined(_opened(world, collection, loaded, after, wanted))
+    was_paged = loaded.head is not None and bool(loaded.head.pages)
+    return layout.laid_out(after, was_paged=was_paged, name=f"{collection.folder}pages/{commit_id}")
+
+
+def _objects(
+    collection: Collection, head: Head, before: Head | None, laid_out: Layout, news: Told
+) -> Iterator[tuple[str, bytes]]:
+    """The objects to be written before the head that refers to them: keys and bodies."""
+    for key, run in laid_out.new:
+        yield key, encode_page(run)
+    yield from heads.history_of(collection, head, record_of(head, before, news.alterations))
 
 
 def _first_sight(
-    world: World, outcome: Outcome, keys: Sequence[str], source: Source, now: Timestamp
+    world: World, outcome: Outcome, keys: Sequence[str], causes: Mapping[str, str], now: Timestamp
 ) -> tuple[list[Seen], list[ReadFailed], bool]:
     """Looks at the keys and, as there is no manifest yet, at what else the collection holds.
 
     The last of what it returns says whether that was all. If not, because one listing does not name
-    it all or S3 would not tell about some key, a backfill is asked for. That is done before the head
+    it all or S3 would not tell about some key, a sweep is asked for. That is done before the head
     is written: a crash in between costs a message about nothing, not a manifest never filled in.
     """
     collection = outcome.collection
     listing = world.store.list(collection.prefix)
     named = set(keys)
     unnamed = [key for key in own_keys(world, collection, listing.keys) if key not in named]
-    seen, failures = observe(world, collection, keys, source, outcome.md5s)
+    seen, failures = observe(world, collection, keys, causes, outcome.md5s)
     if not listing.truncated:
-        seen_too, failures_too = observe(world, collection, unnamed, "s3_scan", outcome.md5s)
+        seen_too, failures_too = observe(world, collection, unnamed, {}, outcome.md5s)
         seen, failures = seen + seen_too, failures + failures_too
     covers_all = not listing.truncated and not failures
     if not covers_all:
-        world.ask(Backfill(kind=collection.kind, id=collection.id, created_at=now))
+        sweep = Sweep(kind=collection.kind, id=collection.id, created_at=now)
+        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)
     return seen, failures, covers_all
 
 
 def own_keys(world: World, collection: Collection, keys: Iterable[str]) -> list[str]:
     """Those of the keys below the collection's prefix that are not a nested collection's."""
-    return [key for key in keys if world.collections.of(key) == collection]
+    if world.collections.is_nested(collection):
+        return [key for key in keys if world.collections.of(key) == collection]
+    return [key for key in keys if key != collection.prefix]
 
 
 def _back_off(world: World, lost_in_a_row: int) -> None:

@@ -1,14 +1,26 @@
 """Heads in a store: loaded with their ETag, and saved only in place of what was loaded."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from s3_manifest import chain
 from s3_manifest.collections import Collection
-from s3_manifest.model import Head, Summary, UnreadableHead, decode_head, encode_head
+from s3_manifest.model import (
+    ChangeRecord,
+    Head,
+    Summary,
+    UnreadableManifest,
+    decode_head,
+    encode_head,
+    encode_record,
+)
 from s3_manifest.store import Present, Store
+
+CHECKPOINT_EVERY = 100
+"""Revisions. What an old revision said is told by undoing at most so many change records."""
 
 _SUMMARY = "s3-manifest"
 # S3 allows 2 KB of user metadata in all; the numbers need some 200 bytes of it.
@@ -16,36 +28,61 @@ _TITLE_MAX_BYTES = 1000
 
 
 class Loaded(NamedTuple):
-    """A head as it was read, and the ETag that a save of its successor must find there."""
+    """A head as it was read (None: there is none), and the ETag that a save of its successor must find there."""
 
-    head: Head
-    etag: str
+    head: Head | None
+    etag: str | None
 
 
-def load(store: Store, collection: Collection) -> Loaded | None:
-    """The collection's head; None where it has none yet. Raises ``UnreadableHead``, ``StoreError``."""
+def load(store: Store, collection: Collection, set_aside: str | None = None) -> Loaded:
+    """The collection's head. The one with the ETag ``set_aside`` is as good as none: it is to be replaced.
+
+    Raises ``UnreadableManifest``, ``StoreError``.
+    """
     stored = store.get(collection.head_key)
-    return Loaded(decode(collection, stored.body), stored.etag) if stored else None
+    if stored is None:
+        return Loaded(None, None)
+    head = None if stored.etag == set_aside else decode(collection, stored.body)
+    return Loaded(head, stored.etag)
 
 
-def save(store: Store, collection: Collection, head: Head, replaces: Loaded | None) -> None:
-    """One compare-and-swap. Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``."""
-    store.put(
-        collection.head_key,
-        encode_head(head),
-        replaces=replaces.etag if replaces else None,
-        metadata={_SUMMARY: _summary(head)},
-    )
+def save(store: Store, collection: Collection, head: Head, replaces: str | None) -> None:
+    """One compare-and-swap: in place of the head with the ETag ``replaces``, or of none.
+
+    Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``.
+    """
+    store.put(collection.head_key, encode_head(head), replaces=replaces, metadata={_SUMMARY: _summary(head)})
+
+
+def history_of(collection: Collection, head: Head, record: ChangeRecord) -> Iterator[tuple[str, bytes]]:
+    """The objects by which the revision that ``head`` is can be told later: keys and bodies.
+
+    Its change record and, now and then, the head itself: whoever wants to know what the manifest
+    said at some revision starts from the next checkpoint, not from what it says now.
+    """
+    yield chain.key_of(collection, record), encode_record(record)
+    if head.revision % CHECKPOINT_EVERY == 0:
+        yield checkpoint_key(collection, head.revision, head.commit), encode_head(head)
+
+
+def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
+    """The key of the copy of a head that is kept of one revision in ``CHECKPOINT_EVERY``."""
+    return f"{checkpoints_folder(collection)}{revision:012d}-{commit}.json"
+
+
+def checkpoints_folder(collection: Collection) -> str:
+    """Where the collection's checkpoints are."""
+    return f"{collection.folder}checkpoints/"
 
 
 def decode(collection: Collection, body: bytes) -> Head:
-    """The head from its bytes. Raises ``UnreadableHead``, which names the object and the mend."""
+    """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the mend."""
     try:
         head = decode_head(body)
         if (head.kind, head.id, head.s3_prefix) != (collection.kind, collection.id, collection.prefix):
-            raise UnreadableHead(f"it is the manifest of {head.kind} {head.id} at {head.s3_prefix}")
-    except UnreadableHead as error:
-        raise UnreadableHead(
+            raise UnreadableManifest(f"it is the manifest of {head.kind} {head.id} at {head.s3_prefix}")
+    except UnreadableManifest as error:
+        raise UnreadableManifest(
             f"{collection.head_key}: {error}. It is left untouched: deploy a version that reads it,"
             " or move it away and a new one is made from S3"
         ) from error

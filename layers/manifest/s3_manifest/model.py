@@ -1,14 +1,18 @@
 """The manifest: what its JSON says, as frozen values."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
 SCHEMA = 1
-"""The version of the head's format that this code reads and writes."""
+"""The version of the format of heads, pages and change records that this code reads and writes."""
+
+SWEEP = "sweep"
+"""The cause of a look at a key that no event named: a listing did."""
 
 Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 """UTC, ISO 8601 with milliseconds and ``Z``. Of fixed width, so text order is time order."""
@@ -27,6 +31,11 @@ def timestamp(moment: datetime) -> Timestamp:
     """
     in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
     return in_utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def days_before(moment: Timestamp, days: float) -> Timestamp:
+    """The time so many days earlier."""
+    return timestamp(datetime.fromisoformat(moment) - timedelta(days=days))
 
 
 class Frozen(BaseModel):
@@ -83,13 +92,38 @@ class Sidecar(Frozen):
     etag: str
 
 
-class Head(Frozen):
-    """The manifest object of one collection: the only thing that is ever compared-and-swapped.
+class PageRef(Frozen):
+    """An immutable object with a sorted run of a large collection's entries, and what it holds.
 
-    ``commit`` is fresh in every write, so no two heads are byte-equal and an ETag names one commit;
-    ``revision`` counts the commits that altered what the manifest says, and ``last_change`` is the
-    ``commit`` of the last of those. ``complete`` is false until everything that was in S3 before
-    the first commit has been looked at.
+    ``first`` and ``last`` are filenames; ``digest`` is ``digests.digest`` of the entries.
+    """
+
+    key: str
+    first: str
+    last: str
+    total_files: int
+    total_size_bytes: int
+    digest: str
+
+
+class Alteration(Frozen):
+    """What one revision altered of one file; ``before`` is None where it is new, ``after`` where it is gone.
+
+    ``cause`` is what made us look: S3's name of the event, or ``sweep``.
+    """
+
+    filename: str
+    cause: str
+    before: Entry | None
+    after: Entry | None
+
+
+class Facts(Frozen):
+    """What a manifest says of its collection at one revision, apart from the files.
+
+    ``revision`` counts the commits that altered what the manifest says. ``complete`` is false until
+    everything that was in S3 before the first commit has been looked at. ``last_verified_at`` is when
+    the last finished sweep began: what the manifest says was compared with S3 after that.
     """
 
     kind: str
@@ -103,12 +137,45 @@ class Head(Frozen):
     complete: bool
     revision: int
     commit: str
-    last_change: str
     total_files: int
     total_size_bytes: int
     generations: tuple[Generation, ...]
     sidecars: tuple[Sidecar, ...]
-    files: tuple[Entry, ...]
+
+
+_FACTS = set(Facts.model_fields)
+
+
+class Head(Facts):
+    """The manifest object of one collection: the only thing that is ever compared-and-swapped.
+
+    ``commit`` is fresh in every write, so no two heads are byte-equal and an ETag names one commit;
+    ``last_change`` is the ``commit`` of the last one that raised the revision. A small collection's
+    head has the ``files``, a large one's the ``pages`` that hold them.
+    """
+
+    last_change: str
+    files: tuple[Entry, ...] = ()
+    pages: tuple[PageRef, ...] = ()
+
+
+class ChangeRecord(Facts):
+    """What one revision added, altered and removed, and what the manifest said then of the collection.
+
+    ``previous`` is the ``commit`` of the revision before, or ``first``.
+    """
+
+    previous: str
+    added: tuple[Alteration, ...]
+    altered: tuple[Alteration, ...]
+    removed: tuple[Alteration, ...]
+
+    def alterations(self) -> Iterator[Alteration]:
+        """All of them."""
+        return chain(self.added, self.altered, self.removed)
+
+
+Shape = TypeVar("Shape", Head, ChangeRecord)
 
 
 class Summary(Frozen):
@@ -123,13 +190,16 @@ class Summary(Frozen):
     title: str | None = Field(default=None)
 
 
-class UnreadableHead(Exception):
-    """A head that this code must not touch: broken, or written by a newer version of it."""
+class UnreadableManifest(Exception):
+    """An object of a manifest that this code must not touch: broken, or written by a newer version of it."""
 
 
-def head_json(head: Head) -> dict[str, Any]:
-    """The canonical JSON object: ``id`` and ``title`` are named after the kind."""
-    fields = head.model_dump()
+def facts_json(facts: Facts) -> dict[str, Any]:
+    """What a head or a change record says of the collection, as the canonical JSON object has it.
+
+    ``id`` and ``title`` are named after the kind.
+    """
+    fields = facts.model_dump(include=_FACTS)
     kind = fields.pop("kind")
     return {
         "schema": SCHEMA,
@@ -141,30 +211,49 @@ def head_json(head: Head) -> dict[str, Any]:
 
 
 def encode_head(head: Head) -> bytes:
+    """The canonical JSON, UTF-8, on one line: with ``pages`` if there are any, else with ``files``."""
+    entries = {"pages": head.pages} if head.pages else {"files": head.files}
+    return to_json(facts_json(head) | {"last_change": head.last_change} | entries)
+
+
+def encode_record(record: ChangeRecord) -> bytes:
     """The canonical JSON, UTF-8, on one line."""
-    return to_json(head_json(head))
+    lists = {"added": record.added, "altered": record.altered, "removed": record.removed}
+    return to_json(facts_json(record) | {"previous": record.previous} | lists)
 
 
 def decode_head(body: bytes) -> Head:
     """The head that ``encode_head`` wrote.
 
-    Raises ``UnreadableHead``, saying why, for anything else: bytes that are not JSON, a missing,
+    Raises ``UnreadableManifest``, saying why, for anything else: bytes that are not JSON, a missing,
     wrong or unknown field, another ``schema``.
     """
+    head = _decode(body, Head)
+    if head.model_fields_set & {"files", "pages"} != {"pages" if head.pages else "files"}:
+        raise UnreadableManifest("it has to hold either files or pages")
+    return head
+
+
+def decode_record(body: bytes) -> ChangeRecord:
+    """The change record that ``encode_record`` wrote. Raises ``UnreadableManifest``, as ``decode_head``."""
+    return _decode(body, ChangeRecord)
+
+
+def _decode(body: bytes, shape: type[Shape]) -> Shape:
     try:
         fields = from_json(body)
     except ValueError as error:
-        raise UnreadableHead(f"it is not JSON: {error}") from error
+        raise UnreadableManifest(f"it is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise UnreadableHead("it is not a JSON object")
+        raise UnreadableManifest("it is not a JSON object")
     if (schema := fields.pop("schema", None)) != SCHEMA:
-        raise UnreadableHead(f"its schema is {schema!r}, and this version reads {SCHEMA}")
+        raise UnreadableManifest(f"its schema is {schema!r}, and this version reads {SCHEMA}")
     kind = fields.get("kind")
     fields["id"] = fields.pop(f"{kind}_id", None)
     fields["title"] = fields.pop(f"{kind}_title", None)
     try:
-        return Head.model_validate(fields)
+        return shape.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise UnreadableHead(f"{where}: {first['msg']}") from error
+        raise UnreadableManifest(f"{where}: {first['msg']}") from error

@@ -6,7 +6,7 @@ from pydantic_core import from_json
 
 from s3_manifest.collections import Collection
 from s3_manifest.facts import SIDECARS, TITLE_SIDECAR, Seen, entry_of, is_folder, proven_md5
-from s3_manifest.model import Entry, Sidecar, Source
+from s3_manifest.model import SWEEP, Entry, Sidecar, Source
 from s3_manifest.store import Absent, Conflict, Present, ReadFailed, TimeRanOut
 from s3_manifest.world import RESERVE_SECONDS, World
 
@@ -19,23 +19,29 @@ ComputedMd5s = MutableMapping[tuple[str, str], str]
 
 
 def observe(
-    world: World, collection: Collection, keys: Iterable[str], source: Source, computed: ComputedMd5s
+    world: World, collection: Collection, keys: Iterable[str], causes: Mapping[str, str], computed: ComputedMd5s
 ) -> tuple[list[Seen], list[ReadFailed]]:
     """What each key is now, and the failures of those that S3 would not tell about.
 
-    An MD5 that no HEAD proves is taken from ``computed``, or else computed and put there.
+    ``causes`` says, by key, what made us look; for the others a listing did. An MD5 that no HEAD
+    proves is taken from ``computed``, or else computed and put there.
     """
 
     def look(key: str) -> Seen | Present | ReadFailed:
         try:
-            return _look(world, collection, key, source, computed)
+            return _look(world, collection, key, source_of(key), computed)
         except ReadFailed as failure:
             return failure
+
+    def source_of(key: str) -> Source:
+        return "s3_scan" if causes.get(key, SWEEP) == SWEEP else "s3_event"
 
     seen: list[Seen] = []
     failures: list[ReadFailed] = []
     for found in world.each(look, keys):
-        settled = _with_md5(world, collection, found, source, computed) if isinstance(found, Present) else found
+        settled = (
+            _with_md5(world, collection, found, source_of(found.key), computed) if isinstance(found, Present) else found
+        )
         if isinstance(settled, Seen):
             seen.append(settled)
         else:

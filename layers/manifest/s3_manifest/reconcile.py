@@ -3,36 +3,51 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from pydantic import ValidationError
-
-from s3_manifest.backfill import BackfillFailed, Progress, backfill
+from s3_manifest.announcements import AnnouncementFailed
 from s3_manifest.collections import Collection
 from s3_manifest.commit import Outcome, commit
-from s3_manifest.events import MalformedEvent, decode_body
-from s3_manifest.model import UnreadableHead
+from s3_manifest.events import Change, MalformedEvent, decode_body
+from s3_manifest.jobs import JobsNotQueued
+from s3_manifest.model import Timestamp, UnreadableManifest
 from s3_manifest.store import StoreError
-from s3_manifest.world import Backfill, World
+from s3_manifest.world import World
+
+_FORESEEN = (StoreError, UnreadableManifest, MalformedEvent, AnnouncementFailed, JobsNotQueued)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MessagesByKey = dict[str, set[str]]
-
 
 class Message(NamedTuple):
-    """A message from the change queue; ``is_backfill`` marks a request of our own."""
+    """A message from the change queue; ``repeated``: it was, or may have been, delivered before."""
 
     id: str
     body: str
-    is_backfill: bool = False
+    repeated: bool = False
+
+
+class Concern(NamedTuple):
+    """A change that a message speaks of."""
+
+    message: Message
+    change: Change
+
+
+Concerns = dict[str, list[Concern]]
+"""By key."""
 
 
 @dataclass
 class Report:
-    """What came of a batch, for its answer and its logs."""
+    """What came of a batch, for its answer, its logs and its metrics."""
 
+    received: int = 0
+    """Changes that the messages spoke of, those that were dropped among them."""
+    retries: int = 0
+    """Messages that were delivered before."""
     failed: dict[str, str] = field(default_factory=dict)
     """The ids of messages to be delivered again, and why."""
     crashes: list[Exception] = field(default_factory=list)
@@ -40,93 +55,88 @@ class Report:
     dropped: list[tuple[str, str]] = field(default_factory=list)
     """The ids of messages, and what of them is no concern of ours."""
     outcomes: list[Outcome] = field(default_factory=list)
-    backfills: list[Progress] = field(default_factory=list)
+    freshness_ms: list[float] = field(default_factory=list)
+    """For each change that was committed, the milliseconds since S3 says that it happened."""
 
     def fail(self, message_ids: Iterable[str], error: Exception) -> None:
         """Notes that these messages are to be delivered again, because of the error."""
-        if not isinstance(error, StoreError | UnreadableHead | BackfillFailed | MalformedEvent):
+        if not isinstance(error, _FORESEEN):
             self.crashes.append(error)
         self.failed |= dict.fromkeys(message_ids, str(error) or type(error).__name__)
 
 
-def reconcile(world: World, messages: Sequence[Message], pause_with_seconds_left: float) -> Report:
+def reconcile(world: World, messages: Sequence[Message]) -> Report:
     """Brings every collection that the messages speak of up to date, several collections at once.
 
     A malformed message, an unreadable object, a broken head fail the messages that they concern
-    and no others. A repeat changes nothing. Backfills pause, asking for their continuation, when
-    less than ``pause_with_seconds_left`` remain.
+    and no others. A repeat changes nothing.
     """
-    report = Report()
-    concerned, requests = _sort(world, report, messages)
+    report = Report(retries=sum(message.repeated for message in messages))
+    concerned = _sort(world, report, messages)
 
-    def commit_events(collection: Collection) -> Outcome:
-        return commit(world, collection, concerned[collection], "s3_event")
+    def commit_changes(collection: Collection) -> Outcome:
+        concerns = concerned[collection]
+        causes = {key: max(of_key, key=_time).change.event_name for key, of_key in concerns.items()}
+        repeated = any(concern.message.repeated for of_key in concerns.values() for concern in of_key)
+        return commit(world, collection, causes, repeated=repeated)
 
-    for collection, result in zip(concerned, world.each(_isolated(commit_events), concerned), strict=True):
+    for collection, result in zip(concerned, world.each(_isolated(commit_changes), concerned), strict=True):
         _note(report, concerned[collection], result)
-
-    # After the live changes: a backfill takes what time they leave.
-    def fill(request: Backfill) -> Progress:
-        return backfill(world, request, pause_with_seconds_left)
-
-    for message_id, request in requests.items():
-        progress = _isolated(fill)(request)
-        if isinstance(progress, Exception):
-            report.fail([message_id], progress)
-        else:
-            report.backfills.append(progress)
     return report
 
 
-def _sort(
-    world: World, report: Report, messages: Iterable[Message]
-) -> tuple[dict[Collection, MessagesByKey], dict[str, Backfill]]:
-    """What each collection is concerned by, and the requests; what is neither is noted in the report."""
-    concerned: dict[Collection, MessagesByKey] = defaultdict(lambda: defaultdict(set))
-    requests: dict[str, Backfill] = {}
+def _sort(world: World, report: Report, messages: Iterable[Message]) -> dict[Collection, Concerns]:
+    """What each collection is concerned by; what is no collection's concern is noted in the report."""
+    concerned: dict[Collection, Concerns] = defaultdict(lambda: defaultdict(list))
     for message in messages:
         try:
-            if message.is_backfill:
-                requests[message.id] = _decode_backfill(message.body)
-            else:
-                for collection, key in _route(world, report, message):
-                    concerned[collection][key].add(message.id)
+            for collection, change in _route(world, report, message):
+                concerned[collection][change.key].append(Concern(message, change))
         except MalformedEvent as error:
             report.fail([message.id], error)
-    return concerned, requests
+    return concerned
 
 
-def _note(report: Report, messages: MessagesByKey, result: Outcome | Exception) -> None:
+def _note(report: Report, concerns: Concerns, result: Outcome | Exception) -> None:
     """What came of one collection's commits, for the messages that it concerns."""
     if isinstance(result, Exception):
-        report.fail(set().union(*messages.values()), result)
+        report.fail({concern.message.id for of_key in concerns.values() for concern in of_key}, result)
         return
     report.outcomes.append(result)
     reasons = dict.fromkeys(result.not_done, "time ran out before it was committed") | result.unreadable
     for key, reason in reasons.items():
         # A first sight also looks at keys that no message named.
-        report.failed |= dict.fromkeys(messages.get(key, ()), reason)
+        report.failed |= dict.fromkeys((concern.message.id for concern in concerns.get(key, ())), reason)
+    for key, at in result.committed_at.items():
+        ages = (_milliseconds(concern.change.event_time, at) for concern in concerns[key])
+        report.freshness_ms += [age for age in ages if age is not None]
 
 
-def _route(world: World, report: Report, message: Message) -> Iterator[tuple[Collection, str]]:
-    """The keys to look at, each with its collection; the rest is noted as dropped."""
+def _route(world: World, report: Report, message: Message) -> Iterator[tuple[Collection, Change]]:
+    """The changes to look at, each with its collection; the rest is noted as dropped."""
     changes = decode_body(message.body)
+    report.received += len(changes)
     if not changes:
         report.dropped.append((message.id, "it names no object, as S3's test message does not"))
     for change in changes:
         if change.bucket != world.location.bucket:
             report.dropped.append((message.id, f"its bucket is {change.bucket}, not {world.location.bucket}"))
         elif collection := world.collections.of(change.key):
-            yield collection, change.key
+            yield collection, change
         else:
             report.dropped.append((message.id, f"key {change.key} belongs to no collection"))
 
 
-def _decode_backfill(body: str) -> Backfill:
+def _time(concern: Concern) -> str:
+    return concern.change.event_time
+
+
+def _milliseconds(since: str, until: Timestamp) -> float | None:
+    """How long it took; None where the event does not say when it happened."""
     try:
-        return Backfill.model_validate_json(body)
-    except ValidationError as error:
-        raise MalformedEvent(f"not a backfill request: {error.errors()[0]['msg']}") from error
+        return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds() * 1000
+    except (ValueError, TypeError):
+        return None
 
 
 def _isolated(work: Callable[[Item], Result]) -> Callable[[Item], Result | Exception]:

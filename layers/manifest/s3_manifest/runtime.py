@@ -1,25 +1,31 @@
-"""The real world, from the settings: S3 and SQS through boto3, threads, the clock and chance."""
+"""The real world, from the settings: S3, SQS and EventBridge through boto3, threads, the clock and chance."""
 
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING
 
-from s3_manifest.aws import s3_client, sqs_client
+from s3_manifest import outbox
+from s3_manifest.announcements import announcement, event
+from s3_manifest.aws import events_client, s3_client, sqs_client
 from s3_manifest.collections import Collections, parse_collections
-from s3_manifest.model import timestamp
+from s3_manifest.jobs import Job
+from s3_manifest.model import Alteration, Head, timestamp
 from s3_manifest.s3 import S3Store
 from s3_manifest.settings import settings
 from s3_manifest.threads import each
-from s3_manifest.world import Backfill, World
+from s3_manifest.world import World
 
-BACKFILL_ATTRIBUTE = "s3-manifest"
-"""The SQS message attribute that tells our own requests from what S3 and SNS send."""
+if TYPE_CHECKING:
+    from types_boto3_events.client import EventBridgeClient
+    from types_boto3_sqs.client import SQSClient
 
-# The head that a backfill is for is written just after it is asked for.
-_BACKFILL_DELAY_SECONDS = 5
+# boto3 makes one client at a time: https://docs.aws.amazon.com/boto3/latest/guide/clients.html#caveats
+_MAKING_A_CLIENT = Lock()
 
 
 @cache
@@ -36,13 +42,15 @@ def collections() -> Collections:
 
 
 def world(seconds_left: Callable[[], float]) -> World:
-    """What reconciling needs; ``seconds_left`` is what remains of this invocation."""
+    """What reconciling and sweeping need; ``seconds_left`` is what remains of this invocation."""
     return World(
         store=store(),
         collections=collections(),
         location=settings().location,
         md5_max_bytes=settings().md5_max_bytes,
-        ask=_ask,
+        history_days=settings().history_days,
+        enqueue=enqueue,
+        announce=announce,
         each=each,
         now=lambda: timestamp(datetime.now(UTC)),
         seconds_left=seconds_left,
@@ -52,10 +60,27 @@ def world(seconds_left: Callable[[], float]) -> World:
     )
 
 
-def _ask(request: Backfill) -> None:
-    sqs_client(settings().endpoint).send_message(
-        QueueUrl=settings().change_queue_url,
-        MessageBody=request.model_dump_json(),
-        DelaySeconds=_BACKFILL_DELAY_SECONDS,
-        MessageAttributes={BACKFILL_ATTRIBUTE: {"DataType": "String", "StringValue": "backfill"}},
-    )
+def announce(head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:
+    """See ``world.Announce``: on the bus of the settings; does nothing where there is none. From any thread."""
+    if bus := settings().event_bus:
+        outbox.put_event(_events(), event(announcement(head, alterations, repeated=repeated), bus))
+
+
+def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:
+    """See ``world.Enqueue``: in the sweep queue of the settings. From any thread.
+
+    Where it raises, some of the jobs may be in the queue, and all have to be sent again.
+    """
+    outbox.send_jobs(_sqs(), settings().sweep_queue_url, jobs, delay_seconds)
+
+
+@cache
+def _events() -> "EventBridgeClient":
+    with _MAKING_A_CLIENT:
+        return events_client(settings().endpoint)
+
+
+@cache
+def _sqs() -> "SQSClient":
+    with _MAKING_A_CLIENT:
+        return sqs_client(settings().endpoint)

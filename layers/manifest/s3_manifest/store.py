@@ -5,7 +5,7 @@ rests on, which ``tests/contract`` asks of each: reads see the last finished wri
 conditional writes with the same condition one is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -159,3 +159,19 @@ class Store(Protocol):
         Raises ``Conflict`` if the object is not the one with that ETag any more.
         """
         ...
+
+
+def listings(store: Store, prefix: str, after: str = "") -> Iterator[Listing]:
+    """All listings of what is below ``prefix``, from after the key ``after`` on. Raises ``StoreError``."""
+    truncated = True
+    while truncated:
+        listing = store.list(prefix, after=after)
+        yield listing
+        truncated = listing.truncated
+        after = listing.objects[-1].key if listing.objects else after
+
+
+def listed(store: Store, prefix: str) -> Iterator[Listed]:
+    """All objects below ``prefix``. Raises ``StoreError``."""
+    for listing in listings(store, prefix):
+        yield from listing.objects

@@ -1,13 +1,19 @@
-"""What a reader is shown of a manifest: filtered, and in pages."""
+"""What a reader is shown of a manifest: as it is or was, filtered, and in pages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from s3_manifest.cursors import seal, unseal
-from s3_manifest.model import Entry, Frozen, Head, Timestamp, head_json
+from s3_manifest import layout, pages
+from s3_manifest.collections import Collection
+from s3_manifest.history import Past
+from s3_manifest.layout import Slot
+from s3_manifest.model import Head, PageRef, Timestamp, facts_json
+from s3_manifest.runs import Row, Run
+from s3_manifest.store import Store
+from s3_manifest.world import Each
 
 MAX_ANSWER_BYTES = 5_500_000
 """The most that is put into one answer. Lambda's limit is 6 MB, envelope and escapes included.
@@ -15,9 +21,10 @@ MAX_ANSWER_BYTES = 5_500_000
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
 
+PAGES_READ = 2
+"""An answer is made from so many pages of the manifest at most, however few of their files are shown."""
 
-class ManifestChanged(Exception):
-    """The manifest is at another revision than the pages read so far."""
+_MIN_ENTRY_BYTES = 400
 
 
 class AnswerTooLarge(Exception):
@@ -31,46 +38,71 @@ class Filter(NamedTuple):
     glob: str | None = None
     modified_after: Timestamp | None = None
 
-    def shows(self, entry: Entry) -> bool:
+    def shows(self, row: Row) -> bool:
         """Whether the entry passes."""
         return (
-            entry.filename.startswith(self.prefix)
-            and (self.glob is None or fnmatchcase(entry.filename, self.glob))
-            and (self.modified_after is None or entry.last_modified > self.modified_after)
+            row.filename.startswith(self.prefix)
+            and (self.glob is None or fnmatchcase(row.filename, self.glob))
+            and (self.modified_after is None or row.last_modified > self.modified_after)
         )
 
-
-class _Place(Frozen):
-    revision: int
-    created_at: Timestamp
-    after: str
+    def is_past(self, filename: str) -> bool:
+        """Whether nothing passes from this name on."""
+        return filename > self.prefix and not filename.startswith(self.prefix)
 
 
-def whole(head: Head) -> bytes:
-    """The canonical manifest. Raises ``AnswerTooLarge``."""
-    body = to_json(head_json(head))
+class Page(NamedTuple):
+    """Some of the files, and the filename to go on from; None after the last."""
+
+    lines: list[bytes]
+    following: str | None
+
+
+def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes:
+    """The canonical manifest, with all of its files. Raises ``AnswerTooLarge``, ``Conflict``, ``StoreError``."""
+    too_large = AnswerTooLarge("the manifest is too large for one answer")
+    if past.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
+        raise too_large
+    slots = layout.slots_of(past.base.head)
+    runs = _runs(store, each, collection, past, slots, range(len(slots)))
+    body = _answer(past, [row.line for run in runs for row in run.rows()])
     if escaped_size(body) > MAX_ANSWER_BYTES:
-        raise AnswerTooLarge("the manifest is too large for one answer")
+        raise too_large
     return body
 
 
-def page(head: Head, wanted: Filter, limit: int, cursor: str | None) -> bytes:
-    """The manifest with at most ``limit`` of its files, and the ``cursor`` of the next page.
+def page(store: Store, each: Each, collection: Collection, past: Past, wanted: Filter, limit: int, start: str) -> Page:
+    """At most ``limit`` of the files that pass, from the filename ``start`` on.
 
-    ``cursor`` is null on the last page. The pages of one reading are of one revision: where the
-    manifest has changed in between, ``ManifestChanged`` is raised. Totals are those of the whole
-    manifest, whatever is shown. Raises ``InvalidCursor``, ``AnswerTooLarge``.
+    There may be fewer, or none, though more follow: so much is read for one answer, and no more.
+    Raises ``AnswerTooLarge``, ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``.
     """
-    after = _place(cursor, head) if cursor else None
-    candidates = (e for e in head.files if (after is None or e.filename > after) and wanted.shows(e))
-    rest = head_json(head.model_copy(update={"files": ()}))
-    room = MAX_ANSWER_BYTES - escaped_size(to_json(rest))
+    room = MAX_ANSWER_BYTES - escaped_size(_answer(past, []))
     if room <= 0:
         raise AnswerTooLarge("the manifest has so many generations or sidecars that no page fits into one answer")
-    shown, more = _fill(candidates, limit, room)
-    place = _Place(revision=head.revision, created_at=head.created_at, after=shown[-1].filename) if more else None
-    following = seal(place) if place else None
-    return to_json(rest | {"files": [e.model_dump() for e in shown], "cursor": following})
+    slots = layout.slots_of(past.base.head)
+    start = max(start, wanted.prefix)
+    first = layout.slot_of(slots, start)
+    rest = first + PAGES_READ
+    lines: list[bytes] = []
+    for index in range(first, min(rest, len(slots))):
+        (run,) = _runs(store, each, collection, past, slots, range(index, index + 1))
+        for row in run.begun_with(start).rows():
+            if wanted.is_past(row.filename):
+                return Page(lines, None)
+            if not wanted.shows(row):
+                continue
+            room -= escaped_size(row.line) + 1
+            if len(lines) == limit or (lines and room < 0):
+                return Page(lines, row.filename)
+            lines.append(row.line)
+    following = _begins(slots, rest) if rest < len(slots) else None
+    return Page(lines, None if following is None or wanted.is_past(following) else following)
+
+
+def page_json(past: Past, found: Page, cursor: str | None) -> bytes:
+    """The manifest with a page of its files; totals are those of the whole manifest, whatever is shown."""
+    return _answer(past, found.lines, cursor=cursor)
 
 
 def escaped_size(body: bytes) -> int:
@@ -78,21 +110,30 @@ def escaped_size(body: bytes) -> int:
     return len(body) + body.count(b'"') + body.count(b"\\")
 
 
-def _fill(entries: Iterable[Entry], limit: int, room: int) -> tuple[Sequence[Entry], bool]:
-    """As many entries as the limit and the size of an answer allow, and whether there are more."""
-    shown: list[Entry] = []
-    size = 0
-    for entry in entries:
-        size += escaped_size(entry.model_dump_json().encode())
-        if len(shown) == limit or (shown and size > room):
-            return shown, True
-        shown.append(entry)
-    return shown, False
+def _answer(past: Past, lines: list[bytes], **more: Any) -> bytes:  # noqa: ANN401  # whatever JSON can hold
+    facts = past.facts
+    last_change = facts.last_change if isinstance(facts, Head) else facts.commit
+    body = to_json(facts_json(facts) | {"last_change": last_change})[:-1] + b',"files":[' + b",".join(lines) + b"]"
+    return body + (b"," + to_json(more)[1:] if more else b"}")
 
 
-def _place(cursor: str, head: Head) -> str:
-    """The filename to go on after."""
-    place = unseal(cursor, _Place)
-    if (place.revision, place.created_at) != (head.revision, head.created_at):
-        raise ManifestChanged(f"the manifest is at revision {head.revision} now, the cursor at {place.revision}")
-    return place.after
+def _runs(
+    store: Store, each: Each, collection: Collection, past: Past, slots: list[Slot], indices: range
+) -> Iterator[Run]:
+    """The files of these slots, as they were."""
+    chosen = [slots[index] for index in indices]
+    refs = [slot for slot in chosen if isinstance(slot, PageRef)]
+    read = iter(pages.read(store, each, collection, past.base, refs))
+    for index, slot in zip(indices, chosen, strict=True):
+        run = next(read) if isinstance(slot, PageRef) else slot.run
+        begins = _begins(slots, index) if index else ""
+        ends = _begins(slots, index + 1) if index + 1 < len(slots) else None
+        differs = {
+            name: entry for name, entry in past.differs.items() if name >= begins and (ends is None or name < ends)
+        }
+        yield run.replaced(differs) if differs else run
+
+
+def _begins(slots: list[Slot], index: int) -> str:
+    slot = slots[index]
+    return slot.first if isinstance(slot, PageRef) else slot.run.first

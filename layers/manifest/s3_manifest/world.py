@@ -1,12 +1,13 @@
 """Everything outside of the package that reconciling touches, passed in."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from s3_manifest.collections import Collections
 from s3_manifest.facts import Location
-from s3_manifest.model import Frozen, Timestamp
+from s3_manifest.jobs import Job
+from s3_manifest.model import Alteration, Head, Timestamp
 from s3_manifest.store import Store
 
 RESERVE_SECONDS = 10.0
@@ -16,18 +17,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Backfill(Frozen):
-    """A request to look at all that is in S3 below a collection's prefix, after the key ``after``.
+class Announce(Protocol):
+    """Tells whoever listens that a manifest is at a new revision, and what that altered.
 
-    ``created_at`` is that of the head it is for: with another head there, it has nothing to do.
-    ``unreadable`` are keys passed on the way that S3 would not tell about.
+    ``repeated``: nothing new, but an earlier attempt may have died before it told of its revision.
+    Raises ``AnnouncementFailed``.
     """
 
-    kind: str
-    id: str
-    created_at: Timestamp
-    after: str = ""
-    unreadable: tuple[str, ...] = ()
+    def __call__(self, head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:  # noqa: D102
+        ...
+
+
+class Enqueue(Protocol):
+    """Puts jobs into the sweep queue, each to be begun so many seconds (at most 900) later.
+
+    Raises ``JobsNotQueued``.
+    """
+
+    def __call__(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:  # noqa: D102
+        ...
 
 
 class Each(Protocol):
@@ -44,15 +52,17 @@ class Each(Protocol):
 class World:
     """What is given to the commit protocol instead of being reached for.
 
-    ``ask`` enqueues a backfill; ``seconds_left`` is what remains until whoever runs this is
-    stopped; ``random`` is uniform in [0, 1); ``commit_id`` gives one never given before.
+    ``seconds_left`` is what remains until whoever runs this is stopped; ``random`` is uniform in
+    [0, 1); ``commit_id`` gives one never given before, without a ``-`` in it.
     """
 
     store: Store
     collections: Collections
     location: Location
     md5_max_bytes: int
-    ask: Callable[[Backfill], None]
+    history_days: int
+    enqueue: Enqueue
+    announce: Announce
     each: Each
     now: Callable[[], Timestamp]
     seconds_left: Callable[[], float]

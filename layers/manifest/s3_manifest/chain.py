@@ -1,0 +1,80 @@
+"""The chain of change records, read off their names alone.
+
+``changes/<revision, 12 digits>-<commit>-<previous>.json``: a commit that is lost leaves a record that
+nobody's ``<previous>`` names, so what is on the chain is known without opening a record.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from s3_manifest.collections import Collection
+from s3_manifest.model import ChangeRecord, Head
+from s3_manifest.store import Store
+
+_NAME = re.compile(r"(\d{12})-([^-/]+)-([^-/]+)\.json")
+
+
+class Link(NamedTuple):
+    """A change record, as far as its name tells."""
+
+    revision: int
+    commit: str
+    previous: str
+
+
+def folder(collection: Collection) -> str:
+    """Where the collection's change records are."""
+    return f"{collection.folder}changes/"
+
+
+def key_of(collection: Collection, record: ChangeRecord | Link) -> str:
+    """The key of a change record."""
+    return f"{folder(collection)}{record.revision:012d}-{record.commit}-{record.previous}.json"
+
+
+def after_revision(collection: Collection, revision: int) -> str:
+    """The place in a listing before the first record of a later revision."""
+    return f"{folder(collection)}{revision + 1:012d}"
+
+
+def links(keys: Iterable[str]) -> list[Link]:
+    """The change records among the keys, in the order of the keys."""
+    found = (_NAME.fullmatch(key.rpartition("/")[2]) for key in keys)
+    return [Link(int(name[1]), name[2], name[3]) for name in found if name]
+
+
+def on_chain(names: Sequence[Link], head: Head) -> list[Link]:
+    """Those of the records that a head came to be by, in order of revision.
+
+    ``names`` are sorted, and hold all records of some run of revisions, listed after the head was
+    read. A record of the run's last revision is told by the head only: it is left out if the head is
+    at a later one.
+    """
+    named = {(name.revision - 1, name.previous) for name in names} | {(head.revision, head.last_change)}
+    return [name for name in names if name.revision <= head.revision and (name.revision, name.commit) in named]
+
+
+def last_revision(store: Store, collection: Collection) -> int:
+    """The highest revision of any change record there is; 0 where there is none.
+
+    A few listings of one key each, their number the logarithm of that of the revisions.
+    """
+
+    def next_after(revision: int) -> int | None:
+        after = after_revision(collection, revision)
+        while keys := store.list(folder(collection), after=after, limit=1).keys:
+            if found := links(keys):
+                return found[0].revision
+            after = keys[-1]  # no record: somebody else's
+        return None
+
+    known, step, bound = 0, 1, None
+    while bound is None or known + 1 < bound:
+        probe = known + step if bound is None else (known + bound) // 2
+        found = next_after(probe - 1)
+        if found is None:
+            bound = probe
+        else:
+            known, step = found, step * 2
+    return known

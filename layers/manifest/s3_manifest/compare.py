@@ -1,0 +1,178 @@
+"""A manifest compared with a listing of S3, page by page: which keys are to be looked at.
+
+Where the digest of what is listed is that of a page, the page is not even read. A listing and a
+manifest are of different moments, so what differs need not be wrong; only looking at it tells.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from s3_manifest import digests, layout, pages
+from s3_manifest.collections import Collection
+from s3_manifest.commit import own_keys
+from s3_manifest.facts import SIDECARS
+from s3_manifest.heads import Loaded
+from s3_manifest.layout import Slot
+from s3_manifest.model import Entry, PageRef
+from s3_manifest.store import Listed, Listing, listings
+from s3_manifest.world import World
+
+
+@dataclass
+class Comparison:
+    """What came of comparing a range of a collection's keys."""
+
+    keys: list[str] = field(default_factory=list)
+    """Those that differ."""
+    listed: int = 0
+    rest: str | None = None
+    """The filename from which on nothing was compared any more; None where the range was, to its end."""
+
+
+@dataclass
+class _Part:
+    """What was listed of one slot, from the filename ``low`` on (before the slot's first: all of it)."""
+
+    index: int
+    low: str = ""
+    files: dict[str, Listed] = field(default_factory=dict)
+    sidecars: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, listed: Listed) -> None:
+        if name in SIDECARS:
+            self.sidecars[listed.key] = listed.etag
+        elif listed.size or not name.endswith("/"):
+            self.files[name] = listed
+
+
+def just_after(filename: str) -> str:
+    """The least filename that is greater."""
+    return filename + "\0"
+
+
+def ranges(slots: Sequence[Slot], start: str, slots_each: int) -> list[range]:
+    """The slots from the one on that holds the filename ``start``, in ranges of so many."""
+    first = layout.slot_of(slots, start)
+    return [range(start, min(start + slots_each, len(slots))) for start in range(first, len(slots), slots_each)]
+
+
+class Comparer:
+    """Compares one collection's manifest, as it was loaded, with listings of it.
+
+    With ``stop_at_keys`` differing keys, or less than ``stop_at_seconds_left`` left, a range is
+    not compared to its end.
+    """
+
+    def __init__(
+        self, world: World, collection: Collection, loaded: Loaded, *, stop_at_keys: int, stop_at_seconds_left: float
+    ) -> None:
+        self._world = world
+        self._collection = collection
+        self._loaded = loaded
+        self._stop_at_keys = stop_at_keys
+        self._stop_at_seconds_left = stop_at_seconds_left
+        self._sidecars = loaded.head.sidecars if loaded.head else ()
+        self.slots = layout.slots_of(loaded.head)
+
+    def compare(self, within: range, start: str) -> Comparison:
+        """Lists what lies in a range of slots, from the filename ``start`` on if that lies in it.
+
+        Raises ``StoreError``, ``UnreadableManifest``.
+        """
+        comparison = Comparison()
+        ends = self.begins(within.stop)
+        low = max(start, self.begins(within.start) or "")
+        part = _Part(within.start, low)
+        for listing in listings(self._world.store, self._collection.prefix, self._key_before(within.start, low)):
+            comparison.listed += len(listing.objects)
+            for name, listed in self._own(listing):
+                if name < low or (ends and name >= ends):
+                    continue
+                part = self._moved(comparison, part, name)
+                part.add(name, listed)
+            last = self._collection.filename(listing.objects[-1].key) if listing.objects else ""
+            if not listing.truncated or (ends and last >= ends):
+                break
+            part = self._moved(comparison, part, last)
+            stop = len(comparison.keys) >= self._stop_at_keys or self._world.seconds_left() < self._stop_at_seconds_left
+            # So many cannot be the page: what differs is told before they are too many to be held.
+            if stop or len(part.files) > 4 * layout.MAX_PAGE:
+                comparison.keys += self._differences(part, up_to=last)
+                part = _Part(part.index, low=just_after(last))
+            if stop:
+                comparison.rest = part.low
+                return comparison
+        while part.index < within.stop:
+            comparison.keys += self._differences(part)
+            part = _Part(part.index + 1)
+        return comparison
+
+    def _moved(self, comparison: Comparison, part: _Part, name: str) -> _Part:
+        """The part that a name belongs to, those before it having been compared."""
+        while (ends := self.begins(part.index + 1)) and name >= ends:
+            comparison.keys += self._differences(part)
+            part = _Part(part.index + 1)
+        return part
+
+    def _differences(self, part: _Part, up_to: str | None = None) -> Iterator[str]:
+        """The keys of a part, up to a filename or to the slot's end, that are not as the manifest says."""
+        begins, ends = max(part.low, self.begins(part.index) or ""), self.begins(part.index + 1)
+
+        def concerns(name: str) -> bool:
+            return begins <= name and (up_to is None or name <= up_to) and (ends is None or name < ends)
+
+        prefix = self._collection.prefix
+        said = {s.s3_key: s.etag for s in self._sidecars if concerns(self._collection.filename(s.s3_key))}
+        yield from (key for key in said.keys() | part.sidecars.keys() if said.get(key) != part.sidecars.get(key))
+        if self._is_the_page(part, up_to):
+            return
+        listed = dict(part.files)
+        for entry in self._entries(part, up_to):
+            found = listed.pop(entry.filename, None)
+            if found is None or digests.of_listed(found, entry.filename) != digests.of_entry(entry):
+                yield entry.s3_key
+        yield from (prefix + name for name in listed)
+
+    def _is_the_page(self, part: _Part, up_to: str | None) -> bool:
+        """Whether what was listed of a slot is, by its digest, what its page holds."""
+        slot = self.slots[part.index]
+        if not isinstance(slot, PageRef):
+            return False
+        if part.low > slot.first:
+            return not part.files and part.low > slot.last
+        whole = up_to is None and len(part.files) == slot.total_files
+        return whole and slot.digest == digests.written(
+            digests.total(digests.of_listed(listed, name) for name, listed in part.files.items())
+        )
+
+    def _entries(self, part: _Part, up_to: str | None) -> Iterator[Entry]:
+        slot = self.slots[part.index]
+        if isinstance(slot, PageRef):
+            (run,) = pages.read(self._world.store, self._world.each, self._collection, self._loaded, [slot])
+        else:
+            run = slot.run
+        entries = run.begun_with(part.low).entries()
+        return entries if up_to is None else takewhile(lambda entry: entry.filename <= up_to, entries)
+
+    def begins(self, index: int) -> str | None:
+        """The first filename of a slot; None for the first slot, which begins before, and after the last."""
+        if index == 0 or index >= len(self.slots):
+            return None
+        slot = self.slots[index]
+        return slot.first if isinstance(slot, PageRef) else slot.run.first
+
+    def _key_before(self, index: int, low: str) -> str:
+        """A key to list after, such that the filename ``low`` and what follows is listed, and little besides."""
+        if low.endswith("\0"):
+            return self._collection.prefix + low[:-1]
+        slot = self.slots[index - 1] if index else None
+        return self._collection.prefix + slot.last if isinstance(slot, PageRef) else ""
+
+    def _own(self, listing: Listing) -> Iterator[tuple[str, Listed]]:
+        collection = self._collection
+        own = own_keys(self._world, collection, listing.keys)
+        if len(own) == len(listing.objects):
+            return zip((key[len(collection.prefix) :] for key in own), listing.objects, strict=True)
+        kept = set(own)
+        return ((collection.filename(o.key), o) for o in listing.objects if o.key in kept)

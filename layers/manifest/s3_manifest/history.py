@@ -1,0 +1,150 @@
+"""What a manifest said: its changes one after the other, and the whole of it at an earlier revision.
+
+Nothing but change records, checkpoints and the head is read, and of records only those on the chain.
+What was past keeping is gone: ``HistoryGone`` says so, and never are changes left out in silence.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from s3_manifest import chain, heads
+from s3_manifest.chain import Link
+from s3_manifest.collections import Collection
+from s3_manifest.merge import FIRST
+from s3_manifest.model import ChangeRecord, Entry, Facts, Head, Timestamp, decode_record
+from s3_manifest.store import Store, listings
+from s3_manifest.world import Each
+
+
+class HistoryGone(Exception):
+    """The history does not reach back so far (any more)."""
+
+
+class NoSuchRevision(Exception):
+    """There is no such revision yet, or the manifest was not there at that time."""
+
+
+class Changes(NamedTuple):
+    """Some revisions, in order, and the last revision there was when they were read."""
+
+    records: list[ChangeRecord]
+    revision: int
+
+
+class Past(NamedTuple):
+    """A manifest at one revision: what it said of the collection, and how its files differ from a head's.
+
+    ``differs`` gives, by filename, the entry there was instead of the one that the files of ``base``
+    have; None where there was none.
+    """
+
+    facts: Facts
+    base: heads.Loaded
+    differs: Mapping[str, Entry | None]
+
+
+def changes_since(store: Store, each: Each, collection: Collection, head: Head, revision: int, limit: int) -> Changes:
+    """The change records of at most ``limit`` revisions after ``revision``, with none left out.
+
+    To follow a manifest for ever, ask again with the last record's revision. Raises ``HistoryGone``,
+    ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    """
+    if revision > head.revision:
+        raise NoSuchRevision(f"there is no revision {revision} yet; the last is {head.revision}")
+    links = _links(store, collection, head, revision + 1, min(revision + limit, head.revision))
+    if links and links[0].previous == FIRST and revision:
+        raise HistoryGone(
+            f"a new manifest was begun with revision {links[0].revision}; read it, and follow it from there"
+        )
+    return Changes(_records(store, each, collection, links), head.revision)
+
+
+def oldest_revision(store: Store, collection: Collection, head: Head) -> int:
+    """The first revision whose change record is kept: changes can be told since the one before."""
+    names: list[Link] = []
+    for listing in listings(store, chain.folder(collection)):
+        names += chain.links(listing.keys)
+        if found := chain.on_chain(names, head):
+            return found[0].revision
+    return head.revision + 1
+
+
+def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.Loaded, revision: int) -> Past:
+    """The manifest as it was at a revision. Reads at most ``CHECKPOINT_EVERY`` change records.
+
+    Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    """
+    head = loaded.head
+    if head is None or not 1 <= revision <= head.revision:
+        raise NoSuchRevision(f"there is no revision {revision}; the last is {head.revision if head else 0}")
+    if revision == head.revision:
+        return Past(head, loaded, {})
+    checkpoint = -(-revision // heads.CHECKPOINT_EVERY) * heads.CHECKPOINT_EVERY
+    links = _links(store, collection, head, revision, min(checkpoint, head.revision))
+    base = loaded
+    if checkpoint <= head.revision:
+        base = _checkpoint(store, collection, links[-1])
+    records = _records(store, each, collection, links)
+    differs: dict[str, Entry | None] = {}
+    for record in records[1:]:
+        for one in record.alterations():
+            differs.setdefault(one.filename, one.before)
+    return Past(records[0], base, differs)
+
+
+def revision_at(store: Store, each: Each, collection: Collection, head: Head, moment: Timestamp) -> int:
+    """The revision that the manifest was at, at a time: the last one committed no later.
+
+    Reads as many change records as the logarithm of the revisions. Raises as ``at_revision``.
+    """
+
+    def committed_at(revision: int) -> Timestamp:
+        links = _links(store, collection, head, revision, revision)
+        return _records(store, each, collection, links)[0].last_synced
+
+    oldest = min(oldest_revision(store, collection, head), head.revision)
+    if moment < committed_at(oldest):
+        if oldest == 1:
+            raise NoSuchRevision("the manifest was begun later")
+        raise HistoryGone(f"what the manifest said then is not kept; the oldest that is, is revision {oldest}")
+    low, high = oldest, head.revision
+    while low < high:
+        middle = (low + high + 1) // 2
+        if committed_at(middle) <= moment:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _links(store: Store, collection: Collection, head: Head, first: int, last: int) -> list[Link]:
+    """The records on the chain from one revision to another, both included and none left out."""
+    if first > last:
+        return []
+    names: list[Link] = []
+    for listing in listings(store, chain.folder(collection), chain.after_revision(collection, first - 1)):
+        names += chain.links(listing.keys)
+        if names and names[-1].revision > last:
+            break
+    found = [link for link in chain.on_chain(names, head) if link.revision <= last]
+    if [link.revision for link in found] != list(range(first, last + 1)):
+        oldest = found[0].revision if found else head.revision + 1
+        raise HistoryGone(f"the change of revision {first} is not kept any more; the oldest that is, is {oldest}")
+    return found
+
+
+def _records(store: Store, each: Each, collection: Collection, links: list[Link]) -> list[ChangeRecord]:
+    def read(link: Link) -> ChangeRecord:
+        stored = store.get(chain.key_of(collection, link))
+        if stored is None:
+            raise HistoryGone(f"the change of revision {link.revision} is not kept any more")
+        return decode_record(stored.body)
+
+    return each(read, links)
+
+
+def _checkpoint(store: Store, collection: Collection, link: Link) -> heads.Loaded:
+    stored = store.get(heads.checkpoint_key(collection, link.revision, link.commit))
+    if stored is None:
+        raise HistoryGone(f"what the manifest said at revision {link.revision} is not kept any more")
+    return heads.Loaded(heads.decode(collection, stored.body), stored.etag)

@@ -1,0 +1,180 @@
+"""How a manifest's entries are laid out: all in the head, or in pages of bounded size.
+
+Pure: it says which pages have to be read, and its caller reads them. A layout is the sorted list of
+its slots: pages that are not touched, each as its reference, and runs that were read.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from s3_manifest import digests
+from s3_manifest.model import Alteration, Entry, Head, PageRef
+from s3_manifest.runs import Run
+
+MAX_INLINE = 2000
+"""A head holds up to so many entries itself."""
+MIN_PAGED = 1000
+"""With fewer entries than this the pages are taken back into the head: well below, lest it goes to and fro."""
+MAX_PAGE, MIN_PAGE = 2000, 500
+"""A page holds no more entries, and none that a commit has written holds fewer."""
+
+
+class Open(NamedTuple):
+    """A run that was read or made: its size in bytes, its digest (None: not known), and the page that holds it.
+
+    ``ref`` is None where no page holds just that (yet).
+    """
+
+    run: Run
+    size: int
+    digest: int | None
+    ref: PageRef | None = None
+
+
+Slot = PageRef | Open
+
+
+class Layout(NamedTuple):
+    """How a new head holds its entries: in ``files``, or in ``pages``, of which ``new`` are yet to be written."""
+
+    files: tuple[Entry, ...]
+    pages: tuple[PageRef, ...]
+    new: tuple[tuple[str, Run], ...]
+
+    @property
+    def total_files(self) -> int:
+        """How many entries there are."""
+        return len(self.files) + sum(page.total_files for page in self.pages)
+
+    @property
+    def total_size_bytes(self) -> int:
+        """The size of all files together."""
+        return sum(part.size_bytes for part in self.files) + sum(page.total_size_bytes for page in self.pages)
+
+
+def slots_of(head: Head | None) -> list[Slot]:
+    """The layout of a head as it was read."""
+    if head and head.pages:
+        return list(head.pages)
+    return [Open(Run(head.files), head.total_size_bytes, None) if head else Open(Run(), 0, 0)]
+
+
+def opened(ref: PageRef, run: Run) -> Open:
+    """The slot of a page, once it was read."""
+    return Open(run, ref.total_size_bytes, int(ref.digest, 16), ref)
+
+
+def slot_of(slots: Sequence[Slot], filename: str) -> int:
+    """The index of the slot that holds a filename, or would. Only for slots as they were read."""
+    return max(0, bisect_right(slots, filename, key=_first) - 1) if len(slots) > 1 else 0
+
+
+def find(slots: Sequence[Slot], filename: str) -> Entry | None:
+    """The entry of that name, for slots as they were read; its slot must be open."""
+    slot = slots[slot_of(slots, filename)]
+    return slot.run.find(filename) if isinstance(slot, Open) else None
+
+
+def altered(slots: Sequence[Slot], alterations: Iterable[Alteration]) -> list[Slot]:
+    """The slots, as they were read, after the alterations; the slots concerned must be open."""
+    concerned: dict[int, list[Alteration]] = {}
+    for one in alterations:
+        concerned.setdefault(slot_of(slots, one.filename), []).append(one)
+    return [_altered(slot, concerned[index]) if index in concerned else slot for index, slot in enumerate(slots)]
+
+
+def joined(slots: Iterable[Slot]) -> list[Slot]:
+    """The slots without empty ones, and each thin one joined with an open neighbour, if it has one."""
+    made: list[Slot] = []
+    for slot in slots:
+        before = made[-1] if made else None
+        if isinstance(slot, Open) and not len(slot.run):
+            continue
+        if isinstance(slot, Open) and isinstance(before, Open) and (_is_thin(slot) or _is_thin(before)):
+            unknown = before.digest is None or slot.digest is None
+            digest = None if unknown else (before.digest or 0) + (slot.digest or 0)
+            made[-1] = Open(before.run.joined(slot.run), before.size + slot.size, digest)
+        else:
+            made.append(slot)
+    return made
+
+
+def wanted(slots: Sequence[Slot]) -> list[int]:
+    """The indices of the pages to be read before the slots can be laid out; the slots must be ``joined``."""
+    closed = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef)}
+    if sum(map(_size, slots)) < MIN_PAGED:
+        return sorted(closed)
+    thin = [index for index in range(len(slots)) if index not in closed and _is_thin(slots[index])]
+    # The page after it or, at the end, the one before.
+    neighbours = {index + 1 if index + 1 < len(slots) else index - 1 for index in thin if len(slots) > 1}
+    return sorted(neighbours & closed)
+
+
+def laid_out(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout:
+    """The slots as a head has them; new pages are called ``<name>-<n>.json``.
+
+    Nothing must be ``wanted`` any more.
+    """
+    total = sum(map(_size, slots))
+    if total < MIN_PAGED or (total <= MAX_INLINE and not was_paged):
+        return Layout(tuple(entry for slot in slots if isinstance(slot, Open) for entry in slot.run.entries()), (), ())
+    pages: list[PageRef] = []
+    new: list[tuple[str, Run]] = []
+    for slot in slots:
+        if isinstance(slot, PageRef):
+            pages.append(slot)
+            continue
+        if slot.ref:
+            pages.append(slot.ref)
+            continue
+        parts = slot.run.split(-(-len(slot.run) // MAX_PAGE))
+        for run in parts:
+            key = f"{name}-{len(new)}.json"
+            new.append((key, run))
+            pages.append(_ref(key, slot) if len(parts) == 1 else run.ref(key))
+    return Layout((), tuple(pages), tuple(new))
+
+
+def _altered(slot: Slot, alterations: Sequence[Alteration]) -> Open:
+    if isinstance(slot, PageRef):
+        raise TypeError(f"{slot.key} is altered without having been read")
+    run = slot.run.replaced({one.filename: one.after for one in alterations})
+    size = slot.size + sum(_bytes(one.after) - _bytes(one.before) for one in alterations)
+    if slot.digest is None:
+        return Open(run, size, None)
+    return Open(run, size, slot.digest + sum(_digest(one.after) - _digest(one.before) for one in alterations))
+
+
+def _ref(key: str, slot: Open) -> PageRef:
+    """The reference to a page with the slot's run, without looking at entries that nobody altered."""
+    if slot.digest is None:
+        return slot.run.ref(key)
+    return PageRef(
+        key=key,
+        first=slot.run.first,
+        last=slot.run.last,
+        total_files=len(slot.run),
+        total_size_bytes=slot.size,
+        digest=digests.written(slot.digest),
+    )
+
+
+def _bytes(entry: Entry | None) -> int:
+    return entry.size_bytes if entry else 0
+
+
+def _digest(entry: Entry | None) -> int:
+    return digests.of_entry(entry) if entry else 0
+
+
+def _first(slot: Slot) -> str:
+    return slot.first if isinstance(slot, PageRef) else slot.run.first
+
+
+def _size(slot: Slot) -> int:
+    return slot.total_files if isinstance(slot, PageRef) else len(slot.run)
+
+
+def _is_thin(slot: Slot) -> bool:
+    return isinstance(slot, Open) and len(slot.run) < MIN_PAGE

@@ -1,0 +1,105 @@
+"""Reads of a manifest by somebody else than its writer: each answer, and each series of pages, is of one revision."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from s3_manifest import heads, history, views
+from s3_manifest.collections import Collection
+from s3_manifest.cursors import seal, unseal
+from s3_manifest.history import HistoryGone, Past
+from s3_manifest.model import Frozen, Timestamp
+from s3_manifest.store import Conflict, ReadFailed, Store
+from s3_manifest.world import Each
+
+Result = TypeVar("Result")
+
+_ATTEMPTS = 5
+
+
+class ManifestChanged(Exception):
+    """The manifest is at another revision than the pages read so far, and what it said then is not kept."""
+
+
+class _Place(Frozen):
+    """Where the next page begins, which is of the same revision of the same manifest."""
+
+    revision: int
+    created_at: Timestamp
+    start: str
+
+
+def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded) -> bytes:
+    """The canonical manifest with all of its files. Raises ``AnswerTooLarge``, and as ``page``."""
+    return _steadily(
+        store, collection, loaded, lambda now: views.whole(store, each, collection, _past(store, each, collection, now))
+    )
+
+
+def page(
+    store: Store,
+    each: Each,
+    collection: Collection,
+    loaded: heads.Loaded,
+    wanted: views.Filter,
+    limit: int,
+    *,
+    cursor: str | None = None,
+    revision: int | None = None,
+    at: Timestamp | None = None,
+) -> bytes:
+    """The manifest with at most ``limit`` of its files, and the ``cursor`` of the next page (null on the last).
+
+    As it is, as it was at a ``revision`` or ``at`` a time. A ``cursor`` goes on with the revision of
+    the page that it came with, whatever was asked for besides. Raises ``InvalidCursor``,
+    ``ManifestChanged``, ``HistoryGone``, ``NoSuchRevision``, ``AnswerTooLarge``, ``StoreError``,
+    ``UnreadableManifest``.
+    """
+    place = unseal(cursor, _Place) if cursor else None
+
+    def read(now: heads.Loaded) -> bytes:
+        if place:
+            if now.head is None or now.head.created_at != place.created_at:
+                raise ManifestChanged("the manifest was made anew in between")
+            try:
+                past = _past(store, each, collection, now, place.revision)
+            except HistoryGone as gone:
+                raise ManifestChanged(f"the pages read so far are of revision {place.revision}, and {gone}") from gone
+        else:
+            past = _past(store, each, collection, now, revision, at)
+        found = views.page(store, each, collection, past, wanted, limit, place.start if place else "")
+        following = None
+        if found.following is not None:
+            made = _Place(revision=past.facts.revision, created_at=past.facts.created_at, start=found.following)
+            following = seal(made)
+        return views.page_json(past, found, following)
+
+    return _steadily(store, collection, loaded, read)
+
+
+def _past(
+    store: Store,
+    each: Each,
+    collection: Collection,
+    loaded: heads.Loaded,
+    revision: int | None = None,
+    at: Timestamp | None = None,
+) -> Past:
+    if loaded.head is None:
+        raise history.NoSuchRevision("the manifest is not there any more")
+    if revision is None and at is None:
+        return Past(loaded.head, loaded, {})
+    if revision is None and at is not None:
+        revision = history.revision_at(store, each, collection, loaded.head, at)
+    return history.at_revision(store, each, collection, loaded, revision or 0)
+
+
+def _steadily(
+    store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Result]
+) -> Result:
+    """What ``read`` makes of the head; of the next one, where the first one's pages were collected meanwhile."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return read(loaded)
+        except Conflict:
+            loaded = heads.load(store, collection)
+    raise ReadFailed(collection.head_key, "the manifest changes faster than it can be read; try again")

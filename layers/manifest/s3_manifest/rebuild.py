@@ -1,0 +1,33 @@
+"""Manifests that cannot be read: set aside, never deleted, so that new ones can be made."""
+
+from s3_manifest import heads
+from s3_manifest.collections import Collection
+from s3_manifest.model import UnreadableManifest
+from s3_manifest.runs import decode_page
+from s3_manifest.store import Store
+
+
+def set_aside(store: Store, collection: Collection) -> str | None:
+    """Copies an unreadable head to ``set-aside/<ETag>.json``; its ETag, by which it can be replaced.
+
+    None where the head is readable, with all of its pages, or where there is none. A repeat makes
+    the same copy. Raises ``StoreError``.
+    """
+    stored = store.get(collection.head_key)
+    if stored is None or _is_readable(store, collection, stored.body):
+        return None
+    store.add(f"{collection.folder}set-aside/{stored.etag}.json", stored.body)
+    return stored.etag
+
+
+def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
+    try:
+        for page in heads.decode(collection, body).pages:
+            stored = store.get(page.key)
+            if stored is None:
+                return False
+            for _ in decode_page(stored.body, page).entries():
+                pass
+    except UnreadableManifest:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Sorted runs of entries: the files of a small manifest, or a page of a large one.
+
+A page is JSON with one entry on each line, so that an entry that nobody asks for is carried from an
+old page into a new one, or into an answer, as the bytes that it is.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from s3_manifest import digests
+from s3_manifest.model import SCHEMA, Entry, PageRef, Timestamp, UnreadableManifest
+
+_HEADER = b'{"schema":%d,"files":[\n' % SCHEMA
+_SEPARATOR = b",\n"
+_FOOTER = b"\n]}"
+_FIELDS = Entry.model_fields.keys()
+
+
+class Row(NamedTuple):
+    """An entry as JSON on one line, and what of it is asked for most."""
+
+    filename: str
+    last_modified: Timestamp
+    line: bytes
+
+
+class Run:
+    """Entries sorted by filename, unique by it, each decoded only when it is asked for. Immutable."""
+
+    def __init__(self, items: Sequence[Entry | bytes] = ()) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def first(self) -> str:
+        """The first filename. Raises ``IndexError`` on an empty run."""
+        return _name(self._items[0])
+
+    @property
+    def last(self) -> str:
+        """The last filename. Raises ``IndexError`` on an empty run."""
+        return _name(self._items[-1])
+
+    def find(self, filename: str) -> Entry | None:
+        """The entry of that name."""
+        at = bisect_left(self._items, filename, key=_name)
+        found = at < len(self) and _name(self._items[at]) == filename
+        return _entry(self._items[at]) if found else None
+
+    def after(self, filename: str) -> "Run":
+        """The entries after that name."""
+        return Run(self._items[bisect_right(self._items, filename, key=_name) :]) if filename else self
+
+    def begun_with(self, filename: str) -> "Run":
+        """The entries from that name on."""
+        return Run(self._items[bisect_left(self._items, filename, key=_name) :]) if filename else self
+
+    def rows(self) -> Iterator[Row]:
+        """All entries, told in JSON."""
+        for item in self._items:
+            if isinstance(item, Entry):
+                yield Row(item.filename, item.last_modified, _line(item))
+            else:
+                described = _json(item)
+                yield Row(described["filename"], described["last_modified"], item)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries."""
+        return map(_entry, self._items)
+
+    def lines(self) -> Iterator[bytes]:
+        """All entries, each as JSON on one line."""
+        return (_line(item) for item in self._items)
+
+    def replaced(self, changes: Mapping[str, Entry | None]) -> "Run":
+        """The run with these entries put in, by filename, or taken out (None)."""
+        items, made, start = self._items, list[Entry | bytes](), 0
+        for filename in sorted(changes):
+            at = bisect_left(items, filename, lo=start, key=_name)
+            made += items[start:at]
+            start = at + (at < len(items) and _name(items[at]) == filename)
+            if (entry := changes[filename]) is not None:
+                made.append(entry)
+        return Run([*made, *items[start:]])
+
+    def joined(self, following: "Run") -> "Run":
+        """This run and the one after it."""
+        return Run([*self._items, *following.items()])
+
+    def items(self) -> Iterator[Entry | bytes]:
+        """All entries, those that nobody asked for as JSON on one line."""
+        return iter(self._items)
+
+    def ref(self, key: str) -> PageRef:
+        """The reference to a page with this run, which must not be empty."""
+        described = [item.model_dump() if isinstance(item, Entry) else _json(item) for item in self._items]
+        return PageRef(
+            key=key,
+            first=self.first,
+            last=self.last,
+            total_files=len(self),
+            total_size_bytes=sum(entry["size_bytes"] for entry in described),
+            digest=digests.written(digests.total(map(digests.of_json, described))),
+        )
+
+    def split(self, parts: int) -> list["Run"]:
+        """So many runs, as even as can be."""
+        bounds = (len(self) * part // parts for part in range(parts + 1))
+        return [Run(self._items[start:end]) for start, end in pairwise(bounds)]
+
+
+def encode_page(run: Run) -> bytes:
+    """The page's object."""
+    return _HEADER + _SEPARATOR.join(run.lines()) + _FOOTER
+
+
+def decode_page(body: bytes, ref: PageRef) -> Run:
+    """The run in a page. Raises ``UnreadableManifest`` if it is not the one that ``ref`` speaks of."""
+    if not (body.startswith(_HEADER) and body.endswith(_FOOTER)):
+        raise UnreadableManifest(f"{ref.key}: it is not a page that this version reads")
+    run = Run(body[len(_HEADER) : -len(_FOOTER)].split(_SEPARATOR))
+    if (len(run), run.first, run.last) != (ref.total_files, ref.first, ref.last):
+        raise UnreadableManifest(f"{ref.key}: it does not hold what the manifest says it holds")
+    return run
+
+
+def _name(item: Entry | bytes) -> str:
+    return item.filename if isinstance(item, Entry) else str(_json(item)["filename"])
+
+
+def _line(item: Entry | bytes) -> bytes:
+    return to_json(item) if isinstance(item, Entry) else item
+
+
+def _entry(item: Entry | bytes) -> Entry:
+    if isinstance(item, Entry):
+        return item
+    try:
+        return Entry.model_validate_json(item)
+    except ValidationError as error:
+        raise UnreadableManifest(f"an entry of a page is broken: {error.errors()[0]['msg']}: {item[:200]!r}") from error
+
+
+def _json(line: bytes) -> dict[str, Any]:
+    try:
+        fields = from_json(line)
+    except ValueError as error:
+        raise UnreadableManifest(f"an entry of a page is broken: {error}: {line[:200]!r}") from error
+    if not isinstance(fields, dict) or not fields.keys() >= _FIELDS:
+        raise UnreadableManifest(f"an entry of a page is broken: it lacks a field: {line[:200]!r}")
+    return fields

@@ -1,0 +1,262 @@
+"""Compares whole collections with S3, and has what differs looked at in the ordinary way.
+
+A sweep is a chain of messages, each of which goes on where the one before stopped: for want of time,
+or because what it found is to be looked at first. Killed at any point, its message is delivered
+again and at worst does something twice.
+"""
+
+import heapq
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from s3_manifest import heads, rebuild
+from s3_manifest.collect import collect
+from s3_manifest.collections import Collection, Pattern
+from s3_manifest.commit import Outcome, Verified, commit, own_keys
+from s3_manifest.compare import Comparer, just_after, ranges
+from s3_manifest.jobs import Job, Progress, Sweep, SweepAll
+from s3_manifest.model import SWEEP
+from s3_manifest.store import Conflict, listings
+from s3_manifest.world import World
+
+LOOK_AGAIN_SECONDS = 60
+"""What differs is looked at after this long, when the events on their way have arrived: the rest is drift."""
+
+MAX_LOOKS_BYTES = 150_000
+"""What the keys in one message may come to; SQS takes 256 KB in all."""
+
+MAX_DIFFERENT = 500
+"""With so many keys found to differ, they are looked at before the listing goes on."""
+
+MAX_UNREADABLE = 100
+"""So many keys that S3 does not tell about are no odd objects any more, but a missing permission."""
+
+RANGES, SLOTS_EACH = 8, 64
+"""So many ranges of a collection are listed at once, of so many pages each."""
+
+_JOBS_AT_ONCE = 100
+
+
+class SweepFailed(Exception):
+    """A sweep could not look at everything; the text says what at."""
+
+
+@dataclass
+class Swept:
+    """What came of one message of the sweep queue."""
+
+    collection: Collection | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    """What came of looking at what differed."""
+    missing: int = 0
+    unexpected: int = 0
+    altered: int = 0
+    """Drift, as far as this message mended it: files that were gone, new or other than the manifest said."""
+    progress: Progress | None = None
+    """How far the sweep came; None where there was nothing to do."""
+    finished: bool = False
+    enqueued: int = 0
+    """Jobs put into the queue: for other collections, or for the rest of this one."""
+    collected: int = 0
+    """Objects deleted that no manifest and no kept history refers to."""
+
+    @property
+    def drift(self) -> int:
+        """Files that the manifest was wrong about, without an event having told."""
+        return self.missing + self.unexpected + self.altered
+
+
+def run_job(world: World, job: Job, pause_with_seconds_left: float, *, repeated: bool = False) -> Swept:
+    """Does a job of the sweep queue, or as much of it as there is time for, and asks for the rest.
+
+    ``repeated``: the message was delivered before. Raises ``SweepFailed``, ``UnreadableManifest``,
+    ``StoreError``; the message is then to be delivered again.
+    """
+    if isinstance(job, SweepAll):
+        return _sweep_all(world, job, pause_with_seconds_left)
+    collection = world.collections.named(job.kind, job.id)
+    if collection is None:  # no longer one of the collections
+        return Swept(finished=True)
+    swept = Swept(collection)
+    progress = job.progress or _begin(world, collection, job, swept, repeated=repeated)
+    if progress:
+        progress = progress.model_copy(update={"unannounced": progress.unannounced or repeated})
+        _go_on(world, collection, progress, swept, pause_with_seconds_left)
+    return swept
+
+
+def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, repeated: bool) -> Progress | None:
+    """Where to begin; None where there is nothing (more) to do."""
+    started_at = world.now()
+    set_aside = rebuild.set_aside(world.store, collection) if job.rebuild else None
+    head = heads.load(world.store, collection, set_aside).head
+    # Somebody who saw the collection for the first time asks for a sweep before there is a manifest.
+    if head is None and (set_aside or job.created_at or _holds_anything(world, collection)):
+        outcome = commit(world, collection, {}, set_aside=set_aside, repeated=repeated)
+        swept.outcomes.append(outcome)
+        if not outcome.finished:
+            raise SweepFailed(f"{collection.prefix}: time ran out before there was a manifest; it is tried again later")
+        # If it was this that made it, that looked at everything, or asked for a sweep of its own.
+        head = None if outcome.made else outcome.head
+    if head is None or job.created_at not in (None, head.created_at):
+        if head and repeated:
+            world.announce(head, (), repeated=True)
+        swept.finished = True
+        return None
+    return Progress(created_at=head.created_at, started_at=started_at)
+
+
+def _go_on(
+    world: World, collection: Collection, progress: Progress, swept: Swept, pause_with_seconds_left: float
+) -> None:
+    """Lists, looks, lists on, until all is done or time runs short."""
+    while True:
+        loaded = heads.load(world.store, collection)
+        swept.progress = progress
+        if loaded.head is None or loaded.head.created_at != progress.created_at:
+            swept.finished = True  # another manifest is there by now, with a sweep of its own
+            return
+        delay = 0
+        if progress.looks:
+            progress = _look(world, collection, progress, swept, is_drift=loaded.head.complete)
+        elif progress.finished_listing:
+            _finish(world, collection, progress, swept)
+            return
+        else:
+            try:
+                progress = _list_on(world, collection, loaded, progress, pause_with_seconds_left)
+            except Conflict:
+                # A page was collected between the head that referred to it and the look at it.
+                pass
+            else:
+                delay = LOOK_AGAIN_SECONDS if progress.looks and loaded.head.complete else 0
+        if delay or world.seconds_left() < pause_with_seconds_left:
+            swept.progress = progress = _fitting(collection, progress)
+            world.enqueue([Sweep(kind=collection.kind, id=collection.id, progress=progress)], delay_seconds=delay)
+            swept.enqueued += 1
+            return
+
+
+def _list_on(
+    world: World, collection: Collection, loaded: heads.Loaded, progress: Progress, pause_with_seconds_left: float
+) -> Progress:
+    """Compares a few ranges at once, until one of them stops early or there is something to look at."""
+    comparer = Comparer(
+        world,
+        collection,
+        loaded,
+        stop_at_keys=MAX_DIFFERENT,
+        stop_at_seconds_left=pause_with_seconds_left,
+    )
+    found = ranges(comparer.slots, progress.start, SLOTS_EACH)
+    at_once, rest = found[:RANGES], found[RANGES:]
+    looks: list[str] = []
+    listed, start = progress.listed, comparer.begins(rest[0].start) if rest else None
+    for comparison in world.each(lambda within: comparer.compare(within, progress.start), at_once):
+        looks += comparison.keys
+        listed += comparison.listed
+        if comparison.rest is not None:
+            # What the ranges after it found is found again.
+            start = comparison.rest
+            break
+    return progress.model_copy(
+        update={
+            "looks": tuple(sorted(looks)),
+            "listed": listed,
+            "start": progress.start if start is None else start,
+            "finished_listing": start is None,
+        }
+    )
+
+
+def _look(world: World, collection: Collection, progress: Progress, swept: Swept, *, is_drift: bool) -> Progress:
+    """Looks at what was found to differ, through the ordinary commits."""
+    outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
+    swept.outcomes.append(outcome)
+    if not outcome.commits:
+        raise SweepFailed(f"{collection.prefix}: time ran out before {progress.start!r}; it is tried again later")
+    unreadable = (*progress.unreadable, *outcome.unreadable)
+    if len(unreadable) > MAX_UNREADABLE:
+        raise _unreadable(collection, unreadable, outcome)
+    drift = {"missing": outcome.removed, "unexpected": outcome.added, "altered": outcome.altered} if is_drift else {}
+    for sort, count in drift.items():
+        setattr(swept, sort, getattr(swept, sort) + count)
+    counted = {sort: getattr(progress, sort) + count for sort, count in drift.items()}
+    # Not done in time, it was not announced either.
+    owed = progress.unannounced and not outcome.finished
+    update = {"looks": tuple(outcome.not_done), "unreadable": unreadable, "unannounced": owed}
+    return progress.model_copy(update=update | counted)
+
+
+def _finish(world: World, collection: Collection, progress: Progress, swept: Swept) -> None:
+    """Marks the manifest complete and verified, and collects its garbage."""
+    verified = Verified(progress.created_at, progress.started_at)
+    # The odd ones met on the way have their second chance here.
+    again = dict.fromkeys(progress.unreadable, SWEEP)
+    outcome = commit(world, collection, again, verified=verified, repeated=progress.unannounced)
+    swept.outcomes.append(outcome)
+    if outcome.unreadable:
+        raise _unreadable(collection, tuple(outcome.unreadable), outcome)
+    if not outcome.finished:
+        raise SweepFailed(f"{collection.prefix}: time ran out at the end of the sweep; it is tried again later")
+    swept.finished = True
+    swept.collected = collect(world, collection)
+
+
+def _fitting(collection: Collection, progress: Progress) -> Progress:
+    """The progress with no more keys to look at than fit into a message; the rest is found again."""
+    size = 0
+    for count, key in enumerate(progress.looks):
+        size += len(json.dumps(key)) + 1
+        if count and size > MAX_LOOKS_BYTES:
+            kept = progress.looks[:count]
+            start = just_after(collection.filename(kept[-1]))
+            return progress.model_copy(update={"looks": kept, "start": start, "finished_listing": False})
+    return progress
+
+
+def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: Outcome) -> SweepFailed:
+    return SweepFailed(
+        f"{collection.prefix}: {len(keys)} objects could not be looked at, the first:"
+        f" {next(iter(outcome.unreadable.values()), keys[0])}. Mend that and redrive this message"
+    )
+
+
+def _holds_anything(world: World, collection: Collection) -> bool:
+    """Whether there is any object of the collection's own."""
+    return any(own_keys(world, collection, listing.keys) for listing in listings(world.store, collection.prefix))
+
+
+def _sweep_all(world: World, job: SweepAll, pause_with_seconds_left: float) -> Swept:
+    """Asks for a sweep of each collection."""
+    swept = Swept()
+    for pattern in sorted(world.collections.patterns):
+        if pattern.kind < job.kind:
+            continue
+        ids = _ids(world, pattern, job.after if pattern.kind == job.kind else "")
+        while jobs := [Sweep(kind=pattern.kind, id=id_) for id_, _ in zip(ids, range(_JOBS_AT_ONCE), strict=False)]:
+            world.enqueue(jobs)
+            swept.enqueued += len(jobs)
+            if world.seconds_left() < pause_with_seconds_left:
+                world.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
+                return swept
+    swept.finished = True
+    return swept
+
+
+def _ids(world: World, pattern: Pattern, after: str) -> Iterator[str]:
+    """The ids of one kind, in order: of what lies in S3, and of what has a manifest."""
+    roots = (pattern.before, world.collections.root + pattern.before)
+    folders = heapq.merge(*(_folders(world, root, after) for root in roots))
+    return (folder.removesuffix("/") for folder, _ in groupby(folders) if folder != "/")
+
+
+def _folders(world: World, prefix: str, after: str) -> Iterator[str]:
+    """The folders below a prefix, named without it, in S3's order."""
+    start, truncated = f"{prefix}{after}/" if after else "", True
+    while truncated:
+        prefixes, truncated = world.store.folders(prefix, after=start)
+        yield from (folder.removeprefix(prefix) for folder in prefixes)
+        start = prefixes[-1] if prefixes else start

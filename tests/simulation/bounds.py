@@ -1,0 +1,51 @@
+"""The protocol's bounds, so small that a few keys come up against them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from types import ModuleType
+
+from s3_manifest import commit, heads, layout, sweep, turns, views
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """One value for each; the real ones are far larger."""
+
+    values: tuple[tuple[ModuleType, str, int], ...]
+
+    @staticmethod
+    def drawn(chance: Random) -> "Bounds":
+        inline = chance.choice((1, 2, 3, 2000))
+        paged = chance.choice((1, 2)) if inline < 2000 else 1000
+        largest = chance.choice((2, 3))
+        return Bounds(
+            (
+                (commit, "CHUNK", chance.choice((1, 2, 500))),
+                (commit, "PAGES", chance.choice((1, 2, 32))),
+                (turns, "MIN_KEYS", chance.choice((1, 2, 500))),
+                (layout, "MAX_INLINE", inline),
+                (layout, "MIN_PAGED", min(paged, inline)),
+                (layout, "MAX_PAGE", largest),
+                (layout, "MIN_PAGE", chance.choice((1, largest // 2 + 1))),
+                (heads, "CHECKPOINT_EVERY", chance.choice((1, 2, 3, 100))),
+                (sweep, "MAX_DIFFERENT", chance.choice((1, 2, 500))),
+                (sweep, "MAX_LOOKS_BYTES", chance.choice((20, 40, 150_000))),
+                (sweep, "RANGES", chance.choice((1, 2, 8))),
+                (sweep, "SLOTS_EACH", chance.choice((1, 2, 64))),
+                (views, "PAGES_READ", chance.choice((1, 2))),
+            )
+        )
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Puts them in place of the real ones for as long as the block runs."""
+        before = [(module, name, getattr(module, name)) for module, name, _ in self.values]
+        for module, name, value in self.values:
+            setattr(module, name, value)
+        try:
+            yield
+        finally:
+            for module, name, value in before:
+                setattr(module, name, value)

@@ -1,0 +1,154 @@
+"""What must be so: at every commit, for every reader, and at rest."""
+
+import json
+from collections import defaultdict
+from contextlib import suppress
+from typing import Any
+
+from s3_manifest import digests, heads, layout
+from s3_manifest.collections import Collection, Collections
+from s3_manifest.facts import SIDECARS
+from s3_manifest.memory import MemoryStore
+from s3_manifest.model import Entry, Head, Timestamp, UnreadableManifest
+from s3_manifest.runs import Run, decode_page
+from simulation.queues import Queue
+from simulation.readers import Follower
+
+
+class Divergence(AssertionError):
+    """A manifest says something that is not so, and no event is left that would mend it."""
+
+
+class Judge:
+    """Sees the truth, and every head as it is written."""
+
+    def __init__(self, truth: MemoryStore, queue: Queue, collections: Collections) -> None:
+        self._truth = truth
+        self._queue = queue
+        self._collections = collections
+        self.commits = 0
+        self.drift = 0
+        self.lost: list[str] = []
+        self._said: dict[tuple[str, int, str], dict[str, str]] = {}
+        self._announced: dict[str, int] = defaultdict(int)
+
+    def on_write(self, key: str) -> None:
+        """Judges a head that was just written."""
+        if not key.endswith("/manifest.json"):
+            return
+        self.commits += 1
+        collection = self._collections.of(f"{key.removeprefix('_manifests/').removesuffix('manifest.json')}x")
+        assert collection
+        head = heads.load(self._truth, collection).head
+        assert head
+        files = self._files(head)
+        self._said[head.s3_prefix, head.revision, head.last_change] = {file.filename: file.etag for file in files}
+        wrong = self._wrong(collection, head, files) - {k for k, n in self._queue.pending.items() if n > 0}
+        if head.complete and wrong:
+            raise Divergence(f"wrong, and no event is to come: {sorted(wrong)} at revision {head.revision}")
+
+    def on_delete(self, key: str, kept_since: Timestamp) -> None:
+        """Judges that an object is to be deleted: nobody may be left who refers to it."""
+        folder, is_page, _ = key.partition("pages/")
+        if not is_page:
+            return
+        collection = self._collections.of(f"{folder.removeprefix('_manifests/')}x")
+        assert collection
+        with suppress(UnreadableManifest):
+            head = heads.load(self._truth, collection).head
+            if head and key in {page.key for page in head.pages}:
+                raise Divergence(f"{key} is collected, and the manifest refers to it")
+        prefix = heads.checkpoints_folder(collection)
+        for checkpoint, (present, body) in self._truth.objects.items():
+            if not checkpoint.startswith(prefix) or present.last_modified < kept_since:
+                continue
+            kept = heads.decode(collection, body)
+            committed = (kept.s3_prefix, kept.revision, kept.commit) in self._said
+            if committed and key in {page.key for page in kept.pages}:
+                raise Divergence(f"{key} is collected, and the checkpoint of revision {kept.revision} refers to it")
+
+    def on_announcement(self, head: Head) -> None:
+        """Notes that somebody was told of a revision."""
+        self._announced[head.s3_prefix] = max(self._announced[head.s3_prefix], head.revision)
+
+    def forget_lost_events(self) -> None:
+        """From now on what only a lost event told of must be found by a sweep."""
+        self._queue.pending.subtract(self.lost)
+        self.lost.clear()
+
+    def at_rest(self, collection: Collection) -> None:
+        """Judges a collection about which nothing more is to come."""
+        head = heads.load(self._truth, collection).head
+        if head is None:
+            return  # nothing was ever committed, so no event was ever answered for
+        if wrong := self._wrong(collection, head, self._files(head)):
+            raise Divergence(f"at rest, wrong: {sorted(wrong)}")
+        if not head.complete:
+            raise Divergence(f"at rest, {collection.prefix} is not complete")
+        if +self._queue.pending:
+            raise Divergence("the simulation itself lost an event")
+        if self._announced[head.s3_prefix] < head.revision:
+            raise Divergence(f"revision {head.revision} was never announced")
+        title_key = f"{collection.prefix}collection.json"
+        stored = self._truth.get(title_key)
+        title = json.loads(stored.body)["title"] if stored else None
+        if head.title != title:
+            raise Divergence(f"the title is {head.title!r} and not {title!r}")
+
+    def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, str]) -> None:
+        """Judges what a reader was told: it must be what the manifest said at that revision."""
+        said = self._said.get((collection.prefix, answer["revision"], answer["last_change"]))
+        if said != files:
+            raise Divergence(f"revision {answer['revision']} was read as {files}, and it was {said}")
+
+    def follower(self, follower: Follower) -> None:
+        """Judges what somebody knows from the changes alone, at rest."""
+        head = heads.load(self._truth, follower.collection).head
+        said = {file.filename: file.etag for file in self._files(head)} if head else {}
+        if follower.files != said:
+            raise Divergence(f"a follower knows {follower.files}, and the manifest says {said}")
+
+    def _wrong(self, collection: Collection, head: Head, files: list[Entry]) -> set[str]:
+        """The keys of which the manifest says what is not so."""
+        prefix = collection.prefix
+        objects = {k: present for k, (present, _) in self._truth.objects.items() if k.startswith(prefix)}
+        said = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in files}
+        so = {k: (p.etag, p.size) for k, p in objects.items() if collection.filename(k) not in SIDECARS}
+        said_sidecars = {sidecar.s3_key: sidecar.etag for sidecar in head.sidecars}
+        sidecars = {k: p.etag for k, p in objects.items() if collection.filename(k) in SIDECARS}
+        return _different(said, so) | _different(said_sidecars, sidecars)
+
+    def _files(self, head: Head) -> list[Entry]:
+        """The files of a head; its pages must be there, in order and in bounds, and its totals right."""
+        runs = [self._page(ref) for ref in head.pages] or [Run(head.files)]
+        files = [entry for run in runs for entry in run.entries()]
+        names = [file.filename for file in files]
+        if names != sorted(set(names)):
+            raise Divergence("files are out of order, or twice in the manifest")
+        totals = (len(files), sum(file.size_bytes for file in files))
+        if (head.total_files, head.total_size_bytes) != totals:
+            raise Divergence("the totals are not those of the files")
+        if sum(generation.image_count for generation in head.generations) != len(files):
+            raise Divergence("the generations do not count the files")
+        if len(head.files) > layout.MAX_INLINE or any(ref.total_files > layout.MAX_PAGE for ref in head.pages):
+            raise Divergence("more files than there may be in one place")
+        return files
+
+    def _page(self, ref: Any) -> Run:
+        stored = self._truth.get(ref.key)
+        if stored is None:
+            raise Divergence(f"{ref.key} is referred to, and it is not there")
+        try:
+            run = decode_page(stored.body, ref)
+        except UnreadableManifest as unreadable:
+            raise Divergence(str(unreadable)) from unreadable
+        entries = list(run.entries())
+        if ref.digest != digests.written(digests.total(map(digests.of_entry, entries))):
+            raise Divergence(f"{ref.key}: its digest is another one's")
+        if ref.total_size_bytes != sum(entry.size_bytes for entry in entries):
+            raise Divergence(f"{ref.key}: its size is another one's")
+        return run
+
+
+def _different(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}

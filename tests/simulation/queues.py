@@ -1,0 +1,70 @@
+"""The two queues: at least once, in no order."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from urllib.parse import quote_plus
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message, and the keys that it speaks of; ``is_job``: it is of the sweep queue."""
+
+    id: str
+    body: str
+    keys: tuple[str, ...] = ()
+    is_job: bool = False
+    repeated: bool = False
+
+
+@dataclass
+class Queue:
+    """Both of them. ``pending`` counts the messages that each key still awaits."""
+
+    visible: list[Delivery] = field(default_factory=list)
+    pending: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+
+    def promise(self, keys: Sequence[str]) -> None:
+        """Says that a message about these keys is to come."""
+        self.pending.update(keys)
+
+    def send(self, body: str, keys: Sequence[str] = (), *, is_job: bool = False) -> None:
+        """Makes a message visible; its keys were promised before."""
+        self.sent += 1
+        self.visible.append(Delivery(str(self.sent), body, tuple(keys), is_job))
+
+    def receive(self, chance: Random, at_most: int) -> list[Delivery]:
+        """Some messages of one of the queues; now and then one of them stays there as well."""
+        chance.shuffle(self.visible)
+        is_job = self.visible[-1].is_job if self.visible else False
+        batch = [one for one in self.visible if one.is_job == is_job][: 1 if is_job else at_most]
+        for one in batch:
+            self.visible.remove(one)
+        if batch and chance.random() < 0.05:
+            twice = chance.choice(batch)
+            self.promise(twice.keys)
+            self.visible.append(Delivery(f"{twice.id}+", twice.body, twice.keys, is_job))
+        return batch
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """These were not answered for: they will be delivered again."""
+        self.visible += [Delivery(one.id, one.body, one.keys, one.is_job, repeated=True) for one in deliveries]
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """This one is done with."""
+        self.pending.subtract(delivery.keys)
+
+
+def notification(bucket: str, key: str, name: str) -> str:
+    """S3's message."""
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventTime": "2026-01-01T00:00:00.000Z",
+        "eventName": name,
+        "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key)}},
+    }
+    return json.dumps({"Records": [record]})

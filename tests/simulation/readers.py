@@ -1,0 +1,83 @@
+"""Readers beside the writers: every series of pages is of one revision, and a follower misses nothing."""
+
+import json
+from typing import Any
+
+from s3_manifest import heads, history, reads
+from s3_manifest.collections import Collection
+from s3_manifest.model import Entry
+from s3_manifest.store import ReadFailed, Store
+from s3_manifest.views import Filter
+from s3_manifest.world import Each
+
+
+class Mixed(AssertionError):
+    """A reader was told what the manifest never said."""
+
+
+def read_whole(
+    store: Store, each: Each, collection: Collection, limit: int, revision: int | None = None
+) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """The manifest, page by page, as an HTTP client reads it; None where that cannot be done now."""
+    loaded = heads.load(store, collection)
+    if loaded.head is None:
+        return None
+    files: dict[str, str] = {}
+    cursor = None
+    first: dict[str, Any] | None = None
+    while first is None or cursor:
+        try:
+            body = reads.page(store, each, collection, loaded, Filter(), limit, cursor=cursor, revision=revision)
+        except (reads.ManifestChanged, history.HistoryGone, history.NoSuchRevision, ReadFailed):
+            return None
+        answer = json.loads(body)
+        first = first or answer
+        if (answer["revision"], answer["last_change"]) != (first["revision"], first["last_change"]):
+            raise Mixed(f"a page of revision {answer['revision']} after one of {first['revision']}")
+        shown = {file["filename"]: file["etag"] for file in answer["files"]}
+        if files.keys() & shown.keys():
+            raise Mixed(f"shown twice: {files.keys() & shown.keys()}")
+        files |= shown
+        cursor = answer["cursor"]
+        loaded = heads.load(store, collection)
+        if loaded.head is None:
+            return None
+    if first["total_files"] != len(files):
+        raise Mixed(f"{len(files)} files shown, and the manifest says {first['total_files']}")
+    return first, files
+
+
+class Follower:
+    """Knows a collection's files from its changes alone, but for one reading of the manifest where it must."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        self.revision = 0
+        self.files: dict[str, str] = {}
+
+    def follow(self, store: Store, each: Each, limit: int) -> bool:
+        """Asks once; whether there was anything new."""
+        head = heads.load(store, self.collection).head
+        if head is None:
+            return False
+        try:
+            changes = history.changes_since(store, each, self.collection, head, self.revision, limit)
+        except history.HistoryGone:
+            if found := read_whole(store, each, self.collection, limit):
+                answer, self.files = found
+                self.revision = answer["revision"]
+            return True
+        for record in changes.records:
+            if record.revision != self.revision + 1:
+                raise Mixed(f"the changes of revision {record.revision} came after {self.revision}")
+            for one in record.alterations():
+                self._apply(one.filename, one.before, one.after)
+            self.revision = record.revision
+        return bool(changes.records)
+
+    def _apply(self, filename: str, before: Entry | None, after: Entry | None) -> None:
+        if self.files.get(filename) != (before.etag if before else None):
+            raise Mixed(f"{filename} was not as its change says it was before")
+        self.files.pop(filename, None)
+        if after:
+            self.files[filename] = after.etag
