@@ -21,9 +21,8 @@ Reconcile = Callable[..., list[str]]
 
 def forget_settings() -> None:
     """What a new process would not know."""
-    settings.settings.cache_clear()
-    runtime.store.cache_clear()
-    runtime.collections.cache_clear()
+    for known in (settings.settings, runtime.store, runtime.collections, runtime._events, runtime._sqs):
+        known.cache_clear()
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """What is announced of a collection's new revision, as an event on an EventBridge bus."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 from s3_manifest.model import Frozen, Head, Timestamp
+
+if TYPE_CHECKING:
+    from types_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 SOURCE = "s3-manifest"
 DETAIL_TYPE = "Manifest Changed"
@@ -56,15 +59,6 @@ class Announcement(Frozen):
     repeated: bool = False
 
 
-class Event(TypedDict):
-    """An entry of EventBridge's PutEvents."""
-
-    Source: str
-    DetailType: str
-    EventBusName: str
-    Detail: str
-
-
 def announcement(
     facts: Head,
     *,
@@ -95,7 +89,7 @@ def announcement(
     return found.model_copy(update={"keys": None}) if too_large else found
 
 
-def event(announcement: Announcement, bus: str) -> Event:
+def event(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef":
     """The entry of PutEvents that puts it on the bus of that name or ARN."""
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": _detail(announcement)}
 

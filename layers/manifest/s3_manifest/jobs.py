@@ -11,6 +11,10 @@ class MalformedJob(ValueError):
     """A message in the sweep queue that is none of the jobs; the text says what is wrong with it."""
 
 
+class JobsNotQueued(Exception):
+    """The sweep queue did not take every job, or its answer was lost; whoever asked for them has to ask again."""
+
+
 class SweepAll(Frozen):
     """Sweep every collection: those that have a manifest, and those that only S3 knows yet.
 
@@ -60,6 +64,15 @@ class SweepRange(Frozen):
 Job = SweepAll | Sweep | SweepRange
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="job")])
+
+
+def encode_job(job: Job) -> str:
+    """The message's body.
+
+    In ASCII, because SQS refuses some characters that a key may have:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    """
+    return job.model_dump_json(ensure_ascii=True)
 
 
 def decode_job(body: str) -> Job:

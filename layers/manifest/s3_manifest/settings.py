@@ -9,7 +9,10 @@ from s3_manifest.facts import Location
 
 
 class Settings(BaseModel):
-    """One field for each environment variable that a function is given: by the template, or by Lambda and its SDK."""
+    """One field for each environment variable that a function is given: by the template, or by Lambda and its SDK.
+
+    An empty ``event_bus`` means that nothing is announced.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -17,6 +20,9 @@ class Settings(BaseModel):
     collections: str = Field(alias="COLLECTIONS")
     manifest_root: str = Field(alias="MANIFEST_ROOT")
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", default="")
+    sweep_queue_url: str = Field(alias="SWEEP_QUEUE_URL", default="")
+    event_bus: str = Field(alias="EVENT_BUS", default="")
+    history_days: int = Field(alias="HISTORY_DAYS", default=30, ge=1)
     md5_max_bytes: int = Field(alias="MD5_MAX_BYTES", default=0)
     url_suffix: str = Field(alias="URL_SUFFIX", default="amazonaws.com")
     region: str = Field(alias="AWS_REGION", default="us-east-1")
@@ -25,7 +31,7 @@ class Settings(BaseModel):
 
     @property
     def endpoint(self) -> str | None:
-        """Where S3 and SQS answer, if not at AWS.
+        """Where AWS's services answer, if not at AWS.
 
         ``sam local`` passes a function only the variables its template names, and naming the SDK's
         own ``AWS_ENDPOINT_URL`` there would unset it everywhere else: hence one of our own.
