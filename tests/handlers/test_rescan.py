@@ -2,13 +2,17 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+import rescan_handler
+from handlers.lambda_answers import Reply
+from handlers.lambda_events import Context
 from handlers.test_query import is_problem
 from handlers.test_query_parameters import ODD_IDS
-from s3_manifest.jobs import Sweep, SweepAll
+from s3_manifest.jobs import Sweep, SweepAll, decode_job
 from s3_manifest.model import timestamp
 
 ALL = "/api/manifests/rescan"
@@ -149,3 +153,11 @@ def test_what_cannot_be_queued_is_503_and_the_log_says_why(account, post, log, p
     (line,) = log()
     assert (line["message"], line["level"]) == ("unavailable", "ERROR")
     assert account.sweep_queue_url in line["reason"]
+
+
+def test_the_sample_request_asks_for_the_sample_message(account):
+    samples = Path(__file__).parents[2] / "events"
+    request = json.loads((samples / "http-post-rescan.json").read_text())
+    assert Reply(rescan_handler.handler(request, Context(function_name="rescan"))).status == 202
+    (message,) = json.loads((samples / "sqs-sweep.json").read_text())["Records"]
+    assert account.jobs() == [decode_job(message["body"])] == [Sweep(kind="style", id="16")]
