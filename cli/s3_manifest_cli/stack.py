@@ -49,16 +49,35 @@ class Stack:
         self, path: str, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """A GET of the HTTP API, signed as IAM authorization wants it."""
+        return self._signed("GET", path, query, headers, None)
+
+    def post(self, path: str, body: object = None, query: Mapping[str, str | int] | None = None) -> Answer:
+        """A POST to the HTTP API, signed, of a body as JSON (None: without one)."""
+        content = None if body is None else json.dumps(body).encode()
+        return self._signed("POST", path, query, {"Content-Type": "application/json"} if content else None, content)
+
+    def _signed(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> Answer:
         url = f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
-        request = AWSRequest("GET", url, headers=dict(headers or {}))
+        request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
         SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
-        return http_get(url, dict(request.headers))
+        return _answer(Request(url, data=body, headers=dict(request.headers), method=method))
 
 
 def http_get(url: str, headers: Mapping[str, str]) -> Answer:
     """A GET; an error status is an answer too."""
+    return _answer(Request(url, headers=dict(headers)))
+
+
+def _answer(request: Request) -> Answer:
     try:
-        with urlopen(Request(url, headers=dict(headers)), timeout=35) as response:
+        with urlopen(request, timeout=35) as response:
             status, found, body = response.status, response.headers, response.read()
     except HTTPError as error:
         with error:

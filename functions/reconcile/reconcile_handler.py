@@ -3,11 +3,13 @@
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import to_json
 
 from s3_manifest import runtime
 from s3_manifest.reconcile import Message, Report, reconcile
+from s3_manifest.telemetry import count_commits, log_commit, metrics
 
 logger = Logger(service="reconcile")
 
@@ -24,11 +26,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Raises ``ReconcileFailed`` for an event that did not come from a queue.
     """
     queued, messages = _messages(event)
-    # A backfill gives way at half time, so that it never delays the answer about its batch for long.
-    half_time = context.get_remaining_time_in_millis() / 2000
-    world = runtime.world(lambda: context.get_remaining_time_in_millis() / 1000)
-    report = reconcile(world, messages, pause_with_seconds_left=half_time)
-    _log(report)
+    report = reconcile(runtime.world(lambda: context.get_remaining_time_in_millis() / 1000), messages)
+    _log(report, {message.id: message.receives for message in messages})
+    _measure(report)
     if report.failed and not queued:
         raise ReconcileFailed("; ".join(sorted(set(report.failed.values()))))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failed]}
@@ -38,36 +38,34 @@ def _messages(event: dict[str, Any]) -> tuple[bool, list[Message]]:
     records = event.get("Records")
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     if records and first.get("eventSource") == "aws:sqs":
-        return True, [
-            Message(
-                record["messageId"],
-                record["body"],
-                runtime.BACKFILL_ATTRIBUTE in (record.get("messageAttributes") or ()),
-            )
-            for record in records
-        ]
+        return True, [Message(record["messageId"], record["body"], _receives(record)) for record in records]
+    # What is not from a queue comes without a count of its deliveries, so it may be any of them.
     if records and first.get("EventSource") == "aws:sns":
-        return False, [Message(record["Sns"]["MessageId"], record["Sns"]["Message"]) for record in records]
-    return False, [Message("event", to_json(event).decode())]
+        return False, [Message(record["Sns"]["MessageId"], record["Sns"]["Message"], 2) for record in records]
+    return False, [Message("event", to_json(event).decode(), 2)]
 
 
-def _log(report: Report) -> None:
+def _receives(record: dict[str, Any]) -> int:
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 2))
+
+
+def _log(report: Report, receives: dict[str, int]) -> None:
     for message_id, reason in report.dropped:
         logger.info("dropped", message_id=message_id, reason=reason)
     for message_id, reason in report.failed.items():
-        logger.error("failed", message_id=message_id, reason=reason)
+        logger.error("failed", message_id=message_id, reason=reason, attempt=receives.get(message_id))
     for crash in report.crashes:
         logger.error("crashed", exc_info=crash)
     for outcome in report.outcomes:
-        logger.info(
-            "committed" if outcome.finished else "time ran out",
-            collection=outcome.collection.prefix,
-            revision=outcome.head and outcome.head.revision,
-            total_files=outcome.head and outcome.head.total_files,
-            commits=outcome.commits,
-            unchanged=outcome.unchanged,
-            conflicts=outcome.conflicts,
-            observed=outcome.observed,
-        )
-    for progress in report.backfills:
-        logger.info("backfilled", looked_at=progress.looked_at, finished=progress.finished)
+        log_commit(logger, outcome)
+
+
+def _measure(report: Report) -> None:
+    with metrics("reconcile") as told:
+        told.add_metric("EventsReceived", MetricUnit.Count, report.received)
+        told.add_metric("EventsDropped", MetricUnit.Count, len(report.dropped))
+        told.add_metric("EventsFailed", MetricUnit.Count, len(report.failed))
+        told.add_metric("Retries", MetricUnit.Count, report.retries)
+        count_commits(told, report.outcomes)
+        for milliseconds in report.freshness_ms:
+            told.add_metric("Freshness", MetricUnit.Milliseconds, milliseconds)

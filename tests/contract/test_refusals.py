@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from contract.answers import Answer, error
-from unit.values import STYLE
+from unit.values import PUT, STYLE
 from unit.worlds import Hand
 
 from s3_manifest import aws, s3
@@ -87,7 +87,7 @@ def test_a_missing_bucket_is_no_absence_of_its_objects(s3_bucket, read):
 def test_in_a_missing_bucket_nothing_is_believed_to_be_absent(s3_bucket):
     world = replace(Hand().world, store=in_missing_bucket(s3_bucket))
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
-        commit(world, STYLE, [STYLE.prefix + "a.jpg"], "s3_event")
+        commit(world, STYLE, {STYLE.prefix + "a.jpg": PUT})
 
 
 @pytest.mark.parametrize("replaces", [None, ETAG])

@@ -1,4 +1,4 @@
-"""An AWS account with one bucket and one queue, by moto: every request the code under test makes is seen, or broken."""
+"""An AWS account with a bucket and two queues, by moto: each request the code under test makes is seen, or broken."""
 
 import json
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from handlers.lambda_events import BUCKET, REGION
+from s3_manifest.jobs import Job, decode_job
 
 
 class Request(NamedTuple):
@@ -59,6 +60,7 @@ class Account:
         boto3.setup_default_session(botocore_session=ours)
         self.s3, self.sqs = _own_client("s3"), _own_client("sqs")
         self.make_bucket(BUCKET)
+        self.sweep_queue_url = self.sqs.create_queue(QueueName="sweeps")["QueueUrl"]
         self.queue_url = self.sqs.create_queue(QueueName="changes")["QueueUrl"]
         self.queue_arn = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])[
             "Attributes"
@@ -108,6 +110,15 @@ class Account:
             QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
         )
         return answer.get("Messages", [])
+
+    def jobs(self) -> list[Job]:
+        """What is in the sweep queue, which is empty afterwards."""
+        found = []
+        while messages := self.sqs.receive_message(QueueUrl=self.sweep_queue_url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            found += [decode_job(message["Body"]) for message in messages]
+        return found
 
     def sent(self, method: str) -> list[Request]:
         """The functions' requests with that method."""

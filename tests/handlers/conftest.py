@@ -10,6 +10,7 @@ from moto import mock_aws
 
 import query_handler
 import reconcile_handler
+import rescan_handler
 import subscription_handler
 from handlers.account import Account
 from handlers.lambda_answers import Reply, failed_ids
@@ -21,9 +22,8 @@ Reconcile = Callable[..., list[str]]
 
 def forget_settings() -> None:
     """What a new process would not know."""
-    settings.settings.cache_clear()
-    runtime.store.cache_clear()
-    runtime.collections.cache_clear()
+    for known in (settings.settings, runtime.store, runtime.collections, runtime._events, runtime._sqs):
+        known.cache_clear()
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
             "URL_SUFFIX": "amazonaws.com",
             "S3_MANIFEST_ENDPOINT_URL": "",
             "CHANGE_QUEUE_URL": account.queue_url,
+            "SWEEP_QUEUE_URL": account.sweep_queue_url,
             "MD5_MAX_BYTES": "104857600",
         }.items():
             monkeypatch.setenv(name, value)
@@ -78,10 +79,24 @@ def get(account: Account) -> Callable[..., Reply]:
 
 
 @pytest.fixture
+def post(account: Account) -> Callable[..., Reply]:
+    """Asks the rescan function; ``post(path, body, headers, name=value…)``. The headers are curl's, told nothing."""
+    told_nothing = {"content-type": "application/x-www-form-urlencoded"}
+
+    def post(
+        path: str, /, body: str | None = None, headers: Mapping[str, str] = told_nothing, **query: object
+    ) -> Reply:
+        event = http_request(path, {name: str(value) for name, value in query.items()}, headers, "POST", body)
+        return Reply(rescan_handler.handler(event, Context(function_name="rescan")))
+
+    return post
+
+
+@pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
     """The lines that the functions have logged so far."""
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
-    for module in (reconcile_handler, query_handler, subscription_handler):
+    for module in (reconcile_handler, query_handler, rescan_handler, subscription_handler):
         monkeypatch.setattr(module.logger.registered_handler, "stream", stream)
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]

@@ -1,5 +1,6 @@
-"""What AWS hands to the three functions: their events, in its shapes, and their context."""
+"""What AWS hands to the functions: their events, in its shapes, and their context."""
 
+import base64
 import json
 import uuid
 from collections.abc import Iterable, Mapping
@@ -144,8 +145,12 @@ def http_request(
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
+    body: str | None = None,
 ) -> dict[str, Any]:
-    """A request as an HTTP API hands it on (payload 2.0): path and parameters decoded, header names in lower case."""
+    """A request as an HTTP API hands it on (payload 2.0): path and parameters decoded, header names in lower case.
+
+    A body of a type that is not text comes in base64.
+    """
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": "GET /api/{proxy+}",
@@ -175,4 +180,8 @@ def http_request(
     }
     if query:
         event["queryStringParameters"] = dict(query)
+    if body is not None:
+        is_text = event["headers"].get("content-type", "").startswith(("application/json", "text/"))
+        event["body"] = body if is_text else base64.b64encode(body.encode()).decode()
+        event["isBase64Encoded"] = not is_text
     return event

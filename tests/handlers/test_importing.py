@@ -24,7 +24,7 @@ print("imported", callable(sys.modules[sys.argv[1]].handler))
 """
 
 
-@pytest.mark.parametrize("name", ["reconcile_handler", "query_handler", "subscription_handler"])
+@pytest.mark.parametrize("name", ["reconcile_handler", "query_handler", "rescan_handler", "subscription_handler"])
 def test_importing_needs_no_environment_and_makes_no_client(name: str) -> None:
     folders = [
         str(Path(importlib.util.find_spec(name).origin).parent),

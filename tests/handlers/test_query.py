@@ -222,13 +222,14 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     assert reply.json["openapi"].startswith("3.")
     routes = {
-        path: {parameter["name"]: parameter["in"] for parameter in methods["get"].get("parameters", ())}
+        f"{method.upper()} {path}": {parameter["name"]: parameter["in"] for parameter in route.get("parameters", ())}
         for path, methods in reply.json["paths"].items()
+        for method, route in methods.items()
     }
     assert routes == {
-        WHOLE: {"styleId": "query", "actorId": "query", "if-none-match": "header"},
-        "/api/manifests": {"limit": "query", "cursor": "query"},
-        "/api/manifests/{kind}/{collection_id}": {
+        f"GET {WHOLE}": {"styleId": "query", "actorId": "query", "if-none-match": "header"},
+        "GET /api/manifests": {"limit": "query", "cursor": "query"},
+        "GET /api/manifests/{kind}/{collection_id}": {
             "kind": "path",
             "collection_id": "path",
             "limit": "query",
@@ -238,5 +239,11 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "modified_after": "query",
             "if-none-match": "header",
         },
-        "/api/openapi.json": {},
+        "GET /api/openapi.json": {},
+        "POST /api/manifests/rescan": {},
+        "POST /api/manifests/{kind}/{collection_id}/rescan": {
+            "kind": "path",
+            "collection_id": "path",
+            "rebuild": "query",
+        },
     }

@@ -1,5 +1,6 @@
 """The functions' roles suffice for what they do, and for nothing that they should not do."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,18 +13,23 @@ from s3_manifest_cli.stack import Stack, deploy, template
 REAL_TEMPLATE = template
 
 
-def reached_over_plain_http() -> dict[str, Any]:
-    """The template without its refusal of plain HTTP, which is all there is on this machine."""
-    found = REAL_TEMPLATE()
+def as_this_platform_needs_it() -> dict[str, Any]:
+    """The template without its refusal of plain HTTP, which is all there is on this machine.
+
+    To AWS a batch is covered by ``sqs:SendMessage``, and has no action of its own; to MiniStack it has.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+    """
+    send = '"sqs:SendMessage"'
+    found = json.loads(json.dumps(REAL_TEMPLATE()).replace(send, f'[{send}, "sqs:SendMessageBatch"]'))
     for name in ("QueuePolicy", "BucketPolicy"):
         statements = found["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
-        statements[:] = [one for one in statements if one["Sid"] != "DenyPlainHttp"]
+        statements[:] = [one for one in statements if one.get("Sid") != "DenyPlainHttp"]
     return found
 
 
 @pytest.fixture
 def guarded_stack(monkeypatch) -> Iterator[Stack]:
-    monkeypatch.setattr(s3_manifest_cli.stack, "template", reached_over_plain_http)
+    monkeypatch.setattr(s3_manifest_cli.stack, "template", as_this_platform_needs_it)
     with running_platform(enforce_iam=True) as platform:
         yield deploy(platform, "guarded")
 
@@ -42,27 +48,69 @@ def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually
     assert guarded_stack.get("/api/manifests").status == 200
     # Without s3:ListBucket S3 answers 403 for a key that is missing, and this would be 503.
     assert guarded_stack.get("/api/s3/manifest", {"styleId": "never seen"}).status == 404
+    assert guarded_stack.post("/api/manifests/style/1/rescan").status == 202
+    assert guarded_stack.post("/api/manifests/rescan").status == 202
 
 
-def allowed(function: str) -> dict[str, str]:
-    """The S3 actions that a function's own policy allows, each with the resource's path in the bucket."""
+def allowed(function: str) -> dict[str, set[str]]:
+    """The actions that a function's own policy allows, under any parameters, each with what it may be done to.
+
+    That is a path in the bucket, or the name of a resource or parameter.
+    """
     (policy,) = template()["Resources"][function]["Properties"]["Policies"]
-    found = {}
-    for statement in (one for one in policy["Statement"] if "Fn::If" not in one):
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        resource = statement["Resource"]
-        arn = resource["Fn::Sub"][0] if "Fn::Sub" in resource else "another resource"
-        found |= {action: arn.partition("${Name}")[2] for action in actions if action.startswith("s3:")}
+    found: dict[str, set[str]] = {}
+    for given in policy["Statement"]:
+        statement = given["Fn::If"][1] if "Fn::If" in given else given
+        for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
+            found.setdefault(action, set()).add(target(statement["Resource"]))
     return found
+
+
+def target(resource: dict[str, Any]) -> str:
+    match resource:
+        case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
+            return name
+        case {"Fn::Sub": [arn, _]}:
+            return arn.partition("${Name}")[2]
+        case {"Fn::Sub": arn}:
+            return arn.rpartition(":")[2]
+    raise AssertionError(resource)
+
+
+DATA, BUCKET, MANIFESTS, BUS = "/*", "", "/${ManifestRoot}*", "event-bus/${EventBusName}"
+WRITES_MANIFESTS = {
+    "s3:GetObject": {DATA},
+    "s3:ListBucket": {BUCKET},
+    "s3:PutObject": {MANIFESTS},
+    "events:PutEvents": {BUS},
+    "kms:Decrypt": {"KmsKeyArn"},
+    "kms:GenerateDataKey": {"KmsKeyArn"},
+}
 
 
 @pytest.mark.parametrize(
     ("function", "actions"),
     [
-        ("ReconcileFunction", {"s3:GetObject": "/*", "s3:ListBucket": "", "s3:PutObject": "/${ManifestRoot}*"}),
-        ("QueryFunction", {"s3:GetObject": "/${ManifestRoot}*", "s3:ListBucket": ""}),
-        ("SubscriptionFunction", {"s3:GetBucketNotification": "", "s3:PutBucketNotification": ""}),
+        ("ReconcileFunction", WRITES_MANIFESTS | {"sqs:SendMessage": {"ChangeQueue", "SweepQueue"}}),
+        ("SweepFunction", WRITES_MANIFESTS | {"s3:DeleteObject": {MANIFESTS}, "sqs:SendMessage": {"SweepQueue"}}),
+        ("QueryFunction", {"s3:GetObject": {MANIFESTS}, "s3:ListBucket": {BUCKET}, "kms:Decrypt": {"KmsKeyArn"}}),
+        ("RescanFunction", {"sqs:SendMessage": {"SweepQueue"}}),
+        ("SubscriptionFunction", {"s3:GetBucketNotification": {BUCKET}, "s3:PutBucketNotification": {BUCKET}}),
     ],
 )
-def test_a_function_may_do_this_in_the_bucket_and_no_more(function, actions):
+def test_a_function_may_do_this_and_no_more(function, actions):
     assert allowed(function) == actions
+
+
+def test_only_the_bucket_sends_into_the_change_queue_and_only_the_schedule_into_the_sweep_queue():
+    found = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in found]
+    senders = {
+        target(one["Resource"]): (one["Principal"]["Service"], one["Condition"].get("ArnEquals"))
+        for one in statements
+        if one["Effect"] == "Allow"
+    }
+    assert senders == {
+        "ChangeQueue": ("s3.amazonaws.com", None),
+        "SweepQueue": ("events.amazonaws.com", {"aws:SourceArn": {"Fn::GetAtt": ["SweepRule", "Arn"]}}),
+    }

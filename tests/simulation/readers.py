@@ -30,7 +30,7 @@ def read_whole(
             body = reads.page(store, each, collection, loaded, Filter(), limit, cursor=cursor, revision=revision)
         except (reads.ManifestChanged, history.HistoryGone, history.NoSuchRevision, ReadFailed):
             return None
-        answer = json.loads(body)
+        answer = json.loads(body.json)
         first = first or answer
         if (answer["revision"], answer["last_change"]) != (first["revision"], first["last_change"]):
             raise Mixed(f"a page of revision {answer['revision']} after one of {first['revision']}")
@@ -67,13 +67,13 @@ class Follower:
                 answer, self.files = found
                 self.revision = answer["revision"]
             return True
-        for record in changes.records:
+        for record in changes:
             if record.revision != self.revision + 1:
                 raise Mixed(f"the changes of revision {record.revision} came after {self.revision}")
             for one in record.alterations():
                 self._apply(one.filename, one.before, one.after)
             self.revision = record.revision
-        return bool(changes.records)
+        return bool(changes)
 
     def _apply(self, filename: str, before: Entry | None, after: Entry | None) -> None:
         if self.files.get(filename) != (before.etag if before else None):

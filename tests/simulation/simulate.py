@@ -202,7 +202,7 @@ class Simulation:
         if batch and batch[0].is_job:
             failed = {batch[0].id} if self._fails(batch[0]) else set[str]()
         else:
-            report = reconcile(self._world(), [Message(one.id, one.body, one.repeated) for one in batch])
+            report = reconcile(self._world(), [Message(one.id, one.body, 1 + one.repeated) for one in batch])
             if report.crashes:
                 raise report.crashes[0]
             failed = set(report.failed)

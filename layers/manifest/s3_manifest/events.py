@@ -42,7 +42,7 @@ class _S3(BaseModel):
 class _Record(BaseModel):
     eventVersion: Annotated[str, StringConstraints(pattern=r"^2\.")]
     eventSource: Literal["aws:s3"]
-    eventName: str
+    eventName: Annotated[str, StringConstraints(max_length=100)]
     eventTime: str = ""
     s3: _S3
 

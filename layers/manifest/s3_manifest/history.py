@@ -24,13 +24,6 @@ class NoSuchRevision(Exception):
     """There is no such revision yet, or the manifest was not there at that time."""
 
 
-class Changes(NamedTuple):
-    """Some revisions, in order, and the last revision there was when they were read."""
-
-    records: list[ChangeRecord]
-    revision: int
-
-
 class Past(NamedTuple):
     """A manifest at one revision: what it said of the collection, and how its files differ from a head's.
 
@@ -43,7 +36,9 @@ class Past(NamedTuple):
     differs: Mapping[str, Entry | None]
 
 
-def changes_since(store: Store, each: Each, collection: Collection, head: Head, revision: int, limit: int) -> Changes:
+def changes_since(
+    store: Store, each: Each, collection: Collection, head: Head, revision: int, limit: int
+) -> list[ChangeRecord]:
     """The change records of at most ``limit`` revisions after ``revision``, with none left out.
 
     To follow a manifest for ever, ask again with the last record's revision. Raises ``HistoryGone``,
@@ -56,7 +51,7 @@ def changes_since(store: Store, each: Each, collection: Collection, head: Head, 
         raise HistoryGone(
             f"a new manifest was begun with revision {links[0].revision}; read it, and follow it from there"
         )
-    return Changes(_records(store, each, collection, links), head.revision)
+    return _records(store, each, collection, links)
 
 
 def oldest_revision(store: Store, collection: Collection, head: Head) -> int:

@@ -1,7 +1,7 @@
 """Reads of a manifest by somebody else than its writer: each answer, and each series of pages, is of one revision."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple
 
 from s3_manifest import heads, history, views
 from s3_manifest.collections import Collection
@@ -11,9 +11,14 @@ from s3_manifest.model import Frozen, Timestamp
 from s3_manifest.store import Conflict, ReadFailed, Store
 from s3_manifest.world import Each
 
-Result = TypeVar("Result")
-
 _ATTEMPTS = 5
+
+
+class Read(NamedTuple):
+    """An answer, and the ETag of the head it was made from; None where it is not about the present."""
+
+    json: bytes
+    etag: str | None
 
 
 class ManifestChanged(Exception):
@@ -28,11 +33,14 @@ class _Place(Frozen):
     start: str
 
 
-def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded) -> bytes:
+def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded) -> Read:
     """The canonical manifest with all of its files. Raises ``AnswerTooLarge``, and as ``page``."""
-    return _steadily(
-        store, collection, loaded, lambda now: views.whole(store, each, collection, _past(store, each, collection, now))
-    )
+
+    def read(now: heads.Loaded) -> Read:
+        past = _past(store, each, collection, now)
+        return Read(views.whole(store, each, collection, past), now.etag)
+
+    return _steadily(store, collection, loaded, read)
 
 
 def page(
@@ -46,7 +54,7 @@ def page(
     cursor: str | None = None,
     revision: int | None = None,
     at: Timestamp | None = None,
-) -> bytes:
+) -> Read:
     """The manifest with at most ``limit`` of its files, and the ``cursor`` of the next page (null on the last).
 
     As it is, as it was at a ``revision`` or ``at`` a time. A ``cursor`` goes on with the revision of
@@ -56,7 +64,7 @@ def page(
     """
     place = unseal(cursor, _Place) if cursor else None
 
-    def read(now: heads.Loaded) -> bytes:
+    def read(now: heads.Loaded) -> Read:
         if place:
             if now.head is None or now.head.created_at != place.created_at:
                 raise ManifestChanged("the manifest was made anew in between")
@@ -71,7 +79,8 @@ def page(
         if found.following is not None:
             made = _Place(revision=past.facts.revision, created_at=past.facts.created_at, start=found.following)
             following = seal(made)
-        return views.page_json(past, found, following)
+        is_present = past.facts is now.head
+        return Read(views.page_json(past, found, following), now.etag if is_present else None)
 
     return _steadily(store, collection, loaded, read)
 
@@ -93,9 +102,7 @@ def _past(
     return history.at_revision(store, each, collection, loaded, revision or 0)
 
 
-def _steadily(
-    store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Result]
-) -> Result:
+def _steadily(store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Read]) -> Read:
     """What ``read`` makes of the head; of the next one, where the first one's pages were collected meanwhile."""
     for _ in range(_ATTEMPTS):
         try:

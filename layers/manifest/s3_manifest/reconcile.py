@@ -22,11 +22,11 @@ Result = TypeVar("Result")
 
 
 class Message(NamedTuple):
-    """A message from the change queue; ``repeated``: it was, or may have been, delivered before."""
+    """A message from the change queue; ``receives``: the deliveries of it, this one included."""
 
     id: str
     body: str
-    repeated: bool = False
+    receives: int = 1
 
 
 class Concern(NamedTuple):
@@ -71,13 +71,13 @@ def reconcile(world: World, messages: Sequence[Message]) -> Report:
     A malformed message, an unreadable object, a broken head fail the messages that they concern
     and no others. A repeat changes nothing.
     """
-    report = Report(retries=sum(message.repeated for message in messages))
+    report = Report(retries=sum(message.receives > 1 for message in messages))
     concerned = _sort(world, report, messages)
 
     def commit_changes(collection: Collection) -> Outcome:
         concerns = concerned[collection]
         causes = {key: max(of_key, key=_time).change.event_name for key, of_key in concerns.items()}
-        repeated = any(concern.message.repeated for of_key in concerns.values() for concern in of_key)
+        repeated = any(concern.message.receives > 1 for of_key in concerns.values() for concern in of_key)
         return commit(world, collection, causes, repeated=repeated)
 
     for collection, result in zip(concerned, world.each(_isolated(commit_changes), concerned), strict=True):

@@ -1,4 +1,4 @@
-"""A bucket of S3, through boto3: the only module of the package that knows boto3's errors."""
+"""A bucket of S3, through boto3: with ``outbox`` the only module of the package that knows boto3's errors."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

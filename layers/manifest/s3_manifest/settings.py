@@ -22,6 +22,7 @@ class Settings(BaseModel):
     sweep_queue_url: str = Field(alias="SWEEP_QUEUE_URL", default="")
     event_bus: str = Field(alias="EVENT_BUS", default="")
     history_days: int = Field(alias="HISTORY_DAYS", default=30, ge=1)
+    stack_name: str = Field(alias="STACK_NAME", default="local")
     md5_max_bytes: int = Field(alias="MD5_MAX_BYTES", default=0)
     url_suffix: str = Field(alias="URL_SUFFIX", default="amazonaws.com")
     region: str = Field(alias="AWS_REGION", default="us-east-1")

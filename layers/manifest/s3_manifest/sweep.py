@@ -50,6 +50,8 @@ class Swept:
     collection: Collection | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     """What came of looking at what differed."""
+    drifted: list[str] = field(default_factory=list)
+    """The keys that were looked at for it."""
     missing: int = 0
     unexpected: int = 0
     altered: int = 0
@@ -181,6 +183,8 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     if len(unreadable) > MAX_UNREADABLE:
         raise _unreadable(collection, unreadable, outcome)
     drift = {"missing": outcome.removed, "unexpected": outcome.added, "altered": outcome.altered} if is_drift else {}
+    if is_drift:
+        swept.drifted += progress.looks
     for sort, count in drift.items():
         setattr(swept, sort, getattr(swept, sort) + count)
     counted = {sort: getattr(progress, sort) + count for sort, count in drift.items()}

@@ -1,0 +1,111 @@
+"""What changed in a collection, as JSON: revision after revision, for whoever follows it."""
+
+from collections.abc import Iterator
+from itertools import chain as chained
+from typing import Any
+
+from pydantic_core import to_json
+
+from s3_manifest import chain, history
+from s3_manifest.collections import Collection
+from s3_manifest.model import ChangeRecord, Head
+from s3_manifest.store import Store
+from s3_manifest.views import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.world import Each
+
+_AT_ONCE = 16
+
+
+def changes(store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int) -> bytes:
+    """The changes of at most ``limit`` revisions after ``since``, in order and with none left out.
+
+    ``next`` is the revision to ask for the following ones with, ``more`` whether there are any by
+    now. One whose files do not fit into an answer comes without them (``added``, ``altered`` and
+    ``removed`` are null): ``s3_key`` is where its record is. Raises ``HistoryGone``,
+    ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    """
+    told: list[bytes] = []
+    room, reached = MAX_ANSWER_BYTES - 1000, since
+    for record in _records(store, each, collection, head, since, limit):
+        change = to_json(_change(collection, record))
+        if not told and escaped_size(change) > room:
+            nothing = dict.fromkeys(("added", "altered", "removed"))
+            change = to_json(_change(collection, record) | nothing)
+        room -= escaped_size(change) + 1
+        if room < 0:
+            break
+        told.append(change)
+        reached = record.revision
+    return _answer(collection, head, since, reached, "changes", told)
+
+
+def removed(store: Store, each: Each, collection: Collection, head: Head, since: int | None, limit: int) -> bytes:
+    """The files that at most ``limit`` revisions after ``since`` removed; None: since the oldest that is kept.
+
+    A file that came back later is among them. ``next`` and ``more``, and what is raised, as with
+    ``changes``.
+    """
+    if since is None:
+        since = history.oldest_revision(store, collection, head) - 1
+    told: list[bytes] = []
+    room, reached = MAX_ANSWER_BYTES - 1000, since
+    for record in _records(store, each, collection, head, since, limit):
+        lines = [
+            to_json(
+                {
+                    "filename": one.filename,
+                    "removed_at": record.last_synced,
+                    "revision": record.revision,
+                    "cause": one.cause,
+                    "file": one.before,
+                }
+            )
+            for one in record.removed
+        ]
+        room -= sum(escaped_size(line) + 1 for line in lines)
+        if room < 0 and told:
+            break
+        told += lines
+        reached = record.revision
+    return _answer(collection, head, since, reached, "removed", told)
+
+
+def _records(
+    store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int
+) -> Iterator[ChangeRecord]:
+    # A few at a time, and no more than are taken: one may hold a megabyte.
+    starts = range(since, since + limit, _AT_ONCE)
+    blocks = (
+        history.changes_since(store, each, collection, head, start, min(_AT_ONCE, since + limit - start))
+        for start in starts
+        if start == since or start < head.revision
+    )
+    return chained.from_iterable(blocks)
+
+
+def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
+    return {
+        "revision": record.revision,
+        "commit": record.commit,
+        "committed_at": record.last_synced,
+        "s3_key": chain.key_of(collection, record),
+        "title": record.title,
+        "complete": record.complete,
+        "total_files": record.total_files,
+        "total_size_bytes": record.total_size_bytes,
+        "added": record.added,
+        "altered": record.altered,
+        "removed": record.removed,
+    }
+
+
+def _answer(collection: Collection, head: Head, since: int, reached: int, name: str, told: list[bytes]) -> bytes:
+    facts = {
+        "kind": collection.kind,
+        f"{collection.kind}_id": collection.id,
+        "since": since,
+        "next": reached,
+        "more": reached < head.revision,
+        "revision": head.revision,
+    }
+    return to_json(facts)[:-1] + b',"%s":[' % name.encode() + b",".join(told) + b"]}"

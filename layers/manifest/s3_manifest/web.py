@@ -1,0 +1,95 @@
+"""What the HTTP functions share: a router whose every error is a problem document."""
+
+import base64
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic_core import from_json, to_json
+
+from s3_manifest import __version__
+
+Answer = Response[Any]
+
+# Keeps what is no UTF-8 for whoever reads the JSON to refuse.
+_BYTES = "surrogateescape"
+
+
+class BodyIsNotJson(ValueError):
+    """A request's body is not JSON; the text says where."""
+
+
+def api() -> APIGatewayHttpResolver:
+    """A router that checks parameters and bodies by their annotations: 400 names the first one that is wrong."""
+    app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=_decoded)
+    app.exception_handler(RequestValidationError)(_bad_parameter)
+    app.exception_handler(BodyIsNotJson)(_bad_body)
+    app.not_found(_no_such_route)
+    return app
+
+
+def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answers an HTTP API request (payload 2.0).
+
+    A body is JSON whatever its ``Content-Type`` says: curl, told nothing, calls it a form, which the
+    HTTP API hands on in base64.
+    """
+    body = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        body = base64.b64decode(body).decode(errors=_BYTES)
+    taken = {
+        # It comes decoded, and the router's parameters match few signs but those of an encoded one.
+        "rawPath": quote(event["rawPath"]),
+        "headers": event["headers"] | {"content-type": "application/json"},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+    return app.resolve(event | taken, context)
+
+
+def openapi(*apps: APIGatewayHttpResolver) -> str:
+    """The routes of all of them as one OpenAPI document, JSON."""
+    described = [from_json(app.get_openapi_json_schema(title="S3 Manifest", version=__version__)) for app in apps]
+    whole: dict[str, Any] = described[0]
+    for more in described[1:]:
+        whole["paths"] |= more["paths"]
+        whole["components"]["schemas"] |= more["components"]["schemas"]
+    return to_json(whole).decode()
+
+
+def json_answer(status: int, body: dict[str, Any]) -> Answer:
+    """An answer of JSON."""
+    return Response(status, "application/json", to_json(body).decode())
+
+
+def problem(status: int, detail: str, **more: str) -> Answer:
+    """RFC 9457's application/problem+json."""
+    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return Response(status, "application/problem+json", to_json(body).decode())
+
+
+def _decoded(body: str) -> Any:  # noqa: ANN401  # any JSON
+    # The standard library's reader gives up on deep nesting with an error of its own.
+    try:
+        return from_json(body.encode(errors=_BYTES), allow_inf_nan=False)
+    except ValueError as error:
+        raise BodyIsNotJson(f"the body is not JSON: {error}") from error
+
+
+def _bad_parameter(error: RequestValidationError) -> Answer:
+    first = error.errors()[0]
+    # After where it is: query, path, body.
+    name = ".".join(map(str, first["loc"][1:])) or "body"
+    return problem(400, f"{name}: {first['msg']}", parameter=name)
+
+
+def _bad_body(error: BodyIsNotJson) -> Answer:
+    return problem(400, str(error), parameter="body")
+
+
+def _no_such_route(_error: NotFoundError) -> Answer:
+    return problem(404, "there is no such route; /api/openapi.json lists them")
