@@ -2,7 +2,7 @@
 
 Each in processes of its own, all in turn, several times; what counts is their CPU time and peak memory
 as a ratio to boto3's of the same round. Twice: the import alone, which is what Lambda does before
-the first event, and with the clients, which the first event asks for.
+the first event and what the aim is about, and with the clients, which the first event asks for.
 """
 
 import os
@@ -66,7 +66,6 @@ def section(repeats: int = 9) -> Section:
         "Start-up",
         [
             _aim("importing a function", ratios, FUNCTIONS),
-            _aim("importing a function and making its clients", ratios, [f"{n}, and its clients" for n in FUNCTIONS]),
         ],
         "Ratios to `import boto3` and one client, of CPU time and of peak memory; medians of "
         f"{repeats} rounds of fresh processes.\n\n"
