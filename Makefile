@@ -20,9 +20,9 @@ simulate: .venv/dev
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --mutants
 
-# What a change costs in S3 requests, from a model of Lambda's batching.
+# A table of aims and results, and the tables behind it: counts, ratios within the run, and virtual time. Two minutes.
 bench: .venv/dev
-	@$(BIN)/python -m benchmarks.group_commit
+	@$(BIN)/python -m benchmarks
 
 # 10,000 uploads through the local stack while its functions die: the manifest must equal the bucket.
 soak: .venv/dev

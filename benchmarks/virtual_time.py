@@ -1,14 +1,31 @@
 """Plain code in virtual time: tasks sleep on a clock that jumps to whoever wakes next."""
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
+from time import process_time
 from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass
+class Worker:
+    """A machine with one CPU, which its tasks share. ``cpu_seconds`` is what they really took of ours."""
+
+    cpu_seconds: float = 0.0
+    busy_until: float = 0.0
+
+
+class Task(greenlet):
+    """Code that runs until it sleeps. What it spawns belongs to the same worker."""
+
+    worker: Worker
 
 
 class VirtualTime:
@@ -18,22 +35,44 @@ class VirtualTime:
         self.now = 0.0
         self._hub = getcurrent()
         self._order = count()
-        self._sleeping: list[tuple[float, int, greenlet]] = []
+        self._sleeping: list[tuple[float, int, Task]] = []
 
-    def spawn(self, task: Callable[[], None]) -> None:
-        """Adds a task; it begins now."""
-        self._wake(greenlet(task, parent=self._hub), 0)
+    @property
+    def worker(self) -> Worker:
+        """Whose task is running."""
+        return getcurrent().worker
+
+    def spawn(self, work: Callable[[], None], worker: Worker | None = None) -> None:
+        """Adds a task; it begins now, on that worker or else on the calling task's (a new one outside of tasks)."""
+        task = Task(work, parent=self._hub)
+        task.worker = worker or getattr(getcurrent(), "worker", None) or Worker()
+        self._wake(task, 0)
 
     def sleep(self, seconds: float) -> None:
         """Lets time pass for the calling task."""
         self._wake(getcurrent(), seconds)
         self._hub.switch()
 
+    def compute(self, seconds: float) -> None:
+        """Keeps the worker's CPU busy for so long, after what its other tasks have asked of it before."""
+        worker = self.worker
+        worker.busy_until = max(self.now, worker.busy_until) + seconds
+        self.sleep(worker.busy_until - self.now)
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What is done in the block, without sleeping, is not the worker's: it plays the other side."""
+        begun = process_time()
+        yield
+        self.worker.cpu_seconds -= process_time() - begun
+
     def run(self) -> None:
         """Goes on until no task is left."""
         while self._sleeping:
             self.now, _, task = heapq.heappop(self._sleeping)
+            begun = process_time()
             task.switch()
+            task.worker.cpu_seconds += process_time() - begun
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> list[Result]:
         """``work`` of every item, so many at once; returns when all is done."""
@@ -58,5 +97,5 @@ class VirtualTime:
             self._hub.switch()
         return [results[index] for index in sorted(results)]
 
-    def _wake(self, task: greenlet, seconds: float) -> None:
+    def _wake(self, task: Task, seconds: float) -> None:
         heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), task))

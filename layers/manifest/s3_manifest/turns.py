@@ -2,7 +2,7 @@
 
 The commit protocol needs none of this: it is as right without. But of several workers that look at
 hundreds of keys at once, one commits and the others have looked in vain, so on a busy collection
-most requests would be waste (``benchmarks/group_commit.py`` shows both). A turn is a small object
+most requests would be waste (``python -m benchmarks --without-turns`` shows it). A turn is a small object
 beside the head, taken and given back by compare-and-swap. It is only advice: one that is not given
 back is taken over after a while, and any trouble with it is no reason not to go on without.
 """

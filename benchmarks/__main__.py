@@ -1,0 +1,56 @@
+"""``python -m benchmarks``: a table of aims and results, and each section's own.
+
+Every figure is a count, a ratio within one run, or virtual time in a model: none depends on how fast
+the machine is.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from benchmarks import burst, freshness, startup
+from benchmarks.lambda_queue import Source
+from benchmarks.table import Section, report
+
+
+def main() -> None:
+    arguments = _arguments()
+    source = Source.of_template()
+    given = {name: getattr(arguments, name) for name in ("window", "batch", "concurrency")}
+    source = replace(source, **{name: value for name, value in given.items() if value is not None})
+    sections: Mapping[str, Callable[[], Section]] = {
+        "burst": lambda: burst.section(
+            arguments.events, arguments.burst_rate, source, without_turns=arguments.without_turns
+        ),
+        "freshness": lambda: freshness.section(
+            arguments.rates, source, arguments.collections, without_turns=arguments.without_turns
+        ),
+        "startup": startup.section,
+    }
+    done = []
+    for name in arguments.section or sections:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        done.append(sections[name]())
+    print(report(done))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--section", action="append", choices=["burst", "freshness", "startup"], help="only this one")
+    parser.add_argument("--events", type=int, default=burst.EVENTS, help="of the burst")
+    parser.add_argument("--burst-rate", type=float, default=burst.RATE, help="events a second in the burst")
+    parser.add_argument("--rates", type=float, nargs="+", default=freshness.RATES, help="events a second, of freshness")
+    parser.add_argument(
+        "--collections", type=int, nargs="+", default=freshness.COLLECTIONS, help="over so many, of freshness"
+    )
+    of_template = "; by default as in template.yaml"
+    parser.add_argument("--window", type=float, help=f"seconds that a batch is gathered for{of_template}")
+    parser.add_argument("--batch", type=int, help=f"the most messages in a batch{of_template}")
+    parser.add_argument("--concurrency", type=int, help=f"functions at once{of_template}")
+    parser.add_argument("--without-turns", action="store_true", help="what it would be if workers took no turns")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

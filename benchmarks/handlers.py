@@ -1,0 +1,107 @@
+"""The two handlers that are compared: ours, and the one that people write first."""
+
+import json
+import random
+import sys
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import quote_plus
+
+from benchmarks.lambda_queue import Event
+from benchmarks.virtual_time import VirtualTime
+from benchmarks.wire import BUCKET
+from s3_manifest import turns
+from s3_manifest.collections import parse_collections
+from s3_manifest.facts import Location
+from s3_manifest.reconcile import Message, reconcile
+from s3_manifest.store import Store
+from s3_manifest.world import World
+
+COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
+_AT_ONCE = 32
+
+
+def ours(store: Store, time: VirtualTime) -> Callable[[Sequence[Event], Callable[[], float]], Collection[int]]:
+    """The reconciler, as the reconcile function calls it."""
+
+    def invoke(batch: Sequence[Event], seconds_left: Callable[[], float]) -> Collection[int]:
+        with time.uncounted():
+            messages = [Message(str(index), notification(event)) for index, event in enumerate(batch)]
+        report = reconcile(world(store, time, seconds_left), messages, pause_with_seconds_left=seconds_left() / 2)
+        assert not report.crashes, report.crashes
+        return [int(message_id) for message_id in report.failed]
+
+    return invoke
+
+
+def naive(store: Store) -> Callable[[Sequence[Event], Callable[[], float]], Collection[int]]:
+    """Per event: read the manifest, change it by what the event says, write it back unconditionally."""
+
+    def invoke(batch: Sequence[Event], _seconds_left: Callable[[], float]) -> Collection[int]:
+        for event in batch:
+            collection = COLLECTIONS.of(event.key)
+            assert collection
+            stored = store.get(collection.head_key)
+            files = json.loads(stored.body)["files"] if stored else {}
+            name = collection.filename(event.key)
+            if event.etag is None:
+                files.pop(name, None)
+            else:
+                files[name] = {
+                    "filename": name,
+                    "s3_key": event.key,
+                    "s3_url": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/{event.key}",
+                    "size_bytes": event.size,
+                    "md5_hash": event.etag,
+                    "uploaded_at": "2026-01-01T00:00:00.000Z",
+                }
+            manifest = {"style_id": collection.id, "total_files": len(files), "files": files}
+            store.add(collection.head_key, json.dumps(manifest).encode())
+        return ()
+
+    return invoke
+
+
+def world(store: Store, time: VirtualTime, seconds_left: Callable[[], float] = lambda: 900.0) -> World:
+    """What ours is given."""
+    return World(
+        store=store,
+        collections=COLLECTIONS,
+        location=Location(BUCKET, "us-east-1"),
+        md5_max_bytes=0,
+        ask=lambda _request: None,
+        each=lambda work, items: time.each(work, items, _AT_ONCE),
+        now=lambda: "2026-01-01T00:00:00.000Z",
+        seconds_left=seconds_left,
+        sleep=time.sleep,
+        random=random.random,
+        commit_id=lambda: uuid.UUID(int=random.getrandbits(128)).hex,
+    )
+
+
+@contextmanager
+def turns_taken(taken: bool) -> Iterator[None]:
+    """Whether workers take turns (``turns``) within the block."""
+    before = turns.MIN_KEYS
+    turns.MIN_KEYS = before if taken else sys.maxsize
+    try:
+        yield
+    finally:
+        turns.MIN_KEYS = before
+
+
+def notification(event: Event) -> str:
+    """The event as S3 sends it."""
+    thing = {"key": quote_plus(event.key), "sequencer": "0055AED6DCD90281E5"}
+    if event.etag is not None:
+        thing |= {"size": event.size, "eTag": event.etag}
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-01-01T00:00:00.000Z",
+        "eventName": "ObjectRemoved:Delete" if event.etag is None else "ObjectCreated:Put",
+        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": BUCKET}, "object": thing},
+    }
+    return json.dumps({"Records": [record]})

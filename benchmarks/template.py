@@ -1,0 +1,27 @@
+"""What the template configures, as far as a model of it needs it."""
+
+from functools import cache
+from typing import Any
+
+from s3_manifest_cli import stack
+
+
+@cache
+def _template() -> dict[str, Any]:
+    return stack.template()
+
+
+def default(parameter: str) -> float:
+    """The default of a parameter that is a number."""
+    return float(_template()["Parameters"][parameter]["Default"])
+
+
+def memory_mb(function: str) -> int:
+    """The memory of a function, by its logical id."""
+    return int(_template()["Resources"][function]["Properties"]["MemorySize"])
+
+
+def change_source() -> dict[str, Any]:
+    """How the reconcile function is fed from the change queue."""
+    event: dict[str, Any] = _template()["Resources"]["ReconcileFunction"]["Properties"]["Events"]["Changes"]
+    return event["Properties"]
