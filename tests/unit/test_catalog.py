@@ -1,12 +1,11 @@
 import pytest
-from unit.values import COLLECTIONS, NOON, file_seen, sidecar_seen
+from unit.values import COLLECTIONS, NOON, file_seen, head_of, sidecar_seen
 from unit.worlds import one_by_one
 
 from s3_manifest import heads
 from s3_manifest.catalog import Position, read_catalog
 from s3_manifest.collections import parse_collections
 from s3_manifest.memory import MemoryStore
-from s3_manifest.merge import merge
 
 NESTED = parse_collections(
     "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/16/{draft_id}/", "_manifests/"
@@ -17,7 +16,7 @@ def with_manifests(collections, *names):
     store = MemoryStore()
     for kind, collection_id in names:
         collection = collections.named(kind, collection_id)
-        heads.save(store, collection, merge(None, collection, "b", [], commit="c", now=NOON, complete=True), None)
+        heads.save(store, collection, head_of(collection=collection), None)
     return store
 
 
@@ -35,7 +34,7 @@ def test_a_row_has_the_totals_of_its_manifest():
     store = MemoryStore()
     collection = COLLECTIONS.named("style", "16")
     seen = [file_seen("a.jpg", size=10), file_seen("b.jpg"), sidecar_seen("collection.json", title="Snow")]
-    heads.save(store, collection, merge(None, collection, "b", seen, commit="c", now=NOON, complete=False), None)
+    heads.save(store, collection, head_of(*seen, complete=False), None)
     (row,), following = read_catalog(store, COLLECTIONS, one_by_one, 10, None)
     assert following is None
     assert row == {

@@ -5,7 +5,7 @@ from unit.values import ACTOR, NOON, STYLE, file_seen, head_of, sidecar_seen
 
 from s3_manifest import heads
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import UnreadableHead, encode_head
+from s3_manifest.model import UnreadableManifest, encode_head
 from s3_manifest.store import Conflict, Present
 
 HEAD = head_of(file_seen("a.jpg"), sidecar_seen("collection.json", title="Snow"))
@@ -18,7 +18,7 @@ def stored(head):
 
 
 def test_where_no_head_was_written_none_is_loaded():
-    assert heads.load(MemoryStore(), STYLE) is None
+    assert heads.load(MemoryStore(), STYLE) == (None, None)
 
 
 def test_what_was_saved_is_loaded_with_the_etag_it_has():
@@ -28,10 +28,10 @@ def test_what_was_saved_is_loaded_with_the_etag_it_has():
 
 def test_a_head_is_saved_only_in_place_of_the_one_that_was_loaded():
     store = stored(HEAD)
-    loaded = heads.load(store, STYLE)
+    etag = heads.load(store, STYLE).etag
     second = HEAD.model_copy(update={"commit": "c2"})
-    heads.save(store, STYLE, second, loaded)
-    for stale in (loaded, None):
+    heads.save(store, STYLE, second, etag)
+    for stale in (etag, None):
         with pytest.raises(Conflict):
             heads.save(store, STYLE, HEAD.model_copy(update={"commit": "c3"}), stale)
     assert heads.load(store, STYLE).head == second
@@ -39,12 +39,12 @@ def test_a_head_is_saved_only_in_place_of_the_one_that_was_loaded():
 
 @pytest.mark.parametrize("body", [b"", b'{"schema":2}', encode_head(HEAD).replace(b"styles/16/", b"styles/61/")])
 def test_an_unreadable_head_is_named_with_what_to_do_about_it(body):
-    with pytest.raises(UnreadableHead, match=r"_manifests/styles/16/manifest\.json: .* left untouched"):
+    with pytest.raises(UnreadableManifest, match=r"_manifests/styles/16/manifest\.json: .* left untouched"):
         heads.decode(STYLE, body)
 
 
 def test_the_manifest_of_another_collection_is_unreadable():
-    with pytest.raises(UnreadableHead, match="manifest of style 16"):
+    with pytest.raises(UnreadableManifest, match="manifest of style 16"):
         heads.decode(ACTOR, encode_head(HEAD))
 
 

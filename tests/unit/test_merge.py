@@ -8,6 +8,7 @@ from unit.values import (
     NOON,
     OTHER_MD5,
     PREFIX,
+    altered,
     entry,
     file_seen,
     gone,
@@ -16,7 +17,7 @@ from unit.values import (
     sidecar_seen,
 )
 
-from s3_manifest.merge import generations_of
+from s3_manifest.merge import generations_after
 
 THREE = (file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
 
@@ -182,7 +183,8 @@ def declared(filename, type_, number, **facts):
 
 
 def counts(entries):
-    return [(g.type, g.generation_id, g.image_count, g.generated_at) for g in generations_of(entries)]
+    generations = generations_after((), [altered(None, entry) for entry in entries])
+    return [(g.type, g.generation_id, g.image_count, g.generated_at) for g in generations]
 
 
 def test_the_files_of_each_generation_are_counted_oldest_first():

@@ -3,10 +3,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from pydantic import ValidationError
-from unit.values import ACTOR, BUCKET, NOON, file_seen, head_of, sidecar_seen
+from unit.values import ACTOR, NOON, altered, file_seen, head_of, sidecar_seen
 
-from s3_manifest.merge import merge
-from s3_manifest.model import UnreadableHead, decode_head, encode_head, timestamp
+from s3_manifest.merge import record_of
+from s3_manifest.model import UnreadableManifest, decode_head, decode_record, encode_head, encode_record, timestamp
+from s3_manifest.runs import Run
 
 HEAD_FIELDS = [
     "schema",
@@ -21,11 +22,11 @@ HEAD_FIELDS = [
     "complete",
     "revision",
     "commit",
-    "last_change",
     "total_files",
     "total_size_bytes",
     "generations",
     "sidecars",
+    "last_change",
     "files",
 ]
 FILE_FIELDS = [
@@ -76,7 +77,7 @@ FULL = head_of(
     sidecar_seen("collection.json", title="Dynamic Simplicity"),
 )
 EMPTY = head_of().model_copy(update={"last_verified_at": NOON, "complete": False})
-OF_ACTOR = merge(None, ACTOR, BUCKET, [], commit="c", now=NOON, complete=True)
+OF_ACTOR = EMPTY.model_copy(update={"kind": ACTOR.kind, "id": ACTOR.id, "s3_prefix": ACTOR.prefix})
 
 
 @pytest.mark.parametrize("head", [FULL, EMPTY, OF_ACTOR], ids=["full", "empty", "actor"])
@@ -119,6 +120,43 @@ def test_a_head_is_one_line_of_utf_8():
     assert "ü 🎨".encode() in encode_head(FULL)
 
 
+PAGED = FULL.model_copy(update={"files": (), "pages": (Run(FULL.files).ref("_manifests/styles/16/pages/c-0.json"),)})
+RECORD = record_of(FULL, None, [altered(None, FULL.files[0]), altered(*FULL.files), altered(FULL.files[1], None)])
+
+
+def test_a_head_with_pages_is_the_same_after_it_was_written_and_read_and_has_no_files():
+    assert decode_head(encode_head(PAGED)) == PAGED
+    written = json.loads(encode_head(PAGED))
+    assert list(written) == [*HEAD_FIELDS[:-1], "pages"]
+    assert list(written["pages"][0]) == ["key", "first", "last", "total_files", "total_size_bytes", "digest"]
+
+
+@pytest.mark.parametrize("pages", [[], None, [{}], [json.loads(encode_head(PAGED))["pages"][0] | {"more": 1}]])
+def test_a_head_with_broken_pages_is_unreadable(pages):
+    with pytest.raises(UnreadableManifest, match="pages"):
+        decode_head(json.dumps(json.loads(encode_head(PAGED)) | {"pages": pages}).encode())
+
+
+def test_a_change_record_is_the_same_after_it_was_written_and_read():
+    assert decode_record(encode_record(RECORD)) == RECORD
+    lists = [len(json.loads(encode_record(RECORD))[name]) for name in ("added", "altered", "removed")]
+    assert lists == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", encode_head(FULL), encode_record(RECORD).replace(b'"schema":1', b'"schema":2')]
+)
+def test_what_is_no_change_record_is_unreadable(body):
+    with pytest.raises(UnreadableManifest):
+        decode_record(body)
+
+
+@pytest.mark.parametrize("body", [encode_record(RECORD), encode_head(PAGED).replace(b'"pages"', b'"files"')])
+def test_what_is_no_head_but_alike_is_unreadable(body):
+    with pytest.raises(UnreadableManifest):
+        decode_head(body)
+
+
 def changed(**fields):
     """The JSON of a head with these fields otherwise; ``...`` leaves one out."""
     written = json.loads(encode_head(FULL)) | fields
@@ -143,7 +181,9 @@ def changed(**fields):
         (changed(schema=...), "schema is None"),
         (changed(schema=0), "schema is 0"),
         (changed(something_new=1), "something_new: Extra"),
-        (changed(pages=[]), "pages: Extra"),
+        (changed(pages=[]), "files or pages"),
+        (changed(pages=[], files=...), "files or pages"),
+        (changed(files=...), "files or pages"),
         (changed(actor_id="16"), "actor_id: Extra"),
         (changed(kind="actor"), "id: "),
         (changed(kind=None), "kind: "),
@@ -165,19 +205,19 @@ def changed(**fields):
     ids=lambda value: value[:40].decode(errors="replace") if isinstance(value, bytes) else value,
 )
 def test_whatever_is_not_exactly_a_head_is_unreadable_and_the_words_say_why(body, words):
-    with pytest.raises(UnreadableHead, match=words):
+    with pytest.raises(UnreadableManifest, match=words):
         decode_head(body)
 
 
 @pytest.mark.parametrize("name", [name for name in HEAD_FIELDS if name not in ("last_verified_at", "style_title")])
 def test_a_head_that_lacks_a_field_is_unreadable(name):
-    with pytest.raises(UnreadableHead):
+    with pytest.raises(UnreadableManifest):
         decode_head(changed(**{name: ...}))
 
 
 def test_an_entry_with_an_unknown_proof_is_unreadable():
     files = json.loads(encode_head(FULL))["files"]
-    with pytest.raises(UnreadableHead, match=r"files\.0\.md5_source"):
+    with pytest.raises(UnreadableManifest, match=r"files\.0\.md5_source"):
         decode_head(changed(files=[files[0] | {"md5_source": "size"}]))
 
 

@@ -2,19 +2,14 @@ import pytest
 from unit.values import OTHER_MD5, PREFIX, SOME_MD5, STYLE
 from unit.worlds import Hand, seconds
 
-from s3_manifest.commit import commit
 from s3_manifest.store import OutcomeUnknown
 
 MULTIPART = {"etag": f"{SOME_MD5}-2"}
 
 
-def committed(hand, keys):
-    return commit(hand.world, STYLE, keys, "s3_event")
-
-
 def test_the_md5_of_an_object_is_computed_where_nothing_else_proves_it():
     hand = Hand(md5_max_bytes=3)
-    committed(hand, hand.upload("a.jpg", body=b"abc", **MULTIPART))
+    hand.commit(hand.upload("a.jpg", body=b"abc", **MULTIPART))
     (entry,) = hand.head().files
     assert (entry.md5_hash, entry.md5_source) == ("900150983cd24fb0d6963f7d28e17f72", "computed")
 
@@ -26,13 +21,13 @@ def test_the_md5_of_an_object_is_computed_where_nothing_else_proves_it():
 )
 def test_an_md5_that_is_proven_or_cannot_be_read_is_not_computed(facts):
     hand = Hand(md5_max_bytes=3)
-    committed(hand, hand.upload("a.jpg", **facts))
+    hand.commit(hand.upload("a.jpg", **facts))
     assert hand.store.digests == []
 
 
 def test_the_md5_of_a_larger_object_than_allowed_is_not_computed():
     hand = Hand(md5_max_bytes=2)
-    committed(hand, hand.upload("a.jpg", **MULTIPART))
+    hand.commit(hand.upload("a.jpg", **MULTIPART))
     assert (hand.store.digests, hand.head().files[0].md5_hash) == ([], None)
 
 
@@ -40,15 +35,15 @@ def test_the_md5_of_an_object_that_stays_the_same_is_computed_once():
     hand = Hand(md5_max_bytes=3)
     keys = hand.upload("a.jpg", **MULTIPART)
     for _ in range(3):
-        committed(hand, keys)
+        hand.commit(keys)
     assert hand.store.digests == keys
     assert hand.head().revision == 1
 
 
 def test_the_md5_of_another_object_at_the_key_is_computed_anew():
     hand = Hand(md5_max_bytes=3)
-    committed(hand, hand.upload("a.jpg", body=b"xyz", **MULTIPART))
-    committed(hand, hand.upload("a.jpg", body=b"abc", etag=f"{OTHER_MD5}-2"))
+    hand.commit(hand.upload("a.jpg", body=b"xyz", **MULTIPART))
+    hand.commit(hand.upload("a.jpg", body=b"abc", etag=f"{OTHER_MD5}-2"))
     assert hand.head().files[0].md5_hash == "900150983cd24fb0d6963f7d28e17f72"
 
 
@@ -61,7 +56,7 @@ def test_a_conflict_makes_us_look_again_but_not_read_the_same_bytes_again():
         raise OutcomeUnknown(STYLE.head_key, "lost")
 
     hand.store.before_put = lost
-    committed(hand, keys)
+    hand.commit(keys)
     assert hand.store.looks == keys * 2
     assert hand.store.digests == keys
     assert [entry.md5_source for entry in hand.head().files] == ["computed"] * 2
@@ -69,10 +64,10 @@ def test_a_conflict_makes_us_look_again_but_not_read_the_same_bytes_again():
 
 def test_where_time_runs_short_no_more_md5s_are_computed_and_those_there_are_are_kept():
     hand = Hand(md5_max_bytes=3)
-    committed(hand, [])
+    hand.commit([])
     keys = hand.upload("a.jpg", "b.jpg", "c.jpg", **MULTIPART)
     hand.seconds_left = seconds(900, 900, 5)
-    outcome = committed(hand, [*keys, *hand.upload("proven.jpg")])
+    outcome = hand.commit([*keys, *hand.upload("proven.jpg")])
     assert hand.store.digests == keys[:1]
     assert outcome.not_done == keys[1:]
     assert not outcome.unreadable
@@ -92,7 +87,7 @@ def test_an_object_replaced_while_its_md5_is_computed_is_looked_at_again(times, 
         return compute(key, etag)
 
     monkeypatch.setattr(hand.store, "md5", replaced_first)
-    committed(hand, keys)
+    hand.commit(keys)
     assert hand.head().files[0].md5_hash == "900150983cd24fb0d6963f7d28e17f72"
 
 
@@ -107,7 +102,7 @@ def test_an_object_that_never_holds_still_is_unreadable_for_now(monkeypatch):
         return compute(key, etag)
 
     monkeypatch.setattr(hand.store, "md5", replaced_first)
-    outcome = committed(hand, keys)
+    outcome = hand.commit(keys)
     assert list(outcome.unreadable) == keys
 
 
@@ -118,7 +113,7 @@ def sidecars(hand):
 @pytest.mark.parametrize("filename", ["collection.json", "prompt_metadata.json", "metadata.jsonl"])
 def test_an_object_that_describes_others_is_a_sidecar(filename):
     hand = Hand()
-    committed(hand, hand.upload(filename, etag=SOME_MD5))
+    hand.commit(hand.upload(filename, etag=SOME_MD5))
     assert sidecars(hand) == [(filename, SOME_MD5)]
     assert hand.filenames() == []
 
@@ -126,7 +121,7 @@ def test_an_object_that_describes_others_is_a_sidecar(filename):
 @pytest.mark.parametrize("filename", ["deep/collection.json", "Collection.json", "collection.json.bak"])
 def test_an_object_of_a_name_that_is_only_alike_is_a_file(filename):
     hand = Hand()
-    committed(hand, hand.upload(filename))
+    hand.commit(hand.upload(filename))
     assert (hand.filenames(), sidecars(hand)) == ([filename], [])
 
 
@@ -151,7 +146,7 @@ def test_an_object_of_a_name_that_is_only_alike_is_a_file(filename):
 )
 def test_the_title_is_what_a_collection_json_says_if_it_says_one(body, title):
     hand = Hand()
-    committed(hand, hand.upload("collection.json", body=body))
+    hand.commit(hand.upload("collection.json", body=body))
     assert hand.head().title == title
     assert len(sidecars(hand)) == 1
 
@@ -167,7 +162,7 @@ def test_the_title_and_the_etag_are_of_the_same_collection_json(monkeypatch):
         return seen
 
     monkeypatch.setattr(hand.store, "head", replaced_after)
-    committed(hand, keys)
+    hand.commit(keys)
     assert (hand.head().title, sidecars(hand)) == ("New", [("collection.json", OTHER_MD5)])
 
 
@@ -182,7 +177,7 @@ def test_a_collection_json_removed_after_it_was_looked_at_is_gone(monkeypatch):
         return seen
 
     monkeypatch.setattr(hand.store, "head", removed_after)
-    committed(hand, keys)
+    hand.commit(keys)
     assert (hand.head().title, sidecars(hand)) == (None, [])
 
 
@@ -193,5 +188,5 @@ def test_a_collection_json_removed_after_it_was_looked_at_is_gone(monkeypatch):
 )
 def test_no_metadata_of_one_object_keeps_the_others_out_of_the_manifest(metadata):
     hand = Hand()
-    committed(hand, [*hand.upload("odd.jpg", metadata=metadata, **MULTIPART), *hand.upload("a.jpg")])
+    hand.commit([*hand.upload("odd.jpg", metadata=metadata, **MULTIPART), *hand.upload("a.jpg")])
     assert "a.jpg" in hand.filenames()

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from s3_manifest import layout
 from s3_manifest.collections import Collection, parse_collections
 from s3_manifest.facts import Location, Seen, entry_of
-from s3_manifest.merge import merge
-from s3_manifest.model import Entry, Head, Sidecar, Source
+from s3_manifest.merge import merge, told
+from s3_manifest.model import Alteration, Entry, Head, Sidecar, Source
 from s3_manifest.store import Present
 
 ROOT = "_manifests/"
@@ -16,6 +17,8 @@ COLLECTIONS = parse_collections("style=styles/{style_id}/, actor=actors/{actor_i
 STYLE = Collection("style", "16", PREFIX, ROOT)
 ACTOR = Collection("actor", "7", "actors/7/", ROOT)
 MORNING, NOON, EVENING = (f"2026-03-01T{hour}:00:00.000Z" for hour in ("08", "12", "20"))
+PUT = "ObjectCreated:Put"
+SMALL_PAGES = {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}
 SOME_MD5 = "0123456789abcdef0123456789abcdef"
 OTHER_MD5 = "fedcba9876543210fedcba9876543210"
 
@@ -46,9 +49,26 @@ def gone(filename: str) -> Seen:
     return Seen(PREFIX + filename, None)
 
 
-def merged(head: Head | None, *seen: Seen, commit: str = "c1", now: str = NOON, complete: bool = False) -> Head:
-    return merge(head, STYLE, BUCKET, seen, commit=commit, now=now, complete=complete)
+def merged(
+    head: Head | None,
+    *seen: Seen,
+    commit: str = "c1",
+    now: str = NOON,
+    collection: Collection = STYLE,
+    **more: Any,
+) -> Head:
+    """The manifest after these were seen because of a ``Put``, its entries laid out as a commit would."""
+    slots = layout.slots_of(head)
+    known = {entry.filename: entry for entry in head.files} if head else {}
+    news = told(head, collection, known, seen, dict.fromkeys((one.key for one in seen), PUT))
+    laid_out = layout.laid_out(layout.joined(layout.altered(slots, news.alterations)), was_paged=False, name="p")
+    return merge(head, collection, BUCKET, news, laid_out, commit=commit, now=now, **{"complete": False} | more)
 
 
-def head_of(*seen: Seen, complete: bool = True) -> Head:
-    return merged(None, *seen, complete=complete)
+def head_of(*seen: Seen, complete: bool = True, collection: Collection = STYLE) -> Head:
+    return merged(None, *seen, complete=complete, collection=collection)
+
+
+def altered(before: Entry | None, after: Entry | None, cause: str = PUT) -> Alteration:
+    """What a commit says of one file; None where it was not there, or is not."""
+    return Alteration(filename=(before or after).filename, cause=cause, before=before, after=after)

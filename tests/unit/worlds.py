@@ -1,18 +1,21 @@
 """A world made by hand: a bucket in memory, a clock that a test moves, and a record of what was asked for."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, STYLE
+from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, PUT, STYLE
 
 from s3_manifest import heads
-from s3_manifest.collections import Collection
+from s3_manifest.collections import Collection, Collections
+from s3_manifest.commit import Outcome, commit
+from s3_manifest.jobs import Job
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Head
-from s3_manifest.store import Listing, Observation, ReadFailed
-from s3_manifest.world import Backfill, World
+from s3_manifest.model import Alteration, Entry, Head
+from s3_manifest.runs import decode_page
+from s3_manifest.store import Folders, Listing, Observation, ReadFailed
+from s3_manifest.world import World
 
 
 @dataclass
@@ -45,6 +48,20 @@ class WatchedStore(MemoryStore):
         self.requests.append(f"LIST {prefix} after {after}")
         return super().list(prefix, after=after, limit=min(limit, self.page))
 
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        self.requests.append(f"FOLDERS {prefix} after {after}")
+        return super().folders(prefix, after=after, limit=min(limit, self.page))
+
+    def add(self, key: str, body: bytes) -> None:
+        self.requests.append(f"ADD {key}")
+        if key in self.objects and self.objects[key][1] != body:
+            raise AssertionError(f"{key} was written before")
+        super().add(key, body)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self.requests += (f"DELETE {key}" for key in keys)
+        super().delete(keys)
+
     def md5(self, key: str, etag: str) -> str:
         self.digests.append(key)
         return super().md5(key, etag)
@@ -58,35 +75,63 @@ class WatchedStore(MemoryStore):
         self.written.append(heads.decode(STYLE, body))
         return etag
 
+    def asked_for(self, verb: str, below: str = "") -> Sequence[str]:
+        """What was asked with this verb, below a prefix: the rest of each request."""
+        asked = (request.partition(" ") for request in self.requests)
+        return [what for one, _, what in asked if one == verb and what.startswith(below)]
+
 
 @dataclass
 class Hand:
     """What a test holds of a world: its bucket, what it was asked, how long it slept, its time left."""
 
     store: WatchedStore = field(default_factory=WatchedStore)
+    collections: Collections = COLLECTIONS
     md5_max_bytes: int = 0
-    asked: list[Backfill] = field(default_factory=list)
+    history_days: int = 30
+    asked: list[Job] = field(default_factory=list)
+    delays: list[int] = field(default_factory=list)
+    announced: list[tuple[int, bool]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     seconds_left: Callable[[], float] = lambda: 900.0
     random: Callable[[], float] = lambda: 0.5
     now: str = NOON
     ids: Any = field(default_factory=itertools.count)
 
+    def __post_init__(self) -> None:
+        self.store.now = lambda: self.now
+
     @property
     def world(self) -> World:
         return World(
             store=self.store,
-            collections=COLLECTIONS,
+            collections=self.collections,
             location=LOCATION,
             md5_max_bytes=self.md5_max_bytes,
-            ask=self.asked.append,
+            history_days=self.history_days,
+            enqueue=self.enqueue,
+            announce=self.announce,
             each=one_by_one,
             now=lambda: self.now,
-            seconds_left=self.seconds_left,
+            seconds_left=self.left,
             sleep=self.slept.append,
             random=self.random,
-            commit_id=lambda: f"commit-{next(self.ids)}",
+            commit_id=lambda: f"commit{next(self.ids)}",
         )
+
+    def left(self) -> float:
+        return self.seconds_left()
+
+    def enqueue(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:
+        self.asked += jobs
+        self.delays += [delay_seconds] * len(jobs)
+
+    def announce(self, head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:
+        self.announced.append((head.revision, repeated))
+
+    def commit(self, keys: Iterable[str], cause: str = PUT, collection: Collection = STYLE, **more: Any) -> Outcome:
+        """A commit of these keys, each looked at for the same cause."""
+        return commit(self.world, collection, dict.fromkeys(keys, cause), **more)
 
     def upload(self, *filenames: str, body: bytes = b"xyz", **facts: Any) -> list[str]:
         return [self.store.upload(PREFIX + filename, body, **facts).key for filename in filenames]
@@ -95,8 +140,14 @@ class Hand:
         """The manifest as it is in the bucket."""
         return heads.decode(collection, self.store.objects[collection.head_key][1])
 
-    def filenames(self) -> list[str]:
-        return [entry.filename for entry in self.head().files]
+    def entries(self, collection: Collection = STYLE) -> list[Entry]:
+        """What the manifest in the bucket says of each file, wherever it holds that."""
+        head = self.head(collection)
+        runs = (decode_page(self.store.objects[page.key][1], page) for page in head.pages)
+        return [*head.files, *(entry for run in runs for entry in run.entries())]
+
+    def filenames(self, collection: Collection = STYLE) -> list[str]:
+        return [entry.filename for entry in self.entries(collection)]
 
 
 def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

@@ -47,12 +47,17 @@ def collect(world: World, collection: Collection) -> int:
 def _records(
     store: Store, collection: Collection, head: Head, grace: Timestamp, kept_since: Timestamp
 ) -> Iterator[str]:
-    """The change records past keeping, and those of lost commits; the oldest first, so that no gap comes to be."""
+    """The change records past keeping, and those of lost commits; the oldest first, so that no gap comes to be.
+
+    The last one is kept: a manifest that takes the place of this one goes on with the next revision.
+    """
     written_at = {record.key: record.last_modified for record in listed(store, chain.folder(collection))}
     names = chain.links(written_at)
     on_chain = set(chain.on_chain(names, head))
     for name in names:
         key = chain.key_of(collection, name)
+        if name in on_chain and name.revision == head.revision:
+            continue
         if written_at[key] < (kept_since if name in on_chain else grace):
             yield key
 

@@ -117,6 +117,7 @@ def commit(
         if not pending:
             if outcome.unannounced and outcome.head:
                 world.announce(outcome.head, (), repeated=True)
+                outcome.unannounced = False
             outcome.finished = not outcome.not_done
             return outcome
     outcome.not_done += pending

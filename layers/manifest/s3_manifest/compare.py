@@ -95,7 +95,7 @@ class Comparer:
             if not listing.truncated or (ends and last >= ends):
                 break
             part = self._moved(comparison, part, last)
-            stop = len(comparison.keys) >= self._stop_at_keys or self._world.seconds_left() < self._stop_at_seconds_left
+            stop = self._stops(comparison)
             # So many cannot be the page: what differs is told before they are too many to be held.
             if stop or len(part.files) > 4 * layout.MAX_PAGE:
                 comparison.keys += self._differences(part, up_to=last)
@@ -106,7 +106,13 @@ class Comparer:
         while part.index < within.stop:
             comparison.keys += self._differences(part)
             part = _Part(part.index + 1)
+            if part.index < within.stop and self._stops(comparison):
+                comparison.rest = self.begins(part.index)
+                return comparison
         return comparison
+
+    def _stops(self, comparison: Comparison) -> bool:
+        return len(comparison.keys) >= self._stop_at_keys or self._world.seconds_left() < self._stop_at_seconds_left
 
     def _moved(self, comparison: Comparison, part: _Part, name: str) -> _Part:
         """The part that a name belongs to, those before it having been compared."""

@@ -7,9 +7,9 @@ again and at worst does something twice.
 
 import heapq
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 
 from s3_manifest import heads, rebuild
 from s3_manifest.collect import collect
@@ -24,8 +24,11 @@ from s3_manifest.world import World
 LOOK_AGAIN_SECONDS = 60
 """What differs is looked at after this long, when the events on their way have arrived: the rest is drift."""
 
-MAX_LOOKS_BYTES = 150_000
-"""What the keys in one message may come to; SQS takes 256 KB in all."""
+MAX_LOOKS_BYTES, MAX_UNREADABLE_BYTES = 150_000, 100_000
+"""What the keys in one message may come to, and those of them that S3 did not tell about.
+
+Every SQS-compatible server takes 256 KB.
+"""
 
 MAX_DIFFERENT = 500
 """With so many keys found to differ, they are looked at before the listing goes on."""
@@ -180,7 +183,7 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     if not outcome.commits:
         raise SweepFailed(f"{collection.prefix}: time ran out before {progress.start!r}; it is tried again later")
     unreadable = (*progress.unreadable, *outcome.unreadable)
-    if len(unreadable) > MAX_UNREADABLE:
+    if len(unreadable) > MAX_UNREADABLE or _size(unreadable) > MAX_UNREADABLE_BYTES:
         raise _unreadable(collection, unreadable, outcome)
     drift = {"missing": outcome.removed, "unexpected": outcome.added, "altered": outcome.altered} if is_drift else {}
     if is_drift:
@@ -188,9 +191,11 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     for sort, count in drift.items():
         setattr(swept, sort, getattr(swept, sort) + count)
     counted = {sort: getattr(progress, sort) + count for sort, count in drift.items()}
-    # Not done in time, it was not announced either.
-    owed = progress.unannounced and not outcome.finished
-    update = {"looks": tuple(outcome.not_done), "unreadable": unreadable, "unannounced": owed}
+    update = {
+        "looks": tuple(outcome.not_done),
+        "unreadable": unreadable,
+        "unannounced": outcome.unannounced,
+    }
     return progress.model_copy(update=update | counted)
 
 
@@ -211,14 +216,19 @@ def _finish(world: World, collection: Collection, progress: Progress, swept: Swe
 
 def _fitting(collection: Collection, progress: Progress) -> Progress:
     """The progress with no more keys to look at than fit into a message; the rest is found again."""
-    size = 0
+    size = _size(progress.unreadable)
     for count, key in enumerate(progress.looks):
-        size += len(json.dumps(key)) + 1
+        size += _size([key])
         if count and size > MAX_LOOKS_BYTES:
             kept = progress.looks[:count]
             start = just_after(collection.filename(kept[-1]))
             return progress.model_copy(update={"looks": kept, "start": start, "finished_listing": False})
     return progress
+
+
+def _size(keys: Iterable[str]) -> int:
+    """What the keys come to in a message, in bytes."""
+    return sum(len(json.dumps(key)) + 1 for key in keys)
 
 
 def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: Outcome) -> SweepFailed:
@@ -240,7 +250,7 @@ def _sweep_all(world: World, job: SweepAll, pause_with_seconds_left: float) -> S
         if pattern.kind < job.kind:
             continue
         ids = _ids(world, pattern, job.after if pattern.kind == job.kind else "")
-        while jobs := [Sweep(kind=pattern.kind, id=id_) for id_, _ in zip(ids, range(_JOBS_AT_ONCE), strict=False)]:
+        while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_AT_ONCE)]:
             world.enqueue(jobs)
             swept.enqueued += len(jobs)
             if world.seconds_left() < pause_with_seconds_left:
