@@ -135,10 +135,11 @@ def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed()
     assert result.rest is not None
 
 
-def test_where_everything_is_gone_a_comparison_stops_soon_too():
+@pytest.mark.parametrize("left", [0, 1, 7], ids=["everything", "all but the last", "all but the last few"])
+def test_where_everything_is_gone_a_comparison_stops_soon_too(left):
     """Of a large collection that was emptied more would differ than a sweep can hold."""
     hand = known(360)
-    for name in names(*range(360)):
+    for name in names(*range(360 - left)):
         hand.store.remove(PREFIX + name)
     result = comparer(hand, stop_at_keys=10).compare(range(60), "")
     assert 10 <= len(result.keys) <= 10 + 6

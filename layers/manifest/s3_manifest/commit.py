@@ -285,4 +285,4 @@ def own_keys(world: World, collection: Collection, keys: Iterable[str]) -> list[
 
 def _back_off(world: World, lost_in_a_row: int) -> None:
     """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/"""
-    world.sleep(world.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2**lost_in_a_row))
+    world.sleep(world.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(lost_in_a_row, 10)))

@@ -89,12 +89,16 @@ class Comparer:
             for name, listed in self._own(listing):
                 if name < low or (ends and name >= ends):
                     continue
-                part = self._moved(comparison, part, name)
+                part = self._moved(comparison, part, within, name)
+                if comparison.rest is not None:
+                    return comparison
                 part.add(name, listed)
             last = self._collection.filename(listing.objects[-1].key) if listing.objects else ""
             if not listing.truncated or (ends and last >= ends):
                 break
-            part = self._moved(comparison, part, last)
+            part = self._moved(comparison, part, within, last)
+            if comparison.rest is not None:
+                return comparison
             stop = self._stops(comparison)
             # So many cannot be the page: what differs is told before they are too many to be held.
             if stop or len(part.files) > 4 * layout.MAX_PAGE:
@@ -103,22 +107,23 @@ class Comparer:
             if stop:
                 comparison.rest = part.low
                 return comparison
-        while part.index < within.stop:
-            comparison.keys += self._differences(part)
-            part = _Part(part.index + 1)
-            if part.index < within.stop and self._stops(comparison):
-                comparison.rest = self.begins(part.index)
-                return comparison
+        self._moved(comparison, part, within, None)
         return comparison
 
     def _stops(self, comparison: Comparison) -> bool:
         return len(comparison.keys) >= self._stop_at_keys or self._world.seconds_left() < self._stop_at_seconds_left
 
-    def _moved(self, comparison: Comparison, part: _Part, name: str) -> _Part:
-        """The part that a name belongs to, those before it having been compared."""
-        while (ends := self.begins(part.index + 1)) and name >= ends:
+    def _moved(self, comparison: Comparison, part: _Part, within: range, name: str | None) -> _Part:
+        """The part that a name belongs to (None: past the end), those before it having been compared, or some."""
+        while part.index < within.stop:
+            ends = self.begins(part.index + 1)
+            if name is not None and (ends is None or name < ends):
+                break
             comparison.keys += self._differences(part)
             part = _Part(part.index + 1)
+            if part.index < within.stop and self._stops(comparison):
+                comparison.rest = self.begins(part.index)
+                break
         return part
 
     def _differences(self, part: _Part, up_to: str | None = None) -> Iterator[str]:
