@@ -96,6 +96,8 @@ class Comparer:
             last = self._collection.filename(listing.objects[-1].key) if listing.objects else ""
             if not listing.truncated or (ends and last >= ends):
                 break
+            if last < low:
+                continue
             part = self._moved(comparison, part, within, last)
             if comparison.rest is not None:
                 return comparison
