@@ -18,6 +18,7 @@ Manifest = Mapping[str, Any]
 Query = tuple[str, Mapping[str, str | int]]
 
 
+_STYLE_PATH = "/api/manifests/style/16"
 _STYLE_QUERY: Query = ("/api/s3/manifest", {"styleId": "16"})
 _ACTOR_QUERY: Query = ("/api/s3/manifest", {"actorId": "0042_european_30_male"})
 
@@ -67,22 +68,56 @@ def walk(stack: Stack) -> None:
     click.echo(f"  GET /api/manifests -> {answer.status}")
     click.echo(_indented(answer.body))
 
+    _headline("6. What changed in the style, and what it was at first")
+    _show_changes(stack)
+
+    _headline("7. The style is compared with what is in S3 (the first time, the function has to start)")
+    _rescan(stack)
+
+
+def _show_changes(stack: Stack) -> None:
+    answer = stack.get(f"{_STYLE_PATH}/changes", {"since": 0})
+    click.echo(f"  GET {_STYLE_PATH}/changes?since=0 -> {answer.status}")
+    for change in answer.body["changes"]:
+        for sort in ("added", "altered", "removed"):
+            for one in change[sort]:
+                said = f"{sort} {one['filename']} ({one['cause']})"
+                click.echo(f"    revision {change['revision']}, {change['committed_at']}: {said}")
+    answer = stack.get(_STYLE_PATH, {"revision": 1})
+    names = ", ".join(f"{file['filename']} ({file['size_bytes']} bytes)" for file in answer.body["files"])
+    click.echo(f"  GET {_STYLE_PATH}?revision=1 -> {answer.status}: {names}")
+
+
+def _rescan(stack: Stack) -> None:
+    answer = stack.post(f"{_STYLE_PATH}/rescan")
+    click.echo(f"  POST {_STYLE_PATH}/rescan -> {answer.status}, {answer.body}")
+    verified = _until(stack, _STYLE_QUERY, lambda m: (m["last_verified_at"] or "") > answer.body["requested_at"])
+    click.echo(f"  last_verified_at is {verified['last_verified_at']} now: the manifest says what is in S3")
+
 
 def _show(stack: Stack, query: Query, says: Callable[[Manifest], bool]) -> None:
     """Asks until the manifest says it, and prints how long after the S3 change that was, and all it says."""
     path, parameters = query
     changed = time.monotonic()
+    manifest = _until(stack, query, says)
+    milliseconds = (time.monotonic() - changed) * 1000
+    asked = "&".join(f"{name}={value}" for name, value in parameters.items())
+    click.echo(f"  GET {path}?{asked} -> 200, {milliseconds:.0f} ms after the change was made in S3")
+    click.echo(_indented(manifest))
+
+
+def _until(stack: Stack, query: Query, says: Callable[[Manifest], bool]) -> Manifest:
+    """What the manifest says once it says that. Raises ``NeverSaid``."""
+    path, parameters = query
+    began = time.monotonic()
     while True:
         answer = stack.get(path, parameters)
         if answer.status == 200 and says(answer.body):
-            break
-        if time.monotonic() - changed > _GIVE_UP_SECONDS:
+            manifest: Manifest = answer.body
+            return manifest
+        if time.monotonic() - began > _GIVE_UP_SECONDS:
             raise NeverSaid(f"after {_GIVE_UP_SECONDS} s GET {path} still answers {answer.status}: {answer.body}")
         time.sleep(0.01)
-    milliseconds = (time.monotonic() - changed) * 1000
-    asked = "&".join(f"{name}={value}" for name, value in parameters.items())
-    click.echo(f"  GET {path}?{asked} -> {answer.status}, {milliseconds:.0f} ms after the change was made in S3")
-    click.echo(_indented(answer.body))
 
 
 def _headline(text: str) -> None:
