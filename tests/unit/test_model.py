@@ -22,11 +22,11 @@ HEAD_FIELDS = [
     "complete",
     "revision",
     "commit",
+    "last_change",
     "total_files",
     "total_size_bytes",
     "generations",
     "sidecars",
-    "last_change",
     "files",
 ]
 FILE_FIELDS = [

@@ -121,7 +121,8 @@ class Alteration(Frozen):
 class Facts(Frozen):
     """What a manifest says of its collection at one revision, apart from the files.
 
-    ``revision`` counts the commits that altered what the manifest says. ``complete`` is false until
+    ``revision`` counts the commits that altered what the manifest says; ``last_change`` is the
+    ``commit`` of the last of those. ``complete`` is false until
     everything that was in S3 before the first commit has been looked at. ``last_verified_at`` is when
     the last finished sweep began: what the manifest says was compared with S3 after that.
     """
@@ -137,6 +138,7 @@ class Facts(Frozen):
     complete: bool
     revision: int
     commit: str
+    last_change: str
     total_files: int
     total_size_bytes: int
     generations: tuple[Generation, ...]
@@ -149,12 +151,10 @@ _FACTS = set(Facts.model_fields)
 class Head(Facts):
     """The manifest object of one collection: the only thing that is ever compared-and-swapped.
 
-    ``commit`` is fresh in every write, so no two heads are byte-equal and an ETag names one commit;
-    ``last_change`` is the ``commit`` of the last one that raised the revision. A small collection's
-    head has the ``files``, a large one's the ``pages`` that hold them.
+    ``commit`` is fresh in every write, so no two heads are byte-equal and an ETag names one commit.
+    A small collection's head has the ``files``, a large one's the ``pages`` that hold them.
     """
 
-    last_change: str
     files: tuple[Entry, ...] = ()
     pages: tuple[PageRef, ...] = ()
 
@@ -213,7 +213,7 @@ def facts_json(facts: Facts) -> dict[str, Any]:
 def encode_head(head: Head) -> bytes:
     """The canonical JSON, UTF-8, on one line: with ``pages`` if there are any, else with ``files``."""
     entries = {"pages": head.pages} if head.pages else {"files": head.files}
-    return to_json(facts_json(head) | {"last_change": head.last_change} | entries)
+    return to_json(facts_json(head) | entries)
 
 
 def encode_record(record: ChangeRecord) -> bytes:

@@ -10,7 +10,7 @@ from s3_manifest import layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.history import Past
 from s3_manifest.layout import Slot
-from s3_manifest.model import Head, PageRef, Timestamp, facts_json
+from s3_manifest.model import PageRef, Timestamp, facts_json
 from s3_manifest.runs import Row, Run
 from s3_manifest.store import Store
 from s3_manifest.world import Each
@@ -111,9 +111,7 @@ def escaped_size(body: bytes) -> int:
 
 
 def _answer(past: Past, lines: list[bytes], **more: Any) -> bytes:  # noqa: ANN401  # whatever JSON can hold
-    facts = past.facts
-    last_change = facts.last_change if isinstance(facts, Head) else facts.commit
-    body = to_json(facts_json(facts) | {"last_change": last_change})[:-1] + b',"files":[' + b",".join(lines) + b"]"
+    body = to_json(facts_json(past.facts))[:-1] + b',"files":[' + b",".join(lines) + b"]"
     return body + (b"," + to_json(more)[1:] if more else b"}")
 
 
