@@ -185,18 +185,18 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     unreadable = (*progress.unreadable, *outcome.unreadable)
     if len(unreadable) > MAX_UNREADABLE or _size(unreadable) > MAX_UNREADABLE_BYTES:
         raise _unreadable(collection, unreadable, outcome)
-    drift = {"missing": outcome.removed, "unexpected": outcome.added, "altered": outcome.altered} if is_drift else {}
+    update = {"looks": tuple(outcome.not_done), "unreadable": unreadable, "unannounced": outcome.unannounced}
     if is_drift:
         swept.drifted += progress.looks
-    for sort, count in drift.items():
-        setattr(swept, sort, getattr(swept, sort) + count)
-    counted = {sort: getattr(progress, sort) + count for sort, count in drift.items()}
-    update = {
-        "looks": tuple(outcome.not_done),
-        "unreadable": unreadable,
-        "unannounced": outcome.unannounced,
-    }
-    return progress.model_copy(update=update | counted)
+        swept.missing += outcome.removed
+        swept.unexpected += outcome.added
+        swept.altered += outcome.altered
+        update |= {
+            "missing": progress.missing + outcome.removed,
+            "unexpected": progress.unexpected + outcome.added,
+            "altered": progress.altered + outcome.altered,
+        }
+    return progress.model_copy(update=update)
 
 
 def _finish(world: World, collection: Collection, progress: Progress, swept: Swept) -> None:
