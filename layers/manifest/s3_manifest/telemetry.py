@@ -40,6 +40,7 @@ def log_commit(logger: Logger, outcome: Outcome) -> None:
         collection=outcome.collection.prefix,
         revision=outcome.head and outcome.head.revision,
         total_files=outcome.head and outcome.head.total_files,
+        attempts=outcome.commits + outcome.conflicts,
         commits=outcome.commits,
         unchanged=outcome.unchanged,
         conflicts=outcome.conflicts,
