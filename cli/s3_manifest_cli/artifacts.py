@@ -1,13 +1,15 @@
 """What `sam build` makes of the template, made with nothing but pip: zips of the functions and the layer."""
 
 import compileall
+import fcntl
 import hashlib
 import py_compile
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -25,19 +27,21 @@ class BuildFailed(click.ClickException):
 def function_zip(code: Path) -> bytes:
     """One function's folder, zipped."""
     target = cache_folder() / f"{code.name}-{_digest([code])}.zip"
-    if not target.exists():
-        _zip(target, {path.relative_to(code): path for path in _files(code)})
+    with _alone():
+        if not target.exists():
+            _zip(target, {path.relative_to(code): path for path in _files(code)})
     return target.read_bytes()
 
 
 def layer_zip() -> bytes:
     """The layer: its dependencies, installed with this Python, and the package, below ``python/``."""
     target = cache_folder() / f"layer-{_digest([_LAYER])}.zip"
-    if not target.exists():
-        dependencies, package = _dependencies(), _LAYER / "s3_manifest"
-        members = {path.relative_to(dependencies): path for path in dependencies.rglob("*") if path.is_file()}
-        members |= {path.relative_to(_LAYER): path for path in _files(package)}
-        _zip(target, {Path("python") / name: path for name, path in members.items()})
+    with _alone():
+        if not target.exists():
+            dependencies, package = _dependencies(), _LAYER / "s3_manifest"
+            members = {path.relative_to(dependencies): path for path in dependencies.rglob("*") if path.is_file()}
+            members |= {path.relative_to(_LAYER): path for path in _files(package)}
+            _zip(target, {Path("python") / name: path for name, path in members.items()})
     return target.read_bytes()
 
 
@@ -76,6 +80,14 @@ def cache_folder() -> Path:
     folder = PROJECT / ".local"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of several processes that want the same artifact, one makes it and the others wait."""
+    with (cache_folder() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -62,10 +62,11 @@ def _log(report: Report, receives: dict[str, int]) -> None:
 
 def _measure(report: Report) -> None:
     with metrics("reconcile") as told:
+        # First: every hundredth value of one metric ends a line, and a line must not be empty at the end.
+        for milliseconds in report.freshness_ms:
+            told.add_metric("Freshness", MetricUnit.Milliseconds, milliseconds)
         told.add_metric("EventsReceived", MetricUnit.Count, report.received)
         told.add_metric("EventsDropped", MetricUnit.Count, len(report.dropped))
         told.add_metric("EventsFailed", MetricUnit.Count, len(report.failed))
         told.add_metric("Retries", MetricUnit.Count, report.retries)
         count_commits(told, report.outcomes)
-        for milliseconds in report.freshness_ms:
-            told.add_metric("Freshness", MetricUnit.Milliseconds, milliseconds)
