@@ -33,7 +33,8 @@ class Bounds:
                 (sweep, "MAX_DIFFERENT", chance.choice((1, 2, 500))),
                 (sweep, "MAX_LOOKS_BYTES", chance.choice((20, 40, 150_000))),
                 (sweep, "RANGES", chance.choice((1, 2, 8))),
-                (sweep, "SLOTS_EACH", chance.choice((1, 2, 64))),
+                (sweep, "MIN_PAGES", chance.choice((1, 8))),
+                (sweep, "MAX_PAGES", chance.choice((1, 2, 64))),
                 (views, "PAGES_READ", chance.choice((1, 2))),
             )
         )

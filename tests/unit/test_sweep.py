@@ -76,7 +76,8 @@ WAYS = {"at once": (1000, 8, 64), "three at a time": (3, 2, 2), "one by one": (1
 @pytest.mark.parametrize(("count", "happened"), CASES, ids=IDS)
 def test_whatever_happened_without_an_event_is_found_and_mended(count, happened, listing, ranges, slots, monkeypatch):
     monkeypatch.setattr(sweep, "RANGES", ranges)
-    monkeypatch.setattr(sweep, "SLOTS_EACH", slots)
+    for bound in ("MIN_PAGES", "MAX_PAGES"):
+        monkeypatch.setattr(sweep, bound, slots)
     (happen, expected) = happened
     hand = known(count)
     hand.store.page = listing

@@ -50,7 +50,8 @@ def ended_well(hand):
 @pytest.mark.parametrize("slots_each", [1, 2, 64])
 @pytest.mark.parametrize("steps", range(1, 14))
 def test_a_sweep_that_pauses_at_any_point_ends_with_the_same(steps, slots_each, monkeypatch):
-    monkeypatch.setattr(sweep, "SLOTS_EACH", slots_each)
+    for bound in ("MIN_PAGES", "MAX_PAGES"):
+        monkeypatch.setattr(sweep, bound, slots_each)
     hand = drifted()
     done = swept(hand, left=lambda: seconds(*[900] * steps, PAUSE - 1))
     ended_well(hand)

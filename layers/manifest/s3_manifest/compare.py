@@ -4,6 +4,7 @@ Where the digest of what is listed is that of a page, the page is not even read.
 manifest are of different moments, so what differs need not be wrong; only looking at it tells.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -47,14 +48,23 @@ class _Part:
 
 
 def just_after(filename: str) -> str:
-    """The least filename that is greater."""
+    """The least filename that is greater: all that ranges and parts begin with, but for the first ones."""
     return filename + "\0"
 
 
 def ranges(slots: Sequence[Slot], start: str, slots_each: int) -> list[range]:
-    """The slots from the one on that holds the filename ``start``, in ranges of so many."""
-    first = layout.slot_of(slots, start)
+    """The slots from the one on that the filename ``start`` is compared with, in ranges of so many."""
+    first = _index(slots, start)
     return [range(start, min(start + slots_each, len(slots))) for start in range(first, len(slots), slots_each)]
+
+
+def _index(slots: Sequence[Slot], filename: str) -> int:
+    """The index of the slot that a filename is compared with."""
+    return bisect_left(slots[:-1], filename, key=_last)
+
+
+def _last(slot: Slot) -> str:
+    return slot.last if isinstance(slot, PageRef) else slot.run.last
 
 
 class Comparer:
@@ -83,8 +93,8 @@ class Comparer:
         comparison = Comparison()
         ends = self.begins(within.stop)
         low = max(start, self.begins(within.start) or "")
-        part = _Part(within.start, low)
-        for listing in listings(self._world.store, self._collection.prefix, self._key_before(within.start, low)):
+        part = _Part(_index(self.slots, low), low)
+        for listing in listings(self._world.store, self._collection.prefix, self._key_before(low)):
             comparison.listed += len(listing.objects)
             for name, listed in self._own(listing):
                 if name < low or (ends and name >= ends):
@@ -94,7 +104,7 @@ class Comparer:
                     return comparison
                 part.add(name, listed)
             last = self._collection.filename(listing.objects[-1].key) if listing.objects else ""
-            if not listing.truncated or (ends and last >= ends):
+            if not listing.truncated or (ends and just_after(last) >= ends):
                 break
             if last < low:
                 continue
@@ -169,18 +179,16 @@ class Comparer:
         return entries if up_to is None else takewhile(lambda entry: entry.filename <= up_to, entries)
 
     def begins(self, index: int) -> str | None:
-        """The first filename of a slot; None for the first slot, which begins before, and after the last."""
-        if index == 0 or index >= len(self.slots):
-            return None
-        slot = self.slots[index]
-        return slot.first if isinstance(slot, PageRef) else slot.run.first
+        """The least filename that is compared with a slot; None for the first slot, and after the last.
 
-    def _key_before(self, index: int, low: str) -> str:
-        """A key to list after, such that the filename ``low`` and what follows is listed, and little besides."""
-        if low.endswith("\0"):
-            return self._collection.prefix + low[:-1]
-        slot = self.slots[index - 1] if index else None
-        return self._collection.prefix + slot.last if isinstance(slot, PageRef) else ""
+        What lies between two pages is compared with the second one, so that the listing of a range of
+        pages may end with the last file of the last of them.
+        """
+        return just_after(_last(self.slots[index - 1])) if 0 < index < len(self.slots) else None
+
+    def _key_before(self, low: str) -> str:
+        """The key to list after, to be told of the filename ``low`` and what follows."""
+        return self._collection.prefix + low[:-1] if low else ""
 
     def _own(self, listing: Listing) -> Iterator[tuple[str, Listed]]:
         collection = self._collection

@@ -36,8 +36,9 @@ MAX_DIFFERENT = 500
 MAX_UNREADABLE = 100
 """So many keys that S3 does not tell about are no odd objects any more, but a missing permission."""
 
-RANGES, SLOTS_EACH = 8, 64
-"""So many ranges of a collection are listed at once, of so many pages each."""
+RANGES, MIN_PAGES, MAX_PAGES = 8, 8, 64
+"""So many ranges of a collection are listed at once, of so many pages each: few enough to be spread, and to be done
+again when a message dies."""
 
 _JOBS_AT_ONCE = 100
 
@@ -155,7 +156,8 @@ def _list_on(
         stop_at_keys=MAX_DIFFERENT,
         stop_at_seconds_left=pause_with_seconds_left,
     )
-    found = ranges(comparer.slots, progress.start, SLOTS_EACH)
+    pages_each = min(MAX_PAGES, max(MIN_PAGES, -(-len(comparer.slots) // RANGES)))
+    found = ranges(comparer.slots, progress.start, pages_each)
     at_once, rest = found[:RANGES], found[RANGES:]
     looks: list[str] = []
     listed, start = progress.listed, comparer.begins(rest[0].start) if rest else None

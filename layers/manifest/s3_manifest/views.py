@@ -86,6 +86,9 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
     rest = first + PAGES_READ
     lines: list[bytes] = []
     for index in range(first, min(rest, len(slots))):
+        if len(lines) == limit:
+            rest = index
+            break
         (run,) = _runs(store, each, collection, past, slots, range(index, index + 1))
         for row in run.begun_with(start).rows():
             if wanted.is_past(row.filename):
