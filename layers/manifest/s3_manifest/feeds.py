@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from s3_manifest import chain, history
 from s3_manifest.collections import Collection
-from s3_manifest.model import ChangeRecord, Head
+from s3_manifest.model import Alteration, ChangeRecord, Head
 from s3_manifest.store import Store
 from s3_manifest.views import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.world import Each
@@ -42,28 +42,21 @@ def changes(store: Store, each: Each, collection: Collection, head: Head, since:
 def removed(store: Store, each: Each, collection: Collection, head: Head, since: int | None, limit: int) -> bytes:
     """The files that at most ``limit`` revisions after ``since`` removed; None: since the oldest that is kept.
 
-    A file that came back later is among them. ``next`` and ``more``, and what is raised, as with
-    ``changes``.
+    A file that came back later is among them. ``file`` is what the manifest last said of it; null where
+    that would be too much for one answer, of a revision that removed very many. ``next``, ``more``,
+    and what is raised, as with ``changes``.
     """
+    from_oldest = since is None
     if since is None:
         since = history.oldest_revision(store, collection, head) - 1
     told: list[bytes] = []
     room, reached = MAX_ANSWER_BYTES - 1000, since
-    for record in _records(store, each, collection, head, since, limit):
-        lines = [
-            to_json(
-                {
-                    "filename": one.filename,
-                    "removed_at": record.last_synced,
-                    "revision": record.revision,
-                    "cause": one.cause,
-                    "file": one.before,
-                }
-            )
-            for one in record.removed
-        ]
+    for record in _records(store, each, collection, head, since, limit, from_anew=from_oldest):
+        lines = [to_json(_removal(record, one)) for one in record.removed]
+        if not told and sum(escaped_size(line) + 1 for line in lines) > room:
+            lines = [to_json(_removal(record, one) | {"file": None}) for one in record.removed]
         room -= sum(escaped_size(line) + 1 for line in lines)
-        if room < 0 and told:
+        if room < 0:
             break
         told += lines
         reached = record.revision
@@ -71,16 +64,34 @@ def removed(store: Store, each: Each, collection: Collection, head: Head, since:
 
 
 def _records(
-    store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int
+    store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int, *, from_anew: bool = False
 ) -> Iterator[ChangeRecord]:
     # A few at a time, and no more than are taken: one may hold a megabyte.
     starts = range(since, since + limit, _AT_ONCE)
     blocks = (
-        history.changes_since(store, each, collection, head, start, min(_AT_ONCE, since + limit - start))
+        history.changes_since(
+            store,
+            each,
+            collection,
+            head,
+            start,
+            min(_AT_ONCE, since + limit - start),
+            from_anew=from_anew and start == since,
+        )
         for start in starts
         if start == since or start < head.revision
     )
     return chained.from_iterable(blocks)
+
+
+def _removal(record: ChangeRecord, one: Alteration) -> dict[str, Any]:
+    return {
+        "filename": one.filename,
+        "removed_at": record.last_synced,
+        "revision": record.revision,
+        "cause": one.cause,
+        "file": one.before,
+    }
 
 
 def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:

@@ -4,8 +4,8 @@ Nothing but change records, checkpoints and the head is read, and of records onl
 What was past keeping is gone: ``HistoryGone`` says so, and never are changes left out in silence.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 from s3_manifest import chain, heads
 from s3_manifest.chain import Link
@@ -14,6 +14,9 @@ from s3_manifest.merge import FIRST
 from s3_manifest.model import ChangeRecord, Entry, Facts, Head, Timestamp, decode_record
 from s3_manifest.store import Store, listings
 from s3_manifest.world import Each
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class HistoryGone(Exception):
@@ -37,17 +40,25 @@ class Past(NamedTuple):
 
 
 def changes_since(
-    store: Store, each: Each, collection: Collection, head: Head, revision: int, limit: int
+    store: Store,
+    each: Each,
+    collection: Collection,
+    head: Head,
+    revision: int,
+    limit: int,
+    *,
+    from_anew: bool = False,
 ) -> list[ChangeRecord]:
     """The change records of at most ``limit`` revisions after ``revision``, with none left out.
 
-    To follow a manifest for ever, ask again with the last record's revision. Raises ``HistoryGone``,
-    ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    To follow a manifest for ever, ask again with the last record's revision. A manifest that was
+    begun anew does not say what it altered of the one before; ``from_anew`` takes its first record
+    all the same. Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
     """
     if revision > head.revision:
         raise NoSuchRevision(f"there is no revision {revision} yet; the last is {head.revision}")
     links = _links(store, collection, head, revision + 1, min(revision + limit, head.revision))
-    if links and links[0].previous == FIRST and revision:
+    if links and links[0].previous == FIRST and revision and not from_anew:
         raise HistoryGone(
             f"a new manifest was begun with revision {links[0].revision}; read it, and follow it from there"
         )
@@ -55,13 +66,35 @@ def changes_since(
 
 
 def oldest_revision(store: Store, collection: Collection, head: Head) -> int:
-    """The first revision whose change record is kept: changes can be told since the one before."""
+    """The first revision of this manifest whose change record is kept.
+
+    Where an older manifest was set aside, its records may be kept as well: they are not of this one.
+    """
     names: list[Link] = []
     for listing in listings(store, chain.folder(collection)):
         names += chain.links(listing.keys)
         if found := chain.on_chain(names, head):
-            return found[0].revision
+            return _first_of(store, collection, head, found[0].revision)
     return head.revision + 1
+
+
+def _first_of(store: Store, collection: Collection, head: Head, low: int) -> int:
+    """The first revision from ``low`` on whose record is of this manifest; all later ones are."""
+
+    def is_of_this(revision: int) -> bool:
+        try:
+            (record,) = _records(store, _in_turn, collection, _links(store, collection, head, revision, revision))
+        except HistoryGone:
+            return False
+        return record.created_at == head.created_at
+
+    if is_of_this(low):
+        return low
+    high = head.revision
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_of_this(middle) else (middle, high)
+    return high
 
 
 def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.Loaded, revision: int) -> Past:
@@ -143,3 +176,7 @@ def _checkpoint(store: Store, collection: Collection, link: Link) -> heads.Loade
     if stored is None:
         raise HistoryGone(f"what the manifest said at revision {link.revision} is not kept any more")
     return heads.Loaded(heads.decode(collection, stored.body), stored.etag)
+
+
+def _in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    return [work(item) for item in items]
