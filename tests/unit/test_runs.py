@@ -74,16 +74,7 @@ def test_a_name_that_is_not_there_is_not_found(run, name):
 
 
 def test_in_an_empty_run_nothing_is_found():
-    assert (Run().find("a"), len(Run()), names(Run().after("a"))) == (None, 0, [])
-
-
-@pytest.mark.parametrize(
-    ("after", "rest"),
-    [("", "bdf"), ("a", "bdf"), ("b", "df"), ("c", "df"), ("e", "f"), ("f", ""), ("g", "")],
-)
-@pytest.mark.parametrize("run", both(*"bdf"), ids=["made", "read"])
-def test_what_comes_after_a_name(run, after, rest):
-    assert names(run.after(after)) == list(rest)
+    assert (Run().find("a"), len(Run()), names(Run().begun_with("a"))) == (None, 0, [])
 
 
 @pytest.mark.parametrize("since", ["", "a", "b", "c", "f", "g"])
@@ -195,11 +186,11 @@ BROKEN = {
         lambda run: list(run.entries()),
         lambda run: run.find("b"),
         lambda run: run.replaced({"b": None}),
-        lambda run: run.after("a2"),
+        lambda run: run.begun_with("a2"),
         lambda run: run.ref("p"),
         lambda run: list(run.rows()),
     ],
-    ids=["decoded", "found", "replaced", "after", "described", "shown"],
+    ids=["decoded", "found", "replaced", "begun with", "described", "shown"],
 )
 def test_an_entry_that_is_broken_in_the_middle_of_a_page_is_unreadable_when_it_is_met(use, broken):
     run = decode_page(b"\n".join([*LINES[:2], broken, *LINES[3:]]), REF)

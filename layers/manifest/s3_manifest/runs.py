@@ -4,7 +4,7 @@ A page is JSON with one entry on each line, so that an entry that nobody asks fo
 old page into a new one, or into an answer, as the bytes that it is.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ class Run:
 
     def __init__(self, items: Sequence[Entry | bytes] = ()) -> None:
         self._items = items
+        self._names: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -41,26 +42,21 @@ class Run:
     @property
     def first(self) -> str:
         """The first filename. Raises ``IndexError`` on an empty run."""
-        return _name(self._items[0])
+        return self._name(0)
 
     @property
     def last(self) -> str:
         """The last filename. Raises ``IndexError`` on an empty run."""
-        return _name(self._items[-1])
+        return self._name(len(self) - 1)
 
     def find(self, filename: str) -> Entry | None:
         """The entry of that name."""
-        at = bisect_left(self._items, filename, key=_name)
-        found = at < len(self) and _name(self._items[at]) == filename
-        return _entry(self._items[at]) if found else None
-
-    def after(self, filename: str) -> "Run":
-        """The entries after that name."""
-        return Run(self._items[bisect_right(self._items, filename, key=_name) :]) if filename else self
+        at = self._place(filename)
+        return _entry(self._items[at]) if self._is_at(filename, at) else None
 
     def begun_with(self, filename: str) -> "Run":
         """The entries from that name on."""
-        return Run(self._items[bisect_left(self._items, filename, key=_name) :]) if filename else self
+        return Run(self._items[self._place(filename) :]) if filename else self
 
     def rows(self) -> Iterator[Row]:
         """All entries, told in JSON."""
@@ -83,12 +79,25 @@ class Run:
         """The run with these entries put in, by filename, or taken out (None)."""
         items, made, start = self._items, list[Entry | bytes](), 0
         for filename in sorted(changes):
-            at = bisect_left(items, filename, lo=start, key=_name)
+            at = self._place(filename, start)
             made += items[start:at]
-            start = at + (at < len(items) and _name(items[at]) == filename)
+            start = at + self._is_at(filename, at)
             if (entry := changes[filename]) is not None:
                 made.append(entry)
         return Run([*made, *items[start:]])
+
+    def _place(self, filename: str, start: int = 0) -> int:
+        """Where in the run an entry of that name is, or would be."""
+        return bisect_left(range(len(self)), filename, lo=start, key=self._name)
+
+    def _is_at(self, filename: str, at: int) -> bool:
+        return at < len(self) and self._name(at) == filename
+
+    def _name(self, at: int) -> str:
+        # Kept: looking for many names asks for those in the middle again and again.
+        if (name := self._names.get(at)) is None:
+            name = self._names[at] = _name(self._items[at])
+        return name
 
     def joined(self, following: "Run") -> "Run":
         """This run and the one after it."""

@@ -82,7 +82,7 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
         raise AnswerTooLarge("the manifest has so many generations or sidecars that no page fits into one answer")
     slots = layout.slots_of(past.base.head)
     start = max(start, wanted.prefix)
-    first = layout.slot_of(slots, start)
+    first = _first(past, slots, start)
     rest = first + PAGES_READ
     lines: list[bytes] = []
     for index in range(first, min(rest, len(slots))):
@@ -133,6 +133,15 @@ def _runs(
             name: entry for name, entry in past.differs.items() if name >= begins and (ends is None or name < ends)
         }
         yield run.replaced(differs) if differs else run
+
+
+def _first(past: Past, slots: list[Slot], start: str) -> int:
+    """The index of the slot to begin with, for what follows from the filename ``start`` on."""
+    index = layout.slot_of(slots, start)
+    slot = slots[index]
+    # In the past there may have been files between two pages of the base.
+    nothing_left = isinstance(slot, PageRef) and slot.last < start and not past.differs
+    return index + 1 if nothing_left and index + 1 < len(slots) else index
 
 
 def _begins(slots: list[Slot], index: int) -> str:
