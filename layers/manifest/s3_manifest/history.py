@@ -11,7 +11,7 @@ from s3_manifest import chain, heads
 from s3_manifest.chain import Link
 from s3_manifest.collections import Collection
 from s3_manifest.merge import FIRST
-from s3_manifest.model import ChangeRecord, Entry, Facts, Head, Timestamp, decode_record
+from s3_manifest.model import ChangeRecord, Entry, Facts, Head, Timestamp, UnreadableManifest, decode_record
 from s3_manifest.store import Store, listings
 from s3_manifest.world import Each
 
@@ -163,10 +163,14 @@ def _links(store: Store, collection: Collection, head: Head, first: int, last: i
 
 def _records(store: Store, each: Each, collection: Collection, links: list[Link]) -> list[ChangeRecord]:
     def read(link: Link) -> ChangeRecord:
-        stored = store.get(chain.key_of(collection, link))
+        key = chain.key_of(collection, link)
+        stored = store.get(key)
         if stored is None:
             raise HistoryGone(f"the change of revision {link.revision} is not kept any more")
-        return decode_record(stored.body)
+        try:
+            return decode_record(stored.body)
+        except UnreadableManifest as error:
+            raise UnreadableManifest(f"{key}: {error}") from error
 
     return each(read, links)
 

@@ -32,8 +32,9 @@ class Row(NamedTuple):
 class Run:
     """Entries sorted by filename, unique by it, each decoded only when it is asked for. Immutable."""
 
-    def __init__(self, items: Sequence[Entry | bytes] = ()) -> None:
+    def __init__(self, items: Sequence[Entry | bytes] = (), source: str = "") -> None:
         self._items = items
+        self._source = source
         self._names: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -52,11 +53,11 @@ class Run:
     def find(self, filename: str) -> Entry | None:
         """The entry of that name."""
         at = self._place(filename)
-        return _entry(self._items[at]) if self._is_at(filename, at) else None
+        return self._entry(self._items[at]) if self._is_at(filename, at) else None
 
     def begun_with(self, filename: str) -> "Run":
         """The entries from that name on."""
-        return Run(self._items[self._place(filename) :]) if filename else self
+        return Run(self._items[self._place(filename) :], self._source) if filename else self
 
     def rows(self) -> Iterator[Row]:
         """All entries, told in JSON."""
@@ -64,12 +65,12 @@ class Run:
             if isinstance(item, Entry):
                 yield Row(item.filename, item.last_modified, _line(item))
             else:
-                described = _json(item)
+                described = self._json(item)
                 yield Row(described["filename"], described["last_modified"], item)
 
     def entries(self) -> Iterator[Entry]:
         """All entries."""
-        return map(_entry, self._items)
+        return map(self._entry, self._items)
 
     def lines(self) -> Iterator[bytes]:
         """All entries, each as JSON on one line."""
@@ -84,7 +85,7 @@ class Run:
             start = at + self._is_at(filename, at)
             if (entry := changes[filename]) is not None:
                 made.append(entry)
-        return Run([*made, *items[start:]])
+        return Run([*made, *items[start:]], self._source)
 
     def _place(self, filename: str, start: int = 0) -> int:
         """Where in the run an entry of that name is, or would be."""
@@ -96,8 +97,31 @@ class Run:
     def _name(self, at: int) -> str:
         # Kept: looking for many names asks for those in the middle again and again.
         if (name := self._names.get(at)) is None:
-            name = self._names[at] = _name(self._items[at])
+            name = self._names[at] = self._name_of(self._items[at])
         return name
+
+    def _name_of(self, item: Entry | bytes) -> str:
+        return item.filename if isinstance(item, Entry) else str(self._json(item)["filename"])
+
+    def _entry(self, item: Entry | bytes) -> Entry:
+        if isinstance(item, Entry):
+            return item
+        try:
+            return Entry.model_validate_json(item)
+        except ValidationError as error:
+            raise self._broken(item, error.errors()[0]["msg"]) from error
+
+    def _json(self, line: bytes) -> dict[str, Any]:
+        try:
+            fields = from_json(line)
+        except ValueError as error:
+            raise self._broken(line, str(error)) from error
+        if not isinstance(fields, dict) or not fields.keys() >= _FIELDS:
+            raise self._broken(line, "it lacks a field")
+        return fields
+
+    def _broken(self, line: bytes, why: str) -> UnreadableManifest:
+        return UnreadableManifest(f"{self._source}: an entry is broken: {why}: {line[:200]!r}")
 
     def joined(self, following: "Run") -> "Run":
         """This run and the one after it."""
@@ -109,7 +133,7 @@ class Run:
 
     def ref(self, key: str) -> PageRef:
         """The reference to a page with this run, which must not be empty."""
-        described = [item.model_dump() if isinstance(item, Entry) else _json(item) for item in self._items]
+        described = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
         return PageRef(
             key=key,
             first=self.first,
@@ -134,34 +158,11 @@ def decode_page(body: bytes, ref: PageRef) -> Run:
     """The run in a page. Raises ``UnreadableManifest`` if it is not the one that ``ref`` speaks of."""
     if not (body.startswith(_HEADER) and body.endswith(_FOOTER)):
         raise UnreadableManifest(f"{ref.key}: it is not a page that this version reads")
-    run = Run(body[len(_HEADER) : -len(_FOOTER)].split(_SEPARATOR))
+    run = Run(body[len(_HEADER) : -len(_FOOTER)].split(_SEPARATOR), ref.key)
     if (len(run), run.first, run.last) != (ref.total_files, ref.first, ref.last):
         raise UnreadableManifest(f"{ref.key}: it does not hold what the manifest says it holds")
     return run
 
 
-def _name(item: Entry | bytes) -> str:
-    return item.filename if isinstance(item, Entry) else str(_json(item)["filename"])
-
-
 def _line(item: Entry | bytes) -> bytes:
     return to_json(item) if isinstance(item, Entry) else item
-
-
-def _entry(item: Entry | bytes) -> Entry:
-    if isinstance(item, Entry):
-        return item
-    try:
-        return Entry.model_validate_json(item)
-    except ValidationError as error:
-        raise UnreadableManifest(f"an entry of a page is broken: {error.errors()[0]['msg']}: {item[:200]!r}") from error
-
-
-def _json(line: bytes) -> dict[str, Any]:
-    try:
-        fields = from_json(line)
-    except ValueError as error:
-        raise UnreadableManifest(f"an entry of a page is broken: {error}: {line[:200]!r}") from error
-    if not isinstance(fields, dict) or not fields.keys() >= _FIELDS:
-        raise UnreadableManifest(f"an entry of a page is broken: it lacks a field: {line[:200]!r}")
-    return fields
