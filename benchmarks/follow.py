@@ -103,7 +103,7 @@ def main() -> int:
             pass
         bucket = in_bucket(stack)
     print(
-        f"{made['uploads']} uploads and {made['deletes']} deletes by {WRITERS} writers; queue empty {waited:.0f} s later"
+        f"{made['uploads']} uploads, {made['deletes']} deletes by {WRITERS} writers; idle {waited:.0f} s after the last"
     )
     counted = follower.counted
     print(f"{counted['requests']} requests told of {counted['revisions']} revisions: {counted['added']} files added,")
