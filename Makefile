@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEEDS ?= 3000
 BIN := .venv/bin
 
-.PHONY: demo serve test simulate bench soak lint format clean
+.PHONY: demo serve test simulate bench million soak lint format clean
 
 demo: .venv/local
 	@$(BIN)/s3-manifest local demo
@@ -20,9 +20,14 @@ simulate: .venv/dev
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --mutants
 
-# A table of aims and results, and the tables behind it: counts, ratios within the run, and virtual time. Two minutes.
+# A table of aims and results, and the tables behind it: counts, ratios within the run, and virtual time. Six minutes.
 bench: .venv/dev
 	@$(BIN)/python -m benchmarks
+
+# A million files in one collection: backfilled from nothing, changed, swept, and read back. Some minutes. With --local, a
+# hundred thousand on the local stack: make million MILLION=--local
+million: .venv/dev
+	@$(BIN)/python -m benchmarks.million $(MILLION)
 
 # 10,000 uploads through the local stack while its functions die: the manifest must equal the bucket.
 soak: .venv/dev

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from benchmarks import burst, freshness, startup
+from benchmarks import burst, freshness, growth, query, startup, sweeping
 from benchmarks.lambda_queue import Source
 from benchmarks.table import Section, report
+
+SECTIONS = ("burst", "freshness", "startup", "growth", "query", "sweep")
 
 
 def main() -> None:
@@ -19,14 +21,14 @@ def main() -> None:
     source = Source.of_template()
     given = {name: getattr(arguments, name) for name in ("window", "batch", "concurrency")}
     source = replace(source, **{name: value for name, value in given.items() if value is not None})
+    min_keys = sys.maxsize if arguments.without_turns else arguments.min_keys
     sections: Mapping[str, Callable[[], Section]] = {
-        "burst": lambda: burst.section(
-            arguments.events, arguments.burst_rate, source, without_turns=arguments.without_turns
-        ),
-        "freshness": lambda: freshness.section(
-            arguments.rates, source, arguments.collections, without_turns=arguments.without_turns
-        ),
+        "burst": lambda: burst.section(arguments.events, arguments.burst_rate, source, min_keys=min_keys),
+        "freshness": lambda: freshness.section(arguments.rates, source, arguments.collections, min_keys=min_keys),
         "startup": startup.section,
+        "growth": lambda: growth.section(arguments.sizes),
+        "query": lambda: query.section(arguments.sizes),
+        "sweep": lambda: sweeping.section(arguments.sweep_keys),
     }
     done = []
     for name in arguments.section or sections:
@@ -37,17 +39,20 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--section", action="append", choices=["burst", "freshness", "startup"], help="only this one")
+    parser.add_argument("--section", action="append", choices=SECTIONS, help="only this one")
     parser.add_argument("--events", type=int, default=burst.EVENTS, help="of the burst")
     parser.add_argument("--burst-rate", type=float, default=burst.RATE, help="events a second in the burst")
     parser.add_argument("--rates", type=float, nargs="+", default=freshness.RATES, help="events a second, of freshness")
     parser.add_argument(
         "--collections", type=int, nargs="+", default=freshness.COLLECTIONS, help="over so many, of freshness"
     )
+    parser.add_argument("--sizes", type=int, nargs="+", default=growth.SIZES, help="files, of growth and query")
+    parser.add_argument("--sweep-keys", type=int, default=sweeping.KEYS, help="files, of the sweep")
     of_template = "; by default as in template.yaml"
     parser.add_argument("--window", type=float, help=f"seconds that a batch is gathered for{of_template}")
     parser.add_argument("--batch", type=int, help=f"the most messages in a batch{of_template}")
     parser.add_argument("--concurrency", type=int, help=f"functions at once{of_template}")
+    parser.add_argument("--min-keys", type=int, help="from how many keys on workers take turns")
     parser.add_argument("--without-turns", action="store_true", help="what it would be if workers took no turns")
     return parser.parse_args()
 

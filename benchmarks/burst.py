@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import process_time
+from typing import Any
 
 from benchmarks import handlers
 from benchmarks.lambda_queue import Event, Invoke, LambdaQueue, Source
@@ -69,10 +70,10 @@ def run(events: int, rate: float, source: Source, handler: Callable[[Store, Virt
     )
 
 
-def section(events: int, rate: float, source: Source, *, without_turns: bool = False) -> Section:
+def section(events: int, rate: float, source: Source, *, min_keys: int | None = None) -> Section:
     """Both handlers' bursts, and a table of them."""
-    with handlers.turns_taken(not without_turns):
-        ours = run(events, rate, source, handlers.ours)
+    with handlers.turns_from(min_keys):
+        ours = run(events, rate, source, lambda store, time: handlers.ours(store, time, handlers.Outbox()))
     theirs = run(events, rate, replace(source, window=0, batch=10), lambda store, _time: handlers.naive(store))
     head = _cpu_of_a_head()
     rows = [
@@ -127,10 +128,17 @@ def _wrong(truth: MemoryStore) -> int:
 
 
 def _files(truth: MemoryStore) -> dict[str, str]:
-    stored = truth.get(f"_manifests/{PREFIX}manifest.json")
+    head = _json_of(truth, f"_manifests/{PREFIX}manifest.json")
+    parts = [_json_of(truth, page["key"]) for page in head["pages"]] if "pages" in head else [head]
+    lists = (part["files"].values() if isinstance(part["files"], dict) else part["files"] for part in parts)
+    return {file["s3_key"]: file["md5_hash"] for files in lists for file in files}
+
+
+def _json_of(truth: MemoryStore, key: str) -> dict[str, Any]:
+    stored = truth.get(key)
     assert stored
-    files = json.loads(stored.body)["files"]
-    return {file["s3_key"]: file["md5_hash"] for file in (files.values() if isinstance(files, dict) else files)}
+    found: dict[str, Any] = json.loads(stored.body)
+    return found
 
 
 def _cpu_of_a_head(times: int = 500) -> float:

@@ -17,10 +17,10 @@ from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic, percentile
 from benchmarks.virtual_time import VirtualTime
 from s3_manifest.memory import MemoryStore
-from s3_manifest.reconcile import Message, reconcile
+from s3_manifest.reconcile import reconcile
 
 MAX_P99_SECONDS = 5.0
-RATES = (1.0, 10.0, 100.0, 1000.0)
+RATES = (1.0, 10.0, 100.0, 320.0, 1000.0)
 COLLECTIONS = (1, 1000)
 FILES = 2000
 """There from the beginning, in all the collections together; every event overwrites one of them."""
@@ -55,7 +55,8 @@ def run(rate: float, collections: int, source: Source) -> Cell:
     time.spawn(lambda: _first_sight(bucket, time, keys))
     time.run()
     traffic.clear()
-    queue = LambdaQueue(time, source, handlers.ours(bucket, time))
+    outbox = handlers.Outbox()
+    queue = LambdaQueue(time, source, handlers.ours(bucket, time, outbox))
 
     def upload() -> None:
         for _ in range(events):
@@ -69,7 +70,8 @@ def run(rate: float, collections: int, source: Source) -> Cell:
     time.spawn(upload)
     time.run()
     assert len(queue.delays) == events
-    used = Used(events / rate, traffic.requests, traffic.sent, queue.usage, template.memory_mb("ReconcileFunction"))
+    memory = template.memory_mb("ReconcileFunction")
+    used = Used(events / rate, traffic.requests, traffic.sent, queue.usage, memory, outbox.announced)
     return Cell(
         rate=rate,
         collections=collections,
@@ -83,10 +85,10 @@ def run(rate: float, collections: int, source: Source) -> Cell:
 
 
 def section(
-    rates: Sequence[float], source: Source, collections: Sequence[int], *, without_turns: bool = False
+    rates: Sequence[float], source: Source, collections: Sequence[int], *, min_keys: int | None = None
 ) -> Section:
     """Every rate on one hot collection and over many, and tables of them."""
-    with handlers.turns_taken(not without_turns):
+    with handlers.turns_from(min_keys):
         cells = [run(rate, many, source) for many in collections for rate in rates]
     worst = max(cells, key=lambda cell: cell.p99)
     fresh = table(
@@ -137,8 +139,8 @@ def section(
 
 def _first_sight(bucket: TimedBucket, time: VirtualTime, keys: Sequence[str]) -> None:
     """Makes every collection's manifest, so that what is counted is changes."""
-    messages = [Message(key, handlers.notification(Event(0, key, "0" * 32))) for key in keys]
-    report = reconcile(handlers.world(bucket, time), messages, pause_with_seconds_left=0)
+    messages = handlers.messages([Event(0, key, "0" * 32) for key in keys])
+    report = reconcile(handlers.world(bucket, time, handlers.Outbox()), messages)
     assert not report.failed, report.failed
 
 

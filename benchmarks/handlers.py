@@ -2,40 +2,60 @@
 
 import json
 import random
-import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import quote_plus
 
-from benchmarks.lambda_queue import Event
+from benchmarks.lambda_queue import Event, Invoke
 from benchmarks.virtual_time import VirtualTime
 from benchmarks.wire import BUCKET
 from s3_manifest import turns
 from s3_manifest.collections import parse_collections
 from s3_manifest.facts import Location
+from s3_manifest.jobs import Job
+from s3_manifest.memory import EPOCH
+from s3_manifest.model import Alteration, Head, Timestamp
 from s3_manifest.reconcile import Message, reconcile
 from s3_manifest.store import Store
 from s3_manifest.world import World
 
 COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
+LOCATION = Location(BUCKET, "us-east-1")
+HISTORY_DAYS = 30
+
 _AT_ONCE = 32
 
 
-def ours(store: Store, time: VirtualTime) -> Callable[[Sequence[Event], Callable[[], float]], Collection[int]]:
+class Outbox:
+    """What would be sent besides: jobs, each with its delay, and announcements, which are only counted."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job, int]] = []
+        self.announced = 0
+
+    def enqueue(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:
+        self.jobs += [(job, delay_seconds) for job in jobs]
+
+    def announce(self, _head: Head, _alterations: Sequence[Alteration], *, repeated: bool) -> None:
+        del repeated
+        self.announced += 1
+
+
+def ours(store: Store, time: VirtualTime, outbox: Outbox) -> Invoke:
     """The reconciler, as the reconcile function calls it."""
 
     def invoke(batch: Sequence[Event], seconds_left: Callable[[], float]) -> Collection[int]:
         with time.uncounted():
-            messages = [Message(str(index), notification(event)) for index, event in enumerate(batch)]
-        report = reconcile(world(store, time, seconds_left), messages, pause_with_seconds_left=seconds_left() / 2)
+            sent = messages(batch)
+        report = reconcile(world(store, time, outbox, seconds_left), sent)
         assert not report.crashes, report.crashes
         return [int(message_id) for message_id in report.failed]
 
     return invoke
 
 
-def naive(store: Store) -> Callable[[Sequence[Event], Callable[[], float]], Collection[int]]:
+def naive(store: Store) -> Invoke:
     """Per event: read the manifest, change it by what the event says, write it back unconditionally."""
 
     def invoke(batch: Sequence[Event], _seconds_left: Callable[[], float]) -> Collection[int]:
@@ -63,16 +83,24 @@ def naive(store: Store) -> Callable[[Sequence[Event], Callable[[], float]], Coll
     return invoke
 
 
-def world(store: Store, time: VirtualTime, seconds_left: Callable[[], float] = lambda: 900.0) -> World:
+def world(
+    store: Store,
+    time: VirtualTime,
+    outbox: Outbox,
+    seconds_left: Callable[[], float] = lambda: 900.0,
+    now: Callable[[], Timestamp] = lambda: EPOCH,
+) -> World:
     """What ours is given."""
     return World(
         store=store,
         collections=COLLECTIONS,
-        location=Location(BUCKET, "us-east-1"),
+        location=LOCATION,
         md5_max_bytes=0,
-        ask=lambda _request: None,
+        history_days=HISTORY_DAYS,
+        enqueue=outbox.enqueue,
+        announce=outbox.announce,
         each=lambda work, items: time.each(work, items, _AT_ONCE),
-        now=lambda: "2026-01-01T00:00:00.000Z",
+        now=now,
         seconds_left=seconds_left,
         sleep=time.sleep,
         random=random.random,
@@ -80,11 +108,16 @@ def world(store: Store, time: VirtualTime, seconds_left: Callable[[], float] = l
     )
 
 
+def messages(batch: Sequence[Event]) -> list[Message]:
+    """The events as the change queue delivers them."""
+    return [Message(str(index), notification(event)) for index, event in enumerate(batch)]
+
+
 @contextmanager
-def turns_taken(taken: bool) -> Iterator[None]:
-    """Whether workers take turns (``turns``) within the block."""
+def turns_from(keys: int | None) -> Iterator[None]:
+    """From how many keys on workers take turns (``turns``) within the block; None: as they do."""
     before = turns.MIN_KEYS
-    turns.MIN_KEYS = before if taken else sys.maxsize
+    turns.MIN_KEYS = before if keys is None else keys
     try:
         yield
     finally:

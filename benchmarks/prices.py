@@ -1,6 +1,7 @@
 """What a month costs, from what a model counted. List prices of us-east-1, prices as of 2025.
 
 https://aws.amazon.com/s3/pricing/ https://aws.amazon.com/sqs/pricing/ https://aws.amazon.com/lambda/pricing/
+https://aws.amazon.com/eventbridge/pricing/
 Free tiers are left out. S3, SQS and Lambda charge nothing for traffic among them in one region.
 """
 
@@ -19,6 +20,8 @@ SQS_REQUEST = 0.40e-6
 LAMBDA_REQUEST = 0.20e-6
 LAMBDA_GB_SECOND = 16.6667e-6
 """x86."""
+EVENTBRIDGE_EVENT = 1.00e-6
+"""A custom event of up to 64 KB: one for each commit that raises a revision, if they are announced."""
 
 MONTH_SECONDS = 30 * 86_400
 LONG_POLL_SECONDS = 20
@@ -36,6 +39,8 @@ class Used(NamedTuple):
     """Bytes written to S3."""
     queue: Usage
     memory_mb: int
+    announced: int
+    """Revisions."""
 
 
 def month(used: Used) -> dict[str, float]:
@@ -53,4 +58,5 @@ def month(used: Used) -> dict[str, float]:
         "SQS requests": times * (used.queue.sqs_requests + polls) * SQS_REQUEST,
         "Lambda requests": times * len(used.queue.batches) * LAMBDA_REQUEST,
         "Lambda GB-seconds": times * gb_seconds * LAMBDA_GB_SECOND,
+        "EventBridge events (AnnounceChanges)": times * used.announced * EVENTBRIDGE_EVENT,
     }

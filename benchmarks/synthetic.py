@@ -1,19 +1,45 @@
 """A bucket with any number of objects that take no memory: what they are follows from their number.
 
-Whatever is uploaded or removed beside or among them is kept in a ``MemoryStore``.
+Whatever is uploaded or removed beside or among them is kept in a ``DiskStore``: in a file, so that
+what a process with a bucket in it takes of memory is not the bucket.
 """
 
 import hashlib
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from s3_manifest.memory import EPOCH, MemoryStore
+from s3_manifest.model import Timestamp
 from s3_manifest.store import Listed, Listing, Observation, Present, Stored
 
 _SUFFIX = ".png"
+
+
+class DiskStore(MemoryStore):
+    """A ``MemoryStore`` that has its objects' bytes in a temporary file, which only grows."""
+
+    def __init__(self, now: Callable[[], Timestamp] = lambda: EPOCH) -> None:
+        super().__init__(now)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it is gone with the store
+        self._at: dict[str, int] = {}
+
+    def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
+        present = super().upload(key, body, **facts)
+        self._at[key] = self._file.seek(0, 2)
+        self._file.write(body)
+        self.objects[key] = present, b""
+        return present
+
+    def get(self, key: str) -> Stored | None:
+        if key not in self.objects:
+            return None
+        present = self.objects[key][0]
+        self._file.seek(self._at[key])
+        return Stored(self._file.read(present.size), present.etag)
 
 
 class SyntheticObjects:
@@ -22,10 +48,10 @@ class SyntheticObjects:
     ``changed`` counts the synthetic ones that were overwritten or removed; these few are remembered.
     """
 
-    def __init__(self, prefix: str, count: int) -> None:
+    def __init__(self, prefix: str, count: int, now: Callable[[], Timestamp] = lambda: EPOCH) -> None:
         self.prefix = prefix
         self.count = count
-        self.uploaded = MemoryStore()
+        self.uploaded: MemoryStore = DiskStore(now)
         self._covered: set[int] = set()
 
     @property
@@ -42,7 +68,7 @@ class SyntheticObjects:
 
     def get(self, key: str) -> Stored | None:
         number = self._number(key)
-        return self.uploaded.get(key) if number is None else Stored(_body(number), _md5(number))
+        return self.uploaded.get(key) if number is None else Stored(_body(number), md5_of(number))
 
     def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
         self._cover(key)
@@ -51,6 +77,18 @@ class SyntheticObjects:
     def remove(self, key: str) -> None:
         self._cover(key)
         self.uploaded.remove(key)
+
+    def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
+        """Of a key that is none of the synthetic ones."""
+        return self.uploaded.put(key, body, replaces=replaces, metadata=metadata)
+
+    def add(self, key: str, body: bytes) -> None:
+        """Of a key that is none of the synthetic ones."""
+        self.uploaded.add(key, body)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.remove(key)
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         others = self.uploaded.list(prefix, after=after, limit=limit + 1).objects
@@ -64,7 +102,7 @@ class SyntheticObjects:
                 continue
             if not key.startswith(prefix):
                 return
-            yield Listed(key, len(_body(number)), _md5(number), EPOCH)
+            yield Listed(key, len(_body(number)), md5_of(number), EPOCH)
 
     def _first_from(self, key: str) -> int:
         """The number of the first object whose key is not less than ``key``."""
@@ -77,7 +115,7 @@ class SyntheticObjects:
     def _present(self, number: int) -> Present:
         checksum = {"crc64nvme": "kCr8f5rOVps=", "type": "FULL_OBJECT"}
         body = _body(number)
-        return Present(self.key(number), len(body), _md5(number), EPOCH, "image/png", checksum=checksum)
+        return Present(self.key(number), len(body), md5_of(number), EPOCH, "image/png", checksum=checksum)
 
     def _number(self, key: str) -> int | None:
         """Which of the synthetic objects this is; None for any other, and for one that was changed."""
@@ -98,5 +136,6 @@ def _body(number: int) -> bytes:
 
 
 @lru_cache(2000)
-def _md5(number: int) -> str:
+def md5_of(number: int) -> str:
+    """The MD5, and ETag, of the synthetic object with that number."""
     return hashlib.md5(_body(number), usedforsecurity=False).hexdigest()

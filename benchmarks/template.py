@@ -25,3 +25,13 @@ def change_source() -> dict[str, Any]:
     """How the reconcile function is fed from the change queue."""
     event: dict[str, Any] = _template()["Resources"]["ReconcileFunction"]["Properties"]["Events"]["Changes"]
     return event["Properties"]
+
+
+def sweep_timeout() -> float:
+    """The seconds that one message of the sweep queue may take."""
+    return float(_template()["Resources"]["SweepFunction"]["Properties"]["Timeout"])
+
+
+def sweep_visibility() -> float:
+    """The seconds after which a message whose function died is delivered again."""
+    return float(_template()["Resources"]["SweepQueue"]["Properties"]["VisibilityTimeout"])

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
+from benchmarks.synthetic import SyntheticObjects
 from benchmarks.traffic import Request, Traffic
 from s3_manifest.memory import MemoryStore
 from s3_manifest.store import Folders, Listing, NotModified, Observation, Stored
 
 # What S3 sends of one object, or of one folder, in a listing.
-_LISTED_BYTES, _FOLDER_BYTES = 330, 120
+_LISTED_BYTES, _FOLDER_BYTES = 304, 120
 
 
 class TimedBucket:
-    """A ``Store`` over ``truth``; each request takes effect at one moment, between its beginning and its end."""
+    """A ``Store`` over ``truth``; each request takes effect at one moment, between its beginning and its end.
 
-    def __init__(self, truth: MemoryStore, traffic: Traffic) -> None:
+    Over ``SyntheticObjects`` it answers what commits, sweeps and reads ask.
+    """
+
+    def __init__(self, truth: MemoryStore | SyntheticObjects, traffic: Traffic) -> None:
         self._truth = truth
         self._traffic = traffic
 
@@ -49,13 +53,13 @@ class TimedBucket:
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         self._traffic.begin(Request("LIST", prefix))
         listing = self._truth.list(prefix, after=after, limit=limit)
-        self._traffic.end(_LISTED_BYTES * len(listing.objects))
+        self._traffic.end(_LISTED_BYTES * len(listing.objects), is_listing=True)
         return listing
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
         self._traffic.begin(Request("LIST", prefix))
         folders = self._truth.folders(prefix, after=after, limit=limit)
-        self._traffic.end(_FOLDER_BYTES * len(folders.prefixes))
+        self._traffic.end(_FOLDER_BYTES * len(folders.prefixes), is_listing=True)
         return folders
 
     def md5(self, key: str, etag: str) -> str:

@@ -26,6 +26,9 @@ CPU_PER_REQUEST = 0.0013
 CPU_PER_BYTE = 25e-9
 """Of a manifest's JSON, read or written."""
 
+CPU_PER_LISTED_BYTE = 170e-9
+"""Of a listing's XML, which boto3 reads in Python."""
+
 
 class Request(NamedTuple):
     """What reaches S3; ``sent`` are the bytes of its body. A listing's key is its prefix."""
@@ -49,8 +52,9 @@ class Traffic:
         self.requests[request.method] += 1
         self.sent += request.sent
 
-    def end(self, received: int) -> None:
+    def end(self, received: int, *, is_listing: bool = False) -> None:
         """Its answer, of so many bytes, has arrived."""
+        del is_listing
         self.received += received
 
     def clear(self) -> None:
@@ -60,27 +64,32 @@ class Traffic:
 
 
 class TimedTraffic(Traffic):
-    """Counts, and lets the calling task's time pass, on the network and on its worker's CPU."""
+    """Counts, and lets the calling task's time pass, on the network and on its worker's CPU.
 
-    def __init__(self, time: VirtualTime) -> None:
+    ``cpu_times``: how many times the CPU of the requests alone is what the code around them takes too.
+    """
+
+    def __init__(self, time: VirtualTime, cpu_times: float = 1.0) -> None:
         super().__init__()
         self._time = time
+        self._cpu_times = cpu_times
         self._next_swap: dict[str, float] = {}
 
     def begin(self, request: Request) -> None:
         super().begin(request)
-        self._time.compute(CPU_PER_REQUEST + request.sent * CPU_PER_BYTE)
+        self._time.compute((CPU_PER_REQUEST + request.sent * CPU_PER_BYTE) * self._cpu_times)
         if request.method == "PUT" and request.conditional:
             self._wait_for_swap(request.key)
         # Three in four get their answer in about that time, the rest wait longer.
         latency = LATENCY[request.method] * random.choice((0.8, 1, 1, 1.6))
         self._time.sleep(latency + request.sent / BYTES_PER_SECOND)
 
-    def end(self, received: int) -> None:
+    def end(self, received: int, *, is_listing: bool = False) -> None:
         super().end(received)
         if received:
             self._time.sleep(received / BYTES_PER_SECOND)
-            self._time.compute(received * CPU_PER_BYTE)
+            per_byte = CPU_PER_LISTED_BYTE if is_listing else CPU_PER_BYTE
+            self._time.compute(received * per_byte * self._cpu_times)
 
     def _wait_for_swap(self, key: str) -> None:
         at = max(self._time.now, self._next_swap.get(key, 0.0))

@@ -1,6 +1,7 @@
 """Plain code in virtual time: tasks sleep on a clock that jumps to whoever wakes next."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from itertools import count
 from time import process_time
 from typing import TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,10 +17,14 @@ Result = TypeVar("Result")
 
 @dataclass
 class Worker:
-    """A machine with one CPU, which its tasks share. ``cpu_seconds`` is what they really took of ours."""
+    """A machine with one CPU, which its tasks share until it dies.
+
+    ``cpu_seconds`` is what they really took of ours.
+    """
 
     cpu_seconds: float = 0.0
     busy_until: float = 0.0
+    dies_at: float = math.inf
 
 
 class Task(greenlet):
@@ -49,9 +54,11 @@ class VirtualTime:
         self._wake(task, 0)
 
     def sleep(self, seconds: float) -> None:
-        """Lets time pass for the calling task."""
+        """Lets time pass for the calling task, which ends here if its worker dies meanwhile."""
+        self._live_on()
         self._wake(getcurrent(), seconds)
         self._hub.switch()
+        self._live_on()
 
     def compute(self, seconds: float) -> None:
         """Keeps the worker's CPU busy for so long, after what its other tasks have asked of it before."""
@@ -96,6 +103,10 @@ class VirtualTime:
         if lanes:
             self._hub.switch()
         return [results[index] for index in sorted(results)]
+
+    def _live_on(self) -> None:
+        if self.now >= self.worker.dies_at:
+            raise GreenletExit
 
     def _wake(self, task: Task, seconds: float) -> None:
         heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), task))

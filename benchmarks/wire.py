@@ -98,7 +98,7 @@ def wired_client(
         with uncounted():
             answered = _answer(contents, named.method, asked)
         # A HEAD's answer tells the length of a body that is not there.
-        traffic.end(len(answered.body))
+        traffic.end(len(answered.body), is_listing=named.method == "LIST")
         return AWSResponse(request.url, answered.status, dict(answered.headers), _Raw(answered.body))
 
     client.meta.events.register_first("before-send.s3", answer)

@@ -1,0 +1,115 @@
+"""A manifest of any size, without a HEAD of each object: complete, and true of a synthetic bucket.
+
+Its head is made by the package's own functions from what HEADs would say. Its pages are made of the
+same, but only when they are read, so that a million files take no memory.
+"""
+
+from functools import lru_cache
+
+from benchmarks.handlers import COLLECTIONS, LOCATION
+from benchmarks.synthetic import SyntheticObjects, md5_of
+from s3_manifest import digests, heads
+from s3_manifest.collections import Collection
+from s3_manifest.facts import entry_of
+from s3_manifest.layout import MAX_INLINE, Layout
+from s3_manifest.memory import EPOCH
+from s3_manifest.merge import Told, merge
+from s3_manifest.model import Entry, Generation, Head, PageRef
+from s3_manifest.runs import Run, encode_page
+from s3_manifest.store import Present, Stored
+
+PAGE = 1000
+"""Files in a page: pages are split in two above ``layout.MAX_PAGE``, and grow at their end no more."""
+
+COLLECTION = Collection("style", "16", "styles/16/", COLLECTIONS.root)
+
+_PAGES = f"{COLLECTION.folder}pages/synthetic-"
+_OTHER = 1
+"""A number other than 0, to see that all lines are as the first."""
+
+
+class SyntheticCollection(SyntheticObjects):
+    """So many objects of one collection, and its manifest."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(COLLECTION.prefix, count)
+        head = _head(count)
+        for ref in head.pages:
+            self.uploaded.upload(ref.key, b"", etag=ref.digest, size=_page_size(ref.total_files))
+        heads.save(self, COLLECTION, head, replaces=None)
+
+    def get(self, key: str) -> Stored | None:
+        if not key.startswith(_PAGES):
+            return super().get(key)
+        found = self.head(key)
+        return Stored(_page(*_place(key)), found.etag) if isinstance(found, Present) else None
+
+
+@lru_cache
+def _head(count: int) -> Head:
+    objects = SyntheticObjects(COLLECTION.prefix, count)
+    files: tuple[Entry, ...] = ()
+    pages: tuple[PageRef, ...] = ()
+    if count <= MAX_INLINE:
+        files = tuple(_entry(objects, number) for number in range(count))
+    else:
+        starts = range(0, count, PAGE)
+        pages = tuple(_ref(objects, start, min(PAGE, count - start)) for start in starts)
+    nothing = Told((), (), None)
+    layout = Layout(files, pages, ())
+    head = merge(None, COLLECTION, LOCATION.bucket, nothing, layout, commit="synthetic", now=EPOCH, complete=True)
+    one = Generation(generation_id=1, type="s3_scan", generated_at=EPOCH, image_count=count)
+    return head.model_copy(update={"generations": (one,)})
+
+
+def _ref(objects: SyntheticObjects, start: int, count: int) -> PageRef:
+    listed = objects.list(objects.prefix, after=objects.key(start - 1) if start else "", limit=count).objects
+    names = [COLLECTION.filename(one.key) for one in listed]
+    return PageRef(
+        key=f"{_PAGES}{start:08d}-{count}.json",
+        first=names[0],
+        last=names[-1],
+        total_files=count,
+        total_size_bytes=sum(one.size for one in listed),
+        digest=digests.written(digests.total(map(digests.of_listed, listed, names))),
+    )
+
+
+def _place(key: str) -> tuple[int, int]:
+    start, _, count = key.removeprefix(_PAGES).removesuffix(".json").partition("-")
+    return int(start), int(count)
+
+
+@lru_cache
+def _page_size(count: int) -> int:
+    """All lines are of one length."""
+    return len(_page(0, count))
+
+
+@lru_cache(50)
+def _page(start: int, count: int) -> bytes:
+    """A page's bytes, as ``encode_page`` would make them of the entries."""
+    template = _template()
+    lines = [_line(template, number) for number in range(start, start + count)]
+    return encode_page(Run(lines))
+
+
+def _line(template: bytes, number: int) -> bytes:
+    return template % {b"number": number, b"md5": md5_of(number).encode()}
+
+
+@lru_cache
+def _template() -> bytes:
+    """What all entries' lines have in common; making each by pydantic would take minutes for a million."""
+    objects = SyntheticObjects(COLLECTION.prefix, _OTHER + 1)
+    first, other = (next(Run([_entry(objects, number)]).lines()) for number in (0, _OTHER))
+    name, md5 = objects.key(0).removeprefix(objects.prefix)[:8].encode(), md5_of(0).encode()
+    template = first.replace(b"%", b"%%").replace(name, b"%(number)08d").replace(md5, b"%(md5)s")
+    assert _line(template, _OTHER) == other
+    return template
+
+
+def _entry(objects: SyntheticObjects, number: int) -> Entry:
+    present = objects.head(objects.key(number))
+    assert isinstance(present, Present)
+    return entry_of(present, COLLECTION, LOCATION, "s3_scan")
