@@ -34,8 +34,9 @@ def _is_done(record: dict[str, Any], context: LambdaContext) -> bool:
     # What is left at half time goes into a message of its own, lest it be cut off in the middle.
     half_time = context.get_remaining_time_in_millis() / 2000
     world = runtime.world(lambda: context.get_remaining_time_in_millis() / 1000)
+    swept = Swept()
     try:
-        swept = run_job(world, decode_job(record["body"]), half_time, repeated=receives > 1)
+        run_job(world, decode_job(record["body"]), half_time, repeated=receives > 1, swept=swept)
     except _FORESEEN as error:
         logger.error(  # noqa: TRY400  # foreseen: the reason says it all
             "failed", message_id=record["messageId"], attempt=receives, reason=str(error)
@@ -44,8 +45,10 @@ def _is_done(record: dict[str, Any], context: LambdaContext) -> bool:
     except Exception:
         logger.exception("crashed", message_id=record["messageId"], attempt=receives)
         return False
-    _log(swept)
-    _measure(swept)
+    finally:
+        # What it mended before it failed is not found again.
+        _log(swept)
+        _measure(swept)
     return True
 
 
@@ -62,13 +65,14 @@ def _log(swept: Swept) -> None:
             altered=swept.altered,
             keys=swept.drifted[:100],
         )
-    logger.info(
-        "swept" if swept.finished else "sweep goes on",
-        collection=collection,
-        progress=swept.progress and swept.progress.model_dump(exclude={"looks", "unreadable"}),
-        enqueued=swept.enqueued,
-        collected=swept.collected,
-    )
+    if swept.finished or swept.enqueued:
+        logger.info(
+            "swept" if swept.finished else "sweep goes on",
+            collection=collection,
+            progress=swept.progress and swept.progress.model_dump(exclude={"looks", "unreadable"}),
+            enqueued=swept.enqueued,
+            collected=swept.collected,
+        )
 
 
 def _measure(swept: Swept) -> None:

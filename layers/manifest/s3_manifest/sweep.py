@@ -74,18 +74,23 @@ class Swept:
         return self.missing + self.unexpected + self.altered
 
 
-def run_job(world: World, job: Job, pause_with_seconds_left: float, *, repeated: bool = False) -> Swept:
+def run_job(
+    world: World, job: Job, pause_with_seconds_left: float, *, repeated: bool = False, swept: Swept | None = None
+) -> Swept:
     """Does a job of the sweep queue, or as much of it as there is time for, and asks for the rest.
 
-    ``repeated``: the message was delivered before. Raises ``SweepFailed``, ``UnreadableManifest``,
-    ``StoreError``; the message is then to be delivered again.
+    ``repeated``: the message was delivered before. What came of it is put into ``swept``, if that is
+    given, as the work goes on: it was done even if this raises in the end. Raises ``SweepFailed``,
+    ``UnreadableManifest``, ``StoreError``; the message is then to be delivered again.
     """
+    swept = Swept() if swept is None else swept
     if isinstance(job, SweepAll):
-        return _sweep_all(world, job, pause_with_seconds_left)
-    collection = world.collections.named(job.kind, job.id)
+        _sweep_all(world, job, swept, pause_with_seconds_left)
+        return swept
+    collection = swept.collection = world.collections.named(job.kind, job.id)
     if collection is None:  # no longer one of the collections
-        return Swept(finished=True)
-    swept = Swept(collection)
+        swept.finished = True
+        return swept
     progress = job.progress or _begin(world, collection, job, swept, repeated=repeated)
     if progress:
         progress = progress.model_copy(update={"unannounced": progress.unannounced or repeated})
@@ -245,9 +250,8 @@ def _holds_anything(world: World, collection: Collection) -> bool:
     return any(own_keys(world, collection, listing.keys) for listing in listings(world.store, collection.prefix))
 
 
-def _sweep_all(world: World, job: SweepAll, pause_with_seconds_left: float) -> Swept:
+def _sweep_all(world: World, job: SweepAll, swept: Swept, pause_with_seconds_left: float) -> None:
     """Asks for a sweep of each collection."""
-    swept = Swept()
     for pattern in sorted(world.collections.patterns):
         if pattern.kind < job.kind:
             continue
@@ -257,9 +261,8 @@ def _sweep_all(world: World, job: SweepAll, pause_with_seconds_left: float) -> S
             swept.enqueued += len(jobs)
             if world.seconds_left() < pause_with_seconds_left:
                 world.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
-                return swept
+                return
     swept.finished = True
-    return swept
 
 
 def _ids(world: World, pattern: Pattern, after: str) -> Iterator[str]:
