@@ -1,16 +1,17 @@
-"""An AWS account with a bucket and two queues, by moto: each request the code under test makes is seen, or broken."""
+"""An AWS account with a bucket and queues, by moto: each request the code under test makes is seen, or broken."""
 
 import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.loaders import Loader
 from botocore.session import Session
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.responses import ActionResult
 from moto.s3.models import s3_backends
 
 from handlers.lambda_events import BUCKET, REGION
@@ -54,11 +55,14 @@ class Account:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
+        self.announced: list[dict[str, Any]] = []
+        self.event_faults: list[Callable[[], AWSResponse | None]] = []
         ours = botocore_session()
         # First in line: what it answers is taken instead of moto's answer.
         ours.get_component("event_emitter").register_first("before-send.s3", self._before_send)
+        ours.get_component("event_emitter").register_first("before-send.events", self._before_put_events)
         boto3.setup_default_session(botocore_session=ours)
-        self.s3, self.sqs = _own_client("s3"), _own_client("sqs")
+        self.s3, self.sqs, self.events = _own_client("s3"), _own_client("sqs"), _own_client("events")
         self.make_bucket(BUCKET)
         self.sweep_queue_url = self.sqs.create_queue(QueueName="sweeps")["QueueUrl"]
         self.queue_url = self.sqs.create_queue(QueueName="changes")["QueueUrl"]
@@ -97,28 +101,49 @@ class Account:
     def read(self, key: str) -> bytes:
         return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
+    def below(self, prefix: str) -> list[str]:
+        """The keys of all objects below a prefix."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
+
+    def truth(self, prefix: str) -> dict[str, str]:
+        """The ETags of all objects below a prefix, by filename."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return {o["Key"].removeprefix(prefix): o["ETag"].strip('"') for page in pages for o in page.get("Contents", ())}
+
     def manifest(self, prefix: str) -> dict[str, Any]:
+        """The head, as it is stored."""
         return json.loads(self.read(f"_manifests/{prefix}manifest.json"))
 
     def files(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """The entries of a collection's manifest, by filename."""
-        return {entry["filename"]: entry for entry in self.manifest(prefix)["files"]}
+        """The entries of a collection's manifest, by filename, whether the head or its pages hold them."""
+        head = self.manifest(prefix)
+        held = head.get("files", [])
+        for page in head.get("pages", ()):
+            held += json.loads(self.read(page["key"]))["files"]
+        return {entry["filename"]: entry for entry in held}
 
     def received(self) -> list[dict[str, Any]]:
-        """What is in the queue, up to ten messages."""
+        """What is in the change queue, up to ten messages."""
         answer = self.sqs.receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
         )
         return answer.get("Messages", [])
 
-    def jobs(self) -> list[Job]:
-        """What is in the sweep queue, which is empty afterwards."""
+    def queued(self) -> list[str]:
+        """The bodies of the messages that the sweep queue hands out by now; it has them no more."""
         found = []
         while messages := self.sqs.receive_message(QueueUrl=self.sweep_queue_url, MaxNumberOfMessages=10).get(
             "Messages"
         ):
-            found += [decode_job(message["Body"]) for message in messages]
+            for message in messages:
+                found.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=self.sweep_queue_url, ReceiptHandle=message["ReceiptHandle"])
         return found
+
+    def jobs(self) -> list[Job]:
+        """The jobs in those messages."""
+        return [decode_job(body) for body in self.queued()]
 
     def sent(self, method: str) -> list[Request]:
         """The functions' requests with that method."""
@@ -141,6 +166,27 @@ class Account:
             if broken := fault(seen):
                 return broken
         return None
+
+    def _before_put_events(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        for fault in list(self.event_faults):
+            if broken := fault():
+                return broken
+        self.announced += json.loads(request.body)["Entries"]
+        return None
+
+
+def taken_by_nobody() -> AWSResponse:
+    """EventBridge's answer to a request that is good, and an event of it that it does not take."""
+    answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}
+    headers = {"content-type": "application/x-amz-json-1.1"}
+    return AWSResponse("https://events.invalid", 200, headers, _Raw(json.dumps(answer).encode()))
+
+
+def listed(result: Any) -> ActionResult:
+    """An answer of moto's S3, with what it forgets to encode, which may be signs that XML cannot hold."""
+    if isinstance(result, dict) and result.get("EncodingType") == "url" and "StartAfter" in result:
+        result["StartAfter"] = quote(result["StartAfter"])
+    return ActionResult(result)
 
 
 class _Raw:

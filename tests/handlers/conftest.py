@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import moto.sqs.models
 import pytest
 from moto import mock_aws
 
@@ -12,12 +13,14 @@ import query_handler
 import reconcile_handler
 import rescan_handler
 import subscription_handler
-from handlers.account import Account
-from handlers.lambda_answers import Reply, failed_ids
+import sweep_handler
+from handlers.account import Account, listed
+from handlers.lambda_answers import Reply, failed_ids, metrics_in
 from handlers.lambda_events import BUCKET, REGION, Context, http_request, sqs_event
-from s3_manifest import runtime, settings
+from s3_manifest import layout, runtime, settings
+from s3_manifest.jobs import Job, encode_job
 
-Reconcile = Callable[..., list[str]]
+Handle = Callable[..., list[str]]
 
 
 def forget_settings() -> None:
@@ -31,6 +34,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     """The account, and the environment that the template gives to the functions in it."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("moto.s3.responses.ActionResult", listed)
     with mock_aws():
         monkeypatch.setenv("AWS_REGION", REGION)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -41,8 +45,10 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
             "MANIFEST_ROOT": "_manifests/",
             "URL_SUFFIX": "amazonaws.com",
             "S3_MANIFEST_ENDPOINT_URL": "",
-            "CHANGE_QUEUE_URL": account.queue_url,
+            "STACK_NAME": "images",
             "SWEEP_QUEUE_URL": account.sweep_queue_url,
+            "EVENT_BUS": "",
+            "HISTORY_DAYS": "30",
             "MD5_MAX_BYTES": "104857600",
         }.items():
             monkeypatch.setenv(name, value)
@@ -58,13 +64,69 @@ def new_process(account: Account) -> Callable[[], None]:
 
 
 @pytest.fixture
-def reconcile(account: Account) -> Reconcile:
+def reconcile(account: Account) -> Handle:
     """Hands a batch of messages, by id, to the reconcile function; the ids it reports as failed."""
 
-    def reconcile(messages: Mapping[str, Any], context: Context | None = None) -> list[str]:
-        return failed_ids(reconcile_handler.handler(sqs_event(messages), context or Context()))
+    def reconcile(messages: Mapping[str, Any], context: Context | None = None, receives: int = 1) -> list[str]:
+        return failed_ids(reconcile_handler.handler(sqs_event(messages, receives), context or Context()))
 
     return reconcile
+
+
+@pytest.fixture
+def sweep(account: Account) -> Handle:
+    """Hands jobs, by id, to the sweep function, as messages of its queue; the ids it reports as failed."""
+
+    def sweep(jobs: Mapping[str, Job | str], context: Context | None = None, receives: int = 1) -> list[str]:
+        bodies = {id_: job if isinstance(job, str) else encode_job(job) for id_, job in jobs.items()}
+        context = context or Context(300.0, function_name="sweep")
+        return failed_ids(sweep_handler.handler(sqs_event(bodies, receives), context))
+
+    return sweep
+
+
+@pytest.fixture
+def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets time pass in the queues."""
+    clock, passed = moto.sqs.models.unix_time_millis, 0.0
+
+    def pass_seconds(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+        now = passed
+        monkeypatch.setattr(moto.sqs.models, "unix_time_millis", lambda: clock() + now * 1000)
+
+    return pass_seconds
+
+
+@pytest.fixture
+def sweep_on(account: Account, sweep: Handle, pass_seconds: Callable[[float], None]) -> Callable[..., list[str]]:
+    """Hands what is in the sweep queue to the sweep function, until that is nothing; the bodies of those messages."""
+
+    def sweep_on(context: Callable[[], Context] | None = None) -> list[str]:
+        taken = []
+        while bodies := account.queued():
+            for body in bodies:
+                assert sweep({"m": body}, context and context()) == []
+                taken.append(body)
+                assert len(taken) < 200, "it has no end"
+            pass_seconds(61)
+        return taken
+
+    return sweep_on
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds by which a few files are many."""
+    for name, bound in {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}.items():
+        monkeypatch.setattr(layout, name, bound)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits between attempts."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 @pytest.fixture
@@ -97,6 +159,12 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
     """The lines that the functions have logged so far."""
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
-    for module in (reconcile_handler, query_handler, rescan_handler, subscription_handler):
+    for module in (reconcile_handler, query_handler, rescan_handler, subscription_handler, sweep_handler):
         monkeypatch.setattr(module.logger.registered_handler, "stream", stream)
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+@pytest.fixture
+def metrics(log: object, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, list[float]]]:
+    """The values of each metric that the functions have told since this was last asked."""
+    return lambda: metrics_in(capsys.readouterr().out)

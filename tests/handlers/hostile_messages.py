@@ -7,7 +7,8 @@ from enum import Enum
 from random import Random
 from typing import Any, NamedTuple
 
-from handlers.lambda_events import BACKFILL_ATTRIBUTE, s3_event, s3_test_event, sns_envelope, sqs_record
+from handlers.lambda_events import SOMEBODYS_ATTRIBUTE, s3_event, s3_test_event, sns_envelope, sqs_record
+from s3_manifest.jobs import Sweep, SweepAll, encode_job
 
 
 class Fate(Enum):
@@ -84,6 +85,7 @@ def nested(message: str, depth: int) -> str:
 
 
 def backfill(**fields: Any) -> str:
+    """A request of an older version, which no longer is one."""
     request = {"kind": "style", "id": "without-a-head", "created_at": "2026-01-01T00:00:00.000Z"}
     return json.dumps(request | fields)
 
@@ -101,7 +103,7 @@ def looked_at(body: str) -> Hostile:
 
 
 def marked(body: str, fate: Fate = Fate.FAILED) -> Hostile:
-    return Hostile(body, fate, BACKFILL_ATTRIBUTE)
+    return Hostile(body, fate, SOMEBODYS_ATTRIBUTE)
 
 
 def but(chance: Random, more: str) -> str:
@@ -160,14 +162,16 @@ KINDS: list[Callable[[Random], Hostile]] = [
     lambda c: fails(
         with_field(sns_envelope(json.dumps(nothing(c))), (c.choice(["Type", "TopicArn", "Message"]),), ...)
     ),
-    # What claims to be a request of our own.
+    # What claims, or once claimed, to be a request of our own: attributes are nothing to go by.
     lambda c: marked(c.choice(["", "garbage", "null", "[]", "{}", DEEP, "\ud800"])),
-    lambda c: marked(json.dumps(nothing(c))),
+    lambda c: marked(json.dumps(nothing(c)), Fate.LOOKED_AT),
+    lambda c: marked(json.dumps(s3_test_event()), Fate.DROPPED),
     lambda c: marked(backfill()),
     lambda c: marked(backfill(created_at=c.choice(["now", 7, None, ""]))),
     lambda c: marked(backfill(surplus=1)),
-    lambda c: marked(backfill(kind="voice"), Fate.LOOKED_AT),
-    lambda c: marked(backfill(id=c.choice(["", "a/b", "../x", "/"])), Fate.LOOKED_AT),
+    lambda c: marked(backfill(kind="voice")),
+    lambda c: fails(encode_job(SweepAll())),
+    lambda c: fails(encode_job(Sweep(kind="style", id=c.choice(["0", "", "a/b"]), rebuild=True))),
 ]
 
 

@@ -1,7 +1,10 @@
 """What the functions answer, checked for the shape that Lambda's callers take."""
 
 import json
+from collections import defaultdict
 from typing import Any
+
+UNITS = {"Freshness": "Milliseconds"}
 
 
 def failed_ids(answer: object) -> list[str]:
@@ -12,6 +15,32 @@ def failed_ids(answer: object) -> list[str]:
     ids = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
     assert len(ids) == len(set(ids))
     return ids
+
+
+def metrics_in(printed: str) -> dict[str, list[float]]:
+    """The metrics in what a function printed: only what CloudWatch would take for such is taken here.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    found = defaultdict(list)
+    for line in printed.splitlines():
+        assert len(line.encode()) < 1024 * 1024
+        told = json.loads(line)
+        assert isinstance(told["_aws"]["Timestamp"], int)
+        (directive,) = told["_aws"]["CloudWatchMetrics"]
+        assert directive["Namespace"] == "S3Manifest"
+        (dimensions,) = directive["Dimensions"]
+        assert sorted(dimensions) == ["service", "stack"]
+        assert told["stack"] == "images"
+        assert told["service"] in {"reconcile", "sweep"}
+        assert len(directive["Metrics"]) <= 100
+        for metric in directive["Metrics"]:
+            name, values = metric["Name"], told[metric["Name"]]
+            assert metric["Unit"] == UNITS.get(name, "Count")
+            assert 1 <= len(values) <= 100
+            assert all(isinstance(value, int | float) for value in values)
+            found[name] += values
+    return dict(found)
 
 
 class Reply:

@@ -11,7 +11,7 @@ from urllib.parse import quote_plus, urlencode
 BUCKET = "storyboard-user-files"
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
-BACKFILL_ATTRIBUTE = {"s3-manifest": {"stringValue": "backfill", "stringListValues": [], "dataType": "String"}}
+SOMEBODYS_ATTRIBUTE = {"s3-manifest": {"stringValue": "backfill", "stringListValues": [], "dataType": "String"}}
 
 
 @dataclass
@@ -29,13 +29,15 @@ class Context:
         return int(self.seconds_left * 1000)
 
 
-def s3_record(key: str, event: str = "ObjectCreated:Put", bucket: str = BUCKET) -> dict[str, Any]:
+def s3_record(
+    key: str, event: str = "ObjectCreated:Put", bucket: str = BUCKET, time: str = "2026-01-01T12:00:00.000Z"
+) -> dict[str, Any]:
     """One record as S3 writes it, the key encoded as S3 encodes it."""
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": REGION,
-        "eventTime": "2026-01-01T12:00:00.000Z",
+        "eventTime": time,
         "eventName": event,
         "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
         "requestParameters": {"sourceIPAddress": "198.51.100.7"},
@@ -75,13 +77,15 @@ def s3_test_event() -> dict[str, Any]:
     }
 
 
-def sqs_record(body: str, message_id: str | None = None, attributes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A message as Lambda's poller hands it out."""
+def sqs_record(
+    body: str, message_id: str | None = None, attributes: Mapping[str, Any] | None = None, receives: int = 1
+) -> dict[str, Any]:
+    """A message as Lambda's poller hands it out, for the first time or once more."""
     return {
         "messageId": message_id or str(uuid.uuid4()),
         "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1767225600000"},
+        "attributes": {"ApproximateReceiveCount": str(receives), "SentTimestamp": "1767225600000"},
         "messageAttributes": dict(attributes or {}),
         "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
         "eventSource": "aws:sqs",
@@ -90,11 +94,11 @@ def sqs_record(body: str, message_id: str | None = None, attributes: Mapping[str
     }
 
 
-def sqs_event(messages: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Any]:
+def sqs_event(messages: Mapping[str, str | Mapping[str, Any]], receives: int = 1) -> dict[str, Any]:
     """A batch of messages by id; what is not text is a notification, sent as JSON."""
     return {
         "Records": [
-            sqs_record(body if isinstance(body, str) else json.dumps(body), message_id)
+            sqs_record(body if isinstance(body, str) else json.dumps(body), message_id, receives=receives)
             for message_id, body in messages.items()
         ]
     }

@@ -23,8 +23,10 @@ __import__(sys.argv[1])
 print("imported", callable(sys.modules[sys.argv[1]].handler))
 """
 
+HANDLERS = ["reconcile_handler", "query_handler", "rescan_handler", "subscription_handler", "sweep_handler"]
 
-@pytest.mark.parametrize("name", ["reconcile_handler", "query_handler", "rescan_handler", "subscription_handler"])
+
+@pytest.mark.parametrize("name", HANDLERS)
 def test_importing_needs_no_environment_and_makes_no_client(name: str) -> None:
     folders = [
         str(Path(importlib.util.find_spec(name).origin).parent),

@@ -20,12 +20,6 @@ def manifests(account, reconcile):
     account.requests.clear()
 
 
-@pytest.fixture
-def impatience(monkeypatch):
-    """Nobody waits between attempts."""
-    monkeypatch.setattr("time.sleep", lambda _: None)
-
-
 def is_problem(reply, status, **more):
     """Whether the answer is an RFC 9457 document that says so."""
     return (
@@ -52,8 +46,8 @@ def test_the_whole_manifest_is_the_canonical_one(account, get, query, prefix):
 
 
 def test_the_function_needs_no_more_settings_than_the_template_gives_it(get, monkeypatch, new_process):
-    monkeypatch.delenv("CHANGE_QUEUE_URL")
-    monkeypatch.delenv("MD5_MAX_BYTES")
+    for name in ("SWEEP_QUEUE_URL", "EVENT_BUS", "HISTORY_DAYS", "MD5_MAX_BYTES"):
+        monkeypatch.delenv(name)
     new_process()
     assert get(PAGE).status == get(WHOLE, styleId="16").status == get("/api/manifests").status == 200
 
@@ -149,11 +143,30 @@ def test_nothing_but_get_has_a_route(account, get, method):
     assert account.requests == []
 
 
-def test_a_cursor_of_another_revision_is_409(account, get, reconcile):
+def test_a_cursor_goes_on_in_its_revision_when_the_manifest_has_moved_on(account, get, reconcile):
+    before = account.manifest("styles/16/")
+    first = get(PAGE, limit=1)
+    account.put("styles/16/aa.png")
+    account.put("styles/16/b.jpg", b"overwritten")
+    account.delete("styles/16/c/d.png")
+    reconcile({"1": s3_event("styles/16/aa.png", "styles/16/b.jpg", "styles/16/c/d.png")})
+    assert account.manifest("styles/16/")["revision"] == 2
+    second = get(PAGE, limit=1, cursor=first.json["cursor"])
+    third = get(PAGE, cursor=second.json["cursor"])
+    assert second.json == before | {"files": before["files"][1:2], "cursor": second.json["cursor"]}
+    assert third.json == before | {"files": before["files"][2:], "cursor": None}
+    assert get(PAGE).filenames == ["a.png", "aa.png", "b.jpg", "c/e.jpg"]
+
+
+def test_a_cursor_of_a_revision_whose_history_is_gone_is_409(account, get, reconcile):
     cursor = get(PAGE, limit=1).json["cursor"]
     account.put("styles/16/new.png")
     reconcile({"1": s3_event("styles/16/new.png")})
-    assert is_problem(get(PAGE, limit=1, cursor=cursor), 409, parameter="cursor")
+    for record in account.below("_manifests/styles/16/changes/"):
+        account.delete(record)
+    reply = get(PAGE, limit=1, cursor=cursor)
+    assert is_problem(reply, 409, parameter="cursor")
+    assert "begin again without a cursor" in reply.json["detail"]
 
 
 def test_a_cursor_outlives_a_commit_that_changes_nothing(get, reconcile):
@@ -237,7 +250,21 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "prefix": "query",
             "glob": "query",
             "modified_after": "query",
+            "revision": "query",
+            "at": "query",
             "if-none-match": "header",
+        },
+        "GET /api/manifests/{kind}/{collection_id}/changes": {
+            "kind": "path",
+            "collection_id": "path",
+            "since": "query",
+            "limit": "query",
+        },
+        "GET /api/manifests/{kind}/{collection_id}/removed": {
+            "kind": "path",
+            "collection_id": "path",
+            "since": "query",
+            "limit": "query",
         },
         "GET /api/openapi.json": {},
         "POST /api/manifests/rescan": {},

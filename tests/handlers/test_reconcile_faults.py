@@ -10,6 +10,8 @@ from handlers.lambda_events import Context, s3_event
 
 HEAD_OF_16 = "_manifests/styles/16/manifest.json"
 
+pytestmark = pytest.mark.usefixtures("impatience")
+
 
 @pytest.fixture
 def known(account, reconcile):
@@ -21,18 +23,20 @@ def known(account, reconcile):
     return account
 
 
-@pytest.fixture(autouse=True)
-def impatience(monkeypatch):
-    """Nobody waits between attempts."""
-    monkeypatch.setattr("time.sleep", lambda _: None)
-
-
 def newer_schema(head: bytes) -> bytes:
     return json.dumps(json.loads(head) | {"schema": 2}).encode()
 
 
 def unknown_field(head: bytes) -> bytes:
+    return json.dumps(json.loads(head) | {"shards": []}).encode()
+
+
+def files_and_pages(head: bytes) -> bytes:
     return json.dumps(json.loads(head) | {"pages": []}).encode()
+
+
+def neither_files_nor_pages(head: bytes) -> bytes:
+    return json.dumps({name: value for name, value in json.loads(head).items() if name != "files"}).encode()
 
 
 def another_collections(head: bytes) -> bytes:
@@ -43,7 +47,18 @@ def cut_off(head: bytes) -> bytes:
     return head[:-10]
 
 
-@pytest.mark.parametrize("spoil", [newer_schema, unknown_field, another_collections, cut_off, bytes.swapcase])
+SPOILERS = [
+    newer_schema,
+    unknown_field,
+    files_and_pages,
+    neither_files_nor_pages,
+    another_collections,
+    cut_off,
+    bytes.swapcase,
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
 def test_an_unreadable_head_is_left_untouched_and_holds_up_nobody_else(known, reconcile, spoil):
     spoiled = spoil(known.read(HEAD_OF_16))
     known.put(HEAD_OF_16, spoiled)
@@ -170,4 +185,7 @@ def test_only_manifests_are_ever_written(known, reconcile):
     known.put("styles/16/collection.json", b'{"title": "x"}')
     reconcile({"1": s3_event("styles/16/collection.json", "styles/16/a.png", "styles/18/x.png")})
     assert {request.method for request in known.requests} == {"GET", "HEAD", "PUT"}
-    assert {request.key for request in known.sent("PUT")} == {HEAD_OF_16, "_manifests/styles/18/manifest.json"}
+    written = {request.key for request in known.sent("PUT")}
+    records = {*known.below("_manifests/styles/16/changes/")[-1:], *known.below("_manifests/styles/18/changes/")}
+    assert len(records) == 2
+    assert written == {HEAD_OF_16, "_manifests/styles/18/manifest.json"} | records

@@ -91,7 +91,7 @@ WRITES_MANIFESTS = {
 @pytest.mark.parametrize(
     ("function", "actions"),
     [
-        ("ReconcileFunction", WRITES_MANIFESTS | {"sqs:SendMessage": {"ChangeQueue", "SweepQueue"}}),
+        ("ReconcileFunction", WRITES_MANIFESTS | {"sqs:SendMessage": {"SweepQueue"}}),
         ("SweepFunction", WRITES_MANIFESTS | {"s3:DeleteObject": {MANIFESTS}, "sqs:SendMessage": {"SweepQueue"}}),
         ("QueryFunction", {"s3:GetObject": {MANIFESTS}, "s3:ListBucket": {BUCKET}, "kms:Decrypt": {"KmsKeyArn"}}),
         ("RescanFunction", {"sqs:SendMessage": {"SweepQueue"}}),

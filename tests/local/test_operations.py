@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from s3_manifest_cli.local import STACK
+
 RECONCILE = ("EventsReceived", "EventsDropped", "EventsFailed", "Commits", "UnchangedCommits", "Conflicts")
 SWEEP = ("Commits", "UnchangedCommits", "Conflicts", "DriftMissing", "DriftUnexpected", "DriftAltered", "Sweeps")
 
@@ -51,6 +53,9 @@ def test_every_alarm_is_about_something_that_is_there_and_notifies_nobody_unaske
         "Drift",
     }
     for alarm in alarms:
-        (dimension,) = alarm["Dimensions"]
-        assert dimension["Value"] in there[alarm["Namespace"]]
+        dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+        # Our own metrics are of one stack each: others in the account have theirs.
+        assert dimensions.pop("stack", STACK) == STACK
+        assert (alarm["MetricName"] == "Drift") == (len(alarm["Dimensions"]) == 2)
+        assert [value in there[alarm["Namespace"]] for value in dimensions.values()] == [True]
         assert (alarm["AlarmActions"], alarm["TreatMissingData"]) == ([], "notBreaching")
