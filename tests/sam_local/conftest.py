@@ -177,8 +177,8 @@ def _bucket(gateway: str, folder: Path) -> Iterator[Bucket]:
         s3 = platform.client("s3")
         s3.create_bucket(Bucket=_BUCKET)
         s3.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        queue = platform.client("sqs").create_queue(QueueName="changes")["QueueUrl"]
-        variables = {"BUCKET": _BUCKET, "S3_MANIFEST_ENDPOINT_URL": platform.endpoint, "CHANGE_QUEUE_URL": queue}
+        queue = platform.client("sqs").create_queue(QueueName="sweeps")["QueueUrl"]
+        variables = {"BUCKET": _BUCKET, "S3_MANIFEST_ENDPOINT_URL": platform.endpoint, "SWEEP_QUEUE_URL": queue}
         env_vars = folder / "env-vars.json"
         env_vars.write_text(json.dumps({"Parameters": variables}))
         yield Bucket(_BUCKET, platform, s3, queue, env_vars)

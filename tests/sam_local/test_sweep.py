@@ -1,0 +1,19 @@
+"""Sweeps, asked for and done in containers."""
+
+import json
+
+
+def test_a_rescan_is_put_into_the_sweep_queue_and_the_sweep_makes_the_manifest(sam, bucket):
+    bucket.put("styles/16/image_001.jpg", b"one")
+    answer = sam.invoke("RescanFunction", "http-post-rescan", "--env-vars", bucket.env_vars)
+    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (202, "queued")
+    sqs = bucket.platform.client("sqs")
+    (message,) = sqs.receive_message(QueueUrl=bucket.queue_url, WaitTimeSeconds=5)["Messages"]
+    asked = json.loads(message["Body"])
+    assert (asked["job"], asked["kind"], asked["id"]) == ("sweep", "style", "16")
+
+    assert sam.invoke("SweepFunction", "sqs-sweep", "--env-vars", bucket.env_vars) == {"batchItemFailures": []}
+    manifest = bucket.manifest("styles/16/")
+    assert [file["filename"] for file in manifest["files"]] == ["image_001.jpg"]
+    assert manifest["complete"]
+    assert manifest["last_verified_at"]
