@@ -49,8 +49,6 @@ _REMEMBER_LISTING = """\
             for key in listing.keys:
                 LISTED[key] = self._world.store.truth.head(key)
 """
-_READS_HEAD = "    head = heads.load(store, collection).head\n"
-_CHECKPOINTS = "    checkpoints = list(listed(store, heads.checkpoints_folder(collection)))\n"
 _LOOK = "    outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)\n"
 _COMMIT_AS_LISTED = """\
     import dataclasses, types
@@ -133,14 +131,6 @@ MUTANTS = (
         "collector ignores grace",
         "collect.py",
         ((" if page.last_modified < grace}", "}"),),
-    ),
-    Mutant(
-        "collector looks for checkpoints before it reads the head",
-        "collect.py",
-        (
-            (_CHECKPOINTS, ""),
-            (_READS_HEAD, _CHECKPOINTS + _READS_HEAD),
-        ),
     ),
     Mutant(
         "reader mixes revisions",

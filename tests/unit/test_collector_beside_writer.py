@@ -155,6 +155,21 @@ def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing
     check(hand, said)
 
 
+@pytest.mark.parametrize("step", COLLECTOR_STEPS)
+def test_what_only_a_new_checkpoint_refers_to_is_kept_whenever_it_was_written(step, monkeypatch):
+    monkeypatch.setattr(heads, "CHECKPOINT_EVERY", DAYS + 2)
+    hand, said = lived()
+
+    def commit_twice() -> None:
+        # The first leaves a checkpoint that refers to pages which the second takes the place of.
+        for names in (["0002.jpg"], ["0006.jpg", "0013.jpg", "0018.jpg", "0023.jpg"]):
+            commit(hand.world, STYLE, dict.fromkeys(hand.upload(*names, body=b"more"), PUT))
+            said[hand.head().revision] = files_of(hand)
+
+    collect_garbage(hand, Stepped(hand.store, step, commit_twice))
+    check(hand, said)
+
+
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 def test_what_a_killed_writer_left_is_collected_later_and_nothing_else(killed_at):
     hand, said = lived()
