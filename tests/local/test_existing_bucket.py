@@ -1,5 +1,7 @@
 """A stack over a bucket that is there already, with objects and with notifications of somebody else's."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from s3_manifest_cli.stack import deploy
@@ -39,23 +41,58 @@ def configuration(s3):
     return {name: value for name, value in found.items() if name != "ResponseMetadata"}
 
 
-def test_its_objects_are_all_seen_at_the_first_change_and_others_notifications_outlive_the_stack(
+COUNTS = {"large": 1100, "small": 7, "größe & co": 150}
+
+
+def test_an_old_bucket_is_in_complete_manifests_after_one_rescan_and_others_notifications_outlive_the_stack(
     stack, s3, others, eventually
 ):
-    for number in range(12):
-        s3.put_object(Bucket=BUCKET, Key=f"styles/old/{number}.png", Body=b"from before")
+    keys = [f"styles/{id_}/{number:05}.png" for id_, count in COUNTS.items() for number in range(count)]
+    keys += [f"styles/touched/{number}.png" for number in range(12)]
+    keys += ["styles/empty/", "styles/beside.png", "system_actors/training_data/7/a.png"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode()), keys))
     second = deploy(stack.platform, "second", {"ExistingBucket": "true", "BucketName": BUCKET})
     merged = configuration(s3)
     assert [one for one in merged["QueueConfigurations"] if one["Id"] == "theirs"] == others["QueueConfigurations"]
     assert len(merged["QueueConfigurations"]) == 3
     assert "EventBridgeConfiguration" in merged
+    assert second.get("/api/manifests").body["collections"] == []
 
-    s3.put_object(Bucket=BUCKET, Key="styles/old/new.png", Body=b"now")
-    answer = eventually(lambda: second.get("/api/s3/manifest", {"styleId": "old"}), lambda found: found.status == 200)
+    # The first change in a collection has all seen that it holds.
+    s3.put_object(Bucket=BUCKET, Key="styles/touched/new.png", Body=b"now")
+    answer = eventually(
+        lambda: second.get("/api/s3/manifest", {"styleId": "touched"}), lambda found: found.status == 200
+    )
     assert (answer.body["total_files"], answer.body["complete"], answer.body["revision"]) == (13, True, 1)
+
+    # One request has all the others seen.
+    answer = second.post("/api/manifests/rescan")
+    assert (answer.status, answer.body["collections"]) == (202, "all")
+    requested_at = answer.body["requested_at"]
+    expected = {id_: (count, True) for id_, count in COUNTS.items()} | {"touched": (13, True), "7": (1, True)}
+
+    def collections():
+        found = second.get("/api/manifests", {"limit": 1000}).body["collections"]
+        return {one.get("style_id") or one["actor_id"]: (one["total_files"], one["complete"]) for one in found}
+
+    eventually(collections, lambda found: found == expected, seconds=60)
+    etags = {}
+    for listing in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="styles/"):
+        etags |= {one["Key"]: one["ETag"].strip('"') for one in listing["Contents"]}
+    for id_, (count, _) in expected.items():
+        query = {"actorId" if id_ == "7" else "styleId": id_}
+        manifest = eventually(
+            lambda query=query: second.get("/api/s3/manifest", query).body,
+            lambda found: found["last_verified_at"] > requested_at,
+        )
+        assert len(manifest["files"]) == count
+        if id_ in COUNTS:
+            assert all(file["etag"] == etags[file["s3_key"]] for file in manifest["files"])
+            assert {file["source"] for file in manifest["files"]} == {"s3_scan"}
 
     cloudformation = stack.platform.client("cloudformation")
     cloudformation.delete_stack(StackName="second")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="second", WaiterConfig={"Delay": 1})
     assert configuration(s3) == others
-    assert len(s3.list_objects_v2(Bucket=BUCKET, Prefix="styles/")["Contents"]) == 13
+    assert len(s3.list_objects_v2(Bucket=BUCKET, Prefix="styles/touched/")["Contents"]) == 13

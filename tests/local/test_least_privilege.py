@@ -48,8 +48,17 @@ def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually
     assert guarded_stack.get("/api/manifests").status == 200
     # Without s3:ListBucket S3 answers 403 for a key that is missing, and this would be 503.
     assert guarded_stack.get("/api/s3/manifest", {"styleId": "never seen"}).status == 404
+    changes = guarded_stack.get("/api/manifests/style/1/changes", {"since": 0})
+    assert (changes.status, changes.body["more"]) == (200, False)
+
+    # A sweep lists, looks, writes, and sends into its own queue.
+    requested_at = guarded_stack.post("/api/manifests/rescan").body["requested_at"]
     assert guarded_stack.post("/api/manifests/style/1/rescan").status == 202
-    assert guarded_stack.post("/api/manifests/rescan").status == 202
+
+    def verified_at() -> str:
+        return guarded_stack.get("/api/s3/manifest", {"styleId": "1"}).body["last_verified_at"]
+
+    eventually(verified_at, lambda at: at > requested_at)
 
 
 def allowed(function: str) -> dict[str, set[str]]:

@@ -16,7 +16,10 @@ def metrics(stack):
     found = stack.platform.client("cloudwatch").get_dashboard(DashboardName=stack.outputs["DashboardName"])
     widgets = [widget["properties"] for widget in json.loads(found["DashboardBody"])["widgets"]]
     assert {widget["region"] for widget in widgets} == {"us-east-1"}
-    return {(metric[0], metric[1], metric[3]) for widget in widgets for metric in widget["metrics"]}
+    shown = [metric for widget in widgets for metric in widget["metrics"]]
+    # Two stacks in one account must not add up.
+    assert {tuple(metric[4:6]) for metric in shown if metric[0] == "S3Manifest"} == {("stack", STACK)}
+    return {(metric[0], metric[1], metric[3]) for metric in shown}
 
 
 @pytest.fixture
