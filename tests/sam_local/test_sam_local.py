@@ -78,7 +78,7 @@ class TestReconcile:
             "s3_prefix": "styles/16/",
             "created_at": written_at,
             "last_synced": written_at,
-            "last_verified_at": None,
+            "last_verified_at": written_at,
             "complete": True,
             "revision": 1,
             "commit": manifest["commit"],
@@ -201,7 +201,10 @@ class TestReconcile:
 
         assert sam.reconcile("sqs-batch", bucket) == {"batchItemFailures": [{"itemIdentifier": malformed}]}
 
-        assert bucket.below("_manifests/") == [
+        written = bucket.below("_manifests/")
+        records = [key for key in written if "/changes/000000000001-" in key]
+        assert len(records) == 2
+        assert [key for key in written if key not in records] == [
             "_manifests/styles/16/manifest.json",
             "_manifests/system_actors/training_data/7/manifest.json",
         ]

@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+pytestmark = pytest.mark.sam_local
+
 
 def test_a_rescan_is_put_into_the_sweep_queue_and_the_sweep_makes_the_manifest(sam, bucket):
     bucket.put("styles/16/image_001.jpg", b"one")
