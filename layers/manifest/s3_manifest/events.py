@@ -11,6 +11,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from pydantic_core import from_json
 
 from s3_manifest.collections import MAX_KEY_BYTES
+from s3_manifest.model import first_problem
 
 
 class MalformedEvent(ValueError):
@@ -101,5 +102,4 @@ def _decode_key(encoded: str) -> str:
 def _first(error: ValidationError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    problem = error.errors()[0]
-    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
+    return first_problem(error)

@@ -4,8 +4,8 @@ Nothing but change records, checkpoints and the head is read, and of records onl
 What was past keeping is gone: ``HistoryGone`` says so, and never are changes left out in silence.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from s3_manifest import chain, heads
 from s3_manifest.chain import Link
@@ -14,9 +14,6 @@ from s3_manifest.merge import FIRST
 from s3_manifest.model import ChangeRecord, Entry, Facts, Head, Timestamp, UnreadableManifest, decode_record
 from s3_manifest.store import Store, listings
 from s3_manifest.world import Each
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class HistoryGone(Exception):
@@ -83,10 +80,9 @@ def _first_of(store: Store, collection: Collection, head: Head, low: int) -> int
 
     def is_of_this(revision: int) -> bool:
         try:
-            (record,) = _records(store, _in_turn, collection, _links(store, collection, head, revision, revision))
+            return _record_of(store, collection, head, revision).created_at == head.created_at
         except HistoryGone:
             return False
-        return record.created_at == head.created_at
 
     if is_of_this(low):
         return low
@@ -120,15 +116,14 @@ def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.
     return Past(records[0], base, differs)
 
 
-def revision_at(store: Store, each: Each, collection: Collection, head: Head, moment: Timestamp) -> int:
+def revision_at(store: Store, collection: Collection, head: Head, moment: Timestamp) -> int:
     """The revision that the manifest was at, at a time: the last one committed no later.
 
     Reads as many change records as the logarithm of the revisions. Raises as ``at_revision``.
     """
 
     def committed_at(revision: int) -> Timestamp:
-        links = _links(store, collection, head, revision, revision)
-        return _records(store, each, collection, links)[0].last_synced
+        return _record_of(store, collection, head, revision).last_synced
 
     oldest = min(oldest_revision(store, collection, head), head.revision)
     if moment < committed_at(oldest):
@@ -162,17 +157,23 @@ def _links(store: Store, collection: Collection, head: Head, first: int, last: i
 
 
 def _records(store: Store, each: Each, collection: Collection, links: list[Link]) -> list[ChangeRecord]:
-    def read(link: Link) -> ChangeRecord:
-        key = chain.key_of(collection, link)
-        stored = store.get(key)
-        if stored is None:
-            raise HistoryGone(f"the change of revision {link.revision} is not kept any more")
-        try:
-            return decode_record(stored.body)
-        except UnreadableManifest as error:
-            raise UnreadableManifest(f"{key}: {error}") from error
+    return each(lambda link: _record(store, collection, link), links)
 
-    return each(read, links)
+
+def _record_of(store: Store, collection: Collection, head: Head, revision: int) -> ChangeRecord:
+    (link,) = _links(store, collection, head, revision, revision)
+    return _record(store, collection, link)
+
+
+def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
+    key = chain.key_of(collection, link)
+    stored = store.get(key)
+    if stored is None:
+        raise HistoryGone(f"the change of revision {link.revision} is not kept any more")
+    try:
+        return decode_record(stored.body)
+    except UnreadableManifest as error:
+        raise UnreadableManifest(f"{key}: {error}") from error
 
 
 def _checkpoint(store: Store, collection: Collection, link: Link) -> heads.Loaded:
@@ -180,7 +181,3 @@ def _checkpoint(store: Store, collection: Collection, link: Link) -> heads.Loade
     if stored is None:
         raise HistoryGone(f"what the manifest said at revision {link.revision} is not kept any more")
     return heads.Loaded(heads.decode(collection, stored.body), stored.etag)
-
-
-def _in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    return [work(item) for item in items]

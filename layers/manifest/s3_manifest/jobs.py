@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from s3_manifest.model import Frozen, Timestamp
+from s3_manifest.model import Frozen, Timestamp, first_problem
 
 
 class MalformedJob(ValueError):
@@ -81,6 +81,4 @@ def decode_job(body: str) -> Job:
     try:
         return _JOB.validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise MalformedJob(f"not a job of the sweep queue: {where}: {first['msg']}") from error
+        raise MalformedJob(f"not a job of the sweep queue: {first_problem(error)}") from error

@@ -67,7 +67,7 @@ def opened(ref: PageRef, run: Run) -> Open:
 
 def slot_of(slots: Sequence[Slot], filename: str) -> int:
     """The index of the slot that holds a filename, or would. Only for slots as they were read."""
-    return max(0, bisect_right(slots, filename, key=_first) - 1) if len(slots) > 1 else 0
+    return max(0, bisect_right(slots, filename, key=begins) - 1) if len(slots) > 1 else 0
 
 
 def find(slots: Sequence[Slot], filename: str) -> Entry | None:
@@ -168,7 +168,8 @@ def _digest(entry: Entry | None) -> int:
     return digests.of_entry(entry) if entry else 0
 
 
-def _first(slot: Slot) -> str:
+def begins(slot: Slot) -> str:
+    """The first filename of a slot, which must not be empty."""
     return slot.first if isinstance(slot, PageRef) else slot.run.first
 
 

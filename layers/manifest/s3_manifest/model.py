@@ -239,6 +239,12 @@ def decode_record(body: bytes) -> ChangeRecord:
     return _decode(body, ChangeRecord)
 
 
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with some input: where, and what."""
+    problem = error.errors()[0]
+    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
+
+
 def _decode(body: bytes, shape: type[Shape]) -> Shape:
     try:
         fields = from_json(body)
@@ -254,6 +260,4 @@ def _decode(body: bytes, shape: type[Shape]) -> Shape:
     try:
         return shape.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise UnreadableManifest(f"{where}: {first['msg']}") from error
+        raise UnreadableManifest(first_problem(error)) from error

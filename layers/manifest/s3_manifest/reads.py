@@ -98,7 +98,7 @@ def _past(
     if revision is None and at is None:
         return Past(loaded.head, loaded, {})
     if revision is None and at is not None:
-        revision = history.revision_at(store, each, collection, loaded.head, at)
+        revision = history.revision_at(store, collection, loaded.head, at)
     return history.at_revision(store, each, collection, loaded, revision or 0)
 
 

@@ -99,7 +99,7 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
             if len(lines) == limit or (lines and room < 0):
                 return Page(lines, row.filename)
             lines.append(row.line)
-    following = _begins(slots, rest) if rest < len(slots) else None
+    following = layout.begins(slots[rest]) if rest < len(slots) else None
     return Page(lines, None if following is None or wanted.is_past(following) else following)
 
 
@@ -127,8 +127,8 @@ def _runs(
     read = iter(pages.read(store, each, collection, past.base, refs))
     for index, slot in zip(indices, chosen, strict=True):
         run = next(read) if isinstance(slot, PageRef) else slot.run
-        begins = _begins(slots, index) if index else ""
-        ends = _begins(slots, index + 1) if index + 1 < len(slots) else None
+        begins = layout.begins(slots[index]) if index else ""
+        ends = layout.begins(slots[index + 1]) if index + 1 < len(slots) else None
         differs = {
             name: entry for name, entry in past.differs.items() if name >= begins and (ends is None or name < ends)
         }
@@ -142,8 +142,3 @@ def _first(past: Past, slots: list[Slot], start: str) -> int:
     # In the past there may have been files between two pages of the base.
     nothing_left = isinstance(slot, PageRef) and slot.last < start and not past.differs
     return index + 1 if nothing_left and index + 1 < len(slots) else index
-
-
-def _begins(slots: list[Slot], index: int) -> str:
-    slot = slots[index]
-    return slot.first if isinstance(slot, PageRef) else slot.run.first
