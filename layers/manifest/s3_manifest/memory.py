@@ -52,7 +52,7 @@ class MemoryStore:
         if key not in self.objects:
             return None
         present, body = self.objects[key]
-        return Stored(body, present.etag)
+        return Stored(body, present.etag, present.metadata)
 
     def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
         stored = self.get(key)

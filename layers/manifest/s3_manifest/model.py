@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
 SCHEMA = 1
@@ -38,6 +38,14 @@ def days_before(moment: Timestamp, days: float) -> Timestamp:
     return timestamp(datetime.fromisoformat(moment) - timedelta(days=days))
 
 
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Frozen(BaseModel):
     """Immutable, and strict about what it does not know: a field too many is a newer format."""
 
@@ -50,6 +58,11 @@ class Entry(Frozen):
     ``uploaded_at`` and ``last_modified`` are both S3's ``LastModified``: S3 replaces objects and
     never edits them, so an object was last modified when it was uploaded. ``checksum`` holds the
     checksums as S3 gives them (base64) and their ``type``, ``FULL_OBJECT`` or ``COMPOSITE``.
+
+    ``overridden`` has, for each field that a sidecar tells, what the object itself says of it (None:
+    nothing). A caption, and a file that a sidecar says is ``hidden``, have entries that are not among
+    the manifest's files: of a caption ``caption`` is the text, and ``problem`` says why it has none.
+    Of these four only what there is to say is written.
     """
 
     filename: str
@@ -72,24 +85,53 @@ class Entry(Frozen):
     generation_type: str
     source: Source
     good: bool
+    labels: tuple[str, ...] = ()
     metadata: Mapping[str, str]
+    overridden: Mapping[str, JsonValue] = Field(default={}, exclude_if=_is_empty)
+    hidden: bool = Field(default=False, exclude_if=_is_empty)
+    caption: str | None = Field(default=None, exclude_if=_is_none)
+    problem: str | None = Field(default=None, exclude_if=_is_none)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is one of the manifest's files."""
+        return self.caption is None and not self.hidden
 
 
 class Generation(Frozen):
-    """The files that came from one run. An id is unique within its type."""
+    """The files that came from one run. An id is unique within its type.
+
+    ``declared``: a sidecar says so, and when that was and with what ``metadata``; ``first_at`` is then
+    when the first of its files was generated. One that nobody declared is known from its files alone.
+    """
 
     generation_id: int | str
     type: str
     generated_at: Timestamp
     image_count: int
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, JsonValue] = {}
+    declared: bool = Field(default=False, exclude_if=_is_empty)
+    first_at: Timestamp | None = Field(default=None, exclude_if=_is_none)
 
 
 class Sidecar(Frozen):
-    """An object of the collection that describes other objects; it is not one of its files."""
+    """An object of the collection that describes other objects; it is not one of its files.
+
+    ``copy_key`` is the manifest's own copy of what it says of files, by which the entries were made
+    (None: it says nothing of any). ``edit`` counts the edits of it by this project's own tools.
+    """
 
     s3_key: str
     etag: str
+    copy_key: str | None = Field(default=None, exclude_if=_is_none)
+    edit: int | None = Field(default=None, exclude_if=_is_none)
+
+
+class Problem(Frozen):
+    """What is wrong with the sidecars of a collection: the key that it is about, and the mend."""
+
+    s3_key: str
+    problem: str
 
 
 class PageRef(Frozen):

@@ -25,7 +25,12 @@ from s3_manifest.store import (
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
-    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef, ObjectTypeDef
+    from types_boto3_s3.type_defs import (
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
+        ObjectTypeDef,
+    )
 
 _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256")
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -44,8 +49,7 @@ class S3Store:
 
     def get(self, key: str) -> Stored | None:
         try:
-            answer = self._reads.get_object(Bucket=self.bucket, Key=key)
-            return Stored(answer["Body"].read(), _unquoted(answer["ETag"]))
+            return _stored(self._reads.get_object(Bucket=self.bucket, Key=key))
         except _FAULTS as fault:
             if _is_absence(fault):
                 return None
@@ -53,8 +57,7 @@ class S3Store:
 
     def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
         try:
-            answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"')
-            return Stored(answer["Body"].read(), _unquoted(answer["ETag"]))
+            return _stored(self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"'))
         except _FAULTS as fault:
             if _status(fault) == 304:
                 return NotModified(etag)
@@ -137,6 +140,14 @@ class S3Store:
         return digest.hexdigest()
 
 
+def _stored(answer: "GetObjectOutputTypeDef") -> Stored:
+    return Stored(answer["Body"].read(), _unquoted(answer["ETag"]), _metadata(answer["Metadata"]))
+
+
+def _metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in metadata.items()}
+
+
 def _listed(item: "ObjectTypeDef") -> Listed:
     return Listed(
         key=item["Key"],
@@ -168,7 +179,7 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
         encryption="SSE-C" if "SSECustomerAlgorithm" in facts else facts.get("ServerSideEncryption"),
         archived=(storage_class in _ARCHIVES or "ArchiveStatus" in facts) and not restored,
         checksum=checksum or None,
-        metadata={name.lower(): value for name, value in answer["Metadata"].items()},
+        metadata=_metadata(answer["Metadata"]),
     )
 
 

@@ -67,10 +67,11 @@ Observation = Present | Absent
 
 
 class Stored(NamedTuple):
-    """An object that was read whole."""
+    """An object that was read whole, with its user metadata."""
 
     body: bytes
     etag: str
+    metadata: Mapping[str, str] = {}
 
 
 class NotModified(NamedTuple):

@@ -1,0 +1,272 @@
+"""What sidecars say of a collection and of its files: decoded, and laid over what the objects say themselves.
+
+Whatever is wrong in one is told as a problem and left out; the rest of it counts.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, JsonValue, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic_core import from_json
+
+from s3_manifest.model import Entry, Frozen, Timestamp, first_problem, timestamp
+
+COLLECTION, PROMPTS, IMAGE_FOLDER = "collection.json", "prompt_metadata.json", "metadata.jsonl"
+SIDECARS = (PROMPTS, IMAGE_FOLDER, COLLECTION)
+"""The filenames, at the top of a collection, of objects that describe the others: what the first says counts most."""
+
+MAX_SIDECAR_BYTES = 8 << 20
+"""A larger one is not read: some 50,000 files can be described in one."""
+
+MAX_CAPTION_BYTES = 64 << 10
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
+"""Of which files a ``.txt`` of the same name is the caption, in lower case or in capitals."""
+
+_SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
+_MAX_PROBLEMS = 20
+_PROMPT_COLUMNS = ("prompt", "text", "caption")
+
+
+def _moment(value: object) -> object:
+    """A time in any ISO 8601 form, as the manifest writes it; one without a zone is UTC."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return timestamp(datetime.fromisoformat(value))
+    except OverflowError as error:
+        raise ValueError("UTC has no such time") from error
+
+
+Moment = Annotated[Timestamp, BeforeValidator(_moment)]
+GenerationId = StrictInt | StrictStr
+
+
+class Described(Frozen):
+    """What sidecars say of one file; None where they say nothing."""
+
+    prompt: StrictStr | None = None
+    good: StrictBool | None = None
+    hidden: StrictBool | None = None
+    labels: tuple[StrictStr, ...] | None = None
+    generation_id: GenerationId | None = None
+    generation_type: StrictStr | None = None
+    generated_at: Moment | None = None
+    local_path: StrictStr | None = None
+
+
+class Declared(Frozen):
+    """A generation that a ``collection.json`` declares."""
+
+    generation_id: GenerationId
+    type: StrictStr = "declared"
+    generated_at: Moment
+    metadata: Mapping[str, JsonValue] = {}
+
+
+class Description(Frozen):
+    """What one sidecar says."""
+
+    title: str | None = None
+    generations: tuple[Declared, ...] = ()
+    files: Mapping[str, Described] = {}
+    problems: tuple[str, ...] = ()
+
+
+NOTHING = Described()
+
+
+def is_caption(filename: str) -> bool:
+    """Whether an object of that name is the caption of another: any ``.txt``."""
+    return filename.endswith(".txt")
+
+
+def is_image(filename: str) -> bool:
+    """Whether a caption may lie beside it."""
+    return filename.endswith(_SUFFIXES)
+
+
+def caption_of(filename: str) -> str:
+    """The filename of an image's caption."""
+    return filename.rpartition(".")[0] + ".txt"
+
+
+def captioned_by(caption: str) -> Iterator[str]:
+    """The filenames that this may be the caption of."""
+    stem = caption.removesuffix(".txt")
+    return (stem + suffix for suffix in _SUFFIXES)
+
+
+def read_sidecar(filename: str, body: bytes) -> Description:
+    """What a sidecar of that name says."""
+    if filename == IMAGE_FOLDER:
+        return _read_image_folder(body)
+    try:
+        fields = from_json(body)
+    except ValueError as error:
+        return Description(problems=(f"it is not JSON: {error}",))
+    if not isinstance(fields, dict):
+        return Description(problems=("it is not a JSON object",))
+    return _read_collection(fields) if filename == COLLECTION else _read_prompts(fields)
+
+
+def read_caption(body: bytes) -> tuple[str, str | None]:
+    """A caption's text without blanks around it, or an empty one and what is wrong with it."""
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return "", "it is not UTF-8; write it anew, in UTF-8"
+    return text, None
+
+
+def said_of(filename: str, descriptions: Iterable[Description], caption: str | None = None) -> Described:
+    """What all of them say of a file, the first that says something of a field counting; a caption counts least."""
+    found = [files[filename] for files in (one.files for one in descriptions) if filename in files]
+    if caption:
+        found.append(Described(prompt=caption))
+    if len(found) < 2:
+        return found[0] if found else NOTHING
+    said: dict[str, Any] = {}
+    for one in found:
+        fields = _fields(one)
+        if "generation_id" in said:  # an id goes with its own type
+            fields.pop("generation_type", None)
+        said = fields | said
+    return Described.model_construct(**{**_NOTHING_SAID, **said})
+
+
+def laid_over(entry: Entry, said: Described) -> Entry:
+    """The entry that the manifest has, from one that only says what the object itself does."""
+    fields = _fields(said)
+    if "generation_id" in fields:
+        fields.setdefault("generation_type", "declared")
+    fields = {name: value for name, value in fields.items() if value != getattr(entry, name)}
+    if not fields:
+        return entry
+    overridden = {name: getattr(entry, name) for name in fields if name in _OVERRIDABLE}
+    return entry.model_copy(update={**fields, "overridden": overridden})
+
+
+def taken_off(entry: Entry) -> Entry:
+    """The entry that only says what the object itself does: what ``laid_over`` was given."""
+    if not (entry.overridden or entry.hidden or entry.labels or not entry.good):
+        return entry
+    return entry.model_copy(update={**entry.overridden, "overridden": {}, "good": True, "labels": (), "hidden": False})
+
+
+def differing(before: Description, after: Description) -> Iterator[str]:
+    """The filenames of which they do not say the same."""
+    said, says = before.files, after.files
+    return (name for name in sorted(said.keys() | says.keys()) if said.get(name) != says.get(name))
+
+
+def encode_copy(description: Description) -> bytes:
+    """What it says of files, as JSON; the rest is in the manifest's head."""
+    return description.model_dump_json(include={"files"}, exclude_none=True).encode()
+
+
+def decode_copy(body: bytes) -> Description:
+    """What ``encode_copy`` was given, as far as files go. Raises ``ValidationError``."""
+    return Description.model_validate_json(body)
+
+
+_NOTHING_SAID = dict.fromkeys(Described.model_fields)
+_OVERRIDABLE = ("prompt", "generated_at", "generation_id", "generation_type", "local_path")
+
+
+def _fields(said: Described) -> dict[str, Any]:
+    return {name: value for name in _NOTHING_SAID if (value := getattr(said, name)) is not None}
+
+
+class _Problems:
+    """What is wrong with one sidecar, the first few of it."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+        self._more = 0
+
+    def add(self, problem: str) -> None:
+        if len(self._found) < _MAX_PROBLEMS:
+            self._found.append(problem)
+        else:
+            self._more += 1
+
+    def told(self) -> tuple[str, ...]:
+        return (*self._found, f"and {self._more} more") if self._more else tuple(self._found)
+
+
+def _read_collection(fields: Mapping[str, Any]) -> Description:
+    problems = _Problems()
+    title = fields.get("title")
+    if title is not None and not isinstance(title, str):
+        problems.add("title: it has to be text")
+        title = None
+    declared: dict[tuple[int | str, str], Declared] = {}
+    generations = fields.get("generations", [])
+    if not isinstance(generations, list):
+        problems.add("generations: it has to be a list")
+        generations = []
+    for index, generation in enumerate(generations):
+        try:
+            one = Declared.model_validate(_known(generation, Declared))
+        except ValidationError as error:
+            problems.add(f"generations.{index}.{first_problem(error)}")
+            continue
+        if (one.generation_id, one.type) in declared:
+            problems.add(f"generations.{index}: it is declared before: {one.type} {one.generation_id}")
+        declared.setdefault((one.generation_id, one.type), one)
+    return Description(title=title, generations=tuple(declared.values()), problems=problems.told())
+
+
+def _read_prompts(fields: Mapping[str, Any]) -> Description:
+    problems, files = _Problems(), dict[str, Described]()
+    for filename, said in fields.items():
+        described = _read_described({"prompt": said} if isinstance(said, str) else said, filename, problems)
+        if described != NOTHING:
+            files[filename] = described
+    return Description(files=files, problems=problems.told())
+
+
+def _read_image_folder(body: bytes) -> Description:
+    """https://huggingface.co/docs/datasets/image_dataset#imagefolder"""
+    problems, files = _Problems(), dict[str, Described]()
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = from_json(line)
+        except ValueError as error:
+            problems.add(f"line {number} is not JSON: {error}")
+            continue
+        filename = fields.get("file_name") if isinstance(fields, dict) else None
+        if not isinstance(filename, str):
+            problems.add(f"line {number} has no file_name")
+            continue
+        prompt = next((fields[name] for name in _PROMPT_COLUMNS if isinstance(fields.get(name), str)), None)
+        described = _read_described(fields | {"prompt": prompt}, f"line {number}", problems)
+        if filename in files:
+            problems.add(f"line {number}: {filename} is described before")
+        elif described != NOTHING:
+            files[filename] = described
+    return Description(files=files, problems=problems.told())
+
+
+def _read_described(fields: object, where: str, problems: _Problems) -> Described:
+    """What is said of one file, as far as it can be read."""
+    if not isinstance(fields, dict):
+        problems.add(f"{where}: it has to be an object, or the prompt")
+        return NOTHING
+    said = _known(fields, Described)
+    try:
+        return Described.model_validate(said)
+    except ValidationError as error:
+        for problem in error.errors():
+            problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
+            said.pop(str(problem["loc"][0]), None)
+    return Described.model_validate(said)
+
+
+def _known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
+    """Those of the fields that the shape has: others are their author's own affair."""
+    return {name: fields[name] for name in shape.model_fields if name in fields} if isinstance(fields, dict) else fields
