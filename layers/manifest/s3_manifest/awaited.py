@@ -47,7 +47,7 @@ def _is_shown(store: Store, each: Each, collection: Collection, loaded: Loaded, 
     if awaited.edit is not None:
         # Number 0: there is no sidecar, and it had nothing to say.
         return awaited.edit == 0 or any(
-            one.s3_key == awaited.s3_key and (one.edit or 0) >= awaited.edit for one in head.sidecars
+            one.s3_key == awaited.s3_key and one.is_applied and (one.edit or 0) >= awaited.edit for one in head.sidecars
         )
     slots = layout.slots_of(head)
     if awaited.emptied is not None:

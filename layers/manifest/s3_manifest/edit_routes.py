@@ -25,6 +25,7 @@ from s3_manifest.editing import (
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import Frozen, Timestamp, timestamp
 from s3_manifest.mutations import awaited_edit
+from s3_manifest.sidecars import MAX_TITLE
 from s3_manifest.threads import each
 from s3_manifest.web import Answer, api, json_answer, problem
 
@@ -63,7 +64,7 @@ class Changes(Frozen):
 class Titled(Frozen):
     """The collection's title; null takes it out."""
 
-    title: Annotated[StrictStr, Field(max_length=1000)] | None
+    title: Annotated[StrictStr, Field(max_length=MAX_TITLE)] | None
 
 
 class Deleted(Reflection):

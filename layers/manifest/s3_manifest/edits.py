@@ -12,11 +12,8 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Frozen, Timestamp, first_problem
-from s3_manifest.sidecars import COLLECTION, MAX_SIDECAR_BYTES, PROMPTS, Declared
+from s3_manifest.sidecars import COLLECTION, EDIT, PROMPTS, Declared, edit_of, max_bytes
 from s3_manifest.store import Conflict, OutcomeUnknown, Store
-
-EDIT = "edit"
-"""The user metadata of a sidecar that numbers the edits of it; each is greater than the one before."""
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 # What one more attempt may take: it is not begun with less time left.
@@ -199,14 +196,14 @@ def _edit(store: Store, key: str, change: _Change, patience: Patience, *, number
     while True:
         stored = store.get(key)
         fields = _decoded(key, stored.body) if stored else {}
-        number = _number(stored.metadata.get(EDIT, "")) if stored else 0
+        number = (stored and edit_of(stored.metadata)) or 0
         before = _encoded(fields)
         change(fields, may_be_written)
         body = _encoded(fields)
         if body == before and (stored is None or number or not numbers):
             return Edited(key, stored.etag if stored else "", number, attempts)
-        if len(body) > MAX_SIDECAR_BYTES:
-            raise SidecarFull(f"{key}: it would have {len(body)} bytes; more than {MAX_SIDECAR_BYTES} are not read")
+        if len(body) > (most := max_bytes(key.rpartition("/")[2])):
+            raise SidecarFull(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
         edit = max(patience.now_ms(), number + 1)
         attempts += 1
         try:
@@ -230,7 +227,3 @@ def _decoded(key: str, body: bytes) -> dict[str, Any]:
         return _OBJECT.validate_json(body)
     except ValidationError as error:
         raise SidecarBroken(f"{key}: {first_problem(error)}; mend or delete it") from error
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 18 else 0

@@ -38,7 +38,7 @@ _CONTENT_TYPES = {
     "jxl": "image/jxl",
     "txt": "text/plain; charset=utf-8",
 }
-_MAX_GENERATION_METADATA = 16_384
+_MAX_GENERATION_METADATA = 4096
 # What a header holds as it is: the signature of a request sees runs of spaces as one.
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 # Control characters, halves of characters, and what ends a line or a paragraph.
