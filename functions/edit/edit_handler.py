@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from s3_manifest.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.edit_routes import app
 from s3_manifest.editing import FOLDERS, NoSuchCollection
 from s3_manifest.edits import Busy, SidecarBroken, SidecarFull
@@ -17,13 +18,13 @@ from s3_manifest.web import Answer, problem, resolve
 logger = Logger(service="edit")
 
 
-@app.exception_handler([NoSuchCollection, NoSuchFile])
+@app.exception_handler([NoSuchActor, NoSuchCollection, NoSuchFile])
 def not_there(error: Exception) -> Answer:
     """404: there is none; nothing was changed."""
     return problem(404, str(error))
 
 
-@app.exception_handler([NewerUpload, SidecarBroken])
+@app.exception_handler([AmbiguousActor, NewerUpload, SidecarBroken])
 def conflict(error: Exception) -> Answer:
     """409: what is there is not what it takes; nothing was changed."""
     return problem(409, str(error))

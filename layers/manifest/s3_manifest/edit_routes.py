@@ -11,10 +11,12 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 from s3_manifest import edits, mutations, runtime, upload_routes
 from s3_manifest.collections import Collection
 from s3_manifest.editing import (
+    Actor,
     Id,
     Kind,
     NoSuchCollection,
     Reflection,
+    actor_of,
     answered,
     collection_of,
     etags,
@@ -121,17 +123,19 @@ Confirm = Annotated[str, Query(description="The full id of the collection: the d
 OneChange = Annotated[Change, Body()]
 ManyChanges = Annotated[Changes, Body()]
 
-_DELETES_ONE = responses(Deleted, 409, 412, 413)
-_DELETES_ALL = responses(Emptied, 409, 413)
-_AMENDS = responses(Amended, 409, 413)
+_DELETES_ONE = responses(Deleted, 412, 413)
+_DELETES_ALL = responses(Emptied, 413)
+_AMENDS = responses(Amended, 413)
 
 
 @app.delete(
     "/api/training-data/<actor_id>/images/<filename>", summary="Hide or delete an image", responses=_DELETES_ONE
 )
-def delete_image(actor_id: Id, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None) -> Answer:
+def delete_image(
+    actor_id: Actor, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
+) -> Answer:
     """Of an actor: see the route for any collection."""
-    return delete_file("actor", actor_id, filename, delete_from_s3, if_match)
+    return _deleted(actor_of(actor_id), unquote(filename), delete_from_s3, if_match)
 
 
 @app.delete(
@@ -145,25 +149,13 @@ def delete_file(
     Deleted, what ``prompt_metadata.json`` says of it is taken out too; a caption (``.txt``) beside it
     stays. 409, or 412 with ``If-Match``: a newer upload is there, and nothing was deleted.
     """
-    collection, filename, store = collection_of(kind, collection_id), unquote(filename), runtime.store()
-    if delete_from_s3:
-        deleted, awaited = mutations.delete_file(
-            store, runtime.collections(), collection, filename, etags(if_match), patience(app.lambda_context)
-        )
-    else:
-        said = {filename: {"hidden": True}}
-        deleted = False
-        awaited = awaited_edit(
-            mutations.amend(store, runtime.collections(), each, collection, said, patience(app.lambda_context))
-        )
-    done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
-    return answered(collection, awaited, **done, hidden=not delete_from_s3)
+    return _deleted(collection_of(kind, collection_id), unquote(filename), delete_from_s3, if_match)
 
 
 @app.delete("/api/training-data/<actor_id>", summary="Hide or delete all of an actor's images", responses=_DELETES_ALL)
-def delete_training_data(actor_id: Id, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
+def delete_training_data(actor_id: Actor, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
     """See the route for any collection."""
-    return delete_collection("actor", actor_id, confirm, delete_from_s3)
+    return _emptied(actor_of(actor_id), confirm, delete_from_s3)
 
 
 @app.delete("/api/manifests/<kind>/<collection_id>", summary="Hide or delete all files", responses=_DELETES_ALL)
@@ -172,26 +164,15 @@ def delete_collection(kind: Kind, collection_id: Id, confirm: Confirm, delete_fr
 
     It deletes for as long as one request may take: repeat it until it is ``complete``.
     """
-    collection, store = collection_of(kind, collection_id), runtime.store()
-    if confirm != collection.id:
-        detail = f"confirm: to delete all of {collection.prefix}, it has to be {collection.id}"
-        return problem(400, detail, parameter="confirm")
-    if not mutations.exists(store, collection):
-        raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
-    if not delete_from_s3:
-        hidden, edited = mutations.hide_all(store, runtime.collections(), collection, patience(app.lambda_context))
-        return answered(collection, awaited_edit(edited), deleted=0, hidden=hidden, kept=[], complete=True)
-    found = mutations.empty(store, runtime.collections(), collection, patience(app.lambda_context))
-    done = {"deleted": found.deleted, "hidden": 0, "kept": found.kept[:100], "complete": found.complete}
-    return answered(collection, found.awaited, **done)
+    return _emptied(collection_of(kind, collection_id), confirm, delete_from_s3)
 
 
 @app.patch(
     "/api/actors/<actor_id>/training-data/<filename>", summary="Say something of an actor's image", responses=_AMENDS
 )
-def patch_image(actor_id: Id, filename: Filename, change: OneChange) -> Answer:
+def patch_image(actor_id: Actor, filename: Filename, change: OneChange) -> Answer:
     """See the route for any collection."""
-    return patch_file("actor", actor_id, filename, change)
+    return _amended(actor_of(actor_id), {unquote(filename): change})
 
 
 @app.patch("/api/styles/<style_id>/images/<filename>", summary="Say something of a style's image", responses=_AMENDS)
@@ -212,9 +193,9 @@ def patch_file(kind: Kind, collection_id: Id, filename: Filename, change: OneCha
 
 
 @app.patch("/api/actors/<actor_id>/training-data", summary="Say something of an actor's images", responses=_AMENDS)
-def patch_images(actor_id: Id, changes: ManyChanges) -> Answer:
+def patch_images(actor_id: Actor, changes: ManyChanges) -> Answer:
     """See the route for any collection."""
-    return patch_files("actor", actor_id, changes)
+    return _amended(actor_of(actor_id), changes.files)
 
 
 @app.patch("/api/styles/<style_id>/images", summary="Say something of a style's images", responses=_AMENDS)
@@ -229,7 +210,7 @@ def patch_files(kind: Kind, collection_id: Id, changes: ManyChanges) -> Answer:
     return _amended(collection_of(kind, collection_id), changes.files)
 
 
-@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=responses(Retitled, 409, 413))
+@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=responses(Retitled, 413))
 def patch_style(style_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
     """See the route for any collection."""
     return patch_collection("style", style_id, titled)
@@ -238,7 +219,7 @@ def patch_style(style_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
 @app.patch(
     "/api/manifests/<kind>/<collection_id>",
     summary="Set a collection's title",
-    responses=responses(Retitled, 409, 413),
+    responses=responses(Retitled, 413),
 )
 def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
     """In its ``collection.json``. 404: there is nothing in the collection."""
@@ -254,12 +235,43 @@ def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Bo
     summary="Compare an actor's images with what is in S3",
     responses=responses(Queued, status=202),
 )
-def post_actor_rescan(actor_id: Id) -> Answer:
+def post_actor_rescan(actor_id: Actor) -> Answer:
     """202: it is queued, as by ``POST /api/manifests/actor/…/rescan``."""
-    collection, requested_at = collection_of("actor", actor_id), timestamp(datetime.now(UTC))
+    collection, requested_at = actor_of(actor_id), timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
     queued = Queued(status="queued", collections=1, manifest=path_of(collection), requested_at=requested_at)
     return json_answer(202, queued.model_dump())
+
+
+def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:
+    store = runtime.store()
+    if delete_from_s3:
+        deleted, awaited = mutations.delete_file(
+            store, runtime.collections(), collection, filename, etags(if_match), patience(app.lambda_context)
+        )
+    else:
+        said = {filename: {"hidden": True}}
+        deleted = False
+        awaited = awaited_edit(
+            mutations.amend(store, runtime.collections(), each, collection, said, patience(app.lambda_context))
+        )
+    done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
+    return answered(collection, awaited, **done, hidden=not delete_from_s3)
+
+
+def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answer:
+    store = runtime.store()
+    if confirm != collection.id:
+        detail = f"confirm: to delete all of {collection.prefix}, it has to be {collection.id}"
+        return problem(400, detail, parameter="confirm")
+    if not mutations.exists(store, collection):
+        raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
+    if not delete_from_s3:
+        hidden, edited = mutations.hide_all(store, runtime.collections(), collection, patience(app.lambda_context))
+        return answered(collection, awaited_edit(edited), deleted=0, hidden=hidden, kept=[], complete=True)
+    found = mutations.empty(store, runtime.collections(), collection, patience(app.lambda_context))
+    done = {"deleted": found.deleted, "hidden": 0, "kept": found.kept[:100], "complete": found.complete}
+    return answered(collection, found.awaited, **done)
 
 
 def _amended(collection: Collection, changes: Mapping[str, Change]) -> Answer:

@@ -3,14 +3,13 @@
 import random
 import re
 import time
-from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest import heads, runtime
+from s3_manifest import actors, heads, runtime
 from s3_manifest.awaited import Awaited, is_reflected
 from s3_manifest.collections import Collection
 from s3_manifest.cursors import seal
@@ -29,6 +28,7 @@ WAIT_SECONDS = 20
 """How long a GET of the manifest that an answer refers to waits for what was done."""
 
 Kind = Annotated[str, Path()]
+Actor = Annotated[str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")]
 Id = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
 
 
@@ -57,19 +57,30 @@ class Problem(Frozen):
     parameter: str | None = None
 
 
+_MEANINGS = {
+    200: "It is done",
+    202: "It is queued",
+    400: "A parameter, or the body, is wrong; nothing was changed",
+    404: "It is not there; nothing was changed",
+    409: "What is there is not what it takes: the detail says what, and the mend; nothing was changed",
+    412: "The object is none of those in If-Match; nothing was changed",
+    413: "It does not fit into a sidecar, or at once: the detail says what does",
+    503: "S3 or the queue did not do it, or others kept changing the same sidecar; repeat the request",
+}
+
+
 def responses(answer: type[Frozen], *problems: int, status: int = 200) -> dict[int, Any]:
     """What the OpenAPI document says of a route's answers; each may be refused, or S3 may fail."""
     told: dict[int, Any] = {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {"application/json": {"model": answer}},
-        }
+        status: {"description": _MEANINGS[status], "content": {"application/json": {"model": answer}}},
+        # By the HTTP API itself, before any function is called.
+        403: {
+            "description": "The request is not signed as it has to be",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
     }
-    for one in sorted({400, 404, 503, *problems}):
-        told[one] = {
-            "description": HTTPStatus(one).phrase,
-            "content": {"application/problem+json": {"model": Problem}},
-        }
+    for one in sorted({400, 404, 409, 503, *problems}):
+        told[one] = {"description": _MEANINGS[one], "content": {"application/problem+json": {"model": Problem}}}
     return told
 
 
@@ -113,6 +124,11 @@ def etags(header: str | None) -> frozenset[str]:
     """Those that ``If-Match`` names; none where any object will do."""
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in (header or "").split(",")} - {""}
     return frozenset() if "*" in tags else frozenset(tags)
+
+
+def actor_of(asked: str) -> Collection:
+    """The actor that a path names, by its name or number. Raises as ``actors.resolve``."""
+    return actors.resolve(runtime.store(), runtime.collections(), each, unquote(asked))
 
 
 def collection_of(kind: str, collection_id: str) -> Collection:

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.event_handler.openapi.params import Body
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic import JsonValue
 
 from s3_manifest import edits, heads, runtime
 from s3_manifest.awaited import Awaited
 from s3_manifest.collections import Collection
 from s3_manifest.cursors import seal
-from s3_manifest.editing import Id, Kind, Reflection, answered, collection_of, patience, responses
+from s3_manifest.editing import Actor, Id, Kind, Reflection, actor_of, answered, collection_of, patience, responses
 from s3_manifest.edits import Edited, Wanted
 from s3_manifest.model import Frozen, Timestamp, timestamp
 from s3_manifest.mutations import awaited_edit
@@ -20,7 +20,7 @@ from s3_manifest.sidecars import Declared
 from s3_manifest.uploads import Headers, Image, Uploads, bad_names, headers_of
 from s3_manifest.web import Answer, problem
 
-router = Router()  # type: ignore[no-untyped-call]  # Powertools does not type it
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 
 
 class Upload(Frozen):
@@ -52,15 +52,15 @@ class Planned(Reflection):
 
 
 Wish = Annotated[Uploads, Body()]
-_PLANS = responses(Planned, 409, 413)
+_PLANS = responses(Planned, 413)
 
 
 @router.post(
     "/api/training-data/<actor_id>/uploads", summary="Presigned uploads of an actor's images", responses=_PLANS
 )
-def post_uploads(actor_id: Id, wish: Wish) -> Answer:
+def post_uploads(actor_id: Actor, wish: Wish) -> Answer:
     """See the route for any collection."""
-    return post_collection_uploads("actor", actor_id, wish)
+    return _planned(actor_of(actor_id), wish)
 
 
 @router.post("/api/styles/<style_id>/uploads", summary="Presigned uploads of a style's images", responses=_PLANS)
@@ -77,7 +77,10 @@ def post_collection_uploads(kind: Kind, collection_id: Id, wish: Wish) -> Answer
     ``prompt_metadata.json``, which counts more, is set there at once; a generation is declared in
     ``collection.json``. A repeat with the same ``generation_id`` makes nothing new but the URLs.
     """
-    collection = collection_of(kind, collection_id)
+    return _planned(collection_of(kind, collection_id), wish)
+
+
+def _planned(collection: Collection, wish: Uploads) -> Answer:
     bad = list(bad_names(runtime.collections(), collection, [image.filename for image in wish.images]))
     if bad:
         detail = "; ".join(f"images.{one.at}.filename: {one.reason}" for one in bad[:10])
