@@ -8,6 +8,7 @@ from handlers.lambda_events import s3_event
 
 PAGE = "/api/manifests/style/16"
 WHOLE = "/api/s3/manifest"
+WAITING = {"wait": "query", "reflects": "query", "if-none-match": "header"}
 
 
 @pytest.fixture(autouse=True)
@@ -240,7 +241,7 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
         for method, route in methods.items()
     }
     assert routes == {
-        f"GET {WHOLE}": {"styleId": "query", "actorId": "query", "if-none-match": "header"},
+        f"GET {WHOLE}": {"styleId": "query", "actorId": "query"} | WAITING,
         "GET /api/manifests": {"limit": "query", "cursor": "query"},
         "GET /api/manifests/{kind}/{collection_id}": {
             "kind": "path",
@@ -252,8 +253,8 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "modified_after": "query",
             "revision": "query",
             "at": "query",
-            "if-none-match": "header",
-        },
+        }
+        | WAITING,
         "GET /api/manifests/{kind}/{collection_id}/changes": {
             "kind": "path",
             "collection_id": "path",
@@ -266,6 +267,9 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "since": "query",
             "limit": "query",
         },
+        "GET /api/actors/{actorId}/training-data": {"actorId": "path", "force_rescan": "query"} | WAITING,
+        "GET /api/training-data/{actor_id}": {"actor_id": "path", "force_rescan": "query"} | WAITING,
+        "GET /api/stats": dict.fromkeys(("kind", "id", "top", "days", "limit", "cursor"), "query"),
         "GET /api/openapi.json": {},
         "POST /api/manifests/rescan": {},
         "POST /api/manifests/{kind}/{collection_id}/rescan": {

@@ -18,7 +18,7 @@ from s3_manifest.model import SCHEMA, Entry, PageRef, Timestamp, UnreadableManif
 _HEADER = b'{"schema":%d,"files":[\n' % SCHEMA
 _SEPARATOR = b",\n"
 _FOOTER = b"\n]}"
-_FIELDS = Entry.model_fields.keys()
+_FIELDS = {name for name, field in Entry.model_fields.items() if field.is_required()}
 
 
 class Row(NamedTuple):
