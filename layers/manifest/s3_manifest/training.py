@@ -92,6 +92,7 @@ class ActorImage(Frozen):
     last_modified: Timestamp
     size: int
     etag: str
+    md5_hash: str | None
     generation_id: int | str
     generation_type: str
     source: str
@@ -168,6 +169,7 @@ def actor_manifest(collection: Collection, head: Head, entries: Iterable[Entry])
             last_modified=entry.last_modified,
             size=entry.size_bytes,
             etag=entry.etag,
+            md5_hash=entry.md5_hash,
             generation_id=entry.generation_id,
             generation_type=entry.generation_type,
             source=entry.source,
