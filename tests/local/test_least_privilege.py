@@ -152,7 +152,15 @@ WRITES_MANIFESTS = {
                 "kms:GenerateDataKey": {"KmsKeyArn"},
             },
         ),
-        ("QueryFunction", {"s3:GetObject": {MANIFESTS}, "s3:ListBucket": {BUCKET}, "kms:Decrypt": {"KmsKeyArn"}}),
+        (
+            "QueryFunction",
+            {
+                "s3:GetObject": {MANIFESTS},
+                "s3:ListBucket": {BUCKET},
+                "sqs:SendMessage": {"SweepQueue"},
+                "kms:Decrypt": {"KmsKeyArn"},
+            },
+        ),
         ("RescanFunction", {"sqs:SendMessage": {"SweepQueue"}}),
         ("SubscriptionFunction", {"s3:GetBucketNotification": {BUCKET}, "s3:PutBucketNotification": {BUCKET}}),
     ],

@@ -9,8 +9,8 @@ DESCRIBING = ("a.txt", "e.txt", "collection.json", "prompt_metadata.json", "meta
 
 def names(chance: Random) -> list[str]:
     """The filenames that one run is about."""
-    describing = chance.sample(DESCRIBING, chance.choice((0, 0, 1, 1, 2, 5)))
-    return chance.sample(PICTURES, chance.choice((1, 1, 2, 3, 5, 6))) + describing
+    describing = chance.sample(DESCRIBING, chance.choice((0, 1, 2, 5)))
+    return chance.sample(PICTURES, chance.choice((1, 1, 1, 2, 5))) + describing
 
 
 def something(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]:

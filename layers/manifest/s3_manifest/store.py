@@ -165,7 +165,7 @@ class Store(Protocol):
         ...
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
-        """Like ``list``, but the next path segments below ``prefix``: ``<prefix><segment>/``."""
+        """Like ``list``, but up to the next ``/`` after ``prefix``: ``<prefix><the rest of a path segment>/``."""
         ...
 
     def md5(self, key: str, etag: str) -> str:
