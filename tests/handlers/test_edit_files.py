@@ -191,9 +191,12 @@ def test_what_is_not_there_or_is_a_sidecar_is_not_deleted(account, edit, filenam
     assert account.sent("DELETE") == account.sent("PUT") == []
 
 
-def test_with_if_match_only_that_object_is_deleted(account, edit):
+def test_with_if_match_only_that_object_is_hidden_or_deleted(account, edit):
     etag = account.put(PREFIX + "a.png", b"newer")
     path = f"{DELETED}/a.png"
+    assert is_problem(edit("DELETE", path, None, {"if-match": f'"{"0" * 32}"'}), 412, parameter="if-match")
+    assert untouched(account)
+    assert edit("DELETE", path, None, {"if-match": f'"{etag}"'}).json["hidden"]
     reply = edit("DELETE", path, None, {"if-match": f'"{"0" * 32}"'}, delete_from_s3="true")
     assert is_problem(reply, 412, parameter="if-match")
     assert account.read(PREFIX + "a.png") == b"newer"

@@ -71,12 +71,17 @@ def test_what_is_uploaded_by_a_presigned_url_is_in_the_manifest_as_it_was_announ
     assert (generation["image_count"], generation["metadata"]) == (2, {"model": "sdxl"})
 
 
-def test_the_answer_says_when_the_manifest_shows_a_title(stack, s3, style, manifest_when):
+def test_the_answer_names_the_manifest_that_waits_until_it_shows_what_was_done(stack, s3, style, manifest_when):
     put(s3, stack, f"styles/{style}/a.png")
-    assert stack.send("PATCH", path_of(style), {"title": "Dynamic Größe"}).status == 200
-    manifest = manifest_when(style, lambda m: m["style_title"] == "Dynamic Größe")
+    manifest_when(style, lambda m: m["total_files"] == 1)
+    first = stack.send("PATCH", path_of(style), {"title": "Dynamic Größe"}).body
+    manifest = stack.get(first["manifest"])
+    assert (manifest.headers["x-manifest-reflected"], manifest.body["style_title"]) == ("true", "Dynamic Größe")
     again = stack.send("PATCH", path_of(style), {"title": "Dynamic Größe"}).body
-    assert (again["reflected"], again["revision"]) == (True, manifest["revision"])
+    assert (again["reflected"], again["revision"]) == (True, manifest.body["revision"])
+    one = f"{path_of(style).replace('styles', 'manifests/style')}/files/a.png"
+    gone = stack.get(stack.send("DELETE", one, query={"delete_from_s3": "true"}).body["manifest"])
+    assert (gone.headers["x-manifest-reflected"], gone.body["files"]) == ("true", [])
 
 
 def test_all_of_a_collection_is_deleted(stack, s3, style, manifest_when):

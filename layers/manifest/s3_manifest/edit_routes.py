@@ -244,17 +244,11 @@ def post_actor_rescan(actor_id: Actor) -> Answer:
 
 
 def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:
-    store = runtime.store()
+    where = runtime.store(), runtime.collections(), collection, filename, etags(if_match)
     if delete_from_s3:
-        deleted, awaited = mutations.delete_file(
-            store, runtime.collections(), collection, filename, etags(if_match), patience(app.lambda_context)
-        )
+        deleted, awaited = mutations.delete_file(*where, patience(app.lambda_context))
     else:
-        said = {filename: {"hidden": True}}
-        deleted = False
-        awaited = awaited_edit(
-            mutations.amend(store, runtime.collections(), each, collection, said, patience(app.lambda_context))
-        )
+        deleted, awaited = False, awaited_edit(mutations.hide_file(*where, patience(app.lambda_context)))
     done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
     return answered(collection, awaited, **done, hidden=not delete_from_s3)
 

@@ -33,7 +33,7 @@ class NewerUpload(Exception):
 
 
 class NotTheOne(Exception):
-    """The object is not the one that was to be deleted, by its ETag; nothing was deleted."""
+    """The object is not the one that was to be deleted or hidden, by its ETag; nothing was changed."""
 
 
 class TooManyFiles(Exception):
@@ -87,14 +87,27 @@ def delete_file(
         if edited := edits.forget(store, collection, said, patience):
             return False, awaited_edit(edited)
         raise
-    if only and seen.etag not in only:
-        raise NotTheOne(f"{filename} has the ETag {seen.etag}: it is another object; nothing was deleted")
+    _check(seen, only)
     try:
         deleted = store.delete_if(seen.key, seen.etag)
     except Conflict as conflict:
         raise NewerUpload(f"a newer upload of {filename} is there; nothing was deleted") from conflict
     edits.forget(store, collection, said, patience)
     return deleted, Awaited(s3_key=seen.key, gone=seen.etag)
+
+
+def hide_file(
+    store: Store,
+    collections: Collections,
+    collection: Collection,
+    filename: str,
+    only: frozenset[str],
+    patience: Patience,
+) -> Edited:
+    """Says that a file is hidden; the object stays. Raises ``NotTheOne``, ``NoSuchFile``, and as ``edits.describe``."""
+    _check_is_file(filename)
+    _check(look(store, collections, collection, filename), only)
+    return edits.describe(store, collection, {filename: {"hidden": True}}, patience)
 
 
 def amend(
@@ -111,8 +124,7 @@ def amend(
     as ``edits.describe``.
     """
     for filename in said:
-        if filename in SIDECARS or is_caption(filename):
-            raise NoSuchFile(f"{filename} is not one of the files: it describes others")
+        _check_is_file(filename)
     each(lambda filename: look(store, collections, collection, filename), said)
     return edits.describe(store, collection, said, patience)
 
@@ -155,6 +167,16 @@ def empty(store: Store, collections: Collections, collection: Collection, patien
     deleted += len(sidecars) - len(others)
     awaited = Awaited(s3_key=collection.prefix, emptied=latest) if latest and not kept else None
     return Emptied(deleted, tuple(kept), complete=not kept, awaited=awaited)
+
+
+def _check_is_file(filename: str) -> None:
+    if filename in SIDECARS or is_caption(filename):
+        raise NoSuchFile(f"{filename} is not one of the files: it describes others")
+
+
+def _check(seen: Present, only: frozenset[str]) -> None:
+    if only and seen.etag not in only:
+        raise NotTheOne(f"{seen.key} has the ETag {seen.etag}: it is another object; nothing was changed")
 
 
 def own_objects(collections: Collections, collection: Collection, objects: Iterable[Listed]) -> Sequence[Listed]:
