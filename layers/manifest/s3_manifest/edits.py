@@ -5,7 +5,7 @@ up to date: nothing here writes one.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -48,12 +48,18 @@ class Edited(NamedTuple):
 
 
 def describe(
-    store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], patience: Patience
+    store: Store,
+    collection: Collection,
+    said: Mapping[str, Mapping[str, JsonValue]],
+    patience: Patience,
+    *,
+    only_new: bool = False,
 ) -> Edited:
     """Sets fields of files, by filename, in ``prompt_metadata.json``; null takes a field out again.
 
     The fields are those of ``sidecars.Described``, already checked; what else the sidecar says stays
-    as it is. A repeat changes nothing. Raises ``SidecarBroken``, ``Busy``, ``StoreError``.
+    as it is, with ``only_new`` every field that says something by then. A repeat changes nothing.
+    Raises ``SidecarBroken``, ``Busy``, ``StoreError``.
     """
 
     def change(fields: dict[str, Any]) -> None:
@@ -62,7 +68,8 @@ def describe(
             before = {"prompt": before} if isinstance(before, str) else before
             if not isinstance(before, dict):
                 raise SidecarBroken(f"what it says of {filename} is neither an object nor a prompt; mend or delete it")
-            after = {name: value for name, value in {**before, **more}.items() if value is not None}
+            stays = {name: value for name, value in before.items() if value is not None} if only_new else {}
+            after = {name: value for name, value in {**before, **more, **stays}.items() if value is not None}
             if after:
                 fields[filename] = after
             else:
@@ -81,10 +88,17 @@ def forget(store: Store, collection: Collection, filenames: frozenset[str], pati
     return _edit(store, collection.prefix + PROMPTS, change, patience)
 
 
-def retitle(store: Store, collection: Collection, title: str | None, patience: Patience) -> Edited:
-    """Sets the collection's title in ``collection.json``; None takes it out. Raises as ``describe``."""
+def retitle(
+    store: Store, collection: Collection, title: str | None, patience: Patience, *, only_new: bool = False
+) -> Edited:
+    """Sets the collection's title in ``collection.json``; None takes it out.
+
+    With ``only_new`` one that is there by then stays. Raises as ``describe``.
+    """
 
     def change(fields: dict[str, Any]) -> None:
+        if only_new and fields.get("title") is not None:
+            return
         fields["title"] = title
         if title is None:
             del fields["title"]
@@ -92,19 +106,23 @@ def retitle(store: Store, collection: Collection, title: str | None, patience: P
     return _edit(store, collection.prefix + COLLECTION, change, patience)
 
 
-def declare(store: Store, collection: Collection, generation: Declared, patience: Patience) -> Edited:
-    """Declares a generation in ``collection.json``, in place of what it says of the same id and type.
+def declare(
+    store: Store, collection: Collection, generations: Iterable[Declared], patience: Patience, *, only_new: bool = False
+) -> Edited:
+    """Declares generations in ``collection.json``, each in place of what it says of the same id and type.
 
-    Raises as ``describe``.
+    With ``only_new`` those that are declared by then stay. Raises as ``describe``.
     """
+    wanted = {(one.generation_id, one.type): one.model_dump(mode="json") for one in generations}
 
     def change(fields: dict[str, Any]) -> None:
         known = fields.get("generations", [])
         if not isinstance(known, list):
             raise SidecarBroken("its generations are not a list; mend it")
-        is_same = (generation.generation_id, generation.type)
-        others = [one for one in known if not (isinstance(one, dict) and _identity(one) == is_same)]
-        fields["generations"] = [*others, generation.model_dump(mode="json")]
+        there = [_identity(one) if isinstance(one, dict) else None for one in known]
+        new = {identity: one for identity, one in wanted.items() if not (only_new and identity in there)}
+        others = [one for one, identity in zip(known, there, strict=True) if identity not in new]
+        fields["generations"] = [*others, *new.values()]
 
     return _edit(store, collection.prefix + COLLECTION, change, patience)
 
