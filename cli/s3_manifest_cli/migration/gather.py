@@ -19,6 +19,9 @@ from s3_manifest.sidecars import Declared, Described, Description, is_image, sai
 from s3_manifest_cli.migration import places
 from s3_manifest_cli.migration.legacy import Claim, Document, Format, Problem
 
+_UNTYPED = Declared.model_fields["type"].default
+"""The type of a generation that has none."""
+
 
 class Word(NamedTuple):
     """One claim, of one document, and where the file is that it means."""
@@ -126,7 +129,8 @@ def _take_manifest(doing: _Gathering, document: Document, actors: set[str]) -> N
             path, named = places.local_file(claim, document, filename, collection, doing.files)
         except places.Misplaced as error:
             doing.blame(document, error, claim.where)
-            path = named = None
+            nowhere = claim.model_copy(update={"paths": ()})
+            path, named = places.local_file(nowhere, document, filename, collection, doing.files)
         doing.words[collection][filename].append(Word(document, claim, path, named))
         if path:
             doing.taken.setdefault(path, (collection, filename))
@@ -211,7 +215,8 @@ def _take_heading(collection: Collection, gathered: Gathered) -> None:
     latest = sorted(gathered.documents, key=lambda one: (one.at or "", -one.format), reverse=True)
     titles = (one.title for one in latest if one.title and one.title != collection.id)
     gathered.title = next(titles, None)
-    used = {(image.said.generation_id, image.said.generation_type) for image in gathered.images.values()}
+    said = [image.said for image in gathered.images.values()]
+    used = {(one.generation_id, one.generation_type or _UNTYPED) for one in said}
     declared: dict[tuple[int | str, str], Declared] = {}
     for document in latest:
         for one in document.generations:

@@ -2,7 +2,8 @@
 
 An image goes once its manifest has been seen to have the very bytes that are on disk; a legacy file once
 every image that it names is in S3 with the MD5 that it tells, every prompt, label, title, and every
-good and bad of it is in the manifest as it stands there, and nothing in it was unreadable.
+good and bad of it is in the manifest as it stands there, and nothing in it was unreadable. The legacy
+files of one collection go together, or none of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,14 +45,19 @@ def removable(planned: Planned, checked: Mapping[Collection, Checked]) -> tuple[
             else:
                 may_go[item.path] = item.md5 or ""
         gathered = planned.legacy.collections[part.collection]
-        for document in gathered.documents:
-            reason = next(_why_document_stays(document, part, gathered, seen), None)
-            if document.path in unread:
-                reason = "not all of it could be read"
-            if reason:
-                kept.append(Problem(path=document.path, problem=reason))
-            else:
-                manifests.append(document.path)
+        reasons = {
+            document.path: "not all of it could be read"
+            if document.path in unread
+            else next(_why_document_stays(document, part, gathered, seen), None)
+            for document in gathered.documents
+        }
+        kept += (Problem(path=path, problem=reason) for path, reason in reasons.items() if reason)
+        if any(reasons.values()):
+            # What is left would be read without the later word of those that went.
+            others = "another legacy file of the collection is kept"
+            kept += (Problem(path=path, problem=others) for path, reason in reasons.items() if not reason)
+        else:
+            manifests += reasons
     # Images first: a manifest without its images is read again as what is only in S3, and says as much.
     return may_go | dict.fromkeys(manifests, ""), kept
 

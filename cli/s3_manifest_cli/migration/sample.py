@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from s3_manifest_cli.migration.truth import Fact, Truth
 from s3_manifest_cli.pictures import png
 
 BUCKET = "storyboard-user-files"
@@ -30,24 +31,6 @@ _ORIGINS = ("european", "east_asian", "african", "latin_american", "south_asian"
 _WHO = ("a lighthouse keeper", "a violinist", "an old fisherman", "a girl with a kite", "two chess players", "Zoë")
 _WHERE = ("at dusk", "in the reeds", "under neon rain", "on a café terrace", "in Malmö", "beside a frozen lake")
 _HOW = ("soft light", "35 mm", "dynamic simplicity", "three-quarter view", "profile left", "high contrast")
-
-
-class Fact(NamedTuple):
-    """What a manifest has to say of one file; None: nothing but what the object says itself."""
-
-    md5: str
-    prompt: str | None = None
-    good: bool = True
-    generation: tuple[int | str, str] | None = None
-
-
-@dataclass
-class Truth:
-    """What the manifest of one collection has to say."""
-
-    title: str | None = None
-    files: dict[str, Fact] = field(default_factory=dict)
-    generations: set[tuple[int | str, str]] = field(default_factory=set)
 
 
 @dataclass

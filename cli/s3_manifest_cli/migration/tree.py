@@ -27,7 +27,7 @@ class Tree(NamedTuple):
     @property
     def documents(self) -> tuple[str, ...]:
         """The paths of the legacy files."""
-        return tuple(path for path in self.paths if format_of(path))
+        return tuple(path for path in self.paths if format_of(path) is not None)
 
 
 def walk(root: Path) -> Tree:

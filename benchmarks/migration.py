@@ -1,0 +1,137 @@
+"""``python -m benchmarks.migration``: 289 actors and 1,699 images of the old world, migrated on the local stack.
+
+Makes the tree, brings up the stack, stores what is to be in S3 already, and runs the command: the plan,
+the migration, a second one. Then each manifest, as the HTTP API gives it, is compared with the tree, file
+by file and prompt by prompt. Exits with 1 on any difference.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+
+from s3_manifest_cli.local import local_stack
+from s3_manifest_cli.migration.report import DIFFERENCES
+from s3_manifest_cli.migration.sample import Sample, sample
+from s3_manifest_cli.migration.truth import Truth, differences
+from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.stack import Stack
+
+THREADS = 16
+SHOWN = 10
+
+
+def run(actors: int, images: int, wait: float) -> list[str]:
+    """All of it, told as it goes; what was not as it should be."""
+    made = sample(actors, images)
+    with tempfile.TemporaryDirectory(prefix="s3-manifest-migration-") as folder, local_stack() as stack:
+        made.write(Path(folder))
+        _say(f"\nA tree of {actors:,} actors and {images:,} images: {len(made.files):,} files")
+        began = time.monotonic()
+        _store(stack, made)
+        _say(f"{len(made.objects):,} of its images are in S3 already ({time.monotonic() - began:.1f} s)")
+        wrong = _plan(stack, folder, made)
+        for title in ("The migration", "The migration again"):
+            _say(f"\n{title}")
+            wrong += _migrate(stack, folder, made, wait, is_first=title == "The migration")
+        _say("\nEach manifest, as the HTTP API gives it, against the tree")
+        found = _compare(stack, made)
+        files = sum(len(one.files) for one in made.truth.values())
+        prompts = sum(fact.prompt is not None for one in made.truth.values() for fact in one.files.values())
+        _say(f"  {len(made.truth):,} manifests, {files:,} files, {prompts:,} prompts: {len(found):,} differences")
+        return wrong + found
+
+
+def _plan(stack: Stack, folder: str, made: Sample) -> list[str]:
+    _say("\nThe plan")
+    planned = _command(stack, folder, "--plan")
+    _say(_indented(planned.stdout))
+    told = json.loads(_command(stack, folder, "--plan", "--json").stdout)
+    if told["counts"] != {**dict.fromkeys(told["counts"], 0), **made.counts}:
+        return [f"the plan counts {told['counts']}, and the tree was made with {dict(made.counts)}"]
+    return []
+
+
+def _migrate(stack: Stack, folder: str, made: Sample, wait: float, *, is_first: bool) -> list[str]:
+    began = time.monotonic()
+    done = _command(stack, folder, "--wait", str(wait), "--json")
+    told = json.loads(done.stdout)
+    _say(f"  {', '.join(f'{count:,} {status}' for status, count in told['counts'].items())}")
+    _say(
+        f"  {told['uploads']:,} uploads, words of {told['edits']:,} collections, "
+        f"{told['verified']:,} of {len(told['collections']):,} manifests verified; "
+        f"exit code {done.returncode} ({time.monotonic() - began:.1f} s)"
+    )
+    if done.returncode != DIFFERENCES:  # what is out of sync, orphaned or missing stays so
+        return [f"exit code {done.returncode}: {done.stderr[-2000:]}"]
+    wrong = [] if told["verified"] == len(told["collections"]) else ["not all manifests were verified"]
+    if is_first and told["uploads"] != made.counts["local_only"]:
+        wrong.append(f"{told['uploads']} uploads, and {made.counts['local_only']} images are local only")
+    if not is_first and told["uploads"] + told["edits"]:
+        wrong.append("the second run found something to do")
+    return wrong
+
+
+def _compare(stack: Stack, made: Sample) -> list[str]:
+    def compare(one: tuple[str, Truth]) -> list[str]:
+        prefix, truth = one
+        actor = prefix.rstrip("/").rpartition("/")[2]
+        answer = stack.get("/api/s3/manifest", {"actorId": actor})
+        return [f"{prefix}: {wrong}" for wrong in differences(truth, answer.body if answer.status == 200 else None)]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [wrong for found in pool.map(compare, made.truth.items()) for wrong in found]
+
+
+def _store(stack: Stack, made: Sample) -> None:
+    s3 = stack.platform.client("s3", Config(max_pool_connections=THREADS))
+
+    def store(one: tuple[str, bytes]) -> None:
+        s3.put_object(Bucket=stack.bucket, Key=one[0], Body=one[1], ContentType="image/png")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(store, made.objects.items()))
+
+
+def _command(stack: Stack, folder: str, *more: str) -> Any:  # noqa: ANN401  # a CompletedProcess
+    account = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+    }
+    command = [sys.executable, "-m", "s3_manifest_cli", "migrate", folder, "--bucket", stack.bucket, *more]
+    return subprocess.run(command, env=os.environ | account, capture_output=True, text=True, check=False)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actors", type=int, default=289)
+    parser.add_argument("--images", type=int, default=1699)
+    parser.add_argument("--wait", type=float, default=300, help="seconds until the manifests must say all of it")
+    given = parser.parse_args()
+    wrong = run(given.actors, given.images, given.wait)
+    for one in wrong[:SHOWN]:
+        _say(f"  {one}")
+    _say("\nAll is as it should be." if not wrong else f"\nNOT as it should be: {len(wrong):,}")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
