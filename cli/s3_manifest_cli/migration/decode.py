@@ -35,6 +35,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic_core import from_json
 
@@ -190,13 +191,13 @@ def _response(path: str, content: Mapping[str, Any]) -> Document:
     id_ = lenient(f.identity, content, "id")
     prompt = lenient(f.words, asked, "prompt") or lenient(f.words, content, "prompt")
     said = Described(prompt=prompt, generation_id=id_, generation_type=model, generated_at=made)
-    outputs = content.get("output")
-    for index, output in enumerate([outputs] if isinstance(outputs, str) else outputs or ()):
+    outputs = content.get("output") or []
+    for index, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
         url = output.get("url") or output.get("filename") if isinstance(output, dict) else output
         if not isinstance(url, str):
             found.problems.append(f"output.{index}: it has to be a URL or a filename")
             continue
-        name = PurePosixPath(url.partition("?")[0].partition("#")[0]).name
+        name = PurePosixPath(unquote(url.partition("?")[0].partition("#")[0])).name
         found.claims.append(Claim(where=f"output.{index}", at=made, filename=name, said=said))
     if id_ is not None and made and found.claims:
         facts = {"model": content.get("model"), "version": content.get("version")}
