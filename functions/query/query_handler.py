@@ -14,7 +14,7 @@ from s3_manifest.catalog import Position, read_catalog
 from s3_manifest.collections import Collection
 from s3_manifest.cursors import InvalidCursor, seal, unseal
 from s3_manifest.history import HistoryGone, NoSuchRevision
-from s3_manifest.model import Head, Timestamp, UnreadableManifest, timestamp
+from s3_manifest.model import Head, Role, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.store import NotModified, ReadFailed, Stored
 from s3_manifest.threads import each
 from s3_manifest.views import AnswerTooLarge, Filter
@@ -82,6 +82,9 @@ def get_page(
     modified_after: Annotated[datetime | None, Query(description="ISO 8601; without a zone it is UTC")] = None,
     revision: Annotated[int | None, Query(ge=1, description="As it was at this revision")] = None,
     at: Annotated[datetime | None, Query(description="As it was at this time; ISO 8601")] = None,
+    role: Annotated[
+        Role, Query(alias="list", description="What to list: its files, or what is listed apart")
+    ] = "files",
     if_none_match: IfNoneMatch = None,
 ) -> Answer:
     """The manifest with some of its ``files`` and the ``cursor`` of the next page (null on the last).
@@ -92,7 +95,7 @@ def get_page(
     """
     if revision is not None and at is not None:
         return problem(400, "give one of revision and at", parameter="at")
-    wanted = Filter(prefix, glob, _timestamp("modified_after", modified_after))
+    wanted = Filter(prefix, glob, _timestamp("modified_after", modified_after), role)
     about_the_past = revision is not None or at is not None
     collection = _collection(kind, collection_id)
     stored = _read(collection, None if about_the_past else if_none_match)

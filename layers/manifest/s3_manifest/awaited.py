@@ -33,7 +33,9 @@ def is_reflected(store: Store, each: Each, collection: Collection, loaded: Loade
     if head is None:
         return False
     if awaited.edit is not None:
-        return any(one.s3_key == awaited.s3_key and (one.edit or 0) >= awaited.edit for one in head.sidecars)
+        return any(
+            one.s3_key == awaited.s3_key and one.is_applied and (one.edit or 0) >= awaited.edit for one in head.sidecars
+        )
     slots = layout.slots_of(head)
     if awaited.emptied is not None:
         # With pages it still holds a thousand files or more.

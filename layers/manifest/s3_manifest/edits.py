@@ -12,11 +12,8 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import first_problem
-from s3_manifest.sidecars import COLLECTION, MAX_SIDECAR_BYTES, PROMPTS, Declared
+from s3_manifest.sidecars import COLLECTION, EDIT, PROMPTS, Declared, edit_of, max_bytes
 from s3_manifest.store import Conflict, OutcomeUnknown, Store
-
-EDIT = "edit"
-"""The user metadata of a sidecar that numbers the edits of it; each is greater than the one before."""
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 _OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
@@ -141,9 +138,9 @@ def _edit(store: Store, key: str, change: Callable[[dict[str, Any]], None], pati
         except SidecarBroken as broken:
             raise SidecarBroken(f"{key}: {broken}") from broken
         body = json.dumps(fields, ensure_ascii=False, indent=1).encode()
-        if len(body) > MAX_SIDECAR_BYTES:
-            raise SidecarBroken(f"{key}: it would have {len(body)} bytes; more than {MAX_SIDECAR_BYTES} are not read")
-        edit = max(patience.now_ms(), _number(stored.metadata.get(EDIT, "")) + 1 if stored else 0)
+        if len(body) > (most := max_bytes(key.rpartition("/")[2])):
+            raise SidecarBroken(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
+        edit = max(patience.now_ms(), ((stored and edit_of(stored.metadata)) or 0) + 1)
         try:
             etag = store.put(key, body, replaces=stored.etag if stored else None, metadata={EDIT: str(edit)})
         except (Conflict, OutcomeUnknown) as lost:
@@ -161,7 +158,3 @@ def _decoded(key: str, body: bytes) -> dict[str, Any]:
         return _OBJECT.validate_json(body)
     except ValidationError as error:
         raise SidecarBroken(f"{key}: {first_problem(error)}; mend or delete it") from error
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 18 else 0

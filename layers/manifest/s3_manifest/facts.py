@@ -11,11 +11,8 @@ from urllib.parse import quote
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Md5Source, Sidecar, Source, Timestamp, timestamp
+from s3_manifest.sidecars import Description
 from s3_manifest.store import Present
-
-TITLE_SIDECAR = "collection.json"
-SIDECARS = frozenset({TITLE_SIDECAR, "prompt_metadata.json", "metadata.jsonl"})
-"""The filenames, at the top of a collection, of objects that describe the others."""
 
 UNDECLARED_GENERATION = 1
 """The generation id of objects that nobody declared; their generation's type is their source."""
@@ -27,14 +24,14 @@ _CONSUMED = frozenset({"prompt", "generated-at", "generation-id", "generation-ty
 
 
 class Seen(NamedTuple):
-    """What a key was when it was looked at: a file, a sidecar, or neither (absent, or a folder).
+    """What a key was when it was looked at: a file or a caption, a sidecar, or neither (absent, or a folder).
 
-    ``title`` is what a ``collection.json`` says; it is None for every other key.
+    ``description`` is what a sidecar says. An entry says only what the object itself does.
     """
 
     key: str
     what: Entry | Sidecar | None
-    title: str | None = None
+    description: Description | None = None
 
 
 class Location(NamedTuple):
