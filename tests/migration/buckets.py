@@ -89,6 +89,7 @@ class Bucket(MemoryStore):
             total_size_bytes=sum(entry.size_bytes for entry in files),
             generations=tuple(generations),
             sidecars=(),
+            problems=(),
             files=tuple(files),
         )
 

@@ -40,7 +40,7 @@ from urllib.parse import unquote
 from pydantic_core import from_json
 
 from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import Declared, Described
+from s3_manifest.sidecars import MAX_TITLE, Declared, Described
 from s3_manifest_cli.migration import fields as f
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 
@@ -96,7 +96,10 @@ def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any])
     at = updated or lenient(f.moment, *_MADE)
     names = (lenient(f.text, f"{kind}_id", "id"), lenient(f.text, f"{kind}_name"))
     ids = _ids(names[0], name) if format_ is Format.STYLE else _ids(name, *names)
-    title = lenient(f.words, f"{kind}_title", "title", f"{kind}_name")
+    title = (lenient(f.words, f"{kind}_title", "title", f"{kind}_name") or "").strip()
+    if len(title) > MAX_TITLE:
+        found.problems.append(f"title: it has {len(title)} characters, and may have {MAX_TITLE}")
+        title = ""
     for where, generation in lenient(f.items, "generations") or ():
         _read_generation(found, where, generation, at, updated)
     for where, image in lenient(f.items, *_LISTS) or ():
@@ -105,7 +108,7 @@ def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any])
         path=path,
         format=format_,
         ids=ids,
-        title=title.strip() or None if title else None,
+        title=title or None,
         at=at,
         base_image=lenient(f.text, "base_image_path", "base_image"),
         generations=tuple(found.generations),

@@ -47,7 +47,8 @@ def manifest(store: Store, collection: Collection) -> Manifest | None:
             runs = pages.read(store, each, collection, loaded, loaded.head.pages)
         except Conflict:
             continue
-        entries = [*loaded.head.files, *(entry for run in runs for entry in run.entries())]
+        inline = (*loaded.head.files, *loaded.head.captions, *loaded.head.hidden)
+        entries = [*inline, *(entry for run in runs for entry in run.entries())]
         return Manifest(loaded.head, {entry.filename: entry for entry in entries})
     raise ReadFailed(collection.head_key, "the manifest changes faster than it can be read; try again")
 
