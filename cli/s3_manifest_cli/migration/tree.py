@@ -1,5 +1,6 @@
 """The legacy tree on disk: what files there are, and their bytes. No symbolic link is followed, ever."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -82,9 +83,17 @@ def md5(tree: Tree, path: str) -> str:
 
 def remove(tree: Tree, path: str) -> None:
     """Removes a file. One that is gone already does not matter. Raises ``OSError``."""
-    (tree.root / path).unlink(missing_ok=True)
+    _inside(tree, path).unlink(missing_ok=True)
 
 
 def _opened(tree: Tree, path: str) -> BinaryIO:
     # What was a file when the tree was walked may be a link by now.
-    return os.fdopen(os.open(tree.root / path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb")
+    return os.fdopen(os.open(_inside(tree, path), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb")
+
+
+def _inside(tree: Tree, path: str) -> Path:
+    """The file, unless one of its folders became a link that leads out of the tree."""
+    file = tree.root / path
+    if not file.parent.resolve().is_relative_to(tree.root):
+        raise OSError(errno.ELOOP, "it leads out of the tree")
+    return file
