@@ -1,8 +1,9 @@
 """``python -m benchmarks.migration``: 289 actors and 1,699 images of the old world, migrated on the local stack.
 
-Makes the tree, brings up the stack, stores what is to be in S3 already, and runs the command: the plan,
-the migration, a second one. Then each manifest, as the HTTP API gives it, is compared with the tree, file
-by file and prompt by prompt. Exits with 1 on any difference.
+Makes the tree, brings up the stack, stores what is to be in S3 already, and runs the command: the plan;
+the migration, which is killed in the middle; again, to its end; and once more. Then each manifest, as
+the HTTP API gives it, is compared with the tree, file by file and prompt by prompt. Exits with 1 on
+any difference.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from botocore.config import Config
 
@@ -39,9 +39,14 @@ def run(actors: int, images: int, wait: float) -> list[str]:
         _store(stack, made)
         _say(f"{len(made.objects):,} of its images are in S3 already ({time.monotonic() - began:.1f} s)")
         wrong = _plan(stack, folder, made)
-        for title in ("The migration", "The migration again"):
+        _say("\nThe migration, killed in the middle")
+        stored = _kill(stack, folder, made)
+        for title, uploads in (
+            ("The migration, from where it was", made.counts["local_only"] - stored),
+            ("The migration again", 0),
+        ):
             _say(f"\n{title}")
-            wrong += _migrate(stack, folder, made, wait, is_first=title == "The migration")
+            wrong += _migrate(stack, folder, wait, uploads)
         _say("\nEach manifest, as the HTTP API gives it, against the tree")
         began = time.monotonic()
         found = _compare(stack, made)
@@ -62,7 +67,26 @@ def _plan(stack: Stack, folder: str, made: Sample) -> list[str]:
     return []
 
 
-def _migrate(stack: Stack, folder: str, made: Sample, wait: float, *, is_first: bool) -> list[str]:
+def _kill(stack: Stack, folder: str, made: Sample) -> int:
+    """Begins the migration and kills it once a quarter of the images is stored; how many were."""
+    before, most = _stored(stack), made.counts["local_only"] // 4
+    with subprocess.Popen(
+        _line(stack, folder), env=_account(stack), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while _stored(stack) - before < most and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+    stored = _stored(stack) - before
+    _say(f"  {stored:,} of {made.counts['local_only']:,} images were stored")
+    return stored
+
+
+def _stored(stack: Stack) -> int:
+    pages = stack.platform.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack.bucket, Prefix="system_")
+    return sum(one["Key"].endswith((".png", ".PNG")) for page in pages for one in page.get("Contents", ()))
+
+
+def _migrate(stack: Stack, folder: str, wait: float, uploads: int) -> list[str]:
     began = time.monotonic()
     done = _command(stack, folder, "--wait", str(wait), "--json")
     told = json.loads(done.stdout)
@@ -75,9 +99,9 @@ def _migrate(stack: Stack, folder: str, made: Sample, wait: float, *, is_first: 
     if done.returncode != DIFFERENCES:  # what is out of sync, orphaned or missing stays so
         return [f"exit code {done.returncode}: {done.stderr[-2000:]}"]
     wrong = [] if told["verified"] == len(told["collections"]) else ["not all manifests were verified"]
-    if is_first and told["uploads"] != made.counts["local_only"]:
-        wrong.append(f"{told['uploads']} uploads, and {made.counts['local_only']} images are local only")
-    if not is_first and told["uploads"] + told["edits"]:
+    if told["uploads"] != uploads:
+        wrong.append(f"{told['uploads']} uploads, and there are {uploads} images to be uploaded")
+    if not uploads and told["edits"]:
         wrong.append("the second run found something to do")
     return wrong
 
@@ -102,15 +126,22 @@ def _store(stack: Stack, made: Sample) -> None:
         list(pool.map(store, made.objects.items()))
 
 
-def _command(stack: Stack, folder: str, *more: str) -> Any:  # noqa: ANN401  # a CompletedProcess
-    account = {
+def _command(stack: Stack, folder: str, *more: str) -> "subprocess.CompletedProcess[str]":
+    command = [*_line(stack, folder), *more]
+    return subprocess.run(command, env=_account(stack), capture_output=True, text=True, check=False)
+
+
+def _line(stack: Stack, folder: str) -> list[str]:
+    return [sys.executable, "-m", "s3_manifest_cli", "migrate", folder, "--bucket", stack.bucket]
+
+
+def _account(stack: Stack) -> dict[str, str]:
+    return os.environ | {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": stack.platform.endpoint,
     }
-    command = [sys.executable, "-m", "s3_manifest_cli", "migrate", folder, "--bucket", stack.bucket, *more]
-    return subprocess.run(command, env=os.environ | account, capture_output=True, text=True, check=False)
 
 
 def _indented(text: str) -> str:

@@ -110,7 +110,9 @@ class Migration:
         planned = make_plan(found, KINDS, self.bucket, Choices(**choices))
         failed = carry_out(found, planned, self.bucket, self.bucket.put_image, Choices(**choices))
         checked = verify(self.bucket, planned.parts, 5, self.clock())
-        return planned, Result(tuple(failed), checked, remove(found, planned, checked) if remove_legacy else None)
+        return planned, Result(
+            tuple(failed), checked, remove(found, planned, checked, self.bucket) if remove_legacy else None
+        )
 
     def exit_code(self, **choices: Any) -> int:
         return exit_code(*self.run(**choices))

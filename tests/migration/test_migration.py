@@ -75,6 +75,14 @@ def test_a_manifest_is_believed_and_without_one_s3_is_asked(migration, has_manif
     assert statuses(migration) == {"a.png": "synced", "b.png": "local_only"}
 
 
+def test_what_came_after_the_manifest_was_written_is_there_all_the_same(migration):
+    actor(migration, "a.png", "b.png")
+    migration.bucket.upload(f"{PREFIX}a.png", b"a.png")
+    migration.bucket.reconcile()
+    migration.bucket.upload(f"{PREFIX}b.png", b"b.png")
+    assert statuses(migration) == {"a.png": "synced", "b.png": "synced"}
+
+
 def test_an_md5_that_s3_does_not_tell_is_computed(migration):
     actor(migration, "a.png", "b.png")
     for name in ("a.png", "b.png"):

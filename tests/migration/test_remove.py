@@ -108,9 +108,25 @@ def test_an_image_that_was_changed_while_it_was_verified_stays(migration):
         migration.file(IMAGE, "edited meanwhile")
 
     migration.clock = lambda: clock._replace(sleep=sleep)
-    _, kept = removed(migration, {"images": ["a.png"]})
-    assert kept == {IMAGE: "it was changed meanwhile"}
+    gone, kept = removed(migration, {"images": ["a.png"]})
+    assert (gone, set(kept)) == (set(), {IMAGE, MANIFEST})
     assert (migration.root / IMAGE).read_bytes() == b"edited meanwhile"
+
+
+def test_an_image_that_was_deleted_from_s3_while_it_was_verified_stays(migration):
+    clock = migration.clock()
+
+    def sleep(seconds):
+        clock.sleep(seconds)
+        migration.bucket.remove(f"{PREFIX}a.png")
+
+    migration.clock = lambda: clock._replace(sleep=sleep)
+    gone, kept = removed(migration, {"images": ["a.png"]})
+    assert gone == set()
+    assert kept == {
+        IMAGE: "it was changed meanwhile",
+        MANIFEST: "an image of the collection was changed meanwhile",
+    }
 
 
 def test_what_the_manifest_does_not_say_keeps_both(migration):

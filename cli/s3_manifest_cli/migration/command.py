@@ -85,7 +85,7 @@ def migrate(
     if not plan_only:
         failed = carry_out(found, planned, store, s3_images(writes, bucket), choices)
         checked = verify(store, planned.parts, wait)
-        result = Result(tuple(failed), checked, remove(found, planned, checked) if remove_legacy else None)
+        result = Result(tuple(failed), checked, remove(found, planned, checked, store) if remove_legacy else None)
     if is_json:
         click.echo(json.dumps(as_json(planned, result), indent=1))
     elif result:

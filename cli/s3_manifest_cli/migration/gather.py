@@ -192,7 +192,7 @@ def _take_response(doing: _Gathering, document: Document, folders: _Folders) -> 
 
 def _only_image(doing: _Gathering, folder: str, document: Document) -> str | None:
     """The one image in the folder of an answer with one output: it was saved under another name."""
-    beside = [path for path in doing.paths if posixpath.dirname(path) == folder and is_image(path)]
+    beside = [path for path in doing.paths if posixpath.dirname(path) == folder and is_image(path.lower())]
     return beside[0] if len(beside) == len(document.claims) == 1 else None
 
 
@@ -233,7 +233,7 @@ def _by_time(generation: Declared) -> tuple[Timestamp, str, str]:
 def _take_orphans(doing: _Gathering, folders: _Folders, gathered: dict[Collection, Gathered]) -> None:
     chosen = {image.path for one in gathered.values() for image in one.images.values() if image.path}
     for path in doing.paths:
-        if path in chosen or path in doing.spare or not is_image(path):
+        if path in chosen or path in doing.spare or not is_image(path.lower()):
             continue
         placed = doing.taken.get(path) or folders.place(path)
         if placed is None:

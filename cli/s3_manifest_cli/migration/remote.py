@@ -1,4 +1,4 @@
-"""What S3 has of a collection: by its manifest where there is one, else by looking at the keys in question."""
+"""What S3 has of a collection: by its manifest, and by looking at what that does not have."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -62,7 +62,8 @@ def look(store: Store, collection: Collection, filenames: Iterable[str]) -> Remo
         entry = found.entries.get(filename) if found else None
         if entry and entry.md5_hash:
             objects[filename] = Object(entry.etag, entry.md5_hash)
-        elif entry or found is None or not found.head.complete:
+        else:
+            # What a manifest does not have may have come since: it is some seconds late.
             unknown.append(filename)
     looked = each(lambda name: see(store, collection.prefix + name), unknown)
     objects |= {filename: seen for filename, seen in zip(unknown, looked, strict=True) if seen}

@@ -1,6 +1,7 @@
 """The removal of legacy files, of those only that have nothing left to give.
 
-An image goes once its manifest has been seen to have the very bytes that are on disk; a legacy file once
+An image goes once its manifest has been seen to have the very bytes that are on disk, and S3 still has
+them; a legacy file once
 every image that it names is in S3 with the MD5 that it tells, every prompt, label, title, and every
 good and bad of it is in the manifest as it stands there, and nothing in it was unreadable. The legacy
 files of one collection go together, or none of them.
@@ -11,10 +12,13 @@ from typing import NamedTuple
 
 from s3_manifest.collections import Collection
 from s3_manifest.sidecars import Described
+from s3_manifest.store import Store, StoreError
+from s3_manifest.threads import each
 from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.gather import Gathered, Word
 from s3_manifest_cli.migration.legacy import Document, Format, Problem
 from s3_manifest_cli.migration.plan import Item, Part
+from s3_manifest_cli.migration.remote import see
 from s3_manifest_cli.migration.run import Planned
 from s3_manifest_cli.migration.tree import Tree
 from s3_manifest_cli.migration.verify import Checked
@@ -62,21 +66,50 @@ def removable(planned: Planned, checked: Mapping[Collection, Checked]) -> tuple[
     return may_go | dict.fromkeys(manifests, ""), kept
 
 
-def remove(found: Tree, planned: Planned, checked: Mapping[Collection, Checked]) -> Removed:
-    """Removes what may go. An image that is not what was verified any more stays."""
+def remove(found: Tree, planned: Planned, checked: Mapping[Collection, Checked], store: Store) -> Removed:
+    """Removes what may go. An image that is not what was verified any more, on disk or in S3, stays."""
     may_go, kept = removable(planned, checked)
+    changed = _changed(found, planned, store, may_go)
+    kept += (Problem(path=path, problem=reason) for path, reason in sorted(changed.items()))
     gone: list[str] = []
-    for path, md5 in may_go.items():
+    for path in may_go:
+        if path in changed:
+            continue
         try:
-            if md5 and tree.md5(found, path) != md5:
-                kept.append(Problem(path=path, problem="it was changed meanwhile"))
-                continue
             tree.remove(found, path)
         except OSError as error:
             kept.append(Problem(path=path, problem=f"it cannot be removed: {error.strerror}"))
         else:
             gone.append(path)
     return Removed(tuple(gone), tuple(kept))
+
+
+def _changed(found: Tree, planned: Planned, store: Store, may_go: Mapping[str, str]) -> Mapping[str, str]:
+    """Why some of what may go must stay after all, by a last look at each image."""
+    keys = {
+        item.path: part.collection.prefix + item.filename for part in planned.parts for item in part.items if item.path
+    }
+
+    def look(path: str) -> str | None:
+        try:
+            there = see(store, keys[path])
+            is_same = there is not None and there.md5 == tree.md5(found, path) == may_go[path]
+        except StoreError as error:
+            return str(error)
+        except OSError as error:
+            return f"it cannot be read: {error.strerror}"
+        return None if is_same else "it was changed meanwhile"
+
+    images = [path for path, md5 in may_go.items() if md5]
+    changed = {path: reason for path, reason in zip(images, each(look, images), strict=True) if reason}
+    for part in planned.parts:
+        if any(item.path in changed for item in part.items):
+            # What its legacy files say is not where it was seen any more.
+            documents = (document.path for document in planned.legacy.collections[part.collection].documents)
+            changed |= {
+                path: "an image of the collection was changed meanwhile" for path in documents if path in may_go
+            }
+    return changed
 
 
 def _why_image_stays(item: Item, seen: Checked) -> str | None:
