@@ -76,6 +76,7 @@ def _kill(stack: Stack, folder: str, made: Sample) -> int:
         while _stored(stack) - before < most and process.poll() is None:
             time.sleep(0.02)
         process.kill()
+    time.sleep(1)  # a request that it had sent may yet be answered
     stored = _stored(stack) - before
     _say(f"  {stored:,} of {made.counts['local_only']:,} images were stored")
     return stored

@@ -26,7 +26,7 @@ def migrate(stack, tmp_path, monkeypatch):
 
 
 def test_a_tree_is_migrated_and_the_manifests_say_all_of_it(stack, s3, tmp_path, migrate):
-    made = sample(actors=10, images=50, seed=3)
+    made = sample(actors=5, images=25, seed=3)
     made.write(tmp_path)
     for key, body in made.objects.items():
         s3.put_object(Bucket=stack.bucket, Key=key, Body=body)
