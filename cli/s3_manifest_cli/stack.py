@@ -53,8 +53,20 @@ class Stack:
 
     def post(self, path: str, body: object = None, query: Mapping[str, str | int] | None = None) -> Answer:
         """A POST to the HTTP API, signed, of a body as JSON (None: without one)."""
+        return self.send("POST", path, body, query)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """A request of any method to the HTTP API, signed, with a body as JSON (None: without one)."""
         content = None if body is None else json.dumps(body).encode()
-        return self._signed("POST", path, query, {"Content-Type": "application/json"} if content else None, content)
+        kind = {"Content-Type": "application/json"} if content else {}
+        return self._signed(method, path, query, kind | dict(headers or {}), content)
 
     def _signed(
         self,
@@ -73,6 +85,17 @@ class Stack:
 def http_get(url: str, headers: Mapping[str, str]) -> Answer:
     """A GET; an error status is an answer too."""
     return _answer(Request(url, headers=dict(headers)))
+
+
+def http_put(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    """A PUT, as with a presigned URL; its status."""
+    try:
+        with urlopen(Request(url, data=body, headers=dict(headers), method="PUT"), timeout=35) as response:
+            status: int = response.status
+            return status
+    except HTTPError as error:
+        with error:
+            return error.code
 
 
 def _answer(request: Request) -> Answer:

@@ -1,48 +1,49 @@
-"""Lambda: the HTTP API that answers from the manifests. It reads, and cannot write."""
+"""Lambda: the HTTP API that answers from the manifests. It reads, may ask for sweeps, and cannot write."""
 
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest import feeds, heads, reads, rescans, runtime
+from s3_manifest import actor_routes, actors, documented, feeds, fetch, reads, rescans, runtime, stats_routes
 from s3_manifest.catalog import Position, read_catalog
 from s3_manifest.collections import Collection
-from s3_manifest.cursors import InvalidCursor, seal, unseal
-from s3_manifest.history import HistoryGone, NoSuchRevision
-from s3_manifest.model import Head, Role, Timestamp, UnreadableManifest, timestamp
-from s3_manifest.store import NotModified, ReadFailed, Stored
+from s3_manifest.cursors import seal, unseal
+from s3_manifest.documented import answers
+from s3_manifest.fetch import CollectionId, IfNoneMatch, Kind, Reflects, Wait
+from s3_manifest.model import Role, Timestamp, timestamp
+from s3_manifest.problems import BadParameter, answer_problems
 from s3_manifest.threads import each
 from s3_manifest.views import AnswerTooLarge, Filter
-from s3_manifest.web import Answer, api, json_answer, openapi, problem, resolve
+from s3_manifest.web import Answer, api, json_answer, json_text, openapi, problem, resolve
 
 logger = Logger(service="query")
 app = api()
+answer_problems(app, logger)
+app.include_router(actor_routes.router)
+app.include_router(stats_routes.router)
 
-IfNoneMatch = Annotated[str | None, Header(alias="if-none-match", description="An ETag: 304 if it is still current")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many in one answer")]
-Kind = Annotated[str, Path()]
-CollectionId = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
 Revisions = Annotated[int, Query(ge=1, le=1000, description="Of so many revisions at most")]
 Cursor = Annotated[str | None, Query(description="The cursor of the page before, exactly as it was given")]
 
 
-class NoSuchTime(ValueError):
-    """A time that UTC cannot tell; the text is the parameter's name."""
-
-
-class NoSuchManifest(Exception):
-    """The collection has no manifest, or there can be no such collection."""
-
-
-@app.get("/api/s3/manifest", summary="One collection's whole manifest")
+@app.get(
+    "/api/s3/manifest",
+    summary="One collection's whole manifest",
+    responses=answers({200: documented.MANIFEST}, 304, 400, 404, 409, 413, 503),
+)
 def get_manifest(
     style_id: Annotated[str | None, Query(alias="styleId", min_length=1)] = None,
-    actor_id: Annotated[str | None, Query(alias="actorId", min_length=1)] = None,
+    actor_id: Annotated[
+        str | None, Query(alias="actorId", min_length=1, description="The full name, the padded number, or the number")
+    ] = None,
+    wait: Wait = None,
+    reflects: Reflects = None,
     if_none_match: IfNoneMatch = None,
 ) -> Answer:
     """The canonical manifest of the style, or of the actor. Give one of the two ids."""
@@ -50,20 +51,24 @@ def get_manifest(
     if len(asked) != 1:
         return problem(400, "give one of styleId and actorId", parameter="styleId")
     ((kind, id_),) = asked.items()
-    collection = runtime.collections().named(kind, id_)
-    stored = _read(collection, if_none_match) if collection else None
-    if collection is None or stored is None:
+    collection = _named(kind, id_)
+    fetched = fetch.fetch(collection, if_none_match, wait, reflects) if collection else None
+    if collection is None or fetched is None or not (fetched.same or fetched.loaded.head):
         message = f"No S3 uploads have been made for this {kind} yet"
         return json_answer(404, {"error": "Manifest not found", "message": message})
-    if isinstance(stored, NotModified):
-        return _not_modified(stored)
+    if fetched.same:
+        return fetch.not_modified(fetched)
     try:
-        return _tagged(reads.whole(runtime.store(), each, collection, _loaded(collection, stored)))
+        return fetch.tagged(reads.whole(runtime.store(), each, collection, fetched.loaded), fetched)
     except AnswerTooLarge as error:
-        return problem(413, f"{error}; read it in pages: /api/manifests/{kind}/{id_}")
+        return problem(413, f"{error}; read it in pages: /api/manifests/{kind}/{quote(collection.id, safe='')}")
 
 
-@app.get("/api/manifests", summary="Every collection, with its totals")
+@app.get(
+    "/api/manifests",
+    summary="Every collection, with its totals",
+    responses=answers({200: documented.CATALOG}, 400, 503),
+)
 def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> Answer:
     """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last)."""
     after = unseal(cursor, Position) if cursor else None
@@ -71,7 +76,11 @@ def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> Answer:
     return json_answer(200, {"collections": found, "cursor": seal(following) if following else None})
 
 
-@app.get("/api/manifests/<kind>/<collection_id>", summary="One collection's manifest, in pages, filtered")
+@app.get(
+    "/api/manifests/<kind>/<collection_id>",
+    summary="One collection's manifest, in pages, filtered",
+    responses=answers({200: documented.MANIFEST}, 304, 400, 404, 409, 410, 413, 503),
+)
 def get_page(
     kind: Kind,
     collection_id: CollectionId,
@@ -85,6 +94,8 @@ def get_page(
     role: Annotated[
         Role, Query(alias="list", description="What to list: its files, or what is listed apart")
     ] = "files",
+    wait: Wait = None,
+    reflects: Reflects = None,
     if_none_match: IfNoneMatch = None,
 ) -> Answer:
     """The manifest with some of its ``files`` and the ``cursor`` of the next page (null on the last).
@@ -95,28 +106,38 @@ def get_page(
     """
     if revision is not None and at is not None:
         return problem(400, "give one of revision and at", parameter="at")
-    wanted = Filter(prefix, glob, _timestamp("modified_after", modified_after), role)
     about_the_past = revision is not None or at is not None
-    collection = _collection(kind, collection_id)
-    stored = _read(collection, None if about_the_past else if_none_match)
-    if isinstance(stored, NotModified):
-        return _not_modified(stored)
-    return _tagged(
+    if about_the_past and (wait is not None or reflects is not None):
+        name = "reflects" if wait is None else "wait"
+        return problem(400, f"{name}: what is past does not change; leave out revision and at", parameter=name)
+    wanted = Filter(prefix, glob, _timestamp("modified_after", modified_after), role)
+    collection = fetch.named(kind, collection_id)
+    fetched = fetch.fetch(collection, None if about_the_past else if_none_match, wait, reflects)
+    if fetched.same:
+        return fetch.not_modified(fetched)
+    if fetched.loaded.head is None:
+        raise fetch.no_manifest(collection)
+    return fetch.tagged(
         reads.page(
             runtime.store(),
             each,
             collection,
-            _loaded(collection, stored),
+            fetched.loaded,
             wanted,
             limit,
             cursor=cursor,
             revision=revision,
             at=_timestamp("at", at),
-        )
+        ),
+        fetched,
     )
 
 
-@app.get("/api/manifests/<kind>/<collection_id>/changes", summary="What changed, revision after revision")
+@app.get(
+    "/api/manifests/<kind>/<collection_id>/changes",
+    summary="What changed, revision after revision",
+    responses=answers({200: documented.CHANGES}, 400, 404, 410, 503),
+)
 def get_changes(
     kind: Kind,
     collection_id: CollectionId,
@@ -128,11 +149,15 @@ def get_changes(
     Ask again with ``since`` set to ``next``, for ever. 410: the history does not reach back so far;
     read the manifest, and go on from its ``revision``.
     """
-    collection = _collection(kind, collection_id)
-    return _json_bytes(feeds.changes(runtime.store(), each, collection, _head(collection), since, limit))
+    collection = fetch.named(kind, collection_id)
+    return json_text(feeds.changes(runtime.store(), each, collection, fetch.head_of(collection), since, limit))
 
 
-@app.get("/api/manifests/<kind>/<collection_id>/removed", summary="Which files were removed, and when")
+@app.get(
+    "/api/manifests/<kind>/<collection_id>/removed",
+    summary="Which files were removed, and when",
+    responses=answers({200: documented.CHANGES}, 400, 404, 410, 503),
+)
 def get_removed(
     kind: Kind,
     collection_id: CollectionId,
@@ -143,57 +168,20 @@ def get_removed(
 
     While there is ``more``, ask again with ``since`` set to ``next``.
     """
-    collection = _collection(kind, collection_id)
-    return _json_bytes(feeds.removed(runtime.store(), each, collection, _head(collection), since, limit))
+    collection = fetch.named(kind, collection_id)
+    return json_text(feeds.removed(runtime.store(), each, collection, fetch.head_of(collection), since, limit))
 
 
-@app.get("/api/openapi.json", summary="This API, as an OpenAPI document")
+@app.get(
+    "/api/openapi.json",
+    summary="This API, as an OpenAPI document",
+    responses=answers({200: documented.DOCUMENT}),
+)
 def get_openapi() -> Answer:
     """The document that this is in."""
-    return Response(200, "application/json", openapi(app, rescans.app))
+    from s3_manifest import edit_routes  # noqa: PLC0415  # what no other route needs is not loaded at the start
 
-
-@app.exception_handler(InvalidCursor)
-def bad_cursor(error: InvalidCursor) -> Answer:
-    """400: it was not made here."""
-    return problem(400, str(error), parameter="cursor")
-
-
-@app.exception_handler(NoSuchTime)
-def bad_time(error: NoSuchTime) -> Answer:
-    """400: it is before the first day there is, or after the last."""
-    return problem(400, f"{error}: UTC has no such time", parameter=str(error))
-
-
-@app.exception_handler(reads.ManifestChanged)
-def changed(error: reads.ManifestChanged) -> Answer:
-    """409: what the pages read so far are of is not kept any more."""
-    return problem(409, f"{error}; begin again without a cursor", parameter="cursor")
-
-
-@app.exception_handler(HistoryGone)
-def gone(error: HistoryGone) -> Answer:
-    """410: it was kept for some time, and is not any more."""
-    return problem(410, str(error))
-
-
-@app.exception_handler([NoSuchManifest, NoSuchRevision])
-def not_there(error: Exception) -> Answer:
-    """404: there is none, or none yet."""
-    return problem(404, str(error))
-
-
-@app.exception_handler(AnswerTooLarge)
-def too_large(error: AnswerTooLarge) -> Answer:
-    """413: Lambda would refuse to pass it on."""
-    return problem(413, str(error))
-
-
-@app.exception_handler([ReadFailed, UnreadableManifest])
-def unavailable(error: Exception) -> Answer:
-    """503: not read is not the same as not there."""
-    logger.error("unavailable", reason=str(error))
-    return problem(503, "the manifest cannot be read at the moment; the function's log says why")
+    return Response(200, "application/json", openapi(app, rescans.app, edit_routes.app))
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -202,51 +190,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return resolve(app, event, context)
 
 
+def _named(kind: str, collection_id: str) -> Collection | None:
+    if kind != actors.KIND:
+        return runtime.collections().named(kind, collection_id)
+    try:
+        return actors.resolve(runtime.store(), runtime.collections(), each, collection_id)
+    except actors.NoSuchActor:
+        return None
+
+
 def _timestamp(name: str, moment: datetime | None) -> Timestamp | None:
     try:
         return timestamp(moment) if moment else None
     except OverflowError as error:
-        raise NoSuchTime(name) from error
-
-
-def _collection(kind: str, collection_id: str) -> Collection:
-    kind, collection_id = unquote(kind), unquote(collection_id)
-    if collection := runtime.collections().named(kind, collection_id):
-        return collection
-    raise NoSuchManifest(f"there is no manifest of {kind} {collection_id}")
-
-
-def _head(collection: Collection) -> Head:
-    if head := heads.load(runtime.store(), collection).head:
-        return head
-    raise NoSuchManifest(f"there is no manifest of {collection.kind} {collection.id}")
-
-
-def _loaded(collection: Collection, stored: Stored | None) -> heads.Loaded:
-    if stored is None:
-        raise NoSuchManifest(f"there is no manifest of {collection.kind} {collection.id}")
-    return heads.Loaded(heads.decode(collection, stored.body), stored.etag)
-
-
-def _read(collection: Collection, if_none_match: str | None) -> Stored | NotModified | None:
-    """The head, or that the caller has it already: one request to S3 either way."""
-    tags = [tag.strip().removeprefix("W/").strip('"') for tag in (if_none_match or "").split(",") if tag.strip()]
-    if len(tags) == 1 and tags != ["*"]:
-        return runtime.store().get_unless(collection.head_key, tags[0])
-    stored = runtime.store().get(collection.head_key)
-    if stored and (stored.etag in tags or "*" in tags):
-        return NotModified(stored.etag)
-    return stored
-
-
-def _tagged(read: reads.Read) -> Answer:
-    headers = {"ETag": f'"{read.etag}"', "Cache-Control": "no-cache"} if read.etag else {}
-    return _json_bytes(read.json, **headers)
-
-
-def _json_bytes(body: bytes, **headers: str) -> Answer:
-    return Response(200, "application/json", body.decode(), headers=dict(headers))
-
-
-def _not_modified(same: NotModified) -> Answer:
-    return Response(304, body="", headers={"ETag": f'"{same.etag}"', "Cache-Control": "no-cache"})
+        raise BadParameter(name, f"{name}: UTC has no such time") from error

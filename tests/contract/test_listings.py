@@ -108,6 +108,24 @@ def test_folders_are_the_next_path_segments_below_a_prefix(bucket):
     assert store.folders("none/") == Folders((), truncated=False)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "folders"),
+    [
+        ("r/a", [folder for folder in FOLDERS if folder.startswith("r/a")]),
+        ("r/a-", ["r/a-1/"]),
+        ("r/a ", ["r/a b/"]),
+        ("r/é", ["r/é/"]),
+        ("r/a/d", ["r/a/deep/"]),
+        ("r", ["r/"]),
+        ("r/c", []),
+    ],
+)
+def test_folders_may_be_asked_for_by_how_they_begin(bucket, prefix, folders):
+    store = with_folders(bucket, "r/a-file", "r/a", "other/a/x")
+    assert list(store.folders(prefix).prefixes) == folders
+    assert all_folders(store, prefix, 1) == folders
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 8, 9, 10])
 def test_folders_in_pages_of_any_size_are_each_named_once(bucket, limit):
     assert all_folders(with_folders(bucket), "r/", limit) == FOLDERS

@@ -102,7 +102,15 @@ WRITES_MANIFESTS = {
     [
         ("ReconcileFunction", WRITES_MANIFESTS | {"sqs:SendMessage": {"SweepQueue"}}),
         ("SweepFunction", WRITES_MANIFESTS | {"s3:DeleteObject": {MANIFESTS}, "sqs:SendMessage": {"SweepQueue"}}),
-        ("QueryFunction", {"s3:GetObject": {MANIFESTS}, "s3:ListBucket": {BUCKET}, "kms:Decrypt": {"KmsKeyArn"}}),
+        (
+            "QueryFunction",
+            {
+                "s3:GetObject": {MANIFESTS},
+                "s3:ListBucket": {BUCKET},
+                "sqs:SendMessage": {"SweepQueue"},
+                "kms:Decrypt": {"KmsKeyArn"},
+            },
+        ),
         ("RescanFunction", {"sqs:SendMessage": {"SweepQueue"}}),
         ("SubscriptionFunction", {"s3:GetBucketNotification": {BUCKET}, "s3:PutBucketNotification": {BUCKET}}),
     ],

@@ -5,7 +5,7 @@ import json
 import pytest
 from unit.values import STYLE
 
-from s3_manifest.edits import Patience, SidecarBroken, declare, describe, retitle
+from s3_manifest.edits import Patience, SidecarBroken, declare_all, describe, retitle
 from s3_manifest.memory import MemoryStore
 from s3_manifest.sidecars import COLLECTION, PROMPTS, Declared
 
@@ -49,22 +49,28 @@ def test_a_title_that_is_there_stays(store, before, after):
 
 
 def test_several_generations_are_declared_at_once(store):
-    declare(store, STYLE, [generation(1), generation(2)], PATIENCE)
-    declare(store, STYLE, [generation(2, seed=1), generation(3)], PATIENCE)
+    declare_all(store, STYLE, [generation(1), generation(2)], PATIENCE)
+    declare_all(store, STYLE, [generation(2, seed=1), generation(3)], PATIENCE)
     told = said(store, COLLECTION)["generations"]
     assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {}), (2, {"seed": 1}), (3, {})]
 
 
+def test_a_repeat_of_a_declaration_writes_nothing(store):
+    for wanted in ([generation(1), generation(2)], [generation(1)]):
+        edited = declare_all(store, STYLE, wanted, PATIENCE)
+    assert edited.edit == 1
+
+
 def test_a_generation_that_is_declared_already_stays(store):
-    declare(store, STYLE, [generation(1, seed=1)], PATIENCE)
-    declare(store, STYLE, [generation(1, seed=2), generation(2)], PATIENCE, only_new=True)
+    declare_all(store, STYLE, [generation(1, seed=1)], PATIENCE)
+    declare_all(store, STYLE, [generation(1, seed=2), generation(2)], PATIENCE, only_new=True)
     told = said(store, COLLECTION)["generations"]
     assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {"seed": 1}), (2, {})]
 
 
 def test_what_is_no_generation_stays_where_it_is(store):
     store.upload(STYLE.prefix + COLLECTION, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
-    declare(store, STYLE, [generation(1)], PATIENCE)
+    declare_all(store, STYLE, [generation(1)], PATIENCE)
     told = said(store, COLLECTION)
     assert told["generations"][:2] == [7, {"generation_id": 1}]
     assert told["theirs"] == 1
@@ -73,4 +79,4 @@ def test_what_is_no_generation_stays_where_it_is(store):
 def test_generations_that_are_no_list_are_not_written_over(store):
     store.upload(STYLE.prefix + COLLECTION, b'{"generations": {}}')
     with pytest.raises(SidecarBroken, match="its generations are not a list"):
-        declare(store, STYLE, [generation(1)], PATIENCE)
+        declare_all(store, STYLE, [generation(1)], PATIENCE)

@@ -114,7 +114,7 @@ def carry_out(found: Tree, planned: Planned, store: Store, put: PutImage, choice
     def edit(part: Part) -> Problem | None:
         try:
             _edit(store, part, only_new=not choices.prefer_local)
-        except (StoreError, edits.SidecarBroken, edits.Busy) as error:
+        except (StoreError, edits.SidecarBroken, edits.SidecarFull, edits.Busy) as error:
             return _problem(part.collection.prefix, error)
         return None
 
@@ -136,7 +136,7 @@ def _edit(store: Store, part: Part, *, only_new: bool) -> None:
     if words.title:
         edits.retitle(store, part.collection, words.title, patience, only_new=only_new)
     if words.generations:
-        edits.declare(store, part.collection, words.generations, patience, only_new=only_new)
+        edits.declare_all(store, part.collection, words.generations, patience, only_new=only_new)
 
 
 def _each(doing: str, work: Callable[[One], Made], items: Iterable[One]) -> list[Made]:

@@ -70,9 +70,9 @@ def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
     if _MD5.fullmatch(present.etag) and present.encryption in (None, "AES256"):
         return present.etag, "etag"
     metadata = present.metadata
-    if md5 := _as_hex(metadata.get("md5", "")):
+    if md5 := as_hex(metadata.get("md5", "")):
         return md5, "md5"
-    if md5 := _as_hex(metadata.get("md5chksum", "")):
+    if md5 := as_hex(metadata.get("md5chksum", "")):
         return md5, "md5chksum"
     if found := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
         return found[1], "s3cmd-attrs"
@@ -118,7 +118,7 @@ def entry_of(
         local_path=metadata.get("local-path"),
         prompt=metadata.get("prompt"),
         generated_at=generated_at,
-        generation_id=_as_id(generation_id) if generation_id else UNDECLARED_GENERATION,
+        generation_id=as_id(generation_id) if generation_id else UNDECLARED_GENERATION,
         generation_type=metadata.get("generation-type", "declared") if declared else source,
         source=source,
         good=True,
@@ -143,7 +143,7 @@ def decode_metadata(value: str) -> str:
         return value
 
 
-def _as_hex(text: str) -> str | None:
+def as_hex(text: str) -> str | None:
     """An MD5 given in hex or, as rclone does, in base64."""
     text = text.strip()
     if _MD5.fullmatch(text.lower()):
@@ -165,7 +165,8 @@ def _as_timestamp(text: str | None) -> Timestamp | None:
         return None
 
 
-def _as_id(text: str) -> int | str:
+def as_id(text: str) -> int | str:
+    """A generation's id from text: a number where that is how numbers are written."""
     # "007" and numbers past 64 bits would not come out of JSON as they went in.
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 

@@ -40,7 +40,7 @@ def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded
         past = _past(store, each, collection, now)
         return Read(views.whole(store, each, collection, past), now.etag)
 
-    return _steadily(store, collection, loaded, read)
+    return steadily(store, collection, loaded, read)
 
 
 def page(
@@ -82,7 +82,7 @@ def page(
         is_present = past.facts is now.head
         return Read(views.page_json(past, found, wanted.role, following), now.etag if is_present else None)
 
-    return _steadily(store, collection, loaded, read)
+    return steadily(store, collection, loaded, read)
 
 
 def _past(
@@ -102,7 +102,7 @@ def _past(
     return history.at_revision(store, each, collection, loaded, revision or 0)
 
 
-def _steadily(store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Read]) -> Read:
+def steadily(store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Read]) -> Read:
     """What ``read`` makes of the head; of the next one, where the first one's pages were collected meanwhile."""
     for _ in range(_ATTEMPTS):
         try:

@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from pydantic import Field
 
 from s3_manifest import runtime
+from s3_manifest.documented import QUEUED, answers
 from s3_manifest.jobs import Sweep, SweepAll
 from s3_manifest.model import Frozen, timestamp
 from s3_manifest.web import Answer, api, json_answer, problem
@@ -28,7 +29,11 @@ class Wanted(Frozen):
     collections: tuple[Name, ...] = Field(min_length=1, max_length=1000)
 
 
-@app.post("/api/manifests/<kind>/<collection_id>/rescan", summary="Compare one collection with what is in S3")
+@app.post(
+    "/api/manifests/<kind>/<collection_id>/rescan",
+    summary="Compare one collection with what is in S3",
+    responses=answers({202: QUEUED}, 400, 404, 503),
+)
 def post_rescan(
     kind: Annotated[str, Path()],
     collection_id: Annotated[str, Path(description="The id; as one path segment, percent-encoded")],
@@ -43,7 +48,11 @@ def post_rescan(
     return _queued(1, f"/api/manifests/{quote(kind)}/{quote(collection_id, safe='')}", requested_at)
 
 
-@app.post("/api/manifests/rescan", summary="Compare many collections, or all, with what is in S3")
+@app.post(
+    "/api/manifests/rescan",
+    summary="Compare many collections, or all, with what is in S3",
+    responses=answers({202: QUEUED}, 400, 503),
+)
 def post_rescans(
     wanted: Annotated[Wanted | None, Body(description="Without a body: every collection")] = None,
 ) -> Answer:

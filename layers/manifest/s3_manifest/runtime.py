@@ -18,6 +18,7 @@ from s3_manifest.model import Alteration, Head, timestamp
 from s3_manifest.s3 import S3Store
 from s3_manifest.settings import settings
 from s3_manifest.threads import each
+from s3_manifest.waiting import Clock
 from s3_manifest.world import World
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def store() -> S3Store:
 def collections() -> Collections:
     """The collections of the settings. Raises ``InvalidCollections``."""
     return parse_collections(settings().collections, settings().manifest_root)
+
+
+def clock() -> Clock:
+    """How time passes for whoever waits."""
+    return Clock(time.monotonic, time.sleep)
 
 
 def world(seconds_left: Callable[[], float]) -> World:

@@ -1,0 +1,146 @@
+"""The HTTP routes of actors' training images. One that has no manifest yet gets it on the spot, by a sweep."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
+from urllib.parse import quote, unquote
+
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+
+from s3_manifest import actors, runtime, training
+from s3_manifest.collections import Collection
+from s3_manifest.documented import UNDER_WAY, answers
+from s3_manifest.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_modified, tagged
+from s3_manifest.heads import Loaded
+from s3_manifest.jobs import Sweep
+from s3_manifest.model import Head, Timestamp, timestamp
+from s3_manifest.threads import each
+from s3_manifest.training import ActorManifest, TrainingData, View
+from s3_manifest.views import AnswerTooLarge
+from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that
+from s3_manifest.web import Answer, json_answer, problem
+
+PATIENCE_SECONDS = 10
+"""So long a request waits for the sweep that it asked for, unless it says how long."""
+
+RETRY_AFTER_SECONDS = 2
+
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # powertools' own
+
+Actor = Annotated[str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")]
+ForceRescan = Annotated[bool, Query(description="Compare the actor with what is in S3 first")]
+
+
+class _Wanted(NamedTuple):
+    """How a request wants its actor."""
+
+    if_none_match: str | None
+    wait: float | None
+    reflects: str | None
+    force_rescan: bool
+
+
+@router.get(
+    "/api/actors/<actorId>/training-data",
+    summary="An actor's training images",
+    responses=answers({200: TrainingData, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
+)
+def get_training_images(
+    actorId: Actor,  # noqa: N803  # it is named so in the path
+    force_rescan: ForceRescan = False,
+    wait: Wait = None,
+    reflects: Reflects = None,
+    if_none_match: IfNoneMatch = None,
+) -> Answer:
+    """The images, in the order of their names, and what they come to.
+
+    202: the manifest is being made, or with ``force_rescan`` compared with S3; ask again at ``manifest``,
+    which is done once it is answered 200 and its ``last_verified_at`` is no earlier than ``requested_at``.
+    """
+    path = "/api/actors/{name}/training-data"
+    return _answer(actorId, path, training.training_data, _Wanted(if_none_match, wait, reflects, force_rescan))
+
+
+@router.get(
+    "/api/training-data/<actor_id>",
+    summary="An actor's training images with their prompts, and their generations",
+    responses=answers({200: ActorManifest, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
+)
+def get_actor_manifest(
+    actor_id: Actor,
+    force_rescan: ForceRescan = False,
+    wait: Wait = None,
+    reflects: Reflects = None,
+    if_none_match: IfNoneMatch = None,
+) -> Answer:
+    """The images, in the order of their names, and the generations they came from.
+
+    202: as with the other route of an actor.
+    """
+    path = "/api/training-data/{name}"
+    return _answer(actor_id, path, training.actor_manifest, _Wanted(if_none_match, wait, reflects, force_rescan))
+
+
+def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
+    store, clock = runtime.store(), runtime.clock()
+    began = clock.monotonic()
+    collection = actors.resolve(store, runtime.collections(), each, unquote(asked))
+    fetched = _fetched(collection, wanted)
+    if fetched.same:
+        return not_modified(fetched)
+    head = fetched.loaded.head
+    if head is None or not head.complete or wanted.force_rescan:
+        requested_at = _now()
+        if head is None and not actors.holds_objects(store, runtime.collections(), collection):
+            raise actors.NoSuchActor(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
+        patience = wanted.wait or 0
+        if head is None or wanted.force_rescan:
+            # Of several requests for a manifest that is not there, the first one's sweep makes it.
+            made_at = None if wanted.force_rescan else requested_at
+            runtime.enqueue([Sweep(kind=collection.kind, id=collection.id, created_at=made_at)])
+            patience = PATIENCE_SECONDS if wanted.wait is None else wanted.wait
+        else:
+            requested_at = head.created_at
+        left = max(0.0, min(patience, MAX_WAIT_SECONDS) - (clock.monotonic() - began))
+        is_done = _is_done(requested_at if wanted.force_rescan else None)
+        loaded, done = head_that(store, collection, is_done, left, clock)
+        if not done:
+            return _under_way(collection, path, loaded.head, requested_at)
+        fetched = fetch(collection, wanted.if_none_match, reflects=wanted.reflects)
+        if fetched.same:
+            return not_modified(fetched)
+    try:
+        return tagged(training.read(store, each, collection, fetched.loaded, view), fetched)
+    except AnswerTooLarge as error:
+        return problem(413, f"{error}; read it in pages: /api/manifests/actor/{quote(collection.id, safe='')}")
+
+
+def _fetched(collection: Collection, wanted: _Wanted) -> Fetched:
+    if wanted.reflects is not None or (wanted.if_none_match and not wanted.force_rescan):
+        return fetch(collection, wanted.if_none_match, wanted.wait, wanted.reflects)
+    return fetch(collection)
+
+
+def _is_done(verified_since: Timestamp | None) -> Callable[[Loaded], bool]:
+    """What holds of a manifest that is complete and, if that is asked for, was compared with S3 since then."""
+
+    def is_done(loaded: Loaded) -> bool:
+        head = loaded.head
+        if head is None or not head.complete:
+            return False
+        return verified_since is None or (head.last_verified_at or "") >= verified_since
+
+    return is_done
+
+
+def _under_way(collection: Collection, path: str, head: Head | None, requested_at: Timestamp) -> Answer:
+    status = "rescanning" if head and head.complete else "initializing"
+    manifest = path.replace("{name}", quote(collection.id, safe=""))
+    answer = json_answer(202, {"status": status, "manifest": manifest, "requested_at": requested_at})
+    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
+
+
+def _now() -> Timestamp:
+    return timestamp(datetime.now(UTC))

@@ -1,0 +1,94 @@
+"""The answers of the HTTP routes, as the OpenAPI document tells of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+
+Responses = dict[int, OpenAPIResponse]
+
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, and what to do about it"},
+        "parameter": {"type": "string", "description": "Which part of the request it is about"},
+    },
+}
+
+_MEANINGS = {
+    304: "It is still what the caller has (If-None-Match)",
+    400: "A parameter, or the body, is wrong",
+    404: "It is not there",
+    409: "The request cannot be answered as it is: the detail says what to ask instead",
+    410: "It is not kept any more",
+    413: "It does not fit into one answer; the detail says where it can be read",
+    503: "It cannot be read, or asked for, at the moment",
+}
+
+_NUMBER, _TEXT, _FLAG, _OBJECTS = (
+    {"type": "integer"},
+    {"type": "string"},
+    {"type": "boolean"},
+    {"type": "array", "items": {"type": "object"}},
+)
+
+
+def _object(properties: Mapping[str, Any], *optional: str) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": dict(properties)}
+
+
+MANIFEST = _object(
+    {
+        "schema": _NUMBER,
+        "kind": _TEXT,
+        "s3_bucket": _TEXT,
+        "s3_prefix": _TEXT,
+        "created_at": _TEXT,
+        "last_synced": _TEXT,
+        "last_verified_at": {"type": ["string", "null"]},
+        "complete": _FLAG,
+        "revision": _NUMBER,
+        "commit": _TEXT,
+        "last_change": _TEXT,
+        "total_files": _NUMBER,
+        "total_size_bytes": _NUMBER,
+        "generations": _OBJECTS,
+        "sidecars": _OBJECTS,
+        "files": _OBJECTS,
+        "cursor": {"type": ["string", "null"]},
+    },
+    "files",
+    "cursor",
+)
+CATALOG = _object({"collections": _OBJECTS, "cursor": {"type": ["string", "null"]}})
+CHANGES = _object({"kind": _TEXT, "since": _NUMBER, "next": _NUMBER, "more": _FLAG, "revision": _NUMBER})
+QUEUED = _object(
+    {"status": _TEXT, "collections": {"type": ["integer", "string"]}, "manifest": _TEXT, "requested_at": _TEXT}
+)
+UNDER_WAY = _object({"status": _TEXT, "manifest": _TEXT, "requested_at": _TEXT})
+DOCUMENT = _object({"openapi": _TEXT, "paths": {"type": "object"}})
+
+
+def answers(good: Mapping[int, Any], *others: int) -> Responses:
+    """What a route may answer: the good answers by status, each with its JSON schema or model, and the others."""
+    found: Responses = {status: _good(status, shape) for status, shape in good.items()}
+    for status in others:
+        found[status] = {"description": _MEANINGS[status]}
+        if status != 304:
+            found[status]["content"] = {"application/problem+json": {"schema": _PROBLEM}}
+    # By the HTTP API itself, before any function is called.
+    found[403] = {
+        "description": "The request is not signed as it has to be",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+    return found
+
+
+def _good(status: int, shape: Any) -> OpenAPIResponse:  # noqa: ANN401  # a schema, or a model
+    described: dict[str, Any] = {"schema": shape} if isinstance(shape, dict) else {"model": shape}
+    meaning = "It is under way; ask again at the manifest" if status == 202 else "The answer"
+    return {"description": meaning, "content": {"application/json": described}}  # type: ignore[dict-item]
