@@ -28,7 +28,7 @@ class Awaited(Frozen):
     gone: str | None = Field(default=None, exclude_if=_says_nothing)
     md5: str | None = Field(default=None, exclude_if=_says_nothing)
     emptied: Timestamp | None = Field(default=None, exclude_if=_says_nothing)
-    also: tuple["Awaited", ...] = Field(default=(), exclude_if=_says_nothing)
+    also: tuple["Awaited", ...] = Field(default=(), max_length=2, exclude_if=_says_nothing)
 
 
 def is_reflected(store: Store, each: Each, collection: Collection, loaded: Loaded, awaited: Awaited) -> bool:
