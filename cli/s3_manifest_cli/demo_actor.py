@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,9 @@ _PICTURES = {
 }
 
 
+Query = Mapping[str, str | int]
+
+
 class Unexpected(click.ClickException):
     """The HTTP API did not answer as it should."""
 
@@ -35,8 +39,8 @@ def walk_actor(stack: Stack) -> None:
 
     _headline("10. One is marked bad, one hidden, one deleted")
     _edit(stack, "PATCH", f"/api/actors/{NUMBER}/training-data/blurred.png", {"good": False, "labels": ["blurry"]})
-    _edit(stack, "DELETE", f"{_PATH}/images/{quote('test shot.png')}?delete_from_s3=false")
-    _edit(stack, "DELETE", f"{_PATH}/images/profile.png?delete_from_s3=true")
+    _edit(stack, "DELETE", f"{_PATH}/images/{quote('test shot.png')}", query={"delete_from_s3": "false"})
+    _edit(stack, "DELETE", f"{_PATH}/images/profile.png", query={"delete_from_s3": "true"})
     _show(_ask(stack, "GET", f"/api/actors/{NUMBER}/training-data"))
     hidden = _ask(stack, "GET", f"/api/manifests/actor/{ACTOR}", {"list": "hidden"})
     click.echo(f"  hidden, and still in S3: {[entry['filename'] for entry in hidden.body['hidden']]}")
@@ -77,8 +81,8 @@ def _put(stack: Stack, uploads: list[dict[str, Any]]) -> None:
         _wait(stack, upload["reflects"])
 
 
-def _edit(stack: Stack, method: str, path: str, body: object = None) -> None:
-    answer = _ask(stack, method, path, body=body)
+def _edit(stack: Stack, method: str, path: str, body: object = None, query: Query | None = None) -> None:
+    answer = _ask(stack, method, path, query, body)
     if answer.body["reflects"]:
         _wait(stack, answer.body["reflects"])
 
@@ -90,13 +94,10 @@ def _wait(stack: Stack, reflects: str) -> None:
         raise Unexpected(f"after 20 s the manifest does not show it: {answer.status} {answer.body}")
 
 
-def _ask(
-    stack: Stack, method: str, path: str, query: dict[str, str | int] | None = None, body: object = None
-) -> Answer:
+def _ask(stack: Stack, method: str, path: str, query: Query | None = None, body: object = None) -> Answer:
     asked = path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
     said = "" if body is None or len(json.dumps(body)) > 100 else f" {json.dumps(body)}"
-    bare, _, parameters = path.partition("?")
-    answer = stack.ask(method, bare, body, dict(one.split("=") for one in parameters.split("&") if one) | (query or {}))
+    answer = stack.send(method, path, body, query)
     click.echo(f"  {method} {asked}{said} -> {answer.status}")
     if answer.status != 200:
         raise Unexpected(f"{method} {asked} -> {answer.status}: {answer.body}")

@@ -97,6 +97,7 @@ class ActorImage(Frozen):
     generation_type: str
     source: str
     good: bool
+    labels: tuple[str, ...]
 
 
 class ActorManifest(Frozen):
@@ -174,6 +175,7 @@ def actor_manifest(collection: Collection, head: Head, entries: Iterable[Entry])
             generation_type=entry.generation_type,
             source=entry.source,
             good=entry.good,
+            labels=entry.labels,
         )
         for index, entry in enumerate(images)
     )
