@@ -1,0 +1,16 @@
+"""A change that is asked for over HTTP, made in a container."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.sam_local
+
+
+def test_an_image_is_said_to_be_bad_and_then_its_manifest_says_so(sam, bucket):
+    bucket.put("styles/16/image_001.jpg", b"one")
+    answer = sam.invoke("EditFunction", "http-patch-image", "--env-vars", bucket.env_vars)
+    assert (answer["statusCode"], json.loads(answer["body"])["files"]) == (200, ["image_001.jpg"])
+    assert sam.invoke("ReconcileFunction", "s3-put", "--env-vars", bucket.env_vars) == {"batchItemFailures": []}
+    (file,) = bucket.manifest("styles/16/")["files"]
+    assert (file["filename"], file["good"], file["labels"]) == ("image_001.jpg", False, ["blurred"])
