@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json, to_json
 
 from s3_manifest import __version__
+from s3_manifest.documented import tidied
 
 Answer = Response[Any]
 
@@ -59,10 +60,7 @@ def openapi(*apps: APIGatewayHttpResolver) -> str:
     for more in described[1:]:
         whole["paths"] |= more["paths"]
         whole["components"]["schemas"] |= more["components"]["schemas"]
-    for operation in (operation for path in whole["paths"].values() for operation in path.values()):
-        # The router promises 422 of every route; ours answer 400.
-        operation["responses"].pop("422", None)
-    return to_json(whole).decode()
+    return to_json(tidied(whole)).decode()
 
 
 def json_answer(status: int, body: dict[str, Any]) -> Answer:
