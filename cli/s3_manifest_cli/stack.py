@@ -17,6 +17,8 @@ from s3_manifest_cli.artifacts import PROJECT, function_zip, layer_zip
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
 
 _ARTIFACTS = "s3-manifest-artifacts"
+# An HTTP API answers within 30.
+_TIMEOUT_SECONDS = 35.0
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,24 @@ class Stack:
 
     def post(self, path: str, body: object = None, query: Mapping[str, str | int] | None = None) -> Answer:
         """A POST to the HTTP API, signed, of a body as JSON (None: without one)."""
+        return self.send("POST", path, body, query)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = _TIMEOUT_SECONDS,
+    ) -> Answer:
+        """A request of any method to the HTTP API, signed, with a body as JSON (None: without one).
+
+        Raises ``TimeoutError`` after so many ``seconds``.
+        """
         content = None if body is None else json.dumps(body).encode()
-        return self._signed("POST", path, query, {"Content-Type": "application/json"} if content else None, content)
+        kind = {"Content-Type": "application/json"} if content else {}
+        return self._signed(method, path, query, kind | dict(headers or {}), content, seconds)
 
     def _signed(
         self,
@@ -63,11 +81,12 @@ class Stack:
         query: Mapping[str, str | int] | None,
         headers: Mapping[str, str] | None,
         body: bytes | None,
+        seconds: float = _TIMEOUT_SECONDS,
     ) -> Answer:
         url = f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
         request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
         SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
-        return _answer(Request(url, data=body, headers=dict(request.headers), method=method))
+        return _answer(Request(url, data=body, headers=dict(request.headers), method=method), seconds)
 
 
 def http_get(url: str, headers: Mapping[str, str]) -> Answer:
@@ -75,9 +94,22 @@ def http_get(url: str, headers: Mapping[str, str]) -> Answer:
     return _answer(Request(url, headers=dict(headers)))
 
 
-def _answer(request: Request) -> Answer:
+def http_put(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    """A PUT, as with a presigned URL; its status."""
     try:
-        with urlopen(request, timeout=35) as response:
+        with urlopen(
+            Request(url, data=body, headers=dict(headers), method="PUT"), timeout=_TIMEOUT_SECONDS
+        ) as response:
+            status: int = response.status
+            return status
+    except HTTPError as error:
+        with error:
+            return error.code
+
+
+def _answer(request: Request, seconds: float = _TIMEOUT_SECONDS) -> Answer:
+    try:
+        with urlopen(request, timeout=seconds) as response:
             status, found, body = response.status, response.headers, response.read()
     except HTTPError as error:
         with error:

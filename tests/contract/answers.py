@@ -81,7 +81,7 @@ class AnsweringServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815  # http.server's names
+            do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815  # http.server's names
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""

@@ -9,6 +9,7 @@ import moto.sqs.models
 import pytest
 from moto import mock_aws
 
+import edit_handler
 import query_handler
 import reconcile_handler
 import rescan_handler
@@ -155,11 +156,31 @@ def post(account: Account) -> Callable[..., Reply]:
 
 
 @pytest.fixture
+def edit(account: Account) -> Callable[..., Reply]:
+    """Asks the edit function; ``edit(method, path, body, headers, context, name=value…)``, a body as text or JSON."""
+
+    def edit(
+        method: str,
+        path: str,
+        /,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        context: Context | None = None,
+        **query: object,
+    ) -> Reply:
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
+        event = http_request(path, {name: str(value) for name, value in query.items()}, headers, method, text)
+        return Reply(edit_handler.handler(event, context or Context(29.0, function_name="edit")))
+
+    return edit
+
+
+@pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
     """The lines that the functions have logged so far."""
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
-    for module in (reconcile_handler, query_handler, rescan_handler, subscription_handler, sweep_handler):
+    for module in (edit_handler, reconcile_handler, query_handler, rescan_handler, subscription_handler, sweep_handler):
         monkeypatch.setattr(module.logger.registered_handler, "stream", stream)
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
 

@@ -55,7 +55,9 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
     entries = [entry(f"{number:05}.png", **facts_of(number)) for number in range(count)]
     size = sum(one.size_bytes for one in entries)
     commit = facts.get("commit", "c1")
-    laid_out = layout.laid_out([layout.Open(Run(entries), size, None)], was_paged=False, name=f"{FOLDER}pages/{commit}")
+    laid_out = layout.laid_out(
+        [layout.Open(Run(entries), count, size, None)], was_paged=False, name=f"{FOLDER}pages/{commit}"
+    )
     given = {
         "kind": "style",
         "id": "16",
@@ -72,7 +74,8 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
         "total_size_bytes": size,
         "generations": (Generation(generation_id=1, type="s3_event", generated_at=TIME, image_count=count),),
         "sidecars": (),
-        "files": laid_out.files,
+        "problems": (),
+        "files": laid_out.of("files"),
         "pages": laid_out.pages,
     }
     head = Head.model_validate(given | facts)

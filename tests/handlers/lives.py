@@ -60,7 +60,9 @@ class Life:
         if head["revision"] not in self.said:
             self.at[head["revision"]] = self.clock.moment
             files = [entry for _, entry in sorted(self.account.files(PREFIX).items())]
-            facts = {name: value for name, value in head.items() if name not in {"files", "pages"}}
+            facts = {
+                name: value for name, value in head.items() if name not in {"files", "captions", "hidden", "pages"}
+            }
             self.said[head["revision"]] = facts | {"files": files}
 
     def add(self, *names: str, **facts: Any) -> None:

@@ -238,18 +238,19 @@ def test_records_of_commits_that_were_lost_never_appear(account, get, life):
     assert [change["revision"] for change in follow(get, 0, 7)] == list(range(1, 15))
 
 
-def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no_further(account, get, life):
-    life.live(5)
+@pytest.mark.parametrize("revisions", [1, 5])
+def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no_further(account, get, life, revisions):
+    life.live(revisions)
     account.delete(HEAD)
     life.add("anew.png")
-    assert life.revision == 6
-    for since in range(6):
+    assert life.revision == revisions + 1
+    for since in range(revisions + 1):
         reply = get(CHANGES, since=since)
         assert is_problem(reply, 410), since
-    assert "a new manifest was begun with revision 6" in get(CHANGES, since=5).json["detail"]
-    assert get(CHANGES, since=6).json["changes"] == []
+    assert f"a new manifest was begun with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
+    assert get(CHANGES, since=life.revision).json["changes"] == []
     life.add("later.png")
-    assert [change["revision"] for change in follow(get, 6, 10)] == [7]
+    assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [life.revision]
 
 
 def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, life):

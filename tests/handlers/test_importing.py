@@ -23,7 +23,14 @@ __import__(sys.argv[1])
 print("imported", callable(sys.modules[sys.argv[1]].handler))
 """
 
-HANDLERS = ["reconcile_handler", "query_handler", "rescan_handler", "subscription_handler", "sweep_handler"]
+HANDLERS = [
+    "edit_handler",
+    "reconcile_handler",
+    "query_handler",
+    "rescan_handler",
+    "subscription_handler",
+    "sweep_handler",
+]
 
 
 @pytest.mark.parametrize("name", HANDLERS)

@@ -72,8 +72,15 @@ def test_one_id_is_needed(account, get, query):
     assert account.requests == []
 
 
+EDITING_POSTS = ("/uploads", "/training-data/{actor_id}/rescan")
+
+
+def without_what_is_apart(manifest):
+    return {name: value for name, value in manifest.items() if name not in ("captions", "hidden")}
+
+
 def test_a_page_is_the_manifest_with_some_of_its_files(account, get):
-    manifest = account.manifest("styles/16/")
+    manifest = without_what_is_apart(account.manifest("styles/16/"))
     first = get(PAGE, limit=3)
     assert first.status == 200
     assert first.json == manifest | {"files": manifest["files"][:3], "cursor": first.json["cursor"]}
@@ -145,7 +152,7 @@ def test_nothing_but_get_has_a_route(account, get, method):
 
 
 def test_a_cursor_goes_on_in_its_revision_when_the_manifest_has_moved_on(account, get, reconcile):
-    before = account.manifest("styles/16/")
+    before = without_what_is_apart(account.manifest("styles/16/"))
     first = get(PAGE, limit=1)
     account.put("styles/16/aa.png")
     account.put("styles/16/b.jpg", b"overwritten")
@@ -240,7 +247,9 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
         for path, methods in reply.json["paths"].items()
         for method, route in methods.items()
     }
-    assert routes == {
+    of_edits = {route for route in routes if route.startswith(("DELETE", "PATCH")) or route.endswith(EDITING_POSTS)}
+    assert len(of_edits) == 16
+    assert {route: parameters for route, parameters in routes.items() if route not in of_edits} == {
         f"GET {WHOLE}": {"styleId": "query", "actorId": "query"} | WAITING,
         "GET /api/manifests": {"limit": "query", "cursor": "query"},
         "GET /api/manifests/{kind}/{collection_id}": {
@@ -253,6 +262,7 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "modified_after": "query",
             "revision": "query",
             "at": "query",
+            "list": "query",
         }
         | WAITING,
         "GET /api/manifests/{kind}/{collection_id}/changes": {

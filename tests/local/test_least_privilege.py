@@ -1,14 +1,16 @@
 """The functions' roles suffice for what they do, and for nothing that they should not do."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 
 import s3_manifest_cli.stack
-from s3_manifest_cli.platform import running_platform
-from s3_manifest_cli.stack import Stack, deploy, template
+from s3_manifest_cli.platform import REGION, running_platform
+from s3_manifest_cli.stack import Stack, deploy, http_put, template
 
 REAL_TEMPLATE = template
 
@@ -27,11 +29,13 @@ def as_this_platform_needs_it() -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def guarded_stack(monkeypatch) -> Iterator[Stack]:
-    monkeypatch.setattr(s3_manifest_cli.stack, "template", as_this_platform_needs_it)
-    with running_platform(enforce_iam=True) as platform:
-        yield deploy(platform, "guarded")
+@pytest.fixture(scope="module")
+def guarded_stack() -> Iterator[Stack]:
+    with running_platform(enforce_iam=True) as platform, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3_manifest_cli.stack, "template", as_this_platform_needs_it)
+        stack = deploy(platform, "guarded")
+        patch.undo()
+        yield stack
 
 
 def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually):
@@ -51,6 +55,18 @@ def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually
     changes = guarded_stack.get("/api/manifests/style/1/changes", {"since": 0})
     assert (changes.status, changes.body["more"]) == (200, False)
 
+    # An edit looks, writes a sidecar, deletes, signs uploads and asks for a sweep; but it writes no manifest.
+    path = "/api/manifests/style/1"
+    assert guarded_stack.send("PATCH", f"{path}/files/kept.png", {"good": False}).status == 200
+    wish = {"images": [{"filename": "new.png", "size": 3, "md5": hashlib.md5(b"new").hexdigest()}], "generation": {}}
+    (one,) = guarded_stack.send("POST", f"{path}/uploads", wish).body["uploads"]
+    assert http_put(one["url"], b"new", one["headers"]) == 200
+    eventually(filenames, lambda found: found == ["kept.png", "new.png"])
+    assert guarded_stack.send("DELETE", f"{path}/files/new.png", query={"delete_from_s3": "true"}).status == 200
+    eventually(filenames, lambda found: found == ["kept.png"])
+    s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0007_a/a.png", Body=b"bytes")
+    assert guarded_stack.send("POST", "/api/training-data/7/rescan").status == 202
+
     # A sweep lists, looks, writes, and sends into its own queue.
     requested_at = guarded_stack.post("/api/manifests/rescan").body["requested_at"]
     assert guarded_stack.post("/api/manifests/style/1/rescan").status == 202
@@ -67,7 +83,27 @@ def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually
     assert guarded_stack.get("/api/stats").body["total_collections"] == 2
 
 
-def allowed(function: str) -> dict[str, set[str]]:
+def test_a_manifest_is_not_to_be_written_as_the_edit_function_nor_by_what_it_signs(guarded_stack):
+    """S3 is asked with the function's own credentials, as if its code had gone astray."""
+    functions, sts = guarded_stack.platform.client("lambda"), guarded_stack.platform.client("sts")
+    (function,) = [one for one in functions.list_functions()["Functions"] if "-EditFunction" in one["FunctionName"]]
+    given = sts.assume_role(RoleArn=function["Role"], RoleSessionName="astray")["Credentials"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=guarded_stack.platform.endpoint,
+        region_name=REGION,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    manifest = {"Bucket": guarded_stack.bucket, "Key": "_manifests/styles/1/manifest.json"}
+    s3.put_object(Bucket=guarded_stack.bucket, Key="styles/1/a.png", Body=b"bytes")
+    for astray in (lambda: s3.put_object(**manifest, Body=b"{}"), lambda: s3.delete_object(**manifest)):
+        with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+            astray()
+
+
+def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
     """The actions that a function's own policy allows, under any parameters, each with what it may be done to.
 
     That is a path in the bucket, or the name of a resource or parameter.
@@ -76,6 +112,8 @@ def allowed(function: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for given in policy["Statement"]:
         statement = given["Fn::If"][1] if "Fn::If" in given else given
+        if statement["Effect"] != effect:
+            continue
         for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
             found.setdefault(action, set()).add(target(statement["Resource"]))
     return found
@@ -109,6 +147,18 @@ WRITES_MANIFESTS = {
         ("ReconcileFunction", WRITES_MANIFESTS | {"sqs:SendMessage": {"SweepQueue"}}),
         ("SweepFunction", WRITES_MANIFESTS | {"s3:DeleteObject": {MANIFESTS}, "sqs:SendMessage": {"SweepQueue"}}),
         (
+            "EditFunction",
+            {
+                "s3:GetObject": {DATA},
+                "s3:ListBucket": {BUCKET},
+                "s3:PutObject": {DATA},
+                "s3:DeleteObject": {DATA},
+                "sqs:SendMessage": {"SweepQueue"},
+                "kms:Decrypt": {"KmsKeyArn"},
+                "kms:GenerateDataKey": {"KmsKeyArn"},
+            },
+        ),
+        (
             "QueryFunction",
             {
                 "s3:GetObject": {MANIFESTS},
@@ -123,6 +173,10 @@ WRITES_MANIFESTS = {
 )
 def test_a_function_may_do_this_and_no_more(function, actions):
     assert allowed(function) == actions
+
+
+def test_what_the_edit_function_may_write_is_no_manifest():
+    assert allowed("EditFunction", "Deny") == {"s3:PutObject": {MANIFESTS}, "s3:DeleteObject": {MANIFESTS}}
 
 
 def test_only_the_bucket_sends_into_the_change_queue_and_only_the_schedule_into_the_sweep_queue():

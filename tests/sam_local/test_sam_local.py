@@ -22,7 +22,7 @@ def md5(body: bytes) -> str:
 
 class TestTheBuild:
     def test_holds_each_function_as_its_handler_alone(self, sam):
-        for function in ("reconcile", "sweep", "query", "rescan", "subscription"):
+        for function in ("edit", "reconcile", "sweep", "query", "rescan", "subscription"):
             built = sam.built / f"{function.title()}Function"
             assert [file.name for file in built.iterdir()] == [f"{function}_handler.py"]
 

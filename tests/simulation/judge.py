@@ -1,18 +1,19 @@
 """What must be so: at every commit, for every reader, and at rest."""
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import Any
 
 from s3_manifest import digests, heads, layout
 from s3_manifest.collections import Collection, Collections
-from s3_manifest.facts import SIDECARS
+from s3_manifest.descriptions import copies_of
 from s3_manifest.memory import MemoryStore
 from s3_manifest.model import Entry, Head, Timestamp, UnreadableManifest
 from s3_manifest.runs import Run, decode_page
+from s3_manifest.sidecars import SIDECARS
+from simulation import oracle
 from simulation.queues import Queue
-from simulation.readers import Follower
+from simulation.readers import Follower, Shown, shown
 
 
 class Divergence(AssertionError):
@@ -29,7 +30,7 @@ class Judge:
         self.commits = 0
         self.drift = 0
         self.lost: list[str] = []
-        self._said: dict[tuple[str, int, str], dict[str, str]] = {}
+        self._said: dict[tuple[str, int, str], dict[str, Shown]] = {}
         self._announced: dict[str, int] = defaultdict(int)
 
     def on_write(self, key: str) -> None:
@@ -41,9 +42,10 @@ class Judge:
         assert collection
         head = heads.load(self._truth, collection).head
         assert head
-        files = self._files(head)
-        self._said[head.s3_prefix, head.revision, head.last_change] = {file.filename: file.etag for file in files}
-        wrong = self._wrong(collection, head, files) - {k for k, n in self._queue.pending.items() if n > 0}
+        entries = self._entries(head)
+        self._said[head.s3_prefix, head.revision, head.last_change] = _files(entries)
+        pending = {key for key, count in self._queue.pending.items() if count > 0}
+        wrong = self._wrong(collection, head, entries, pending)
         if head.complete and wrong:
             raise Divergence(f"wrong, and no event is to come: {sorted(wrong)} at revision {head.revision}")
 
@@ -51,12 +53,14 @@ class Judge:
         """Judges that an object is to be deleted: nobody may be left who refers to it."""
         folder, is_page, _ = key.partition("pages/")
         if not is_page:
-            return
+            folder, is_copy, _ = key.partition("sidecars/")
+            if not is_copy:
+                return
         collection = self._collections.of(f"{folder.removeprefix('_manifests/')}x")
         assert collection
         with suppress(UnreadableManifest):
             head = heads.load(self._truth, collection).head
-            if head and key in {page.key for page in head.pages}:
+            if head and key in {page.key for page in head.pages}.union(copies_of(head.sidecars)):
                 raise Divergence(f"{key} is collected, and the manifest refers to it")
         prefix = heads.checkpoints_folder(collection)
         for checkpoint, (present, body) in self._truth.objects.items():
@@ -81,7 +85,7 @@ class Judge:
         head = heads.load(self._truth, collection).head
         if head is None:
             return  # nothing was ever committed, so no event was ever answered for
-        if wrong := self._wrong(collection, head, self._files(head)):
+        if wrong := self._wrong(collection, head, self._entries(head), set()):
             raise Divergence(f"at rest, wrong: {sorted(wrong)}")
         if not head.complete:
             raise Divergence(f"at rest, {collection.prefix} is not complete")
@@ -89,13 +93,10 @@ class Judge:
             raise Divergence("the simulation itself lost an event")
         if self._announced[head.s3_prefix] < head.revision:
             raise Divergence(f"revision {head.revision} was never announced")
-        title_key = f"{collection.prefix}collection.json"
-        stored = self._truth.get(title_key)
-        title = json.loads(stored.body)["title"] if stored else None
-        if head.title != title:
-            raise Divergence(f"the title is {head.title!r} and not {title!r}")
+        if wrong := oracle.wrong_facts(self._truth, collection, head):
+            raise Divergence(wrong)
 
-    def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, str]) -> None:
+    def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, Shown]) -> None:
         """Judges what a reader was told: it must be what the manifest said at that revision."""
         said = self._said.get((collection.prefix, answer["revision"], answer["last_change"]))
         if said != files:
@@ -104,35 +105,41 @@ class Judge:
     def follower(self, follower: Follower) -> None:
         """Judges what somebody knows from the changes alone, at rest."""
         head = heads.load(self._truth, follower.collection).head
-        said = {file.filename: file.etag for file in self._files(head)} if head else {}
+        said = _files(self._entries(head)) if head else {}
         if follower.files != said:
             raise Divergence(f"a follower knows {follower.files}, and the manifest says {said}")
 
-    def _wrong(self, collection: Collection, head: Head, files: list[Entry]) -> set[str]:
-        """The keys of which the manifest says what is not so."""
-        prefix = collection.prefix
-        objects = {k: present for k, (present, _) in self._truth.objects.items() if k.startswith(prefix)}
-        said = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in files}
+    def _wrong(self, collection: Collection, head: Head, entries: list[Entry], pending: set[str]) -> set[str]:
+        """The keys of which the manifest says what is not so, but for those of which it may still be told."""
+        objects = {k: one for k, (one, _) in self._truth.objects.items() if k.startswith(collection.prefix)}
+        said = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in entries}
         so = {k: (p.etag, p.size) for k, p in objects.items() if collection.filename(k) not in SIDECARS}
         said_sidecars = {sidecar.s3_key: sidecar.etag for sidecar in head.sidecars}
         sidecars = {k: p.etag for k, p in objects.items() if collection.filename(k) in SIDECARS}
-        return _different(said, so) | _different(said_sidecars, sidecars)
+        wrong = (_different(said, so) | _different(said_sidecars, sidecars)) - pending
+        return wrong | oracle.wrongly_described(self._truth, collection, entries, pending)
 
-    def _files(self, head: Head) -> list[Entry]:
-        """The files of a head; its pages must be there, in order and in bounds, and its totals right."""
-        runs = [self._page(ref) for ref in head.pages] or [Run(head.files)]
-        files = [entry for run in runs for entry in run.entries()]
-        names = [file.filename for file in files]
+    def _entries(self, head: Head) -> list[Entry]:
+        """The entries of a head; its pages must be there, in order and in bounds, and its totals right."""
+        inline = [slot.run for slot in layout.slots_of(head) if isinstance(slot, layout.Open)]
+        runs = [self._page(ref) for ref in head.pages] or inline
+        entries = [entry for run in runs for entry in run.entries()]
+        names = [entry.filename for entry in entries]
         if names != sorted(set(names)):
-            raise Divergence("files are out of order, or twice in the manifest")
+            raise Divergence("entries are out of order, or twice in the manifest")
+        files = [entry for entry in entries if entry.is_file]
         totals = (len(files), sum(file.size_bytes for file in files))
         if (head.total_files, head.total_size_bytes) != totals:
             raise Divergence("the totals are not those of the files")
         if sum(generation.image_count for generation in head.generations) != len(files):
             raise Divergence("the generations do not count the files")
-        if len(head.files) > layout.MAX_INLINE or any(ref.total_files > layout.MAX_PAGE for ref in head.pages):
+        counted = Counter((one.generation_id, one.generation_type) for one in files)
+        if counted != Counter({(one.generation_id, one.type): one.image_count for one in head.generations}):
+            raise Divergence("the generations are not those of the files")
+        too_long = any(len(run) > layout.MAX_INLINE for run in inline if not head.pages)
+        if too_long or any(ref.total_entries > layout.MAX_PAGE for ref in head.pages):
             raise Divergence("more files than there may be in one place")
-        return files
+        return entries
 
     def _page(self, ref: Any) -> Run:
         stored = self._truth.get(ref.key)
@@ -145,10 +152,14 @@ class Judge:
         entries = list(run.entries())
         if ref.digest != digests.written(digests.total(map(digests.of_entry, entries))):
             raise Divergence(f"{ref.key}: its digest is another one's")
-        if ref.total_size_bytes != sum(entry.size_bytes for entry in entries):
+        if ref.total_size_bytes != sum(entry.size_bytes for entry in entries if entry.is_file):
             raise Divergence(f"{ref.key}: its size is another one's")
         return run
 
 
 def _different(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
     return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+
+def _files(entries: list[Entry]) -> dict[str, Shown]:
+    return {entry.filename: shown(entry) for entry in entries if entry.is_file}

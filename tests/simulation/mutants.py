@@ -36,7 +36,7 @@ _LOAD = "    loaded = heads.load(store, collection, set_aside)\n"
 _OBSERVE = "        seen, failures = observe(world, collection, keys, causes, outcome.md5s)\n"
 _SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
 _LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
-_SUCCESS = "        except OutcomeUnknown:\n            done = min(size, len(pending))\n"
+_SUCCESS = "        except OutcomeUnknown:\n            rest = pending[min(size, len(pending)) :]\n"
 
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(
         "collector ignores grace",
         "collect.py",
-        ((" if page.last_modified < grace}", "}"),),
+        ((" if one.last_modified < grace}", "}"),),
     ),
     Mutant(
         "reader mixes revisions",
@@ -141,6 +141,46 @@ MUTANTS = (
         "reader takes every change record for true",
         "chain.py",
         ((" and (name.revision, name.commit) in named]", "]"),),
+    ),
+    Mutant(
+        "an image that comes after its sidecar is not described by it",
+        "merge.py",
+        (
+            (
+                "        if after and after.caption is None:\n",
+                "        if after and after.caption is None and name not in looked:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a sidecar is applied to what was looked at with it, and to nothing else",
+        "merge.py",
+        (("    yield from ((name, key) for name, key in concerned.items() if name not in looked)\n", ""),),
+    ),
+    Mutant(
+        "a caption does not reach the image that came before it",
+        "merge.py",
+        (
+            (
+                " for image in captioned_by(name) if image not in looked)\n",
+                " for image in ())\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a sidecar that speaks of many files is applied to the first of them",
+        "commit.py",
+        (("    return [*rest, *unapplied]\n", "    return rest\n"),),
+    ),
+    Mutant(
+        "files go by what a sidecar says now before it was applied to them",
+        "descriptions.py",
+        (("SidecarCopy(key=key, up_to=up_to)", "SidecarCopy(key=key, up_to=None)"),),
+    ),
+    Mutant(
+        "collector forgets the copies of sidecars",
+        "collect.py",
+        ((".union(copies_of(head.sidecars))", ""),),
     ),
     Mutant(
         "a redelivered message is not announced again",

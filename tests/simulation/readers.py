@@ -10,6 +10,14 @@ from s3_manifest.store import ReadFailed, Store
 from s3_manifest.views import Filter
 from s3_manifest.world import Each
 
+Shown = tuple[str, str | None, bool]
+"""What a reader notes of a file: its ETag, its prompt, and whether it is good."""
+
+
+def shown(entry: Entry) -> Shown:
+    """What is noted of a file."""
+    return entry.etag, entry.prompt, entry.good
+
 
 class Mixed(AssertionError):
     """A reader was told what the manifest never said."""
@@ -17,12 +25,12 @@ class Mixed(AssertionError):
 
 def read_whole(
     store: Store, each: Each, collection: Collection, limit: int, revision: int | None = None
-) -> tuple[dict[str, Any], dict[str, str]] | None:
+) -> tuple[dict[str, Any], dict[str, Shown]] | None:
     """The manifest, page by page, as an HTTP client reads it; None where that cannot be done now."""
     loaded = heads.load(store, collection)
     if loaded.head is None:
         return None
-    files: dict[str, str] = {}
+    files: dict[str, Shown] = {}
     cursor = None
     first: dict[str, Any] | None = None
     while first is None or cursor:
@@ -34,10 +42,10 @@ def read_whole(
         first = first or answer
         if (answer["revision"], answer["last_change"]) != (first["revision"], first["last_change"]):
             raise Mixed(f"a page of revision {answer['revision']} after one of {first['revision']}")
-        shown = {file["filename"]: file["etag"] for file in answer["files"]}
-        if files.keys() & shown.keys():
-            raise Mixed(f"shown twice: {files.keys() & shown.keys()}")
-        files |= shown
+        more = {file["filename"]: (file["etag"], file["prompt"], file["good"]) for file in answer["files"]}
+        if files.keys() & more.keys():
+            raise Mixed(f"shown twice: {files.keys() & more.keys()}")
+        files |= more
         cursor = answer["cursor"]
         loaded = heads.load(store, collection)
         if loaded.head is None:
@@ -53,7 +61,7 @@ class Follower:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self.revision = 0
-        self.files: dict[str, str] = {}
+        self.files: dict[str, Shown] = {}
 
     def follow(self, store: Store, each: Each, limit: int) -> bool:
         """Asks once; whether there was anything new."""
@@ -70,14 +78,14 @@ class Follower:
         for record in changes:
             if record.revision != self.revision + 1:
                 raise Mixed(f"the changes of revision {record.revision} came after {self.revision}")
-            for one in record.alterations():
+            for one in (*record.added, *record.altered, *record.removed):
                 self._apply(one.filename, one.before, one.after)
             self.revision = record.revision
         return bool(changes)
 
     def _apply(self, filename: str, before: Entry | None, after: Entry | None) -> None:
-        if self.files.get(filename) != (before.etag if before else None):
+        if self.files.get(filename) != (shown(before) if before and before.is_file else None):
             raise Mixed(f"{filename} was not as its change says it was before")
         self.files.pop(filename, None)
-        if after:
-            self.files[filename] = after.etag
+        if after and after.is_file:
+            self.files[filename] = shown(after)

@@ -3,7 +3,6 @@
 Everything is the real code but S3, the queues, time and chance. A run is a function of its seed.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from s3_manifest.reconcile import Message, reconcile
 from s3_manifest.store import StoreError
 from s3_manifest.sweep import SweepFailed, run_job
 from s3_manifest.world import World
+from simulation import contents
 from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
 from simulation.judge import Divergence, Judge
@@ -30,7 +30,6 @@ from simulation.scheduler import Scheduler
 
 BUCKET = "images"
 COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
-NAMES = ("a.png", "b.png", "c/d.png", "e.png", "f.png", "g.png", "collection.json")
 STEP_LIMIT = 40_000
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_AND_A_HALF = 36 * 3600 * 1000
@@ -63,7 +62,7 @@ class Simulation:
         self.loses_events = chance.random() < 0.2
         self.breaks_heads = chance.random() < 0.05
         self.styles = ("1",) if chance.random() < 0.8 else ("1", "2")
-        self.names = chance.sample(NAMES, chance.choice((1, 1, 2, 3, 5, 7)))
+        self.names = contents.names(chance)
         self.judge = Judge(self.truth, self.queue, COLLECTIONS)
         self.followers = [Follower(self._collection(style)) for style in self.styles if chance.random() < 0.5]
 
@@ -143,6 +142,8 @@ class Simulation:
         style = self.chance.choice(self.styles)
         if self.breaks_heads and self._collection(style).head_key in self.truth.objects:
             self.truth.upload(self._collection(style).head_key, b'{"schema": 1}')
+            # A sweep knows a manifest by when it was made, and nobody rebuilds one within the millisecond.
+            self.time += 1
             self.queue.send(encode_job(Sweep(kind="style", id=style, rebuild=True)), is_job=True)
         self.queue.send(encode_job(self.chance.choice((SweepAll(), Sweep(kind="style", id=style)))), is_job=True)
 
@@ -284,10 +285,10 @@ class Simulation:
 
     def _store_something(self) -> str:
         key = self._key()
-        body = json.dumps({"title": self.chance.choice("xyz")}).encode()
-        present = self.truth.upload(key, body)
+        body, metadata = contents.something(key.rpartition("/")[2], self.chance)
+        present = self.truth.upload(key, body, metadata=metadata)
         if self.chance.random() < 0.2:  # in parts: its ETag does not prove its MD5
-            self.truth.upload(key, body, etag=f"{present.etag}-2")
+            self.truth.upload(key, body, metadata=metadata, etag=f"{present.etag}-2")
         return key
 
     def _now(self) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from unit.values import PREFIX, STYLE
 from unit.worlds import Hand
 
-from s3_manifest.facts import SIDECARS
 from s3_manifest.jobs import Job, Sweep, decode_job, encode_job
+from s3_manifest.sidecars import SIDECARS
 from s3_manifest.sweep import Swept, run_job
 
 PAUSE = 30.0

@@ -83,6 +83,7 @@ def test_an_entry_says_what_s3_says():
         "generation_type": "s3_scan",
         "source": "s3_scan",
         "good": True,
+        "labels": (),
         "metadata": {},
     }
 

@@ -49,7 +49,12 @@ class Shelf:
         made = self.laid_out = layout.laid_out(slots, was_paged=was_paged, name=f"commit{self.commits}")
         self.objects |= {key: encode_page(run) for key, run in made.new}
         self.head = head_of().model_copy(
-            update={"files": made.files, "pages": made.pages, "total_size_bytes": made.total_size_bytes}
+            update={
+                "files": made.of("files"),
+                "pages": made.pages,
+                "total_files": made.total_files,
+                "total_size_bytes": made.total_size_bytes,
+            }
         )
 
     def pages(self):

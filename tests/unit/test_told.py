@@ -8,7 +8,6 @@ from unit.values import (
     OTHER_MD5,
     PREFIX,
     PUT,
-    STYLE,
     altered,
     entry,
     file_seen,
@@ -16,9 +15,10 @@ from unit.values import (
     head_of,
     merged,
     sidecar_seen,
+    told_of,
 )
 
-from s3_manifest.merge import FIRST, Told, generations_after, record_of, told
+from s3_manifest.merge import FIRST, Told, generations_after, record_of
 from s3_manifest.model import SWEEP, decode_record, encode_record
 
 KNOWN = {"a.jpg": entry("a.jpg"), "b.jpg": entry("b.jpg", size=5)}
@@ -26,8 +26,8 @@ HEAD = head_of(file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("col
 REPLACED = {"etag": OTHER_MD5, "last_modified": NOON}
 
 
-def news(*seen, causes=None, known=KNOWN):
-    return told(HEAD, STYLE, known, seen, causes or {})
+def news(*seen, causes=None):
+    return told_of(HEAD, *seen, causes=causes or {})
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after
     ],
 )
 def test_what_is_as_the_manifest_says_is_no_alteration(seen):
-    assert news(seen) == Told((), HEAD.sidecars, HEAD.title)
+    assert news(seen)._replace(declared=None) == Told((), HEAD.sidecars, HEAD.title, None, ())
 
 
 def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():

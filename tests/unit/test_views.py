@@ -79,6 +79,7 @@ def test_a_page_is_the_manifest_with_fewer_files_and_a_cursor():
     cursor, files = shown.pop("cursor"), shown.pop("files")
     manifest = json.loads(encode_head(LETTERS))
     assert files == manifest.pop("files")[:3]
+    assert (manifest.pop("captions"), manifest.pop("hidden")) == ([], [])
     assert shown == manifest
     assert isinstance(cursor, str)
 

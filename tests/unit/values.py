@@ -1,15 +1,19 @@
 """Presents, entries and heads of one collection, each with the facts that a test does not care about."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from s3_manifest import layout
 from s3_manifest.collections import Collection, parse_collections
+from s3_manifest.descriptions import Descriptions, concerned, looked_at, revised
 from s3_manifest.facts import Location, Seen, entry_of
-from s3_manifest.merge import merge, told
+from s3_manifest.merge import Told, merge, told
 from s3_manifest.model import Alteration, Entry, Head, Sidecar, Source
+from s3_manifest.sidecars import Description
 from s3_manifest.store import Present
 
 ROOT = "_manifests/"
+NOTHING_SAID = Descriptions({})
 BUCKET = "storyboard-user-files"
 PREFIX = "styles/16/"
 LOCATION = Location(BUCKET, "us-east-1")
@@ -41,8 +45,13 @@ def file_seen(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any
     return Seen(PREFIX + filename, entry(filename, source, **facts))
 
 
-def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None) -> Seen:
-    return Seen(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), title)
+def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None, **said: Any) -> Seen:
+    description = Description(title=title, **said)
+    return Seen(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
+
+
+def caption_seen(filename: str, text: str, problem: str | None = None) -> Seen:
+    return Seen(PREFIX + filename, entry(filename).model_copy(update={"caption": text, "problem": problem}))
 
 
 def gone(filename: str) -> Seen:
@@ -59,10 +68,31 @@ def merged(
 ) -> Head:
     """The manifest after these were seen because of a ``Put``, its entries laid out as a commit would."""
     slots = layout.slots_of(head)
-    known = {entry.filename: entry for entry in head.files} if head else {}
-    news = told(head, collection, known, seen, dict.fromkeys((one.key for one in seen), PUT))
+    news = told_of(head, *seen, collection=collection)
     laid_out = layout.laid_out(layout.joined(layout.altered(slots, news.alterations)), was_paged=False, name="p")
     return merge(head, collection, BUCKET, news, laid_out, commit=commit, now=now, **{"complete": False} | more)
+
+
+def told_of(
+    head: Head | None,
+    *seen: Seen,
+    causes: Mapping[str, str] | None = None,
+    before: Descriptions = NOTHING_SAID,
+    collection: Collection = STYLE,
+) -> Told:
+    """What these tell of the collection, seen because of a ``Put`` if nothing else is said."""
+    known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
+    looked = looked_at(collection, seen)
+    revision = revised(before, head.sidecars if head else (), looked, None, "copies/")
+    return told(
+        head,
+        collection,
+        known,
+        seen,
+        dict.fromkeys((one.key for one in seen), PUT) if causes is None else causes,
+        revision=revision,
+        concerned=concerned(before, looked),
+    )
 
 
 def head_of(*seen: Seen, complete: bool = True, collection: Collection = STYLE) -> Head:

@@ -61,9 +61,7 @@ class Announcement(Frozen):
 
 def announcement(facts: Facts, alterations: Sequence[Alteration], *, repeated: bool = False) -> Announcement:
     """The announcement of the revision that ``facts`` were committed with."""
-    added = [one.after.s3_key for one in alterations if one.after and not one.before]
-    altered = [one.after.s3_key for one in alterations if one.after and one.before]
-    removed = [one.before.s3_key for one in alterations if one.before and not one.after]
+    keys = {sort: _keys(alterations, sort) for sort in ("added", "altered", "removed")}
     found = Announcement(
         kind=facts.kind,
         id=facts.id,
@@ -75,10 +73,10 @@ def announcement(facts: Facts, alterations: Sequence[Alteration], *, repeated: b
         complete=facts.complete,
         total_files=facts.total_files,
         total_size_bytes=facts.total_size_bytes,
-        added=len(added),
-        altered=len(altered),
-        removed=len(removed),
-        keys=Keys(added=tuple(added), altered=tuple(altered), removed=tuple(removed)),
+        added=len(keys["added"]),
+        altered=len(keys["altered"]),
+        removed=len(keys["removed"]),
+        keys=Keys(**keys),
         repeated=repeated,
     )
     too_large = len(_detail(found).encode()) > MAX_DETAIL_BYTES
@@ -88,6 +86,11 @@ def announcement(facts: Facts, alterations: Sequence[Alteration], *, repeated: b
 def event(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef":
     """The entry of PutEvents that puts it on the bus of that name or ARN."""
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": _detail(announcement)}
+
+
+def _keys(alterations: Sequence[Alteration], sort: str) -> tuple[str, ...]:
+    entries = (one.after or one.before for one in alterations if one.sort == sort)
+    return tuple(entry.s3_key for entry in entries if entry)
 
 
 def _detail(announcement: Announcement) -> str:

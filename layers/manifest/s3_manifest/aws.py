@@ -22,7 +22,11 @@ def s3_client(endpoint: str | None = None, *, retries: bool = True) -> "S3Client
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
-        s3={"addressing_style": "path"} if endpoint else {},
+        # Said, and not left to botocore: presigned URLs then name the region's endpoint instead of the global one, that
+        # redirects requests for a new bucket to where their signature does not hold, and are signed with SigV4.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+        s3={"addressing_style": "path" if endpoint else "virtual"},
+        signature_version="s3v4",
         **_TIMEOUTS,
     )
     return boto3.client("s3", endpoint_url=endpoint, config=config)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from s3_manifest import chain, heads
 from s3_manifest.collections import Collection
+from s3_manifest.descriptions import copies_of
 from s3_manifest.model import Head, Timestamp, days_before
 from s3_manifest.store import Store, listed
 from s3_manifest.world import RESERVE_SECONDS, World
@@ -15,7 +16,7 @@ _AT_ONCE = 1000
 
 
 def collect(world: World, collection: Collection) -> int:
-    """Deletes pages and records of lost commits, and history older than is to be kept; how many objects.
+    """Deletes pages, copies and records of lost commits, and history older than is to be kept; how many objects.
 
     Stops when time runs out, and may be stopped at any point: what it deletes, nothing refers to.
     Raises ``StoreError``, ``UnreadableManifest`` (of the head).
@@ -23,7 +24,8 @@ def collect(world: World, collection: Collection) -> int:
     now, store = world.now(), world.store
     grace = days_before(now, GRACE_DAYS)
     kept_since = days_before(now, max(GRACE_DAYS, world.history_days))
-    pages = {page.key for page in listed(store, f"{collection.folder}pages/") if page.last_modified < grace}
+    folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
+    old = {one.key for folder in folders for one in listed(store, folder) if one.last_modified < grace}
     head = heads.load(store, collection).head
     if head is None:
         return 0
@@ -32,10 +34,10 @@ def collect(world: World, collection: Collection) -> int:
     checkpoints = list(listed(store, heads.checkpoints_folder(collection)))
     expired = [one.key for one in checkpoints if one.last_modified < kept_since]
     expired += _records(store, collection, head, grace, kept_since)
-    pages -= {page.key for page in head.pages}
-    if pages:
-        pages -= _kept(world, collection, [one.key for one in checkpoints if one.last_modified >= kept_since])
-    garbage = [*expired, *sorted(pages)]
+    old -= {page.key for page in head.pages}.union(copies_of(head.sidecars))
+    if old:
+        old -= _kept(world, collection, [one.key for one in checkpoints if one.last_modified >= kept_since])
+    garbage = [*expired, *sorted(old)]
     deleted = 0
     while deleted < len(garbage) and world.seconds_left() >= RESERVE_SECONDS:
         batch = garbage[deleted : deleted + _AT_ONCE]

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from s3_manifest import chain, heads, layout, pages
 from s3_manifest.collections import Collection
+from s3_manifest.descriptions import concerned, looked_at, revised
 from s3_manifest.facts import Seen
 from s3_manifest.jobs import Sweep
 from s3_manifest.layout import Layout, Open, Slot
-from s3_manifest.merge import Told, merge, record_of, told
-from s3_manifest.model import Alteration, Head, Timestamp
+from s3_manifest.merge import Told, merge, names_concerned, record_of, told
+from s3_manifest.model import Alteration, Entry, Head, Timestamp
 from s3_manifest.observe import ComputedMd5s, computed_before, observe
 from s3_manifest.runs import encode_page
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
@@ -104,7 +105,7 @@ def commit(
     while world.seconds_left() >= RESERVE_SECONDS:
         try:
             with turn(world, collection, many, RESERVE_SECONDS):
-                done = _attempt(world, outcome, pending, causes, size, verified, set_aside)
+                rest = _attempt(world, outcome, pending, causes, size, verified, set_aside)
         except (Conflict, OutcomeUnknown) as lost:
             # Everything is looked at again, but less of it: a long look loses against short ones.
             outcome.conflicts += 1
@@ -113,7 +114,7 @@ def commit(
             size = max(1, size // 2)
             _back_off(world, lost_in_a_row)
             continue
-        pending, size, lost_in_a_row = pending[done:], min(CHUNK, size * 2), 0
+        pending, size, lost_in_a_row = sorted(rest), min(CHUNK, size * 2), 0
         if not pending:
             if outcome.unannounced and outcome.head:
                 world.announce(outcome.head, (), repeated=True)
@@ -132,28 +133,28 @@ def _attempt(
     size: int,
     verified: Verified | None,
     set_aside: str | None,
-) -> int:
-    """One commit of as many of the pending keys as one may hold; how many those were."""
+) -> Sequence[str]:
+    """One commit of as many of the pending keys as one may hold; the keys that are still to be done."""
     collection, store = outcome.collection, world.store
     loaded = heads.load(store, collection, set_aside)
     before = loaded.head
     slots = layout.slots_of(before)
-    keys, touched = _portion(collection, slots, pending[:size])
+    keys, touched = _portion(slots, list(map(collection.filename, pending[:size])))
+    keys, rest = pending[: len(keys)], pending[len(keys) :]
     slots = _opened(world, collection, loaded, slots, touched)
-    known = {name: entry for name in map(collection.filename, keys) if (entry := layout.find(slots, name))}
     now = world.now()
     covers_all, revisions_before = False, 0
     if before:
-        outcome.md5s.update(computed_before(known.values()))
+        outcome.md5s.update(computed_before(_entries(slots, map(collection.filename, keys)).values()))
         seen, failures = observe(world, collection, keys, causes, outcome.md5s)
-        covers_all = verified is not None and verified.created_at == before.created_at and len(keys) == len(pending)
+        covers_all = verified is not None and verified.created_at == before.created_at and not rest
     else:
         seen, failures, covers_all = _first_sight(world, outcome, keys, causes, now)
         revisions_before = chain.last_revision(store, collection)
     outcome.observed += len(seen) + len(failures)
-    covers_all = covers_all and not (failures or outcome.unreadable or outcome.not_done)
     commit_id = world.commit_id()
-    news = told(before, collection, known, seen, causes)
+    slots, news, copies, unapplied = _told(world, collection, loaded, slots, seen, causes, commit_id)
+    covers_all = covers_all and not (unapplied or failures or outcome.unreadable or outcome.not_done)
     laid_out = _laid_out(world, collection, loaded, slots, news, commit_id)
     head = merge(
         before,
@@ -169,11 +170,40 @@ def _attempt(
     )
     raised = before is None or head.revision > before.revision
     if raised:
-        world.each(lambda one: store.add(*one), list(_objects(collection, head, before, laid_out, news)))
+        objects = [*copies, *_objects(collection, head, before, laid_out, news)]
+        world.each(lambda one: store.add(*one), objects)
     # Even where nothing changed: the fresh commit id makes a slower worker's stale write fail.
     heads.save(store, collection, head, replaces=loaded.etag)
     _note(world, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
-    return len(keys)
+    return [*rest, *unapplied]
+
+
+def _told(
+    world: World,
+    collection: Collection,
+    loaded: heads.Loaded,
+    slots: list[Slot],
+    seen: Sequence[Seen],
+    causes: Mapping[str, str],
+    commit_id: str,
+) -> tuple[list[Slot], Told, Sequence[tuple[str, bytes]], list[str]]:
+    """What was seen, and what sidecars now say otherwise of other files, as news of the manifest.
+
+    With it the slots, those opened that it concerns; copies of sidecars, to be written; and the keys
+    of sidecars that speak of so many files that not all go by what they say now.
+    """
+    sidecars = loaded.head.sidecars if loaded.head else ()
+    before = pages.read_descriptions(world.store, world.each, collection, loaded)
+    looked = looked_at(collection, seen)
+    files = dict(sorted(concerned(before, looked).items()))
+    applied, _ = _portion(slots, list(files))
+    up_to = list(files)[len(applied)] if len(applied) < len(files) else None
+    files = {name: files[name] for name in applied}
+    revision = revised(before, sidecars, looked, up_to, f"{collection.folder}sidecars/{commit_id}-")
+    names = names_concerned(collection, seen, files)
+    slots = _opened(world, collection, loaded, slots, {layout.slot_of(slots, name) for name in names})
+    news = told(loaded.head, collection, _entries(slots, names), seen, causes, revision=revision, concerned=files)
+    return slots, news, revision.copies, [one.key for one in looked.values()] if up_to is not None else []
 
 
 def _note(
@@ -208,16 +238,21 @@ def _note(
         outcome.unannounced = False
 
 
-def _portion(collection: Collection, slots: Sequence[Slot], keys: Sequence[str]) -> tuple[Sequence[str], list[int]]:
-    """As many of the sorted keys as lie in so many pages as one commit may touch, and those pages."""
+def _portion(slots: Sequence[Slot], names: Sequence[str]) -> tuple[Sequence[str], list[int]]:
+    """As many of the sorted filenames as lie in so many pages as one commit may touch, and those pages."""
     touched: list[int] = []
-    for count, key in enumerate(keys):
-        index = layout.slot_of(slots, collection.filename(key))
+    for count, name in enumerate(names):
+        index = layout.slot_of(slots, name)
         if index not in touched[-1:]:
             if len(touched) == PAGES:
-                return keys[:count], touched
+                return names[:count], touched
             touched.append(index)
-    return keys, touched
+    return names, touched
+
+
+def _entries(slots: Sequence[Slot], names: Iterable[str]) -> dict[str, Entry]:
+    """The manifest's entries of these names; the slots that would hold them must be open."""
+    return {name: entry for name in names if (entry := layout.find(slots, name))}
 
 
 def _opened(

@@ -12,10 +12,10 @@ from itertools import takewhile
 from s3_manifest import digests, layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.commit import own_keys
-from s3_manifest.facts import SIDECARS
 from s3_manifest.heads import Loaded
 from s3_manifest.layout import Slot
 from s3_manifest.model import Entry, PageRef
+from s3_manifest.sidecars import SIDECARS
 from s3_manifest.store import Listed, Listing, listings
 from s3_manifest.world import World
 
@@ -146,8 +146,11 @@ class Comparer:
             return begins <= name and (up_to is None or name <= up_to) and (ends is None or name < ends)
 
         prefix = self._collection.prefix
-        said = {s.s3_key: s.etag for s in self._sidecars if concerns(self._collection.filename(s.s3_key))}
-        yield from (key for key in said.keys() | part.sidecars.keys() if said.get(key) != part.sidecars.get(key))
+        said = {s.s3_key: s for s in self._sidecars if concerns(self._collection.filename(s.s3_key))}
+        for key in said.keys() | part.sidecars.keys():
+            sidecar = said.get(key)
+            if sidecar is None or not sidecar.is_applied or sidecar.etag != part.sidecars.get(key):
+                yield key
         if self._is_the_page(part, up_to):
             return
         listed = dict(part.files)
@@ -164,7 +167,7 @@ class Comparer:
             return False
         if part.low > slot.first:
             return not part.files and part.low > slot.last
-        whole = up_to is None and len(part.files) == slot.total_files
+        whole = up_to is None and len(part.files) == slot.total_entries
         return whole and slot.digest == digests.written(
             digests.total(digests.of_listed(listed, name) for name, listed in part.files.items())
         )

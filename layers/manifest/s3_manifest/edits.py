@@ -1,24 +1,25 @@
 """Edits of a collection's sidecars: read, change, compare-and-swap, as often as it takes.
 
 So of any number of edits at once none is lost. The event that the write makes brings the manifest
-up to date: nothing here writes one.
+up to date: nothing here writes one. An edit that changes nothing writes nothing.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from s3_manifest.collections import Collection
-from s3_manifest.model import first_problem
-from s3_manifest.sidecars import COLLECTION, MAX_SIDECAR_BYTES, PROMPTS, Declared
+from s3_manifest.model import Frozen, Timestamp, first_problem
+from s3_manifest.sidecars import COLLECTION, EDIT, PROMPTS, Declared, edit_of, max_bytes
 from s3_manifest.store import Conflict, OutcomeUnknown, Store
 
-EDIT = "edit"
-"""The user metadata of a sidecar that numbers the edits of it; each is greater than the one before."""
-
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
+# What one more attempt may take: it is not begun with less time left.
+_ATTEMPT_SECONDS = 2.0
+# What changes the fields of a sidecar; whether an attempt to write that may have succeeded unheard.
+_Change = Callable[[dict[str, Any], bool], None]
 _OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -26,8 +27,12 @@ class SidecarBroken(Exception):
     """A sidecar that cannot be read is not written over; the text says what is wrong with it, and the mend."""
 
 
+class SidecarFull(Exception):
+    """The sidecar would be larger than what is read of one; nothing was written."""
+
+
 class Busy(Exception):
-    """So many others edit the same sidecar that time ran out; nothing was written."""
+    """So many others edit the same sidecar that time ran out; the edit was not seen to be made."""
 
 
 class Patience(NamedTuple):
@@ -40,51 +45,99 @@ class Patience(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """A sidecar as it was written: its ``edit`` is greater than that of every edit before."""
+    """A sidecar as it says what was wanted: its ``edit`` is greater than that of every edit before.
+
+    ``attempts`` of writing it: 0 where it said so already.
+    """
 
     s3_key: str
     etag: str
     edit: int
+    attempts: int = 0
+
+
+class Wanted(Frozen):
+    """A generation to be declared. Without an id it gets one; what is None stays as it is declared already."""
+
+    generation_id: int | str | None = None
+    type: str = "declared"
+    generated_at: Timestamp | None = None
+    metadata: Mapping[str, JsonValue] | None = None
+
+
+def described(store: Store, collection: Collection, filenames: Iterable[str]) -> Mapping[str, Mapping[str, JsonValue]]:
+    """What ``prompt_metadata.json`` says of these files, where it does. Raises ``SidecarBroken``, ``ReadFailed``."""
+    key = collection.prefix + PROMPTS
+    stored = store.get(key)
+    fields = _decoded(key, stored.body) if stored else {}
+    return {filename: _said_of(fields, key, filename) for filename in filenames if filename in fields}
 
 
 def describe(
-    store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], patience: Patience
+    store: Store,
+    collection: Collection,
+    said: Mapping[str, Mapping[str, JsonValue]],
+    patience: Patience,
+    *,
+    only_new: bool = False,
 ) -> Edited:
     """Sets fields of files, by filename, in ``prompt_metadata.json``; null takes a field out again.
 
     The fields are those of ``sidecars.Described``, already checked; what else the sidecar says stays
-    as it is. A repeat changes nothing. Raises ``SidecarBroken``, ``Busy``, ``StoreError``.
+    as it is, with ``only_new`` every field that says something by then. A repeat changes nothing.
+    Raises ``SidecarBroken``, ``SidecarFull``, ``Busy``, ``StoreError``.
     """
+    key = collection.prefix + PROMPTS
 
-    def change(fields: dict[str, Any]) -> None:
+    def change(fields: dict[str, Any], _: bool) -> None:
         for filename, more in said.items():
-            before = fields.get(filename, {})
-            before = {"prompt": before} if isinstance(before, str) else before
-            if not isinstance(before, dict):
-                raise SidecarBroken(f"what it says of {filename} is neither an object nor a prompt; mend or delete it")
-            after = {name: value for name, value in {**before, **more}.items() if value is not None}
-            if after:
+            before = _said_of(fields, key, filename)
+            stays = {name: value for name, value in before.items() if value is not None} if only_new else {}
+            after = {name: value for name, value in {**before, **more, **stays}.items() if value is not None}
+            # What is as it was stays in the form that its author gave it.
+            if after != before:
                 fields[filename] = after
-            else:
+            if not after:
                 fields.pop(filename, None)
 
-    return _edit(store, collection.prefix + PROMPTS, change, patience)
+    return _edit(store, key, change, patience)
 
 
-def forget(store: Store, collection: Collection, filenames: frozenset[str], patience: Patience) -> Edited:
-    """Takes all that ``prompt_metadata.json`` says of these files out of it. Raises as ``describe``."""
+def forget(
+    store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], patience: Patience
+) -> Edited | None:
+    """Takes out of ``prompt_metadata.json`` what it says of these files, where that is still what was ``said``.
 
-    def change(fields: dict[str, Any]) -> None:
-        for filename in filenames & fields.keys():
+    So what somebody says meanwhile of a new file of that name stays. None where there is nothing to
+    take out; nothing is written then. Raises as ``describe``.
+    """
+    key = collection.prefix + PROMPTS
+    found = False
+
+    def change(fields: dict[str, Any], _: bool) -> None:
+        nonlocal found
+        gone = [name for name in said if name in fields and _said_of(fields, key, name) == said[name]]
+        found = found or bool(gone)
+        for filename in gone:
             del fields[filename]
 
-    return _edit(store, collection.prefix + PROMPTS, change, patience)
+    if not said:
+        return None
+    edited = _edit(store, key, change, patience, numbers=False)
+    return edited if found else None
 
 
-def retitle(store: Store, collection: Collection, title: str | None, patience: Patience) -> Edited:
-    """Sets the collection's title in ``collection.json``; None takes it out. Raises as ``describe``."""
+def retitle(
+    store: Store, collection: Collection, title: str | None, patience: Patience, *, only_new: bool = False
+) -> Edited:
+    """Sets the collection's title in ``collection.json``; None takes it out.
 
-    def change(fields: dict[str, Any]) -> None:
+    With ``only_new`` one that is there by then stays. Raises as ``describe``.
+    """
+
+    def change(fields: dict[str, Any], _: bool) -> None:
+        if only_new and fields.get("title") is not None:
+            return
         fields["title"] = title
         if title is None:
             del fields["title"]
@@ -92,50 +145,117 @@ def retitle(store: Store, collection: Collection, title: str | None, patience: P
     return _edit(store, collection.prefix + COLLECTION, change, patience)
 
 
-def declare(store: Store, collection: Collection, generation: Declared, patience: Patience) -> Edited:
-    """Declares a generation in ``collection.json``, in place of what it says of the same id and type.
+def declare(
+    store: Store, collection: Collection, wanted: Wanted, now: Timestamp, above: int, patience: Patience
+) -> tuple[Edited, Declared]:
+    """Declares a generation in ``collection.json``, over what that says of the same id and type; as it is then.
 
-    Raises as ``describe``.
+    One without an id gets the number after the greatest that is declared, of any type, and after
+    ``above``; one without a time was generated ``now``. With an id a repeat changes nothing. Raises as
+    ``describe``.
     """
+    key = collection.prefix + COLLECTION
+    made: Declared | None = None
 
-    def change(fields: dict[str, Any]) -> None:
+    def change(fields: dict[str, Any], may_be_written: bool) -> None:
+        nonlocal made
         known = fields.get("generations", [])
         if not isinstance(known, list):
-            raise SidecarBroken("its generations are not a list; mend it")
-        is_same = (generation.generation_id, generation.type)
-        others = [one for one in known if not (isinstance(one, dict) and _identity(one) == is_same)]
-        fields["generations"] = [*others, generation.model_dump(mode="json")]
+            raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+        if made and may_be_written and made.model_dump(mode="json") in known:
+            return
+        id_ = _next(known, above) if wanted.generation_id is None else wanted.generation_id
+        same = [one for one in known if isinstance(one, dict) and _identity(one) == (id_, wanted.type)]
+        before = same[0] if same else {}
+        made = _over(before, wanted, id_, now, key)
+        if (after := {**before, **made.model_dump(mode="json")}) != before:
+            fields["generations"] = [*(one for one in known if one not in same), after]
 
-    return _edit(store, collection.prefix + COLLECTION, change, patience)
+    edited = _edit(store, key, change, patience)
+    if made is None:
+        raise AssertionError("an edit is tried at least once")
+    return edited, made
+
+
+def declare_all(
+    store: Store, collection: Collection, generations: Iterable[Declared], patience: Patience, *, only_new: bool = False
+) -> Edited:
+    """Declares generations in ``collection.json``, each in place of what that says of the same id and type.
+
+    With ``only_new`` those that are declared by then stay. A repeat changes nothing. Raises as ``describe``.
+    """
+    key = collection.prefix + COLLECTION
+    wanted = {(one.generation_id, one.type): one.model_dump(mode="json") for one in generations}
+
+    def change(fields: dict[str, Any], _: bool) -> None:
+        known = fields.get("generations", [])
+        if not isinstance(known, list):
+            raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+        there = [_identity(one) if isinstance(one, dict) else None for one in known]
+        new = {identity: one for identity, one in wanted.items() if not (only_new and identity in there)}
+        kept = [new.pop(identity, one) if identity else one for one, identity in zip(known, there, strict=True)]
+        fields["generations"] = [*kept, *new.values()]
+
+    return _edit(store, key, change, patience)
+
+
+def _over(before: Mapping[str, Any], wanted: Wanted, id_: int | str, now: Timestamp, key: str) -> Declared:
+    given = wanted.model_dump(exclude_none=True) | {"generation_id": id_}
+    try:
+        fields = {"generated_at": now, **before, **given}
+        return Declared.model_validate({name: fields[name] for name in Declared.model_fields if name in fields})
+    except ValidationError as error:
+        raise SidecarBroken(f"{key}: generation {wanted.type} {id_}: {first_problem(error)}; mend it") from error
+
+
+def _next(known: list[Any], above: int) -> int:
+    ids = (one.get("generation_id") for one in known if isinstance(one, dict))
+    return max([above, 0, *(id_ for id_ in ids if type(id_) is int)]) + 1
 
 
 def _identity(generation: Mapping[str, Any]) -> tuple[Any, Any]:
     return generation.get("generation_id"), generation.get("type", "declared")
 
 
-def _edit(store: Store, key: str, change: Callable[[dict[str, Any]], None], patience: Patience) -> Edited:
-    lost_in_a_row = 0
+def _said_of(fields: Mapping[str, Any], key: str, filename: str) -> Mapping[str, JsonValue]:
+    """What a sidecar says of one file, where a prompt alone is short for an object with that."""
+    said = fields.get(filename, {})
+    said = {"prompt": said} if isinstance(said, str) else said
+    if not isinstance(said, dict):
+        raise SidecarBroken(f"{key}: what it says of {filename} is neither an object nor a prompt; mend or delete it")
+    return said
+
+
+def _edit(store: Store, key: str, change: _Change, patience: Patience, *, numbers: bool = True) -> Edited:
+    """``numbers``: a sidecar that says already what is wanted, but was written by others, gets a number to wait for."""
+    attempts, may_be_written = 0, False
     while True:
         stored = store.get(key)
         fields = _decoded(key, stored.body) if stored else {}
-        try:
-            change(fields)
-        except SidecarBroken as broken:
-            raise SidecarBroken(f"{key}: {broken}") from broken
-        body = json.dumps(fields, ensure_ascii=False, indent=1).encode()
-        if len(body) > MAX_SIDECAR_BYTES:
-            raise SidecarBroken(f"{key}: it would have {len(body)} bytes; more than {MAX_SIDECAR_BYTES} are not read")
-        edit = max(patience.now_ms(), _number(stored.metadata.get(EDIT, "")) + 1 if stored else 0)
+        number = (stored and edit_of(stored.metadata)) or 0
+        before = _encoded(fields)
+        change(fields, may_be_written)
+        body = _encoded(fields)
+        if body == before and (stored is None or number or not numbers):
+            return Edited(key, stored.etag if stored else "", number, attempts)
+        if len(body) > (most := max_bytes(key.rpartition("/")[2])):
+            raise SidecarFull(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
+        edit = max(patience.now_ms(), number + 1)
+        attempts += 1
         try:
             etag = store.put(key, body, replaces=stored.etag if stored else None, metadata={EDIT: str(edit)})
         except (Conflict, OutcomeUnknown) as lost:
-            lost_in_a_row += 1
-            pause = patience.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(lost_in_a_row, 10))
-            if patience.seconds_left() < pause + 1:
+            may_be_written = may_be_written or isinstance(lost, OutcomeUnknown)
+            pause = patience.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(attempts, 10))
+            if patience.seconds_left() < pause + _ATTEMPT_SECONDS:
                 raise Busy(f"{key}: others kept changing it; try again") from lost
             patience.sleep(pause)
             continue
-        return Edited(key, etag, edit)
+        return Edited(key, etag, edit, attempts)
+
+
+def _encoded(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, indent=1).encode()
 
 
 def _decoded(key: str, body: bytes) -> dict[str, Any]:
@@ -143,7 +263,3 @@ def _decoded(key: str, body: bytes) -> dict[str, Any]:
         return _OBJECT.validate_json(body)
     except ValidationError as error:
         raise SidecarBroken(f"{key}: {first_problem(error)}; mend or delete it") from error
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 18 else 0

@@ -11,11 +11,8 @@ from urllib.parse import quote
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Md5Source, Sidecar, Source, Timestamp, timestamp
+from s3_manifest.sidecars import Description
 from s3_manifest.store import Present
-
-TITLE_SIDECAR = "collection.json"
-SIDECARS = frozenset({TITLE_SIDECAR, "prompt_metadata.json", "metadata.jsonl"})
-"""The filenames, at the top of a collection, of objects that describe the others."""
 
 UNDECLARED_GENERATION = 1
 """The generation id of objects that nobody declared; their generation's type is their source."""
@@ -27,14 +24,14 @@ _CONSUMED = frozenset({"prompt", "generated-at", "generation-id", "generation-ty
 
 
 class Seen(NamedTuple):
-    """What a key was when it was looked at: a file, a sidecar, or neither (absent, or a folder).
+    """What a key was when it was looked at: a file or a caption, a sidecar, or neither (absent, or a folder).
 
-    ``title`` is what a ``collection.json`` says; it is None for every other key.
+    ``description`` is what a sidecar says. An entry says only what the object itself does.
     """
 
     key: str
     what: Entry | Sidecar | None
-    title: str | None = None
+    description: Description | None = None
 
 
 class Location(NamedTuple):
@@ -73,9 +70,9 @@ def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
     if _MD5.fullmatch(present.etag) and present.encryption in (None, "AES256"):
         return present.etag, "etag"
     metadata = present.metadata
-    if md5 := _as_hex(metadata.get("md5", "")):
+    if md5 := as_hex(metadata.get("md5", "")):
         return md5, "md5"
-    if md5 := _as_hex(metadata.get("md5chksum", "")):
+    if md5 := as_hex(metadata.get("md5chksum", "")):
         return md5, "md5chksum"
     if found := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
         return found[1], "s3cmd-attrs"
@@ -121,7 +118,7 @@ def entry_of(
         local_path=metadata.get("local-path"),
         prompt=metadata.get("prompt"),
         generated_at=generated_at,
-        generation_id=_as_id(generation_id) if generation_id else UNDECLARED_GENERATION,
+        generation_id=as_id(generation_id) if generation_id else UNDECLARED_GENERATION,
         generation_type=metadata.get("generation-type", "declared") if declared else source,
         source=source,
         good=True,
@@ -146,7 +143,7 @@ def decode_metadata(value: str) -> str:
         return value
 
 
-def _as_hex(text: str) -> str | None:
+def as_hex(text: str) -> str | None:
     """An MD5 given in hex or, as rclone does, in base64."""
     text = text.strip()
     if _MD5.fullmatch(text.lower()):
@@ -168,7 +165,8 @@ def _as_timestamp(text: str | None) -> Timestamp | None:
         return None
 
 
-def _as_id(text: str) -> int | str:
+def as_id(text: str) -> int | str:
+    """A generation's id from text: a number where that is how numbers are written."""
     # "007" and numbers past 64 bits would not come out of JSON as they went in.
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 

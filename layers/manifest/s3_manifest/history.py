@@ -55,10 +55,9 @@ def changes_since(
     if revision > head.revision:
         raise NoSuchRevision(f"there is no revision {revision} yet; the last is {head.revision}")
     links = _links(store, collection, head, revision + 1, min(revision + limit, head.revision))
-    if links and links[0].previous == FIRST and revision and not from_anew:
-        raise HistoryGone(
-            f"a new manifest was begun with revision {links[0].revision}; read it, and follow it from there"
-        )
+    begun = [link.revision for link in links if link.previous == FIRST]
+    if begun and begun[-1] > 1 and not (from_anew and begun[-1] == revision + 1):
+        raise HistoryGone(f"a new manifest was begun with revision {begun[-1]}; read it, and follow it from there")
     return _records(store, each, collection, links)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest import digests
-from s3_manifest.model import Alteration, Entry, Head, PageRef
+from s3_manifest.model import Alteration, Entry, Head, PageRef, Role
 from s3_manifest.runs import Run
 
 MAX_INLINE = 2000
@@ -21,12 +21,13 @@ MAX_PAGE, MIN_PAGE = 2000, 500
 
 
 class Open(NamedTuple):
-    """A run that was read or made: its size in bytes, its digest (None: not known), and the page that holds it.
+    """A run that was read or made: its files and their bytes, its digest (None: not known), the page that holds it.
 
-    ``ref`` is None where no page holds just that (yet).
+    Of a run's entries some may be no files. ``ref`` is None where no page holds just that (yet).
     """
 
     run: Run
+    files: int
     size: int
     digest: int | None
     ref: PageRef | None = None
@@ -36,33 +37,41 @@ Slot = PageRef | Open
 
 
 class Layout(NamedTuple):
-    """How a new head holds its entries: in ``files``, or in ``pages``, of which ``new`` are yet to be written."""
+    """How a new head holds its entries: as ``entries``, or in ``pages``, of which ``new`` are yet to be written."""
 
-    files: tuple[Entry, ...]
+    entries: tuple[Entry, ...]
     pages: tuple[PageRef, ...]
     new: tuple[tuple[str, Run], ...]
 
+    def of(self, role: Role) -> tuple[Entry, ...]:
+        """Those of the entries, not of those in pages, that are this to the manifest."""
+        return tuple(entry for entry in self.entries if entry.role == role)
+
     @property
     def total_files(self) -> int:
-        """How many entries there are."""
-        return len(self.files) + sum(page.total_files for page in self.pages)
+        """How many files there are."""
+        return len(self.of("files")) + sum(page.total_files for page in self.pages)
 
     @property
     def total_size_bytes(self) -> int:
         """The size of all files together."""
-        return sum(part.size_bytes for part in self.files) + sum(page.total_size_bytes for page in self.pages)
+        return sum(map(_bytes, self.entries)) + sum(page.total_size_bytes for page in self.pages)
 
 
 def slots_of(head: Head | None) -> list[Slot]:
     """The layout of a head as it was read."""
     if head and head.pages:
         return list(head.pages)
-    return [Open(Run(head.files), head.total_size_bytes, None) if head else Open(Run(), 0, 0)]
+    if head is None:
+        return [Open(Run(), 0, 0, 0)]
+    apart = [*head.captions, *head.hidden]
+    entries = sorted([*head.files, *apart], key=lambda entry: entry.filename) if apart else head.files
+    return [Open(Run(entries), head.total_files, head.total_size_bytes, None)]
 
 
 def opened(ref: PageRef, run: Run) -> Open:
     """The slot of a page, once it was read."""
-    return Open(run, ref.total_size_bytes, int(ref.digest, 16), ref)
+    return Open(run, ref.total_files, ref.total_size_bytes, int(ref.digest, 16), ref)
 
 
 def slot_of(slots: Sequence[Slot], filename: str) -> int:
@@ -94,7 +103,7 @@ def joined(slots: Iterable[Slot]) -> list[Slot]:
         if isinstance(slot, Open) and isinstance(before, Open) and (_is_thin(slot) or _is_thin(before)):
             unknown = before.digest is None or slot.digest is None
             digest = None if unknown else (before.digest or 0) + (slot.digest or 0)
-            made[-1] = Open(before.run.joined(slot.run), before.size + slot.size, digest)
+            made[-1] = Open(before.run.joined(slot.run), before.files + slot.files, before.size + slot.size, digest)
         else:
             made.append(slot)
     return made
@@ -140,10 +149,11 @@ def _altered(slot: Slot, alterations: Sequence[Alteration]) -> Open:
     if isinstance(slot, PageRef):
         raise TypeError(f"{slot.key} is altered without having been read")
     run = slot.run.replaced({one.filename: one.after for one in alterations})
+    files = slot.files + sum(_is_file(one.after) - _is_file(one.before) for one in alterations)
     size = slot.size + sum(_bytes(one.after) - _bytes(one.before) for one in alterations)
     if slot.digest is None:
-        return Open(run, size, None)
-    return Open(run, size, slot.digest + sum(_digest(one.after) - _digest(one.before) for one in alterations))
+        return Open(run, files, size, None)
+    return Open(run, files, size, slot.digest + sum(_digest(one.after) - _digest(one.before) for one in alterations))
 
 
 def _ref(key: str, slot: Open) -> PageRef:
@@ -154,14 +164,19 @@ def _ref(key: str, slot: Open) -> PageRef:
         key=key,
         first=slot.run.first,
         last=slot.run.last,
-        total_files=len(slot.run),
+        total_files=slot.files,
         total_size_bytes=slot.size,
+        unlisted=len(slot.run) - slot.files,
         digest=digests.written(slot.digest),
     )
 
 
+def _is_file(entry: Entry | None) -> bool:
+    return entry is not None and entry.is_file
+
+
 def _bytes(entry: Entry | None) -> int:
-    return entry.size_bytes if entry else 0
+    return entry.size_bytes if entry and entry.is_file else 0
 
 
 def _digest(entry: Entry | None) -> int:
@@ -174,7 +189,7 @@ def begins(slot: Slot) -> str:
 
 
 def _size(slot: Slot) -> int:
-    return slot.total_files if isinstance(slot, PageRef) else len(slot.run)
+    return slot.total_entries if isinstance(slot, PageRef) else len(slot.run)
 
 
 def _is_thin(slot: Slot) -> bool:

@@ -74,6 +74,19 @@ class MemoryStore:
         for key in keys:
             self.remove(key)
 
+    def delete_if(self, key: str, etag: str) -> bool:
+        if key not in self.objects:
+            return False
+        if self.objects[key][0].etag != etag:
+            raise Conflict(key, "it is another object now")
+        self.remove(key)
+        return True
+
+    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+        others = [one.key for one in objects if one.key in self.objects and self.objects[one.key][0].etag != one.etag]
+        self.delete([one.key for one in objects if one.key not in others])
+        return others
+
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         keys, truncated = _run(self._below(prefix, after), limit)
         found = (self.objects[key][0] for key in keys)

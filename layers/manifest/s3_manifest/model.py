@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
@@ -22,6 +22,15 @@ Source = Literal["s3_event", "s3_scan"]
 
 Md5Source = Literal["etag", "md5", "md5chksum", "s3cmd-attrs", "computed"]
 """The proof of an MD5: the ETag, one of three user metadata fields, or the bytes themselves."""
+
+
+Role = Literal["files", "captions", "hidden"]
+"""What an entry is to the manifest: one of its files, or something that is listed apart and not counted."""
+
+
+Sort = Literal["added", "altered", "removed", "unlisted"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
+"""What an alteration is to a manifest's files, and so where it stands in a change record."""
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -93,9 +102,14 @@ class Entry(Frozen):
     problem: str | None = Field(default=None, exclude_if=_is_none)
 
     @property
+    def role(self) -> Role:
+        """What this is to the manifest."""
+        return "captions" if self.caption is not None else "hidden" if self.hidden else "files"
+
+    @property
     def is_file(self) -> bool:
         """Whether this is one of the manifest's files."""
-        return self.caption is None and not self.hidden
+        return self.role == "files"
 
 
 class Generation(Frozen):
@@ -114,17 +128,30 @@ class Generation(Frozen):
     first_at: Timestamp | None = Field(default=None, exclude_if=_is_none)
 
 
+class SidecarCopy(Frozen):
+    """An immutable object with what a sidecar said of files: those before ``up_to`` (None: the rest) go by it."""
+
+    key: str
+    up_to: str | None = Field(default=None, exclude_if=_is_none)
+
+
 class Sidecar(Frozen):
     """An object of the collection that describes other objects; it is not one of its files.
 
-    ``copy_key`` is the manifest's own copy of what it says of files, by which the entries were made
-    (None: it says nothing of any). ``edit`` counts the edits of it by this project's own tools.
+    ``etag`` is empty where it is gone, and files still go by what it said. ``edit`` numbers the edits
+    of it by this project's own tools. ``copies`` are what the entries go by: one of it as it is, but
+    while it is being applied to very many files also those of before.
     """
 
     s3_key: str
     etag: str
-    copy_key: str | None = Field(default=None, exclude_if=_is_none)
     edit: int | None = Field(default=None, exclude_if=_is_none)
+    copies: tuple[SidecarCopy, ...] = Field(default=(), exclude_if=_is_empty)
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether all files go by what it says now."""
+        return all(copy.up_to is None for copy in self.copies)
 
 
 class Problem(Frozen):
@@ -137,7 +164,8 @@ class Problem(Frozen):
 class PageRef(Frozen):
     """An immutable object with a sorted run of a large collection's entries, and what it holds.
 
-    ``first`` and ``last`` are filenames; ``digest`` is ``digests.digest`` of the entries.
+    ``first`` and ``last`` are filenames; ``digest`` is ``digests.digest`` of the entries. Those that are
+    not files, captions and hidden ones, are counted by ``unlisted`` alone.
     """
 
     key: str
@@ -145,11 +173,17 @@ class PageRef(Frozen):
     last: str
     total_files: int
     total_size_bytes: int
+    unlisted: int = Field(default=0, exclude_if=_is_empty)
     digest: str
+
+    @property
+    def total_entries(self) -> int:
+        """How many entries it has."""
+        return self.total_files + self.unlisted
 
 
 class Alteration(Frozen):
-    """What one revision altered of one file; ``before`` is None where it is new, ``after`` where it is gone.
+    """What one revision altered of one object; ``before`` is None where it is new, ``after`` where it is gone.
 
     ``cause`` is what made us look: S3's name of the event, or ``sweep``.
     """
@@ -158,6 +192,12 @@ class Alteration(Frozen):
     cause: str
     before: Entry | None
     after: Entry | None
+
+    @property
+    def sort(self) -> Sort:
+        """What it is to the manifest's files; ``unlisted`` if it was none of them, and is none."""
+        was, is_ = (entry is not None and entry.is_file for entry in (self.before, self.after))
+        return ("altered" if is_ else "removed") if was else ("added" if is_ else "unlisted")
 
 
 class Facts(Frozen):
@@ -185,6 +225,7 @@ class Facts(Frozen):
     total_size_bytes: int
     generations: tuple[Generation, ...]
     sidecars: tuple[Sidecar, ...]
+    problems: tuple[Problem, ...]
 
 
 _FACTS = set(Facts.model_fields)
@@ -194,27 +235,32 @@ class Head(Facts):
     """The manifest object of one collection: the only thing that is ever compared-and-swapped.
 
     ``commit`` is fresh in every write, so no two heads are byte-equal and an ETag names one commit.
-    A small collection's head has the ``files``, a large one's the ``pages`` that hold them.
+    A small collection's head has the ``files`` and, apart, ``captions`` and ``hidden``; a large one's
+    the ``pages`` that hold all of these.
     """
 
     files: tuple[Entry, ...] = ()
+    captions: tuple[Entry, ...] = ()
+    hidden: tuple[Entry, ...] = ()
     pages: tuple[PageRef, ...] = ()
 
 
 class ChangeRecord(Facts):
     """What one revision added, altered and removed, and what the manifest said then of the collection.
 
-    ``previous`` is the ``commit`` of the revision before, or ``first``.
+    ``previous`` is the ``commit`` of the revision before, or ``first``. A file that was hidden is
+    ``removed``; ``unlisted`` is what concerned captions, and files that stayed hidden.
     """
 
     previous: str
     added: tuple[Alteration, ...]
     altered: tuple[Alteration, ...]
     removed: tuple[Alteration, ...]
+    unlisted: tuple[Alteration, ...] = ()
 
     def alterations(self) -> Iterator[Alteration]:
         """All of them."""
-        return chain(self.added, self.altered, self.removed)
+        return chain(self.added, self.altered, self.removed, self.unlisted)
 
 
 Shape = TypeVar("Shape", Head, ChangeRecord)
@@ -254,13 +300,14 @@ def facts_json(facts: Facts) -> dict[str, Any]:
 
 def encode_head(head: Head) -> bytes:
     """The canonical JSON, UTF-8, on one line: with ``pages`` if there are any, else with ``files``."""
-    entries = {"pages": head.pages} if head.pages else {"files": head.files}
+    inline = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
+    entries = {"pages": head.pages} if head.pages else inline
     return to_json(facts_json(head) | entries)
 
 
 def encode_record(record: ChangeRecord) -> bytes:
     """The canonical JSON, UTF-8, on one line."""
-    lists = {"added": record.added, "altered": record.altered, "removed": record.removed}
+    lists = {sort: getattr(record, sort) for sort in SORTS}
     return to_json(facts_json(record) | {"previous": record.previous} | lists)
 
 
@@ -271,8 +318,9 @@ def decode_head(body: bytes) -> Head:
     wrong or unknown field, another ``schema``.
     """
     head = _decode(body, Head)
-    if head.model_fields_set & {"files", "pages"} != {"pages" if head.pages else "files"}:
-        raise UnreadableManifest("it has to hold either files or pages")
+    held = head.model_fields_set & {"files", "captions", "hidden", "pages"}
+    if held not in ({"pages"}, {"files", "captions", "hidden"}) or (head.pages == ()) == ("pages" in held):
+        raise UnreadableManifest("it has to hold pages, or files, captions and hidden")
     return head
 
 

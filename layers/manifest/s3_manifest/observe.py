@@ -1,17 +1,24 @@
 """Looks at keys in S3, now, and says what each one is to its collection."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, MutableMapping
 
-from pydantic_core import from_json
-
 from s3_manifest.collections import Collection
-from s3_manifest.facts import SIDECARS, TITLE_SIDECAR, Seen, entry_of, is_folder, proven_md5
+from s3_manifest.facts import Seen, entry_of, is_folder, proven_md5
 from s3_manifest.model import SWEEP, Entry, Sidecar, Source
+from s3_manifest.sidecars import (
+    MAX_CAPTION_BYTES,
+    SIDECARS,
+    Description,
+    edit_of,
+    is_caption,
+    max_bytes,
+    read_caption,
+    read_sidecar,
+)
 from s3_manifest.store import Absent, Conflict, Present, ReadFailed, TimeRanOut
 from s3_manifest.world import RESERVE_SECONDS, World
 
-# A collection.json is a few lines; more than this is somebody's data under that name.
-_SIDECAR_MAX_BYTES = 1_000_000
 _LOOKS = 3
 
 ComputedMd5s = MutableMapping[tuple[str, str], str]
@@ -63,6 +70,8 @@ def _look(
         return Seen(key, None)
     if collection.filename(key) in SIDECARS:
         return _look_at_sidecar(world, collection, observation)
+    if is_caption(collection.filename(key)):
+        return _look_at_caption(world, collection, observation, source)
     md5 = computed.get((key, observation.etag))
     if md5 is None and _is_to_be_computed(world, observation):
         return observation
@@ -98,20 +107,37 @@ def _with_md5(
 
 def _look_at_sidecar(world: World, collection: Collection, present: Present) -> Seen:
     key = present.key
-    sidecar = Sidecar(s3_key=key, etag=present.etag)
-    if collection.filename(key) != TITLE_SIDECAR or present.size > _SIDECAR_MAX_BYTES:
-        return Seen(key, sidecar)
+    if problem := _unreadable(present, max_bytes(collection.filename(key))):
+        return Seen(key, Sidecar(s3_key=key, etag=present.etag), Description(problems=(problem,)))
     stored = world.store.get(key)
     if stored is None:
         return Seen(key, None)
-    return Seen(key, Sidecar(s3_key=key, etag=stored.etag), _title(stored.body))
+    sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
+    return Seen(key, sidecar, read_sidecar(collection.filename(key), stored.body))
 
 
-def _title(collection_json: bytes) -> str | None:
-    """The title that a ``collection.json`` gives; None for one that is broken or gives none."""
-    try:
-        facts = from_json(collection_json)
-    except ValueError:
-        return None
-    title = facts.get("title") if isinstance(facts, dict) else None
-    return title if isinstance(title, str) else None
+def _look_at_caption(world: World, collection: Collection, present: Present, source: Source) -> Seen:
+    """The entry of a caption: what the object says, and its text."""
+    key = present.key
+    for _ in range(_LOOKS):
+        md5, text, problem = None, "", _unreadable(present, MAX_CAPTION_BYTES)
+        if not problem:
+            stored = world.store.get(key)
+            if stored is None or stored.etag != present.etag:
+                observation = world.store.head(key)
+                if isinstance(observation, Absent):
+                    return Seen(key, None)
+                present = observation
+                continue
+            text, problem = read_caption(stored.body)
+            md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
+        entry = entry_of(present, collection, world.location, source, md5)
+        return Seen(key, entry.model_copy(update={"caption": text, "problem": problem}))
+    raise ReadFailed(key, f"was replaced {_LOOKS} times while it was read; it is tried again later")
+
+
+def _unreadable(present: Present, most: int) -> str | None:
+    """Why an object that describes others is not read; None where it is."""
+    if present.archived:
+        return f"it is in storage class {present.storage_class}, where it cannot be read; restore or copy it"
+    return f"it has {present.size} bytes; of more than {most} it is not read" if present.size > most else None

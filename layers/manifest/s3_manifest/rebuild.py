@@ -1,9 +1,13 @@
 """Manifests that cannot be read: set aside, never deleted, so that new ones can be made."""
 
+from pydantic import ValidationError
+
 from s3_manifest import heads
 from s3_manifest.collections import Collection
+from s3_manifest.descriptions import copies_of
 from s3_manifest.model import UnreadableManifest
 from s3_manifest.runs import decode_page
+from s3_manifest.sidecars import decode_copy
 from s3_manifest.store import Store
 
 
@@ -22,12 +26,18 @@ def set_aside(store: Store, collection: Collection) -> str | None:
 
 def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
     try:
-        for page in heads.decode(collection, body).pages:
+        head = heads.decode(collection, body)
+        for key in copies_of(head.sidecars):
+            stored = store.get(key)
+            if stored is None:
+                return False
+            decode_copy(stored.body)
+        for page in head.pages:
             stored = store.get(page.key)
             if stored is None:
                 return False
             for _ in decode_page(stored.body, page).entries():
                 pass
-    except UnreadableManifest:
+    except (UnreadableManifest, ValidationError):
         return False
     return True

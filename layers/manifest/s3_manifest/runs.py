@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from s3_manifest import digests
-from s3_manifest.model import SCHEMA, Entry, PageRef, Timestamp, UnreadableManifest
+from s3_manifest.model import SCHEMA, Entry, PageRef, Role, Timestamp, UnreadableManifest
 
 _HEADER = b'{"schema":%d,"files":[\n' % SCHEMA
 _SEPARATOR = b",\n"
@@ -26,6 +26,7 @@ class Row(NamedTuple):
 
     filename: str
     last_modified: Timestamp
+    role: Role
     line: bytes
 
 
@@ -63,10 +64,10 @@ class Run:
         """All entries, told in JSON."""
         for item in self._items:
             if isinstance(item, Entry):
-                yield Row(item.filename, item.last_modified, _line(item))
+                yield Row(item.filename, item.last_modified, item.role, _line(item))
             else:
                 described = self._json(item)
-                yield Row(described["filename"], described["last_modified"], item)
+                yield Row(described["filename"], described["last_modified"], _role(described), item)
 
     def entries(self) -> Iterator[Entry]:
         """All entries."""
@@ -134,12 +135,14 @@ class Run:
     def ref(self, key: str) -> PageRef:
         """The reference to a page with this run, which must not be empty."""
         described = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
+        files = [entry for entry in described if _role(entry) == "files"]
         return PageRef(
             key=key,
             first=self.first,
             last=self.last,
-            total_files=len(self),
-            total_size_bytes=sum(entry["size_bytes"] for entry in described),
+            total_files=len(files),
+            total_size_bytes=sum(entry["size_bytes"] for entry in files),
+            unlisted=len(self) - len(files),
             digest=digests.written(digests.total(map(digests.of_json, described))),
         )
 
@@ -159,9 +162,14 @@ def decode_page(body: bytes, ref: PageRef) -> Run:
     if not (body.startswith(_HEADER) and body.endswith(_FOOTER)):
         raise UnreadableManifest(f"{ref.key}: it is not a page that this version reads")
     run = Run(body[len(_HEADER) : -len(_FOOTER)].split(_SEPARATOR), ref.key)
-    if (len(run), run.first, run.last) != (ref.total_files, ref.first, ref.last):
+    if (len(run), run.first, run.last) != (ref.total_entries, ref.first, ref.last):
         raise UnreadableManifest(f"{ref.key}: it does not hold what the manifest says it holds")
     return run
+
+
+def _role(entry: Mapping[str, Any]) -> Role:
+    """``Entry.role``, of its JSON object."""
+    return "captions" if entry.get("caption") is not None else "hidden" if entry.get("hidden") else "files"
 
 
 def _line(item: Entry | bytes) -> bytes:

@@ -29,12 +29,22 @@ if TYPE_CHECKING:
         GetObjectOutputTypeDef,
         HeadObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
+        ObjectIdentifierTypeDef,
         ObjectTypeDef,
     )
 
 _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256")
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _BLOCK = 1 << 20
+
+_OTHER_OBJECT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+
+_META = "x-amz-meta-"
+_PUT_PARAMETERS = {
+    "Content-MD5": "ContentMD5",
+    "Content-Type": "ContentType",
+    "If-None-Match": "IfNoneMatch",
+}
 
 _FAULTS = (ClientError, BotoCoreError)
 
@@ -96,16 +106,42 @@ class S3Store:
             raise _write_error(key, fault, gone_is_conflict=False) from fault
 
     def delete(self, keys: Sequence[str]) -> None:
-        if not keys:
-            return
+        self._delete([{"Key": key} for key in keys])
+
+    def delete_if(self, key: str, etag: str) -> bool:
+        # Tried again after a lost answer it finds no object, and that is as good.
         try:
-            answer = self._reads.delete_objects(
-                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
+            self._reads.delete_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
         except _FAULTS as fault:
-            raise _write_error(keys[0], fault, gone_is_conflict=False) from fault
-        for failure in answer.get("Errors", ()):
-            raise WriteRefused(failure["Key"], f"S3 refused to delete it: {failure['Code']} {failure['Message']}")
+            if _is_absence(fault):
+                return False
+            raise _write_error(key, fault, gone_is_conflict=False) from fault
+        return True
+
+    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+        return self._delete([{"Key": one.key, "ETag": f'"{one.etag}"'} for one in objects])
+
+    def presigned_put(self, key: str, headers: Mapping[str, str], seconds: int) -> str:
+        """A URL that takes one PUT of an object with exactly these headers, for so long; no request is made for it.
+
+        S3 refuses the upload where a header is another or is missing, an ``x-amz-`` one is added, the
+        ``Content-MD5`` is not that of the bytes, or ``If-None-Match: *`` is given and there is an object. The URL
+        ends with the credentials that signed it, if that is sooner:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
+        """
+        given: dict[str, Any] = {_PUT_PARAMETERS[name]: headers[name] for name in _PUT_PARAMETERS if name in headers}
+        metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
+        return self._reads.generate_presigned_url(
+            "put_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ContentLength": int(headers["Content-Length"]),
+                "Metadata": metadata,
+                **given,
+            },
+            ExpiresIn=seconds,
+        )
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         answer = self._list(prefix, limit, StartAfter=after)
@@ -119,6 +155,23 @@ class S3Store:
             # A page of nothing but objects that lie beside the folders.
             answer = self._list(prefix, limit, ContinuationToken=answer["NextContinuationToken"], Delimiter="/")
         return Folders(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
+
+    def _delete(self, objects: "Sequence[ObjectIdentifierTypeDef]") -> Sequence[str]:
+        """Deletes them; the keys of those that were left because they are not the ones with the ETags given."""
+        if not objects:
+            return ()
+        try:
+            answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+        except _FAULTS as fault:
+            raise _write_error(objects[0]["Key"], fault, gone_is_conflict=False) from fault
+        others = []
+        for failure in answer.get("Errors", ()):
+            # They come within an answer of 200, so there is only the code to go by.
+            if failure["Code"] in _OTHER_OBJECT:
+                others.append(failure["Key"])
+            elif failure["Code"] != "NoSuchKey":
+                raise WriteRefused(failure["Key"], f"S3 refused to delete it: {failure['Code']} {failure['Message']}")
+        return others
 
     def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
         # boto3 asks for url-encoded keys and decodes them, so keys that XML cannot hold are exact too.

@@ -16,10 +16,14 @@ COLLECTION, PROMPTS, IMAGE_FOLDER = "collection.json", "prompt_metadata.json", "
 SIDECARS = (PROMPTS, IMAGE_FOLDER, COLLECTION)
 """The filenames, at the top of a collection, of objects that describe the others: what the first says counts most."""
 
+EDIT = "edit"
+"""The user metadata of a sidecar that numbers the edits of it; each is greater than the one before."""
+
 MAX_SIDECAR_BYTES = 8 << 20
 """A larger one is not read: some 50,000 files can be described in one."""
 
-MAX_CAPTION_BYTES = 64 << 10
+MAX_CAPTION_BYTES, MAX_COLLECTION_BYTES, MAX_TITLE = 64 << 10, 256 << 10, 1000
+"""Of what a ``collection.json`` says, all stands in the manifest; a title is at most so many characters."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
 """Of which files a ``.txt`` of the same name is the caption, in lower case or in capitals."""
@@ -98,6 +102,11 @@ def captioned_by(caption: str) -> Iterator[str]:
     return (stem + suffix for suffix in _SUFFIXES)
 
 
+def max_bytes(filename: str) -> int:
+    """How large a sidecar of that name may be to be read."""
+    return MAX_COLLECTION_BYTES if filename == COLLECTION else MAX_SIDECAR_BYTES
+
+
 def read_sidecar(filename: str, body: bytes) -> Description:
     """What a sidecar of that name says."""
     if filename == IMAGE_FOLDER:
@@ -118,6 +127,12 @@ def read_caption(body: bytes) -> tuple[str, str | None]:
     except UnicodeDecodeError:
         return "", "it is not UTF-8; write it anew, in UTF-8"
     return text, None
+
+
+def edit_of(metadata: Mapping[str, str]) -> int | None:
+    """The number of the edit that wrote a sidecar with this user metadata; None where something else did."""
+    text = metadata.get(EDIT, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else None
 
 
 def said_of(filename: str, descriptions: Iterable[Description], caption: str | None = None) -> Described:
@@ -201,6 +216,9 @@ def _read_collection(fields: Mapping[str, Any]) -> Description:
     title = fields.get("title")
     if title is not None and not isinstance(title, str):
         problems.add("title: it has to be text")
+        title = None
+    elif title and len(title) > MAX_TITLE:
+        problems.add(f"title: it has {len(title)} characters, and may have {MAX_TITLE}")
         title = None
     declared: dict[tuple[int | str, str], Declared] = {}
     generations = fields.get("generations", [])

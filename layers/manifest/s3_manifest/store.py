@@ -146,6 +146,20 @@ class Store(Protocol):
         """
         ...
 
+    def delete_if(self, key: str, etag: str) -> bool:
+        """Deletes the object if that is its ETag; False where there is none, as after a deletion before.
+
+        Raises ``Conflict``: another object is there now, and stays. ``OutcomeUnknown``, ``WriteRefused``.
+        """
+        ...
+
+    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+        """Deletes the objects, at most 1000, each if it is the one that was listed; the keys of those that are not.
+
+        They stay. Those that are not there do not matter. Raises as ``delete``.
+        """
+        ...
+
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         """At most ``limit`` objects below ``prefix``, those after the key ``after``."""
         ...

@@ -98,10 +98,12 @@ class ActorImage(_Told):
     last_modified: Timestamp
     size: int
     etag: str
+    md5_hash: str | None
     generation_id: int | str
     generation_type: str
     source: str
     good: bool
+    labels: tuple[str, ...]
 
 
 class ActorManifest(_Told):
@@ -174,10 +176,12 @@ def actor_manifest(collection: Collection, head: Head, entries: Iterable[Entry])
             last_modified=entry.last_modified,
             size=entry.size_bytes,
             etag=entry.etag,
+            md5_hash=entry.md5_hash,
             generation_id=entry.generation_id,
             generation_type=entry.generation_type,
             source=entry.source,
             good=entry.good,
+            labels=entry.labels,
         )
         for index, entry in enumerate(images)
     )

@@ -1,6 +1,6 @@
 """What a reader is shown of a manifest: as it is or was, filtered, and in pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from s3_manifest import layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.history import Past
 from s3_manifest.layout import Slot
-from s3_manifest.model import PageRef, Timestamp, facts_json
+from s3_manifest.model import PageRef, Role, Timestamp, facts_json
 from s3_manifest.runs import Row, Run
 from s3_manifest.store import Store
 from s3_manifest.world import Each
@@ -32,16 +32,18 @@ class AnswerTooLarge(Exception):
 
 
 class Filter(NamedTuple):
-    """Which entries to show: all whose filename begins with, or matches, and that are newer."""
+    """Which entries to show: all of a role whose filename begins with, or matches, and that are newer."""
 
     prefix: str = ""
     glob: str | None = None
     modified_after: Timestamp | None = None
+    role: Role = "files"
 
     def shows(self, row: Row) -> bool:
         """Whether the entry passes."""
         return (
-            row.filename.startswith(self.prefix)
+            row.role == self.role
+            and row.filename.startswith(self.prefix)
             and (self.glob is None or fnmatchcase(row.filename, self.glob))
             and (self.modified_after is None or row.last_modified > self.modified_after)
         )
@@ -59,13 +61,19 @@ class Page(NamedTuple):
 
 
 def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes:
-    """The canonical manifest, with all of its files. Raises ``AnswerTooLarge``, ``Conflict``, ``StoreError``."""
+    """The canonical manifest: all of its files and, apart, captions and hidden ones.
+
+    Raises ``AnswerTooLarge``, ``Conflict``, ``StoreError``.
+    """
     too_large = AnswerTooLarge("the manifest is too large for one answer")
     if past.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
         raise too_large
     slots = layout.slots_of(past.base.head)
     runs = _runs(store, each, collection, past, slots, range(len(slots)))
-    body = _answer(past, [row.line for run in runs for row in run.rows()])
+    lines: dict[Role, list[bytes]] = {"files": [], "captions": [], "hidden": []}
+    for row in (row for run in runs for row in run.rows()):
+        lines[row.role].append(row.line)
+    body = _answer(past, lines)
     if escaped_size(body) > MAX_ANSWER_BYTES:
         raise too_large
     return body
@@ -77,9 +85,9 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
     There may be fewer, or none, though more follow: so much is read for one answer, and no more.
     Raises ``AnswerTooLarge``, ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``.
     """
-    room = MAX_ANSWER_BYTES - escaped_size(_answer(past, []))
+    room = MAX_ANSWER_BYTES - escaped_size(_answer(past, {wanted.role: []}))
     if room <= 0:
-        raise AnswerTooLarge("the manifest has so many generations or sidecars that no page fits into one answer")
+        raise AnswerTooLarge("the manifest has so many generations or problems that no page fits into one answer")
     slots = layout.slots_of(past.base.head)
     start = max(start, wanted.prefix)
     first = _first(past, slots, start)
@@ -103,9 +111,9 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
     return Page(lines, None if following is None or wanted.is_past(following) else following)
 
 
-def page_json(past: Past, found: Page, cursor: str | None) -> bytes:
-    """The manifest with a page of its files; totals are those of the whole manifest, whatever is shown."""
-    return _answer(past, found.lines, cursor=cursor)
+def page_json(past: Past, found: Page, role: Role, cursor: str | None) -> bytes:
+    """The manifest with a page of entries of that role; totals are those of the whole manifest, whatever is shown."""
+    return _answer(past, {role: found.lines}, cursor=cursor)
 
 
 def escaped_size(body: bytes) -> int:
@@ -113,8 +121,10 @@ def escaped_size(body: bytes) -> int:
     return len(body) + body.count(b'"') + body.count(b"\\")
 
 
-def _answer(past: Past, lines: list[bytes], **more: Any) -> bytes:  # noqa: ANN401  # whatever JSON can hold
-    body = to_json(facts_json(past.facts))[:-1] + b',"files":[' + b",".join(lines) + b"]"
+def _answer(past: Past, lines: Mapping[Role, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401  # any JSON
+    body = to_json(facts_json(past.facts))[:-1]
+    for role, of_role in lines.items():
+        body += b',"%s":[' % role.encode() + b",".join(of_role) + b"]"
     return body + (b"," + to_json(more)[1:] if more else b"}")
 
 

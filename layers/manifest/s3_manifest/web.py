@@ -1,6 +1,7 @@
 """What the HTTP functions share: a router whose every error is a problem document."""
 
 import base64
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -34,8 +35,15 @@ def api() -> APIGatewayHttpResolver:
     return app
 
 
-def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def resolve(
+    app: APIGatewayHttpResolver,
+    event: dict[str, Any],
+    context: LambdaContext,
+    folders: re.Pattern[str] | None = None,
+) -> dict[str, Any]:
     """Answers an HTTP API request (payload 2.0).
+
+    What follows the beginning of a path that ``folders`` matches is one parameter, its slashes included.
 
     A body is JSON whatever its ``Content-Type`` says: curl, told nothing, calls it a form, which the
     HTTP API hands on in base64.
@@ -45,7 +53,7 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
         body = base64.b64decode(body).decode(errors=_BYTES)
     taken = {
         # It comes decoded, and the router's parameters match few signs but those of an encoded one.
-        "rawPath": quote(event["rawPath"]),
+        "rawPath": _path(event["rawPath"], folders),
         "headers": event["headers"] | {"content-type": "application/json"},
         "body": body,
         "isBase64Encoded": False,
@@ -58,7 +66,8 @@ def openapi(*apps: APIGatewayHttpResolver) -> str:
     described = [from_json(app.get_openapi_json_schema(title="S3 Manifest", version=__version__)) for app in apps]
     whole: dict[str, Any] = described[0]
     for more in described[1:]:
-        whole["paths"] |= more["paths"]
+        for path, methods in more["paths"].items():
+            whole["paths"].setdefault(path, {}).update(methods)
         whole["components"]["schemas"] |= more["components"]["schemas"]
     return to_json(tidied(whole)).decode()
 
@@ -77,6 +86,12 @@ def problem(status: int, detail: str, **more: str) -> Answer:
     """RFC 9457's application/problem+json."""
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return Response(status, "application/problem+json", to_json(body).decode())
+
+
+def _path(path: str, folders: re.Pattern[str] | None) -> str:
+    found = folders.match(path) if folders else None
+    end = found.end() if found else len(path)
+    return quote(path[:end]) + quote(path[end:], safe="")
 
 
 def _decoded(body: str) -> Any:  # noqa: ANN401  # any JSON

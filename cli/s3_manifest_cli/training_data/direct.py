@@ -1,0 +1,157 @@
+"""Training data in S3 itself, with the user's own AWS credentials: no HTTP API is needed.
+
+The manifest is the deployed stack's to write; what is changed here, as everywhere, is data and sidecars.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from s3_manifest import actors, edits, heads, mutations, training
+from s3_manifest.awaited import Awaited, is_reflected
+from s3_manifest.collections import Collection, Collections
+from s3_manifest.cursors import InvalidCursor, seal, unseal
+from s3_manifest.edits import Patience
+from s3_manifest.heads import Loaded
+from s3_manifest.history import NoSuchRevision
+from s3_manifest.jobs import Job, JobsNotQueued, Sweep
+from s3_manifest.model import UnreadableManifest, timestamp
+from s3_manifest.planning import BadNames, plan_uploads
+from s3_manifest.s3 import S3Store
+from s3_manifest.store import StoreError
+from s3_manifest.threads import each
+from s3_manifest.training import ActorManifest
+from s3_manifest.uploads import Uploads
+from s3_manifest.views import AnswerTooLarge
+from s3_manifest.waiting import Clock, head_that
+from s3_manifest_cli.training_data.service import Done, Invalid, NotFound, NotYet, Planned, Refused, Saying, Unavailable
+
+PATIENCE_SECONDS = 30
+"""How long an edit takes its turn beside others."""
+
+_CLOCK = Clock(time.monotonic, time.sleep)
+
+
+class Enqueue(Protocol):
+    """Puts jobs into the stack's sweep queue. Raises ``JobsNotQueued``."""
+
+    def __call__(self, jobs: Sequence[Job]) -> None: ...
+
+
+class S3Service:
+    """One bucket. Without ``enqueue`` no sweep can be asked for: a manifest must be there, and is read as it is."""
+
+    def __init__(self, store: S3Store, collections: Collections, enqueue: Enqueue | None) -> None:
+        self._store = store
+        self._collections = collections
+        self._enqueue = enqueue
+
+    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+        with _told():
+            collection = self._resolved(actor)
+            head = heads.load(self._store, collection).head
+            requested_at = timestamp(datetime.now(UTC))
+            if head is None and not actors.holds_objects(self._store, self._collections, collection):
+                raise NotFound(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
+            if head is None or force_rescan:
+                made_at = None if force_rescan else requested_at
+                self._ask_for(Sweep(kind=collection.kind, id=collection.id, created_at=made_at))
+
+            def is_done(loaded: Loaded) -> bool:
+                now = loaded.head
+                if now is None or not now.complete:
+                    return False
+                return not force_rescan or (now.last_verified_at or "") >= requested_at
+
+            loaded, done = head_that(self._store, collection, is_done, wait_seconds, _CLOCK)
+            if not done:
+                raise NotYet(f"{actor}: it is still being compared with S3; ask again")
+            read = training.read(self._store, each, collection, loaded, training.actor_manifest)
+        return ActorManifest.model_validate_json(read.json)
+
+    def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
+        with _told():
+            collection = self._resolved(actor)
+            awaited = unseal(reflects, Awaited)
+            return head_that(
+                self._store,
+                collection,
+                lambda now: is_reflected(self._store, each, collection, now, awaited),
+                wait_seconds,
+                _CLOCK,
+            ).holds
+
+    def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
+        with _told():
+            collection = self._resolved(actor)
+            fields = {filename: dict[str, JsonValue](one) for filename, one in said.items()}  # type: ignore[arg-type]  # a TypedDict of JSON
+            edited = mutations.amend(self._store, self._collections, each, collection, fields, _patience())
+            return self._done(collection, mutations.awaited_edit(edited))
+
+    def delete(self, actor: str, filename: str, etag: str | None) -> Done:
+        only = frozenset([etag] if etag else [])
+        with _told():
+            collection = self._resolved(actor)
+            _, awaited = mutations.delete_file(self._store, self._collections, collection, filename, only, _patience())
+            return self._done(collection, awaited)
+
+    def plan(self, actor: str, wish: Uploads) -> Planned:
+        with _told():
+            collection = self._resolved(actor)
+            plan = plan_uploads(self._store, self._collections, collection, wish, datetime.now(UTC), _patience())
+        return Planned(uploads=plan.uploads, generation=plan.generation)
+
+    def _resolved(self, actor: str) -> Collection:
+        return actors.resolve(self._store, self._collections, each, actor)
+
+    def _ask_for(self, sweep: Sweep) -> None:
+        if self._enqueue is None:
+            raise Invalid(
+                f"{sweep.id} is to be compared with S3, which only the stack can do: give sweep_queue_url, its output"
+                " SweepQueueUrl"
+            )
+        self._enqueue([sweep])
+
+    def _done(self, collection: Collection, awaited: Awaited | None) -> Done:
+        revision = None
+        if awaited:
+            loaded = heads.load(self._store, collection)
+            if loaded.head and is_reflected(self._store, each, collection, loaded, awaited):
+                revision = loaded.head.revision
+        return Done(actor_name=collection.id, revision=revision, reflects=awaited and seal(awaited))
+
+
+def _patience() -> Patience:
+    end = time.monotonic() + PATIENCE_SECONDS
+    return Patience(
+        sleep=time.sleep,
+        random=random.random,
+        seconds_left=lambda: end - time.monotonic(),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The package's errors as this API names them."""
+    try:
+        yield
+    except (actors.NoSuchActor, mutations.NoSuchFile, NoSuchRevision) as error:
+        raise NotFound(str(error)) from error
+    except (
+        actors.AmbiguousActor,
+        mutations.NewerUpload,
+        mutations.NotTheOne,
+        edits.SidecarBroken,
+        edits.SidecarFull,
+    ) as error:
+        raise Refused(str(error)) from error
+    except (BadNames, InvalidCursor, AnswerTooLarge) as error:
+        raise Invalid(str(error)) from error
+    except (StoreError, UnreadableManifest, edits.Busy, JobsNotQueued) as error:
+        raise Unavailable(str(error)) from error

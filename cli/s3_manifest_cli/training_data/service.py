@@ -1,0 +1,88 @@
+"""What training data is read and changed through: a deployed HTTP API, or S3 itself. Same results, same errors."""
+
+from collections.abc import Mapping
+from typing import Protocol, TypedDict
+
+from s3_manifest.model import Frozen
+from s3_manifest.planning import Upload
+from s3_manifest.sidecars import Declared
+from s3_manifest.training import ActorManifest
+from s3_manifest.uploads import Uploads
+
+
+class TrainingDataError(Exception):
+    """Something was not done; the text says why, and the mend."""
+
+
+class Invalid(TrainingDataError):
+    """What was asked for cannot be: a name, a field, a value. Nothing was changed."""
+
+
+class NotFound(TrainingDataError):
+    """There is no such actor, or no such file. Nothing was changed."""
+
+
+class Refused(TrainingDataError):
+    """What is there is not what it takes: a newer upload, a broken sidecar, several actors of that number."""
+
+
+class NotYet(TrainingDataError):
+    """It is under way, and was not done within the time that was waited for it; ask again."""
+
+
+class Unavailable(TrainingDataError):
+    """S3, the queue or the HTTP API did not answer, or refused. A repeat of the call does no harm."""
+
+
+class Saying(TypedDict, total=False):
+    """What is to be said of an image; None takes back what was said before, and what is left out stays."""
+
+    prompt: str | None
+    good: bool | None
+    labels: list[str] | None
+    hidden: bool | None
+
+
+class Done(Frozen):
+    """What was done in S3, and whether the manifest shows it by now.
+
+    ``revision`` is one that shows it; None before, and then ``reflects`` is the token to wait with.
+    """
+
+    actor_name: str
+    revision: int | None
+    reflects: str | None
+
+
+class Planned(Frozen):
+    """Uploads to be made, each by one PUT with exactly its headers, and the generation they are from."""
+
+    uploads: tuple[Upload, ...]
+    generation: Declared | None
+
+
+class Service(Protocol):
+    """One deployment. Any method may raise ``TrainingDataError``.
+
+    ``actor`` is a full name, a padded number or a number.
+    """
+
+    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+        """Its manifest; one that is not there is made, one to be rescanned compared with S3, waited for so long."""
+        ...
+
+    def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
+        """Whether the manifest shows the change with that token, waited for so long."""
+        ...
+
+    def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
+        """Sets fields of files (prompt, good, labels, hidden, …), all in one edit; None takes a field out."""
+        ...
+
+    def delete(self, actor: str, filename: str, etag: str | None) -> Done:
+        """Deletes a file in S3; with an ``etag`` only the object that has it."""
+        ...
+
+    def plan(self, actor: str, wish: Uploads) -> Planned:
+        """Prepares uploads: names checked, the generation declared, each presigned."""
+        ...

@@ -1,0 +1,86 @@
+"""``TrainingDataSync``: an actor's manifest made where there is none, and a folder's images brought to S3."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from s3_manifest.model import Frozen
+from s3_manifest.sidecars import caption_of, is_image, read_caption
+from s3_manifest.training import ActorManifest
+from s3_manifest.uploads import Generation
+from s3_manifest_cli.training_data.api import TrainingDataAPI, Uploaded, get_training_data_api
+from s3_manifest_cli.training_data.files import LocalImage, md5_of
+from s3_manifest_cli.training_data.service import NotFound
+
+
+class Synced(Frozen):
+    """How a folder and S3 compare, by filename and MD5, and what was uploaded of what only the folder had.
+
+    ``out_of_sync``: both have it, with other bytes; neither is touched. ``unverified``: S3 proves no MD5 of it.
+    """
+
+    synced: tuple[str, ...]
+    local_only: tuple[str, ...]
+    s3_only: tuple[str, ...]
+    out_of_sync: tuple[str, ...]
+    unverified: tuple[str, ...]
+    uploaded: Uploaded
+
+
+class TrainingDataSync:
+    """Training data lives in S3: a folder is what it is uploaded from, never the other way round."""
+
+    def __init__(self, api: TrainingDataAPI | None = None) -> None:
+        self._api = api or get_training_data_api()
+
+    def auto_initialize_manifest(self, actor_id: str | int) -> ActorManifest:
+        """The actor's manifest, made by the stack where there are objects and none yet."""
+        return self._api.get_training_data(actor_id)
+
+    def sync_actor_training_data(
+        self,
+        actor_id: str | int,
+        folder: Path | str | None = None,
+        *,
+        upload: bool = True,
+        generation: Generation | None = None,
+    ) -> Synced:
+        """Compares an actor with S3 and with a ``folder``, and uploads what images only the folder has.
+
+        Images lie in the folder as below the actor's prefix; of ``<name>.txt`` beside one its text is the
+        prompt. Links are not followed. Without a folder, or with ``upload=False``, nothing is uploaded. A repeat
+        uploads nothing more. Raises ``TrainingDataError``, ``OSError``.
+        """
+        try:
+            known = {one.filename: one.md5_hash for one in self._api.rescan_s3(actor_id).images}
+        except NotFound:
+            known = {}
+        local = dict(_images(Path(folder))) if folder else {}
+        both = [name for name in local if name in known]
+        md5s = {name: md5_of(local[name].path) for name in both}
+        local_only = [name for name in local if name not in known]
+        uploaded = Uploaded()
+        if upload and local_only:
+            images = [local[name] for name in local_only]
+            uploaded = self._api.upload_training_images(actor_id, images, generation=generation)
+        return Synced(
+            synced=tuple(name for name in both if known[name] == md5s[name]),
+            local_only=tuple(local_only),
+            s3_only=tuple(name for name in known if folder and name not in local),
+            out_of_sync=tuple(name for name in both if known[name] not in (md5s[name], None)),
+            unverified=tuple(name for name in both if known[name] is None),
+            uploaded=uploaded,
+        )
+
+
+def _images(folder: Path) -> Iterator[tuple[str, LocalImage]]:
+    """The images below a folder, by their paths below it."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if is_image(name) and path.is_file() and not any(one.is_symlink() for one in (path, *path.parents)):
+            yield name, LocalImage(path, name, _caption(folder / caption_of(name)))
+
+
+def _caption(path: Path) -> str | None:
+    if path.is_symlink() or not path.is_file():
+        return None
+    return read_caption(path.read_bytes())[0] or None

@@ -1,0 +1,68 @@
+"""Lambda: the HTTP requests that change what is in S3. It may not write below the manifest root."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from s3_manifest.actors import AmbiguousActor, NoSuchActor
+from s3_manifest.edit_routes import app
+from s3_manifest.editing import FOLDERS, NoSuchCollection
+from s3_manifest.edits import Busy, SidecarBroken, SidecarFull
+from s3_manifest.jobs import JobsNotQueued
+from s3_manifest.model import UnreadableManifest
+from s3_manifest.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
+from s3_manifest.store import StoreError
+from s3_manifest.web import Answer, problem, resolve
+
+logger = Logger(service="edit")
+
+
+@app.exception_handler([NoSuchActor, NoSuchCollection, NoSuchFile])
+def not_there(error: Exception) -> Answer:
+    """404: there is none; nothing was changed."""
+    return problem(404, str(error))
+
+
+@app.exception_handler([AmbiguousActor, NewerUpload, SidecarBroken])
+def conflict(error: Exception) -> Answer:
+    """409: what is there is not what it takes; nothing was changed."""
+    return problem(409, str(error))
+
+
+@app.exception_handler(NotTheOne)
+def precondition_failed(error: NotTheOne) -> Answer:
+    """412: ``If-Match`` names another object; nothing was changed."""
+    return problem(412, str(error), parameter="if-match")
+
+
+@app.exception_handler([SidecarFull, TooManyFiles])
+def too_large(error: Exception) -> Answer:
+    """413: it does not fit into a sidecar; that was not changed."""
+    return problem(413, str(error))
+
+
+@app.exception_handler(Busy)
+def busy(error: Busy) -> Answer:
+    """503: it may be done the next time, and does no harm if it was done already."""
+    logger.warning("busy", reason=str(error))
+    return _try_again(str(error))
+
+
+@app.exception_handler([StoreError, UnreadableManifest, JobsNotQueued])
+def unavailable(error: Exception) -> Answer:
+    """503: S3 or SQS did not answer with a fact. A repeat goes on where this ended."""
+    logger.error("unavailable", reason=str(error))
+    return _try_again("S3 or the queue did not do it; repeat the request. The function's log says why")
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Takes an HTTP API request (payload 2.0); the routes of ``s3_manifest.edit_routes`` answer it."""
+    return resolve(app, event, context, FOLDERS)
+
+
+def _try_again(detail: str) -> Answer:
+    answer = problem(503, detail)
+    answer.headers["Retry-After"] = "1"
+    return answer

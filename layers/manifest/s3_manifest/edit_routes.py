@@ -1,0 +1,283 @@
+"""The HTTP routes that change what is in S3: objects and sidecars, never a manifest."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from pydantic import Field, StrictBool, StrictStr, model_validator
+
+from s3_manifest import edits, mutations, runtime, upload_routes
+from s3_manifest.collections import Collection
+from s3_manifest.editing import (
+    Actor,
+    Id,
+    Kind,
+    NoSuchCollection,
+    Reflection,
+    actor_of,
+    answered,
+    collection_of,
+    etags,
+    path_of,
+    patience,
+    responses,
+)
+from s3_manifest.jobs import Sweep
+from s3_manifest.model import Frozen, Timestamp, timestamp
+from s3_manifest.mutations import awaited_edit
+from s3_manifest.sidecars import MAX_TITLE
+from s3_manifest.threads import each
+from s3_manifest.web import Answer, api, json_answer, problem
+
+app = api()
+app.include_router(upload_routes.router)
+
+MAX_FILES = 1000
+"""Of one PATCH: each is looked at in S3 before any is edited."""
+
+
+class Change(Frozen):
+    """What is to be said of a file; null takes a field out, one that is left out stays as it is."""
+
+    good: StrictBool | None = Field(default=None, description="Whether it is fit for training")
+    prompt: Annotated[StrictStr, Field(max_length=20_000)] | None = None
+    labels: Annotated[tuple[Annotated[StrictStr, Field(max_length=200)], ...], Field(max_length=100)] | None = None
+    hidden: StrictBool | None = Field(default=None, description="Whether it is left out of the manifest's files")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Change":
+        if not self.model_fields_set:
+            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+    def said(self) -> Mapping[str, Any]:
+        """The fields that were given."""
+        return self.model_dump(mode="json", include=self.model_fields_set)
+
+
+class Changes(Frozen):
+    """What is to be said of many files, by filename."""
+
+    files: Mapping[str, Change] = Field(min_length=1, max_length=MAX_FILES)
+
+
+class Titled(Frozen):
+    """The collection's title; null takes it out."""
+
+    title: Annotated[StrictStr, Field(max_length=MAX_TITLE)] | None
+
+
+class Deleted(Reflection):
+    """``deleted``: the object is gone from S3. ``hidden``: it stays, and is not among the manifest's files."""
+
+    filename: str
+    s3_key: str
+    deleted: bool
+    hidden: bool
+
+
+class Amended(Reflection):
+    """The sidecar that says so now, and of which files; ``attempts`` of writing it: 0 where it said so already."""
+
+    s3_key: str
+    etag: str
+    attempts: int
+    files: tuple[str, ...]
+
+
+class Retitled(Reflection):
+    """The title that the collection has now."""
+
+    title: str | None
+
+
+class Emptied(Reflection):
+    """How many objects were ``deleted``, or files ``hidden``. Unless it is ``complete``, repeat the request.
+
+    ``kept`` are some of the keys that were written anew meanwhile.
+    """
+
+    deleted: int
+    hidden: int
+    kept: tuple[str, ...]
+    complete: bool
+
+
+class Queued(Frozen):
+    """Once ``last_verified_at`` of the ``manifest`` is after ``requested_at``, it is done."""
+
+    status: str
+    collections: int
+    manifest: str
+    requested_at: Timestamp
+
+
+Filename = Annotated[str, Path(description="The path below the collection's prefix, percent-encoded or not")]
+IfMatch = Annotated[str | None, Header(alias="if-match", description="ETags: 412 unless the object has one of them")]
+FromS3 = Annotated[
+    bool, Query(description="Whether to delete the object; else it stays in S3, and is hidden, which can be undone")
+]
+Confirm = Annotated[str, Query(description="The full id of the collection: the deletion is meant")]
+OneChange = Annotated[Change, Body()]
+ManyChanges = Annotated[Changes, Body()]
+
+_DELETES_ONE = responses(Deleted, 412, 413)
+_DELETES_ALL = responses(Emptied, 413)
+_AMENDS = responses(Amended, 413)
+
+
+@app.delete(
+    "/api/training-data/<actor_id>/images/<filename>", summary="Hide or delete an image", responses=_DELETES_ONE
+)
+def delete_image(
+    actor_id: Actor, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
+) -> Answer:
+    """Of an actor: see the route for any collection."""
+    return _deleted(actor_of(actor_id), unquote(filename), delete_from_s3, if_match)
+
+
+@app.delete(
+    "/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Hide or delete a file", responses=_DELETES_ONE
+)
+def delete_file(
+    kind: Kind, collection_id: Id, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
+) -> Answer:
+    """Hidden, it stays in S3 and is no more among the manifest's files; ``PATCH`` of ``{"hidden": false}`` undoes it.
+
+    Deleted, what ``prompt_metadata.json`` says of it is taken out too; a caption (``.txt``) beside it
+    stays. 409, or 412 with ``If-Match``: a newer upload is there, and nothing was deleted.
+    """
+    return _deleted(collection_of(kind, collection_id), unquote(filename), delete_from_s3, if_match)
+
+
+@app.delete("/api/training-data/<actor_id>", summary="Hide or delete all of an actor's images", responses=_DELETES_ALL)
+def delete_training_data(actor_id: Actor, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
+    """See the route for any collection."""
+    return _emptied(actor_of(actor_id), confirm, delete_from_s3)
+
+
+@app.delete("/api/manifests/<kind>/<collection_id>", summary="Hide or delete all files", responses=_DELETES_ALL)
+def delete_collection(kind: Kind, collection_id: Id, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
+    """Deleted are all objects of the collection, captions and sidecars too, but not what is uploaded meanwhile.
+
+    It deletes for as long as one request may take: repeat it until it is ``complete``.
+    """
+    return _emptied(collection_of(kind, collection_id), confirm, delete_from_s3)
+
+
+@app.patch(
+    "/api/actors/<actor_id>/training-data/<filename>", summary="Say something of an actor's image", responses=_AMENDS
+)
+def patch_image(actor_id: Actor, filename: Filename, change: OneChange) -> Answer:
+    """See the route for any collection."""
+    return _amended(actor_of(actor_id), {unquote(filename): change})
+
+
+@app.patch("/api/styles/<style_id>/images/<filename>", summary="Say something of a style's image", responses=_AMENDS)
+def patch_style_image(style_id: Id, filename: Filename, change: OneChange) -> Answer:
+    """See the route for any collection."""
+    return patch_file("style", style_id, filename, change)
+
+
+@app.patch(
+    "/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Say something of a file", responses=_AMENDS
+)
+def patch_file(kind: Kind, collection_id: Id, filename: Filename, change: OneChange) -> Answer:
+    """Set in ``prompt_metadata.json`` by compare-and-swap: of edits that are made at once none is lost.
+
+    404: no such file is in S3.
+    """
+    return _amended(collection_of(kind, collection_id), {unquote(filename): change})
+
+
+@app.patch("/api/actors/<actor_id>/training-data", summary="Say something of an actor's images", responses=_AMENDS)
+def patch_images(actor_id: Actor, changes: ManyChanges) -> Answer:
+    """See the route for any collection."""
+    return _amended(actor_of(actor_id), changes.files)
+
+
+@app.patch("/api/styles/<style_id>/images", summary="Say something of a style's images", responses=_AMENDS)
+def patch_style_images(style_id: Id, changes: ManyChanges) -> Answer:
+    """See the route for any collection."""
+    return patch_files("style", style_id, changes)
+
+
+@app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Say something of many files", responses=_AMENDS)
+def patch_files(kind: Kind, collection_id: Id, changes: ManyChanges) -> Answer:
+    """All in one edit, or none: 404 names the first that is not in S3."""
+    return _amended(collection_of(kind, collection_id), changes.files)
+
+
+@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=responses(Retitled, 413))
+def patch_style(style_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
+    """See the route for any collection."""
+    return patch_collection("style", style_id, titled)
+
+
+@app.patch(
+    "/api/manifests/<kind>/<collection_id>",
+    summary="Set a collection's title",
+    responses=responses(Retitled, 413),
+)
+def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
+    """In its ``collection.json``. 404: there is nothing in the collection."""
+    collection, store = collection_of(kind, collection_id), runtime.store()
+    if not mutations.exists(store, collection):
+        raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
+    edited = edits.retitle(store, collection, titled.title, patience(app.lambda_context))
+    return answered(collection, awaited_edit(edited), title=titled.title)
+
+
+@app.post(
+    "/api/training-data/<actor_id>/rescan",
+    summary="Compare an actor's images with what is in S3",
+    responses=responses(Queued, status=202),
+)
+def post_actor_rescan(actor_id: Actor) -> Answer:
+    """202: it is queued, as by ``POST /api/manifests/actor/…/rescan``."""
+    collection, requested_at = actor_of(actor_id), timestamp(datetime.now(UTC))
+    runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
+    queued = Queued(status="queued", collections=1, manifest=path_of(collection), requested_at=requested_at)
+    return json_answer(202, queued.model_dump())
+
+
+def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:
+    store = runtime.store()
+    if delete_from_s3:
+        deleted, awaited = mutations.delete_file(
+            store, runtime.collections(), collection, filename, etags(if_match), patience(app.lambda_context)
+        )
+    else:
+        said = {filename: {"hidden": True}}
+        deleted = False
+        awaited = awaited_edit(
+            mutations.amend(store, runtime.collections(), each, collection, said, patience(app.lambda_context))
+        )
+    done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
+    return answered(collection, awaited, **done, hidden=not delete_from_s3)
+
+
+def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answer:
+    store = runtime.store()
+    if confirm != collection.id:
+        detail = f"confirm: to delete all of {collection.prefix}, it has to be {collection.id}"
+        return problem(400, detail, parameter="confirm")
+    if not mutations.exists(store, collection):
+        raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
+    if not delete_from_s3:
+        hidden, edited = mutations.hide_all(store, runtime.collections(), collection, patience(app.lambda_context))
+        return answered(collection, awaited_edit(edited), deleted=0, hidden=hidden, kept=[], complete=True)
+    found = mutations.empty(store, runtime.collections(), collection, patience(app.lambda_context))
+    done = {"deleted": found.deleted, "hidden": 0, "kept": found.kept[:100], "complete": found.complete}
+    return answered(collection, found.awaited, **done)
+
+
+def _amended(collection: Collection, changes: Mapping[str, Change]) -> Answer:
+    said = {filename: change.said() for filename, change in changes.items()}
+    edited = mutations.amend(
+        runtime.store(), runtime.collections(), each, collection, said, patience(app.lambda_context)
+    )
+    done = {"s3_key": edited.s3_key, "etag": edited.etag, "attempts": edited.attempts, "files": list(said)}
+    return answered(collection, awaited_edit(edited), **done)

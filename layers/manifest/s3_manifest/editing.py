@@ -1,0 +1,139 @@
+"""What the HTTP routes share that change what is in S3: their router, and how each answer tells what became of it."""
+
+import random
+import re
+import time
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from s3_manifest import actors, heads, runtime
+from s3_manifest.awaited import Awaited, is_reflected
+from s3_manifest.collections import Collection
+from s3_manifest.cursors import seal
+from s3_manifest.edits import Patience
+from s3_manifest.model import Frozen, UnreadableManifest
+from s3_manifest.store import StoreError
+from s3_manifest.threads import each
+from s3_manifest.web import Answer, json_answer
+
+FOLDERS = re.compile(
+    r"/api/(training-data/[^/]+/images|actors/[^/]+/training-data|styles/[^/]+/images|manifests/[^/]+/[^/]+/files)/"
+)
+"""Of paths: what follows is one filename, with its slashes."""
+
+WAIT_SECONDS = 20
+"""How long a GET of the manifest that an answer refers to waits for what was done."""
+
+Kind = Annotated[str, Path()]
+Actor = Annotated[str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")]
+Id = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
+
+
+class NoSuchCollection(Exception):
+    """There can be no such collection, or there is nothing in it."""
+
+
+class Reflection(Frozen):
+    """Whether the manifest shows what was done. Until it does, ask for ``manifest``: that waits for it.
+
+    ``revision`` is one that shows it, and null before; ``reflects`` a token for ``?reflects=``.
+    """
+
+    revision: int | None
+    reflected: bool
+    reflects: str | None
+    manifest: str
+
+
+class Problem(Frozen):
+    """RFC 9457; ``parameter`` is what of the request is wrong."""
+
+    title: str
+    status: int
+    detail: str
+    parameter: str | None = None
+
+
+_MEANINGS = {
+    200: "It is done",
+    202: "It is queued",
+    400: "A parameter, or the body, is wrong; nothing was changed",
+    404: "It is not there; nothing was changed",
+    409: "What is there is not what it takes: the detail says what, and the mend; nothing was changed",
+    412: "The object is none of those in If-Match; nothing was changed",
+    413: "It does not fit into a sidecar, or at once: the detail says what does",
+    503: "S3 or the queue did not do it, or others kept changing the same sidecar; repeat the request",
+}
+
+
+def responses(answer: type[Frozen], *problems: int, status: int = 200) -> dict[int, Any]:
+    """What the OpenAPI document says of a route's answers; each may be refused, or S3 may fail."""
+    told: dict[int, Any] = {
+        status: {"description": _MEANINGS[status], "content": {"application/json": {"model": answer}}},
+        # By the HTTP API itself, before any function is called.
+        403: {
+            "description": "The request is not signed as it has to be",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+    }
+    for one in sorted({400, 404, 409, 503, *problems}):
+        told[one] = {"description": _MEANINGS[one], "content": {"application/problem+json": {"model": Problem}}}
+    return told
+
+
+def answered(collection: Collection, awaited: Awaited | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
+    """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
+    revision = _revision(collection, awaited) if awaited else None
+    token = seal(awaited) if awaited else None
+    manifest = path_of(collection) + (f"?reflects={token}&wait={WAIT_SECONDS}" if token else "")
+    reflection = {"revision": revision, "reflected": revision is not None, "reflects": token, "manifest": manifest}
+    return json_answer(200, done | reflection)
+
+
+def _revision(collection: Collection, awaited: Awaited) -> int | None:
+    """The revision that the manifest is at, if it shows the change."""
+    store = runtime.store()
+    try:
+        loaded = heads.load(store, collection)
+        shown = loaded.head is not None and is_reflected(store, each, collection, loaded, awaited)
+    except (StoreError, UnreadableManifest):
+        # What was to be done is done, whatever is the matter with the manifest.
+        return None
+    return loaded.head.revision if loaded.head and shown else None
+
+
+def path_of(collection: Collection) -> str:
+    """Where the manifest is read."""
+    return f"/api/manifests/{quote(collection.kind)}/{quote(collection.id, safe='')}"
+
+
+def patience(context: LambdaContext) -> Patience:
+    """As much as is left of an invocation."""
+    return Patience(
+        sleep=time.sleep,
+        random=random.random,
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+def etags(header: str | None) -> frozenset[str]:
+    """Those that ``If-Match`` names; none where any object will do."""
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in (header or "").split(",")} - {""}
+    return frozenset() if "*" in tags else frozenset(tags)
+
+
+def actor_of(asked: str) -> Collection:
+    """The actor that a path names, by its name or number. Raises as ``actors.resolve``."""
+    return actors.resolve(runtime.store(), runtime.collections(), each, unquote(asked))
+
+
+def collection_of(kind: str, collection_id: str) -> Collection:
+    """The collection that a path names. Raises ``NoSuchCollection``."""
+    kind, collection_id = unquote(kind), unquote(collection_id)
+    if collection := runtime.collections().named(kind, collection_id):
+        return collection
+    raise NoSuchCollection(f"there can be no collection {kind} {collection_id}")

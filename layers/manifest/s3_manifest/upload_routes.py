@@ -1,0 +1,75 @@
+"""The HTTP routes that hand out presigned uploads."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+
+from s3_manifest import runtime
+from s3_manifest.collections import Collection
+from s3_manifest.editing import Actor, Id, Kind, Reflection, actor_of, answered, collection_of, patience, responses
+from s3_manifest.planning import BadNames, Upload, plan_uploads
+from s3_manifest.sidecars import Declared
+from s3_manifest.uploads import Uploads
+from s3_manifest.web import Answer, problem
+
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
+
+
+class Planned(Reflection):
+    """The ``uploads`` to make, and the generation they are declared to be from.
+
+    What of it is about the manifest is about the sidecars alone: the uploads are still to come.
+    """
+
+    uploads: tuple[Upload, ...]
+    generation: Declared | None
+
+
+Wish = Annotated[Uploads, Body()]
+_PLANS = responses(Planned, 413)
+
+
+@router.post(
+    "/api/training-data/<actor_id>/uploads", summary="Presigned uploads of an actor's images", responses=_PLANS
+)
+def post_uploads(actor_id: Actor, wish: Wish) -> Answer:
+    """See the route for any collection."""
+    return _planned(actor_of(actor_id), wish)
+
+
+@router.post("/api/styles/<style_id>/uploads", summary="Presigned uploads of a style's images", responses=_PLANS)
+def post_style_uploads(style_id: Id, wish: Wish) -> Answer:
+    """See the route for any collection."""
+    return post_collection_uploads("style", style_id, wish)
+
+
+@router.post("/api/manifests/<kind>/<collection_id>/uploads", summary="Presigned uploads", responses=_PLANS)
+def post_collection_uploads(kind: Kind, collection_id: Id, wish: Wish) -> Answer:
+    """A URL and headers for each, by which S3 itself refuses other bytes and, unless ``overwrite``, to replace a file.
+
+    Prompt and generation travel as user metadata. What is too long for that, or told already by
+    ``prompt_metadata.json``, which counts more, is set there at once; a generation is declared in
+    ``collection.json``. A repeat with the same ``generation_id`` makes nothing new but the URLs.
+    """
+    return _planned(collection_of(kind, collection_id), wish)
+
+
+def _planned(collection: Collection, wish: Uploads) -> Answer:
+    try:
+        plan = plan_uploads(
+            runtime.store(),
+            runtime.collections(),
+            collection,
+            wish,
+            datetime.now(UTC),
+            patience(router.lambda_context),
+        )
+    except BadNames as bad:
+        return problem(400, str(bad), parameter=f"images.{bad.found[0].at}.filename")
+    done = {
+        "uploads": [one.model_dump() for one in plan.uploads],
+        "generation": plan.generation and plan.generation.model_dump(mode="json"),
+    }
+    return answered(collection, plan.awaited, **done)

@@ -1,0 +1,138 @@
+"""What a conditional delete must do: an object that was written anew meanwhile stays."""
+
+import pytest
+from contract.answers import Answer, error
+
+from s3_manifest import aws
+from s3_manifest.s3 import S3Store
+from s3_manifest.store import Absent, Conflict, Listed, OutcomeUnknown, WriteRefused
+
+WRONG = "0" * 32
+MISSING = Listed("missing", 1, WRONG, "2026-03-01T08:00:00.000Z")
+
+
+@pytest.fixture
+def store(server, monkeypatch):
+    """A store of that server that asks once."""
+    monkeypatch.setitem(aws._TIMEOUTS, "read_timeout", 0.3)
+    client = aws.s3_client(server.endpoint, retries=False)
+    return S3Store("bucket", client, client)
+
+
+@pytest.mark.parametrize("key", ["k", "ö/b c+%20.png"])
+def test_the_object_that_was_seen_is_deleted(bucket, key):
+    bucket.upload(key, b"one")
+    assert bucket.store.delete_if(key, bucket.etag(key)) is True
+    assert bucket.store.head(key) == Absent(key)
+
+
+def test_a_repeat_finds_nothing(bucket):
+    bucket.upload("k", b"one")
+    etag = bucket.etag("k")
+    bucket.store.delete_if("k", etag)
+    assert bucket.store.delete_if("k", etag) is False
+
+
+def test_a_newer_object_stays(bucket):
+    bucket.upload("k", b"one")
+    etag = bucket.etag("k")
+    bucket.upload("k", b"two")
+    with pytest.raises(Conflict) as conflict:
+        bucket.store.delete_if("k", etag)
+    assert conflict.value.key == "k"
+    assert bucket.store.get("k").body == b"two"
+
+
+def test_in_a_versioned_bucket_the_current_object_is_what_counts(ministack_bucket):
+    client, name = ministack_bucket.store._reads, ministack_bucket.store.bucket
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    ministack_bucket.upload("k", b"one")
+    etag = ministack_bucket.etag("k")
+    ministack_bucket.upload("k", b"two")
+    with pytest.raises(Conflict):
+        ministack_bucket.store.delete_if("k", etag)
+    assert ministack_bucket.store.delete_if("k", ministack_bucket.etag("k")) is True
+    assert ministack_bucket.store.head("k") == Absent("k")
+    assert ministack_bucket.store.delete_if("k", etag) is False
+    assert len(client.list_object_versions(Bucket=name)["Versions"]) == 2
+
+
+def test_those_that_were_listed_are_deleted_and_what_is_gone_does_not_matter(bucket):
+    for key in ("a", "b ü%+/", "c"):
+        bucket.upload(key, key.encode())
+    listed = bucket.store.list("").objects
+    assert list(bucket.store.delete_listed([*listed[:2], MISSING])) == []
+    assert bucket.store.list("").keys == ("c",)
+    assert list(bucket.store.delete_listed([])) == []
+
+
+@pytest.mark.parametrize("bucket", ["memory", "ministack"], indirect=True)
+def test_of_those_that_were_listed_the_newer_ones_stay_and_are_named(bucket):
+    """moto does not read the ETags of a request that deletes many."""
+    for key in ("a", "b", "c"):
+        bucket.upload(key, b"one")
+    listed = bucket.store.list("").objects
+    bucket.upload("b", b"two")
+    assert list(bucket.store.delete_listed(listed)) == ["b"]
+    assert bucket.store.list("").keys == ("b",)
+    assert bucket.store.get("b").body == b"two"
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_condition_that_did_not_hold_is_a_conflict(server, store, status):
+    server.answers = [error(status)]
+    with pytest.raises(Conflict):
+        store.delete_if("k", WRONG)
+
+
+def test_what_is_gone_is_gone(server, store):
+    server.answers = [error(404, "NoSuchKey")]
+    assert store.delete_if("k", WRONG) is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (error(403), WriteRefused),
+        (error(400), WriteRefused),
+        (error(404, "NoSuchBucket"), WriteRefused),
+        (error(500), OutcomeUnknown),
+        (error(503), OutcomeUnknown),
+        (Answer(dropped=True), OutcomeUnknown),
+    ],
+    ids=["403", "400", "no bucket", "500", "503", "dropped"],
+)
+def test_any_other_answer_is_no_deletion(server, store, answer, raised):
+    server.answers = [answer]
+    with pytest.raises(raised):
+        store.delete_if("k", WRONG)
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"), [("PreconditionFailed", ["k"]), ("ConditionalRequestConflict", ["k"]), ("NoSuchKey", [])]
+)
+def test_of_many_each_has_an_answer_of_its_own(server, store, code, kept):
+    refusal = f"<DeleteResult><Error><Key>k</Key><Code>{code}</Code><Message>no</Message></Error></DeleteResult>"
+    server.answers = [Answer(200, refusal.encode())]
+    assert list(store.delete_listed([MISSING])) == kept
+
+
+def test_a_refusal_of_one_of_many_is_not_taken_for_done(server, store):
+    refusal = b"<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    server.answers = [Answer(200, refusal)]
+    with pytest.raises(WriteRefused, match="k: S3 refused to delete it: AccessDenied"):
+        store.delete_listed([MISSING])
+
+
+def test_the_conditions_are_on_the_wire(ministack_bucket):
+    sent = []
+    client = ministack_bucket.store._reads
+    client.meta.events.register("before-send.s3", lambda request, **_: sent.append((request.headers, request.body)))
+    ministack_bucket.upload("k", b"one")
+    listed = ministack_bucket.store.list("").objects
+    sent.clear()
+    ministack_bucket.store.delete_if("k", listed[0].etag)
+    ministack_bucket.store.delete_listed(listed)
+    (one, _), (_, many) = sent
+    assert one["If-Match"] == f'"{listed[0].etag}"'.encode()
+    assert listed[0].etag.encode() in many

@@ -1,0 +1,82 @@
+"""The reconcile function: sidecars and captions, through real S3 requests and events."""
+
+import json
+
+import pytest
+
+from handlers.lambda_events import s3_event
+
+PREFIX = "styles/16/"
+PROMPTS, FOLDER = f"{PREFIX}prompt_metadata.json", f"{PREFIX}metadata.jsonl"
+
+
+@pytest.fixture
+def arrive(account, reconcile):
+    """Puts an object and delivers its event."""
+
+    def put(key, body, **facts):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        account.put(key, body, **facts)
+        assert reconcile({"1": s3_event(key)}) == []
+        return account.manifest(PREFIX)
+
+    return put
+
+
+@pytest.mark.parametrize("sidecar_first", [True, False])
+def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, sidecar_first):
+    said = {"a.png": {"prompt": "a fox 🦊", "good": False, "labels": ["left"], "local_path": "/d/a.png"}}
+    arrivals = [(PROMPTS, said), (f"{PREFIX}a.png", b"bytes")]
+    for key, body in arrivals if sidecar_first else reversed(arrivals):
+        manifest = arrive(key, body)
+    (entry,) = manifest["files"]
+    assert {name: entry[name] for name in said["a.png"]} == said["a.png"]
+    assert entry["overridden"] == {"prompt": None, "local_path": None}
+
+
+def test_a_caption_is_listed_apart_and_is_its_images_prompt(arrive):
+    arrive(f"{PREFIX}a.png", b"bytes")
+    manifest = arrive(f"{PREFIX}a.txt", b"a fox\n")
+    assert [(entry["filename"], entry["prompt"]) for entry in manifest["files"]] == [("a.png", "a fox")]
+    (caption,) = manifest["captions"]
+    assert (caption["filename"], caption["caption"], caption["size_bytes"]) == ("a.txt", "a fox", 6)
+    assert (manifest["total_files"], manifest["total_size_bytes"]) == (1, 5)
+
+
+def test_the_edit_of_a_sidecar_is_noted_with_it(arrive):
+    manifest = arrive(PROMPTS, {"a.png": "a fox"}, Metadata={"edit": "4711"})
+    (sidecar,) = manifest["sidecars"]
+    assert (sidecar["s3_key"], sidecar["edit"], len(sidecar["copies"])) == (PROMPTS, 4711, 1)
+
+
+def test_a_broken_sidecar_is_reported_and_the_message_is_done(arrive):
+    arrive(f"{PREFIX}a.png", b"bytes", Metadata={"prompt": "its own"})
+    manifest = arrive(FOLDER, b'{"file_name": "a.png", "text": 7, "good": false}\n{')
+    assert [problem["s3_key"] for problem in manifest["problems"]] == [FOLDER]
+    assert (manifest["files"][0]["prompt"], manifest["files"][0]["good"]) == ("its own", False)
+
+
+def test_a_generation_is_declared_in_collection_json(arrive):
+    flux = {"generation_id": 3, "type": "replicate_flux_kontext", "generated_at": "2026-01-01T00:00:00Z"}
+    arrive(f"{PREFIX}collection.json", {"generations": [flux | {"metadata": {"seed": 7}}]})
+    manifest = arrive(f"{PREFIX}a.png", b"x", Metadata={"generation-id": "3", "generation-type": flux["type"]})
+    (generation,) = manifest["generations"]
+    assert (generation["image_count"], generation["metadata"], generation["declared"]) == (1, {"seed": 7}, True)
+    assert generation["generated_at"] == "2026-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(("listed", "names"), [(None, ["b.png"]), ("captions", ["b.txt"]), ("hidden", ["a.png"])])
+def test_what_is_apart_from_the_files_can_be_listed(arrive, get, listed, names):
+    arrive(f"{PREFIX}a.png", b"a")
+    arrive(f"{PREFIX}b.png", b"b")
+    arrive(f"{PREFIX}b.txt", b"a hare")
+    arrive(PROMPTS, {"a.png": {"hidden": True}})
+    reply = get("/api/manifests/style/16", **{"list": listed} if listed else {})
+    assert [entry["filename"] for entry in reply.json[listed or "files"]] == names
+    assert reply.json["total_files"] == 1
+
+
+def test_a_list_that_there_is_not_is_refused(arrive, get):
+    arrive(f"{PREFIX}a.png", b"a")
+    reply = get("/api/manifests/style/16", list="all")
+    assert (reply.status, reply.json["parameter"]) == (400, "list")

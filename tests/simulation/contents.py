@@ -1,0 +1,55 @@
+"""What the users of a simulated bucket store: pictures, captions, and sidecars, some of them broken."""
+
+import json
+from random import Random
+
+PICTURES = ("a.png", "b.png", "c/d.png", "e.png", "f.png", "g.png")
+DESCRIBING = ("a.txt", "e.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
+
+
+def names(chance: Random) -> list[str]:
+    """The filenames that one run is about."""
+    describing = chance.sample(DESCRIBING, chance.choice((0, 1, 2, 5)))
+    return chance.sample(PICTURES, chance.choice((1, 1, 1, 2, 5))) + describing
+
+
+def something(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]:
+    """A body for an object of that name, and its user metadata."""
+    if filename.endswith(".txt"):
+        return chance.choice("uvw").encode(), {}
+    if filename.endswith(".png"):
+        # Other metadata, other bytes: with the same bytes in the same second no listing would tell of it.
+        body = chance.choice("rsxyz")
+        return body.encode(), {"prompt": body} if body in "rs" else {}
+    if chance.random() < 0.1:
+        return b"{", {}
+    if filename == "collection.json":
+        return json.dumps(_collection(chance)).encode(), {}
+    described = [name for name in PICTURES if chance.random() < 0.5]
+    if filename == "metadata.jsonl":
+        lines = (json.dumps({"file_name": name, "text": chance.choice("lmn")}) for name in described)
+        return "\n".join(lines).encode(), {}
+    return json.dumps({name: _said(chance) for name in described}).encode(), chance.choice(({}, {"edit": "7"}))
+
+
+def _said(chance: Random) -> dict[str, object]:
+    said: dict[str, object] = {}
+    if chance.random() < 0.5:
+        said["prompt"] = chance.choice("opq")
+    if chance.random() < 0.5:
+        said["good"] = chance.random() < 0.5
+    if chance.random() < 0.3:
+        said["hidden"] = chance.random() < 0.7
+    if chance.random() < 0.3:
+        said["generation_id"] = chance.choice((7, 8))
+    return said
+
+
+def _collection(chance: Random) -> dict[str, object]:
+    generation = {
+        "generation_id": chance.choice((7, 8)),
+        "type": "declared",
+        "generated_at": "2025-01-01T00:00:00.000Z",
+    }
+    declared = [generation | {"metadata": {"seed": chance.randint(1, 3)}}] if chance.random() < 0.5 else []
+    return {"title": chance.choice("xyz"), "generations": declared}

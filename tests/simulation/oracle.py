@@ -1,0 +1,73 @@
+"""What sidecars and captions make of the objects in a bucket, worked out anew from nothing but what is there.
+
+A second opinion: it shares no code with the package, and knows only the forms that the simulation writes.
+"""
+
+import json
+from typing import Any
+
+from s3_manifest.collections import Collection
+from s3_manifest.memory import MemoryStore
+from s3_manifest.model import Entry, Head
+
+PROMPTS, IMAGE_FOLDER, COLLECTION = "prompt_metadata.json", "metadata.jsonl", "collection.json"
+
+
+def wrongly_described(truth: MemoryStore, collection: Collection, entries: list[Entry], pending: set[str]) -> set[str]:
+    """The keys of entries that do not say what the bucket has them say, but for those that wait for an event."""
+    prompts, lines = _described(truth, collection)
+    sidecars = {collection.prefix + PROMPTS, collection.prefix + IMAGE_FOLDER}
+    if sidecars & pending:
+        return set()
+    wrong = set[str]()
+    for entry in entries:
+        caption = f"{collection.prefix}{entry.filename.rpartition('.')[0]}.txt"
+        if not ({entry.s3_key, caption} & pending) and _said(entry) != _so(truth, entry, caption, prompts, lines):
+            wrong.add(entry.s3_key)
+    return wrong
+
+
+def wrong_facts(truth: MemoryStore, collection: Collection, head: Head) -> str | None:
+    """What a manifest at rest says of its collection that is not so."""
+    facts = _json(truth, collection.prefix + COLLECTION)
+    if head.title != facts.get("title"):
+        return f"the title is {head.title!r} and not {facts.get('title')!r}"
+    declared = {(one["generation_id"], one["type"]): one["metadata"] for one in facts.get("generations", ())}
+    said = {(one.generation_id, one.type): one.metadata for one in head.generations if one.declared}
+    if said != declared:
+        return f"the declared generations are {said} and not {declared}"
+    broken = {key for key, (_, body) in truth.objects.items() if key.startswith(collection.prefix) and body == b"{"}
+    told = {problem.s3_key for problem in head.problems}
+    if missing := {key for key in broken if key.endswith((".json", ".jsonl"))} - told:
+        return f"nothing is said of the broken {sorted(missing)}"
+    return None
+
+
+def _so(truth: MemoryStore, entry: Entry, caption: str, prompts: dict[str, Any], lines: dict[str, Any]) -> Any:
+    if entry.s3_key not in truth.objects:
+        return None
+    present, body = truth.objects[entry.s3_key]
+    if entry.filename.endswith(".txt"):
+        return body.decode()
+    text = truth.objects[caption][1].decode() if caption in truth.objects else None
+    first, second = prompts.get(entry.filename, {}), lines.get(entry.filename, {})
+    prompt = first.get("prompt") or second.get("text") or text or present.metadata.get("prompt")
+    generation = (first["generation_id"], "declared") if "generation_id" in first else (1, entry.source)
+    return prompt, first.get("good", True), first.get("hidden", False), generation
+
+
+def _said(entry: Entry) -> Any:
+    if entry.caption is not None:
+        return entry.caption
+    return entry.prompt, entry.good, entry.hidden, (entry.generation_id, entry.generation_type)
+
+
+def _described(truth: MemoryStore, collection: Collection) -> tuple[dict[str, Any], dict[str, Any]]:
+    stored = truth.get(collection.prefix + IMAGE_FOLDER)
+    lines = [json.loads(line) for line in stored.body.splitlines() if line != b"{"] if stored else []
+    return _json(truth, collection.prefix + PROMPTS), {line["file_name"]: line for line in reversed(lines)}
+
+
+def _json(truth: MemoryStore, key: str) -> dict[str, Any]:
+    stored = truth.get(key)
+    return json.loads(stored.body) if stored and stored.body != b"{" else {}
