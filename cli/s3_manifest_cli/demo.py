@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from s3_manifest_cli.demo_actor import walk_actor
 from s3_manifest_cli.local import local_stack
 from s3_manifest_cli.pictures import png
 from s3_manifest_cli.stack import Stack
@@ -73,6 +74,7 @@ def walk(stack: Stack) -> None:
 
     _headline("7. The style is compared with what is in S3 (the first time, the function has to start)")
     _rescan(stack)
+    walk_actor(stack)
 
 
 def _show_changes(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 import click
 
 from s3_manifest_cli.demo import run_demo
+from s3_manifest_cli.migration.command import migrate
 from s3_manifest_cli.serve import run_serve
 
 
@@ -10,6 +11,9 @@ from s3_manifest_cli.serve import run_serve
 @click.version_option(package_name="s3-manifest")
 def main() -> None:
     """S3 Manifest on this machine."""
+
+
+main.add_command(migrate)
 
 
 @main.group()

@@ -35,7 +35,7 @@ Cursor = Annotated[str | None, Query(description="The cursor of the page before,
 @app.get(
     "/api/s3/manifest",
     summary="One collection's whole manifest",
-    responses=answers({200: documented.MANIFEST}, 304, 400, 404, 409, 413, 503),
+    responses=answers({200: documented.MANIFEST, 404: documented.NOT_FOUND}, 304, 400, 409, 413, 503),
 )
 def get_manifest(
     style_id: Annotated[str | None, Query(alias="styleId", min_length=1)] = None,

@@ -74,6 +74,22 @@ def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
     return ask
 
 
+@pytest.fixture
+def silenced(stack: Stack, s3: Any) -> Any:
+    """Lets a bucket tell nobody of its changes, for as long as the block runs."""
+    usual = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
+    del usual["ResponseMetadata"]
+
+    class Silence:
+        def __enter__(self):
+            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration={})
+
+        def __exit__(self, *_):
+            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration=usual)
+
+    return Silence()
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
     """Asks until the answer holds; what it then was. Fails after half a minute."""

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from s3_manifest_cli.stack import Stack
 
 
@@ -27,22 +25,6 @@ def unanswered(stack: Stack) -> int:
         QueueUrl=stack.outputs["ChangeQueueUrl"], AttributeNames=names
     )
     return sum(int(answer["Attributes"][name]) for name in names)
-
-
-@pytest.fixture
-def silenced(stack, s3):
-    """Lets a bucket tell nobody of its changes, for as long as the block runs."""
-    usual = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
-    del usual["ResponseMetadata"]
-
-    class Silence:
-        def __enter__(self):
-            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration={})
-
-        def __exit__(self, *_):
-            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration=usual)
-
-    return Silence()
 
 
 def test_what_no_event_told_of_is_mended_by_a_rescan_and_reported_as_drift(

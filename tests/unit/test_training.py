@@ -145,10 +145,12 @@ def test_an_image_is_told_with_all_that_training_needs():
         "last_modified": told.last_modified,
         "size": 5,
         "etag": told.etag,
+        "md5_hash": told.md5_hash,
         "generation_id": 7,
         "generation_type": "declared",
         "source": "s3_event",
         "good": True,
+        "labels": [],
     }
 
 

@@ -18,6 +18,10 @@ _PROBLEM: dict[str, Any] = {
     },
 }
 
+_GATEWAYS: dict[str, Any] = {
+    "application/json": {"schema": {"type": "object", "properties": {"message": {"type": "string"}}}}
+}
+
 _MEANINGS = {
     304: "It is still what the caller has (If-None-Match)",
     400: "A parameter, or the body, is wrong",
@@ -70,25 +74,47 @@ QUEUED = _object(
     {"status": _TEXT, "collections": {"type": ["integer", "string"]}, "manifest": _TEXT, "requested_at": _TEXT}
 )
 UNDER_WAY = _object({"status": _TEXT, "manifest": _TEXT, "requested_at": _TEXT})
+NOT_FOUND = _object({"error": _TEXT, "message": _TEXT}, "error")
 DOCUMENT = _object({"openapi": _TEXT, "paths": {"type": "object"}})
 
 
 def answers(good: Mapping[int, Any], *others: int) -> Responses:
-    """What a route may answer: the good answers by status, each with its JSON schema or model, and the others."""
-    found: Responses = {status: _good(status, shape) for status, shape in good.items()}
+    """What a route may answer: by status those of JSON, each with its schema or model, and the others.
+
+    A 304 has no body, whatever the router says of it: ``tidied`` takes that out.
+    """
+    found: Responses = {status: _json(status, shape) for status, shape in good.items()}
     for status in others:
-        found[status] = {"description": _MEANINGS[status]}
-        if status != 304:
-            found[status]["content"] = {"application/problem+json": {"schema": _PROBLEM}}
-    # By the HTTP API itself, before any function is called.
-    found[403] = {
-        "description": "The request is not signed as it has to be",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
+        found[status] = {
+            "description": _MEANINGS[status],
+            "content": {"application/problem+json": {"schema": _PROBLEM}},
+        }
+    # By the HTTP API itself, before any function is called; for some paths it says 404, too.
+    found[403] = {"description": "The request is not signed as it has to be", "content": _GATEWAYS}
+    if 404 in others:
+        found[404]["content"] |= _GATEWAYS
     return found
 
 
-def _good(status: int, shape: Any) -> OpenAPIResponse:  # noqa: ANN401  # a schema, or a model
+def tidied(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document without what the router says and the routes do not do.
+
+    It promises 422 where ours answer 400, bodies to answers that have none, and parameters that may
+    be null: a parameter is left out instead.
+    """
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        operation["responses"].pop("422", None)
+        operation["responses"].get("304", {}).pop("content", None)
+        for parameter in operation.get("parameters", ()):
+            schema = parameter["schema"]
+            if choices := schema.pop("anyOf", None):
+                (given,) = (choice for choice in choices if choice != {"type": "null"})
+                parameter["schema"] = schema | given
+    return document
+
+
+def _json(status: int, shape: Any) -> OpenAPIResponse:  # noqa: ANN401  # a schema, or a model
     described: dict[str, Any] = {"schema": shape} if isinstance(shape, dict) else {"model": shape}
-    meaning = "It is under way; ask again at the manifest" if status == 202 else "The answer"
+    meanings = {200: "The answer", 202: "It is under way; ask again at the manifest"}
+    meaning = meanings.get(status) or _MEANINGS[status]
     return {"description": meaning, "content": {"application/json": described}}  # type: ignore[dict-item]

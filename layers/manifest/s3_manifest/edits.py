@@ -74,19 +74,26 @@ def described(store: Store, collection: Collection, filenames: Iterable[str]) ->
 
 
 def describe(
-    store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], patience: Patience
+    store: Store,
+    collection: Collection,
+    said: Mapping[str, Mapping[str, JsonValue]],
+    patience: Patience,
+    *,
+    only_new: bool = False,
 ) -> Edited:
     """Sets fields of files, by filename, in ``prompt_metadata.json``; null takes a field out again.
 
     The fields are those of ``sidecars.Described``, already checked; what else the sidecar says stays
-    as it is. A repeat changes nothing. Raises ``SidecarBroken``, ``SidecarFull``, ``Busy``, ``StoreError``.
+    as it is, with ``only_new`` every field that says something by then. A repeat changes nothing.
+    Raises ``SidecarBroken``, ``SidecarFull``, ``Busy``, ``StoreError``.
     """
     key = collection.prefix + PROMPTS
 
     def change(fields: dict[str, Any], _: bool) -> None:
         for filename, more in said.items():
             before = _said_of(fields, key, filename)
-            after = {name: value for name, value in {**before, **more}.items() if value is not None}
+            stays = {name: value for name, value in before.items() if value is not None} if only_new else {}
+            after = {name: value for name, value in {**before, **more, **stays}.items() if value is not None}
             # What is as it was stays in the form that its author gave it.
             if after != before:
                 fields[filename] = after
@@ -120,10 +127,17 @@ def forget(
     return edited if found else None
 
 
-def retitle(store: Store, collection: Collection, title: str | None, patience: Patience) -> Edited:
-    """Sets the collection's title in ``collection.json``; None takes it out. Raises as ``describe``."""
+def retitle(
+    store: Store, collection: Collection, title: str | None, patience: Patience, *, only_new: bool = False
+) -> Edited:
+    """Sets the collection's title in ``collection.json``; None takes it out.
+
+    With ``only_new`` one that is there by then stays. Raises as ``describe``.
+    """
 
     def change(fields: dict[str, Any], _: bool) -> None:
+        if only_new and fields.get("title") is not None:
+            return
         fields["title"] = title
         if title is None:
             del fields["title"]
@@ -161,6 +175,28 @@ def declare(
     if made is None:
         raise AssertionError("an edit is tried at least once")
     return edited, made
+
+
+def declare_all(
+    store: Store, collection: Collection, generations: Iterable[Declared], patience: Patience, *, only_new: bool = False
+) -> Edited:
+    """Declares generations in ``collection.json``, each in place of what that says of the same id and type.
+
+    With ``only_new`` those that are declared by then stay. A repeat changes nothing. Raises as ``describe``.
+    """
+    key = collection.prefix + COLLECTION
+    wanted = {(one.generation_id, one.type): one.model_dump(mode="json") for one in generations}
+
+    def change(fields: dict[str, Any], _: bool) -> None:
+        known = fields.get("generations", [])
+        if not isinstance(known, list):
+            raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+        there = [_identity(one) if isinstance(one, dict) else None for one in known]
+        new = {identity: one for identity, one in wanted.items() if not (only_new and identity in there)}
+        kept = [new.pop(identity, one) if identity else one for one, identity in zip(known, there, strict=True)]
+        fields["generations"] = [*kept, *new.values()]
+
+    return _edit(store, key, change, patience)
 
 
 def _over(before: Mapping[str, Any], wanted: Wanted, id_: int | str, now: Timestamp, key: str) -> Declared:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
+from pydantic import ConfigDict
+
 from s3_manifest import history
 from s3_manifest.collections import Collection
 from s3_manifest.heads import load
@@ -20,7 +22,13 @@ MAX_FILES = 30_000
 """The largest and newest files are told of collections with so many at most: to know them takes all pages."""
 
 
-class KindTotals(Frozen):
+class _Told(Frozen):
+    """Part of an answer. Its validator is built when it is first needed, not at each cold start."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class KindTotals(_Told):
     """What the collections of one kind come to."""
 
     kind: str
@@ -29,7 +37,7 @@ class KindTotals(Frozen):
     total_size_bytes: int
 
 
-class CollectionTotals(Frozen):
+class CollectionTotals(_Told):
     """One collection, as far as the summary of its manifest tells."""
 
     kind: str
@@ -44,7 +52,7 @@ class CollectionTotals(Frozen):
     last_synced: Timestamp
 
 
-class FileSize(Frozen):
+class FileSize(_Told):
     """One file."""
 
     filename: str
@@ -53,7 +61,7 @@ class FileSize(Frozen):
     last_modified: Timestamp
 
 
-class Point(Frozen):
+class Point(_Told):
     """What was stored at the end of a day (UTC), or is by now, in so many collections.
 
     Of a collection whose history does not reach back to that day nothing is counted: ``total_collections``
@@ -66,7 +74,7 @@ class Point(Frozen):
     total_size_bytes: int
 
 
-class Stats(Frozen):
+class Stats(_Told):
     """The answer. Totals are those of ``collections``: a page of all, ``partial`` unless it is the only one.
 
     ``files`` of one collection, if that was asked for: None for several, and for one with too many to read.

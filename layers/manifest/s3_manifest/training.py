@@ -6,7 +6,7 @@ files, nor whatever else lies beside them. The functions of a head and its entri
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from s3_manifest import layout, pages
@@ -30,7 +30,13 @@ _MEBIBYTE = 1 << 20
 _BASE_IMAGES = ("base_image", "base")
 
 
-class TrainingImage(Frozen):
+class _Told(Frozen):
+    """Part of an answer. Its validator is built when it is first needed, not at each cold start."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class TrainingImage(_Told):
     """One image. ``index`` counts from 0 in the order of filenames; ``size_mb`` is in units of 2^20 bytes."""
 
     index: int
@@ -41,7 +47,7 @@ class TrainingImage(Frozen):
     good: bool
 
 
-class GenerationStatistics(Frozen):
+class GenerationStatistics(_Told):
     """What the images of one generation come to."""
 
     generation_id: int | str
@@ -50,7 +56,7 @@ class GenerationStatistics(Frozen):
     size_mb: float
 
 
-class Statistics(Frozen):
+class Statistics(_Told):
     """What the training images come to, in all and by generation."""
 
     training_images_count: int
@@ -58,7 +64,7 @@ class Statistics(Frozen):
     generations: tuple[GenerationStatistics, ...]
 
 
-class TrainingData(Frozen):
+class TrainingData(_Told):
     """An actor's training images. ``actor_id`` is the number of the actor, or its name where it has none.
 
     ``base_image_path`` is the URL of the image that the others were made from, if there is one. Of the
@@ -79,7 +85,7 @@ class TrainingData(Frozen):
     last_verified_at: Timestamp | None
 
 
-class ActorImage(Frozen):
+class ActorImage(_Told):
     """One image with all that training needs of it. ``size`` is bytes; ``index`` as in ``TrainingImage``."""
 
     index: int
@@ -97,9 +103,10 @@ class ActorImage(Frozen):
     generation_type: str
     source: str
     good: bool
+    labels: tuple[str, ...]
 
 
-class ActorManifest(Frozen):
+class ActorManifest(_Told):
     """An actor's images and generations. ``manifest_path`` is the key of the canonical manifest in the bucket.
 
     ``generations`` are the manifest's, which count all of its files; ``statistics`` counts images only.
@@ -174,6 +181,7 @@ def actor_manifest(collection: Collection, head: Head, entries: Iterable[Entry])
             generation_type=entry.generation_type,
             source=entry.source,
             good=entry.good,
+            labels=entry.labels,
         )
         for index, entry in enumerate(images)
     )

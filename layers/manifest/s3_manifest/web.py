@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json, to_json
 
 from s3_manifest import __version__
+from s3_manifest.documented import tidied
 
 Answer = Response[Any]
 
@@ -68,10 +69,7 @@ def openapi(*apps: APIGatewayHttpResolver) -> str:
         for path, methods in more["paths"].items():
             whole["paths"].setdefault(path, {}).update(methods)
         whole["components"]["schemas"] |= more["components"]["schemas"]
-    for operation in (operation for path in whole["paths"].values() for operation in path.values()):
-        # The router promises 422 of every route; ours answer 400.
-        operation["responses"].pop("422", None)
-    return to_json(whole).decode()
+    return to_json(tidied(whole)).decode()
 
 
 def json_answer(status: int, body: dict[str, Any]) -> Answer:

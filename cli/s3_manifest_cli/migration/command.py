@@ -1,0 +1,98 @@
+"""``s3-manifest migrate``: the command line of the migration."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from s3_manifest.aws import s3_client
+from s3_manifest.collections import InvalidCollections, parse_collections
+from s3_manifest.s3 import S3Store
+from s3_manifest_cli.migration import tree
+from s3_manifest_cli.migration.plan import Choices
+from s3_manifest_cli.migration.remove import remove
+from s3_manifest_cli.migration.report import Result, as_json, exit_code, plan_lines, result_lines
+from s3_manifest_cli.migration.run import carry_out, make_plan
+from s3_manifest_cli.migration.upload import s3_images
+from s3_manifest_cli.migration.verify import verify
+
+COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
+
+
+@click.command()
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--bucket", required=True, help="The bucket that the stack watches.")
+@click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Where S3 answers, if not at AWS.")
+@click.option("--collections", default=COLLECTIONS, show_default=True, help="As the stack's parameter Collections.")
+@click.option("--manifest-root", default="_manifests/", show_default=True, help="As the stack's ManifestRoot.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say what is to be done, and change nothing.")
+@click.option(
+    "--prefer",
+    type=click.Choice(["s3", "local"]),
+    default="s3",
+    show_default=True,
+    help="What stands where S3 and the tree have other bytes or other words.",
+)
+@click.option(
+    "--orphans",
+    type=click.Choice(["report", "upload"]),
+    default="report",
+    show_default=True,
+    help="What becomes of local images that no legacy file names.",
+)
+@click.option("--wait", default=300.0, show_default=True, help="Seconds until the manifests must say all of it.")
+@click.option("--remove-legacy", is_flag=True, help="Then remove the legacy files that were verified to the last word.")
+@click.option("--json", "is_json", is_flag=True, help="The plan, or the result, as JSON.")
+def migrate(
+    root: Path,
+    bucket: str,
+    endpoint_url: str | None,
+    collections: str,
+    manifest_root: str,
+    plan_only: bool,
+    prefer: str,
+    orphans: str,
+    wait: float,
+    remove_legacy: bool,
+    is_json: bool,
+) -> None:
+    """Take the legacy manifests and images below ROOT over into S3.
+
+    It reads data/s3_manifests, data/actors, data/actor_manifests and every response.json below ROOT,
+    plans, uploads what is local only, carries prompts, generations, titles and good or bad into
+    sidecars, and waits until the manifests say all of it. It may be stopped, and run again.
+
+    Exit codes: 0 all is migrated; 1 differences are left (or, with --plan, there is something to do);
+    2 wrong usage; 3 something could not be read, stored or written.
+    """
+    if not (root / "data").is_dir():
+        raise click.UsageError(f"{root} has no folder data: ROOT is the folder that data/actors and the others are in")
+    try:
+        kinds = parse_collections(collections, manifest_root)
+    except InvalidCollections as error:
+        raise click.UsageError(str(error)) from error
+    if plan_only and remove_legacy:
+        raise click.UsageError("--plan changes nothing, so nothing can be removed: take one of them")
+    store = S3Store(bucket, s3_client(endpoint_url), writes := s3_client(endpoint_url, retries=False))
+    choices = Choices(prefer_local=prefer == "local", upload_orphans=orphans == "upload")
+    found = tree.walk(root)
+    planned = make_plan(found, kinds, store, choices)
+    if not is_json:
+        _say(plan_lines(planned))
+    result = None
+    if not plan_only:
+        failed = carry_out(found, planned, store, s3_images(writes, bucket), choices)
+        checked = verify(store, planned.parts, wait)
+        result = Result(tuple(failed), checked, remove(found, planned, checked, store) if remove_legacy else None)
+    if is_json:
+        click.echo(json.dumps(as_json(planned, result), indent=1))
+    elif result:
+        _say(result_lines(planned, result))
+    sys.exit(exit_code(planned, result))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

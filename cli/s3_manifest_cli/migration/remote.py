@@ -1,0 +1,86 @@
+"""What S3 has of a collection: by its manifest, and by looking at what that does not have."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from s3_manifest import heads, pages
+from s3_manifest.collections import Collection
+from s3_manifest.facts import proven_md5
+from s3_manifest.model import Entry, Head
+from s3_manifest.sidecars import COLLECTION, PROMPTS, Declared, Described, read_sidecar
+from s3_manifest.store import Absent, Conflict, ReadFailed, Store
+from s3_manifest.threads import each
+
+_ATTEMPTS = 5
+
+
+class Object(NamedTuple):
+    """An object in S3; ``md5`` is None where nobody asked for it and S3 does not tell."""
+
+    etag: str
+    md5: str | None
+
+
+class Remote(NamedTuple):
+    """What S3 has of one collection: objects by filename, and what this project's sidecars say already."""
+
+    objects: Mapping[str, Object] = {}
+    files: Mapping[str, Described] = {}
+    title: str | None = None
+    generations: tuple[Declared, ...] = ()
+
+
+class Manifest(NamedTuple):
+    """A manifest, read whole: its head and its entries by filename."""
+
+    head: Head
+    entries: Mapping[str, Entry]
+
+
+def manifest(store: Store, collection: Collection) -> Manifest | None:
+    """The collection's manifest; None where there is none. Raises ``StoreError``, ``UnreadableManifest``."""
+    for _ in range(_ATTEMPTS):
+        loaded = heads.load(store, collection)
+        if loaded.head is None:
+            return None
+        try:
+            runs = pages.read(store, each, collection, loaded, loaded.head.pages)
+        except Conflict:
+            continue
+        inline = (*loaded.head.files, *loaded.head.captions, *loaded.head.hidden)
+        entries = [*inline, *(entry for run in runs for entry in run.entries())]
+        return Manifest(loaded.head, {entry.filename: entry for entry in entries})
+    raise ReadFailed(collection.head_key, "the manifest changes faster than it can be read; try again")
+
+
+def look(store: Store, collection: Collection, filenames: Iterable[str]) -> Remote:
+    """What S3 has of these files. Raises ``StoreError``, ``UnreadableManifest``."""
+    found = manifest(store, collection)
+    objects: dict[str, Object] = {}
+    unknown: list[str] = []
+    for filename in filenames:
+        entry = found.entries.get(filename) if found else None
+        if entry and entry.md5_hash:
+            objects[filename] = Object(entry.etag, entry.md5_hash)
+        else:
+            # What a manifest does not have may have come since: it is some seconds late.
+            unknown.append(filename)
+    looked = each(lambda name: see(store, collection.prefix + name), unknown)
+    objects |= {filename: seen for filename, seen in zip(unknown, looked, strict=True) if seen}
+    prompts, about = (store.get(collection.prefix + name) for name in (PROMPTS, COLLECTION))
+    declared = read_sidecar(COLLECTION, about.body) if about else None
+    return Remote(
+        objects,
+        read_sidecar(PROMPTS, prompts.body).files if prompts else {},
+        declared.title if declared else None,
+        declared.generations if declared else (),
+    )
+
+
+def see(store: Store, key: str) -> Object | None:
+    """The object at a key, its MD5 computed from its bytes where S3 does not tell. Raises ``StoreError``."""
+    seen = store.head(key)
+    if isinstance(seen, Absent):
+        return None
+    proven = proven_md5(seen)
+    return Object(seen.etag, proven[0] if proven else store.md5(key, seen.etag))

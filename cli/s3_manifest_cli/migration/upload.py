@@ -1,0 +1,118 @@
+"""Images stored in S3: each only where the plan saw what is there, and only with the bytes it saw on disk."""
+
+import base64
+import hashlib
+import time
+from email.header import Header
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_manifest.store import Conflict, OutcomeUnknown, Store, StoreError, WriteRefused
+from s3_manifest_cli.migration.plan import Upload
+from s3_manifest_cli.migration.remote import see
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_ATTEMPTS = 5
+_MAX_PATH_BYTES = 1500  # S3 allows 2 KB of user metadata in all
+_CONTENT_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".jxl": "image/jxl",
+    ".mp4": "video/mp4",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+class PutImage(Protocol):
+    """Stores an image if the object's ETag is ``replaces`` (None: if there is no object).
+
+    Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``. Is never retried in here.
+    """
+
+    def __call__(self, key: str, body: bytes, *, replaces: str | None, local_path: str) -> None:  # noqa: D102
+        ...
+
+
+def s3_images(client: "S3Client", bucket: str) -> PutImage:
+    """Stores images in a bucket; ``client`` must not retry by itself."""
+
+    def put(key: str, body: bytes, *, replaces: str | None, local_path: str) -> None:
+        condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
+        # With it S3 itself refuses bytes that are not those that were read.
+        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        metadata = {"local-path": header(local_path)}
+        if len(metadata["local-path"]) > _MAX_PATH_BYTES:
+            metadata = {}
+        try:
+            client.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=body,
+                ContentMD5=md5,
+                ContentType=content_type(key),
+                Metadata=metadata,
+                **condition,
+            )
+        except (ClientError, BotoCoreError) as fault:
+            raise _error(key, fault) from fault
+
+    return put
+
+
+def content_type(key: str) -> str:
+    """The media type that a file's name tells, in any case of letters."""
+    return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")
+
+
+def header(text: str) -> str:
+    """A text as an HTTP header can hold it: RFC 2047 words where it is not plain ASCII."""
+    # What only looks like an encoded word would be decoded by whoever reads it.
+    if text.isascii() and text.isprintable() and "=?" not in text and text == text.strip():
+        return text
+    return Header(text, "utf-8", maxlinelen=1 << 20).encode()
+
+
+def upload(store: Store, put: PutImage, key: str, body: bytes, wanted: Upload) -> None:
+    """Stores an image as planned. What is there already by now, with the same bytes, is not written again.
+
+    Raises ``StoreError``: ``Conflict`` where the file or the object is another one than the plan saw.
+    """
+    if hashlib.md5(body, usedforsecurity=False).hexdigest() != wanted.md5:
+        raise Conflict(wanted.path, "the file was changed meanwhile; run it again")
+    failure: StoreError = Conflict(key, "nothing was tried")
+    for attempt in range(_ATTEMPTS):
+        try:
+            put(key, body, replaces=wanted.replaces, local_path=wanted.path)
+            return
+        except (Conflict, OutcomeUnknown) as error:
+            failure = error
+            seen = see(store, key)
+            if seen and seen.md5 == wanted.md5:
+                return
+            if (seen.etag if seen else None) != wanted.replaces:
+                raise Conflict(key, "somebody else stored another object there meanwhile; run it again") from error
+            time.sleep(0.1 * 2**attempt)
+    raise failure
+
+
+def _error(key: str, fault: ClientError | BotoCoreError) -> StoreError:
+    """By the HTTP status alone, as in ``s3_manifest.s3``."""
+    answer = fault.response if isinstance(fault, ClientError) else {}
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status in (409, 412) or (status == 404 and answer.get("Error", {}).get("Code") != "NoSuchBucket"):
+        return Conflict(key, f"somebody else wrote it first ({status})")
+    if 400 <= status < 500:
+        return WriteRefused(key, f"S3 refused to write it: {status} {fault}")
+    return OutcomeUnknown(key, f"the answer was lost: {fault}")

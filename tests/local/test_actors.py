@@ -1,0 +1,92 @@
+"""An actor that nobody has seen gets its manifest when it is asked for; and what is done in S3 can be waited for."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+PREFIX = "system_actors/training_data/"
+
+
+@pytest.fixture
+def no_sweeps(stack) -> AbstractContextManager[None]:
+    """Lets jobs of the sweep queue lie for as long as the block runs."""
+    functions, sqs = stack.platform.client("lambda"), stack.platform.client("sqs")
+    queue = stack.outputs["SweepQueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    (mapping,) = functions.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+
+    @contextmanager
+    def stopped() -> Iterator[None]:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        try:
+            yield
+        finally:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+    return stopped()
+
+
+def put(stack, s3, actor, *names):
+    for name in names:
+        s3.put_object(Bucket=stack.bucket, Key=f"{PREFIX}{actor}/{name}", Body=name.encode())
+
+
+@pytest.mark.parametrize(("actor", "path"), [("0101_male", "/api/training-data/101"), ("0102", "/api/actors/102")])
+def test_an_actor_that_nobody_has_seen_is_swept_and_answered(stack, s3, silenced, actor, path):
+    with silenced:
+        put(stack, s3, actor, "a.png", "b.png")
+    assert stack.get("/api/s3/manifest", {"actorId": actor}).status == 404
+    route = path if "training-data" in path else f"{path}/training-data"
+    answer = stack.get(route, {"wait": 20})
+    assert (answer.status, answer.body["actor_name"], answer.body["complete"]) == (200, actor, True)
+    assert answer.body["statistics"]["training_images_count"] == 2
+    assert stack.get("/api/s3/manifest", {"actorId": actor}).body["total_files"] == 2
+
+
+def test_one_that_takes_longer_is_202_and_then_where_it_said(stack, s3, silenced, no_sweeps, eventually):
+    with silenced:
+        put(stack, s3, "0103_large", *(f"{number:04}.png" for number in range(30)))
+    with no_sweeps:
+        asked = stack.get("/api/training-data/0103", {"wait": 0.5})
+    assert (asked.status, asked.body["status"]) == (202, "initializing")
+    assert float(asked.headers["retry-after"]) > 0
+    assert asked.body["manifest"] == "/api/training-data/0103_large"
+    answer = eventually(lambda: stack.get(asked.body["manifest"], {"wait": 5}), lambda found: found.status == 200)
+    assert (answer.body["total_images"], answer.body["complete"]) == (30, True)
+
+
+def test_a_forced_rescan_finds_what_no_event_told_of(stack, s3, silenced, eventually):
+    put(stack, s3, "0104", "a.png")
+    before = eventually(lambda: stack.get("/api/training-data/104"), lambda found: found.status == 200).body
+    with silenced:
+        put(stack, s3, "0104", "b.png")
+    answer = stack.get("/api/training-data/104", {"force_rescan": "true", "wait": 20})
+    assert (answer.status, answer.body["total_images"]) == (200, 2)
+    assert answer.body["revision"] == before["revision"] + 1
+
+
+def test_a_change_is_waited_for_by_tag(stack, s3, eventually):
+    put(stack, s3, "0105", "a.png")
+    path = "/api/actors/105/training-data"
+    before = eventually(lambda: stack.get(path), lambda found: found.status == 200)
+    same = stack.get(path, {"wait": 0.5}, {"If-None-Match": before.headers["etag"]})
+    # A commit that changes nothing makes a new tag too.
+    assert same.status == 304 or same.body["revision"] == before.body["revision"]
+    put(stack, s3, "0105", "b.png")
+    began, answer = time.monotonic(), before
+    while answer.body["total_count"] == 1 and time.monotonic() < began + 20:
+        answer = stack.get(path, {"wait": 15}, {"If-None-Match": answer.headers["etag"]})
+    assert answer.body["total_count"] == 2
+
+
+def test_storage_is_told_by_collection(stack, s3, eventually):
+    put(stack, s3, "0106", "a.png", "b.png")
+    told = eventually(
+        lambda: stack.get("/api/stats", {"kind": "actor", "id": "0106", "days": 2}),
+        lambda found: found.status == 200 and found.body["total_files"] == 2,
+    ).body
+    assert [point["total_files"] for point in told["growth"]] == [0, 2]
+    assert {one["filename"] for one in told["newest_files"]} == {"a.png", "b.png"}
+    assert stack.get("/api/stats").body["kinds"][0]["kind"] == "actor"

@@ -1,0 +1,151 @@
+"""A bucket in memory, its reconciler, and a migration of a tree into it."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from s3_manifest import heads
+from s3_manifest.collections import Collection, parse_collections
+from s3_manifest.facts import Location, entry_of
+from s3_manifest.memory import EPOCH, MemoryStore
+from s3_manifest.model import Generation, Head, encode_head
+from s3_manifest.sidecars import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
+from s3_manifest.store import Conflict
+from s3_manifest_cli.migration import tree, truth
+from s3_manifest_cli.migration.command import COLLECTIONS
+from s3_manifest_cli.migration.plan import Choices
+from s3_manifest_cli.migration.remove import remove
+from s3_manifest_cli.migration.report import Result, exit_code
+from s3_manifest_cli.migration.run import Planned, carry_out, make_plan
+from s3_manifest_cli.migration.truth import Truth
+from s3_manifest_cli.migration.upload import content_type
+from s3_manifest_cli.migration.verify import Clock, verify
+
+BUCKET = "storyboard-user-files"
+KINDS = parse_collections(COLLECTIONS, "_manifests/")
+LOCATION = Location(BUCKET, "us-east-1")
+
+
+@dataclass
+class Bucket(MemoryStore):
+    """Keeps S3's promises for several threads too, and notes what was written."""
+
+    written: list[str] = field(default_factory=list)
+    lock: Any = field(default_factory=threading.RLock)
+
+    def put(self, key, body, **more):
+        with self.lock:
+            etag = super().put(key, body, **more)
+            self.written.append(key)
+            return etag
+
+    def put_image(self, key, body, *, replaces, local_path):
+        with self.lock:
+            current = self.objects[key][0].etag if key in self.objects else None
+            if current != replaces:
+                raise Conflict(key, "412")
+            self.upload(key, body, content_type=content_type(key), metadata={"local-path": local_path})
+            self.written.append(key)
+
+    def reconcile(self) -> None:
+        """The manifests of all collections, as the deployed stack would write them from what is in the bucket."""
+        with self.lock:
+            found: dict[Collection, list[str]] = {}
+            for key in list(self.objects):
+                if collection := KINDS.of(key):
+                    found.setdefault(collection, []).append(key)
+            for collection, keys in found.items():
+                self.upload(collection.head_key, encode_head(self._head(collection, keys)))
+
+    def _head(self, collection: Collection, keys: list[str]) -> Head:
+        sidecars = {name: self.objects.get(collection.prefix + name) for name in SIDECARS}
+        told = {name: read_sidecar(name, stored[1]) for name, stored in sidecars.items() if stored}
+        files = []
+        for key in sorted(keys, key=collection.filename):
+            if collection.filename(key) not in SIDECARS:
+                entry = entry_of(self.objects[key][0], collection, LOCATION, "s3_event")
+                files.append(laid_over(entry, said_of(entry.filename, told.values())))
+        about = told.get(COLLECTION)
+        generations = [
+            Generation(**one.model_dump(), image_count=0, declared=True) for one in (about.generations if about else ())
+        ]
+        return Head(
+            kind=collection.kind,
+            id=collection.id,
+            title=about.title if about else None,
+            s3_bucket=BUCKET,
+            s3_prefix=collection.prefix,
+            created_at=EPOCH,
+            last_synced=EPOCH,
+            complete=True,
+            revision=1,
+            commit="c1",
+            last_change="c1",
+            total_files=len(files),
+            total_size_bytes=sum(entry.size_bytes for entry in files),
+            generations=tuple(generations),
+            sidecars=(),
+            problems=(),
+            files=tuple(files),
+        )
+
+
+@dataclass
+class Migration:
+    """A tree on disk and a bucket, and what runs between them."""
+
+    root: Path
+    bucket: Bucket = field(default_factory=Bucket)
+    deployed: bool = True
+
+    def plan(self, **choices: bool) -> Planned:
+        return make_plan(tree.walk(self.root), KINDS, self.bucket, Choices(**choices))
+
+    def run(self, *, remove_legacy: bool = False, **choices: bool) -> tuple[Planned, Result]:
+        found = tree.walk(self.root)
+        planned = make_plan(found, KINDS, self.bucket, Choices(**choices))
+        failed = carry_out(found, planned, self.bucket, self.bucket.put_image, Choices(**choices))
+        checked = verify(self.bucket, planned.parts, 5, self.clock())
+        return planned, Result(
+            tuple(failed), checked, remove(found, planned, checked, self.bucket) if remove_legacy else None
+        )
+
+    def exit_code(self, **choices: Any) -> int:
+        return exit_code(*self.run(**choices))
+
+    def clock(self) -> Clock:
+        now = [0.0]
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+            if self.deployed:
+                self.bucket.reconcile()
+
+        return Clock(lambda: now[0], sleep)
+
+    def file(self, path: str, body: bytes | str = b"") -> bytes:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(body if isinstance(body, bytes) else body.encode())
+        return target.read_bytes()
+
+    def manifest(self, prefix: str) -> Head:
+        return heads.load(self.bucket, KINDS.of(prefix + "x")).head
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body).hexdigest()
+
+
+def differences(bucket: Bucket, truths: Mapping[str, Truth]) -> list[str]:
+    """What the manifests say otherwise than the truth of a made tree, file by file and word by word."""
+    wrong = []
+    for prefix, said in truths.items():
+        head = heads.load(bucket, KINDS.of(prefix + "x")).head
+        manifest = json.loads(encode_head(head)) if head else None
+        wrong += (f"{prefix}: {one}" for one in truth.differences(said, manifest))
+    return wrong

@@ -1,0 +1,103 @@
+"""The command, as a user calls it, on a server of S3's API that nothing watches."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from contract.buckets import in_moto
+from migration.buckets import Migration
+
+from s3_manifest_cli.main import main
+
+NAME = "0042_european_30_male"
+FOLDER = f"data/actors/{NAME}/training_data"
+BUCKET = "contract-bucket"
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    made = Migration(tmp_path)
+    made.file(f"{FOLDER}/größe.png", "bytes")
+    made.file(f"{FOLDER}/manifest.json", json.dumps({"images": [{"filename": "größe.png", "prompt": "p 🎨"}]}))
+    return made
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["migrate", *map(str, arguments)])
+
+
+def migrate(tree, *more):
+    return call(tree.root, "--bucket", BUCKET, "--wait", 0, *more)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--plan", "--remove-legacy"], "--plan changes nothing"),
+        (["--collections", "nonsense"], "nonsense"),
+        (["--prefer", "neither"], "neither"),
+    ],
+)
+def test_wrong_usage_is_2(tree, more, says):
+    answer = migrate(tree, *more)
+    assert answer.exit_code == 2
+    assert says in answer.stderr
+
+
+def test_a_folder_without_data_is_wrong_usage(tmp_path):
+    answer = call(tmp_path, "--bucket", BUCKET)
+    assert answer.exit_code == 2
+    assert "ROOT is the folder that data/actors and the others are in" in answer.stderr
+
+
+def test_a_plan_is_told_and_changes_nothing(tree):
+    with in_moto() as bucket:
+        answer = migrate(tree, "--plan")
+        assert answer.exit_code == 1
+        assert "local_only         1  on disk only" in answer.stdout
+        assert "To do: 1 uploads, and words of 1 collections into sidecars." in answer.stdout
+        assert "Comparing with S3: 1 of 1" in answer.stderr
+        assert bucket.store.list("").objects == ()
+
+
+def test_a_plan_as_json_is_json_and_nothing_else(tree):
+    with in_moto():
+        answer = migrate(tree, "--plan", "--json")
+    told = json.loads(answer.stdout)
+    assert told["counts"]["local_only"] == 1
+    (collection,) = told["collections"]
+    assert collection["images"][0]["action"] == "upload"
+    assert collection["words"]["files"]["größe.png"]["prompt"] == "p 🎨"
+
+
+def test_a_run_uploads_and_says_what_it_could_not_verify(tree):
+    with in_moto() as bucket:
+        answer = migrate(tree)
+        prefix = f"system_actors/training_data/{NAME}/"
+        assert bucket.store.list("").keys == (f"{prefix}größe.png", f"{prefix}prompt_metadata.json")
+    assert answer.exit_code == 1
+    assert "there is no manifest; is the stack deployed for this bucket?" in answer.stdout
+
+
+def test_a_bucket_that_is_not_there_is_an_error(tree):
+    with in_moto():
+        answer = call(tree.root, "--bucket", "no-such-bucket", "--wait", 0)
+    assert answer.exit_code == 3
+    assert "NoSuchBucket" in answer.stdout or "404" in answer.stdout
+
+
+def test_a_name_cannot_do_anything_to_a_terminal(tree):
+    tree.file(f"{FOLDER}/manifest.json", json.dumps({"images": [{"filename": "\x1b[2J.png"}]}))
+    with in_moto():
+        answer = migrate(tree, "--plan")
+    assert answer.exit_code == 3
+    assert "\x1b" not in answer.stdout

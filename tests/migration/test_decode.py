@@ -1,0 +1,226 @@
+import json
+
+import pytest
+
+from s3_manifest_cli.migration.decode import decode, format_of
+from s3_manifest_cli.migration.legacy import Format
+
+ACTOR = "data/actors/0042_european_30_male/training_data/manifest.json"
+STYLE = "data/s3_manifests/style_16_s3_manifest.json"
+SYNC = "data/actor_manifests/0042_manifest.json"
+RESPONSE = "data/actors/0042_european_30_male/training_data/response.json"
+MD5 = "0123456789abcdef0123456789abcdef"
+
+
+def of(content, path=ACTOR):
+    return decode(path, json.dumps(content).encode())
+
+
+def image(**fields):
+    """What is read of one image with these fields, and a name."""
+    document = of({"images": [{"filename": "a.png"} | fields]})
+    assert document.problems == ()
+    return document.claims[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "format_"),
+    [
+        (STYLE, Format.STYLE),
+        (ACTOR, Format.ACTOR),
+        (SYNC, Format.ACTOR_SYNC),
+        (RESPONSE, Format.RESPONSE),
+        ("data/response.json", Format.RESPONSE),
+        ("data/s3_manifests/style_a b_s3_manifest.json", Format.STYLE),
+        ("data/s3_manifests/16_s3_manifest.json", None),
+        ("data/actors/0042/manifest.json", None),
+        ("data/actors/a/b/training_data/manifest.json", None),
+        ("backup/data/s3_manifests/style_16_s3_manifest.json", None),
+        ("response.json", None),
+        ("data/my_response.json", None),
+    ],
+)
+def test_a_legacy_file_is_known_by_its_path(path, format_):
+    assert format_of(path) == format_
+
+
+@pytest.mark.parametrize(
+    ("content", "filenames"),
+    [
+        ({"images": ["a.png", "b.png"]}, ["a.png", "b.png"]),
+        ({"files": [{"file_name": "a.png"}, {"name": "b.png"}]}, ["a.png", "b.png"]),
+        ({"training_images": {"a.png": {"prompt": "p"}, "b.png": "q"}}, ["a.png", "b.png"]),
+        (["a.png", {"file": "b.png"}], ["a.png", "b.png"]),
+        ({"generations": [{"images": ["a.png"]}], "images": ["b.png"]}, ["a.png", "b.png"]),
+        ({"images": []}, []),
+        ({"images": None}, []),
+        ({}, []),
+        ([], []),
+    ],
+)
+def test_images_are_listed_in_several_ways(content, filenames):
+    document = of(content)
+    assert [claim.filename for claim in document.claims] == filenames
+    assert document.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "good"),
+    [
+        ({}, None),
+        ({"good": True}, True),
+        ({"good": False}, False),
+        ({"good": 0}, False),
+        ({"is_good": "yes"}, True),
+        ({"bad": True}, False),
+        ({"is_bad": 0}, True),
+        ({"good": "rejected"}, False),
+        ({"status": "Rejected"}, False),
+        ({"status": "synced"}, None),
+        ({"quality": "good"}, True),
+    ],
+)
+def test_good_and_bad_have_many_names(fields, good):
+    assert image(**fields).said.good is good
+
+
+@pytest.mark.parametrize(
+    ("fields", "md5"),
+    [
+        ({"md5": MD5}, MD5),
+        ({"md5_hash": MD5.upper()}, MD5),
+        ({"etag": f'"{MD5}"'}, MD5),
+        ({"etag": f"{MD5}-2", "hash": MD5}, MD5),
+        ({"etag": f"{MD5}-2"}, None),
+        ({"md5": None}, None),
+        ({"md5": ""}, None),
+        ({"md5": 7}, None),
+    ],
+)
+def test_an_md5_is_one_only_if_it_looks_like_one(fields, md5):
+    assert image(**fields).md5 == md5
+
+
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        ("2025-10-11T10:00:00Z", "2025-10-11T10:00:00.000Z"),
+        ("2025-10-11T12:00:00+02:00", "2025-10-11T10:00:00.000Z"),
+        ("2025-10-11T10:00:00.123456", "2025-10-11T10:00:00.123Z"),
+        ("2025-10-11", "2025-10-11T00:00:00.000Z"),
+        (1_760_176_800, "2025-10-11T10:00:00.000Z"),
+        (1_760_176_800_000, "2025-10-11T10:00:00.000Z"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_times_have_many_forms(told, moment):
+    assert image(generated_at=told).said.generated_at == moment
+
+
+def test_an_image_has_all_that_was_said_of_it():
+    claim = image(
+        s3_key="k",
+        s3_url="u",
+        local_path="p",
+        prompt="größe 🎨\n",
+        tags="one, two",
+        generation_id=3,
+        generation_type="replicate_flux_kontext",
+        sync_status="synced",
+    )
+    assert (claim.key, claim.url, claim.paths, claim.status) == ("k", "u", ("p",), "synced")
+    assert (claim.said.prompt, claim.said.labels) == ("größe 🎨\n", ("one", "two"))
+    assert (claim.said.generation_id, claim.said.generation_type) == (3, "replicate_flux_kontext")
+
+
+def test_a_generation_gives_its_images_its_id_type_and_time():
+    when = "2025-10-11T10:00:00.000Z"
+    run = {"type": "flux", "generated_at": when, "metadata": {"seed": 1}, "model": "m", "images": ["a.png"]}
+    document = of({"generations": [{"generation_id": 7}, run]})
+    said = document.claims[0].said
+    assert (said.generation_id, said.generation_type, said.generated_at) == (2, "flux", when)
+    (declared,) = document.generations  # nobody knows when the first was
+    assert (declared.generation_id, declared.generated_at) == (2, when)
+    assert declared.metadata == {"seed": 1, "model": "m"}
+
+
+def test_an_image_may_name_another_generation_than_the_one_it_is_in():
+    document = of({"generations": [{"id": 1, "type": "flux", "images": [{"file": "a.png", "generation_id": "x"}]}]})
+    assert (document.claims[0].said.generation_id, document.claims[0].said.generation_type) == ("x", None)
+
+
+def test_a_word_is_as_old_as_its_manifest_or_else_its_generation():
+    run = {"generated_at": "2025-01-01T00:00:00Z", "images": [{"file": "a.png"}, {"file": "b.png", "updated_at": 0}]}
+    times = [claim.at for claim in of({"generations": [run]}).claims]
+    assert times == ["2025-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z"]
+    later = of({"generations": [run], "last_synced": "2025-02-02T00:00:00Z"})
+    assert later.claims[0].at == "2025-02-02T00:00:00.000Z"
+
+
+def test_what_an_api_answered_tells_of_the_images_it_made():
+    document = of(
+        {
+            "id": "r8x",
+            "model": "flux",
+            "created_at": "2025-01-01T00:00:00Z",
+            "completed_at": "2025-01-01T00:01:00Z",
+            "input": {"prompt": "p", "steps": 28},
+            "output": ["https://replicate.delivery/x/out-0.png?e=1", {"filename": "out-1.png"}],
+        },
+        RESPONSE,
+    )
+    assert [claim.filename for claim in document.claims] == ["out-0.png", "out-1.png"]
+    assert {claim.said.prompt for claim in document.claims} == {"p"}
+    (declared,) = document.generations
+    assert (declared.generation_id, declared.type, declared.generated_at) == ("r8x", "flux", "2025-01-01T00:01:00.000Z")
+    assert declared.metadata == {"model": "flux", "input": {"steps": 28}}
+
+
+@pytest.mark.parametrize("output", [None, [], ""])
+def test_an_answer_without_outputs_says_nothing_and_is_not_wrong(output):
+    document = of({"id": "r", "input": {"prompt": "p"}, "output": output}, RESPONSE)
+    assert (document.claims, document.generations, document.problems) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "it is not JSON"),
+        (b'{"images": [', "it is not JSON"),
+        (b'{"images": [{"prompt": NaN}]}', "it is not JSON"),
+        ('{"prompt": "größe"}'.encode("latin-1"), "it is not JSON"),
+        (b'{"prompt": "\\ud800"}', "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b'"text"', "it is not a JSON object"),
+        (b'{"images": 7}', "images: it has to be a list"),
+        (b'{"images": [7]}', "images.0: it has to be an object"),
+        (b'{"images": [{}]}', "images.0: it names no file"),
+        (b'{"images": [{"filename": "a", "prompt": 7}]}', "images.0.prompt: it has to be text"),
+        (b'{"images": [{"filename": "a", "good": "perhaps"}]}', "images.0.good: it has to be true or false"),
+        (b'{"images": [{"filename": "a", "labels": {}}]}', "images.0.labels: it has to be a list"),
+        (b'{"images": [{"filename": "a", "generated_at": "soon"}]}', "images.0.generated_at: 'soon' is not a time"),
+        (b'{"images": [{"filename": "a", "generation_id": 1.5}]}', "images.0.generation_id: it has to be a whole"),
+        (b'{"generations": [[]]}', "generations.0: it has to be an object"),
+        (b'{"updated_at": 1e300}', "updated_at: 1e+300 is not a time"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(body, problem):
+    (told,) = decode(ACTOR, body).problems
+    assert told.startswith(problem)
+
+
+def test_what_is_wrong_with_one_image_leaves_the_rest():
+    document = of({"images": [{"filename": "a.png", "prompt": 7, "good": False}, 7, {"filename": "b.png"}]})
+    assert [(claim.filename, claim.said.good) for claim in document.claims] == [("a.png", False), ("b.png", None)]
+    assert len(document.problems) == 2
+
+
+@pytest.mark.parametrize("output", [7, [7], {"detail": "no"}])
+def test_an_output_that_is_no_name_is_told_of(output):
+    document = of({"id": "r", "output": output}, RESPONSE)
+    assert (document.claims, document.problems) == ((), ("output.0: it has to be a URL or a filename",))
+
+
+def test_a_byte_order_mark_does_not_matter():
+    assert decode(ACTOR, b'\xef\xbb\xbf{"images": ["a.png"]}').claims[0].filename == "a.png"

@@ -1,0 +1,294 @@
+"""Runs of the migration, each of a small tree, with what happens meanwhile."""
+
+import json
+import threading
+
+import pytest
+from migration.buckets import BUCKET, KINDS, Migration, md5
+
+from s3_manifest.store import OutcomeUnknown, ReadFailed, WriteRefused
+from s3_manifest_cli.migration import report, tree
+from s3_manifest_cli.migration.run import Planned
+
+NAME = "0042_european_30_male"
+PREFIX = f"system_actors/training_data/{NAME}/"
+FOLDER = f"data/actors/{NAME}/training_data"
+MANIFEST = f"{FOLDER}/manifest.json"
+PROMPTS = f"{PREFIX}prompt_metadata.json"
+
+
+@pytest.fixture
+def migration(tmp_path):
+    return Migration(tmp_path)
+
+
+def actor(migration, *names, title=None, **more):
+    """An actor's manifest with these images, which are on disk."""
+    for name in names:
+        migration.file(f"{FOLDER}/{name}", name)
+    images = [{"filename": name, "prompt": f"prompt of {name}"} for name in names]
+    migration.file(MANIFEST, json.dumps({"actor_name": title or NAME, "images": images} | more))
+
+
+def files(migration):
+    return {entry.filename: entry for entry in migration.manifest(PREFIX).files}
+
+
+def statuses(migration):
+    return {item.filename: item.status for part in migration.plan().parts for item in part.items}
+
+
+def test_a_migration_of_nothing_is_done(migration):
+    migration.file("data/readme.txt")
+    assert migration.exit_code() == report.DONE
+
+
+def test_what_is_local_only_is_uploaded_with_its_words(migration):
+    run = {"generation_id": 7, "type": "flux", "generated_at": "2025-01-01T00:00:00Z", "metadata": {"seed": 1}}
+    actor(
+        migration, "b.png", title="Anna Smith", generations=[run | {"images": [{"filename": "a.png", "good": False}]}]
+    )
+    migration.file(f"{FOLDER}/a.png", "a")
+    assert migration.exit_code() == report.DONE
+    a, b = files(migration)["a.png"], files(migration)["b.png"]
+    assert (a.md5_hash, a.good, a.generation_id, a.generation_type) == (md5(b"a"), False, 7, "flux")
+    assert (b.prompt, b.local_path, b.content_type) == ("prompt of b.png", f"{FOLDER}/b.png", "image/png")
+    head = migration.manifest(PREFIX)
+    assert head.title == "Anna Smith"
+    assert [(one.generation_id, one.metadata) for one in head.generations] == [(7, {"seed": 1})]
+
+
+def test_words_reach_what_is_in_s3_only(migration):
+    migration.bucket.upload(f"{PREFIX}a.png", b"a")
+    image = {"s3_url": f"https://{BUCKET}.s3.amazonaws.com/{PREFIX}a.png", "prompt": "p"}
+    migration.file(f"data/actor_manifests/{NAME}_manifest.json", json.dumps({"images": [image]}))
+    assert migration.exit_code() == report.DONE
+    assert files(migration)["a.png"].prompt == "p"
+
+
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_manifest_is_believed_and_without_one_s3_is_asked(migration, has_manifest):
+    actor(migration, "a.png", "b.png")
+    migration.bucket.upload(f"{PREFIX}a.png", b"a.png")
+    if has_manifest:
+        migration.bucket.reconcile()
+    assert statuses(migration) == {"a.png": "synced", "b.png": "local_only"}
+
+
+def test_what_came_after_the_manifest_was_written_is_there_all_the_same(migration):
+    actor(migration, "a.png", "b.png")
+    migration.bucket.upload(f"{PREFIX}a.png", b"a.png")
+    migration.bucket.reconcile()
+    migration.bucket.upload(f"{PREFIX}b.png", b"b.png")
+    assert statuses(migration) == {"a.png": "synced", "b.png": "synced"}
+
+
+def test_an_md5_that_s3_does_not_tell_is_computed(migration):
+    actor(migration, "a.png", "b.png")
+    for name in ("a.png", "b.png"):
+        body = b"a.png" if name == "a.png" else b"other"
+        migration.bucket.upload(f"{PREFIX}{name}", body, etag=f"{'0' * 32}-2")
+    assert statuses(migration) == {"a.png": "synced", "b.png": "out_of_sync"}
+
+
+def test_the_same_size_is_not_the_same_bytes(migration):
+    actor(migration, "a.png")
+    migration.bucket.upload(f"{PREFIX}a.png", b"A.PNG")
+    assert statuses(migration) == {"a.png": "out_of_sync"}
+
+
+def test_of_other_bytes_those_in_s3_stand_until_the_local_ones_are_preferred(migration):
+    actor(migration, "a.png")
+    migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
+    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.bucket.get(f"{PREFIX}a.png").body == b"of S3"
+    assert migration.exit_code(prefer_local=True) == report.DONE
+    assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
+
+
+def test_an_orphan_is_reported_and_uploaded_if_asked(migration):
+    actor(migration, "a.png")
+    migration.file(f"{FOLDER}/b.png", "b")
+    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.bucket.get(f"{PREFIX}b.png") is None
+    assert migration.exit_code(upload_orphans=True) == report.DONE
+    assert migration.exit_code() == report.DONE
+    assert files(migration)["b.png"].md5_hash == md5(b"b")
+
+
+def test_a_missing_image_is_a_difference_and_nothing_is_written_of_it(migration):
+    migration.file(MANIFEST, json.dumps({"images": [{"filename": "a.png", "prompt": "p"}]}))
+    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.bucket.written == []
+
+
+def test_what_was_edited_since_stands_when_it_is_run_again(migration):
+    actor(migration, "a.png")
+    migration.run()
+    edited = json.dumps({"a.png": {"prompt": "edited", "good": False}}).encode()
+    migration.bucket.upload(PROMPTS, edited)
+    migration.bucket.reconcile()
+    assert migration.exit_code() == report.DIFFERENCES
+    assert files(migration)["a.png"].prompt == "edited"
+    assert migration.exit_code(prefer_local=True) == report.DONE
+    assert (files(migration)["a.png"].prompt, files(migration)["a.png"].good) == ("prompt of a.png", False)
+
+
+def test_a_broken_sidecar_is_an_error_and_the_images_are_uploaded_all_the_same(migration):
+    actor(migration, "a.png")
+    migration.bucket.upload(PROMPTS, b"{")
+    planned, result = migration.run()
+    assert report.exit_code(planned, result) == report.ERRORS
+    assert "mend or delete it" in result.failed[0].problem
+    assert migration.bucket.get(PROMPTS).body == b"{"
+    assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
+
+
+def test_a_broken_legacy_file_is_an_error_and_the_rest_goes_on(migration):
+    actor(migration, "a.png")
+    migration.file("data/s3_manifests/style_1_s3_manifest.json", "{")
+    planned, result = migration.run()
+    assert report.exit_code(planned, result) == report.ERRORS
+    assert [problem.path for problem in planned.problems] == ["data/s3_manifests/style_1_s3_manifest.json"]
+    assert files(migration)["a.png"].prompt == "prompt of a.png"
+
+
+def test_without_a_stack_nothing_is_verified_and_nothing_removed(migration):
+    migration.deployed = False
+    actor(migration, "a.png")
+    planned, result = migration.run(remove_legacy=True)
+    assert report.exit_code(planned, result) == report.DIFFERENCES
+    assert result.removed.paths == ()
+    assert (migration.root / FOLDER / "a.png").exists()
+
+
+def test_a_collection_that_cannot_be_looked_at_is_an_error_and_the_others_are_migrated(migration):
+    actor(migration, "a.png")
+    migration.file("data/s3_manifests/style_1_s3_manifest.json", json.dumps({"files": ["b.png"]}))
+    key = "styles/1/b.png"
+    look = migration.bucket.head
+
+    def head(one):
+        if one == key:
+            raise ReadFailed(one, "403")
+        return look(one)
+
+    migration.bucket.head = head
+    planned, result = migration.run()
+    assert report.exit_code(planned, result) == report.ERRORS
+    assert files(migration)["a.png"].prompt == "prompt of a.png"
+
+
+def test_an_upload_that_fails_is_told_of_and_done_by_the_next_run(migration):
+    actor(migration, "a.png", "b.png")
+    put = migration.bucket.put_image
+
+    def failing(key, body, **more):
+        if key.endswith("b.png"):
+            raise WriteRefused(key, "403")
+        put(key, body, **more)
+
+    migration.bucket.put_image = failing
+    planned, result = migration.run()
+    assert report.exit_code(planned, result) == report.ERRORS
+    migration.bucket.put_image = put
+    assert migration.exit_code() == report.DONE
+    assert list(files(migration)) == ["a.png", "b.png"]
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("effect", [True, False])
+@pytest.mark.parametrize("after", range(6))
+def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next(tmp_path, after, effect):
+    migration = Migration(tmp_path)
+    run = {"generation_id": 1, "type": "flux", "generated_at": "2025-01-01", "images": ["a.png"]}
+    actor(migration, "a.png", "b.png", "c.png", title="Anna", generations=[run])
+    _kill(migration, after, effect)
+    with pytest.raises(Killed):
+        migration.run(remove_legacy=True)
+    del migration.bucket.put, migration.bucket.put_image
+    assert (tmp_path / MANIFEST).exists()
+    assert migration.exit_code() == report.DONE
+    assert {name: (one.md5_hash, one.prompt) for name, one in files(migration).items()} == {
+        name: (md5(name.encode()), f"prompt of {name}") for name in ("a.png", "b.png", "c.png")
+    }
+    assert migration.manifest(PREFIX).title == "Anna"
+    assert migration.exit_code(remove_legacy=True) == report.DONE
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def _kill(migration, after, effect):
+    """Ends the process at a write, or while it waits for the manifests, before or after it took effect."""
+    bucket, left, lock = migration.bucket, [after], threading.Lock()
+
+    def killing(write):
+        def killed(*args, **more):
+            with lock:
+                left[0] -= 1
+                if left[0] >= 0:
+                    return write(*args, **more)
+                if effect and left[0] == -1:
+                    write(*args, **more)
+                raise Killed
+
+        return killed
+
+    bucket.put, bucket.put_image = killing(bucket.put), killing(bucket.put_image)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_removal_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch, after):
+    migration = Migration(tmp_path)
+    actor(migration, "a.png", "b.png", "c.png")
+    remove, left = tree.remove, [after]
+
+    def killing(*what):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        remove(*what)
+
+    monkeypatch.setattr(tree, "remove", killing)
+    with pytest.raises(Killed):
+        migration.run(remove_legacy=True)
+    assert (tmp_path / MANIFEST).exists()
+    monkeypatch.undo()
+    assert migration.exit_code() == report.DONE
+    assert migration.exit_code(remove_legacy=True) == report.DONE
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+    assert [one.prompt for one in files(migration).values()] == [f"prompt of {name}" for name in files(migration)]
+
+
+def test_a_lost_answer_to_an_edit_does_not_matter(migration):
+    actor(migration, "a.png")
+    put, lost = migration.bucket.put, []
+
+    def losing(key, body, **more):
+        etag = put(key, body, **more)
+        if not lost:
+            lost.append(key)
+            raise OutcomeUnknown(key, "lost")
+        return etag
+
+    migration.bucket.put = losing
+    assert migration.exit_code() == report.DONE
+    assert lost == [PROMPTS]
+
+
+def test_nothing_is_written_but_images_and_sidecars(migration):
+    actor(migration, "a.png")
+    migration.run()
+    assert not any(key.startswith(KINDS.root) for key in migration.bucket.written)
+
+
+def test_a_plan_tells_how_much_there_is_to_do(migration):
+    actor(migration, "a.png")
+    planned = migration.plan()
+    assert isinstance(planned, Planned)
+    assert (len(planned.uploads), len(planned.edits), planned.is_done) == (1, 1, False)
+    assert report.exit_code(planned, None) == report.DIFFERENCES
+    migration.run()
+    assert report.exit_code(migration.plan(), None) == report.DONE

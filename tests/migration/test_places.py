@@ -1,0 +1,142 @@
+import pytest
+from migration.buckets import KINDS
+
+from s3_manifest_cli.migration.legacy import Claim, Document, Format
+from s3_manifest_cli.migration.places import Files, Misplaced, collection_of, filename_of, local_file, within
+
+NAME = "0042_european_30_male"
+ACTOR = KINDS.named("actor", NAME)
+STYLE = KINDS.named("style", "16")
+FOLDER = f"data/actors/{NAME}/training_data"
+
+
+def document(*ids, format_=Format.ACTOR_SYNC, **claim):
+    claims = (Claim(where="images.0", **claim),) if claim else ()
+    return Document(path="data/actor_manifests/x_manifest.json", format=format_, ids=ids, claims=claims)
+
+
+@pytest.mark.parametrize(
+    ("ids", "id_"),
+    [
+        ((NAME,), NAME),
+        (("0042", NAME), NAME),
+        (("42", "Anna Smith"), NAME),
+        (("0042",), NAME),
+        (("7",), "7"),
+        (("anna",), "anna"),
+        (("a/b", "anna"), "anna"),
+    ],
+)
+def test_an_actor_is_known_by_its_full_name_or_its_number(ids, id_):
+    assert collection_of(document(*ids), KINDS, {NAME, "0043_african_20_female"}).id == id_
+
+
+def test_a_number_that_two_actors_have_is_nobodys():
+    with pytest.raises(Misplaced, match="0042 may be any of 0042_a, 0042_b"):
+        collection_of(document("0042"), KINDS, {"0042_a", "0042_b"})
+
+
+def test_a_number_of_a_style_is_its_id():
+    assert collection_of(document("16", format_=Format.STYLE), KINDS, {"0016_a"}) == STYLE
+
+
+def test_keys_in_s3_say_whose_a_manifest_is():
+    assert collection_of(document("0099", key=f"{ACTOR.prefix}a.png"), KINDS, set()) == ACTOR
+
+
+def test_a_manifest_without_a_name_is_nobodys():
+    with pytest.raises(Misplaced):
+        collection_of(document("a/b"), KINDS, set())
+
+
+@pytest.mark.parametrize(
+    ("fields", "filename"),
+    [
+        ({"filename": "a.png"}, "a.png"),
+        ({"filename": "deep/a.png"}, "deep/a.png"),
+        ({"key": f"{ACTOR.prefix}deep/a b.png", "filename": "a.png"}, "deep/a b.png"),
+        ({"key": f"/{ACTOR.prefix}a.png"}, "a.png"),
+        ({"url": f"s3://bucket/{ACTOR.prefix}a%20b.png"}, "a b.png"),
+        ({"url": f"https://bucket.s3.amazonaws.com/{ACTOR.prefix}a%20b.png?X-Amz-Signature=x"}, "a b.png"),
+        ({"url": f"https://s3.eu-central-1.amazonaws.com/bucket/{ACTOR.prefix}a.png"}, "a.png"),
+        ({"url": "https://replicate.delivery/x/out-0.png", "filename": "a.png"}, "a.png"),
+        ({"paths": (f"/Users/anna/{FOLDER}/deep/a.png",)}, "deep/a.png"),
+        ({"paths": ("C:\\images\\a.png",)}, "a.png"),
+        ({"filename": f"{FOLDER}/a.png"}, "a.png"),
+    ],
+)
+def test_the_filename_comes_from_the_key_the_url_the_name_or_the_path(fields, filename):
+    assert filename_of(Claim(where="", **fields), ACTOR, KINDS) == filename
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"filename": "../a.png"},
+        {"filename": "x/../../a.png"},
+        {"filename": "/etc/passwd"},
+        {"filename": "..\\a.png"},
+        {"filename": "a\n.png"},
+        {"filename": "a\x00.png"},
+        {"filename": "."},
+        {"filename": "a/"},
+        {"filename": "x" * 1024},
+        {"filename": "prompt_metadata.json"},
+        {"filename": "collection.json"},
+        {"key": f"{ACTOR.prefix}../a.png"},
+        {"key": "styles/16/a.png", "filename": "a.png"},
+        {"key": "somewhere/else/a.png"},
+        {"url": f"s3://bucket/{ACTOR.prefix}%2e%2e/a.png"},
+        {"url": "https://[bad"},
+    ],
+)
+def test_what_is_no_file_of_the_collection_is_refused(fields):
+    with pytest.raises(Misplaced):
+        filename_of(Claim(where="", **fields), ACTOR, KINDS)
+
+
+@pytest.mark.parametrize(
+    ("path", "places"),
+    [
+        ("data/a.png", ["data/a.png", "data/x/data/a.png"]),
+        ("a.png", ["a.png", "data/x/a.png"]),
+        ("./a.png", ["a.png", "data/x/a.png"]),
+        ("../a.png", ["data/a.png"]),
+        ("..\\a.png", ["data/a.png"]),
+        ("/Users/anna/tree/data/actors/a.png", ["data/actors/a.png"]),
+        ("C:\\tree\\data\\actors\\a.png", ["data/actors/a.png"]),
+        ("/etc/passwd", []),
+    ],
+)
+def test_a_local_path_means_places_in_the_tree(path, places):
+    assert within(path, "data/x") == places
+
+
+@pytest.mark.parametrize("path", ["../../../etc/passwd", "/x/data/../../etc/passwd", "a\x00", "../.."])
+def test_a_path_that_leads_out_of_the_tree_is_refused(path):
+    with pytest.raises(Misplaced):
+        within(path, "data/x")
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        (("elsewhere/a.png",), "elsewhere/a.png"),
+        (("gone/a.png",), f"{FOLDER}/a.png"),
+        ((), f"{FOLDER}/a.png"),
+    ],
+)
+def test_an_actors_file_is_where_its_path_says_or_with_its_training_data(paths, found):
+    files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
+    claim = Claim(where="", filename="a.png", paths=paths)
+    assert local_file(claim, document(NAME), "a.png", ACTOR, files).path == found
+
+
+@pytest.mark.parametrize(("on_disk", "named"), [("a.JPG", "a.jpg"), ("gro\u0308ße.png", "größe.png")])
+def test_a_file_is_found_under_another_case_or_another_form_of_its_accents(on_disk, named):
+    assert Files([on_disk]).find(named) == on_disk
+
+
+def test_of_two_files_alike_only_the_exact_one_is_found():
+    files = Files(["A.png", "a.png"])
+    assert (files.find("a.png"), files.find("a.PNG")) == ("a.png", None)

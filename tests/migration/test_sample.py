@@ -1,0 +1,84 @@
+"""The tree that is shipped, and the migration of it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from migration.buckets import Migration, differences
+
+from s3_manifest_cli.migration import report
+from s3_manifest_cli.migration.odd_sample import shipped
+from s3_manifest_cli.migration.sample import sample
+
+TREE = Path(__file__).parent / "legacy_tree"
+
+
+@pytest.fixture(scope="module")
+def made():
+    return shipped()
+
+
+@pytest.fixture
+def migration(made, tmp_path):
+    shutil.copytree(TREE, tmp_path / "tree")
+    moved = Migration(tmp_path / "tree")
+    for key, body in made.objects.items():
+        moved.bucket.upload(key, body)
+    return moved
+
+
+def files_of(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_generator_makes_the_tree_that_is_shipped(made):
+    assert files_of(TREE) == made.files
+
+
+def test_another_seed_makes_another_tree_and_the_same_seed_the_same():
+    assert sample(5, 20, seed=1).files == sample(5, 20, seed=1).files != sample(5, 20, seed=2).files
+
+
+def test_a_plan_of_it_counts_every_status_and_changes_nothing(made, migration):
+    planned = migration.plan()
+    assert report.counts(planned) == made.counts
+    assert migration.bucket.written == []
+    assert files_of(migration.root) == made.files
+
+
+def test_every_broken_file_is_told_of_and_no_other(made, migration):
+    assert {problem.path for problem in migration.plan().problems} == made.broken
+
+
+def test_after_it_the_manifests_say_what_the_tree_does_file_by_file_and_prompt_by_prompt(made, migration):
+    planned, result = migration.run()
+    assert result.failed == ()
+    assert [one for one in result.checked.values() if not one.is_verified] == []
+    assert differences(migration.bucket, made.truth) == []
+    assert report.exit_code(planned, result) == report.ERRORS
+
+
+def test_a_second_run_finds_nothing_to_do(migration):
+    migration.run()
+    migration.bucket.written.clear()
+    planned, _ = migration.run()
+    assert planned.is_done
+    assert migration.bucket.written == []
+
+
+def test_nothing_is_removed_that_was_not_verified(made, migration):
+    _, result = migration.run(remove_legacy=True)
+    gone = set(result.removed.paths)
+    assert files_of(migration.root) == {path: body for path, body in made.files.items() if path not in gone}
+    assert not gone & made.broken
+    stored = {stored[1] for stored in migration.bucket.objects.values()}
+    assert all(made.files[path] in stored for path in gone if not path.endswith(".json"))
+    assert differences(migration.bucket, made.truth) == []
+
+
+def test_after_a_removal_there_is_nothing_to_do_either(made, migration):
+    migration.run(remove_legacy=True)
+    migration.bucket.written.clear()
+    planned, result = migration.run(remove_legacy=True)
+    assert (planned.is_done, migration.bucket.written, result.removed.paths) == (True, [], ())
+    assert differences(migration.bucket, made.truth) == []
