@@ -15,10 +15,10 @@ from s3_manifest.collections import Collection
 from s3_manifest.cursors import seal, unseal
 from s3_manifest.documented import answers
 from s3_manifest.fetch import CollectionId, IfNoneMatch, Kind, Reflects, Wait
-from s3_manifest.model import Role, Timestamp, timestamp
+from s3_manifest.model import Timestamp, timestamp
 from s3_manifest.problems import BadParameter, answer_problems
 from s3_manifest.threads import each
-from s3_manifest.views import AnswerTooLarge, Filter
+from s3_manifest.views import AnswerTooLarge, Filter, Listing
 from s3_manifest.web import Answer, api, json_answer, json_text, openapi, problem, resolve
 
 logger = Logger(service="query")
@@ -91,8 +91,13 @@ def get_page(
     modified_after: Annotated[datetime | None, Query(description="ISO 8601; without a zone it is UTC")] = None,
     revision: Annotated[int | None, Query(ge=1, description="As it was at this revision")] = None,
     at: Annotated[datetime | None, Query(description="As it was at this time; ISO 8601")] = None,
-    role: Annotated[
-        Role, Query(alias="list", description="What to list: its files, or what is listed apart")
+    listing: Annotated[
+        Listing,
+        Query(
+            alias="list",
+            description="Its files, or what is apart: captions, hidden files, captions without an image, images without"
+            " a caption",
+        ),
     ] = "files",
     wait: Wait = None,
     reflects: Reflects = None,
@@ -110,7 +115,7 @@ def get_page(
     if about_the_past and (wait is not None or reflects is not None):
         name = "reflects" if wait is None else "wait"
         return problem(400, f"{name}: what is past does not change; leave out revision and at", parameter=name)
-    wanted = Filter(prefix, glob, _timestamp("modified_after", modified_after), role)
+    wanted = Filter(prefix, glob, _timestamp("modified_after", modified_after), listing)
     collection = fetch.named(kind, collection_id)
     fetched = fetch.fetch(collection, None if about_the_past else if_none_match, wait, reflects)
     if fetched.same:

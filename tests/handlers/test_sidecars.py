@@ -65,15 +65,25 @@ def test_a_generation_is_declared_in_collection_json(arrive):
     assert generation["generated_at"] == "2026-01-01T00:00:00.000Z"
 
 
-@pytest.mark.parametrize(("listed", "names"), [(None, ["b.png"]), ("captions", ["b.txt"]), ("hidden", ["a.png"])])
+@pytest.mark.parametrize(
+    ("listed", "names"),
+    [
+        (None, ["b.png", "c.png"]),
+        ("captions", ["a.txt", "b.txt", "lost.txt"]),
+        ("hidden", ["a.png"]),
+        ("orphans", ["lost.txt"]),
+        ("uncaptioned", ["c.png"]),
+    ],
+)
 def test_what_is_apart_from_the_files_can_be_listed(arrive, get, listed, names):
     arrive(f"{PREFIX}a.png", b"a")
     arrive(f"{PREFIX}b.png", b"b")
-    arrive(f"{PREFIX}b.txt", b"a hare")
+    for name in ("a.txt", "b.txt", "lost.txt", "c.png"):
+        arrive(f"{PREFIX}{name}", b"a hare")
     arrive(PROMPTS, {"a.png": {"hidden": True}})
     reply = get("/api/manifests/style/16", **{"list": listed} if listed else {})
     assert [entry["filename"] for entry in reply.json[listed or "files"]] == names
-    assert reply.json["total_files"] == 1
+    assert reply.json["total_files"] == 2
 
 
 def test_a_list_that_there_is_not_is_refused(arrive, get):

@@ -5,10 +5,12 @@ import json
 
 import pytest
 from unit.values import PREFIX, STYLE
-from unit.worlds import Hand
+from unit.worlds import Hand, one_by_one
 
+from s3_manifest import heads, reads
 from s3_manifest.model import decode_record
 from s3_manifest.store import ReadFailed
+from s3_manifest.views import Filter
 
 PROMPTS, FOLDER, CAPTION = "prompt_metadata.json", "metadata.jsonl", "a.txt"
 
@@ -293,3 +295,31 @@ def test_images_and_captions_find_each_other_across_pages():
     files = [entry for entry in hand.entries() if entry.is_file]
     assert [entry.prompt for entry in files] == [str(number) for number in range(36)]
     assert (hand.head().total_files, sum(page.unlisted for page in hand.head().pages)) == (36, 36)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_orphans_and_bare_images_of_many_files_are_listed_page_by_page():
+    hand = Hand()
+    numbers = range(36)
+    hand.commit(hand.upload(*(f"{number:04}.jpg" for number in numbers if number % 3)))
+    hand.commit(hand.upload(*(f"{number:04}.txt" for number in numbers if number % 4), body=b"text"))
+    assert listed(hand, "orphans") == [f"{number:04}.txt" for number in numbers if number % 4 and not number % 3]
+    assert listed(hand, "uncaptioned") == [f"{number:04}.jpg" for number in numbers if number % 3 and not number % 4]
+    revision = hand.head().revision
+    hand.commit(hand.upload("0004.txt", "0003.jpg"))
+    assert listed(hand, "orphans", revision)[:1] == ["0003.txt"]
+    assert listed(hand, "orphans")[:1] == ["0006.txt"]
+
+
+def listed(hand, listing, revision=None):
+    """The names of what is listed, a few at a time."""
+    names, cursor = [], None
+    while True:
+        loaded = heads.load(hand.store, STYLE)
+        read = reads.page(
+            hand.store, one_by_one, STYLE, loaded, Filter(listing=listing), 3, cursor=cursor, revision=revision
+        )
+        answer = json.loads(read.json)
+        names += [entry["filename"] for entry in answer[listing]]
+        if not (cursor := answer["cursor"]):
+            return names

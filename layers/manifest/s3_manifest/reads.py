@@ -80,7 +80,7 @@ def page(
             made = _Place(revision=past.facts.revision, created_at=past.facts.created_at, start=found.following)
             following = seal(made)
         is_present = past.facts is now.head
-        return Read(views.page_json(past, found, wanted.role, following), now.etag if is_present else None)
+        return Read(views.page_json(past, found, wanted.listing, following), now.etag if is_present else None)
 
     return steadily(store, collection, loaded, read)
 

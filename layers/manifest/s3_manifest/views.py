@@ -1,8 +1,8 @@
 """What a reader is shown of a manifest: as it is or was, filtered, and in pages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
 
@@ -12,6 +12,7 @@ from s3_manifest.history import Past
 from s3_manifest.layout import Slot
 from s3_manifest.model import PageRef, Role, Timestamp, facts_json
 from s3_manifest.runs import Row, Run
+from s3_manifest.sidecars import caption_of, captioned_by, is_image
 from s3_manifest.store import Store
 from s3_manifest.world import Each
 
@@ -31,22 +32,38 @@ class AnswerTooLarge(Exception):
     """What was asked for does not fit into one answer."""
 
 
+Listing = Literal["files", "captions", "hidden", "orphans", "uncaptioned"]
+"""What to list: entries of a role, or those of them that lack the other: captions an image, images a caption."""
+
+_ROLES: dict[Listing, Role] = {"orphans": "captions", "uncaptioned": "files"}
+
+
 class Filter(NamedTuple):
-    """Which entries to show: all of a role whose filename begins with, or matches, and that are newer."""
+    """Which entries to show: of those listed all whose filename begins with, or matches, and that are newer."""
 
     prefix: str = ""
     glob: str | None = None
     modified_after: Timestamp | None = None
-    role: Role = "files"
+    listing: Listing = "files"
 
     def shows(self, row: Row) -> bool:
-        """Whether the entry passes."""
+        """Whether the entry passes, but for what it may have beside it."""
         return (
-            row.role == self.role
+            row.role == _ROLES.get(self.listing, self.listing)
             and row.filename.startswith(self.prefix)
             and (self.glob is None or fnmatchcase(row.filename, self.glob))
             and (self.modified_after is None or row.last_modified > self.modified_after)
         )
+
+    def lacks(self, filename: str, has: Callable[[str], bool]) -> bool:
+        """Whether it lacks what it has to lack to be listed; ``has``: whether there is an entry of that name."""
+        match self.listing:
+            case "orphans":
+                return not any(map(has, captioned_by(filename)))
+            case "uncaptioned":
+                return is_image(filename) and not has(caption_of(filename))
+            case _:
+                return True
 
     def is_past(self, filename: str) -> bool:
         """Whether nothing passes from this name on."""
@@ -70,7 +87,7 @@ def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes
         raise too_large
     slots = layout.slots_of(past.base.head)
     runs = _runs(store, each, collection, past, slots, range(len(slots)))
-    lines: dict[Role, list[bytes]] = {"files": [], "captions": [], "hidden": []}
+    lines: dict[Listing, list[bytes]] = {"files": [], "captions": [], "hidden": []}
     for row in (row for run in runs for row in run.rows()):
         lines[row.role].append(row.line)
     body = _answer(past, lines)
@@ -85,10 +102,11 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
     There may be fewer, or none, though more follow: so much is read for one answer, and no more.
     Raises ``AnswerTooLarge``, ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``.
     """
-    room = MAX_ANSWER_BYTES - escaped_size(_answer(past, {wanted.role: []}))
+    room = MAX_ANSWER_BYTES - escaped_size(_answer(past, {wanted.listing: []}))
     if room <= 0:
         raise AnswerTooLarge("the manifest has so many generations or problems that no page fits into one answer")
     slots = layout.slots_of(past.base.head)
+    reader = _Reader(store, each, collection, past, slots)
     start = max(start, wanted.prefix)
     first = _first(past, slots, start)
     rest = first + PAGES_READ
@@ -97,11 +115,11 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
         if len(lines) == limit:
             rest = index
             break
-        (run,) = _runs(store, each, collection, past, slots, range(index, index + 1))
+        run = reader.run(index)
         for row in run.begun_with(start).rows():
             if wanted.is_past(row.filename):
                 return Page(lines, None)
-            if not wanted.shows(row):
+            if not wanted.shows(row) or not wanted.lacks(row.filename, reader.has):
                 continue
             room -= escaped_size(row.line) + 1
             if len(lines) == limit or (lines and room < 0):
@@ -111,9 +129,9 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
     return Page(lines, None if following is None or wanted.is_past(following) else following)
 
 
-def page_json(past: Past, found: Page, role: Role, cursor: str | None) -> bytes:
-    """The manifest with a page of entries of that role; totals are those of the whole manifest, whatever is shown."""
-    return _answer(past, {role: found.lines}, cursor=cursor)
+def page_json(past: Past, found: Page, listing: Listing, cursor: str | None) -> bytes:
+    """The manifest with a page of what is listed; totals are those of the whole manifest, whatever is shown."""
+    return _answer(past, {listing: found.lines}, cursor=cursor)
 
 
 def escaped_size(body: bytes) -> int:
@@ -121,11 +139,30 @@ def escaped_size(body: bytes) -> int:
     return len(body) + body.count(b'"') + body.count(b"\\")
 
 
-def _answer(past: Past, lines: Mapping[Role, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401  # any JSON
+def _answer(past: Past, lines: Mapping[Listing, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401  # any JSON
     body = to_json(facts_json(past.facts))[:-1]
-    for role, of_role in lines.items():
-        body += b',"%s":[' % role.encode() + b",".join(of_role) + b"]"
+    for listing, listed in lines.items():
+        body += b',"%s":[' % listing.encode() + b",".join(listed) + b"]"
     return body + (b"," + to_json(more)[1:] if more else b"}")
+
+
+class _Reader:
+    """Reads pages of a manifest for one answer, each once."""
+
+    def __init__(self, store: Store, each: Each, collection: Collection, past: Past, slots: list[Slot]) -> None:
+        self._of = (store, each, collection, past, slots)
+        self._slots = slots
+        self._read: dict[int, Run] = {}
+
+    def run(self, index: int) -> Run:
+        """The entries of a slot, as they were."""
+        if index not in self._read:
+            (self._read[index],) = _runs(*self._of, range(index, index + 1))
+        return self._read[index]
+
+    def has(self, filename: str) -> bool:
+        """Whether there was an entry of that name. An image and its caption are at most a page apart, mostly none."""
+        return self.run(layout.slot_of(self._slots, filename)).find(filename) is not None
 
 
 def _runs(
