@@ -150,7 +150,7 @@ def test_an_image_is_told_with_all_that_training_needs():
         "generation_type": "declared",
         "source": "s3_event",
         "good": True,
-        "labels": (),
+        "labels": [],
     }
 
 
