@@ -277,7 +277,7 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "since": "query",
             "limit": "query",
         },
-        "GET /api/actors/{actorId}/training-data": {"actorId": "path", "force_rescan": "query"} | WAITING,
+        "GET /api/actors/{actor_id}/training-data": {"actor_id": "path", "force_rescan": "query"} | WAITING,
         "GET /api/training-data/{actor_id}": {"actor_id": "path", "force_rescan": "query"} | WAITING,
         "GET /api/stats": dict.fromkeys(("kind", "id", "top", "days", "limit", "cursor"), "query"),
         "GET /api/openapi.json": {},

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 
-REQUESTS_PER_ROUTE = 8
+REQUESTS_PER_ROUTE = 6
 STYLE, ACTOR = "described", "0201_male"
 # A cursor is any text to the document, and only those that were handed out are good.
 NOT_ASKED = [positive_data_acceptance]

@@ -42,12 +42,12 @@ class _Wanted(NamedTuple):
 
 
 @router.get(
-    "/api/actors/<actorId>/training-data",
+    "/api/actors/<actor_id>/training-data",
     summary="An actor's training images",
     responses=answers({200: TrainingData, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
 )
 def get_training_images(
-    actorId: Actor,  # noqa: N803  # it is named so in the path
+    actor_id: Actor,
     force_rescan: ForceRescan = False,
     wait: Wait = None,
     reflects: Reflects = None,
@@ -59,7 +59,7 @@ def get_training_images(
     which is done once it is answered 200 and its ``last_verified_at`` is no earlier than ``requested_at``.
     """
     path = "/api/actors/{name}/training-data"
-    return _answer(actorId, path, training.training_data, _Wanted(if_none_match, wait, reflects, force_rescan))
+    return _answer(actor_id, path, training.training_data, _Wanted(if_none_match, wait, reflects, force_rescan))
 
 
 @router.get(

@@ -1,9 +1,10 @@
 """The answers of the HTTP routes, as the OpenAPI document tells of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from pydantic_core import from_json, to_json
 
 Responses = dict[int, OpenAPIResponse]
 
@@ -89,22 +90,43 @@ def answers(good: Mapping[int, Any], *others: int) -> Responses:
             "description": _MEANINGS[status],
             "content": {"application/problem+json": {"schema": _PROBLEM}},
         }
-    # By the HTTP API itself, before any function is called; for some paths it says 404, too.
-    found[403] = {"description": "The request is not signed as it has to be", "content": _GATEWAYS}
-    if 404 in others:
-        found[404]["content"] |= _GATEWAYS
     return found
 
 
-def tidied(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document without what the router says and the routes do not do.
+def joined(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """One OpenAPI document of all their routes. Schemas that have a name in common, and nothing else, get another."""
+    whole, *others = documents
+    schemas = whole["components"]["schemas"]
+    for number, other in enumerate(others, 2):
+        names = [name for name, schema in other["components"]["schemas"].items() if schemas.get(name, schema) != schema]
+        renamed = to_json(other)
+        for name in names:
+            renamed = renamed.replace(_ref(name), _ref(f"{name}{number}"))
+        more = from_json(renamed)
+        for path, methods in more["paths"].items():
+            whole["paths"].setdefault(path, {}).update(methods)
+        for name, schema in more["components"]["schemas"].items():
+            schemas[f"{name}{number}" if name in names else name] = schema
+    return whole
 
-    It promises 422 where ours answer 400, bodies to answers that have none, and parameters that may
-    be null: a parameter is left out instead.
+
+def _ref(name: str) -> bytes:
+    return b'"#/components/schemas/%s"' % name.encode()
+
+
+def tidied(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document without what the router says and the routes do not do, and with what the HTTP API does.
+
+    The router promises 422 where ours answer 400, bodies to answers that have none, and parameters that
+    may be null: a parameter is left out instead. The HTTP API refuses requests, and paths that it does
+    not take, before any function is called.
     """
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         operation["responses"].pop("422", None)
         operation["responses"].get("304", {}).pop("content", None)
+        operation["responses"]["403"] = {"description": "It is not signed as it has to be", "content": _GATEWAYS}
+        if "404" in operation["responses"]:
+            operation["responses"]["404"]["content"] = _GATEWAYS | operation["responses"]["404"]["content"]
         for parameter in operation.get("parameters", ()):
             schema = parameter["schema"]
             if choices := schema.pop("anyOf", None):

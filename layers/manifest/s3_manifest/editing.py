@@ -72,12 +72,7 @@ _MEANINGS = {
 def responses(answer: type[Frozen], *problems: int, status: int = 200) -> dict[int, Any]:
     """What the OpenAPI document says of a route's answers; each may be refused, or S3 may fail."""
     told: dict[int, Any] = {
-        status: {"description": _MEANINGS[status], "content": {"application/json": {"model": answer}}},
-        # By the HTTP API itself, before any function is called.
-        403: {
-            "description": "The request is not signed as it has to be",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        },
+        status: {"description": _MEANINGS[status], "content": {"application/json": {"model": answer}}}
     }
     for one in sorted({400, 404, 409, 503, *problems}):
         told[one] = {"description": _MEANINGS[one], "content": {"application/problem+json": {"model": Problem}}}

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json, to_json
 
 from s3_manifest import __version__
-from s3_manifest.documented import tidied
+from s3_manifest.documented import joined, tidied
 
 Answer = Response[Any]
 
@@ -63,13 +63,8 @@ def resolve(
 
 def openapi(*apps: APIGatewayHttpResolver) -> str:
     """The routes of all of them as one OpenAPI document, JSON."""
-    described = [from_json(app.get_openapi_json_schema(title="S3 Manifest", version=__version__)) for app in apps]
-    whole: dict[str, Any] = described[0]
-    for more in described[1:]:
-        for path, methods in more["paths"].items():
-            whole["paths"].setdefault(path, {}).update(methods)
-        whole["components"]["schemas"] |= more["components"]["schemas"]
-    return to_json(tidied(whole)).decode()
+    described = (from_json(app.get_openapi_json_schema(title="S3 Manifest", version=__version__)) for app in apps)
+    return to_json(tidied(joined(described))).decode()
 
 
 def json_answer(status: int, body: dict[str, Any]) -> Answer:
