@@ -67,8 +67,9 @@ def in_s3(name: str, endpoint: str | None = None) -> Bucket:
 
 @contextlib.contextmanager
 def in_moto() -> Iterator[Bucket]:
-    # A session for each would read botocore's descriptions of S3 each time: most of a test's time.
-    with mock_aws(config={"core": {"reset_boto3_session": False}}):
+    # A session for each would read botocore's descriptions of S3 each time: most of a test's time. As the one session
+    # there is keeps the first credentials it sees, moto must not bring its own.
+    with mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}):
         yield in_s3(NAME)
 
 

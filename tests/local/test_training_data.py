@@ -35,7 +35,7 @@ def api(through, stack, monkeypatch):
 
 @pytest.fixture
 def actor(through):
-    return {"http": "0101_http_30_male", "s3": "0102_direct_30_male"}[through]
+    return {"http": "0301_http_30_male", "s3": "0302_direct_30_male"}[through]
 
 
 @pytest.fixture
