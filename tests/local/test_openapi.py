@@ -44,6 +44,12 @@ def make_it_about_something(case: Any, number: int) -> None:
                 where[name] = known[name]
 
 
+def can_be_wrong(operation: dict[str, Any]) -> bool:
+    """Whether the document says of anything in a request what it has to be; any text may be in a path."""
+    parameters = operation.get("parameters", ())
+    return "requestBody" in operation or any(one["in"] == "query" or "enum" in one["schema"] for one in parameters)
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
 def test_every_route_answers_as_the_document_says(stack, s3, eventually, mode):
     for key in (f"styles/{STYLE}/a.png", f"system_actors/training_data/{ACTOR}/a.png"):
@@ -54,8 +60,8 @@ def test_every_route_answers_as_the_document_says(stack, s3, eventually, mode):
     statuses = set()
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = found.ok()
-        if mode is GenerationMode.NEGATIVE and operation.path == "/api/openapi.json":
-            continue  # nothing can be wrong in a request for it
+        if mode is GenerationMode.NEGATIVE and not can_be_wrong(document["paths"][operation.path][operation.method]):
+            continue
 
         @seed(1)
         @settings(
