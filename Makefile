@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEEDS ?= 3000
 BIN := .venv/bin
 
-.PHONY: demo serve test simulate bench million soak lint format clean
+.PHONY: demo serve test test-slow simulate bench million soak lint format clean
 
 demo: .venv/local
 	@$(BIN)/s3-manifest local demo
@@ -11,9 +11,13 @@ demo: .venv/local
 serve: .venv/local
 	@$(BIN)/s3-manifest local serve
 
-# Everything that needs no Docker.
+# Everything that needs neither Docker nor minutes.
 test: .venv/dev
-	@$(BIN)/pytest -n 2 -m "not sam_local"
+	@$(BIN)/pytest -n 2 -m "not sam_local and not slow"
+
+# The local stack with hundreds of uploads, messages and requests to each route.
+test-slow: .venv/dev
+	@$(BIN)/pytest -n 2 -m slow
 
 # The commit protocol against seeds 0 … SEEDS-1, and what it takes to catch each mutant of it.
 simulate: .venv/dev

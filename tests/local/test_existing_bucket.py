@@ -44,6 +44,7 @@ def configuration(s3):
 COUNTS = {"large": 1100, "small": 7, "größe & co": 150}
 
 
+@pytest.mark.slow
 def test_an_old_bucket_is_in_complete_manifests_after_one_rescan_and_others_notifications_outlive_the_stack(
     stack, s3, others, eventually
 ):

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from botocore.config import Config
 
 from s3_manifest_cli.stack import Stack
@@ -87,6 +88,7 @@ def in_bucket(stack: Stack, prefix: str) -> dict[str, str]:
     return {o["Key"].removeprefix(prefix): o["ETag"].strip('"') for page in pages for o in page.get("Contents", ())}
 
 
+@pytest.mark.slow
 def test_a_follower_of_16_writers_has_exactly_what_is_in_the_bucket(stack, style, eventually):
     prefix, path = f"styles/{style}/", f"/api/manifests/style/{style.replace(' ', '%20')}"
     follower, done, failures = Follower(stack, path), threading.Event(), []

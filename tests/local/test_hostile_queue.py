@@ -4,6 +4,7 @@ import time
 from random import Random
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 from handlers.hostile_messages import Fate, Hostile, hostile_messages
 
@@ -33,6 +34,7 @@ def drained(sqs: Any, queue: str) -> set[str]:
     return bodies
 
 
+@pytest.mark.slow
 def test_of_500_hostile_messages_among_500_uploads_each_ends_where_it_belongs(stack, s3, eventually):
     sqs = stack.platform.client("sqs")
     queue, dead = stack.outputs["ChangeQueueUrl"], stack.outputs["DeadLetterQueueUrl"]

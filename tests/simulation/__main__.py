@@ -31,18 +31,18 @@ def diverging(seeds: range) -> tuple[int, tuple[int, str] | None]:
     return commits, None
 
 
-def seeds_to_catch(mutant: Mutant, at_most: int) -> int | None:
-    """How many seeds, from 0 on, it took to catch the mutant; None if ``at_most`` did not suffice."""
+def seeds_to_catch(mutant: Mutant, at_most: int, first: int = 0) -> int | None:
+    """How many seeds, from ``first`` on, it took to catch the mutant; None if ``at_most`` did not suffice."""
     with tempfile.TemporaryDirectory() as folder:
         mutant.write(Path(folder))
         path = os.pathsep.join([folder, str(Path(__file__).parents[1])])
-        command = [sys.executable, "-m", "simulation", "--seeds", str(at_most), "--until-caught"]
+        command = [sys.executable, "-m", "simulation", "--first", str(first), "--seeds", str(at_most), "--until-caught"]
         run = subprocess.run(
             command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
         )
     if run.returncode not in (0, 1):
         raise RuntimeError(f"mutant {mutant.name!r} does not run:\n{run.stderr}")
-    return int(run.stdout) + 1 if run.returncode else None
+    return int(run.stdout) + 1 - first if run.returncode else None
 
 
 def main() -> int:
