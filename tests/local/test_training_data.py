@@ -120,11 +120,23 @@ def test_a_repeat_of_an_upload_uploads_nothing_and_other_bytes_are_refused(api, 
     assert api.upload_training_images(actor, images, overwrite=True).uploaded == first.uploaded
 
 
+def linked(folder):
+    """The folder by a link to it; links in it lead to what is none of its."""
+    (folder.parent / f"{folder.name} elsewhere").mkdir(exist_ok=True)
+    (folder.parent / f"{folder.name} elsewhere/secret.png").write_bytes(b"secret")
+    (folder / "link.png").symlink_to(folder.parent / f"{folder.name} elsewhere/secret.png")
+    (folder / "linked").symlink_to(folder.parent / f"{folder.name} elsewhere")
+    link = folder.parent / f"{folder.name} link"
+    link.symlink_to(folder)
+    return link
+
+
 def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(api, through, stack, pictures):
     actor = {"http": "0103_http", "s3": "0104_direct"}[through]
     s3 = stack.platform.client("s3")
     s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/only-s3.png", Body=b"s3")
     s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/b c.png", Body=b"other bytes")
+    pictures = linked(pictures)
     sync = TrainingDataSync(api)
     found = sync.auto_initialize_manifest(actor)
     assert [one.filename for one in found.images] == ["b c.png", "only-s3.png"]

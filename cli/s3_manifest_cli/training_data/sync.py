@@ -75,8 +75,11 @@ class TrainingDataSync:
 def _images(folder: Path) -> Iterator[tuple[str, LocalImage]]:
     """The images below a folder, by their paths below it."""
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if is_image(name) and path.is_file() and not any(one.is_symlink() for one in (path, *path.parents)):
+        below = path.relative_to(folder)
+        name = below.as_posix()
+        # Where the folder itself is reached by a link, that was the caller's choice.
+        linked = any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))
+        if is_image(name) and path.is_file() and not linked:
             yield name, LocalImage(path, name, _caption(folder / caption_of(name)))
 
 
