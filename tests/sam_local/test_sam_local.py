@@ -95,6 +95,7 @@ class TestReconcile:
                 }
             ],
             "sidecars": [],
+            "problems": [],
             "files": [
                 {
                     "filename": "image_001.jpg",
@@ -120,9 +121,12 @@ class TestReconcile:
                     "generation_type": "declared",
                     "source": "s3_event",
                     "good": True,
+                    "labels": [],
                     "metadata": {},
                 }
             ],
+            "captions": [],
+            "hidden": [],
         }
 
     def test_puts_a_copy_into_the_manifest(self, sam, bucket):
