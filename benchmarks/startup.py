@@ -17,7 +17,7 @@ from benchmarks.table import Aim, Section, table
 from s3_manifest_cli.stack import PROJECT
 
 MAX_RATIO = 1.25
-FUNCTIONS = ("reconcile", "sweep", "query", "rescan", "subscription")
+FUNCTIONS = ("reconcile", "sweep", "query", "edit", "rescan", "subscription")
 BARE = 'import boto3; boto3.client("s3")'
 
 _BARE_NAME = "boto3 and a client"
@@ -36,6 +36,7 @@ _CLIENT = {
     "reconcile": "from s3_manifest import runtime; runtime.store()",
     "sweep": "from s3_manifest import runtime; runtime.store()",
     "query": "from s3_manifest import runtime; runtime.store()",
+    "edit": "from s3_manifest import runtime; runtime.store()",
     "rescan": "from s3_manifest.aws import sqs_client; sqs_client()",
     "subscription": "from s3_manifest.aws import s3_client; s3_client()",
 }
