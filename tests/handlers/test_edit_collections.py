@@ -94,7 +94,7 @@ def test_where_time_ends_the_answer_says_to_repeat_it(account, edit):
     assert account.below(PREFIX) == []
 
 
-def test_what_is_uploaded_meanwhile_is_kept_and_the_answer_names_it(account, edit):
+def test_what_is_uploaded_meanwhile_and_what_describes_it_is_kept_and_the_answer_names_it(account, edit):
     newer = f"<Error><Key>{PREFIX}b.png</Key><Code>PreconditionFailed</Code><Message>no</Message></Error>"
 
     def keep_one(request):
@@ -102,7 +102,8 @@ def test_what_is_uploaded_meanwhile_is_kept_and_the_answer_names_it(account, edi
 
     account.faults.append(keep_one)
     reply = edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true")
-    assert (reply.status, reply.json["kept"], reply.json["complete"]) == (200, [f"{PREFIX}b.png"], False)
+    kept = [f"{PREFIX}b.png", f"{PREFIX}collection.json"]
+    assert (reply.status, reply.json["kept"], reply.json["complete"]) == (200, kept, False)
 
 
 def test_a_deletion_that_s3_refuses_is_503(account, edit, log):
