@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from handlers.lambda_events import s3_event
+from handlers.lambda_events import BUCKET, REGION, s3_event
 from s3_manifest import runtime
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import timestamp
@@ -15,6 +15,7 @@ MAN = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{MAN}/"
 IMAGES = f"/api/actors/{MAN}/training-data"
 DATA = f"/api/training-data/{MAN}"
+PROMPT = "a lighthouse, " * 20 + "at dawn"
 ROUTES = ["/api/actors/{}/training-data", "/api/training-data/{}"]
 
 
@@ -40,7 +41,7 @@ def waits(monkeypatch):
 @pytest.fixture
 def actor(account, reconcile):
     account.put(f"{PREFIX}base_image.png", b"x" * 10)
-    account.put(f"{PREFIX}b.jpg", b"x" * 1_500_000, Metadata={"prompt": "a lighthouse " * 20, "generation-id": "7"})
+    account.put(f"{PREFIX}b.jpg", b"x" * 1_500_000, Metadata={"prompt": PROMPT, "generation-id": "7"})
     account.put(f"{PREFIX}a.png", b"x" * 500_000)
     account.put(f"{PREFIX}training.log", b"not an image")
     reconcile({"1": s3_event(f"{PREFIX}a.png")})
@@ -97,28 +98,82 @@ def test_an_actors_training_images_are_told_as_training_tools_ask_for_them(accou
     }
 
 
-def test_an_actors_images_and_generations_are_told_with_their_prompts(account, get, actor):
-    manifest = account.manifest(PREFIX)
+def test_an_actors_images_and_generations_are_told_with_their_prompts(account, get, actor, reconcile):
+    run = {"generation_id": 7, "type": "declared", "generated_at": "2020-01-02T03:04:05.000Z", "metadata": {"seed": 1}}
+    account.put(f"{PREFIX}collection.json", json.dumps({"generations": [run]}).encode())
+    said = {"a.png": {"good": False, "labels": ["blurry"], "generated_at": "2020-01-01T00:00:00Z"}}
+    account.put(f"{PREFIX}prompt_metadata.json", json.dumps(said).encode())
+    reconcile({"1": s3_event(f"{PREFIX}collection.json", f"{PREFIX}prompt_metadata.json")})
+    manifest, etags = account.manifest(PREFIX), account.truth(PREFIX)
+    seen = {name: file["last_modified"] for name, file in account.files(PREFIX).items()}
     reply = get(DATA)
     assert reply.status == 200
-    images = reply.json.pop("images")
-    told = reply.json
-    assert (told["actor_id"], told["actor_name"], told["total_images"]) == (42, MAN, 3)
-    assert (told["created_at"], told["updated_at"]) == (manifest["created_at"], manifest["last_synced"])
-    assert account.read(told["manifest_path"]) == account.read(f"_manifests/{PREFIX}manifest.json")
-    assert told["generations"] == manifest["generations"]
-    assert told["total_generations"] == len(manifest["generations"])
-    assert (told["revision"], told["complete"]) == (1, True)
-    files = account.files(PREFIX)
-    assert [image["filename"] for image in images] == ["a.png", "b.jpg", "base_image.png"]
-    for index, image in enumerate(images):
-        file = files[image["filename"]]
-        same = ("s3_url", "s3_key", "prompt", "generated_at", "last_modified", "etag")
-        same += ("generation_id", "generation_type", "source", "good")
-        assert {name: image[name] for name in same} == {name: file[name] for name in same}
-        assert (image["index"], image["size"]) == (index, file["size_bytes"])
-        assert image["prompt_preview"] == (file["prompt"] and file["prompt"][:100])
-    assert len(images[1]["prompt_preview"]) == 100
+    assert reply.json == {
+        "actor_id": 42,
+        "actor_name": MAN,
+        "total_images": 3,
+        "total_generations": 3,
+        "created_at": manifest["created_at"],
+        "updated_at": manifest["last_synced"],
+        "manifest_path": f"_manifests/{PREFIX}manifest.json",
+        "images": [
+            {
+                "index": index,
+                "filename": name,
+                "s3_url": f"https://{BUCKET}.s3.{REGION}.amazonaws.com/{PREFIX}{name}",
+                "s3_key": f"{PREFIX}{name}",
+                "prompt": prompt,
+                "prompt_preview": prompt and prompt[:100],
+                "generated_at": generated_at,
+                "last_modified": seen[name],
+                "size": size,
+                "etag": etags[name],
+                "md5_hash": etags[name],
+                "generation_id": id_,
+                "generation_type": type_,
+                "source": source,
+                "good": good,
+                "labels": labels,
+            }
+            for index, (name, size, prompt, generated_at, id_, type_, source, good, labels) in enumerate(
+                [
+                    ("a.png", 500_000, None, "2020-01-01T00:00:00.000Z", 1, "s3_event", "s3_event", False, ["blurry"]),
+                    ("b.jpg", 1_500_000, PROMPT, None, 7, "declared", "s3_scan", True, []),
+                    ("base_image.png", 10, None, None, 1, "s3_scan", "s3_scan", True, []),
+                ]
+            )
+        ],
+        "generations": [
+            {
+                "generation_id": 1,
+                "type": "s3_event",
+                "generated_at": "2020-01-01T00:00:00.000Z",
+                "image_count": 1,
+                "metadata": {},
+            },
+            run | {"image_count": 1, "declared": True, "first_at": seen["b.jpg"]},
+            {
+                "generation_id": 1,
+                "type": "s3_scan",
+                "generated_at": min(seen["base_image.png"], seen["training.log"]),
+                "image_count": 2,
+                "metadata": {},
+            },
+        ],
+        "statistics": {
+            "training_images_count": 3,
+            "training_data_size_mb": 1.91,
+            "generations": [
+                {"generation_id": 1, "type": "s3_event", "image_count": 1, "size_mb": 0.48},
+                {"generation_id": 7, "type": "declared", "image_count": 1, "size_mb": 1.43},
+                {"generation_id": 1, "type": "s3_scan", "image_count": 1, "size_mb": 0.0},
+            ],
+        },
+        "s3_prefix": PREFIX,
+        "revision": 2,
+        "complete": True,
+        "last_verified_at": manifest["last_verified_at"],
+    }
 
 
 @pytest.mark.parametrize("asked", [MAN, "0042", "42", "000042"])

@@ -2,16 +2,18 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import edit_handler
-from handlers.account import answer
+from handlers.account import answer, xml
 from handlers.lambda_answers import Reply
 from handlers.lambda_events import Context, s3_event
 from handlers.test_query import is_problem
 from s3_manifest.jobs import Sweep
+from s3_manifest.model import timestamp
 
 ACTOR = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{ACTOR}/"
@@ -92,6 +94,18 @@ def test_where_time_ends_the_answer_says_to_repeat_it(account, edit):
     assert account.below(PREFIX) == []
 
 
+def test_what_is_uploaded_meanwhile_and_what_describes_it_is_kept_and_the_answer_names_it(account, edit):
+    newer = f"<Error><Key>{PREFIX}b.png</Key><Code>PreconditionFailed</Code><Message>no</Message></Error>"
+
+    def keep_one(request):
+        return xml(200, f"<DeleteResult>{newer}</DeleteResult>") if request.method == "POST" else None
+
+    account.faults.append(keep_one)
+    reply = edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true")
+    kept = [f"{PREFIX}b.png", f"{PREFIX}collection.json"]
+    assert (reply.status, reply.json["kept"], reply.json["complete"]) == (200, kept, False)
+
+
 def test_a_deletion_that_s3_refuses_is_503(account, edit, log):
     def refuse(request):
         return answer(403, "AccessDenied") if request.method == "POST" else None
@@ -113,12 +127,16 @@ def test_the_manifest_shows_that_all_is_gone(account, edit, reconcile):
 
 @pytest.mark.parametrize("asked", [ACTOR, "42", "0042"])
 def test_a_rescan_is_queued(account, edit, asked):
+    before = timestamp(datetime.now(UTC))
     reply = edit("POST", f"/api/training-data/{asked}/rescan")
-    assert (reply.status, reply.json["status"], reply.json["manifest"]) == (
-        202,
-        "queued",
-        f"/api/manifests/actor/{ACTOR}",
-    )
+    assert reply.status == 202
+    assert before <= reply.json["requested_at"] <= timestamp(datetime.now(UTC))
+    assert reply.json | {"requested_at": ""} == {
+        "status": "queued",
+        "collections": 1,
+        "manifest": f"/api/manifests/actor/{ACTOR}",
+        "requested_at": "",
+    }
     assert account.jobs() == [Sweep(kind="actor", id=ACTOR)]
 
 

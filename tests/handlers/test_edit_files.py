@@ -53,6 +53,7 @@ def test_a_file_is_described_whichever_way_its_actor_is_named(account, edit, pat
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     assert said(account) == {"a.png": {"good": False, "prompt": "größe", "labels": ["x", "y"]}}
     assert (reply.json["s3_key"], reply.json["files"], reply.json["attempts"]) == (PROMPTS, ["a.png"], 1)
+    assert reply.json["etag"] == account.truth(PREFIX)["prompt_metadata.json"]
     assert awaited(reply).s3_key == PROMPTS
 
 

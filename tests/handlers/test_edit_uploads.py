@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,6 +12,7 @@ from handlers.lambda_events import s3_event
 from handlers.test_query import is_problem
 from s3_manifest.awaited import Awaited
 from s3_manifest.cursors import unseal
+from s3_manifest.model import timestamp
 
 ACTOR = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{ACTOR}/"
@@ -28,6 +30,7 @@ def ask(edit, *images, path=PATH, **more):
 
 
 def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
+    before = datetime.now(UTC)
     reply = ask(edit, image("deep/a b+ü.png", prompt="größe"), image("b.jpg"), expires_in=600)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     one, other = reply.json["uploads"]
@@ -43,6 +46,8 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     url = urlsplit(one["url"])
     assert url.path == f"/{PREFIX}deep/a%20b%2B%C3%BC.png"
     assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
+    ends = [moment + timedelta(seconds=600) for moment in (before, datetime.now(UTC))]
+    assert timestamp(ends[0]) <= one["expires_at"] <= timestamp(ends[1])
     assert unseal(one["reflects"], Awaited) == Awaited(s3_key=one["s3_key"], md5=MD5)
     assert (other["headers"]["Content-Type"], other["in_sidecar"]) == ("image/jpeg", [])
     assert reply.json | {"uploads": [], "generation": None} == {

@@ -8,6 +8,7 @@ from handlers.lambda_events import s3_event
 
 PREFIX = "styles/16/"
 PROMPTS, FOLDER = f"{PREFIX}prompt_metadata.json", f"{PREFIX}metadata.jsonl"
+SAID = {"prompt": "a fox 🦊", "good": False, "labels": ["left"], "local_path": "/d/a.png"}
 
 
 @pytest.fixture
@@ -24,19 +25,26 @@ def arrive(account, reconcile):
 
 
 @pytest.mark.parametrize("sidecar_first", [True, False])
-def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, sidecar_first):
-    said = {"a.png": {"prompt": "a fox 🦊", "good": False, "labels": ["left"], "local_path": "/d/a.png"}}
-    arrivals = [(PROMPTS, said), (f"{PREFIX}a.png", b"bytes")]
+@pytest.mark.parametrize(
+    ("sidecar", "written"),
+    [(PROMPTS, {"a.png": SAID}), (FOLDER, {"file_name": "a.png"} | SAID)],
+    ids=["prompt_metadata.json", "metadata.jsonl"],
+)
+def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, sidecar, written, sidecar_first):
+    arrivals = [(sidecar, written), (f"{PREFIX}a.png", b"bytes")]
     for key, body in arrivals if sidecar_first else reversed(arrivals):
         manifest = arrive(key, body)
     (entry,) = manifest["files"]
-    assert {name: entry[name] for name in said["a.png"]} == said["a.png"]
+    assert {name: entry[name] for name in SAID} == SAID
     assert entry["overridden"] == {"prompt": None, "local_path": None}
+    assert [one["s3_key"] for one in manifest["sidecars"]] == [sidecar]
 
 
-def test_a_caption_is_listed_apart_and_is_its_images_prompt(arrive):
-    arrive(f"{PREFIX}a.png", b"bytes")
-    manifest = arrive(f"{PREFIX}a.txt", b"a fox\n")
+@pytest.mark.parametrize("caption_first", [True, False])
+def test_a_caption_is_listed_apart_and_is_its_images_prompt_whichever_arrives_first(arrive, caption_first):
+    arrivals = [(f"{PREFIX}a.txt", b"a fox\n"), (f"{PREFIX}a.png", b"bytes")]
+    for key, body in arrivals if caption_first else reversed(arrivals):
+        manifest = arrive(key, body)
     assert [(entry["filename"], entry["prompt"]) for entry in manifest["files"]] == [("a.png", "a fox")]
     (caption,) = manifest["captions"]
     assert (caption["filename"], caption["caption"], caption["size_bytes"]) == ("a.txt", "a fox", 6)
@@ -56,13 +64,34 @@ def test_a_broken_sidecar_is_reported_and_the_message_is_done(arrive):
     assert (manifest["files"][0]["prompt"], manifest["files"][0]["good"]) == ("its own", False)
 
 
-def test_a_generation_is_declared_in_collection_json(arrive):
-    flux = {"generation_id": 3, "type": "replicate_flux_kontext", "generated_at": "2026-01-01T00:00:00Z"}
-    arrive(f"{PREFIX}collection.json", {"generations": [flux | {"metadata": {"seed": 7}}]})
-    manifest = arrive(f"{PREFIX}a.png", b"x", Metadata={"generation-id": "3", "generation-type": flux["type"]})
-    (generation,) = manifest["generations"]
-    assert (generation["image_count"], generation["metadata"], generation["declared"]) == (1, {"seed": 7}, True)
-    assert generation["generated_at"] == "2026-01-01T00:00:00.000Z"
+@pytest.mark.parametrize("sidecar_first", [True, False])
+def test_title_and_generations_are_from_collection_json_whichever_arrives_first(account, arrive, sidecar_first):
+    flux = {"generation_id": 3, "type": "replicate_flux_kontext", "generated_at": "2020-01-01T00:00:00.000Z"}
+    said = {"title": "Snow", "generations": [flux | {"metadata": {"seed": 7}}]}
+    sidecar = (f"{PREFIX}collection.json", said, {})
+    image = (f"{PREFIX}a.png", b"x", {"generation-id": "3", "generation-type": flux["type"]})
+    for key, body, metadata in (sidecar, image) if sidecar_first else (image, sidecar):
+        manifest = arrive(key, body, Metadata=metadata)
+    first_at = account.files(PREFIX)["a.png"]["last_modified"]
+    assert manifest["style_title"] == "Snow"
+    assert manifest["generations"] == [
+        flux | {"image_count": 1, "metadata": {"seed": 7}, "declared": True, "first_at": first_at}
+    ]
+
+
+def test_what_nobody_declared_is_of_a_generation_that_says_how_it_was_found_and_counts_its_files(account, arrive):
+    for name in ("listed.png", "also listed.png"):
+        account.put(f"{PREFIX}{name}")
+    arrive(f"{PREFIX}a.png", b"x")
+    account.delete(f"{PREFIX}listed.png")
+    arrive(f"{PREFIX}listed.png", b"overwritten")
+    manifest = arrive(f"{PREFIX}b.png", b"x")
+    assert {(one["type"], one["image_count"]) for one in manifest["generations"]} == {("s3_event", 3), ("s3_scan", 1)}
+    for generation in manifest["generations"]:
+        own = [file for file in manifest["files"] if file["generation_type"] == generation["type"]]
+        assert generation["image_count"] == len(own)
+        assert generation["generated_at"] == min(file["last_modified"] for file in own)
+        assert {file["source"] for file in own} == {generation["type"]}
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,17 @@ def clock(monkeypatch):
 def stored(account, reconcile, clock):
     """One style from two days ago, that grew yesterday; another and an actor from today."""
 
-    def put(key, size):
-        account.put(key, b"x" * size)
+    def put(key, body):
+        account.put(key, body)
         reconcile({"1": s3_event(key)})
 
-    put("styles/16/a.png", 10)
+    put("styles/16/a.png", b"x" * 10)
     clock.moment += timedelta(days=1)
-    put("styles/16/b.png", 20)
+    put("styles/16/b.png", b"x" * 20)
     clock.moment += timedelta(days=1)
-    put("styles/17/a.png", 5)
-    put("system_actors/training_data/0042/a.png", 7)
+    put("styles/17/collection.json", b'{"title": "Snow"}')
+    put("styles/17/a.png", b"x" * 5)
+    put("system_actors/training_data/0042/a.png", b"x" * 7)
     account.requests.clear()
 
 
@@ -55,6 +56,43 @@ def test_storage_is_told_by_kind_and_by_collection(get, stored):
     assert {one["id"] for one in told["newest"][:2]} == {"0042", "17"}
     assert (told["partial"], told["cursor"], told["growth_partial"]) == (False, None, False)
     assert (told["largest_files"], told["newest_files"]) == (None, None)
+
+
+def test_the_whole_answer_is_what_the_manifests_say(account, get, stored):
+    def row(kind, id_, title, prefix):
+        manifest = account.manifest(prefix)
+        same = ("revision", "complete", "total_files", "total_size_bytes", "created_at", "last_synced")
+        return {"kind": kind, "id": id_, "title": title, "s3_prefix": prefix} | {name: manifest[name] for name in same}
+
+    actor = row("actor", "0042", None, "system_actors/training_data/0042/")
+    old, young = row("style", "16", None, "styles/16/"), row("style", "17", "Snow", "styles/17/")
+    assert get(STATS, days=1).json == {
+        "total_collections": 3,
+        "total_files": 4,
+        "total_size_bytes": 42,
+        "kinds": [
+            {"kind": "actor", "total_collections": 1, "total_files": 1, "total_size_bytes": 7},
+            {"kind": "style", "total_collections": 2, "total_files": 3, "total_size_bytes": 35},
+        ],
+        "collections": [actor, old, young],
+        "largest": [old, actor, young],
+        "newest": [actor, young, old],
+        "largest_files": None,
+        "newest_files": None,
+        "growth": [{"day": "2026-03-03", "total_collections": 3, "total_files": 4, "total_size_bytes": 42}],
+        "growth_partial": False,
+        "partial": False,
+        "cursor": None,
+    }
+
+
+def test_the_files_of_one_collection_are_told_with_all_their_facts(account, get, stored):
+    told = get(STATS, kind="style", id="16", days=0).json
+    files = account.files("styles/16/")
+    facts = ("filename", "s3_key", "size_bytes", "last_modified")
+    a, b = ({fact: files[name][fact] for fact in facts} for name in ("a.png", "b.png"))
+    assert told["largest_files"] == [b, a]
+    assert sorted(told["newest_files"], key=lambda one: one["filename"]) == [a, b]
 
 
 def test_growth_is_told_day_by_day(get, stored):

@@ -172,6 +172,49 @@ def test_without_a_deployment_it_says_what_to_give(monkeypatch):
         get_training_data_api()
 
 
+def test_the_deployment_may_be_named_by_the_environment(api, through, stack, monkeypatch):
+    environment = {
+        "http": {"S3_MANIFEST_API_URL": stack.api_url},
+        "s3": {"S3_MANIFEST_BUCKET": stack.bucket, "S3_MANIFEST_SWEEP_QUEUE_URL": stack.outputs["SweepQueueUrl"]},
+    }
+    for name, value in environment[through].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotFound, match="no actor 0999_nobody"):
+        get_training_data_api().get_training_data("0999_nobody")
+
+
+def test_what_is_staged_is_told_before_it_is_saved_and_what_fails_stays_staged(api, actor, pictures, stack, s3):
+    names = [f"staged/{name}.png" for name in ("described", "hidden", "removed", "replaced")]
+    images = [LocalImage(pictures / "a.png", name, prompt="old") for name in names]
+    assert api.wait_for(actor, api.upload_training_images(actor, images))
+    manifest = TrainingDataManifest(actor, api)
+
+    def told():
+        images = manifest.get_all_images()
+        return [(one.filename, one.prompt, one.staged) for one in images if one.filename in names]
+
+    assert told() == [(name, "old", "no") for name in names]
+    described, hidden, removed, replaced = names
+    manifest.update_image(described, prompt="new")
+    manifest.remove_image(hidden)
+    manifest.remove_image(removed, delete_from_s3=True)
+    manifest.add_image(pictures / "b c.png", filename=replaced)
+    after = [(described, "new", "updated"), (replaced, None, "added")]
+    assert told() == after
+    assert {one.prompt for one in api.get_training_data(actor).images if one.filename in names} == {"old"}
+    saved = manifest.save()
+    assert (saved.updated, set(saved.removed), list(saved.failed)) == ((described,), {hidden, removed}, [replaced])
+    assert [one for one in told() if one[2] == "added"] == [(replaced, None, "added")]
+    manifest.add_image(pictures / "b c.png", filename=replaced, overwrite=True)
+    saved = manifest.save()
+    assert (saved.uploaded, saved.updated, saved.removed, saved.failed) == ((replaced,), (), (), {})
+    prefix = f"{ACTORS}{actor}/"
+    stored = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"{prefix}staged/")["Contents"]
+    assert [one["Key"].removeprefix(prefix) for one in stored] == [described, hidden, replaced]
+    body = s3.get_object(Bucket=stack.bucket, Key=prefix + replaced)["Body"].read()
+    assert body == (pictures / "b c.png").read_bytes()
+
+
 def test_a_rescan_looks_at_s3_anew(api, actor, pictures):
     api.upload_training_images(actor, [LocalImage(pictures / "a.png", f"rescan/{actor}.png")], overwrite=True)
     before = api.get_training_data(actor).last_verified_at
