@@ -55,7 +55,7 @@ def _head(count: int) -> Head:
     else:
         starts = range(0, count, PAGE)
         pages = tuple(_ref(objects, start, min(PAGE, count - start)) for start in starts)
-    nothing = Told((), (), None)
+    nothing = Told((), (), None, None, ())
     layout = Layout(files, pages, ())
     head = merge(None, COLLECTION, LOCATION.bucket, nothing, layout, commit="synthetic", now=EPOCH, complete=True)
     one = Generation(generation_id=1, type="s3_scan", generated_at=EPOCH, image_count=count)
