@@ -1,5 +1,7 @@
 """The Python API, over HTTP and in S3 directly: the same calls, the same results."""
 
+import itertools
+
 import pytest
 
 from s3_manifest_cli.pictures import png
@@ -15,6 +17,7 @@ from s3_manifest_cli.training_data import (
 )
 
 ACTORS = "system_actors/training_data/"
+NUMBERS = itertools.count(301)
 
 
 @pytest.fixture(params=["http", "s3"])
@@ -35,7 +38,8 @@ def api(through, stack, monkeypatch):
 
 @pytest.fixture
 def actor(through):
-    return {"http": "0301_http_30_male", "s3": "0302_direct_30_male"}[through]
+    """One that no other test has."""
+    return f"{next(NUMBERS):04}_{through}_30_male"
 
 
 @pytest.fixture
@@ -131,9 +135,9 @@ def linked(folder):
     return link
 
 
-def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(api, through, stack, pictures, eventually):
-    actor = {"http": "0103_http", "s3": "0104_direct"}[through]
-    s3 = stack.platform.client("s3")
+def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(
+    api, actor, stack, s3, pictures, eventually
+):
     s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/only-s3.png", Body=b"s3")
     s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/b c.png", Body=b"other bytes")
     pictures = linked(pictures)
