@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from s3_manifest import edits, mutations, runtime, upload_routes
 from s3_manifest.collections import Collection
+from s3_manifest.documented import QUEUED, answers
 from s3_manifest.editing import (
     Actor,
     Id,
@@ -22,10 +23,9 @@ from s3_manifest.editing import (
     etags,
     path_of,
     patience,
-    responses,
 )
 from s3_manifest.jobs import Sweep
-from s3_manifest.model import Frozen, Timestamp, timestamp
+from s3_manifest.model import Frozen, timestamp
 from s3_manifest.mutations import awaited_edit
 from s3_manifest.sidecars import MAX_TITLE
 from s3_manifest.threads import each
@@ -105,15 +105,6 @@ class Emptied(Reflection):
     complete: bool
 
 
-class Queued(Frozen):
-    """Once ``last_verified_at`` of the ``manifest`` is after ``requested_at``, it is done."""
-
-    status: str
-    collections: int
-    manifest: str
-    requested_at: Timestamp
-
-
 Filename = Annotated[str, Path(description="The path below the collection's prefix, percent-encoded or not")]
 IfMatch = Annotated[str | None, Header(alias="if-match", description="ETags: 412 unless the object has one of them")]
 FromS3 = Annotated[
@@ -123,9 +114,10 @@ Confirm = Annotated[str, Query(description="The full id of the collection: the d
 OneChange = Annotated[Change, Body()]
 ManyChanges = Annotated[Changes, Body()]
 
-_DELETES_ONE = responses(Deleted, 412, 413)
-_DELETES_ALL = responses(Emptied, 413)
-_AMENDS = responses(Amended, 413)
+_DELETES_ONE = answers({200: Deleted}, 400, 404, 409, 412, 413, 503)
+_DELETES_ALL = answers({200: Emptied}, 400, 404, 409, 413, 503)
+_AMENDS = answers({200: Amended}, 400, 404, 409, 413, 503)
+_RETITLES = answers({200: Retitled}, 400, 404, 409, 413, 503)
 
 
 @app.delete(
@@ -210,17 +202,13 @@ def patch_files(kind: Kind, collection_id: Id, changes: ManyChanges) -> Answer:
     return _amended(collection_of(kind, collection_id), changes.files)
 
 
-@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=responses(Retitled, 413))
+@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_RETITLES)
 def patch_style(style_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
     """See the route for any collection."""
     return patch_collection("style", style_id, titled)
 
 
-@app.patch(
-    "/api/manifests/<kind>/<collection_id>",
-    summary="Set a collection's title",
-    responses=responses(Retitled, 413),
-)
+@app.patch("/api/manifests/<kind>/<collection_id>", summary="Set a collection's title", responses=_RETITLES)
 def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
     """In its ``collection.json``. 404: there is nothing in the collection."""
     collection, store = collection_of(kind, collection_id), runtime.store()
@@ -233,14 +221,14 @@ def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Bo
 @app.post(
     "/api/training-data/<actor_id>/rescan",
     summary="Compare an actor's images with what is in S3",
-    responses=responses(Queued, status=202),
+    responses=answers({202: QUEUED}, 400, 404, 409, 503),
 )
 def post_actor_rescan(actor_id: Actor) -> Answer:
     """202: it is queued, as by ``POST /api/manifests/actor/…/rescan``."""
     collection, requested_at = actor_of(actor_id), timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
-    queued = Queued(status="queued", collections=1, manifest=path_of(collection), requested_at=requested_at)
-    return json_answer(202, queued.model_dump())
+    queued = {"status": "queued", "collections": 1, "manifest": path_of(collection), "requested_at": requested_at}
+    return json_answer(202, queued)
 
 
 def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:

@@ -48,37 +48,6 @@ class Reflection(Frozen):
     manifest: str
 
 
-class Problem(Frozen):
-    """RFC 9457; ``parameter`` is what of the request is wrong."""
-
-    title: str
-    status: int
-    detail: str
-    parameter: str | None = None
-
-
-_MEANINGS = {
-    200: "It is done",
-    202: "It is queued",
-    400: "A parameter, or the body, is wrong; nothing was changed",
-    404: "It is not there; nothing was changed",
-    409: "What is there is not what it takes: the detail says what, and the mend; nothing was changed",
-    412: "The object is none of those in If-Match; nothing was changed",
-    413: "It does not fit into a sidecar, or at once: the detail says what does",
-    503: "S3 or the queue did not do it, or others kept changing the same sidecar; repeat the request",
-}
-
-
-def responses(answer: type[Frozen], *problems: int, status: int = 200) -> dict[int, Any]:
-    """What the OpenAPI document says of a route's answers; each may be refused, or S3 may fail."""
-    told: dict[int, Any] = {
-        status: {"description": _MEANINGS[status], "content": {"application/json": {"model": answer}}}
-    }
-    for one in sorted({400, 404, 409, 503, *problems}):
-        told[one] = {"description": _MEANINGS[one], "content": {"application/problem+json": {"model": Problem}}}
-    return told
-
-
 def answered(collection: Collection, awaited: Awaited | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
     """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
     revision = _revision(collection, awaited) if awaited else None

@@ -8,7 +8,8 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest import runtime
 from s3_manifest.collections import Collection
-from s3_manifest.editing import Actor, Id, Kind, Reflection, actor_of, answered, collection_of, patience, responses
+from s3_manifest.documented import answers
+from s3_manifest.editing import Actor, Id, Kind, Reflection, actor_of, answered, collection_of, patience
 from s3_manifest.planning import BadNames, Upload, plan_uploads
 from s3_manifest.sidecars import Declared
 from s3_manifest.uploads import Uploads
@@ -28,7 +29,7 @@ class Planned(Reflection):
 
 
 Wish = Annotated[Uploads, Body()]
-_PLANS = responses(Planned, 413)
+_PLANS = answers({200: Planned}, 400, 404, 409, 413, 503)
 
 
 @router.post(
