@@ -7,6 +7,10 @@ from typing import NamedTuple
 MAX_KEY_BYTES = 1024
 """S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
+DEFAULT_COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
+DEFAULT_ROOT = "_manifests/"
+"""The template's defaults of its parameters ``Collections`` and ``ManifestRoot``."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
