@@ -19,12 +19,7 @@ def bucket():
 
 
 @pytest.fixture(autouse=True)
-def _no_account(monkeypatch):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def _no_sleep(monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.migration.upload.time.sleep", lambda _: None)
 
 

@@ -50,10 +50,6 @@ def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None, 
     return Seen(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
 
 
-def caption_seen(filename: str, text: str, problem: str | None = None) -> Seen:
-    return Seen(PREFIX + filename, entry(filename).model_copy(update={"caption": text, "problem": problem}))
-
-
 def gone(filename: str) -> Seen:
     return Seen(PREFIX + filename, None)
 
