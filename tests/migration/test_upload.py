@@ -23,8 +23,8 @@ def _no_sleep(monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.migration.upload.time.sleep", lambda _: None)
 
 
-def wanted(replaces=None, body=BODY):
-    return Upload("data/Ä.PNG", md5(body), replaces)
+def wanted(replaces=None):
+    return Upload("data/Ä.PNG", md5(BODY), replaces)
 
 
 def test_an_image_is_stored_where_there_is_none(bucket):

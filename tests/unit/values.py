@@ -73,13 +73,12 @@ def told_of(
     head: Head | None,
     *seen: Seen,
     causes: Mapping[str, str] | None = None,
-    before: Descriptions = NOTHING_SAID,
     collection: Collection = STYLE,
 ) -> Told:
     """What these tell of the collection, seen because of a ``Put`` if nothing else is said."""
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
     looked = looked_at(collection, seen)
-    revision = revised(before, head.sidecars if head else (), looked, None, "copies/")
+    revision = revised(NOTHING_SAID, head.sidecars if head else (), looked, None, "copies/")
     return told(
         head,
         collection,
@@ -87,7 +86,7 @@ def told_of(
         seen,
         dict.fromkeys((one.key for one in seen), PUT) if causes is None else causes,
         revision=revision,
-        concerned=concerned(before, looked),
+        concerned=concerned(NOTHING_SAID, looked),
     )
 
 

@@ -146,8 +146,8 @@ class Hand:
         runs = (decode_page(self.store.objects[page.key][1], page) for page in head.pages)
         return [*head.files, *(entry for run in runs for entry in run.entries())]
 
-    def filenames(self, collection: Collection = STYLE) -> list[str]:
-        return [entry.filename for entry in self.entries(collection)]
+    def filenames(self) -> list[str]:
+        return [entry.filename for entry in self.entries()]
 
 
 def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
