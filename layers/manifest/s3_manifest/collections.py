@@ -92,6 +92,12 @@ class Collections:
         others = (pattern for pattern in self.patterns if pattern.kind != collection.kind)
         return any(o.before.startswith(collection.prefix) or collection.prefix.startswith(o.before) for o in others)
 
+    def own_keys(self, collection: Collection, keys: Iterable[str]) -> list[str]:
+        """Those of the keys below the collection's prefix that are not a nested collection's, nor its folder."""
+        if self.is_nested(collection):
+            return [key for key in keys if self.of(key) == collection]
+        return [key for key in keys if key != collection.prefix]
+
     def named(self, kind: str, collection_id: str) -> Collection | None:
         """The collection of that kind and id; None where there is no such kind, or the id can't be."""
         if not collection_id or "/" in collection_id:
