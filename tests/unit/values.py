@@ -8,7 +8,8 @@ from s3_manifest.collections import Collection, parse_collections
 from s3_manifest.descriptions import Descriptions, concerned, looked_at, revised
 from s3_manifest.facts import Location, Seen, entry_of
 from s3_manifest.merge import Told, merge, told
-from s3_manifest.model import Alteration, Entry, Head, Sidecar, Source
+from s3_manifest.model import Entry, Head, Sidecar, Source
+from s3_manifest.records import Alteration
 from s3_manifest.sidecars import Description
 from s3_manifest.store import Present
 

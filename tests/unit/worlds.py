@@ -12,7 +12,8 @@ from s3_manifest.collections import Collection, Collections
 from s3_manifest.commit import Outcome, commit
 from s3_manifest.jobs import Job
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Alteration, Entry, Head
+from s3_manifest.model import Entry, Head
+from s3_manifest.records import Alteration
 from s3_manifest.runs import decode_page
 from s3_manifest.store import Folders, Listing, Observation, ReadFailed
 from s3_manifest.world import World

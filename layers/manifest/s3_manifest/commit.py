@@ -18,8 +18,9 @@ from s3_manifest.facts import Seen
 from s3_manifest.first_sight import first_sight
 from s3_manifest.layout import Layout, Open, Slot
 from s3_manifest.merge import Told, merge, names_concerned, record_of, told
-from s3_manifest.model import Alteration, Entry, Head, Timestamp
+from s3_manifest.model import Entry, Head, Timestamp
 from s3_manifest.observe import ComputedMd5s, computed_before, observe
+from s3_manifest.records import Alteration
 from s3_manifest.runs import encode_page
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
 from s3_manifest.turns import turn
