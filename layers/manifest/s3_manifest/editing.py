@@ -1,4 +1,4 @@
-"""What the HTTP routes share that change what is in S3: their router, and how each answer tells what became of it."""
+"""What the HTTP routes share that change what is in S3: what a path names, and how an answer tells what was done."""
 
 import random
 import re

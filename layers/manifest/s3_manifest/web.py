@@ -1,4 +1,4 @@
-"""What the HTTP functions share: a router whose every error is a problem document."""
+"""What the HTTP functions share: a router whose every error is a problem document, paths, and ETags."""
 
 import base64
 import re
