@@ -15,8 +15,9 @@ from s3_manifest.collections import parse_collections
 from s3_manifest.facts import Location
 from s3_manifest.jobs import Job
 from s3_manifest.memory import EPOCH
-from s3_manifest.model import Alteration, Head, Timestamp
+from s3_manifest.model import Head, Timestamp
 from s3_manifest.reconcile import Message, reconcile
+from s3_manifest.records import Alteration
 from s3_manifest.store import Store
 from s3_manifest.world import World
 

@@ -63,7 +63,6 @@ class Stack:
         path: str,
         body: object = None,
         query: Mapping[str, str | int] | None = None,
-        headers: Mapping[str, str] | None = None,
         seconds: float = _TIMEOUT_SECONDS,
     ) -> Answer:
         """A request of any method to the HTTP API, signed, with a body as JSON (None: without one).
@@ -72,7 +71,7 @@ class Stack:
         """
         content = None if body is None else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if content else {}
-        return self._signed(method, path, query, kind | dict(headers or {}), content, seconds)
+        return self._signed(method, path, query, kind, content, seconds)
 
     def _signed(
         self,

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
@@ -14,12 +13,23 @@ from s3_manifest.catalog import Position, read_catalog
 from s3_manifest.collections import Collection
 from s3_manifest.cursors import seal, unseal
 from s3_manifest.documented import answers
-from s3_manifest.fetch import CollectionId, IfNoneMatch, Kind, Reflects, Wait
+from s3_manifest.fetch import IfNoneMatch, Reflects, Wait
 from s3_manifest.model import Timestamp, timestamp
 from s3_manifest.problems import BadParameter, answer_problems
 from s3_manifest.threads import each
 from s3_manifest.views import AnswerTooLarge, Filter, Listing
-from s3_manifest.web import Answer, api, json_answer, json_text, openapi, problem, resolve
+from s3_manifest.web import (
+    Answer,
+    CollectionId,
+    Kind,
+    api,
+    json_answer,
+    json_text,
+    openapi,
+    path_of,
+    problem,
+    resolve,
+)
 
 logger = Logger(service="query")
 app = api()
@@ -61,7 +71,7 @@ def get_manifest(
     try:
         return fetch.tagged(reads.whole(runtime.store(), each, collection, fetched.loaded), fetched)
     except AnswerTooLarge as error:
-        return problem(413, f"{error}; read it in pages: /api/manifests/{kind}/{quote(collection.id, safe='')}")
+        return problem(413, f"{error}; read it in pages: {path_of(collection)}")
 
 
 @app.get(

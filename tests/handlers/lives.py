@@ -73,12 +73,12 @@ class Life:
         self.delete(*names)
         self.look(*names, event="ObjectRemoved:Delete")
 
-    def live(self, revisions: int, seed: int = 16, names: int = 30) -> None:
+    def live(self, revisions: int, seed: int = 16) -> None:
         """Changes at random until there are so many revisions."""
         chance = Random(seed)
         while len(self.said) < revisions:
             touched = set()
-            for name in chance.sample(range(names), chance.randrange(1, 6)):
+            for name in chance.sample(range(30), chance.randrange(1, 6)):
                 filename = f"{chance.choice(['', 'größe/'])}{name:03}.png"
                 touched.add(filename)
                 if chance.random() < 0.25:
@@ -96,13 +96,13 @@ class Life:
         return self.account.below(f"_manifests/{PREFIX}changes/")
 
 
-def read_all(get: Callable[..., Any], limit: int, path: str = PATH, **query: object) -> dict[str, Any]:
+def read_all(get: Callable[..., Any], limit: int, **query: object) -> dict[str, Any]:
     """The manifest, read page by page: all pages say the same of it; its files together."""
     files: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     facts = None
     while True:
-        reply = get(path, limit=limit, **query, **cursor)
+        reply = get(PATH, limit=limit, **query, **cursor)
         assert reply.status == 200, reply.text
         page = reply.json
         files += page.pop("files")

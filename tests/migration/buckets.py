@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from s3_manifest import heads
-from s3_manifest.collections import Collection, parse_collections
+from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
 from s3_manifest.facts import Location, entry_of
 from s3_manifest.memory import EPOCH, MemoryStore
 from s3_manifest.model import Generation, Head, encode_head
 from s3_manifest.sidecars import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
 from s3_manifest.store import Conflict
 from s3_manifest_cli.migration import tree, truth
-from s3_manifest_cli.migration.command import COLLECTIONS
 from s3_manifest_cli.migration.plan import Choices
 from s3_manifest_cli.migration.remove import remove
 from s3_manifest_cli.migration.report import Result, exit_code
@@ -26,7 +25,7 @@ from s3_manifest_cli.migration.upload import content_type
 from s3_manifest_cli.migration.verify import Clock, verify
 
 BUCKET = "storyboard-user-files"
-KINDS = parse_collections(COLLECTIONS, "_manifests/")
+KINDS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 LOCATION = Location(BUCKET, "us-east-1")
 
 

@@ -14,15 +14,6 @@ FOLDER = f"data/actors/{NAME}/training_data"
 BUCKET = "contract-bucket"
 
 
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-
 @pytest.fixture
 def tree(tmp_path):
     made = Migration(tmp_path)

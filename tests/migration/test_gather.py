@@ -23,8 +23,8 @@ def gathered(documents, paths=(), id_=NAME):
     return found.collections[KINDS.named("style" if id_ == "16" else "actor", id_)]
 
 
-def prompt(documents, filename="a.png"):
-    return gathered(documents).images[filename].said.prompt
+def prompt(documents):
+    return gathered(documents).images["a.png"].said.prompt
 
 
 def images(*prompts, **more):

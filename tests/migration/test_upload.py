@@ -19,17 +19,12 @@ def bucket():
 
 
 @pytest.fixture(autouse=True)
-def _no_account(monkeypatch):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def _no_sleep(monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.migration.upload.time.sleep", lambda _: None)
 
 
-def wanted(replaces=None, body=BODY):
-    return Upload("data/Ä.PNG", md5(body), replaces)
+def wanted(replaces=None):
+    return Upload("data/Ä.PNG", md5(BODY), replaces)
 
 
 def test_an_image_is_stored_where_there_is_none(bucket):

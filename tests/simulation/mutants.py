@@ -110,16 +110,19 @@ MUTANTS = (
     ),
     Mutant(
         "claim to be complete at first sight",
-        "commit.py",
+        "first_sight.py",
         (("    return seen, failures, covers_all\n", "    return seen, failures, True\n"),),
     ),
     Mutant(
         "ask for the sweep only after the head is written",
-        "commit.py",
+        "first_sight.py",
         (
-            ("        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n", "        _asks.append(sweep)\n"),
-            (_SAVE, _SAVE + "    while _asks:\n        world.enqueue([_asks.pop()])\n"),
-            ("CHUNK = 500\n", "CHUNK = 500\n_asks: list = []\n"),
+            ("        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n", "        ASKS.append(sweep)\n"),
+            ("SWEEP_DELAY_SECONDS = 5\n", "ASKS: list = []\n"),
+        ),
+        (
+            ("commit.py", "import first_sight\n", "import ASKS, first_sight\n"),
+            ("commit.py", _SAVE, _SAVE + "    while ASKS:\n        world.enqueue([ASKS.pop()])\n"),
         ),
     ),
     Mutant(

@@ -15,8 +15,9 @@ from s3_manifest.collections import parse_collections
 from s3_manifest.facts import Location
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Alteration, Head, UnreadableManifest, days_before, timestamp
+from s3_manifest.model import Head, UnreadableManifest, days_before, timestamp
 from s3_manifest.reconcile import Message, reconcile
+from s3_manifest.records import Alteration
 from s3_manifest.store import StoreError
 from s3_manifest.sweep import SweepFailed, run_job
 from s3_manifest.world import World

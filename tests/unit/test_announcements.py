@@ -4,7 +4,7 @@ import pytest
 from unit.values import entry, head_of
 
 from s3_manifest.announcements import MAX_DETAIL_BYTES, announcement, event
-from s3_manifest.model import Alteration
+from s3_manifest.records import Alteration
 
 
 def alterations(added=(), altered=(), removed=()):

@@ -1,6 +1,15 @@
 import pytest
 
-from s3_manifest.collections import Collection, Collections, InvalidCollections, Pattern, parse_collections
+from s3_manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    Collection,
+    Collections,
+    InvalidCollections,
+    Pattern,
+    parse_collections,
+)
+from s3_manifest_cli import stack
 
 ROOT = "_manifests/"
 STYLES = "style=styles/{style_id}/"
@@ -9,6 +18,14 @@ NESTED = f"{STYLES}, variant=styles/{{variant_id}}/variants/, draft=styles/16/{{
 
 def collection_of(key, text=STYLES):
     return parse_collections(text, ROOT).of(key)
+
+
+def test_the_defaults_are_the_templates():
+    parameters = stack.template()["Parameters"]
+    assert [parameters[name]["Default"] for name in ("Collections", "ManifestRoot")] == [
+        DEFAULT_COLLECTIONS,
+        DEFAULT_ROOT,
+    ]
 
 
 def test_a_key_belongs_to_the_collection_whose_prefix_it_is_below():

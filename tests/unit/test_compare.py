@@ -21,9 +21,9 @@ SWEPT = {
 }
 
 
-def drifted(count=36):
+def drifted():
     """A hand whose manifest is wrong about the files in ``SWEPT``."""
-    hand = known(count)
+    hand = known(36)
     for name, what in SWEPT.items():
         if what == "gone":
             hand.store.remove(PREFIX + name)

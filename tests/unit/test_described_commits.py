@@ -8,7 +8,7 @@ from unit.values import PREFIX, STYLE
 from unit.worlds import Hand, one_by_one
 
 from s3_manifest import heads, reads
-from s3_manifest.model import decode_record
+from s3_manifest.records import decode_record
 from s3_manifest.store import ReadFailed
 from s3_manifest.views import Filter
 

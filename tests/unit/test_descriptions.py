@@ -44,8 +44,8 @@ class Followed:
         return [self.descriptions.said(name, None).prompt for name in NAMES]
 
 
-def written(prompt, names=NAMES, etag=None):
-    return sidecar_seen(PROMPTS, etag or f"etag of {prompt}", files=said(prompt, names))
+def written(prompt, names=NAMES):
+    return sidecar_seen(PROMPTS, f"etag of {prompt}", files=said(prompt, names))
 
 
 def test_files_go_by_a_sidecar_once_it_was_looked_at():

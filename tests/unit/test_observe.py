@@ -151,33 +151,35 @@ def test_the_title_is_what_a_collection_json_says_if_it_says_one(body, title):
     assert len(sidecars(hand)) == 1
 
 
-def test_the_title_and_the_etag_are_of_the_same_collection_json(monkeypatch):
-    hand = Hand()
-    keys = hand.upload("collection.json", body=b'{"title": "Old"}')
-    look = hand.store.head
+@pytest.fixture
+def changed_after_its_head(monkeypatch):
+    """Commits a ``collection.json`` to which ``change`` happens after its HEAD; the reconciler's hand after that."""
 
-    def replaced_after(key):
-        seen = look(key)
-        hand.upload("collection.json", body=b'{"title": "New"}', etag=OTHER_MD5)
-        return seen
+    def commit(change):
+        hand = Hand()
+        keys = hand.upload("collection.json", body=b'{"title": "Old"}')
+        look = hand.store.head
 
-    monkeypatch.setattr(hand.store, "head", replaced_after)
-    hand.commit(keys)
+        def look_before_the_change(key):
+            seen = look(key)
+            change(hand, key)
+            return seen
+
+        monkeypatch.setattr(hand.store, "head", look_before_the_change)
+        hand.commit(keys)
+        return hand
+
+    return commit
+
+
+def test_the_title_and_the_etag_are_of_the_same_collection_json(changed_after_its_head):
+    new = {"body": b'{"title": "New"}', "etag": OTHER_MD5}
+    hand = changed_after_its_head(lambda hand, _: hand.upload("collection.json", **new))
     assert (hand.head().title, sidecars(hand)) == ("New", [("collection.json", OTHER_MD5)])
 
 
-def test_a_collection_json_removed_after_it_was_looked_at_is_gone(monkeypatch):
-    hand = Hand()
-    keys = hand.upload("collection.json", body=b'{"title": "Old"}')
-    look = hand.store.head
-
-    def removed_after(key):
-        seen = look(key)
-        hand.store.remove(key)
-        return seen
-
-    monkeypatch.setattr(hand.store, "head", removed_after)
-    hand.commit(keys)
+def test_a_collection_json_removed_after_it_was_looked_at_is_gone(changed_after_its_head):
+    hand = changed_after_its_head(lambda hand, key: hand.store.remove(key))
     assert (hand.head().title, sidecars(hand)) == (None, [])
 
 

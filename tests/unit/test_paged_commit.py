@@ -7,7 +7,8 @@ from unit.worlds import Hand
 from s3_manifest import commit as protocol
 from s3_manifest import heads
 from s3_manifest.commit import Verified
-from s3_manifest.model import UnreadableManifest, decode_record
+from s3_manifest.model import UnreadableManifest
+from s3_manifest.records import decode_record
 from s3_manifest.store import OutcomeUnknown, WriteRefused
 
 pytestmark = pytest.mark.usefixtures("small_pages")

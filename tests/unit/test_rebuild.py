@@ -38,9 +38,9 @@ def page_broken_in_its_middle(hand):
 HARMS = [broken_head, newer_head, missing_page, truncated_page, page_broken_in_its_middle]
 
 
-def harmed(harm, revisions=3):
+def harmed(harm):
     hand = known(36)
-    for n in range(revisions - 1):
+    for n in range(2):
         hand.commit(hand.upload(f"more{n}.jpg"))
     harm(hand)
     hand.now = EVENING

@@ -6,7 +6,8 @@ from unit.worlds import Hand, WatchedStore
 from s3_manifest import sweep
 from s3_manifest.collections import parse_collections
 from s3_manifest.jobs import Progress
-from s3_manifest.model import SWEEP, UnreadableManifest, decode_record
+from s3_manifest.model import SWEEP, UnreadableManifest
+from s3_manifest.records import decode_record
 from s3_manifest.sweep import LOOK_AGAIN_SECONDS, Swept, run_job
 
 pytestmark = pytest.mark.usefixtures("small_pages")

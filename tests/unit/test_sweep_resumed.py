@@ -20,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("small_pages")
 HEAD = STYLE.head_key
 
 
-def drifted(count=36, page=4):
+def drifted(page=4):
     """A hand whose manifest is wrong about seven files, and one sidecar."""
-    hand = known(count)
+    hand = known(36)
     hand.store.page = page
-    for name in names(0, 1, count - 1):
+    for name in names(0, 1, 35):
         hand.store.remove(PREFIX + name)
     hand.upload("!", "0003a", "zzz")
     hand.upload("0004.jpg", body=b"other")
@@ -33,9 +33,9 @@ def drifted(count=36, page=4):
     return hand
 
 
-def incomplete(count=36, page=4):
+def incomplete(count=36):
     """A hand whose manifest knows of one file of many, and the sweep that was asked for."""
-    hand = Hand(WatchedStore(page=page))
+    hand = Hand(WatchedStore(page=4))
     hand.commit(hand.upload(*names(*range(count)))[:1])
     (job,) = hand.asked
     forget(hand)

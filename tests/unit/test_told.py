@@ -19,7 +19,8 @@ from unit.values import (
 )
 
 from s3_manifest.merge import FIRST, Told, generations_after, record_of
-from s3_manifest.model import SWEEP, decode_record, encode_record
+from s3_manifest.model import SWEEP
+from s3_manifest.records import decode_record, encode_record
 
 KNOWN = {"a.jpg": entry("a.jpg"), "b.jpg": entry("b.jpg", size=5)}
 HEAD = head_of(file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))

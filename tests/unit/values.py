@@ -8,7 +8,8 @@ from s3_manifest.collections import Collection, parse_collections
 from s3_manifest.descriptions import Descriptions, concerned, looked_at, revised
 from s3_manifest.facts import Location, Seen, entry_of
 from s3_manifest.merge import Told, merge, told
-from s3_manifest.model import Alteration, Entry, Head, Sidecar, Source
+from s3_manifest.model import Entry, Head, Sidecar, Source
+from s3_manifest.records import Alteration
 from s3_manifest.sidecars import Description
 from s3_manifest.store import Present
 
@@ -50,10 +51,6 @@ def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None, 
     return Seen(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
 
 
-def caption_seen(filename: str, text: str, problem: str | None = None) -> Seen:
-    return Seen(PREFIX + filename, entry(filename).model_copy(update={"caption": text, "problem": problem}))
-
-
 def gone(filename: str) -> Seen:
     return Seen(PREFIX + filename, None)
 
@@ -77,13 +74,12 @@ def told_of(
     head: Head | None,
     *seen: Seen,
     causes: Mapping[str, str] | None = None,
-    before: Descriptions = NOTHING_SAID,
     collection: Collection = STYLE,
 ) -> Told:
     """What these tell of the collection, seen because of a ``Put`` if nothing else is said."""
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
     looked = looked_at(collection, seen)
-    revision = revised(before, head.sidecars if head else (), looked, None, "copies/")
+    revision = revised(NOTHING_SAID, head.sidecars if head else (), looked, None, "copies/")
     return told(
         head,
         collection,
@@ -91,7 +87,7 @@ def told_of(
         seen,
         dict.fromkeys((one.key for one in seen), PUT) if causes is None else causes,
         revision=revision,
-        concerned=concerned(before, looked),
+        concerned=concerned(NOTHING_SAID, looked),
     )
 
 

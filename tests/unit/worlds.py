@@ -12,7 +12,8 @@ from s3_manifest.collections import Collection, Collections
 from s3_manifest.commit import Outcome, commit
 from s3_manifest.jobs import Job
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Alteration, Entry, Head
+from s3_manifest.model import Entry, Head
+from s3_manifest.records import Alteration
 from s3_manifest.runs import decode_page
 from s3_manifest.store import Folders, Listing, Observation, ReadFailed
 from s3_manifest.world import World
@@ -146,8 +147,8 @@ class Hand:
         runs = (decode_page(self.store.objects[page.key][1], page) for page in head.pages)
         return [*head.files, *(entry for run in runs for entry in run.entries())]
 
-    def filenames(self, collection: Collection = STYLE) -> list[str]:
-        return [entry.filename for entry in self.entries(collection)]
+    def filenames(self) -> list[str]:
+        return [entry.filename for entry in self.entries()]
 
 
 def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

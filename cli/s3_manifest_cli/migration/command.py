@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from s3_manifest.aws import s3_client
-from s3_manifest.collections import InvalidCollections, parse_collections
+from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, InvalidCollections, parse_collections
 from s3_manifest.s3 import S3Store
 from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.plan import Choices
@@ -18,15 +18,15 @@ from s3_manifest_cli.migration.run import carry_out, make_plan
 from s3_manifest_cli.migration.upload import s3_images
 from s3_manifest_cli.migration.verify import verify
 
-COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
-
 
 @click.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--bucket", required=True, help="The bucket that the stack watches.")
 @click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Where S3 answers, if not at AWS.")
-@click.option("--collections", default=COLLECTIONS, show_default=True, help="As the stack's parameter Collections.")
-@click.option("--manifest-root", default="_manifests/", show_default=True, help="As the stack's ManifestRoot.")
+@click.option(
+    "--collections", default=DEFAULT_COLLECTIONS, show_default=True, help="As the stack's parameter Collections."
+)
+@click.option("--manifest-root", default=DEFAULT_ROOT, show_default=True, help="As the stack's ManifestRoot.")
 @click.option("--plan", "plan_only", is_flag=True, help="Say what is to be done, and change nothing.")
 @click.option(
     "--prefer",

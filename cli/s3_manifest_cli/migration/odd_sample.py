@@ -48,9 +48,9 @@ class Actor:
         path = f"data/actor_manifests/{self.name}_manifest.json"
         self.made.document(path, {"actor_id": self.name, "images": images} | more)
 
-    def broken(self, path: str = "manifest.json") -> None:
-        """Something is wrong with that file."""
-        self.made.broken.add(f"{self.folder}/{path}")
+    def broken(self) -> None:
+        """Something is wrong with its own manifest."""
+        self.made.broken.add(f"{self.folder}/manifest.json")
 
 
 def shipped() -> Sample:

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 _EVERY_SECONDS = 5.0
 
@@ -13,10 +12,9 @@ _EVERY_SECONDS = 5.0
 class Progress:
     """Counts of one step; ``done`` may be called by any thread."""
 
-    def __init__(self, doing: str, total: int, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self, doing: str, total: int) -> None:
         self._doing, self._total, self._count = doing, total, 0
-        self._is_terminal = self._stream.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._lock = threading.Lock()
         self._said_at = time.monotonic()
 
@@ -34,8 +32,8 @@ class Progress:
         self._say("\r" if self._is_terminal else "", "\n")
 
     def _say(self, before: str, after: str) -> None:
-        self._stream.write(f"{before}{self._doing}: {self._count:,} of {self._total:,}{after}")
-        self._stream.flush()
+        sys.stderr.write(f"{before}{self._doing}: {self._count:,} of {self._total:,}{after}")
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from s3_manifest import outbox
 from s3_manifest.aws import s3_client
-from s3_manifest.collections import parse_collections
+from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
 from s3_manifest.model import Frozen, first_problem
 from s3_manifest.s3 import S3Store
 from s3_manifest.sidecars import Declared, Described
@@ -26,9 +26,6 @@ from s3_manifest_cli.training_data.service import Done, Invalid, Saying, Service
 
 WAIT_SECONDS = 60.0
 """How long a call waits for the manifest to be made, or to show what was done, unless it says how long."""
-
-DEFAULT_COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
-"""The template's default of its parameter ``Collections``."""
 
 
 class Uploaded(Frozen):
@@ -157,7 +154,7 @@ def get_training_data_api(
     bucket: str | None = None,
     sweep_queue_url: str | None = None,
     collections: str = DEFAULT_COLLECTIONS,
-    manifest_root: str = "_manifests/",
+    manifest_root: str = DEFAULT_ROOT,
 ) -> TrainingDataAPI:
     """The API of one deployment: over HTTP with an ``api_url``, or in S3 directly with a ``bucket``.
 

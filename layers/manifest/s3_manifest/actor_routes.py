@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 from urllib.parse import quote, unquote
 
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest import actors, runtime, training
@@ -19,7 +19,7 @@ from s3_manifest.threads import each
 from s3_manifest.training import ActorManifest, TrainingData, View
 from s3_manifest.views import AnswerTooLarge
 from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that
-from s3_manifest.web import Answer, json_answer, problem
+from s3_manifest.web import ActorId, Answer, json_answer, path_of, problem
 
 PATIENCE_SECONDS = 10
 """So long a request waits for the sweep that it asked for, unless it says how long."""
@@ -28,7 +28,6 @@ RETRY_AFTER_SECONDS = 2
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # powertools' own
 
-Actor = Annotated[str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")]
 ForceRescan = Annotated[bool, Query(description="Compare the actor with what is in S3 first")]
 
 
@@ -47,7 +46,7 @@ class _Wanted(NamedTuple):
     responses=answers({200: TrainingData, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
 )
 def get_training_images(
-    actor_id: Actor,
+    actor_id: ActorId,
     force_rescan: ForceRescan = False,
     wait: Wait = None,
     reflects: Reflects = None,
@@ -68,7 +67,7 @@ def get_training_images(
     responses=answers({200: ActorManifest, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
 )
 def get_actor_manifest(
-    actor_id: Actor,
+    actor_id: ActorId,
     force_rescan: ForceRescan = False,
     wait: Wait = None,
     reflects: Reflects = None,
@@ -113,7 +112,7 @@ def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
     try:
         return tagged(training.read(store, each, collection, fetched.loaded, view), fetched)
     except AnswerTooLarge as error:
-        return problem(413, f"{error}; read it in pages: /api/manifests/actor/{quote(collection.id, safe='')}")
+        return problem(413, f"{error}; read it in pages: {path_of(collection)}")
 
 
 def _fetched(collection: Collection, wanted: _Wanted) -> Fetched:

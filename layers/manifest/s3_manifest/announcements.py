@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from s3_manifest.model import Alteration, Facts, Frozen, Timestamp
+from s3_manifest.model import Facts, Frozen, Timestamp
+from s3_manifest.records import Alteration
 
 if TYPE_CHECKING:
     from types_boto3_events.type_defs import PutEventsRequestEntryTypeDef

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest.collections import Collection
-from s3_manifest.model import ChangeRecord, Head
+from s3_manifest.model import Head
+from s3_manifest.records import ChangeRecord
 from s3_manifest.store import Store
 
 _NAME = re.compile(r"(\d{12})-([^-/]+)-([^-/]+)\.json")

@@ -7,6 +7,10 @@ from typing import NamedTuple
 MAX_KEY_BYTES = 1024
 """S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
+DEFAULT_COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
+DEFAULT_ROOT = "_manifests/"
+"""The template's defaults of its parameters ``Collections`` and ``ManifestRoot``."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -87,6 +91,12 @@ class Collections:
         """Whether keys below the collection's prefix may belong to another collection."""
         others = (pattern for pattern in self.patterns if pattern.kind != collection.kind)
         return any(o.before.startswith(collection.prefix) or collection.prefix.startswith(o.before) for o in others)
+
+    def own_keys(self, collection: Collection, keys: Iterable[str]) -> list[str]:
+        """Those of the keys below the collection's prefix that are not a nested collection's, nor its folder."""
+        if self.is_nested(collection):
+            return [key for key in keys if self.of(key) == collection]
+        return [key for key in keys if key != collection.prefix]
 
     def named(self, kind: str, collection_id: str) -> Collection | None:
         """The collection of that kind and id; None where there is no such kind, or the id can't be."""

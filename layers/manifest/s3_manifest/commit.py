@@ -15,11 +15,12 @@ from s3_manifest import chain, heads, layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.descriptions import concerned, looked_at, revised
 from s3_manifest.facts import Seen
-from s3_manifest.jobs import Sweep
+from s3_manifest.first_sight import first_sight
 from s3_manifest.layout import Layout, Open, Slot
 from s3_manifest.merge import Told, merge, names_concerned, record_of, told
-from s3_manifest.model import Alteration, Entry, Head, Timestamp
+from s3_manifest.model import Entry, Head, Timestamp
 from s3_manifest.observe import ComputedMd5s, computed_before, observe
+from s3_manifest.records import Alteration
 from s3_manifest.runs import encode_page
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
 from s3_manifest.turns import turn
@@ -30,9 +31,6 @@ CHUNK = 500
 
 PAGES = 32
 """Pages per commit: what it holds in memory at once does not grow with the collection."""
-
-SWEEP_DELAY_SECONDS = 5
-"""The head that a sweep is for is written just after the sweep is asked for."""
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 2.0
 
@@ -149,7 +147,7 @@ def _attempt(
         seen, failures = observe(world, collection, keys, causes, outcome.md5s)
         covers_all = verified is not None and verified.created_at == before.created_at and not rest
     else:
-        seen, failures, covers_all = _first_sight(world, outcome, keys, causes, now)
+        seen, failures, covers_all = first_sight(world, collection, keys, causes, outcome.md5s, now)
         revisions_before = chain.last_revision(store, collection)
     outcome.observed += len(seen) + len(failures)
     commit_id = world.commit_id()
@@ -285,37 +283,6 @@ def _objects(
     for key, run in laid_out.new:
         yield key, encode_page(run)
     yield from heads.history_of(collection, head, record_of(head, before, news.alterations))
-
-
-def _first_sight(
-    world: World, outcome: Outcome, keys: Sequence[str], causes: Mapping[str, str], now: Timestamp
-) -> tuple[list[Seen], list[ReadFailed], bool]:
-    """Looks at the keys and, as there is no manifest yet, at what else the collection holds.
-
-    The last of what it returns says whether that was all. If not, because one listing does not name
-    it all or S3 would not tell about some key, a sweep is asked for. That is done before the head
-    is written: a crash in between costs a message about nothing, not a manifest never filled in.
-    """
-    collection = outcome.collection
-    listing = world.store.list(collection.prefix)
-    named = set(keys)
-    unnamed = [key for key in own_keys(world, collection, listing.keys) if key not in named]
-    seen, failures = observe(world, collection, keys, causes, outcome.md5s)
-    if not listing.truncated:
-        seen_too, failures_too = observe(world, collection, unnamed, {}, outcome.md5s)
-        seen, failures = seen + seen_too, failures + failures_too
-    covers_all = not listing.truncated and not failures
-    if not covers_all:
-        sweep = Sweep(kind=collection.kind, id=collection.id, created_at=now)
-        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)
-    return seen, failures, covers_all
-
-
-def own_keys(world: World, collection: Collection, keys: Iterable[str]) -> list[str]:
-    """Those of the keys below the collection's prefix that are not a nested collection's."""
-    if world.collections.is_nested(collection):
-        return [key for key in keys if world.collections.of(key) == collection]
-    return [key for key in keys if key != collection.prefix]
 
 
 def _back_off(world: World, lost_in_a_row: int) -> None:

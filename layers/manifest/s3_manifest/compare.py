@@ -11,7 +11,6 @@ from itertools import takewhile
 
 from s3_manifest import digests, layout, pages
 from s3_manifest.collections import Collection
-from s3_manifest.commit import own_keys
 from s3_manifest.heads import Loaded
 from s3_manifest.layout import Slot
 from s3_manifest.model import Entry, PageRef
@@ -195,7 +194,7 @@ class Comparer:
 
     def _own(self, listing: Listing) -> Iterator[tuple[str, Listed]]:
         collection = self._collection
-        own = own_keys(self._world, collection, listing.keys)
+        own = self._world.collections.own_keys(collection, listing.keys)
         if len(own) == len(listing.objects):
             return zip((key[len(collection.prefix) :] for key in own), listing.objects, strict=True)
         kept = set(own)

@@ -4,33 +4,28 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from pydantic import Field
 from pydantic_core import from_json, to_json
 
-Responses = dict[int, OpenAPIResponse]
+from s3_manifest.model import Frozen
 
-_PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "required": ["title", "status", "detail"],
-    "properties": {
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong, and what to do about it"},
-        "parameter": {"type": "string", "description": "Which part of the request it is about"},
-    },
-}
+Responses = dict[int, OpenAPIResponse]
 
 _GATEWAYS: dict[str, Any] = {
     "application/json": {"schema": {"type": "object", "properties": {"message": {"type": "string"}}}}
 }
 
 _MEANINGS = {
+    200: "What was asked for, or what was done",
+    202: "It is under way; ask again at the manifest",
     304: "It is still what the caller has (If-None-Match)",
-    400: "A parameter, or the body, is wrong",
-    404: "It is not there",
-    409: "The request cannot be answered as it is: the detail says what to ask instead",
+    400: "A parameter, or the body, is wrong; nothing was changed",
+    404: "It is not there; nothing was changed",
+    409: "The request does not go with what is there: the detail says why, and the mend; nothing was changed",
     410: "It is not kept any more",
-    413: "It does not fit into one answer; the detail says where it can be read",
-    503: "It cannot be read, or asked for, at the moment",
+    412: "The object is none of those in If-Match; nothing was changed",
+    413: "It does not fit into one answer, request or sidecar: the detail says what does",
+    503: "S3 or the queue does not do it at the moment, or others kept changing the same; repeat the request",
 }
 
 _NUMBER, _TEXT, _FLAG, _OBJECTS = (
@@ -79,18 +74,23 @@ NOT_FOUND = _object({"error": _TEXT, "message": _TEXT}, "error")
 DOCUMENT = _object({"openapi": _TEXT, "paths": {"type": "object"}})
 
 
-def answers(good: Mapping[int, Any], *others: int) -> Responses:
-    """What a route may answer: by status those of JSON, each with its schema or model, and the others.
+class ProblemDetails(Frozen):
+    """RFC 9457. ``parameter`` is left out where it is about no part of the request."""
+
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong, and what to do about it")
+    parameter: str = Field(default="", description="Which part of the request it is about")
+
+
+def answers(good: Mapping[int, Any], *problems: int) -> Responses:
+    """What a route may answer: by status those of JSON, each with its schema or model, and its problems.
 
     A 304 has no body, whatever the router says of it: ``tidied`` takes that out.
     """
-    found: Responses = {status: _json(status, shape) for status, shape in good.items()}
-    for status in others:
-        found[status] = {
-            "description": _MEANINGS[status],
-            "content": {"application/problem+json": {"schema": _PROBLEM}},
-        }
-    return found
+    return {status: _answer(status, "application/json", shape) for status, shape in good.items()} | {
+        status: _answer(status, "application/problem+json", ProblemDetails) for status in problems
+    }
 
 
 def joined(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -135,8 +135,6 @@ def tidied(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _json(status: int, shape: Any) -> OpenAPIResponse:  # noqa: ANN401  # a schema, or a model
+def _answer(status: int, content_type: str, shape: Any) -> OpenAPIResponse:  # noqa: ANN401  # a schema, or a model
     described: dict[str, Any] = {"schema": shape} if isinstance(shape, dict) else {"model": shape}
-    meanings = {200: "The answer", 202: "It is under way; ask again at the manifest"}
-    meaning = meanings.get(status) or _MEANINGS[status]
-    return {"description": meaning, "content": {"application/json": described}}  # type: ignore[dict-item]
+    return {"description": _MEANINGS[status], "content": {content_type: described}}  # type: ignore[dict-item]

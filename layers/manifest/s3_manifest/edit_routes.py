@@ -10,26 +10,14 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from s3_manifest import edits, mutations, runtime, upload_routes
 from s3_manifest.collections import Collection
-from s3_manifest.editing import (
-    Actor,
-    Id,
-    Kind,
-    NoSuchCollection,
-    Reflection,
-    actor_of,
-    answered,
-    collection_of,
-    etags,
-    path_of,
-    patience,
-    responses,
-)
+from s3_manifest.documented import QUEUED, answers
+from s3_manifest.editing import NoSuchCollection, Reflection, actor_of, answered, collection_of, etags, patience
 from s3_manifest.jobs import Sweep
-from s3_manifest.model import Frozen, Timestamp, timestamp
+from s3_manifest.model import Frozen, timestamp
 from s3_manifest.mutations import awaited_edit
 from s3_manifest.sidecars import MAX_TITLE
 from s3_manifest.threads import each
-from s3_manifest.web import Answer, api, json_answer, problem
+from s3_manifest.web import ActorId, Answer, CollectionId, Kind, api, json_answer, path_of, problem
 
 app = api()
 app.include_router(upload_routes.router)
@@ -105,15 +93,6 @@ class Emptied(Reflection):
     complete: bool
 
 
-class Queued(Frozen):
-    """Once ``last_verified_at`` of the ``manifest`` is after ``requested_at``, it is done."""
-
-    status: str
-    collections: int
-    manifest: str
-    requested_at: Timestamp
-
-
 Filename = Annotated[str, Path(description="The path below the collection's prefix, percent-encoded or not")]
 IfMatch = Annotated[str | None, Header(alias="if-match", description="ETags: 412 unless the object has one of them")]
 FromS3 = Annotated[
@@ -123,16 +102,17 @@ Confirm = Annotated[str, Query(description="The full id of the collection: the d
 OneChange = Annotated[Change, Body()]
 ManyChanges = Annotated[Changes, Body()]
 
-_DELETES_ONE = responses(Deleted, 412, 413)
-_DELETES_ALL = responses(Emptied, 413)
-_AMENDS = responses(Amended, 413)
+_DELETES_ONE = answers({200: Deleted}, 400, 404, 409, 412, 413, 503)
+_DELETES_ALL = answers({200: Emptied}, 400, 404, 409, 413, 503)
+_AMENDS = answers({200: Amended}, 400, 404, 409, 413, 503)
+_RETITLES = answers({200: Retitled}, 400, 404, 409, 413, 503)
 
 
 @app.delete(
     "/api/training-data/<actor_id>/images/<filename>", summary="Hide or delete an image", responses=_DELETES_ONE
 )
 def delete_image(
-    actor_id: Actor, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
+    actor_id: ActorId, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
 ) -> Answer:
     """Of an actor: see the route for any collection."""
     return _deleted(actor_of(actor_id), unquote(filename), delete_from_s3, if_match)
@@ -142,7 +122,11 @@ def delete_image(
     "/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Hide or delete a file", responses=_DELETES_ONE
 )
 def delete_file(
-    kind: Kind, collection_id: Id, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
+    kind: Kind,
+    collection_id: CollectionId,
+    filename: Filename,
+    delete_from_s3: FromS3 = False,
+    if_match: IfMatch = None,
 ) -> Answer:
     """Hidden, it stays in S3 and is no more among the manifest's files; ``PATCH`` of ``{"hidden": false}`` undoes it.
 
@@ -153,13 +137,15 @@ def delete_file(
 
 
 @app.delete("/api/training-data/<actor_id>", summary="Hide or delete all of an actor's images", responses=_DELETES_ALL)
-def delete_training_data(actor_id: Actor, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
+def delete_training_data(actor_id: ActorId, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
     """See the route for any collection."""
     return _emptied(actor_of(actor_id), confirm, delete_from_s3)
 
 
 @app.delete("/api/manifests/<kind>/<collection_id>", summary="Hide or delete all files", responses=_DELETES_ALL)
-def delete_collection(kind: Kind, collection_id: Id, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
+def delete_collection(
+    kind: Kind, collection_id: CollectionId, confirm: Confirm, delete_from_s3: FromS3 = False
+) -> Answer:
     """Deleted are all objects of the collection, captions and sidecars too, but not what is uploaded meanwhile.
 
     It deletes for as long as one request may take: repeat it until it is ``complete``.
@@ -170,13 +156,13 @@ def delete_collection(kind: Kind, collection_id: Id, confirm: Confirm, delete_fr
 @app.patch(
     "/api/actors/<actor_id>/training-data/<filename>", summary="Say something of an actor's image", responses=_AMENDS
 )
-def patch_image(actor_id: Actor, filename: Filename, change: OneChange) -> Answer:
+def patch_image(actor_id: ActorId, filename: Filename, change: OneChange) -> Answer:
     """See the route for any collection."""
     return _amended(actor_of(actor_id), {unquote(filename): change})
 
 
 @app.patch("/api/styles/<style_id>/images/<filename>", summary="Say something of a style's image", responses=_AMENDS)
-def patch_style_image(style_id: Id, filename: Filename, change: OneChange) -> Answer:
+def patch_style_image(style_id: CollectionId, filename: Filename, change: OneChange) -> Answer:
     """See the route for any collection."""
     return patch_file("style", style_id, filename, change)
 
@@ -184,7 +170,7 @@ def patch_style_image(style_id: Id, filename: Filename, change: OneChange) -> An
 @app.patch(
     "/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Say something of a file", responses=_AMENDS
 )
-def patch_file(kind: Kind, collection_id: Id, filename: Filename, change: OneChange) -> Answer:
+def patch_file(kind: Kind, collection_id: CollectionId, filename: Filename, change: OneChange) -> Answer:
     """Set in ``prompt_metadata.json`` by compare-and-swap: of edits that are made at once none is lost.
 
     404: no such file is in S3.
@@ -193,35 +179,31 @@ def patch_file(kind: Kind, collection_id: Id, filename: Filename, change: OneCha
 
 
 @app.patch("/api/actors/<actor_id>/training-data", summary="Say something of an actor's images", responses=_AMENDS)
-def patch_images(actor_id: Actor, changes: ManyChanges) -> Answer:
+def patch_images(actor_id: ActorId, changes: ManyChanges) -> Answer:
     """See the route for any collection."""
     return _amended(actor_of(actor_id), changes.files)
 
 
 @app.patch("/api/styles/<style_id>/images", summary="Say something of a style's images", responses=_AMENDS)
-def patch_style_images(style_id: Id, changes: ManyChanges) -> Answer:
+def patch_style_images(style_id: CollectionId, changes: ManyChanges) -> Answer:
     """See the route for any collection."""
     return patch_files("style", style_id, changes)
 
 
 @app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Say something of many files", responses=_AMENDS)
-def patch_files(kind: Kind, collection_id: Id, changes: ManyChanges) -> Answer:
+def patch_files(kind: Kind, collection_id: CollectionId, changes: ManyChanges) -> Answer:
     """All in one edit, or none: 404 names the first that is not in S3."""
     return _amended(collection_of(kind, collection_id), changes.files)
 
 
-@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=responses(Retitled, 413))
-def patch_style(style_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
+@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_RETITLES)
+def patch_style(style_id: CollectionId, titled: Annotated[Titled, Body()]) -> Answer:
     """See the route for any collection."""
     return patch_collection("style", style_id, titled)
 
 
-@app.patch(
-    "/api/manifests/<kind>/<collection_id>",
-    summary="Set a collection's title",
-    responses=responses(Retitled, 413),
-)
-def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Body()]) -> Answer:
+@app.patch("/api/manifests/<kind>/<collection_id>", summary="Set a collection's title", responses=_RETITLES)
+def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[Titled, Body()]) -> Answer:
     """In its ``collection.json``. 404: there is nothing in the collection."""
     collection, store = collection_of(kind, collection_id), runtime.store()
     if not mutations.exists(store, collection):
@@ -233,14 +215,14 @@ def patch_collection(kind: Kind, collection_id: Id, titled: Annotated[Titled, Bo
 @app.post(
     "/api/training-data/<actor_id>/rescan",
     summary="Compare an actor's images with what is in S3",
-    responses=responses(Queued, status=202),
+    responses=answers({202: QUEUED}, 400, 404, 409, 503),
 )
-def post_actor_rescan(actor_id: Actor) -> Answer:
+def post_actor_rescan(actor_id: ActorId) -> Answer:
     """202: it is queued, as by ``POST /api/manifests/actor/…/rescan``."""
     collection, requested_at = actor_of(actor_id), timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
-    queued = Queued(status="queued", collections=1, manifest=path_of(collection), requested_at=requested_at)
-    return json_answer(202, queued.model_dump())
+    queued = {"status": "queued", "collections": 1, "manifest": path_of(collection), "requested_at": requested_at}
+    return json_answer(202, queued)
 
 
 def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:

@@ -1,12 +1,11 @@
-"""What the HTTP routes share that change what is in S3: their router, and how each answer tells what became of it."""
+"""What the HTTP routes share that change what is in S3: what a path names, and how an answer tells what was done."""
 
 import random
 import re
 import time
-from typing import Annotated, Any
-from urllib.parse import quote, unquote
+from typing import Any
+from urllib.parse import unquote
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest import actors, heads, runtime
@@ -17,7 +16,7 @@ from s3_manifest.edits import Patience
 from s3_manifest.model import Frozen, UnreadableManifest
 from s3_manifest.store import StoreError
 from s3_manifest.threads import each
-from s3_manifest.web import Answer, json_answer
+from s3_manifest.web import Answer, json_answer, path_of, tags_of
 
 FOLDERS = re.compile(
     r"/api/(training-data/[^/]+/images|actors/[^/]+/training-data|styles/[^/]+/images|manifests/[^/]+/[^/]+/files)/"
@@ -26,10 +25,6 @@ FOLDERS = re.compile(
 
 WAIT_SECONDS = 20
 """How long a GET of the manifest that an answer refers to waits for what was done."""
-
-Kind = Annotated[str, Path()]
-Actor = Annotated[str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")]
-Id = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
 
 
 class NoSuchCollection(Exception):
@@ -46,37 +41,6 @@ class Reflection(Frozen):
     reflected: bool
     reflects: str | None
     manifest: str
-
-
-class Problem(Frozen):
-    """RFC 9457; ``parameter`` is what of the request is wrong."""
-
-    title: str
-    status: int
-    detail: str
-    parameter: str | None = None
-
-
-_MEANINGS = {
-    200: "It is done",
-    202: "It is queued",
-    400: "A parameter, or the body, is wrong; nothing was changed",
-    404: "It is not there; nothing was changed",
-    409: "What is there is not what it takes: the detail says what, and the mend; nothing was changed",
-    412: "The object is none of those in If-Match; nothing was changed",
-    413: "It does not fit into a sidecar, or at once: the detail says what does",
-    503: "S3 or the queue did not do it, or others kept changing the same sidecar; repeat the request",
-}
-
-
-def responses(answer: type[Frozen], *problems: int, status: int = 200) -> dict[int, Any]:
-    """What the OpenAPI document says of a route's answers; each may be refused, or S3 may fail."""
-    told: dict[int, Any] = {
-        status: {"description": _MEANINGS[status], "content": {"application/json": {"model": answer}}}
-    }
-    for one in sorted({400, 404, 409, 503, *problems}):
-        told[one] = {"description": _MEANINGS[one], "content": {"application/problem+json": {"model": Problem}}}
-    return told
 
 
 def answered(collection: Collection, awaited: Awaited | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
@@ -100,11 +64,6 @@ def _revision(collection: Collection, awaited: Awaited) -> int | None:
     return loaded.head.revision if loaded.head and shown else None
 
 
-def path_of(collection: Collection) -> str:
-    """Where the manifest is read."""
-    return f"/api/manifests/{quote(collection.kind)}/{quote(collection.id, safe='')}"
-
-
 def patience(context: LambdaContext) -> Patience:
     """As much as is left of an invocation."""
     return Patience(
@@ -117,8 +76,8 @@ def patience(context: LambdaContext) -> Patience:
 
 def etags(header: str | None) -> frozenset[str]:
     """Those that ``If-Match`` names; none where any object will do."""
-    tags = {tag.strip().removeprefix("W/").strip('"') for tag in (header or "").split(",")} - {""}
-    return frozenset() if "*" in tags else frozenset(tags)
+    tags = frozenset(tags_of(header)) - {""}
+    return frozenset() if "*" in tags else tags
 
 
 def actor_of(asked: str) -> Collection:

@@ -8,7 +8,8 @@ from pydantic_core import to_json
 
 from s3_manifest import chain, history
 from s3_manifest.collections import Collection
-from s3_manifest.model import Alteration, ChangeRecord, Head
+from s3_manifest.model import Head
+from s3_manifest.records import Alteration, ChangeRecord
 from s3_manifest.store import Store
 from s3_manifest.views import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.world import Each

@@ -4,7 +4,7 @@ from typing import Annotated, NamedTuple
 from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
 from s3_manifest import heads, runtime
 from s3_manifest.awaited import Awaited, is_reflected
@@ -16,7 +16,7 @@ from s3_manifest.reads import Read
 from s3_manifest.store import NotModified, Stored
 from s3_manifest.threads import each
 from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that, until
-from s3_manifest.web import Answer, json_text
+from s3_manifest.web import Answer, json_text, tags_of
 
 IfNoneMatch = Annotated[str | None, Header(alias="if-none-match", description="An ETag: 304 if it is still current")]
 Wait = Annotated[
@@ -36,8 +36,6 @@ Reflects = Annotated[
         " answer reflects it",
     ),
 ]
-Kind = Annotated[str, Path()]
-CollectionId = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
 
 
 class InvalidToken(ValueError):
@@ -68,7 +66,7 @@ def fetch(
     the caller's, and else for there to be one. Raises ``InvalidToken``, ``StoreError``,
     ``UnreadableManifest``.
     """
-    store, clock, tags = runtime.store(), runtime.clock(), _tags(if_none_match)
+    store, clock, tags = runtime.store(), runtime.clock(), tags_of(if_none_match)
     if reflects is not None:
         awaited = _awaited(collection, reflects)
         loaded, reflected = head_that(
@@ -130,10 +128,6 @@ def _awaited(collection: Collection, token: str) -> Awaited:
     if sum(one is not None for one in kinds_of_change) != 1 or not awaited.s3_key.startswith(collection.prefix):
         raise InvalidToken(f"the token is not of a change of {collection.kind} {collection.id}")
     return awaited
-
-
-def _tags(if_none_match: str | None) -> list[str]:
-    return [tag.strip().removeprefix("W/").strip('"') for tag in (if_none_match or "").split(",") if tag.strip()]
 
 
 def _is_among(etag: str | None, tags: list[str]) -> bool:

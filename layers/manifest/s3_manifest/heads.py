@@ -8,15 +8,8 @@ from pydantic import ValidationError
 
 from s3_manifest import chain
 from s3_manifest.collections import Collection
-from s3_manifest.model import (
-    ChangeRecord,
-    Head,
-    Summary,
-    UnreadableManifest,
-    decode_head,
-    encode_head,
-    encode_record,
-)
+from s3_manifest.model import Head, Summary, UnreadableManifest, decode_head, encode_head
+from s3_manifest.records import ChangeRecord, encode_record
 from s3_manifest.store import Present, Store
 
 CHECKPOINT_EVERY = 100

@@ -11,7 +11,8 @@ from s3_manifest import chain, heads
 from s3_manifest.chain import Link
 from s3_manifest.collections import Collection
 from s3_manifest.merge import FIRST
-from s3_manifest.model import ChangeRecord, Entry, Facts, Head, Timestamp, UnreadableManifest, decode_record
+from s3_manifest.model import Entry, Facts, Head, Timestamp, UnreadableManifest
+from s3_manifest.records import ChangeRecord, decode_record
 from s3_manifest.store import Store, listings
 from s3_manifest.world import Each
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest import digests
-from s3_manifest.model import Alteration, Entry, Head, PageRef, Role
+from s3_manifest.model import Entry, Head, PageRef, Role
+from s3_manifest.records import Alteration
 from s3_manifest.runs import Run
 
 MAX_INLINE = 2000

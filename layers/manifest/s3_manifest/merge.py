@@ -8,19 +8,8 @@ from s3_manifest.collections import Collection
 from s3_manifest.descriptions import Revision, looked_at
 from s3_manifest.facts import Seen, settled
 from s3_manifest.layout import Layout
-from s3_manifest.model import (
-    SORTS,
-    SWEEP,
-    Alteration,
-    ChangeRecord,
-    Entry,
-    Facts,
-    Generation,
-    Head,
-    Problem,
-    Sidecar,
-    Timestamp,
-)
+from s3_manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
+from s3_manifest.records import SORTS, Alteration, ChangeRecord
 from s3_manifest.sidecars import (
     COLLECTION,
     Declared,

@@ -1,9 +1,8 @@
 """The manifest: what its JSON says, as frozen values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import chain
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
@@ -26,11 +25,6 @@ Md5Source = Literal["etag", "md5", "md5chksum", "s3cmd-attrs", "computed"]
 
 Role = Literal["files", "captions", "hidden"]
 """What an entry is to the manifest: one of its files, or something that is listed apart and not counted."""
-
-
-Sort = Literal["added", "altered", "removed", "unlisted"]
-SORTS: tuple[Sort, ...] = get_args(Sort)
-"""What an alteration is to a manifest's files, and so where it stands in a change record."""
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -182,24 +176,6 @@ class PageRef(Frozen):
         return self.total_files + self.unlisted
 
 
-class Alteration(Frozen):
-    """What one revision altered of one object; ``before`` is None where it is new, ``after`` where it is gone.
-
-    ``cause`` is what made us look: S3's name of the event, or ``sweep``.
-    """
-
-    filename: str
-    cause: str
-    before: Entry | None
-    after: Entry | None
-
-    @property
-    def sort(self) -> Sort:
-        """What it is to the manifest's files; ``unlisted`` if it was none of them, and is none."""
-        was, is_ = (entry is not None and entry.is_file for entry in (self.before, self.after))
-        return ("altered" if is_ else "removed") if was else ("added" if is_ else "unlisted")
-
-
 class Facts(Frozen):
     """What a manifest says of its collection at one revision, apart from the files.
 
@@ -245,25 +221,7 @@ class Head(Facts):
     pages: tuple[PageRef, ...] = ()
 
 
-class ChangeRecord(Facts):
-    """What one revision added, altered and removed, and what the manifest said then of the collection.
-
-    ``previous`` is the ``commit`` of the revision before, or ``first``. A file that was hidden is
-    ``removed``; ``unlisted`` is what concerned captions, and files that stayed hidden.
-    """
-
-    previous: str
-    added: tuple[Alteration, ...]
-    altered: tuple[Alteration, ...]
-    removed: tuple[Alteration, ...]
-    unlisted: tuple[Alteration, ...] = ()
-
-    def alterations(self) -> Iterator[Alteration]:
-        """All of them."""
-        return chain(self.added, self.altered, self.removed, self.unlisted)
-
-
-Shape = TypeVar("Shape", Head, ChangeRecord)
+Shape = TypeVar("Shape", bound=Facts)
 
 
 class Summary(Frozen):
@@ -305,37 +263,21 @@ def encode_head(head: Head) -> bytes:
     return to_json(facts_json(head) | entries)
 
 
-def encode_record(record: ChangeRecord) -> bytes:
-    """The canonical JSON, UTF-8, on one line."""
-    lists = {sort: getattr(record, sort) for sort in SORTS}
-    return to_json(facts_json(record) | {"previous": record.previous} | lists)
-
-
 def decode_head(body: bytes) -> Head:
     """The head that ``encode_head`` wrote.
 
     Raises ``UnreadableManifest``, saying why, for anything else: bytes that are not JSON, a missing,
     wrong or unknown field, another ``schema``.
     """
-    head = _decode(body, Head)
+    head = decode(body, Head)
     held = head.model_fields_set & {"files", "captions", "hidden", "pages"}
     if held not in ({"pages"}, {"files", "captions", "hidden"}) or (head.pages == ()) == ("pages" in held):
         raise UnreadableManifest("it has to hold pages, or files, captions and hidden")
     return head
 
 
-def decode_record(body: bytes) -> ChangeRecord:
-    """The change record that ``encode_record`` wrote. Raises ``UnreadableManifest``, as ``decode_head``."""
-    return _decode(body, ChangeRecord)
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong with some input: where, and what."""
-    problem = error.errors()[0]
-    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
-
-
-def _decode(body: bytes, shape: type[Shape]) -> Shape:
+def decode(body: bytes, shape: type[Shape]) -> Shape:
+    """The head or change record that this JSON is. Raises ``UnreadableManifest``, as ``decode_head``."""
     try:
         fields = from_json(body)
     except ValueError as error:
@@ -351,3 +293,9 @@ def _decode(body: bytes, shape: type[Shape]) -> Shape:
         return shape.model_validate(fields)
     except ValidationError as error:
         raise UnreadableManifest(first_problem(error)) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with some input: where, and what."""
+    problem = error.errors()[0]
+    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"

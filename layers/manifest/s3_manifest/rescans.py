@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import Field
 
 from s3_manifest import runtime
 from s3_manifest.documented import QUEUED, answers
 from s3_manifest.jobs import Sweep, SweepAll
 from s3_manifest.model import Frozen, timestamp
-from s3_manifest.web import Answer, api, json_answer, problem
+from s3_manifest.web import Answer, CollectionId, Kind, api, json_answer, path_of, problem
 
 app = api()
 
@@ -35,17 +35,18 @@ class Wanted(Frozen):
     responses=answers({202: QUEUED}, 400, 404, 503),
 )
 def post_rescan(
-    kind: Annotated[str, Path()],
-    collection_id: Annotated[str, Path(description="The id; as one path segment, percent-encoded")],
+    kind: Kind,
+    collection_id: CollectionId,
     rebuild: Annotated[bool, Query(description="Set aside a manifest that cannot be read, and make a new one")] = False,
 ) -> Answer:
     """202: it is queued. Once ``last_verified_at`` of the ``manifest`` is after ``requested_at``, it is done."""
     kind, collection_id = unquote(kind), unquote(collection_id)
-    if runtime.collections().named(kind, collection_id) is None:
+    collection = runtime.collections().named(kind, collection_id)
+    if collection is None:
         return problem(404, f"there can be no collection {kind} {collection_id}")
     requested_at = _now()
     runtime.enqueue([Sweep(kind=kind, id=collection_id, rebuild=rebuild)])
-    return _queued(1, f"/api/manifests/{quote(kind)}/{quote(collection_id, safe='')}", requested_at)
+    return _queued(1, path_of(collection), requested_at)
 
 
 @app.post(

@@ -14,7 +14,8 @@ from s3_manifest.announcements import announcement, event
 from s3_manifest.aws import events_client, s3_client, sqs_client
 from s3_manifest.collections import Collections, parse_collections
 from s3_manifest.jobs import Job
-from s3_manifest.model import Alteration, Head, timestamp
+from s3_manifest.model import Head, timestamp
+from s3_manifest.records import Alteration
 from s3_manifest.s3 import S3Store
 from s3_manifest.settings import settings
 from s3_manifest.threads import each

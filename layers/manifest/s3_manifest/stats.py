@@ -14,7 +14,8 @@ from s3_manifest import history
 from s3_manifest.collections import Collection
 from s3_manifest.heads import load
 from s3_manifest.history import HistoryGone
-from s3_manifest.model import ChangeRecord, Entry, Facts, Frozen, Head, Timestamp, timestamp
+from s3_manifest.model import Entry, Facts, Frozen, Head, Timestamp, timestamp
+from s3_manifest.records import ChangeRecord
 from s3_manifest.store import Store
 from s3_manifest.world import Each
 

@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from s3_manifest import heads, rebuild
 from s3_manifest.collect import collect
 from s3_manifest.collections import Collection, Pattern
-from s3_manifest.commit import Outcome, Verified, commit, own_keys
+from s3_manifest.commit import Outcome, Verified, commit
 from s3_manifest.compare import Comparer, just_after, ranges
 from s3_manifest.jobs import Job, Progress, Sweep, SweepAll
 from s3_manifest.model import SWEEP
@@ -247,7 +247,8 @@ def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: Outcome)
 
 def _holds_anything(world: World, collection: Collection) -> bool:
     """Whether there is any object of the collection's own."""
-    return any(own_keys(world, collection, listing.keys) for listing in listings(world.store, collection.prefix))
+    found = listings(world.store, collection.prefix)
+    return any(world.collections.own_keys(collection, listing.keys) for listing in found)
 
 
 def _sweep_all(world: World, job: SweepAll, swept: Swept, pause_with_seconds_left: float) -> None:

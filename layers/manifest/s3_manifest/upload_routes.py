@@ -8,11 +8,12 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest import runtime
 from s3_manifest.collections import Collection
-from s3_manifest.editing import Actor, Id, Kind, Reflection, actor_of, answered, collection_of, patience, responses
+from s3_manifest.documented import answers
+from s3_manifest.editing import Reflection, actor_of, answered, collection_of, patience
 from s3_manifest.planning import BadNames, Upload, plan_uploads
 from s3_manifest.sidecars import Declared
 from s3_manifest.uploads import Uploads
-from s3_manifest.web import Answer, problem
+from s3_manifest.web import ActorId, Answer, CollectionId, Kind, problem
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 
@@ -28,25 +29,25 @@ class Planned(Reflection):
 
 
 Wish = Annotated[Uploads, Body()]
-_PLANS = responses(Planned, 413)
+_PLANS = answers({200: Planned}, 400, 404, 409, 413, 503)
 
 
 @router.post(
     "/api/training-data/<actor_id>/uploads", summary="Presigned uploads of an actor's images", responses=_PLANS
 )
-def post_uploads(actor_id: Actor, wish: Wish) -> Answer:
+def post_uploads(actor_id: ActorId, wish: Wish) -> Answer:
     """See the route for any collection."""
     return _planned(actor_of(actor_id), wish)
 
 
 @router.post("/api/styles/<style_id>/uploads", summary="Presigned uploads of a style's images", responses=_PLANS)
-def post_style_uploads(style_id: Id, wish: Wish) -> Answer:
+def post_style_uploads(style_id: CollectionId, wish: Wish) -> Answer:
     """See the route for any collection."""
     return post_collection_uploads("style", style_id, wish)
 
 
 @router.post("/api/manifests/<kind>/<collection_id>/uploads", summary="Presigned uploads", responses=_PLANS)
-def post_collection_uploads(kind: Kind, collection_id: Id, wish: Wish) -> Answer:
+def post_collection_uploads(kind: Kind, collection_id: CollectionId, wish: Wish) -> Answer:
     """A URL and headers for each, by which S3 itself refuses other bytes and, unless ``overwrite``, to replace a file.
 
     Prompt and generation travel as user metadata. What is too long for that, or told already by

@@ -1,22 +1,30 @@
-"""What the HTTP functions share: a router whose every error is a problem document."""
+"""What the HTTP functions share: a router whose every error is a problem document, paths, and ETags."""
 
 import base64
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json, to_json
 
 from s3_manifest import __version__
+from s3_manifest.collections import Collection
 from s3_manifest.documented import joined, tidied
 
 Answer = Response[Any]
+
+Kind = Annotated[str, Path()]
+CollectionId = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
+ActorId = Annotated[
+    str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")
+]
 
 # Keeps what is no UTF-8 for whoever reads the JSON to refuse.
 _BYTES = "surrogateescape"
@@ -65,6 +73,16 @@ def openapi(*apps: APIGatewayHttpResolver) -> str:
     """The routes of all of them as one OpenAPI document, JSON."""
     described = (from_json(app.get_openapi_json_schema(title="S3 Manifest", version=__version__)) for app in apps)
     return to_json(tidied(joined(described))).decode()
+
+
+def path_of(collection: Collection) -> str:
+    """Where its manifest is read."""
+    return f"/api/manifests/{quote(collection.kind)}/{quote(collection.id, safe='')}"
+
+
+def tags_of(header: str | None) -> list[str]:
+    """The ETags in ``If-Match`` or ``If-None-Match``, without their quotes; among them ``*`` if it is there."""
+    return [tag.strip().removeprefix("W/").strip('"') for tag in (header or "").split(",") if tag.strip()]
 
 
 def json_answer(status: int, body: dict[str, Any]) -> Answer:

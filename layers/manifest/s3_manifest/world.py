@@ -7,7 +7,8 @@ from typing import Protocol, TypeVar
 from s3_manifest.collections import Collections
 from s3_manifest.facts import Location
 from s3_manifest.jobs import Job
-from s3_manifest.model import Alteration, Head, Timestamp
+from s3_manifest.model import Head, Timestamp
+from s3_manifest.records import Alteration
 from s3_manifest.store import Store
 
 RESERVE_SECONDS = 10.0
