@@ -1,20 +1,54 @@
-"""The Python API's own part, before any request reaches a deployment."""
+"""The Python API's own part of what it does over HTTP."""
+
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
+from unit.values import ACTOR, EVENING, NOON, file_seen, head_of
 
+from s3_manifest.sweep import LOOK_AGAIN_SECONDS
+from s3_manifest.training import actor_manifest
 from s3_manifest_cli.training_data import NotFound, get_training_data_api
 
+URL = "https://api.invalid"
 
-def test_with_a_token_requests_carry_it_and_are_not_signed(monkeypatch):
-    sent = []
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The requests that were sent; ``asked.answer`` answers one, of which it is told method and URL."""
+
+    class Asked(list):
+        answer = None
+
+    asked = Asked()
 
     def request(_pool, method, url, *, headers, **_):
-        sent.append((method, url, headers))
-        return urllib3.HTTPResponse(b'{"detail": "there is no actor"}', status=404)
+        asked.append((method, url, headers))
+        status, body = asked.answer(method, url)
+        return urllib3.HTTPResponse(body.encode(), status=status)
 
     monkeypatch.setattr("urllib3.PoolManager.request", request)
-    api = get_training_data_api("https://api.invalid/", token="secret")
+    return asked
+
+
+def test_with_a_token_requests_carry_it_and_are_not_signed(asked):
+    asked.answer = lambda *_: (404, '{"detail": "there is no actor"}')
     with pytest.raises(NotFound, match="there is no actor"):
-        api.get_training_data(42)
-    assert sent == [("GET", "https://api.invalid/api/training-data/42?wait=20", {"Authorization": "Bearer secret"})]
+        get_training_data_api(f"{URL}/", token="secret").get_training_data(42)
+    assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": "Bearer secret"})]
+
+
+def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_for_once(asked):
+    waited = 0.0
+    head = head_of(file_seen("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
+    manifest = actor_manifest(ACTOR, head, head.files).model_dump_json()
+
+    def answer(_method, url):
+        nonlocal waited
+        waited += float(parse_qs(urlsplit(url).query)["wait"][0])
+        under_way = f'{{"status": "rescanning", "manifest": "/x", "requested_at": "{NOON}"}}'
+        return (200, manifest) if waited > LOOK_AGAIN_SECONDS + 10 else (202, under_way)
+
+    asked.answer = answer
+    assert get_training_data_api(URL, token="secret").rescan_s3(42).last_verified_at == EVENING
+    assert ["force_rescan=true" in url for _, url, _ in asked] == [True, *[False] * (len(asked) - 1)]

@@ -17,6 +17,7 @@ from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_col
 from s3_manifest.model import Frozen, first_problem
 from s3_manifest.s3 import S3Store
 from s3_manifest.sidecars import Declared, Described
+from s3_manifest.sweep import LOOK_AGAIN_SECONDS
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import MAX_IMAGES, Generation, Uploads
 from s3_manifest_cli.training_data.direct import S3Service
@@ -24,8 +25,11 @@ from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService
 from s3_manifest_cli.training_data.service import Done, Invalid, Saying, Service
 
-WAIT_SECONDS = 60.0
-"""How long a call waits for the manifest to be made, or to show what was done, unless it says how long."""
+WAIT_SECONDS = LOOK_AGAIN_SECONDS + 60.0
+"""How long a call waits for the manifest to be made, or to show what was done, unless it says how long.
+
+A sweep that finds a difference looks at it again after ``LOOK_AGAIN_SECONDS``, and is done after that.
+"""
 
 
 class Uploaded(Frozen):
