@@ -196,6 +196,7 @@ def test_with_if_match_only_that_object_is_hidden_or_deleted(account, edit):
     etag = account.put(PREFIX + "a.png", b"newer")
     path = f"{DELETED}/a.png"
     assert is_problem(edit("DELETE", path, None, {"if-match": f'"{"0" * 32}"'}), 412, parameter="if-match")
+    assert is_problem(edit("DELETE", path, None, {"if-match": '""'}), 412, parameter="if-match")
     assert untouched(account)
     assert edit("DELETE", path, None, {"if-match": f'"{etag}"'}).json["hidden"]
     reply = edit("DELETE", path, None, {"if-match": f'"{"0" * 32}"'}, delete_from_s3="true")

@@ -2,6 +2,8 @@
 
 import itertools
 
+import json
+
 import pytest
 
 from s3_manifest_cli.pictures import png
@@ -201,6 +203,7 @@ def test_what_is_staged_is_told_before_it_is_saved_and_what_fails_stays_staged(a
     described, hidden, removed, replaced = names
     manifest.update_image(described, prompt="new")
     manifest.remove_image(hidden)
+    manifest.update_image(hidden, labels=["blurry"])
     manifest.remove_image(removed, delete_from_s3=True)
     manifest.add_image(pictures / "b c.png", filename=replaced)
     after = [(described, "new", "updated"), (replaced, None, "added")]
@@ -215,6 +218,8 @@ def test_what_is_staged_is_told_before_it_is_saved_and_what_fails_stays_staged(a
     prefix = f"{ACTORS}{actor}/"
     stored = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"{prefix}staged/")["Contents"]
     assert [one["Key"].removeprefix(prefix) for one in stored] == [described, hidden, replaced]
+    said = json.loads(s3.get_object(Bucket=stack.bucket, Key=f"{prefix}prompt_metadata.json")["Body"].read())
+    assert said[hidden] == {"hidden": True, "labels": ["blurry"]}
     body = s3.get_object(Bucket=stack.bucket, Key=prefix + replaced)["Body"].read()
     assert body == (pictures / "b c.png").read_bytes()
 

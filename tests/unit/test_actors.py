@@ -5,6 +5,7 @@ from unit.worlds import WatchedStore, one_by_one
 from s3_manifest import actors
 from s3_manifest.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.collections import parse_collections
+from s3_manifest.presence import holds_objects
 
 ACTORS = "actors/"
 MAN, WOMAN = "0042_european_30_male", "0042_asian_25_female"
@@ -173,4 +174,4 @@ def test_an_actor_holds_what_is_its_own(key, holds):
     store.upload("actors/7/", b"")
     store.upload(key, b"x")
     for collections in [nested] if "drafts" in key else [nested, COLLECTIONS]:
-        assert actors.holds_objects(store, collections, collections.named("actor", "7")) is holds
+        assert holds_objects(store, collections, collections.named("actor", "7")) is holds

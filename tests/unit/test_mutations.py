@@ -11,6 +11,7 @@ from s3_manifest.awaited import Awaited
 from s3_manifest.collections import parse_collections
 from s3_manifest.edits import Patience, SidecarBroken
 from s3_manifest.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
+from s3_manifest.presence import is_there
 from s3_manifest.store import OutcomeUnknown
 
 PROMPTS = f"{PREFIX}prompt_metadata.json"
@@ -226,10 +227,10 @@ def test_a_nested_collection_stays():
     assert below(hand) == ["drafts/1/a.png"]
 
 
-@pytest.mark.parametrize(("key", "there"), [("a.png", True), (None, False)])
+@pytest.mark.parametrize(("key", "there"), [("a.png", True), ("", False), (None, False)])
 def test_a_collection_is_there_where_it_has_an_object_or_a_manifest(hand, key, there):
-    if key:
+    if key is not None:
         hand.upload(key)
-    assert mutations.exists(hand.store, STYLE) is there
+    assert is_there(hand.store, hand.collections, STYLE) is there
     hand.store.upload(STYLE.head_key, b"{}")
-    assert mutations.exists(hand.store, STYLE)
+    assert is_there(hand.store, hand.collections, STYLE)

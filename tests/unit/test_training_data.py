@@ -31,11 +31,14 @@ def asked(monkeypatch):
     return asked
 
 
+GIVEN = "by hand"
+
+
 def test_with_a_token_requests_carry_it_and_are_not_signed(asked):
     asked.answer = lambda *_: (404, '{"detail": "there is no actor"}')
     with pytest.raises(NotFound, match="there is no actor"):
-        get_training_data_api(f"{URL}/", token="secret").get_training_data(42)
-    assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": "Bearer secret"})]
+        get_training_data_api(f"{URL}/", token=GIVEN).get_training_data(42)
+    assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
 
 
 def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_for_once(asked):
@@ -50,5 +53,5 @@ def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_fo
         return (200, manifest) if waited > LOOK_AGAIN_SECONDS + 10 else (202, under_way)
 
     asked.answer = answer
-    assert get_training_data_api(URL, token="secret").rescan_s3(42).last_verified_at == EVENING
+    assert get_training_data_api(URL, token=GIVEN).rescan_s3(42).last_verified_at == EVENING
     assert ["force_rescan=true" in url for _, url, _ in asked] == [True, *[False] * (len(asked) - 1)]

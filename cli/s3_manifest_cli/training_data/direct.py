@@ -22,6 +22,7 @@ from s3_manifest.history import NoSuchRevision
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep
 from s3_manifest.model import UnreadableManifest, timestamp
 from s3_manifest.planning import BadNames, plan_uploads
+from s3_manifest.presence import holds_objects
 from s3_manifest.s3 import S3Store
 from s3_manifest.store import StoreError
 from s3_manifest.threads import each
@@ -56,7 +57,7 @@ class S3Service:
             collection = self._resolved(actor)
             head = heads.load(self._store, collection).head
             requested_at = timestamp(datetime.now(UTC))
-            if head is None and not actors.holds_objects(self._store, self._collections, collection):
+            if head is None and not holds_objects(self._store, self._collections, collection):
                 raise NotFound(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
             if head is None or force_rescan:
                 made_at = None if force_rescan else requested_at

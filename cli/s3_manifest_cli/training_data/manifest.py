@@ -137,7 +137,7 @@ class TrainingDataManifest:
         """
         saved = self._upload()
         said = {name: one for name, one in self._updated.items() if name not in saved.failed}
-        said |= {name: {"hidden": True} for name, deletes in self._removed.items() if not deletes}
+        said |= {name: {**said.get(name, {}), "hidden": True} for name, deletes in self._removed.items() if not deletes}
         failed = dict(saved.failed)
         if said:
             self._api.update_training_images(self.actor_id, said)

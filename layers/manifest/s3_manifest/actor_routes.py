@@ -15,6 +15,7 @@ from s3_manifest.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_m
 from s3_manifest.heads import Loaded
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import Head, Timestamp, timestamp
+from s3_manifest.presence import holds_objects
 from s3_manifest.threads import each
 from s3_manifest.training import ActorManifest, TrainingData, View
 from s3_manifest.views import AnswerTooLarge
@@ -91,7 +92,7 @@ def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
     head = fetched.loaded.head
     if head is None or not head.complete or wanted.force_rescan:
         requested_at = _now()
-        if head is None and not actors.holds_objects(store, runtime.collections(), collection):
+        if head is None and not holds_objects(store, runtime.collections(), collection):
             raise actors.NoSuchActor(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
         patience = wanted.wait or 0
         if head is None or wanted.force_rescan:

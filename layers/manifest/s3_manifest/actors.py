@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from s3_manifest.collections import Collection, Collections, Pattern
-from s3_manifest.store import Present, Store, listings
+from s3_manifest.presence import is_there
+from s3_manifest.store import Present, Store
 from s3_manifest.world import Each
 
 KIND = "actor"
@@ -80,19 +81,6 @@ def resolve(store: Store, collections: Collections, each: Each, asked: str) -> C
             f"several actors have the number {asked}; ask for one by its full name: {', '.join(names)}"
         )
     return candidates[0]
-
-
-def is_there(store: Store, collections: Collections, collection: Collection) -> bool:
-    """Whether there is a manifest of it, or any object to make one of. Raises ``StoreError``."""
-    return isinstance(store.head(collection.head_key), Present) or holds_objects(store, collections, collection)
-
-
-def holds_objects(store: Store, collections: Collections, collection: Collection) -> bool:
-    """Whether there is any object of the collection's own. Raises ``StoreError``."""
-    if collections.is_nested(collection):
-        found = (key for listing in listings(store, collection.prefix) for key in listing.keys)
-        return any(collections.of(key) == collection for key in found)
-    return any(key != collection.prefix for key in store.list(collection.prefix, limit=2).keys)
 
 
 class _Place(NamedTuple):

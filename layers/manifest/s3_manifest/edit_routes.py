@@ -15,6 +15,7 @@ from s3_manifest.editing import NoSuchCollection, Reflection, actor_of, answered
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import Frozen, timestamp
 from s3_manifest.mutations import awaited_edit
+from s3_manifest.presence import is_there
 from s3_manifest.sidecars import MAX_TITLE
 from s3_manifest.threads import each
 from s3_manifest.web import ActorId, Answer, CollectionId, Kind, api, json_answer, path_of, problem
@@ -206,7 +207,7 @@ def patch_style(style_id: CollectionId, titled: Annotated[Titled, Body()]) -> An
 def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[Titled, Body()]) -> Answer:
     """In its ``collection.json``. 404: there is nothing in the collection."""
     collection, store = collection_of(kind, collection_id), runtime.store()
-    if not mutations.exists(store, collection):
+    if not is_there(store, runtime.collections(), collection):
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
     edited = edits.retitle(store, collection, titled.title, patience(app.lambda_context))
     return answered(collection, awaited_edit(edited), title=titled.title)
@@ -240,7 +241,7 @@ def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answ
     if confirm != collection.id:
         detail = f"confirm: to delete all of {collection.prefix}, it has to be {collection.id}"
         return problem(400, detail, parameter="confirm")
-    if not mutations.exists(store, collection):
+    if not is_there(store, runtime.collections(), collection):
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
     if not delete_from_s3:
         hidden, edited = mutations.hide_all(store, runtime.collections(), collection, patience(app.lambda_context))

@@ -75,8 +75,8 @@ def patience(context: LambdaContext) -> Patience:
 
 
 def etags(header: str | None) -> frozenset[str]:
-    """Those that ``If-Match`` names; none where any object will do."""
-    tags = frozenset(tags_of(header)) - {""}
+    """Those that ``If-Match`` names; none where any object will do. No object has an empty one."""
+    tags = frozenset(tags_of(header))
     return frozenset() if "*" in tags else tags
 
 

@@ -14,7 +14,7 @@ from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.edits import Edited, Patience
 from s3_manifest.facts import is_folder
 from s3_manifest.sidecars import SIDECARS, is_caption
-from s3_manifest.store import Absent, Conflict, Listed, Present, Store, listings
+from s3_manifest.store import Conflict, Listed, Present, Store, listings
 from s3_manifest.world import Each
 
 MAX_HIDDEN = 20_000
@@ -184,13 +184,6 @@ def own_objects(collections: Collections, collection: Collection, objects: Itera
     if not collections.is_nested(collection):
         return list(objects)
     return [one for one in objects if one.key == collection.prefix or collections.of(one.key) == collection]
-
-
-def exists(store: Store, collection: Collection) -> bool:
-    """Whether there is anything of it: a manifest, or an object."""
-    return bool(store.list(collection.prefix, limit=1).objects) or not isinstance(
-        store.head(collection.head_key), Absent
-    )
 
 
 def awaited_edit(edited: Edited) -> Awaited:

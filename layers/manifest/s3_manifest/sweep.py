@@ -18,7 +18,8 @@ from s3_manifest.commit import Outcome, Verified, commit
 from s3_manifest.compare import Comparer, just_after, ranges
 from s3_manifest.jobs import Job, Progress, Sweep, SweepAll
 from s3_manifest.model import SWEEP
-from s3_manifest.store import Conflict, listings
+from s3_manifest.presence import holds_objects
+from s3_manifest.store import Conflict
 from s3_manifest.world import World
 
 LOOK_AGAIN_SECONDS = 60
@@ -104,7 +105,7 @@ def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, re
     set_aside = rebuild.set_aside(world.store, collection) if job.rebuild else None
     head = heads.load(world.store, collection, set_aside).head
     # Somebody who saw the collection for the first time asks for a sweep before there is a manifest.
-    if head is None and (set_aside or job.created_at or _holds_anything(world, collection)):
+    if head is None and (set_aside or job.created_at or holds_objects(world.store, world.collections, collection)):
         outcome = commit(world, collection, {}, set_aside=set_aside, repeated=repeated)
         swept.outcomes.append(outcome)
         if not outcome.finished:
@@ -243,12 +244,6 @@ def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: Outcome)
         f"{collection.prefix}: {len(keys)} objects could not be looked at, the first:"
         f" {next(iter(outcome.unreadable.values()), keys[0])}. Mend that and redrive this message"
     )
-
-
-def _holds_anything(world: World, collection: Collection) -> bool:
-    """Whether there is any object of the collection's own."""
-    found = listings(world.store, collection.prefix)
-    return any(world.collections.own_keys(collection, listing.keys) for listing in found)
 
 
 def _sweep_all(world: World, job: SweepAll, swept: Swept, pause_with_seconds_left: float) -> None:
