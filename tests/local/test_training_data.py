@@ -1,7 +1,6 @@
 """The Python API, over HTTP and in S3 directly: the same calls, the same results."""
 
 import itertools
-
 import json
 
 import pytest
