@@ -13,7 +13,7 @@ serve: .venv/local
 
 # Everything that needs neither Docker nor minutes.
 test: .venv/dev
-	@$(BIN)/pytest -n 2 -m "not sam_local and not slow"
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not sam_local and not slow"
 
 # The local stack with hundreds of uploads, messages and requests to each route.
 test-slow: .venv/dev

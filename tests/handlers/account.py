@@ -1,7 +1,8 @@
 """An AWS account with a bucket and queues, by moto: each request the code under test makes is seen, or broken."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -57,11 +58,6 @@ class Account:
         self.faults: list[Fault] = []
         self.announced: list[dict[str, Any]] = []
         self.event_faults: list[Callable[[], AWSResponse | None]] = []
-        ours = botocore_session()
-        # First in line: what it answers is taken instead of moto's answer.
-        ours.get_component("event_emitter").register_first("before-send.s3", self._before_send)
-        ours.get_component("event_emitter").register_first("before-send.events", self._before_put_events)
-        boto3.setup_default_session(botocore_session=ours)
         self.s3, self.sqs, self.events = _own_client("s3"), _own_client("sqs"), _own_client("events")
         self.make_bucket(BUCKET)
         self.sweep_queue_url = self.sqs.create_queue(QueueName="sweeps")["QueueUrl"]
@@ -69,6 +65,17 @@ class Account:
         self.queue_arn = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])[
             "Attributes"
         ]["QueueArn"]
+
+    @contextmanager
+    def used_by(self, session: Session) -> Iterator["Account"]:
+        """Clients that are made in the session meanwhile speak to this account."""
+        emitter = session.get_component("event_emitter")
+        # First in line: what it answers is taken instead of moto's answer.
+        emitter.register_first("before-send.s3", self._before_send)
+        emitter.register_first("before-send.events", self._before_put_events)
+        yield self
+        emitter.unregister("before-send.s3", self._before_send)
+        emitter.unregister("before-send.events", self._before_put_events)
 
     def make_bucket(self, name: str) -> None:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -5,9 +5,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import boto3
 import moto.sqs.models
 import pytest
+from botocore.session import Session
 from moto import mock_aws
+from moto.core.base_backend import BackendDict
 
 import edit_handler
 import query_handler
@@ -15,7 +18,7 @@ import reconcile_handler
 import rescan_handler
 import subscription_handler
 import sweep_handler
-from handlers.account import Account, listed
+from handlers.account import Account, botocore_session, listed
 from handlers.lambda_answers import Reply, failed_ids, metrics_in
 from handlers.lambda_events import BUCKET, REGION, Context, http_request, sqs_event
 from s3_manifest import layout, runtime, settings
@@ -30,16 +33,25 @@ def forget_settings() -> None:
         known.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    """The functions' session. To begin one and moto takes as long as a short test, so those of a module share it."""
+    with mock_aws():
+        session = botocore_session()
+        boto3.setup_default_session(botocore_session=session)
+        yield session
+
+
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """The account, and the environment that the template gives to the functions in it."""
+def account(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """A new account, and the environment that the template gives to the functions in it."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("moto.s3.responses.ActionResult", listed)
-    with mock_aws():
-        monkeypatch.setenv("AWS_REGION", REGION)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-        account = Account()
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    BackendDict.reset()
+    with Account().used_by(session) as account:
         for name, value in {
             "BUCKET": BUCKET,
             "COLLECTIONS": "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/",
