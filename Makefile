@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SEEDS ?= 3000
 BIN := .venv/bin
+# Functions and the workers of the tests start often: what they compile is kept, whatever the shell is set to.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo serve test test-slow simulate bench million soak lint format clean
 
