@@ -7,6 +7,7 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 """The checkout: the local stack deploys the template and the sources that stand in it."""
 
 _LAYER = PROJECT / "layers" / "manifest"
+_SERVICES = {"s3", "sqs", "events"}
 
 
 class BuildFailed(click.ClickException):
@@ -35,13 +37,18 @@ def function_zip(code: Path) -> bytes:
 
 def layer_zip() -> bytes:
     """The layer: its dependencies, installed with this Python, and the package, below ``python/``."""
-    target = cache_folder() / f"layer-{_digest([_LAYER])}.zip"
+    target = cache_folder() / f"layer-{_digest([_LAYER, Path(__file__)])}.zip"
     with _alone():
         if not target.exists():
-            dependencies, package = _dependencies(), _LAYER / "s3_manifest"
-            members = {path.relative_to(dependencies): path for path in dependencies.rglob("*") if path.is_file()}
-            members |= {path.relative_to(_LAYER): path for path in _files(package)}
-            _zip(target, {Path("python") / name: path for name, path in members.items()})
+            with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+                shutil.copytree(
+                    _LAYER / "s3_manifest",
+                    Path(folder) / "s3_manifest",
+                    ignore=shutil.ignore_patterns("__pycache__"),
+                )
+                _compile(Path(folder))
+                members = _below(_dependencies()) | _below(Path(folder))
+                _zip(target, {Path("python") / name: path for name, path in members.items() if _is_used(name)})
     return target.read_bytes()
 
 
@@ -63,11 +70,19 @@ def _dependencies() -> Path:
     )
     if done.returncode:
         raise BuildFailed(f"pip could not install {requirements}:\n{done.stderr}")
-    # Compiled once here, not by each worker that starts; by content, as unpacking a zip changes the times of files.
-    compileall.compile_dir(
-        unfinished, quiet=2, workers=0, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
-    )
+    _compile(unfinished)
     return unfinished.rename(folder)
+
+
+def _compile(folder: Path) -> None:
+    """Once here, not in each worker that starts; by content, as unpacking a zip changes the times of files."""
+    compileall.compile_dir(folder, quiet=2, workers=0, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def _is_used(name: Path) -> bool:
+    """Whether a worker may need this file: not the thousands that describe AWS services nobody speaks to."""
+    is_service = name.parts[:2] == ("botocore", "data") and len(name.parts) > 3
+    return not is_service or name.parts[2] in _SERVICES
 
 
 def _dependencies_folder() -> Path:
@@ -95,6 +110,10 @@ def _digest(paths: Iterable[Path]) -> str:
     for path in (file for folder in paths for file in _files(folder)):
         digest.update(str(path).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _below(folder: Path) -> dict[Path, Path]:
+    return {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
 
 
 def _files(path: Path) -> list[Path]:
