@@ -68,6 +68,7 @@ def test_an_unsigned_rescan_is_refused(stack, path):
         assert answer.code == 403
 
 
+@pytest.mark.slow
 def test_a_stack_without_a_schedule_and_without_announcements_has_no_rule_and_no_bus(stack):
     deploy(stack.platform, "quiet", {"SweepSchedule": "", "AnnounceChanges": "false"})
     assert not [rule for rule in stack.platform.client("events").list_rules()["Rules"] if "quiet" in rule["Name"]]
