@@ -159,9 +159,7 @@ def declare(
 
     def change(fields: dict[str, Any], may_be_written: bool) -> None:
         nonlocal made
-        known = fields.get("generations", [])
-        if not isinstance(known, list):
-            raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+        known = _generations_in(fields, key)
         if made and may_be_written and made.model_dump(mode="json") in known:
             return
         id_ = _next(known, above) if wanted.generation_id is None else wanted.generation_id
@@ -188,15 +186,20 @@ def declare_all(
     wanted = {(one.generation_id, one.type): one.model_dump(mode="json") for one in generations}
 
     def change(fields: dict[str, Any], _: bool) -> None:
-        known = fields.get("generations", [])
-        if not isinstance(known, list):
-            raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+        known = _generations_in(fields, key)
         there = [_identity(one) if isinstance(one, dict) else None for one in known]
         new = {identity: one for identity, one in wanted.items() if not (only_new and identity in there)}
         kept = [new.pop(identity, one) if identity else one for one, identity in zip(known, there, strict=True)]
         fields["generations"] = [*kept, *new.values()]
 
     return _edit(store, key, change, patience)
+
+
+def _generations_in(fields: Mapping[str, Any], key: str) -> list[Any]:
+    known = fields.get("generations", [])
+    if not isinstance(known, list):
+        raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+    return known
 
 
 def _over(before: Mapping[str, Any], wanted: Wanted, id_: int | str, now: Timestamp, key: str) -> Declared:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Md5Source, Sidecar, Source, Timestamp, timestamp
 from s3_manifest.sidecars import Description
-from s3_manifest.store import Present
+from s3_manifest.store import Listed, Present
 
 UNDECLARED_GENERATION = 1
 """The generation id of objects that nobody declared; their generation's type is their source."""
@@ -79,9 +79,9 @@ def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
     return None
 
 
-def is_folder(present: Present) -> bool:
+def is_folder(found: Present | Listed) -> bool:
     """Whether this is a folder as the S3 console makes them: an empty object whose key ends in ``/``."""
-    return present.size == 0 and present.key.endswith("/")
+    return found.size == 0 and found.key.endswith("/")
 
 
 def entry_of(

@@ -133,8 +133,8 @@ def hide_all(store: Store, collections: Collections, collection: Collection, pat
     """Hides every file there is now; how many those are. Raises ``TooManyFiles``, and as ``edits.describe``."""
     names: list[str] = []
     for listing in listings(store, collection.prefix):
-        own = own_objects(collections, collection, listing.objects)
-        found = (collection.filename(one.key) for one in own if not (one.size == 0 and one.key.endswith("/")))
+        own = _own_objects(collections, collection, listing.objects)
+        found = (collection.filename(one.key) for one in own if not is_folder(one))
         names += (name for name in found if name not in SIDECARS and not is_caption(name))
         if len(names) > MAX_HIDDEN:
             raise TooManyFiles(f"more than {MAX_HIDDEN} files are not hidden at once; PATCH them in batches")
@@ -154,7 +154,7 @@ def empty(store: Store, collections: Collections, collection: Collection, patien
     for listing in listings(store, collection.prefix):
         if patience.seconds_left() < _RESERVE_SECONDS:
             return Emptied(deleted, tuple(kept), complete=False, awaited=None)
-        own = own_objects(collections, collection, listing.objects)
+        own = _own_objects(collections, collection, listing.objects)
         sidecars += (one for one in own if collection.filename(one.key) in SIDECARS)
         rest = [one for one in own if collection.filename(one.key) not in SIDECARS]
         others = store.delete_listed(rest)
@@ -179,7 +179,7 @@ def _check(seen: Present, only: frozenset[str]) -> None:
         raise NotTheOne(f"{seen.key} has the ETag {seen.etag}: it is another object; nothing was changed")
 
 
-def own_objects(collections: Collections, collection: Collection, objects: Iterable[Listed]) -> Sequence[Listed]:
+def _own_objects(collections: Collections, collection: Collection, objects: Iterable[Listed]) -> Sequence[Listed]:
     """Those of the objects below its prefix that are not a nested collection's. Folders count: they are objects."""
     if not collections.is_nested(collection):
         return list(objects)
