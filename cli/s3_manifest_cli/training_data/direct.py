@@ -17,7 +17,6 @@ from s3_manifest.awaited import Awaited, is_reflected
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.cursors import InvalidCursor, seal, unseal
 from s3_manifest.edits import Patience
-from s3_manifest.heads import Loaded
 from s3_manifest.history import NoSuchRevision
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep
 from s3_manifest.model import UnreadableManifest, timestamp
@@ -29,7 +28,7 @@ from s3_manifest.threads import each
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Uploads
 from s3_manifest.views import AnswerTooLarge
-from s3_manifest.waiting import Clock, head_that
+from s3_manifest.waiting import Clock, head_that, made_or_verified
 from s3_manifest_cli.training_data.service import Done, Invalid, NotFound, NotYet, Planned, Refused, Saying, Unavailable
 
 PATIENCE_SECONDS = 30
@@ -62,13 +61,7 @@ class S3Service:
             if head is None or force_rescan:
                 made_at = None if force_rescan else requested_at
                 self._ask_for(Sweep(kind=collection.kind, id=collection.id, created_at=made_at))
-
-            def is_done(loaded: Loaded) -> bool:
-                now = loaded.head
-                if now is None or not now.complete:
-                    return False
-                return not force_rescan or (now.last_verified_at or "") >= requested_at
-
+            is_done = made_or_verified(requested_at if force_rescan else None)
             loaded, done = head_that(self._store, collection, is_done, wait_seconds, _CLOCK)
             if not done:
                 raise NotYet(f"{actor}: it is still being compared with S3; ask again")

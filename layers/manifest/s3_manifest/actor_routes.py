@@ -1,6 +1,5 @@
 """The HTTP routes of actors' training images. One that has no manifest yet gets it on the spot, by a sweep."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 from urllib.parse import quote, unquote
@@ -12,14 +11,13 @@ from s3_manifest import actors, runtime, training
 from s3_manifest.collections import Collection
 from s3_manifest.documented import UNDER_WAY, answers
 from s3_manifest.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_modified, tagged
-from s3_manifest.heads import Loaded
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import Head, Timestamp, timestamp
 from s3_manifest.presence import holds_objects
 from s3_manifest.threads import each
 from s3_manifest.training import ActorManifest, TrainingData, View
 from s3_manifest.views import AnswerTooLarge
-from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that
+from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that, made_or_verified
 from s3_manifest.web import ActorId, Answer, json_answer, path_of, problem
 
 PATIENCE_SECONDS = 10
@@ -103,7 +101,7 @@ def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
         else:
             requested_at = head.created_at
         left = max(0.0, min(patience, MAX_WAIT_SECONDS) - (clock.monotonic() - began))
-        is_done = _is_done(requested_at if wanted.force_rescan else None)
+        is_done = made_or_verified(requested_at if wanted.force_rescan else None)
         loaded, done = head_that(store, collection, is_done, left, clock)
         if not done:
             return _under_way(collection, path, loaded.head, requested_at)
@@ -120,18 +118,6 @@ def _fetched(collection: Collection, wanted: _Wanted) -> Fetched:
     if wanted.reflects is not None or (wanted.if_none_match and not wanted.force_rescan):
         return fetch(collection, wanted.if_none_match, wanted.wait, wanted.reflects)
     return fetch(collection)
-
-
-def _is_done(verified_since: Timestamp | None) -> Callable[[Loaded], bool]:
-    """What holds of a manifest that is complete and, if that is asked for, was compared with S3 since then."""
-
-    def is_done(loaded: Loaded) -> bool:
-        head = loaded.head
-        if head is None or not head.complete:
-            return False
-        return verified_since is None or (head.last_verified_at or "") >= verified_since
-
-    return is_done
 
 
 def _under_way(collection: Collection, path: str, head: Head | None, requested_at: Timestamp) -> Answer:

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 from s3_manifest import heads
 from s3_manifest.collections import Collection
 from s3_manifest.heads import Loaded
+from s3_manifest.model import Timestamp
 from s3_manifest.store import Conflict, NotModified, Store
 
 MAX_WAIT_SECONDS = 20
@@ -44,6 +45,18 @@ def until(ask: Callable[[], Answer], holds: Callable[[Answer], bool], seconds: f
         clock.sleep(min(pause, left))
         pause = min(pause * _SLOWER, _LONGEST_PAUSE)
     return answer
+
+
+def made_or_verified(since: Timestamp | None) -> Callable[[Loaded], bool]:
+    """What holds of a manifest that is complete and, if ``since`` is given, was compared with S3 since then."""
+
+    def says(loaded: Loaded) -> bool:
+        head = loaded.head
+        if head is None or not head.complete:
+            return False
+        return since is None or (head.last_verified_at or "") >= since
+
+    return says
 
 
 def head_that(
