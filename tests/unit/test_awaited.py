@@ -5,7 +5,7 @@ from unit.values import EVENING, MORNING, NOON, OTHER_MD5, PREFIX, SOME_MD5, STY
 from unit.worlds import Hand, one_by_one
 
 from s3_manifest import heads
-from s3_manifest.awaited import Awaited, is_reflected
+from s3_manifest.awaited import Awaited, is_reflected, revision_showing
 from s3_manifest.cursors import seal, unseal
 from s3_manifest.facts import Seen
 from s3_manifest.heads import Loaded
@@ -114,3 +114,13 @@ def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(awaited):
     assert unseal(token, Awaited) == awaited
     assert "null" not in awaited.model_dump_json()
     assert token.replace("-", "").replace("_", "").isalnum()
+
+
+def test_what_was_done_is_told_as_done_although_the_manifest_cannot_be_read():
+    hand = Hand()
+    hand.commit(hand.upload("a.jpg"))
+    awaited = Awaited(s3_key=KEY, gone="another")
+    assert revision_showing(hand.store, one_by_one, STYLE, awaited) == 1
+    hand.store.delete([STYLE.head_key])
+    hand.store.add(STYLE.head_key, b"{")
+    assert revision_showing(hand.store, one_by_one, STYLE, awaited) is None

@@ -20,10 +20,12 @@ from s3_manifest.sidecars import Declared, Described
 from s3_manifest.sweep import LOOK_AGAIN_SECONDS
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import MAX_IMAGES, Generation, Uploads
+from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.http_api import HttpApi
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService
-from s3_manifest_cli.training_data.service import Done, Invalid, Saying, Service
+from s3_manifest_cli.training_data.service import Done, Saying, Service
 
 WAIT_SECONDS = LOOK_AGAIN_SECONDS + 60.0
 """How long a call waits for the manifest to be made, or to show what was done, unless it says how long.
@@ -48,7 +50,7 @@ class Uploaded(Frozen):
 class TrainingDataAPI:
     """Actors' training data. An actor is named by its full name, its padded number or its number.
 
-    Methods raise ``TrainingDataError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
+    Methods raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
     """
 
     def __init__(self, service: Service) -> None:
@@ -172,7 +174,7 @@ def get_training_data_api(
     bucket = bucket or environment.get("S3_MANIFEST_BUCKET")
     if api_url:
         token = token or environment.get("S3_MANIFEST_API_TOKEN")
-        return TrainingDataAPI(HttpService(api_url, boto3.Session(), urllib3.PoolManager(maxsize=8), token))
+        return TrainingDataAPI(HttpService(HttpApi(api_url, boto3.Session(), token)))
     if not bucket:
         raise Invalid("give an api_url or a bucket, or set S3_MANIFEST_API_URL or S3_MANIFEST_BUCKET")
     queue_url = sweep_queue_url or environment.get("S3_MANIFEST_SWEEP_QUEUE_URL")

@@ -13,7 +13,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from s3_manifest import actors, edits, heads, mutations, training
-from s3_manifest.awaited import Awaited, is_reflected
+from s3_manifest.awaited import Awaited, is_reflected, revision_showing
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.cursors import InvalidCursor, seal, unseal
 from s3_manifest.edits import Patience
@@ -29,7 +29,8 @@ from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Uploads
 from s3_manifest.views import AnswerTooLarge
 from s3_manifest.waiting import Clock, head_that, made_or_verified
-from s3_manifest_cli.training_data.service import Done, Invalid, NotFound, NotYet, Planned, Refused, Saying, Unavailable
+from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
+from s3_manifest_cli.training_data.service import Done, Planned, Saying
 
 PATIENCE_SECONDS = 30
 """How long an edit takes its turn beside others."""
@@ -112,11 +113,7 @@ class S3Service:
         self._enqueue([sweep])
 
     def _done(self, collection: Collection, awaited: Awaited | None) -> Done:
-        revision = None
-        if awaited:
-            loaded = heads.load(self._store, collection)
-            if loaded.head and is_reflected(self._store, each, collection, loaded, awaited):
-                revision = loaded.head.revision
+        revision = revision_showing(self._store, each, collection, awaited) if awaited else None
         return Done(actor_name=collection.id, revision=revision, reflects=awaited and seal(awaited))
 
 

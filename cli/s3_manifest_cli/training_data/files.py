@@ -10,7 +10,7 @@ import urllib3
 
 from s3_manifest.planning import Upload
 from s3_manifest.uploads import Image
-from s3_manifest_cli.training_data.service import Refused, Unavailable
+from s3_manifest_cli.errors import Refused, Unavailable
 
 _AT_ONCE = 16
 _BLOCK = 1 << 20

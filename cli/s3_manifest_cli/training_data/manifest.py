@@ -9,9 +9,10 @@ from pydantic import JsonValue
 from s3_manifest.model import Frozen, Timestamp
 from s3_manifest.sidecars import Declared
 from s3_manifest.uploads import Generation
+from s3_manifest_cli.errors import NotFound, S3ManifestError
 from s3_manifest_cli.training_data.api import TrainingDataAPI, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage
-from s3_manifest_cli.training_data.service import NotFound, Saying, TrainingDataError
+from s3_manifest_cli.training_data.service import Saying
 
 
 class StagedGeneration(NamedTuple):
@@ -103,7 +104,7 @@ class TrainingDataManifest:
         self._updated[filename] = {**self._updated.get(filename, {}), **said}
 
     def get_all_images(self) -> list[Image]:
-        """The actor's images with all that is staged, by filename. Raises ``TrainingDataError``."""
+        """The actor's images with all that is staged, by filename. Raises ``S3ManifestError``."""
         try:
             saved = self._api.get_training_data(self.actor_id).images
         except NotFound:
@@ -132,7 +133,7 @@ class TrainingDataManifest:
     def save(self) -> Saved:
         """Carries out what is staged: uploads, then what is said of images, then removals.
 
-        What was done is staged no more, so that a repeat does what failed. Raises ``TrainingDataError`` where
+        What was done is staged no more, so that a repeat does what failed. Raises ``S3ManifestError`` where
         nothing of a step could be done; what is left is still staged then.
         """
         saved = self._upload()
@@ -148,7 +149,7 @@ class TrainingDataManifest:
                 self._api.delete_training_image(self.actor_id, name, delete_from_s3=True)
             except NotFound:
                 removed.append(name)  # as it was to be
-            except TrainingDataError as error:
+            except S3ManifestError as error:
                 failed[name] = str(error)
             else:
                 removed.append(name)

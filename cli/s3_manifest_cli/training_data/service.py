@@ -10,30 +10,6 @@ from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Uploads
 
 
-class TrainingDataError(Exception):
-    """Something was not done; the text says why, and the mend."""
-
-
-class Invalid(TrainingDataError):
-    """What was asked for cannot be: a name, a field, a value. Nothing was changed."""
-
-
-class NotFound(TrainingDataError):
-    """There is no such actor, or no such file. Nothing was changed."""
-
-
-class Refused(TrainingDataError):
-    """What is there is not what it takes: a newer upload, a broken sidecar, several actors of that number."""
-
-
-class NotYet(TrainingDataError):
-    """It is under way, and was not done within the time that was waited for it; ask again."""
-
-
-class Unavailable(TrainingDataError):
-    """S3, the queue or the HTTP API did not answer, or refused. A repeat of the call does no harm."""
-
-
 class Saying(TypedDict, total=False):
     """What is to be said of an image; None takes back what was said before, and what is left out stays."""
 
@@ -62,7 +38,7 @@ class Planned(Frozen):
 
 
 class Service(Protocol):
-    """One deployment. Any method may raise ``TrainingDataError``.
+    """One deployment. Any method may raise ``S3ManifestError``.
 
     ``actor`` is a full name, a padded number or a number.
     """

@@ -7,9 +7,9 @@ from s3_manifest.model import Frozen
 from s3_manifest.sidecars import caption_of, is_image, read_caption
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Generation
+from s3_manifest_cli.errors import NotFound
 from s3_manifest_cli.training_data.api import TrainingDataAPI, Uploaded, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage, md5_of
-from s3_manifest_cli.training_data.service import NotFound
 
 
 class Synced(Frozen):
@@ -48,7 +48,7 @@ class TrainingDataSync:
 
         Images lie in the folder as below the actor's prefix; of ``<name>.txt`` beside one its text is the
         prompt. Links are not followed. Without a folder, or with ``upload=False``, nothing is uploaded. A repeat
-        uploads nothing more. Raises ``TrainingDataError``, ``OSError``.
+        uploads nothing more. Raises ``S3ManifestError``, ``OSError``.
         """
         try:
             known = {one.filename: one.md5_hash for one in self._api.rescan_s3(actor_id).images}

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from s3_manifest import layout, pages
+from s3_manifest import heads, layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.heads import Loaded
-from s3_manifest.model import Entry, Frozen, Timestamp
-from s3_manifest.store import Store
+from s3_manifest.model import Entry, Frozen, Timestamp, UnreadableManifest
+from s3_manifest.store import Store, StoreError
 from s3_manifest.world import Each
 
 
@@ -38,6 +38,19 @@ def is_reflected(store: Store, each: Each, collection: Collection, loaded: Loade
     ``UnreadableManifest``.
     """
     return all(_is_shown(store, each, collection, loaded, one) for one in (awaited, *awaited.also))
+
+
+def revision_showing(store: Store, each: Each, collection: Collection, awaited: Awaited) -> int | None:
+    """The revision that the manifest is at, if it shows the change by now.
+
+    Raises nothing: what was to be done is done, whatever is the matter with the manifest.
+    """
+    try:
+        loaded = heads.load(store, collection)
+        shown = is_reflected(store, each, collection, loaded, awaited)
+    except (StoreError, UnreadableManifest):
+        return None
+    return loaded.head.revision if loaded.head and shown else None
 
 
 def _is_shown(store: Store, each: Each, collection: Collection, loaded: Loaded, awaited: Awaited) -> bool:

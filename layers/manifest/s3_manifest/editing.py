@@ -8,13 +8,12 @@ from urllib.parse import unquote
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest import actors, heads, runtime
-from s3_manifest.awaited import Awaited, is_reflected
+from s3_manifest import actors, runtime
+from s3_manifest.awaited import Awaited, revision_showing
 from s3_manifest.collections import Collection
 from s3_manifest.cursors import seal
 from s3_manifest.edits import Patience
-from s3_manifest.model import Frozen, UnreadableManifest
-from s3_manifest.store import StoreError
+from s3_manifest.model import Frozen
 from s3_manifest.threads import each
 from s3_manifest.web import Answer, json_answer, path_of, tags_of
 
@@ -45,23 +44,11 @@ class Reflection(Frozen):
 
 def answered(collection: Collection, awaited: Awaited | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
     """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
-    revision = _revision(collection, awaited) if awaited else None
+    revision = revision_showing(runtime.store(), each, collection, awaited) if awaited else None
     token = seal(awaited) if awaited else None
     manifest = path_of(collection) + (f"?reflects={token}&wait={WAIT_SECONDS}" if token else "")
     reflection = {"revision": revision, "reflected": revision is not None, "reflects": token, "manifest": manifest}
     return json_answer(200, done | reflection)
-
-
-def _revision(collection: Collection, awaited: Awaited) -> int | None:
-    """The revision that the manifest is at, if it shows the change."""
-    store = runtime.store()
-    try:
-        loaded = heads.load(store, collection)
-        shown = loaded.head is not None and is_reflected(store, each, collection, loaded, awaited)
-    except (StoreError, UnreadableManifest):
-        # What was to be done is done, whatever is the matter with the manifest.
-        return None
-    return loaded.head.revision if loaded.head and shown else None
 
 
 def patience(context: LambdaContext) -> Patience:
