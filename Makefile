@@ -48,10 +48,10 @@ format: .venv/dev
 clean:
 	rm -rf .venv .local .aws-sam
 
-.venv/local: pyproject.toml layers/manifest/requirements.txt cli/requirements-local.txt
+.venv/local: pyproject.toml layers/manifest/requirements.txt cli/requirements.txt cli/requirements-local.txt
 	@$(call install,local)
 
-.venv/dev: pyproject.toml layers/manifest/requirements.txt cli/requirements-local.txt tests/requirements.txt
+.venv/dev: pyproject.toml layers/manifest/requirements.txt cli/requirements.txt cli/requirements-local.txt tests/requirements.txt
 	@$(call install,dev)
 	@touch .venv/local
 

@@ -1,34 +1,64 @@
-"""The ``s3-manifest`` command."""
+"""The ``s3-manifest`` command: its subcommands, each imported when it is asked for, and its exit codes."""
+
+import importlib
+from typing import Any
 
 import click
 
-from s3_manifest_cli.demo import run_demo
-from s3_manifest_cli.migration.command import migrate
-from s3_manifest_cli.serve import run_serve
+from s3_manifest_cli.errors import Invalid, S3ManifestError
+
+DIFFERENCES, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes; 0 is: all is in sync, or done."""
+
+_COMMANDS = {
+    "ls": "s3_manifest_cli.commands.ls:ls",
+    "status": "s3_manifest_cli.commands.status:status_command",
+    "migrate": "s3_manifest_cli.migration.command:migrate",
+    "local": "s3_manifest_cli.commands.local:local",
+}
 
 
-@click.group()
+class _Failure(click.ClickException):
+    exit_code = FAILED
+
+
+class _Commands(click.Group):
+    """Imports a subcommand when it is needed: what the others need would double the time that it takes to start."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # click's signature
+        try:
+            return super().invoke(ctx)
+        except Invalid as error:
+            raise click.UsageError(str(error)) from error
+        except S3ManifestError as error:
+            raise _Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted; a repeat goes on from here.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@click.command(cls=_Commands)
 @click.version_option(package_name="s3-manifest")
 def main() -> None:
-    """S3 Manifest on this machine."""
+    """Know exactly what is in S3, and keep local copies of it.
 
+    COLLECTION is KIND/ID, such as style/16 or actor/42, or s3://BUCKET/PREFIX/.
 
-main.add_command(migrate)
-
-
-@main.group()
-def local() -> None:
-    """The whole stack on this machine, with no AWS account."""
-
-
-@local.command()
-def demo() -> None:
-    """Change things in S3 and watch what the manifest says, and how soon."""
-    run_demo()
-
-
-@local.command()
-@click.option("--port", default=4566, show_default=True, help="Where S3 and all the others answer, on 127.0.0.1.")
-def serve(port: int) -> None:
-    """Keep the stack up, for any S3 client."""
-    run_serve(port)
+    \b
+    Exit codes:
+      0    in sync, or done
+      1    differences
+      2    wrong usage
+      3    something could not be read, written or reached
+      130  interrupted
+    """  # click's mark for a paragraph that is not to be filled

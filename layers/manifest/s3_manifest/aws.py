@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 10, "max_pool_connections": 64}
 
 
-def s3_client(endpoint: str | None = None, *, retries: bool = True) -> "S3Client":
-    """A boto3 client for S3; the region and the credentials are boto3's own defaults.
+def s3_client(endpoint: str | None = None, *, retries: bool = True, session: boto3.Session | None = None) -> "S3Client":
+    """A boto3 client for S3; the region and the credentials are the session's, or boto3's own defaults.
 
     ``retries=False`` is for conditional writes: a retry by the client after a lost answer would be
     told of a conflict with its own success.
@@ -29,12 +29,13 @@ def s3_client(endpoint: str | None = None, *, retries: bool = True) -> "S3Client
         signature_version="s3v4",
         **_TIMEOUTS,
     )
-    return boto3.client("s3", endpoint_url=endpoint, config=config)
+    return (session or boto3).client("s3", endpoint_url=endpoint, config=config)
 
 
-def sqs_client(endpoint: str | None = None) -> "SQSClient":
+def sqs_client(endpoint: str | None = None, *, session: boto3.Session | None = None) -> "SQSClient":
     """A boto3 client for SQS, as ``s3_client``."""
-    return boto3.client("sqs", endpoint_url=endpoint, config=Config(retries={"mode": "standard"}, **_TIMEOUTS))
+    config = Config(retries={"mode": "standard"}, **_TIMEOUTS)
+    return (session or boto3).client("sqs", endpoint_url=endpoint, config=config)
 
 
 def events_client(endpoint: str | None = None) -> "EventBridgeClient":

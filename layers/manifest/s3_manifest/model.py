@@ -284,6 +284,17 @@ def decode(body: bytes, shape: type[Shape]) -> Shape:
         raise UnreadableManifest(f"it is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise UnreadableManifest("it is not a JSON object")
+    return _shaped(fields, shape)
+
+
+def facts_from(fields: Mapping[str, Any]) -> Facts:
+    """The facts that ``facts_json`` told, whatever else is beside them. Raises ``UnreadableManifest``."""
+    kind = fields.get("kind")
+    names = _FACTS | {"schema", f"{kind}_id", f"{kind}_title"}
+    return _shaped({name: value for name, value in fields.items() if name in names}, Facts)
+
+
+def _shaped(fields: dict[str, Any], shape: type[Shape]) -> Shape:
     if (schema := fields.pop("schema", None)) != SCHEMA:
         raise UnreadableManifest(f"its schema is {schema!r}, and this version reads {SCHEMA}")
     kind = fields.get("kind")

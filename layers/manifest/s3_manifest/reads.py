@@ -1,7 +1,7 @@
 """Reads of a manifest by somebody else than its writer: each answer, and each series of pages, is of one revision."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from s3_manifest import heads, history, views
 from s3_manifest.collections import Collection
@@ -12,6 +12,8 @@ from s3_manifest.store import Conflict, ReadFailed, Store
 from s3_manifest.world import Each
 
 _ATTEMPTS = 5
+
+Answer = TypeVar("Answer")
 
 
 class Read(NamedTuple):
@@ -37,7 +39,7 @@ def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded
     """The canonical manifest with all of its files. Raises ``AnswerTooLarge``, and as ``page``."""
 
     def read(now: heads.Loaded) -> Read:
-        past = _past(store, each, collection, now)
+        past = past_of(store, each, collection, now)
         return Read(views.whole(store, each, collection, past), now.etag)
 
     return steadily(store, collection, loaded, read)
@@ -69,11 +71,11 @@ def page(
             if now.head is None or now.head.created_at != place.created_at:
                 raise ManifestChanged("the manifest was made anew in between")
             try:
-                past = _past(store, each, collection, now, place.revision)
+                past = past_of(store, each, collection, now, place.revision)
             except HistoryGone as gone:
                 raise ManifestChanged(f"the pages read so far are of revision {place.revision}, and {gone}") from gone
         else:
-            past = _past(store, each, collection, now, revision, at)
+            past = past_of(store, each, collection, now, revision, at)
         found = views.page(store, each, collection, past, wanted, limit, place.start if place else "")
         following = None
         if found.following is not None:
@@ -85,7 +87,7 @@ def page(
     return steadily(store, collection, loaded, read)
 
 
-def _past(
+def past_of(
     store: Store,
     each: Each,
     collection: Collection,
@@ -93,6 +95,11 @@ def _past(
     revision: int | None = None,
     at: Timestamp | None = None,
 ) -> Past:
+    """What a loaded manifest said: at a ``revision``, ``at`` a time, or as it is.
+
+    Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``, and ``Conflict`` where the
+    head is another one by now: see ``steadily``.
+    """
     if loaded.head is None:
         raise history.NoSuchRevision("the manifest is not there any more")
     if revision is None and at is None:
@@ -102,7 +109,9 @@ def _past(
     return history.at_revision(store, each, collection, loaded, revision or 0)
 
 
-def steadily(store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Read]) -> Read:
+def steadily(
+    store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Answer]
+) -> Answer:
     """What ``read`` makes of the head; of the next one, where the first one's pages were collected meanwhile."""
     for _ in range(_ATTEMPTS):
         try:

@@ -85,15 +85,19 @@ def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes
     too_large = AnswerTooLarge("the manifest is too large for one answer")
     if past.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
         raise too_large
-    slots = layout.slots_of(past.base.head)
-    runs = _runs(store, each, collection, past, slots, range(len(slots)))
     lines: dict[Listing, list[bytes]] = {"files": [], "captions": [], "hidden": []}
-    for row in (row for run in runs for row in run.rows()):
+    for row in (row for run in runs(store, each, collection, past) for row in run.rows()):
         lines[row.role].append(row.line)
     body = _answer(past, lines)
     if escaped_size(body) > MAX_ANSWER_BYTES:
         raise too_large
     return body
+
+
+def runs(store: Store, each: Each, collection: Collection, past: Past) -> Iterator[Run]:
+    """All entries, in order. Raises ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``."""
+    slots = layout.slots_of(past.base.head)
+    return _runs(store, each, collection, past, slots, range(len(slots)))
 
 
 def page(store: Store, each: Each, collection: Collection, past: Past, wanted: Filter, limit: int, start: str) -> Page:

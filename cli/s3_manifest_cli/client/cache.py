@@ -1,0 +1,65 @@
+"""What is kept on this machine of manifests that were read: asked for again, one that is still the same is not fetched.
+
+Nothing depends on it but time and requests: what is broken, or of another version, is as good as not there.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from s3_manifest.collections import Collection
+from s3_manifest.model import UnreadableManifest, facts_from, facts_json
+from s3_manifest_cli.client.manifests import Index, Manifests, RemoteFile, Segment
+
+_VERSION = 1
+
+
+def index(manifests: Manifests, collection: Collection, folder: Path, deployment: str) -> Index:
+    """The manifest as it is now, fetched only where the one that ``folder`` keeps is another.
+
+    ``deployment`` tells collections of the same name apart. Raises ``NotFound``, ``Unavailable``.
+    """
+    name = sha256(f"{deployment}\0{collection.head_key}".encode()).hexdigest()[:32]
+    path = folder / f"manifest-{name}.json"
+    known = _load(path)
+    found = manifests.index(collection, known)
+    if found is not known:
+        _save(path, found)
+    return found
+
+
+def _load(path: Path) -> Index | None:
+    try:
+        kept: Mapping[str, Any] = from_json(path.read_bytes())
+        if kept["version"] != _VERSION:
+            return None
+        segments = [Segment(one["key"], tuple(map(RemoteFile._make, one["files"]))) for one in kept["segments"]]
+        return Index(facts_from(kept["facts"]), kept["etag"], tuple(segments))
+    except (OSError, ValueError, TypeError, KeyError, UnreadableManifest):
+        return None
+
+
+def _save(path: Path, found: Index) -> None:
+    kept = {
+        "version": _VERSION,
+        "etag": found.etag,
+        "facts": facts_json(found.facts),
+        "segments": [segment._asdict() for segment in found.segments],
+    }
+    # A cache that cannot be written, as on a read-only home, is done without.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix="partial-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(to_json(kept))
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

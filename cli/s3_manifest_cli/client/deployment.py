@@ -1,0 +1,153 @@
+"""A deployment, and how it is reached: through S3, or through its HTTP API."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from platformdirs import user_cache_path
+
+from s3_manifest import outbox
+from s3_manifest.actors import KIND, is_number
+from s3_manifest.aws import s3_client, sqs_client
+from s3_manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    Collection,
+    Collections,
+    InvalidCollections,
+    parse_collections,
+)
+from s3_manifest.s3 import S3Store
+from s3_manifest_cli.client.direct import S3Manifests
+from s3_manifest_cli.client.http import HttpManifests
+from s3_manifest_cli.client.manifests import Manifests
+from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
+from s3_manifest_cli.http_api import HttpApi
+
+
+class Deployment(NamedTuple):
+    """One deployment, as this machine reaches it.
+
+    ``bucket`` is None where only the HTTP API was named: the manifests then tell it. ``name`` tells deployments
+    apart, and ``cache`` is the folder for what is kept of them here.
+    """
+
+    manifests: Manifests
+    collections: Collections
+    session: boto3.Session
+    endpoint: str | None
+    bucket: str | None
+    name: str
+    cache: Path
+
+    def collection(self, named: str) -> Collection:
+        """The collection that is called ``KIND/ID``, or ``s3://BUCKET/PREFIX/``; an actor by its number too.
+
+        There may be nothing in it. Raises ``Invalid``, ``NotFound``, ``Refused``, ``Unavailable``.
+        """
+        if named.startswith("s3://"):
+            return self._at(named)
+        kind, slash, collection_id = named.partition("/")
+        if kind == KIND and is_number(collection_id):
+            return self.manifests.actor(collection_id)
+        if slash and (found := self.collections.named(kind, collection_id)):
+            return found
+        kinds = " or ".join(f"{pattern.kind}/…" for pattern in self.collections.patterns)
+        raise Invalid(f"there can be no collection {named!r}: write KIND/ID, such as {kinds}, or s3://BUCKET/PREFIX/")
+
+    def _at(self, url: str) -> Collection:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if self.bucket and bucket != self.bucket:
+            raise Invalid(f"{url} is in another bucket than this deployment's, {self.bucket}")
+        prefix = prefix.rstrip("/") + "/"
+        found = self.collections.of(f"{prefix}file")
+        if found is None or found.prefix != prefix:
+            prefixes = ", ".join(pattern.prefix(f"{{{pattern.kind}_id}}") for pattern in self.collections.patterns)
+            raise Invalid(f"{url} is not the prefix of a collection; those are {prefixes} (--collections)")
+        return found
+
+
+def connect(
+    *,
+    bucket: str | None = None,
+    api_url: str | None = None,
+    token: str | None = None,
+    stack: str | None = None,
+    collections: str | None = None,
+    manifest_root: str | None = None,
+    sweep_queue_url: str | None = None,
+    endpoint_url: str | None = None,
+    profile: str | None = None,
+    region: str | None = None,
+    cache: Path | None = None,
+) -> Deployment:
+    """The deployment that is named: by the ``stack``'s name, by its ``bucket``, or by its ``api_url``.
+
+    With a bucket manifests are read straight from S3; else, with an ``api_url``, over HTTP, signed or with the
+    bearer ``token``. What is not given is taken from the environment (``S3_MANIFEST_STACK``, ``S3_MANIFEST_BUCKET``,
+    ``S3_MANIFEST_API_URL``, ``S3_MANIFEST_API_TOKEN``, ``S3_MANIFEST_COLLECTIONS``, ``S3_MANIFEST_ROOT``,
+    ``S3_MANIFEST_SWEEP_QUEUE_URL``, ``S3_MANIFEST_CACHE``), or from what the stack says of itself; credentials, region
+    and endpoint are boto3's own.
+    No request is made, but for a stack's description. Raises ``Invalid``, ``NotFound``, ``Unavailable``.
+    """
+    given = os.environ.get
+    session = _session(profile, region)
+    endpoint = endpoint_url or given("AWS_ENDPOINT_URL_S3") or given("AWS_ENDPOINT_URL")
+    explicit = bucket or api_url
+    stack = stack or (None if explicit else given("S3_MANIFEST_STACK"))
+    says = described(session, stack, endpoint_url) if stack else {}
+    if not explicit:
+        bucket = says.get("BucketName") or given("S3_MANIFEST_BUCKET")
+        api_url = None if bucket else given("S3_MANIFEST_API_URL")
+    kinds = _kinds(
+        collections or says.get("Collections") or given("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS,
+        manifest_root or says.get("ManifestRoot") or given("S3_MANIFEST_ROOT") or DEFAULT_ROOT,
+    )
+    folder = cache or Path(given("S3_MANIFEST_CACHE") or user_cache_path("s3-manifest"))
+    if bucket:
+        queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
+        enqueue = None
+        if queue_url:
+            queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
+            enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
+        reads = s3_client(endpoint, session=session)
+        store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
+        manifests: Manifests = S3Manifests(store, kinds, enqueue)
+        return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
+    if api_url:
+        api = HttpApi(api_url, session, token or given("S3_MANIFEST_API_TOKEN"))
+        return Deployment(HttpManifests(api, kinds), kinds, session, endpoint, None, api_url, folder)
+    raise Invalid("which deployment? Give --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET")
+
+
+def described(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:
+    """The outputs and parameters of a deployed stack. Raises ``NotFound``, ``Unavailable``."""
+    try:
+        client = session.client("cloudformation", endpoint_url=endpoint_url)
+        (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as fault:
+        if fault.response["Error"]["Code"] == "ValidationError":
+            raise NotFound(f"there is no stack {stack} in this account and region: {fault}") from fault
+        raise Unavailable(f"the stack {stack} cannot be looked at: {fault}") from fault
+    except BotoCoreError as fault:
+        raise Unavailable(f"the stack {stack} cannot be looked at: {fault}") from fault
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
+    return parameters | {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+
+
+def _session(profile: str | None, region: str | None) -> boto3.Session:
+    try:
+        return boto3.Session(profile_name=profile, region_name=region)
+    except BotoCoreError as fault:
+        raise Invalid(str(fault)) from fault
+
+
+def _kinds(text: str, root: str) -> Collections:
+    try:
+        return parse_collections(text, root)
+    except InvalidCollections as error:
+        raise Invalid(str(error)) from error

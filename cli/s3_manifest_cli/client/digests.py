@@ -1,0 +1,92 @@
+"""MD5s of files on this machine, kept so that a file that was not touched is not read again.
+
+A file is known by its size, the times of its last change, and its inode. ``st_ctime`` is among them because anybody may
+set ``st_mtime`` back, and nobody ``st_ctime``. A file that was changed so shortly before it was read that a later
+change might bear the same time is not kept.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from s3_manifest_cli.client.scan import Local
+
+_FINE_NS, _COARSE_NS = 50_000_000, 2_000_000_000
+"""How far apart two changes must be to have different times: where the file system tells them finely, and where to
+seconds, as FAT does to two."""
+
+
+class Digests:
+    """The MD5s that are known of files below one folder. Without a database, as on a read-only home, none are."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        """``folder`` is where the database is; ``root`` the folder whose files it is about."""
+        self._database: sqlite3.Connection | None = None
+        name = sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        with contextlib.suppress(OSError, sqlite3.Error):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._database = _opened(folder / f"digests-{name}.sqlite")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._database:
+            self._database.close()
+
+    def known(self) -> dict[Local, str]:
+        """MD5s in hex, by the files as they were when they were read."""
+        if self._database is None:
+            return {}
+        try:
+            rows = self._database.execute("SELECT filename, size, mtime_ns, ctime_ns, inode, md5 FROM digests")
+            return {Local._make(row[:5]): row[5] for row in rows}
+        except sqlite3.Error:
+            return {}
+
+    def learn(self, read: Mapping[Local, str], began_ns: int) -> None:
+        """Keeps what was read, from the time ``began_ns`` (of the system's clock) on; of others nothing is changed."""
+        kept = [(*local, md5) for local, md5 in read.items() if _is_settled(local, began_ns)]
+        self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", kept)
+
+    def forget(self, filenames: Iterable[str]) -> None:
+        """Keeps nothing of these any more."""
+        self._write("DELETE FROM digests WHERE filename = ?", [(filename,) for filename in filenames])
+
+    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if self._database is None or not rows:
+            return
+        # Another run may hold it, the disk be full, an inode's number be too large for it: it is a cache.
+        with contextlib.suppress(sqlite3.Error, OverflowError), self._database:
+            self._database.executemany(statement, rows)
+
+
+def _is_settled(local: Local, began_ns: int) -> bool:
+    changed = max(local.mtime_ns, local.ctime_ns)
+    margin = _COARSE_NS if changed % 1_000_000_000 == 0 else _FINE_NS
+    return changed < began_ns - margin
+
+
+def now_ns() -> int:
+    """The system's clock, that files' times are of as well."""
+    return time.time_ns()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=10)
+    # Losing it in a crash of the machine costs reading the files again.
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute(
+        "CREATE TABLE IF NOT EXISTS digests (filename TEXT PRIMARY KEY, size INTEGER NOT NULL,"
+        " mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, md5 TEXT NOT NULL)"
+        " WITHOUT ROWID"
+    )
+    return database

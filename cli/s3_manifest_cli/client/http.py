@@ -1,0 +1,110 @@
+"""Manifests read through a deployed HTTP API."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from s3_manifest.actors import KIND
+from s3_manifest.collections import Collection, Collections
+from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, facts_from, first_problem
+from s3_manifest_cli.client.direct import remote_file
+from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment, Summarised
+from s3_manifest_cli.errors import NotFound, Refused, Unavailable
+from s3_manifest_cli.http_api import HttpApi, Reply, segment
+
+_PAGE = 1000
+_CATALOG_PAGE = 100
+_ATTEMPTS = 5
+_ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+class HttpManifests:
+    """One deployment, through its HTTP API."""
+
+    def __init__(self, api: HttpApi, collections: Collections) -> None:
+        self._api = api
+        self._collections = collections
+
+    def collections(self) -> Iterator[Summarised]:
+        cursor = None
+        while True:
+            query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})
+            body = self._api.ask("GET", "/api/manifests", query).body
+            yield from (_checked(Summarised, one) for one in body["collections"])
+            if not (cursor := body["cursor"]):
+                return
+
+    def actor(self, asked: str) -> Collection:
+        body = self._api.ask("GET", f"/api/actors/{segment(asked)}/training-data").body
+        if collection := self._collections.named(KIND, body["actor_name"]):
+            return collection
+        raise NotFound(f"there can be no actor {asked}: --collections names no kind {KIND}")
+
+    def facts(self, collection: Collection) -> Facts:
+        return _facts(self._api.ask("GET", _path(collection), {"limit": "1"}).body)
+
+    def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
+        asked = {"revision": str(revision)} if revision is not None else {"at": at} if at else {}
+        return self._read(collection, self._api.ask("GET", _path(collection), asked | {"limit": str(_PAGE)}), asked)
+
+    def index(self, collection: Collection, known: Index | None) -> Index:
+        headers = {"If-None-Match": f'"{known.etag}"'} if known else {}
+        first = self._api.ask("GET", _path(collection), {"limit": str(_PAGE)}, headers=headers)
+        if known and first.status == 304:
+            return known
+        manifest = self._read(collection, first, {})
+        entries = sorted((*manifest.files, *manifest.captions, *manifest.hidden), key=lambda entry: entry.filename)
+        etag = first.headers["etag"].strip('"') if manifest.facts.revision == first.body["revision"] else ""
+        return Index(manifest.facts, etag, (Segment(None, tuple(map(remote_file, entries))),))
+
+    def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
+        query = {"since": str(since), "limit": str(min(limit, _CATALOG_PAGE))}
+        body = self._api.ask("GET", f"{_path(collection)}/changes", query).body
+        return [_checked(Change, one) for one in body["changes"]]
+
+    def rescan(self, collection: Collection) -> Timestamp:
+        return str(self._api.ask("POST", f"{_path(collection)}/rescan").body["requested_at"])
+
+    def _read(self, collection: Collection, first: Reply, asked: Mapping[str, str]) -> Manifest:
+        """All that is listed, of one revision: the first page's, if it holds so long."""
+        for _ in range(_ATTEMPTS):
+            try:
+                revision = {"revision": str(first.body["revision"])}
+                listed = {"files": self._rest(collection, first)}
+                for role in _ROLES[1:]:
+                    query = dict(asked or revision) | {"limit": str(_PAGE), "list": role}
+                    listed[role] = self._rest(collection, self._api.ask("GET", _path(collection), query), role)
+                return Manifest(_facts(first.body), *(listed[role] for role in _ROLES))
+            except (Refused, NotFound):
+                # Of a manifest that is begun anew meanwhile, or whose history is not kept, the rest is not to be had.
+                first = self._api.ask("GET", _path(collection), dict(asked) | {"limit": str(_PAGE)})
+        raise Unavailable(f"{collection.kind}/{collection.id} changes faster than it can be read; try again")
+
+    def _rest(self, collection: Collection, page: Reply, role: Role = "files") -> tuple[Entry, ...]:
+        entries = [_checked(Entry, one) for one in page.body[role]]
+        while cursor := page.body["cursor"]:
+            query = {"limit": str(_PAGE), "cursor": cursor, "list": role}
+            page = self._api.ask("GET", _path(collection), query)
+            entries += (_checked(Entry, one) for one in page.body[role])
+        return tuple(entries)
+
+
+def _path(collection: Collection) -> str:
+    return f"/api/manifests/{segment(collection.kind)}/{segment(collection.id)}"
+
+
+def _facts(body: Mapping[str, Any]) -> Facts:
+    try:
+        return facts_from(body)
+    except UnreadableManifest as error:
+        raise Unavailable(f"the API answered what this version does not read: {error}") from error
+
+
+def _checked(shape: type[Shape], fields: object) -> Shape:
+    try:
+        return shape.model_validate(fields)
+    except ValidationError as error:
+        raise Unavailable(f"the API answered what this version does not read: {first_problem(error)}") from error

@@ -1,0 +1,126 @@
+"""What manifests are read through: S3 itself, or a deployed HTTP API. Same results, same errors."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from s3_manifest.collections import Collection
+from s3_manifest.model import Entry, Facts, Frozen, Role, Timestamp
+from s3_manifest.records import Alteration
+
+
+class Summarised(Frozen):
+    """One collection that has a manifest, with its totals; as ``GET /api/manifests`` lists it."""
+
+    kind: str
+    id: str
+    title: str | None
+    s3_prefix: str
+    revision: int
+    complete: bool
+    total_files: int
+    total_size_bytes: int
+    created_at: Timestamp
+    last_synced: Timestamp
+
+
+class Manifest(NamedTuple):
+    """A manifest at one revision, with all of its entries by filename."""
+
+    facts: Facts
+    files: tuple[Entry, ...]
+    captions: tuple[Entry, ...]
+    hidden: tuple[Entry, ...]
+
+
+class RemoteFile(NamedTuple):
+    """What a copy on this machine is compared with: a file, caption or hidden file, as the manifest has it.
+
+    ``size`` is bytes. ``checksum`` is as in ``Entry``.
+    """
+
+    filename: str
+    size: int
+    md5: str | None
+    etag: str
+    role: Role
+    checksum: Mapping[str, str] | None
+
+
+class Segment(NamedTuple):
+    """Some of them, in order. ``key`` is the page that they were read from; a page never changes."""
+
+    key: str | None
+    files: tuple[RemoteFile, ...]
+
+
+class Index(NamedTuple):
+    """The part of a manifest that comparing needs: small enough to be kept, and to be read again in a moment."""
+
+    facts: Facts
+    etag: str
+    segments: tuple[Segment, ...]
+
+    def files(self) -> Iterator[RemoteFile]:
+        """All of them, in order of their names."""
+        for segment in self.segments:
+            yield from segment.files
+
+
+class Change(Frozen):
+    """What one revision did; ``added``, ``altered`` and ``removed`` are null where they were too many for an answer.
+
+    ``s3_key`` is the change record, that has them all.
+    """
+
+    revision: int
+    commit: str
+    committed_at: Timestamp
+    s3_key: str
+    title: str | None
+    complete: bool
+    total_files: int
+    total_size_bytes: int
+    added: tuple[Alteration, ...] | None
+    altered: tuple[Alteration, ...] | None
+    removed: tuple[Alteration, ...] | None
+
+
+class Manifests(Protocol):
+    """The manifests of one deployment. Any method may raise ``Unavailable``; a repeat of a read changes nothing."""
+
+    def collections(self) -> Iterator[Summarised]:
+        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes."""
+        ...
+
+    def actor(self, asked: str) -> Collection:
+        """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""
+        ...
+
+    def facts(self, collection: Collection) -> Facts:
+        """The manifest without its entries. Raises ``NotFound``."""
+        ...
+
+    def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
+        """The manifest with all entries: as it is, as it was at a ``revision``, or ``at`` a time.
+
+        Raises ``NotFound``: there is none, or the history does not reach back so far.
+        """
+        ...
+
+    def index(self, collection: Collection, known: Index | None) -> Index:
+        """The manifest as comparing needs it; ``known`` itself, after one request, if it is still the one.
+
+        Raises ``NotFound``.
+        """
+        ...
+
+    def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
+        """At most ``limit`` revisions after ``since``, in order and with none left out; there may be fewer.
+
+        Raises ``NotFound``: there is no manifest, no such revision, or its change is not kept any more.
+        """
+        ...
+
+    def rescan(self, collection: Collection) -> Timestamp:
+        """Asks for a sweep. It is done once ``last_verified_at`` is no earlier than the time that is returned."""
+        ...

@@ -1,0 +1,116 @@
+"""A folder compared with a collection's manifest. Nothing is listed in S3, and nothing changed anywhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from s3_manifest.collections import Collection
+from s3_manifest.model import Facts
+from s3_manifest.sidecars import SIDECARS
+from s3_manifest_cli.client import cache
+from s3_manifest_cli.client.compare import Compared, FileState, compare, totals, undecided
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.digests import Digests, now_ns
+from s3_manifest_cli.client.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.manifests import Index, RemoteFile
+from s3_manifest_cli.client.reading import Unread, md5_of, read_each
+from s3_manifest_cli.client.scan import Local, Problem, scan
+from s3_manifest_cli.errors import Invalid
+
+_NO_MD5 = "the manifest has no MD5 of it"
+
+
+class Status(NamedTuple):
+    """How a folder and a manifest compare, file by file in order of their names, and what was not looked at.
+
+    ``facts`` tell the manifest's revision, whether it is complete, and when it was last compared with S3.
+    """
+
+    folder: Path
+    facts: Facts
+    files: list[Compared]
+    problems: list[Problem]
+
+    @property
+    def totals(self) -> dict[FileState, int]:
+        """How many files are in each state."""
+        return totals(self.files)
+
+    @property
+    def differences(self) -> list[Compared]:
+        """Those that are not ``synced``."""
+        return [one for one in self.files if one.state != "synced"]
+
+    @property
+    def is_in_sync(self) -> bool:
+        """Whether all files are the same on both sides, as far as both were looked at."""
+        return not self.problems and not self.differences
+
+
+def status(
+    deployment: Deployment,
+    folder: Path,
+    collection: Collection,
+    filters: Filter = EVERYTHING,
+    *,
+    read_all: bool = False,
+) -> Status:
+    """How the folder and the collection compare now.
+
+    The manifest is fetched only where the one that is kept here is another, and a file is read only where it has the
+    size that the manifest says and was changed since it was last read; with ``read_all`` all of those are. Captions are
+    compared as files are; sidecars are not. Raises ``Invalid`` where there is no such folder, ``NotFound`` where
+    there is no manifest, ``Unavailable``.
+    """
+    if not folder.is_dir():
+        raise Invalid(f"there is no folder {folder}")
+    index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+    return compared(deployment, folder, collection, index, filters, read_all=read_all)
+
+
+def compared(
+    deployment: Deployment,
+    folder: Path,
+    collection: Collection,
+    index: Index,
+    filters: Filter = EVERYTHING,
+    *,
+    read_all: bool = False,
+) -> Status:
+    """As ``status``, with a manifest that was read already."""
+    is_meant = filters.compiled()
+    problems: list[Problem] = []
+    local = {one.filename: one for one in scan(folder, problems.append) if _is_own(deployment, collection, one)}
+    remote = list(index.files())
+    todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
+    with Digests(deployment.cache, folder) as digests:
+        verdicts = _verdicts(folder, todo, digests, read_all=read_all)
+    return Status(folder, index.facts, compare(local, remote, verdicts, is_meant), problems)
+
+
+def _is_own(deployment: Deployment, collection: Collection, local: Local) -> bool:
+    """Whether the file would be one of the collection's files."""
+    if local.filename in SIDECARS:
+        return False
+    nested = deployment.collections.is_nested(collection)
+    return not nested or deployment.collections.of(collection.prefix + local.filename) == collection
+
+
+def _verdicts(
+    folder: Path, todo: Sequence[tuple[Local, RemoteFile]], digests: Digests, *, read_all: bool
+) -> dict[str, bool | str]:
+    """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others."""
+    known = {} if read_all else digests.known()
+    md5s = {here: there.md5 for here, there in todo}
+    began_ns = now_ns()
+    unread = [here for here, md5 in md5s.items() if md5 is not None and here not in known]
+    read = dict(read_each(folder, unread, md5_of))
+    digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
+    verdicts: dict[str, bool | str] = {}
+    for here, md5 in md5s.items():
+        found = known.get(here) or read.get(here)
+        if md5 is None:
+            verdicts[here.filename] = _NO_MD5
+        else:
+            verdicts[here.filename] = found.why if isinstance(found, Unread) else found == md5
+    return verdicts

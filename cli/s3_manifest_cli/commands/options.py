@@ -1,0 +1,70 @@
+"""The options that commands share."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s3_manifest_cli.client.deployment import connect
+from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.commands.telling import Teller
+
+Function = Callable[..., Any]
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+"""A folder on this machine; it need not be there."""
+
+_DEPLOYMENT = {
+    "bucket": "The bucket; manifests are read straight from S3.  [env: S3_MANIFEST_BUCKET]",
+    "stack": "The stack's name, to learn the bucket and the rest from.  [env: S3_MANIFEST_STACK]",
+    "api_url": "The stack's output ApiUrl; manifests are read over HTTP.  [env: S3_MANIFEST_API_URL]",
+    "sweep_queue_url": "The stack's output SweepQueueUrl.  [env: S3_MANIFEST_SWEEP_QUEUE_URL]",
+    "collections": "As the stack's parameter Collections.  [env: S3_MANIFEST_COLLECTIONS]",
+    "manifest_root": "As the stack's parameter ManifestRoot.  [env: S3_MANIFEST_ROOT]",
+    "endpoint_url": "Where AWS answers, if it is another server.  [env: AWS_ENDPOINT_URL]",
+    "profile": "The AWS profile.  [env: AWS_PROFILE]",
+    "region": "The AWS region.  [env: AWS_DEFAULT_REGION]",
+}
+
+
+def deployment(command: Function) -> Function:
+    """Options that name a deployment; the command gets it as ``deployment``."""
+
+    @wraps(command)
+    def connected(**options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+        named = {name: options.pop(name) for name in _DEPLOYMENT}
+        return command(deployment=connect(**named), **options)
+
+    return _with_options(connected, [(f"--{name.replace('_', '-')}", help_) for name, help_ in _DEPLOYMENT.items()])
+
+
+def telling(command: Function) -> Function:
+    """``--json`` and ``--quiet``; the command gets a ``Teller`` as ``teller``."""
+
+    @wraps(command)
+    def told(*, as_json: bool, quiet: bool, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+        return command(teller=Teller(as_json, quiet), **options)
+
+    quiet = click.option("--quiet", "-q", is_flag=True, help="No output but errors: the exit code tells.")
+    return click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")(quiet(told))
+
+
+def filters(command: Function) -> Function:
+    """``--include`` and ``--exclude``; the command gets a ``Filter`` as ``filters``."""
+
+    @wraps(command)
+    def filtered(*, include: tuple[str, ...], exclude: tuple[str, ...], **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+        return command(filters=Filter(include, exclude), **options)
+
+    include = click.option("--include", multiple=True, metavar="GLOB", help="Only files whose path matches.")
+    return include(
+        click.option("--exclude", multiple=True, metavar="GLOB", help="No files whose path matches.")(filtered)
+    )
+
+
+def _with_options(command: Function, options: list[tuple[str, str]]) -> Function:
+    for name, help_ in reversed(options):
+        command = click.option(name, help=help_)(command)
+    return command

@@ -1,0 +1,109 @@
+"""``s3-manifest status``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s3_manifest_cli.client.compare import Compared, FileState
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.status import Status, status
+from s3_manifest_cli.commands.options import FOLDER, deployment, filters, telling
+from s3_manifest_cli.commands.telling import Teller
+
+_SIGNS: dict[FileState, str] = {
+    "synced": "=",
+    "s3_only": "-",
+    "local_only": "+",
+    "out_of_sync": "*",
+    "unverifiable": "!",
+}
+_COLOURS: dict[FileState, str] = {
+    "s3_only": "red",
+    "local_only": "green",
+    "out_of_sync": "yellow",
+    "unverifiable": "magenta",
+}
+_MEANINGS: dict[FileState, str] = {
+    "synced": "the same bytes here and in S3",
+    "local_only": "here only",
+    "s3_only": "in S3 only",
+    "out_of_sync": "here and in S3, other bytes",
+    "unverifiable": "here and in S3, and nothing proves whether the bytes are the same",
+}
+
+
+@click.command(name="status")
+@click.argument("folder", metavar="LOCAL", type=FOLDER)
+@click.argument("collection")
+@click.option("--combined", is_flag=True, help="Each file on a line, behind = - + * or !, as rclone check has them.")
+@click.option("--read-all", is_flag=True, help="Read every file here, also those that were not changed since.")
+@filters
+@deployment
+@telling
+def status_command(
+    folder: Path,
+    collection: str,
+    combined: bool,
+    read_all: bool,
+    filters: Filter,
+    deployment: Deployment,
+    teller: Teller,
+) -> None:
+    """Compare the folder LOCAL with the manifest of COLLECTION, by MD5, and list nothing in S3.
+
+    \b
+    = synced         the same bytes here and in S3
+    + local_only     here only
+    - s3_only        in S3 only
+    * out_of_sync    here and in S3, other bytes
+    ! unverifiable   here and in S3, and nothing proves whether the bytes are the same
+    """  # click's mark for a paragraph that is not to be filled
+    found = status(deployment, folder, deployment.collection(collection), filters, read_all=read_all)
+    if combined:
+        for one in found.files:
+            teller.say(f"{_SIGNS[one.state]} {one.filename}", _COLOURS.get(one.state))
+    else:
+        _tell(found, collection, teller)
+    teller.document(as_json(found, found.files if combined else found.differences))
+    sys.exit(0 if found.is_in_sync else 1)
+
+
+def as_json(found: Status, files: list[Compared]) -> dict[str, Any]:
+    """The status, with some of its files."""
+    return {
+        "kind": found.facts.kind,
+        "id": found.facts.id,
+        "folder": found.folder,
+        "revision": found.facts.revision,
+        "complete": found.facts.complete,
+        "last_verified_at": found.facts.last_verified_at,
+        "totals": found.totals,
+        "files": [{"filename": one.filename, "state": one.state, "why": one.why} for one in files],
+        "problems": [problem._asdict() for problem in found.problems],
+    }
+
+
+def _tell(found: Status, collection: str, teller: Teller) -> None:
+    facts = found.facts
+    teller.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
+    for state, count in found.totals.items():
+        if count or state == "synced":
+            teller.say(f"  {state:<12}  {count:>7,}  {_MEANINGS[state]}")
+    for one in found.differences:
+        why = f" ({one.why})" if one.why else ""
+        teller.say(f"{_SIGNS[one.state]} {one.filename}{why}", _COLOURS[one.state])
+    for problem in found.problems:
+        teller.say(f"! {problem.path}: {problem.reason}", "magenta")
+    if not facts.complete:
+        teller.warn("the manifest is incomplete: not everything that is in S3 was looked at yet")
+    if found.is_in_sync:
+        return
+    teller.say("")
+    totals = found.totals
+    if totals["s3_only"] or totals["out_of_sync"]:
+        teller.say(f"To have it as S3 has it: s3-manifest pull {collection} {found.folder}")
+    if totals["local_only"] or totals["out_of_sync"]:
+        teller.say(f"To have S3 have it as it is here: s3-manifest push {found.folder} {collection}")

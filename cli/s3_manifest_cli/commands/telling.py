@@ -1,0 +1,45 @@
+"""How a command tells its result: as text, with colours on a terminal alone, or as one JSON document; or not at all."""
+
+import os
+import sys
+from typing import NamedTuple
+
+import click
+from pydantic_core import to_json
+
+
+class Teller(NamedTuple):
+    """What ``--json`` and ``--quiet`` ask for. Results go to stdout; errors and progress to stderr."""
+
+    as_json: bool
+    quiet: bool
+
+    def say(self, line: str, colour: str | None = None) -> None:
+        """A line of text; nothing with ``--json`` or ``--quiet``."""
+        if not self.as_json and not self.quiet:
+            click.echo(_coloured(line, colour))
+
+    def document(self, result: object) -> None:
+        """The whole result, with ``--json``."""
+        if self.as_json:
+            click.echo(to_json(result, indent=2))
+
+    def warn(self, line: str) -> None:
+        """What the user has to know whatever was asked for."""
+        click.echo(_coloured(f"Warning: {line}", "yellow", sys.stderr.isatty()), err=True)
+
+
+def size(count: int) -> str:
+    """A number of bytes for people, in units of 1024."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024 or unit == "TiB":
+            return f"{count:,} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    raise AssertionError
+
+
+def _coloured(line: str, colour: str | None, terminal: bool | None = None) -> str:
+    is_terminal = sys.stdout.isatty() if terminal is None else terminal
+    # https://no-color.org
+    return click.style(line, fg=colour) if colour and is_terminal and not os.environ.get("NO_COLOR") else line
