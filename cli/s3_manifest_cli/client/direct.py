@@ -15,7 +15,7 @@ from s3_manifest.model import Entry, Facts, Head, PageRef, Role, Timestamp, Unre
 from s3_manifest.records import ChangeRecord
 from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
-from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment, Summarised
+from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment, Summarised, summarised
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
@@ -41,7 +41,7 @@ class S3Manifests:
         while True:
             with told():
                 page = catalog.read_catalog(self._store, self._collections, each, _CATALOG_PAGE, after)
-            yield from map(Summarised.model_validate, page.collections)
+            yield from map(summarised, page.collections)
             if page.following is None:
                 return
             after = page.following

@@ -9,13 +9,14 @@ from s3_manifest.actors import KIND
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, facts_from, first_problem
 from s3_manifest_cli.client.direct import remote_file
-from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment, Summarised
+from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment, Summarised, summarised
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
 from s3_manifest_cli.http_api import HttpApi, Reply, segment
 
 _PAGE = 1000
 _CATALOG_PAGE = 100
 _ATTEMPTS = 5
+_OTHER_API = "the API answered what this version does not read"
 _ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -33,7 +34,10 @@ class HttpManifests:
         while True:
             query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})
             body = self._api.ask("GET", "/api/manifests", query).body
-            yield from (_checked(Summarised, one) for one in body["collections"])
+            try:
+                yield from map(summarised, body["collections"])
+            except ValidationError as error:
+                raise Unavailable(f"{_OTHER_API}: {first_problem(error)}") from error
             if not (cursor := body["cursor"]):
                 return
 
@@ -100,11 +104,11 @@ def _facts(body: Mapping[str, Any]) -> Facts:
     try:
         return facts_from(body)
     except UnreadableManifest as error:
-        raise Unavailable(f"the API answered what this version does not read: {error}") from error
+        raise Unavailable(f"{_OTHER_API}: {error}") from error
 
 
 def _checked(shape: type[Shape], fields: object) -> Shape:
     try:
         return shape.model_validate(fields)
     except ValidationError as error:
-        raise Unavailable(f"the API answered what this version does not read: {first_problem(error)}") from error
+        raise Unavailable(f"{_OTHER_API}: {first_problem(error)}") from error

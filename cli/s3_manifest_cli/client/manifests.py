@@ -1,7 +1,7 @@
 """What manifests are read through: S3 itself, or a deployed HTTP API. Same results, same errors."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Facts, Frozen, Role, Timestamp
@@ -21,6 +21,13 @@ class Summarised(Frozen):
     total_size_bytes: int
     created_at: Timestamp
     last_synced: Timestamp
+
+
+def summarised(fields: Mapping[str, Any]) -> Summarised:
+    """What the catalog says of one collection; ``id`` and ``title`` are named after the kind there."""
+    kind = fields.get("kind")
+    named = {"id": fields.get(f"{kind}_id"), "title": fields.get(f"{kind}_title")}
+    return Summarised.model_validate(named | {name: fields[name] for name in Summarised.model_fields if name in fields})
 
 
 class Manifest(NamedTuple):

@@ -85,7 +85,8 @@ def compared(
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     with Digests(deployment.cache, folder) as digests:
         verdicts = _verdicts(folder, todo, digests, read_all=read_all)
-    return Status(folder, index.facts, compare(local, remote, verdicts, is_meant), problems)
+    told = [problem for problem in problems if is_meant(problem.path)]
+    return Status(folder, index.facts, compare(local, remote, verdicts, is_meant), told)
 
 
 def _is_own(deployment: Deployment, collection: Collection, local: Local) -> bool:
