@@ -1,0 +1,187 @@
+"""Which filenames of a manifest may be files below a folder of this machine, and why others may not. Pure.
+
+Whoever may upload chooses them. Refused everywhere: what is no plain path below a folder (absolute, ``..``,
+``.``, empty components, backslashes), control characters, what is not UTF-8, what is too long, and what
+lies in the client's own working folder. Refused only where the disk cannot hold it, or where a copy is to
+be carried anywhere (``FileSystem.portable``): characters, devices and endings that Windows does not allow,
+and names that differ only in case or in Unicode form. So a disk of Linux holds ``a:b?.png`` and ``con``.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Self
+
+WORKING = ".s3-manifest"
+"""The folder below a destination that the client works in; none of a collection's files."""
+
+MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = 4095
+
+
+class FileSystem(NamedTuple):
+    """What a file system does with names.
+
+    ``folds_case`` and ``folds_form``: it takes names for one that differ only in case, or only in Unicode
+    form (NFC, NFD). ``windows_names``: it holds only names that Windows allows. ``max_path_bytes`` is of
+    the filename, without the folder that it lies below.
+    """
+
+    folds_case: bool = False
+    folds_form: bool = False
+    windows_names: bool = False
+    max_name_bytes: int = MAX_NAME_BYTES
+    max_path_bytes: int = MAX_PATH_BYTES
+
+    def portable(self) -> Self:
+        """The same, refusing also what any usual file system refuses: for a copy that is carried on."""
+        return self._replace(folds_case=True, folds_form=True, windows_names=True)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
+# One search tells of nearly every name that nothing is wrong with it. These two find all that may be, and more.
+_SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|//|/$|^$|(?<![^/])(?:/|\.\.?(?:/|$))|^\.[sS]3|^[^/]*[^\x00-\x7f]")
+_WINDOWS_SUSPECT = re.compile(rf"""[<>:"|?*~]|[. ](?:/|$)|(?<![^/]){_DEVICES}(?:[ .:/]|$)""", re.IGNORECASE)
+_FORBIDDEN = re.compile(r'[<>:"|?*]')
+_DEVICE = re.compile(rf"{_DEVICES} *(?:\..*)?", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:")
+_SHORT_WORKING = re.compile(r"s3[^/~]{0,4}~\d+", re.IGNORECASE)
+# HFS+ takes names for one that differ only in these: https://git-blame.blogspot.com/2014/12/git-1856-195-205-214-and-221-and.html
+_IGNORED = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad]")
+_RENAME = "rename the object in S3"
+
+
+def refusals(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[str, str]:
+    """Why each filename that may not be a file there may not, and the mend; the others are not in it.
+
+    Names that would be in each other's way are refused all, so that the order of the names does not
+    matter and no file replaces another: a file beside a folder of its name, and, where the file system
+    takes them for one, files, or the folders that files lie in, whose names differ only in case or form.
+    """
+    names = frozenset(filenames)
+    refused = {name: reason for name in names if (reason := refusal(name, file_system))}
+    good = names - refused.keys() if refused else names
+    refused.update(_clashes(good, file_system))
+    return refused
+
+
+def refusal(filename: str, file_system: FileSystem) -> str | None:
+    """Why this filename, for itself, may not be a file there, and the mend; None where it may be."""
+    if _SUSPECT.search(filename) and (reason := _unsafe(filename)):
+        return reason
+    try:
+        size = len(filename) if filename.isascii() else len(filename.encode())
+    except UnicodeEncodeError:
+        return f"it holds half of a character (a lone surrogate), which no UTF-8 name can; {_RENAME}"
+    if size > min(file_system.max_name_bytes, file_system.max_path_bytes) and (
+        reason := _too_long(filename, file_system)
+    ):
+        return reason
+    if file_system.windows_names and _WINDOWS_SUSPECT.search(filename):
+        return _not_for_windows(filename)
+    return None
+
+
+def folded(filename: str, file_system: FileSystem) -> str:
+    """The same text for all filenames that the file system takes for one.
+
+    It may also be the same for some that a certain file system tells apart: each has tables of its own.
+    """
+    if filename.isascii():
+        return filename.lower() if file_system.folds_case else filename
+    if file_system.folds_form:
+        filename = unicodedata.normalize("NFD", _IGNORED.sub("", filename))
+    if file_system.folds_case:
+        # Upper case first: some file systems compare that, and there a dotless i is an i.
+        filename = filename.upper().casefold()
+    return unicodedata.normalize("NFD", filename) if file_system.folds_form else filename
+
+
+def _unsafe(filename: str) -> str | None:
+    parts = filename.split("/")
+    if _CONTROL.search(filename):
+        return f"it holds a control character; {_RENAME}"
+    if "\\" in filename:
+        return f"it holds a backslash, which is a separator of folders on Windows; {_RENAME}"
+    if not filename:
+        return f"it is empty: the object has the name of the collection's folder; {_RENAME}"
+    if filename.startswith("/"):
+        return f"it is an absolute path; {_RENAME}"
+    if ".." in parts:
+        return f"it leads out of its folder (`..`); {_RENAME}"
+    if "." in parts or "" in parts:
+        return f"it has a component that is empty or `.`, and no file can have such a path; {_RENAME}"
+    if _is_working(parts[0]):
+        return f"it lies in {WORKING}, the client's own working folder; {_RENAME}"
+    return None
+
+
+def _is_working(component: str) -> bool:
+    plain = _IGNORED.sub("", unicodedata.normalize("NFKC", component)).casefold()
+    return plain.rstrip(". ") == WORKING
+
+
+def _too_long(filename: str, file_system: FileSystem) -> str | None:
+    most = file_system.max_name_bytes
+    if max(len(part.encode()) for part in filename.split("/")) > most:
+        return f"a component of it has more than {most} bytes, and no name may have more; {_RENAME}"
+    if len(filename.encode()) > file_system.max_path_bytes:
+        return (
+            f"its path would be too long (below this folder it may have {file_system.max_path_bytes} bytes); "
+            f"choose a folder with a shorter path, or {_RENAME}"
+        )
+    return None
+
+
+def _not_for_windows(filename: str) -> str | None:
+    if _DRIVE.match(filename):
+        return f"it begins with a drive letter of Windows; {_RENAME}"
+    if found := _FORBIDDEN.search(filename):
+        return f"it holds {found[0]}, which Windows and some disks do not allow; {_RENAME}"
+    for part in filename.split("/"):
+        if part.endswith((".", " ")):
+            return f"a component of it ends in a dot or a space, which Windows cuts off; {_RENAME}"
+        if _DEVICE.fullmatch(part):
+            return f"{part!r} is the name of a device on Windows; {_RENAME}"
+    if _SHORT_WORKING.fullmatch(filename.partition("/")[0]):
+        return f"it may be the short name of {WORKING}, the client's own working folder; {_RENAME}"
+    return None
+
+
+def _clashes(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tuple[str, str]]:
+    """The filenames that are in each other's way, each with the reason."""
+    files: dict[str, list[str]] = {}
+    folders: dict[str, str] = {}
+    for name in filenames:
+        files.setdefault(folded(name, file_system), []).append(name)
+        while (name := name.rpartition("/")[0]) and name not in folders:
+            folders[name] = folded(name, file_system)
+    spellings: dict[str, list[str]] = {}
+    for folder, key in folders.items():
+        spellings.setdefault(key, []).append(folder)
+    for names in files.values():
+        if len(names) > 1:
+            yield from ((name, _alike(name, names)) for name in names)
+    in_the_way: dict[str, str] = {}
+    for key, ways in spellings.items():
+        if len(ways) > 1:
+            in_the_way.update((folder, _alike(f"{folder}/", (f"{way}/" for way in ways))) for folder in ways)
+        if beside := files.get(key):
+            in_the_way.update((folder, _beside(f"the folder {folder!r}", min(beside))) for folder in ways)
+            yield from ((name, _beside(f"the file {name!r}", f"{min(ways)}/")) for name in beside)
+    if in_the_way:
+        for name in filenames:
+            folder = name
+            while folder := folder.rpartition("/")[0]:
+                if folder in in_the_way:
+                    yield name, in_the_way[folder]
+
+
+def _alike(name: str, names: Iterable[str]) -> str:
+    other = min(one for one in names if one != name)
+    return f"{other!r} would be the same name on this disk, and neither may replace the other; rename one in S3"
+
+
+def _beside(what: str, other: str) -> str:
+    return f"{what} and {other!r} cannot both be there: a file and a folder have one name; rename one in S3"
