@@ -22,7 +22,7 @@ from s3_manifest_cli.client import lock, names
 from s3_manifest_cli.client.disk import telling
 from s3_manifest_cli.client.folders import HAS_DESCRIPTORS, CheckedFolder, Folder, OpenFolder
 from s3_manifest_cli.client.names import WORKING, FileSystem
-from s3_manifest_cli.client.partials import Identity, Partial, identity_of, looked_at
+from s3_manifest_cli.client.partials import Identity, Partial, looked_at
 from s3_manifest_cli.client.probe import mode_of_new_files, probe
 from s3_manifest_cli.training_data.service import Invalid, NotFound, Refused
 
@@ -81,13 +81,13 @@ class Destination:
         """
         self._parts(filename)
         with telling(filename, "not written"):
-            return Partial(filename, _partial_name(filename, token), self._working, self._place, self._mode)
+            return Partial(filename, _partial_name(filename, token), self._working, self._made_place, self._mode)
 
     def identity(self, filename: str) -> Identity | None:
         """What tells the state of the file that is there; None where there is none."""
         with telling(filename, "not looked at"):
             try:
-                folder, name = self._place(filename, False)
+                folder, name = self._place(filename)
             except FileNotFoundError:
                 return None
             with folder:
@@ -100,7 +100,7 @@ class Destination:
         """
         with telling(filename, "not read"):
             try:
-                folder, name = self._place(filename, False)
+                folder, name = self._place(filename)
                 with folder:
                     fd = folder.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
             except FileNotFoundError as error:
@@ -118,7 +118,7 @@ class Destination:
         """
         with telling(filename, "not removed"):
             try:
-                folder, name = self._place(filename, False)
+                folder, name = self._place(filename)
                 with folder:
                     there = looked_at(folder, name)
                     if there is not None and there != expected:
@@ -153,19 +153,22 @@ class Destination:
             raise Invalid(f"{filename!r}: {reason}")
         return filename.split("/")
 
-    def _place(self, filename: str, make: bool) -> tuple[Folder, str]:
+    def _made_place(self, filename: str) -> tuple[Folder, str]:
+        return self._place(filename, make=True)
+
+    def _place(self, filename: str, *, make: bool = False) -> tuple[Folder, str]:
         """The open folder that a file lies in, and its name there."""
         *parents, name = self._parts(filename)
         for attempt in range(_ATTEMPTS):
             try:
-                return self._open(parents, make), name
+                return self._open(parents, make=make), name
             except FileNotFoundError:
                 # With make: a thread that removed the last file of a folder removed the folder in between.
                 if not make or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError
 
-    def _open(self, parts: Iterable[str], make: bool) -> Folder:
+    def _open(self, parts: Iterable[str], *, make: bool = False) -> Folder:
         folder = self._root.again()
         for part in parts:
             with folder:
@@ -175,7 +178,7 @@ class Destination:
     def _remove_empty(self, parts: list[str]) -> None:
         for depth in range(len(parts), 0, -1):
             try:
-                with self._open(parts[: depth - 1], False) as folder:
+                with self._open(parts[: depth - 1]) as folder:
                     folder.rmdir(parts[depth - 1])
             except OSError as error:
                 if error.errno in _STAYS:

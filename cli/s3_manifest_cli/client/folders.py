@@ -5,14 +5,20 @@ whatever its path leads to later; see ``openat`` in https://man7.org/linux/man-p
 Elsewhere (Windows) each step is checked by its path right before it is used: what was planted before is
 found, and what is swapped in within that moment may not be.
 """
+# The contract of the methods is the protocol's docstrings; and this is about the calls that pathlib is made of.
+# ruff: noqa: D102, PTH102, PTH105, PTH106, PTH108, PTH116, PTH118, PTH208
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
+_NAME_SURROGATE = 0x2000_0000
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _FILE = _NOFOLLOW | _CLOEXEC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 
@@ -61,6 +67,10 @@ class Folder(Protocol):
         """Of all that is in it."""
         ...
 
+    def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """The same with what the OS tells along with the names; to be used while the folder is open."""
+        ...
+
     def max_name_bytes(self) -> int:
         """How long a name may be, in bytes of UTF-8."""
         ...
@@ -98,10 +108,10 @@ class OpenFolder:
         except FileNotFoundError:
             if make is None:
                 raise
-        try:
+        with contextlib.suppress(
+            FileExistsError
+        ):  # another thread made it; if it is something else, the next line tells
             os.mkdir(name, make, dir_fd=self.fd)
-        except FileExistsError:
-            pass  # another thread made it; if something else is there, the next line tells
         return type(self)(os.open(name, _FOLDER | _NOFOLLOW, dir_fd=self.fd))
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
@@ -124,6 +134,9 @@ class OpenFolder:
 
     def names(self) -> list[str]:
         return os.listdir(self.fd)
+
+    def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        return os.scandir(self.fd)
 
     def max_name_bytes(self) -> int:
         return os.fpathconf(self.fd, "PC_NAME_MAX")
@@ -161,10 +174,8 @@ class CheckedFolder:
     def child(self, name: str, make: int | None = None) -> Self:
         path = self._path(name)
         if make is not None:
-            try:
+            with contextlib.suppress(FileExistsError):  # whatever it is, the next lines tell
                 os.mkdir(path, make)
-            except FileExistsError:
-                pass  # whatever it is, the next lines tell
         if not _is_plain_folder(os.lstat(path)) or os.path.realpath(path) != path:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return type(self)(path)
@@ -208,6 +219,9 @@ class CheckedFolder:
     def names(self) -> list[str]:
         return os.listdir(self._path(""))
 
+    def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        return os.scandir(self._path(""))
+
     def max_name_bytes(self) -> int:
         return 255
 
@@ -234,9 +248,11 @@ class CheckedFolder:
 
 
 def _is_link(found: os.stat_result) -> bool:
-    """Whether it is a symbolic link, or a junction or another point where Windows leads elsewhere."""
-    reparse_point = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0)
-    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_file_attributes", 0) & reparse_point)
+    """Whether it is a symbolic link, or a junction or another point where Windows leads elsewhere.
+
+    https://learn.microsoft.com/en-us/windows/win32/fileio/reparse-point-tags tells of the bit.
+    """
+    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def _is_plain_folder(found: os.stat_result) -> bool:

@@ -38,11 +38,15 @@ class FileSystem(NamedTuple):
         return self._replace(folds_case=True, folds_form=True, windows_names=True)
 
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
-# One search tells of nearly every name that nothing is wrong with it. These two find all that may be, and more.
-_SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|//|/$|^$|(?<![^/])(?:/|\.\.?(?:/|$))|^\.[sS]3|^[^/]*[^\x00-\x7f]")
-_WINDOWS_SUSPECT = re.compile(rf"""[<>:"|?*~]|[. ](?:/|$)|(?<![^/]){_DEVICES}(?:[ .:/]|$)""", re.IGNORECASE)
+_UNSAFE = (
+    (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it holds a control character"),
+    (re.compile(r"\\"), "it holds a backslash, which is a separator of folders on Windows"),
+    (re.compile(r"^\Z"), "it is empty: the object's name is the collection's prefix itself"),
+    (re.compile(r"^/"), "it is an absolute path"),
+    (re.compile(r"(?<![^/])\.\.(?:/|\Z)"), "it leads out of its folder (`..`)"),
+    (re.compile(r"//|/\Z|(?<![^/])\.(?:/|\Z)"), "one of its components is empty or `.`, which no file's is"),
+)
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(rf"{_DEVICES} *(?:\..*)?", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -68,8 +72,10 @@ def refusals(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[st
 
 def refusal(filename: str, file_system: FileSystem) -> str | None:
     """Why this filename, for itself, may not be a file there, and the mend; None where it may be."""
-    if _SUSPECT.search(filename) and (reason := _unsafe(filename)):
+    if _may_be_unsafe(filename) and (reason := _unsafe(filename)):
         return reason
+    if (filename[0] == "." or not filename.isascii()) and _is_working(filename.partition("/")[0]):
+        return f"it lies in {WORKING}, the client's own working folder; {_RENAME}"
     try:
         size = len(filename) if filename.isascii() else len(filename.encode())
     except UnicodeEncodeError:
@@ -78,7 +84,7 @@ def refusal(filename: str, file_system: FileSystem) -> str | None:
         reason := _too_long(filename, file_system)
     ):
         return reason
-    if file_system.windows_names and _WINDOWS_SUSPECT.search(filename):
+    if file_system.windows_names and _may_not_be_for_windows(filename):
         return _not_for_windows(filename)
     return None
 
@@ -98,23 +104,21 @@ def folded(filename: str, file_system: FileSystem) -> str:
     return unicodedata.normalize("NFD", filename) if file_system.folds_form else filename
 
 
+def _may_be_unsafe(filename: str) -> bool:
+    """Whether it has to be looked at closely: of a hundred thousand names nearly none has, and this is cheap."""
+    return (
+        not filename.isprintable()
+        or not filename
+        or filename[0] in "./"
+        or filename[-1] == "/"
+        or "//" in filename
+        or "/." in filename
+        or "\\" in filename
+    )
+
+
 def _unsafe(filename: str) -> str | None:
-    parts = filename.split("/")
-    if _CONTROL.search(filename):
-        return f"it holds a control character; {_RENAME}"
-    if "\\" in filename:
-        return f"it holds a backslash, which is a separator of folders on Windows; {_RENAME}"
-    if not filename:
-        return f"it is empty: the object has the name of the collection's folder; {_RENAME}"
-    if filename.startswith("/"):
-        return f"it is an absolute path; {_RENAME}"
-    if ".." in parts:
-        return f"it leads out of its folder (`..`); {_RENAME}"
-    if "." in parts or "" in parts:
-        return f"it has a component that is empty or `.`, and no file can have such a path; {_RENAME}"
-    if _is_working(parts[0]):
-        return f"it lies in {WORKING}, the client's own working folder; {_RENAME}"
-    return None
+    return next((f"{reason}; {_RENAME}" for pattern, reason in _UNSAFE if pattern.search(filename)), None)
 
 
 def _is_working(component: str) -> bool:
@@ -134,6 +138,13 @@ def _too_long(filename: str, file_system: FileSystem) -> str | None:
     return None
 
 
+def _may_not_be_for_windows(filename: str) -> bool:
+    if _FORBIDDEN.search(filename) or filename[-1] in ". " or "./" in filename or " /" in filename or "~" in filename:
+        return True
+    lower = filename.lower()
+    return any(device in lower for device in ("con", "prn", "aux", "nul", "com", "lpt"))
+
+
 def _not_for_windows(filename: str) -> str | None:
     if _DRIVE.match(filename):
         return f"it begins with a drive letter of Windows; {_RENAME}"
@@ -151,37 +162,51 @@ def _not_for_windows(filename: str) -> str | None:
 
 def _clashes(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tuple[str, str]]:
     """The filenames that are in each other's way, each with the reason."""
-    files: dict[str, list[str]] = {}
-    folders: dict[str, str] = {}
-    for name in filenames:
-        files.setdefault(folded(name, file_system), []).append(name)
-        while (name := name.rpartition("/")[0]) and name not in folders:
-            folders[name] = folded(name, file_system)
-    spellings: dict[str, list[str]] = {}
-    for folder, key in folders.items():
-        spellings.setdefault(key, []).append(folder)
-    for names in files.values():
-        if len(names) > 1:
-            yield from ((name, _alike(name, names)) for name in names)
+    files = _spellings(filenames, file_system)
+    folders = _spellings(_folders(filenames), file_system)
     in_the_way: dict[str, str] = {}
-    for key, ways in spellings.items():
+    for ways in folders.values():
         if len(ways) > 1:
             in_the_way.update((folder, _alike(f"{folder}/", (f"{way}/" for way in ways))) for folder in ways)
-        if beside := files.get(key):
-            in_the_way.update((folder, _beside(f"the folder {folder!r}", min(beside))) for folder in ways)
-            yield from ((name, _beside(f"the file {name!r}", f"{min(ways)}/")) for name in beside)
+    for key in folders.keys() & files.keys():
+        in_the_way.update((folder, _beside(f"{folder}/", min(files[key]))) for folder in folders[key])
+        yield from ((name, _beside(name, f"{min(folders[key])}/")) for name in files[key])
+    for ways in files.values():
+        if len(ways) > 1:
+            yield from ((name, _alike(name, ways)) for name in ways)
     if in_the_way:
         for name in filenames:
-            folder = name
-            while folder := folder.rpartition("/")[0]:
-                if folder in in_the_way:
-                    yield name, in_the_way[folder]
+            yield from ((name, in_the_way[folder]) for folder in _above(name) if folder in in_the_way)
+
+
+def _spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, list[str]]:
+    """The paths, grouped by what the file system takes for one."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        found.setdefault(folded(path, file_system), []).append(path)
+    return found
+
+
+def _folders(filenames: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in filenames:
+        for folder in _above(name):
+            if folder in found:
+                break
+            found.add(folder)
+    return found
+
+
+def _above(filename: str) -> Iterator[str]:
+    """The folders that a file lies in, the nearest first."""
+    while filename := filename.rpartition("/")[0]:
+        yield filename
 
 
 def _alike(name: str, names: Iterable[str]) -> str:
     other = min(one for one in names if one != name)
-    return f"{other!r} would be the same name on this disk, and neither may replace the other; rename one in S3"
+    return f"{name!r} and {other!r} are one name to this disk, and neither may replace the other; rename one in S3"
 
 
-def _beside(what: str, other: str) -> str:
-    return f"{what} and {other!r} cannot both be there: a file and a folder have one name; rename one in S3"
+def _beside(name: str, other: str) -> str:
+    return f"{name!r} and {other!r} cannot both be there, a file and a folder of one name; rename one in S3"

@@ -1,5 +1,6 @@
 """A file on its way to its place: its bytes lie in the working folder until they are all there and proven."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -13,6 +14,7 @@ from s3_manifest_cli.client.folders import Folder
 from s3_manifest_cli.training_data.service import Refused
 
 _RECORD = ".ranges"
+_ATTEMPTS = 8
 
 
 class Identity(NamedTuple):
@@ -53,7 +55,7 @@ class Partial:
     """
 
     def __init__(
-        self, filename: str, name: str, working: Folder, place: Callable[[str, bool], tuple[Folder, str]], mode: int
+        self, filename: str, name: str, working: Folder, place: Callable[[str], tuple[Folder, str]], mode: int
     ) -> None:
         self.filename = filename
         self._name, self._working, self._place, self._mode = name, working, place, mode
@@ -100,7 +102,7 @@ class Partial:
             os.fsync(self.fd)
         folder, name = self._put(expected)
         with folder:
-            # Only Windows cannot move what is open. Elsewhere the descriptor tells of this very file, whoever writes next.
+            # Windows does not move what is open. Elsewhere the descriptor tells of this very file, whoever writes next.
             done = identity_of(folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd))
             if fsync:
                 folder.sync()
@@ -113,7 +115,7 @@ class Partial:
         if sys.platform == "win32":
             self.close()
         for attempt in range(_ATTEMPTS):
-            folder, name = self._place(self.filename, True)
+            folder, name = self._place(self.filename)
             try:
                 there = looked_at(folder, name)
                 if not isinstance(expected, EllipsisType) and there != expected:
@@ -155,9 +157,6 @@ class Partial:
         self.close()
 
 
-_ATTEMPTS = 8
-
-
 def _own(working: Folder, name: str) -> tuple[int, bool]:
     """A descriptor of a file of the working folder, and whether it was there before.
 
@@ -182,7 +181,5 @@ def _own(working: Folder, name: str) -> tuple[int, bool]:
 
 
 def _drop(working: Folder, name: str) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         working.unlink(name)
-    except FileNotFoundError:
-        pass

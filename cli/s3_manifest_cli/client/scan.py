@@ -1,15 +1,29 @@
-"""What files a folder holds."""
+"""What files a folder of this machine holds: a walk that follows no link."""
 
 import os
-from collections.abc import Callable, Iterator
+import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-WORKING = ".s3-manifest"
+from s3_manifest_cli.client.disk import failure
+from s3_manifest_cli.client.folders import HAS_DESCRIPTORS, CheckedFolder, Folder, OpenFolder
+from s3_manifest_cli.client.names import WORKING
+from s3_manifest_cli.client.partials import Identity
+
+_WINDOWS = sys.platform == "win32"  # where a listing tells no inodes
+_KINDS = {
+    stat.S_IFLNK: "it is a symbolic link, and none is followed",
+    stat.S_IFSOCK: "it is a socket, and no file",
+    stat.S_IFIFO: "it is a pipe, and no file",
+    stat.S_IFBLK: "it is a device, and no file",
+    stat.S_IFCHR: "it is a device, and no file",
+}
 
 
 class Local(NamedTuple):
-    """A file, by its path below the folder with ``/`` between, and as the file system told of it. ``size`` is bytes."""
+    """A regular file: ``filename`` is its path below the folder with ``/``. Times are nanoseconds."""
 
     filename: str
     size: int
@@ -17,27 +31,85 @@ class Local(NamedTuple):
     ctime_ns: int
     inode: int
 
+    @property
+    def identity(self) -> Identity:
+        """What tells this state of it from another; see ``Destination.identity``."""
+        return Identity(self.size, self.mtime_ns, self.ctime_ns, self.inode)
+
 
 class Problem(NamedTuple):
-    """A path below the folder that is not among its files, and why."""
+    """What below the folder is no file, or could not be looked at; ``path`` is printable, whatever the name."""
 
     path: str
     reason: str
 
 
-def scan(root: Path, tell: Callable[[Problem], None]) -> Iterator[Local]:
-    """The regular files below a folder, in any order; no link is followed. ``tell`` hears of everything else."""
-    stack = [""]
-    base = os.fspath(root)
-    while stack:
-        below = stack.pop()
-        with os.scandir(f"{base}/{below}") as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if below or entry.name != WORKING:
-                        stack.append(f"{below}{entry.name}/")
-                elif entry.is_file(follow_symlinks=False):
-                    s = entry.stat(follow_symlinks=False)
-                    yield Local(below + entry.name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+def scan(root: Path, problems: list[Problem]) -> Iterator[Local]:
+    """The regular files below a folder, in any order; what is none is added to ``problems``.
+
+    The root may be reached through a link; nothing below it is. The client's working folder is left out.
+    What is removed while the walk runs may be missing. Raises ``Refused`` or ``Unavailable`` where the root
+    itself cannot be read.
+    """
+    try:
+        top: Folder = (OpenFolder if HAS_DESCRIPTORS else CheckedFolder).at(str(root))
+    except OSError as error:
+        raise failure(str(root), "not read", error) from error
+    with top:
+        todo = [""]
+        while todo:
+            below = todo.pop()
+            try:
+                with _opened(top, below) as folder:
+                    yield from _files(folder, below, todo, problems)
+            except FileNotFoundError:
+                continue  # removed since its parent was read
+            except OSError as error:
+                told = failure(below or str(root), "not read", error)
+                if not below:
+                    raise told from error
+                problems.append(Problem(_printable(below), str(told)))
+
+
+def _opened(top: Folder, below: str) -> Folder:
+    # From the top each time, so that a deep tree needs no more open folders than a flat one.
+    folder = top.again()
+    for part in below.split("/")[:-1]:
+        with folder:
+            folder = folder.child(part)
+    return folder
+
+
+def _files(folder: Folder, below: str, todo: list[str], problems: list[Problem]) -> Iterator[Local]:
+    with folder.entries() as entries:
+        for entry in entries:
+            name = entry.name
+            if not below and name == WORKING:
+                continue
+            path = below + name
+            if not (name.isascii() or _is_utf8(name)):
+                problems.append(Problem(_printable(path), "its name is not UTF-8; rename it"))
+            elif entry.is_dir(follow_symlinks=False):  # a junction of Windows too, which is refused when it is opened
+                todo.append(path + "/")
+            else:
+                try:
+                    found = folder.stat(name) if _WINDOWS else entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(found.st_mode):
+                    yield Local(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
                 else:
-                    tell(Problem(below + entry.name, "link or special"))
+                    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "it is no regular file")
+                    problems.append(Problem(_printable(path), f"{kind}; remove it, or put a file in its place"))
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else ascii(path)[1:-1]
