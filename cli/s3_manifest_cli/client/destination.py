@@ -24,7 +24,7 @@ from s3_manifest_cli.client.folders import HAS_DESCRIPTORS, CheckedFolder, Folde
 from s3_manifest_cli.client.names import WORKING, FileSystem
 from s3_manifest_cli.client.partials import Identity, Partial, looked_at
 from s3_manifest_cli.client.probe import mode_of_new_files, probe
-from s3_manifest_cli.training_data.service import Invalid, NotFound, Refused
+from s3_manifest_cli.errors import Invalid, NotFound, Refused
 
 _LOCK = "lock"
 _ATTEMPTS = 8

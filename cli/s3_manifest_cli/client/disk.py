@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from s3_manifest_cli.training_data.service import Invalid, Refused, Unavailable
+from s3_manifest_cli.errors import Invalid, Refused, Unavailable
 
 _FULL = "the disk is full; make room, and run this again"
 _DENIED = "permission is denied; mend the permissions of the file and of its folder, and run this again"

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from s3_manifest_cli.client.disk import telling
 from s3_manifest_cli.client.folders import Folder
-from s3_manifest_cli.training_data.service import Refused
+from s3_manifest_cli.errors import Refused
 
 _RECORD = ".ranges"
 _ATTEMPTS = 8

@@ -1,6 +1,5 @@
 """What files a folder of this machine holds: a walk that follows no link."""
 
-import os
 import stat
 import sys
 from collections.abc import Iterator

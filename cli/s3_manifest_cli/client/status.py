@@ -80,7 +80,7 @@ def compared(
     """As ``status``, with a manifest that was read already."""
     is_meant = filters.compiled()
     problems: list[Problem] = []
-    local = {one.filename: one for one in scan(folder, problems.append) if _is_own(deployment, collection, one)}
+    local = {one.filename: one for one in scan(folder, problems) if _is_own(deployment, collection, one)}
     remote = list(index.files())
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     with Digests(deployment.cache, folder) as digests:
