@@ -4,8 +4,6 @@ Nothing depends on it but time and requests: what is broken, or of another versi
 """
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import UnreadableManifest, facts_from, facts_json
+from s3_manifest_cli.client.kept import replace
 from s3_manifest_cli.client.manifests import Index, Manifests, RemoteFile, Segment
 
 _VERSION = 1
@@ -54,12 +53,4 @@ def _save(path: Path, found: Index) -> None:
     }
     # A cache that cannot be written, as on a read-only home, is done without.
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix="partial-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(to_json(kept))
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace(path, to_json(kept))

@@ -118,7 +118,15 @@ _ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
 
 def remote_file(entry: Entry) -> RemoteFile:
     """What comparing needs of an entry."""
-    return RemoteFile(entry.filename, entry.size_bytes, entry.md5_hash, entry.etag, entry.role, entry.checksum)
+    return RemoteFile(
+        entry.filename,
+        entry.size_bytes,
+        entry.md5_hash,
+        entry.etag,
+        entry.role,
+        entry.checksum,
+        entry.last_modified,
+    )
 
 
 def facts_of(facts: Facts) -> Facts:
@@ -154,7 +162,13 @@ def _of(role: Role, entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def _from_fields(fields: Mapping[str, Any], role: Role) -> RemoteFile:
     return RemoteFile(
-        fields["filename"], fields["size_bytes"], fields["md5_hash"], fields["etag"], role, fields["checksum"]
+        fields["filename"],
+        fields["size_bytes"],
+        fields["md5_hash"],
+        fields["etag"],
+        role,
+        fields["checksum"],
+        fields["last_modified"],
     )
 
 

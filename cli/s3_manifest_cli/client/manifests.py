@@ -42,7 +42,7 @@ class Manifest(NamedTuple):
 class RemoteFile(NamedTuple):
     """What a copy on this machine is compared with: a file, caption or hidden file, as the manifest has it.
 
-    ``size`` is bytes. ``checksum`` is as in ``Entry``.
+    ``size`` is bytes. ``checksum`` and ``last_modified`` are as in ``Entry``.
     """
 
     filename: str
@@ -51,6 +51,7 @@ class RemoteFile(NamedTuple):
     etag: str
     role: Role
     checksum: Mapping[str, str] | None
+    last_modified: Timestamp
 
 
 class Segment(NamedTuple):

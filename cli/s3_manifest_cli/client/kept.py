@@ -1,0 +1,18 @@
+"""Files that this client keeps for itself, in a folder that only this user reads."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def replace(path: Path, body: bytes) -> None:
+    """Writes the file in one step: whoever reads it meanwhile reads the old one or the new one. Raises ``OSError``."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix="partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,185 @@
+"""What is to be done so that a folder and a collection become the same, decided before any of it is done. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from s3_manifest.model import Facts, Frozen, Timestamp, first_problem
+from s3_manifest_cli.client.compare import Compared, FileState
+from s3_manifest_cli.client.partials import Identity
+from s3_manifest_cli.errors import Invalid, Refused
+
+Verb = Literal["pull", "push", "sync"]
+Doing = Literal["download", "upload", "delete_local", "delete_remote", "conflict"]
+"""A ``conflict`` is left to the user: both sides changed, or nobody can tell which one did."""
+
+Preference = Literal["local", "s3", "newer"]
+
+MAX_DELETE = 100
+MAX_AGE_DAYS = 3
+"""How old a manifest's last comparison with S3 may be for deletions to go by it. Sweeps are daily by default."""
+
+
+class Action(Frozen):
+    """One file's part of a plan.
+
+    ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of: where either is another by
+    the time that it is this file's turn, nothing is done to it. None: there is none. ``md5`` and ``checksum`` are those
+    of the bytes that are downloaded, ``size`` theirs or those of the upload.
+    """
+
+    action: Doing
+    filename: str
+    state: FileState
+    size: int
+    etag: str | None = None
+    md5: str | None = None
+    checksum: Mapping[str, str] | None = None
+    last_modified: Timestamp | None = None
+    local: Identity | None = None
+
+
+class Plan(Frozen):
+    """All that is to be done, in order of the files' names, and the manifest that it was decided from."""
+
+    plan: Literal[1] = 1
+    verb: Verb
+    folder: str
+    kind: str
+    id: str
+    s3_bucket: str
+    s3_prefix: str
+    revision: int
+    actions: tuple[Action, ...] = ()
+
+    def of(self, *doings: Doing) -> list[Action]:
+        """The actions that do one of these."""
+        return [action for action in self.actions if action.action in doings]
+
+
+class Wishes(NamedTuple):
+    """``delete``: whether files go that the other side does not have. ``prefer``: which side stands in a conflict."""
+
+    delete: bool = False
+    prefer: Preference | None = None
+
+
+class Agreed(NamedTuple):
+    """A file as it was when the two sides were last seen to have the same bytes."""
+
+    etag: str
+    local: Identity
+
+
+def actions(
+    verb: Verb, files: Iterable[Compared], wishes: Wishes, base: Mapping[str, Agreed] | None = None
+) -> tuple[Action, ...]:
+    """What is to be done with each file that is not ``synced``.
+
+    A pull makes the folder what the manifest says, a push the collection what the folder has. A sync does both: what
+    changed on one side since ``base`` goes to the other. What changed on both, or is not in ``base``, is a conflict.
+    """
+    known = base or {}
+
+    def decided() -> Iterator[Action]:
+        for one in files:
+            if one.state == "synced":
+                continue
+            if verb == "sync":
+                doing = _synced(one, wishes, known.get(one.filename))
+            elif verb == "pull":
+                doing = "download" if one.remote else "delete_local" if wishes.delete else None
+            else:
+                doing = "upload" if one.local else "delete_remote" if wishes.delete else None
+            if doing:
+                yield _action(doing, one)
+
+    return tuple(decided())
+
+
+def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing | None:
+    here = one.local is not None and (agreed is None or one.local.identity != agreed.local)
+    there = one.remote is not None and (agreed is None or one.remote.etag != agreed.etag)
+    if one.remote is None:
+        # It was there once, so somebody deleted it there; or it never was.
+        gone = agreed is not None and wishes.delete
+        return ("conflict" if here else "delete_local") if gone else "upload"
+    if one.local is None:
+        gone = agreed is not None and wishes.delete
+        return ("conflict" if there else "delete_remote") if gone else "download"
+    if here != there:
+        return "upload" if here else "download"
+    if not here and one.state == "unverifiable":
+        return None
+    return _preferred(one, wishes.prefer)
+
+
+def _preferred(one: Compared, preference: Preference | None) -> Doing:
+    if preference == "newer" and one.local and one.remote:
+        changed = datetime.fromtimestamp(one.local.mtime_ns / 1e9, UTC)
+        preference = "local" if changed > datetime.fromisoformat(one.remote.last_modified) else "s3"
+    if preference is None:
+        return "conflict"
+    return "upload" if preference == "local" else "download"
+
+
+def _action(doing: Doing, one: Compared) -> Action:
+    local, remote = one.local, one.remote
+    source = local if doing in {"upload", "delete_local"} or remote is None else remote
+    return Action(
+        action=doing,
+        filename=one.filename,
+        state=one.state,
+        size=source.size if source else 0,
+        etag=remote.etag if remote else None,
+        md5=remote.md5 if remote else None,
+        checksum=remote.checksum if remote else None,
+        last_modified=remote.last_modified if remote else None,
+        local=local.identity if local else None,
+    )
+
+
+def check_deletions(plan: Plan, facts: Facts, now: datetime, *, max_delete: int = MAX_DELETE) -> None:
+    """Raises ``Refused`` where files would be deleted by a manifest that may not know all, or too many of them."""
+    count = len(plan.of("delete_local", "delete_remote"))
+    if not count:
+        return
+    name = f"{facts.kind}/{facts.id}"
+    rescan = f"compare it with S3 first (s3-manifest rescan {name} --wait 300), or leave out --delete"
+    if count > max_delete:
+        raise Refused(f"{count:,} files would be deleted, and at most {max_delete:,} may be: raise --max-delete")
+    if not facts.complete:
+        raise Refused(f"the manifest of {name} is incomplete, so nothing is deleted by it: {rescan}")
+    verified = facts.last_verified_at
+    if verified is None or datetime.fromisoformat(verified) < now - timedelta(days=MAX_AGE_DAYS):
+        raise Refused(
+            f"the manifest of {name} was not compared with S3 for {MAX_AGE_DAYS} days (the last time: {verified}), so"
+            f" nothing is deleted by it: {rescan}"
+        )
+
+
+def encode(plan: Plan) -> Iterator[bytes]:
+    """JSON lines: the plan without its actions, and then each action."""
+    yield plan.model_dump_json(exclude={"actions"}).encode() + b"\n"
+    for action in plan.actions:
+        yield action.model_dump_json(exclude_none=True).encode() + b"\n"
+
+
+def decode(lines: Iterable[bytes]) -> Plan:
+    """The plan that ``encode`` wrote, some of its actions taken out by the user perhaps. Raises ``Invalid``."""
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    plan: Plan | None = None
+    found: list[Action] = []
+    for number, line in numbered:
+        try:
+            if plan is None:
+                plan = Plan.model_validate_json(line)
+            else:
+                found.append(Action.model_validate_json(line))
+        except ValidationError as error:
+            raise Invalid(f"line {number} of the plan: {first_problem(error)}; make it anew with --plan") from error
+    if plan is None:
+        raise Invalid("the plan is empty; make it anew with --plan")
+    return plan.model_copy(update={"actions": tuple(found)})
