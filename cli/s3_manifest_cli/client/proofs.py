@@ -1,0 +1,252 @@
+"""Whether bytes are what the manifest's entry says, and by what proof. Pure, but for the file that ``verify`` reads.
+
+What proves: the MD5, and the checksums of the whole object that S3 keeps (CRC64NVME, SHA-256, SHA-1, CRC32C,
+CRC32). An object that was uploaded in parts may have neither: then its ETag, or its composite checksum, is
+recomputed for each part size that its client may have used (``parts``). One that comes out the same proves; where
+none does, the part size may have been another, and nothing is known. A size proves only that a file is wrong.
+
+An ETag without parts is never a proof: it is an MD5 only of some objects, and of those ``md5_hash`` has it.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+"""
+
+import base64
+import hashlib
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Literal, NamedTuple, Protocol, TypeAlias
+
+from awscrt import checksums  # type: ignore[import-untyped]  # it says its types, and not that it does
+
+from s3_manifest_cli.client import parts
+
+_BLOCK = 1 << 20
+_ETAG = re.compile(r'"?([0-9a-f]{32})-([1-9][0-9]{0,4})"?')
+_COMPOSITE = re.compile(r"(.+)-([1-9][0-9]{0,4})")
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+
+class Expected(NamedTuple):
+    """What an entry says of its bytes: fields of ``s3_manifest.model.Entry``.
+
+    ``part_sizes``, if somebody knows them (S3 tells of each part of an object with checksums), are the sizes of
+    the parts it was uploaded in, in order.
+    """
+
+    size_bytes: int
+    md5_hash: str | None = None
+    etag: str = ""
+    checksum: Mapping[str, str] | None = None
+    part_sizes: Sequence[int] | None = None
+
+
+class Verdict(NamedTuple):
+    """``right`` and ``wrong`` are proven, ``by`` what; ``unverifiable`` is neither, and ``why`` says for what lack.
+
+    ``by`` holds ``size``, ``md5``, ``sha256``, ``sha1``, ``crc64nvme``, ``crc32c``, ``crc32``; of an object in
+    parts ``etag`` or ``sha256-parts`` and the like. ``why`` is a sentence for people.
+    """
+
+    status: Literal["right", "wrong", "unverifiable"]
+    by: tuple[str, ...]
+    why: str
+
+
+class _Hash(Protocol):
+    def update(self, data: Bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc:
+    """A CRC as ``hashlib`` has its hashes; its digest is as S3 encodes it, the highest byte first."""
+
+    def __init__(self, function: Callable[[Bytes, int], int], size: int) -> None:
+        self._function, self._size, self._value = function, size, 0
+
+    def update(self, data: Bytes, /) -> None:
+        self._value = self._function(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._size, "big")
+
+
+# Strongest first. Their names are those of a manifest's checksums.
+_NEW: Mapping[str, Callable[[], _Hash]] = {
+    "sha256": hashlib.sha256,
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
+    "crc32c": lambda: _Crc(checksums.crc32c, 4),
+    "crc32": lambda: _Crc(zlib.crc32, 4),
+}
+
+
+class _InParts:
+    """The digest of the parts' digests, for parts of given sizes; the last size is that of all that follow."""
+
+    def __init__(self, algorithm: str, sizes: Sequence[int]) -> None:
+        self.sizes = sizes
+        self._new = _NEW[algorithm]
+        self._sizes = iter(sizes)
+        self._all = self._new()
+        self._begin(next(self._sizes))
+
+    def _begin(self, size: int) -> None:
+        self._part, self._size, self._left = self._new(), size, size
+
+    def update(self, data: Bytes, /) -> None:
+        rest = memoryview(data)
+        while len(rest) > self._left:
+            self._part.update(rest[: self._left])
+            rest = rest[self._left :]
+            self._all.update(self._part.digest())
+            self._begin(next(self._sizes, self._size))
+        self._part.update(rest)
+        self._left -= len(rest)
+
+    def digest(self) -> bytes:
+        """Once, when all bytes are in."""
+        self._all.update(self._part.digest())
+        return self._all.digest()
+
+
+class _Claim(NamedTuple):
+    """A digest that the entry tells, and what is computed to compare it: several where the part size is not known."""
+
+    by: str
+    said: bytes
+    computed: Sequence[_Hash]
+    is_certain: bool
+
+
+class Checker:
+    """Takes an object's bytes in order, once, and computes all that its entry can be compared with."""
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._size = 0
+        self._claims = _claims(expected)
+
+    def update(self, data: Bytes) -> None:
+        """The bytes that follow."""
+        self._size += len(data)
+        for claim in self._claims:
+            for one in claim.computed:
+                one.update(data)
+
+    def verdict(self) -> Verdict:
+        """The verdict on the bytes so far; once, when all are in."""
+        if self._size != self._expected.size_bytes:
+            return _wrong_size(self._size, self._expected)
+        same = {claim.by: any(one.digest() == claim.said for one in claim.computed) for claim in self._claims}
+        right = tuple(by for by, is_same in same.items() if is_same)
+        wrong = tuple(claim.by for claim in self._claims if claim.is_certain and not same[claim.by])
+        if wrong and right:
+            # Metadata of the object tells an MD5 that its bytes do not have, say.
+            told = f"by {_told(wrong)} these are other bytes than the manifest says, and by {_told(right)} the same"
+            return Verdict("wrong", wrong, f"{told}; what the object says of itself cannot be true: upload it again")
+        if wrong:
+            return Verdict("wrong", wrong, f"by {_told(wrong)} these are other bytes than the manifest says")
+        if right:
+            return Verdict("right", right, f"proven by {_told(right)}")
+        return Verdict("unverifiable", (), _why_not(self._expected, self._claims))
+
+
+def verify(file: BinaryIO | int, expected: Expected) -> Verdict:
+    """The verdict on a file, or a descriptor of one, which is read from its start in one pass. Raises ``OSError``.
+
+    A file of another size is wrong without being read.
+    """
+    if isinstance(file, int):
+        with os.fdopen(os.dup(file), "rb", buffering=0) as opened:
+            return verify(opened, expected)
+    size = file.seek(0, os.SEEK_END)
+    if size != expected.size_bytes:
+        return _wrong_size(size, expected)
+    file.seek(0)
+    checker = Checker(expected)
+    while block := file.read(_BLOCK):
+        checker.update(block)
+    return checker.verdict()
+
+
+def can_be_proven(expected: Expected) -> bool:
+    """Whether the entry tells anything that right bytes could be proven by; false means that no reading helps."""
+    return bool(_claims(expected))
+
+
+def _claims(expected: Expected) -> list[_Claim]:
+    told = dict(_told_digests(expected))
+    whole = [_Claim(name, told[name], (new(),), is_certain=True) for name, new in _NEW.items() if name in told]
+    # Recomputing parts is for want of anything better: it is many times the work, and proves less.
+    return whole or [claim for claim in _claims_of_parts(expected) if claim.computed]
+
+
+def _told_digests(expected: Expected) -> Iterator[tuple[str, bytes]]:
+    """The digests of the whole object, by algorithm."""
+    if expected.md5_hash and re.fullmatch(r"[0-9a-f]{32}", expected.md5_hash):
+        yield "md5", bytes.fromhex(expected.md5_hash)
+    checksum = expected.checksum or {}
+    if checksum.get("type") != "COMPOSITE":
+        for name, value in checksum.items():
+            if name in _NEW and (digest := _decoded(name, value)):
+                yield name, digest
+
+
+def _claims_of_parts(expected: Expected) -> Iterator[_Claim]:
+    count = None
+    if found := _ETAG.fullmatch(expected.etag):
+        count = int(found[2])
+        yield _claim_of_parts("etag", "md5", bytes.fromhex(found[1]), count, expected)
+    checksum = expected.checksum or {}
+    for name in _NEW.keys() & checksum.keys() if checksum.get("type") == "COMPOSITE" else ():
+        composite = _COMPOSITE.fullmatch(checksum[name])
+        digest = _decoded(name, composite[1] if composite else checksum[name])
+        number = int(composite[2]) if composite else count
+        if digest and number:
+            yield _claim_of_parts(f"{name}-parts", name, digest, number, expected)
+
+
+def _claim_of_parts(by: str, algorithm: str, said: bytes, count: int, expected: Expected) -> _Claim:
+    known = expected.part_sizes
+    if known and len(known) == count and sum(known) == expected.size_bytes:
+        cuts: Sequence[Sequence[int]] = [known]
+    elif count == 1:
+        cuts = [[max(1, expected.size_bytes)]]
+    else:
+        return _Claim(
+            by,
+            said,
+            [_InParts(algorithm, [size]) for size in parts.may_be(expected.size_bytes, count)],
+            is_certain=False,
+        )
+    # An encrypted object's ETag is not made of its parts' MD5s, but nothing says that it is encrypted.
+    return _Claim(by, said, [_InParts(algorithm, cut) for cut in cuts], is_certain=by != "etag")
+
+
+def _decoded(algorithm: str, text: str) -> bytes | None:
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return digest if len(digest) == len(_NEW[algorithm]().digest()) else None
+
+
+def _wrong_size(size: int, expected: Expected) -> Verdict:
+    return Verdict("wrong", ("size",), f"it has {size} bytes, and the manifest says {expected.size_bytes}")
+
+
+def _told(by: Sequence[str]) -> str:
+    return " and ".join(by)
+
+
+def _why_not(expected: Expected, claims: Sequence[_Claim]) -> str:
+    if claims:
+        return (
+            "the object was uploaded in parts, and the manifest has no MD5 or checksum of the whole; "
+            f"its {_told([claim.by for claim in claims])} is not that of these bytes in parts of any usual size, "
+            "which proves nothing"
+        )
+    return f"the manifest has no MD5 and no checksum of the object, only its ETag ({expected.etag})"
