@@ -1,1 +1,1 @@
-"""The client as a Python API: what each of its commands does, as a function that returns a typed value."""
+"""The client: what a program does with manifests, and with local copies of what they tell of."""

@@ -1,0 +1,53 @@
+"""A manifest in other formats: what reads them is what the tests read them with.
+
+Each function takes what the manifest says of the collection, and its files' entries, sorted by filename and
+read once, and is deterministic: from the same manifest, the same bytes.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from s3_manifest_cli.client.export.captions import write_kohya
+from s3_manifest_cli.client.export.croissant import write_croissant
+from s3_manifest_cli.client.export.cvat import SizeOf, write_cvat
+from s3_manifest_cli.client.export.exported import Exported, Put
+from s3_manifest_cli.client.export.imagefolder import write_imagefolder
+from s3_manifest_cli.client.export.parquet import write_parquet
+from s3_manifest_cli.client.export.rclone import write_rclone_files, write_rclone_md5
+from s3_manifest_cli.client.export.sums import write_md5sum, write_sha256sum
+from s3_manifest_cli.client.export.tables import write_csv, write_jsonl
+
+__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf"]
+
+
+class Format(NamedTuple):
+    """How a format is written.
+
+    ``write(facts, entries, out)``, and options by name. ``filename`` is what its readers look for, or what is
+    usual, and ``out`` a binary stream; of one that ``is_folder``, ``out`` is a ``Put``, and ``filename`` is empty.
+    """
+
+    write: Callable[..., Exported]
+    filename: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it makes several files."""
+        return not self.filename
+
+
+FORMATS = {
+    "csv": Format(write_csv, "files.csv", ("for_spreadsheets",)),
+    "jsonl": Format(write_jsonl, "files.jsonl"),
+    "parquet": Format(write_parquet, "files.parquet"),
+    "imagefolder": Format(write_imagefolder, "metadata.jsonl"),
+    "kohya": Format(write_kohya, ""),
+    "cvat": Format(write_cvat, "manifest.jsonl", ("size_of",)),
+    "croissant": Format(write_croissant, "croissant.json", ("license", "creator", "url")),
+    "md5sum": Format(write_md5sum, "MD5SUMS"),
+    "sha256sum": Format(write_sha256sum, "SHA256SUMS"),
+    "rclone-md5": Format(write_rclone_md5, "MD5SUMS"),
+    "rclone-files": Format(write_rclone_files, "files.txt"),
+}
+"""The formats by name."""
