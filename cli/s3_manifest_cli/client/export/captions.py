@@ -15,7 +15,7 @@ def write_kohya(_: Facts, entries: Iterable[Entry], put: Put) -> Exported:
 
     A prompt is one line: kohya's trainers read no more than the first of a caption. Images of one name that
     differ in their suffix share a caption: where their prompts differ, none is written, and they are problems.
-    https://github.com/kohya-ss/sd-scripts/blob/main/docs/train_README-en.md
+    https://github.com/kohya-ss/sd-scripts/issues/870
     """
     files, left_out = 0, 0
     problems: list[Problem] = []

@@ -58,12 +58,12 @@ def write_croissant(
     creator: str | None = None,
     url: str | None = None,
 ) -> Exported:
-    """Describes the collection in Croissant 1.0: a ``FileObject`` for each file, and one record set, with the prompts.
+    """Describes the collection in Croissant 1.0: a ``FileObject`` for each file, and a record set with the prompts.
 
-    A file without a known MD5 or SHA-256 is a problem: a dataset that stands still has to name one of each.
-    It has to name its ``license`` (the URL of one) and its ``creator`` too, which the manifest does not know: without
-    them there is one problem for each, under the collection's prefix. ``url`` is its page; its place in S3 by default.
-    Its version is the revision as a major version, for a revision may replace and remove files.
+    A file of which neither the MD5 nor the SHA-256 is known is a problem: readers refuse a description that lacks
+    both. It has to name the ``license`` (the URL of one) and the ``creator`` too, which the manifest does not
+    know: each that is not given is a problem of the collection's prefix. ``url`` is its page, by default its place
+    in S3. Its version is the revision as a major version, for a revision may replace and remove files.
     https://docs.mlcommons.org/croissant/docs/croissant-spec.html
     """
     record_before, file_before = _separators(), _separators()

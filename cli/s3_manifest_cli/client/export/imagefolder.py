@@ -19,7 +19,8 @@ def write_imagefolder(facts: Facts, entries: Iterable[Entry], out: BinaryIO) -> 
     take no null) and its other fields; the checksum and the user metadata are JSON in a string. Files that
     are not images are left out, for it loads a line as one.
 
-    It takes the types of columns from the first 10 MB: a field that is empty in all of these and not later needs ``features=``.
+    It takes the types of columns from the first 10 MB: a field that is empty in all of these, and not in all
+    after them, needs ``features=``.
     https://huggingface.co/docs/datasets/image_dataset#imagefolder
     """
     id_of = _one_type(facts)

@@ -1,0 +1,87 @@
+"""Manifests to export: entries of real bytes, with names as people and strangers give them."""
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+from unit.values import STYLE, entry, head_of
+
+from s3_manifest.model import Entry, Facts, Generation
+from s3_manifest_cli.client.export import FORMATS, Exported
+
+ODD = (
+    "#hash.png",
+    "-",
+    "-dash.png",
+    ";semicolon.png",
+    " leading and trailing .png ",
+    "*star.png",
+    "=1+2.png",
+    "a b.png",
+    "back\\slash.png",
+    'quo"te\'s.png',
+    "carriage\rreturn.png",
+    "deep/in a/föld.png",
+    "ends in\r",
+    "line\nbreak.png",
+    "tab\t\x1b\x7f.png",
+    "日本.png",
+    "␊ and ␡.png",
+    "．",
+)
+"""Names of files that S3 and Linux both can hold."""
+
+NO_FILES = ("../up.png", "/absolute.png", "a//b.png", "a/./b.png", "..", "folder/", "nul\0.png")
+"""Keys of S3 that no file below a folder has the name of."""
+
+
+def facts(**more: Any) -> Facts:
+    head = head_of()
+    return Facts(**{name: getattr(head, name) for name in Facts.model_fields} | more)
+
+
+def of_generations(*ids: int | str) -> Facts:
+    made = (Generation(generation_id=one, type="run", generated_at=STAMP, image_count=1) for one in ids)
+    return facts(generations=tuple(made))
+
+
+STAMP = "2026-02-03T04:05:06.789Z"
+
+
+def file(filename: str, body: bytes = b"bytes", **fields: Any) -> Entry:
+    """The entry of a file with these bytes, as S3 tells of one that was uploaded with its SHA-256."""
+    sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    checksums = {"sha256": sha256, "type": "FULL_OBJECT"}
+    one = entry(filename, size=len(body), etag=hashlib.md5(body).hexdigest(), content_type="image/png")
+    return one.model_copy(update={"checksum": checksums} | fields)
+
+
+def on_disk(folder: Path, *filenames: str, **fields: Any) -> list[Entry]:
+    """The entries of real files, each of other bytes."""
+    entries = []
+    for filename in sorted(filenames):
+        body = f"the bytes of {filename}".encode()
+        (folder / filename).parent.mkdir(parents=True, exist_ok=True)
+        (folder / filename).write_bytes(body)
+        entries.append(file(filename, body, **fields))
+    return entries
+
+
+def exported(name: str, entries: list[Entry], of: Facts | None = None, **options: Any) -> tuple[bytes, Exported]:
+    """What a format makes of entries that can be read once, and the same the second time."""
+    bodies = []
+    for _ in range(2):
+        out = io.BytesIO()
+        result = FORMATS[name].write(of or facts(), iter(entries), out, **options)
+        bodies.append(out.getvalue())
+    assert bodies[0] == bodies[1]
+    assert result.format == name
+    assert result.files + result.left_out + len(result.problems) >= len(entries)
+    return bodies[0], result
+
+
+def problems(result: Exported) -> dict[str, str]:
+    """By filename."""
+    return {one.s3_key.removeprefix(STYLE.prefix): one.problem for one in result.problems}
