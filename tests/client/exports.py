@@ -21,7 +21,7 @@ ODD = (
     "=1+2.png",
     "a b.png",
     "back\\slash.png",
-    'quo"te\'s.png',
+    "quo\"te's.png",
     "carriage\rreturn.png",
     "deep/in a/föld.png",
     "ends in\r",
@@ -29,7 +29,7 @@ ODD = (
     "tab\t\x1b\x7f.png",
     "日本.png",
     "␊ and ␡.png",
-    "．",
+    "\uff0e",
 )
 """Names of files that S3 and Linux both can hold."""
 

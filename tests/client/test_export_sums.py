@@ -94,15 +94,17 @@ def test_rclone_copies_the_files_of_the_list_and_no_other(tmp_path):
     (tmp_path / "LIST").write_bytes(listed)
     copied = rclone(tmp_path, "copy", "--files-from-raw", "LIST", "files", "copy")
     assert copied.returncode == 0, copied
-    there = {path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+    there = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
     assert there == set(ODD)
     assert result.files == len(ODD)
 
 
 @pytest.mark.parametrize("format_name", ["rclone-md5", "rclone-files"])
 def test_a_name_with_rclones_own_quote_is_told_as_rclone_cannot_open_it(format_name, tmp_path):
-    entries = on_disk(tmp_path, "‛quoted.png")
+    entries = on_disk(tmp_path, "\u201bquoted.png")
     assert rclone(tmp_path, "md5sum", ".").returncode != 0
     body, result = exported(format_name, entries)
     assert body == b""
-    assert "rclone cannot name" in problems(result)["‛quoted.png"]
+    assert "rclone cannot name" in problems(result)["\u201bquoted.png"]

@@ -111,7 +111,8 @@ def test_parquet_holds_one_row_group_in_memory():
 
     def entries():
         nonlocal taken
-        for taken in range(2 * ROW_GROUP + 1):
+        for _ in range(2 * ROW_GROUP + 1):
+            taken += 1
             yield FULL
 
     out = Out()

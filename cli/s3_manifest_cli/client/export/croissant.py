@@ -58,7 +58,7 @@ def write_croissant(
     creator: str | None = None,
     url: str | None = None,
 ) -> Exported:
-    """Describes the collection in Croissant 1.0: a ``FileObject`` for each file, and a record set with the prompts.
+    """Describes the collection in Croissant 1.0: a ``FileObject`` for each file, a record set with the prompts.
 
     A file of which neither the MD5 nor the SHA-256 is known is a problem: readers refuse a description that lacks
     both. It has to name the ``license`` (the URL of one) and the ``creator`` too, which the manifest does not

@@ -1,7 +1,7 @@
 """What came of an export, and how one entry after the other is written."""
 
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from s3_manifest.model import Entry, Problem
 
@@ -30,7 +30,7 @@ Names come from S3 keys, which strangers can choose: it has to check them for th
 
 
 def write_each(
-    name: str, entries: Iterable[Entry], out: BinaryIO, written: Callable[[Entry], bytes | None]
+    name: str, entries: Iterable[Entry], out: IO[bytes], written: Callable[[Entry], bytes | None]
 ) -> Exported:
     """Writes what ``written`` makes of each entry: None leaves it out, and ``CannotHold`` makes it a problem."""
     files, left_out = 0, 0

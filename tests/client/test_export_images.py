@@ -1,0 +1,204 @@
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from client.exports import NO_FILES, ODD, STAMP, exported, facts, file, of_generations, problems
+from PIL import Image
+
+from s3_manifest.sidecars import IMAGE_FOLDER, is_image, read_caption, read_sidecar
+from s3_manifest_cli.client.export import FORMATS
+from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.pictures import png
+
+IMAGES = tuple(name for name in ODD if is_image(name))
+LOAD = """
+import json, sys
+from datasets import load_dataset
+
+loaded = load_dataset("imagefolder", data_dir=sys.argv[1], split="train")
+rows = [dict(row, image=row["image"].size) for row in loaded]
+print(json.dumps([rows, {name: str(feature) for name, feature in loaded.features.items()}]))
+"""
+
+
+def load(folder, tmp_path):
+    """What Hugging Face's loader makes of a folder, without a network."""
+    own = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "huggingface"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    command = [sys.executable, "-c", LOAD, str(folder)]
+    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_hugging_face_loads_the_images_with_their_prompts(tmp_path):
+    folder = tmp_path / "images"
+    names = [name for name in IMAGES if "\\" not in name]
+    entries = []
+    for size, name in enumerate(names, 1):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(size, (200, 100, 50)))
+        prompt = None if size == 1 else f"Prompt of\n{name}"
+        entries.append(
+            file(name, prompt=prompt, labels=("a", "b")[: size % 3], metadata={"seed": str(size)} if size > 2 else {})
+        )
+    entries += [file("notes.json"), file("zoo.txt")]
+    body, result = exported("imagefolder", entries)
+    (folder / "metadata.jsonl").write_bytes(body)
+    assert (result.files, result.left_out, result.problems) == (len(names), 2, ())
+    rows, features = load(folder, tmp_path)
+    assert [tuple(row["image"]) for row in rows] == [(size, size) for size in range(1, len(names) + 1)]
+    assert [row["text"] for row in rows] == [entry.prompt or "" for entry in entries[: len(names)]]
+    assert [row["labels"] for row in rows] == [list(entry.labels) for entry in entries[: len(names)]]
+    assert [json.loads(row["metadata"]) for row in rows] == [entry.metadata for entry in entries[: len(names)]]
+    assert rows[0]["md5_hash"] == entries[0].md5_hash
+    assert features["size_bytes"] == "Value('int64')"
+
+
+@pytest.mark.slow
+def test_hugging_face_loads_what_is_first_said_far_down(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(2, (1, 2, 3)))
+    entries = [file("a.png", prompt="long " * 20_000) for _ in range(130)]
+    for number, late in {20: {"generated_at": STAMP}, 90: {"labels": ("dark",)}, 120: {"local_path": "a"}}.items():
+        entries[number] = file("a.png", prompt=str(number), **late)
+    entries[125] = file("a.png", labels=("light",))
+    body, result = exported("imagefolder", entries)
+    (tmp_path / "metadata.jsonl").write_bytes(body)
+    assert (result.files, body.count(b"\n")) == (130, 130)
+    rows, _ = load(tmp_path, tmp_path)
+    expected = [entries[90], entries[120], *entries[:90], *entries[91:120], *entries[121:]]
+    assert [(row["text"], row["labels"], row["local_path"]) for row in rows] == [
+        (entry.prompt or "", list(entry.labels), entry.local_path) for entry in expected
+    ]
+
+
+def test_an_image_folder_describes_the_files_as_its_sidecar_would():
+    said = file("a.png", prompt="a fox", good=False, labels=("dark",), generation_id=3, generated_at=STAMP)
+    body, _ = exported("imagefolder", [said], of_generations(3))
+    described = read_sidecar(IMAGE_FOLDER, body)
+    assert described.problems == ()
+    for name, value in described.files["a.png"].model_dump(exclude_none=True).items():
+        assert value == getattr(said, name)
+
+
+@pytest.mark.parametrize(
+    ("ids", "written"), [((3, 4), 3), ((3, "four"), "3"), ((3, 1 << 63), "3"), ((3, -(1 << 63) - 1), "3")]
+)
+def test_the_ids_of_generations_are_all_numbers_or_all_text(ids, written):
+    body, _ = exported("imagefolder", [file("a.png", generation_id=3)], of_generations(*ids))
+    assert json.loads(body)["generation_id"] == written
+
+
+@pytest.mark.parametrize("format_name", ["imagefolder", "cvat"])
+@pytest.mark.parametrize("name", [name for name in NO_FILES if is_image(name)])
+def test_a_key_that_is_no_images_name_is_told(format_name, name):
+    options = {"size_of": lambda _: (1, 1)} if format_name == "cvat" else {}
+    body, result = exported(format_name, [file(name), file("z.png")], **options)
+    assert list(problems(result)) == [name]
+    assert result.files == 1
+    assert name.encode() not in body
+
+
+def test_a_name_that_the_loader_would_take_for_another_is_told():
+    body, result = exported("imagefolder", [file("back\\slash.png")])
+    assert (body, result.files) == (b"", 0)
+    assert "backslash" in problems(result)["back\\slash.png"]
+
+
+def captions(*entries):
+    """The folder that came of it, and the result."""
+    folder = {}
+    result = FORMATS["kohya"].write(facts(), iter(sorted(entries, key=lambda one: one.filename)), folder.__setitem__)
+    return folder, result
+
+
+def test_each_image_with_a_prompt_has_a_caption_beside_it():
+    prompts = {name: f"the prompt of {name.encode()!r}, föx" for name in IMAGES}
+    folder, result = captions(*(file(name, prompt=prompt) for name, prompt in prompts.items()))
+    expected = {name.removesuffix("png") + "txt": (prompt, None) for name, prompt in prompts.items()}
+    assert {name: read_caption(body) for name, body in folder.items()} == expected
+    assert (result.files, result.left_out, result.problems) == (len(IMAGES), 0, ())
+
+
+@pytest.mark.parametrize("prompt", [None, "", " \n "])
+def test_an_image_without_a_prompt_has_no_caption_and_is_no_problem(prompt):
+    folder, result = captions(file("a.png", prompt=prompt), file("notes.json", prompt="not an image"))
+    assert (folder, result.files, result.left_out, result.problems) == ({}, 0, 2, ())
+
+
+def test_a_caption_is_one_line_as_trainers_read_no_more():
+    folder, _ = captions(file("a.png", prompt=" a fox,\r\n\n  at dawn\rin\u2028fog\n"))
+    assert folder == {"a.txt": "a fox, at dawn in\u2028fog\n".encode()}
+
+
+def test_images_that_share_a_name_share_a_caption_if_they_have_the_same_prompt():
+    between = [file(f"a.{n}.png", prompt=f"number {n}") for n in (1, 2)]
+    folder, result = captions(file("a.jpg", prompt="a fox"), *between, file("a.png", prompt="a fox\n"))
+    assert folder == {"a.txt": b"a fox\n", "a.1.txt": b"number 1\n", "a.2.txt": b"number 2\n"}
+    assert (result.files, result.problems) == (4, ())
+
+
+@pytest.mark.parametrize("other", ["a hare", None])
+def test_images_that_share_a_caption_and_not_their_prompt_are_told(other):
+    folder, result = captions(
+        file("a.jpg", prompt="a fox"), file("a.more.png", prompt="more"), file("a.png", prompt=other)
+    )
+    assert folder == {"a.more.txt": b"more\n"}
+    assert list(problems(result)) == ["a.jpg", "a.png"]
+    for problem in problems(result).values():
+        assert "a.jpg, a.png share the caption a.txt" in problem
+    assert result.files == 1
+
+
+@pytest.mark.parametrize("name", [name for name in NO_FILES if is_image(name)])
+def test_no_caption_lies_outside_of_the_folder(name):
+    folder, result = captions(file(name, prompt="a fox"))
+    assert (folder, list(problems(result))) == ({}, [name])
+
+
+def test_captions_are_put_as_soon_as_no_other_image_can_share_them():
+    put = []
+
+    def entries():
+        for number in range(1000):
+            assert len(put) >= number - 1
+            yield file(f"{number:04}.png", prompt="a fox")
+
+    FORMATS["kohya"].write(facts(), entries(), lambda name, _: put.append(name))
+    assert len(put) == 1000
+
+
+def test_cvat_reads_each_image_with_its_size(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for size, name in enumerate(("a.b.png", "deep/föx.png"), 3):
+        (tmp_path / name).write_bytes(png(size, (1, 2, 3)))
+
+    def size_of(filename):
+        with Image.open(tmp_path / filename) as image:
+            return image.size
+
+    body, result = exported("cvat", [file("a.b.png"), file("deep/föx.png"), file("notes.json")], size_of=size_of)
+    assert body.isascii()
+    version, kind, *images = [json.loads(line) for line in io.BytesIO(body)]
+    assert (version, kind) == ({"version": "1.1"}, {"type": "images"})
+    assert images == [
+        {"name": "a.b", "extension": ".png", "width": 3, "height": 3, "meta": {"related_images": []}},
+        {"name": "deep/föx", "extension": ".png", "width": 4, "height": 4, "meta": {"related_images": []}},
+    ]
+    assert (result.files, result.left_out, result.problems) == (2, 1, ())
+
+
+def test_an_image_whose_size_cannot_be_told_is_not_for_cvat():
+    sizes = {"a.png": (640, 480)}
+    body, result = exported("cvat", [file("a.png"), file("b.png")], size_of=sizes.get)
+    assert (body.count(b'"name"'), result.files) == (1, 1)
+    assert problems(result) == {"b.png": "its width and height cannot be told"}
+
+
+def test_without_sizes_there_is_nothing_for_cvat():
+    out = io.BytesIO()
+    with pytest.raises(Invalid, match="width and height"):
+        FORMATS["cvat"].write(facts(), [file("a.png")], out)
+    assert out.getvalue() == b""
