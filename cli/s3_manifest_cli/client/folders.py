@@ -247,6 +247,11 @@ class CheckedFolder:
         return os.path.join(self.path, name)
 
 
+def folder_at(path: str) -> Folder:
+    """The folder that a path leads to, links followed, in the safest way that this OS has. Raises ``OSError``."""
+    return (OpenFolder if HAS_DESCRIPTORS else CheckedFolder).at(path)
+
+
 def _is_link(found: os.stat_result) -> bool:
     """Whether it is a symbolic link, or a junction or another point where Windows leads elsewhere.
 

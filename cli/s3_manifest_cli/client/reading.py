@@ -1,6 +1,8 @@
 """Files of a folder, read: each the very file that was looked at, and not changed while it was read."""
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,12 +10,14 @@ from hashlib import md5
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
+from s3_manifest_cli.client.folders import Folder, folder_at
+from s3_manifest_cli.client.partials import Identity, identity_of
 from s3_manifest_cli.client.scan import Local
 
 _BLOCK = 1 << 20
 _AT_ONCE = 8
 _TOGETHER = 64
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 
 Answer = TypeVar("Answer")
 
@@ -24,8 +28,8 @@ class Unread(NamedTuple):
     why: str
 
 
-class _Changed(Exception):
-    """It is not the file that was looked at, or not any more."""
+class Changed(Exception):
+    """It is not the file that was looked at, or not any more; the text says so."""
 
 
 def read_each(
@@ -39,17 +43,17 @@ def read_each(
 
     def answer(local: Local) -> tuple[Local, Answer | Unread]:
         try:
-            with _opened(folder, local) as file:
+            with unchanged(top, local.filename, local.identity) as file:
                 return local, read(local, file)
-        except _Changed:
-            return local, Unread("it was changed while it was read; run it again")
+        except Changed as error:
+            return local, Unread(str(error))
         except OSError as error:
             return local, Unread(f"it cannot be read: {error.strerror or error}")
 
     def together(start: int) -> list[tuple[Local, Answer | Unread]]:
         return [answer(local) for local in files[start : start + _TOGETHER]]
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with folder_at(str(folder)) as top, ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
             for answers in pool.map(together, range(0, len(files), _TOGETHER)):
                 yield from answers
@@ -68,15 +72,32 @@ def md5_of(_local: Local, file: BinaryIO) -> str:
 
 
 @contextmanager
-def _opened(folder: Path, local: Local) -> Iterator[BinaryIO]:
-    fd = os.open(f"{folder}/{local.filename}", _FLAGS)
-    with os.fdopen(fd, "rb", buffering=0) as file:
-        _same(fd, local)
+def unchanged(top: Folder, filename: str, identity: Identity) -> Iterator[BinaryIO]:
+    """The file, open for reading and unbuffered, if it is in that state, and only if it still is when the block ends.
+
+    Raises ``Changed``, ``OSError``.
+    """
+    with open_file(top, filename) as file:
+        _same(file, identity)
         yield file
-        _same(fd, local)
+        _same(file, identity)
 
 
-def _same(fd: int, local: Local) -> None:
-    now = os.fstat(fd)
-    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) != local[1:]:
-        raise _Changed
+def open_file(top: Folder, filename: str) -> BinaryIO:
+    """A regular file below a folder, reached through no link. Raises ``OSError``."""
+    *parents, name = filename.split("/")
+    folder = top.again()
+    for part in parents:
+        with folder:
+            folder = folder.child(part)
+    with folder:
+        fd = folder.open(name, _FLAGS)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", filename)
+    return os.fdopen(fd, "rb", buffering=0)
+
+
+def _same(file: BinaryIO, identity: Identity) -> None:
+    if identity_of(os.fstat(file.fileno())) != identity:
+        raise Changed("it was changed since it was looked at; run this again")

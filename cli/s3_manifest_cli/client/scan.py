@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s3_manifest_cli.client.disk import failure
-from s3_manifest_cli.client.folders import HAS_DESCRIPTORS, CheckedFolder, Folder, OpenFolder
+from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.names import WORKING
 from s3_manifest_cli.client.partials import Identity
 
@@ -51,7 +51,7 @@ def scan(root: Path, problems: list[Problem]) -> Iterator[Local]:
     itself cannot be read.
     """
     try:
-        top: Folder = (OpenFolder if HAS_DESCRIPTORS else CheckedFolder).at(str(root))
+        top = folder_at(str(root))
     except OSError as error:
         raise failure(str(root), "not read", error) from error
     with top:

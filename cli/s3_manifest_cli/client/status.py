@@ -12,7 +12,7 @@ from s3_manifest_cli.client.compare import Compared, FileState, compare, totals,
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.manifests import Index, RemoteFile
+from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.reading import Unread, md5_of, read_each
 from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.errors import Invalid
@@ -65,28 +65,28 @@ def status(
     if not folder.is_dir():
         raise Invalid(f"there is no folder {folder}")
     index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-    return compared(deployment, folder, collection, index, filters, read_all=read_all)
+    files, problems = compared(deployment, folder, collection, list(index.files()), filters, read_all=read_all)
+    return Status(folder, index.facts, files, problems)
 
 
 def compared(
     deployment: Deployment,
     folder: Path,
     collection: Collection,
-    index: Index,
+    remote: Sequence[RemoteFile],
     filters: Filter = EVERYTHING,
     *,
     read_all: bool = False,
-) -> Status:
-    """As ``status``, with a manifest that was read already."""
+) -> tuple[list[Compared], list[Problem]]:
+    """As ``status``, with what a manifest says: each file, and what of the folder was not looked at."""
     is_meant = filters.compiled()
     problems: list[Problem] = []
     local = {one.filename: one for one in scan(folder, problems) if _is_own(deployment, collection, one)}
-    remote = list(index.files())
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     with Digests(deployment.cache, folder) as digests:
         verdicts = _verdicts(folder, todo, digests, read_all=read_all)
     told = [problem for problem in problems if is_meant(problem.path)]
-    return Status(folder, index.facts, compare(local, remote, verdicts, is_meant), told)
+    return compare(local, remote, verdicts, is_meant), told
 
 
 def _is_own(deployment: Deployment, collection: Collection, local: Local) -> bool:
