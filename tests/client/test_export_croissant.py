@@ -82,6 +82,7 @@ def test_ids_are_unique_relative_iris_and_each_record_has_every_field():
     fields = [one["@id"] for one in records["field"]]
     assert len({*ids, *fields, records["@id"]}) == len(ids) + len(fields) + 1
     assert all(list(record) == fields for record in records["data"])
+    assert [one["name"] for one in records["field"] if one.get("repeated")] == ["labels"]
 
 
 def test_an_empty_collection_has_no_records():
@@ -99,6 +100,7 @@ def test_mlcommons_own_reader_reads_it(tmp_path):
     command = [sys.executable, "-c", READ, str(tmp_path / "croissant.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert "not standard" not in done.stderr
     errors, warnings, files, records = json.loads(done.stdout)
     assert errors == []
     assert all("citeAs" in one for one in warnings), warnings

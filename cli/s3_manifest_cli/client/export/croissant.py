@@ -97,7 +97,7 @@ def _dataset(facts: Facts, license_url: str | None, creator: str | None, url: st
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": facts.title or f"{facts.kind} {facts.id}",
-        "description": f"The files of {facts.kind} {facts.id}, as its manifest lists them at revision {facts.revision}.",
+        "description": f"The files of {facts.kind} {facts.id}, as listed at revision {facts.revision}.",
         "url": url or f"s3://{facts.s3_bucket}/{quote(facts.s3_prefix)}",
         "datePublished": facts.created_at,
         "version": f"{facts.revision}.0.0",
