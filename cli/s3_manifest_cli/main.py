@@ -13,6 +13,7 @@ DIFFERENCES, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
 _COMMANDS = {
     "ls": "s3_manifest_cli.commands.ls:ls",
     "status": "s3_manifest_cli.commands.status:status_command",
+    "export": "s3_manifest_cli.commands.export:export",
     "migrate": "s3_manifest_cli.migration.command:migrate",
     "local": "s3_manifest_cli.commands.local:local",
 }

@@ -1,12 +1,14 @@
 """The options that commands share."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
+from s3_manifest.model import Timestamp, timestamp
 from s3_manifest_cli.client.deployment import connect
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.commands.telling import Teller
@@ -15,6 +17,17 @@ Function = Callable[..., Any]
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 """A folder on this machine; it need not be there."""
+
+
+class _Time(click.ParamType[Timestamp]):
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
+        try:
+            return timestamp(datetime.fromisoformat(value))
+        except (ValueError, OverflowError):
+            return self.fail(f"{value!r} is not a time: write it as 2026-11-21 or 2026-11-21T10:00:00Z", param, ctx)
+
 
 _DEPLOYMENT = {
     "bucket": "The bucket; manifests are read straight from S3.  [env: S3_MANIFEST_BUCKET]",
@@ -38,6 +51,19 @@ def deployment(command: Function) -> Function:
         return command(deployment=connect(**named), **options)
 
     return _with_options(connected, [(f"--{name.replace('_', '-')}", help_) for name, help_ in _DEPLOYMENT.items()])
+
+
+def past(command: Function) -> Function:
+    """``--revision`` and ``--at``, of which one may be given."""
+
+    @wraps(command)
+    def dated(*, revision: int | None, at: Timestamp | None, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+        if revision is not None and at is not None:
+            raise click.UsageError("--revision and --at are two ways to name one revision: give one of them")
+        return command(revision=revision, at=at, **options)
+
+    at = click.option("--at", type=_Time(), metavar="TIME", help="As it was then, in ISO 8601; UTC, if not said.")
+    return click.option("--revision", type=click.IntRange(1), help="As it was at that revision.")(at(dated))
 
 
 def telling(command: Function) -> Function:

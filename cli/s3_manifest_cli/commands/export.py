@@ -1,0 +1,86 @@
+"""``s3-manifest export``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s3_manifest.model import Problem
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.destination import Destination
+from s3_manifest_cli.client.export import FORMATS, Exported
+from s3_manifest_cli.client.export.folder import put_in
+from s3_manifest_cli.client.export.images import sizes_in
+from s3_manifest_cli.client.manifests import Manifest
+from s3_manifest_cli.commands.options import FOLDER, deployment, past, telling
+from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.errors import Invalid
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="A file, or for kohya a folder; else stdout.")
+@past
+@click.option("--images", "size_of", type=FOLDER, help="For cvat: where the images lie, to learn their sizes from.")
+@click.option("--license", help="For croissant: the URL of the licence.")
+@click.option("--creator", help="For croissant: who made it.")
+@click.option("--url", help="For croissant: its page.")
+@click.option("--for-spreadsheets", is_flag=True, help="For csv: no cell is taken for a formula.")
+@deployment
+@telling
+def export(
+    collection: str,
+    format_: str,
+    output: Path | None,
+    revision: int | None,
+    at: str | None,
+    deployment: Deployment,
+    teller: Teller,
+    **options: Any,  # noqa: ANN401  # the formats' own
+) -> None:
+    """Write the manifest of COLLECTION as FORMAT, for other tools.
+
+    \b
+    csv, jsonl, parquet       a row for each file, with all that the manifest says of it
+    imagefolder               metadata.jsonl, that Hugging Face datasets read beside the images
+    kohya                     captions beside the images, for trainers of LoRAs
+    cvat                      manifest.jsonl of a cloud storage; wants --images
+    croissant                 a description of the dataset in JSON-LD
+    md5sum, sha256sum         for md5sum -c and sha256sum -c
+    rclone-md5, rclone-files  for rclone checksum md5, and for --files-from-raw
+
+    Files that the format cannot hold are named, and the exit code is 1.
+    """  # click's mark for a paragraph that is not to be filled
+    chosen = FORMATS[format_]
+    given = {name: value for name, value in options.items() if value}
+    if unfit := [name for name in given if name not in chosen.options]:
+        raise click.UsageError(f"--{unfit[0].replace('_', '-')} is not an option of {format_}")
+    if "size_of" in given:
+        try:
+            given["size_of"] = sizes_in(given["size_of"])
+        except OSError as error:
+            raise Invalid(f"--images {given['size_of']}: {error.strerror}") from error
+    manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
+    exported = _written(manifest, format_, output, given)
+    for problem in exported.problems:
+        click.echo(f"{problem.s3_key}: {problem.problem}", err=True)
+    if output:
+        left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
+        teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
+        teller.document(exported._asdict())
+    sys.exit(1 if exported.problems else 0)
+
+
+def _written(manifest: Manifest, name: str, output: Path | None, options: dict[str, Any]) -> Exported:
+    chosen = FORMATS[name]
+    if chosen.is_folder:
+        if output is None:
+            raise click.UsageError(f"{name} makes a folder of files: name it with --output")
+        refused: list[Problem] = []
+        with Destination(output) as destination:
+            exported = chosen.write(manifest.facts, manifest.files, put_in(destination, refused), **options)
+        return exported._replace(problems=(*exported.problems, *refused))
+    with click.open_file(str(output or "-"), "wb", atomic=output is not None) as out:
+        return chosen.write(manifest.facts, manifest.files, out, **options)
