@@ -81,7 +81,8 @@ def compared(
     """As ``status``, with what a manifest says: each file, and what of the folder was not looked at."""
     is_meant = filters.compiled()
     problems: list[Problem] = []
-    local = {one.filename: one for one in scan(folder, problems) if _is_own(deployment, collection, one)}
+    found = scan(folder, problems) if folder.exists() else ()
+    local = {one.filename: one for one in found if _is_own(deployment, collection, one)}
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     with Digests(deployment.cache, folder) as digests:
         verdicts = _verdicts(folder, todo, digests, read_all=read_all)
