@@ -39,13 +39,17 @@ class FileSystem(NamedTuple):
 
 
 _DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
-_UNSAFE = (
-    (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it holds a control character"),
-    (re.compile(r"\\"), "it holds a backslash, which is a separator of folders on Windows"),
+_NO_PATH = (
+    (re.compile(r"\0"), "it holds a NUL, which no file's name does"),
     (re.compile(r"^\Z"), "it is empty: the object's name is the collection's prefix itself"),
     (re.compile(r"^/"), "it is an absolute path"),
     (re.compile(r"(?<![^/])\.\.(?:/|\Z)"), "it leads out of its folder (`..`)"),
     (re.compile(r"//|/\Z|(?<![^/])\.(?:/|\Z)"), "one of its components is empty or `.`, which no file's is"),
+)
+_UNSAFE = (
+    (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it holds a control character"),
+    (re.compile(r"\\"), "it holds a backslash, which is a separator of folders on Windows"),
+    *_NO_PATH,
 )
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(rf"{_DEVICES} *(?:\..*)?", re.IGNORECASE)
@@ -70,9 +74,18 @@ def refusals(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[st
     return refused
 
 
+def no_path(filename: str) -> str | None:
+    """Why no file below a folder can have this filename, on any file system; None where one can.
+
+    A part of what ``refusal`` says, for lists of files that others read: on Linux these have names with
+    backslashes and line breaks too.
+    """
+    return _first(_NO_PATH, filename) if _may_be_unsafe(filename) else None
+
+
 def refusal(filename: str, file_system: FileSystem) -> str | None:
     """Why this filename, for itself, may not be a file there, and the mend; None where it may be."""
-    if _may_be_unsafe(filename) and (reason := _unsafe(filename)):
+    if _may_be_unsafe(filename) and (reason := _first(_UNSAFE, filename)):
         return reason
     if (filename[0] == "." or not filename.isascii()) and _is_working(filename.partition("/")[0]):
         return f"it lies in {WORKING}, the client's own working folder; {_RENAME}"
@@ -117,8 +130,8 @@ def _may_be_unsafe(filename: str) -> bool:
     )
 
 
-def _unsafe(filename: str) -> str | None:
-    return next((f"{reason}; {_RENAME}" for pattern, reason in _UNSAFE if pattern.search(filename)), None)
+def _first(rules: Iterable[tuple[re.Pattern[str], str]], filename: str) -> str | None:
+    return next((f"{reason}; {_RENAME}" for pattern, reason in rules if pattern.search(filename)), None)
 
 
 def _is_working(component: str) -> bool:

@@ -1,27 +1,33 @@
 """``s3-manifest export``."""
 
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from s3_manifest.model import Problem
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.destination import Destination
 from s3_manifest_cli.client.export import FORMATS, Exported
 from s3_manifest_cli.client.export.folder import put_in
 from s3_manifest_cli.client.export.images import sizes_in
+from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.commands.options import FOLDER, deployment, past, telling
-from s3_manifest_cli.commands.telling import Teller
-from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.commands.telling import Teller, one_line
 
 
 @click.command()
 @click.argument("collection")
 @click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)))
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="A file, or for kohya a folder; else stdout.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(allow_dash=True, path_type=Path),
+    help="A file, or for kohya a folder; else stdout.",
+)
 @past
 @click.option("--images", "size_of", type=FOLDER, help="For cvat: where the images lie, to learn their sizes from.")
 @click.option("--license", help="For croissant: the URL of the licence.")
@@ -53,19 +59,15 @@ def export(
 
     Files that the format cannot hold are named, and the exit code is 1.
     """  # click's mark for a paragraph that is not to be filled
-    chosen = FORMATS[format_]
-    given = {name: value for name, value in options.items() if value}
-    if unfit := [name for name in given if name not in chosen.options]:
-        raise click.UsageError(f"--{unfit[0].replace('_', '-')} is not an option of {format_}")
-    if "size_of" in given:
-        try:
-            given["size_of"] = sizes_in(given["size_of"])
-        except OSError as error:
-            raise Invalid(f"--images {given['size_of']}: {error.strerror}") from error
-    manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
-    exported = _written(manifest, format_, output, given)
+    output = None if output == Path("-") else output
+    given = _fit(format_, output, options, teller)
+    with ExitStack() as stack:
+        if "size_of" in given:
+            given["size_of"] = stack.enter_context(sizes_in(given["size_of"]))
+        manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
+        exported = _written(manifest, format_, output, given)
     for problem in exported.problems:
-        click.echo(f"{problem.s3_key}: {problem.problem}", err=True)
+        click.echo(one_line(f"{problem.s3_key}: {problem.problem}"), err=True)
     if output:
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
         teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
@@ -73,14 +75,24 @@ def export(
     sys.exit(1 if exported.problems else 0)
 
 
-def _written(manifest: Manifest, name: str, output: Path | None, options: dict[str, Any]) -> Exported:
+def _fit(format_: str, output: Path | None, options: Mapping[str, Any], teller: Teller) -> dict[str, Any]:
+    """The options that were given. Raises ``UsageError`` where they do not fit the format, or each other."""
+    chosen = FORMATS[format_]
+    given = {name: value for name, value in options.items() if value not in (None, False)}
+    for option in click.get_current_context().command.params:
+        if option.name in given and option.name not in chosen.options:
+            raise click.UsageError(f"{option.opts[0]} is not an option of {format_}")
+    if chosen.is_folder and (output is None or output.is_file()):
+        raise click.UsageError(f"{format_} makes a folder of files: name it with --output")
+    if teller.as_json and output is None:
+        raise click.UsageError("--json tells what was written to a file or folder: name that with --output")
+    return given
+
+
+def _written(manifest: Manifest, name: str, output: Path | None, options: Mapping[str, Any]) -> Exported:
     chosen = FORMATS[name]
-    if chosen.is_folder:
-        if output is None:
-            raise click.UsageError(f"{name} makes a folder of files: name it with --output")
-        refused: list[Problem] = []
+    if output and chosen.is_folder:
         with Destination(output) as destination:
-            exported = chosen.write(manifest.facts, manifest.files, put_in(destination, refused), **options)
-        return exported._replace(problems=(*exported.problems, *refused))
-    with click.open_file(str(output or "-"), "wb", atomic=output is not None) as out:
+            return chosen.write(manifest.facts, manifest.files, put_in(destination), **options)
+    with whole_file(output) if output else click.open_file("-", "wb") as out:
         return chosen.write(manifest.facts, manifest.files, out, **options)

@@ -39,6 +39,11 @@ def size(count: int) -> str:
     raise AssertionError
 
 
+def one_line(text: str) -> str:
+    """A text that holds what strangers chose, so that it cannot speak to a terminal, nor end its line."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def _coloured(line: str, colour: str | None, terminal: bool | None = None) -> str:
     is_terminal = sys.stdout.isatty() if terminal is None else terminal
     # https://no-color.org

@@ -36,8 +36,12 @@ def write_kohya(_: Facts, entries: Iterable[Entry], put: Put) -> Exported:
         if len(prompts) > 1:
             problems.extend(_at_odds(caption, sharing))
         elif prompt := prompts.pop():
-            put(caption, f"{prompt}\n".encode())
-            files += len(sharing)
+            try:
+                put(caption, f"{prompt}\n".encode())
+            except CannotHold as error:
+                problems.extend(Problem(s3_key=entry.s3_key, problem=str(error)) for entry in sharing)
+            else:
+                files += len(sharing)
         else:
             left_out += len(sharing)
     return Exported("kohya", files, left_out, tuple(problems))

@@ -23,7 +23,9 @@ def write_cvat(_: Facts, entries: Iterable[Entry], out: BinaryIO, *, size_of: Si
     https://docs.cvat.ai/docs/dataset_management/dataset_manifest/
     """
     if size_of is None:
-        raise Invalid("CVAT wants each image's width and height, which the manifest does not have: say where they are")
+        raise Invalid(
+            "CVAT wants the width and height of each image, which no manifest has: name a folder with --images"
+        )
     told: SizeOf = size_of
 
     def line(entry: Entry) -> bytes | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
 from s3_manifest.model import Entry, Problem
+from s3_manifest_cli.client import names
 
 
 class Exported(NamedTuple):
@@ -26,6 +27,7 @@ Put = Callable[[str, bytes], None]
 """Writes one file of a folder: its name below the folder, with ``/``, and its bytes.
 
 Names come from S3 keys, which strangers can choose: it has to check them for the file system that it writes to.
+Raises ``CannotHold`` for a name that may not be there, or a place that is taken.
 """
 
 
@@ -50,10 +52,10 @@ def write_each(
 
 
 def relative(filename: str) -> str:
-    """The filename, if it is the relative path of a file below a folder. Raises ``CannotHold``.
+    """The filename, if it is the relative path of a file below a folder, on any file system. Raises ``CannotHold``.
 
-    S3 takes ``../x``, ``/x``, ``a//x`` and a NUL for keys, and no file system has files of these names.
+    S3 takes ``../x``, ``/x``, ``a//x`` and a NUL for keys.
     """
-    if "\0" in filename or any(part in ("", ".", "..") for part in filename.split("/")):
-        raise CannotHold(f"{filename!r} is not the name of a file below a folder; copy the object to another key")
+    if reason := names.no_path(filename):
+        raise CannotHold(f"{filename!r}: {reason}")
     return filename

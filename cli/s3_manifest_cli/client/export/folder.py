@@ -2,26 +2,40 @@
 
 import os
 
-from s3_manifest.model import Problem
 from s3_manifest_cli.client.destination import Destination
-from s3_manifest_cli.client.export.exported import Put
+from s3_manifest_cli.client.disk import telling
+from s3_manifest_cli.client.export.exported import CannotHold, Put
+from s3_manifest_cli.client.names import folded
 from s3_manifest_cli.errors import Invalid, Refused
 
 
-def put_in(destination: Destination, problems: list[Problem]) -> Put:
-    """Writes files below the destination, each in one step; a name that may not be there becomes a problem.
+def put_in(destination: Destination) -> Put:
+    """Writes files below the destination, each in one step, in place of the file that is there.
 
-    What Put raises is ``Unavailable``, for what the disk does not do.
+    Names that this disk takes for one are one file: the first is written. What it raises beside
+    ``CannotHold`` is ``Unavailable``, for what the disk does not do.
     """
+    taken: dict[str, str] = {}
 
     def put(name: str, body: bytes) -> None:
+        other = taken.setdefault(folded(name, destination.file_system), name)
+        if other != name:
+            raise CannotHold(f"{name!r} and {other!r} are one name to this disk; rename one in S3")
         try:
-            with destination.partial(name, "export") as partial:
-                os.ftruncate(partial.fd, 0)
-                with os.fdopen(os.dup(partial.fd), "wb") as file:
-                    file.write(body)
-                partial.finish()
+            _write(destination, name, body)
         except (Invalid, Refused) as error:
-            problems.append(Problem(s3_key=name, problem=str(error)))
+            raise CannotHold(str(error)) from error
 
     return put
+
+
+def _write(destination: Destination, name: str, body: bytes) -> None:
+    with destination.partial(name, "export") as partial:
+        try:
+            with telling(name, "not written"), os.fdopen(partial.fd, "wb", closefd=False) as file:
+                file.truncate(0)
+                file.write(body)
+            partial.finish()
+        except BaseException:
+            partial.discard()
+            raise

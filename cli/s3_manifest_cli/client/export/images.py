@@ -1,31 +1,58 @@
 """How large images of a folder are, for the formats that have to say."""
 
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import imagesize
 
 from s3_manifest_cli.client.export.cvat import SizeOf
 from s3_manifest_cli.client.folders import folder_at
 from s3_manifest_cli.client.reading import open_file
+from s3_manifest_cli.errors import Invalid
 
-# What tells the size is at an image's beginning, but for a JPEG's thumbnails and colour profiles before it.
+# Some hundred bytes tell the size, at the beginning or, of a TIFF, anywhere. But a JPEG's thumbnails are before it,
+# and what is no image at all could be searched to its end.
 _MAX_BYTES = 4 << 20
 
 
-def sizes_in(folder: Path) -> SizeOf:
+@contextmanager
+def sizes_in(folder: Path) -> Iterator[SizeOf]:
     """Of an image below the folder its width and height; None where it is not there, or they cannot be told.
 
-    No link is followed. Raises ``OSError`` where there is no such folder.
+    No link is followed. For the block of the ``with``. Raises ``Invalid`` where there is no such folder.
     """
-    top = folder_at(str(folder))
+    try:
+        opened = folder_at(str(folder))
+    except OSError as error:
+        raise Invalid(f"there are no images in {folder}: {error.strerror}") from error
+    with opened as top:
 
-    def size_of(filename: str) -> tuple[int, int] | None:
-        try:
-            with open_file(top, filename) as file:
-                width, height = imagesize.get(BytesIO(file.read(_MAX_BYTES)), exif_rotation=True)
-        except (OSError, ValueError):
-            return None
-        return (int(width), int(height)) if width > 0 and height > 0 else None
+        def size_of(filename: str) -> tuple[int, int] | None:
+            try:
+                with open_file(top, filename) as file:
+                    width, height = imagesize.get(_Bounded(file), exif_rotation=True)
+            except OSError:
+                return None
+            # Of SVG, which is no picture of pixels whatever its name, it tells fractions.
+            told = isinstance(width, int) and isinstance(height, int) and min(width, height) > 0
+            return (width, height) if told else None
 
-    return size_of
+        yield size_of
+
+
+class _Bounded:
+    """A file that ends when so many bytes of it were read, wherever they lie."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MAX_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(min(size, self._left) if size >= 0 else self._left)
+        self._left -= len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
