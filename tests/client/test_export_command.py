@@ -9,15 +9,21 @@ import struct
 import threading
 from dataclasses import replace
 
+import boto3
 import pytest
 from click.testing import CliRunner
 from contract.buckets import NAME, in_moto
+from handlers.account import botocore_session
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
 from unit.worlds import Hand
 
 from s3_manifest.commit import commit
 from s3_manifest.facts import Location
+from s3_manifest_cli.client.destination import Destination
 from s3_manifest_cli.client.export import FORMATS
+from s3_manifest_cli.client.export.exported import CannotHold
+from s3_manifest_cli.client.export.folder import put_in
+from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.main import main
 from s3_manifest_cli.pictures import png
 
@@ -33,6 +39,9 @@ def bucket():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # A session reads botocore's descriptions of S3, most of a test's time: here once.
+        session = boto3.Session
+        patch.setattr(boto3, "Session", lambda **more: session(botocore_session=botocore_session(), **more))
         with in_moto() as bucket:
             world = replace(Hand().world, store=bucket.store, location=Location(NAME, "us-east-1"))
             uploaded = {
@@ -41,6 +50,7 @@ def bucket():
                 "../x.png": {"prompt": "a way out"},
                 LINE_BREAK: {"prompt": "a ruse"},
                 "notes.json": {},
+                "photo.jpg": {},
             }
             for name, metadata in uploaded.items():
                 bucket.upload(PREFIX + name, b"bytes", metadata=metadata)
@@ -61,11 +71,15 @@ def export(bucket):
     return export
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def filenames(body):
     return [row["filename"] for row in csv.DictReader(io.StringIO(body.decode(), newline=""))]
 
 
-ALL = ["../x.png", "a.png", "deep/b.png", LINE_BREAK, "notes.json", "z.png"]
+ALL = ["../x.png", "a.png", "deep/b.png", LINE_BREAK, "notes.json", "photo.jpg", "z.png"]
 
 
 def test_without_an_output_the_export_is_all_that_is_on_stdout(export):
@@ -77,9 +91,9 @@ def test_without_an_output_the_export_is_all_that_is_on_stdout(export):
 
 def test_a_file_has_what_stdout_has(export, tmp_path):
     answer = export("csv", "-o", tmp_path / "files.csv")
-    assert answer.stdout == f"6 files of style/16 in {tmp_path / 'files.csv'}\n"
+    assert answer.stdout == f"7 files of style/16 in {tmp_path / 'files.csv'}\n"
     assert (tmp_path / "files.csv").read_bytes() == export("csv").stdout_bytes
-    assert os.listdir(tmp_path) == ["files.csv"]
+    assert names_in(tmp_path) == ["files.csv"]
     assert export("csv", "-o", tmp_path / "files.csv", "--quiet").output == ""
 
 
@@ -98,7 +112,7 @@ def test_a_file_that_is_there_stays_if_the_export_fails(error, exit_code, export
     failing(monkeypatch, error)
     answer = export("csv", "-o", tmp_path / "files.csv", exit_code=exit_code)
     assert (tmp_path / "files.csv").read_text() == "before"
-    assert os.listdir(tmp_path) == ["files.csv"]
+    assert names_in(tmp_path) == ["files.csv"]
     assert exit_code == 130 or f"{str(tmp_path / 'files.csv')!r} was not written: the disk is full" in answer.stderr
 
 
@@ -138,15 +152,15 @@ def test_a_pipe_is_written_to_and_stays_one(export, tmp_path):
 def test_an_output_that_cannot_be_written_is_named(output, exit_code, says, export, tmp_path):
     answer = export("csv", "-o", tmp_path / output, exit_code=exit_code)
     assert says in answer.stderr
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_json_tells_what_came_of_an_output(export, tmp_path):
     answer = export("imagefolder", "-o", tmp_path / "metadata.jsonl", "--json", exit_code=1)
     told = json.loads(answer.stdout)
-    assert (told["format"], told["files"], told["left_out"]) == ("imagefolder", 4, 1)
+    assert (told["format"], told["files"], told["left_out"]) == ("imagefolder", 5, 1)
     assert [one["s3_key"] for one in told["problems"]] == ["styles/16/../x.png"]
-    assert (tmp_path / "metadata.jsonl").read_bytes().count(b"\n") == 4
+    assert (tmp_path / "metadata.jsonl").read_bytes().count(b"\n") == 5
 
 
 def captions(folder):
@@ -157,10 +171,12 @@ def test_captions_lie_in_the_folder_and_what_may_not_lie_there_is_told(export, t
     folder = tmp_path / "in" / "images"
     answer = export("kohya", "-o", folder, exit_code=1)
     assert captions(tmp_path / "in") == {"images/a.txt": "a fox\n", "images/deep/b.txt": "a hare\n"}
-    assert answer.stdout == f"2 files of style/16 in {folder}, 2 left out\n"
+    assert answer.stdout == f"2 files of style/16 in {folder}, 3 left out\n"
     told = answer.stderr.splitlines()
-    assert [line.partition(": ")[0] for line in told] == ["styles/16/../x.png", f"styles/16/{LINE_BREAK!r}"[:10] + repr(LINE_BREAK)[1:-1]]
+    assert len(told) == 2
+    assert told[0].startswith("styles/16/../x.png: ")
     assert "it leads out of its folder" in told[0]
+    assert told[1].startswith(r"styles/16/line\nbreak\x1b[2J.png: ")
     assert "it holds a control character" in told[1]
 
 
@@ -170,11 +186,13 @@ def test_captions_are_replaced_and_what_is_in_their_way_stays_and_is_told(export
     (tmp_path / "deep").symlink_to(tmp_path / "elsewhere")
     answer = export("kohya", "-o", tmp_path, "--json", exit_code=1)
     told = json.loads(answer.stdout)
-    assert (told["files"], [one["s3_key"] for one in told["problems"]][-1]) == (1, "styles/16/deep/b.png")
-    assert "a symbolic link is in its place" in answer.stderr
+    assert told["files"] == 1
+    [why] = [one["problem"] for one in told["problems"] if one["s3_key"] == "styles/16/deep/b.png"]
+    assert "'deep/b.txt' was not written: something that is not a folder is in its path" in why
+    assert why in answer.stderr
     assert (tmp_path / "a.txt").read_text() == "a fox\n"
-    assert sorted(os.listdir(tmp_path)) == ["a.txt", "deep", "elsewhere"]
-    assert os.listdir(tmp_path / "elsewhere") == []
+    assert names_in(tmp_path) == ["a.txt", "deep", "elsewhere"]
+    assert names_in(tmp_path / "elsewhere") == []
 
 
 def test_a_past_revision_is_exported_as_it_was(export):
@@ -195,7 +213,7 @@ def test_a_past_revision_is_exported_as_it_was(export):
         (["no-format"], 2, "no-format"),
         (["csv", "--revision", "3"], 3, "revision 3"),
     ],
-    ids=" ".join,
+    ids=str,
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(arguments, exit_code, says, export):
     answer = export(*arguments, exit_code=exit_code)
@@ -218,11 +236,67 @@ def jpeg(width, height, orientation):
     tiff = b"MM\0*" + struct.pack(">LHHHLHHL", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     exif = b"Exif\0\0" + tiff
     frame = struct.pack(">BHHB", 8, height, width, 3) + bytes((1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1))
-    segments = b"".join(struct.pack(">HH", mark, len(data) + 2) + data for mark, data in ((0xFFE1, exif), (0xFFC0, frame)))
-    return b"\xff\xd8" + segments + b"\xff\xd9"
+    segments = ((0xFFE1, exif), (0xFFC0, frame))
+    return b"\xff\xd8" + b"".join(struct.pack(">HH", mark, len(data) + 2) + data for mark, data in segments)
 
 
-def tiff(width, height, at):
-    """A TIFF whose directory lies far behind, as libtiff puts it."""
-    directory = struct.pack("<HHHLLHHLL", 2, 0x0100, 4, 1, width, 0x0101, 4, 1, height) + bytes(4)
-    return b"II*\0" + struct.pack("<L", at), directory
+def tiff(path, width, height, at):
+    """A TIFF whose directory lies behind its pixels, as libtiff puts it; these are a hole in the file."""
+    entries = struct.pack("<HHLLHHLL", 0x0100, 4, 1, width, 0x0101, 4, 1, height)
+    with path.open("wb") as file:
+        file.write(b"II*\0" + struct.pack("<L", at))
+        file.seek(at)
+        file.write(struct.pack("<H", 2) + entries + bytes(4))
+
+
+def test_cvat_has_the_sizes_of_images_as_they_are_shown_and_is_told_which_are_missing(export, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.png").write_bytes(png(3, (1, 2, 3)))
+    (tmp_path / "deep" / "b.png").write_bytes(png(5, (1, 2, 3)))
+    (tmp_path / "photo.jpg").write_bytes(jpeg(640, 480, orientation=6))
+    answer = export("cvat", "--images", tmp_path, exit_code=1)
+    _version, _kind, *images = map(json.loads, answer.stdout.splitlines())
+    assert [(one["name"] + one["extension"], one["width"], one["height"]) for one in images] == [
+        ("a.png", 3, 3),
+        ("deep/b.png", 5, 5),
+        ("photo.jpg", 480, 640),
+    ]
+    told = answer.stderr.splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        "styles/16/../x.png",
+        r"styles/16/line\nbreak\x1b[2J.png",
+        "styles/16/z.png",
+    ]
+    assert "its width and height cannot be told" in told[2]
+
+
+def test_a_size_is_told_of_files_that_are_images_and_through_no_link(tmp_path):
+    (tmp_path / "turned.jpg").write_bytes(jpeg(640, 480, orientation=8))
+    (tmp_path / "upright.jpg").write_bytes(jpeg(640, 480, orientation=3))
+    tiff(tmp_path / "late.tif", 7, 9, at=1 << 30)
+    (tmp_path / "cut.png").write_bytes(png(3, (1, 2, 3))[:20])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "svg.png").write_text(f'<svg width="{"9" * 400}" height="2"/>')
+    (tmp_path / "endless.jpg").write_bytes(b"\xff\xd8" + bytes(64))
+    os.truncate(tmp_path / "endless.jpg", 1 << 40)
+    (tmp_path / "link.jpg").symlink_to("turned.jpg")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    with sizes_in(tmp_path) as size_of:
+        assert {path.name: size_of(path.name) for path in tmp_path.iterdir()} == {
+            "turned.jpg": (480, 640),
+            "upright.jpg": (640, 480),
+            "late.tif": (7, 9),
+            **dict.fromkeys(("cut.png", "empty.png", "svg.png", "endless.jpg", "link.jpg", "folder.png", "pipe.png")),
+        }
+        assert size_of("missing.png") is None
+
+
+def test_captions_that_the_disk_takes_for_one_do_not_replace_each_other(tmp_path):
+    with Destination(tmp_path) as destination:
+        destination.file_system = destination.file_system.portable()
+        put = put_in(destination)
+        put("Fox.txt", b"one")
+        with pytest.raises(CannotHold, match=r"'fox.txt' and 'Fox.txt' are one name to this disk"):
+            put("fox.txt", b"other")
+    assert captions(tmp_path) == {"Fox.txt": "one"}

@@ -15,6 +15,7 @@ from s3_manifest_cli.errors import Invalid
 # Some hundred bytes tell the size, at the beginning or, of a TIFF, anywhere. But a JPEG's thumbnails are before it,
 # and what is no image at all could be searched to its end.
 _MAX_BYTES = 4 << 20
+_LEAST = 64
 
 
 @contextmanager
@@ -43,15 +44,16 @@ def sizes_in(folder: Path) -> Iterator[SizeOf]:
 
 
 class _Bounded:
-    """A file that ends when so many bytes of it were read, wherever they lie."""
+    """A file that ends when so many bytes of it were read, wherever they lie; sooner, if they are read one by one."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._left = _MAX_BYTES
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(min(size, self._left) if size >= 0 else self._left)
-        self._left -= len(data)
+        most = max(self._left, 0)
+        data = self._file.read(min(size, most) if size >= 0 else most)
+        self._left -= max(len(data), _LEAST)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
