@@ -15,11 +15,12 @@ serve: .venv/local
 
 # Everything that needs neither Docker nor minutes.
 test: .venv/dev
-	@$(BIN)/pytest -n 3 --dist worksteal -m "not sam_local and not slow"
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not sam_local and not slow" --ignore tests/readers
 
-# The local stack with hundreds of uploads, messages and requests to each route.
-test-slow: .venv/dev
-	@$(BIN)/pytest -n 2 -m slow
+# The local stack with hundreds of uploads, messages and requests to each route; and exports, read by what reads them
+# elsewhere.
+test-slow: .venv/readers
+	@READERS_REQUIRED=1 $(BIN)/pytest -n 2 -m "slow or readers"
 
 # The commit protocol against seeds 0 … SEEDS-1, and what it takes to catch each mutant of it.
 simulate: .venv/dev
@@ -54,6 +55,9 @@ clean:
 .venv/dev: pyproject.toml layers/manifest/requirements.txt cli/requirements.txt cli/requirements-local.txt tests/requirements.txt
 	@$(call install,dev)
 	@touch .venv/local
+
+.venv/readers: .venv/dev cli/requirements-parquet.txt tests/requirements-readers.txt
+	@$(call install,readers)
 
 define install
 	echo "Installing into .venv (once; about a minute) …"; \

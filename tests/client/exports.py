@@ -9,6 +9,7 @@ from typing import Any
 from unit.values import STYLE, entry, head_of
 
 from s3_manifest.model import Entry, Facts, Generation
+from s3_manifest.sidecars import is_image
 from s3_manifest_cli.client.export import FORMATS, Exported
 
 ODD = (
@@ -33,6 +34,8 @@ ODD = (
 )
 """Names of files that S3 and Linux both can hold."""
 
+IMAGES = tuple(name for name in ODD if is_image(name))
+
 NO_FILES = ("../up.png", "/absolute.png", "a//b.png", "a/./b.png", "..", "folder/", "nul\0.png")
 """Keys of S3 that no file below a folder has the name of."""
 
@@ -47,6 +50,10 @@ def of_generations(*ids: int | str) -> Facts:
     return facts(generations=tuple(made))
 
 
+LICENSE = "https://creativecommons.org/publicdomain/zero/1.0/"
+FOR_CROISSANT = {"license": LICENSE, "creator": "The studio", "url": "https://example.org/styles/16"}
+"""What Croissant wants and no manifest says."""
+
 STAMP = "2026-02-03T04:05:06.789Z"
 
 
@@ -56,6 +63,20 @@ def file(filename: str, body: bytes = b"bytes", **fields: Any) -> Entry:
     checksums = {"sha256": sha256, "type": "FULL_OBJECT"}
     one = entry(filename, size=len(body), etag=hashlib.md5(body).hexdigest(), content_type="image/png")
     return one.model_copy(update={"checksum": checksums} | fields)
+
+
+PROMPT = 'a "fox", at\r\ndawn; 100 €\n'
+FULL = file(
+    "fox.png",
+    prompt=PROMPT,
+    labels=("blurry", "dark, very"),
+    metadata={"seed": "7"},
+    generated_at=STAMP,
+    generation_id=3,
+    good=False,
+    overridden={"prompt": None},
+)
+"""The entry of a file of which everything is said."""
 
 
 def on_disk(folder: Path, *filenames: str, **fields: Any) -> list[Entry]:

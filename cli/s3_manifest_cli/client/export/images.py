@@ -22,6 +22,9 @@ _LEAST = 64
 def sizes_in(folder: Path) -> Iterator[SizeOf]:
     """Of an image below the folder its width and height; None where it is not there, or they cannot be told.
 
+    As they are shown: turned as EXIF says in JPEG, TIFF and HEIF. What EXIF says in PNG and WebP, where hardly any
+    has it, is not read.
+
     No link is followed. For the block of the ``with``. Raises ``Invalid`` where there is no such folder.
     """
     try:

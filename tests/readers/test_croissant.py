@@ -1,0 +1,50 @@
+"""What MLCommons' own reader makes of a description in Croissant."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from client.exports import FOR_CROISSANT, ODD, exported, file
+
+pytestmark = pytest.mark.readers
+
+READ = """
+import json, sys
+import mlcroissant
+
+dataset = mlcroissant.Dataset(jsonld=sys.argv[1])
+issues = dataset.metadata.ctx.issues
+files = [[one.name, one.content_url, one.md5, one.sha256] for one in dataset.metadata.distribution]
+text = lambda value: value.decode() if isinstance(value, bytes) else value
+records = [
+    {name: [text(one) for one in value] if isinstance(value, list) else text(value) for name, value in row.items()}
+    for row in dataset.records("records")
+]
+print(json.dumps([sorted(issues.errors), sorted(issues.warnings), files, records], default=str))
+"""
+
+
+def test_mlcommons_own_reader_reads_it(tmp_path):
+    more = {"prompt": "a fox,\nat dawn", "labels": ("dark", "blurry"), "good": False, "generation_id": 3}
+    names = sorted(ODD)
+    entries = [file(name, **(more if name == "a b.png" else {})) for name in names]
+    body, _ = exported("croissant", entries, **FOR_CROISSANT)
+    (tmp_path / "croissant.json").write_bytes(body)
+    command = [sys.executable, "-c", READ, str(tmp_path / "croissant.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "not standard" not in done.stderr
+    errors, warnings, files, records = json.loads(done.stdout)
+    assert errors == []
+    assert all("citeAs" in one for one in warnings), warnings
+    assert [one[:2] for one in files] == [[one.filename, one.s3_url] for one in entries]
+    assert all(one[2] == entry.md5_hash and len(one[3]) == 64 for one, entry in zip(files, entries, strict=True))
+    assert [one["records/file"] for one in records] == names
+    fox = records[names.index("a b.png")]
+    assert (fox["records/prompt"], fox["records/good"], fox["records/labels"]) == (
+        more["prompt"],
+        False,
+        ["dark", "blurry"],
+    )
+    assert (fox["records/size_bytes"], fox["records/generation_id"]) == (5, "3")

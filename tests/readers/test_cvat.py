@@ -1,0 +1,30 @@
+"""CVAT reads the sizes of images with Pillow, turned as their EXIF says: an image has to have the size that it finds.
+
+https://github.com/cvat-ai/cvat/blob/develop/utils/dataset_manifest/core.py
+"""
+
+import pytest
+from PIL import ExifTags, Image, ImageOps
+
+from s3_manifest_cli.client.export.images import sizes_in
+
+pytestmark = pytest.mark.readers
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+def test_an_image_is_as_wide_and_high_as_it_is_shown(suffix, orientation, tmp_path):
+    exif = Image.Exif()
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    Image.new("RGB", (7, 11)).save(tmp_path / f"a.{suffix}", exif=exif)
+    with Image.open(tmp_path / f"a.{suffix}") as image, sizes_in(tmp_path) as size_of:
+        assert size_of(f"a.{suffix}") == ImageOps.exif_transpose(image).size
+        assert size_of(f"a.{suffix}") == ((11, 7) if orientation and orientation > 4 else (7, 11))
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif", "bmp", "avif"])
+def test_the_size_of_each_format_is_told(suffix, tmp_path):
+    Image.new("RGB", (7, 11)).save(tmp_path / f"a.{suffix}")
+    with sizes_in(tmp_path) as size_of:
+        assert size_of(f"a.{suffix}") == (7, 11)
