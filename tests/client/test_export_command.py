@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import struct
+import sys
 import threading
 from dataclasses import replace
 
@@ -219,6 +220,13 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(arguments, exit_code, 
     answer = export(*arguments, exit_code=exit_code)
     assert says in answer.stderr
     assert answer.stdout == ""
+
+
+def test_without_pyarrow_there_is_no_file_of_parquet(export, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = export("parquet", "-o", tmp_path / "files.parquet", exit_code=2)
+    assert "pip install 's3-manifest[parquet]'" in answer.stderr
+    assert names_in(tmp_path) == []
 
 
 def test_captions_do_not_replace_a_file_by_a_folder(export, tmp_path):
