@@ -14,20 +14,20 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from s3_manifest_cli.client import lock, names
 from s3_manifest_cli.client.disk import telling
-from s3_manifest_cli.client.folders import HAS_DESCRIPTORS, CheckedFolder, Folder, OpenFolder
+from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.names import WORKING, FileSystem
 from s3_manifest_cli.client.partials import Identity, Partial, looked_at
 from s3_manifest_cli.client.probe import mode_of_new_files, probe
 from s3_manifest_cli.errors import Invalid, NotFound, Refused
 
 _LOCK = "lock"
-_ATTEMPTS = 8
+_ATTEMPTS = 100
 
 
 class Destination:
@@ -49,12 +49,12 @@ class Destination:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._at = OpenFolder.at if HAS_DESCRIPTORS else CheckedFolder.at
+        self._at: Callable[[str], Folder] = folder_at
 
     def __enter__(self) -> Self:
         with telling(str(self.root), "not opened"):
             self.root.mkdir(parents=True, exist_ok=True)
-            self._root: Folder = self._at(str(self.root))
+            self._root = self._at(str(self.root))
         try:
             with telling(f"{self.root}/{WORKING}", "not opened"):
                 self._working, self._lock = self._take()
@@ -188,11 +188,14 @@ class Destination:
     def _take(self) -> tuple[Folder, int]:
         """The working folder and the lock in it."""
         for _ in range(_ATTEMPTS):
-            working = self._root.child(WORKING, 0o700)
+            try:
+                working = self._root.child(WORKING, 0o700)
+            except FileNotFoundError:
+                continue  # another run ended just now, and took the folder with it
             try:
                 held = lock.take(working, _LOCK)
             except FileNotFoundError:
-                working.close()  # another run ended just now, and took the folder with it
+                working.close()
                 continue
             except BaseException:
                 working.close()

@@ -20,7 +20,7 @@ _MENDS = {
 }
 _IN_THE_WAY = {
     errno.ELOOP: "a symbolic link is in its place or in its path, and none is followed; remove the link",
-    errno.ENOTDIR: "something that is not a folder is in its path; remove or rename that",
+    errno.ENOTDIR: "a link, or something else that is not a folder, is in its path; remove or rename that",
     errno.EISDIR: "a folder is in its place; remove or rename the folder",
 }
 _UNNAMEABLE = {

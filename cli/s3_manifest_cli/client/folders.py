@@ -19,10 +19,15 @@ from typing import Protocol, Self
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 _NAME_SURROGATE = 0x2000_0000
+_ATTEMPTS = 8
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _FILE = _NOFOLLOW | _CLOEXEC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 
-HAS_DESCRIPTORS = {os.open, os.mkdir, os.stat, os.unlink, os.rmdir, os.rename} <= os.supports_dir_fd and bool(_NOFOLLOW)
+HAS_DESCRIPTORS = (
+    {os.open, os.mkdir, os.stat, os.unlink, os.rmdir, os.rename, os.utime} <= os.supports_dir_fd
+    and {os.listdir, os.scandir} <= os.supports_fd
+    and bool(_NOFOLLOW)
+)
 """Whether this OS opens by a folder's descriptor."""
 
 
@@ -181,14 +186,22 @@ class CheckedFolder:
         return type(self)(path)
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
+        if not flags & os.O_CREAT or flags & os.O_EXCL:
+            return self._open(name, flags, mode)
+        # Without O_EXCL a file would be made where a link leads that came just now.
+        for attempt in range(_ATTEMPTS):
+            try:
+                is_there = os.path.lexists(self._path(name))
+                return self._open(name, flags & ~os.O_CREAT if is_there else flags | os.O_EXCL, mode)
+            except (FileNotFoundError, FileExistsError):
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _open(self, name: str, flags: int, mode: int) -> int:
         path = self._path(name)
-        try:
-            if _is_link(os.lstat(path)):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        except FileNotFoundError:
-            if not flags & os.O_CREAT:
-                raise
-            flags |= os.O_EXCL  # it would be created where a link leads that came just now
+        if os.path.lexists(path) and _is_link(os.lstat(path)):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         fd = os.open(path, flags | _FILE, mode)
         try:
             if not os.path.samestat(os.fstat(fd), os.lstat(path)):

@@ -14,7 +14,7 @@ from s3_manifest_cli.client.folders import Folder
 from s3_manifest_cli.errors import Refused
 
 _RECORD = ".ranges"
-_ATTEMPTS = 8
+_ATTEMPTS = 100
 
 
 class Identity(NamedTuple):
@@ -100,6 +100,8 @@ class Partial:
             self._working.utime(self._name, mtime_ns)
         if fsync:
             os.fsync(self.fd)
+        # Disks across a network may tell only when a file is closed that they are full.
+        os.close(os.dup(self.fd))
         folder, name = self._put(expected)
         with folder:
             # Windows does not move what is open. Elsewhere the descriptor tells of this very file, whoever writes next.

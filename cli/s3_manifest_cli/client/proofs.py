@@ -21,7 +21,7 @@ from awscrt import checksums  # type: ignore[import-untyped]  # it says its type
 
 from s3_manifest_cli.client import parts
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _ETAG = re.compile(r'"?([0-9a-f]{32})-([1-9][0-9]{0,4})"?')
 _COMPOSITE = re.compile(r"(.+)-([1-9][0-9]{0,4})")
 
@@ -87,29 +87,32 @@ class _InParts:
     """The digest of the parts' digests, for parts of given sizes; the last size is that of all that follow."""
 
     def __init__(self, algorithm: str, sizes: Sequence[int]) -> None:
-        self.sizes = sizes
         self._new = _NEW[algorithm]
         self._sizes = iter(sizes)
-        self._all = self._new()
+        self._done = bytearray()
         self._begin(next(self._sizes))
 
     def _begin(self, size: int) -> None:
-        self._part, self._size, self._left = self._new(), size, size
+        self._part, self._size, self._left = (
+            self._new(),
+            size,
+            max(1, size),
+        )  # more bytes than there should be must end too
 
     def update(self, data: Bytes, /) -> None:
         rest = memoryview(data)
         while len(rest) > self._left:
             self._part.update(rest[: self._left])
             rest = rest[self._left :]
-            self._all.update(self._part.digest())
+            self._done += self._part.digest()
             self._begin(next(self._sizes, self._size))
         self._part.update(rest)
         self._left -= len(rest)
 
     def digest(self) -> bytes:
-        """Once, when all bytes are in."""
-        self._all.update(self._part.digest())
-        return self._all.digest()
+        of_all = self._new()
+        of_all.update(self._done + self._part.digest())
+        return of_all.digest()
 
 
 class _Claim(NamedTuple):
@@ -137,7 +140,7 @@ class Checker:
                 one.update(data)
 
     def verdict(self) -> Verdict:
-        """The verdict on the bytes so far; once, when all are in."""
+        """The verdict on the bytes so far: for when all are in."""
         if self._size != self._expected.size_bytes:
             return _wrong_size(self._size, self._expected)
         same = {claim.by: any(one.digest() == claim.said for one in claim.computed) for claim in self._claims}
@@ -178,60 +181,71 @@ def can_be_proven(expected: Expected) -> bool:
 
 
 def _claims(expected: Expected) -> list[_Claim]:
-    told = dict(_told_digests(expected))
-    whole = [_Claim(name, told[name], (new(),), is_certain=True) for name, new in _NEW.items() if name in told]
+    whole = list(_claims_of_whole(expected))
     # Recomputing parts is for want of anything better: it is many times the work, and proves less.
     return whole or [claim for claim in _claims_of_parts(expected) if claim.computed]
 
 
-def _told_digests(expected: Expected) -> Iterator[tuple[str, bytes]]:
-    """The digests of the whole object, by algorithm."""
+def _claims_of_whole(expected: Expected) -> Iterator[_Claim]:
     if expected.md5_hash and re.fullmatch(r"[0-9a-f]{32}", expected.md5_hash):
-        yield "md5", bytes.fromhex(expected.md5_hash)
+        yield _Claim("md5", bytes.fromhex(expected.md5_hash), (_NEW["md5"](),), is_certain=True)
     checksum = expected.checksum or {}
-    if checksum.get("type") != "COMPOSITE":
-        for name, value in checksum.items():
-            if name in _NEW and (digest := _decoded(name, value)):
-                yield name, digest
+    count = _parts_of_etag(expected)
+    for name, digest in _checksums(expected):
+        if checksum.get("type") == "COMPOSITE" or "-" in checksum[name]:
+            continue
+        if count and count > 1:
+            # S3 has no SHA of the whole of an object in parts. Of a CRC, some servers send the composite one as such.
+            if name.startswith("crc"):
+                yield _Claim(name, digest, (_NEW[name](), *_in_parts(name, count, expected)), is_certain=True)
+        else:
+            yield _Claim(name, digest, (_NEW[name](),), is_certain=True)
 
 
 def _claims_of_parts(expected: Expected) -> Iterator[_Claim]:
-    count = None
-    if found := _ETAG.fullmatch(expected.etag):
-        count = int(found[2])
-        yield _claim_of_parts("etag", "md5", bytes.fromhex(found[1]), count, expected)
-    checksum = expected.checksum or {}
-    for name in _NEW.keys() & checksum.keys() if checksum.get("type") == "COMPOSITE" else ():
-        composite = _COMPOSITE.fullmatch(checksum[name])
-        digest = _decoded(name, composite[1] if composite else checksum[name])
-        number = int(composite[2]) if composite else count
-        if digest and number:
-            yield _claim_of_parts(f"{name}-parts", name, digest, number, expected)
+    count = _parts_of_etag(expected)
+    if count:
+        # That of an encrypted object is not made of its parts' MD5s, and nothing says that it is encrypted.
+        md5s = bytes.fromhex(expected.etag.strip('"').partition("-")[0])
+        yield _Claim("etag", md5s, _in_parts("md5", count, expected), is_certain=False)
+    for name, digest in _checksums(expected):
+        told = _COMPOSITE.fullmatch((expected.checksum or {})[name])
+        if number := int(told[2]) if told else count:
+            computed = _in_parts(name, number, expected)
+            yield _Claim(
+                f"{name}-parts", digest, computed, is_certain=number == 1 or bool(_known_parts(number, expected))
+            )
 
 
-def _claim_of_parts(by: str, algorithm: str, said: bytes, count: int, expected: Expected) -> _Claim:
+def _in_parts(algorithm: str, count: int, expected: Expected) -> list[_InParts]:
+    """For each way that the object may have been cut."""
+    if known := _known_parts(count, expected):
+        return [_InParts(algorithm, known)]
+    if count == 1:
+        return [_InParts(algorithm, [expected.size_bytes])]
+    return [_InParts(algorithm, [size]) for size in parts.may_be(expected.size_bytes, count)]
+
+
+def _known_parts(count: int, expected: Expected) -> Sequence[int] | None:
     known = expected.part_sizes
-    if known and len(known) == count and sum(known) == expected.size_bytes:
-        cuts: Sequence[Sequence[int]] = [known]
-    elif count == 1:
-        cuts = [[max(1, expected.size_bytes)]]
-    else:
-        return _Claim(
-            by,
-            said,
-            [_InParts(algorithm, [size]) for size in parts.may_be(expected.size_bytes, count)],
-            is_certain=False,
-        )
-    # An encrypted object's ETag is not made of its parts' MD5s, but nothing says that it is encrypted.
-    return _Claim(by, said, [_InParts(algorithm, cut) for cut in cuts], is_certain=by != "etag")
+    return known if known and len(known) == count and sum(known) == expected.size_bytes else None
 
 
-def _decoded(algorithm: str, text: str) -> bytes | None:
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except ValueError:
-        return None
-    return digest if len(digest) == len(_NEW[algorithm]().digest()) else None
+def _parts_of_etag(expected: Expected) -> int | None:
+    found = _ETAG.fullmatch(expected.etag)
+    return int(found[2]) if found else None
+
+
+def _checksums(expected: Expected) -> Iterator[tuple[str, bytes]]:
+    """The checksums that S3 keeps, by algorithm, strongest first; what is none of a known kind is left out."""
+    for name, new in _NEW.items():
+        text = (expected.checksum or {}).get(name, "")
+        try:
+            digest = base64.b64decode(_COMPOSITE.sub(r"\1", text), validate=True)
+        except ValueError:
+            continue
+        if len(digest) == len(new().digest()):
+            yield name, digest
 
 
 def _wrong_size(size: int, expected: Expected) -> Verdict:
