@@ -189,7 +189,7 @@ def test_captions_are_replaced_and_what_is_in_their_way_stays_and_is_told(export
     told = json.loads(answer.stdout)
     assert told["files"] == 1
     [why] = [one["problem"] for one in told["problems"] if one["s3_key"] == "styles/16/deep/b.png"]
-    assert "'deep/b.txt' was not written: is not a folder, is in its path" in why
+    assert "'deep/b.txt' was not written: a link, or something else that is not a folder, is in its path" in why
     assert why in answer.stderr
     assert (tmp_path / "a.txt").read_text() == "a fox\n"
     assert names_in(tmp_path) == ["a.txt", "deep", "elsewhere"]

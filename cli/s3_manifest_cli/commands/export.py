@@ -16,7 +16,7 @@ from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.commands.options import FOLDER, deployment, past, telling
-from s3_manifest_cli.commands.telling import Teller, one_line
+from s3_manifest_cli.commands.telling import Teller
 
 
 @click.command()
@@ -67,7 +67,7 @@ def export(
         manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
         exported = _written(manifest, format_, output, given)
     for problem in exported.problems:
-        click.echo(one_line(f"{problem.s3_key}: {problem.problem}"), err=True)
+        teller.error(f"{problem.s3_key}: {problem.problem}")
     if output:
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
         teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")

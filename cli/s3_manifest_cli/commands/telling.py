@@ -24,6 +24,10 @@ class Teller(NamedTuple):
         if self.as_json:
             click.echo(to_json(result, indent=2))
 
+    def error(self, line: str) -> None:
+        """What went wrong with one thing, while the rest goes on."""
+        click.echo(_coloured(line, "red", sys.stderr.isatty()), err=True)
+
     def warn(self, line: str) -> None:
         """What the user has to know whatever was asked for."""
         click.echo(_coloured(f"Warning: {line}", "yellow", sys.stderr.isatty()), err=True)
@@ -45,6 +49,7 @@ def one_line(text: str) -> str:
 
 
 def _coloured(line: str, colour: str | None, terminal: bool | None = None) -> str:
+    line = one_line(line)
     is_terminal = sys.stdout.isatty() if terminal is None else terminal
     # https://no-color.org
     return click.style(line, fg=colour) if colour and is_terminal and not os.environ.get("NO_COLOR") else line
