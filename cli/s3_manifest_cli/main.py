@@ -14,6 +14,7 @@ _COMMANDS = {
     "ls": "s3_manifest_cli.commands.ls:ls",
     "status": "s3_manifest_cli.commands.status:status_command",
     "export": "s3_manifest_cli.commands.export:export",
+    "doctor": "s3_manifest_cli.commands.doctor:doctor",
     "migrate": "s3_manifest_cli.migration.command:migrate",
     "local": "s3_manifest_cli.commands.local:local",
 }

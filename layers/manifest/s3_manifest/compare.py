@@ -8,15 +8,39 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Protocol
 
 from s3_manifest import digests, layout, pages
-from s3_manifest.collections import Collection
+from s3_manifest.collections import Collection, Collections
 from s3_manifest.heads import Loaded
 from s3_manifest.layout import Slot
 from s3_manifest.model import Entry, PageRef
 from s3_manifest.sidecars import SIDECARS
-from s3_manifest.store import Listed, Listing, listings
-from s3_manifest.world import World
+from s3_manifest.store import Listed, Listing, Store, listings
+from s3_manifest.world import Each
+
+
+class Reading(Protocol):
+    """What of a ``World`` comparing takes: nothing is written."""
+
+    @property
+    def store(self) -> Store:
+        """The bucket."""
+        ...
+
+    @property
+    def collections(self) -> Collections:
+        """The kinds of collections."""
+        ...
+
+    @property
+    def each(self) -> Each:
+        """Several requests at once."""
+        ...
+
+    def seconds_left(self) -> float:
+        """Until it has to stop."""
+        ...
 
 
 @dataclass
@@ -74,7 +98,7 @@ class Comparer:
     """
 
     def __init__(
-        self, world: World, collection: Collection, loaded: Loaded, *, stop_at_keys: int, stop_at_seconds_left: float
+        self, world: Reading, collection: Collection, loaded: Loaded, *, stop_at_keys: int, stop_at_seconds_left: float
     ) -> None:
         self._world = world
         self._collection = collection

@@ -44,10 +44,14 @@ def subscribed(current: Mapping[str, Any], name: str, queue_arn: str, prefixes: 
 def unsubscribed(current: Mapping[str, Any], name: str) -> Configuration:
     """``current`` without our configurations."""
     rest = {key: value for key, value in current.items() if key != "ResponseMetadata"}
-    # By the number: another stack's name may begin with ours.
-    ours = re.compile(re.escape(name) + r"-\d+")
-    queues = [one for one in rest.pop("QueueConfigurations", []) if not ours.fullmatch(one.get("Id", ""))]
+    queues = [one for one in rest.pop("QueueConfigurations", []) if not is_ours(one.get("Id", ""), name)]
     return rest | ({"QueueConfigurations": queues} if queues else {})
+
+
+def is_ours(configuration_id: str, name: str) -> bool:
+    """Whether a configuration with that id is one of those that ``subscribed`` makes."""
+    # By the number: another stack's name may begin with ours.
+    return re.fullmatch(re.escape(name) + r"-\d+", configuration_id) is not None
 
 
 def apply(

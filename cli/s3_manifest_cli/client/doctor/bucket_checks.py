@@ -1,0 +1,120 @@
+"""The checks of the bucket that only read: each asks AWS, and has the answer judged."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from s3_manifest_cli.client.doctor import lifecycle, notifications, permissions
+from s3_manifest_cli.client.doctor.clients import Clients, asked
+from s3_manifest_cli.client.doctor.deployment import Check, Deployment
+from s3_manifest_cli.client.doctor.model import Finding, error, ok
+
+_NO_TOPIC = ("NotFound", "NotFoundException")
+
+
+def subscriptions(clients: Clients, deployed: Deployment) -> list[Finding]:
+    """Whether S3 tells the queue of every change."""
+    return notifications.judge(*_notifications(clients, deployed))
+
+
+def wanted(deployed: Deployment) -> notifications.Wanted:
+    """What the change queue is to be told of."""
+    return notifications.Wanted(
+        bucket=deployed.bucket,
+        name=deployed.subscription,
+        queue_arn=deployed.queue_arn("ChangeQueue"),
+        prefixes=deployed.kinds.subscriptions(),
+        root=deployed.root,
+        fix=f"s3-manifest doctor --stack {deployed.stack} --fix",
+    )
+
+
+def _notifications(
+    clients: Clients, deployed: Deployment
+) -> tuple[Mapping[str, Any], notifications.Wanted, tuple[str, ...]]:
+    found = asked(clients.s3.get_bucket_notification_configuration, Bucket=deployed.bucket)
+    aim = wanted(deployed)
+    # Only a topic with our prefixes is worth a question.
+    return found, aim, tuple(t for t in notifications.topics(found, aim) if _hands_on(clients, t, aim.queue_arn))
+
+
+def _hands_on(clients: Clients, topic: str, queue_arn: str) -> bool:
+    token = ""
+    while True:
+        more = {"NextToken": token} if token else {}
+        answer = asked(clients.of("sns").list_subscriptions_by_topic, absent=_NO_TOPIC, TopicArn=topic, **more) or {}
+        if any(one["Endpoint"] == queue_arn for one in answer.get("Subscriptions", ())):
+            return True
+        if not (token := answer.get("NextToken", "")):
+            return False
+
+
+def rules(clients: Clients, deployed: Deployment) -> list[Finding]:
+    """What lifecycle rules do to manifests and data."""
+    absent = ("NoSuchLifecycleConfiguration",)
+    found = asked(clients.s3.get_bucket_lifecycle_configuration, absent=absent, Bucket=deployed.bucket) or {}
+    findings = notifications.judge(*_notifications(clients, deployed))
+    gaps = {one.subject for one in findings if one.severity in {"error", "warning"}}
+    return lifecycle.judge(found, _bucket(clients, deployed, gaps))
+
+
+def versions(clients: Clients, deployed: Deployment) -> list[Finding]:
+    """What can be brought back."""
+    return lifecycle.judge_versioning(_bucket(clients, deployed, set()))
+
+
+def _bucket(clients: Clients, deployed: Deployment, untold: set[str]) -> lifecycle.Bucket:
+    found = asked(clients.s3.get_bucket_versioning, Bucket=deployed.bucket)
+    return lifecycle.Bucket(
+        name=deployed.bucket,
+        root=deployed.root,
+        expiry_is_told={prefix: prefix not in untold for prefix in deployed.kinds.subscriptions()},
+        history_days=int(deployed.parameters["HistoryDays"]),
+        is_own=deployed.is_own_bucket,
+        versioning=found.get("Status", ""),
+    )
+
+
+def denials(clients: Clients, deployed: Deployment) -> list[Finding]:
+    """Whether the bucket's policy is in the way."""
+    found = asked(clients.s3.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket=deployed.bucket)
+    policy = json.loads(found["Policy"]) if found else {}
+    return permissions.judge_denials(deployed, policy, permissions.needs(deployed))
+
+
+def encryption(clients: Clients, deployed: Deployment) -> list[Finding]:
+    """Whether the functions know the key that the bucket encrypts with, and it can be used."""
+    check, key = "encryption", deployed.parameters["KmsKeyArn"]
+    absent = ("ServerSideEncryptionConfigurationNotFoundError",)
+    found = asked(clients.s3.get_bucket_encryption, absent=absent, Bucket=deployed.bucket) or {}
+    listed = found.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+    defaults = [one.get("ApplyServerSideEncryptionByDefault", {}) for one in listed]
+    findings = []
+    for default in defaults:
+        used = default.get("KMSMasterKeyID", "")
+        # Everybody in the account may use AWS's own key through S3.
+        if (
+            default.get("SSEAlgorithm", "").startswith("aws:kms")
+            and used
+            and "alias/aws/s3" not in used
+            and used != key
+        ):
+            found_ = f"new objects are encrypted with {used}, and the functions may use {key or 'no customer key'}"
+            mend = "deploy with KmsKeyArn=, the ARN of that key (if it is the same one, that is well: name it alike)"
+            findings.append(error(check, deployed.bucket, found_, mend))
+    if key:
+        state = asked(clients.of("kms").describe_key, KeyId=key)["KeyMetadata"]["KeyState"]
+        if state != "Enabled":
+            mend = f"aws kms enable-key --key-id {key} (or cancel-key-deletion first)"
+            findings.append(error(check, key, f"it is {state}: nothing encrypted with it can be read", mend))
+    return findings or [ok(check, deployed.bucket, f"with {key}" if key else "the functions need no key of yours")]
+
+
+CHECKS: Mapping[str, Check] = {
+    notifications.CHECK: subscriptions,
+    lifecycle.CHECK: rules,
+    lifecycle.VERSIONING: versions,
+    permissions.DENIALS: denials,
+    "encryption": encryption,
+}
+"""Those that a missing bucket makes void."""

@@ -1,0 +1,96 @@
+"""AWS, as an examination asks it: clients of one session, and botocore's errors told in one way."""
+
+from collections.abc import Callable, Container
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 20, "max_pool_connections": 64}
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
+_UNKNOWN = frozenset({"NotImplemented", "InvalidAction", "UnknownOperationException", "MethodNotAllowed", "501", "405"})
+
+# Where IAM's name of an action is not the API's: https://docs.aws.amazon.com/service-authorization/latest/reference/
+_SERVICES = {"monitoring": "cloudwatch"}
+_ACTIONS = {
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "PutBucketNotificationConfiguration": "PutBucketNotification",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "HeadBucket": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "DeleteObjects": "DeleteObject and s3:DeleteObjectVersion",
+}
+
+
+class Unanswered(Exception):
+    """A question that got no answer: nothing is known. ``mend`` says what it takes, as far as that is known."""
+
+    def __init__(self, reason: str, mend: str = "", code: str = "") -> None:
+        super().__init__(reason)
+        self.mend = mend
+        self.code = code
+
+
+class Clients:
+    """Clients of AWS's services, made when they are first asked for; for several threads."""
+
+    def __init__(self, session: boto3.Session, endpoint: str | None = None) -> None:
+        self._session = session
+        self._endpoint = endpoint
+        self._made: dict[str, Any] = {}
+        self._lock = Lock()
+
+    @property
+    def s3(self) -> "S3Client":
+        """S3, with retries."""
+        return self._client("s3", "s3", retries=True)  # type: ignore[no-any-return]
+
+    @property
+    def s3_writes(self) -> "S3Client":
+        """S3, for conditional writes: a retry after a lost answer would be told of a conflict with itself."""
+        return self._client("s3 writes", "s3", retries=False)  # type: ignore[no-any-return]
+
+    def of(self, service: str) -> Any:  # noqa: ANN401  # as boto3 has it
+        """Another service, by boto3's name of it."""
+        return self._client(service, service, retries=True)
+
+    def _client(self, name: str, service: str, *, retries: bool) -> Any:  # noqa: ANN401
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
+            s3={"addressing_style": "path" if self._endpoint else "virtual"},
+            **_TIMEOUTS,
+        )
+        # A session is not for several threads at once, unlike the clients it makes.
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._session.client(service, endpoint_url=self._endpoint, config=config)  # type: ignore[call-overload]  # the stubs want a literal
+            return self._made[name]
+
+
+def asked(call: Callable[..., Any], *, absent: Container[str] = (), **parameters: object) -> Any:  # noqa: ANN401
+    """What a client's method answers; None where the error's code is one of ``absent``. Raises ``Unanswered``."""
+    try:
+        return call(**parameters)
+    except ClientError as fault:
+        code = str(fault.response.get("Error", {}).get("Code", ""))
+        if code in absent:
+            return None
+        raise Unanswered(str(fault), _mend(call, fault, code), code) from fault
+    except BotoCoreError as fault:
+        raise Unanswered(str(fault)) from fault
+
+
+def _mend(call: Callable[..., Any], fault: ClientError, code: str) -> str:
+    if code in _DENIED:
+        service = call.__self__.meta.service_model.signing_name  # type: ignore[attr-defined]  # a client's method
+        operation = fault.operation_name
+        return f"allow {_SERVICES.get(service, service)}:{_ACTIONS.get(operation, operation)} to whoever runs this"
+    return "this server has no such request" if code in _UNKNOWN else ""

@@ -1,0 +1,124 @@
+"""What is deployed: the stack as CloudFormation tells of it, before anything of it is looked at."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from s3_manifest.collections import Collections, parse_collections
+from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
+from s3_manifest_cli.client.doctor.model import Finding
+from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
+
+FUNCTIONS = (
+    "ReconcileFunction",
+    "SweepFunction",
+    "QueryFunction",
+    "RescanFunction",
+    "EditFunction",
+    "SubscriptionFunction",
+)
+"""The template's names of its functions."""
+
+_OURS = {"ChangeQueue", "SweepQueue", "DeadLetterQueue", "Subscription", *FUNCTIONS}
+
+
+class Deployment(NamedTuple):
+    """A stack of this project's template. ``resources`` has the physical ids by the template's names."""
+
+    stack: str
+    status: str
+    partition: str
+    region: str
+    account: str
+    bucket: str
+    parameters: Mapping[str, str]
+    resources: Mapping[str, str]
+    alarms: Mapping[str, str]
+
+    @property
+    def kinds(self) -> Collections:
+        """The kinds of collections that it is deployed with."""
+        return parse_collections(self.parameters["Collections"], self.root)
+
+    @property
+    def root(self) -> str:
+        """What manifests are kept below."""
+        return self.parameters["ManifestRoot"]
+
+    @property
+    def is_own_bucket(self) -> bool:
+        """Whether the stack made the bucket."""
+        return self.parameters["ExistingBucket"] == "false"
+
+    @property
+    def subscription(self) -> str:
+        """What the ids of its notification configurations begin with."""
+        return f"s3-manifest-{self.stack}"
+
+    @property
+    def bucket_arn(self) -> str:
+        """The bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.bucket}"
+
+    def queue_url(self, queue: str) -> str:
+        """The URL of a queue, by the template's name of it."""
+        return self.resources[queue]
+
+    def queue_arn(self, queue: str) -> str:
+        """Its ARN."""
+        name = self.resources[queue].rpartition("/")[2]
+        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{name}"
+
+    def role_arn(self, function: str) -> str:
+        """The ARN of the role that SAM makes for a function."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{self.resources[function + 'Role']}"
+
+    def sweep(self, collection: str = "", *, rebuild: bool = False) -> str:
+        """The command that asks for the sweep of a collection, or of all."""
+        body = '{"job":"sweep_all"}'
+        if collection:
+            kind, _, id_ = collection.partition("/")
+            body = f'{{"job":"sweep","kind":"{kind}","id":"{id_}"' + (',"rebuild":true}' if rebuild else "}")
+        return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body '{body}'"
+
+
+def find(clients: Clients, stack: str) -> Deployment:
+    """The stack of that name. Raises ``NotFound``, ``Invalid`` (it is no stack of ours), ``Unavailable``."""
+    cloudformation = clients.of("cloudformation")
+    try:
+        answer = asked(cloudformation.describe_stacks, StackName=stack)
+        resources = asked(cloudformation.describe_stack_resources, StackName=stack)["StackResources"]
+    except Unanswered as unanswered:
+        if unanswered.code == "ValidationError":
+            raise NotFound(
+                f"there is no stack {stack} in this account and region ({unanswered});"
+                " `aws cloudformation list-stacks` names those that are, --region and --profile say where to look"
+            ) from unanswered
+        raise Unavailable(f"CloudFormation was not to be asked: {unanswered}; {unanswered.mend}") from unanswered
+    (found,) = answer["Stacks"]
+    there = {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in resources}
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+    if missing := sorted(name for name in _OURS if not there.get(name)):
+        raise Invalid(
+            f"stack {stack} ({found['StackStatus']}) has no {missing[0]}: it is none of this project's template, or was"
+            " not deployed to its end; deploy it, or name another one"
+        )
+    _, partition, _, region, account, _ = found["StackId"].split(":", 5)
+    return Deployment(
+        stack=stack,
+        status=found["StackStatus"],
+        partition=partition,
+        region=region,
+        account=account,
+        bucket=outputs["BucketName"],
+        parameters={one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]},
+        resources=there,
+        alarms={
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for one in resources
+            if one["ResourceType"] == "AWS::CloudWatch::Alarm"
+        },
+    )
+
+
+Check = Callable[[Clients, Deployment], list[Finding]]
+"""Asks AWS about a deployed stack, and judges the answers. Raises ``Unanswered``."""

@@ -1,0 +1,155 @@
+"""An examination: all checks of a deployed stack, and the one mend that may be done for the user."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_manifest import subscription
+from s3_manifest.collections import Collection
+from s3_manifest.model import timestamp
+from s3_manifest.s3 import S3Store
+from s3_manifest.store import StoreError
+from s3_manifest.threads import each
+from s3_manifest_cli.client.doctor import (
+    bucket_checks,
+    conditions,
+    drift,
+    manifests,
+    notifications,
+    round_trip,
+    stack_checks,
+)
+from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
+from s3_manifest_cli.client.doctor.deployment import Check, Deployment, find
+from s3_manifest_cli.client.doctor.functions import longest_pause
+from s3_manifest_cli.client.doctor.model import Examination, Finding, error, not_checked, notice
+
+AGAIN_SECONDS = 5.0
+"""After so long, manifests that differ from what is in S3 are looked at again."""
+
+
+class Limits(NamedTuple):
+    """How long an examination may take, in seconds: to compare manifests, and for each half of the round trip."""
+
+    comparing: float = 120.0
+    round_trip: float = 60.0
+
+
+def doctor(
+    stack: str,
+    *,
+    fix: bool = False,
+    go_round: bool = True,
+    collections: Sequence[str] = (),
+    session: boto3.Session | None = None,
+    endpoint: str | None = None,
+    limits: Limits | None = None,
+    progress: Callable[[str], None] = lambda _doing: None,
+) -> Examination:
+    """Examines a deployed stack, and says what is wrong with it, and the mend.
+
+    It reads, but for three things: ``fix`` merges our part into the bucket's notification configuration
+    where that is wrong; a small object is written below the manifest root, and (``go_round``) one into a
+    collection of its own, both removed at the end. ``collections`` (``KIND/ID``) are those whose manifests
+    are compared with S3, all if none is named. A check that could not be made is a finding too, and never
+    ``ok``. May be repeated. Raises ``NotFound``, ``Invalid``, ``Unavailable``.
+    """
+    clients, limits = Clients(session or boto3.Session(), endpoint), limits or Limits()
+    progress("asking CloudFormation what is deployed")
+    deployed = find(clients, stack)
+    chosen = drift.named(deployed.kinds, collections)
+    progress("asking for its settings, queues, functions and permissions")
+    findings = _all(clients, deployed, stack_checks.CHECKS)
+    fixed: tuple[Finding, ...] = ()
+    if gone := _gone(clients, deployed):
+        findings.append(gone)
+    else:
+        of_the_bucket = _all(clients, deployed, bucket_checks.CHECKS)
+        if fix and any(one.mend == bucket_checks.wanted(deployed).fix for one in of_the_bucket):
+            progress("merging the notification configuration")
+            fixed, of_the_bucket = _fixed(clients, deployed, of_the_bucket)
+        findings += of_the_bucket
+        progress("writing on a condition that does not hold")
+        findings += _guarded(conditions.CHECK, deployed.bucket, partial(conditions.probe, clients, deployed))
+        progress("comparing manifests with what is in S3")
+        findings += _guarded(
+            manifests.CHECK, deployed.bucket, partial(_compare, clients, deployed, chosen, limits.comparing)
+        )
+        if go_round:
+            progress("making a round trip")
+            findings += _round(clients, deployed, findings, limits.round_trip)
+    return Examination(stack=stack, examined_at=timestamp(datetime.now(UTC)), findings=tuple(findings), fixed=fixed)
+
+
+def _all(clients: Clients, deployed: Deployment, wanted: Mapping[str, Check]) -> list[Finding]:
+    """What these checks found, in order; they are made at once."""
+
+    def make(item: tuple[str, Check]) -> list[Finding]:
+        name, check = item
+        return _guarded(name, deployed.stack, partial(check, clients, deployed))
+
+    return [finding for findings in each(make, wanted.items()) for finding in findings]
+
+
+def _gone(clients: Clients, deployed: Deployment) -> Finding | None:
+    """That there is no bucket, if so. What else is wrong with it the checks find."""
+    try:
+        if asked(clients.s3.head_bucket, absent=("404", "NoSuchBucket"), Bucket=deployed.bucket) is not None:
+            return None
+    except Unanswered:
+        return None
+    found = "there is no such bucket: nothing of it was checked"
+    return error("bucket", deployed.bucket, found, "deploy a new stack with another bucket; the manifests went with it")
+
+
+def _fixed(clients: Clients, deployed: Deployment, before: list[Finding]) -> tuple[tuple[Finding, ...], list[Finding]]:
+    """Our part merged into the notification configuration: what that mended, and what is found now."""
+    aim = bucket_checks.wanted(deployed)
+    # Where somebody else's rule is in the way waiting does not help.
+    is_blocked = any(one.severity == "error" and one.mend != aim.fix for one in _told(before))
+    change = partial(subscription.subscribed, name=aim.name, queue_arn=aim.queue_arn, prefixes=aim.prefixes)
+    try:
+        subscription.apply(clients.s3, deployed.bucket, change, (lambda _seconds: None) if is_blocked else time.sleep)
+    except (subscription.NotSubscribed, ClientError, BotoCoreError) as fault:
+        mend = "mend what the other findings tell of; allow s3:PutBucketNotification to whoever runs this"
+        return (), [*before, error(notifications.CHECK, deployed.bucket, f"--fix failed: {fault}", mend)]
+    after = _all(clients, deployed, bucket_checks.CHECKS)
+    found = "what changed while the queue was not told of it is noticed by the next sweep"
+    missed = notice(notifications.CHECK, deployed.bucket, found, f"ask for it now: {deployed.sweep()}")
+    return tuple(one for one in _told(before) if one.mend == aim.fix and one not in after), [*after, missed]
+
+
+def _told(findings: Iterable[Finding]) -> list[Finding]:
+    return [one for one in findings if one.check == notifications.CHECK]
+
+
+def _compare(clients: Clients, deployed: Deployment, chosen: Sequence[Collection], seconds: float) -> list[Finding]:
+    store = S3Store(deployed.bucket, clients.s3, clients.s3_writes)
+    place = drift.Place(store, deployed.kinds, time.monotonic() + seconds)
+    collections = chosen or drift.every(place)
+    looked = drift.look(place, collections, AGAIN_SECONDS)
+    pause = longest_pause(deployed.parameters["SweepSchedule"])
+    return manifests.judge(deployed, looked, len(collections), datetime.now(UTC), pause)
+
+
+def _round(clients: Clients, deployed: Deployment, findings: list[Finding], seconds: float) -> list[Finding]:
+    untold = {one.subject for one in _told(findings) if one.severity == "error"}
+    if blocked := sorted(untold & set(deployed.kinds.subscriptions())):
+        found = f"nobody tells the queue of changes below {blocked[0]}, so it cannot come to its end"
+        return [not_checked(round_trip.CHECK, deployed.bucket, found, "mend that first")]
+    return _guarded(round_trip.CHECK, deployed.bucket, partial(round_trip.go, clients, deployed, seconds))
+
+
+def _guarded(check: str, subject: str, ask: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a check found; that it could not be made is a finding too."""
+    try:
+        return ask()
+    except Unanswered as unanswered:
+        return [not_checked(check, subject, str(unanswered), unanswered.mend)]
+    except StoreError as fault:
+        return [not_checked(check, subject, str(fault))]
