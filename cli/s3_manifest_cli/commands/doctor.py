@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import boto3
 import click
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from s3_manifest_cli.client import doctor as client
 from s3_manifest_cli.client.doctor import Examination, Finding, Severity
@@ -55,20 +55,24 @@ def doctor(
     something could not be checked.
     """
     try:
+        session = boto3.Session(profile_name=profile, region_name=region)
         examined = client.doctor(
             stack,
             fix=fix,
             go_round=not no_round_trip,
             collections=collections,
-            session=boto3.Session(profile_name=profile, region_name=region),
+            session=session,
             endpoint=endpoint_url,
             progress=lambda doing: None if quiet or is_json else click.echo(f"{doing} …", err=True),
         )
-    except (Invalid, NotFound) as error:
+    except (Invalid, NotFound, ProfileNotFound) as error:
         raise click.UsageError(str(error)) from error
     except (S3ManifestError, BotoCoreError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(3)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; what was written is removed.", err=True)
+        sys.exit(130)
     if is_json:
         click.echo(examined.model_dump_json(indent=1))
     else:
@@ -79,7 +83,8 @@ def doctor(
 
 def _lines(examined: Examination, *, quiet: bool) -> Iterator[str]:
     for finding in examined.fixed:
-        yield f"{click.style('fixed', fg='green', bold=True)}  {finding.check}: {finding.subject}: {finding.found}"
+        mark = click.style(f"{'fixed':11}", fg="green", bold=True)
+        yield f"{mark} {_words(finding)}"
     for finding in examined.findings:
         if not quiet or finding.severity not in {"ok", "notice"}:
             yield from _told(finding)
@@ -89,10 +94,19 @@ def _lines(examined: Examination, *, quiet: bool) -> Iterator[str]:
 
 def _told(finding: Finding) -> Iterator[str]:
     word, colour = _MARKS[finding.severity]
-    mark = click.style(word, fg=colour, bold=finding.severity != "ok")
-    yield f"{mark}  {finding.check}: {finding.subject}: {finding.found}"
+    mark = click.style(f"{word:11}", fg=colour, bold=finding.severity != "ok")
+    yield f"{mark} {_words(finding)}"
     if finding.mend:
-        yield f"    mend: {finding.mend}"
+        yield f"{'':11} mend: {_printable(finding.mend)}"
+
+
+def _words(finding: Finding) -> str:
+    return _printable(f"{finding.check}: {finding.subject}: {finding.found}")
+
+
+def _printable(text: str) -> str:
+    """Keys may hold what a terminal obeys."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _summary(examined: Examination) -> str:

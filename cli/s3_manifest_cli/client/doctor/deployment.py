@@ -1,9 +1,12 @@
 """What is deployed: the stack as CloudFormation tells of it, before anything of it is looked at."""
 
+import json
+import shlex
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from s3_manifest.collections import Collections, parse_collections
+from s3_manifest.collections import Collection, Collections, parse_collections
+from s3_manifest.jobs import Sweep, SweepAll
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.model import Finding
 from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
@@ -18,7 +21,9 @@ FUNCTIONS = (
 )
 """The template's names of its functions."""
 
-_OURS = {"ChangeQueue", "SweepQueue", "DeadLetterQueue", "Subscription", *FUNCTIONS}
+_QUEUES = {"ChangeQueue", "SweepQueue", "DeadLetterQueue"}
+_MAPPINGS = {"ReconcileFunctionChanges", "SweepFunctionJobs"}
+_OURS = _QUEUES | _MAPPINGS | {*FUNCTIONS} | {f"{name}Role" for name in FUNCTIONS} | {"ReconcileLogs", "SweepLogs"}
 
 
 class Deployment(NamedTuple):
@@ -72,13 +77,13 @@ class Deployment(NamedTuple):
         """The ARN of the role that SAM makes for a function."""
         return f"arn:{self.partition}:iam::{self.account}:role/{self.resources[function + 'Role']}"
 
-    def sweep(self, collection: str = "", *, rebuild: bool = False) -> str:
+    def sweep(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
         """The command that asks for the sweep of a collection, or of all."""
-        body = '{"job":"sweep_all"}'
-        if collection:
-            kind, _, id_ = collection.partition("/")
-            body = f'{{"job":"sweep","kind":"{kind}","id":"{id_}"' + (',"rebuild":true}' if rebuild else "}")
-        return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body '{body}'"
+        job = Sweep(kind=collection.kind, id=collection.id, rebuild=rebuild) if collection else SweepAll()
+        body = json.dumps({"job": job.job, **job.model_dump(exclude_defaults=True)})
+        # An id is anything that a key may hold: whoever pastes the command runs no more than that.
+        quoted = shlex.quote(body)
+        return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body {quoted}"
 
 
 def find(clients: Clients, stack: str) -> Deployment:

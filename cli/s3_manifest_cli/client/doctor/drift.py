@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
@@ -9,8 +10,8 @@ from s3_manifest import heads
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.compare import Comparer
 from s3_manifest.descriptions import copies_of
-from s3_manifest.model import Facts, UnreadableManifest
-from s3_manifest.store import Conflict, Store, StoreError, listed
+from s3_manifest.model import UnreadableManifest, timestamp
+from s3_manifest.store import Conflict, Present, Store, StoreError, listed
 from s3_manifest.threads import each
 from s3_manifest.world import Each
 from s3_manifest_cli.client.doctor.manifests import Looked
@@ -23,6 +24,9 @@ _ATTEMPTS = 5
 # More differences than this are not worth telling apart.
 _MAX_KEYS = 10_000
 _STOP_SECONDS = 1.0
+_YOUNG_SECONDS = 60
+_MAX_HEADS = 100
+_ENTRIES = ("files", "captions", "hidden", "pages")
 
 
 class Place(NamedTuple):
@@ -79,15 +83,26 @@ def look(place: Place, collections: Sequence[Collection], again_after: float) ->
     if not (differing := [one.collection for one in found if one.differing]):
         return found
     time.sleep(again_after)
-    second = {one.collection: one for one in place.each(lambda c: _look(place, c), differing) if one}
-    return [_still(one, second.get(one.collection)) for one in found]
+    second = dict(zip(differing, place.each(lambda c: _look(place, c), differing), strict=True))
+    return [still for one in found if (still := _still(place, one, second.get(one.collection, one)))]
 
 
-def _still(first: Looked, second: Looked | None) -> Looked:
-    if second is None:
-        return first
-    keys = frozenset(first.differing) & frozenset(second.differing)
-    return second._replace(differing=tuple(sorted(keys)), late=len(first.differing) - len(keys))
+def _still(place: Place, first: Looked, second: Looked | None) -> Looked | None:
+    if second is None or not first.differing:
+        return second
+    keys = tuple(sorted(frozenset(first.differing) & frozenset(second.differing)))
+    return second._replace(
+        differing=keys, late=len(first.differing) - len(keys), are_young=bool(keys) and _are_young(place, keys)
+    )
+
+
+def _are_young(place: Place, keys: Sequence[str]) -> bool:
+    """Whether all were written in the last minute; of what is gone nobody knows since when."""
+    if len(keys) > _MAX_HEADS:
+        return False
+    since = timestamp(datetime.now(UTC) - timedelta(seconds=_YOUNG_SECONDS))
+    seen = place.each(place.store.head, keys)
+    return all(isinstance(one, Present) and one.last_modified > since for one in seen)
 
 
 def _look(place: Place, collection: Collection) -> Looked | None:
@@ -111,7 +126,8 @@ def _compared(place: Place, collection: Collection) -> Looked | None:
             continue
         if compared.rest is not None and len(compared.keys) < _MAX_KEYS:
             return None  # time ran out
-        facts = loaded.head and Facts.model_validate(loaded.head.model_dump(include=set(Facts.model_fields)))
+        # Of very many collections, no entries are to be held.
+        facts = loaded.head and loaded.head.model_copy(update=dict.fromkeys(_ENTRIES, ()))
         return Looked(collection, facts, lost=lost, differing=tuple(compared.keys))
     return Looked(collection, unanswered="the manifest changes faster than it can be read; run this again")
 

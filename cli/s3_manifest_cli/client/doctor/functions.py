@@ -39,19 +39,17 @@ def judge(deployed: Deployment, name: str, configuration: Mapping[str, Any], res
                     CHECK,
                     name,
                     f"its environment has {variable}={found_!r}, and the stack {value!r}",
-                    f"set it back, with all the others: aws lambda update-function-configuration --function-name {function}",
+                    f"set it back (Lambda's console, function {function}, or a deployment that changes the variable)",
                 )
             )
-    return findings or [ok(CHECK, name, "it is ready")]
+    return findings
 
 
 def judge_mapping(name: str, mapping: Mapping[str, Any] | None, queue_arn: str, uuid: str) -> list[Finding]:
     """Whether a function is given its queue's messages; ``mapping`` None: it is gone."""
     if mapping is None:
-        mend = "CloudFormation does not make anew what was deleted by hand: remove it from the template, deploy, put it back"
-        return [
-            error(MAPPINGS, name, f"it has no mapping {uuid} any more: nothing takes messages from its queue", mend)
-        ]
+        found = f"it has no mapping {uuid} any more: nothing takes messages from its queue"
+        return [error(MAPPINGS, name, found, "take its Events out of the template, deploy, put them back, and deploy")]
     enable = f"aws lambda update-event-source-mapping --uuid {uuid}"
     findings = []
     if mapping["State"] not in {"Enabled", "Enabling", "Updating", "Creating"}:
@@ -66,7 +64,7 @@ def judge_mapping(name: str, mapping: Mapping[str, Any] | None, queue_arn: str, 
     if (result := mapping.get("LastProcessingResult", "")).startswith("PROBLEM"):
         mend = "allow its role to receive and delete messages of the queue, and see the function's log"
         findings.append(warning(MAPPINGS, name, f"Lambda says of it: {result}", mend))
-    return findings or [ok(MAPPINGS, name, "it is given its queue's messages")]
+    return findings
 
 
 def judge_rule(deployed: Deployment, rule: Mapping[str, Any] | None) -> list[Finding]:
@@ -99,10 +97,9 @@ def judge_alarms(deployed: Deployment, alarms: Iterable[Mapping[str, Any]]) -> l
         for one in listed
         if one["StateValue"] == "ALARM"
     ]
-    for name in sorted(set(deployed.alarms.values()) - {one["AlarmName"] for one in listed}):
-        findings.append(
-            warning(ALARMS, name, "it is not there any more", "deploy the stack under another name, or make it")
-        )
+    gone = sorted(set(deployed.alarms.values()) - {one["AlarmName"] for one in listed})
+    mend = "take it out of the template, deploy, put it back, and deploy"
+    findings += [warning(ALARMS, name, "it is not there any more", mend) for name in gone]
     if not deployed.parameters["AlarmTopicArn"]:
         found = "they notify nobody"
         findings.append(notice(ALARMS, deployed.stack, found, "deploy with AlarmTopicArn=, the ARN of an SNS topic"))

@@ -101,7 +101,7 @@ def _of_manifests(rules: Sequence[_Rule], bucket: Bucket) -> Iterator[Finding]:
             CHECK,
             root,
             "the bucket keeps every old version of every manifest, and nothing removes them: that costs storage only",
-            f"add a rule (aws s3api put-bucket-lifecycle-configuration replaces all, so with those there are): {wanted}",
+            f"add a rule to those there are (aws s3api put-bucket-lifecycle-configuration replaces all): {wanted}",
         )
 
 

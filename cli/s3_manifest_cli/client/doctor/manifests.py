@@ -16,14 +16,16 @@ class Looked(NamedTuple):
     """A collection that was looked at. ``facts``: what its manifest says of it; None where there is none.
 
     ``differing`` keys are other in S3 than the manifest says, and still were at a second look; ``late``
-    ones were not any more. ``lost`` are objects that the manifest refers to, and that are gone.
-    ``unreadable`` and ``unanswered`` say why nothing more is known.
+    ones were not any more. ``are_young``: all that differ were written in the last minute. ``lost`` are
+    objects that the manifest refers to, and that are gone. ``unreadable`` and ``unanswered`` say why
+    nothing more is known.
     """
 
     collection: Collection
     facts: Facts | None = None
     differing: tuple[str, ...] = ()
     late: int = 0
+    are_young: bool = False
     lost: tuple[str, ...] = ()
     unreadable: str = ""
     unanswered: str = ""
@@ -44,25 +46,26 @@ def judge(
     # Folders with nothing of their own in them are no collections.
     there = [one for one in looked if one.facts or one.differing or one.unreadable or one.unanswered]
     findings = [finding for one in there for finding in _of_one(deployed, one)]
-    for names, found, mend in (
+    for concerned, found, mend in (
         (
-            [one.name for one in there if _is_bare(one)],
+            [one for one in there if _is_bare(one)],
             "there are objects in S3, and no manifest of them",
             "it is made at the next change, or by a sweep",
         ),
         (
-            [one.name for one in there if one.facts and not one.facts.complete],
+            [one for one in there if one.facts and not one.facts.complete],
             "the manifest is not complete yet: a sweep is to fill it in",
             "if it stays so, ask for another sweep",
         ),
         (
-            [one.name for one in there if pause and _is_unverified(one, now, pause)],
+            [one for one in there if pause and _is_unverified(one, now, pause)],
             "it is more than two sweeps ago that S3 was last compared with the manifest",
             "see the schedule and the sweep queue, or ask for a sweep",
         ),
     ):
-        if names:
-            findings.append(warning(CHECK, some(names), found, f"{mend}: {_sweeps(deployed, names)}"))
+        if concerned:
+            sweep = deployed.sweep(concerned[0].collection if len(concerned) == 1 else None)
+            findings.append(warning(CHECK, some([one.name for one in concerned]), found, f"{mend}: {sweep}"))
     troubled = [one.name for one in there if one.facts and one.facts.problems]
     if troubled:
         found = "sidecars or captions have problems"
@@ -70,16 +73,16 @@ def judge(
     if left := wanted - len(looked):
         found = f"time did not suffice for {left} of {wanted} collections"
         findings.append(not_checked(CHECK, deployed.bucket, found, "name those that matter: --collection KIND/ID"))
-    well = len(there) - len({one.name for one in there if not _is_well(one)})
+    well = sum(map(_is_well, there))
     late = sum(one.late for one in there)
-    told = f"{well} manifests say what is in S3" + (
+    told = f"{well} of {len(there)} manifests say what is in S3" + (
         f", of {late} files a moment after they were looked at" if late else ""
     )
     return [*findings, ok(CHECK, deployed.bucket, told)] if well or not findings else findings
 
 
 def _of_one(deployed: Deployment, one: Looked) -> list[Finding]:
-    rebuild = deployed.sweep(one.name, rebuild=True)
+    rebuild = deployed.sweep(one.collection, rebuild=True)
     findings = []
     if one.unanswered:
         findings.append(not_checked(CHECK, one.name, one.unanswered))
@@ -94,8 +97,11 @@ def _of_one(deployed: Deployment, one: Looked) -> list[Finding]:
         found = f"{count} files are not in S3 as the manifest says: {found}"
         if not one.facts.complete:
             findings.append(notice(CHECK, one.name, f"{found}; it is not complete yet"))
+        elif one.are_young:
+            found += "; all of them were written in the last minute, and their events may be on the way"
+            findings.append(notice(CHECK, one.name, found, "run this again in a minute"))
         else:
-            mend = f"if the change queue is empty their events were lost: {deployed.sweep(one.name)}"
+            mend = f"if the change queue is empty their events were lost: {deployed.sweep(one.collection)}"
             findings.append(error(CHECK, one.name, found, mend))
     return findings
 
@@ -113,7 +119,3 @@ def _is_unverified(one: Looked, now: datetime, pause: timedelta) -> bool:
         return False
     since = one.facts.last_verified_at or one.facts.created_at
     return now - datetime.fromisoformat(since) > 2 * pause
-
-
-def _sweeps(deployed: Deployment, names: Sequence[str]) -> str:
-    return deployed.sweep(names[0] if len(names) == 1 else "")

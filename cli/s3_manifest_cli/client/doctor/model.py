@@ -5,7 +5,7 @@ from typing import Literal
 from s3_manifest.model import Frozen, Timestamp
 
 Severity = Literal["ok", "notice", "warning", "error", "not_checked"]
-"""``notice``: nothing is wrong, but it should be known. ``not_checked``: nothing is known, least of all that it is well."""
+"""``notice``: to be known, though nothing is wrong. ``not_checked``: nothing is known, least of all that it is well."""
 
 
 class Finding(Frozen):

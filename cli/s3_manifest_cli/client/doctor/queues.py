@@ -57,16 +57,16 @@ def judge(queue: Queue) -> list[Finding]:
     return findings or [ok(CHECK, queue.name, counts)]
 
 
-def judge_dead(queue: str, arn: str, waiting: int, letters: Sequence[Letter], log: str) -> list[Finding]:
-    """What is dead; ``letters`` are those that could be looked at, ``log`` the group that says why they died."""
+def judge_dead(queue: str, arn: str, waiting: int, letters: Sequence[Letter], logs: Sequence[str]) -> list[Finding]:
+    """What is dead; ``letters`` are those that could be looked at, ``logs`` the groups that say why they died."""
     if not waiting and not letters:
         return [ok(DEAD, queue, "it is empty")]
     what = f": {some([letter.about for letter in letters])}" if letters else ", which somebody else is looking at"
     oldest = min((letter.sent_at for letter in letters), default=None)
     until = f"; the oldest is of {timestamp(oldest)}, and gone on {timestamp(oldest + _KEPT)[:10]}" if oldest else ""
     mend = (
-        f"aws logs filter-log-events --log-group-name {log} --filter-pattern failed tells why; mend that, then"
-        f" aws sqs start-message-move-task --source-arn {arn}"
+        f"aws logs filter-log-events --filter-pattern failed --log-group-name {' or '.join(logs)} tells why; mend that,"
+        f" then aws sqs start-message-move-task --source-arn {arn}"
     )
     count = max(waiting, len(letters))
     return [error(DEAD, queue, f"{count} messages failed {_RECEIVES} times and wait here{what}{until}", mend)]

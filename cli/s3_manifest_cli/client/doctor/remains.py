@@ -1,5 +1,7 @@
 """What a probe leaves behind, removed."""
 
+import shlex
+
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployment import Deployment
 from s3_manifest_cli.client.doctor.model import Finding, notice
@@ -16,7 +18,9 @@ def purge(clients: Clients, deployed: Deployment, prefix: str) -> list[Finding]:
             _delete_present(clients, deployed.bucket, prefix)
         except Unanswered:
             found = f"what was written for the examination is left there: {unanswered}"
-            return [notice(CHECK, prefix, found, f"aws s3 rm --recursive s3://{deployed.bucket}/{prefix}")]
+            return [
+                notice(CHECK, prefix, found, f"aws s3 rm --recursive {shlex.quote(f's3://{deployed.bucket}/{prefix}')}")
+            ]
         return [
             notice(CHECK, prefix, f"old versions of what was written are left there: {unanswered}", unanswered.mend)
         ]

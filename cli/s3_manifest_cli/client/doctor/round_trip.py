@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import shlex
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -104,8 +105,12 @@ def _clean_up(clients: Clients, deployed: Deployment, store: S3Store, collection
                 return []
         except StoreError:
             break
-    command = f"aws s3 rm --recursive s3://{deployed.bucket}/{collection.folder}"
-    return [notice(CLEAN_UP, collection.folder, "an empty manifest may be left there: events came late", command)]
+    return [_may_be_left(deployed, collection)]
+
+
+def _may_be_left(deployed: Deployment, collection: Collection) -> Finding:
+    command = f"aws s3 rm --recursive {shlex.quote(f's3://{deployed.bucket}/{collection.folder}')}"
+    return notice(CLEAN_UP, collection.folder, "an empty manifest may come to be there: events come late", command)
 
 
 def _judge(deployed: Deployment, collection: Collection, trip: Trip, md5: str, seconds: float) -> list[Finding]:
@@ -113,11 +118,13 @@ def _judge(deployed: Deployment, collection: Collection, trip: Trip, md5: str, s
     log = deployed.resources["ReconcileLogs"]
     mend = f"mend what the other findings tell of; else see log group {log} for {collection.prefix!r}"
     if trip.shown is None or trip.entry is None:
-        return [error(CHECK, key, f"it was put, and the manifest did not show it within {seconds:g} s", mend)]
+        found = f"it was put, and the manifest did not show it within {seconds:g} s"
+        return [error(CHECK, key, found, mend), _may_be_left(deployed, collection)]
     if trip.entry.md5_hash != md5:
         found = f"the manifest shows it with the MD5 {trip.entry.md5_hash} ({trip.entry.md5_source}), and it has {md5}"
         return [error(CHECK, key, found, "see the bucket's encryption, and the parameter Md5MaxBytes")]
     shown = f"shown {trip.shown:.1f} s after the PUT, with its MD5"
     if trip.gone is None:
-        return [error(CHECK, key, f"{shown}, and still shown {seconds:g} s after it was deleted", mend)]
+        found = f"{shown}, and still shown {seconds:g} s after it was deleted"
+        return [error(CHECK, key, found, mend), _may_be_left(deployed, collection)]
     return [ok(CHECK, collection.prefix, f"{shown}; gone {trip.gone:.1f} s after the DELETE")]

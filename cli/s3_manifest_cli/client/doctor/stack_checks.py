@@ -73,8 +73,8 @@ def dead_letters(clients: Clients, deployed: Deployment) -> list[Finding]:
         )
         for message in messages
     ]
-    arn, log = deployed.queue_arn("DeadLetterQueue"), deployed.resources["ReconcileLogs"]
-    return queues.judge_dead(f"{deployed.stack} DeadLetterQueue", arn, waiting, letters, log)
+    arn, logs = deployed.queue_arn("DeadLetterQueue"), [deployed.resources[n] for n in ("ReconcileLogs", "SweepLogs")]
+    return queues.judge_dead(f"{deployed.stack} DeadLetterQueue", arn, waiting, letters, logs)
 
 
 def backlog(clients: Clients, deployed: Deployment) -> list[Finding]:
@@ -131,7 +131,7 @@ def ready(clients: Clients, deployed: Deployment) -> list[Finding]:
         configured = _configuration(clients, deployed, name)
         reserved = asked(limit, FunctionName=deployed.resources[name]).get("ReservedConcurrentExecutions")
         findings += functions.judge(deployed, name, configured, reserved)
-    return findings
+    return findings or [ok(functions.CHECK, deployed.stack, f"all {len(FUNCTIONS)} are ready")]
 
 
 def mappings(clients: Clients, deployed: Deployment) -> list[Finding]:
@@ -141,7 +141,7 @@ def mappings(clients: Clients, deployed: Deployment) -> list[Finding]:
         uuid = deployed.resources[mapping]
         found = asked(clients.of("lambda").get_event_source_mapping, absent=_MISSING, UUID=uuid)
         findings += functions.judge_mapping(function, found, deployed.queue_arn(queue), uuid)
-    return findings
+    return findings or [ok(functions.MAPPINGS, deployed.stack, "the functions are given the queues' messages")]
 
 
 def schedule(clients: Clients, deployed: Deployment) -> list[Finding]:
