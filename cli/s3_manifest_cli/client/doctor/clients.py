@@ -8,9 +8,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from s3_manifest_cli.errors import Invalid
+
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+_ATTEMPTS = 5
 _TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 20, "max_pool_connections": 64}
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
@@ -40,7 +43,10 @@ class Unanswered(Exception):
 
 
 class Clients:
-    """Clients of AWS's services, made when they are first asked for; for several threads."""
+    """Clients of AWS's services, made when they are first asked for; for several threads.
+
+    Raises ``Invalid`` where the endpoint is none.
+    """
 
     def __init__(self, session: boto3.Session, endpoint: str | None = None) -> None:
         self._session = session
@@ -64,15 +70,21 @@ class Clients:
 
     def _client(self, name: str, service: str, *, retries: bool) -> Any:  # noqa: ANN401
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if retries else 1},
             s3={"addressing_style": "path" if self._endpoint else "virtual"},
             **_TIMEOUTS,
         )
         # A session is not for several threads at once, unlike the clients it makes.
         with self._lock:
             if name not in self._made:
-                self._made[name] = self._session.client(service, endpoint_url=self._endpoint, config=config)  # type: ignore[call-overload]  # the stubs want a literal
+                self._made[name] = self._new(service, config)
             return self._made[name]
+
+    def _new(self, service: str, config: Config) -> Any:  # noqa: ANN401
+        try:
+            return self._session.client(service, endpoint_url=self._endpoint, config=config)  # type: ignore[call-overload]  # the stubs want a literal
+        except ValueError as error:
+            raise Invalid(f"{error}: write it as http://host:port or https://host") from error
 
 
 def asked(call: Callable[..., Any], *, absent: Container[str] = (), **parameters: object) -> Any:  # noqa: ANN401

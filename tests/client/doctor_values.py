@@ -1,0 +1,33 @@
+"""A deployed stack, as CloudFormation would tell of it."""
+
+from s3_manifest_cli.client.doctor.deployment import FUNCTIONS, Deployment
+
+_NAMES = [*FUNCTIONS, *(f"{name}Role" for name in FUNCTIONS), "SweepRule", "ReconcileLogs", "SweepLogs"]
+_QUEUES = ("ChangeQueue", "SweepQueue", "DeadLetterQueue")
+
+DEPLOYED = Deployment(
+    stack="it",
+    status="CREATE_COMPLETE",
+    partition="aws",
+    region="us-east-1",
+    account="1",
+    bucket="bucket",
+    parameters={
+        "Collections": "style=styles/{style_id}/,actor=actors/{actor_id}/",
+        "ManifestRoot": "_manifests/",
+        "ExistingBucket": "false",
+        "KmsKeyArn": "",
+        "SweepSchedule": "rate(1 day)",
+        "HistoryDays": "30",
+        "AnnounceChanges": "true",
+        "EventBusName": "default",
+        "AlarmTopicArn": "arn:aws:sns:us-east-1:1:alarms",
+    },
+    resources={name: f"it-{name}" for name in _NAMES}
+    | {name: f"https://sqs.us-east-1.amazonaws.com/1/it-{name}" for name in _QUEUES},
+    alarms={"DriftAlarm": "it-DriftAlarm"},
+)
+
+
+def deployed(**parameters: str) -> Deployment:
+    return DEPLOYED._replace(parameters={**DEPLOYED.parameters, **parameters})
