@@ -1,6 +1,7 @@
 """A deployed stack is examined: one that is well, and one of which one thing after another is broken."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -175,6 +176,30 @@ def test_a_lost_subscription_is_found_with_what_was_missed_and_fixed_beside_some
     body = missed.mend.rpartition("--message-body ")[2].strip("'")
     ailing.platform.client("sqs").send_message(QueueUrl=ailing.outputs["SweepQueueUrl"], MessageBody=body)
     eventually(lambda: set(wrong(examined(ailing, go_round=False))), lambda found: found == set(), seconds=60)
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+
+
+@pytest.mark.slow
+def test_a_topic_that_hands_on_to_the_queue_is_as_good_if_it_is_let_in(ailing, resources, s3):
+    bucket, sqs, sns = ailing.bucket, ailing.platform.client("sqs"), ailing.platform.client("sns")
+    usual = configuration(s3, bucket)
+    topic = sns.create_topic(Name="fan-out")["TopicArn"]
+    queue = usual["QueueConfigurations"][0]["QueueArn"]
+    told = [
+        {"Id": one["Id"] + "-by-topic", "TopicArn": topic, "Events": one["Events"], "Filter": one["Filter"]}
+        for one in usual["QueueConfigurations"]
+    ]
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"TopicConfigurations": told})
+    try:
+        assert ("notifications", "styles/") in wrong(examined(ailing, go_round=False))
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+        found = wrong(examined(ailing))
+        assert set(found) == {("senders", f"{AILING} ChangeQueue")}
+        *_, attributes = shlex.split(found["senders", f"{AILING} ChangeQueue"].mend.partition(" (and")[0])
+        sqs.set_queue_attributes(QueueUrl=resources["ChangeQueue"], Attributes=json.loads(attributes))
+        assert wrong(examined(ailing)) == {}
+    finally:
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
 
 
 @pytest.mark.slow

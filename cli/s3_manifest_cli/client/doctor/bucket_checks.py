@@ -6,15 +6,22 @@ from typing import Any
 
 from s3_manifest_cli.client.doctor import lifecycle, notifications, permissions
 from s3_manifest_cli.client.doctor.clients import Clients, asked
-from s3_manifest_cli.client.doctor.deployment import Check, Deployment
+from s3_manifest_cli.client.doctor.deployment import Check, Deployment, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, ok
 
 _NO_TOPIC = ("NotFound", "NotFoundException")
 
 
 def subscriptions(clients: Clients, deployed: Deployment) -> list[Finding]:
-    """Whether S3 tells the queue of every change."""
-    return notifications.judge(*_notifications(clients, deployed))
+    """Whether S3 tells the queue of every change, itself or through topics, which have to be let in."""
+    found, aim, forwarding = _notifications(clients, deployed)
+    findings = notifications.judge(found, aim, forwarding)
+    if forwarding:
+        attributes = queue_attributes(clients, deployed, "ChangeQueue")
+        for topic in forwarding:
+            who = f"topic {topic}"
+            findings += permissions.judge_sender(deployed, "ChangeQueue", "sns.amazonaws.com", topic, who, attributes)
+    return findings
 
 
 def wanted(deployed: Deployment) -> notifications.Wanted:

@@ -127,3 +127,12 @@ def find(clients: Clients, stack: str) -> Deployment:
 
 Check = Callable[[Clients, Deployment], list[Finding]]
 """Asks AWS about a deployed stack, and judges the answers. Raises ``Unanswered``."""
+
+
+def queue_attributes(clients: Clients, deployed: Deployment, queue: str) -> Mapping[str, str]:
+    """All attributes of a queue, by the template's name of it. Raises ``Unanswered``."""
+    url = deployed.queue_url(queue)
+    found: Mapping[str, str] = asked(clients.of("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=["All"])[
+        "Attributes"
+    ]
+    return found

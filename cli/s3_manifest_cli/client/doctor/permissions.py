@@ -84,12 +84,13 @@ def judge_senders(deployed: Deployment, attributes: Mapping[str, Mapping[str, st
     if rule := deployed.resources.get("SweepRule"):
         arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule/{rule}"
         senders.append(("SweepQueue", "events.amazonaws.com", arn, "the schedule"))
-    return [one for sender in senders for one in _judge_sender(deployed, *sender, attributes[sender[0]])]
+    return [one for sender in senders for one in judge_sender(deployed, *sender, attributes[sender[0]])]
 
 
-def _judge_sender(
+def judge_sender(
     deployed: Deployment, queue: str, service: str, source: str, who: str, attributes: Mapping[str, str]
 ) -> Iterator[Finding]:
+    """Whether a service of AWS may send into a queue, for the ``source`` (an ARN) that it does so for."""
     context = {"aws:sourceaccount": deployed.account, "aws:sourcearn": source, "aws:securetransport": "true"}
     arn = deployed.queue_arn(queue)
     policy: dict[str, Any] = json.loads(attributes.get("Policy") or "{}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from s3_manifest_cli.client.doctor import functions, permissions, queues
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployment import FUNCTIONS, Check, Deployment
+from s3_manifest_cli.client.doctor.deployment import FUNCTIONS, Check, Deployment, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, warning
 
 _WORKERS = {
@@ -37,7 +37,9 @@ def stack(_clients: Clients, deployed: Deployment) -> list[Finding]:
 
 def senders(clients: Clients, deployed: Deployment) -> list[Finding]:
     """Whether the queues take what they are sent."""
-    return permissions.judge_senders(deployed, {queue: _attributes(clients, deployed, queue) for queue in _WORKERS})
+    return permissions.judge_senders(
+        deployed, {queue: queue_attributes(clients, deployed, queue) for queue in _WORKERS}
+    )
 
 
 def roles(clients: Clients, deployed: Deployment) -> list[Finding]:
@@ -54,7 +56,7 @@ def roles(clients: Clients, deployed: Deployment) -> list[Finding]:
 def dead_letters(clients: Clients, deployed: Deployment) -> list[Finding]:
     """What died. The messages that are looked at are given back at once."""
     sqs, url = clients.of("sqs"), deployed.queue_url("DeadLetterQueue")
-    waiting = int(_attributes(clients, deployed, "DeadLetterQueue")["ApproximateNumberOfMessages"])
+    waiting = int(queue_attributes(clients, deployed, "DeadLetterQueue")["ApproximateNumberOfMessages"])
     messages = []
     if waiting:
         messages = asked(
@@ -81,7 +83,7 @@ def backlog(clients: Clients, deployed: Deployment) -> list[Finding]:
     """What waits in the queues, and how they are set."""
     findings = []
     for queue, (function, _) in _WORKERS.items():
-        attributes = _attributes(clients, deployed, queue)
+        attributes = queue_attributes(clients, deployed, queue)
         configured = _configuration(clients, deployed, function)
         name, waiting = f"{deployed.stack} {queue}", int(attributes["ApproximateNumberOfMessages"])
         oldest = None
@@ -166,14 +168,6 @@ def alarms(clients: Clients, deployed: Deployment) -> list[Finding]:
     """Which alarms went off."""
     found = asked(clients.of("cloudwatch").describe_alarms, AlarmNames=list(deployed.alarms.values()))
     return functions.judge_alarms(deployed, found["MetricAlarms"])
-
-
-def _attributes(clients: Clients, deployed: Deployment, queue: str) -> Mapping[str, str]:
-    url = deployed.queue_url(queue)
-    found: Mapping[str, str] = asked(clients.of("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=["All"])[
-        "Attributes"
-    ]
-    return found
 
 
 def _configuration(clients: Clients, deployed: Deployment, function: str) -> Mapping[str, Any]:
