@@ -1,11 +1,11 @@
 """A deployed stack, as CloudFormation would tell of it."""
 
-from s3_manifest_cli.client.doctor.deployment import FUNCTIONS, Deployment
+from s3_manifest_cli.client.doctor.deployed import FUNCTIONS, Deployed
 
 _NAMES = [*FUNCTIONS, *(f"{name}Role" for name in FUNCTIONS), "SweepRule", "ReconcileLogs", "SweepLogs"]
 _QUEUES = ("ChangeQueue", "SweepQueue", "DeadLetterQueue")
 
-DEPLOYED = Deployment(
+DEPLOYED = Deployed(
     stack="it",
     status="CREATE_COMPLETE",
     partition="aws",
@@ -29,5 +29,5 @@ DEPLOYED = Deployment(
 )
 
 
-def deployed(**parameters: str) -> Deployment:
+def deployed(**parameters: str) -> Deployed:
     return DEPLOYED._replace(parameters={**DEPLOYED.parameters, **parameters})

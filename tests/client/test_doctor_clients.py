@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
@@ -85,7 +86,11 @@ def test_the_exit_code_tells_the_worst(severities, code):
     [
         ([], 2, "--stack"),
         (["--stack", "s", "--profile", "no such profile"], 2, "no such profile"),
-        (["--stack", "s", "--endpoint-url", "nowhere", "--region", "us-east-1"], 2, "write it as http://host:port"),
+        (
+            ["--stack", "s", "--endpoint-url", "nowhere", "--region", "us-east-1"],
+            2,
+            "write the endpoint as http://host:port",
+        ),
         (["--stack", "s", "--endpoint-url", NOWHERE, "--region", "us-east-1"], 3, "CloudFormation was not to be asked"),
     ],
 )
@@ -93,6 +98,6 @@ def test_wrong_usage_is_2_and_no_answer_3(monkeypatch, arguments, code, words):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr("s3_manifest_cli.client.doctor.clients._ATTEMPTS", 1)
+    monkeypatch.setattr("s3_manifest_cli.client.doctor.clients._CONFIG", Config(retries={"total_max_attempts": 1}))
     result = CliRunner().invoke(main, ["doctor", *arguments])
     assert (result.exit_code, words in result.output) == (code, True), result.output

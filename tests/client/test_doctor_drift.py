@@ -15,8 +15,7 @@ from s3_manifest.jobs import Sweep, SweepAll, decode_job
 from s3_manifest.model import timestamp
 from s3_manifest.store import ReadFailed
 from s3_manifest_cli.client.doctor import manifests
-from s3_manifest_cli.client.doctor.drift import PROBE, Place, every, look, named
-from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.client.doctor.drift import Place, every, look
 
 NOW = datetime(2026, 3, 1, 13, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -148,18 +147,6 @@ def test_one_that_is_not_complete_is_found(hand):
 def test_problems_with_sidecars_are_told_of(hand):
     hand.commit(hand.upload("prompt_metadata.json", body=b"{"))
     assert set(judged(hand)) == {("notice", "style/16")}
-
-
-def test_what_an_examination_leaves_behind_is_none_of_the_collections(hand):
-    hand.store.upload(f"styles/{PROBE}-1/doctor.bin", b"x")
-    assert judged(hand) == {}
-
-
-def test_collections_are_named_by_kind_and_id():
-    assert named(COLLECTIONS, ["style/16"]) == [STYLE]
-    for name in ("style", "style/", "painting/16", "style/1/6"):
-        with pytest.raises(Invalid, match=r"write KIND/ID.* the kinds are actor, style"):
-            named(COLLECTIONS, [name])
 
 
 def test_an_id_is_no_part_of_a_command():

@@ -9,7 +9,7 @@ from client.doctor_values import DEPLOYED, deployed
 
 from s3_manifest.jobs import Sweep, SweepAll, encode_job
 from s3_manifest_cli.client.doctor import functions, permissions, queues
-from s3_manifest_cli.client.doctor.deployment import FUNCTIONS
+from s3_manifest_cli.client.doctor.deployed import FUNCTIONS
 from s3_manifest_cli.client.doctor.permissions import needs
 from s3_manifest_cli.client.doctor.queues import Letter, Queue, about
 from s3_manifest_cli.client.doctor.stack_checks import stack

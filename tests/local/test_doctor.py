@@ -51,7 +51,9 @@ def test_a_stack_that_is_well_is_found_to_be_by_a_round_trip_too_of_which_nothin
         "AWS_ENDPOINT_URL": stack.platform.endpoint,
     }.items():
         monkeypatch.setenv(name, value)
-    result = CliRunner().invoke(main, ["doctor", "--stack", STACK, "--collection", f"style/{style}", "--json"])
+    result = CliRunner().invoke(
+        main, ["doctor", "--stack", STACK, "--collection", f"s3://{stack.bucket}/styles/{style}/", "--json"]
+    )
     found = Examination.model_validate_json(result.stdout)
     # What other tests left in the dead-letter queue is found too.
     unwell = {one for one in wrong(found) if one[0] != "dead letters"}
@@ -62,13 +64,21 @@ def test_a_stack_that_is_well_is_found_to_be_by_a_round_trip_too_of_which_nothin
     assert [key for key in versions(s3, stack.bucket) if "__doctor" in key] == []
 
 
-def test_a_stack_that_is_not_there_is_wrong_usage(stack):
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--stack", "no-such"], 3, "there is no stack no-such"),
+        (["--stack", STACK, "--collection", "painting/16"], 2, "there can be no collection 'painting/16'"),
+        (["--stack", STACK, "--collection", "actor/4711"], 3, "4711"),
+    ],
+)
+def test_what_is_not_there_is_said_to_be_so(stack, arguments, code, words):
     result = CliRunner().invoke(
         main,
-        ["doctor", "--stack", "no-such", "--endpoint-url", stack.platform.endpoint, "--region", REGION],
+        ["doctor", *arguments, "--endpoint-url", stack.platform.endpoint, "--region", REGION],
         env={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
     )
-    assert (result.exit_code, "there is no stack no-such" in result.output) == (2, True)
+    assert (result.exit_code, words in result.output) == (code, True), result.output
 
 
 def refused(**_: Any) -> tuple[Any, dict[str, Any]]:
@@ -135,7 +145,12 @@ def test_a_lost_subscription_is_found_with_what_was_missed_and_fixed_beside_some
         lambda: ailing.get("/api/s3/manifest", {"styleId": "1"}),
         lambda answer: answer.status == 200 and answer.body["total_files"] == 2,
     )
-    assert wrong(examined(ailing)) == {}
+    # As if one had been killed.
+    s3.put_object(Bucket=bucket, Key="styles/__doctor-1/doctor.bin", Body=b"left")
+    found = examined(ailing)
+    assert wrong(found) == {}
+    left = {one.subject for one in found.of("notice") if one.check == "clean-up"}
+    assert left == {"styles/__doctor-1/", "_manifests/styles/__doctor-1/"}
 
     usual = configuration(s3, bucket)
     queue = ailing.platform.client("sqs").create_queue(QueueName="theirs")["QueueUrl"].rpartition("/")[2]
@@ -221,6 +236,11 @@ def test_whatever_else_is_broken_is_found(ailing, resources, s3):
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         iam.delete_role_policy(RoleName=role, PolicyName=name)
 
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rules)
+
     found = wrong(examined(ailing, collections=["style/broken"]))
     expected = {
         ("lifecycle", "_manifests/"): "leaves '_manifests/' out",
@@ -230,6 +250,7 @@ def test_whatever_else_is_broken_is_found(ailing, resources, s3):
         ("senders", f"{AILING} SweepQueue"): "set-queue-attributes",
         ("functions", "QueryFunction"): "delete-function-concurrency",
         ("event source mappings", "SweepFunction"): "--enabled",
+        ("encryption", bucket): f"KmsKeyArn={key}",
         ("schedule", AILING): "enable-rule",
         ("alarms", resources["DriftAlarm"]): "describe-alarm-history",
         ("roles", "EditFunction"): "allow it in the policies",

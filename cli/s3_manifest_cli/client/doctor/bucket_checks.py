@@ -6,13 +6,13 @@ from typing import Any
 
 from s3_manifest_cli.client.doctor import lifecycle, notifications, permissions
 from s3_manifest_cli.client.doctor.clients import Clients, asked
-from s3_manifest_cli.client.doctor.deployment import Check, Deployment, queue_attributes
+from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, ok
 
 _NO_TOPIC = ("NotFound", "NotFoundException")
 
 
-def subscriptions(clients: Clients, deployed: Deployment) -> list[Finding]:
+def subscriptions(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether S3 tells the queue of every change, itself or through topics, which have to be let in."""
     found, aim, forwarding = _notifications(clients, deployed)
     findings = notifications.judge(found, aim, forwarding)
@@ -24,7 +24,7 @@ def subscriptions(clients: Clients, deployed: Deployment) -> list[Finding]:
     return findings
 
 
-def wanted(deployed: Deployment) -> notifications.Wanted:
+def wanted(deployed: Deployed) -> notifications.Wanted:
     """What the change queue is to be told of."""
     return notifications.Wanted(
         bucket=deployed.bucket,
@@ -37,7 +37,7 @@ def wanted(deployed: Deployment) -> notifications.Wanted:
 
 
 def _notifications(
-    clients: Clients, deployed: Deployment
+    clients: Clients, deployed: Deployed
 ) -> tuple[Mapping[str, Any], notifications.Wanted, tuple[str, ...]]:
     found = asked(clients.s3.get_bucket_notification_configuration, Bucket=deployed.bucket)
     aim = wanted(deployed)
@@ -56,7 +56,7 @@ def _hands_on(clients: Clients, topic: str, queue_arn: str) -> bool:
             return False
 
 
-def rules(clients: Clients, deployed: Deployment) -> list[Finding]:
+def rules(clients: Clients, deployed: Deployed) -> list[Finding]:
     """What lifecycle rules do to manifests and data."""
     absent = ("NoSuchLifecycleConfiguration",)
     found = asked(clients.s3.get_bucket_lifecycle_configuration, absent=absent, Bucket=deployed.bucket) or {}
@@ -65,12 +65,12 @@ def rules(clients: Clients, deployed: Deployment) -> list[Finding]:
     return lifecycle.judge(found, _bucket(clients, deployed, gaps))
 
 
-def versions(clients: Clients, deployed: Deployment) -> list[Finding]:
+def versions(clients: Clients, deployed: Deployed) -> list[Finding]:
     """What can be brought back."""
     return lifecycle.judge_versioning(_bucket(clients, deployed, set()))
 
 
-def _bucket(clients: Clients, deployed: Deployment, untold: set[str]) -> lifecycle.Bucket:
+def _bucket(clients: Clients, deployed: Deployed, untold: set[str]) -> lifecycle.Bucket:
     found = asked(clients.s3.get_bucket_versioning, Bucket=deployed.bucket)
     return lifecycle.Bucket(
         name=deployed.bucket,
@@ -82,38 +82,32 @@ def _bucket(clients: Clients, deployed: Deployment, untold: set[str]) -> lifecyc
     )
 
 
-def denials(clients: Clients, deployed: Deployment) -> list[Finding]:
+def denials(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether the bucket's policy is in the way."""
     found = asked(clients.s3.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket=deployed.bucket)
     policy = json.loads(found["Policy"]) if found else {}
     return permissions.judge_denials(deployed, policy, permissions.needs(deployed))
 
 
-def encryption(clients: Clients, deployed: Deployment) -> list[Finding]:
-    """Whether the functions know the key that the bucket encrypts with, and it can be used."""
+def encryption(clients: Clients, deployed: Deployed) -> list[Finding]:
+    """Whether the functions may use the key that the bucket encrypts with, and it can be used."""
     check, key = "encryption", deployed.parameters["KmsKeyArn"]
     absent = ("ServerSideEncryptionConfigurationNotFoundError",)
     found = asked(clients.s3.get_bucket_encryption, absent=absent, Bucket=deployed.bucket) or {}
-    listed = found.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
-    defaults = [one.get("ApplyServerSideEncryptionByDefault", {}) for one in listed]
+    rules_ = found.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+    used = {one.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") for one in rules_} | {key}
     findings = []
-    for default in defaults:
-        used = default.get("KMSMasterKeyID", "")
-        # Everybody in the account may use AWS's own key through S3.
-        if (
-            default.get("SSEAlgorithm", "").startswith("aws:kms")
-            and used
-            and "alias/aws/s3" not in used
-            and used != key
-        ):
-            found_ = f"new objects are encrypted with {used}, and the functions may use {key or 'no customer key'}"
-            mend = "deploy with KmsKeyArn=, the ARN of that key (if it is the same one, that is well: name it alike)"
+    for name in sorted(filter(None, used)):
+        facts = asked(clients.of("kms").describe_key, KeyId=name)["KeyMetadata"]
+        # Whoever may use S3 may use AWS's own key through it.
+        if facts.get("KeyManager") != "AWS" and facts["Arn"] != key:
+            found_ = f"new objects are encrypted with {facts['Arn']}, and the functions may use {key or 'no key'}"
+            mend = f"deploy with KmsKeyArn={facts['Arn']}"
             findings.append(error(check, deployed.bucket, found_, mend))
-    if key:
-        state = asked(clients.of("kms").describe_key, KeyId=key)["KeyMetadata"]["KeyState"]
-        if state != "Enabled":
-            mend = f"aws kms enable-key --key-id {key} (or cancel-key-deletion first)"
-            findings.append(error(check, key, f"it is {state}: nothing encrypted with it can be read", mend))
+        if facts["KeyState"] != "Enabled":
+            found_ = f"key {facts['Arn']} is {facts['KeyState']}: nothing encrypted with it can be read or written"
+            mend = f"aws kms enable-key --key-id {name} (first cancel-key-deletion, if it is to be deleted)"
+            findings.append(error(check, deployed.bucket, found_, mend))
     return findings or [ok(check, deployed.bucket, f"with {key}" if key else "the functions need no key of yours")]
 
 

@@ -8,13 +8,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from s3_manifest.aws import s3_client
 from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-_ATTEMPTS = 5
-_TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 20, "max_pool_connections": 64}
+_CONFIG = Config(retries={"mode": "standard"}, connect_timeout=3, read_timeout=20, max_pool_connections=64)
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
 _UNKNOWN = frozenset({"NotImplemented", "InvalidAction", "UnknownOperationException", "MethodNotAllowed", "501", "405"})
@@ -57,43 +57,42 @@ class Clients:
     @property
     def s3(self) -> "S3Client":
         """S3, with retries."""
-        return self._client("s3", "s3", retries=True)  # type: ignore[no-any-return]
+        return self._made_once("s3", lambda: s3_client(self._endpoint, session=self._session))  # type: ignore[no-any-return]
 
     @property
     def s3_writes(self) -> "S3Client":
-        """S3, for conditional writes: a retry after a lost answer would be told of a conflict with itself."""
-        return self._client("s3 writes", "s3", retries=False)  # type: ignore[no-any-return]
+        """S3, for conditional writes: it does not retry by itself."""
+        return self._made_once("s3 writes", lambda: s3_client(self._endpoint, retries=False, session=self._session))  # type: ignore[no-any-return]
 
     def of(self, service: str) -> Any:  # noqa: ANN401  # as boto3 has it
         """Another service, by boto3's name of it."""
-        return self._client(service, service, retries=True)
-
-    def _client(self, name: str, service: str, *, retries: bool) -> Any:  # noqa: ANN401
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if retries else 1},
-            s3={"addressing_style": "path" if self._endpoint else "virtual"},
-            **_TIMEOUTS,
+        return self._made_once(
+            service,
+            lambda: self._session.client(service, endpoint_url=self._endpoint, config=_CONFIG),  # type: ignore[call-overload]  # the stubs want a literal
         )
+
+    def _made_once(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401
         # A session is not for several threads at once, unlike the clients it makes.
         with self._lock:
             if name not in self._made:
-                self._made[name] = self._new(service, config)
+                try:
+                    self._made[name] = make()
+                except ValueError as error:
+                    raise Invalid(f"{error}: write the endpoint as http://host:port or https://host") from error
             return self._made[name]
-
-    def _new(self, service: str, config: Config) -> Any:  # noqa: ANN401
-        try:
-            return self._session.client(service, endpoint_url=self._endpoint, config=config)  # type: ignore[call-overload]  # the stubs want a literal
-        except ValueError as error:
-            raise Invalid(f"{error}: write it as http://host:port or https://host") from error
 
 
 def asked(call: Callable[..., Any], *, absent: Container[str] = (), **parameters: object) -> Any:  # noqa: ANN401
-    """What a client's method answers; None where the error's code is one of ``absent``. Raises ``Unanswered``."""
+    """What a client's method answers; None where the error's code, or its HTTP status, is one of ``absent``.
+
+    Raises ``Unanswered``.
+    """
     try:
         return call(**parameters)
     except ClientError as fault:
         code = str(fault.response.get("Error", {}).get("Code", ""))
-        if code in absent:
+        status = fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if code in absent or str(status) in absent:
             return None
         raise Unanswered(str(fault), _mend(call, fault, code), code) from fault
     except BotoCoreError as fault:

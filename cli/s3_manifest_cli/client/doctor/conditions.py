@@ -3,16 +3,18 @@
 import secrets
 
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployment import Deployment
+from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, ok
 from s3_manifest_cli.client.doctor.remains import purge
 
 CHECK = "conditional writes"
 
-_REFUSALS = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409", "ConcurrentModification")
+# Servers differ in the error's code.
+_REFUSALS = ("412", "409")
+_UNKNOWN = frozenset({"NotImplemented", "501"})
 
 
-def probe(clients: Clients, deployed: Deployment) -> list[Finding]:
+def probe(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Writes a small object below the manifest root, and tries to write it again. Raises ``Unanswered``.
 
     It is outside of every collection, so nobody is told of it, and it is removed.
@@ -28,6 +30,8 @@ def probe(clients: Clients, deployed: Deployment) -> list[Finding]:
             if asked(put, absent=_REFUSALS, **at, Body=b"[]", **given) is not None
         ]
     except Unanswered as unanswered:
+        if unanswered.code in _UNKNOWN:
+            return [error(CHECK, deployed.bucket, f"the server has none: {unanswered}", "take another S3 server")]
         mend = f"allow s3:PutObject on {deployed.bucket_arn}/{prefix}* to whoever runs this" if unanswered.mend else ""
         raise Unanswered(str(unanswered), mend, unanswered.code) from unanswered
     finally:

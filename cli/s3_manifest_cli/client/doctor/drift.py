@@ -15,7 +15,6 @@ from s3_manifest.store import Conflict, Present, Store, StoreError, listed
 from s3_manifest.threads import each
 from s3_manifest.world import Each
 from s3_manifest_cli.client.doctor.manifests import Looked
-from s3_manifest_cli.errors import Invalid
 
 PROBE = "__doctor"
 """What the ids of collections begin with that an examination makes."""
@@ -42,18 +41,6 @@ class Place(NamedTuple):
         return self.end - time.monotonic()
 
 
-def named(collections: Collections, names: Sequence[str]) -> list[Collection]:
-    """The collections of these names, ``KIND/ID`` each. Raises ``Invalid``."""
-    found = []
-    for name in names:
-        kind, _, id_ = name.partition("/")
-        if (collection := collections.named(kind, id_)) is None:
-            kinds = ", ".join(sorted(pattern.kind for pattern in collections.patterns))
-            raise Invalid(f"collection {name!r}: write KIND/ID, such as style/16; the kinds are {kinds}")
-        found.append(collection)
-    return found
-
-
 def every(place: Place) -> list[Collection]:
     """The collections that have objects or a manifest. Raises ``StoreError``."""
     found: dict[Collection, None] = {}
@@ -61,7 +48,7 @@ def every(place: Place) -> list[Collection]:
         roots = (pattern.before, place.collections.root + pattern.before)
         for id_ in sorted(set(chain.from_iterable(_ids(place.store, root) for root in roots))):
             collection = place.collections.named(pattern.kind, id_)
-            if collection and not id_.startswith(PROBE):
+            if collection:
                 found[collection] = None
     return list(found)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from platformdirs import user_cache_path
 
 from s3_manifest import subscription
 from s3_manifest.collections import Collection
@@ -15,17 +16,20 @@ from s3_manifest.model import timestamp
 from s3_manifest.s3 import S3Store
 from s3_manifest.store import StoreError
 from s3_manifest.threads import each
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.direct import S3Manifests
 from s3_manifest_cli.client.doctor import (
     bucket_checks,
     conditions,
     drift,
     manifests,
     notifications,
+    remains,
     round_trip,
     stack_checks,
 )
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployment import Check, Deployment, find
+from s3_manifest_cli.client.doctor.deployed import Check, Deployed, find
 from s3_manifest_cli.client.doctor.functions import longest_pause
 from s3_manifest_cli.client.doctor.model import Examination, Finding, error, not_checked, notice
 
@@ -55,14 +59,18 @@ def doctor(
 
     It reads, but for three things: ``fix`` merges our part into the bucket's notification configuration
     where that is wrong; a small object is written below the manifest root, and (``go_round``) one into a
-    collection of its own, both removed at the end. ``collections`` (``KIND/ID``) are those whose manifests
-    are compared with S3, all if none is named. A check that could not be made is a finding too, and never
+    collection of its own, both removed at the end. ``collections`` are those whose manifests are compared
+    with S3 (see ``client.deployment``), all if none is named. A check that could not be made is a finding too, and never
     ``ok``. May be repeated. Raises ``NotFound``, ``Invalid``, ``Unavailable``.
     """
-    clients, limits = Clients(session or boto3.Session(), endpoint), limits or Limits()
+    session, limits = session or boto3.Session(), limits or Limits()
+    clients = Clients(session, endpoint)
     progress("asking CloudFormation what is deployed")
     deployed = find(clients, stack)
-    chosen = drift.named(deployed.kinds, collections)
+    store = S3Store(deployed.bucket, clients.s3, clients.s3_writes)
+    there, cache = S3Manifests(store, deployed.kinds), user_cache_path("s3-manifest")
+    place = Deployment(there, deployed.kinds, session, endpoint, deployed.bucket, stack, cache)
+    chosen = [place.collection(name) for name in collections]
     progress("asking for its settings, queues, functions and permissions")
     findings = _all(clients, deployed, stack_checks.CHECKS)
     fixed: tuple[Finding, ...] = ()
@@ -78,7 +86,7 @@ def doctor(
         findings += _guarded(conditions.CHECK, deployed.bucket, partial(conditions.probe, clients, deployed))
         progress("comparing manifests with what is in S3")
         findings += _guarded(
-            manifests.CHECK, deployed.bucket, partial(_compare, clients, deployed, chosen, limits.comparing)
+            manifests.CHECK, deployed.bucket, partial(_compare, store, deployed, chosen, limits.comparing)
         )
         if go_round:
             progress("making a round trip")
@@ -86,7 +94,7 @@ def doctor(
     return Examination(stack=stack, examined_at=timestamp(datetime.now(UTC)), findings=tuple(findings), fixed=fixed)
 
 
-def _all(clients: Clients, deployed: Deployment, wanted: Mapping[str, Check]) -> list[Finding]:
+def _all(clients: Clients, deployed: Deployed, wanted: Mapping[str, Check]) -> list[Finding]:
     """What these checks found, in order; they are made at once."""
 
     def make(item: tuple[str, Check]) -> list[Finding]:
@@ -96,10 +104,10 @@ def _all(clients: Clients, deployed: Deployment, wanted: Mapping[str, Check]) ->
     return [finding for findings in each(make, wanted.items()) for finding in findings]
 
 
-def _gone(clients: Clients, deployed: Deployment) -> Finding | None:
+def _gone(clients: Clients, deployed: Deployed) -> Finding | None:
     """That there is no bucket, if so. What else is wrong with it the checks find."""
     try:
-        if asked(clients.s3.head_bucket, absent=("404", "NoSuchBucket"), Bucket=deployed.bucket) is not None:
+        if asked(clients.s3.head_bucket, absent=("404",), Bucket=deployed.bucket) is not None:
             return None
     except Unanswered:
         return None
@@ -107,7 +115,7 @@ def _gone(clients: Clients, deployed: Deployment) -> Finding | None:
     return error("bucket", deployed.bucket, found, "deploy a new stack with another bucket; the manifests went with it")
 
 
-def _fixed(clients: Clients, deployed: Deployment, before: list[Finding]) -> tuple[tuple[Finding, ...], list[Finding]]:
+def _fixed(clients: Clients, deployed: Deployed, before: list[Finding]) -> tuple[tuple[Finding, ...], list[Finding]]:
     """Our part merged into the notification configuration: what that mended, and what is found now."""
     aim = bucket_checks.wanted(deployed)
     # Where somebody else's rule is in the way waiting does not help.
@@ -128,16 +136,20 @@ def _told(findings: Iterable[Finding]) -> list[Finding]:
     return [one for one in findings if one.check == notifications.CHECK]
 
 
-def _compare(clients: Clients, deployed: Deployment, chosen: Sequence[Collection], seconds: float) -> list[Finding]:
-    store = S3Store(deployed.bucket, clients.s3, clients.s3_writes)
+def _compare(store: S3Store, deployed: Deployed, chosen: Sequence[Collection], seconds: float) -> list[Finding]:
     place = drift.Place(store, deployed.kinds, time.monotonic() + seconds)
-    collections = chosen or drift.every(place)
+    collections, leavings = chosen, list[Collection]()
+    if not chosen:
+        there = drift.every(place)
+        leavings = [one for one in there if one.id.startswith(drift.PROBE)]
+        collections = [one for one in there if one not in leavings]
     looked = drift.look(place, collections, AGAIN_SECONDS)
     pause = longest_pause(deployed.parameters["SweepSchedule"])
-    return manifests.judge(deployed, looked, len(collections), datetime.now(UTC), pause)
+    left = [remains.left(deployed, prefix) for one in leavings for prefix in (one.prefix, one.folder)]
+    return [*manifests.judge(deployed, looked, len(collections), datetime.now(UTC), pause), *left]
 
 
-def _round(clients: Clients, deployed: Deployment, findings: list[Finding], seconds: float) -> list[Finding]:
+def _round(clients: Clients, deployed: Deployed, findings: list[Finding], seconds: float) -> list[Finding]:
     untold = {one.subject for one in _told(findings) if one.severity == "error"}
     if blocked := sorted(untold & set(deployed.kinds.subscriptions())):
         found = f"nobody tells the queue of changes below {blocked[0]}, so it cannot come to its end"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from s3_manifest.model import timestamp
-from s3_manifest_cli.client.doctor.deployment import Deployment
+from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
 
 CHECK, MAPPINGS, SCHEDULE, ALARMS = "functions", "event source mappings", "schedule", "alarms"
@@ -13,7 +13,7 @@ CHECK, MAPPINGS, SCHEDULE, ALARMS = "functions", "event source mappings", "sched
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
-def judge(deployed: Deployment, name: str, configuration: Mapping[str, Any], reserved: int | None) -> list[Finding]:
+def judge(deployed: Deployed, name: str, configuration: Mapping[str, Any], reserved: int | None) -> list[Finding]:
     """A function's state and settings; ``reserved``: how many may run at once, if that is limited."""
     function = configuration["FunctionName"]
     findings = []
@@ -67,7 +67,7 @@ def judge_mapping(name: str, mapping: Mapping[str, Any] | None, queue_arn: str, 
     return findings
 
 
-def judge_rule(deployed: Deployment, rule: Mapping[str, Any] | None) -> list[Finding]:
+def judge_rule(deployed: Deployed, rule: Mapping[str, Any] | None) -> list[Finding]:
     """Whether sweeps are begun; ``rule`` None: there is none."""
     schedule = deployed.parameters["SweepSchedule"]
     if not schedule:
@@ -84,7 +84,7 @@ def judge_rule(deployed: Deployment, rule: Mapping[str, Any] | None) -> list[Fin
     return [ok(SCHEDULE, deployed.stack, f"every collection is swept at {schedule}")]
 
 
-def judge_alarms(deployed: Deployment, alarms: Iterable[Mapping[str, Any]]) -> list[Finding]:
+def judge_alarms(deployed: Deployed, alarms: Iterable[Mapping[str, Any]]) -> list[Finding]:
     """Which alarms went off, and whether anybody is told."""
     listed = list(alarms)
     findings = [

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Facts
-from s3_manifest_cli.client.doctor.deployment import Deployment
+from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, some, warning
 
 CHECK = "manifests"
@@ -37,7 +37,7 @@ class Looked(NamedTuple):
 
 
 def judge(
-    deployed: Deployment, looked: Sequence[Looked], wanted: int, now: datetime, pause: timedelta | None
+    deployed: Deployed, looked: Sequence[Looked], wanted: int, now: datetime, pause: timedelta | None
 ) -> list[Finding]:
     """What is wrong with the manifests of collections, of which ``wanted`` were to be looked at.
 
@@ -81,7 +81,7 @@ def judge(
     return [*findings, ok(CHECK, deployed.bucket, told)] if well or not findings else findings
 
 
-def _of_one(deployed: Deployment, one: Looked) -> list[Finding]:
+def _of_one(deployed: Deployed, one: Looked) -> list[Finding]:
     rebuild = deployed.sweep(one.collection, rebuild=True)
     findings = []
     if one.unanswered:

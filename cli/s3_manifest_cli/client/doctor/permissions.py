@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_manifest_cli.client.doctor.deployment import Deployment
+from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
 from s3_manifest_cli.client.doctor.policies import Request, judge
 
@@ -21,7 +21,7 @@ class Need(NamedTuple):
     granted: bool = True
 
 
-def needs(deployed: Deployment) -> list[Need]:
+def needs(deployed: Deployed) -> list[Need]:
     """What each function does, as the template's policies have it, by an example of each resource."""
     bucket, root = deployed.bucket_arn, f"{deployed.bucket_arn}/{deployed.root}doctor/manifest.json"
     data = f"{bucket}/{deployed.kinds.patterns[0].prefix('doctor')}image.png"
@@ -75,7 +75,7 @@ def judge_simulated(need: Need, role: str, results: Iterable[Mapping[str, Any]])
     return found
 
 
-def judge_senders(deployed: Deployment, attributes: Mapping[str, Mapping[str, str]]) -> list[Finding]:
+def judge_senders(deployed: Deployed, attributes: Mapping[str, Mapping[str, str]]) -> list[Finding]:
     """Whether S3 may send into the change queue, and the schedule into the sweep queue.
 
     ``attributes`` are the queues', by the template's names of them.
@@ -88,7 +88,7 @@ def judge_senders(deployed: Deployment, attributes: Mapping[str, Mapping[str, st
 
 
 def judge_sender(
-    deployed: Deployment, queue: str, service: str, source: str, who: str, attributes: Mapping[str, str]
+    deployed: Deployed, queue: str, service: str, source: str, who: str, attributes: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Whether a service of AWS may send into a queue, for the ``source`` (an ARN) that it does so for."""
     context = {"aws:sourceaccount": deployed.account, "aws:sourcearn": source, "aws:securetransport": "true"}
@@ -121,7 +121,7 @@ def judge_sender(
         )
 
 
-def _allow(deployed: Deployment, queue: str, service: str, source: str, policy: Mapping[str, Any]) -> str:
+def _allow(deployed: Deployed, queue: str, service: str, source: str, policy: Mapping[str, Any]) -> str:
     """The command that puts the template's statement beside those there are."""
     statement = {
         "Sid": f"DoctorLets{service.partition('.')[0].upper()}Send",
@@ -141,7 +141,7 @@ def _allow(deployed: Deployment, queue: str, service: str, source: str, policy: 
     return f"{command} (and take away a statement that denies it)"
 
 
-def judge_denials(deployed: Deployment, policy: Mapping[str, Any], wanted: Sequence[Need]) -> list[Finding]:
+def judge_denials(deployed: Deployed, policy: Mapping[str, Any], wanted: Sequence[Need]) -> list[Finding]:
     """Which of the needs the bucket's policy denies, or may deny."""
     found: dict[tuple[str, str], list[str]] = {}
     for need in wanted:
@@ -163,7 +163,7 @@ def judge_denials(deployed: Deployment, policy: Mapping[str, Any], wanted: Seque
     return findings or [ok(DENIALS, deployed.bucket, "it denies the functions nothing that they need")]
 
 
-def _request(deployed: Deployment, need: Need, action: str) -> Request:
+def _request(deployed: Deployed, need: Need, action: str) -> Request:
     role = deployed.role_arn(need.function)
     names = {role, deployed.account, f"arn:{deployed.partition}:iam::{deployed.account}:root"}
     context = {

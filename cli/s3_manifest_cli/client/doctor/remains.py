@@ -3,13 +3,13 @@
 import shlex
 
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployment import Deployment
+from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, notice
 
 CHECK = "clean-up"
 
 
-def purge(clients: Clients, deployed: Deployment, prefix: str) -> list[Finding]:
+def purge(clients: Clients, deployed: Deployed, prefix: str) -> list[Finding]:
     """Deletes every version of everything below a prefix, for good. What cannot be deleted is told of, and left."""
     try:
         _delete_all(clients, deployed.bucket, prefix)
@@ -25,6 +25,12 @@ def purge(clients: Clients, deployed: Deployment, prefix: str) -> list[Finding]:
             notice(CHECK, prefix, f"old versions of what was written are left there: {unanswered}", unanswered.mend)
         ]
     return []
+
+
+def left(deployed: Deployed, prefix: str) -> Finding:
+    """What an examination left behind that was killed; or another one is under way, whose it is."""
+    command = f"aws s3 rm --recursive {shlex.quote(f's3://{deployed.bucket}/{prefix}')}"
+    return notice(CHECK, prefix, "an examination that did not come to its end left this there", command)
 
 
 def _delete_all(clients: Clients, bucket: str, prefix: str) -> None:

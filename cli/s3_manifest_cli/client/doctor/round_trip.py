@@ -13,7 +13,7 @@ from s3_manifest.model import Entry, UnreadableManifest
 from s3_manifest.s3 import S3Store
 from s3_manifest.store import StoreError
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployment import Deployment
+from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.drift import PROBE
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok
 from s3_manifest_cli.client.doctor.remains import CHECK as CLEAN_UP
@@ -35,7 +35,7 @@ class Trip(NamedTuple):
     entry: Entry | None
 
 
-def go(clients: Clients, deployed: Deployment, seconds: float) -> list[Finding]:
+def go(clients: Clients, deployed: Deployed, seconds: float) -> list[Finding]:
     """Makes the round trip, each half in so many seconds, and removes what is left of it. Raises ``Unanswered``.
 
     Who follows announcements or the catalog sees a collection named ``__doctor-…`` come, and be empty. Its
@@ -94,7 +94,7 @@ def _until(
         time.sleep(_POLL_SECONDS)
 
 
-def _clean_up(clients: Clients, deployed: Deployment, store: S3Store, collection: Collection) -> list[Finding]:
+def _clean_up(clients: Clients, deployed: Deployed, store: S3Store, collection: Collection) -> list[Finding]:
     """Throws the manifest away; a late or doubled event makes it anew, so it is looked for again."""
     for _ in range(_CLEAN_UPS):
         if left := purge(clients, deployed, collection.folder):
@@ -108,12 +108,12 @@ def _clean_up(clients: Clients, deployed: Deployment, store: S3Store, collection
     return [_may_be_left(deployed, collection)]
 
 
-def _may_be_left(deployed: Deployment, collection: Collection) -> Finding:
+def _may_be_left(deployed: Deployed, collection: Collection) -> Finding:
     command = f"aws s3 rm --recursive {shlex.quote(f's3://{deployed.bucket}/{collection.folder}')}"
     return notice(CLEAN_UP, collection.folder, "an empty manifest may come to be there: events come late", command)
 
 
-def _judge(deployed: Deployment, collection: Collection, trip: Trip, md5: str, seconds: float) -> list[Finding]:
+def _judge(deployed: Deployed, collection: Collection, trip: Trip, md5: str, seconds: float) -> list[Finding]:
     key = f"{collection.prefix}{_FILENAME}"
     log = deployed.resources["ReconcileLogs"]
     mend = f"mend what the other findings tell of; else see log group {log} for {collection.prefix!r}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from s3_manifest_cli.client.doctor import functions, permissions, queues
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployment import FUNCTIONS, Check, Deployment, queue_attributes
+from s3_manifest_cli.client.doctor.deployed import FUNCTIONS, Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, warning
 
 _WORKERS = {
@@ -19,7 +19,7 @@ _PEEK_SECONDS = 20
 _MISSING = ("ResourceNotFoundException", "ResourceNotFound", "NotFoundException")
 
 
-def stack(_clients: Clients, deployed: Deployment) -> list[Finding]:
+def stack(_clients: Clients, deployed: Deployed) -> list[Finding]:
     """How the last deployment went."""
     status = deployed.status
     if status.endswith("_FAILED") or status.startswith("DELETE"):
@@ -35,14 +35,14 @@ def stack(_clients: Clients, deployed: Deployment) -> list[Finding]:
     return [ok("stack", deployed.stack, f"it is {status}")]
 
 
-def senders(clients: Clients, deployed: Deployment) -> list[Finding]:
+def senders(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether the queues take what they are sent."""
     return permissions.judge_senders(
         deployed, {queue: queue_attributes(clients, deployed, queue) for queue in _WORKERS}
     )
 
 
-def roles(clients: Clients, deployed: Deployment) -> list[Finding]:
+def roles(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether the functions' roles let them do their work; what IAM's simulator says."""
     simulate = clients.of("iam").simulate_principal_policy
     findings = []
@@ -53,7 +53,7 @@ def roles(clients: Clients, deployed: Deployment) -> list[Finding]:
     return findings or [ok(permissions.ROLES, deployed.stack, "they let the functions do their work")]
 
 
-def dead_letters(clients: Clients, deployed: Deployment) -> list[Finding]:
+def dead_letters(clients: Clients, deployed: Deployed) -> list[Finding]:
     """What died. The messages that are looked at are given back at once."""
     sqs, url = clients.of("sqs"), deployed.queue_url("DeadLetterQueue")
     waiting = int(queue_attributes(clients, deployed, "DeadLetterQueue")["ApproximateNumberOfMessages"])
@@ -64,6 +64,7 @@ def dead_letters(clients: Clients, deployed: Deployment) -> list[Finding]:
             QueueUrl=url,
             MaxNumberOfMessages=10,
             VisibilityTimeout=_PEEK_SECONDS,
+            WaitTimeSeconds=1,  # without it only some of the queue's servers are asked
             MessageSystemAttributeNames=["SentTimestamp"],
         ).get("Messages", [])
     for message in messages:
@@ -79,7 +80,7 @@ def dead_letters(clients: Clients, deployed: Deployment) -> list[Finding]:
     return queues.judge_dead(f"{deployed.stack} DeadLetterQueue", arn, waiting, letters, logs)
 
 
-def backlog(clients: Clients, deployed: Deployment) -> list[Finding]:
+def backlog(clients: Clients, deployed: Deployed) -> list[Finding]:
     """What waits in the queues, and how they are set."""
     findings = []
     for queue, (function, _) in _WORKERS.items():
@@ -125,7 +126,7 @@ def _oldest(clients: Clients, queue_name: str) -> float | None:
     return latest and float(latest["Maximum"])
 
 
-def ready(clients: Clients, deployed: Deployment) -> list[Finding]:
+def ready(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether each function can run, with the settings that the stack has."""
     limit = clients.of("lambda").get_function_concurrency
     findings = []
@@ -136,7 +137,7 @@ def ready(clients: Clients, deployed: Deployment) -> list[Finding]:
     return findings or [ok(functions.CHECK, deployed.stack, f"all {len(FUNCTIONS)} are ready")]
 
 
-def mappings(clients: Clients, deployed: Deployment) -> list[Finding]:
+def mappings(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether the functions are given the queues' messages."""
     findings = []
     for queue, (function, mapping) in _WORKERS.items():
@@ -146,14 +147,14 @@ def mappings(clients: Clients, deployed: Deployment) -> list[Finding]:
     return findings or [ok(functions.MAPPINGS, deployed.stack, "the functions are given the queues' messages")]
 
 
-def schedule(clients: Clients, deployed: Deployment) -> list[Finding]:
+def schedule(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether sweeps are begun."""
     name = deployed.resources.get("SweepRule")
     rule = name and asked(clients.of("events").describe_rule, absent=_MISSING, Name=name)
     return functions.judge_rule(deployed, rule or None)
 
 
-def event_bus(clients: Clients, deployed: Deployment) -> list[Finding]:
+def event_bus(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether there is a bus to announce changes on."""
     check, bus = "announcements", deployed.parameters["EventBusName"]
     if deployed.parameters["AnnounceChanges"] != "true":
@@ -164,13 +165,13 @@ def event_bus(clients: Clients, deployed: Deployment) -> list[Finding]:
     return [ok(check, bus, "changes are announced on it")]
 
 
-def alarms(clients: Clients, deployed: Deployment) -> list[Finding]:
+def alarms(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Which alarms went off."""
     found = asked(clients.of("cloudwatch").describe_alarms, AlarmNames=list(deployed.alarms.values()))
     return functions.judge_alarms(deployed, found["MetricAlarms"])
 
 
-def _configuration(clients: Clients, deployed: Deployment, function: str) -> Mapping[str, Any]:
+def _configuration(clients: Clients, deployed: Deployed, function: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = asked(
         clients.of("lambda").get_function_configuration, FunctionName=deployed.resources[function]
     )

@@ -25,8 +25,20 @@ _QUEUES = {"ChangeQueue", "SweepQueue", "DeadLetterQueue"}
 _MAPPINGS = {"ReconcileFunctionChanges", "SweepFunctionJobs"}
 _OURS = _QUEUES | _MAPPINGS | {*FUNCTIONS} | {f"{name}Role" for name in FUNCTIONS} | {"ReconcileLogs", "SweepLogs"}
 
+_PARAMETERS = {
+    "Collections",
+    "ManifestRoot",
+    "ExistingBucket",
+    "KmsKeyArn",
+    "SweepSchedule",
+    "HistoryDays",
+    "AnnounceChanges",
+    "EventBusName",
+    "AlarmTopicArn",
+}
 
-class Deployment(NamedTuple):
+
+class Deployed(NamedTuple):
     """A stack of this project's template. ``resources`` has the physical ids by the template's names."""
 
     stack: str
@@ -86,7 +98,7 @@ class Deployment(NamedTuple):
         return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body {quoted}"
 
 
-def find(clients: Clients, stack: str) -> Deployment:
+def find(clients: Clients, stack: str) -> Deployed:
     """The stack of that name. Raises ``NotFound``, ``Invalid`` (it is no stack of ours), ``Unavailable``."""
     cloudformation = clients.of("cloudformation")
     try:
@@ -102,20 +114,22 @@ def find(clients: Clients, stack: str) -> Deployment:
     (found,) = answer["Stacks"]
     there = {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in resources}
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
-    if missing := sorted(name for name in _OURS if not there.get(name)):
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
+    missing = [name for name in sorted(_OURS) if not there.get(name)] + sorted(_PARAMETERS - parameters.keys())
+    if missing or "BucketName" not in outputs:
         raise Invalid(
-            f"stack {stack} ({found['StackStatus']}) has no {missing[0]}: it is none of this project's template, or was"
+            f"stack {stack} ({found['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is none of this project's template, or was"
             " not deployed to its end; deploy it, or name another one"
         )
     _, partition, _, region, account, _ = found["StackId"].split(":", 5)
-    return Deployment(
+    return Deployed(
         stack=stack,
         status=found["StackStatus"],
         partition=partition,
         region=region,
         account=account,
         bucket=outputs["BucketName"],
-        parameters={one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]},
+        parameters=parameters,
         resources=there,
         alarms={
             one["LogicalResourceId"]: one["PhysicalResourceId"]
@@ -125,11 +139,11 @@ def find(clients: Clients, stack: str) -> Deployment:
     )
 
 
-Check = Callable[[Clients, Deployment], list[Finding]]
+Check = Callable[[Clients, Deployed], list[Finding]]
 """Asks AWS about a deployed stack, and judges the answers. Raises ``Unanswered``."""
 
 
-def queue_attributes(clients: Clients, deployed: Deployment, queue: str) -> Mapping[str, str]:
+def queue_attributes(clients: Clients, deployed: Deployed, queue: str) -> Mapping[str, str]:
     """All attributes of a queue, by the template's name of it. Raises ``Unanswered``."""
     url = deployed.queue_url(queue)
     found: Mapping[str, str] = asked(clients.of("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=["All"])[
