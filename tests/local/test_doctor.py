@@ -17,7 +17,7 @@ from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.stack import Stack, deploy
 
 AILING = "ailing"
-LIMITS = Limits(comparing=30, round_trip=20)
+LIMITS = Limits(comparing=30, again=0.5, round_trip=20)
 
 
 def new_session() -> boto3.Session:

@@ -118,8 +118,8 @@ def find(clients: Clients, stack: str) -> Deployed:
     missing = [name for name in sorted(_OURS) if not there.get(name)] + sorted(_PARAMETERS - parameters.keys())
     if missing or "BucketName" not in outputs:
         raise Invalid(
-            f"stack {stack} ({found['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is none of this project's template, or was"
-            " not deployed to its end; deploy it, or name another one"
+            f"stack {stack} ({found['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is none of this project's"
+            " template, or of an older one, or was not deployed to its end; deploy it, or name another one"
         )
     _, partition, _, region, account, _ = found["StackId"].split(":", 5)
     return Deployed(

@@ -33,14 +33,15 @@ from s3_manifest_cli.client.doctor.deployed import Check, Deployed, find
 from s3_manifest_cli.client.doctor.functions import longest_pause
 from s3_manifest_cli.client.doctor.model import Examination, Finding, error, not_checked, notice
 
-AGAIN_SECONDS = 5.0
-"""After so long, manifests that differ from what is in S3 are looked at again."""
-
 
 class Limits(NamedTuple):
-    """How long an examination may take, in seconds: to compare manifests, and for each half of the round trip."""
+    """How long an examination may take, in seconds: to compare manifests, and for each half of the round trip.
+
+    Manifests that differ from what is in S3 are looked at ``again`` after so long.
+    """
 
     comparing: float = 120.0
+    again: float = 5.0
     round_trip: float = 60.0
 
 
@@ -59,9 +60,9 @@ def doctor(
 
     It reads, but for three things: ``fix`` merges our part into the bucket's notification configuration
     where that is wrong; a small object is written below the manifest root, and (``go_round``) one into a
-    collection of its own, both removed at the end. ``collections`` are those whose manifests are compared
-    with S3 (see ``client.deployment``), all if none is named. A check that could not be made is a finding too, and never
-    ``ok``. May be repeated. Raises ``NotFound``, ``Invalid``, ``Unavailable``.
+    collection of its own, both removed at the end. ``collections`` (``KIND/ID`` or ``s3://BUCKET/PREFIX/``)
+    are those whose manifests are compared with S3, all if none is named. A check that could not be made is
+    a finding too, and never ``ok``. May be repeated. Raises ``NotFound``, ``Invalid``, ``Unavailable``.
     """
     session, limits = session or boto3.Session(), limits or Limits()
     clients = Clients(session, endpoint)
@@ -85,9 +86,7 @@ def doctor(
         progress("writing on a condition that does not hold")
         findings += _guarded(conditions.CHECK, deployed.bucket, partial(conditions.probe, clients, deployed))
         progress("comparing manifests with what is in S3")
-        findings += _guarded(
-            manifests.CHECK, deployed.bucket, partial(_compare, store, deployed, chosen, limits.comparing)
-        )
+        findings += _guarded(manifests.CHECK, deployed.bucket, partial(_compare, store, deployed, chosen, limits))
         if go_round:
             progress("making a round trip")
             findings += _round(clients, deployed, findings, limits.round_trip)
@@ -136,14 +135,14 @@ def _told(findings: Iterable[Finding]) -> list[Finding]:
     return [one for one in findings if one.check == notifications.CHECK]
 
 
-def _compare(store: S3Store, deployed: Deployed, chosen: Sequence[Collection], seconds: float) -> list[Finding]:
-    place = drift.Place(store, deployed.kinds, time.monotonic() + seconds)
+def _compare(store: S3Store, deployed: Deployed, chosen: Sequence[Collection], limits: Limits) -> list[Finding]:
+    place = drift.Place(store, deployed.kinds, time.monotonic() + limits.comparing)
     collections, leavings = chosen, list[Collection]()
     if not chosen:
         there = drift.every(place)
         leavings = [one for one in there if one.id.startswith(drift.PROBE)]
         collections = [one for one in there if one not in leavings]
-    looked = drift.look(place, collections, AGAIN_SECONDS)
+    looked = drift.look(place, collections, limits.again)
     pause = longest_pause(deployed.parameters["SweepSchedule"])
     left = [remains.left(deployed, prefix) for one in leavings for prefix in (one.prefix, one.folder)]
     return [*manifests.judge(deployed, looked, len(collections), datetime.now(UTC), pause), *left]
