@@ -55,6 +55,10 @@ def test_a_manifest_that_says_what_is_there_is_well(hand):
     assert judged(hand) == {}
 
 
+def test_where_there_are_no_collections_nothing_is_wrong():
+    assert judged(Hand()) == {}
+
+
 def test_files_that_came_went_and_changed_without_an_event_are_drift_and_the_mend_is_a_sweep(hand):
     hand.upload("a.jpg", body=b"other")
     hand.upload("new.jpg")
@@ -76,9 +80,12 @@ def test_what_was_written_in_the_last_minute_may_be_on_its_way(hand):
     hand.now = timestamp(datetime.now(UTC))
     hand.upload("c.jpg")
     assert set(judged(hand)) == {("notice", "style/16")}
+    hand.store.upload("actors/7/a.jpg", b"x")
+    assert set(judged(hand)) == {("notice", "style/16"), ("notice", "actor/7")}
     hand.now = timestamp(datetime.now(UTC) - timedelta(minutes=2))
     hand.upload("d.jpg")
-    assert set(judged(hand)) == {("error", "style/16")}
+    hand.store.upload("actors/7/a.jpg", b"x")
+    assert set(judged(hand)) == {("error", "style/16"), ("warning", "actor/7")}
 
 
 def test_what_is_gone_may_be_gone_for_long(hand):

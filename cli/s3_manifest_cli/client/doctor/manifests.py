@@ -48,7 +48,7 @@ def judge(
     findings = [finding for one in there for finding in _of_one(deployed, one)]
     for concerned, found, mend in (
         (
-            [one for one in there if _is_bare(one)],
+            [one for one in there if _is_bare(one) and not one.are_young],
             "there are objects in S3, and no manifest of them",
             "it is made at the next change, or by a sweep",
         ),
@@ -73,12 +73,14 @@ def judge(
     if left := wanted - len(looked):
         found = f"time did not suffice for {left} of {wanted} collections"
         findings.append(not_checked(CHECK, deployed.bucket, found, "name those that matter: --collection KIND/ID"))
+    if not there and not findings:
+        return [ok(CHECK, deployed.bucket, "there are no collections yet")]
     well = sum(map(_is_well, there))
     late = sum(one.late for one in there)
     told = f"{well} of {len(there)} manifests say what is in S3" + (
         f", of {late} files a moment after they were looked at" if late else ""
     )
-    return [*findings, ok(CHECK, deployed.bucket, told)] if well or not findings else findings
+    return [*findings, ok(CHECK, deployed.bucket, told)] if well else findings
 
 
 def _of_one(deployed: Deployed, one: Looked) -> list[Finding]:
@@ -92,6 +94,9 @@ def _of_one(deployed: Deployed, one: Looked) -> list[Finding]:
     if one.lost and not one.unreadable:
         found = f"the manifest refers to {some(list(one.lost))}, which is gone"
         findings.append(error(CHECK, one.name, found, f"have it set aside and made anew from S3: {rebuild}"))
+    if _is_bare(one) and one.are_young:
+        found = "there is no manifest yet; its objects were written in the last minute"
+        findings.append(notice(CHECK, one.name, found, "run this again in a minute"))
     if one.differing and one.facts:
         count, found = len(one.differing), some(list(one.differing))
         found = f"{count} files are not in S3 as the manifest says: {found}"
