@@ -73,7 +73,7 @@ def test_dead_letters_are_counted_dated_and_to_be_redriven():
     letters = [Letter("a.png", datetime(2026, 3, 2, tzinfo=UTC)), Letter("b.png", datetime(2026, 3, 1, tzinfo=UTC))]
     (found,) = queues.judge_dead("dead", "ARN", 12, letters, ["log"])
     assert found.severity == "error"
-    assert found.found.startswith("12 messages failed 5 times")
+    assert found.found.startswith("messages that failed 5 times wait here, 12 in all: ")
     assert "a.png, b.png; the oldest is of 2026-03-01T00:00:00.000Z, and gone on 2026-03-15" in found.found
     assert "start-message-move-task --source-arn ARN" in found.mend
     assert severities(queues.judge_dead("dead", "ARN", 0, [], ["log"])) == ["ok"]

@@ -24,9 +24,9 @@ def new_session() -> boto3.Session:
     return boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
 
 
-def examined(stack: Stack, name: str = AILING, session: boto3.Session | None = None, **more: Any) -> Examination:
-    endpoint = stack.platform.endpoint
-    return doctor(name, session=session or new_session(), endpoint=endpoint, limits=LIMITS, **more)
+def examined(stack: Stack, name: str = AILING, **more: Any) -> Examination:
+    given = {"session": new_session(), "limits": LIMITS} | more
+    return doctor(name, endpoint=stack.platform.endpoint, **given)
 
 
 def wrong(found: Examination) -> dict[tuple[str, str], Finding]:
@@ -215,6 +215,30 @@ def test_a_topic_that_hands_on_to_the_queue_is_as_good_if_it_is_let_in(ailing, r
         assert wrong(examined(ailing)) == {}
     finally:
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+
+
+@pytest.mark.slow
+def test_a_round_trip_that_does_not_come_to_its_end_is_an_error_and_its_object_is_removed(
+    ailing, resources, s3, eventually
+):
+    functions, mapping = ailing.platform.client("lambda"), resources["ReconcileFunctionChanges"]
+    functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+    try:
+        found = examined(ailing, collections=["style/none"], limits=Limits(round_trip=2))
+    finally:
+        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+    (error,) = [one for one in found.of("error") if one.check == "round trip"]
+    assert error.found == "it was put, and the manifest did not show it within 2 s"
+    # Its events come late, and are told of.
+    (left,) = [one for one in found.of("notice") if one.check == "clean-up"]
+    prefix = left.subject.removeprefix("_manifests/")
+    assert prefix.startswith("styles/__doctor-")
+    assert s3.list_objects_v2(Bucket=ailing.bucket, Prefix=prefix)["KeyCount"] == 0
+    eventually(
+        lambda: s3.list_objects_v2(Bucket=ailing.bucket, Prefix=left.subject)["KeyCount"], lambda count: count > 0
+    )
+    again = examined(ailing, go_round=False)
+    assert left.subject in {one.subject for one in again.of("notice") if one.check == "clean-up"}
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def judge_dead(queue: str, arn: str, waiting: int, letters: Sequence[Letter], lo
         f" then aws sqs start-message-move-task --source-arn {arn}"
     )
     count = max(waiting, len(letters))
-    return [error(DEAD, queue, f"{count} messages failed {_RECEIVES} times and wait here{what}{until}", mend)]
+    return [error(DEAD, queue, f"messages that failed {_RECEIVES} times wait here, {count} in all{what}{until}", mend)]
 
 
 def about(body: str) -> str:
