@@ -86,7 +86,7 @@ def doctor(
         word, colour = _MARKS[finding.severity]
         teller.say(_line(word, finding), colour)
         if finding.mend:
-            teller.say(f"{'':{_WIDTH}} mend: {_printable(finding.mend)}")
+            teller.say(f"{'':{_WIDTH}} mend: {finding.mend}")
     teller.say(_summary(examined))
     teller.document(examined)
     sys.exit(examined.exit_code)
@@ -98,12 +98,7 @@ def _progress(teller: Teller, doing: str) -> None:
 
 
 def _line(word: str, finding: Finding) -> str:
-    return f"{word:{_WIDTH}} {_printable(f'{finding.check}: {finding.subject}: {finding.found}')}"
-
-
-def _printable(text: str) -> str:
-    """Keys may hold what a terminal obeys."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return f"{word:{_WIDTH}} {finding.check}: {finding.subject}: {finding.found}"
 
 
 def _summary(examined: Examination) -> str:
