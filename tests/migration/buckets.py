@@ -15,13 +15,13 @@ from s3_manifest.memory import EPOCH, MemoryStore
 from s3_manifest.model import Generation, Head, encode_head
 from s3_manifest.sidecars import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
 from s3_manifest.store import Conflict
+from s3_manifest_cli.headers import content_type
 from s3_manifest_cli.migration import tree, truth
 from s3_manifest_cli.migration.plan import Choices
 from s3_manifest_cli.migration.remove import remove
 from s3_manifest_cli.migration.report import Result, exit_code
 from s3_manifest_cli.migration.run import Planned, carry_out, make_plan
 from s3_manifest_cli.migration.truth import Truth
-from s3_manifest_cli.migration.upload import content_type
 from s3_manifest_cli.migration.verify import Clock, verify
 
 BUCKET = "storyboard-user-files"

@@ -8,7 +8,7 @@ from migration.buckets import Bucket, md5
 from s3_manifest.facts import decode_metadata
 from s3_manifest.store import Conflict, OutcomeUnknown, Present, WriteRefused
 from s3_manifest_cli.migration.plan import Upload
-from s3_manifest_cli.migration.upload import content_type, header, s3_images, upload
+from s3_manifest_cli.migration.upload import s3_images, upload
 
 KEY, BODY = "styles/16/Ä.PNG", b"bytes"
 
@@ -91,21 +91,6 @@ def test_a_refusal_is_not_tried_again(bucket):
     with pytest.raises(WriteRefused):
         upload(bucket, put, KEY, BODY, wanted())
     assert tries == [KEY]
-
-
-@pytest.mark.parametrize(
-    ("name", "media"),
-    [("a.png", "image/png"), ("A.JPG", "image/jpeg"), ("a.b.webp", "image/webp"), ("a", "application/octet-stream")],
-)
-def test_the_media_type_goes_by_the_name(name, media):
-    assert content_type(name) == media
-
-
-@pytest.mark.parametrize("text", ["a/b.png", "größe 🎨.png", "=?utf-8?q?a?=", " a ", "x" * 300 + "ß", "a\tb"])
-def test_a_path_comes_out_of_a_header_as_it_went_in(text):
-    assert header(text).isascii()
-    assert "\n" not in header(text)
-    assert decode_metadata(header(text)) == text
 
 
 def test_s3_is_told_the_md5_the_media_type_and_the_path():

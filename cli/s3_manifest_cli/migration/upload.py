@@ -3,13 +3,12 @@
 import base64
 import hashlib
 import time
-from email.header import Header
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_manifest.store import Conflict, OutcomeUnknown, Store, StoreError, WriteRefused
+from s3_manifest_cli.headers import content_type, header
 from s3_manifest_cli.migration.plan import Upload
 from s3_manifest_cli.migration.remote import see
 
@@ -18,21 +17,6 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 _MAX_PATH_BYTES = 1500  # S3 allows 2 KB of user metadata in all
-_CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".avif": "image/avif",
-    ".heic": "image/heic",
-    ".jxl": "image/jxl",
-    ".mp4": "video/mp4",
-    ".txt": "text/plain; charset=utf-8",
-}
 
 
 class PutImage(Protocol):
@@ -69,19 +53,6 @@ def s3_images(client: "S3Client", bucket: str) -> PutImage:
             raise _error(key, fault) from fault
 
     return put
-
-
-def content_type(key: str) -> str:
-    """The media type that a file's name tells, in any case of letters."""
-    return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")
-
-
-def header(text: str) -> str:
-    """A text as an HTTP header can hold it: RFC 2047 words where it is not plain ASCII."""
-    # What only looks like an encoded word would be decoded by whoever reads it.
-    if text.isascii() and text.isprintable() and "=?" not in text and text == text.strip():
-        return text
-    return Header(text, "utf-8", maxlinelen=1 << 20).encode()
 
 
 def upload(store: Store, put: PutImage, key: str, body: bytes, wanted: Upload) -> None:

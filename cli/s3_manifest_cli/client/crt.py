@@ -1,0 +1,213 @@
+"""Requests to one bucket through the AWS Common Runtime, which makes many at once in threads of its own.
+
+Where the bucket is, and with whose credentials, is botocore's to say: profiles, SSO and assumed roles are as anywhere
+else. Proxies are those of the environment (``HTTPS_PROXY``).
+https://awslabs.github.io/aws-crt-python/api/s3.html
+"""
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+import boto3
+from awscrt import auth, http, s3  # type: ignore[import-untyped]  # it says its types, and not that it does
+from awscrt import io as crt_io
+from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # as above
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from s3_manifest_cli.client.stop import Stop, Stopped
+from s3_manifest_cli.errors import Unavailable
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_CONNECT_MS = 3000
+_ANY = "key"
+
+
+class Place(NamedTuple):
+    """Where a bucket is: ``path`` is that of its keys, and ends with ``/``."""
+
+    host: str
+    path: str
+    is_tls: bool
+    region: str
+
+
+def place_of(client: "S3Client", bucket: str) -> Place:
+    """Where a client finds a bucket. Makes no request. Raises ``Unavailable`` where there are no credentials."""
+    try:
+        url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": _ANY})
+    except (BotoCoreError, ClientError) as fault:
+        raise Unavailable(f"the bucket {bucket} cannot be reached: {fault}") from fault
+    parts = urlsplit(url)
+    return Place(parts.netloc, parts.path.removesuffix(_ANY), parts.scheme == "https", client.meta.region_name)
+
+
+def in_its_region(client: "S3Client", session: boto3.Session, bucket: str) -> "S3Client":
+    """A client as the one given, for the region that the bucket is in, which the runtime does not find by itself.
+
+    Where nobody may ask that, it is the same. Makes a request. Raises ``Unavailable``.
+    """
+    region: str | None
+    try:
+        region = client.head_bucket(Bucket=bucket).get("BucketRegion")
+    except ClientError as fault:
+        # A refusal tells the region too.
+        region = fault.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    except BotoCoreError as fault:
+        raise Unavailable(f"the bucket {bucket} cannot be reached: {fault}") from fault
+    if region in (None, client.meta.region_name):
+        return client
+    return session.client("s3", region_name=region, config=client.meta.config)
+
+
+class Answer:
+    """What came of a request; ``error`` is set when it has ended, and None where it went well."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.etag = ""
+        self.error: Exception | None = None
+
+    def begins(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
+        """Takes the answer's headers."""
+        self.status = status_code
+        self.etag = next((value for name, value in headers if name.lower() == "etag"), "").strip('"')
+
+
+class Request(NamedTuple):
+    """``operation`` is S3's name for it. ``whole`` is how many bytes of an object are asked for with a ``Range``."""
+
+    operation: str
+    method: str
+    key: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str] = {}
+    body: bytes | None = None
+    whole: int | None = None
+
+
+Received = Callable[[Answer, bytes, int], None]
+
+
+class Requests:
+    """One bucket. ``stop`` ends what is under way, and nothing begins after it.
+
+    With ``retries`` a request is made up to six times where no answer came or S3 was busy.
+    """
+
+    def __init__(self, place: Place, session: boto3.Session, stop: Stop, *, retries: bool) -> None:
+        self._place = place
+        self._stop = stop
+        self._credentials = _Credentials(session)
+        provider = auth.AwsCredentialsProvider.new_delegate(self._credentials)
+        self._client = s3.S3Client(
+            region=place.region,
+            tls_mode=s3.S3RequestTlsMode.ENABLED if place.is_tls else s3.S3RequestTlsMode.DISABLED,
+            tls_connection_options=_tls() if place.is_tls else None,
+            signing_config=s3.create_default_s3_signing_config(region=place.region, credential_provider=provider),
+            retry_config=s3.S3RetryConfig(retry_mode=s3.S3RetryMode.STANDARD if retries else s3.S3RetryMode.NONE),
+            connect_timeout_ms=_CONNECT_MS,
+        )
+        self._active: set[s3.S3Request] = set()
+        stop.when_asked(self.cancel)
+
+    def answer(self, request: Request, received: Received | None = None) -> Answer:
+        """Makes a request, and waits for its end; ``received`` as for ``begin``. Raises ``Stopped``."""
+        answer = Answer()
+        made = self._make(request, answer, received, None)
+        if error := made.finished_future.exception():
+            answer.error = self._told(error)
+        return answer
+
+    def begin(self, request: Request, ended: Callable[[Answer], None], received: Received | None = None) -> None:
+        """Begins a request. Raises ``Stopped``.
+
+        ``received`` gets the answer's bytes and their offset in the object, ``ended`` the answer when all is over. They
+        are called in the runtime's threads, of which there are few; an error that ``received`` raises is the answer's.
+        """
+        answer = Answer()
+
+        def on_done(error: Exception | None, **_: object) -> None:
+            answer.error = error and self._told(error)
+            ended(answer)
+
+        self._make(request, answer, received, on_done)
+
+    def _make(
+        self, request: Request, answer: Answer, received: Received | None, on_done: Callable[..., None] | None
+    ) -> s3.S3Request:
+        self._stop.check()
+        made = self._client.make_request(
+            type=s3.S3RequestType.DEFAULT if request.whole is None else s3.S3RequestType.GET_OBJECT,
+            operation_name=request.operation,
+            request=self._http(request),
+            # So it is one request, and its bytes come as one block.
+            part_size=request.whole,
+            on_headers=answer.begins,
+            on_body=received and (lambda chunk, offset, **_: received(answer, chunk, offset)),
+            on_done=on_done,
+        )
+        self._active.add(made)
+        made.finished_future.add_done_callback(lambda _: self._active.discard(made))
+        if self._stop.asked:
+            made.cancel()
+        return made
+
+    def cancel(self) -> None:
+        """Ends what is under way."""
+        for request in list(self._active):
+            request.cancel()
+
+    def wait(self) -> None:
+        """Waits until nothing is under way."""
+        for request in list(self._active):
+            request.finished_future.exception()
+
+    def _http(self, request: Request) -> http.HttpRequest:
+        path = self._place.path + quote(request.key, safe="/~")
+        if request.query:
+            path += "?" + urlencode(request.query, quote_via=quote)
+        headers = http.HttpHeaders([("Host", self._place.host), *request.headers.items()])
+        body = None if request.body is None else crt_io.InputStream(io.BytesIO(request.body))
+        return http.HttpRequest(request.method, path, headers, body)
+
+    def _told(self, error: Exception) -> Exception:
+        if self._stop.asked and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
+            return Stopped()
+        if self._credentials.fault and not isinstance(error, s3.S3ResponseError):
+            return self._credentials.fault
+        return error
+
+
+class _Credentials:
+    """The session's, asked for at each request: botocore renews them before they expire, one thread at a time."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        found = session.get_credentials()
+        if found is None:
+            raise Unavailable(f"not reached: {NoCredentialsError()}")
+        self._credentials = found
+        self.fault: BotoCoreError | None = None
+        """Why there are none: the runtime tells only that there are none."""
+
+    def __call__(self) -> auth.AwsCredentials:
+        try:
+            found = self._credentials.get_frozen_credentials()
+        except BotoCoreError as fault:
+            self.fault = fault
+            raise
+        self.fault = None
+        return auth.AwsCredentials(found.access_key, found.secret_key, found.token)
+
+
+def _tls() -> crt_io.TlsConnectionOptions | None:
+    """With botocore's own variable for certificates that the machine does not know."""
+    if bundle := os.environ.get("AWS_CA_BUNDLE"):
+        options = crt_io.TlsContextOptions()
+        options.override_default_trust_store_from_path(ca_filepath=bundle)
+        return crt_io.ClientTlsContext(options).new_connection_options()
+    return None

@@ -1,0 +1,198 @@
+"""One object into a partial file: exactly the object that is wanted, and no byte of it twice."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from s3_manifest.store import ReadFailed
+from s3_manifest_cli.client import proofs, ranges
+from s3_manifest_cli.client.disk import failure, telling
+from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.client.offsets import read_at, write_at
+from s3_manifest_cli.client.partials import Partial
+from s3_manifest_cli.client.proofs import Checker, Expected, Verdict
+from s3_manifest_cli.client.ranges import Range
+
+PART = 8 << 20
+"""Objects up to this size are fetched in one request, larger ones in ranges of it."""
+
+_AT_ONCE = 8
+_BLOCK = 1 << 20
+
+Moved = Callable[[int], None]
+"""Told of bytes as they are done, those that an earlier run has fetched too; from several threads."""
+
+
+class Wanted(NamedTuple):
+    """An object as the manifest tells of it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``."""
+
+    filename: str
+    key: str
+    size: int
+    etag: str
+    md5: str | None = None
+    checksum: Mapping[str, str] | None = None
+    version_id: str | None = None
+
+    @property
+    def token(self) -> str:
+        """What ``Destination.partial`` knows the bytes by."""
+        return f"{self.etag} {self.size} {self.version_id or ''}"
+
+
+class Downloaded(NamedTuple):
+    """All bytes are in the partial. ``verdict`` is ``right``, or ``unverifiable`` where the manifest tells no proof.
+
+    ``fetched`` is how many of them came from S3 now; the rest an earlier run had fetched.
+    """
+
+    verdict: Verdict
+    fetched: int
+
+
+class _Arrived(NamedTuple):
+    """A range that was fetched, or was not for ``error``."""
+
+    part: Range
+    error: Exception | None
+
+
+def download(objects: Objects, wanted: Wanted, partial: Partial, moved: Moved = lambda _: None) -> Downloaded:
+    """Fetches the object into the partial, which the caller then finishes, or closes: what came stays for the next run.
+
+    Every request asks for this very object, by its ETag and version. The bytes are compared with all that the manifest
+    tells of them; wrong ones are removed, the partial discarded.
+
+    Raises ``Conflict`` where the object is another, or gone; ``ReadFailed``, also for wrong bytes; ``Stopped``; and as
+    ``Destination`` for what the disk does not do. Whatever happens, nothing writes to the partial afterwards.
+    """
+    expected = Expected(wanted.size, wanted.md5, wanted.etag, wanted.checksum)
+    if wanted.size <= PART:
+        done = Downloaded(_small(objects, wanted, expected, partial, moved), wanted.size)
+    else:
+        done = _large(objects, wanted, _with_parts(objects, wanted, expected), partial, moved)
+    if done.verdict.status == "wrong":
+        partial.discard()
+        raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.why}")
+    return done
+
+
+def _small(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Verdict:
+    with objects.budget.taken(wanted.size):
+        body = objects.get(wanted.key, wanted.etag, wanted.version_id)
+        checker = Checker(expected)
+        checker.update(body)
+        with telling(wanted.filename, "not written"):
+            write_at(partial.fd, body, 0)
+            if partial.resumed:
+                os.ftruncate(partial.fd, len(body))
+    moved(len(body))
+    return checker.verdict()
+
+
+def _with_parts(objects: Objects, wanted: Wanted, expected: Expected) -> Expected:
+    """Where only its parts prove the object: with their sizes, if they are all as the first, which S3 tells."""
+    count = wanted.etag.rpartition("-")[2] if "-" in wanted.etag else ""
+    if not count.isdigit() or proofs.can_be_proven(expected._replace(etag="")):
+        return expected
+    size = objects.first_part(wanted.key, wanted.etag, wanted.version_id) or 0
+    sizes = [size] * (int(count) - 1) + [wanted.size - size * (int(count) - 1)]
+    return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
+
+
+def _large(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:
+    with telling(wanted.filename, "not written"):
+        there = _recorded(wanted, expected, partial)
+        os.ftruncate(partial.fd, wanted.size)
+    kept = sum(one.size for one in there)
+    moved(kept)
+    checker, checked = Checker(expected), 0
+    for part in _arriving(objects, wanted, partial, ranges.missing(wanted.size, there, PART)):
+        moved(part.size)
+        there = ranges.joined((*there, part))
+        with telling(wanted.filename, "not written"):
+            os.write(partial.record, ranges.line(part))
+            if there[0].start == 0:
+                # Read while they are in memory, and while others are on their way.
+                checked = _check(checker, partial.fd, Range(checked, there[0].end))
+    with telling(wanted.filename, "not read"):
+        _check(checker, partial.fd, Range(checked, wanted.size))
+    verdict = checker.verdict()
+    if verdict.status == "unverifiable" and kept:
+        # Nothing proves what an earlier run has left, so it does not count.
+        with telling(wanted.filename, "not written"):
+            os.ftruncate(partial.record, 0)
+        return _large(objects, wanted, expected, partial, lambda _: None)
+    return Downloaded(verdict, wanted.size - kept)
+
+
+def _recorded(wanted: Wanted, expected: Expected, partial: Partial) -> tuple[Range, ...]:
+    """The ranges that an earlier run has fetched; the record is ready for more."""
+    os.lseek(partial.record, 0, os.SEEK_SET)
+    text = b""
+    # Of a file of another size, as a crash of the machine leaves one, no record is true.
+    if proofs.can_be_proven(expected) and os.fstat(partial.fd).st_size == wanted.size:
+        while block := os.read(partial.record, _BLOCK):
+            text += block
+    found = ranges.recorded(text, wanted.etag, wanted.size)
+    os.ftruncate(partial.record, found.size if found else 0)
+    os.lseek(partial.record, 0, os.SEEK_END)
+    if found is None:
+        os.write(partial.record, ranges.begun(wanted.etag, wanted.size))
+        return ()
+    return found.there
+
+
+def _arriving(objects: Objects, wanted: Wanted, partial: Partial, todo: Iterator[Range]) -> Iterator[Range]:
+    """Fetches ranges, several at once; each as soon as its bytes are in the file. When it ends, none is under way."""
+    arrived: SimpleQueue[_Arrived] = SimpleQueue()
+
+    def begin(part: Range) -> None:
+        taken = objects.budget.take(part.size)
+
+        def done(_: str, error: Exception | None) -> None:
+            objects.budget.give(taken)
+            arrived.put(_Arrived(part, error))
+
+        try:
+            objects.begin_get(wanted.key, wanted.etag, wanted.version_id, part, sink, done)
+        except BaseException:
+            objects.budget.give(taken)
+            raise
+
+    def sink(block: bytes, offset: int) -> None:
+        write_at(partial.fd, block, offset)
+
+    pending = 0
+    error: Exception | None = None
+    try:
+        while True:
+            # After a failure those under way still arrive, so that the next run need not fetch them.
+            while pending < _AT_ONCE and error is None and (part := next(todo, None)):
+                begin(part)
+                pending += 1
+            if not pending:
+                break
+            one = arrived.get()
+            pending -= 1
+            if one.error:
+                error = error or one.error
+            else:
+                yield one.part
+    finally:
+        for _ in range(pending):
+            arrived.get()
+    if isinstance(error, OSError):
+        raise failure(wanted.filename, "not written", error) from error
+    if error:
+        raise error
+
+
+def _check(checker: Checker, fd: int, part: Range) -> int:
+    """Reads a part of the file; how far it was read now."""
+    at = part.start
+    while at < part.end and (block := read_at(fd, min(_BLOCK, part.end - at), at)):
+        checker.update(block)
+        at += len(block)
+    return at

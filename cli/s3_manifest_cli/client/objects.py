@@ -1,0 +1,168 @@
+"""The bytes of one bucket, fetched and stored many at once."""
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import boto3
+
+from s3_manifest.aws import s3_client
+from s3_manifest.s3 import S3Store
+from s3_manifest.store import Conflict, Observation, ReadFailed
+from s3_manifest_cli.client.budget import Budget
+from s3_manifest_cli.client.crt import Answer, Request, Requests, in_its_region, place_of
+from s3_manifest_cli.client.faults import FAULTS, fault_of, read_error, write_error
+from s3_manifest_cli.client.ranges import Range
+from s3_manifest_cli.client.stop import Stop
+
+_MEMORY = 256 << 20
+
+Done = Callable[[str, Exception | None], None]
+"""Told once when a request has ended: the ETag, and what went wrong (``StoreError``, ``Stopped``, what was raised)."""
+
+
+class Objects:
+    """One bucket, with a session's credentials, which are asked for anew as they expire.
+
+    ``endpoint`` is another S3's than Amazon's. ``stop`` ends all that is under way: that, and what begins later, raises
+    ``Stopped``. ``budget`` is for the bytes that callers have in memory, ``memory`` of them.
+
+    Methods may be called from many threads. A context manager: when its block ends nothing is under way.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        session: boto3.Session,
+        endpoint: str | None = None,
+        *,
+        stop: Stop | None = None,
+        memory: int = _MEMORY,
+    ) -> None:
+        """Raises ``Unavailable`` where there are no credentials."""
+        self.bucket = bucket
+        self.stop = stop or Stop()
+        self.budget = Budget(memory, self.stop)
+        self.client = s3_client(endpoint, session=session)
+        """For what is rare, and may be repeated."""
+        self.writes = s3_client(endpoint, retries=False, session=session)
+        """For what is rare, and must not be: it never does so by itself."""
+        self._store = S3Store(bucket, self.client, self.writes)
+        place = place_of(self.client if endpoint else in_its_region(self.client, session, bucket), bucket)
+        self._repeated = Requests(place, session, self.stop, retries=True)
+        self._once = Requests(place, session, self.stop, retries=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for requests in (self._repeated, self._once):
+            requests.cancel()
+            requests.wait()
+
+    def head(self, key: str) -> Observation:
+        """What is at ``key`` now. Raises ``ReadFailed``."""
+        return self._store.head(key)
+
+    def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
+        """All bytes of the object with that ETag, in one request.
+
+        Raises ``Conflict`` where it is another, or gone; ``ReadFailed``, ``Stopped``.
+        """
+        blocks: list[bytes] = []
+        request = Request("GetObject", "GET", key, *_which(etag, version_id))
+        answer = self._repeated.answer(request, lambda _, block, __: blocks.append(block))
+        if error := answer.error or _other(key, etag, answer):
+            raise _of_read(key, error) from answer.error
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def begin_get(
+        self, key: str, etag: str, version_id: str | None, part: Range, sink: Callable[[bytes, int], None], done: Done
+    ) -> None:
+        """Begins to fetch a part of the object with that ETag: ``sink`` gets its bytes, in order, and their offset.
+
+        Both are called in threads of the runtime, of which there are few: ``sink`` should write to a disk and no more.
+        Raises ``Stopped``; all else is told to ``done``, as is what ``sink`` raises.
+        """
+        at = part.start
+
+        def received(answer: Answer, block: bytes, offset: int) -> None:
+            nonlocal at
+            if error := _other(key, etag, answer):
+                raise error
+            # Some servers know no ranges, and send all of it.
+            if offset != at or at + len(block) > part.end:
+                raise ReadFailed(key, "the server sent other bytes of it than those that were asked for")
+            sink(block, offset)
+            at += len(block)
+
+        def ended(answer: Answer) -> None:
+            error = answer.error
+            if error is None and at != part.end:
+                error = ReadFailed(key, "the server sent fewer bytes of it than were asked for")
+            done(answer.etag, error and _of_read(key, error))
+
+        headers, query = _which(etag, version_id)
+        headers = {**headers, "Range": f"bytes={part.start}-{part.end - 1}"}
+        request = Request("GetObject", "GET", key, headers, query, whole=part.size)
+        self._repeated.begin(request, ended, received)
+
+    def first_part(self, key: str, etag: str, version_id: str | None = None) -> int | None:
+        """The size of the first part of an object that was uploaded in parts; None where S3 does not tell."""
+        version = {"VersionId": version_id} if version_id else {}
+        try:
+            found = self.client.head_object(
+                Bucket=self.bucket,
+                Key=key,
+                PartNumber=1,
+                IfMatch=f'"{etag}"',
+                **version,  # type: ignore[arg-type]  # a keyword
+            )
+        except FAULTS:
+            return None
+        return found["ContentLength"]
+
+    def put(self, key: str, body: bytes, md5: str, *, replaces: str | None, headers: Mapping[str, str]) -> str:
+        """Stores an object if the ETag of the one there is ``replaces`` (None: if there is none); its new ETag.
+
+        S3 refuses bytes that have not the MD5, in hex. Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``,
+        ``Stopped``. Is never retried in here.
+        """
+        condition = {"If-Match": f'"{replaces}"'} if replaces else {"If-None-Match": "*"}
+        request = Request("PutObject", "PUT", key, {**_said(body, md5), **headers, **condition}, body=body)
+        answer = self._once.answer(request)
+        if answer.error:
+            raise _of_write(key, answer.error, is_known=replaces is not None) from answer.error
+        return answer.etag
+
+    def begin_part(self, key: str, upload_id: str, number: int, body: bytes, md5: str, done: Done) -> None:
+        """Begins to store a part of an upload in parts, which replaces the part of that number. As ``begin_get``."""
+
+        def ended(answer: Answer) -> None:
+            done(answer.etag, answer.error and _of_write(key, answer.error, is_known=True))
+
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        self._repeated.begin(Request("UploadPart", "PUT", key, _said(body, md5), query, body), ended)
+
+
+def _which(etag: str, version_id: str | None) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    return {"If-Match": f'"{etag}"'}, {"versionId": version_id} if version_id else {}
+
+
+def _said(body: bytes, md5: str) -> Mapping[str, str]:
+    return {"Content-Length": str(len(body)), "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
+
+
+def _other(key: str, etag: str, answer: Answer) -> Conflict | None:
+    # Some servers ignore conditions without a word.
+    if answer.etag in ("", etag):
+        return None
+    return Conflict(key, "it is another object now; look at the manifest again")
+
+
+def _of_read(key: str, error: Exception) -> Exception:
+    return read_error(key, fault_of(error), is_known=True) if isinstance(error, FAULTS) else error
+
+
+def _of_write(key: str, error: Exception, *, is_known: bool) -> Exception:
+    return write_error(key, fault_of(error), is_known=is_known) if isinstance(error, FAULTS) else error
