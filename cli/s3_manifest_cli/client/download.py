@@ -8,11 +8,13 @@ from typing import NamedTuple
 from s3_manifest.store import ReadFailed
 from s3_manifest_cli.client import proofs, ranges
 from s3_manifest_cli.client.disk import failure, telling
+from s3_manifest_cli.client.faults import NoRanges
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.offsets import read_at, write_at
 from s3_manifest_cli.client.partials import Partial
 from s3_manifest_cli.client.proofs import Checker, Expected, Verdict
 from s3_manifest_cli.client.ranges import Range
+from s3_manifest_cli.client.stop import Stopped
 
 PART = 8 << 20
 """Objects up to this size are fetched in one request, larger ones in ranges of it."""
@@ -71,7 +73,11 @@ def download(objects: Objects, wanted: Wanted, partial: Partial, moved: Moved = 
     if wanted.size <= PART:
         done = Downloaded(_small(objects, wanted, expected, partial, moved), wanted.size)
     else:
-        done = _large(objects, wanted, _with_parts(objects, wanted, expected), partial, moved)
+        expected = _with_parts(objects, wanted, expected)
+        try:
+            done = _in_ranges(objects, wanted, expected, partial, moved)
+        except NoRanges:
+            done = _in_one(objects, wanted, expected, partial, moved)
     if done.verdict.status == "wrong":
         partial.discard()
         raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.why}")
@@ -101,30 +107,41 @@ def _with_parts(objects: Objects, wanted: Wanted, expected: Expected) -> Expecte
     return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
 
 
-def _large(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:
+def _in_ranges(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:
     with telling(wanted.filename, "not written"):
         there = _recorded(wanted, expected, partial)
         os.ftruncate(partial.fd, wanted.size)
     kept = sum(one.size for one in there)
     moved(kept)
     checker, checked = Checker(expected), 0
-    for part in _arriving(objects, wanted, partial, ranges.missing(wanted.size, there, PART)):
+    for part in _Fetching(objects, wanted, partial).arriving(ranges.missing(wanted.size, there, PART)):
         moved(part.size)
         there = ranges.joined((*there, part))
         with telling(wanted.filename, "not written"):
             os.write(partial.record, ranges.line(part))
             if there[0].start == 0:
                 # Read while they are in memory, and while others are on their way.
-                checked = _check(checker, partial.fd, Range(checked, there[0].end))
+                checked = _check(objects, checker, partial.fd, Range(checked, there[0].end))
     with telling(wanted.filename, "not read"):
-        _check(checker, partial.fd, Range(checked, wanted.size))
+        _check(objects, checker, partial.fd, Range(checked, wanted.size))
     verdict = checker.verdict()
     if verdict.status == "unverifiable" and kept:
         # Nothing proves what an earlier run has left, so it does not count.
         with telling(wanted.filename, "not written"):
             os.ftruncate(partial.record, 0)
-        return _large(objects, wanted, expected, partial, lambda _: None)
+        return _in_ranges(objects, wanted, expected, partial, lambda _: None)
     return Downloaded(verdict, wanted.size - kept)
+
+
+def _in_one(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:
+    checker, at = Checker(expected), 0
+    for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
+        checker.update(block)
+        with telling(wanted.filename, "not written"):
+            write_at(partial.fd, block, at)
+        at += len(block)
+        moved(len(block))
+    return Downloaded(checker.verdict(), at)
 
 
 def _recorded(wanted: Wanted, expected: Expected, partial: Partial) -> tuple[Range, ...]:
@@ -144,55 +161,74 @@ def _recorded(wanted: Wanted, expected: Expected, partial: Partial) -> tuple[Ran
     return found.there
 
 
-def _arriving(objects: Objects, wanted: Wanted, partial: Partial, todo: Iterator[Range]) -> Iterator[Range]:
-    """Fetches ranges, several at once; each as soon as its bytes are in the file. When it ends, none is under way."""
-    arrived: SimpleQueue[_Arrived] = SimpleQueue()
+class _Fetching:
+    """Ranges of one object on their way into its partial file."""
 
-    def begin(part: Range) -> None:
+    def __init__(self, objects: Objects, wanted: Wanted, partial: Partial) -> None:
+        self._objects, self._wanted, self._partial = objects, wanted, partial
+        self._arrived: SimpleQueue[_Arrived] = SimpleQueue()
+        self._pending = 0
+        self._error: Exception | None = None
+
+    def arriving(self, todo: Iterator[Range]) -> Iterator[Range]:
+        """Each range as soon as its bytes are in the file, several fetched at once.
+
+        After a failure, which is raised at the end, no more are begun; those under way still arrive, so that the next
+        run need not fetch them. When it ends none is under way.
+        """
+        try:
+            self._begin_some(todo)
+            while self._pending:
+                if part := self._next():
+                    yield part
+                self._begin_some(todo)
+        finally:
+            while self._pending:
+                self._next()
+        if isinstance(self._error, OSError):
+            raise failure(self._wanted.filename, "not written", self._error) from self._error
+        if self._error:
+            raise self._error
+
+    def _begin_some(self, todo: Iterator[Range]) -> None:
+        while self._pending < _AT_ONCE and self._error is None and (part := next(todo, None)):
+            try:
+                self._begin(part)
+            except Stopped as error:
+                self._error = error
+
+    def _begin(self, part: Range) -> None:
+        objects, wanted = self._objects, self._wanted
         taken = objects.budget.take(part.size)
 
         def done(_: str, error: Exception | None) -> None:
             objects.budget.give(taken)
-            arrived.put(_Arrived(part, error))
+            self._arrived.put(_Arrived(part, error))
+
+        def sink(block: bytes, offset: int) -> None:
+            write_at(self._partial.fd, block, offset)
 
         try:
             objects.begin_get(wanted.key, wanted.etag, wanted.version_id, part, sink, done)
         except BaseException:
             objects.budget.give(taken)
             raise
+        self._pending += 1
 
-    def sink(block: bytes, offset: int) -> None:
-        write_at(partial.fd, block, offset)
-
-    pending = 0
-    error: Exception | None = None
-    try:
-        while True:
-            # After a failure those under way still arrive, so that the next run need not fetch them.
-            while pending < _AT_ONCE and error is None and (part := next(todo, None)):
-                begin(part)
-                pending += 1
-            if not pending:
-                break
-            one = arrived.get()
-            pending -= 1
-            if one.error:
-                error = error or one.error
-            else:
-                yield one.part
-    finally:
-        for _ in range(pending):
-            arrived.get()
-    if isinstance(error, OSError):
-        raise failure(wanted.filename, "not written", error) from error
-    if error:
-        raise error
+    def _next(self) -> Range | None:
+        one = self._arrived.get()
+        self._pending -= 1
+        if one.error is None:
+            return one.part
+        self._error = self._error or one.error
+        return None
 
 
-def _check(checker: Checker, fd: int, part: Range) -> int:
+def _check(objects: Objects, checker: Checker, fd: int, part: Range) -> int:
     """Reads a part of the file; how far it was read now."""
     at = part.start
     while at < part.end and (block := read_at(fd, min(_BLOCK, part.end - at), at)):
+        objects.stop.check()
         checker.update(block)
         at += len(block)
     return at

@@ -17,8 +17,12 @@ _MESSAGE = re.compile(rb"<Message>([^<]{1,500})</Message>")
 _PASSING = frozenset({"RequestTimeout", "BadDigest", "SlowDown", "IncompleteBody"})
 
 
+class NoRanges(ReadFailed):
+    """The server sends all of an object, whatever part of it is asked for."""
+
+
 class Fault(NamedTuple):
-    """``status`` is HTTP's, 0 where no answer came; ``code`` is S3's, empty where it sent none."""
+    """``status`` is HTTP's, 0 where no answer came; ``code`` is S3's, or the runtime's, or empty."""
 
     status: int
     code: str
@@ -35,7 +39,7 @@ def fault_of(error: Exception) -> Fault:
         told = ": ".join(part for part in (code, message) if part)
         return Fault(error.status_code, code, f"{error.status_code} {told}".strip())
     if isinstance(error, AwsCrtError):
-        return Fault(0, "", f"{error.message} ({error.name})")
+        return Fault(0, error.name, f"{error.message} ({error.name})")
     return Fault(0, "", str(error))
 
 
@@ -43,10 +47,10 @@ def read_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
     """Of a read; ``is_known``: by If-Match, or a version's id, so that another object, or none, is a conflict."""
     if is_known and (fault.status == 412 or (fault.status == 404 and fault.code != "NoSuchBucket")):
         return Conflict(key, f"it is another object now, or gone ({fault.status}); look at the manifest again")
-    mend = (
-        "; restore it from its archive first" if fault.code == "InvalidObjectState" else _READ_MENDS.get(fault.status)
-    )
-    return ReadFailed(key, f"not read: {fault.words}{mend or ''}")
+    # The runtime has room for what was asked for, and got more.
+    error = NoRanges if fault.code == "AWS_ERROR_DEST_COPY_TOO_SMALL" else ReadFailed
+    mend = _ARCHIVED if fault.code == "InvalidObjectState" else _READ_MENDS.get(fault.status, "")
+    return error(key, f"not read: {fault.words}{mend}")
 
 
 def write_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
@@ -62,6 +66,7 @@ def write_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
     return OutcomeUnknown(key, f"whether it was written is not known: {fault.words}")
 
 
+_ARCHIVED = "; restore it from its archive first"
 _READ_MENDS = {
     403: "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key",
     400: "; an object encrypted with a customer-provided key (SSE-C) cannot be read",

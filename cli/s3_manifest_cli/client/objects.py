@@ -1,8 +1,8 @@
 """The bytes of one bucket, fetched and stored many at once."""
 
 import base64
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 import boto3
 
@@ -11,11 +11,12 @@ from s3_manifest.s3 import S3Store
 from s3_manifest.store import Conflict, Observation, ReadFailed
 from s3_manifest_cli.client.budget import Budget
 from s3_manifest_cli.client.crt import Answer, Request, Requests, in_its_region, place_of
-from s3_manifest_cli.client.faults import FAULTS, fault_of, read_error, write_error
+from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, read_error, write_error
 from s3_manifest_cli.client.ranges import Range
 from s3_manifest_cli.client.stop import Stop
 
 _MEMORY = 256 << 20
+_BLOCK = 1 << 20
 
 Done = Callable[[str, Exception | None], None]
 """Told once when a request has ended: the ETag, and what went wrong (``StoreError``, ``Stopped``, what was raised)."""
@@ -90,9 +91,8 @@ class Objects:
             nonlocal at
             if error := _other(key, etag, answer):
                 raise error
-            # Some servers know no ranges, and send all of it.
             if offset != at or at + len(block) > part.end:
-                raise ReadFailed(key, "the server sent other bytes of it than those that were asked for")
+                raise NoRanges(key, "the server sent other bytes of it than those that were asked for")
             sink(block, offset)
             at += len(block)
 
@@ -107,19 +107,28 @@ class Objects:
         request = Request("GetObject", "GET", key, headers, query, whole=part.size)
         self._repeated.begin(request, ended, received)
 
+    def stream(self, key: str, etag: str, version_id: str | None = None) -> Iterator[bytes]:
+        """The bytes of the object with that ETag, in blocks: for servers that know no ranges. Raises as ``get``."""
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"', **version)
+            if answer["ETag"].strip('"') != etag:
+                raise _other_object(key)
+            for block in answer["Body"].iter_chunks(_BLOCK):
+                self.stop.check()
+                yield block
+        except FAULTS as error:
+            raise _of_read(key, error) from error
+
     def first_part(self, key: str, etag: str, version_id: str | None = None) -> int | None:
         """The size of the first part of an object that was uploaded in parts; None where S3 does not tell."""
-        version = {"VersionId": version_id} if version_id else {}
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
-            found = self.client.head_object(
-                Bucket=self.bucket,
-                Key=key,
-                PartNumber=1,
-                IfMatch=f'"{etag}"',
-                **version,  # type: ignore[arg-type]  # a keyword
-            )
+            # A HEAD tells it too, but not everywhere.
+            found = self.client.get_object(Bucket=self.bucket, Key=key, PartNumber=1, IfMatch=f'"{etag}"', **version)
         except FAULTS:
             return None
+        found["Body"].close()
         return found["ContentLength"]
 
     def put(self, key: str, body: bytes, md5: str, *, replaces: str | None, headers: Mapping[str, str]) -> str:
@@ -155,8 +164,10 @@ def _said(body: bytes, md5: str) -> Mapping[str, str]:
 
 def _other(key: str, etag: str, answer: Answer) -> Conflict | None:
     # Some servers ignore conditions without a word.
-    if answer.etag in ("", etag):
-        return None
+    return None if answer.etag in ("", etag) else _other_object(key)
+
+
+def _other_object(key: str) -> Conflict:
     return Conflict(key, "it is another object now; look at the manifest again")
 
 

@@ -1,0 +1,173 @@
+"""What the tests of transfers share: a bucket of a real server, and a proxy before it that does harm."""
+
+import contextlib
+import hashlib
+import http.client
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import boto3
+
+from s3_manifest.aws import s3_client
+from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.client.stop import Stop
+from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
+
+BUCKET = "transfers"
+_numbers = itertools.count()
+
+
+@cache
+def session() -> boto3.Session:
+    """One for all: a new one reads botocore's descriptions of S3, which takes longer than a test."""
+    return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body).hexdigest()
+
+
+def random_bytes(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+class Bucket(NamedTuple):
+    """A fresh bucket; ``client`` is anybody's."""
+
+    name: str
+    endpoint: str
+    client: Any
+
+    def objects(self, endpoint: str | None = None, stop: Stop | None = None, memory: int = 64 << 20) -> Objects:
+        return Objects(self.name, session(), endpoint or self.endpoint, stop=stop, memory=memory)
+
+    def put(self, key: str, body: bytes, **more: Any) -> str:
+        return self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)["ETag"].strip('"')
+
+    def body(self, key: str) -> bytes:
+        return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+
+    def keys(self) -> list[str]:
+        return [one["Key"] for one in self.client.list_objects_v2(Bucket=self.name).get("Contents", ())]
+
+    def unfinished(self) -> list[str]:
+        return [one["UploadId"] for one in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())]
+
+
+def fresh_bucket(platform: Platform) -> Bucket:
+    client = _client(platform.endpoint)
+    name = f"{BUCKET}-{next(_numbers)}"
+    client.create_bucket(Bucket=name)
+    return Bucket(name, platform.endpoint, client)
+
+
+@cache
+def _client(endpoint: str) -> Any:
+    return s3_client(endpoint, session=session())
+
+
+class Seen(NamedTuple):
+    """A request as the proxy got it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return urlsplit(self.path).path
+
+    @property
+    def range(self) -> str | None:
+        return self.headers.get("range")
+
+
+class Reply(NamedTuple):
+    """An answer on its way back; ``cut`` is how many bytes of its body come before the connection breaks."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    cut: int | None = None
+
+
+def refusal(status: int, code: str) -> Reply:
+    return Reply(status, [("Content-Type", "application/xml")], f"<Error><Code>{code}</Code></Error>".encode())
+
+
+class Proxy:
+    """A server between a client and S3. ``before`` may answer instead of it, ``after`` alter what it answers."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.seen: list[Seen] = []
+        self.before: Callable[[Seen], Reply | None] = lambda _: None
+        self.after: Callable[[Seen, Reply], Reply] = lambda _, reply: reply
+        self._upstream = urlsplit(endpoint).netloc
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def of(self, method: str, key: str = "") -> list[Seen]:
+        return [one for one in self.seen if one.method == method and one.key.endswith(key)]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _answer(self, request: Seen, body: bytes) -> Reply:
+        self.seen.append(request)
+        if reply := self.before(request):
+            return reply
+        connection = http.client.HTTPConnection(self._upstream)
+        try:
+            connection.request(request.method, request.path, body, request.headers)
+            answer = connection.getresponse()
+            found = Reply(answer.status, answer.getheaders(), answer.read())
+        finally:
+            connection.close()
+        return self.after(request, found)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                reply = owner._answer(Seen(self.command, self.path, headers), body)
+                length = dict(reply.headers).get("Content-Length") if self.command == "HEAD" else str(len(reply.body))
+                self.send_response(reply.status)
+                for name, value in reply.headers:
+                    if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", length or "0")
+                self.end_headers()
+                if self.command == "HEAD":
+                    return
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(reply.body[: reply.cut])
+                self.close_connection = reply.cut is not None
+
+            do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = _any  # noqa: N815  # http.server's names
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        return Handler
