@@ -102,11 +102,13 @@ def refusal(status: int, code: str) -> Reply:
 
 
 class Proxy:
-    """A server between a client and S3. ``before`` may answer instead of it, ``after`` alter what it answers."""
+    """A server between a client and S3. ``before`` may answer instead of it; ``sent`` alters
+    what it gets, and ``after`` what it answers."""
 
     def __init__(self, endpoint: str) -> None:
         self.seen: list[Seen] = []
         self.before: Callable[[Seen], Reply | None] = lambda _: None
+        self.sent: Callable[[Seen, bytes], bytes] = lambda _, body: body
         self.after: Callable[[Seen, Reply], Reply] = lambda _, reply: reply
         self._upstream = urlsplit(endpoint).netloc
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -135,7 +137,7 @@ class Proxy:
             return reply
         connection = http.client.HTTPConnection(self._upstream)
         try:
-            connection.request(request.method, request.path, body, request.headers)
+            connection.request(request.method, request.path, self.sent(request, body), request.headers)
             answer = connection.getresponse()
             found = Reply(answer.status, answer.getheaders(), answer.read())
         finally:

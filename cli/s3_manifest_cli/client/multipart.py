@@ -1,0 +1,91 @@
+"""The bookkeeping of uploads in parts: begun, looked at, completed where nobody else wrote meanwhile, or aborted.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from s3_manifest_cli.client.faults import FAULTS, fault_of, read_error, write_error
+from s3_manifest_cli.client.objects import Objects
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+MAX_PARTS = 10_000
+_MIB = 1 << 20
+_META = "x-amz-meta-"
+
+
+class Part(NamedTuple):
+    """A part that S3 has. ``etag`` is the MD5 of its bytes in hex, unless it is encrypted with a customer's key."""
+
+    etag: str
+    size: int
+
+
+def part_size_of(size: int, usual: int) -> int:
+    """The size of the parts that so many bytes are cut into: whole MiB, so many that there are not too many parts."""
+    return max(usual, -(-size // MAX_PARTS // _MIB) * _MIB)
+
+
+def begin(objects: Objects, key: str, headers: Mapping[str, str]) -> str:
+    """The id of a new upload. Raises ``OutcomeUnknown``, ``WriteRefused``."""
+    metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
+    try:
+        answer = objects.writes.create_multipart_upload(
+            Bucket=objects.bucket, Key=key, ContentType=headers["Content-Type"], Metadata=metadata
+        )
+    except FAULTS as error:
+        raise write_error(key, fault_of(error), is_known=False) from error
+    return answer["UploadId"]
+
+
+def uploads(objects: Objects, key: str) -> list[str]:
+    """The ids of the uploads to a key that are not finished, anybody's. Raises ``ReadFailed``."""
+    try:
+        pages = objects.client.get_paginator("list_multipart_uploads").paginate(Bucket=objects.bucket, Prefix=key)
+        return [one["UploadId"] for page in pages for one in page.get("Uploads", ()) if one["Key"] == key]
+    except FAULTS as error:
+        raise read_error(key, fault_of(error), is_known=False) from error
+
+
+def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | None:
+    """The parts that S3 has of an upload, by number; None where there is no such upload. Raises ``ReadFailed``."""
+    try:
+        pages = objects.client.get_paginator("list_parts").paginate(Bucket=objects.bucket, Key=key, UploadId=upload_id)
+        found = [part for page in pages for part in page.get("Parts", ())]
+    except FAULTS as error:
+        fault = fault_of(error)
+        if fault.status == 404 and fault.code != "NoSuchBucket":
+            return None
+        raise read_error(key, fault, is_known=False) from error
+    return {part["PartNumber"]: Part(part["ETag"].strip('"'), part["Size"]) for part in found}
+
+
+def complete(objects: Objects, key: str, upload_id: str, etags: Mapping[int, str], replaces: str | None) -> str:
+    """Makes the parts the object, if the ETag of the one there is ``replaces`` (None: if there is none); its new ETag.
+
+    Raises ``Conflict``, also where the upload is gone; ``OutcomeUnknown``, ``WriteRefused``. Is never retried in here.
+    """
+    condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
+    listed: list[CompletedPartTypeDef] = [
+        {"PartNumber": number, "ETag": f'"{etags[number]}"'} for number in sorted(etags)
+    ]
+    try:
+        answer = objects.writes.complete_multipart_upload(
+            Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}, **condition
+        )
+    except FAULTS as error:
+        raise write_error(key, fault_of(error), is_known=True) from error
+    return answer["ETag"].strip('"')
+
+
+def abort(objects: Objects, key: str, upload_id: str) -> None:
+    """Drops an upload and its parts; one that is gone does not matter. Raises ``OutcomeUnknown``, ``WriteRefused``."""
+    try:
+        objects.client.abort_multipart_upload(Bucket=objects.bucket, Key=key, UploadId=upload_id)
+    except FAULTS as error:
+        fault = fault_of(error)
+        if fault.status != 404:
+            raise write_error(key, fault, is_known=False) from error

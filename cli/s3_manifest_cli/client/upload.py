@@ -1,0 +1,275 @@
+"""One file to one key: exactly the bytes that were announced, and only where the object is the one that was seen."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from random import random
+from typing import BinaryIO, NamedTuple
+
+from s3_manifest.facts import proven_md5
+from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, StoreError, WriteRefused
+from s3_manifest_cli.client import multipart
+from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.client.offsets import read_at
+from s3_manifest_cli.client.unfinished import Begun, Unfinished
+
+PART = 16 << 20
+"""Files up to this size are stored in one request, larger ones in parts of it, or of more where those were too many."""
+
+_AT_ONCE = 6
+_ATTEMPTS = 6
+_META = "x-amz-meta-"
+
+Moved = Callable[[int], None]
+"""Told of bytes as they are done, those that an earlier run has stored too; from several threads."""
+
+
+class Given(NamedTuple):
+    """A file as it was when it was decided to upload it; ``md5`` in hex.
+
+    ``replaces`` is the ETag of the object that it takes the place of, None: there must be none. ``headers`` are
+    ``Content-Type`` and ``x-amz-meta-…``, see ``s3_manifest_cli.headers``.
+    """
+
+    key: str
+    size: int
+    md5: str
+    replaces: str | None
+    headers: Mapping[str, str]
+
+
+class Uploaded(NamedTuple):
+    """The object is there, with these bytes. ``sent`` is how many were sent now, the rest an earlier run had sent.
+
+    ``others`` are the ids of unfinished uploads in parts to the same key that this machine knows nothing of: somebody
+    else's, or what a machine that was lost has left. S3 keeps their parts until somebody aborts them.
+    """
+
+    etag: str
+    sent: int
+    others: tuple[str, ...] = ()
+
+
+class FileChanged(Conflict):
+    """The file is another one than was announced. Nothing was stored."""
+
+
+def upload(
+    objects: Objects, file: BinaryIO, given: Given, unfinished: Unfinished, moved: Moved = lambda _: None
+) -> Uploaded:
+    """Stores the file, which is open for reading and unbuffered; only its descriptor is used.
+
+    S3 compares what it gets with the MD5 of it. A file that is changed meanwhile is never stored. Where an answer is
+    lost S3 is asked what is there: a repeat, also of a run that was killed, stores nothing twice and goes on with the
+    parts that it had stored.
+
+    Raises ``FileChanged``; ``Conflict`` where another object is there by now, which stays; ``WriteRefused``,
+    ``OutcomeUnknown``, ``ReadFailed``, ``Stopped``, ``OSError``.
+    """
+    is_whole = given.size <= PART
+    told: set[int] = set()
+    failure: StoreError = Conflict(given.key, "nothing was tried")
+    for attempt in range(_ATTEMPTS):
+        if attempt or not is_whole:
+            seen = objects.head(given.key)
+            if isinstance(seen, Present) and _is_it(seen, given):
+                _drop(objects, given.key, unfinished)
+                return Uploaded(seen.etag, 0)
+            if _etag(seen) != given.replaces:
+                _drop(objects, given.key, unfinished)
+                raise Conflict(given.key, "somebody else stored another object there meanwhile, which stays")
+        try:
+            if is_whole:
+                return _whole(objects, file, given, moved)
+            return _InParts(objects, file, given, unfinished, moved, told).stored()
+        except FileChanged:
+            raise
+        except (Conflict, OutcomeUnknown) as error:
+            failure = error
+            objects.stop.sleep(random() * 0.1 * 2**attempt)  # noqa: S311  # full jitter, no secret
+    raise failure
+
+
+def abandon(objects: Objects, unfinished: Unfinished) -> list[str]:
+    """Aborts the uploads in parts that this machine has begun in the bucket; their keys. Raises ``StoreError``."""
+    keys = []
+    for begun in list(unfinished.all(objects.bucket)):
+        multipart.abort(objects, begun.key, begun.upload_id)
+        unfinished.forget(begun.bucket, begun.key)
+        keys.append(begun.key)
+    return keys
+
+
+def _whole(objects: Objects, file: BinaryIO, given: Given, moved: Moved) -> Uploaded:
+    with objects.budget.taken(given.size):
+        # A byte more, so that a file that has grown is noticed.
+        body = read_at(file.fileno(), given.size + 1, 0)
+        if len(body) != given.size or _md5(body) != given.md5:
+            raise _changed(given)
+        etag = objects.put(given.key, body, given.md5, replaces=given.replaces, headers=given.headers)
+    moved(given.size)
+    return Uploaded(etag, given.size)
+
+
+class _Stored(NamedTuple):
+    """A part that was stored, or was not for ``error``."""
+
+    number: int
+    size: int
+    etag: str
+    error: Exception | None
+
+
+class _InParts:
+    """One upload in parts. What was stored of it is remembered until it is completed or aborted."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        file: BinaryIO,
+        given: Given,
+        unfinished: Unfinished,
+        moved: Moved,
+        told: set[int],
+    ) -> None:
+        """``told`` are the numbers of the parts that ``moved`` knows of, in attempts before too."""
+        self._objects, self._file, self._given = objects, file, given
+        self._unfinished, self._moved, self._told = unfinished, moved, told
+        self._part_size = multipart.part_size_of(given.size, PART)
+        self._done: SimpleQueue[_Stored] = SimpleQueue()
+        self._pending = 0
+        self._error: Exception | None = None
+        self._etags: dict[int, str] = {}
+        self._sent = 0
+
+    def stored(self) -> Uploaded:
+        """Stores what S3 has not of it yet, and completes it."""
+        objects, given = self._objects, self._given
+        upload_id, there, others = self._begun()
+        try:
+            self._send(upload_id, there)
+            etag = multipart.complete(objects, given.key, upload_id, self._etags, given.replaces)
+        except (Conflict, WriteRefused):
+            # The next attempt begins anew, if there is one.
+            _drop(objects, given.key, self._unfinished)
+            raise
+        self._unfinished.forget(objects.bucket, given.key)
+        return Uploaded(etag, self._sent, others)
+
+    def _begun(self) -> tuple[str, Mapping[int, multipart.Part], tuple[str, ...]]:
+        """The upload's id, the parts that S3 has of it, and others to the same key."""
+        objects, given = self._objects, self._given
+        wanted = Begun(
+            bucket=objects.bucket,
+            key=given.key,
+            upload_id="",
+            size=given.size,
+            md5=given.md5,
+            part_size=self._part_size,
+            headers=given.headers,
+        )
+        known = self._unfinished.recall(objects.bucket, given.key)
+        if known and known == wanted.model_copy(update={"upload_id": known.upload_id}):
+            there = multipart.parts(objects, given.key, known.upload_id)
+            if there is not None:
+                return known.upload_id, there, ()
+        elif known:
+            multipart.abort(objects, given.key, known.upload_id)
+        others: tuple[str, ...] = ()
+        with contextlib.suppress(StoreError):  # not everybody may list them
+            others = tuple(multipart.uploads(objects, given.key))
+        upload_id = multipart.begin(objects, given.key, given.headers)
+        self._unfinished.remember(wanted.model_copy(update={"upload_id": upload_id}))
+        return upload_id, {}, others
+
+    def _send(self, upload_id: str, there: Mapping[int, multipart.Part]) -> None:
+        """Sends the parts that are not there; all are read, in order, so that the whole is the one announced."""
+        whole = hashlib.md5(usedforsecurity=False)
+        try:
+            for number, start in enumerate(range(0, self._given.size, self._part_size), 1):
+                self._send_part(upload_id, number, start, there.get(number), whole)
+                while self._pending >= _AT_ONCE:
+                    self._next()
+                if self._error:
+                    break
+        finally:
+            while self._pending:
+                self._next()
+        if self._error:
+            raise self._error
+        if whole.hexdigest() != self._given.md5 or read_at(self._file.fileno(), 1, self._given.size):
+            raise _changed(self._given)
+
+    def _send_part(
+        self, upload_id: str, number: int, start: int, there: multipart.Part | None, whole: "hashlib._Hash"
+    ) -> None:
+        objects = self._objects
+        size = min(self._part_size, self._given.size - start)
+        taken = objects.budget.take(size)
+
+        def done(etag: str, error: Exception | None) -> None:
+            objects.budget.give(taken)
+            self._done.put(_Stored(number, size, etag, error))
+
+        try:
+            body = read_at(self._file.fileno(), size, start)
+            if len(body) != size:
+                raise _changed(self._given)
+            whole.update(body)
+            md5 = _md5(body)
+            if there == multipart.Part(md5, size):
+                self._etags[number] = md5
+                self._tell(number, size)
+                objects.budget.give(taken)
+                return
+            objects.begin_part(self._given.key, upload_id, number, body, md5, done)
+        except BaseException:
+            objects.budget.give(taken)
+            raise
+        self._pending += 1
+
+    def _next(self) -> None:
+        one = self._done.get()
+        self._pending -= 1
+        if one.error:
+            self._error = self._error or one.error
+            return
+        self._etags[one.number] = one.etag
+        self._sent += one.size
+        self._tell(one.number, one.size)
+
+    def _tell(self, number: int, size: int) -> None:
+        if number not in self._told:
+            self._told.add(number)
+            self._moved(size)
+
+
+def _is_it(seen: Present, given: Given) -> bool:
+    """Whether the object is what was to be stored, by whomever."""
+    proven = proven_md5(seen)
+    if not proven or (proven[0], seen.size) != (given.md5, given.size):
+        return False
+    # The same bytes have the same ETag: then only what is told of them says whether they were stored anew.
+    said = {name.removeprefix(_META): value for name, value in given.headers.items() if name.startswith(_META)}
+    return seen.etag != given.replaces or said.items() <= seen.metadata.items()
+
+
+def _etag(seen: Observation) -> str | None:
+    return seen.etag if isinstance(seen, Present) else None
+
+
+def _drop(objects: Objects, key: str, unfinished: Unfinished) -> None:
+    """Aborts the upload in parts that this machine has begun; one that cannot be aborted stays remembered."""
+    if begun := unfinished.recall(objects.bucket, key):
+        with contextlib.suppress(StoreError):
+            multipart.abort(objects, key, begun.upload_id)
+            unfinished.forget(objects.bucket, key)
+
+
+def _changed(given: Given) -> FileChanged:
+    return FileChanged(given.key, "the file was changed since it was compared; run it again")
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -1,0 +1,330 @@
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from client.transfers import md5, random_bytes, refusal
+
+from s3_manifest.facts import decode_metadata
+from s3_manifest.store import Absent, Conflict, OutcomeUnknown, WriteRefused
+from s3_manifest_cli.client import multipart
+from s3_manifest_cli.client.stop import Stop, Stopped
+from s3_manifest_cli.client.unfinished import Begun, Unfinished
+from s3_manifest_cli.client.upload import PART, FileChanged, Given, Uploaded, abandon, upload
+from s3_manifest_cli.headers import Told, content_type, metadata
+
+KEY = "styles/16/ä b.png"
+SMALL = random_bytes(9000)
+LARGE = random_bytes(2 * PART + 12345)
+BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+
+
+@pytest.fixture
+def unfinished(tmp_path) -> Unfinished:
+    return Unfinished(tmp_path / "unfinished")
+
+
+def given(body: bytes, replaces: str | None = None, **told: str) -> Given:
+    values = metadata(md5(body), Told(**told)).values
+    headers = {"Content-Type": content_type(KEY)} | {f"x-amz-meta-{name}": value for name, value in values.items()}
+    return Given(KEY, len(body), md5(body), replaces, headers)
+
+
+def store(objects, folder: Path, body: bytes, what: Given, unfinished, moved=lambda _: None) -> Uploaded:
+    path = folder / "file"
+    path.write_bytes(body)
+    with path.open("rb", buffering=0) as file:
+        return upload(objects, file, what, unfinished, moved)
+
+
+@pytest.mark.parametrize("body", [b"", b"x", SMALL, LARGE], ids=["empty", "a byte", "small", "large"])
+def test_a_file_is_stored_with_what_is_told_of_it(bucket, objects, tmp_path, unfinished, body):
+    moved = []
+    told = {"prompt": "größe 🎨", "local_path": "data/a b.png", "generation_id": "7", "generation_type": "lora"}
+    done = store(objects, tmp_path, body, given(body, **told), unfinished, moved.append)
+    seen = objects.head(KEY)
+    assert bucket.body(KEY) == body
+    assert (done.etag, done.sent, sum(moved)) == (seen.etag, len(body), len(body))
+    assert seen.content_type == "image/png"
+    assert {name: decode_metadata(value) for name, value in seen.metadata.items()} == {
+        "md5": md5(body),
+        "prompt": "größe 🎨",
+        "local-path": "data/a b.png",
+        "generation-id": "7",
+        "generation-type": "lora",
+    }
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+@BOTH
+def test_the_object_that_was_seen_is_replaced(bucket, objects, tmp_path, unfinished, body):
+    etag = bucket.put(KEY, b"before")
+    store(objects, tmp_path, body, given(body, etag), unfinished)
+    assert bucket.body(KEY) == body
+
+
+@BOTH
+@pytest.mark.parametrize("replaces", [None, "0" * 32], ids=["none", "another"])
+def test_an_object_that_somebody_stored_meanwhile_stays(bucket, objects, tmp_path, unfinished, body, replaces):
+    bucket.put(KEY, b"theirs")
+    with pytest.raises(Conflict, match="somebody else"):
+        store(objects, tmp_path, body, given(body, replaces), unfinished)
+    assert bucket.body(KEY) == b"theirs"
+    assert bucket.unfinished() == []
+
+
+@BOTH
+def test_an_object_that_was_deleted_meanwhile_is_not_brought_back(bucket, objects, tmp_path, unfinished, body):
+    with pytest.raises(Conflict):
+        store(objects, tmp_path, body, given(body, "0" * 32), unfinished)
+    assert bucket.keys() == []
+
+
+def test_an_object_that_somebody_stores_while_parts_are_sent_stays(bucket, objects, proxy, tmp_path, unfinished):
+    def before(request):
+        if "partNumber=2" in request.path:
+            bucket.put(KEY, b"theirs")
+
+    proxy.before = before
+    with pytest.raises(Conflict, match="somebody else"):
+        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+    assert bucket.body(KEY) == b"theirs"
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+@BOTH
+def test_the_same_bytes_that_somebody_stored_meanwhile_are_good(bucket, objects, proxy, tmp_path, unfinished, body):
+    bucket.put(KEY, body)
+    done = store(objects, tmp_path, body, given(body), unfinished)
+    assert (done.etag, done.sent) == (md5(body), 0)
+
+
+@BOTH
+@pytest.mark.parametrize("change", ["shorter", "longer", "altered"])
+def test_a_file_that_was_changed_is_not_stored(bucket, objects, tmp_path, unfinished, body, change):
+    now = {"shorter": body[:-1], "longer": body + b"x", "altered": b"x" + body[1:]}[change]
+    with pytest.raises(FileChanged, match="changed"):
+        store(objects, tmp_path, now, given(body), unfinished)
+    assert (bucket.keys(), bucket.unfinished()) == ([], [])
+
+
+def test_a_file_that_is_changed_while_it_is_sent_is_not_stored(bucket, objects, proxy, tmp_path, unfinished):
+    def before(request):
+        if "partNumber=1" in request.path:
+            with (tmp_path / "file").open("r+b") as file:
+                file.seek(2 * PART)
+                file.write(b"other")
+
+    proxy.before = before
+    with bucket.objects(proxy.endpoint, memory=PART) as one_by_one, pytest.raises(FileChanged):
+        store(one_by_one, tmp_path, LARGE, given(LARGE), unfinished)
+    assert (bucket.keys(), bucket.unfinished()) == ([], [])
+
+
+@BOTH
+def test_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, objects, proxy, tmp_path, unfinished, body):
+    harmed = []
+
+    def harm(request, sent):
+        if request.method == "PUT" and not harmed:
+            harmed.append(request)
+            return b"x" + sent[1:]
+        return sent
+
+    proxy.sent = harm
+    store(objects, tmp_path, body, given(body), unfinished)
+    assert harmed
+    assert bucket.body(KEY) == body
+
+
+@pytest.mark.parametrize("lost", ["PUT", "POST"])
+@BOTH
+def test_an_answer_that_is_lost_is_no_second_upload(bucket, objects, proxy, tmp_path, unfinished, body, lost):
+    dropped = []
+
+    def after(request, reply):
+        if request.method == lost and "uploads" not in request.path and not dropped:
+            dropped.append(request)
+            return refusal(500, "InternalError")
+        return reply
+
+    proxy.after = after
+    etag = store(objects, tmp_path, body, given(body), unfinished).etag
+    assert bucket.body(KEY) == body
+    assert objects.head(KEY).etag == etag
+    assert len([one for one in proxy.of("PUT") if "partNumber" not in one.path]) == (body == SMALL)
+    assert len([one for one in proxy.of("POST") if "uploadId" in one.path]) == (body == LARGE)
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+def test_a_lost_answer_to_an_upload_of_the_same_bytes_is_tried_again_until_what_is_told_is_stored(
+    bucket, objects, proxy, tmp_path, unfinished
+):
+    etag = bucket.put(KEY, SMALL)
+    refused = [refusal(500, "InternalError")]
+    proxy.before = lambda request: refused.pop() if request.method == "PUT" and refused else None
+    store(objects, tmp_path, SMALL, given(SMALL, etag, prompt="a cat"), unfinished)
+    assert objects.head(KEY).metadata["prompt"] == "a cat"
+
+
+@BOTH
+def test_a_write_that_collides_is_tried_again(bucket, objects, proxy, tmp_path, unfinished, body):
+    refused = [refusal(409, "ConditionalRequestConflict")]
+
+    def before(request):
+        is_last = "uploadId" in request.path if request.method == "POST" else "partNumber" not in request.path
+        return refused.pop() if request.method in ("PUT", "POST") and is_last and refused else None
+
+    proxy.before = before
+    store(objects, tmp_path, body, given(body), unfinished)
+    assert refused == []
+    assert bucket.body(KEY) == body
+    assert bucket.unfinished() == []
+
+
+@BOTH
+def test_a_refusal_is_not_tried_again_and_leaves_nothing(bucket, objects, proxy, tmp_path, unfinished, body):
+    def before(request):
+        is_bytes = request.method == "PUT"
+        return refusal(403, "AccessDenied") if is_bytes else None
+
+    proxy.before = before
+    with pytest.raises(WriteRefused, match=r"403 AccessDenied; allow s3:PutObject"):
+        store(objects, tmp_path, body, given(body), unfinished)
+    assert len(proxy.of("PUT")) == (1 if body == SMALL else 3)
+    assert (bucket.keys(), bucket.unfinished()) == ([], [])
+
+
+KILLED = """
+import os, sys
+import boto3
+from pathlib import Path
+from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.client.unfinished import Unfinished
+from s3_manifest_cli.client.upload import Given, upload
+
+endpoint, bucket, folder, key, size, md5, *headers = sys.argv[1:]
+sent = []
+
+def die(count):
+    sent.append(count)
+    if len(sent) == 2:
+        os._exit(9)
+
+given = Given(key, int(size), md5, None, dict(one.split("=", 1) for one in headers))
+with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
+    with open(Path(folder) / "file", "rb", buffering=0) as file:
+        upload(objects, file, given, Unfinished(Path(folder) / "unfinished"), die)
+"""
+
+
+@pytest.fixture
+def killed(bucket, tmp_path) -> Given:
+    """What a run was killed over after two of three parts at least."""
+    what = given(LARGE)
+    (tmp_path / "file").write_bytes(LARGE)
+    headers = [f"{name}={value}" for name, value in what.headers.items()]
+    of_file = [str(tmp_path), KEY, str(what.size), what.md5]
+    command = [sys.executable, "-c", KILLED, bucket.endpoint, bucket.name, *of_file, *headers]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 9
+    assert bucket.keys() == []
+    assert len(bucket.unfinished()) == 1
+    return what
+
+
+def test_parts_that_a_killed_run_has_stored_are_not_sent_again(bucket, objects, proxy, tmp_path, unfinished, killed):
+    (begun,) = unfinished.all(bucket.name)
+    kept = multipart.parts(objects, KEY, begun.upload_id)
+    moved = []
+    done = store(objects, tmp_path, LARGE, killed, unfinished, moved.append)
+    assert len(kept) >= 2
+    assert done.sent == len(LARGE) - sum(part.size for part in kept.values())
+    assert len(proxy.of("PUT")) == 3 - len(kept)
+    assert sum(moved) == len(LARGE)
+    assert bucket.body(KEY) == LARGE
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+@pytest.mark.parametrize("differs", ["bytes", "headers"])
+def test_an_upload_of_something_else_is_aborted_and_begun_anew(bucket, objects, tmp_path, unfinished, killed, differs):
+    body = LARGE[::-1] if differs == "bytes" else LARGE
+    what = given(body, prompt="a cat") if differs == "headers" else given(body)
+    assert store(objects, tmp_path, body, what, unfinished).sent == len(body)
+    assert bucket.body(KEY) == body
+    assert bucket.unfinished() == []
+
+
+def test_an_upload_that_was_aborted_elsewhere_is_begun_anew(bucket, objects, tmp_path, unfinished, killed):
+    (begun,) = unfinished.all(bucket.name)
+    multipart.abort(objects, KEY, begun.upload_id)
+    assert store(objects, tmp_path, LARGE, killed, unfinished).sent == len(LARGE)
+    assert bucket.body(KEY) == LARGE
+
+
+def test_what_is_not_finished_can_be_given_up(bucket, objects, unfinished, killed):
+    assert abandon(objects, unfinished) == [KEY]
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+    assert abandon(objects, unfinished) == []
+
+
+def test_an_upload_of_somebody_else_is_left_alone_and_told(bucket, objects, tmp_path, unfinished):
+    theirs = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY)["UploadId"]
+    bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY + "x")
+    assert store(objects, tmp_path, LARGE, given(LARGE), unfinished).others == (theirs,)
+    assert theirs in bucket.unfinished()
+
+
+def test_a_stop_ends_it_and_the_next_run_goes_on(bucket, proxy, tmp_path, unfinished):
+    stop = Stop()
+
+    def before(request):
+        if "partNumber=3" in request.path:
+            threading.Thread(target=stop.ask).start()
+            threading.Event().wait(0.3)
+
+    proxy.before = before
+    with bucket.objects(proxy.endpoint, stop) as objects, pytest.raises(Stopped):
+        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+    assert bucket.keys() == []
+    with bucket.objects() as again:
+        done = store(again, tmp_path, LARGE, given(LARGE), unfinished)
+    assert done.sent < len(LARGE)
+    assert bucket.body(KEY) == LARGE
+
+
+def test_a_server_that_never_answers_well_is_given_up(objects, proxy, tmp_path, unfinished, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.upload.random", lambda: 0.0)
+    proxy.before = lambda request: refusal(500, "InternalError") if request.method == "PUT" else None
+    with pytest.raises(OutcomeUnknown):
+        store(objects, tmp_path, SMALL, given(SMALL), unfinished)
+    assert isinstance(objects.head(KEY), Absent)
+
+
+@pytest.mark.parametrize(
+    ("size", "parts", "of"),
+    [
+        (PART + 1, 2, PART),
+        (10_000 * PART, 10_000, PART),
+        (10_000 * PART + 1, 9_412, 17 << 20),
+        (5 << 40, 9_987, 525 << 20),
+    ],
+)
+def test_there_are_never_more_parts_than_s3_takes(size, parts, of):
+    part = multipart.part_size_of(size, PART)
+    assert (part, -(-size // part)) == (of, parts)
+
+
+def test_what_cannot_be_remembered_or_read_is_forgotten(tmp_path):
+    begun = Begun(bucket="b", key="k", upload_id="u", size=1, md5="0", part_size=1, headers={})
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    unwritable = Unfinished(blocked / "folder")
+    unwritable.remember(begun)
+    assert unwritable.recall("b", "k") is None
+    written = Unfinished(tmp_path / "folder")
+    written.remember(begun)
+    assert written.recall("b", "k") == begun
+    next((tmp_path / "folder").iterdir()).write_bytes(b"{")
+    assert written.recall("b", "k") is None
+    assert list(written.all("b")) == []
