@@ -42,6 +42,11 @@ class Metadata(NamedTuple):
     left: tuple[str, ...]
 
 
+def of(key: str, values: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers of an upload to that key with this user metadata."""
+    return {"Content-Type": content_type(key)} | {_META + name: value for name, value in values.items()}
+
+
 def content_type(key: str) -> str:
     """The media type that a file's name tells, in any case of letters."""
     return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")

@@ -13,6 +13,10 @@ DIFFERENCES, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
 _COMMANDS = {
     "ls": "s3_manifest_cli.commands.ls:ls",
     "status": "s3_manifest_cli.commands.status:status_command",
+    "pull": "s3_manifest_cli.commands.copies:pull",
+    "push": "s3_manifest_cli.commands.copies:push",
+    "sync": "s3_manifest_cli.commands.copies:sync",
+    "restore": "s3_manifest_cli.commands.restore:restore",
     "export": "s3_manifest_cli.commands.export:export",
     "doctor": "s3_manifest_cli.commands.doctor:doctor",
     "migrate": "s3_manifest_cli.migration.command:migrate",

@@ -84,6 +84,7 @@ def test_a_sync_takes_the_side_that_changed_since_the_last_one(one, base, delete
         ("s3", "2026-01-01", "download"),
         ("newer", "2026-01-01", "download"),
         ("newer", "2027-01-01", "upload"),
+        ("newer", "2026-06-01", "conflict"),
         (None, "2027-01-01", "conflict"),
     ],
 )

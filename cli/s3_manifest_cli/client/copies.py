@@ -1,6 +1,7 @@
 """A folder on this machine and a collection, made the same: planned first, from the manifest and the files' MD5s."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -8,13 +9,18 @@ from typing import NamedTuple
 from s3_manifest.collections import Collection
 from s3_manifest.model import Facts
 from s3_manifest_cli.client import bases, cache
+from s3_manifest_cli.client.carry_out import NOTHING_SAID, Carried, Progress, carry_out
 from s3_manifest_cli.client.compare import Compared, FileState, totals
 from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
-from s3_manifest_cli.client.scan import Problem
+from s3_manifest_cli.client.scan import Local, Problem
 from s3_manifest_cli.client.status import compared
 from s3_manifest_cli.errors import Invalid, NotFound
+from s3_manifest_cli.headers import Told
+
+_ASK_AGAIN_SECONDS = 0.5
 
 
 class Prepared(NamedTuple):
@@ -80,3 +86,71 @@ def bucket_of(deployment: Deployment, facts: Facts | None) -> str:
     if bucket := facts.s3_bucket if facts else deployment.bucket:
         return bucket
     raise Invalid("there is no manifest yet to tell the bucket: name it with --bucket")
+
+
+def complete(
+    deployment: Deployment,
+    plan: Plan,
+    files: Iterable[Compared] = (),
+    progress: Progress | None = None,
+    *,
+    said: Told = NOTHING_SAID,
+    portable: bool = False,
+) -> Carried:
+    """Carries the plan out, as ``carry_out``, and keeps on this machine what is the same on both sides by then.
+
+    ``files`` are what the plan was made of; ``said`` is told of every file that is uploaded, its own prompt and path
+    apart. Raises as ``carry_out``, and ``Invalid`` where the plan is not about this deployment.
+    """
+    collection = _of_plan(deployment, plan)
+    began_ns = now_ns()
+    carried = carry_out(deployment, collection, plan, progress, said=said, portable=portable)
+    if not plan.folder:
+        return carried
+    folder = Path(plan.folder)
+    read = {Local(one.action.filename, *one.local): one.md5 for one in carried.done if one.local and one.md5}
+    with Digests(deployment.cache, folder) as digests:
+        digests.learn(read, began_ns)
+    agreed = dict(bases.load(deployment.cache, folder, deployment.name, collection))
+    for one in files:
+        if one.state == "synced" and one.local and one.remote:
+            agreed[one.filename] = Agreed(one.remote.etag, one.local.identity)
+    for step in carried.done:
+        if step.local and step.etag:
+            agreed[step.action.filename] = Agreed(step.etag, step.local)
+        else:
+            agreed.pop(step.action.filename, None)
+    bases.save(deployment.cache, folder, deployment.name, collection, agreed)
+    return carried
+
+
+def _of_plan(deployment: Deployment, plan: Plan) -> Collection:
+    """The collection that a plan is about. Raises ``Invalid`` where this deployment has no such one."""
+    collection = deployment.collections.named(plan.kind, plan.id)
+    if collection is None or collection.prefix != plan.s3_prefix or deployment.bucket not in (None, plan.s3_bucket):
+        raise Invalid(
+            f"the plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
+            " deployment"
+        )
+    return collection
+
+
+def wait_until_shown(deployment: Deployment, carried: Carried, seconds: float) -> bool:
+    """Waits until the manifest shows all that was changed in S3, so long at most; whether it does."""
+    collection = _of_plan(deployment, carried.plan)
+    stored = {one.action.filename: one.etag for one in carried.done if one.action.action in {"upload", "copy"}}
+    deleted = {one.action.filename: one.action.etag for one in carried.done if one.action.action == "delete_remote"}
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        except NotFound:
+            there = {}
+        else:
+            there = {one.filename: one.etag for one in index.files()}
+        is_shown = all(there.get(name) == etag for name, etag in stored.items())
+        if is_shown and all(there.get(name) != etag for name, etag in deleted.items()):
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_ASK_AGAIN_SECONDS)

@@ -65,6 +65,14 @@ class Objects:
         """What is at ``key`` now. Raises ``ReadFailed``."""
         return self._store.head(key)
 
+    def delete(self, key: str, etag: str) -> bool:
+        """Deletes the object if that is its ETag; False where there is none, as after a deletion before.
+
+        In a versioned bucket it becomes an old version. Raises ``Conflict``: another object is there now, and stays;
+        ``OutcomeUnknown``, ``WriteRefused``.
+        """
+        return self._store.delete_if(key, etag)
+
     def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
         """All bytes of the object with that ETag, in one request.
 

@@ -1,7 +1,7 @@
 """What is to be done so that a folder and a collection become the same, decided before any of it is done. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -11,9 +11,10 @@ from s3_manifest_cli.client.compare import Compared, FileState
 from s3_manifest_cli.client.partials import Identity
 from s3_manifest_cli.errors import Invalid, Refused
 
-Verb = Literal["pull", "push", "sync"]
-Doing = Literal["download", "upload", "delete_local", "delete_remote", "conflict"]
-"""A ``conflict`` is left to the user: both sides changed, or nobody can tell which one did."""
+Verb = Literal["pull", "push", "sync", "restore"]
+Doing = Literal["download", "upload", "copy", "delete_local", "delete_remote", "conflict"]
+"""``copy``: an older version of an object is made the newest. A ``conflict`` is left to the user: both sides changed,
+or nobody can tell which one did."""
 
 Preference = Literal["local", "s3", "newer"]
 
@@ -26,8 +27,9 @@ class Action(Frozen):
     """One file's part of a plan.
 
     ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of: where either is another by
-    the time that it is this file's turn, nothing is done to it. None: there is none. ``md5`` and ``checksum`` are those
-    of the bytes that are downloaded, ``size`` theirs or those of the upload.
+    the time that it is this file's turn, nothing is done to it. None: there is none. ``md5``, ``checksum`` and
+    ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id`` names the version of the
+    object that is downloaded or copied; of a copy ``etag`` is that of the object which it replaces.
     """
 
     action: Doing
@@ -38,6 +40,7 @@ class Action(Frozen):
     md5: str | None = None
     checksum: Mapping[str, str] | None = None
     last_modified: Timestamp | None = None
+    version_id: str | None = None
     local: Identity | None = None
 
 
@@ -118,8 +121,10 @@ def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing | Non
 
 def _preferred(one: Compared, preference: Preference | None) -> Doing:
     if preference == "newer" and one.local and one.remote:
-        changed = datetime.fromtimestamp(one.local.mtime_ns / 1e9, UTC)
-        preference = "local" if changed > datetime.fromisoformat(one.remote.last_modified) else "s3"
+        # S3 tells whole seconds.
+        here = one.local.mtime_ns // 1_000_000_000
+        there = int(datetime.fromisoformat(one.remote.last_modified).timestamp())
+        preference = None if here == there else "local" if here > there else "s3"
     if preference is None:
         return "conflict"
     return "upload" if preference == "local" else "download"
@@ -128,15 +133,16 @@ def _preferred(one: Compared, preference: Preference | None) -> Doing:
 def _action(doing: Doing, one: Compared) -> Action:
     local, remote = one.local, one.remote
     source = local if doing in {"upload", "delete_local"} or remote is None else remote
+    fetched = remote if doing == "download" else None
     return Action(
         action=doing,
         filename=one.filename,
         state=one.state,
         size=source.size if source else 0,
         etag=remote.etag if remote else None,
-        md5=remote.md5 if remote else None,
-        checksum=remote.checksum if remote else None,
-        last_modified=remote.last_modified if remote else None,
+        md5=fetched.md5 if fetched else None,
+        checksum=fetched.checksum if fetched else None,
+        last_modified=fetched.last_modified if fetched else None,
         local=local.identity if local else None,
     )
 

@@ -53,6 +53,8 @@ def read_each(
     def together(start: int) -> list[tuple[Local, Answer | Unread]]:
         return [answer(local) for local in files[start : start + _TOGETHER]]
 
+    if not files:
+        return
     with folder_at(str(folder)) as top, ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
             for answers in pool.map(together, range(0, len(files), _TOGETHER)):
@@ -63,8 +65,8 @@ def read_each(
             raise
 
 
-def md5_of(_local: Local, file: BinaryIO) -> str:
-    """The MD5 of the bytes, in hex. For ``read_each``."""
+def md5_of(file: BinaryIO) -> str:
+    """The MD5 of the bytes, in hex. Raises ``OSError``."""
     digest = md5(usedforsecurity=False)
     while block := file.read(_BLOCK):
         digest.update(block)

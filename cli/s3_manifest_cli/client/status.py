@@ -106,7 +106,7 @@ def _verdicts(
     md5s = {here: there.md5 for here, there in todo}
     began_ns = now_ns()
     unread = [here for here, md5 in md5s.items() if md5 is not None and here not in known]
-    read = dict(read_each(folder, unread, md5_of))
+    read = dict(read_each(folder, unread, lambda _, file: md5_of(file)))
     digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
     verdicts: dict[str, bool | str] = {}
     for here, md5 in md5s.items():

@@ -29,6 +29,9 @@ class _Time(click.ParamType[Timestamp]):
             return self.fail(f"{value!r} is not a time: write it as 2026-11-21 or 2026-11-21T10:00:00Z", param, ctx)
 
 
+TIME = _Time()
+"""A time in ISO 8601, which becomes a ``Timestamp``."""
+
 _DEPLOYMENT = {
     "bucket": "The bucket; manifests are read straight from S3.  [env: S3_MANIFEST_BUCKET]",
     "stack": "The stack's name, to learn the bucket and the rest from.  [env: S3_MANIFEST_STACK]",
@@ -62,7 +65,7 @@ def past(command: Function) -> Function:
             raise click.UsageError("--revision and --at are two ways to name one revision: give one of them")
         return command(revision=revision, at=at, **options)
 
-    at = click.option("--at", type=_Time(), metavar="TIME", help="As it was then, in ISO 8601; UTC, if not said.")
+    at = click.option("--at", type=TIME, metavar="TIME", help="As it was then, in ISO 8601; UTC, if not said.")
     return click.option("--revision", type=click.IntRange(1), help="As it was at that revision.")(at(dated))
 
 

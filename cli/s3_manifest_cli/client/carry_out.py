@@ -1,0 +1,252 @@
+"""A plan, carried out: each action only if both sides still are as it was planned, and no failure stopping another."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from s3_manifest.collections import Collection
+from s3_manifest.sidecars import MAX_SIDECAR_BYTES, caption_of, is_image, read_caption
+from s3_manifest.store import Absent
+from s3_manifest_cli import headers
+from s3_manifest_cli.client import cache, names
+from s3_manifest_cli.client.at_once import at_once
+from s3_manifest_cli.client.copying import copy_version
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.destination import Destination
+from s3_manifest_cli.client.disk import failure
+from s3_manifest_cli.client.download import Wanted, download
+from s3_manifest_cli.client.folders import Folder, folder_at
+from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.client.partials import Identity
+from s3_manifest_cli.client.plan import Action, Doing, Plan
+from s3_manifest_cli.client.reading import md5_of, open_file, unchanged
+from s3_manifest_cli.client.stop import Stop
+from s3_manifest_cli.client.unfinished import Unfinished
+from s3_manifest_cli.client.upload import Given, upload
+from s3_manifest_cli.errors import Refused
+from s3_manifest_cli.headers import Told
+
+Value = TypeVar("Value")
+
+NOTHING_SAID = Told()
+
+
+class Progress(NamedTuple):
+    """Who hears how far it is: of bytes that were ``moved``, and that a file is ``done``; from any thread."""
+
+    moved: Callable[[int], None]
+    done: Callable[[], None]
+
+
+def silent() -> Progress:
+    """Nobody."""
+    return Progress(lambda _: None, lambda: None)
+
+
+class Step(NamedTuple):
+    """What became of an action; ``error`` is None where it is done.
+
+    ``local`` and ``etag`` are the file and the object that are the same then, ``md5`` that of their bytes, if it was
+    computed. ``proof`` tells how a download was proven; it is empty where the manifest has nothing to prove it with.
+    ``note`` is what the user should know all the same.
+    """
+
+    action: Action
+    error: str | None = None
+    local: Identity | None = None
+    etag: str | None = None
+    md5: str | None = None
+    proof: tuple[str, ...] = ()
+    note: str | None = None
+
+
+class Carried(NamedTuple):
+    """What became of a plan, in the order of its actions."""
+
+    plan: Plan
+    steps: tuple[Step, ...]
+
+    @property
+    def done(self) -> list[Step]:
+        """What was done."""
+        return [one for one in self.steps if one.error is None and one.action.action != "conflict"]
+
+    @property
+    def failed(self) -> list[Step]:
+        """What was not, and why."""
+        return [one for one in self.steps if one.error is not None]
+
+    @property
+    def conflicts(self) -> list[Step]:
+        """What is left to the user."""
+        return [one for one in self.steps if one.action.action == "conflict"]
+
+
+def carry_out(
+    deployment: Deployment,
+    collection: Collection,
+    plan: Plan,
+    progress: Progress | None = None,
+    *,
+    said: Told = NOTHING_SAID,
+    portable: bool = False,
+    stop: Stop | None = None,
+) -> Carried:
+    """Does what is planned: transfers first, many at once, and deletions after them if none of those failed.
+
+    A file that cannot be transferred is told, and the rest goes on. With ``portable`` also those are refused whose
+    names some other system could not hold. A repeat, after a failure or an end at any moment, does the rest. Raises
+    ``Refused`` where another run works in the folder, ``Unavailable`` where there are no credentials; ``Stopped``.
+    """
+    progress = progress or silent()
+    stop = stop or Stop()
+    with ExitStack() as stack:
+        objects = stack.enter_context(Objects(plan.s3_bucket, deployment.session, deployment.endpoint, stop=stop))
+        run = _Run(
+            objects,
+            collection,
+            progress,
+            said,
+            Unfinished(deployment.cache / "uploads"),
+            plan.folder,
+            *_folders(plan, stack),
+        )
+        transfers = plan.of("download", "upload", "copy")
+        refused = _refusals(deployment, run, plan, portable=portable)
+        steps = {one.filename: Step(one, refused[one.filename]) for one in transfers if one.filename in refused}
+        todo = [one for one in transfers if one.filename not in refused]
+        steps |= {step.action.filename: step for step in _each(run, todo, stop)}
+        deletions = plan.of("delete_local", "delete_remote")
+        if any(step.error for step in steps.values()):
+            why = "not deleted, because some transfers failed: run it again"
+            steps |= {one.filename: Step(one, why) for one in deletions}
+        else:
+            steps |= {step.action.filename: step for step in _each(run, deletions, stop)}
+    steps |= {one.filename: Step(one) for one in plan.of("conflict")}
+    return Carried(plan, tuple(steps[one.filename] for one in plan.actions))
+
+
+class _Run(NamedTuple):
+    """What the actions of one run share."""
+
+    objects: Objects
+    collection: Collection
+    progress: Progress
+    said: Told
+    unfinished: Unfinished
+    folder: str
+    source: Folder | None
+    destination: Destination | None
+
+
+def _folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destination | None]:
+    """The folder, open to be read and to be written, as far as the plan does either."""
+    source = destination = None
+    if plan.of("download", "delete_local"):
+        destination = stack.enter_context(Destination(Path(plan.folder)))
+        destination.tidy((one.filename, _wanted(one, plan.s3_prefix).token) for one in plan.of("download"))
+    if plan.of("upload"):
+        try:
+            source = stack.enter_context(folder_at(plan.folder))
+        except OSError as error:
+            raise failure(plan.folder, "not read", error) from error
+    return source, destination
+
+
+def _refusals(deployment: Deployment, run: _Run, plan: Plan, *, portable: bool) -> Mapping[str, str]:
+    """Why files may not be downloaded: by their own names, or because of what else is there or comes."""
+    downloads = [one.filename for one in plan.of("download")]
+    if run.destination is None or not downloads:
+        return {}
+    file_system = run.destination.file_system
+    index = cache.index(deployment.manifests, run.collection, deployment.cache, deployment.name)
+    beside = (one.filename for one in index.files() if one.role != "hidden")
+    refused = names.refusals({*downloads, *beside}, file_system=file_system.portable() if portable else file_system)
+    return {name: refused[name] for name in downloads if name in refused}
+
+
+def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Iterator[Step]:
+    for outcome in at_once(lambda action: _DO[action.action](run, action), actions, stop):
+        if outcome.result:
+            yield outcome.result
+        else:
+            yield Step(outcome.item, str(outcome.error))
+        if outcome.item.action in _TRANSFERS:
+            run.progress.done()
+
+
+def _download(run: _Run, action: Action) -> Step:
+    wanted = _wanted(action, run.collection.prefix)
+    with _given(run.destination).partial(action.filename, wanted.token) as partial:
+        done = download(run.objects, wanted, partial, run.progress.moved)
+        modified = action.last_modified and int(datetime.fromisoformat(action.last_modified).timestamp() * 1e9)
+        local = partial.finish(mtime_ns=modified or None, expected=action.local)
+    return Step(action, local=local, etag=wanted.etag, proof=done.verdict.by)
+
+
+def _upload(run: _Run, action: Action) -> Step:
+    source, seen = _given(run.source), _given(action.local)
+    key = run.collection.prefix + action.filename
+    with unchanged(source, action.filename, seen) as file:
+        md5 = md5_of(file)
+        told = run.said._replace(prompt=_prompt(source, action.filename), local_path=f"{run.folder}/{action.filename}")
+        metadata = headers.metadata(md5, told)
+        given = Given(key, seen.size, md5, action.etag, headers.of(key, metadata.values))
+        stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
+    note = f"too long for its metadata: {', '.join(metadata.left)}" if metadata.left else None
+    return Step(action, local=seen, etag=stored.etag, md5=md5, note=note)
+
+
+def _prompt(source: Folder, filename: str) -> str | None:
+    """What the caption beside an image says; None where there is none that can be read."""
+    if not is_image(filename):
+        return None
+    try:
+        with open_file(source, caption_of(filename)) as file:
+            return read_caption(file.read(MAX_SIDECAR_BYTES))[0] or None
+    except OSError:
+        return None
+
+
+def _copy(run: _Run, action: Action) -> Step:
+    key, version_id = run.collection.prefix + action.filename, _given(action.version_id)
+    return Step(action, etag=copy_version(run.objects, key, version_id, action.size, action.etag))
+
+
+def _delete_local(run: _Run, action: Action) -> Step:
+    # The manifest may be seconds late: only S3 knows what is there.
+    if not isinstance(run.objects.head(run.collection.prefix + action.filename), Absent):
+        raise Refused("it is in S3 by now, so it is not deleted here: run it again")
+    _given(run.destination).remove(action.filename, _given(action.local))
+    return Step(action)
+
+
+def _delete_remote(run: _Run, action: Action) -> Step:
+    run.objects.delete(run.collection.prefix + action.filename, _given(action.etag))
+    return Step(action)
+
+
+_DO: Mapping[Doing, Callable[[_Run, Action], Step]] = {
+    "download": _download,
+    "upload": _upload,
+    "copy": _copy,
+    "delete_local": _delete_local,
+    "delete_remote": _delete_remote,
+}
+_TRANSFERS = frozenset({"download", "upload", "copy"})
+
+
+def _wanted(action: Action, prefix: str) -> Wanted:
+    etag = _given(action.etag)
+    return Wanted(
+        action.filename, prefix + action.filename, action.size, etag, action.md5, action.checksum, action.version_id
+    )
+
+
+def _given(value: Value | None) -> Value:
+    """What an action of its kind always has; a plan that was edited may lack it."""
+    if value is None:
+        raise Refused("the plan does not say what is there: make it anew with --plan")
+    return value

@@ -1,0 +1,73 @@
+"""A version of an object, made the newest one: copied by S3 itself, with its metadata."""
+
+from typing import TYPE_CHECKING, Any
+
+from s3_manifest.store import Conflict, Present
+from s3_manifest_cli.client.faults import FAULTS, fault_of, write_error
+from s3_manifest_cli.client.objects import Objects
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+
+_MAX_WHOLE = 5 << 30
+"""Larger objects S3 copies in parts only: https://docs.aws.amazon.com/AmazonS3/latest/userguide/CopyingObjectsMPUExamples.html"""
+_PART = 1 << 30
+_KEPT = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Metadata",
+    "StorageClass",
+)
+
+
+def copy_version(objects: Objects, key: str, version_id: str, size: int, replaces: str | None) -> str:
+    """Makes the version the newest one of its key, in place of the object with that ETag (None: of none); its new ETag.
+
+    Raises ``Conflict`` where another object is there by now, which stays, or the version is gone; ``WriteRefused``,
+    ``OutcomeUnknown``, ``ReadFailed``. A repeat makes one more version with the same bytes.
+    """
+    seen = objects.head(key)
+    # S3 heeds the condition of the copy itself; some servers do not, and there this look is what there is.
+    if (seen.etag if isinstance(seen, Present) else None) != replaces:
+        raise Conflict(key, "somebody else stored another object there meanwhile, which stays")
+    condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
+    source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}
+    try:
+        copy = _whole if size <= _MAX_WHOLE else _in_parts
+        return copy(objects, key, source, size, condition).strip('"')
+    except FAULTS as fault:
+        raise write_error(key, fault_of(fault), is_known=True) from fault
+
+
+def _whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:
+    answer = objects.writes.copy_object(
+        Bucket=objects.bucket,
+        Key=key,
+        CopySource=source,
+        MetadataDirective="COPY",
+        TaggingDirective="COPY",
+        **condition,
+    )
+    return answer["CopyObjectResult"]["ETag"]
+
+
+def _in_parts(objects: Objects, key: str, source: "CopySourceTypeDef", size: int, condition: dict[str, Any]) -> str:
+    client = objects.client
+    place: dict[str, Any] = {"Bucket": objects.bucket, "Key": key}
+    told: dict[str, Any] = dict(client.head_object(**place, VersionId=source["VersionId"]))
+    begun = client.create_multipart_upload(**place, **{name: told[name] for name in _KEPT if name in told})
+    upload = place | {"UploadId": begun["UploadId"]}
+    try:
+        parts: list[CompletedPartTypeDef] = []
+        for number, start in enumerate(range(0, size, _PART), 1):
+            span = f"bytes={start}-{min(start + _PART, size) - 1}"
+            answer = client.upload_part_copy(**upload, PartNumber=number, CopySource=source, CopySourceRange=span)
+            parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+        done = objects.writes.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
+        return done["ETag"]
+    except BaseException:
+        client.abort_multipart_upload(**upload)
+        raise

@@ -1,0 +1,110 @@
+"""A collection as its manifest told at some revision, brought back: to a folder, or in S3."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from s3_manifest.collections import Collection
+from s3_manifest.model import Entry, Timestamp
+from s3_manifest_cli.client import cache
+from s3_manifest_cli.client.compare import Compared, FileState
+from s3_manifest_cli.client.copies import Prepared
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.direct import remote_file
+from s3_manifest_cli.client.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.manifests import RemoteFile
+from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
+from s3_manifest_cli.client.scan import Problem
+from s3_manifest_cli.client.status import compared
+from s3_manifest_cli.errors import Invalid, NotFound
+
+
+def prepare_restore(
+    deployment: Deployment,
+    collection: Collection,
+    folder: Path | None,
+    filters: Filter = EVERYTHING,
+    *,
+    revision: int | None = None,
+    at: Timestamp | None = None,
+    delete: bool = False,
+    max_delete: int = MAX_DELETE,
+) -> Prepared:
+    """What is to be done so that the folder, or without one S3 itself, has the files that the manifest told of.
+
+    As it is, as it was at a ``revision``, or ``at`` a time. Of a file that was replaced or deleted since, the version
+    is taken that the manifest named: only a versioned bucket has it. With ``delete`` also what was not there then goes.
+    Nothing is changed. Raises ``NotFound`` where there is no manifest, revision, or no file that is meant;
+    ``Refused`` as ``prepare``; ``Unavailable``.
+    """
+    wanted = deployment.manifests.read(collection, revision=revision, at=at)
+    then = {entry.filename: entry for entry in (*wanted.files, *wanted.captions, *wanted.hidden)}
+    is_meant = filters.compiled()
+    if filters.include and not any(map(is_meant, then)):
+        raise NotFound(f"{collection.kind}/{collection.id} had no such file at revision {wanted.facts.revision}")
+    now = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+    wishes = Wishes(delete=delete)
+    plan = Plan(
+        verb="restore",
+        folder="" if folder is None else str(folder),
+        kind=collection.kind,
+        id=collection.id,
+        s3_bucket=wanted.facts.s3_bucket,
+        s3_prefix=collection.prefix,
+        revision=wanted.facts.revision,
+    )
+    problems: list[Problem] = []
+    if folder is None:
+        files = [one for one in _in_s3(then, {one.filename: one for one in now.files()}) if is_meant(one.filename)]
+        made = tuple(_copies(files, then, wishes))
+    else:
+        remote = [remote_file(entry) for _, entry in sorted(then.items())]
+        files, problems = compared(deployment, folder, collection, remote, filters)
+        made = tuple(_of_version(action, then) for action in actions("pull", files, wishes))
+    plan = plan.model_copy(update={"actions": made})
+    check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
+    return Prepared(plan, wanted.facts, files, problems)
+
+
+def _of_version(action: Action, then: Mapping[str, Entry]) -> Action:
+    entry = then.get(action.filename)
+    return action.model_copy(update={"version_id": entry.version_id}) if entry else action
+
+
+def _in_s3(then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Iterator[Compared]:
+    """What S3 has now beside what it had: ``s3_only`` was there then alone, ``local_only`` is there now alone."""
+    for filename in sorted({*then, *now}):
+        was, is_ = then.get(filename), now.get(filename)
+        state: FileState
+        if was is None:
+            state = "local_only"
+        elif is_ is None:
+            state = "s3_only"
+        else:
+            same = was.etag == is_.etag and (was.md5_hash is None or was.md5_hash == is_.md5)
+            state = "synced" if same else "out_of_sync"
+        yield Compared(filename, state, None, is_)
+
+
+def _copies(files: list[Compared], then: Mapping[str, Entry], wishes: Wishes) -> Iterator[Action]:
+    for one in files:
+        etag = one.remote.etag if one.remote else None
+        if one.state in {"s3_only", "out_of_sync"}:
+            was = then[one.filename]
+            if was.version_id is None:
+                raise Invalid(
+                    f"{was.s3_key} was stored while the bucket was not versioned, so S3 has no older version of it:"
+                    " leave it out with --exclude"
+                )
+            yield Action(
+                action="copy",
+                filename=one.filename,
+                state=one.state,
+                size=was.size_bytes,
+                etag=etag,
+                version_id=was.version_id,
+            )
+        elif one.state == "local_only" and wishes.delete and one.remote:
+            yield Action(
+                action="delete_remote", filename=one.filename, state=one.state, size=one.remote.size, etag=etag
+            )

@@ -1,0 +1,145 @@
+"""``s3-manifest pull``, ``push`` and ``sync``."""
+
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s3_manifest.model import Timestamp
+from s3_manifest_cli.client.copies import Prepared, prepare
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.plan import Verb, Wishes
+from s3_manifest_cli.commands.options import FOLDER, TIME, Function, deployment, filters, telling
+from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
+from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.headers import Told
+
+
+def _uploads(command: Function) -> Function:
+    """What is said of files that are uploaded; the command gets it as ``said``."""
+
+    @wraps(command)
+    def generated(
+        *,
+        generation_id: str | None,
+        generation_type: str | None,
+        generated_at: Timestamp | None,
+        **options: Any,  # noqa: ANN401  # the command's own
+    ) -> Any:  # noqa: ANN401  # whatever the command returns
+        said = Told(generation_id=generation_id, generation_type=generation_type, generated_at=generated_at)
+        return command(said=said, **options)
+
+    options = (
+        click.option("--generation-id", metavar="ID", help="The generation that the uploaded files are from."),
+        click.option("--generation-type", metavar="TYPE", help="Its type, such as replicate_flux_kontext."),
+        click.option("--generated-at", type=TIME, metavar="TIME", help="When they were generated."),
+    )
+    decorated: Function = generated
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+@click.command()
+@click.argument("collection", required=False)
+@click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
+@planning
+@PORTABLE
+@filters
+@deployment
+@telling
+def pull(
+    collection: str | None,
+    folder: Path | None,
+    filters: Filter,
+    deployment: Deployment,
+    teller: Teller,
+    **options: Any,  # noqa: ANN401  # as Choices
+) -> None:
+    """Make the folder LOCAL what the manifest of COLLECTION says.
+
+    Files that are missing or differ are downloaded, each proven and then put in place in one step. What only LOCAL
+    has stays, unless --delete is given; and then a file goes only if S3 says that there is none. An interrupted pull
+    is finished by a second one. Names that no file here may have are told, and the rest goes on.
+    """
+    _copy("pull", deployment, collection, folder, filters, Choices(**options), teller)
+
+
+@click.command()
+@click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
+@click.argument("collection", required=False)
+@planning
+@_uploads
+@WAIT
+@filters
+@deployment
+@telling
+def push(
+    folder: Path | None,
+    collection: str | None,
+    filters: Filter,
+    deployment: Deployment,
+    teller: Teller,
+    **options: Any,  # noqa: ANN401  # as Choices
+) -> None:
+    """Make COLLECTION what the folder LOCAL has.
+
+    Files that are new or differ are uploaded with their MD5, the prompt that a caption beside them has, and their
+    path here. S3 refuses other bytes, and whatever came in between: no newer object is replaced. What only S3 has
+    stays, unless --delete is given.
+    """
+    _copy("push", deployment, collection, folder, filters, Choices(**options), teller)
+
+
+@click.command()
+@click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
+@click.argument("collection", required=False)
+@click.option(
+    "--prefer", type=click.Choice(["local", "s3", "newer"]), help="What stands where both sides changed a file."
+)
+@planning
+@PORTABLE
+@_uploads
+@WAIT
+@filters
+@deployment
+@telling
+def sync(
+    folder: Path | None,
+    collection: str | None,
+    filters: Filter,
+    deployment: Deployment,
+    teller: Teller,
+    **options: Any,  # noqa: ANN401  # as Choices
+) -> None:
+    """Make the folder LOCAL and COLLECTION the same, both ways.
+
+    What changed on one side since the last pull, push or sync goes to the other. A file that changed on both is a
+    conflict, and left as it is, unless --prefer says which side stands. With --delete what was deleted on one side
+    is deleted on the other; without it, it comes back.
+    """
+    _copy("sync", deployment, collection, folder, filters, Choices(**options), teller)
+
+
+def _copy(
+    verb: Verb,
+    deployment: Deployment,
+    named: str | None,
+    folder: Path | None,
+    filters: Filter,
+    choices: Choices,
+    teller: Teller,
+) -> None:
+    if choices.apply is None and (named is None or folder is None):
+        raise click.UsageError("COLLECTION and LOCAL are missing: name both, or give --apply")
+    if choices.apply and (named or folder):
+        raise click.UsageError("--apply says what is done, and where: leave out COLLECTION and LOCAL")
+
+    def prepared() -> Prepared:
+        wishes = Wishes(choices.delete, choices.prefer)
+        collection = deployment.collection(named or "")
+        return prepare(deployment, verb, folder or Path(), collection, filters, wishes, max_delete=choices.max_delete)
+
+    run(verb, deployment, prepared, choices, teller)

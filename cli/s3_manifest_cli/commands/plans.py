@@ -1,0 +1,166 @@
+"""What the commands share that plan, tell what they plan, and carry it out."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from s3_manifest_cli.client.carry_out import NOTHING_SAID, Carried
+from s3_manifest_cli.client.compare import Compared
+from s3_manifest_cli.client.copies import Prepared, complete, wait_until_shown
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.plan import MAX_DELETE, Action, Doing, Plan, Preference, Verb, decode, encode
+from s3_manifest_cli.client.stop import terminable
+from s3_manifest_cli.commands.options import Function
+from s3_manifest_cli.commands.progress import progress
+from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.headers import Told
+
+PORTABLE = click.option("--portable", is_flag=True, help="Refuse names that some other system could not hold.")
+WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long until the manifest shows what was changed in S3.",
+)
+
+_WORDS: dict[Doing, str] = {
+    "download": "download",
+    "upload": "upload",
+    "copy": "restore in S3",
+    "delete_local": "delete here",
+    "delete_remote": "delete in S3",
+    "conflict": "conflict",
+}
+_DONE: dict[Doing, str] = {
+    "download": "downloaded",
+    "upload": "uploaded",
+    "copy": "restored in S3",
+    "delete_local": "deleted here",
+    "delete_remote": "deleted in S3",
+}
+_COLOURS: dict[Doing, str] = {"delete_local": "red", "delete_remote": "red", "conflict": "magenta"}
+
+
+class Choices(NamedTuple):
+    """What the options say of how a plan is made and carried out."""
+
+    delete: bool
+    max_delete: int
+    dry_run: bool
+    plan_file: Path | None
+    apply: Path | None
+    portable: bool = False
+    prefer: Preference | None = None
+    said: Told = NOTHING_SAID
+    wait: float = 0
+
+
+def planning(command: Function) -> Function:
+    """The options that all of them share; the command gets what they say as keywords of ``Choices``."""
+    options = (
+        click.option("--delete", is_flag=True, help="Delete what the other side does not have."),
+        click.option(
+            "--max-delete",
+            type=click.IntRange(0),
+            default=MAX_DELETE,
+            show_default=True,
+            metavar="N",
+            help="Refuse to do anything if more files than that would be deleted.",
+        ),
+        click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and change nothing."),
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write what would be done to a file, in JSON lines, and change nothing.",
+        ),
+        click.option(
+            "--apply",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Do what such a file says, as far as both sides are still as they were.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], choices: Choices, teller: Teller) -> None:
+    """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits."""
+    files: list[Compared] = []
+    if choices.apply:
+        with choices.apply.open("rb") as lines:
+            plan = decode(lines)
+        if plan.verb != verb:
+            raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
+    else:
+        plan, _, files, problems = prepared()
+        for problem in problems:
+            teller.warn(f"{problem.path}: {problem.reason}")
+    if choices.plan_file:
+        with click.open_file(str(choices.plan_file), "wb", atomic=True) as out:
+            out.writelines(encode(plan))
+    if choices.dry_run or choices.plan_file:
+        _tell_plan(plan, teller, choices.plan_file)
+        sys.exit(1 if plan.actions else 0)
+    moved = plan.of("download", "upload")
+    with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
+        carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
+    shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
+    _tell(carried, shown, teller)
+    sys.exit(3 if carried.failed else 1 if carried.conflicts or shown is False else 0)
+
+
+def _tell_plan(plan: Plan, teller: Teller, written: Path | None) -> None:
+    for action in plan.actions:
+        teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
+    todo = _summary(plan.actions, _WORDS)
+    teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
+    teller.document(plan.model_dump(mode="json", exclude_none=True))
+
+
+def _tell(carried: Carried, shown: bool | None, teller: Teller) -> None:
+    for one in carried.failed:
+        teller.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
+    for one in carried.conflicts:
+        teller.say(f"conflict  {one.action.filename}", "magenta")
+    for one in carried.done:
+        if one.note:
+            teller.warn(f"{one.action.filename}: {one.note}")
+    plan = carried.plan
+    sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
+    done = _summary((one.action for one in carried.done), _DONE)
+    teller.say(f"{sides}: {done or 'nothing to do'}")
+    if carried.failed:
+        teller.say(f"{len(carried.failed):,} failed; run it again: what is done is not done again", "red")
+    if carried.conflicts:
+        teller.say(f"{len(carried.conflicts):,} conflicts: say with --prefer which side stands", "magenta")
+    if shown is False:
+        teller.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
+    teller.document(_as_json(carried, shown))
+
+
+def _as_json(carried: Carried, shown: bool | None) -> dict[str, Any]:
+    return carried.plan.model_dump(exclude={"actions"}) | {
+        "done": Counter(one.action.action for one in carried.done),
+        "failed": len(carried.failed),
+        "conflicts": len(carried.conflicts),
+        "shown": shown,
+        "files": [
+            {"action": one.action.action, "filename": one.action.filename, "size": one.action.size, "error": one.error}
+            for one in carried.steps
+        ],
+    }
+
+
+def _summary(actions: Iterable[Action], words: Mapping[Doing, str]) -> str:
+    found = list(actions)
+    counts = Counter(action.action for action in found)
+    moved = sum(action.size for action in found if action.action in {"download", "upload"})
+    parts = [f"{count:,} {words[doing]}" for doing, count in counts.items()]
+    return ", ".join(parts) + (f" ({size(moved)})" if moved else "")

@@ -1,0 +1,62 @@
+"""``s3-manifest restore``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s3_manifest.model import Timestamp
+from s3_manifest_cli.client.copies import Prepared
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.restore import prepare_restore
+from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
+from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
+from s3_manifest_cli.commands.telling import Teller
+
+
+@click.command()
+@click.argument("collection", required=False)
+@click.argument("folder", metavar="[LOCAL]", type=FOLDER, required=False)
+@click.option("--in-s3", is_flag=True, help="Restore the objects in S3 itself, and nothing here.")
+@past
+@planning
+@PORTABLE
+@WAIT
+@filters
+@deployment
+@telling
+def restore(
+    collection: str | None,
+    folder: Path | None,
+    in_s3: bool,
+    revision: int | None,
+    at: Timestamp | None,
+    filters: Filter,
+    deployment: Deployment,
+    teller: Teller,
+    **options: Any,  # noqa: ANN401  # as Choices
+) -> None:
+    """Bring back what COLLECTION was: to the folder LOCAL, or with --in-s3 in S3.
+
+    As it is now, as it was at --revision, or --at a time; all of it, or with --include some files. Of files that were
+    replaced or deleted since, S3 has the old versions if the bucket is versioned, as the stack's own is. In S3 an old
+    version becomes the newest one; nothing is lost by it. With --delete also goes what was not there then.
+    """
+    choices = Choices(**options)
+    if choices.apply is None and (collection is None or (folder is None) is not in_s3):
+        raise click.UsageError("name COLLECTION, and either LOCAL or --in-s3, or give --apply")
+
+    def prepared() -> Prepared:
+        return prepare_restore(
+            deployment,
+            deployment.collection(collection or ""),
+            folder,
+            filters,
+            revision=revision,
+            at=at,
+            delete=choices.delete,
+            max_delete=choices.max_delete,
+        )
+
+    run("restore", deployment, prepared, choices, teller)
