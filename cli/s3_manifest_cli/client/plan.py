@@ -28,8 +28,8 @@ class Action(Frozen):
 
     ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of: where either is another by
     the time that it is this file's turn, nothing is done to it. None: there is none. ``md5``, ``checksum`` and
-    ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id`` names the version of the
-    object that is downloaded or copied; of a copy ``etag`` is that of the object which it replaces.
+    ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id`` names the version
+    of the object that is downloaded or copied; of a copy ``etag`` is that of the object which it replaces.
     """
 
     action: Doing
