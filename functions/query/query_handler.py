@@ -162,7 +162,8 @@ def get_changes(
     """The ``changes`` of the revisions after ``since``, with none left out.
 
     Ask again with ``since`` set to ``next``, for ever. 410: the history does not reach back so far;
-    read the manifest, and go on from its ``revision``.
+    read the manifest, and go on from its ``revision``, or with ``since`` one less than ``oldest``, from
+    which on it is kept.
     """
     collection = fetch.named(kind, collection_id)
     return json_text(feeds.changes(runtime.store(), each, collection, fetch.head_of(collection), since, limit))

@@ -190,10 +190,13 @@ def test_what_is_not_kept_any_more_is_410_and_says_what_to_do(account, get, life
     for record in life.records()[:5]:  # the collector takes the oldest first
         account.delete(record)
     for since in range(5):
-        reply = get(CHANGES, since=since)
-        assert is_problem(reply, 410)
-        assert "the oldest that is, is 6" in reply.json["detail"]
-        assert is_problem(get(REMOVED, since=since), 410)
+        for limit in (1, 3, 100):
+            reply = get(CHANGES, since=since, limit=limit)
+            assert is_problem(reply, 410, oldest=6)
+            assert "the oldest that is, is 6" in reply.json["detail"]
+        assert is_problem(get(REMOVED, since=since), 410, oldest=6)
+        assert is_problem(get(PATH, revision=since + 1), 410, oldest=6)
+    assert is_problem(get(PATH, at="2026-03-01T12:01:30Z"), 410, oldest=6)
     assert [change["revision"] for change in follow(get, 5, 2)] == list(range(6, 13))
     assert get(REMOVED).json["since"] == 5
 
@@ -211,12 +214,33 @@ def test_with_the_last_record_alone_a_follower_goes_on(account, get, life):
 def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, life):
     life.live(9)
     account.delete(life.records()[4])
-    assert is_problem(get(CHANGES, since=0), 410)
-    assert is_problem(get(CHANGES, since=0, limit=5), 410)
+    assert is_problem(get(CHANGES, since=0), 410, oldest=6)
+    assert is_problem(get(CHANGES, since=0, limit=5), 410, oldest=6)
     # The record after it names the one before it: what comes before the gap is known to be true.
     assert [change["revision"] for change in get(CHANGES, since=0, limit=3).json["changes"]] == [1, 2, 3]
-    assert is_problem(get(CHANGES, since=4), 410)
+    assert is_problem(get(CHANGES, since=4), 410, oldest=6)
     assert [change["revision"] for change in follow(get, 5, 10)] == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_whoever_goes_on_from_the_oldest_that_is_kept_reaches_the_end(account, get, life, limit):
+    """Over two gaps, and a manifest that was begun anew."""
+    life.live(9)
+    records = life.records()
+    account.delete(HEAD)
+    life.add("anew.png")
+    life.live(14, seed=2)
+    for record in (records[1], records[6]):
+        account.delete(record)
+    told, since = [], 0
+    while since < life.revision:
+        reply = get(CHANGES, since=since, limit=limit)
+        assert reply.status in {200, 410}
+        went_on = reply.json["next"] if reply.status == 200 else reply.json["oldest"] - 1
+        assert went_on > since
+        told += [change["revision"] for change in reply.json.get("changes", ())]
+        since = went_on
+    assert told[-4:] == [11, 12, 13, 14]
 
 
 def test_records_of_commits_that_were_lost_never_appear(account, get, life):
@@ -247,6 +271,7 @@ def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no
     for since in range(revisions + 1):
         reply = get(CHANGES, since=since)
         assert is_problem(reply, 410), since
+        assert reply.json["oldest"] > since + 1
     assert f"a new manifest was begun with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
     assert get(CHANGES, since=life.revision).json["changes"] == []
     life.add("later.png")

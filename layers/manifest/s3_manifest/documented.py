@@ -75,12 +75,17 @@ DOCUMENT = _object({"openapi": _TEXT, "paths": {"type": "object"}})
 
 
 class ProblemDetails(Frozen):
-    """RFC 9457. ``parameter`` is left out where it is about no part of the request."""
+    """RFC 9457. ``parameter`` is left out where it is about no part of the request, ``oldest`` but with 410."""
 
     title: str
     status: int
     detail: str = Field(description="What is wrong, and what to do about it")
     parameter: str = Field(default="", description="Which part of the request it is about")
+    oldest: int = Field(
+        default=0,
+        description="With 410: the first revision after what is not kept whose change may be told; to follow the"
+        " manifest, go on with since= one less",
+    )
 
 
 def answers(good: Mapping[int, Any], *problems: int) -> Responses:

@@ -18,7 +18,15 @@ from s3_manifest.world import Each
 
 
 class HistoryGone(Exception):
-    """The history does not reach back so far (any more)."""
+    """The history does not reach back so far (any more).
+
+    ``oldest`` is the first revision after what is missing whose change may be told: to follow the manifest, go on
+    after the revision before that one.
+    """
+
+    def __init__(self, reason: str, oldest: int) -> None:
+        super().__init__(reason)
+        self.oldest = oldest
 
 
 class NoSuchRevision(Exception):
@@ -58,7 +66,8 @@ def changes_since(
     links = _links(store, collection, head, revision + 1, min(revision + limit, head.revision))
     begun = [link.revision for link in links if link.previous == FIRST]
     if begun and begun[-1] > 1 and not (from_anew and begun[-1] == revision + 1):
-        raise HistoryGone(f"a new manifest was begun with revision {begun[-1]}; read it, and follow it from there")
+        reason = f"a new manifest was begun with revision {begun[-1]}; read it, and follow it from there"
+        raise HistoryGone(reason, begun[-1] + 1)
     return _records(store, each, collection, links)
 
 
@@ -67,11 +76,17 @@ def oldest_revision(store: Store, collection: Collection, head: Head) -> int:
 
     Where an older manifest was set aside, its records may be kept as well: they are not of this one.
     """
+    oldest = _first_after(store, collection, head, 0)
+    return oldest if oldest > head.revision else _first_of(store, collection, head, oldest)
+
+
+def _first_after(store: Store, collection: Collection, head: Head, revision: int) -> int:
+    """The first later revision whose record is kept, be it of this manifest or of one before; else the next."""
     names: list[Link] = []
-    for listing in listings(store, chain.folder(collection)):
+    for listing in listings(store, chain.folder(collection), chain.after_revision(collection, revision)):
         names += chain.links(listing.keys)
         if found := chain.on_chain(names, head):
-            return _first_of(store, collection, head, found[0].revision)
+            return found[0].revision
     return head.revision + 1
 
 
@@ -129,7 +144,8 @@ def revision_at(store: Store, collection: Collection, head: Head, moment: Timest
     if moment < committed_at(oldest):
         if oldest == 1:
             raise NoSuchRevision("the manifest was begun later")
-        raise HistoryGone(f"what the manifest said then is not kept; the oldest that is, is revision {oldest}")
+        reason = f"what the manifest said then is not kept; the oldest that is, is revision {oldest}"
+        raise HistoryGone(reason, oldest)
     low, high = oldest, head.revision
     while low < high:
         middle = (low + high + 1) // 2
@@ -150,9 +166,12 @@ def _links(store: Store, collection: Collection, head: Head, first: int, last: i
         if names and names[-1].revision > last:
             break
     found = [link for link in chain.on_chain(names, head) if link.revision <= last]
-    if [link.revision for link in found] != list(range(first, last + 1)):
-        oldest = found[0].revision if found else head.revision + 1
-        raise HistoryGone(f"the change of revision {first} is not kept any more; the oldest that is, is {oldest}")
+    kept = {link.revision for link in found}
+    missing = next((revision for revision in range(first, last + 1) if revision not in kept), None)
+    if missing is not None:
+        oldest = _first_after(store, collection, head, missing)
+        reason = f"the change of revision {missing} is not kept any more; the oldest that is, is {oldest}"
+        raise HistoryGone(reason, oldest)
     return found
 
 
@@ -169,7 +188,8 @@ def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
     key = chain.key_of(collection, link)
     stored = store.get(key)
     if stored is None:
-        raise HistoryGone(f"the change of revision {link.revision} is not kept any more")
+        # The oldest are collected first, so the next one may still be there.
+        raise HistoryGone(f"the change of revision {link.revision} is not kept any more", link.revision + 1)
     try:
         return decode_record(stored.body)
     except UnreadableManifest as error:
@@ -179,5 +199,6 @@ def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
 def _checkpoint(store: Store, collection: Collection, link: Link) -> heads.Loaded:
     stored = store.get(heads.checkpoint_key(collection, link.revision, link.commit))
     if stored is None:
-        raise HistoryGone(f"what the manifest said at revision {link.revision} is not kept any more")
+        reason = f"what the manifest said at revision {link.revision} is not kept any more"
+        raise HistoryGone(reason, link.revision + 1)
     return heads.Loaded(heads.decode(collection, stored.body), stored.etag)

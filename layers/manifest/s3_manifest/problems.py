@@ -44,7 +44,7 @@ def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
     app.exception_handler([NoSuchManifest, NoSuchRevision, NoSuchActor])(lambda error: problem(404, str(error)))
     app.exception_handler(AmbiguousActor)(lambda error: problem(409, str(error)))
     app.exception_handler(ManifestChanged)(_changed)
-    app.exception_handler(HistoryGone)(lambda error: problem(410, str(error)))
+    app.exception_handler(HistoryGone)(lambda error: problem(410, str(error), oldest=error.oldest))
     app.exception_handler(AnswerTooLarge)(lambda error: problem(413, str(error)))
 
 

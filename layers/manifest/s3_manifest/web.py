@@ -95,8 +95,8 @@ def json_text(body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
     return Response(200, "application/json", body.decode(), headers=dict(headers or {}))
 
 
-def problem(status: int, detail: str, **more: str) -> Answer:
-    """RFC 9457's application/problem+json."""
+def problem(status: int, detail: str, **more: str | int) -> Answer:
+    """RFC 9457's application/problem+json; ``more`` are its extension members."""
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return Response(status, "application/problem+json", to_json(body).decode())
 
