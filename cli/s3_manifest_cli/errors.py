@@ -13,6 +13,14 @@ class NotFound(S3ManifestError):
     """There is no such collection, no such file, or no such revision. Nothing was changed."""
 
 
+class NotKept(NotFound):
+    """What was asked for is past keeping; ``oldest`` is the first revision after it whose change may be kept."""
+
+    def __init__(self, reason: str, oldest: int) -> None:
+        super().__init__(reason)
+        self.oldest = oldest
+
+
 class Refused(S3ManifestError):
     """What is there is not what it takes: a newer upload, a broken sidecar, a link in the way."""
 

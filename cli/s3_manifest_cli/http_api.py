@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from s3_manifest.model import Frozen, first_problem
-from s3_manifest_cli.errors import Invalid, NotFound, Refused, S3ManifestError, Unavailable
+from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, S3ManifestError, Unavailable
 
 MAX_WAIT_SECONDS = 20
 """Of one request; a longer wait is made of several."""
@@ -68,7 +68,7 @@ class HttpApi:
         found = _decoded(answer.data)
         if answer.status >= 400:
             detail = found.get("detail") or found.get("message") or answer.reason
-            raise _ERRORS.get(answer.status, Unavailable)(f"{detail} ({answer.status})")
+            raise _error(answer.status, f"{detail} ({answer.status})", found)
         return Reply(status=answer.status, headers={k.lower(): v for k, v in answer.headers.items()}, body=found)
 
     def _authorized(self, method: str, url: str, content: bytes | None, headers: dict[str, str]) -> dict[str, str]:
@@ -85,6 +85,12 @@ class HttpApi:
 def segment(text: str) -> str:
     """A text as one segment of a path."""
     return quote(text, safe="")
+
+
+def _error(status: int, reason: str, body: Mapping[str, Any]) -> S3ManifestError:
+    if status == 410 and isinstance(oldest := body.get("oldest"), int):
+        return NotKept(reason, oldest)
+    return _ERRORS.get(status, Unavailable)(reason)
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

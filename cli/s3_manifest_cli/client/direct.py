@@ -10,13 +10,13 @@ from pydantic_core import from_json
 from s3_manifest import actors, catalog, chain, heads, history, pages, reads, views
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.heads import Loaded
-from s3_manifest.jobs import Job, JobsNotQueued, Sweep
+from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.model import Entry, Facts, Head, PageRef, Role, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.records import ChangeRecord
 from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment, Summarised, summarised
-from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
+from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
 _RECORDS_AT_ONCE = 50
@@ -50,9 +50,11 @@ class S3Manifests:
         with told():
             return actors.resolve(self._store, self._collections, each, asked)
 
-    def facts(self, collection: Collection) -> Facts:
+    def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         with told():
-            return facts_of(_there(collection, heads.load(self._store, collection)))
+            loaded = heads.load(self._store, collection)
+            _there(collection, loaded)
+            return facts_of(reads.past_of(self._store, each, collection, loaded, revision, at).facts)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         def read(loaded: Loaded) -> Manifest:
@@ -86,6 +88,12 @@ class S3Manifests:
             return [_change(collection, record) for record in records]
 
     def rescan(self, collection: Collection) -> Timestamp:
+        return self._queued(Sweep(kind=collection.kind, id=collection.id))
+
+    def rescan_all(self) -> Timestamp:
+        return self._queued(SweepAll())
+
+    def _queued(self, job: Job) -> Timestamp:
         if self._enqueue is None:
             raise Invalid(
                 "only the stack compares a collection with S3: name it with --stack, or its output SweepQueueUrl with"
@@ -93,7 +101,7 @@ class S3Manifests:
             )
         requested_at = timestamp(datetime.now(UTC))
         with told():
-            self._enqueue([Sweep(kind=collection.kind, id=collection.id)])
+            self._enqueue([job])
         return requested_at
 
     def _indexed(self, collection: Collection, loaded: Loaded, known: Mapping[str | None, Segment]) -> Index:
@@ -139,8 +147,10 @@ def told() -> Iterator[None]:
     """The package's errors, as this client names them."""
     try:
         yield
-    except (actors.NoSuchActor, history.NoSuchRevision, history.HistoryGone) as error:
+    except (actors.NoSuchActor, history.NoSuchRevision) as error:
         raise NotFound(str(error)) from error
+    except history.HistoryGone as error:
+        raise NotKept(str(error), error.oldest) from error
     except actors.AmbiguousActor as error:
         raise Refused(str(error)) from error
     except (StoreError, UnreadableManifest, JobsNotQueued) as error:

@@ -47,11 +47,11 @@ class HttpManifests:
             return collection
         raise NotFound(f"there can be no actor {asked}: --collections names no kind {KIND}")
 
-    def facts(self, collection: Collection) -> Facts:
-        return _facts(self._api.ask("GET", _path(collection), {"limit": "1"}).body)
+    def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
+        return _facts(self._api.ask("GET", _path(collection), _asked(revision, at) | {"limit": "1"}).body)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
-        asked = {"revision": str(revision)} if revision is not None else {"at": at} if at else {}
+        asked = _asked(revision, at)
         return self._read(collection, self._api.ask("GET", _path(collection), asked | {"limit": str(_PAGE)}), asked)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
@@ -71,6 +71,9 @@ class HttpManifests:
 
     def rescan(self, collection: Collection) -> Timestamp:
         return str(self._api.ask("POST", f"{_path(collection)}/rescan").body["requested_at"])
+
+    def rescan_all(self) -> Timestamp:
+        return str(self._api.ask("POST", "/api/manifests/rescan").body["requested_at"])
 
     def _read(self, collection: Collection, first: Reply, asked: Mapping[str, str]) -> Manifest:
         """All that is listed, of one revision: the first page's, if it holds so long."""
@@ -94,6 +97,10 @@ class HttpManifests:
             page = self._api.ask("GET", _path(collection), query)
             entries += (_checked(Entry, one) for one in page.body[role])
         return tuple(entries)
+
+
+def _asked(revision: int | None, at: Timestamp | None) -> dict[str, str]:
+    return {"revision": str(revision)} if revision is not None else {"at": at} if at else {}
 
 
 def _path(collection: Collection) -> str:

@@ -104,14 +104,14 @@ class Manifests(Protocol):
         """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""
         ...
 
-    def facts(self, collection: Collection) -> Facts:
-        """The manifest without its entries. Raises ``NotFound``."""
+    def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
+        """The manifest without its entries; as it is, or as ``read`` has it. Raises ``NotFound``, ``NotKept``."""
         ...
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         """The manifest with all entries: as it is, as it was at a ``revision``, or ``at`` a time.
 
-        Raises ``NotFound``: there is none, or the history does not reach back so far.
+        Raises ``NotFound``, and ``NotKept`` where the history does not reach back so far.
         """
         ...
 
@@ -125,10 +125,15 @@ class Manifests(Protocol):
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         """At most ``limit`` revisions after ``since``, in order and with none left out; there may be fewer.
 
-        Raises ``NotFound``: there is no manifest, no such revision, or its change is not kept any more.
+        Raises ``NotFound``: there is no manifest or no such revision. Raises ``NotKept`` where a change is not kept
+        any more: to go on, ask with the revision before ``oldest``.
         """
         ...
 
     def rescan(self, collection: Collection) -> Timestamp:
         """Asks for a sweep. It is done once ``last_verified_at`` is no earlier than the time that is returned."""
+        ...
+
+    def rescan_all(self) -> Timestamp:
+        """Asks for a sweep of every collection, also of those that have no manifest yet; see ``rescan``."""
         ...
