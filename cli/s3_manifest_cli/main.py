@@ -12,11 +12,16 @@ DIFFERENCES, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
 
 _COMMANDS = {
     "ls": "s3_manifest_cli.commands.ls:ls",
+    "info": "s3_manifest_cli.commands.info:info",
+    "history": "s3_manifest_cli.commands.history:history_command",
+    "diff": "s3_manifest_cli.commands.diff:diff_command",
     "status": "s3_manifest_cli.commands.status:status_command",
+    "verify": "s3_manifest_cli.commands.verify:verify_command",
     "pull": "s3_manifest_cli.commands.copies:pull",
     "push": "s3_manifest_cli.commands.copies:push",
     "sync": "s3_manifest_cli.commands.copies:sync",
     "restore": "s3_manifest_cli.commands.restore:restore",
+    "rescan": "s3_manifest_cli.commands.rescan:rescan_command",
     "export": "s3_manifest_cli.commands.export:export",
     "doctor": "s3_manifest_cli.commands.doctor:doctor",
     "migrate": "s3_manifest_cli.migration.command:migrate",

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
+from s3_manifest_cli.client.digests import Verdict
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.scan import Local
 
@@ -33,7 +34,7 @@ def undecided(local: Mapping[str, Local], remote: Iterable[RemoteFile]) -> list[
 def compare(
     local: Mapping[str, Local],
     remote: Iterable[RemoteFile],
-    verdicts: Mapping[str, bool | str],
+    verdicts: Mapping[str, Verdict],
     is_meant: Callable[[str], bool],
 ) -> list[Compared]:
     """Every file that is meant, by name.
@@ -67,7 +68,16 @@ def compare(
     return found
 
 
-def totals(files: Iterable[Compared]) -> dict[FileState, int]:
+class InState(Protocol):
+    """A file, whatever else is known of it."""
+
+    @property
+    def state(self) -> FileState:
+        """What it is to the other side."""
+        ...
+
+
+def totals(files: Iterable[InState]) -> dict[FileState, int]:
     """How many files are in each state, none left out."""
     counted = Counter(one.state for one in files)
     return {state: counted[state] for state in STATES}

@@ -1,4 +1,6 @@
-"""MD5s of files on this machine, kept so that a file that was not touched is not read again.
+"""What was read of files on this machine, kept so that a file that was not touched is not read again.
+
+Mostly MD5s; of a file that no MD5 is known of in S3, whether it proved to be the object there (``Verdict``).
 
 A file is known by its size, the times of its last change, and its inode. ``st_ctime`` is among them because anybody may
 set ``st_mtime`` back, and nobody ``st_ctime``. A file that was changed so shortly before it was read that a later
@@ -21,8 +23,15 @@ _FINE_NS, _COARSE_NS = 50_000_000, 2_000_000_000
 seconds, as FAT does to two."""
 
 
+Verdict = bool | str
+"""Whether a file has the bytes that somebody else tells of, or why that cannot be said."""
+
+
 class Digests:
-    """The MD5s that are known of files below one folder. Without a database, as on a read-only home, none are."""
+    """The MD5s and verdicts that are known of files below one folder.
+
+    Without a database, as on a read-only home, none are.
+    """
 
     def __init__(self, folder: Path, root: Path) -> None:
         """``folder`` is where the database is; ``root`` the folder whose files it is about."""
@@ -56,9 +65,32 @@ class Digests:
         kept = [(*local, md5) for local, md5 in read.items() if _is_settled(local, began_ns)]
         self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", kept)
 
+    def verdicts(self) -> dict[tuple[Local, str], Verdict]:
+        """The verdicts, by the files as they were when they were read, and what was told of them (``against``)."""
+        if self._database is None:
+            return {}
+        try:
+            rows = self._database.execute(
+                "SELECT filename, size, mtime_ns, ctime_ns, inode, against, same, why FROM verdicts"
+            )
+            return {(Local._make(row[:5]), row[5]): row[7] if row[6] is None else bool(row[6]) for row in rows}
+        except sqlite3.Error:
+            return {}
+
+    def judge(self, verdicts: Mapping[tuple[Local, str], Verdict], began_ns: int) -> None:
+        """Keeps verdicts, as ``learn`` keeps MD5s: one of each file."""
+        kept = [
+            (*local, against, *((None, verdict) if isinstance(verdict, str) else (verdict, None)))
+            for (local, against), verdict in verdicts.items()
+            if _is_settled(local, began_ns)
+        ]
+        self._write("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)
+
     def forget(self, filenames: Iterable[str]) -> None:
         """Keeps nothing of these any more."""
-        self._write("DELETE FROM digests WHERE filename = ?", [(filename,) for filename in filenames])
+        names = [(filename,) for filename in filenames]
+        self._write("DELETE FROM digests WHERE filename = ?", names)
+        self._write("DELETE FROM verdicts WHERE filename = ?", names)
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if self._database is None or not rows:
@@ -84,9 +116,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     # Losing it in a crash of the machine costs reading the files again.
     database.execute("PRAGMA synchronous = OFF")
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS digests (filename TEXT PRIMARY KEY, size INTEGER NOT NULL,"
-        " mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, md5 TEXT NOT NULL)"
-        " WITHOUT ROWID"
-    )
+    for table, more in (
+        ("digests", "md5 TEXT NOT NULL"),
+        ("verdicts", "against TEXT NOT NULL, same INTEGER, why TEXT"),
+    ):
+        database.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (filename TEXT PRIMARY KEY, size INTEGER NOT NULL,"
+            f" mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, {more}) WITHOUT ROWID"
+        )
     return database

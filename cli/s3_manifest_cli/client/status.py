@@ -1,6 +1,6 @@
 """A folder compared with a collection's manifest. Nothing is listed in S3, and nothing changed anywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,14 +10,12 @@ from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli.client import cache
 from s3_manifest_cli.client.compare import Compared, FileState, compare, totals, undecided
 from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.digests import Digests, now_ns
+from s3_manifest_cli.client.digests import Digests, Verdict, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.reading import Unread, md5_of, read_each
 from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.errors import Invalid
-
-_NO_MD5 = "the manifest has no MD5 of it"
 
 
 class Status(NamedTuple):
@@ -58,7 +56,8 @@ def status(
     """How the folder and the collection compare now.
 
     The manifest is fetched only where the one that is kept here is another, and a file is read only where it has the
-    size that the manifest says and was changed since it was last read; with ``read_all`` all of those are. Captions are
+    size that the manifest says and was changed since it was last read; with ``read_all`` all of those are. Of what the
+    manifest has no MD5, the bytes are compared by its checksums, or by those of its parts (``proofs``). Captions are
     compared as files are; sidecars are not. Raises ``Invalid`` where there is no such folder, ``NotFound`` where
     there is no manifest, ``Unavailable``.
     """
@@ -81,13 +80,23 @@ def compared(
     """As ``status``, with what a manifest says: each file, and what of the folder was not looked at."""
     is_meant = filters.compiled()
     problems: list[Problem] = []
-    found = scan(folder, problems) if folder.exists() else ()
-    local = {one.filename: one for one in found if _is_own(deployment, collection, one)}
+    local = own_files(deployment, folder, collection, problems)
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     with Digests(deployment.cache, folder) as digests:
         verdicts = _verdicts(folder, todo, digests, read_all=read_all)
     told = [problem for problem in problems if is_meant(problem.path)]
     return compare(local, remote, verdicts, is_meant), told
+
+
+def own_files(
+    deployment: Deployment, folder: Path, collection: Collection, problems: list[Problem]
+) -> dict[str, Local]:
+    """The files of a folder that would be files of the collection, by name; none if it is not there.
+
+    Raises as ``scan``.
+    """
+    found = scan(folder, problems) if folder.exists() else ()
+    return {one.filename: one for one in found if _is_own(deployment, collection, one)}
 
 
 def _is_own(deployment: Deployment, collection: Collection, local: Local) -> bool:
@@ -100,19 +109,45 @@ def _is_own(deployment: Deployment, collection: Collection, local: Local) -> boo
 
 def _verdicts(
     folder: Path, todo: Sequence[tuple[Local, RemoteFile]], digests: Digests, *, read_all: bool
-) -> dict[str, bool | str]:
+) -> dict[str, Verdict]:
     """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others."""
+    with_md5 = {here: there.md5 for here, there in todo if there.md5 is not None}
+    others = {here: there for here, there in todo if there.md5 is None}
+    return _by_md5(folder, with_md5, digests, read_all=read_all) | (
+        _by_proof(folder, others, digests, read_all=read_all) if others else {}
+    )
+
+
+def _by_md5(folder: Path, md5s: Mapping[Local, str], digests: Digests, *, read_all: bool) -> dict[str, Verdict]:
     known = {} if read_all else digests.known()
-    md5s = {here: there.md5 for here, there in todo}
     began_ns = now_ns()
-    unread = [here for here, md5 in md5s.items() if md5 is not None and here not in known]
+    unread = [here for here in md5s if here not in known]
     read = dict(read_each(folder, unread, lambda _, file: md5_of(file)))
     digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
-    verdicts: dict[str, bool | str] = {}
+    verdicts: dict[str, Verdict] = {}
     for here, md5 in md5s.items():
-        found = known.get(here) or read.get(here)
-        if md5 is None:
-            verdicts[here.filename] = _NO_MD5
-        else:
-            verdicts[here.filename] = found.why if isinstance(found, Unread) else found == md5
+        found = known.get(here) or read[here]
+        verdicts[here.filename] = found.why if isinstance(found, Unread) else found == md5
     return verdicts
+
+
+def _by_proof(
+    folder: Path, others: Mapping[Local, RemoteFile], digests: Digests, *, read_all: bool
+) -> dict[str, Verdict]:
+    # It loads a library of checksums, that few runs need.
+    from s3_manifest_cli.client.proving import prove_each, told_by  # noqa: PLC0415
+
+    known = {} if read_all else digests.verdicts()
+    found = {here: known.get((here, told_by(there))) for here, there in others.items()}
+    began_ns = now_ns()
+    read = prove_each(folder, [(here, there) for here, there in others.items() if found[here] is None])
+    learnt: dict[Local, Verdict] = {}
+    unread: dict[str, Verdict] = {}
+    for here, verdict in read:
+        if isinstance(verdict, Unread):
+            unread[here.filename] = verdict.why
+        else:
+            learnt[here] = verdict.why if verdict.status == "unverifiable" else verdict.status == "right"
+    digests.judge({(here, told_by(others[here])): verdict for here, verdict in learnt.items()}, began_ns)
+    told = {here.filename: verdict for here, verdict in found.items() if verdict is not None}
+    return told | {here.filename: verdict for here, verdict in learnt.items()} | unread

@@ -1,16 +1,16 @@
 """The options that commands share."""
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from s3_manifest.model import Timestamp, timestamp
+from s3_manifest.model import Timestamp
 from s3_manifest_cli.client.deployment import connect
 from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.points import moment
 from s3_manifest_cli.commands.telling import Teller
 
 Function = Callable[..., Any]
@@ -24,8 +24,8 @@ class _Time(click.ParamType[Timestamp]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
         try:
-            return timestamp(datetime.fromisoformat(value))
-        except (ValueError, OverflowError):
+            return moment(value)
+        except ValueError:
             return self.fail(f"{value!r} is not a time: write it as 2026-11-21 or 2026-11-21T10:00:00Z", param, ctx)
 
 

@@ -13,20 +13,20 @@ from s3_manifest_cli.client.status import Status, status
 from s3_manifest_cli.commands.options import FOLDER, deployment, filters, telling
 from s3_manifest_cli.commands.telling import Teller
 
-_SIGNS: dict[FileState, str] = {
+SIGNS: dict[FileState, str] = {
     "synced": "=",
     "s3_only": "-",
     "local_only": "+",
     "out_of_sync": "*",
     "unverifiable": "!",
 }
-_COLOURS: dict[FileState, str] = {
+COLOURS: dict[FileState, str] = {
     "s3_only": "red",
     "local_only": "green",
     "out_of_sync": "yellow",
     "unverifiable": "magenta",
 }
-_MEANINGS: dict[FileState, str] = {
+MEANINGS: dict[FileState, str] = {
     "synced": "the same bytes here and in S3",
     "local_only": "here only",
     "s3_only": "in S3 only",
@@ -64,7 +64,7 @@ def status_command(
     found = status(deployment, folder, deployment.collection(collection), filters, read_all=read_all)
     if combined:
         for one in found.files:
-            teller.say(f"{_SIGNS[one.state]} {one.filename}", _COLOURS.get(one.state))
+            teller.say(f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state))
     else:
         _tell(found, collection, teller)
     teller.document(as_json(found, found.files if combined else found.differences))
@@ -91,10 +91,10 @@ def _tell(found: Status, collection: str, teller: Teller) -> None:
     teller.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
     for state, count in found.totals.items():
         if count or state == "synced":
-            teller.say(f"  {state:<12}  {count:>7,}  {_MEANINGS[state]}")
+            teller.say(f"  {state:<12}  {count:>7,}  {MEANINGS[state]}")
     for one in found.differences:
         why = f" ({one.why})" if one.why else ""
-        teller.say(f"{_SIGNS[one.state]} {one.filename}{why}", _COLOURS[one.state])
+        teller.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS[one.state])
     for problem in found.problems:
         teller.say(f"! {problem.path}: {problem.reason}", "magenta")
     if not facts.complete:

@@ -1,7 +1,7 @@
 """A bucket of S3, through boto3: with ``outbox`` the only module of the package that knows boto3's errors."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -182,15 +182,19 @@ class S3Store:
 
     def md5(self, key: str, etag: str) -> str:
         digest = hashlib.md5(usedforsecurity=False)
+        for block in self.blocks(key, etag):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def blocks(self, key: str, etag: str) -> Iterator[bytes]:
+        """The object's bytes, a MiB at a time. Raises as ``md5``, also after some of them."""
         try:
             answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
-            for block in answer["Body"].iter_chunks(_BLOCK):
-                digest.update(block)
+            yield from answer["Body"].iter_chunks(_BLOCK)
         except _FAULTS as fault:
             if _is_absence(fault) or _status(fault) == 412:
                 raise Conflict(key, "it is another object now") from fault
             raise _read_error(key, fault) from fault
-        return digest.hexdigest()
 
 
 def _stored(answer: "GetObjectOutputTypeDef") -> Stored:

@@ -1,0 +1,84 @@
+"""``s3-manifest diff``."""
+
+import sys
+from typing import Any
+
+import click
+
+from s3_manifest.model import Facts
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
+from s3_manifest_cli.client.points import parse_point
+from s3_manifest_cli.commands.options import deployment, telling
+from s3_manifest_cli.commands.telling import Teller
+
+_SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
+_COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}
+_LONGEST = 60
+
+
+@click.command(name="diff")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@deployment
+@telling
+def diff_command(before: str, after: str, deployment: Deployment, teller: Teller) -> None:
+    """Tell how the manifest B differs from A: COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).
+
+    \b
+    + only in B
+    - only in A
+    * other bytes
+    ~ the same bytes, otherwise described: prompt, good, labels, generation ...
+
+    The exit code is 1 if they differ.
+    """  # click's mark for a paragraph that is not to be filled
+    found = diff(deployment, parse_point(before), parse_point(after))
+    _tell(found, teller)
+    teller.document(
+        {
+            "before": _which(found.before),
+            "after": _which(found.after),
+            "totals": found.totals,
+            "files": [_json(one) for one in found.files],
+            "unproven": found.unproven,
+        }
+    )
+    sys.exit(0 if found.is_same else 1)
+
+
+def _which(facts: Facts) -> dict[str, Any]:
+    return {"kind": facts.kind, "id": facts.id, "title": facts.title, "revision": facts.revision}
+
+
+def _json(one: Difference) -> dict[str, Any]:
+    return {
+        "filename": one.filename,
+        "sort": one.sort,
+        "by": one.by,
+        "is_proven": one.is_proven,
+        "words": one.words,
+        "before": one.before and one.before.model_dump(),
+        "after": one.after and one.after.model_dump(),
+    }
+
+
+def _tell(found: Diff, teller: Teller) -> None:
+    for facts, sign in ((found.before, "---"), (found.after, "+++")):
+        teller.say(f"{sign} {facts.kind}/{facts.id} at revision {facts.revision}, {facts.last_synced}")
+    if found.before.title != found.after.title:
+        teller.say(f"~ title: {found.before.title!r} -> {found.after.title!r}", _COLOURS["described"])
+    for one in found.files:
+        unproven = "" if one.is_proven else "  (by ETag and size alone: not proven)"
+        teller.say(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
+        for word in one.words:
+            teller.say(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
+    told = ", ".join(f"{count:,} {sort}" for sort, count in found.totals.items() if count)
+    teller.say(told or "The files are the same.")
+    if found.unproven:
+        teller.say(f"{len(found.unproven):,} files are the same by ETag and size alone: no MD5 or checksum proves it")
+
+
+def _short(entry: object, word: str) -> str:
+    text = repr(getattr(entry, word))
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

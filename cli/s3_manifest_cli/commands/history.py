@@ -1,0 +1,96 @@
+"""``s3-manifest history``."""
+
+from typing import Any
+
+import click
+from pydantic_core import to_json
+
+from s3_manifest.records import Sort
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.history import LIMIT, History, Untold, follow, history
+from s3_manifest_cli.client.manifests import Change
+from s3_manifest_cli.commands.options import deployment, telling
+from s3_manifest_cli.commands.telling import Teller, size
+
+_SIGNS: dict[Sort, str] = {"added": "+", "altered": "*", "removed": "-"}
+_COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "red"}
+
+
+@click.command(name="history")
+@click.argument("collection")
+@click.option(
+    "--since", type=click.IntRange(0), metavar="REVISION", help="What came after that revision; else the last."
+)
+@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="So many revisions at most.")
+@click.option("--files", is_flag=True, help="Each file too, and what made the stack look at it.")
+@click.option(
+    "--follow", "follows", is_flag=True, help="Go on as there are new ones, until Ctrl-C. With --json: a line each."
+)
+@deployment
+@telling
+def history_command(
+    collection: str, since: int | None, limit: int, files: bool, follows: bool, deployment: Deployment, teller: Teller
+) -> None:
+    """Tell what each revision of COLLECTION's manifest changed, the newest last.
+
+    \b
+    + added   * altered   - removed (or hidden)
+    """  # click's mark for a paragraph that is not to be filled
+    found = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
+    told: list[Change | Untold] = sorted((*found.untold, *found.changes), key=_revision)
+    for one in told:
+        _tell(one, teller, files=files)
+    if follows:
+        _follow(found, told, deployment, teller, files=files)
+    if found.reached < found.revision:
+        rest = f"s3-manifest history {collection} --since {found.reached}"
+        teller.say(f"There are more, up to revision {found.revision}: {rest}")
+    elif not told:
+        teller.say(f"Nothing changed since revision {found.revision}.")
+    teller.document(
+        {
+            "kind": found.collection.kind,
+            "id": found.collection.id,
+            "revision": found.revision,
+            "reached": found.reached,
+            "changes": [change.model_dump() for change in found.changes],
+            "untold": [one._asdict() for one in found.untold],
+        }
+    )
+
+
+def _follow(
+    found: History, told: list[Change | Untold], deployment: Deployment, teller: Teller, *, files: bool
+) -> None:
+    """Until Ctrl-C."""
+    for one in told:
+        _line(one, teller)
+    for one in follow(deployment.manifests, found.collection, found.reached):
+        _tell(one, teller, files=files)
+        _line(one, teller)
+
+
+def _line(one: Change | Untold, teller: Teller) -> None:
+    if teller.as_json:
+        fields: dict[str, Any] = {"untold": one._asdict()} if isinstance(one, Untold) else one.model_dump()
+        click.echo(to_json(fields))
+
+
+def _revision(one: Change | Untold) -> int:
+    return one.first if isinstance(one, Untold) else one.revision
+
+
+def _tell(one: Change | Untold, teller: Teller, *, files: bool) -> None:
+    if isinstance(one, Untold):
+        which = f"revision {one.first}" if one.first == one.last else f"revisions {one.first} to {one.last}"
+        teller.say(f"{which}: not told, {one.why}", "magenta")
+        return
+    lists = {"added": one.added, "altered": one.altered, "removed": one.removed}
+    counts = "  ".join(f"{_SIGNS[sort]}{len(told):,}" for sort, told in lists.items() if told)  # type: ignore[index]  # the keys are sorts
+    if None in lists.values():
+        counts = f"too many files for an answer: they are in {one.s3_key}"
+    total = f"{one.total_files:,} files, {size(one.total_size_bytes)}"
+    teller.say(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
+    for alteration in (*(one.added or ()), *(one.altered or ()), *(one.removed or ())) if files else ():
+        sign = _SIGNS[alteration.sort]
+        teller.say(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])

@@ -1,0 +1,71 @@
+"""``s3-manifest rescan``."""
+
+import time
+from typing import Any
+
+import click
+
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.rescan import Asked, Swept, rescan, rescan_all, wait_for
+from s3_manifest_cli.commands.options import deployment, telling
+from s3_manifest_cli.commands.telling import Teller
+
+
+@click.command(name="rescan")
+@click.argument("collections", metavar="[COLLECTION]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every collection, also those that have no manifest yet.")
+@click.option(
+    "--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait so long until it is done; drift takes a minute."
+)
+@deployment
+@telling
+def rescan_command(
+    collections: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, teller: Teller
+) -> None:
+    """Have the stack compare COLLECTIONs with what is in S3, and mend their manifests.
+
+    With --wait, what was found is told: drift, that is files that the manifest was wrong about, and that no event
+    told of. It is mended by then, and the exit code is 0.
+    """
+    if everything == bool(collections):
+        raise click.UsageError("name the collections, or give --all")
+    if everything:
+        asked = rescan_all(deployment)
+    else:
+        asked = [rescan(deployment.manifests, deployment.collection(one)) for one in collections]
+    done: list[Swept] = []
+    end = time.monotonic() + (wait or 0)
+    for one in asked if wait is not None else ():
+        done.append(wait_for(deployment.manifests, one, max(0.0, end - time.monotonic())))
+        _tell(done[-1], teller)
+    if wait is None:
+        for one in asked:
+            teller.say(f"{_name(one)}: asked for at {one.requested_at}")
+        teller.say("Each is done once its manifest was verified after that: s3-manifest info COLLECTION")
+    teller.document([_json(one) for one in (done or asked)])
+
+
+def _name(asked: Asked) -> str:
+    return f"{asked.collection.kind}/{asked.collection.id}"
+
+
+def _tell(swept: Swept, teller: Teller) -> None:
+    facts, drift = swept.facts, swept.drift
+    if drift is None:
+        found = "whether there was drift is not told by what is kept"
+        if swept.asked.revision is None or not swept.asked.complete:
+            found = f"{facts.total_files:,} files, the manifest is complete now"
+    else:
+        found = f"{len(drift):,} files were not as the manifest said" if drift else "no drift"
+    teller.say(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
+    for one in drift or ():
+        teller.say(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
+
+
+def _json(one: Asked | Swept) -> dict[str, Any]:
+    asked = one.asked if isinstance(one, Swept) else one
+    fields = {"kind": asked.collection.kind, "id": asked.collection.id, "requested_at": asked.requested_at}
+    if isinstance(one, Swept):
+        drift = None if one.drift is None else [found._asdict() for found in one.drift]
+        fields |= {"last_verified_at": one.facts.last_verified_at, "revision": one.facts.revision, "drift": drift}
+    return fields

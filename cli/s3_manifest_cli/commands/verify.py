@@ -1,0 +1,124 @@
+"""``s3-manifest verify``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s3_manifest_cli.client.audit import audit, store_of
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.verify import Verification, verify
+from s3_manifest_cli.commands.audited import audit_json, tell_audit
+from s3_manifest_cli.commands.options import deployment, filters, telling
+from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS
+from s3_manifest_cli.commands.steps import steps
+from s3_manifest_cli.commands.telling import Teller, size
+
+
+@click.command(name="verify")
+@click.argument("names", metavar="[LOCAL] COLLECTION", nargs=-1)
+@click.option("--remote", is_flag=True, help="Compare the manifest with S3 itself, and no folder.")
+@click.option("--allow-extra", is_flag=True, help="Files that are only in the folder are no fault.")
+@click.option("--combined", is_flag=True, help="Each file on a line, with what proves it.")
+@click.option("--read", is_flag=True, help="With --remote: read the bytes of every object.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --remote: look again after so long at what differs, and only then call it drift.",
+)
+@filters
+@deployment
+@telling
+def verify_command(
+    names: tuple[str, ...],
+    remote: bool,
+    allow_extra: bool,
+    combined: bool,
+    read: bool,
+    settle: float,
+    filters: Filter,
+    deployment: Deployment,
+    teller: Teller,
+) -> None:
+    """Prove that every file of the folder LOCAL is what the manifest of COLLECTION says, by reading all of them.
+
+    The exit code is 0 only if each file of the manifest is there and proven right, and no other file (or
+    --allow-extra). What nothing proves is unverifiable, and not right.
+
+    With --remote, prove that the manifest of COLLECTION says what is in S3, with a look at every object there, and
+    tell what its MD5s rest on. That needs the bucket, whichever way manifests are read.
+    """
+    if len(names) != (1 if remote else 2):
+        raise click.UsageError("name the collection alone with --remote, and else a folder and a collection")
+    collection = deployment.collection(names[-1])
+    if remote:
+        if filters != Filter() or allow_extra:
+            raise click.UsageError("--remote is about all of a collection: leave out the other options of a folder")
+        bucket = deployment.bucket or deployment.manifests.facts(collection).s3_bucket
+        with steps(teller) as show:
+            audited = audit(
+                deployment.manifests,
+                store_of(deployment, bucket),
+                deployment.collections,
+                collection,
+                settle_seconds=settle,
+                read=read,
+                told=lambda files: show(f"{files:,} files looked at"),
+            )
+        tell_audit(audited, names[-1], teller, combined=combined)
+        teller.document(audit_json(audited))
+        sys.exit(0 if audited.is_right else 1)
+    if read:
+        raise click.UsageError("--read goes with --remote: files of a folder are always read")
+    with steps(teller) as show:
+        verified = verify(
+            deployment,
+            Path(names[0]),
+            collection,
+            filters,
+            told=lambda files, read_bytes: show(f"{files:,} files read, {size(read_bytes)}"),
+        )
+    _tell(verified, names[-1], teller, combined=combined)
+    teller.document(_json(verified))
+    sys.exit(0 if verified.is_right(allow_extra=allow_extra) else 1)
+
+
+def _json(found: Verification) -> dict[str, Any]:
+    return {
+        "kind": found.facts.kind,
+        "id": found.facts.id,
+        "folder": found.folder,
+        "revision": found.facts.revision,
+        "complete": found.facts.complete,
+        "last_verified_at": found.facts.last_verified_at,
+        "totals": found.totals,
+        "proofs": dict(found.proofs),
+        "files": [one._asdict() for one in found.files],
+        "problems": [problem._asdict() for problem in found.problems],
+    }
+
+
+def _tell(found: Verification, collection: str, teller: Teller, *, combined: bool) -> None:
+    facts = found.facts
+    if not combined:
+        teller.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}, every file read:")
+        for state, count in found.totals.items():
+            if count or state == "synced":
+                by = ", ".join(f"{count:,} by {proof}" for proof, count in found.proofs.items())
+                meaning = f"proven right: {by}" if state == "synced" and by else MEANINGS[state]
+                teller.say(f"  {state:<12}  {count:>7,}  {meaning}")
+    for one in found.files:
+        if combined or one.state != "synced":
+            why = f"  ({one.why})" if one.why else ""
+            teller.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS.get(one.state))
+    for problem in found.problems:
+        teller.say(f"! {problem.path}: {problem.reason}", "magenta")
+    if not facts.complete:
+        teller.warn("the manifest is incomplete: not everything that is in S3 was looked at yet")
+    if found.totals["s3_only"] or found.totals["out_of_sync"]:
+        teller.say(f"To have it as S3 has it: s3-manifest pull {collection} {found.folder}")
