@@ -204,17 +204,23 @@ def _other(said: _Said, look: Present) -> Iterator[str]:
         if said.etag != look.etag:
             yield f"its ETag is {look.etag}, and the manifest says {said.etag}"
         return
-    pairs: Mapping[str, tuple[object, object]] = {
-        "size": (look.size, said.size_bytes),
+    pairs: dict[str, tuple[object, object]] = {
         "ETag": (look.etag, said.etag),
-        # Whole seconds: some servers list milliseconds where a HEAD has none.
+        "size": (look.size, said.size_bytes),
+        # Whole seconds, as some servers tell no more.
         "time": (look.last_modified[:19], said.last_modified[:19]),
-        "storage class": (look.storage_class, said.storage_class),
-        "version": (look.version_id, said.version_id),
     }
+    is_another = look.etag != said.etag
+    if not is_another:
+        pairs |= {
+            "storage class": (look.storage_class, said.storage_class),
+            "version": (look.version_id, said.version_id),
+        }
     for name, (is_, says) in pairs.items():
         if is_ != says:
             yield f"its {name} is {is_}, and the manifest says {says}"
+    if is_another:  # and so is all the rest of it
+        return
     proven = proven_md5(look)
     if proven and proven != (said.md5_hash, said.md5_source):
         yield f"its MD5 is {proven[0]} ({proven[1]}), and the manifest says {said.md5_hash} ({said.md5_source})"

@@ -80,10 +80,10 @@ def wait_for(manifests: Manifests, asked: Asked, seconds: float, clock: Clock = 
     facts = until(lambda: _facts(manifests, asked.collection), is_done, seconds, clock)
     if facts is None or not is_done(facts):
         name = f"{asked.collection.kind}/{asked.collection.id}"
-        why = "" if facts else ", and it has no manifest: there may be no object in it"
+        why = "" if facts else "; it has no manifest, so there may be no object in it"
         raise NotYet(
-            f"{name} was not compared with S3 within {seconds:g} s{why}; the sweep goes on, and info {name} tells"
-            f" last_verified_at. It was asked for at {asked.requested_at}"
+            f"{name} was not compared with S3 in time{why}. The sweep goes on: it is done once s3-manifest info {name}"
+            f" tells that it was last verified at {asked.requested_at} or later"
         )
     return Swept(asked, facts, _drift(manifests, asked, facts))
 

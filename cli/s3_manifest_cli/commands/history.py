@@ -1,11 +1,12 @@
 """``s3-manifest history``."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from pydantic_core import to_json
 
-from s3_manifest.records import Sort
+from s3_manifest.records import Alteration, Sort
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.history import LIMIT, History, Untold, follow, history
 from s3_manifest_cli.client.manifests import Change
@@ -18,14 +19,10 @@ _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "
 
 @click.command(name="history")
 @click.argument("collection")
-@click.option(
-    "--since", type=click.IntRange(0), metavar="REVISION", help="What came after that revision; else the last."
-)
+@click.option("--since", type=click.IntRange(0), metavar="REVISION", help="After that revision; else the last ones.")
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="So many revisions at most.")
 @click.option("--files", is_flag=True, help="Each file too, and what made the stack look at it.")
-@click.option(
-    "--follow", "follows", is_flag=True, help="Go on as there are new ones, until Ctrl-C. With --json: a line each."
-)
+@click.option("--follow", "follows", is_flag=True, help="Go on until Ctrl-C. With --json: a line for each.")
 @deployment
 @telling
 def history_command(
@@ -85,8 +82,12 @@ def _tell(one: Change | Untold, teller: Teller, *, files: bool) -> None:
         which = f"revision {one.first}" if one.first == one.last else f"revisions {one.first} to {one.last}"
         teller.say(f"{which}: not told, {one.why}", "magenta")
         return
-    lists = {"added": one.added, "altered": one.altered, "removed": one.removed}
-    counts = "  ".join(f"{_SIGNS[sort]}{len(told):,}" for sort, told in lists.items() if told)  # type: ignore[index]  # the keys are sorts
+    lists: Mapping[Sort, tuple[Alteration, ...] | None] = {
+        "added": one.added,
+        "altered": one.altered,
+        "removed": one.removed,
+    }
+    counts = "  ".join(f"{_SIGNS[sort]}{len(told):,}" for sort, told in lists.items() if told)
     if None in lists.values():
         counts = f"too many files for an answer: they are in {one.s3_key}"
     total = f"{one.total_files:,} files, {size(one.total_size_bytes)}"

@@ -12,27 +12,27 @@ from s3_manifest_cli.commands.telling import Teller
 
 
 @click.command(name="rescan")
-@click.argument("collections", metavar="[COLLECTION]...", nargs=-1)
+@click.argument("names", metavar="[COLLECTION]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every collection, also those that have no manifest yet.")
 @click.option(
-    "--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait so long until it is done; drift takes a minute."
+    "--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait until it is done; drift takes a minute."
 )
 @deployment
 @telling
 def rescan_command(
-    collections: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, teller: Teller
+    names: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, teller: Teller
 ) -> None:
     """Have the stack compare COLLECTIONs with what is in S3, and mend their manifests.
 
     With --wait, what was found is told: drift, that is files that the manifest was wrong about, and that no event
     told of. It is mended by then, and the exit code is 0.
     """
-    if everything == bool(collections):
+    if everything == bool(names):
         raise click.UsageError("name the collections, or give --all")
     if everything:
         asked = rescan_all(deployment)
     else:
-        asked = [rescan(deployment.manifests, deployment.collection(one)) for one in collections]
+        asked = [rescan(deployment.manifests, deployment.collection(one)) for one in names]
     done: list[Swept] = []
     end = time.monotonic() + (wait or 0)
     for one in asked if wait is not None else ():
@@ -64,7 +64,11 @@ def _tell(swept: Swept, teller: Teller) -> None:
 
 def _json(one: Asked | Swept) -> dict[str, Any]:
     asked = one.asked if isinstance(one, Swept) else one
-    fields = {"kind": asked.collection.kind, "id": asked.collection.id, "requested_at": asked.requested_at}
+    fields: dict[str, Any] = {
+        "kind": asked.collection.kind,
+        "id": asked.collection.id,
+        "requested_at": asked.requested_at,
+    }
     if isinstance(one, Swept):
         drift = None if one.drift is None else [found._asdict() for found in one.drift]
         fields |= {"last_verified_at": one.facts.last_verified_at, "revision": one.facts.revision, "drift": drift}
