@@ -1,10 +1,100 @@
-from collections.abc import Iterator
+"""A deployment as the client reaches it: its bucket by moto, its HTTP API by the functions behind a real server."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import boto3
 import pytest
 from client.transfers import Bucket, Proxy, fresh_bucket
 
+import handlers.conftest as functions
+import query_handler
+import rescan_handler
+from handlers.account import Account
+from handlers.lambda_events import BUCKET, Context, http_request, s3_event
+from handlers.lives import Life
+from s3_manifest import outbox
+from s3_manifest.aws import s3_client, sqs_client
+from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
+from s3_manifest.s3 import S3Store
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.direct import S3Manifests
+from s3_manifest_cli.client.http import HttpManifests
 from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.http_api import HttpApi
 from s3_manifest_cli.platform import Platform, running_platform
+
+session, account, reconcile = functions.session, functions.account, functions.reconcile
+sweep, sweep_on, pass_seconds = functions.sweep, functions.sweep_on, functions.pass_seconds
+small_pages, impatience = functions.small_pages, functions.impatience
+
+COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
+
+
+class Requests(BaseHTTPRequestHandler):
+    """Hands requests to the functions as API Gateway does; ``server.asked`` has them."""
+
+    def answer(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode() or None
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        query = dict(parse_qsl(url.query, keep_blank_values=True))
+        self.server.asked.append((self.command, url.path, query))
+        event = http_request(unquote(url.path), query, headers, self.command, body)
+        function = rescan_handler if self.command == "POST" else query_handler
+        answered = function.handler(event, Context(function_name="api"))
+        content = (answered.get("body") or "").encode()
+        self.send_response(answered["statusCode"])
+        for name, value in answered["headers"].items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer  # noqa: N815  # the names that the server calls
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def api(account: Account) -> Iterator[Any]:
+    """The HTTP API, on loopback: ``api.url``, and what it was ``asked``."""
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
+    server.asked, server.url = [], f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=partial(server.serve_forever, poll_interval=0.005))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def through_s3(account: Account, session: Any, tmp_path: Path) -> Deployment:
+    boto = boto3.DEFAULT_SESSION
+    enqueue = partial(outbox.send_jobs, sqs_client(session=boto), account.sweep_queue_url, delay_seconds=0)
+    store = S3Store(BUCKET, s3_client(session=boto), s3_client(retries=False, session=boto))
+    manifests = S3Manifests(store, COLLECTIONS, enqueue)
+    return Deployment(manifests, COLLECTIONS, boto, None, BUCKET, "s3", tmp_path / "cache")
+
+
+@pytest.fixture
+def through_http(api: Any, session: Any, tmp_path: Path) -> Deployment:
+    boto = boto3.DEFAULT_SESSION
+    manifests = HttpManifests(HttpApi(api.url, boto, "token"), COLLECTIONS)
+    return Deployment(manifests, COLLECTIONS, boto, None, None, api.url, tmp_path / "cache")
+
+
+@pytest.fixture(params=["s3", "http"])
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """A deployment, reached in each of the two ways."""
+    return request.getfixturevalue(f"through_{request.param}")
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +119,25 @@ def objects(bucket: Bucket, proxy: Proxy) -> Iterator[Objects]:
     """What is tested, with the proxy between it and S3."""
     with bucket.objects(proxy.endpoint) as made:
         yield made
+
+
+@pytest.fixture
+def style() -> Collection:
+    return COLLECTIONS.named("style", "16")
+
+
+@pytest.fixture
+def life(account: Account, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> Life:
+    return Life(account, reconcile, monkeypatch)
+
+
+@pytest.fixture
+def add(account: Account, reconcile: Any) -> Callable[..., None]:
+    """Puts objects, by key, and lets their events come."""
+
+    def add(objects: dict[str, bytes], **facts: Any) -> None:
+        for key, body in objects.items():
+            account.put(key, body, **facts)
+        assert reconcile({"m": s3_event(*objects)}) == []
+
+    return add
