@@ -13,11 +13,13 @@ import pytest
 from client.transfers import Bucket, Proxy, fresh_bucket
 
 import handlers.conftest as functions
-import query_handler
-import rescan_handler
+import pytest
 from handlers.account import Account
 from handlers.lambda_events import BUCKET, Context, http_request, s3_event
 from handlers.lives import Life
+
+import query_handler
+import rescan_handler
 from s3_manifest import outbox
 from s3_manifest.aws import s3_client, sqs_client
 from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
 from handlers.lives import PREFIX
+
 from s3_manifest import heads
 from s3_manifest.jobs import Sweep, SweepAll
 from s3_manifest.model import facts_json, timestamp
