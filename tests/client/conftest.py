@@ -17,6 +17,8 @@ import pytest
 from handlers.account import Account
 from handlers.lambda_events import BUCKET, Context, http_request, s3_event
 from handlers.lives import Life
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 import query_handler
 import rescan_handler
@@ -24,6 +26,7 @@ from s3_manifest import outbox
 from s3_manifest.aws import s3_client, sqs_client
 from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
 from s3_manifest.s3 import S3Store
+from s3_manifest_cli.client import reading
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import S3Manifests
 from s3_manifest_cli.client.http import HttpManifests
@@ -134,12 +137,74 @@ def life(account: Account, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> L
 
 
 @pytest.fixture
-def add(account: Account, reconcile: Any) -> Callable[..., None]:
+def tell(reconcile: Any) -> Callable[..., None]:
+    """Lets events about these keys come."""
+
+    def tell(*keys: str) -> None:
+        assert reconcile({"m": s3_event(*keys)}) == []
+
+    return tell
+
+
+@pytest.fixture
+def add(account: Account, tell: Callable[..., None]) -> Callable[..., None]:
     """Puts objects, by key, and lets their events come."""
 
     def add(objects: dict[str, bytes], **facts: Any) -> None:
         for key, body in objects.items():
             account.put(key, body, **facts)
-        assert reconcile({"m": s3_event(*objects)}) == []
+        tell(*objects)
 
     return add
+
+
+@pytest.fixture
+def no_md5s(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack reads no object to compute its MD5."""
+    monkeypatch.setenv("MD5_MAX_BYTES", "0")
+    functions.forget_settings()
+
+
+@pytest.fixture
+def put_bare(account: Account) -> Callable[[str, bytes], None]:
+    """Puts an object that S3 tells neither the MD5 nor a checksum of."""
+
+    def put_bare(key: str, body: bytes) -> None:
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, body, encryption="aws:kms")
+
+    return put_bare
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of the user's."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def write(folder: Path) -> Callable[[dict[str, bytes]], None]:
+    """Writes files into that folder, by filename."""
+
+    def write(files: dict[str, bytes]) -> None:
+        for name, body in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(body)
+
+    return write
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files here that were opened and read, by name."""
+    found: list[str] = []
+    opened = reading.open_file
+    monkeypatch.setattr(reading, "open_file", lambda top, name: found.append(name) or opened(top, name))
+    return found
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is written in the test was written long before it is read."""
+    monkeypatch.setattr("s3_manifest_cli.client.status.now_ns", lambda: 4 * 10**18)

@@ -1,0 +1,202 @@
+"""``info``, ``history``, ``diff``, ``status``, ``verify`` and ``rescan`` as commands: output and exit codes."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from handlers.lambda_events import BUCKET, REGION
+
+from s3_manifest_cli.main import main
+
+
+@pytest.fixture
+def run(api, session, tmp_path, monkeypatch):
+    """Runs a command through the HTTP API; its exit code, and what it printed."""
+    for name, value in {
+        "S3_MANIFEST_API_URL": api.url,
+        "S3_MANIFEST_API_TOKEN": "token",
+        "S3_MANIFEST_CACHE": str(tmp_path / "cache"),
+        "AWS_DEFAULT_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(name, value)
+    runner = CliRunner()
+
+    def run(*arguments):
+        result = runner.invoke(main, list(map(str, arguments)), catch_exceptions=False)
+        return result.exit_code, result.stdout
+
+    return run
+
+
+def as_json(ran):
+    return ran[0], json.loads(ran[1])
+
+
+def test_info_tells_the_facts(run, life, get_manifest):
+    life.add("a.png")
+    life.add("collection.json", body=b'{"title": "Dynamic", "generations": [{"generation_id": 7, "type": "lora"}]}')
+    code, text = run("info", "style/16")
+    assert code == 0
+    for line in ("style/16  Dynamic", "s3://storyboard-user-files/styles/16/", "1, 4 bytes", "s3_event 1: 1 files"):
+        assert line in text
+    code, facts = as_json(run("info", "style/16", "--json"))
+    assert (code, facts) == (0, get_manifest())
+    assert as_json(run("info", "style/16", "--revision", 1, "--json"))[1]["style_title"] is None
+
+
+@pytest.fixture
+def get_manifest(account):
+    """The canonical facts, as they are stored."""
+
+    def get_manifest():
+        head = account.manifest("styles/16/")
+        return {name: value for name, value in head.items() if name not in {"files", "captions", "hidden"}}
+
+    return get_manifest
+
+
+def test_info_says_when_a_manifest_was_never_verified(run, life, account):
+    life.add("a.png")
+    head = account.manifest("styles/16/") | {"last_verified_at": None, "complete": False}
+    account.put("_manifests/styles/16/manifest.json", json.dumps(head).encode())
+    code, text = run("info", "style/16")
+    assert code == 0
+    assert "last verified  never" in text
+    assert "revision       1, incomplete" in text
+    assert "s3-manifest rescan style/16" in text
+
+
+def test_history_tells_what_each_revision_did(run, life):
+    life.add("a.png", "b.png")
+    life.add("a.png", body=b"newer")
+    life.remove("b.png")
+    code, text = run("history", "style/16", "--files")
+    assert code == 0
+    assert text.splitlines() == [
+        "revision 1  2026-03-01T12:00:00.000Z  +2  -> 2 files, 8 bytes",
+        "  + a.png  (ObjectCreated:Put)",
+        "  + b.png  (ObjectCreated:Put)",
+        "revision 2  2026-03-01T12:01:00.000Z  *1  -> 2 files, 9 bytes",
+        "  * a.png  (ObjectCreated:Put)",
+        "revision 3  2026-03-01T12:02:00.000Z  -1  -> 1 files, 5 bytes",
+        "  - b.png  (ObjectRemoved:Delete)",
+    ]
+    code, text = run("history", "style/16", "--since", 0, "--limit", 1)
+    assert "s3-manifest history style/16 --since 1" in text
+    life.account.delete(life.records()[0])
+    code, found = as_json(run("history", "style/16", "--json"))
+    assert [change["revision"] for change in found["changes"]] == [2, 3]
+    assert [(one["first"], one["last"]) for one in found["untold"]] == [(1, 1)]
+    assert "revision 1: not told" in run("history", "style/16")[1]
+
+
+def test_history_is_followed_until_it_is_interrupted(run, life, monkeypatch):
+    life.add("a.png")
+
+    def interrupted(_manifests, _collection, _since):
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("s3_manifest_cli.commands.history.follow", interrupted)
+    code, text = run("history", "style/16", "--follow", "--json")
+    assert code == 130
+    assert [json.loads(line)["revision"] for line in text.splitlines()] == [1]
+
+
+def test_diff_tells_what_differs_and_its_exit_code_says_whether(run, life):
+    life.add("a.png", "b.png")
+    life.add("b.png", body=b"newer")
+    life.add("prompt_metadata.json", "c.png", body=b'{"a.png": {"prompt": "a fox", "good": false}}')
+    code, text = run("diff", "style/16@1", "style/16")
+    assert code == 1
+    assert text.splitlines()[2:] == [
+        "~ a.png",
+        "    prompt: None -> 'a fox'",
+        "    good: True -> False",
+        "* b.png",
+        "+ c.png",
+        "1 added, 1 altered, 1 described",
+    ]
+    code, found = as_json(run("diff", "style/16@2", "style/16@1", "--json"))
+    assert (code, [(one["filename"], one["sort"]) for one in found["files"]]) == (1, [("b.png", "altered")])
+    assert run("diff", "style/16@3", "style/16")[0] == 0
+    assert run("diff", "style/16@nope", "style/16")[0] == 2
+    assert run("diff", "style/16@9", "style/16")[0] == 3
+
+
+def test_status_and_verify_tell_what_differs(run, add, write, folder):
+    add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
+    write({"a.png": b"data", "b.png": b"atad", "extra.png": b""})
+    for command in ("status", "verify"):
+        code, text = run(command, folder, "style/16")
+        assert code == 1
+        assert "* b.png" in text
+        assert "+ extra.png" in text
+        assert run(command, folder, "style/16", "--quiet") == (1, "")
+    write({"b.png": b"data"})
+    assert run("verify", folder, "style/16")[0] == 1
+    code, text = run("verify", folder, "style/16", "--allow-extra", "--combined")
+    assert (code, text.splitlines()) == (
+        0,
+        [
+            "= a.png  (proven by md5 and crc32)",
+            "= b.png  (proven by md5 and crc32)",
+            "+ extra.png",
+        ],
+    )
+    code, found = as_json(run("verify", folder, "style/16", "--exclude", "extra*", "--json"))
+    assert (code, found["proofs"], found["totals"]["synced"]) == (0, {"md5": 2}, 2)
+
+
+def test_verify_remote_goes_to_the_bucket_that_the_manifest_names(run, add, account):
+    add({"styles/16/a.png": b"data"})
+    code, text = run("verify", "--remote", "style/16")
+    assert code == 0
+    assert "right               1  as the manifest says" in text
+    account.put("styles/16/new.png")
+    code, text = run("verify", "--remote", "style/16", "--settle", 0)
+    assert code == 1
+    assert "unexpected  new.png" in text
+    assert "s3-manifest rescan style/16" in text
+    code, found = as_json(run("verify", "--remote", "style/16", "--settle", 0, "--read", "--json"))
+    assert (code, found["md5"]["read"], found["totals"]["unexpected"]) == (1, 1, 1)
+    assert BUCKET in run("verify", "--remote", "style/16", "--settle", 0)[1]
+
+
+def test_rescan_asks_and_waits(run, add, account):
+    add({"styles/16/a.png": b"data"})
+    code, text = run("rescan", "style/16")
+    assert (code, "asked for at" in text, len(account.jobs())) == (0, True, 1)
+    assert run("rescan", "style/16", "--wait", 0)[0] == 3
+    code, found = as_json(run("rescan", "--all", "--json"))
+    assert (code, [one["id"] for one in found]) == (0, ["16"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("info",),
+        ("info", "16"),
+        ("info", "style/16", "--revision", "0"),
+        ("info", "style/16", "--revision", "1", "--at", "2026-01-01"),
+        ("history", "style/16", "--since", "-1"),
+        ("history", "style/16", "--limit", "0"),
+        ("diff", "style/16"),
+        ("verify", "style/16"),
+        ("verify", "--remote", "here", "style/16"),
+        ("verify", "--remote", "style/16", "--allow-extra"),
+        ("verify", "--remote", "style/16", "--include", "*.png"),
+        ("verify", "here", "style/16", "--read"),
+        ("rescan",),
+        ("rescan", "style/16", "--all"),
+        ("rescan", "style/16", "--wait", "-1"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_asked(run, api, arguments):
+    assert run(*arguments)[0] == 2
+    assert api.asked == []
+
+
+def test_what_is_not_there_is_an_error(run):
+    for arguments in (("info", "style/16"), ("history", "style/16"), ("diff", "style/16", "style/17")):
+        assert run(*arguments)[0] == 3
