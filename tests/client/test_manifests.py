@@ -111,14 +111,16 @@ def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life,
 
         def changed_meanwhile(*asked, **more):
             reply = ask(*asked, **more)
-            life.add(f"new{len(life.said)}.png")
+            life.add(f"new{len(life.said)}.png", f"new{len(life.said)}.txt")
             return reply
 
         monkeypatch.setattr(manifests._api, "ask", changed_meanwhile)
     found = manifests.read(style)
     assert same(found, life.said[found.facts.revision])
+    new = [file.filename for file in found.files if file.filename.startswith("new")]
+    assert [caption.filename.replace("txt", "png") for caption in found.captions] == new
     index = manifests.index(style, None)
-    assert [one.filename for one in index.files()] == [
+    assert [one.filename for one in index.files() if one.role == "files"] == [
         file["filename"] for file in life.said[index.facts.revision]["files"]
     ]
 

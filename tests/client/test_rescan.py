@@ -1,5 +1,6 @@
 """Sweeps that are asked for, and what they find."""
 
+import json
 import time
 
 import pytest
@@ -44,6 +45,15 @@ def test_what_is_seen_for_the_first_time_is_no_drift(deployment, account, style,
     asked = rescan(deployment.manifests, style)
     swept = wait_for(deployment.manifests, asked, 60, clock)
     assert (swept.facts.total_files, swept.drift) == (1, None)
+
+
+def test_what_was_not_looked_at_yet_is_no_drift(deployment, add, account, style, clock):
+    add({"styles/16/a.png": b"a"})
+    account.put("styles/16/rest.png")
+    head = account.manifest("styles/16/") | {"complete": False}
+    account.put("_manifests/styles/16/manifest.json", json.dumps(head).encode())
+    swept = wait_for(deployment.manifests, rescan(deployment.manifests, style), 60, clock)
+    assert (swept.facts.complete, swept.facts.total_files, swept.drift) == (True, 2, None)
 
 
 def test_what_the_changes_do_not_tell_is_not_said_to_be_no_drift(deployment, add, account, style, clock):
