@@ -1,4 +1,7 @@
-"""A deployment as the client reaches it: its bucket by moto, its HTTP API by the functions behind a real server."""
+"""A deployment as the client reaches it: its bucket by moto, its HTTP API by the functions behind a real server.
+
+And a real S3 server with a proxy before it, for what is transferred.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,11 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import boto3
-import pytest
-from client.transfers import Bucket, Proxy, fresh_bucket
-
 import handlers.conftest as functions
 import pytest
+from client.transfers import Bucket, Proxy, fresh_bucket
 from handlers.account import Account
 from handlers.lambda_events import BUCKET, Context, http_request, s3_event
 from handlers.lives import Life
