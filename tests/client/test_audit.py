@@ -10,6 +10,12 @@ MD5 = "8d777f385d3dfec8815d20f7496026dc"
 
 
 @pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
+@pytest.fixture
 def audited(deployment, style):
     """Audits the style; ``meanwhile`` is what happens while it settles, and the pauses are kept in ``pauses``."""
 

@@ -35,29 +35,30 @@ def test_what_changed_is_read_again_and_kept(through_s3, style, kept, add):
     assert cache._load(next(folder.iterdir())) == second
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        b"",
-        b"\x00\xff",
-        b"[]",
-        b"{}",
-        b"null",
-        b'{"version": 1}',
-        lambda good: good[: len(good) // 2],
-        lambda good: good.replace(b'"version":1', b'"version":2'),
-        lambda good: good.replace(b'"revision"', b'"revisions"'),
-        lambda good: json.dumps(json.loads(good) | {"segments": [{"key": None, "files": [["a.png"]]}]}).encode(),
-        lambda good: json.dumps(json.loads(good) | {"segments": 5}).encode(),
-        lambda good: json.dumps({k: v for k, v in json.loads(good).items() if k != "etag"}).encode(),
-    ],
+BROKEN = (
+    b"",
+    b"\x00\xff",
+    b"[]",
+    b"{}",
+    b"null",
+    b'{"version": 1}',
+    lambda good: good[: len(good) // 2],
+    lambda good: good.replace(b'"version":1', b'"version":2'),
+    lambda good: good.replace(b'"revision"', b'"revisions"'),
+    lambda good: json.dumps(json.loads(good) | {"segments": [{"key": None, "files": [["a.png"]]}]}).encode(),
+    lambda good: json.dumps(json.loads(good) | {"segments": 5}).encode(),
+    lambda good: json.dumps({k: v for k, v in json.loads(good).items() if k != "etag"}).encode(),
 )
-def test_a_broken_file_is_as_good_as_none(through_s3, style, kept, broken):
+
+
+def test_a_broken_file_is_as_good_as_none(through_s3, style, kept):
     folder, file, first = kept
     good = file.read_bytes()
-    file.write_bytes(broken if isinstance(broken, bytes) else broken(good))
-    assert cache.index(through_s3.manifests, style, folder, "here") == first
-    assert file.read_bytes() == good
+    for number, broken in enumerate(BROKEN):
+        file.write_bytes(broken if isinstance(broken, bytes) else broken(good))
+        assert file.read_bytes() != good, number
+        assert cache.index(through_s3.manifests, style, folder, "here") == first, number
+        assert file.read_bytes() == good, number
 
 
 def test_deployments_and_collections_are_kept_apart(through_s3, style, kept, add):

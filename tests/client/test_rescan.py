@@ -11,6 +11,12 @@ from s3_manifest_cli.errors import NotYet
 
 
 @pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
+@pytest.fixture
 def clock(sweep_on):
     """While somebody waits, the sweeps are done."""
     return Clock(time.monotonic, lambda _seconds: sweep_on())

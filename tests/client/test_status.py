@@ -10,6 +10,12 @@ from s3_manifest_cli.client.status import compared, status
 from s3_manifest_cli.errors import Invalid, NotFound
 
 
+@pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
 def states(found):
     return {one.filename: one.state for one in found.files}
 

@@ -10,7 +10,7 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
 from s3_manifest_cli.client.points import parse_point
 from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.commands.telling import Teller, files
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
 _COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}
@@ -76,7 +76,9 @@ def _tell(found: Diff, teller: Teller) -> None:
     told = ", ".join(f"{count:,} {sort}" for sort, count in found.totals.items() if count)
     teller.say(told or "The files are the same.")
     if found.unproven:
-        teller.say(f"{len(found.unproven):,} files are the same by ETag and size alone: no MD5 or checksum proves it")
+        teller.say(
+            f"The same by ETag and size alone, with no MD5 or checksum to prove it: {files(len(found.unproven))}"
+        )
 
 
 def _short(entry: object, word: str) -> str:

@@ -12,6 +12,7 @@ from s3_manifest_cli.client.history import LIMIT, History, Untold, follow, histo
 from s3_manifest_cli.client.manifests import Change
 from s3_manifest_cli.commands.options import deployment, telling
 from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import files as counted
 
 _SIGNS: dict[Sort, str] = {"added": "+", "altered": "*", "removed": "-"}
 _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "red"}
@@ -90,7 +91,7 @@ def _tell(one: Change | Untold, teller: Teller, *, files: bool) -> None:
     counts = "  ".join(f"{_SIGNS[sort]}{len(told):,}" for sort, told in lists.items() if told)
     if None in lists.values():
         counts = f"too many files for an answer: they are in {one.s3_key}"
-    total = f"{one.total_files:,} files, {size(one.total_size_bytes)}"
+    total = f"{counted(one.total_files)}, {size(one.total_size_bytes)}"
     teller.say(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
     for alteration in (*(one.added or ()), *(one.altered or ()), *(one.removed or ())) if files else ():
         sign = _SIGNS[alteration.sort]

@@ -5,7 +5,7 @@ import click
 from s3_manifest.model import Facts, Timestamp, facts_json
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.commands.options import deployment, past, telling
-from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import Teller, files, size
 
 
 @click.command()
@@ -30,7 +30,7 @@ def _tell(facts: Facts, teller: Teller) -> None:
     teller.say(f"  last verified  {facts.last_verified_at or 'never'}")
     for index, one in enumerate(facts.generations):
         declared = "" if one.declared else ", not declared"
-        told = f"{one.type} {one.generation_id}: {one.image_count:,} files, {one.generated_at}{declared}"
+        told = f"{one.type} {one.generation_id}: {files(one.image_count)}, {one.generated_at}{declared}"
         teller.say(f"  {'' if index else 'generations':<13}  {told}")
     for index, sidecar in enumerate(facts.sidecars):
         applied = "" if sidecar.is_applied else ", being applied"

@@ -8,7 +8,7 @@ import click
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.rescan import Asked, Swept, rescan, rescan_all, wait_for
 from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.commands.telling import Teller, files
 
 
 @click.command(name="rescan")
@@ -54,9 +54,9 @@ def _tell(swept: Swept, teller: Teller) -> None:
     if drift is None:
         found = "whether there was drift is not told by what is kept"
         if swept.asked.revision is None or not swept.asked.complete:
-            found = f"{facts.total_files:,} files, the manifest is complete now"
+            found = f"{files(facts.total_files)}, the manifest is complete now"
     else:
-        found = f"{len(drift):,} files were not as the manifest said" if drift else "no drift"
+        found = f"not as the manifest said: {files(len(drift))}" if drift else "no drift"
     teller.say(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
     for one in drift or ():
         teller.say(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")

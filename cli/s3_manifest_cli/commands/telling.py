@@ -33,6 +33,11 @@ class Teller(NamedTuple):
         click.echo(_coloured(f"Warning: {line}", "yellow", sys.stderr.isatty()), err=True)
 
 
+def files(count: int) -> str:
+    """A number of files for people."""
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
 def size(count: int) -> str:
     """A number of bytes for people, in units of 1024."""
     amount = float(count)
