@@ -149,7 +149,7 @@ def test_a_file_that_was_changed_since_it_was_looked_at_is_not_read_as_that(fold
     write({"a.png": b"data", "b.png": b"data"})
     files = sorted(scan(folder, []))
     write({"a.png": b"longer"})
-    (_, changed), (_, read) = read_each(folder, files, md5_of)
+    (_, changed), (_, read) = read_each(folder, files, lambda _, file: md5_of(file))
     assert isinstance(changed, Unread)
     assert "changed" in changed.why
     assert read == "8d777f385d3dfec8815d20f7496026dc"
