@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from s3_manifest_cli.demo_actor import walk_actor
+from s3_manifest_cli.demo_copy import walk_copy
 from s3_manifest_cli.local import local_stack
 from s3_manifest_cli.pictures import png
 from s3_manifest_cli.stack import Stack
@@ -29,7 +30,7 @@ class NeverSaid(click.ClickException):
 
 
 def run_demo() -> None:
-    """Brings the stack up, walks two collections through their changes, and takes it down again."""
+    """Brings the stack up, walks some collections through their changes, and takes it down again."""
     click.echo("Bringing up the whole stack on this machine:")
     with local_stack() as stack:
         walk(stack)
@@ -75,6 +76,7 @@ def walk(stack: Stack) -> None:
     _headline("7. The style is compared with what is in S3 (the first time, the function has to start)")
     _rescan(stack)
     walk_actor(stack)
+    walk_copy(stack)
 
 
 def _show_changes(stack: Stack) -> None:

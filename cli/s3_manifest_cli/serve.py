@@ -1,6 +1,8 @@
 """``s3-manifest local serve``: the local stack, kept up for any S3 client."""
 
 import signal
+import sys
+from pathlib import Path
 
 import click
 
@@ -23,6 +25,9 @@ def run_serve(port: int) -> None:
         click.secho("\nSee what the manifest says:", bold=True)
         signing = f"--aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY}:{SECRET_KEY}"
         click.echo(f"  curl {signing} '{stack.api_url}/api/s3/manifest?styleId=16'")
+        click.secho("\nKeep a copy of it:", bold=True)
+        client = f"AWS_ENDPOINT_URL={endpoint} {credentials} S3_MANIFEST_BUCKET={stack.bucket}"
+        click.echo(f"  {client} {Path(sys.argv[0]).absolute()} pull style/16 pictures")
         click.echo(f"\n  endpoint   {endpoint}  (access key {ACCESS_KEY}, secret key {SECRET_KEY}, region {REGION})")
         click.echo(f"  bucket     {stack.bucket}")
         click.echo(f"  HTTP API   {stack.api_url}")
