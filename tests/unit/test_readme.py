@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args, get_origin
 
+import click
 import pytest
 from pydantic import BaseModel
 
@@ -15,6 +16,7 @@ import query_handler
 from s3_manifest import documented, edit_routes, rescans, sidecars, stats, training, upload_routes, web
 from s3_manifest.editing import Reflection
 from s3_manifest_cli import training_data
+from s3_manifest_cli.main import main
 from s3_manifest_cli.migration.plan import Status
 
 TESTS = Path(__file__).parents[1]
@@ -34,6 +36,34 @@ MODELS = {
     "DELETE /api/training-data/{}": edit_routes.Emptied,
     "POST /api/training-data/{}/uploads": upload_routes.Planned,
 }
+
+
+CLIENT = README.partition("\n## Client\n")[2].partition("\n## ")[0]
+
+
+def commands():
+    """Each command's usage, without its options, and what its help begins with."""
+    top = click.Context(main, info_name="s3-manifest")
+    for name in main.list_commands(top):
+        command = main.get_command(top, name)
+        pieces = command.collect_usage_pieces(click.Context(command, info_name=name, parent=top))
+        usage = " ".join([name, *(piece for piece in pieces if piece != "[OPTIONS]")])
+        yield usage, " ".join(command.help.partition("\n\n")[0].split()).removesuffix(".")
+
+
+def test_each_command_is_told_as_its_help_tells_it():
+    told = re.findall(r"^\| `(.+?)` \| (.+) \|$", CLIENT, re.MULTILINE)
+    assert told == [one for one in commands() if not one[0].startswith("local ")]
+
+
+@pytest.mark.parametrize("name", [name for usage, _ in commands() if (name := usage.split()[0]) != "local"])
+def test_each_command_has_the_options_that_the_readme_says_every_one_has(name):
+    command = main.get_command(None, name)
+    options = {option for one in command.params for option in one.opts}
+    if name not in {"migrate", "doctor"}:
+        assert {"--json", "--quiet", "--bucket", "--stack", "--api-url", "--profile"} <= options
+    assert all(one.help for one in command.params if isinstance(one, click.Option))
+    assert all(word in CLIENT for word in ("`--json`", "`--quiet`", "`--bucket`", "`--stack`", "`--api-url`"))
 
 
 def rows(heading):
