@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import itertools
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -105,7 +106,7 @@ class Proxy:
     """A server between a client and S3. ``before`` may answer instead of it; ``sent`` alters
     what it gets, and ``after`` what it answers."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self.before: Callable[[Seen], Reply | None] = lambda _: None
         self.sent: Callable[[Seen, bytes], bytes] = lambda _, body: body
@@ -113,11 +114,14 @@ class Proxy:
         self._upstream = urlsplit(endpoint).netloc
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def of(self, method: str, key: str = "") -> list[Seen]:
         return [one for one in self.seen if one.method == method and one.key.endswith(key)]

@@ -1,12 +1,14 @@
 """Requests to one bucket through the AWS Common Runtime, which makes many at once in threads of its own.
 
-Where the bucket is, and with whose credentials, is botocore's to say: profiles, SSO and assumed roles are as anywhere
-else. Proxies are those of the environment (``HTTPS_PROXY``).
+Where the bucket is, and with whose credentials, is botocore's to say: profiles, SSO and assumed roles are as
+anywhere else. Proxies are those of the environment (``HTTPS_PROXY``).
 https://awslabs.github.io/aws-crt-python/api/s3.html
 """
 
 import io
+import itertools
 import os
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
@@ -112,35 +114,39 @@ class Requests:
             retry_config=s3.S3RetryConfig(retry_mode=s3.S3RetryMode.STANDARD if retries else s3.S3RetryMode.NONE),
             connect_timeout_ms=_CONNECT_MS,
         )
-        self._active: set[s3.S3Request] = set()
+        # By number: what knew the request itself would keep it, and its body, until the next garbage collection.
+        self._active: dict[int, s3.S3Request] = {}
+        self._numbers = itertools.count()
         stop.when_asked(self.cancel)
 
     def answer(self, request: Request, received: Received | None = None) -> Answer:
         """Makes a request, and waits for its end; ``received`` as for ``begin``. Raises ``Stopped``."""
-        answer = Answer()
-        made = self._make(request, answer, received, None)
-        if error := made.finished_future.exception():
-            answer.error = self._told(error)
+        over = threading.Lock()
+        over.acquire()
+        answer = self.begin(request, lambda _: over.release(), received)
+        over.acquire()
         return answer
 
-    def begin(self, request: Request, ended: Callable[[Answer], None], received: Received | None = None) -> None:
-        """Begins a request. Raises ``Stopped``.
+    def begin(self, request: Request, ended: Callable[[Answer], None], received: Received | None = None) -> Answer:
+        """Begins a request; its answer, which ``ended`` gets when all is over. Raises ``Stopped``.
 
-        ``received`` gets the answer's bytes and their offset in the object, ``ended`` the answer when all is over. They
-        are called in the runtime's threads, of which there are few; an error that ``received`` raises is the answer's.
+        ``received`` gets the answer's bytes and their offset in the object. Both are called in the runtime's threads,
+        of which there are few (``ended`` here already where nothing could begin); an error that ``received`` raises is
+        the answer's.
         """
+        self._stop.check()
         answer = Answer()
+        try:
+            self._credentials.renew()
+        except BotoCoreError as fault:
+            answer.error = fault
+            ended(answer)
+            return answer
 
         def on_done(error: Exception | None, **_: object) -> None:
             answer.error = error and self._told(error)
             ended(answer)
 
-        self._make(request, answer, received, on_done)
-
-    def _make(
-        self, request: Request, answer: Answer, received: Received | None, on_done: Callable[..., None] | None
-    ) -> s3.S3Request:
-        self._stop.check()
         made = self._client.make_request(
             type=s3.S3RequestType.DEFAULT if request.whole is None else s3.S3RequestType.GET_OBJECT,
             operation_name=request.operation,
@@ -151,20 +157,21 @@ class Requests:
             on_body=received and (lambda chunk, offset, **_: received(answer, chunk, offset)),
             on_done=on_done,
         )
-        self._active.add(made)
-        made.finished_future.add_done_callback(lambda _: self._active.discard(made))
+        number = next(self._numbers)
+        self._active[number] = made
+        made.finished_future.add_done_callback(lambda _: self._active.pop(number, None))
         if self._stop.asked:
             made.cancel()
-        return made
+        return answer
 
     def cancel(self) -> None:
         """Ends what is under way."""
-        for request in list(self._active):
+        for request in list(self._active.values()):
             request.cancel()
 
     def wait(self) -> None:
         """Waits until nothing is under way."""
-        for request in list(self._active):
+        for request in list(self._active.values()):
             request.finished_future.exception()
 
     def _http(self, request: Request) -> http.HttpRequest:
@@ -178,30 +185,31 @@ class Requests:
     def _told(self, error: Exception) -> Exception:
         if self._stop.asked and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
             return Stopped()
-        if self._credentials.fault and not isinstance(error, s3.S3ResponseError):
-            return self._credentials.fault
         return error
 
 
 class _Credentials:
-    """The session's, asked for at each request: botocore renews them before they expire, one thread at a time."""
+    """The session's. Botocore renews them before they expire, one thread at a time."""
 
     def __init__(self, session: boto3.Session) -> None:
         found = session.get_credentials()
         if found is None:
             raise Unavailable(f"not reached: {NoCredentialsError()}")
-        self._credentials = found
-        self.fault: BotoCoreError | None = None
-        """Why there are none: the runtime tells only that there are none."""
+        self._found = found
+        self._frozen: object = None
+
+    def renew(self) -> None:
+        """To be called before each request, as nobody hears what is raised in the runtime's threads.
+
+        Raises ``BotoCoreError`` where they have ended and there are no new ones.
+        """
+        frozen = self._found.get_frozen_credentials()
+        if frozen != self._frozen:
+            self._frozen = frozen
+            self._now = auth.AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def __call__(self) -> auth.AwsCredentials:
-        try:
-            found = self._credentials.get_frozen_credentials()
-        except BotoCoreError as fault:
-            self.fault = fault
-            raise
-        self.fault = None
-        return auth.AwsCredentials(found.access_key, found.secret_key, found.token)
+        return self._now
 
 
 def _tls() -> crt_io.TlsConnectionOptions | None:

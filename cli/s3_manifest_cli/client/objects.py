@@ -15,7 +15,7 @@ from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, read_error
 from s3_manifest_cli.client.ranges import Range
 from s3_manifest_cli.client.stop import Stop
 
-_MEMORY = 256 << 20
+_MEMORY = 128 << 20
 _BLOCK = 1 << 20
 
 Done = Callable[[str, Exception | None], None]
