@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import UnauthorizedSSOTokenError
 from botocore.stub import Stubber
-from client.transfers import Proxy, random_bytes, session
+from client.transfers import Proxy, md5, random_bytes, session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,7 +23,7 @@ from s3_manifest.aws import s3_client
 from s3_manifest.store import OutcomeUnknown, ReadFailed
 from s3_manifest_cli.client.crt import in_its_region, place_of
 from s3_manifest_cli.client.objects import Objects
-from s3_manifest_cli.errors import Unavailable
+from s3_manifest_cli.errors import Invalid, Unavailable
 
 KEY, BODY = "styles/16/a.png", random_bytes(9000)
 
@@ -121,25 +122,42 @@ def certificate(tmp_path) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = tmp_path / "certificate.pem"
+    path = tmp_path / "with-key.pem"
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    alone = made.public_bytes(serialization.Encoding.PEM)
+    path.write_bytes(private + alone)
+    path.with_name("alone.pem").write_bytes(alone)
     return path
 
 
-def test_a_certificate_of_aws_ca_bundle_is_trusted_and_others_are_not(bucket, certificate, monkeypatch):
-    etag = bucket.put(KEY, BODY)
+@pytest.fixture
+def secure(bucket, certificate) -> Iterator[Proxy]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with Proxy(bucket.endpoint, context) as proxy:
-        with bucket.objects(proxy.endpoint) as objects, pytest.raises(OutcomeUnknown, match="TLS"):
-            objects.put(KEY, BODY, etag, replaces=None, headers={})
-        assert proxy.seen == []
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-        with bucket.objects(proxy.endpoint) as objects:
-            assert objects.get(KEY, etag) == BODY
+        yield proxy
+
+
+def test_a_certificate_of_aws_ca_bundle_is_trusted(bucket, secure, certificate, monkeypatch):
+    etag = bucket.put(KEY, BODY)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.with_name("alone.pem")))
+    with bucket.objects(secure.endpoint) as objects:
+        assert objects.get(KEY, etag) == BODY
+
+
+@pytest.mark.slow  # the runtime tries for ten seconds
+def test_a_certificate_that_nobody_knows_is_not_trusted(bucket, secure):
+    with bucket.objects(secure.endpoint) as objects, pytest.raises(OutcomeUnknown, match="TLS"):
+        objects.put(KEY, BODY, md5(BODY), replaces=None, headers={})
+    assert secure.seen == []
+
+
+def test_a_bundle_that_cannot_be_read_is_named(bucket, secure, monkeypatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere.pem")
+    with pytest.raises(Invalid, match=r"AWS_CA_BUNDLE.*nowhere"):
+        bucket.objects(secure.endpoint)
 
 
 PULL = """

@@ -20,7 +20,7 @@ from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # as 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from s3_manifest_cli.client.stop import Stop, Stopped
-from s3_manifest_cli.errors import Unavailable
+from s3_manifest_cli.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -214,8 +214,12 @@ class _Credentials:
 
 def _tls() -> crt_io.TlsConnectionOptions | None:
     """With botocore's own variable for certificates that the machine does not know."""
-    if bundle := os.environ.get("AWS_CA_BUNDLE"):
-        options = crt_io.TlsContextOptions()
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    if not bundle:
+        return None
+    options = crt_io.TlsContextOptions()
+    try:
         options.override_default_trust_store_from_path(ca_filepath=bundle)
         return crt_io.ClientTlsContext(options).new_connection_options()
-    return None
+    except (OSError, RuntimeError) as error:
+        raise Invalid(f"AWS_CA_BUNDLE names {bundle}, which holds no certificates: {error}") from error
