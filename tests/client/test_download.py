@@ -35,6 +35,17 @@ def fetch(objects: Objects, folder: Path, what: Wanted, moved=lambda _: None) ->
         return done
 
 
+def fail_once(objects: Objects, proxy: Proxy, folder: Path, what: Wanted) -> str:
+    """A run that gets all but one range of a large object; that range."""
+    bad = f"bytes={PART}-{2 * PART - 1}"
+    proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
+    with pytest.raises(ReadFailed):
+        fetch(objects, folder, what)
+    proxy.before = lambda _: None
+    proxy.seen.clear()
+    return bad
+
+
 @pytest.mark.parametrize("body", [b"", b"x", SMALL, LARGE], ids=["empty", "a byte", "small", "large"])
 def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
     what = wanted(body, bucket.put("styles/16/a.bin", body))
@@ -114,7 +125,7 @@ def test_a_wrong_byte_on_the_way_is_an_error_and_nothing_is_left(bucket, objects
 def test_of_a_server_that_sends_less_than_was_asked_for_nothing_is_taken(bucket, objects, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
     proxy.after = lambda _, reply: reply._replace(body=reply.body[:-1])
-    with pytest.raises(ReadFailed):
+    with pytest.raises(ReadFailed, match="fewer bytes"):
         fetch(objects, tmp_path, what)
     assert not (tmp_path / "a.bin").exists()
 
@@ -160,18 +171,34 @@ def test_a_refusal_says_what_to_allow(bucket, objects, proxy, tmp_path, body):
 
 def test_what_a_failed_run_has_fetched_is_not_fetched_again(bucket, objects, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    bad = f"bytes={PART}-{2 * PART - 1}"
-    proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
-    with pytest.raises(ReadFailed):
-        fetch(objects, tmp_path, what)
+    bad = fail_once(objects, proxy, tmp_path, what)
     assert not (tmp_path / "a.bin").exists()
-    proxy.before = lambda _: None
-    proxy.seen.clear()
     moved = []
     done = fetch(objects, tmp_path, what, moved.append)
     assert [one.range for one in proxy.of("GET")] == [bad]
     assert (done.verdict.status, done.fetched, sum(moved)) == ("right", PART, len(LARGE))
     assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_record_that_a_run_was_killed_in_is_gone_on_with(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    starts = range(0, len(LARGE), PART)
+
+    def only(number):
+        proxy.before = lambda request: (
+            None if request.range.startswith(f"bytes={starts[number]}-") else refusal(403, "AccessDenied")
+        )
+        with pytest.raises(ReadFailed):
+            fetch(objects, tmp_path, what)
+
+    only(0)
+    (record,) = (tmp_path / ".s3-manifest").glob("*.ranges")
+    with record.open("ab") as file:
+        file.write(b"131072 19")
+    only(1)
+    proxy.before = lambda _: None
+    assert fetch(objects, tmp_path, what).fetched == len(LARGE) - 2 * PART
+    assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
 KILLED = """
@@ -213,10 +240,7 @@ def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, pr
 
 def test_what_was_fetched_of_another_object_does_not_count(bucket, objects, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    proxy.before = lambda request: refusal(403, "AccessDenied") if request.range.startswith("bytes=0-") else None
-    with pytest.raises(ReadFailed):
-        fetch(objects, tmp_path, what)
-    proxy.before = lambda _: None
+    fail_once(objects, proxy, tmp_path, what)
     other = LARGE[::-1]
     done = fetch(objects, tmp_path, wanted(other, bucket.put("styles/16/a.bin", other)))
     assert done.fetched == len(other)
@@ -226,10 +250,7 @@ def test_what_was_fetched_of_another_object_does_not_count(bucket, objects, prox
 @pytest.mark.parametrize("harm", ["cut", "altered"])
 def test_a_partial_that_was_tampered_with_is_noticed(bucket, objects, proxy, tmp_path, harm):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    proxy.before = lambda request: refusal(403, "AccessDenied") if request.range.startswith("bytes=0-") else None
-    with pytest.raises(ReadFailed):
-        fetch(objects, tmp_path, what)
-    proxy.before = lambda _: None
+    fail_once(objects, proxy, tmp_path, what)
     (left,) = (one for one in (tmp_path / ".s3-manifest").iterdir() if one.suffix != ".ranges")
     if harm == "cut":
         os.truncate(left, PART)
@@ -264,15 +285,23 @@ def test_without_an_md5_parts_of_an_odd_size_prove_it_as_s3_tells_the_size(bucke
     assert (done.verdict.status, done.verdict.by) == ("right", ("etag",))
 
 
-def test_what_nothing_proves_is_fetched_and_said_to_be_unverifiable(bucket, objects, proxy, tmp_path):
+def test_parts_of_uneven_sizes_prove_nothing_and_then_what_an_earlier_run_left_does_not_count(
+    bucket, objects, proxy, tmp_path
+):
+    sizes = [5 * 1024 * 1024 + 77, 5 * 1024 * 1024 + 1, 1000]
+    body = random_bytes(sum(sizes))
+    what = wanted(body, uploaded_in_parts(bucket, sizes, body), md5=None)
+    fail_once(objects, proxy, tmp_path, what)
+    moved = []
+    done = fetch(objects, tmp_path, what, moved.append)
+    assert (done.verdict.status, done.fetched, sum(moved)) == ("unverifiable", len(body), len(body))
+    assert (tmp_path / "a.bin").read_bytes() == body
+
+
+def test_what_nothing_proves_is_fetched_whole_and_said_to_be_unverifiable(bucket, objects, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE), md5=None)
-    bad = f"bytes={PART}-{2 * PART - 1}"
-    proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
-    with pytest.raises(ReadFailed):
-        fetch(objects, tmp_path, what)
-    proxy.before = lambda _: None
+    fail_once(objects, proxy, tmp_path, what)
     done = fetch(objects, tmp_path, what)
-    # What an earlier run had fetched does not count here, as nothing would tell that it is wrong.
     assert (done.verdict.status, done.fetched) == ("unverifiable", len(LARGE))
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 

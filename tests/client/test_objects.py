@@ -160,6 +160,14 @@ def test_a_bundle_that_cannot_be_read_is_named(bucket, secure, monkeypatch):
         bucket.objects(secure.endpoint)
 
 
+def test_nothing_is_kept_of_requests_that_have_ended(bucket):
+    with bucket.objects() as objects:
+        for number in range(5):
+            objects.put(f"{KEY}{number}", BODY, md5(BODY), replaces=None, headers={})
+            objects.get(f"{KEY}{number}", md5(BODY))
+        assert (objects._once._active, objects._repeated._active) == ({}, {})
+
+
 PULL = """
 import sys
 import boto3

@@ -183,8 +183,10 @@ def test_a_write_that_collides_is_tried_again(bucket, objects, proxy, tmp_path, 
         return refused.pop() if request.method in ("PUT", "POST") and is_last and refused else None
 
     proxy.before = before
-    store(objects, tmp_path, body, given(body), unfinished)
+    moved = []
+    store(objects, tmp_path, body, given(body), unfinished, moved.append)
     assert refused == []
+    assert sum(moved) == len(body)
     assert bucket.body(KEY) == body
     assert bucket.unfinished() == []
 
@@ -252,6 +254,14 @@ def test_parts_that_a_killed_run_has_stored_are_not_sent_again(bucket, objects, 
     assert sum(moved) == len(LARGE)
     assert bucket.body(KEY) == LARGE
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+def test_a_part_with_other_bytes_is_sent_again(bucket, objects, tmp_path, unfinished, killed):
+    (begun,) = unfinished.all(bucket.name)
+    target = {"Bucket": bucket.name, "Key": KEY, "UploadId": begun.upload_id}
+    bucket.client.upload_part(**target, PartNumber=1, Body=bytes(PART))
+    assert store(objects, tmp_path, LARGE, killed, unfinished).sent >= PART
+    assert bucket.body(KEY) == LARGE
 
 
 @pytest.mark.parametrize("differs", ["bytes", "headers"])
