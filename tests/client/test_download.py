@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from client.transfers import Bucket, Reply, md5, random_bytes, refusal
+from client.transfers import Bucket, Proxy, Reply, md5, random_bytes, refusal
 
 from s3_manifest.store import Conflict, ReadFailed
 from s3_manifest_cli.client.destination import Destination
