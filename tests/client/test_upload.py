@@ -15,7 +15,7 @@ from s3_manifest_cli.client.upload import FileChanged, Given, Uploaded, abandon,
 from s3_manifest_cli.headers import Told, content_type, metadata
 
 KEY = "styles/16/ä b.png"
-PART = 5 << 20  # S3 takes no smaller ones
+PART = 1 << 20
 SMALL = random_bytes(9000)
 LARGE = random_bytes(2 * PART + 12345)
 BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
@@ -213,7 +213,7 @@ from s3_manifest_cli.client.unfinished import Unfinished
 from s3_manifest_cli.client import upload as module
 from s3_manifest_cli.client.upload import Given, upload
 
-module.PART = 5 << 20
+module.PART = 1 << 20
 endpoint, bucket, folder, key, size, md5, *headers = sys.argv[1:]
 sent = []
 
@@ -243,6 +243,24 @@ def killed(bucket, tmp_path) -> Given:
     return what
 
 
+class CutOff(BaseException):
+    """As if the run were killed, in this process."""
+
+
+@pytest.fixture
+def cut_off(bucket, tmp_path, unfinished) -> Given:
+    """What a run was cut off in, after one of three parts at least."""
+    what = given(LARGE)
+
+    def cut(_):
+        raise CutOff
+
+    with bucket.objects() as objects, pytest.raises(CutOff):
+        store(objects, tmp_path, LARGE, what, unfinished, cut)
+    assert len(bucket.unfinished()) == 1
+    return what
+
+
 def test_parts_that_a_killed_run_has_stored_are_not_sent_again(bucket, objects, proxy, tmp_path, unfinished, killed):
     (begun,) = unfinished.all(bucket.name)
     kept = multipart.parts(objects, KEY, begun.upload_id)
@@ -256,16 +274,16 @@ def test_parts_that_a_killed_run_has_stored_are_not_sent_again(bucket, objects, 
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
-def test_a_part_with_other_bytes_is_sent_again(bucket, objects, tmp_path, unfinished, killed):
+def test_a_part_with_other_bytes_is_sent_again(bucket, objects, tmp_path, unfinished, cut_off):
     (begun,) = unfinished.all(bucket.name)
     target = {"Bucket": bucket.name, "Key": KEY, "UploadId": begun.upload_id}
     bucket.client.upload_part(**target, PartNumber=1, Body=bytes(PART))
-    assert store(objects, tmp_path, LARGE, killed, unfinished).sent >= PART
+    assert store(objects, tmp_path, LARGE, cut_off, unfinished).sent >= PART
     assert bucket.body(KEY) == LARGE
 
 
 @pytest.mark.parametrize("differs", ["bytes", "headers"])
-def test_an_upload_of_something_else_is_aborted_and_begun_anew(bucket, objects, tmp_path, unfinished, killed, differs):
+def test_an_upload_of_something_else_is_aborted_and_begun_anew(bucket, objects, tmp_path, unfinished, cut_off, differs):
     body = LARGE[::-1] if differs == "bytes" else LARGE
     what = given(body, prompt="a cat") if differs == "headers" else given(body)
     assert store(objects, tmp_path, body, what, unfinished).sent == len(body)
@@ -273,14 +291,14 @@ def test_an_upload_of_something_else_is_aborted_and_begun_anew(bucket, objects, 
     assert bucket.unfinished() == []
 
 
-def test_an_upload_that_was_aborted_elsewhere_is_begun_anew(bucket, objects, tmp_path, unfinished, killed):
+def test_an_upload_that_was_aborted_elsewhere_is_begun_anew(bucket, objects, tmp_path, unfinished, cut_off):
     (begun,) = unfinished.all(bucket.name)
     multipart.abort(objects, KEY, begun.upload_id)
-    assert store(objects, tmp_path, LARGE, killed, unfinished).sent == len(LARGE)
+    assert store(objects, tmp_path, LARGE, cut_off, unfinished).sent == len(LARGE)
     assert bucket.body(KEY) == LARGE
 
 
-def test_what_is_not_finished_can_be_given_up(bucket, objects, unfinished, killed):
+def test_what_is_not_finished_can_be_given_up(bucket, objects, unfinished, cut_off):
     assert abandon(objects, unfinished) == [KEY]
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
     assert abandon(objects, unfinished) == []
@@ -321,16 +339,11 @@ def test_a_server_that_never_answers_well_is_given_up(objects, proxy, tmp_path, 
 
 @pytest.mark.parametrize(
     ("size", "parts", "of"),
-    [
-        (PART + 1, 2, PART),
-        (10_000 * PART, 10_000, PART),
-        (10_000 * PART + 1, 8_334, 6 << 20),
-        (5 << 40, 9_987, 525 << 20),
-    ],
+    [(17, 2, 16), (160_000, 10_000, 16), (160_001, 9_412, 17), (5 << 20, 9_987, 525)],
 )
 def test_there_are_never_more_parts_than_s3_takes(size, parts, of):
-    part = multipart.part_size_of(size, PART)
-    assert (part, -(-size // part)) == (of, parts)
+    part = multipart.part_size_of(size << 20, 16 << 20)
+    assert (part, -(-(size << 20) // part)) == (of << 20, parts)
 
 
 def test_what_cannot_be_remembered_or_read_is_forgotten(tmp_path):
