@@ -1,0 +1,197 @@
+"""A folder and a collection on a real server, whose manifest the package's own commits write when a test says so."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from client.transfers import Bucket, Proxy, refusal, session
+from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
+from unit.worlds import Hand
+
+from s3_manifest import heads
+from s3_manifest.aws import s3_client
+from s3_manifest.collections import Collection, Collections
+from s3_manifest.commit import Verified, commit
+from s3_manifest.facts import Location
+from s3_manifest.model import Head, timestamp
+from s3_manifest.s3 import S3Store
+from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.direct import S3Manifests
+from s3_manifest_cli.client.names import WORKING
+from s3_manifest_cli.main import main
+from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
+
+
+@dataclass
+class Sides:
+    """What is in S3 is in the manifest once it was committed, and not before; the client is behind a proxy."""
+
+    bucket: Bucket
+    proxy: Proxy
+    folder: Path
+    cache: Path
+    hand: Hand = field(default_factory=Hand)
+    collections: Collections = COLLECTIONS
+    collection: Collection = STYLE
+
+    def put(self, *filenames: str, body: bytes | None = None, **more: Any) -> None:
+        """Objects, each of other bytes if none are given, and the manifest tells of them."""
+        for name in filenames:
+            self.put_late(name, body, **more)
+        self.commit(*filenames)
+
+    def put_late(self, filename: str, body: bytes | None = None, **more: Any) -> str:
+        """An object that the manifest does not tell of yet; its ETag."""
+        return self.bucket.put(self.key(filename), bytes_of(filename) if body is None else body, **more)
+
+    def delete(self, filename: str) -> None:
+        self.bucket.client.delete_object(Bucket=self.bucket.name, Key=self.key(filename))
+
+    def commit(self, *filenames: str) -> None:
+        """The manifest tells of these what S3 has, and that all was compared just now."""
+        self.verify(timedelta(0), *filenames)
+
+    def verify(self, ago: timedelta, *filenames: str) -> None:
+        now = datetime.now(UTC)
+        head = heads.load(self.store, self.collection).head
+        self.hand.now = timestamp(now)
+        verified = Verified(head.created_at if head else self.hand.now, timestamp(now - ago))
+        commit(self._world, self.collection, dict.fromkeys(map(self.key, filenames), PUT), verified=verified)
+
+    def commit_incomplete(self, *filenames: str) -> None:
+        """The manifest tells of these, and not of another that S3 would not tell about."""
+        self.put_late("unreadable.png")
+        self.hand.now = timestamp(datetime.now(UTC))
+        self.proxy.before = lambda one: refusal(403, "No") if one.key.endswith("unreadable.png") else None
+        store = S3Store(self.bucket.name, s3_client(self.proxy.endpoint, session=session()), self.bucket.client)
+        commit(replace(self._world, store=store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
+        self.proxy.before = lambda _: None
+
+    @property
+    def _world(self) -> Any:
+        location = Location(self.bucket.name, REGION)
+        return replace(self.hand.world, store=self.store, location=location, collections=self.collections)
+
+    @property
+    def store(self) -> S3Store:
+        endpoint = self.bucket.endpoint
+        return S3Store(self.bucket.name, self.bucket.client, s3_client(endpoint, retries=False, session=session()))
+
+    @property
+    def head(self) -> Head:
+        loaded = heads.load(self.store, self.collection).head
+        assert loaded
+        return loaded
+
+    def key(self, filename: str) -> str:
+        return self.collection.prefix + filename
+
+    def write(self, *filenames: str, body: bytes | None = None) -> None:
+        """Files here, with the bytes that ``put`` gives objects of these names."""
+        for name in filenames:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes(bytes_of(name) if body is None else body)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is here."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.is_file() and path.relative_to(self.folder).parts[0] != WORKING
+        }
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """What is in S3, by filename."""
+        prefix = self.collection.prefix
+        return {key.removeprefix(prefix): self.bucket.body(key) for key in self.bucket.keys() if key.startswith(prefix)}
+
+    @property
+    def deployment(self) -> Deployment:
+        reads = s3_client(self.proxy.endpoint, session=session())
+        writes = s3_client(self.proxy.endpoint, retries=False, session=session())
+        manifests = S3Manifests(S3Store(self.bucket.name, reads, writes), self.collections)
+        endpoint, bucket = self.proxy.endpoint, self.bucket.name
+        return Deployment(manifests, self.collections, session(), endpoint, bucket, f"{endpoint} {bucket}", self.cache)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.proxy.endpoint,
+            "S3_MANIFEST_BUCKET": self.bucket.name,
+            "S3_MANIFEST_CACHE": str(self.cache),
+            "S3_MANIFEST_COLLECTIONS": ", ".join(
+                f"{one.kind}={one.prefix(f'{{{one.kind}_id}}')}" for one in self.collections.patterns
+            ),
+        }
+
+    def call(self, *arguments: object, exit_code: int = 0) -> Result:
+        """The command, as a user calls it."""
+        answer = CliRunner().invoke(main, list(map(str, arguments)), env=self.environment)
+        assert answer.exception is None or isinstance(answer.exception, SystemExit), answer.exception
+        assert answer.exit_code == exit_code, answer.output
+        return answer
+
+    def pull(self, *options: object, exit_code: int = 0) -> Result:
+        return self.call("pull", "style/16", self.folder, *options, exit_code=exit_code)
+
+    def push(self, *options: object, exit_code: int = 0) -> Result:
+        return self.call("push", self.folder, "style/16", *options, exit_code=exit_code)
+
+    def sync(self, *options: object, exit_code: int = 0) -> Result:
+        return self.call("sync", self.folder, "style/16", *options, exit_code=exit_code)
+
+    def restore(self, *options: object, exit_code: int = 0) -> Result:
+        return self.call("restore", "style/16", *options, exit_code=exit_code)
+
+    def gets(self) -> list[str]:
+        """The files whose bytes were asked for."""
+        below = f"/{self.bucket.name}/{PREFIX}"
+        return [one.key.removeprefix(below) for one in self.proxy.of("GET") if one.key.startswith(below)]
+
+    @contextlib.contextmanager
+    def meanwhile(self, method: str, filename: str, does: Any) -> Iterator[None]:
+        """``does`` something just before S3 gets the first such request for a file."""
+        todo = [does]
+
+        def before(request: Any) -> None:
+            if request.method == method and request.key.endswith("/" + filename) and todo:
+                todo.pop()()
+
+        self.proxy.before = before
+        try:
+            yield
+        finally:
+            self.proxy.before = lambda _: None
+        assert not todo, f"there was no {method} of {filename}"
+
+
+def bytes_of(filename: str) -> bytes:
+    return f"the bytes of {filename}".encode()
+
+
+def both(*filenames: str) -> dict[str, bytes]:
+    """What ``Sides.put`` and ``Sides.write`` make of these names."""
+    return {name: bytes_of(name) for name in filenames}
+
+
+@pytest.fixture
+def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sides:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "S3_MANIFEST_STACK", "S3_MANIFEST_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    # A session reads botocore's descriptions of S3, which takes longer than a test.
+    monkeypatch.setattr(boto3, "Session", lambda **_: session())
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest-evil").mkdir()
+    (tmp_path / "dest-evil/x").write_bytes(b"secret")
+    return Sides(bucket, proxy, tmp_path / "dest", tmp_path / "cache")

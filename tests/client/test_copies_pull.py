@@ -1,0 +1,180 @@
+"""``s3-manifest pull``, as a user calls it."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from client.sides import both, sides  # noqa: F401  # sides is a fixture
+from client.transfers import refusal
+
+from s3_manifest_cli.client.destination import Destination
+
+
+def test_what_is_missing_or_differs_comes_and_what_is_the_same_is_not_touched(sides):
+    sides.put("same.png", "differs.png", "deep/missing.png")
+    sides.write("same.png", "mine.txt")
+    sides.write("differs.png", body=b"other bytes")
+    before = (sides.folder / "same.png").stat()
+    answer = sides.pull()
+    assert sides.files == both("same.png", "differs.png", "deep/missing.png", "mine.txt")
+    after = (sides.folder / "same.png").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert sorted(sides.gets()) == ["deep/missing.png", "differs.png"]
+    (entry,) = (one for one in sides.head.files if one.filename == "differs.png")
+    there = datetime.fromisoformat(entry.last_modified)
+    assert (sides.folder / "differs.png").stat().st_mtime_ns == int(there.timestamp()) * 1_000_000_000
+    assert "2 downloaded" in answer.stdout
+    assert [path.name for path in sides.folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_second_pull_fetches_nothing(sides):
+    sides.put("a.png", "b.png")
+    sides.pull()
+    sides.proxy.seen.clear()
+    answer = sides.pull()
+    assert "nothing to do" in answer.stdout
+    assert [one.method for one in sides.proxy.seen] == ["GET"]  # the manifest, if it is another
+    assert sides.gets() == []
+
+
+def test_a_pull_makes_the_folder_that_is_not_there(sides):
+    sides.put("a.png")
+    sides.folder = sides.folder / "new/folder"
+    sides.pull()
+    assert sides.files == both("a.png")
+
+
+def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
+    sides.put("a.png", "a.txt", "hidden.png")
+    sides.put("prompt_metadata.json", body=b'{"hidden.png": {"hidden": true}}')
+    assert [one.filename for one in sides.head.hidden] == ["hidden.png"]
+    sides.pull()
+    assert sides.files == both("a.png", "a.txt")
+
+
+def test_filters_say_what_is_meant(sides):
+    sides.put("a.png", "b.png", "a.txt", "deep/a.png")
+    sides.write("old.png", "old.txt")
+    sides.pull("--include", "*.png", "--exclude", "deep/*", "--delete")
+    assert sides.files == both("a.png", "b.png", "old.txt")
+
+
+def test_what_s3_has_not_goes_with_delete_alone(sides):
+    sides.put("a.png")
+    sides.write("a.png", "deep/extra.png")
+    assert "nothing to do" in sides.pull().stdout
+    answer = sides.pull("--delete")
+    assert sides.files == both("a.png")
+    assert not (sides.folder / "deep").exists()
+    assert "1 deleted here" in answer.stdout
+
+
+def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides):
+    sides.put("a.png")
+    sides.put_late("just uploaded.png")
+    sides.write("a.png", "just uploaded.png", "extra.png")
+    answer = sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png", "just uploaded.png")
+    assert "just uploaded.png: " in answer.stderr
+    assert "in S3 by now" in answer.stderr
+
+
+def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
+    sides.put("a.png")
+    sides.write("a.png", "extra.png")
+    sides.proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "HEAD" else None
+    sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png", "extra.png")
+
+
+@pytest.mark.parametrize(
+    ("verified", "says"),
+    [(None, "incomplete"), (timedelta(days=4), "was not compared with S3 for 3 days"), (timedelta(days=2), None)],
+)
+def test_by_a_manifest_that_may_not_know_all_nothing_is_deleted_and_nothing_else_done(sides, verified, says):
+    sides.put_late("a.png")
+    if verified is None:
+        sides.commit_incomplete("a.png")
+    else:
+        sides.verify(verified, "a.png")
+    sides.write("extra.png")
+    answer = sides.pull("--delete", exit_code=3 if says else 0)
+    assert sides.files == (both("extra.png") if says else both("a.png"))
+    if says:
+        assert says in answer.stderr
+        assert "s3-manifest rescan style/16" in answer.stderr
+        assert sides.gets() == []
+        sides.pull()
+        assert sides.files == both("a.png", "extra.png")
+
+
+def test_more_deletions_than_are_allowed_are_refused_before_anything_is_done(sides):
+    sides.put("a.png")
+    sides.write("x", "y", "z")
+    answer = sides.pull("--delete", "--max-delete", 2, exit_code=3)
+    assert "--max-delete" in answer.stderr
+    assert sides.files == both("x", "y", "z")
+    sides.pull("--delete", "--max-delete", 3)
+    assert sides.files == both("a.png")
+
+
+def test_nothing_is_deleted_where_a_transfer_failed(sides):
+    sides.put("a.png", "b.png")
+    sides.write("extra.png")
+    sides.put_late("b.png", b"another by now")
+    answer = sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png", "extra.png")
+    assert "extra.png: not deleted" in answer.stderr
+    sides.commit("b.png")
+    sides.pull("--delete")
+    assert sides.files == both("a.png") | {"b.png": b"another by now"}
+
+
+@pytest.mark.parametrize("becomes", ["another", "gone"])
+def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(sides, becomes):
+    sides.put("a.png", "b.png", "c.png")
+    sides.put_late("b.png", b"another") if becomes == "another" else sides.delete("b.png")
+    answer = sides.pull(exit_code=3)
+    assert sides.files == both("a.png", "c.png")
+    assert "download b.png: " in answer.stderr
+    assert "1 failed" in answer.stdout
+
+
+def test_a_file_that_is_changed_here_before_its_turn_stays(sides):
+    sides.put("a.png", "b.png")
+    sides.write("a.png", body=b"old")
+    with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"newer, mine")):
+        answer = sides.pull(exit_code=3)
+    assert sides.files == {"a.png": b"newer, mine"} | both("b.png")
+    assert "what is there is not what was there before; run this again" in answer.stderr
+
+
+def test_a_file_that_comes_here_before_its_turn_stays(sides):
+    sides.put("a.png")
+    with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"mine")):
+        sides.pull(exit_code=3)
+    assert sides.files == {"a.png": b"mine"}
+
+
+def test_a_file_that_is_changed_before_it_is_deleted_stays(sides):
+    sides.put("a.png")
+    sides.write("a.png", "extra.png")
+    with sides.meanwhile("HEAD", "extra.png", lambda: sides.write("extra.png", body=b"used again")):
+        answer = sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png") | {"extra.png": b"used again"}
+    assert "extra.png" in answer.stderr
+
+
+def test_of_two_pulls_into_one_folder_at_once_one_is_refused(sides):
+    sides.put("a.png")
+    with Destination(sides.folder):
+        answer = sides.pull(exit_code=3)
+    assert "is being written to by another run" in answer.stderr
+    assert sides.files == {}
+    sides.pull()
+    assert sides.files == both("a.png")
+
+
+def test_without_a_manifest_there_is_nothing_to_pull_by(sides):
+    answer = sides.pull(exit_code=3)
+    assert "style/16 has no manifest" in answer.stderr
+    assert sides.files == {}
