@@ -96,6 +96,21 @@ def test_in_a_conflict_that_side_stands_which_is_preferred(prefer, changed_here,
 
 
 @pytest.mark.parametrize(
+    ("one", "prefer", "action"),
+    [
+        (LOCAL_ONLY._replace(local=CHANGED_HERE), "local", "upload"),
+        (LOCAL_ONLY._replace(local=CHANGED_HERE), "s3", "delete_local"),
+        (LOCAL_ONLY._replace(local=CHANGED_HERE), "newer", "upload"),
+        (S3_ONLY._replace(remote=CHANGED_THERE), "local", "delete_remote"),
+        (S3_ONLY._replace(remote=CHANGED_THERE), "s3", "download"),
+        (S3_ONLY._replace(remote=CHANGED_THERE), "newer", "download"),
+    ],
+)
+def test_what_one_side_changed_and_the_other_deleted_is_as_that_side_has_it_which_is_preferred(one, prefer, action):
+    assert planned("sync", one, Wishes(delete=True, prefer=prefer), AGREED) == [action]
+
+
+@pytest.mark.parametrize(
     ("verb", "one", "size"),
     [
         ("pull", OUT_OF_SYNC._replace(remote=THERE._replace(size=9)), 9),
@@ -120,7 +135,9 @@ def plan(*doings):
         s3_prefix="styles/16/",
         revision=3,
         actions=tuple(
-            Action(action=doing, filename=f"{number}.png", state="local_only", size=1, local=Identity(1, 2, 3, 4))
+            Action(
+                action=doing, filename=f"{number}.png", state="local_only", size=1, etag="e", local=Identity(1, 2, 3, 4)
+            )
             for number, doing in enumerate(doings)
         ),
     )
@@ -165,6 +182,11 @@ def test_a_plan_is_a_line_of_json_for_each_action_and_can_be_read_again():
     assert decode(io.BytesIO(written[0] + written[2] + b"\n")).actions == plan("download", "delete_local").actions[1:]
 
 
+def without(whole, **changed):
+    """The lines of a plan whose one action somebody has edited."""
+    return list(encode(whole.model_copy(update={"actions": (whole.actions[0].model_copy(update=changed),)})))
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
@@ -176,6 +198,13 @@ def test_a_plan_is_a_line_of_json_for_each_action_and_can_be_read_again():
             "line 2.*action",
         ),
         ([next(encode(plan())).replace(b'"plan":1', b'"plan":2')], "line 1.*plan"),
+        ([*encode(plan("download")), list(encode(plan("delete_local")))[1]], "line 3.*'0.png' is there twice"),
+        (without(plan("download"), etag=None), "line 2.*'0.png' has no etag"),
+        (without(plan("upload"), local=None), "line 2.*'0.png' has no local"),
+        (without(plan("delete_local"), local=None), "line 2.*'0.png' has no local"),
+        (without(plan("delete_remote"), etag=None), "line 2.*'0.png' has no etag"),
+        (without(plan("download"), size=-1), "line 2.*size"),
+        (without(plan("download"), last_modified="yesterday"), "line 2.*last_modified"),
     ],
 )
 def test_a_plan_that_cannot_be_read_is_refused_and_the_line_told(lines, reason):

@@ -1,16 +1,16 @@
 """A plan, carried out: each action only if both sides still are as it was planned, and no failure stopping another."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from s3_manifest.collections import Collection
+from s3_manifest.model import Timestamp
 from s3_manifest.sidecars import MAX_SIDECAR_BYTES, caption_of, is_image, read_caption
-from s3_manifest.store import Absent
+from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
-from s3_manifest_cli.client import cache, names
 from s3_manifest_cli.client.at_once import at_once
 from s3_manifest_cli.client.copying import copy_version
 from s3_manifest_cli.client.deployment import Deployment
@@ -21,7 +21,8 @@ from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.partials import Identity
 from s3_manifest_cli.client.plan import Action, Doing, Plan
-from s3_manifest_cli.client.reading import md5_of, open_file, unchanged
+from s3_manifest_cli.client.reading import Changed, md5_of, open_file, unchanged
+from s3_manifest_cli.client.refusals import refusals
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.client.unfinished import Unfinished
 from s3_manifest_cli.client.upload import Given, upload
@@ -98,32 +99,28 @@ def carry_out(
 
     A file that cannot be transferred is told, and the rest goes on. With ``portable`` also those are refused whose
     names some other system could not hold. A repeat, after a failure or an end at any moment, does the rest. Raises
-    ``Refused`` where another run works in the folder, ``Unavailable`` where there are no credentials; ``Stopped``.
+    ``Refused`` where another run works in the folder, ``Unavailable`` where there are no credentials or the folder
+    cannot be opened; ``Stopped``.
     """
+    if not [one for one in plan.actions if one.action != "conflict"]:
+        return Carried(plan, tuple(map(Step, plan.actions)))
     progress = progress or silent()
     stop = stop or Stop()
     with ExitStack() as stack:
         objects = stack.enter_context(Objects(plan.s3_bucket, deployment.session, deployment.endpoint, stop=stop))
-        run = _Run(
-            objects,
-            collection,
-            progress,
-            said,
-            Unfinished(deployment.cache / "uploads"),
-            plan.folder,
-            *_folders(plan, stack),
-        )
-        transfers = plan.of("download", "upload", "copy")
-        refused = _refusals(deployment, run, plan, portable=portable)
-        steps = {one.filename: Step(one, refused[one.filename]) for one in transfers if one.filename in refused}
-        todo = [one for one in transfers if one.filename not in refused]
-        steps |= {step.action.filename: step for step in _each(run, todo, stop)}
-        deletions = plan.of("delete_local", "delete_remote")
+        unfinished = Unfinished(deployment.cache / "uploads")
+        run = _Run(objects, collection, progress, said, unfinished, plan.folder, *_folders(plan, stack))
+        file_system = run.destination.file_system if run.destination else None
+        refused = refusals(deployment, collection, plan, file_system, portable=portable)
+        steps = {one.filename: Step(one, refused[one.filename]) for one in plan.actions if one.filename in refused}
+        todo = [one for one in plan.actions if one.filename not in refused]
+        steps |= _each(run, [one for one in todo if one.action in _TRANSFERS], stop)
+        deletions = [one for one in todo if one.action in _DELETIONS]
         if any(step.error for step in steps.values()):
-            why = "not deleted, because some transfers failed: run it again"
+            why = "not deleted, as not all of the rest was done: mend that, or --exclude it, and run this again"
             steps |= {one.filename: Step(one, why) for one in deletions}
         else:
-            steps |= {step.action.filename: step for step in _each(run, deletions, stop)}
+            steps |= _each(run, deletions, stop)
     steps |= {one.filename: Step(one) for one in plan.of("conflict")}
     return Carried(plan, tuple(steps[one.filename] for one in plan.actions))
 
@@ -155,46 +152,58 @@ def _folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destination |
     return source, destination
 
 
-def _refusals(deployment: Deployment, run: _Run, plan: Plan, *, portable: bool) -> Mapping[str, str]:
-    """Why files may not be downloaded: by their own names, or because of what else is there or comes."""
-    downloads = [one.filename for one in plan.of("download")]
-    if run.destination is None or not downloads:
-        return {}
-    file_system = run.destination.file_system
-    index = cache.index(deployment.manifests, run.collection, deployment.cache, deployment.name)
-    beside = (one.filename for one in index.files() if one.role != "hidden")
-    refused = names.refusals({*downloads, *beside}, file_system=file_system.portable() if portable else file_system)
-    return {name: refused[name] for name in downloads if name in refused}
-
-
-def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Iterator[Step]:
-    for outcome in at_once(lambda action: _DO[action.action](run, action), actions, stop):
-        if outcome.result:
-            yield outcome.result
-        else:
-            yield Step(outcome.item, str(outcome.error))
-        if outcome.item.action in _TRANSFERS:
+def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Mapping[str, Step]:
+    """What became of each, by filename. Raises ``Stopped``."""
+    steps: dict[str, Step] = {}
+    for outcome in at_once(lambda action: _DO[action.action](run, action), actions, stop) if actions else ():
+        action = outcome.item
+        steps[action.filename] = outcome.result or Step(action, _why(run, action, outcome.error))
+        if action.action in _TRANSFERS:
             run.progress.done()
+    stop.check()
+    return steps
+
+
+def _why(run: _Run, action: Action, error: Exception | None) -> str:
+    """An error, without the file's name: it is told of a file."""
+    if isinstance(error, OSError):
+        error = failure(action.filename, "not read" if action.action == "upload" else "not written", error)
+    why = str(error)
+    for name in (f"{run.collection.prefix}{action.filename}: ", f"{action.filename!r}: ", f"{action.filename!r} was "):
+        why = why.removeprefix(name)
+    return why
 
 
 def _download(run: _Run, action: Action) -> Step:
     wanted = _wanted(action, run.collection.prefix)
     with _given(run.destination).partial(action.filename, wanted.token) as partial:
-        done = download(run.objects, wanted, partial, run.progress.moved)
-        modified = action.last_modified and int(datetime.fromisoformat(action.last_modified).timestamp() * 1e9)
-        local = partial.finish(mtime_ns=modified or None, expected=action.local)
+        try:
+            done = download(run.objects, wanted, partial, run.progress.moved)
+        except Conflict:
+            # The next manifest tells of another object.
+            partial.discard()
+            raise
+        local = partial.finish(mtime_ns=_nanoseconds(action.last_modified), expected=action.local)
     return Step(action, local=local, etag=wanted.etag, proof=done.verdict.by)
+
+
+def _nanoseconds(moment: Timestamp | None) -> int | None:
+    return None if moment is None else round(datetime.fromisoformat(moment).timestamp() * 1000) * 1_000_000
 
 
 def _upload(run: _Run, action: Action) -> Step:
     source, seen = _given(run.source), _given(action.local)
     key = run.collection.prefix + action.filename
-    with unchanged(source, action.filename, seen) as file:
-        md5 = md5_of(file)
-        told = run.said._replace(prompt=_prompt(source, action.filename), local_path=f"{run.folder}/{action.filename}")
-        metadata = headers.metadata(md5, told)
-        given = Given(key, seen.size, md5, action.etag, headers.of(key, metadata.values))
-        stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
+    try:
+        with unchanged(source, action.filename, seen) as file:
+            md5 = md5_of(file)
+            path = str(Path(run.folder, action.filename))
+            told = run.said._replace(prompt=_prompt(source, action.filename), local_path=path)
+            metadata = headers.metadata(md5, told)
+            given = Given(key, seen.size, md5, action.etag, headers.of(key, metadata.values))
+            stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
+    except Changed as error:
+        raise Refused(str(error)) from error
     note = f"too long for its metadata: {', '.join(metadata.left)}" if metadata.left else None
     return Step(action, local=seen, etag=stored.etag, md5=md5, note=note)
 
@@ -211,14 +220,21 @@ def _prompt(source: Folder, filename: str) -> str | None:
 
 
 def _copy(run: _Run, action: Action) -> Step:
-    key, version_id = run.collection.prefix + action.filename, _given(action.version_id)
-    return Step(action, etag=copy_version(run.objects, key, version_id, action.size, action.etag))
+    if action.version_id is None:
+        raise Refused(
+            "it was stored while the bucket was not versioned, so S3 has no older version of it; --exclude it"
+        )
+    key = run.collection.prefix + action.filename
+    etag = copy_version(run.objects, key, action.version_id, action.size, action.etag)
+    run.progress.moved(action.size)
+    return Step(action, etag=etag)
 
 
 def _delete_local(run: _Run, action: Action) -> Step:
     # The manifest may be seconds late: only S3 knows what is there.
-    if not isinstance(run.objects.head(run.collection.prefix + action.filename), Absent):
-        raise Refused("it is in S3 by now, so it is not deleted here: run it again")
+    seen = run.objects.head(run.collection.prefix + action.filename)
+    if (seen.etag if isinstance(seen, Present) else None) != action.etag:
+        raise Refused("what is in S3 is not what the manifest told, so it is not deleted here: run this again")
     _given(run.destination).remove(action.filename, _given(action.local))
     return Step(action)
 
@@ -236,6 +252,7 @@ _DO: Mapping[Doing, Callable[[_Run, Action], Step]] = {
     "delete_remote": _delete_remote,
 }
 _TRANSFERS = frozenset({"download", "upload", "copy"})
+_DELETIONS = frozenset({"delete_local", "delete_remote"})
 
 
 def _wanted(action: Action, prefix: str) -> Wanted:

@@ -1,5 +1,6 @@
 """A folder on this machine and a collection, made the same: planned first, from the manifest and the files' MD5s."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,9 +16,9 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
-from s3_manifest_cli.client.scan import Local, Problem
+from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.client.status import compared
-from s3_manifest_cli.errors import Invalid, NotFound
+from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 from s3_manifest_cli.headers import Told
 
 _ASK_AGAIN_SECONDS = 0.5
@@ -50,9 +51,10 @@ def prepare(
     """What is to be done to make them the same; nothing is changed anywhere.
 
     Raises ``Invalid`` where there is no folder to push, ``NotFound`` where there is no manifest to pull by,
-    ``Refused`` where deletions are planned that the manifest is not good enough for, or that are too many, and
-    ``Unavailable``.
+    ``Refused`` where deletions are planned that the manifest, or what could be read of the folder, is not good enough
+    for, or that are too many, and ``Unavailable``.
     """
+    path = absolute(folder)
     if verb == "push" and not folder.is_dir():
         raise Invalid(f"there is no folder {folder}")
     index = None
@@ -68,7 +70,7 @@ def prepare(
         base = bases.load(deployment.cache, folder, deployment.name, collection)
     plan = Plan(
         verb=verb,
-        folder=str(folder),
+        folder=path,
         kind=collection.kind,
         id=collection.id,
         s3_bucket=bucket_of(deployment, index.facts if index else None),
@@ -78,7 +80,43 @@ def prepare(
     )
     if index:
         check_deletions(plan, index.facts, datetime.now(UTC), max_delete=max_delete)
+    elif plan.of("delete_local"):
+        raise Refused(
+            f"{collection.kind}/{collection.id} has no manifest any more, so nothing is deleted by it: see s3-manifest"
+            " doctor, or leave out --delete"
+        )
+    if plan.of("delete_remote"):
+        _check_folder(verb, folder, filters)
     return Prepared(plan, index.facts if index else None, files, problems)
+
+
+def absolute(folder: Path) -> str:
+    """The folder's path, wherever the plan is read again. Raises ``Invalid`` where it is not UTF-8."""
+    path = str(folder.absolute())
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"the path of the folder is not UTF-8: {path!a}; rename it") from error
+    return path
+
+
+def _check_folder(verb: Verb, folder: Path, filters: Filter) -> None:
+    """Raises ``Refused`` where files may be missed here only because the folder, or a part of it, cannot be read."""
+    problems: list[Problem] = []
+    found = list(scan(folder, problems)) if folder.exists() else []
+    if verb == "sync" and not found:
+        raise Refused(
+            f"{folder} is empty, as a disk is that is not mounted, so nothing is deleted in S3 by it: if that is what"
+            " is meant, push it with --delete"
+        )
+    # Whatever a folder's own name, files below it may be meant.
+    is_meant = Filter(exclude=filters.exclude).compiled()
+    for problem in problems:
+        if is_meant(problem.path):
+            raise Refused(
+                f"{problem.path}: {problem.reason}. What is behind it was not looked at, so nothing is deleted in S3:"
+                " mend that, or --exclude it"
+            )
 
 
 def bucket_of(deployment: Deployment, facts: Facts | None) -> str:
@@ -142,15 +180,13 @@ def wait_until_shown(deployment: Deployment, carried: Carried, seconds: float) -
     deleted = {one.action.filename: one.action.etag for one in carried.done if one.action.action == "delete_remote"}
     end = time.monotonic() + seconds
     while True:
-        try:
+        with contextlib.suppress(NotFound, Unavailable):  # all is stored, and this only looks
             index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-        except NotFound:
-            there = {}
-        else:
             there = {one.filename: one.etag for one in index.files()}
-        is_shown = all(there.get(name) == etag for name, etag in stored.items())
-        if is_shown and all(there.get(name) != etag for name, etag in deleted.items()):
-            return True
-        if time.monotonic() >= end:
+            is_shown = all(there.get(name) == etag for name, etag in stored.items())
+            if is_shown and all(there.get(name) != etag for name, etag in deleted.items()):
+                return True
+        left = end - time.monotonic()
+        if left <= 0:
             return False
-        time.sleep(_ASK_AGAIN_SECONDS)
+        time.sleep(min(_ASK_AGAIN_SECONDS, left))

@@ -1,5 +1,6 @@
 """A version of an object, made the newest one: copied by S3 itself, with its metadata."""
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from s3_manifest.store import Conflict, Present
@@ -38,8 +39,11 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     try:
         copy = _whole if size <= _MAX_WHOLE else _in_parts
         return copy(objects, key, source, size, condition).strip('"')
-    except FAULTS as fault:
-        raise write_error(key, fault_of(fault), is_known=True) from fault
+    except FAULTS as error:
+        fault = fault_of(error)
+        if fault.code == "NoSuchVersion":
+            raise Conflict(key, "S3 does not have that version any more; restore another revision") from error
+        raise write_error(key, fault, is_known=True) from error
 
 
 def _whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:
@@ -69,5 +73,6 @@ def _in_parts(objects: Objects, key: str, source: "CopySourceTypeDef", size: int
         done = objects.writes.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
         return done["ETag"]
     except BaseException:
-        client.abort_multipart_upload(**upload)
+        with contextlib.suppress(*FAULTS):  # what went wrong before is what counts
+            client.abort_multipart_upload(**upload)
         raise

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
 from s3_manifest.model import Facts, Frozen, Timestamp, first_problem
 from s3_manifest_cli.client.compare import Compared, FileState
@@ -26,8 +26,8 @@ MAX_AGE_DAYS = 3
 class Action(Frozen):
     """One file's part of a plan.
 
-    ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of: where either is another by
-    the time that it is this file's turn, nothing is done to it. None: there is none. ``md5``, ``checksum`` and
+    ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of, None where none was known of:
+    where either is another by the time that it is this file's turn, nothing is done to it. ``md5``, ``checksum`` and
     ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id`` names the version
     of the object that is downloaded or copied; of a copy ``etag`` is that of the object which it replaces.
     """
@@ -35,7 +35,7 @@ class Action(Frozen):
     action: Doing
     filename: str
     state: FileState
-    size: int
+    size: NonNegativeInt
     etag: str | None = None
     md5: str | None = None
     checksum: Mapping[str, str] | None = None
@@ -45,7 +45,10 @@ class Action(Frozen):
 
 
 class Plan(Frozen):
-    """All that is to be done, in order of the files' names, and the manifest that it was decided from."""
+    """All that is to be done, in order of the files' names, and the manifest that it was decided from.
+
+    ``folder`` is an absolute path, or empty where nothing is done to a folder.
+    """
 
     plan: Literal[1] = 1
     verb: Verb
@@ -105,18 +108,27 @@ def actions(
 def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing | None:
     here = one.local is not None and (agreed is None or one.local.identity != agreed.local)
     there = one.remote is not None and (agreed is None or one.remote.etag != agreed.etag)
-    if one.remote is None:
-        # It was there once, so somebody deleted it there; or it never was.
-        gone = agreed is not None and wishes.delete
-        return ("conflict" if here else "delete_local") if gone else "upload"
-    if one.local is None:
-        gone = agreed is not None and wishes.delete
-        return ("conflict" if there else "delete_remote") if gone else "download"
+    if one.remote is None or one.local is None:
+        return _one_sided(one, wishes, is_known=agreed is not None, is_changed=here or there)
     if here != there:
         return "upload" if here else "download"
     if not here and one.state == "unverifiable":
         return None
     return _preferred(one, wishes.prefer)
+
+
+def _one_sided(one: Compared, wishes: Wishes, *, is_known: bool, is_changed: bool) -> Doing:
+    """Of a file that one side has; where the other is known to have had it too, somebody deleted it there."""
+    keep: Doing = "upload" if one.remote is None else "download"
+    if not is_known or not wishes.delete:
+        return keep
+    drop: Doing = "delete_local" if one.remote is None else "delete_remote"
+    if not is_changed:
+        return drop
+    if wishes.prefer is None:
+        return "conflict"
+    # Nobody knows when it was deleted; and what was changed since is not to be had again.
+    return keep if wishes.prefer in {"newer", "local" if one.remote is None else "s3"} else drop
 
 
 def _preferred(one: Compared, preference: Preference | None) -> Doing:
@@ -175,17 +187,36 @@ def encode(plan: Plan) -> Iterator[bytes]:
 
 def decode(lines: Iterable[bytes]) -> Plan:
     """The plan that ``encode`` wrote, some of its actions taken out by the user perhaps. Raises ``Invalid``."""
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     plan: Plan | None = None
-    found: list[Action] = []
-    for number, line in numbered:
+    found: dict[str, Action] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             if plan is None:
                 plan = Plan.model_validate_json(line)
-            else:
-                found.append(Action.model_validate_json(line))
+                continue
+            action = Action.model_validate_json(line)
         except ValidationError as error:
-            raise Invalid(f"line {number} of the plan: {first_problem(error)}; make it anew with --plan") from error
+            raise Invalid(f"line {number} of the plan: {first_problem(error)}; {_ANEW}") from error
+        lacking = [name for name in _NEEDED[action.action] if getattr(action, name) is None]
+        if lacking:
+            raise Invalid(f"line {number} of the plan: {action.filename!r} has no {' and no '.join(lacking)}; {_ANEW}")
+        if action.filename in found:
+            raise Invalid(f"line {number} of the plan: {action.filename!r} is there twice; {_ANEW}")
+        found[action.filename] = action
     if plan is None:
-        raise Invalid("the plan is empty; make it anew with --plan")
-    return plan.model_copy(update={"actions": tuple(found)})
+        raise Invalid(f"the plan is empty; {_ANEW}")
+    return plan.model_copy(update={"actions": tuple(found.values())})
+
+
+_ANEW = "make it anew with --plan"
+_NEEDED: Mapping[Doing, tuple[str, ...]] = {
+    "download": ("etag",),
+    "upload": ("local",),
+    "copy": (),
+    "delete_local": ("local",),
+    "delete_remote": ("etag",),
+    "conflict": (),
+}
+"""What an action cannot do without. Of a copy without a version it is told why there is none."""

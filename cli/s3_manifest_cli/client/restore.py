@@ -8,7 +8,7 @@ from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Timestamp
 from s3_manifest_cli.client import cache
 from s3_manifest_cli.client.compare import Compared, FileState
-from s3_manifest_cli.client.copies import Prepared
+from s3_manifest_cli.client.copies import Prepared, absolute
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
@@ -16,7 +16,7 @@ from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Problem
 from s3_manifest_cli.client.status import compared
-from s3_manifest_cli.errors import Invalid, NotFound
+from s3_manifest_cli.errors import NotFound
 
 
 def prepare_restore(
@@ -33,9 +33,9 @@ def prepare_restore(
     """What is to be done so that the folder, or without one S3 itself, has the files that the manifest told of.
 
     As it is, as it was at a ``revision``, or ``at`` a time. Of a file that was replaced or deleted since, the version
-    is taken that the manifest named: only a versioned bucket has it. With ``delete`` also what was not there then goes.
-    Nothing is changed. Raises ``NotFound`` where there is no manifest, revision, or no file that is meant;
-    ``Refused`` as ``prepare``; ``Unavailable``.
+    is taken that the manifest named: only a versioned bucket has it, and where there is none that is told of the file
+    when its turn comes. With ``delete`` also what was not there then goes. Nothing is changed. Raises ``NotFound``
+    where there is no manifest, revision, or no file that is meant; ``Refused`` as ``prepare``; ``Unavailable``.
     """
     wanted = deployment.manifests.read(collection, revision=revision, at=at)
     then = {entry.filename: entry for entry in (*wanted.files, *wanted.captions, *wanted.hidden)}
@@ -46,7 +46,7 @@ def prepare_restore(
     wishes = Wishes(delete=delete)
     plan = Plan(
         verb="restore",
-        folder="" if folder is None else str(folder),
+        folder="" if folder is None else absolute(folder),
         kind=collection.kind,
         id=collection.id,
         s3_bucket=wanted.facts.s3_bucket,
@@ -54,21 +54,25 @@ def prepare_restore(
         revision=wanted.facts.revision,
     )
     problems: list[Problem] = []
+    there = {one.filename: one for one in now.files()}
     if folder is None:
-        files = [one for one in _in_s3(then, {one.filename: one for one in now.files()}) if is_meant(one.filename)]
+        files = [one for one in _in_s3(then, there) if is_meant(one.filename)]
         made = tuple(_copies(files, then, wishes))
     else:
         remote = [remote_file(entry) for _, entry in sorted(then.items())]
         files, problems = compared(deployment, folder, collection, remote, filters)
-        made = tuple(_of_version(action, then) for action in actions("pull", files, wishes))
+        made = tuple(_of_version(action, then, there) for action in actions("pull", files, wishes))
     plan = plan.model_copy(update={"actions": made})
     check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
     return Prepared(plan, wanted.facts, files, problems)
 
 
-def _of_version(action: Action, then: Mapping[str, Entry]) -> Action:
-    entry = then.get(action.filename)
-    return action.model_copy(update={"version_id": entry.version_id}) if entry else action
+def _of_version(action: Action, then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Action:
+    if entry := then.get(action.filename):
+        return action.model_copy(update={"version_id": entry.version_id})
+    # What came to S3 since then may go here, and is no reason to think that the manifest is late.
+    is_ = now.get(action.filename)
+    return action.model_copy(update={"etag": is_.etag if is_ else None})
 
 
 def _in_s3(then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Iterator[Compared]:
@@ -91,11 +95,6 @@ def _copies(files: list[Compared], then: Mapping[str, Entry], wishes: Wishes) ->
         etag = one.remote.etag if one.remote else None
         if one.state in {"s3_only", "out_of_sync"}:
             was = then[one.filename]
-            if was.version_id is None:
-                raise Invalid(
-                    f"{was.s3_key} was stored while the bucket was not versioned, so S3 has no older version of it:"
-                    " leave it out with --exclude"
-                )
             yield Action(
                 action="copy",
                 filename=one.filename,

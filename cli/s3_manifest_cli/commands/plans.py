@@ -12,6 +12,8 @@ from s3_manifest_cli.client.carry_out import NOTHING_SAID, Carried
 from s3_manifest_cli.client.compare import Compared
 from s3_manifest_cli.client.copies import Prepared, complete, wait_until_shown
 from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.disk import telling
+from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Doing, Plan, Preference, Verb, decode, encode
 from s3_manifest_cli.client.stop import terminable
 from s3_manifest_cli.commands.options import Function
@@ -94,7 +96,7 @@ def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], ch
     """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits."""
     files: list[Compared] = []
     if choices.apply:
-        with choices.apply.open("rb") as lines:
+        with telling(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
             plan = decode(lines)
         if plan.verb != verb:
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
@@ -103,12 +105,12 @@ def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], ch
         for problem in problems:
             teller.warn(f"{problem.path}: {problem.reason}")
     if choices.plan_file:
-        with click.open_file(str(choices.plan_file), "wb", atomic=True) as out:
+        with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
             out.writelines(encode(plan))
     if choices.dry_run or choices.plan_file:
         _tell_plan(plan, teller, choices.plan_file)
         sys.exit(1 if plan.actions else 0)
-    moved = plan.of("download", "upload")
+    moved = plan.of("download", "upload", "copy")
     with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
         carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
     shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
