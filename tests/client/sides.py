@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
-import pytest
 from click.testing import CliRunner, Result
 from client.transfers import Bucket, Proxy, refusal, session
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
@@ -21,6 +19,7 @@ from s3_manifest.commit import Verified, commit
 from s3_manifest.facts import Location
 from s3_manifest.model import Head, timestamp
 from s3_manifest.s3 import S3Store
+from s3_manifest.store import listed
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import S3Manifests
 from s3_manifest_cli.client.names import WORKING
@@ -110,8 +109,8 @@ class Sides:
     @property
     def objects(self) -> dict[str, bytes]:
         """What is in S3, by filename."""
-        prefix = self.collection.prefix
-        return {key.removeprefix(prefix): self.bucket.body(key) for key in self.bucket.keys() if key.startswith(prefix)}
+        keys = [one.key for one in listed(self.store, self.collection.prefix)]
+        return {key.removeprefix(self.collection.prefix): self.bucket.body(key) for key in keys}
 
     @property
     def deployment(self) -> Deployment:
@@ -183,15 +182,3 @@ def bytes_of(filename: str) -> bytes:
 def both(*filenames: str) -> dict[str, bytes]:
     """What ``Sides.put`` and ``Sides.write`` make of these names."""
     return {name: bytes_of(name) for name in filenames}
-
-
-@pytest.fixture
-def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sides:
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "S3_MANIFEST_STACK", "S3_MANIFEST_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    # A session reads botocore's descriptions of S3, which takes longer than a test.
-    monkeypatch.setattr(boto3, "Session", lambda **_: session())
-    (tmp_path / "dest").mkdir()
-    (tmp_path / "dest-evil").mkdir()
-    (tmp_path / "dest-evil/x").write_bytes(b"secret")
-    return Sides(bucket, proxy, tmp_path / "dest", tmp_path / "cache")

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from client.sides import both, sides  # noqa: F401  # sides is a fixture
+from client.sides import both
 from client.transfers import refusal
 
 from s3_manifest_cli.client.destination import Destination
@@ -75,7 +75,7 @@ def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides)
     answer = sides.pull("--delete", exit_code=3)
     assert sides.files == both("a.png", "just uploaded.png")
     assert "just uploaded.png: " in answer.stderr
-    assert "in S3 by now" in answer.stderr
+    assert "what is in S3 is not what the manifest told" in answer.stderr
 
 
 def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
