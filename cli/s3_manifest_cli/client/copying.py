@@ -28,11 +28,13 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     """Makes the version the newest one of its key, in place of the object with that ETag (None: of none); its new ETag.
 
     Raises ``Conflict`` where another object is there by now, which stays, or the version is gone; ``WriteRefused``,
-    ``OutcomeUnknown``, ``ReadFailed``. A repeat makes one more version with the same bytes.
+    ``OutcomeUnknown``, ``ReadFailed``. A repeat with the same ``replaces`` finds it done, where it was copied whole.
     """
     seen = objects.head(key)
     # S3 heeds the condition of the copy itself; some servers do not, and there this look is what there is.
     if (seen.etag if isinstance(seen, Present) else None) != replaces:
+        if isinstance(seen, Present) and _is_it(objects, seen, version_id):
+            return seen.etag
         raise Conflict(key, "somebody else stored another object there meanwhile, which stays")
     condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
     source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}
@@ -44,6 +46,15 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
         if fault.code == "NoSuchVersion":
             raise Conflict(key, "S3 does not have that version any more; restore another revision") from error
         raise write_error(key, fault, is_known=True) from error
+
+
+def _is_it(objects: Objects, seen: Present, version_id: str) -> bool:
+    """Whether the newest version is already like that one."""
+    try:
+        was = objects.client.head_object(Bucket=objects.bucket, Key=seen.key, VersionId=version_id)
+    except FAULTS:
+        return False
+    return (was["ETag"].strip('"'), was["ContentLength"], was["Metadata"]) == (seen.etag, seen.size, seen.metadata)
 
 
 def _whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:
