@@ -138,9 +138,11 @@ def complete(
     """Carries the plan out, as ``carry_out``, and keeps on this machine what is the same on both sides by then.
 
     ``files`` are what the plan was made of; ``said`` is told of every file that is uploaded, its own prompt and path
-    apart. Raises as ``carry_out``, and ``Invalid`` where the plan is not about this deployment.
+    apart. Raises as ``carry_out``, and ``Invalid`` where the plan is not about this deployment, or names no folder.
     """
     collection = _of_plan(deployment, plan)
+    if plan.of("download", "upload", "delete_local") and not Path(plan.folder).is_absolute():
+        raise Invalid(f"the plan names no folder by its absolute path: {plan.folder!r}; make it anew with --plan")
     began_ns = now_ns()
     carried = carry_out(deployment, collection, plan, progress, said=said, portable=portable)
     if not plan.folder:

@@ -121,7 +121,7 @@ def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], ch
 def _tell_plan(plan: Plan, teller: Teller, written: Path | None) -> None:
     for action in plan.actions:
         teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
-    todo = _summary(plan.actions, _WORDS)
+    todo = _summary(plan.actions, _WORDS, "{word} {count}")
     teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
     teller.document(plan.model_dump(mode="json", exclude_none=True))
 
@@ -136,7 +136,7 @@ def _tell(carried: Carried, shown: bool | None, teller: Teller) -> None:
             teller.warn(f"{one.action.filename}: {one.note}")
     plan = carried.plan
     sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
-    done = _summary((one.action for one in carried.done), _DONE)
+    done = _summary((one.action for one in carried.done), _DONE, "{count} {word}")
     teller.say(f"{sides}: {done or 'nothing to do'}")
     if carried.failed:
         teller.say(f"{len(carried.failed):,} failed; run it again: what is done is not done again", "red")
@@ -160,9 +160,16 @@ def _as_json(carried: Carried, shown: bool | None) -> dict[str, Any]:
     }
 
 
-def _summary(actions: Iterable[Action], words: Mapping[Doing, str]) -> str:
-    found = list(actions)
-    counts = Counter(action.action for action in found)
-    moved = sum(action.size for action in found if action.action in {"download", "upload"})
-    parts = [f"{count:,} {words[doing]}" for doing, count in counts.items()]
-    return ", ".join(parts) + (f" ({size(moved)})" if moved else "")
+def _summary(actions: Iterable[Action], words: Mapping[Doing, str], told: str) -> str:
+    """How many of each there are, and how much is moved by them; ``told`` says how a word and its count go."""
+    counts: Counter[Doing] = Counter()
+    moved: Counter[Doing] = Counter()
+    for action in actions:
+        counts[action.action] += 1
+        moved[action.action] += action.size
+    return ", ".join(
+        told.format(word=word, count=f"{counts[doing]:,}")
+        + (f" ({size(moved[doing])})" if doing in {"download", "upload"} else "")
+        for doing, word in words.items()
+        if counts[doing]
+    )

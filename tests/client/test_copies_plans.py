@@ -1,0 +1,180 @@
+"""``--dry-run``, ``--plan`` and ``--apply``: what is planned is looked at before it is done."""
+
+import json
+from pathlib import Path
+
+import pytest
+from client.sides import both, bytes_of
+
+
+@pytest.fixture
+def plan(sides):
+    return sides.folder.parent / "plan.jsonl"
+
+
+@pytest.fixture
+def differing(sides):
+    """Something to do for every verb, on both sides."""
+    sides.put("differs.png", "s3.png", "same.png")
+    sides.write("differs.png", body=b"mine")
+    sides.write("mine.png", "same.png")
+    return sides
+
+
+def everything(sides):
+    return sides.files, sides.objects, {path.name: path.stat().st_mtime_ns for path in sides.folder.rglob("*")}
+
+
+@pytest.mark.parametrize("how", ["--dry-run", "--plan"])
+@pytest.mark.parametrize("verb", ["pull", "push", "sync", "restore"])
+def test_planning_changes_nothing(differing, plan, verb, how):
+    before = everything(differing)
+    options = [how, plan] if how == "--plan" else [how]
+    places = {"pull": ["style/16", differing.folder], "restore": ["style/16", differing.folder]}
+    where = places.get(verb, [differing.folder, "style/16"])
+    answer = differing.call(verb, *where, *options, "--delete", exit_code=1)
+    assert everything(differing) == before
+    assert {one.method for one in differing.proxy.seen} <= {"GET"}
+    assert "to do: " in answer.stdout
+    assert plan.exists() == (how == "--plan")
+
+
+def test_a_dry_run_tells_each_file(differing):
+    lines = differing.pull("--dry-run", "--delete", exit_code=1).stdout.splitlines()
+    assert lines == [
+        "download      differs.png",
+        "delete here   mine.png",
+        "download      s3.png",
+        "to do: download 2 (43 bytes), delete here 1",
+    ]
+    differing.pull("--delete")
+    assert differing.pull("--dry-run").stdout == "nothing to do\n"
+
+
+def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
+    differing.pull("--delete", "--plan", plan, exit_code=1)
+    first, *lines = plan.read_text().splitlines(keepends=True)
+    assert [json.loads(line)["filename"] for line in lines] == ["differs.png", "mine.png", "s3.png"]
+    plan.write_text(first + "".join(line for line in lines if "differs" not in line))
+    answer = differing.call("pull", "--apply", plan)
+    assert "1 downloaded (19 bytes), 1 deleted here" in answer.stdout
+    assert differing.files == both("same.png", "s3.png") | {"differs.png": b"mine"}
+    differing.call("pull", "--apply", plan, exit_code=3)  # its s3.png is here by now
+
+
+def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
+    differing.pull("--delete", "--plan", plan, exit_code=1)
+    differing.write("differs.png", body=b"changed again")
+    differing.write("mine.png", body=b"changed again")
+    differing.put("s3.png", body=b"changed again")
+    answer = differing.call("pull", "--apply", plan, exit_code=3)
+    assert differing.files == both("same.png") | dict.fromkeys(("differs.png", "mine.png"), b"changed again")
+    assert "3 failed; run it again" in answer.stdout
+    differing.push("--delete", "--plan", plan, exit_code=1)
+    differing.write("mine.png", body=b"and again")
+    differing.put_late("differs.png", b"and again")
+    differing.put_late("s3.png", b"and again")
+    differing.call("push", "--apply", plan, exit_code=3)
+    assert differing.objects == both("same.png") | dict.fromkeys(("differs.png", "s3.png"), b"and again")
+
+
+def test_a_plan_is_applied_from_wherever(differing, plan, monkeypatch):
+    monkeypatch.chdir(differing.folder.parent)
+    differing.call("pull", "style/16", "dest", "--plan", plan, exit_code=1)
+    monkeypatch.chdir("/")
+    differing.call("pull", "--apply", plan)
+    assert differing.files == both("differs.png", "s3.png", "same.png", "mine.png")
+    assert not Path("/dest").exists()
+
+
+def test_a_sync_is_planned_and_applied(differing, plan):
+    differing.sync("--plan", plan, exit_code=1)
+    answer = differing.call("sync", "--apply", plan, exit_code=1)
+    assert "1 conflicts" in answer.stdout
+    assert differing.files["s3.png"] == bytes_of("s3.png")
+    assert differing.objects["mine.png"] == bytes_of("mine.png")
+
+
+def rewritten(plan, changed):
+    first, *lines = plan.read_text().splitlines(keepends=True)
+    plan.write_text(json.dumps(json.loads(first) | changed) + "\n" + "".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"verb": "push"}, "is the plan of a push"),
+        ({"s3_bucket": "another"}, "s3://another/styles/16/, which is not of this deployment"),
+        ({"s3_prefix": "styles/17/"}, "not of this deployment"),
+        ({"id": "17"}, "not of this deployment"),
+        ({"kind": "nonsense"}, "not of this deployment"),
+        ({"folder": ""}, "names no folder by its absolute path: ''"),
+        ({"folder": "dest"}, "names no folder by its absolute path: 'dest'"),
+        ({"plan": 2}, "line 1 of the plan: plan"),
+        ({"extra": 2}, "line 1 of the plan: extra"),
+    ],
+)
+def test_a_plan_of_something_else_is_wrong_usage(differing, plan, changed, says):
+    differing.pull("--plan", plan, exit_code=1)
+    rewritten(plan, changed)
+    before = everything(differing)
+    answer = differing.call("pull", "--apply", plan, exit_code=2)
+    assert says in answer.stderr
+    assert everything(differing) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{}", b"\x1f\x8b", b"null"])
+def test_what_is_no_plan_is_wrong_usage(sides, plan, content):
+    plan.write_bytes(content)
+    assert "plan" in sides.call("pull", "--apply", plan, exit_code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pull"],
+        ["pull", "style/16"],
+        ["push", "somewhere"],
+        ["pull", "style/16", "somewhere", "--apply", "PLAN"],
+        ["pull", "--apply", "no such plan"],
+        ["restore", "style/16", "somewhere", "--in-s3"],
+        ["pull", "nonsense", "somewhere"],
+        ["sync", "somewhere", "style/16", "--prefer", "neither"],
+    ],
+)
+def test_wrong_usage_is_2_and_changes_nothing(sides, plan, arguments):
+    plan.write_bytes(b"{}")
+    sides.call(*(plan if one == "PLAN" else one for one in arguments), exit_code=2)
+    assert not Path("somewhere").exists()
+    assert sides.proxy.seen == []
+
+
+def test_a_plan_that_cannot_be_written_is_told(differing, tmp_path):
+    answer = differing.pull("--plan", tmp_path / "nowhere/plan", exit_code=2)
+    assert "there is no folder" in answer.stderr
+
+
+def test_documents_are_json_and_nothing_else(differing, plan):
+    told = json.loads(differing.pull("--dry-run", "--json", "--delete", exit_code=1).stdout)
+    assert (told["verb"], told["folder"]) == ("pull", str(differing.folder))
+    assert [one["action"] for one in told["actions"]] == ["download", "delete_local", "download"]
+    assert json.loads(differing.pull("--plan", plan, "--json", exit_code=1).stdout)["actions"]
+    differing.put_late("s3.png", b"late")
+    told = json.loads(differing.pull("--json", exit_code=3).stdout)
+    assert told["done"] == {"download": 1}
+    assert (told["failed"], told["conflicts"], told["shown"]) == (1, 0, None)
+    assert [(one["filename"], bool(one["error"])) for one in told["files"]] == [
+        ("differs.png", False),
+        ("s3.png", True),
+    ]
+    assert json.loads(differing.push("--json", "--wait", 0.1, exit_code=1).stdout)["shown"] is False
+
+
+def test_quiet_says_nothing_but_errors(differing):
+    differing.put_late("s3.png", b"late")
+    answer = differing.pull("--quiet", exit_code=3)
+    assert answer.stdout == ""
+    assert answer.stderr.count("\n") == 1
+    differing.commit("s3.png")
+    assert differing.pull("--quiet").output == ""
+    assert differing.pull("--quiet", "--dry-run").output == ""
