@@ -18,6 +18,7 @@ from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.client.status import compared
+from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 from s3_manifest_cli.headers import Told
 
@@ -90,6 +91,58 @@ def prepare(
     return Prepared(plan, index.facts if index else None, files, problems)
 
 
+def pull(
+    deployment: Deployment,
+    collection: Collection,
+    folder: Path,
+    filters: Filter = EVERYTHING,
+    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
+    *,
+    max_delete: int = MAX_DELETE,
+    portable: bool = False,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Carried:
+    """Makes the folder what the manifest of the collection says. Raises as ``prepare`` and ``complete``."""
+    made = prepare(deployment, "pull", folder, collection, filters, wishes, max_delete=max_delete)
+    return complete(deployment, made.plan, made.files, progress, portable=portable, stop=stop)
+
+
+def push(
+    deployment: Deployment,
+    folder: Path,
+    collection: Collection,
+    filters: Filter = EVERYTHING,
+    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
+    *,
+    max_delete: int = MAX_DELETE,
+    said: Told = NOTHING_SAID,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Carried:
+    """Makes the collection what the folder has. Raises as ``prepare`` and ``complete``."""
+    made = prepare(deployment, "push", folder, collection, filters, wishes, max_delete=max_delete)
+    return complete(deployment, made.plan, made.files, progress, said=said, stop=stop)
+
+
+def sync(
+    deployment: Deployment,
+    folder: Path,
+    collection: Collection,
+    filters: Filter = EVERYTHING,
+    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
+    *,
+    max_delete: int = MAX_DELETE,
+    portable: bool = False,
+    said: Told = NOTHING_SAID,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Carried:
+    """Makes both the same; what both changed is among ``conflicts``. Raises as ``prepare`` and ``complete``."""
+    made = prepare(deployment, "sync", folder, collection, filters, wishes, max_delete=max_delete)
+    return complete(deployment, made.plan, made.files, progress, said=said, portable=portable, stop=stop)
+
+
 def absolute(folder: Path) -> str:
     """The folder's path, wherever the plan is read again. Raises ``Invalid`` where it is not UTF-8."""
     path = str(folder.absolute())
@@ -134,6 +187,7 @@ def complete(
     *,
     said: Told = NOTHING_SAID,
     portable: bool = False,
+    stop: Stop | None = None,
 ) -> Carried:
     """Carries the plan out, as ``carry_out``, and keeps on this machine what is the same on both sides by then.
 
@@ -144,7 +198,7 @@ def complete(
     if plan.of("download", "upload", "delete_local") and not Path(plan.folder).is_absolute():
         raise Invalid(f"the plan names no folder by its absolute path: {plan.folder!r}; make it anew with --plan")
     began_ns = now_ns()
-    carried = carry_out(deployment, collection, plan, progress, said=said, portable=portable)
+    carried = carry_out(deployment, collection, plan, progress, said=said, portable=portable, stop=stop)
     if not plan.folder:
         return carried
     folder = Path(plan.folder)

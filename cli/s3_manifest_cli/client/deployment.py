@@ -1,7 +1,8 @@
 """A deployment, and how it is reached: through S3, or through its HTTP API."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -111,11 +112,12 @@ def connect(
     if bucket:
         queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
         enqueue = None
-        if queue_url:
-            queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
-            enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
-        reads = s3_client(endpoint, session=session)
-        store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
+        with _as_named():
+            if queue_url:
+                queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
+                enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
+            reads = s3_client(endpoint, session=session)
+            store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
         manifests: Manifests = S3Manifests(store, kinds, enqueue)
         return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
     if api_url:
@@ -127,7 +129,8 @@ def connect(
 def described(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:
     """The outputs and parameters of a deployed stack. Raises ``NotFound``, ``Unavailable``."""
     try:
-        client = session.client("cloudformation", endpoint_url=endpoint_url)
+        with _as_named():
+            client = session.client("cloudformation", endpoint_url=endpoint_url)
         (found,) = client.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as fault:
         if fault.response["Error"]["Code"] == "ValidationError":
@@ -137,6 +140,15 @@ def described(session: boto3.Session, stack: str, endpoint_url: str | None = Non
         raise Unavailable(f"the stack {stack} cannot be looked at: {fault}") from fault
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
     return parameters | {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+
+
+@contextmanager
+def _as_named() -> Iterator[None]:
+    """An endpoint or a region that cannot be one is ``Invalid``."""
+    try:
+        yield
+    except (BotoCoreError, ValueError) as fault:
+        raise Invalid(str(fault)) from fault
 
 
 def _session(profile: str | None, region: str | None) -> boto3.Session:

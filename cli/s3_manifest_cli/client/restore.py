@@ -7,8 +7,9 @@ from pathlib import Path
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Timestamp
 from s3_manifest_cli.client import cache
+from s3_manifest_cli.client.carry_out import Carried, Progress
 from s3_manifest_cli.client.compare import Compared, FileState
-from s3_manifest_cli.client.copies import Prepared, absolute
+from s3_manifest_cli.client.copies import Prepared, absolute, complete
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
@@ -16,6 +17,7 @@ from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Problem
 from s3_manifest_cli.client.status import compared
+from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import NotFound
 
 
@@ -65,6 +67,27 @@ def prepare_restore(
     plan = plan.model_copy(update={"actions": made})
     check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
     return Prepared(plan, wanted.facts, files, problems)
+
+
+def restore(
+    deployment: Deployment,
+    collection: Collection,
+    folder: Path | None,
+    filters: Filter = EVERYTHING,
+    *,
+    revision: int | None = None,
+    at: Timestamp | None = None,
+    delete: bool = False,
+    max_delete: int = MAX_DELETE,
+    portable: bool = False,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Carried:
+    """Brings it back to the folder, or without one in S3. Raises as ``prepare_restore`` and ``complete``."""
+    made = prepare_restore(
+        deployment, collection, folder, filters, revision=revision, at=at, delete=delete, max_delete=max_delete
+    )
+    return complete(deployment, made.plan, made.files, progress, portable=portable, stop=stop)
 
 
 def _of_version(action: Action, then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Action:
