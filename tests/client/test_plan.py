@@ -77,6 +77,14 @@ def test_a_sync_takes_the_side_that_changed_since_the_last_one(one, base, delete
     assert planned("sync", one, Wishes(delete=delete), base) == action
 
 
+@pytest.mark.parametrize("verb", ["pull", "push", "sync"])
+def test_what_nothing_proves_is_believed_to_be_what_it_was_agreed_to_be(verb):
+    assert planned(verb, UNVERIFIABLE, Wishes(), AGREED) == []
+    for changed in (UNVERIFIABLE._replace(local=CHANGED_HERE), UNVERIFIABLE._replace(remote=CHANGED_THERE)):
+        assert len(planned(verb, changed, Wishes(), AGREED)) == 1
+    assert planned(verb, OUT_OF_SYNC, Wishes(), AGREED) != []
+
+
 @pytest.mark.parametrize(
     ("prefer", "changed_here", "action"),
     [

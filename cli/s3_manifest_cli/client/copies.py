@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -66,9 +66,7 @@ def prepare(
             raise
     remote = list(index.files()) if index else []
     files, problems = compared(deployment, folder, collection, remote, filters)
-    base: Mapping[str, Agreed] = {}
-    if verb == "sync":
-        base = bases.load(deployment.cache, folder, deployment.name, collection)
+    base = bases.load(deployment.cache, folder, deployment.name, collection)
     plan = Plan(
         verb=verb,
         folder=path,
@@ -219,9 +217,13 @@ def complete(
 
 
 def _of_plan(deployment: Deployment, plan: Plan) -> Collection:
-    """The collection that a plan is about. Raises ``Invalid`` where this deployment has no such one."""
+    """The collection that a plan is about. Raises ``Invalid`` where it is not of this deployment; ``Unavailable``."""
     collection = deployment.collections.named(plan.kind, plan.id)
-    if collection is None or collection.prefix != plan.s3_prefix or deployment.bucket not in (None, plan.s3_bucket):
+    if (
+        collection is None
+        or collection.prefix != plan.s3_prefix
+        or _bucket(deployment, collection) not in {None, plan.s3_bucket}
+    ):
         raise Invalid(
             f"the plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
             " deployment"
@@ -229,9 +231,18 @@ def _of_plan(deployment: Deployment, plan: Plan) -> Collection:
     return collection
 
 
+def _bucket(deployment: Deployment, collection: Collection) -> str | None:
+    """The bucket that a collection is in; None where nobody knows."""
+    if deployment.bucket is None:
+        with contextlib.suppress(NotFound):
+            return deployment.manifests.facts(collection).s3_bucket
+    return deployment.bucket
+
+
 def wait_until_shown(deployment: Deployment, carried: Carried, seconds: float) -> bool:
     """Waits until the manifest shows all that was changed in S3, so long at most; whether it does."""
-    collection = _of_plan(deployment, carried.plan)
+    plan = carried.plan
+    collection = Collection(plan.kind, plan.id, plan.s3_prefix, deployment.collections.root)
     stored = {one.action.filename: one.etag for one in carried.done if one.action.action in {"upload", "copy"}}
     deleted = {one.action.filename: one.action.etag for one in carried.done if one.action.action == "delete_remote"}
     end = time.monotonic() + seconds

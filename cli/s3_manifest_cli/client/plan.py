@@ -86,13 +86,15 @@ def actions(
 
     A pull makes the folder what the manifest says, a push the collection what the folder has. A sync does both: what
     changed on one side since ``base`` goes to the other. What changed on both, or is not in ``base``, is a conflict.
+    Of files that nothing proves ``base`` is believed: those that did not change since then are the same.
     """
     known = base or {}
 
     def decided() -> Iterator[Action]:
         for one in files:
-            if one.state == "synced":
+            if one.state == "synced" or (one.state == "unverifiable" and _is_agreed(one, known.get(one.filename))):
                 continue
+            doing: Doing | None
             if verb == "sync":
                 doing = _synced(one, wishes, known.get(one.filename))
             elif verb == "pull":
@@ -105,16 +107,19 @@ def actions(
     return tuple(decided())
 
 
-def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing | None:
+def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing:
     here = one.local is not None and (agreed is None or one.local.identity != agreed.local)
     there = one.remote is not None and (agreed is None or one.remote.etag != agreed.etag)
     if one.remote is None or one.local is None:
         return _one_sided(one, wishes, is_known=agreed is not None, is_changed=here or there)
     if here != there:
         return "upload" if here else "download"
-    if not here and one.state == "unverifiable":
-        return None
     return _preferred(one, wishes.prefer)
+
+
+def _is_agreed(one: Compared, agreed: Agreed | None) -> bool:
+    """Whether both sides are as they were when they were last seen to have the same bytes."""
+    return (one.remote and one.remote.etag, one.local and one.local.identity) == agreed
 
 
 def _one_sided(one: Compared, wishes: Wishes, *, is_known: bool, is_changed: bool) -> Doing:

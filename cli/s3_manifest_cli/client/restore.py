@@ -91,11 +91,13 @@ def restore(
 
 
 def _of_version(action: Action, then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Action:
-    if entry := then.get(action.filename):
-        return action.model_copy(update={"version_id": entry.version_id})
-    # What came to S3 since then may go here, and is no reason to think that the manifest is late.
-    is_ = now.get(action.filename)
-    return action.model_copy(update={"etag": is_.etag if is_ else None})
+    entry, is_ = then.get(action.filename), now.get(action.filename)
+    if entry is None:
+        # What came to S3 since then may go here, and is no reason to think that the manifest is late.
+        return action.model_copy(update={"etag": is_.etag if is_ else None})
+    # Not everybody who may read objects may read versions.
+    is_newest = is_ is not None and is_.etag == entry.etag
+    return action.model_copy(update={"version_id": None if is_newest else entry.version_id})
 
 
 def _in_s3(then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Iterator[Compared]:
