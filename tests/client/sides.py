@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Sides:
         self.put_late("unreadable.png")
         self.hand.now = timestamp(datetime.now(UTC))
         self.proxy.before = lambda one: refusal(403, "No") if one.key.endswith("unreadable.png") else None
-        store = S3Store(self.bucket.name, s3_client(self.proxy.endpoint, session=session()), self.bucket.client)
+        store = S3Store(self.bucket.name, _client(self.proxy.endpoint, retries=True), self.bucket.client)
         commit(replace(self._world, store=store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
         self.proxy.before = lambda _: None
 
@@ -79,8 +80,8 @@ class Sides:
 
     @property
     def store(self) -> S3Store:
-        endpoint = self.bucket.endpoint
-        return S3Store(self.bucket.name, self.bucket.client, s3_client(endpoint, retries=False, session=session()))
+        """Past the proxy."""
+        return S3Store(self.bucket.name, self.bucket.client, _client(self.bucket.endpoint, retries=False))
 
     @property
     def head(self) -> Head:
@@ -114,10 +115,9 @@ class Sides:
 
     @property
     def deployment(self) -> Deployment:
-        reads = s3_client(self.proxy.endpoint, session=session())
-        writes = s3_client(self.proxy.endpoint, retries=False, session=session())
-        manifests = S3Manifests(S3Store(self.bucket.name, reads, writes), self.collections)
         endpoint, bucket = self.proxy.endpoint, self.bucket.name
+        store = S3Store(bucket, _client(endpoint, retries=True), _client(endpoint, retries=False))
+        manifests = S3Manifests(store, self.collections)
         return Deployment(manifests, self.collections, session(), endpoint, bucket, f"{endpoint} {bucket}", self.cache)
 
     @property
@@ -173,6 +173,11 @@ class Sides:
         finally:
             self.proxy.before = lambda _: None
         assert not todo, f"there was no {method} of {filename}"
+
+
+@cache
+def _client(endpoint: str, *, retries: bool) -> Any:
+    return s3_client(endpoint, retries=retries, session=session())
 
 
 def bytes_of(filename: str) -> bytes:
