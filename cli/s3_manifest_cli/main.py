@@ -2,7 +2,7 @@
 
 import errno
 import importlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -12,37 +12,55 @@ from s3_manifest_cli.errors import Invalid, S3ManifestError
 DIFFERENCES, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
 """Exit codes; 0 is: all is in sync, or done."""
 
-_COMMANDS = {
-    "ls": "s3_manifest_cli.commands.ls:ls",
-    "info": "s3_manifest_cli.commands.info:info",
-    "history": "s3_manifest_cli.commands.history:history_command",
-    "diff": "s3_manifest_cli.commands.diff:diff_command",
-    "status": "s3_manifest_cli.commands.status:status_command",
-    "verify": "s3_manifest_cli.commands.verify:verify_command",
-    "pull": "s3_manifest_cli.commands.copies:pull",
-    "push": "s3_manifest_cli.commands.copies:push",
-    "sync": "s3_manifest_cli.commands.copies:sync",
-    "restore": "s3_manifest_cli.commands.restore:restore",
-    "rescan": "s3_manifest_cli.commands.rescan:rescan_command",
-    "export": "s3_manifest_cli.commands.export:export",
-    "doctor": "s3_manifest_cli.commands.doctor:doctor",
-    "migrate": "s3_manifest_cli.migration.command:migrate",
-    "local": "s3_manifest_cli.commands.local:local",
-}
 
-_SUMMARIES = {
-    "ls": "List the collections that have a manifest, with their totals; with KIND those of one kind.",
-    "status": "Compare the folder LOCAL with the manifest of COLLECTION, by MD5, and list nothing in S3.",
-    "pull": "Make the folder LOCAL what the manifest of COLLECTION says.",
-    "push": "Make COLLECTION what the folder LOCAL has.",
-    "sync": "Make the folder LOCAL and COLLECTION the same, both ways.",
-    "restore": "Bring back what COLLECTION was: to the folder LOCAL, or with --in-s3 in S3.",
-    "export": "Write the manifest of COLLECTION as FORMAT, for other tools.",
-    "doctor": "Examine a deployed stack: what is wrong with it, each finding with its mend.",
-    "migrate": "Take the legacy manifests and images below ROOT over into S3.",
-    "local": "Run the whole stack on this machine, with no AWS account.",
+class _Lazy(NamedTuple):
+    """Where a command is, and what ``--help`` says of it without importing it: what its docstring begins with."""
+
+    place: str
+    summary: str
+
+
+_COMMANDS = {
+    "ls": _Lazy(
+        "commands.ls:ls",
+        "List the collections that have a manifest, with their totals; with KIND those of one kind.",
+    ),
+    "info": _Lazy("commands.info:info", "Tell what the manifest of COLLECTION says of it, apart from the files."),
+    "history": _Lazy(
+        "commands.history:history_command",
+        "Tell what each revision of COLLECTION's manifest changed, the newest last.",
+    ),
+    "diff": _Lazy(
+        "commands.diff:diff_command",
+        "Tell how the manifest B differs from A: COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).",
+    ),
+    "status": _Lazy(
+        "commands.status:status_command",
+        "Compare the folder LOCAL with the manifest of COLLECTION, by MD5, and list nothing in S3.",
+    ),
+    "verify": _Lazy(
+        "commands.verify:verify_command",
+        "Prove that every file of the folder LOCAL is what the manifest of COLLECTION says, by reading all of them.",
+    ),
+    "pull": _Lazy("commands.copies:pull", "Make the folder LOCAL what the manifest of COLLECTION says."),
+    "push": _Lazy("commands.copies:push", "Make COLLECTION what the folder LOCAL has."),
+    "sync": _Lazy("commands.copies:sync", "Make the folder LOCAL and COLLECTION the same, both ways."),
+    "restore": _Lazy(
+        "commands.restore:restore",
+        "Bring back what COLLECTION was: to the folder LOCAL, or with --in-s3 in S3.",
+    ),
+    "rescan": _Lazy(
+        "commands.rescan:rescan_command",
+        "Have the stack compare COLLECTIONs with what is in S3, and mend their manifests.",
+    ),
+    "export": _Lazy("commands.export:export", "Write the manifest of COLLECTION as FORMAT, for other tools."),
+    "doctor": _Lazy(
+        "commands.doctor:doctor",
+        "Examine a deployed stack: what is wrong with it, each finding with its mend.",
+    ),
+    "migrate": _Lazy("migration.command:migrate", "Take the legacy manifests and images below ROOT over into S3."),
+    "local": _Lazy("commands.local:local", "Run the whole stack on this machine, with no AWS account."),
 }
-"""What ``--help`` says of each without importing it, which would take a second: the beginning of its docstring."""
 
 
 class _Failure(click.ClickException):
@@ -58,13 +76,15 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
         if cmd_name not in _COMMANDS:
             return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        module, _, name = _COMMANDS[cmd_name].place.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"s3_manifest_cli.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         width = formatter.width - 6 - max(map(len, _COMMANDS))
-        rows = [(name, click.Command(name, help=_SUMMARIES[name]).get_short_help_str(width)) for name in _COMMANDS]
+        rows = [
+            (name, click.Command(name, help=_COMMANDS[name].summary).get_short_help_str(width)) for name in _COMMANDS
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import boto3
 import handlers.conftest as functions
 import pytest
+from client import transfers
+from client.sides import Sides, made_once
 from client.transfers import Bucket, Proxy, fresh_bucket
 from handlers.account import Account
 from handlers.lambda_events import BUCKET, Context, http_request, s3_event
@@ -27,6 +29,8 @@ from s3_manifest import outbox
 from s3_manifest.aws import s3_client, sqs_client
 from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
 from s3_manifest.s3 import S3Store
+from s3_manifest_cli.client import deployment as client_deployment
+from s3_manifest_cli.client import objects as client_objects
 from s3_manifest_cli.client import reading
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import S3Manifests
@@ -209,3 +213,18 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is written in the test was written long before it is read."""
     monkeypatch.setattr("s3_manifest_cli.client.status.now_ns", lambda: 4 * 10**18)
+
+
+@pytest.fixture
+def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sides:
+    """A folder and a collection; beside the folder another one whose name begins the same."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "S3_MANIFEST_STACK", "S3_MANIFEST_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    # A session reads botocore's descriptions of S3, which takes longer than a test.
+    monkeypatch.setattr(boto3, "Session", lambda **_: transfers.session())
+    monkeypatch.setattr(client_deployment, "s3_client", made_once)
+    monkeypatch.setattr(client_objects, "s3_client", made_once)
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest-evil").mkdir()
+    (tmp_path / "dest-evil/x").write_bytes(b"secret")
+    return Sides(bucket, proxy, tmp_path / "dest", tmp_path / "cache")

@@ -46,7 +46,7 @@ print([name for name in ("boto3", "rich", "s3_manifest_cli.client.crt") if name 
 @pytest.mark.parametrize("name", main._COMMANDS)
 def test_the_help_of_all_commands_is_what_each_says_of_itself(name):
     command = main.main.get_command(click.Context(main.main), name)
-    assert command.get_short_help_str(1000) == main._SUMMARIES[name]
+    assert command.get_short_help_str(1000) == main._COMMANDS[name].summary
 
 
 def test_the_four_verbs_return_what_they_did(sides):
