@@ -54,7 +54,7 @@ def running_platform(port: int = 0, host: str = "127.0.0.1", *, enforce_iam: boo
     ``port`` 0 takes a free one. ``enforce_iam`` holds the functions to their roles, and everybody to
     the resources' policies. Raises ``PlatformFailed``.
     """
-    port = port or _free_port(host)
+    port = port or free_port(host)
     with tempfile.TemporaryDirectory(prefix="s3-manifest-") as folder:
         log = Path(folder) / "ministack.log"
         with log.open("wb") as output:
@@ -93,7 +93,8 @@ def _environment(host: str, port: int, folder: str) -> dict[str, str]:
     }
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """A port that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,154 @@
+"""A relay on loopback that counts the S3 requests that go through it, by kind, and the bytes.
+
+It passes on what it is sent as it is, so that signatures hold, and reads along. It takes CPU: what is timed goes
+to the server directly.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+from benchmarks.prices import S3_READ, S3_WRITE
+
+_BLOCK = 1 << 18
+_READS = frozenset({"GET", "HEAD"})
+_FREE = frozenset({"DELETE"})
+_OF_BUCKETS = frozenset({"location", "versioning", "acl", "policy", "object-lock", "encryption"})
+
+
+@dataclass
+class Counted:
+    """Requests by kind (GET, HEAD, LIST, PUT, POST, DELETE), and bytes of bodies and heads in both directions."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+    received: int = 0
+
+    @property
+    def dollars(self) -> float:
+        """What S3 charges for the requests."""
+        return sum(count * _price(kind) for kind, count in self.requests.items())
+
+    def taken(self) -> "Counted":
+        """What was counted since this was asked before."""
+        taken = Counted(self.requests.copy(), self.sent, self.received)
+        self.requests.clear()
+        self.sent = self.received = 0
+        return taken
+
+    def told(self) -> str:
+        """The requests, most first."""
+        return ", ".join(f"{count:,} {kind}" for kind, count in self.requests.most_common()) or "none"
+
+
+def kind(method: str, target: str) -> str:
+    """What S3 charges a request as. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html"""
+    url = urlsplit(target)
+    _bucket, _, key = url.path.lstrip("/").partition("/")
+    asked = parse_qs(url.query, keep_blank_values=True).keys()
+    is_listing = method == "GET" and (not key or "uploadId" in asked) and not asked & _OF_BUCKETS
+    return "LIST" if is_listing else method
+
+
+@contextmanager
+def relay(server: str, counted: Counted) -> Iterator[str]:
+    """The endpoint that passes on to ``server`` (``http://HOST:PORT``), for as long as the block runs."""
+    url = urlsplit(server)
+    assert url.hostname
+    assert url.port
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        serving = _serve(url.hostname, url.port, counted)
+        listening = asyncio.run_coroutine_threadsafe(serving, loop).result()
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        listening.close()
+    finally:
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _serve(host: str, port: int, counted: Counted) -> asyncio.Server:
+    async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.CancelledError):
+            from_server, to_server = await asyncio.open_connection(host, port, limit=_BLOCK)
+            await asyncio.gather(
+                _pump(reader, to_server, _Requests(counted).feed), _pump(from_server, writer, _received(counted))
+            )
+
+    return await asyncio.start_server(relayed, "127.0.0.1", 0, limit=_BLOCK)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see: Callable[[bytes], None]) -> None:
+    try:
+        while block := await reader.read(_BLOCK):
+            see(block)
+            writer.write(block)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def _received(counted: Counted) -> Callable[[bytes], None]:
+    def see(block: bytes) -> None:
+        counted.received += len(block)
+
+    return see
+
+
+class _Requests:
+    """Reads along what a client sends over one connection: HTTP/1.1, one request after the other."""
+
+    def __init__(self, counted: Counted) -> None:
+        self._counted = counted
+        self._buffer = b""
+        self._skip = 0
+        self._chunked = False
+
+    def feed(self, block: bytes) -> None:
+        """The bytes that follow."""
+        self._counted.sent += len(block)
+        self._buffer += block
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        if self._skip:
+            skipped = min(self._skip, len(self._buffer))
+            self._buffer = self._buffer[skipped:]
+            self._skip -= skipped
+            return bool(self._buffer)
+        head, end, rest = self._buffer.partition(b"\r\n" if self._chunked else b"\r\n\r\n")
+        if not end:
+            return False
+        self._buffer = rest
+        if self._chunked:
+            size = int(head.split(b";")[0], 16)
+            self._skip = size + 2  # and the end of its line; after the last one there are no trailers
+            self._chunked = size > 0
+            return True
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self._counted.requests[kind(method, target)] += 1
+        self._chunked = "chunked" in headers.get("transfer-encoding", "")
+        self._skip = 0 if self._chunked else int(headers.get("content-length", "0"))
+        return True
+
+
+def _price(kind: str) -> float:
+    return 0.0 if kind in _FREE else S3_READ if kind in _READS else S3_WRITE

@@ -1,0 +1,66 @@
+"""The manifest of a bucket on any S3 server, made in this process by the package's own sweep.
+
+One message after the other, as the sweep function takes them, and through boto3 as it does; so also on a server
+without events, and without conditional writes.
+"""
+
+import random
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import boto3
+
+from benchmarks.yardsticks import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest import heads
+from s3_manifest.aws import s3_client
+from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
+from s3_manifest.facts import Location
+from s3_manifest.jobs import Job, Sweep
+from s3_manifest.model import Head, timestamp
+from s3_manifest.records import Alteration
+from s3_manifest.s3 import S3Store
+from s3_manifest.store import listed
+from s3_manifest.sweep import run_job
+from s3_manifest.threads import each
+from s3_manifest.world import World
+
+COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
+_SECONDS = 900.0
+
+
+def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
+    """Sweeps the collection until its manifest is complete, and checks its totals with a listing."""
+    session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
+    reads = s3_client(endpoint, session=session)
+    store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
+    jobs: deque[Job] = deque([Sweep(kind=collection.kind, id=collection.id)])
+    world = World(
+        store=store,
+        collections=COLLECTIONS,
+        location=Location(bucket, REGION),
+        md5_max_bytes=0,
+        history_days=30,
+        enqueue=lambda more, delay_seconds=0: jobs.extend(more),  # noqa: ARG005  # nothing else is on its way
+        announce=_nobody,
+        each=each,
+        now=lambda: timestamp(datetime.now(UTC)),
+        seconds_left=lambda: _SECONDS,
+        sleep=time.sleep,
+        random=random.random,
+        commit_id=lambda: uuid.uuid4().hex,
+    )
+    while jobs:
+        run_job(world, jobs.popleft(), _SECONDS / 2)
+    head = heads.load(store, collection).head
+    assert head
+    assert head.complete
+    there = [one.size for one in listed(store, collection.prefix)]
+    assert (head.total_files, head.total_size_bytes) == (len(there), sum(there))
+    return head
+
+
+def _nobody(_head: Head, _alterations: Sequence[Alteration], *, repeated: bool) -> None:
+    del repeated
