@@ -10,7 +10,7 @@ from unit.worlds import Hand
 from s3_manifest import aws, s3
 from s3_manifest.commit import commit
 from s3_manifest.facts import proven_md5
-from s3_manifest.store import Absent, Conflict, OutcomeUnknown, Present, ReadFailed, Stored, WriteRefused
+from s3_manifest.store import Absent, Conflict, NotModified, OutcomeUnknown, Present, ReadFailed, Stored, WriteRefused
 
 ETAG = "0123456789abcdef0123456789abcdef"
 READS = {
@@ -75,6 +75,11 @@ def test_a_404_and_nothing_else_is_an_absence(server, store):
     assert store.get("k") is None
     assert store.get_unless("k", ETAG) is None
     assert store.head("k") == Absent("k")
+
+
+def test_what_is_not_modified_is_so_whatever_checksum_is_told_with_it(server, store):
+    server.answers = [Answer(304, b"", {"ETag": f'"{ETAG}"', "x-amz-checksum-crc32": "AcHUSQ=="})]
+    assert store.get_unless("k", ETAG) == NotModified(ETAG)
 
 
 # A 404 to a HEAD has no body, so it does not tell the bucket from the key: that is the next test's.
