@@ -1,6 +1,7 @@
 """The ``s3-manifest`` command: its subcommands, each imported when it is asked for, and its exit codes."""
 
 import errno
+import gc
 import importlib
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ class _Lazy(NamedTuple):
     place: str
     summary: str
 
+
+_ALLOCATIONS = 300_000
+"""So many objects more, and garbage is looked for."""
 
 _COMMANDS = {
     "ls": _Lazy(
@@ -87,6 +91,15 @@ class _Commands(click.Group):
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # click's signature
+        # This is the program's start. What it reads of a large collection stays until its end: to look for garbage
+        # among that each time that some hundred objects more were made would take as long as all the rest.
+        gc.set_threshold(_ALLOCATIONS, 50, 100)
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            gc.freeze()  # nor is it looked for when Python ends
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # click's signature
         try:

@@ -35,7 +35,7 @@ def index(manifests: Manifests, collection: Collection, folder: Path, deployment
 
 def _load(path: Path) -> Index | None:
     try:
-        kept: Mapping[str, Any] = from_json(path.read_bytes())
+        kept: Mapping[str, Any] = from_json(path.read_bytes(), cache_strings="keys")
         if kept["version"] != _VERSION:
             return None
         segments = [Segment(one["key"], tuple(map(RemoteFile._make, one["files"]))) for one in kept["segments"]]

@@ -43,13 +43,12 @@ def compare(
     that the manifest hides is compared where it is here, and not missed where it is not.
     """
     found: list[Compared] = []
-    seen: set[str] = set()
+    rest = dict(local)
     for there in remote:
         name = there.filename
-        seen.add(name)
+        here = rest.pop(name, None)
         if not is_meant(name):
             continue
-        here = local.get(name)
         if here is None:
             if there.role != "hidden":
                 found.append(Compared(name, "s3_only", None, there))
@@ -57,13 +56,13 @@ def compare(
             found.append(Compared(name, "out_of_sync", here, there))
         else:
             verdict = verdicts[name]
-            if isinstance(verdict, str):
-                found.append(Compared(name, "unverifiable", here, there, verdict))
+            if verdict is True:
+                found.append(Compared(name, "synced", here, there))
+            elif verdict is False:
+                found.append(Compared(name, "out_of_sync", here, there))
             else:
-                found.append(Compared(name, "synced" if verdict else "out_of_sync", here, there))
-    found += (
-        Compared(name, "local_only", here, None) for name, here in local.items() if name not in seen and is_meant(name)
-    )
+                found.append(Compared(name, "unverifiable", here, there, verdict))
+    found += (Compared(name, "local_only", here, None) for name, here in rest.items() if is_meant(name))
     found.sort(key=itemgetter(0))
     return found
 
