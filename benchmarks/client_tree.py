@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 SIZE = 8192
+_BLOCK = 1 << 20
 _TOGETHER = 1000
 _EPOCH = 1_700_000_000
 """Whole seconds, as S3 tells its objects' times: what is uploaded later is newer than its file."""
@@ -15,6 +16,11 @@ def name(number: int) -> str:
     return f"{number // _TOGETHER:04d}/image_{number:07d}.png"
 
 
+def told(size: int) -> str:
+    """A size of files for people."""
+    return f"{size >> 20:,} MiB" if size >= 1 << 20 else f"{size >> 10:,} KiB"
+
+
 def write(root: Path, count: int, size: int = SIZE) -> None:
     """``count`` files of ``size`` random bytes, the same in every run."""
     chance = random.Random(16)
@@ -22,7 +28,9 @@ def write(root: Path, count: int, size: int = SIZE) -> None:
         path = root / name(number)
         if number % _TOGETHER == 0:
             path.parent.mkdir(parents=True)
-        path.write_bytes(chance.randbytes(size))
+        with path.open("wb") as file:
+            for start in range(0, size, _BLOCK):
+                file.write(chance.randbytes(min(_BLOCK, size - start)))
         os.utime(path, (_EPOCH + number, _EPOCH + number))
 
 
