@@ -81,7 +81,8 @@ def compared(
     is_meant = filters.compiled()
     problems: list[Problem] = []
     local = own_files(deployment, folder, collection, problems)
-    todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
+    meant = remote if filters == EVERYTHING else [one for one in remote if is_meant(one.filename)]
+    todo = undecided(local, meant)
     with Digests(deployment.cache, folder) as digests:
         verdicts = _verdicts(folder, todo, digests, read_all=read_all)
     told = [problem for problem in problems if is_meant(problem.path)]
@@ -96,39 +97,42 @@ def own_files(
     Raises as ``scan``.
     """
     found = scan(folder, problems) if folder.exists() else ()
-    return {one.filename: one for one in found if _is_own(deployment, collection, one)}
-
-
-def _is_own(deployment: Deployment, collection: Collection, local: Local) -> bool:
-    """Whether the file would be one of the collection's files."""
-    if local.filename in SIDECARS:
-        return False
-    nested = deployment.collections.is_nested(collection)
-    return not nested or deployment.collections.of(collection.prefix + local.filename) == collection
+    own = {one.filename: one for one in found if one.filename not in SIDECARS}
+    collections = deployment.collections
+    if collections.is_nested(collection):
+        return {name: one for name, one in own.items() if collections.of(collection.prefix + name) == collection}
+    return own
 
 
 def _verdicts(
     folder: Path, todo: Sequence[tuple[Local, RemoteFile]], digests: Digests, *, read_all: bool
 ) -> dict[str, Verdict]:
     """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others."""
-    with_md5 = {here: there.md5 for here, there in todo if there.md5 is not None}
-    others = {here: there for here, there in todo if there.md5 is None}
-    return _by_md5(folder, with_md5, digests, read_all=read_all) | (
-        _by_proof(folder, others, digests, read_all=read_all) if others else {}
-    )
-
-
-def _by_md5(folder: Path, md5s: Mapping[Local, str], digests: Digests, *, read_all: bool) -> dict[str, Verdict]:
     known = {} if read_all else digests.known()
-    began_ns = now_ns()
-    unread = [here for here in md5s if here not in known]
-    read = dict(read_each(folder, unread, lambda _, file: md5_of(file)))
-    digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
     verdicts: dict[str, Verdict] = {}
-    for here, md5 in md5s.items():
-        found = known.get(here) or read[here]
-        verdicts[here.filename] = found.why if isinstance(found, Unread) else found == md5
+    unread: dict[Local, str] = {}
+    others: dict[Local, RemoteFile] = {}
+    for here, there in todo:
+        if there.md5 is None:
+            others[here] = there
+        elif md5 := known.get(here):
+            verdicts[here.filename] = md5 == there.md5
+        else:
+            unread[here] = there.md5
+    if unread:
+        verdicts |= _by_md5(folder, unread, digests)
+    if others:
+        verdicts |= _by_proof(folder, others, digests, read_all=read_all)
     return verdicts
+
+
+def _by_md5(folder: Path, md5s: Mapping[Local, str], digests: Digests) -> dict[str, Verdict]:
+    began_ns = now_ns()
+    read = dict(read_each(folder, list(md5s), lambda _, file: md5_of(file)))
+    digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
+    return {
+        here.filename: found.why if isinstance(found, Unread) else found == md5s[here] for here, found in read.items()
+    }
 
 
 def _by_proof(
