@@ -49,6 +49,8 @@ class Outcome:
     there: list[float] = field(default_factory=list)
     """The share of the files that were in place after each kill."""
     wrong: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """What was left behind when all was done."""
 
 
 @dataclass
@@ -66,14 +68,13 @@ def section(kills: int = KILLS, files: int = FILES, large: int = LARGE, seed: in
     with tempfile.TemporaryDirectory(prefix="s3-manifest-kills-") as folder, _quiet_stack() as stack:
         bench = Kills(stack, Path(folder), files, large, random.Random(seed))
         outcomes = {"pull": bench.pull(kills), "push": bench.push(kills)}
-    aims = [
-        Aim(
-            f"`{verb}`, killed {one.kills.total()} times: no half file, all bytes in the end, nothing left behind",
-            "; ".join(one.wrong[:3]) or "so it is",
-            not one.wrong,
-        )
-        for verb, one in outcomes.items()
-    ]
+    aims = []
+    for verb, one in outcomes.items():
+        killed = f"`{verb}`, killed {one.kills.total()} times"
+        whole = f"{killed}: no half file, and every byte in the end"
+        aims.append(Aim(whole, "; ".join(one.wrong[:3]) or "so it is", not one.wrong))
+        left = f"{len(one.left)}, the first: {one.left[0]}" if one.left else "nothing"
+        aims.append(Aim(f"{killed}: nothing left behind", left, not one.left))
     rows = [
         (
             f"`{verb}`",
@@ -82,10 +83,11 @@ def section(kills: int = KILLS, files: int = FILES, large: int = LARGE, seed: in
             one.early,
             f"{min(one.there, default=0):.0%} to {max(one.there, default=0):.0%}",
             len(one.wrong),
+            len(one.left),
         )
         for verb, one in outcomes.items()
     ]
-    head = ("", "rounds", "SIGKILL", "SIGTERM", "SIGINT", "done before", "files in place then", "wrong")
+    head = ("", "rounds", "SIGKILL", "SIGTERM", "SIGINT", "done before", "files in place then", "wrong", "left")
     told = f"{files:,} files of {client_tree.told(client_tree.SIZE)} and {large} of {LARGE_MB} MiB, on the local stack."
     return Section("Client: killed", aims, f"{told}\n\n{table(head, rows)}")
 
@@ -193,7 +195,7 @@ class Kills:
         self._check(process, outcome)
         wrong = [f"half of {name} in the end" for name in side.halves()]
         wrong += [f"{name} is missing" for name in self._names if name not in side.present()]
-        wrong += side.left()
+        outcome.left += side.left()
         wait_until_idle(self._stack)
         collection, folder = side.command[1:] if side.command[0] == "pull" else reversed(side.command[1:])
         status = self._begun(Side(["status", folder, collection], *_NOTHING))
