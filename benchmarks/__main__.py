@@ -1,7 +1,7 @@
 """``python -m benchmarks``: a table of aims and results, and each section's own.
 
-Every figure is a count, a ratio within one run, or virtual time in a model: none depends on how fast
-the machine is.
+Every figure that is aimed at is a count, a ratio within one run, or virtual time in a model: none depends on how fast
+the machine is. The client's sections run real programs against real servers, and show seconds beside.
 """
 
 import argparse
@@ -9,11 +9,32 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from benchmarks import burst, freshness, growth, query, startup, sweeping
+from benchmarks import (
+    burst,
+    client_kills,
+    client_status,
+    client_transfer,
+    client_tree,
+    freshness,
+    growth,
+    query,
+    startup,
+    sweeping,
+)
 from benchmarks.lambda_queue import Source
 from benchmarks.table import Section, report
 
-SECTIONS = ("burst", "freshness", "startup", "growth", "query", "sweep")
+SECTIONS = (
+    "burst",
+    "freshness",
+    "startup",
+    "growth",
+    "query",
+    "sweep",
+    "client-status",
+    "client-transfer",
+    "client-kills",
+)
 
 
 def main() -> None:
@@ -29,6 +50,12 @@ def main() -> None:
         "growth": lambda: growth.section(arguments.sizes),
         "query": lambda: query.section(arguments.sizes),
         "sweep": lambda: sweeping.section(arguments.sweep_keys),
+        "client-status": lambda: client_status.section(arguments.status_files),
+        "client-transfer": lambda: client_transfer.section(
+            client_transfer.Files(arguments.transfer_small, client_tree.SIZE),
+            client_transfer.Files(arguments.transfer_large, client_transfer.LARGE_MB << 20),
+        ),
+        "client-kills": lambda: client_kills.section(arguments.kills),
     }
     done = []
     for name in arguments.section or sections:
@@ -48,6 +75,14 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=growth.SIZES, help="files, of growth and query")
     parser.add_argument("--sweep-keys", type=int, default=sweeping.KEYS, help="files, of the sweep")
+    parser.add_argument("--status-files", type=int, default=client_status.FILES, help="files, of client-status")
+    parser.add_argument(
+        "--transfer-small", type=int, default=client_transfer.SMALL, help="small files, of client-transfer"
+    )
+    parser.add_argument(
+        "--transfer-large", type=int, default=client_transfer.LARGE, help="large files, of client-transfer"
+    )
+    parser.add_argument("--kills", type=int, default=client_kills.KILLS, help="of each command, of client-kills")
     of_template = "; by default as in template.yaml"
     parser.add_argument("--window", type=float, help=f"seconds that a batch is gathered for{of_template}")
     parser.add_argument("--batch", type=int, help=f"the most messages in a batch{of_template}")
