@@ -63,8 +63,7 @@ def status_command(
     """  # click's mark for a paragraph that is not to be filled
     found = status(deployment, folder, deployment.collection(collection), filters, read_all=read_all)
     if combined:
-        for one in found.files:
-            teller.say(f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state))
+        teller.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
     else:
         _tell(found, collection, teller)
     teller.document(as_json(found, found.files if combined else found.differences))
