@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from s3_manifest.collections import Collection as Collection
+    from s3_manifest_cli.client.audit import Audit as Audit
+    from s3_manifest_cli.client.audit import audit as audit
     from s3_manifest_cli.client.carry_out import Carried as Carried
     from s3_manifest_cli.client.carry_out import Progress as Progress
     from s3_manifest_cli.client.carry_out import Step as Step
@@ -23,10 +25,27 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.copies import wait_until_shown as wait_until_shown
     from s3_manifest_cli.client.deployment import Deployment as Deployment
     from s3_manifest_cli.client.deployment import connect as connect
+    from s3_manifest_cli.client.diff import Diff as Diff
+    from s3_manifest_cli.client.diff import diff as diff
+    from s3_manifest_cli.client.doctor import Examination as Examination
+    from s3_manifest_cli.client.doctor import doctor as doctor
+    from s3_manifest_cli.client.export import Exported as Exported
+    from s3_manifest_cli.client.export import export as export
     from s3_manifest_cli.client.filters import Filter as Filter
+    from s3_manifest_cli.client.history import History as History
+    from s3_manifest_cli.client.history import history as history
+    from s3_manifest_cli.client.manifests import Manifest as Manifest
+    from s3_manifest_cli.client.manifests import Manifests as Manifests
+    from s3_manifest_cli.client.manifests import Summarised as Summarised
     from s3_manifest_cli.client.plan import Action as Action
     from s3_manifest_cli.client.plan import Plan as Plan
     from s3_manifest_cli.client.plan import Wishes as Wishes
+    from s3_manifest_cli.client.points import Point as Point
+    from s3_manifest_cli.client.points import parse_point as parse_point
+    from s3_manifest_cli.client.rescan import Swept as Swept
+    from s3_manifest_cli.client.rescan import rescan as rescan
+    from s3_manifest_cli.client.rescan import rescan_all as rescan_all
+    from s3_manifest_cli.client.rescan import wait_for as wait_for
     from s3_manifest_cli.client.restore import prepare_restore as prepare_restore
     from s3_manifest_cli.client.restore import restore as restore
     from s3_manifest_cli.client.scan import Problem as Problem
@@ -34,6 +53,8 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.status import status as status
     from s3_manifest_cli.client.stop import Stop as Stop
     from s3_manifest_cli.client.stop import Stopped as Stopped
+    from s3_manifest_cli.client.verify import Verification as Verification
+    from s3_manifest_cli.client.verify import verify as verify
     from s3_manifest_cli.errors import Invalid as Invalid
     from s3_manifest_cli.errors import NotFound as NotFound
     from s3_manifest_cli.errors import NotYet as NotYet
@@ -43,6 +64,15 @@ if TYPE_CHECKING:
     from s3_manifest_cli.headers import Told as Told
 
 _PLACES = {
+    "s3_manifest_cli.client.audit": ("Audit", "audit"),
+    "s3_manifest_cli.client.diff": ("Diff", "diff"),
+    "s3_manifest_cli.client.doctor": ("Examination", "doctor"),
+    "s3_manifest_cli.client.export": ("Exported", "export"),
+    "s3_manifest_cli.client.history": ("History", "history"),
+    "s3_manifest_cli.client.manifests": ("Manifest", "Manifests", "Summarised"),
+    "s3_manifest_cli.client.points": ("Point", "parse_point"),
+    "s3_manifest_cli.client.rescan": ("Swept", "rescan", "rescan_all", "wait_for"),
+    "s3_manifest_cli.client.verify": ("Verification", "verify"),
     "s3_manifest.collections": ("Collection",),
     "s3_manifest_cli.client.carry_out": ("Carried", "Progress", "Step"),
     "s3_manifest_cli.client.compare": ("Compared",),

@@ -5,7 +5,7 @@ read once, and is deterministic: from the same manifest, the same bytes.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from s3_manifest_cli.client.export.captions import write_kohya
 from s3_manifest_cli.client.export.croissant import write_croissant
@@ -16,8 +16,10 @@ from s3_manifest_cli.client.export.parquet import write_parquet
 from s3_manifest_cli.client.export.rclone import write_rclone_files, write_rclone_md5
 from s3_manifest_cli.client.export.sums import write_md5sum, write_sha256sum
 from s3_manifest_cli.client.export.tables import write_csv, write_jsonl
+from s3_manifest_cli.client.manifests import Manifest
+from s3_manifest_cli.errors import Invalid
 
-__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf"]
+__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf", "export"]
 
 
 class Format(NamedTuple):
@@ -51,3 +53,10 @@ FORMATS = {
     "rclone-files": Format(write_rclone_files, "files.txt"),
 }
 """The formats by name."""
+
+
+def export(manifest: Manifest, format_name: str, out: BinaryIO | Put, **options: Any) -> Exported:  # noqa: ANN401  # each format's own
+    """Writes the manifest's files in that format: see ``Format``. Raises ``Invalid`` where there is no such format."""
+    if format_name not in FORMATS:
+        raise Invalid(f"there is no format {format_name!r}; there are {', '.join(FORMATS)}")
+    return FORMATS[format_name].write(manifest.facts, manifest.files, out, **options)
