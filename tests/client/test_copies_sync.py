@@ -70,6 +70,12 @@ def test_what_was_deleted_on_one_side_comes_back_unless_deletions_are_wished_for
     sides.commit("b.png")
     sides.sync("--delete")
     assert sides.files == sides.objects == both("c.png")
+    # What both have forgotten may come again, from either side.
+    sides.commit("a.png", "b.png")
+    sides.write("b.png", body=b"new")
+    sides.put("a.png", body=b"new")
+    sides.sync("--delete")
+    assert sides.files == sides.objects == both("c.png") | dict.fromkeys(("a.png", "b.png"), b"new")
 
 
 def test_what_one_side_deleted_and_the_other_changed_is_a_conflict(sides):
