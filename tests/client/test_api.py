@@ -11,7 +11,22 @@ import pytest
 from client.sides import both
 
 import s3_manifest_cli
-from s3_manifest_cli import Filter, Invalid, NotFound, Stop, Stopped, Told, Wishes, main, pull, push, restore, sync
+from s3_manifest_cli import (
+    Filter,
+    Invalid,
+    NotFound,
+    Stop,
+    Stopped,
+    Told,
+    Wishes,
+    complete,
+    main,
+    prepare,
+    pull,
+    push,
+    restore,
+    sync,
+)
 
 
 def test_every_name_of_the_api_is_there_and_is_typed():
@@ -81,6 +96,16 @@ def test_what_cannot_be_is_an_error_of_the_api(sides):
         push(sides.deployment, sides.folder / "nowhere", collection)
     with pytest.raises(Invalid, match="not UTF-8"):
         pull(sides.deployment, collection, sides.folder / "\udcff")
+
+
+def test_where_only_the_http_api_is_named_the_manifest_tells_the_bucket_that_a_plan_may_be_about(sides):
+    sides.put("a.png")
+    there = sides.deployment._replace(bucket=None)
+    plan = prepare(there, "pull", sides.folder, sides.collection).plan
+    with pytest.raises(Invalid, match="s3://another/styles/16/, which is not of this deployment"):
+        complete(there, plan.model_copy(update={"s3_bucket": "another"}))
+    complete(there, plan)
+    assert sides.files == both("a.png")
 
 
 def test_a_run_that_is_asked_to_stop_says_so_and_the_next_one_goes_on(sides):
