@@ -58,6 +58,42 @@ def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number
 
 
 @pytest.mark.slow
+def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
+    large = random_bytes(40 << 20)
+    sides.write("a.png", "slow.png")
+    sides.write("large.bin", body=large)
+    asked, end = threading.Event(), threading.Event()
+
+    def before(request):
+        # The second half of the parts, and a small file.
+        is_late = any(f"partNumber={number}" in request.path for number in (2, 3))
+        if request.method == "PUT" and (request.key.endswith("slow.png") or is_late):
+            asked.set()
+            end.wait(20)
+
+    sides.proxy.before = before
+    push = started(sides, "push", sides.folder, "style/16")
+    try:
+        assert asked.wait(20)
+        time.sleep(1)
+        push.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, stderr = push.communicate(timeout=20)
+    finally:
+        end.set()
+        push.kill()
+    assert time.monotonic() - began < 5
+    assert (push.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
+    sides.proxy.before = lambda _: None
+    time.sleep(1)  # what the proxy held back comes to S3 by now
+    sides.proxy.seen.clear()
+    sides.push()
+    assert sides.objects == both("a.png", "slow.png") | {"large.bin": large}
+    assert not [one for one in sides.proxy.of("PUT") if "partNumber=1" in one.path]
+    assert sides.bucket.unfinished() == []
+
+
+@pytest.mark.slow
 def test_a_server_that_is_gone_in_the_middle_is_told_and_a_second_pull_finishes(sides):
     large = random_bytes(9 << 20)
     sides.put("a.png", "b.png", "c.png")

@@ -120,6 +120,7 @@ def test_what_was_stored_before_the_bucket_had_versions_is_told_file_by_file(sid
     sides.restore("--in-s3", "--revision", 2, "--exclude", "a.png")
 
 
+@pytest.mark.slow
 def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkeypatch):
     monkeypatch.setattr(copying, "_MAX_WHOLE", 1 << 20)
     monkeypatch.setattr(copying, "_PART", 5 << 20)
