@@ -229,3 +229,24 @@ def test_nobody_waits_for_what_is_not_used(sides, arguments, imported):
     )
     assert answer.stderr == ""
     assert answer.stdout.splitlines()[-1] == imported
+
+
+@pytest.mark.parametrize(("where", "says"), [("x" * 300, "File name too long"), ("file/x", "is in its path")])
+def test_a_folder_that_cannot_be_is_one_clear_error(sides, where, says):
+    sides.put("a.png")
+    sides.write("file")
+    sides.folder = sides.folder / where
+    answer = sides.pull(exit_code=3)
+    assert says in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_where_nothing_can_be_kept_on_this_machine_copies_go_on(sides):
+    sides.put("a.png")
+    sides.write("b.png")
+    sides.cache.write_bytes(b"no folder")
+    sides.pull()
+    sides.push()
+    sides.commit("b.png")
+    sides.sync()
+    assert sides.files == sides.objects == both("a.png", "b.png")
