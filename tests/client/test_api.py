@@ -41,6 +41,7 @@ def test_every_name_of_the_api_is_there_and_is_typed():
         s3_manifest_cli.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "imported"),
     [

@@ -15,6 +15,8 @@ from client.transfers import random_bytes, refusal
 
 from s3_manifest_cli.client import folders
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "s3_manifest_cli"]
 
 

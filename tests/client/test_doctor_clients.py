@@ -20,6 +20,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
     return Clients(boto3.Session(region_name="us-east-1"), NOWHERE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("service", "operation", "parameters", "code", "mend"),
     [
@@ -81,6 +82,7 @@ def test_the_exit_code_tells_the_worst(severities, code):
     assert Examination(stack="s", examined_at="2026-03-01T00:00:00.000Z", findings=findings).exit_code == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -80,6 +80,7 @@ def test_a_name_that_no_collection_can_have_is_refused(deployment):
             deployment.collection(name)
 
 
+@pytest.mark.slow
 def test_the_manifest_is_what_it_was_at_every_revision_and_time(manifests, lived, style):
     assert same(manifests.read(style), lived.said[lived.revision])
     for revision, said in lived.said.items():
@@ -103,6 +104,7 @@ def test_captions_and_hidden_files_are_apart(manifests, add, style):
     assert ([one.filename for one in before.files], before.hidden) == (["a.png", "b.png", "c.png"], ())
 
 
+@pytest.mark.slow
 def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life, style, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.http._PAGE", 3)
     life.add(*(f"{number}.png" for number in range(8)))

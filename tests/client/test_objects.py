@@ -196,6 +196,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_run_that_is_ended_leaves_whole_files_and_nothing_else_under_their_names(bucket, tmp_path, name):
     etag = bucket.put(KEY, BODY)

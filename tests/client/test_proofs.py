@@ -116,6 +116,7 @@ def test_an_empty_file_is_proven_like_any_other():
     assert verdict(b"", Expected(0, etag=f"{etag.hex()}-{count}"))[:2] == ("right", ("etag",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [5 * MIB, 8 * MIB, 10 * MIB, 6 * MIB, 10_000_000])
 def test_the_etag_of_an_object_in_parts_proves_if_its_part_size_is_a_usual_one(size):
     etag, count = etag_of(BODY, size)
@@ -285,6 +286,7 @@ def expected_of(one):
     return Expected(one.size_bytes, one.md5_hash, one.etag, one.checksum)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "algorithm"), [(8, None), (5, "SHA256"), (6, "CRC32"), (5, "CRC64NVME")])
 def test_a_real_upload_in_parts_is_proven_from_its_entry(bucket, size, algorithm, request):
     if algorithm == "CRC64NVME" and "ministack" in request.node.name:

@@ -7,6 +7,8 @@ from s3_manifest_cli.main import main
 from s3_manifest_cli.pictures import png
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 
+pytestmark = pytest.mark.slow
+
 WAIT = ("--wait", "30")
 
 

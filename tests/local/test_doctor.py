@@ -39,6 +39,7 @@ def versions(s3: Any, bucket: str) -> list[str]:
     return [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in found.get(kind, ())]
 
 
+@pytest.mark.slow
 def test_a_stack_that_is_well_is_found_to_be_by_a_round_trip_too_of_which_nothing_is_left(
     stack, s3, style, manifest_when, monkeypatch
 ):

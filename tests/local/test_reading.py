@@ -8,6 +8,8 @@ from click.testing import CliRunner
 from s3_manifest_cli.main import main
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(stack, tmp_path, monkeypatch):

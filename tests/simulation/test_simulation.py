@@ -6,7 +6,7 @@ from simulation.__main__ import diverging, seeds_to_catch
 from simulation.mutants import MUTANTS, Mutant
 from simulation.simulate import simulate
 
-SEEDS = 900
+SEEDS = 500
 PARTS = 3
 # Seeds that catch what few do, by ``make simulate``: tried first, so that the tests need not look for them each time. A
 # change of the protocol or of the simulation may make one useless, and then all are searched again.
