@@ -71,7 +71,7 @@ class Seen(NamedTuple):
         return f"misses {len(self.missed):,}, and {len(self.wrong):,} too many"
 
 
-def section(files: int = FILES, repetitions: int = REPETITIONS) -> Section:
+def section(files: int = FILES, repetitions: int = REPETITIONS, size: int = client_tree.SIZE) -> Section:
     """All programs, with nothing changed and with some."""
     rclone = yardsticks.program("rclone")
     if isinstance(rclone, Missing):
@@ -80,7 +80,7 @@ def section(files: int = FILES, repetitions: int = REPETITIONS) -> Section:
     assert collection
     with tempfile.TemporaryDirectory(prefix="s3-manifest-status-") as folder:
         place = Place(Path(folder))
-        client_tree.write(place.tree, files)
+        client_tree.write(place.tree, files, size)
         served = place.work / "served"
         shutil.copytree(place.tree, served / BUCKET / collection.prefix)
         dvc = dvc_repository(place, served / BUCKET)
@@ -96,7 +96,7 @@ def section(files: int = FILES, repetitions: int = REPETITIONS) -> Section:
                 client_tree.change(place.dvc / "tree", files, int(files * _SHARE))
             changed = [_seen(one, bench, set(changes)) for one in asked]
     told = (
-        f"A folder of {files:,} files of {client_tree.SIZE:,} bytes, and the same in S3; a manifest at revision "
+        f"A folder of {files:,} files of {client_tree.told(size)}, and the same in S3; a manifest at revision "
         f"{head.revision} in {len(head.pages):,} pages. The server is `rclone serve s3`. "
         f"Times are the least of {repetitions} runs; CPU is the program's own. Requests are those of one run; what "
         "S3 charges for a thousand such runs is in dollars. The first run of `s3-manifest` fetches the manifest and "
@@ -177,8 +177,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.client_status", description=__doc__)
     parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="runs of each, of which the least counts")
+    parser.add_argument("--size", type=int, default=client_tree.SIZE, help="bytes of each file")
     arguments = parser.parse_args()
-    print(report([section(arguments.files, arguments.repetitions)]))
+    print(report([section(arguments.files, arguments.repetitions, arguments.size)]))
 
 
 if __name__ == "__main__":

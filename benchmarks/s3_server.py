@@ -1,7 +1,7 @@
 """``rclone serve s3`` over a folder of this machine: the fastest real S3 server that PyPI has.
 
-It keeps no MD5s: for each listing and HEAD it reads the files. It ignores the conditions of PUTs, so there must be one
-writer of a manifest here.
+It computes each file's MD5 when it is first asked for it, and then knows it, as S3 does. It ignores the conditions of
+PUTs, so there must be one writer of a manifest here.
 """
 
 import subprocess
@@ -40,6 +40,7 @@ def serving(rclone: Path, folder: Path) -> Iterator[Server]:
     endpoint = f"http://127.0.0.1:{port}"
     keys = ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
     command = [rclone, "serve", "s3", folder, "--addr", f"127.0.0.1:{port}", *keys, "--log-level", "CRITICAL"]
+    command += ["--dir-cache-time", "24h"]
     with subprocess.Popen(command, env=environment("")) as process:
         try:
             _wait_until_up(endpoint)

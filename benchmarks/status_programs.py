@@ -56,7 +56,7 @@ class Program(NamedTuple):
 
 def programs(place: Place, rclone: Path, dvc: Path | Missing, remote: str) -> tuple[list[Program], list[str]]:
     """Ours first, the warm one before the first; and what of the others had to be left out, and why."""
-    ours: list[str | Path] = [yardsticks.ours(), "status", place.tree, "style/16", "--combined"]
+    ours: list[str | Path] = [yardsticks.ours(), "status", place.tree, "style/16", "--json"]
 
     def forgotten() -> None:
         shutil.rmtree(place.cache, ignore_errors=True)
@@ -66,12 +66,13 @@ def programs(place: Place, rclone: Path, dvc: Path | Missing, remote: str) -> tu
         forgotten()
         shutil.copytree(place.warm, place.cache)
 
-    check: list[str | Path] = [rclone, "check", place.tree, f"bench:{remote}", "--combined", "-", "--quiet"]
+    lists = [flag for way in ("differ", "missing-on-src", "missing-on-dst", "error") for flag in (f"--{way}", "-")]
+    check: list[str | Path] = [rclone, "check", place.tree, f"bench:{remote}", *lists, "--quiet"]
     found = [
-        Program("s3-manifest status", lambda _: ours, _signs, warm),
-        Program("s3-manifest status, first run", lambda _: ours, _signs, forgotten),
-        Program("rclone check", lambda _: check, _signs),
-        Program("rclone check --fast-list", lambda _: [*check, "--fast-list"], _signs),
+        Program("s3-manifest status", lambda _: ours, _told, warm),
+        Program("s3-manifest status, first run", lambda _: ours, _told, forgotten),
+        Program("rclone check", lambda _: check, _lines),
+        Program("rclone check --fast-list", lambda _: [*check, "--fast-list"], _lines),
     ]
     left_out = []
     aws = yardsticks.program("aws")
@@ -104,9 +105,12 @@ def programs(place: Place, rclone: Path, dvc: Path | Missing, remote: str) -> tu
     return found, left_out
 
 
-def _signs(output: str) -> set[str]:
-    """Of lines as ``rclone check --combined`` has them."""
-    return {line[2:] for line in output.splitlines() if line[0] != "="}
+def _told(output: str) -> set[str]:
+    return {one["filename"] for one in json.loads(output)["files"]}
+
+
+def _lines(output: str) -> set[str]:
+    return set(output.splitlines())
 
 
 def _dryrun(output: str, place: Place, prefix: str) -> set[str]:
