@@ -89,7 +89,7 @@ def functions_in(path):
 
 
 def test_there_is_a_table_for_each_part():
-    assert HEADINGS == ["Endpoints", "Fields", "Files beside the data", "Python", "Migration"]
+    assert HEADINGS == ["Endpoints", "Fields", "Files beside the data", "Client", "Python", "Migration"]
     assert all(rows(heading) for heading in HEADINGS)
 
 
