@@ -43,7 +43,7 @@ def _uploads(command: Function) -> Function:
 
 
 @click.command()
-@click.argument("collection", required=False)
+@click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @planning
 @PORTABLE
@@ -69,7 +69,7 @@ def pull(
 
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
-@click.argument("collection", required=False)
+@click.argument("collection", metavar="COLLECTION", required=False)
 @planning
 @_uploads
 @WAIT
@@ -95,7 +95,7 @@ def push(
 
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
-@click.argument("collection", required=False)
+@click.argument("collection", metavar="COLLECTION", required=False)
 @click.option(
     "--prefer", type=click.Choice(["local", "s3", "newer"]), help="What stands where both sides changed a file."
 )

@@ -16,7 +16,7 @@ from s3_manifest_cli.commands.telling import Teller
 
 
 @click.command()
-@click.argument("collection", required=False)
+@click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="[LOCAL]", type=FOLDER, required=False)
 @click.option("--in-s3", is_flag=True, help="Restore the objects in S3 itself, and nothing here.")
 @past
