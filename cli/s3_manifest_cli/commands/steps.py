@@ -1,15 +1,10 @@
 """How far a long run has come: one line on stderr, written over itself, and on a terminal alone."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
-
 from s3_manifest_cli.commands.telling import Teller
-
-_EVERY_SECONDS = 0.1
 
 
 @contextmanager
@@ -18,15 +13,9 @@ def steps(teller: Teller) -> Iterator[Callable[[str], None]]:
     if teller.quiet or not sys.stderr.isatty():
         yield lambda _line: None
         return
-    shown_at = 0.0
+    # Only a terminal needs it, and it takes a while to be imported.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
 
-    def show(line: str) -> None:
-        nonlocal shown_at
-        if time.monotonic() - shown_at >= _EVERY_SECONDS:
-            shown_at = time.monotonic()
-            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
-
-    try:
-        yield show
-    finally:
-        click.echo("\r\x1b[K", err=True, nl=False)
+    with Console(stderr=True).status("") as status:
+        yield lambda line: status.update(escape(line))
