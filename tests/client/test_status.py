@@ -4,10 +4,11 @@ import pytest
 
 from s3_manifest_cli.client import reading
 from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.reading import Unread, md5_of, read_each
+from s3_manifest_cli.client.reading import Unread, read_each
 from s3_manifest_cli.client.scan import scan
 from s3_manifest_cli.client.status import compared, status
 from s3_manifest_cli.errors import Invalid, NotFound
+from s3_manifest_cli.md5s import md5_of
 
 
 @pytest.fixture

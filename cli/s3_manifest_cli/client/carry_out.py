@@ -21,13 +21,14 @@ from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.partials import Identity
 from s3_manifest_cli.client.plan import Action, Doing, Plan
-from s3_manifest_cli.client.reading import Changed, md5_of, open_file, unchanged
+from s3_manifest_cli.client.reading import Changed, open_file, unchanged
 from s3_manifest_cli.client.refusals import refusals
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.client.unfinished import Unfinished
 from s3_manifest_cli.client.upload import Given, upload
 from s3_manifest_cli.errors import Refused
 from s3_manifest_cli.headers import Told
+from s3_manifest_cli.md5s import md5_of
 
 Value = TypeVar("Value")
 

@@ -6,7 +6,6 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import md5
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -14,7 +13,6 @@ from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.partials import Identity, identity_of
 from s3_manifest_cli.client.scan import Local
 
-_BLOCK = 1 << 20
 _AT_ONCE = 8
 _TOGETHER = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
@@ -63,14 +61,6 @@ def read_each(
             # After Ctrl-C what has begun is finished, and no more.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def md5_of(file: BinaryIO) -> str:
-    """The MD5 of the bytes, in hex. Raises ``OSError``."""
-    digest = md5(usedforsecurity=False)
-    while block := file.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, Verdict, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import RemoteFile
-from s3_manifest_cli.client.reading import Unread, md5_of, read_each
+from s3_manifest_cli.client.reading import Unread, read_each
 from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.md5s import md5_of
 
 
 class Status(NamedTuple):

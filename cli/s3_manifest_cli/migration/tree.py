@@ -1,17 +1,16 @@
 """The legacy tree on disk: what files there are, and their bytes. No symbolic link is followed, ever."""
 
 import errno
-import hashlib
 import os
 import stat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from s3_manifest_cli.md5s import md5_of
 from s3_manifest_cli.migration.decode import format_of
 from s3_manifest_cli.migration.legacy import Problem
 
 _MAX_DOCUMENT_BYTES = 64 << 20
-_BLOCK = 1 << 20
 _DATA = "data/"
 
 
@@ -74,11 +73,8 @@ def image(tree: Tree, path: str) -> bytes:
 
 def md5(tree: Tree, path: str) -> str:
     """The MD5 of a file in hex. Raises ``OSError``."""
-    digest = hashlib.md5(usedforsecurity=False)
     with _opened(tree, path) as opened:
-        while block := opened.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return md5_of(opened)
 
 
 def remove(tree: Tree, path: str) -> None:

@@ -1,6 +1,5 @@
 """Files on this machine, on their way to S3."""
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +10,9 @@ import urllib3
 from s3_manifest.planning import Upload
 from s3_manifest.uploads import Image
 from s3_manifest_cli.errors import Refused, Unavailable
+from s3_manifest_cli.md5s import md5_of
 
 _AT_ONCE = 16
-_BLOCK = 1 << 20
 
 
 class LocalImage(NamedTuple):
@@ -36,7 +35,7 @@ def image_of(local: LocalImage) -> Image:
         {
             "filename": local.name,
             "size": local.path.stat().st_size,
-            "md5": md5_of(local.path),
+            "md5": md5_at(local.path),
             "prompt": local.prompt,
             "generated_at": local.generated_at,
             "local_path": str(local.path),
@@ -44,13 +43,10 @@ def image_of(local: LocalImage) -> Image:
     )
 
 
-def md5_of(path: Path) -> str:
+def md5_at(path: Path) -> str:
     """The MD5 of a file's bytes, in hex. Raises ``OSError``."""
     with path.open("rb") as file:
-        digest = hashlib.md5(usedforsecurity=False)
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return md5_of(file)
 
 
 def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[Upload, Path]]) -> dict[str, Exception]:

@@ -9,7 +9,7 @@ from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Generation
 from s3_manifest_cli.errors import NotFound
 from s3_manifest_cli.training_data.api import TrainingDataAPI, Uploaded, get_training_data_api
-from s3_manifest_cli.training_data.files import LocalImage, md5_of
+from s3_manifest_cli.training_data.files import LocalImage, md5_at
 
 
 class Synced(Frozen):
@@ -56,7 +56,7 @@ class TrainingDataSync:
             known = {}
         local = dict(_images(Path(folder))) if folder else {}
         both = [name for name in local if name in known]
-        md5s = {name: md5_of(local[name].path) for name in both}
+        md5s = {name: md5_at(local[name].path) for name in both}
         local_only = [name for name in local if name not in known]
         uploaded = Uploaded()
         if upload and local_only:
