@@ -101,7 +101,7 @@ def through_http(api: Any, session: Any, tmp_path: Path) -> Deployment:
     return Deployment(manifests, COLLECTIONS, boto, None, None, api.url, tmp_path / "cache")
 
 
-@pytest.fixture(params=["s3", "http"])
+@pytest.fixture(params=["s3", pytest.param("http", marks=pytest.mark.slow)])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     """A deployment, reached in each of the two ways."""
     return request.getfixturevalue(f"through_{request.param}")
