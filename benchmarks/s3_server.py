@@ -19,6 +19,7 @@ from benchmarks.yardsticks import ACCESS_KEY, SECRET_KEY, environment
 from s3_manifest_cli.platform import free_port
 
 _START_SECONDS = 30
+_QUIET, _REMEMBERING = ("--log-level", "CRITICAL"), ("--dir-cache-time", "24h")
 
 
 class Server(NamedTuple):
@@ -39,8 +40,7 @@ def serving(rclone: Path, folder: Path) -> Iterator[Server]:
     port = free_port("127.0.0.1")
     endpoint = f"http://127.0.0.1:{port}"
     keys = ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
-    command = [rclone, "serve", "s3", folder, "--addr", f"127.0.0.1:{port}", *keys, "--log-level", "CRITICAL"]
-    command += ["--dir-cache-time", "24h"]
+    command = [rclone, "serve", "s3", folder, "--addr", f"127.0.0.1:{port}", *keys, *_QUIET, *_REMEMBERING]
     with subprocess.Popen(command, env=environment("")) as process:
         try:
             _wait_until_up(endpoint)

@@ -21,7 +21,7 @@ class Teller(NamedTuple):
             click.echo(_coloured(line, colour))
 
     def say_all(self, lines: Iterable[tuple[str, str | None]]) -> None:
-        """As many lines as there are, each with its colour: in one go, which for 100,000 takes a fifth of the time."""
+        """Many lines, each with its colour, in one go: click flushes what it is given."""
         if not self.as_json and not self.quiet:
             click.echo("".join(f"{_coloured(line, colour)}\n" for line, colour in lines), nl=False)
 
