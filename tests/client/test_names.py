@@ -1,5 +1,4 @@
 import random
-import time
 import unicodedata
 
 import pytest
@@ -181,15 +180,3 @@ def test_a_shorter_limit_of_the_disk_counts():
     assert "more than 143 bytes" in refusal("x" * 144, LINUX._replace(max_name_bytes=143))
     assert "may have 20 bytes" in refusal("a/" * 10 + "b", LINUX._replace(max_path_bytes=20))
     assert refusal("a/" * 9 + "bb", LINUX._replace(max_path_bytes=20)) is None
-
-
-def test_the_time_for_many_names_grows_with_their_number_alone():
-    def seconds(count):
-        # In the worst order and shape for a comparison of pairs: one folder, names that share a long beginning.
-        names = [f"folder/{'x' * 40}{number}.png" for number in range(count)]
-        began = time.process_time()
-        assert refusals(names, file_system=ANYWHERE) == {}
-        return time.process_time() - began
-
-    small, large = min(seconds(4_000) for _ in range(3)), seconds(40_000)
-    assert large < small * 40
