@@ -1,6 +1,5 @@
 import os
 import socket
-import time
 
 import pytest
 
@@ -132,29 +131,3 @@ def test_a_root_that_cannot_be_read_is_an_error(root):
         list(scan(root / "nowhere", []))
     with pytest.raises((Refused, Unavailable), match=r"a\.png"):
         list(scan(root / "a.png", []))
-
-
-def test_a_walk_costs_little_more_than_the_questions_it_asks_the_system(tmp_path):
-    if not folders.HAS_DESCRIPTORS:
-        pytest.skip("once is enough")
-    for folder in range(10):
-        (tmp_path / f"{folder}").mkdir()
-        for number in range(200):
-            (tmp_path / f"{folder}/{number}").touch()
-
-    def seconds(work):
-        def once():
-            began = time.process_time()
-            assert work() == 2000
-            return time.process_time() - began
-
-        return min(once() for _ in range(4))
-
-    def bare():
-        return sum(
-            entry.stat(follow_symlinks=False).st_size == 0
-            for folder in range(10)
-            for entry in os.scandir(tmp_path / f"{folder}")
-        )
-
-    assert seconds(lambda: sum(1 for _ in scan(tmp_path, []))) < 6 * seconds(bare) + 0.005
