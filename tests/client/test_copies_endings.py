@@ -171,7 +171,9 @@ def test_a_full_disk_is_told_and_a_second_pull_finishes(sides):
         env=dict(os.environ) | sides.environment,
     )
     first, *told = answer.stdout.splitlines()
-    assert first == "3 0 ['small.png'] ['large.png', 'small.png']", (answer.stdout, answer.stderr)
+    # Whether there is room for the small one depends on how far the large one has come.
+    small_too = "3 0 ['small.png'] ['large.png', 'small.png']"
+    assert first in {small_too, small_too.replace("['small.png'] ", "[] ")}, (answer.stdout, answer.stderr)
     assert told[0] == "download large.png: not written: the disk is full; make room, and run this again"
 
 
