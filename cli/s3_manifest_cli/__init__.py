@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from s3_manifest.collections import Collection as Collection
+    from s3_manifest.stats import CollectionTotals as CollectionTotals
     from s3_manifest_cli.client.audit import Audit as Audit
     from s3_manifest_cli.client.audit import audit as audit
     from s3_manifest_cli.client.carry_out import Carried as Carried
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.history import history as history
     from s3_manifest_cli.client.manifests import Manifest as Manifest
     from s3_manifest_cli.client.manifests import Manifests as Manifests
-    from s3_manifest_cli.client.manifests import Summarised as Summarised
     from s3_manifest_cli.client.plan import Action as Action
     from s3_manifest_cli.client.plan import Plan as Plan
     from s3_manifest_cli.client.plan import Wishes as Wishes
@@ -64,12 +64,13 @@ if TYPE_CHECKING:
     from s3_manifest_cli.headers import Told as Told
 
 _PLACES = {
+    "s3_manifest.stats": ("CollectionTotals",),
     "s3_manifest_cli.client.audit": ("Audit", "audit"),
     "s3_manifest_cli.client.diff": ("Diff", "diff"),
     "s3_manifest_cli.client.doctor": ("Examination", "doctor"),
     "s3_manifest_cli.client.export": ("Exported", "export"),
     "s3_manifest_cli.client.history": ("History", "history"),
-    "s3_manifest_cli.client.manifests": ("Manifest", "Manifests", "Summarised"),
+    "s3_manifest_cli.client.manifests": ("Manifest", "Manifests"),
     "s3_manifest_cli.client.points": ("Point", "parse_point"),
     "s3_manifest_cli.client.rescan": ("Swept", "rescan", "rescan_all", "wait_for"),
     "s3_manifest_cli.client.verify": ("Verification", "verify"),

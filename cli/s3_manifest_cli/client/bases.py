@@ -5,13 +5,12 @@ Kept on this machine. Where it is lost, a sync takes for a conflict what it coul
 
 import contextlib
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from s3_manifest.collections import Collection
-from s3_manifest_cli.client.kept import replace
+from s3_manifest_cli.client.kept import name_of, replace
 from s3_manifest_cli.client.plan import Agreed
 
 _SHAPE = TypeAdapter(dict[str, Agreed])
@@ -33,5 +32,4 @@ def save(cache: Path, folder: Path, deployment: str, collection: Collection, agr
 
 
 def _path(cache: Path, folder: Path, deployment: str, collection: Collection) -> Path:
-    name = sha256(f"{folder.resolve()}\0{deployment}\0{collection.head_key}".encode("utf-8", "surrogateescape"))
-    return cache / f"base-{name.hexdigest()[:32]}.json"
+    return cache / f"base-{name_of(folder.resolve(), deployment, collection.head_key)}.json"

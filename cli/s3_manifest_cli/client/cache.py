@@ -5,7 +5,6 @@ Nothing depends on it but time and requests: what is broken, or of another versi
 
 import contextlib
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import UnreadableManifest, facts_from, facts_json
-from s3_manifest_cli.client.kept import replace
+from s3_manifest_cli.client.kept import name_of, replace
 from s3_manifest_cli.client.manifests import Index, Manifests, RemoteFile, Segment
 
 _VERSION = 1
@@ -24,8 +23,7 @@ def index(manifests: Manifests, collection: Collection, folder: Path, deployment
 
     ``deployment`` tells collections of the same name apart. Raises ``NotFound``, ``Unavailable``.
     """
-    name = sha256(f"{deployment}\0{collection.head_key}".encode()).hexdigest()[:32]
-    path = folder / f"manifest-{name}.json"
+    path = folder / f"manifest-{name_of(deployment, collection.head_key)}.json"
     known = _load(path)
     found = manifests.index(collection, known)
     if found is not known:

@@ -11,11 +11,11 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from s3_manifest_cli.client.kept import name_of
 from s3_manifest_cli.client.scan import Local
 
 _FINE_NS, _COARSE_NS = 50_000_000, 2_000_000_000
@@ -39,10 +39,9 @@ class Digests:
     def __init__(self, folder: Path, root: Path) -> None:
         """``folder`` is where the database is; ``root`` the folder whose files it is about."""
         self._database: sqlite3.Connection | None = None
-        name = sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
         with contextlib.suppress(OSError, sqlite3.Error):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database = _opened(folder / f"digests-{name}.sqlite")
+            self._database = _opened(folder / f"digests-{name_of(root.resolve())}.sqlite")
 
     def __enter__(self) -> Self:
         return self

@@ -13,9 +13,10 @@ from s3_manifest.heads import Loaded
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.model import Entry, Facts, Head, PageRef, Role, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.records import ChangeRecord
+from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
-from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment, Summarised, summarised
+from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
@@ -36,12 +37,12 @@ class S3Manifests:
         self._collections = collections
         self._enqueue = enqueue
 
-    def collections(self) -> Iterator[Summarised]:
+    def collections(self) -> Iterator[CollectionTotals]:
         after = None
         while True:
             with told():
                 page = catalog.read_catalog(self._store, self._collections, each, _CATALOG_PAGE, after)
-            yield from map(summarised, page.collections)
+            yield from map(totals_of, page.collections)
             if page.following is None:
                 return
             after = page.following

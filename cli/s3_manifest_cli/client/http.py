@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from s3_manifest.actors import KIND
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, facts_from, first_problem
+from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest_cli.client.direct import remote_file
-from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment, Summarised, summarised
+from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
 from s3_manifest_cli.http_api import HttpApi, Reply, segment
 
@@ -29,15 +30,17 @@ class HttpManifests:
         self._api = api
         self._collections = collections
 
-    def collections(self) -> Iterator[Summarised]:
+    def collections(self) -> Iterator[CollectionTotals]:
         cursor = None
         while True:
             query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})
             body = self._api.ask("GET", "/api/manifests", query).body
             try:
-                yield from map(summarised, body["collections"])
+                yield from map(totals_of, body["collections"])
             except ValidationError as error:
                 raise Unavailable(f"{_OTHER_API}: {first_problem(error)}") from error
+            except KeyError as error:
+                raise Unavailable(f"{_OTHER_API}: it lacks {error}") from error
             if not (cursor := body["cursor"]):
                 return
 

@@ -2,7 +2,13 @@
 
 import os
 import tempfile
+from hashlib import sha256
 from pathlib import Path
+
+
+def name_of(*about: object) -> str:
+    """A name for the file that is about these, the same each time: 32 hexadecimal digits."""
+    return sha256("\0".join(map(str, about)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def replace(path: Path, body: bytes) -> None:

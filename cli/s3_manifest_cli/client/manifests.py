@@ -1,33 +1,12 @@
 """What manifests are read through: S3 itself, or a deployed HTTP API. Same results, same errors."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Facts, Frozen, Role, Timestamp
 from s3_manifest.records import Alteration
-
-
-class Summarised(Frozen):
-    """One collection that has a manifest, with its totals; as ``GET /api/manifests`` lists it."""
-
-    kind: str
-    id: str
-    title: str | None
-    s3_prefix: str
-    revision: int
-    complete: bool
-    total_files: int
-    total_size_bytes: int
-    created_at: Timestamp
-    last_synced: Timestamp
-
-
-def summarised(fields: Mapping[str, Any]) -> Summarised:
-    """What the catalog says of one collection; ``id`` and ``title`` are named after the kind there."""
-    kind = fields.get("kind")
-    named = {"id": fields.get(f"{kind}_id"), "title": fields.get(f"{kind}_title")}
-    return Summarised.model_validate(named | {name: fields[name] for name in Summarised.model_fields if name in fields})
+from s3_manifest.stats import CollectionTotals
 
 
 class Manifest(NamedTuple):
@@ -96,7 +75,7 @@ class Change(Frozen):
 class Manifests(Protocol):
     """The manifests of one deployment. Any method may raise ``Unavailable``; a repeat of a read changes nothing."""
 
-    def collections(self) -> Iterator[Summarised]:
+    def collections(self) -> Iterator[CollectionTotals]:
         """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes."""
         ...
 

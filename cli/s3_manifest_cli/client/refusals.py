@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from s3_manifest.collections import Collection
+from s3_manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli.client import cache, names
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.names import FileSystem
 from s3_manifest_cli.client.plan import Action, Plan
-
-_MAX_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 
 def refusals(
@@ -47,6 +45,6 @@ def _misplaced(deployment: Deployment, collection: Collection, action: Action) -
         key = collection.prefix + name
         if name in SIDECARS or deployment.collections.of(key) != collection:
             return f"it is no file of {collection.kind}/{collection.id}, so nothing is done to it"
-        if (size := len(key.encode())) > _MAX_KEY_BYTES:
-            return f"its key would have {size:,} bytes, and S3 has at most {_MAX_KEY_BYTES:,}; rename it"
+        if (size := len(key.encode())) > MAX_KEY_BYTES:
+            return f"its key would have {size:,} bytes, and S3 has at most {MAX_KEY_BYTES:,}; rename it"
     return None

@@ -5,14 +5,13 @@ began it nor with what metadata, so one that is not remembered here is somebody 
 """
 
 import contextlib
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from s3_manifest.model import Frozen
+from s3_manifest_cli.client.kept import name_of, replace
 
 
 class Begun(Frozen):
@@ -39,12 +38,8 @@ class Unfinished:
 
     def remember(self, begun: Begun) -> None:
         """Remembers it, in place of one to the same key."""
-        path = self._path(begun.bucket, begun.key)
-        new = path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.write_text(begun.model_dump_json())
-            new.replace(path)
+            replace(self._path(begun.bucket, begun.key), begun.model_dump_json().encode())
 
     def forget(self, bucket: str, key: str) -> None:
         """It is finished, or aborted."""
@@ -58,8 +53,7 @@ class Unfinished:
                 yield begun
 
     def _path(self, bucket: str, key: str) -> Path:
-        name = hashlib.blake2b(f"{bucket}/{key}".encode(), digest_size=16).hexdigest()
-        return self._folder / f"{name}.json"
+        return self._folder / f"{name_of(bucket, key)}.json"
 
 
 def _read(path: Path) -> Begun | None:

@@ -2,8 +2,8 @@
 
 import click
 
+from s3_manifest.stats import CollectionTotals
 from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.manifests import Summarised
 from s3_manifest_cli.commands.options import deployment, telling
 from s3_manifest_cli.commands.telling import Teller, size
 
@@ -22,7 +22,7 @@ def ls(kind: str | None, deployment: Deployment, teller: Teller) -> None:
     teller.document([one.model_dump() for one in found])
 
 
-def _line(one: Summarised) -> str:
+def _line(one: CollectionTotals) -> str:
     total = f"{one.total_files:,} files  {size(one.total_size_bytes)}"
     unfinished = "" if one.complete else "  (incomplete)"
     return f"{one.kind}/{one.id}  {total}  revision {one.revision}{unfinished}"

@@ -1,11 +1,13 @@
 """``s3-manifest status``."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from s3_manifest.model import Facts
 from s3_manifest_cli.client.compare import Compared, FileState
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import Filter
@@ -70,16 +72,22 @@ def status_command(
     sys.exit(0 if found.is_in_sync else 1)
 
 
+def sides(facts: Facts, folder: Path, totals: Mapping[FileState, int]) -> dict[str, Any]:
+    """What was compared, and how many files came out how."""
+    return {
+        "kind": facts.kind,
+        "id": facts.id,
+        "folder": folder,
+        "revision": facts.revision,
+        "complete": facts.complete,
+        "last_verified_at": facts.last_verified_at,
+        "totals": totals,
+    }
+
+
 def as_json(found: Status, files: list[Compared]) -> dict[str, Any]:
     """The status, with some of its files."""
-    return {
-        "kind": found.facts.kind,
-        "id": found.facts.id,
-        "folder": found.folder,
-        "revision": found.facts.revision,
-        "complete": found.facts.complete,
-        "last_verified_at": found.facts.last_verified_at,
-        "totals": found.totals,
+    return sides(found.facts, found.folder, found.totals) | {
         "files": [{"filename": one.filename, "state": one.state, "why": one.why} for one in files],
         "problems": [problem._asdict() for problem in found.problems],
     }

@@ -12,7 +12,7 @@ from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.verify import Verification, verify
 from s3_manifest_cli.commands.audited import audit_json, tell_audit
 from s3_manifest_cli.commands.options import deployment, filters, telling
-from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS
+from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
 from s3_manifest_cli.commands.steps import steps
 from s3_manifest_cli.commands.telling import Teller, size
 
@@ -89,14 +89,7 @@ def verify_command(
 
 
 def _json(found: Verification) -> dict[str, Any]:
-    return {
-        "kind": found.facts.kind,
-        "id": found.facts.id,
-        "folder": found.folder,
-        "revision": found.facts.revision,
-        "complete": found.facts.complete,
-        "last_verified_at": found.facts.last_verified_at,
-        "totals": found.totals,
+    return sides(found.facts, found.folder, found.totals) | {
         "proofs": dict(found.proofs),
         "files": [one._asdict() for one in found.files],
         "problems": [problem._asdict() for problem in found.problems],

@@ -5,10 +5,9 @@ The manifest is the deployed stack's to write; what is changed here, as everywhe
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -18,7 +17,7 @@ from s3_manifest.collections import Collection, Collections
 from s3_manifest.cursors import InvalidCursor, seal, unseal
 from s3_manifest.edits import Patience
 from s3_manifest.history import NoSuchRevision
-from s3_manifest.jobs import Job, JobsNotQueued, Sweep
+from s3_manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.model import UnreadableManifest, timestamp
 from s3_manifest.planning import BadNames, plan_uploads
 from s3_manifest.presence import holds_objects
@@ -29,6 +28,7 @@ from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Uploads
 from s3_manifest.views import AnswerTooLarge
 from s3_manifest.waiting import Clock, head_that, made_or_verified
+from s3_manifest_cli.client.direct import Enqueue
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
 
@@ -36,12 +36,6 @@ PATIENCE_SECONDS = 30
 """How long an edit takes its turn beside others."""
 
 _CLOCK = Clock(time.monotonic, time.sleep)
-
-
-class Enqueue(Protocol):
-    """Puts jobs into the stack's sweep queue. Raises ``JobsNotQueued``."""
-
-    def __call__(self, jobs: Sequence[Job]) -> None: ...
 
 
 class S3Service:
