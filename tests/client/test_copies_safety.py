@@ -6,7 +6,7 @@ import os
 import pytest
 from client.sides import both
 
-from s3_manifest.model import encode_head
+from s3_manifest.encoding import encode_head
 
 GOOD = ("good.png", "deep/good.png")
 LONG = "x" * 300

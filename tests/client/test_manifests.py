@@ -7,8 +7,9 @@ import pytest
 from handlers.lives import PREFIX
 
 from s3_manifest import heads
+from s3_manifest.encoding import facts_json
 from s3_manifest.jobs import Sweep, SweepAll
-from s3_manifest.model import facts_json, timestamp
+from s3_manifest.model import timestamp
 from s3_manifest_cli.client.http import HttpManifests
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
 

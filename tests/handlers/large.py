@@ -10,7 +10,8 @@ from moto.s3.models import s3_backends
 from handlers.account import Account
 from handlers.lambda_events import BUCKET
 from s3_manifest import layout
-from s3_manifest.model import Entry, Generation, Head, encode_head
+from s3_manifest.encoding import encode_head
+from s3_manifest.model import Entry, Generation, Head
 from s3_manifest.runs import Run, encode_page
 
 PREFIX = "styles/16/"

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.large import FOLDER, PREFIX, TIME, publish
 from handlers.test_query import is_problem
-from s3_manifest.model import facts_json
+from s3_manifest.encoding import facts_json
 
 PATH = "/api/manifests/style/16"
 WHOLE = "/api/s3/manifest"

@@ -10,9 +10,10 @@ from typing import Any
 
 from s3_manifest import heads
 from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
+from s3_manifest.encoding import encode_head
 from s3_manifest.facts import Location, entry_of
 from s3_manifest.memory import EPOCH, MemoryStore
-from s3_manifest.model import Generation, Head, encode_head
+from s3_manifest.model import Generation, Head
 from s3_manifest.sidecars import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
 from s3_manifest.store import Conflict
 from s3_manifest_cli.headers import content_type

@@ -1,8 +1,8 @@
 import pytest
 from unit.values import BUCKET, LOCATION, MORNING, NOON, PREFIX, SOME_MD5, STYLE, described, entry, head_of, present
 
+from s3_manifest.encoding import encode_head
 from s3_manifest.facts import Location, Seen, decode_metadata, entry_of, is_folder, object_url, settled
-from s3_manifest.model import encode_head
 from s3_manifest.store import Present
 
 

@@ -4,8 +4,9 @@ import pytest
 from unit.values import ACTOR, NOON, STYLE, file_seen, head_of, sidecar_seen
 
 from s3_manifest import heads
+from s3_manifest.encoding import encode_head
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import UnreadableManifest, encode_head
+from s3_manifest.model import UnreadableManifest
 from s3_manifest.store import Conflict, Present
 
 HEAD = head_of(file_seen("a.jpg"), sidecar_seen("collection.json", title="Snow"))

@@ -5,8 +5,9 @@ import pytest
 from pydantic import ValidationError
 from unit.values import ACTOR, NOON, altered, file_seen, head_of, sidecar_seen
 
+from s3_manifest.encoding import decode_head, encode_head
 from s3_manifest.merge import record_of
-from s3_manifest.model import UnreadableManifest, decode_head, encode_head, timestamp
+from s3_manifest.model import UnreadableManifest, timestamp
 from s3_manifest.records import decode_record, encode_record
 from s3_manifest.runs import Run
 

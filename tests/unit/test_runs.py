@@ -4,7 +4,8 @@ import pytest
 from unit.values import EVENING, MORNING, entry, head_of
 
 from s3_manifest import digests
-from s3_manifest.model import UnreadableManifest, encode_head
+from s3_manifest.encoding import encode_head
+from s3_manifest.model import UnreadableManifest
 from s3_manifest.runs import Run, decode_page, encode_page
 
 # In S3's order, that of UTF-8; UTF-16 would have the emoji before U+FFFD.

@@ -8,8 +8,8 @@ from unit.worlds import one_by_one
 from s3_manifest import heads, layout, reads, views
 from s3_manifest.catalog import Position
 from s3_manifest.cursors import InvalidCursor, seal, unseal
+from s3_manifest.encoding import encode_head
 from s3_manifest.memory import MemoryStore
-from s3_manifest.model import encode_head
 from s3_manifest.reads import ManifestChanged
 from s3_manifest.views import AnswerTooLarge, Filter, escaped_size
 

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from s3_manifest.collections import Collection
-from s3_manifest.model import UnreadableManifest, facts_from, facts_json
+from s3_manifest.encoding import facts_from, facts_json
+from s3_manifest.model import UnreadableManifest
 from s3_manifest_cli.client.kept import name_of, replace
 from s3_manifest_cli.client.manifests import Index, Manifests, RemoteFile, Segment
 

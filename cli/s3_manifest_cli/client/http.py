@@ -7,7 +7,8 @@ from pydantic import BaseModel, ValidationError
 
 from s3_manifest.actors import KIND
 from s3_manifest.collections import Collection, Collections
-from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, facts_from, first_problem
+from s3_manifest.encoding import facts_from
+from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment

@@ -2,7 +2,8 @@
 
 import click
 
-from s3_manifest.model import Facts, Timestamp, facts_json
+from s3_manifest.encoding import facts_json
+from s3_manifest.model import Facts, Timestamp
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.commands.options import deployment, past, telling
 from s3_manifest_cli.commands.telling import Teller, files, size

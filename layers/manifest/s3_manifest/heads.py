@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from s3_manifest import chain
 from s3_manifest.collections import Collection
-from s3_manifest.model import Head, Summary, UnreadableManifest, decode_head, encode_head
+from s3_manifest.encoding import decode_head, encode_head
+from s3_manifest.model import Head, Summary, UnreadableManifest
 from s3_manifest.records import ChangeRecord, encode_record
 from s3_manifest.store import Present, Store
 

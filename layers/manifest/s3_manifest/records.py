@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from pydantic_core import to_json
 
-from s3_manifest.model import Entry, Facts, Frozen, decode, facts_json
+from s3_manifest.encoding import decode, facts_json
+from s3_manifest.model import Entry, Facts, Frozen
 
 Sort = Literal["added", "altered", "removed", "unlisted"]
 SORTS: tuple[Sort, ...] = get_args(Sort)

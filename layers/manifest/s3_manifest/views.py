@@ -8,9 +8,10 @@ from pydantic_core import to_json
 
 from s3_manifest import layout, pages
 from s3_manifest.collections import Collection
+from s3_manifest.encoding import facts_json
 from s3_manifest.history import Past
 from s3_manifest.layout import Slot
-from s3_manifest.model import PageRef, Role, Timestamp, facts_json
+from s3_manifest.model import PageRef, Role, Timestamp
 from s3_manifest.runs import Row, Run
 from s3_manifest.sidecars import caption_of, captioned_by, is_image
 from s3_manifest.store import Store
