@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from s3_manifest import heads, pages
+from s3_manifest import heads, reads, views
 from s3_manifest.collections import Collection
 from s3_manifest.facts import proven_md5
-from s3_manifest.model import Entry, Head
+from s3_manifest.model import Entry, Facts
 from s3_manifest.sidecars import COLLECTION, PROMPTS, Declared, Described, read_sidecar
-from s3_manifest.store import Absent, Conflict, ReadFailed, Store
+from s3_manifest.store import Absent, Store
 from s3_manifest.threads import each
-
-_ATTEMPTS = 5
 
 
 class Object(NamedTuple):
@@ -31,26 +29,23 @@ class Remote(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """A manifest, read whole: its head and its entries by filename."""
+    """A manifest, read whole: its facts and its entries by filename."""
 
-    head: Head
+    facts: Facts
     entries: Mapping[str, Entry]
 
 
 def manifest(store: Store, collection: Collection) -> Manifest | None:
     """The collection's manifest; None where there is none. Raises ``StoreError``, ``UnreadableManifest``."""
-    for _ in range(_ATTEMPTS):
-        loaded = heads.load(store, collection)
-        if loaded.head is None:
+
+    def read(now: heads.Loaded) -> Manifest | None:
+        if now.head is None:
             return None
-        try:
-            runs = pages.read(store, each, collection, loaded, loaded.head.pages)
-        except Conflict:
-            continue
-        inline = (*loaded.head.files, *loaded.head.captions, *loaded.head.hidden)
-        entries = [*inline, *(entry for run in runs for entry in run.entries())]
-        return Manifest(loaded.head, {entry.filename: entry for entry in entries})
-    raise ReadFailed(collection.head_key, "the manifest changes faster than it can be read; try again")
+        past = reads.past_of(store, each, collection, now)
+        entries = [entry for run in views.runs(store, each, collection, past) for entry in run.entries()]
+        return Manifest(past.facts, {entry.filename: entry for entry in entries})
+
+    return reads.steadily(store, collection, heads.load(store, collection), read)
 
 
 def look(store: Store, collection: Collection, filenames: Iterable[str]) -> Remote:
