@@ -19,7 +19,7 @@ from s3_manifest_cli.migration.decode import decode
 from s3_manifest_cli.migration.gather import Gathered, Legacy, gather
 from s3_manifest_cli.migration.legacy import Document, Problem
 from s3_manifest_cli.migration.plan import Choices, Item, Part, plan
-from s3_manifest_cli.migration.progress import Progress, progress
+from s3_manifest_cli.migration.progress import progress
 from s3_manifest_cli.migration.tree import Tree
 from s3_manifest_cli.migration.upload import PutImage, upload
 
@@ -63,7 +63,7 @@ def read(found: Tree, collections: Collections) -> tuple[Legacy, list[Problem]]:
                 documents.append(decode(path, tree.document(found, path)))
             except OSError as error:
                 problems.append(_problem(path, error))
-            told.done()
+            told(1)
     return gather(documents, found.paths, collections), problems
 
 
@@ -150,9 +150,9 @@ def _each(doing: str, work: Callable[[One], Made], items: Iterable[One]) -> list
             raise
 
 
-def _counted(work: Callable[[One], Made], one: One, told: Progress) -> Made:
+def _counted(work: Callable[[One], Made], one: One, told: Callable[[int], None]) -> Made:
     made = work(one)
-    told.done()
+    told(1)
     return made
 
 

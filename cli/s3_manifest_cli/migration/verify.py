@@ -50,7 +50,7 @@ def verify(store: Store, parts: Sequence[Part], seconds: float, clock: Clock = C
         while True:
             found = each(lambda part: _check(store, part), waiting)
             checked |= {part.collection: one for part, one in zip(waiting, found, strict=True)}
-            told.done(sum(one.is_verified for one in found))
+            told(sum(one.is_verified for one in found))
             waiting = [part for part in waiting if not checked[part.collection].is_verified]
             if not waiting or clock.monotonic() >= give_up:
                 return checked
@@ -91,9 +91,9 @@ def _file(filename: str, part: Part, found: Manifest) -> Iterator[str]:
 
 def _rest(part: Part, found: Manifest) -> Iterator[str]:
     expected = part.expected
-    if expected.title and found.head.title != expected.title:
-        yield f"the manifest has the title {found.head.title!r}, and not {expected.title!r}"
-    said = {(one.generation_id, one.type): one for one in found.head.generations}
+    if expected.title and found.facts.title != expected.title:
+        yield f"the manifest has the title {found.facts.title!r}, and not {expected.title!r}"
+    said = {(one.generation_id, one.type): one for one in found.facts.generations}
     for one in expected.generations:
         there = said.get((one.generation_id, one.type))
         if there is None or (there.generated_at, there.metadata) != (one.generated_at, one.metadata):
