@@ -1,11 +1,12 @@
 """A folder beside a manifest: what each file is to the other. Pure; by MD5s, never by sizes or times alone."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol, get_args
 
 from s3_manifest_cli.client.digests import Verdict
+from s3_manifest_cli.client.here import Known
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.scan import Local
 
@@ -24,6 +25,49 @@ class Compared(NamedTuple):
     local: Local | None
     remote: RemoteFile | None
     why: str | None = None
+
+
+class Comparison(NamedTuple):
+    """All files that were compared: ``same`` are synced, as was known at once; ``others`` are the rest, by name.
+
+    Most files are the same, most of the time, and nobody asks for them one by one: they are as they were found.
+    """
+
+    same: list[tuple[Known, RemoteFile]]
+    others: list[Compared]
+
+    @property
+    def files(self) -> list[Compared]:
+        """Every file, by name."""
+        same = [Compared(here[0], "synced", Local._make(here[:-1]), there) for here, there in self.same]
+        return sorted(same + self.others, key=itemgetter(0))
+
+    @property
+    def differences(self) -> list[Compared]:
+        """Those that are not ``synced``, by name."""
+        return [one for one in self.others if one.state != "synced"]
+
+    @property
+    def totals(self) -> dict[FileState, int]:
+        """How many files are in each state, none left out."""
+        found = totals(self.others)
+        return found | {"synced": found["synced"] + len(self.same)}
+
+
+def same(
+    local: MutableMapping[str, Known], remote: Iterable[RemoteFile]
+) -> tuple[list[tuple[Known, RemoteFile]], list[RemoteFile]]:
+    """The files that are known to have the manifest's MD5, which ``local`` then has no more; and the rest of it."""
+    found: list[tuple[Known, RemoteFile]] = []
+    rest: list[RemoteFile] = []
+    for there in remote:
+        here = local.get(there.filename)
+        if here is not None and here[1] == there.size and here[5] == there.md5 is not None:
+            found.append((here, there))
+            del local[there.filename]
+        else:
+            rest.append(there)
+    return found, rest
 
 
 def undecided(local: Mapping[str, Local], remote: Iterable[RemoteFile]) -> list[tuple[Local, RemoteFile]]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from platformdirs import user_cache_path
 
 from s3_manifest import outbox
 from s3_manifest.actors import KIND, is_number
@@ -23,6 +22,7 @@ from s3_manifest.collections import (
     parse_collections,
 )
 from s3_manifest.s3 import S3Store
+from s3_manifest_cli.client import kept
 from s3_manifest_cli.client.direct import S3Manifests
 from s3_manifest_cli.client.http import HttpManifests
 from s3_manifest_cli.client.manifests import Manifests
@@ -108,7 +108,7 @@ def connect(
         collections or says.get("Collections") or given("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS,
         manifest_root or says.get("ManifestRoot") or given("S3_MANIFEST_ROOT") or DEFAULT_ROOT,
     )
-    folder = cache or Path(given("S3_MANIFEST_CACHE") or user_cache_path("s3-manifest"))
+    folder = cache or kept.folder()
     if bucket:
         queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
         enqueue = None
@@ -117,8 +117,8 @@ def connect(
                 queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
                 enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
             reads = s3_client(endpoint, session=session)
-            store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
-        manifests: Manifests = S3Manifests(store, kinds, enqueue)
+        # Nothing is written through this store, and a client that does not retry takes as long to make as any.
+        manifests: Manifests = S3Manifests(S3Store(bucket, reads, writes=reads), kinds, enqueue)
         return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
     if api_url:
         api = HttpApi(api_url, session, token or given("S3_MANIFEST_API_TOKEN"))

@@ -13,18 +13,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from s3_manifest_cli.client.kept import name_of
-from s3_manifest_cli.client.scan import Local
+from s3_manifest_cli.client.scan import Local, State
 
 _FINE_NS, _COARSE_NS = 50_000_000, 2_000_000_000
 """How far apart two changes must be to have different times: where the file system tells them finely, and where to
 seconds, as FAT does to two."""
-
-State: TypeAlias = tuple[str, int, int, int, int]
-"""What a ``Local`` holds. Making 100,000 of those would take as long as reading the rows."""
-
 
 Verdict = bool | str
 """Whether a file has the bytes that somebody else tells of, or why that cannot be said."""

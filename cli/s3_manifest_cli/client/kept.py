@@ -5,6 +5,13 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
+
+def folder() -> Path:
+    """The folder, where nobody names another: ``S3_MANIFEST_CACHE``, or where this system has caches."""
+    return Path(os.environ.get("S3_MANIFEST_CACHE") or user_cache_path("s3-manifest"))
+
 
 def name_of(*about: object) -> str:
     """A name for the file that is about these, the same each time: 32 hexadecimal digits."""

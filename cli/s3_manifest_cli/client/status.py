@@ -1,22 +1,26 @@
 """A folder compared with a collection's manifest. Nothing is listed in S3, and nothing changed anywhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Facts
 from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli.client import cache
-from s3_manifest_cli.client.compare import Compared, FileState, compare, totals, undecided
+from s3_manifest_cli.client.compare import Compared, Comparison, FileState, compare, same, undecided
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, Verdict, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.here import Here, Known, Look, look
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.reading import Unread, read_each
 from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.md5s import md5_of
+
+
+File = TypeVar("File")
 
 
 class Status(NamedTuple):
@@ -27,18 +31,23 @@ class Status(NamedTuple):
 
     folder: Path
     facts: Facts
-    files: list[Compared]
+    comparison: Comparison
     problems: list[Problem]
+
+    @property
+    def files(self) -> list[Compared]:
+        """All files; made anew each time, which takes as long as comparing them."""
+        return self.comparison.files
 
     @property
     def totals(self) -> dict[FileState, int]:
         """How many files are in each state."""
-        return totals(self.files)
+        return self.comparison.totals
 
     @property
     def differences(self) -> list[Compared]:
         """Those that are not ``synced``."""
-        return [one for one in self.files if one.state != "synced"]
+        return self.comparison.differences
 
     @property
     def is_in_sync(self) -> bool:
@@ -53,20 +62,22 @@ def status(
     filters: Filter = EVERYTHING,
     *,
     read_all: bool = False,
+    look: Look = look,
 ) -> Status:
     """How the folder and the collection compare now.
 
     The manifest is fetched only where the one that is kept here is another, and a file is read only where it has the
     size that the manifest says and was changed since it was last read; with ``read_all`` all of those are. Of what the
     manifest has no MD5, the bytes are compared by its checksums, or by those of its parts (``proofs``). Captions are
-    compared as files are; sidecars are not. Raises ``Invalid`` where there is no such folder, ``NotFound`` where
-    there is no manifest, ``Unavailable``.
+    compared as files are; sidecars are not. With ``look`` the folder may have been looked at already. Raises
+    ``Invalid`` where there is no such folder, ``NotFound`` where there is no manifest, ``Unavailable``.
     """
     if not folder.is_dir():
         raise Invalid(f"there is no folder {folder}")
     index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-    files, problems = compared(deployment, folder, collection, list(index.files()), filters, read_all=read_all)
-    return Status(folder, index.facts, files, problems)
+    here = look(folder, deployment.cache)
+    comparison = compare_with(deployment, folder, here, collection, list(index.files()), filters, read_all=read_all)
+    return Status(folder, index.facts, comparison, meant(here.problems, filters))
 
 
 def compared(
@@ -75,19 +86,45 @@ def compared(
     collection: Collection,
     remote: Sequence[RemoteFile],
     filters: Filter = EVERYTHING,
-    *,
-    read_all: bool = False,
 ) -> tuple[list[Compared], list[Problem]]:
     """As ``status``, with what a manifest says: each file, and what of the folder was not looked at."""
+    here = look(folder, deployment.cache)
+    found = compare_with(deployment, folder, here, collection, remote, filters)
+    return found.files, meant(here.problems, filters)
+
+
+def compare_with(
+    deployment: Deployment,
+    folder: Path,
+    here: Here,
+    collection: Collection,
+    remote: Sequence[RemoteFile],
+    filters: Filter = EVERYTHING,
+    *,
+    read_all: bool = False,
+) -> Comparison:
+    """As ``status``, with what the folder holds and what a manifest says."""
     is_meant = filters.compiled()
-    problems: list[Problem] = []
-    local = own_files(deployment, folder, collection, problems)
-    meant = remote if filters == EVERYTHING else [one for one in remote if is_meant(one.filename)]
-    todo = undecided(local, meant)
-    with Digests(deployment.cache, folder) as digests:
-        verdicts = _verdicts(folder, todo, digests, read_all=read_all)
-    told = [problem for problem in problems if is_meant(problem.path)]
-    return compare(local, remote, verdicts, is_meant), told
+    local = own({one[0]: one for one in here.files}, deployment, collection)
+    if filters != EVERYTHING:
+        local = {name: one for name, one in local.items() if is_meant(name)}
+        remote = [one for one in remote if is_meant(one.filename)]
+    known: list[tuple[Known, RemoteFile]] = []
+    if not read_all:
+        known, remote = same(local, remote)
+    rest = {name: Local._make(one[:-1]) for name, one in local.items()}
+    md5s = {name: one[-1] for name, one in local.items()}
+    verdicts: dict[str, Verdict] = {}
+    if todo := undecided(rest, remote):
+        with Digests(deployment.cache, folder) as digests:
+            verdicts = _verdicts(folder, todo, {} if read_all else md5s, digests, read_all=read_all)
+    return Comparison(known, compare(rest, remote, verdicts, is_meant))
+
+
+def meant(problems: Iterable[Problem], filters: Filter) -> list[Problem]:
+    """The problems of what is meant."""
+    is_meant = filters.compiled()
+    return [problem for problem in problems if is_meant(problem.path)]
 
 
 def own_files(
@@ -98,25 +135,34 @@ def own_files(
     Raises as ``scan``.
     """
     found = scan(folder, problems) if folder.exists() else ()
-    own = {one.filename: one for one in found if one.filename not in SIDECARS}
+    return own({one.filename: one for one in found}, deployment, collection)
+
+
+def own(found: Mapping[str, File], deployment: Deployment, collection: Collection) -> dict[str, File]:
+    """Those of the files, by name, that would be files of the collection: no sidecar, and none of one that is nested."""
+    files = {name: one for name, one in found.items() if name not in SIDECARS}
     collections = deployment.collections
     if collections.is_nested(collection):
-        return {name: one for name, one in own.items() if collections.of(collection.prefix + name) == collection}
-    return own
+        return {name: one for name, one in files.items() if collections.of(collection.prefix + name) == collection}
+    return files
 
 
 def _verdicts(
-    folder: Path, todo: Sequence[tuple[Local, RemoteFile]], digests: Digests, *, read_all: bool
+    folder: Path,
+    todo: Sequence[tuple[Local, RemoteFile]],
+    md5s: Mapping[str, str | None],
+    digests: Digests,
+    *,
+    read_all: bool,
 ) -> dict[str, Verdict]:
     """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others."""
-    known = {} if read_all else digests.known()
     verdicts: dict[str, Verdict] = {}
     unread: dict[Local, str] = {}
     others: dict[Local, RemoteFile] = {}
     for here, there in todo:
         if there.md5 is None:
             others[here] = there
-        elif md5 := known.get(here):
+        elif md5 := md5s.get(here.filename):
             verdicts[here.filename] = md5 == there.md5
         else:
             unread[here] = there.md5

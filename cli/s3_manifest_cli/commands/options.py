@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from s3_manifest.model import Timestamp
-from s3_manifest_cli.client.deployment import connect
+import s3_manifest_cli
 from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.points import moment
 from s3_manifest_cli.commands.telling import Teller
 
 Function = Callable[..., Any]
@@ -19,10 +17,12 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 """A folder on this machine; it need not be there."""
 
 
-class _Time(click.ParamType[Timestamp]):
+class _Time(click.ParamType[str]):
     name = "time"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from s3_manifest_cli.client.points import moment  # noqa: PLC0415  # few commands need it
+
         try:
             return moment(value)
         except ValueError:
@@ -51,7 +51,7 @@ def deployment(command: Function) -> Function:
     @wraps(command)
     def connected(**options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         named = {name: options.pop(name) for name in _DEPLOYMENT}
-        return command(deployment=connect(**named), **options)
+        return command(deployment=s3_manifest_cli.connect(**named), **options)
 
     return _with_options(connected, [(f"--{name.replace('_', '-')}", help_) for name, help_ in _DEPLOYMENT.items()])
 
@@ -60,7 +60,7 @@ def past(command: Function) -> Function:
     """``--revision`` and ``--at``, of which one may be given."""
 
     @wraps(command)
-    def dated(*, revision: int | None, at: Timestamp | None, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+    def dated(*, revision: int | None, at: str | None, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         if revision is not None and at is not None:
             raise click.UsageError("--revision and --at are two ways to name one revision: give one of them")
         return command(revision=revision, at=at, **options)

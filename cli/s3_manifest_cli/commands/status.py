@@ -2,33 +2,39 @@
 
 import sys
 from collections.abc import Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from s3_manifest.model import Facts
-from s3_manifest_cli.client.compare import Compared, FileState
-from s3_manifest_cli.client.deployment import Deployment
+import s3_manifest_cli
+from s3_manifest_cli.client.aside import looking_aside
 from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.status import Status, status
-from s3_manifest_cli.commands.options import FOLDER, deployment, filters, telling
+from s3_manifest_cli.commands.options import FOLDER, Function, deployment, filters, telling
 from s3_manifest_cli.commands.telling import Teller
 
-SIGNS: dict[FileState, str] = {
+if TYPE_CHECKING:  # what these need is imported once the folder is looked at
+    from s3_manifest.model import Facts
+    from s3_manifest_cli.client.compare import Compared, FileState
+    from s3_manifest_cli.client.deployment import Deployment
+    from s3_manifest_cli.client.here import Look
+    from s3_manifest_cli.client.status import Status
+
+SIGNS: "dict[FileState, str]" = {
     "synced": "=",
     "s3_only": "-",
     "local_only": "+",
     "out_of_sync": "*",
     "unverifiable": "!",
 }
-COLOURS: dict[FileState, str] = {
+COLOURS: "dict[FileState, str]" = {
     "s3_only": "red",
     "local_only": "green",
     "out_of_sync": "yellow",
     "unverifiable": "magenta",
 }
-MEANINGS: dict[FileState, str] = {
+MEANINGS: "dict[FileState, str]" = {
     "synced": "the same bytes here and in S3",
     "local_only": "here only",
     "s3_only": "in S3 only",
@@ -37,12 +43,24 @@ MEANINGS: dict[FileState, str] = {
 }
 
 
+def _aside(command: Function) -> Function:
+    """The folder is looked at while all else is done; the command gets it as ``look``."""
+
+    @wraps(command)
+    def beside(*, folder: Path, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+        with looking_aside(folder) as look:
+            return command(folder=folder, look=look, **options)
+
+    return beside
+
+
 @click.command(name="status")
 @click.argument("folder", metavar="LOCAL", type=FOLDER)
 @click.argument("collection")
 @click.option("--combined", is_flag=True, help="Each file on a line, behind = - + * or !, as rclone check has them.")
 @click.option("--read-all", is_flag=True, help="Read every file here, also those that were not changed since.")
 @filters
+@_aside
 @deployment
 @telling
 def status_command(
@@ -51,7 +69,8 @@ def status_command(
     combined: bool,
     read_all: bool,
     filters: Filter,
-    deployment: Deployment,
+    look: "Look",
+    deployment: "Deployment",
     teller: Teller,
 ) -> None:
     """Compare the folder LOCAL with the manifest of COLLECTION, by MD5, and list nothing in S3.
@@ -63,7 +82,8 @@ def status_command(
     * out_of_sync    here and in S3, other bytes
     ! unverifiable   here and in S3, and nothing proves whether the bytes are the same
     """  # click's mark for a paragraph that is not to be filled
-    found = status(deployment, folder, deployment.collection(collection), filters, read_all=read_all)
+    named = deployment.collection(collection)
+    found = s3_manifest_cli.status(deployment, folder, named, filters, read_all=read_all, look=look)
     if combined:
         teller.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
     else:
@@ -72,7 +92,7 @@ def status_command(
     sys.exit(0 if found.is_in_sync else 1)
 
 
-def sides(facts: Facts, folder: Path, totals: Mapping[FileState, int]) -> dict[str, Any]:
+def sides(facts: "Facts", folder: Path, totals: "Mapping[FileState, int]") -> dict[str, Any]:
     """What was compared, and how many files came out how."""
     return {
         "kind": facts.kind,
@@ -85,7 +105,7 @@ def sides(facts: Facts, folder: Path, totals: Mapping[FileState, int]) -> dict[s
     }
 
 
-def as_json(found: Status, files: list[Compared]) -> dict[str, Any]:
+def as_json(found: "Status", files: "list[Compared]") -> dict[str, Any]:
     """The status, with some of its files."""
     return sides(found.facts, found.folder, found.totals) | {
         "files": [{"filename": one.filename, "state": one.state, "why": one.why} for one in files],
@@ -93,7 +113,7 @@ def as_json(found: Status, files: list[Compared]) -> dict[str, Any]:
     }
 
 
-def _tell(found: Status, collection: str, teller: Teller) -> None:
+def _tell(found: "Status", collection: str, teller: Teller) -> None:
     facts = found.facts
     teller.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
     for state, count in found.totals.items():

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import click
-from pydantic_core import to_json
 
 
 class Teller(NamedTuple):
@@ -28,6 +27,8 @@ class Teller(NamedTuple):
     def document(self, result: object) -> None:
         """The whole result, with ``--json``."""
         if self.as_json:
+            from pydantic_core import to_json  # noqa: PLC0415  # no command is to wait for it before it begins
+
             click.echo(to_json(result, indent=2))
 
     def error(self, line: str) -> None:

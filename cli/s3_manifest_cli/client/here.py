@@ -1,0 +1,59 @@
+"""What is known of a folder of this machine without a file of it being read: its files, and their MD5s.
+
+Run as a program it looks at the folder that it is given, for ``aside``.
+"""
+
+import gc
+import marshal
+import sys
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeAlias
+
+from s3_manifest_cli.client import kept
+from s3_manifest_cli.client.digests import Digests
+from s3_manifest_cli.client.scan import Problem, State, walk
+
+Known: TypeAlias = tuple[str, int, int, int, int, str | None]
+"""What a ``Local`` holds, and the MD5 if it was read in that state."""
+
+
+class Here(NamedTuple):
+    """The files of a folder, in any order, and what of it is no file or could not be looked at."""
+
+    files: list[Known]
+    problems: list[Problem]
+
+
+class Look(Protocol):
+    """Looks at ``folder``; ``cache`` is where ``Digests`` are. Raises as ``scan``."""
+
+    def __call__(self, folder: Path, cache: Path) -> Here: ...
+
+
+def look(folder: Path, cache: Path) -> Here:
+    """See ``Look``. Of a folder that is not there: no files."""
+    if not folder.exists():
+        return Here([], [])
+    problems: list[Problem] = []
+    states: list[State] = []
+    for files in walk(folder, problems):
+        states += files
+    with Digests(cache, folder) as digests:
+        md5s = digests.known()
+    return Here([(*state, md5s.get(state)) for state in states], problems)
+
+
+def _told(here: Here) -> bytes:
+    return marshal.dumps((here.files, list(map(tuple, here.problems))))
+
+
+def read(told: bytes) -> Here:
+    """What the program has told. Raises ``EOFError``, ``ValueError`` or ``TypeError`` if it did not come to its end."""
+    files, problems = marshal.loads(told)  # noqa: S302  # it is of this program, and of the same Python
+    return Here(files, list(map(Problem._make, problems)))
+
+
+if __name__ == "__main__":
+    gc.disable()  # all that is made is needed until the end
+    sys.stdout.buffer.write(_told(look(Path(sys.argv[1]), kept.folder())))
+    sys.stdout.close()  # … which nobody has to wait for
