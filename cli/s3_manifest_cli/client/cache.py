@@ -4,7 +4,7 @@ Nothing depends on it but time and requests: what is broken, or of another versi
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from s3_manifest.model import UnreadableManifest
 from s3_manifest_cli.client.kept import name_of, replace
 from s3_manifest_cli.client.manifests import Index, Manifests, RemoteFile, Segment
 
-_VERSION = 1
+_VERSION = 2
 
 
 def index(manifests: Manifests, collection: Collection, folder: Path, deployment: str) -> Index:
@@ -37,7 +37,7 @@ def _load(path: Path) -> Index | None:
         kept: Mapping[str, Any] = from_json(path.read_bytes(), cache_strings="keys")
         if kept["version"] != _VERSION:
             return None
-        segments = [Segment(one["key"], tuple(map(RemoteFile._make, one["files"]))) for one in kept["segments"]]
+        segments = [Segment(one["key"], _files(one["files"])) for one in kept["segments"]]
         return Index(facts_from(kept["facts"]), kept["etag"], tuple(segments))
     except (OSError, ValueError, TypeError, KeyError, UnreadableManifest):
         return None
@@ -48,8 +48,21 @@ def _save(path: Path, found: Index) -> None:
         "version": _VERSION,
         "etag": found.etag,
         "facts": facts_json(found.facts),
-        "segments": [segment._asdict() for segment in found.segments],
+        "segments": [{"key": segment.key, "files": _columns(segment.files)} for segment in found.segments],
     }
     # A cache that cannot be written, as on a read-only home, is done without.
     with contextlib.suppress(OSError):
         replace(path, to_json(kept))
+
+
+def _columns(files: Sequence[RemoteFile]) -> dict[str, list[Any]]:
+    """The files, field by field: half as long to read as file by file. An ETag that is the MD5 is not told again."""
+    columns = {name: [getattr(one, name) for one in files] for name in RemoteFile._fields}
+    return columns | {"etag": [None if one.etag == one.md5 else one.etag for one in files]}
+
+
+def _files(columns: Mapping[str, list[Any]]) -> tuple[RemoteFile, ...]:
+    told = [columns[name] for name in RemoteFile._fields]
+    etags = [etag or md5 for etag, md5 in zip(columns["etag"], columns["md5"], strict=True)]
+    told[RemoteFile._fields.index("etag")] = etags
+    return tuple(map(RemoteFile._make, zip(*told, strict=True)))

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol, get_args
 
-from s3_manifest_cli.client.digests import Verdict
-from s3_manifest_cli.client.here import Known
+from s3_manifest_cli.client.digests import Known, Verdict
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.scan import Local
 

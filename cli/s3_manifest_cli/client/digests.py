@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from s3_manifest_cli.client.kept import name_of
 from s3_manifest_cli.client.scan import Local, State
@@ -21,6 +21,9 @@ from s3_manifest_cli.client.scan import Local, State
 _FINE_NS, _COARSE_NS = 50_000_000, 2_000_000_000
 """How far apart two changes must be to have different times: where the file system tells them finely, and where to
 seconds, as FAT does to two."""
+
+Known: TypeAlias = tuple[str, int, int, int, int, str | None]
+"""What a ``Local`` holds, and the MD5 if the file was read in that state."""
 
 Verdict = bool | str
 """Whether a file has the bytes that somebody else tells of, or why that cannot be said."""
@@ -48,15 +51,18 @@ class Digests:
         if self._database:
             self._database.close()
 
-    def known(self) -> dict[State, str]:
-        """MD5s in hex, by the files as they were when they were read: a ``Local`` finds its own."""
-        if self._database is None:
-            return {}
-        try:
-            rows = self._database.execute("SELECT filename, size, mtime_ns, ctime_ns, inode, md5 FROM digests")
-            return {row[:5]: row[5] for row in rows}
-        except sqlite3.Error:
-            return {}
+    def known(self, states: Mapping[str, State]) -> list[Known]:
+        """Of all of these files, by name, what is known."""
+        found: list[Known] = []
+        rest = dict(states)
+        if self._database:
+            with contextlib.suppress(sqlite3.Error):
+                rows = self._database.execute("SELECT filename, size, mtime_ns, ctime_ns, inode, md5 FROM digests")
+                for row in rows:
+                    if rest.get(row[0]) == row[:5]:
+                        del rest[row[0]]
+                        found.append(row)
+        return found + [(*state, None) for state in rest.values()]
 
     def learn(self, read: Mapping[Local, str], began_ns: int) -> None:
         """Keeps what was read, from the time ``began_ns`` (of the system's clock) on; of others nothing is changed."""

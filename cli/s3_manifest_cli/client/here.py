@@ -7,14 +7,11 @@ import gc
 import marshal
 import sys
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 from s3_manifest_cli.client import kept
-from s3_manifest_cli.client.digests import Digests
+from s3_manifest_cli.client.digests import Digests, Known
 from s3_manifest_cli.client.scan import Problem, State, walk
-
-Known: TypeAlias = tuple[str, int, int, int, int, str | None]
-"""What a ``Local`` holds, and the MD5 if it was read in that state."""
 
 
 class Here(NamedTuple):
@@ -35,16 +32,17 @@ def look(folder: Path, cache: Path) -> Here:
     if not folder.exists():
         return Here([], [])
     problems: list[Problem] = []
-    states: list[State] = []
+    states: dict[str, State] = {}
     for files in walk(folder, problems):
-        states += files
+        for state in files:
+            states[state[0]] = state
     with Digests(cache, folder) as digests:
-        md5s = digests.known()
-    return Here([(*state, md5s.get(state)) for state in states], problems)
+        return Here(digests.known(states), problems)
 
 
 def _told(here: Here) -> bytes:
-    return marshal.dumps((here.files, list(map(tuple, here.problems))))
+    # Newer versions of the format look for what is told twice, which takes longer than to tell it.
+    return marshal.dumps((here.files, list(map(tuple, here.problems))), 2)
 
 
 def read(told: bytes) -> Here:

@@ -10,9 +10,9 @@ from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli.client import cache
 from s3_manifest_cli.client.compare import Compared, Comparison, FileState, compare, same, undecided
 from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.digests import Digests, Verdict, now_ns
+from s3_manifest_cli.client.digests import Digests, Known, Verdict, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.here import Here, Known, Look, look
+from s3_manifest_cli.client.here import Here, Look, look
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.reading import Unread, read_each
 from s3_manifest_cli.client.scan import Local, Problem, scan
