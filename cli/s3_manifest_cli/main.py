@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import click
 
 from s3_manifest.store import StoreError
+from s3_manifest_cli.commands.telling import FAILED, INTERRUPTED
 from s3_manifest_cli.errors import Invalid, S3ManifestError
-
-DIFFERENCES, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes; 0 is: all is in sync, or done."""
 
 
 class _Lazy(NamedTuple):

@@ -10,7 +10,7 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
 from s3_manifest_cli.client.points import parse_point
 from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import Teller, files
+from s3_manifest_cli.commands.telling import DIFFERENCES, Teller, files
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
 _COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}
@@ -44,7 +44,7 @@ def diff_command(before: str, after: str, deployment: Deployment, teller: Teller
             "unproven": found.unproven,
         }
     )
-    sys.exit(0 if found.is_same else 1)
+    sys.exit(0 if found.is_same else DIFFERENCES)
 
 
 def _which(facts: Facts) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.commands.options import FOLDER, deployment, past, telling
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
 
 
 @click.command()
@@ -72,7 +72,7 @@ def export(
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
         teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
         teller.document(exported._asdict())
-    sys.exit(1 if exported.problems else 0)
+    sys.exit(DIFFERENCES if exported.problems else 0)
 
 
 def _fit(format_: str, output: Path | None, options: Mapping[str, Any], teller: Teller) -> dict[str, Any]:

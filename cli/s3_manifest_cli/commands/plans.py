@@ -18,7 +18,7 @@ from s3_manifest_cli.client.plan import MAX_DELETE, Action, Doing, Plan, Prefere
 from s3_manifest_cli.client.stop import terminable
 from s3_manifest_cli.commands.options import Function
 from s3_manifest_cli.commands.progress import progress
-from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import DIFFERENCES, FAILED, Teller, size
 from s3_manifest_cli.headers import Told
 
 PORTABLE = click.option("--portable", is_flag=True, help="Refuse names that some other system could not hold.")
@@ -109,13 +109,13 @@ def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], ch
             out.writelines(encode(plan))
     if choices.dry_run or choices.plan_file:
         _tell_plan(plan, teller, choices.plan_file)
-        sys.exit(1 if plan.actions else 0)
+        sys.exit(DIFFERENCES if plan.actions else 0)
     moved = plan.of("download", "upload", "copy")
     with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
         carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
     shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
     _tell(carried, shown, teller)
-    sys.exit(3 if carried.failed else 1 if carried.conflicts or shown is False else 0)
+    sys.exit(FAILED if carried.failed else DIFFERENCES if carried.conflicts or shown is False else 0)
 
 
 def _tell_plan(plan: Plan, teller: Teller, written: Path | None) -> None:

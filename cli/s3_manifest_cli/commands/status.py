@@ -12,7 +12,7 @@ import s3_manifest_cli
 from s3_manifest_cli.client.aside import looking_aside
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.commands.options import FOLDER, Function, deployment, filters, telling
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
 
 if TYPE_CHECKING:  # what these need is imported once the folder is looked at
     from s3_manifest.model import Facts
@@ -89,7 +89,7 @@ def status_command(
     else:
         _tell(found, collection, teller)
     teller.document(as_json(found, found.files if combined else found.differences))
-    sys.exit(0 if found.is_in_sync else 1)
+    sys.exit(0 if found.is_in_sync else DIFFERENCES)
 
 
 def sides(facts: "Facts", folder: Path, totals: "Mapping[FileState, int]") -> dict[str, Any]:

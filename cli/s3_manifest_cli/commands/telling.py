@@ -1,4 +1,4 @@
-"""How a command tells its result: as text, with colours on a terminal alone, or as one JSON document; or not at all."""
+"""How a command tells its result: as text, coloured on a terminal alone, as one JSON document, and by its exit code."""
 
 import os
 import sys
@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import click
+
+DIFFERENCES, FAILED, INTERRUPTED = 1, 3, 130
+"""Exit codes; 0 is: all is in sync, or done. Of wrong usage click tells with 2."""
 
 
 class Teller(NamedTuple):

@@ -14,7 +14,7 @@ from s3_manifest_cli.commands.audited import audit_json, tell_audit
 from s3_manifest_cli.commands.options import deployment, filters, telling
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
 from s3_manifest_cli.commands.steps import steps
-from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import DIFFERENCES, Teller, size
 
 
 @click.command(name="verify")
@@ -72,7 +72,7 @@ def verify_command(
             )
         tell_audit(audited, names[-1], teller, combined=combined)
         teller.document(audit_json(audited))
-        sys.exit(0 if audited.is_right else 1)
+        sys.exit(0 if audited.is_right else DIFFERENCES)
     if read:
         raise click.UsageError("--read goes with --remote: files of a folder are always read")
     with steps(teller) as show:
@@ -85,7 +85,7 @@ def verify_command(
         )
     _tell(verified, names[-1], teller, combined=combined)
     teller.document(_json(verified))
-    sys.exit(0 if verified.is_right(allow_extra=allow_extra) else 1)
+    sys.exit(0 if verified.is_right(allow_extra=allow_extra) else DIFFERENCES)
 
 
 def _json(found: Verification) -> dict[str, Any]:
