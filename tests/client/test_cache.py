@@ -45,7 +45,9 @@ BROKEN = (
     lambda good: good[: len(good) // 2],
     lambda good: good.replace(b'"version":2', b'"version":1'),
     lambda good: good.replace(b'"revision"', b'"revisions"'),
-    lambda good: json.dumps(json.loads(good) | {"segments": [{"key": None, "files": {"filename": ["a.png"]}}]}).encode(),
+    lambda good: json.dumps(
+        json.loads(good) | {"segments": [{"key": None, "files": {"filename": ["a.png"]}}]}
+    ).encode(),
     lambda good: good.replace(b'"size":[1,5]', b'"size":[1]'),
     lambda good: json.dumps(json.loads(good) | {"segments": 5}).encode(),
     lambda good: json.dumps({k: v for k, v in json.loads(good).items() if k != "etag"}).encode(),

@@ -24,9 +24,7 @@ def looking_aside(folder: Path) -> Iterator["Look"]:
     # Without -P a module in the user's folder would be taken for one of Python's.
     command = [sys.executable or "", "-P", "-m", "s3_manifest_cli.client.here", str(folder)]
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
         process = None
 

@@ -15,9 +15,10 @@ from s3_manifest_cli.client.compare import Compared, FileState, totals
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.here import Here, look
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
-from s3_manifest_cli.client.scan import Local, Problem, scan
-from s3_manifest_cli.client.status import compared
+from s3_manifest_cli.client.scan import Local, Problem
+from s3_manifest_cli.client.status import compare_with, meant
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 from s3_manifest_cli.headers import Told
@@ -65,7 +66,8 @@ def prepare(
         if verb == "pull":
             raise
     remote = list(index.files()) if index else []
-    files, problems = compared(deployment, folder, collection, remote, filters)
+    here = look(folder, deployment.cache)
+    files = compare_with(deployment, folder, here, collection, remote, filters).files
     base = bases.load(deployment.cache, folder, deployment.name, collection)
     plan = Plan(
         verb=verb,
@@ -85,8 +87,8 @@ def prepare(
             " doctor, or leave out --delete"
         )
     if plan.of("delete_remote"):
-        _check_folder(verb, folder, filters)
-    return Prepared(plan, index.facts if index else None, files, problems)
+        _check_folder(verb, folder, here, filters)
+    return Prepared(plan, index.facts if index else None, files, meant(here.problems, filters))
 
 
 def pull(
@@ -151,23 +153,19 @@ def absolute(folder: Path) -> str:
     return path
 
 
-def _check_folder(verb: Verb, folder: Path, filters: Filter) -> None:
+def _check_folder(verb: Verb, folder: Path, here: Here, filters: Filter) -> None:
     """Raises ``Refused`` where files may be missed here only because the folder, or a part of it, cannot be read."""
-    problems: list[Problem] = []
-    found = list(scan(folder, problems)) if folder.exists() else []
-    if verb == "sync" and not found:
+    if verb == "sync" and not here.files:
         raise Refused(
             f"{folder} is empty, as a disk is that is not mounted, so nothing is deleted in S3 by it: if that is what"
             " is meant, push it with --delete"
         )
     # Whatever a folder's own name, files below it may be meant.
-    is_meant = Filter(exclude=filters.exclude).compiled()
-    for problem in problems:
-        if is_meant(problem.path):
-            raise Refused(
-                f"{problem.path}: {problem.reason}. What is behind it was not looked at, so nothing is deleted in S3:"
-                " mend that, or --exclude it"
-            )
+    for problem in meant(here.problems, Filter(exclude=filters.exclude)):
+        raise Refused(
+            f"{problem.path}: {problem.reason}. What is behind it was not looked at, so nothing is deleted in S3:"
+            " mend that, or --exclude it"
+        )
 
 
 def bucket_of(deployment: Deployment, facts: Facts | None) -> str:

@@ -6,8 +6,9 @@ Run as a program it looks at the folder that it is given, for ``aside``.
 import gc
 import marshal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 from s3_manifest_cli.client import kept
 from s3_manifest_cli.client.digests import Digests, Known
@@ -21,14 +22,15 @@ class Here(NamedTuple):
     problems: list[Problem]
 
 
-class Look(Protocol):
-    """Looks at ``folder``; ``cache`` is where ``Digests`` are. Raises as ``scan``."""
-
-    def __call__(self, folder: Path, cache: Path) -> Here: ...
+Look: TypeAlias = Callable[[Path, Path], Here]
+"""As ``look``."""
 
 
 def look(folder: Path, cache: Path) -> Here:
-    """See ``Look``. Of a folder that is not there: no files."""
+    """What is known of a folder by what ``cache`` has of it (``Digests``); of one that is not there: no files.
+
+    Raises as ``scan``.
+    """
     if not folder.exists():
         return Here([], [])
     problems: list[Problem] = []

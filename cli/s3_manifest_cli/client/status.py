@@ -19,7 +19,6 @@ from s3_manifest_cli.client.scan import Local, Problem, scan
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.md5s import md5_of
 
-
 File = TypeVar("File")
 
 
@@ -139,7 +138,7 @@ def own_files(
 
 
 def own(found: Mapping[str, File], deployment: Deployment, collection: Collection) -> dict[str, File]:
-    """Those of the files, by name, that would be files of the collection: no sidecar, and none of one that is nested."""
+    """Those of the files, by name, that would be files of the collection: no sidecars, and none of a nested one."""
     files = {name: one for name, one in found.items() if name not in SIDECARS}
     collections = deployment.collections
     if collections.is_nested(collection):
