@@ -2,7 +2,7 @@
 
 import pytest
 
-from s3_manifest_cli.client.compare import STATES, compare, totals, undecided
+from s3_manifest_cli.client.compare import STATES, Compared, Comparison, compare, same, totals, undecided
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.scan import Local
@@ -57,6 +57,33 @@ def test_files_come_by_name_and_only_those_that_are_meant():
 def test_only_files_of_the_same_size_have_to_be_read():
     local = {"a": here("a"), "b": here("b", size=4), "c": here("c")}
     assert undecided(local, [there("a"), there("b"), there("d")]) == [(here("a"), there("a"))]
+
+
+@pytest.mark.parametrize(
+    ("size", "md5", "md5_there", "is_same"),
+    [
+        (3, "0" * 32, "0" * 32, True),
+        (3, "1" * 32, "0" * 32, False),
+        (4, "0" * 32, "0" * 32, False),
+        (3, None, "0" * 32, False),
+        (3, "0" * 32, None, False),
+        (3, None, None, False),
+    ],
+)
+def test_only_a_known_md5_makes_files_the_same_at_once(size, md5, md5_there, is_same):
+    local, remote = {"a.png": (*here(size=size), md5)}, there()._replace(md5=md5_there)
+    found, rest = same(local, [remote, there("b.png")])
+    assert found == ([((*here(), md5), remote)] if is_same else [])
+    assert (rest, "a.png" in local) == ([there("b.png")] if is_same else [remote, there("b.png")], not is_same)
+
+
+def test_files_that_are_the_same_are_told_like_all_others():
+    others = compare({"a": here("a"), "c": here("c")}, [there("c")], {"c": True}, EVERYTHING.compiled())
+    found = Comparison([((*here("b"), "0" * 32), there("b"))], others)
+    assert [(one.filename, one.state) for one in found.files] == [("a", "local_only"), ("b", "synced"), ("c", "synced")]
+    assert found.files[1] == Compared("b", "synced", here("b"), there("b"))
+    assert found.differences == [others[0]]
+    assert found.totals == totals(found.files) == dict.fromkeys(STATES, 0) | {"local_only": 1, "synced": 2}
 
 
 def test_every_state_is_counted():

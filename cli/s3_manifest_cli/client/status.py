@@ -137,9 +137,10 @@ def own_files(
     return own({one.filename: one for one in found}, deployment, collection)
 
 
-def own(found: Mapping[str, File], deployment: Deployment, collection: Collection) -> dict[str, File]:
-    """Those of the files, by name, that would be files of the collection: no sidecars, and none of a nested one."""
-    files = {name: one for name, one in found.items() if name not in SIDECARS}
+def own(files: dict[str, File], deployment: Deployment, collection: Collection) -> dict[str, File]:
+    """The files, by name, once those are taken from them that are none of the collection's: sidecars, nested ones."""
+    for name in SIDECARS:
+        files.pop(name, None)
     collections = deployment.collections
     if collections.is_nested(collection):
         return {name: one for name, one in files.items() if collections.of(collection.prefix + name) == collection}

@@ -49,8 +49,8 @@ def _aside(command: Function) -> Function:
 
     @wraps(command)
     def beside(*, folder: Path, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
-        # What is read of a large folder and its manifest is needed until the end. To look for garbage among it even once
-        # takes as long as comparing both.
+        # What is read of a large folder and its manifest is needed until the end. To look for garbage among it even
+        # once takes as long as comparing both.
         gc.disable()
         try:
             with looking_aside(folder) as look:
