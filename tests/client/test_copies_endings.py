@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from client.sides import both
@@ -43,7 +42,6 @@ def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number
     pull = started(sides, "pull", "style/16", sides.folder)
     try:
         assert asked.wait(20)
-        time.sleep(0.1)
         pull.send_signal(number)
         _, stderr = pull.communicate(timeout=20)
     finally:
@@ -62,20 +60,26 @@ def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
     large = random_bytes(40 << 20)
     sides.write("a.png", "slow.png")
     sides.write("large.bin", body=large)
-    asked, end = threading.Event(), threading.Event()
+    stored, end = threading.Semaphore(0), threading.Event()
 
     def before(request):
-        # The second half of the parts, and a small file.
+        # The other parts and a small file: S3 gets none of them.
         is_late = any(f"partNumber={number}" in request.path for number in (2, 3))
         if request.method == "PUT" and (request.key.endswith("slow.png") or is_late):
-            asked.set()
             end.wait(20)
+            return refusal(500, "InternalError")
+        return None
 
-    sides.proxy.before = before
+    def after(request, reply):
+        if request.method == "PUT":
+            stored.release()
+        return reply
+
+    sides.proxy.before, sides.proxy.after = before, after
     push = started(sides, "push", sides.folder, "style/16")
     try:
-        assert asked.wait(20)
-        time.sleep(1)
+        for _ in range(2):  # a.png, and the first part
+            assert stored.acquire(timeout=20)
         push.send_signal(signal.SIGINT)
         _, stderr = push.communicate(timeout=20)
     finally:
@@ -83,7 +87,6 @@ def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
         push.kill()
     assert (push.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
     sides.proxy.before = lambda _: None
-    time.sleep(1)  # what the proxy held back comes to S3 by now
     sides.proxy.seen.clear()
     sides.push()
     assert sides.objects == both("a.png", "slow.png") | {"large.bin": large}

@@ -4,7 +4,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -205,12 +204,10 @@ def test_a_run_that_is_ended_leaves_whole_files_and_nothing_else_under_their_nam
         for _ in range(20):
             assert run.stdout.readline() == "ok\n"
         os.kill(run.pid, getattr(signal, name))
-        asked = time.monotonic()
         output, errors = run.communicate(timeout=30)
     assert run.returncode == 130
     assert errors == ""
     assert set(output.split()) <= {"ok"}
-    assert time.monotonic() - asked < 10
     files = [path for path in tmp_path.iterdir() if path.name != ".s3-manifest"]
     assert len(files) >= 20 + output.count("ok")
     assert {path.read_bytes() for path in files} == {BODY}
