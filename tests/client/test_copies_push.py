@@ -64,6 +64,14 @@ def test_a_prompt_that_is_too_long_for_its_metadata_is_told_and_the_image_is_the
     assert "a.png: too long for its metadata: prompt" in answer.stderr
 
 
+def test_unfinished_uploads_of_others_to_a_files_key_are_told(sides, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.upload.PART", 10)
+    sides.bucket.client.create_multipart_upload(Bucket=sides.bucket.name, Key=sides.key("a.png"))
+    sides.write("a.png", "b.png")
+    assert "a.png: other unfinished uploads to its key (1) keep their parts in S3" in sides.push().stderr
+    assert len(sides.bucket.unfinished()) == 1
+
+
 def test_a_caption_that_cannot_be_read_is_no_prompt(sides):
     sides.write("a.png", "b.png")
     sides.write("a.txt", body=b"\xff\xfe")

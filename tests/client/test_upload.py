@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -9,9 +10,10 @@ from client.transfers import Proxy, md5, random_bytes, refusal
 from s3_manifest.facts import decode_metadata
 from s3_manifest.store import Absent, Conflict, OutcomeUnknown, WriteRefused
 from s3_manifest_cli.client import multipart
+from s3_manifest_cli.client.begun import give_up_idle
 from s3_manifest_cli.client.stop import Stop, Stopped
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
-from s3_manifest_cli.client.upload import FileChanged, Given, Uploaded, abandon, upload
+from s3_manifest_cli.client.upload import FileChanged, Given, Uploaded, upload
 from s3_manifest_cli.headers import Told, content_type, metadata
 
 KEY = "styles/16/ä b.png"
@@ -236,6 +238,7 @@ from s3_manifest_cli.client.unfinished import Unfinished
 from s3_manifest_cli.client import upload as module
 from s3_manifest_cli.client.upload import Given, upload
 
+FIRST
 module.PART = 1 << 20
 endpoint, bucket, folder, key, size, md5, *headers = sys.argv[1:]
 sent = []
@@ -252,17 +255,22 @@ with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), end
 """
 
 
+def run_upload(bucket: str, endpoint: str, folder: Path, what: Given, first: str = "") -> int:
+    """The exit code of a run of its own, which dies after two parts, or by what it does ``first``."""
+    headers = [f"{name}={value}" for name, value in what.headers.items()]
+    of_file = [str(folder), KEY, str(what.size), what.md5, *headers]
+    command = [sys.executable, "-c", KILLED.replace("FIRST\n", first), endpoint, bucket, *of_file]
+    return subprocess.run(command, check=False, timeout=60).returncode
+
+
 @pytest.fixture
 def killed(bucket, tmp_path) -> Given:
     """What a run was killed over after two of three parts."""
     what = given(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
-    headers = [f"{name}={value}" for name, value in what.headers.items()]
-    of_file = [str(tmp_path), KEY, str(what.size), what.md5]
     with Proxy(bucket.endpoint) as between:
         ended = hold_the_third_part(between)
-        command = [sys.executable, "-c", KILLED, between.endpoint, bucket.name, *of_file, *headers]
-        assert subprocess.run(command, check=False, timeout=60).returncode == 9
+        assert run_upload(bucket.name, between.endpoint, tmp_path, what) == 9
         ended.set()
     assert bucket.keys() == []
     assert len(bucket.unfinished()) == 1
@@ -321,10 +329,118 @@ def test_an_upload_that_was_aborted_elsewhere_is_begun_anew(bucket, objects, tmp
     assert bucket.body(KEY) == LARGE
 
 
-def test_what_is_not_finished_can_be_given_up(bucket, objects, unfinished, cut_off):
-    assert abandon(objects, unfinished) == [KEY]
+def test_what_nobody_goes_on_with_is_given_up_after_a_week(bucket, objects, tmp_path, unfinished, cut_off):
+    give_up_idle(objects, unfinished)
+    give_up_idle(objects, unfinished, {KEY}, idle_seconds=0)
+    assert len(bucket.unfinished()) == 1
+    (record,) = (tmp_path / "unfinished").iterdir()
+    week = record.stat().st_mtime - 7 * 24 * 3600
+    os.utime(record, (week, week))
+    give_up_idle(objects, unfinished)
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
-    assert abandon(objects, unfinished) == []
+
+
+def test_what_cannot_be_given_up_stays_remembered(bucket, objects, proxy, unfinished, cut_off):
+    proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "DELETE" else None
+    give_up_idle(objects, unfinished, idle_seconds=0)
+    assert len(list(unfinished.all(bucket.name))) == 1
+
+
+def lose_the_id(proxy) -> None:
+    """The answer to the first request for an upload in parts is lost."""
+    lost = [refusal(500, "InternalError")]
+    proxy.after = lambda request, reply: lost.pop() if is_beginning(request) and lost else reply
+
+
+def is_beginning(request) -> bool:
+    return request.method == "POST" and "uploadId" not in request.path
+
+
+def test_an_upload_whose_id_was_lost_is_aborted_and_begun_anew(bucket, objects, proxy, tmp_path, unfinished):
+    lose_the_id(proxy)
+    assert store(objects, tmp_path, LARGE, given(LARGE), unfinished).others == ()
+    assert len([one for one in proxy.seen if is_beginning(one)]) == 2
+    assert bucket.body(KEY) == LARGE
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+def test_an_upload_that_a_run_was_killed_over_before_it_knew_its_id_is_aborted(bucket, objects, tmp_path, unfinished):
+    what = given(LARGE)
+    (tmp_path / "file").write_bytes(LARGE)
+    dying = "from s3_manifest_cli.client import multipart\nbegin = multipart.begin\n"
+    dying += "multipart.begin = lambda *given: (begin(*given), os._exit(9))\n"
+    assert run_upload(bucket.name, bucket.endpoint, tmp_path, what, dying) == 9
+    assert len(bucket.unfinished()) == 1
+    assert store(objects, tmp_path, LARGE, what, unfinished).others == ()
+    assert bucket.body(KEY) == LARGE
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+@pytest.mark.parametrize("then", ["changed", "given up", "there already"])
+def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
+    bucket, objects, tmp_path, unfinished, monkeypatch, then
+):
+    begin = multipart.begin
+
+    def cut(*arguments):
+        begin(*arguments)
+        raise CutOff
+
+    monkeypatch.setattr(multipart, "begin", cut)
+    with pytest.raises(CutOff):
+        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+    monkeypatch.setattr(multipart, "begin", begin)
+    assert len(bucket.unfinished()) == 1
+    if then == "given up":
+        give_up_idle(objects, unfinished, idle_seconds=0)
+    else:
+        body = LARGE[::-1] if then == "changed" else LARGE
+        if then == "there already":
+            bucket.put(KEY, LARGE)
+        assert store(objects, tmp_path, body, given(body), unfinished).others == ()
+        assert bucket.body(KEY) == body
+    assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
+
+
+@pytest.mark.parametrize("theirs", ["before", "with a part", "later"])
+def test_an_upload_that_is_not_surely_the_lost_one_stays_and_is_told(
+    bucket, objects, proxy, tmp_path, unfinished, theirs
+):
+    place = {"Bucket": bucket.name, "Key": KEY}
+    begun = [bucket.client.create_multipart_upload(**place)["UploadId"]] if theirs == "before" else []
+    refused = [refusal(500, "InternalError")]
+
+    def before(request):
+        if not (is_beginning(request) and refused):
+            return None
+        if theirs != "before":
+            begun.append(bucket.client.create_multipart_upload(**place)["UploadId"])
+        if theirs == "with a part":
+            bucket.client.upload_part(**place, UploadId=begun[0], PartNumber=1, Body=b"theirs")
+        if theirs == "later":
+            (asked,) = unfinished.all(bucket.name)
+            unfinished.remember(asked.model_copy(update={"asked_at": asked.asked_at - 100}))
+        return refused.pop()
+
+    proxy.before = before
+    assert store(objects, tmp_path, LARGE, given(LARGE), unfinished).others == tuple(begun)
+    assert bucket.body(KEY) == LARGE
+    assert bucket.unfinished() == begun
+
+
+def test_where_nobody_may_list_them_uploads_go_on(bucket, objects, proxy, tmp_path, unfinished):
+    lose_the_id(proxy)
+    proxy.before = lambda one: refusal(403, "AccessDenied") if one.method == "GET" and "uploads" in one.path else None
+    store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+    assert bucket.body(KEY) == LARGE
+    assert list(unfinished.all(bucket.name)) == []
+
+
+def test_an_upload_that_s3_refuses_to_begin_is_not_remembered(bucket, objects, proxy, tmp_path, unfinished):
+    proxy.before = lambda one: refusal(403, "AccessDenied") if is_beginning(one) else None
+    with pytest.raises(WriteRefused):
+        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+    assert list(unfinished.all(bucket.name)) == []
 
 
 def test_an_upload_of_somebody_else_is_left_alone_and_told(bucket, objects, tmp_path, unfinished):

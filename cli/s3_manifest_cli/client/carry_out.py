@@ -12,6 +12,7 @@ from s3_manifest.sidecars import MAX_SIDECAR_BYTES, caption_of, is_image, read_c
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
 from s3_manifest_cli.client.at_once import at_once
+from s3_manifest_cli.client.begun import give_up_idle
 from s3_manifest_cli.client.copying import copy_version
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.destination import Destination
@@ -116,6 +117,8 @@ def carry_out(
         steps = {one.filename: Step(one, refused[one.filename]) for one in plan.actions if one.filename in refused}
         todo = [one for one in plan.actions if one.filename not in refused]
         steps |= _each(run, [one for one in todo if one.action in _TRANSFERS], stop)
+        if uploads := plan.of("upload"):
+            give_up_idle(objects, unfinished, {collection.prefix + one.filename for one in uploads})
         deletions = [one for one in todo if one.action in _DELETIONS]
         if any(step.error for step in steps.values()):
             why = "not deleted, as not all of the rest was done: mend that, or --exclude it, and run this again"
@@ -205,8 +208,13 @@ def _upload(run: _Run, action: Action) -> Step:
             stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
     except Changed as error:
         raise Refused(str(error)) from error
-    note = f"too long for its metadata: {', '.join(metadata.left)}" if metadata.left else None
-    return Step(action, local=seen, etag=stored.etag, md5=md5, note=note)
+    notes = [f"too long for its metadata: {', '.join(metadata.left)}"] if metadata.left else []
+    if stored.others:
+        notes.append(
+            f"other unfinished uploads to its key ({len(stored.others)}) keep their parts in S3 until somebody aborts"
+            " them (aws s3api list-multipart-uploads tells them) or a lifecycle rule does"
+        )
+    return Step(action, local=seen, etag=stored.etag, md5=md5, note="; ".join(notes) or None)
 
 
 def _prompt(source: Folder, filename: str) -> str | None:

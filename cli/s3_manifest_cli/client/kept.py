@@ -18,13 +18,19 @@ def name_of(*about: object) -> str:
     return sha256("\0".join(map(str, about)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def replace(path: Path, body: bytes) -> None:
-    """Writes the file in one step: whoever reads it meanwhile reads the old one or the new one. Raises ``OSError``."""
+def replace(path: Path, body: bytes, *, at_once: bool = False) -> None:
+    """Writes the file in one step: whoever reads it meanwhile reads the old one or the new one. Raises ``OSError``.
+
+    With ``at_once`` it is on the disk when this returns, whatever becomes of the machine.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix="partial-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(body)
+            if at_once:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -3,7 +3,9 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3_manifest_cli.client.faults import FAULTS, fault_of, read_error, write_error
@@ -41,13 +43,26 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str]) -> str:
     return answer["UploadId"]
 
 
-def uploads(objects: Objects, key: str) -> list[str]:
-    """The ids of the uploads to a key that are not finished, anybody's. Raises ``ReadFailed``."""
+class Listed(NamedTuple):
+    """The uploads to a key that are not finished, anybody's, by their ids: when each was begun.
+
+    ``asked_at`` is when S3 was asked for them. All times are of S3's own clock, in seconds since 1970.
+    """
+
+    asked_at: float
+    begun_at: Mapping[str, float]
+
+
+def uploads(objects: Objects, key: str) -> Listed:
+    """The uploads to a key that are not finished. Raises ``ReadFailed``."""
     try:
-        pages = objects.client.get_paginator("list_multipart_uploads").paginate(Bucket=objects.bucket, Prefix=key)
-        return [one["UploadId"] for page in pages for one in page.get("Uploads", ()) if one["Key"] == key]
+        pages = list(objects.client.get_paginator("list_multipart_uploads").paginate(Bucket=objects.bucket, Prefix=key))
     except FAULTS as error:
         raise read_error(key, fault_of(error), is_known=False) from error
+    date = pages[0]["ResponseMetadata"]["HTTPHeaders"].get("date")
+    asked_at = parsedate_to_datetime(date).timestamp() if date else time.time()
+    found = [one for page in pages for one in page.get("Uploads", ()) if one["Key"] == key]
+    return Listed(asked_at, {one["UploadId"]: one["Initiated"].timestamp() for one in found})
 
 
 def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | None:

@@ -1,6 +1,5 @@
 """One file to one key: exactly the bytes that were announced, and only where the object is the one that was seen."""
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
@@ -10,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 from s3_manifest.facts import proven_md5
 from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, StoreError, WriteRefused
 from s3_manifest_cli.client import multipart
+from s3_manifest_cli.client.begun import Open, begin, give_up
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.offsets import read_at
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
@@ -74,10 +74,10 @@ def upload(
         if attempt or not is_whole:
             seen = objects.head(given.key)
             if isinstance(seen, Present) and _is_it(seen, given):
-                _drop(objects, given.key, unfinished)
+                give_up(objects, given.key, unfinished)
                 return Uploaded(seen.etag, 0)
             if _etag(seen) != given.replaces:
-                _drop(objects, given.key, unfinished)
+                give_up(objects, given.key, unfinished)
                 raise Conflict(given.key, "somebody else stored another object there meanwhile, which stays")
         try:
             if is_whole:
@@ -89,16 +89,6 @@ def upload(
             failure = error
             objects.stop.sleep(random() * 0.1 * 2**attempt)  # noqa: S311  # full jitter, no secret
     raise failure
-
-
-def abandon(objects: Objects, unfinished: Unfinished) -> list[str]:
-    """Aborts the uploads in parts that this machine has begun in the bucket; their keys. Raises ``StoreError``."""
-    keys = []
-    for begun in list(unfinished.all(objects.bucket)):
-        multipart.abort(objects, begun.key, begun.upload_id)
-        unfinished.forget(begun.bucket, begun.key)
-        keys.append(begun.key)
-    return keys
 
 
 def _whole(objects: Objects, file: BinaryIO, given: Given, moved: Moved) -> Uploaded:
@@ -152,36 +142,22 @@ class _InParts:
             etag = multipart.complete(objects, given.key, upload_id, self._etags, given.replaces)
         except (Conflict, WriteRefused):
             # The next attempt begins anew, if there is one.
-            _drop(objects, given.key, self._unfinished)
+            give_up(objects, given.key, self._unfinished)
             raise
         self._unfinished.forget(objects.bucket, given.key)
         return Uploaded(etag, self._sent, others)
 
-    def _begun(self) -> tuple[str, Mapping[int, multipart.Part], tuple[str, ...]]:
-        """The upload's id, the parts that S3 has of it, and others to the same key."""
-        objects, given = self._objects, self._given
+    def _begun(self) -> Open:
+        given = self._given
         wanted = Begun(
-            bucket=objects.bucket,
+            bucket=self._objects.bucket,
             key=given.key,
-            upload_id="",
             size=given.size,
             md5=given.md5,
             part_size=self._part_size,
             headers=given.headers,
         )
-        known = self._unfinished.recall(objects.bucket, given.key)
-        if known and known == wanted.model_copy(update={"upload_id": known.upload_id}):
-            there = multipart.parts(objects, given.key, known.upload_id)
-            if there is not None:
-                return known.upload_id, there, ()
-        elif known:
-            multipart.abort(objects, given.key, known.upload_id)
-        others: tuple[str, ...] = ()
-        with contextlib.suppress(StoreError):  # not everybody may list them
-            others = tuple(multipart.uploads(objects, given.key))
-        upload_id = multipart.begin(objects, given.key, given.headers)
-        self._unfinished.remember(wanted.model_copy(update={"upload_id": upload_id}))
-        return upload_id, {}, others
+        return begin(self._objects, wanted, self._unfinished)
 
     def _send(self, upload_id: str, there: Mapping[int, multipart.Part]) -> None:
         """Sends the parts that are not there; all are read, in order, so that the whole is the one announced."""
@@ -257,14 +233,6 @@ def _is_it(seen: Present, given: Given) -> bool:
 
 def _etag(seen: Observation) -> str | None:
     return seen.etag if isinstance(seen, Present) else None
-
-
-def _drop(objects: Objects, key: str, unfinished: Unfinished) -> None:
-    """Aborts the upload in parts that this machine has begun; one that cannot be aborted stays remembered."""
-    if begun := unfinished.recall(objects.bucket, key):
-        with contextlib.suppress(StoreError):
-            multipart.abort(objects, key, begun.upload_id)
-            unfinished.forget(objects.bucket, key)
 
 
 def _changed(given: Given) -> FileChanged:
