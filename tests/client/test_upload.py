@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from s3_manifest.store import Absent, Conflict, OutcomeUnknown, WriteRefused
 from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import give_up_idle
 from s3_manifest_cli.client.stop import Stop, Stopped
+from s3_manifest_cli.client.sums import sums_of
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 from s3_manifest_cli.client.upload import FileChanged, Given, Uploaded, upload
 from s3_manifest_cli.headers import Told, content_type, metadata
@@ -36,7 +38,7 @@ def unfinished(tmp_path) -> Unfinished:
 def given(body: bytes, replaces: str | None = None, **told: str) -> Given:
     values = metadata(md5(body), Told(**told)).values
     headers = {"Content-Type": content_type(KEY)} | {f"x-amz-meta-{name}": value for name, value in values.items()}
-    return Given(KEY, len(body), md5(body), replaces, headers)
+    return Given(KEY, len(body), sums_of(io.BytesIO(body), len(body)), replaces, headers)
 
 
 def store(objects, folder: Path, body: bytes, what: Given, unfinished, moved=lambda _: None) -> Uploaded:
@@ -234,13 +236,14 @@ import os, sys
 import boto3
 from pathlib import Path
 from s3_manifest_cli.client.objects import Objects
+from s3_manifest_cli.client.sums import Sums
 from s3_manifest_cli.client.unfinished import Unfinished
 from s3_manifest_cli.client import upload as module
 from s3_manifest_cli.client.upload import Given, upload
 
 FIRST
 module.PART = 1 << 20
-endpoint, bucket, folder, key, size, md5, *headers = sys.argv[1:]
+endpoint, bucket, folder, key, size, md5, crc, *headers = sys.argv[1:]
 sent = []
 
 def die(count):
@@ -248,7 +251,7 @@ def die(count):
     if len(sent) == 2:
         os._exit(9)
 
-given = Given(key, int(size), md5, None, dict(one.split("=", 1) for one in headers))
+given = Given(key, int(size), Sums(md5, int(crc)), None, dict(one.split("=", 1) for one in headers))
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
     with open(Path(folder) / "file", "rb", buffering=0) as file:
         upload(objects, file, given, Unfinished(Path(folder) / "unfinished"), die)
@@ -258,7 +261,7 @@ with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), end
 def run_upload(bucket: str, endpoint: str, folder: Path, what: Given, first: str = "") -> int:
     """The exit code of a run of its own, which dies after two parts, or by what it does ``first``."""
     headers = [f"{name}={value}" for name, value in what.headers.items()]
-    of_file = [str(folder), KEY, str(what.size), what.md5, *headers]
+    of_file = [str(folder), KEY, str(what.size), *map(str, what.sums), *headers]
     command = [sys.executable, "-c", KILLED.replace("FIRST\n", first), endpoint, bucket, *of_file]
     return subprocess.run(command, check=False, timeout=60).returncode
 

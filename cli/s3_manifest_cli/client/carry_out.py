@@ -25,11 +25,11 @@ from s3_manifest_cli.client.plan import Action, Doing, Plan
 from s3_manifest_cli.client.reading import Changed, open_file, unchanged
 from s3_manifest_cli.client.refusals import refusals
 from s3_manifest_cli.client.stop import Stop
+from s3_manifest_cli.client.sums import sums_of
 from s3_manifest_cli.client.unfinished import Unfinished
 from s3_manifest_cli.client.upload import Given, upload
 from s3_manifest_cli.errors import Refused
 from s3_manifest_cli.headers import Told
-from s3_manifest_cli.md5s import md5_of
 
 Value = TypeVar("Value")
 
@@ -200,11 +200,11 @@ def _upload(run: _Run, action: Action) -> Step:
     key = run.collection.prefix + action.filename
     try:
         with unchanged(source, action.filename, seen) as file:
-            md5 = md5_of(file)
+            sums = sums_of(file, seen.size)
             path = str(Path(run.folder, action.filename))
             told = run.said._replace(prompt=_prompt(source, action.filename), local_path=path)
-            metadata = headers.metadata(md5, told)
-            given = Given(key, seen.size, md5, action.etag, headers.of(key, metadata.values))
+            metadata = headers.metadata(sums.md5, told)
+            given = Given(key, seen.size, sums, action.etag, headers.of(key, metadata.values))
             stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
     except Changed as error:
         raise Refused(str(error)) from error
@@ -214,7 +214,7 @@ def _upload(run: _Run, action: Action) -> Step:
             f"other unfinished uploads to its key ({len(stored.others)}) keep their parts in S3 until somebody aborts"
             " them (aws s3api list-multipart-uploads tells them) or a lifecycle rule does"
         )
-    return Step(action, local=seen, etag=stored.etag, md5=md5, note="; ".join(notes) or None)
+    return Step(action, local=seen, etag=stored.etag, md5=sums.md5, note="; ".join(notes) or None)
 
 
 def _prompt(source: Folder, filename: str) -> str | None:

@@ -12,6 +12,7 @@ from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import Open, begin, give_up
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.offsets import read_at
+from s3_manifest_cli.client.sums import Sums, crc_of
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 
 PART = 16 << 20
@@ -26,7 +27,7 @@ Moved = Callable[[int], None]
 
 
 class Given(NamedTuple):
-    """A file as it was when it was decided to upload it; ``md5`` in hex.
+    """A file as it was when it was decided to upload it.
 
     ``replaces`` is the ETag of the object that it takes the place of, None: there must be none. ``headers`` are
     ``Content-Type`` and ``x-amz-meta-…``, see ``s3_manifest_cli.headers``.
@@ -34,7 +35,7 @@ class Given(NamedTuple):
 
     key: str
     size: int
-    md5: str
+    sums: Sums
     replaces: str | None
     headers: Mapping[str, str]
 
@@ -95,9 +96,9 @@ def _whole(objects: Objects, file: BinaryIO, given: Given, moved: Moved) -> Uplo
     with objects.budget.taken(given.size):
         # A byte more, so that a file that has grown is noticed.
         body = read_at(file.fileno(), given.size + 1, 0)
-        if len(body) != given.size or _md5(body) != given.md5:
+        if len(body) != given.size or crc_of(body) != given.sums.crc:
             raise _changed(given)
-        etag = objects.put(given.key, body, given.md5, replaces=given.replaces, headers=given.headers)
+        etag = objects.put(given.key, body, given.sums.md5, replaces=given.replaces, headers=given.headers)
     moved(given.size)
     return Uploaded(etag, given.size)
 
@@ -153,7 +154,7 @@ class _InParts:
             bucket=self._objects.bucket,
             key=given.key,
             size=given.size,
-            md5=given.md5,
+            md5=given.sums.md5,
             part_size=self._part_size,
             headers=given.headers,
         )
@@ -161,10 +162,10 @@ class _InParts:
 
     def _send(self, upload_id: str, there: Mapping[int, multipart.Part]) -> None:
         """Sends the parts that are not there; all are read, in order, so that the whole is the one announced."""
-        whole = hashlib.md5(usedforsecurity=False)
+        crc = 0
         try:
             for number, start in enumerate(range(0, self._given.size, self._part_size), 1):
-                self._send_part(upload_id, number, start, there.get(number), whole)
+                crc = self._send_part(upload_id, number, start, there.get(number), crc)
                 while self._pending >= _AT_ONCE:
                     self._next()
                 if self._error:
@@ -174,12 +175,11 @@ class _InParts:
                 self._next()
         if self._error:
             raise self._error
-        if whole.hexdigest() != self._given.md5 or read_at(self._file.fileno(), 1, self._given.size):
+        if crc != self._given.sums.crc or read_at(self._file.fileno(), 1, self._given.size):
             raise _changed(self._given)
 
-    def _send_part(
-        self, upload_id: str, number: int, start: int, there: multipart.Part | None, whole: "hashlib._Hash"
-    ) -> None:
+    def _send_part(self, upload_id: str, number: int, start: int, there: multipart.Part | None, crc: int) -> int:
+        """Begins to send it; the CRC of all up to its end, from that of all before it."""
         objects = self._objects
         size = min(self._part_size, self._given.size - start)
         taken = objects.budget.take(size)
@@ -192,18 +192,19 @@ class _InParts:
             body = read_at(self._file.fileno(), size, start)
             if len(body) != size:
                 raise _changed(self._given)
-            whole.update(body)
-            md5 = _md5(body)
+            crc = crc_of(body, crc)
+            md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
             if there == multipart.Part(md5, size):
                 self._etags[number] = md5
                 self._tell(number, size)
                 objects.budget.give(taken)
-                return
+                return crc
             objects.begin_part(self._given.key, upload_id, number, body, md5, done)
         except BaseException:
             objects.budget.give(taken)
             raise
         self._pending += 1
+        return crc
 
     def _next(self) -> None:
         one = self._done.get()
@@ -224,7 +225,7 @@ class _InParts:
 def _is_it(seen: Present, given: Given) -> bool:
     """Whether the object is what was to be stored, by whomever."""
     proven = proven_md5(seen)
-    if not proven or (proven[0], seen.size) != (given.md5, given.size):
+    if not proven or (proven[0], seen.size) != (given.sums.md5, given.size):
         return False
     # The same bytes have the same ETag: then only what is told of them says whether they were stored anew.
     said = {name.removeprefix(_META): value for name, value in given.headers.items() if name.startswith(_META)}
@@ -237,7 +238,3 @@ def _etag(seen: Observation) -> str | None:
 
 def _changed(given: Given) -> FileChanged:
     return FileChanged(given.key, "the file was changed since it was compared; run it again")
-
-
-def _md5(body: bytes) -> str:
-    return hashlib.md5(body, usedforsecurity=False).hexdigest()
