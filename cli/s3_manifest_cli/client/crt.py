@@ -5,12 +5,11 @@ anywhere else. Proxies are those of the environment (``HTTPS_PROXY``).
 https://awslabs.github.io/aws-crt-python/api/s3.html
 """
 
-import io
 import itertools
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
@@ -80,6 +79,14 @@ class Answer:
         self.etag = next((value for name, value in headers if name.lower() == "etag"), "").strip('"')
 
 
+class Body(Protocol):
+    """Bytes to be sent. The runtime reads them once, in its threads, and keeps them itself until they are sent."""
+
+    def readinto(self, into: memoryview, /) -> int:
+        """Puts the bytes that follow into the buffer; how many, 0 at the end."""
+        ...
+
+
 class Request(NamedTuple):
     """``operation`` is S3's name for it. ``whole`` is how many bytes of an object are asked for with a ``Range``."""
 
@@ -88,7 +95,7 @@ class Request(NamedTuple):
     key: str
     headers: Mapping[str, str]
     query: Mapping[str, str] = {}
-    body: bytes | None = None
+    body: Body | None = None
     whole: int | None = None
 
 
@@ -179,13 +186,24 @@ class Requests:
         if request.query:
             path += "?" + urlencode(request.query, quote_via=quote)
         headers = http.HttpHeaders([("Host", self._place.host), *request.headers.items()])
-        body = None if request.body is None else crt_io.InputStream(io.BytesIO(request.body))
+        body = None if request.body is None else crt_io.InputStream(_Stream(request.body))
         return http.HttpRequest(request.method, path, headers, body)
 
     def _told(self, error: Exception) -> Exception:
         if self._stop.asked and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
             return Stopped()
         return error
+
+
+class _Stream:
+    """A ``Body`` as the runtime wants it: it asks for a method that it does not use."""
+
+    def __init__(self, body: Body) -> None:
+        self.readinto = body.readinto
+
+    def read(self, size: int) -> bytes:
+        block = bytearray(size)
+        return bytes(block[: self.readinto(memoryview(block))])
 
 
 class _Credentials:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from typing import Any, Self
 
 import boto3
@@ -10,7 +11,7 @@ from s3_manifest.aws import s3_client
 from s3_manifest.s3 import S3Store
 from s3_manifest.store import Conflict, Observation, ReadFailed
 from s3_manifest_cli.client.budget import Budget
-from s3_manifest_cli.client.crt import Answer, Request, Requests, in_its_region, place_of
+from s3_manifest_cli.client.crt import Answer, Body, Request, Requests, in_its_region, place_of
 from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, read_error, write_error
 from s3_manifest_cli.client.ranges import Range
 from s3_manifest_cli.client.stop import Stop
@@ -146,28 +147,33 @@ class Objects:
         ``Stopped``. Is never retried in here.
         """
         condition = {"If-Match": f'"{replaces}"'} if replaces else {"If-None-Match": "*"}
-        request = Request("PutObject", "PUT", key, {**_said(body, md5), **headers, **condition}, body=body)
+        request = Request(
+            "PutObject", "PUT", key, {**_said(len(body), md5), **headers, **condition}, body=BytesIO(body)
+        )
         answer = self._once.answer(request)
         if answer.error:
             raise _of_write(key, answer.error, is_known=replaces is not None) from answer.error
         return answer.etag
 
-    def begin_part(self, key: str, upload_id: str, number: int, body: bytes, md5: str, done: Done) -> None:
-        """Begins to store a part of an upload in parts, which replaces the part of that number. As ``begin_get``."""
+    def begin_part(self, key: str, upload_id: str, number: int, body: Body, size: int, md5: str, done: Done) -> None:
+        """Begins to store a part of an upload in parts, which replaces the part of that number. As ``begin_get``.
+
+        S3 refuses bytes that have not the MD5, in hex. ``body`` is read once, before ``done`` is called.
+        """
 
         def ended(answer: Answer) -> None:
             done(answer.etag, answer.error and _of_write(key, answer.error, is_known=True))
 
         query = {"partNumber": str(number), "uploadId": upload_id}
-        self._repeated.begin(Request("UploadPart", "PUT", key, _said(body, md5), query, body), ended)
+        self._repeated.begin(Request("UploadPart", "PUT", key, _said(size, md5), query, body), ended)
 
 
 def _which(etag: str, version_id: str | None) -> tuple[Mapping[str, str], Mapping[str, str]]:
     return {"If-Match": f'"{etag}"'}, {"versionId": version_id} if version_id else {}
 
 
-def _said(body: bytes, md5: str) -> Mapping[str, str]:
-    return {"Content-Length": str(len(body)), "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
+def _said(size: int, md5: str) -> Mapping[str, str]:
+    return {"Content-Length": str(size), "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
 
 
 def _other(key: str, etag: str, answer: Answer) -> Conflict | None:

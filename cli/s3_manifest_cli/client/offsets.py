@@ -13,6 +13,12 @@ if sys.platform == "win32":
             os.lseek(fd, offset, os.SEEK_SET)
             return os.read(fd, size)
 
+    def read_into(fd: int, into: memoryview, offset: int) -> int:
+        """Reads bytes into a buffer: how many, 0 only where the file ends before. Raises ``OSError``."""
+        block = _pread(fd, len(into), offset)
+        into[: len(block)] = block
+        return len(block)
+
     def _pwrite(fd: int, data: memoryview, offset: int) -> int:
         with _turn:
             os.lseek(fd, offset, os.SEEK_SET)
@@ -20,6 +26,10 @@ if sys.platform == "win32":
 
 else:
     _pread, _pwrite = os.pread, os.pwrite
+
+    def read_into(fd: int, into: memoryview, offset: int) -> int:
+        """Reads bytes into a buffer: how many, 0 only where the file ends before. Raises ``OSError``."""
+        return os.preadv(fd, [into], offset)
 
 
 def read_at(fd: int, size: int, offset: int) -> bytes:

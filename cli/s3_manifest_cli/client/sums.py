@@ -24,7 +24,7 @@ def sums_of(file: BinaryIO, size: int) -> Sums:
     return Sums(md5.hexdigest(), crc)
 
 
-def crc_of(data: bytes, before: int = 0) -> int:
+def crc_of(data: bytes | memoryview, before: int = 0) -> int:
     """The CRC of bytes that follow others, whose CRC is ``before``."""
     crc: int = checksums.crc64nvme(data, before)
     return crc

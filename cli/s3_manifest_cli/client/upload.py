@@ -11,7 +11,7 @@ from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, St
 from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import Open, begin, give_up
 from s3_manifest_cli.client.objects import Objects
-from s3_manifest_cli.client.offsets import read_at
+from s3_manifest_cli.client.offsets import read_at, read_into
 from s3_manifest_cli.client.sums import Sums, crc_of
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 
@@ -20,6 +20,7 @@ PART = 16 << 20
 
 _AT_ONCE = 6
 _ATTEMPTS = 6
+_BLOCK = 1 << 20
 _META = "x-amz-meta-"
 
 Moved = Callable[[int], None]
@@ -112,6 +113,19 @@ class _Stored(NamedTuple):
     error: Exception | None
 
 
+class _Part:
+    """Bytes of a file, to be read in order; ``left`` is how many are still to be read. A ``Body``."""
+
+    def __init__(self, fd: int, start: int, size: int) -> None:
+        self._fd, self._at, self.left = fd, start, size
+
+    def readinto(self, into: memoryview) -> int:
+        read = read_into(self._fd, into[: self.left], self._at) if self.left else 0
+        self._at += read
+        self.left -= read
+        return read
+
+
 class _InParts:
     """One upload in parts. What was stored of it is remembered until it is completed or aborted."""
 
@@ -133,6 +147,7 @@ class _InParts:
         self._error: Exception | None = None
         self._etags: dict[int, str] = {}
         self._sent = 0
+        self._buffer = memoryview(bytearray(_BLOCK))
 
     def stored(self) -> Uploaded:
         """Stores what S3 has not of it yet, and completes it."""
@@ -189,22 +204,32 @@ class _InParts:
             self._done.put(_Stored(number, size, etag, error))
 
         try:
-            body = read_at(self._file.fileno(), size, start)
-            if len(body) != size:
-                raise _changed(self._given)
-            crc = crc_of(body, crc)
-            md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+            md5, crc = self._read(start, size, crc)
             if there == multipart.Part(md5, size):
                 self._etags[number] = md5
                 self._tell(number, size)
                 objects.budget.give(taken)
                 return crc
-            objects.begin_part(self._given.key, upload_id, number, body, md5, done)
+            objects.begin_part(
+                self._given.key, upload_id, number, _Part(self._file.fileno(), start, size), size, md5, done
+            )
         except BaseException:
             objects.budget.give(taken)
             raise
         self._pending += 1
         return crc
+
+    def _read(self, start: int, size: int, crc: int) -> Sums:
+        """The MD5 of a part, and the CRC of all up to its end, from that of all before it. Raises ``FileChanged``."""
+        md5 = hashlib.md5(usedforsecurity=False)
+        part = _Part(self._file.fileno(), start, size)
+        while read := part.readinto(self._buffer):
+            block = self._buffer[:read]
+            md5.update(block)
+            crc = crc_of(block, crc)
+        if part.left:
+            raise _changed(self._given)
+        return Sums(md5.hexdigest(), crc)
 
     def _next(self) -> None:
         one = self._done.get()
