@@ -2,26 +2,25 @@
 
 from collections.abc import Mapping
 from email.header import Header
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from s3_manifest.uploads import MAX_METADATA_BYTES
 
 _META = "x-amz-meta-"
 _CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".avif": "image/avif",
-    ".heic": "image/heic",
-    ".jxl": "image/jxl",
-    ".mp4": "video/mp4",
-    ".txt": "text/plain; charset=utf-8",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "heic": "image/heic",
+    "jxl": "image/jxl",
+    "mp4": "video/mp4",
+    "txt": "text/plain; charset=utf-8",
 }
 
 
@@ -49,7 +48,8 @@ def of(key: str, values: Mapping[str, str]) -> Mapping[str, str]:
 
 def content_type(key: str) -> str:
     """The media type that a file's name tells, in any case of letters."""
-    return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")
+    stem, _, suffix = key.rpartition("/")[2].rpartition(".")
+    return _CONTENT_TYPES.get(suffix.lower() if stem else "", "application/octet-stream")
 
 
 def header(text: str) -> str:

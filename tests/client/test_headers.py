@@ -9,7 +9,13 @@ MD5 = "0" * 32
 
 @pytest.mark.parametrize(
     ("name", "media"),
-    [("a.png", "image/png"), ("A.JPG", "image/jpeg"), ("a.b.webp", "image/webp"), ("a", "application/octet-stream")],
+    [
+        ("a.png", "image/png"),
+        ("A.JPG", "image/jpeg"),
+        ("a.b.webp", "image/webp"),
+        ("a", "application/octet-stream"),
+        ("a.d/.png", "application/octet-stream"),
+    ],
 )
 def test_the_media_type_goes_by_the_name(name, media):
     assert content_type(name) == media

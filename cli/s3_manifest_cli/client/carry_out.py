@@ -1,5 +1,6 @@
 """A plan, carried out: each action only if both sides still are as it was planned, and no failure stopping another."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -201,8 +202,7 @@ def _upload(run: _Run, action: Action) -> Step:
     try:
         with unchanged(source, action.filename, seen) as file:
             sums = sums_of(file, seen.size)
-            path = str(Path(run.folder, action.filename))
-            told = run.said._replace(prompt=_prompt(source, action.filename), local_path=path)
+            told = run.said._replace(prompt=_prompt(source, action.filename), local_path=_path(run, action.filename))
             metadata = headers.metadata(sums.md5, told)
             given = Given(key, seen.size, sums, action.etag, headers.of(key, metadata.values))
             stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
@@ -215,6 +215,11 @@ def _upload(run: _Run, action: Action) -> Step:
             " them (aws s3api list-multipart-uploads tells them) or a lifecycle rule does"
         )
     return Step(action, local=seen, etag=stored.etag, md5=sums.md5, note="; ".join(notes) or None)
+
+
+def _path(run: _Run, filename: str) -> str:
+    # As ``Path`` has it, in a tenth of the time: it is told of every file.
+    return run.folder.rstrip(os.sep) + os.sep + filename.replace("/", os.sep)
 
 
 def _prompt(source: Folder, filename: str) -> str | None:
