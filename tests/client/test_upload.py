@@ -3,17 +3,19 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from client.transfers import Proxy, md5, random_bytes, refusal
+from client.transfers import Proxy, md5, random_bytes, refusal, session
 
 from s3_manifest.facts import decode_metadata
 from s3_manifest.store import Absent, Conflict, OutcomeUnknown, WriteRefused
 from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import give_up_idle
+from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.stop import Stop, Stopped
-from s3_manifest_cli.client.sums import sums_of
+from s3_manifest_cli.client.sums import crc_of, sums_of
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 from s3_manifest_cli.client.upload import FileChanged, Given, Uploaded, upload
 from s3_manifest_cli.headers import Told, content_type, metadata
@@ -22,6 +24,7 @@ KEY = "styles/16/ä b.png"
 PART = 1 << 20
 SMALL = random_bytes(9000)
 LARGE = random_bytes(2 * PART + 12345)
+TWO_PARTS = random_bytes(PART + 1000)
 BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
 
 
@@ -371,7 +374,7 @@ def test_an_upload_that_a_run_was_killed_over_before_it_knew_its_id_is_aborted(b
     what = given(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
     dying = "from s3_manifest_cli.client import multipart\nbegin = multipart.begin\n"
-    dying += "multipart.begin = lambda *given: (begin(*given), os._exit(9))\n"
+    dying += "multipart.begin = lambda *given, **more: (begin(*given, **more), os._exit(9))\n"
     assert run_upload(bucket.name, bucket.endpoint, tmp_path, what, dying) == 9
     assert len(bucket.unfinished()) == 1
     assert store(objects, tmp_path, LARGE, what, unfinished).others == ()
@@ -385,8 +388,8 @@ def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
 ):
     begin = multipart.begin
 
-    def cut(*arguments):
-        begin(*arguments)
+    def cut(*arguments, **more):
+        begin(*arguments, **more)
         raise CutOff
 
     monkeypatch.setattr(multipart, "begin", cut)
@@ -464,6 +467,79 @@ def test_a_stop_ends_it_and_the_next_run_goes_on(bucket, proxy, tmp_path, unfini
         done = store(again, tmp_path, LARGE, given(LARGE), unfinished)
     assert done.sent == len(LARGE) - 2 * PART
     assert bucket.body(KEY) == LARGE
+
+
+@pytest.fixture
+def by_crc(objects, monkeypatch) -> Objects:
+    """Objects of a server that compares CRCs, as Amazon's does."""
+    monkeypatch.setattr(objects, "compares_crcs", True)
+    return objects
+
+
+def crc64nvme(body: bytes) -> str:
+    return b64encode(crc_of(body).to_bytes(8, "big")).decode()
+
+
+def test_amazons_s3_is_told_the_crcs_of_parts(bucket, proxy, tmp_path, unfinished, by_crc):
+    store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished)
+    assert bucket.body(KEY) == TWO_PARTS
+    said = [one.headers for one in proxy.of("PUT")]
+    of_parts = [TWO_PARTS[at : at + PART] for at in range(0, len(TWO_PARTS), PART)]
+    assert {one["x-amz-checksum-crc64nvme"] for one in said} == set(map(crc64nvme, of_parts))
+    assert not [one for one in said if "content-md5" in one]
+
+
+def test_with_crcs_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, proxy, tmp_path, unfinished, by_crc):
+    harmed = []
+
+    def harm(request, sent):
+        if request.method == "PUT" and not harmed:
+            harmed.append(request)
+            return b"x" + sent[1:]
+        return sent
+
+    proxy.sent = harm
+    store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished)
+    assert len(proxy.of("PUT")) == 3
+    assert bucket.body(KEY) == TWO_PARTS
+
+
+def test_with_crcs_parts_that_are_there_are_not_sent_again(bucket, proxy, tmp_path, unfinished, by_crc):
+    def cut(_):
+        raise CutOff
+
+    with pytest.raises(CutOff):
+        store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished, cut)
+    (begun,) = unfinished.all(bucket.name)
+    place = {"Bucket": bucket.name, "Key": KEY, "UploadId": begun.upload_id}
+    bucket.client.upload_part(**place, PartNumber=2, Body=bytes(1000))
+    proxy.seen.clear()
+    assert store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished).sent == 1000
+    assert len(proxy.of("PUT")) == 1
+    assert bucket.body(KEY) == TWO_PARTS
+
+
+def test_with_crcs_a_file_that_was_changed_is_not_stored(bucket, tmp_path, unfinished, by_crc):
+    with pytest.raises(FileChanged):
+        store(by_crc, tmp_path, TWO_PARTS[::-1], given(TWO_PARTS), unfinished)
+    assert (bucket.keys(), bucket.unfinished()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "compares"),
+    [
+        (None, True),
+        ("https://bucket.vpce-1a2b-3c4d.s3.us-east-1.vpce.amazonaws.com", True),
+        ("https://s3.cn-north-1.amazonaws.com.cn", True),
+        ("https://amazonaws.com.example.org", False),
+        ("http://127.0.0.1:9000", False),
+    ],
+)
+def test_only_amazons_s3_is_known_to_compare_crcs(monkeypatch, endpoint, compares):
+    # It would ask Amazon's where the bucket is.
+    monkeypatch.setattr("s3_manifest_cli.client.objects.in_its_region", lambda client, *_: client)
+    with Objects("some-bucket", session(), endpoint) as objects:
+        assert objects.compares_crcs == compares
 
 
 def test_a_server_that_never_answers_well_is_given_up(objects, proxy, tmp_path, unfinished, monkeypatch):

@@ -33,6 +33,7 @@ class Open(NamedTuple):
     """An upload in parts, with those that S3 has of it; ``others`` are the ids of unknown ones to the same key."""
 
     upload_id: str
+    by_crc: bool
     there: Mapping[int, Part]
     others: tuple[str, ...]
 
@@ -44,7 +45,7 @@ def begin(objects: Objects, wanted: Begun, unfinished: Unfinished) -> Open:
         there = multipart.parts(objects, wanted.key, known.upload_id)
         if there is not None:
             unfinished.remember(known)
-            return Open(known.upload_id, there, ())
+            return Open(known.upload_id, known.by_crc, there, ())
     elif known and known.upload_id:
         with contextlib.suppress(WriteRefused):  # then it is among the others
             multipart.abort(objects, wanted.key, known.upload_id)
@@ -60,12 +61,12 @@ def begin(objects: Objects, wanted: Begun, unfinished: Unfinished) -> Open:
     )
     unfinished.remember(asked)
     try:
-        upload_id = multipart.begin(objects, wanted.key, wanted.headers)
+        upload_id = multipart.begin(objects, wanted.key, wanted.headers, by_crc=wanted.by_crc)
     except WriteRefused:
         unfinished.forget(wanted.bucket, wanted.key)
         raise
     unfinished.remember(asked.model_copy(update={"upload_id": upload_id}))
-    return Open(upload_id, {}, others)
+    return Open(upload_id, wanted.by_crc, {}, others)
 
 
 def give_up(objects: Objects, key: str, unfinished: Unfinished) -> None:

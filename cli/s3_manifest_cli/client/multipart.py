@@ -20,10 +20,14 @@ _META = "x-amz-meta-"
 
 
 class Part(NamedTuple):
-    """A part that S3 has. ``etag`` is the MD5 of its bytes in hex, unless it is encrypted with a customer's key."""
+    """A part that S3 has. ``etag`` is the MD5 of its bytes in hex, unless it is encrypted with a customer's key.
 
-    etag: str
+    ``crc`` is their CRC-64/NVME as S3 writes it, of an upload that was begun with CRCs.
+    """
+
     size: int
+    etag: str
+    crc: str | None = None
 
 
 def part_size_of(size: int, usual: int) -> int:
@@ -31,12 +35,17 @@ def part_size_of(size: int, usual: int) -> int:
     return max(usual, -(-size // MAX_PARTS // _MIB) * _MIB)
 
 
-def begin(objects: Objects, key: str, headers: Mapping[str, str]) -> str:
-    """The id of a new upload. Raises ``OutcomeUnknown``, ``WriteRefused``."""
+def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: bool) -> str:
+    """The id of a new upload, whose parts S3 compares with their CRCs, or with MD5s.
+
+    Raises ``OutcomeUnknown``, ``WriteRefused``.
+    """
+    # S3 keeps the CRC of the whole then, too: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+    algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC64NVME"} if by_crc else {}
     metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
     try:
         answer = objects.writes.create_multipart_upload(
-            Bucket=objects.bucket, Key=key, ContentType=headers["Content-Type"], Metadata=metadata
+            Bucket=objects.bucket, Key=key, ContentType=headers["Content-Type"], Metadata=metadata, **algorithm
         )
     except FAULTS as error:
         raise write_error(key, fault_of(error), is_known=False) from error
@@ -75,18 +84,22 @@ def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | No
         if fault.status == 404 and fault.code != "NoSuchBucket":
             return None
         raise read_error(key, fault, is_known=False) from error
-    return {part["PartNumber"]: Part(part["ETag"].strip('"'), part["Size"]) for part in found}
+    return {
+        part["PartNumber"]: Part(part["Size"], part["ETag"].strip('"'), part.get("ChecksumCRC64NVME")) for part in found
+    }
 
 
-def complete(objects: Objects, key: str, upload_id: str, etags: Mapping[int, str], replaces: str | None) -> str:
+def complete(objects: Objects, key: str, upload_id: str, parts: Mapping[int, Part], replaces: str | None) -> str:
     """Makes the parts the object, if the ETag of the one there is ``replaces`` (None: if there is none); its new ETag.
 
     Raises ``Conflict``, also where the upload is gone; ``OutcomeUnknown``, ``WriteRefused``. Is never retried in here.
     """
     condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
-    listed: list[CompletedPartTypeDef] = [
-        {"PartNumber": number, "ETag": f'"{etags[number]}"'} for number in sorted(etags)
-    ]
+    listed: list[CompletedPartTypeDef] = []
+    for number, part in sorted(parts.items()):
+        listed.append({"PartNumber": number, "ETag": f'"{part.etag}"'})
+        if part.crc:
+            listed[-1]["ChecksumCRC64NVME"] = part.crc
     try:
         answer = objects.writes.complete_multipart_upload(
             Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}, **condition

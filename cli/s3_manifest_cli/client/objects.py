@@ -15,9 +15,11 @@ from s3_manifest_cli.client.crt import Answer, Body, Request, Requests, in_its_r
 from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, read_error, write_error
 from s3_manifest_cli.client.ranges import Range
 from s3_manifest_cli.client.stop import Stop
+from s3_manifest_cli.client.sums import Sums, encoded
 
 _MEMORY = 128 << 20
 _BLOCK = 1 << 20
+_AMAZONS = (".amazonaws.com", ".amazonaws.com.cn")
 
 Done = Callable[[str, Exception | None], None]
 """Told once when a request has ended: the ETag, and what went wrong (``StoreError``, ``Stopped``, what was raised)."""
@@ -51,6 +53,8 @@ class Objects:
         """For what is rare, and must not be: it never does so by itself."""
         self._store = S3Store(bucket, self.client, self.writes)
         place = place_of(self.client if endpoint else in_its_region(self.client, session, bucket), bucket)
+        self.compares_crcs = place.host.endswith(_AMAZONS)
+        """Whether it is known to compare parts with their CRC, as Amazon's does; MD5s every S3 compares."""
         self._repeated = Requests(place, session, self.stop, retries=True)
         self._once = Requests(place, session, self.stop, retries=False)
 
@@ -148,32 +152,38 @@ class Objects:
         """
         condition = {"If-Match": f'"{replaces}"'} if replaces else {"If-None-Match": "*"}
         request = Request(
-            "PutObject", "PUT", key, {**_said(len(body), md5), **headers, **condition}, body=BytesIO(body)
+            "PutObject", "PUT", key, {**_said(len(body), _by_md5(md5)), **headers, **condition}, body=BytesIO(body)
         )
         answer = self._once.answer(request)
         if answer.error:
             raise _of_write(key, answer.error, is_known=replaces is not None) from answer.error
         return answer.etag
 
-    def begin_part(self, key: str, upload_id: str, number: int, body: Body, size: int, md5: str, done: Done) -> None:
+    def begin_part(self, key: str, upload_id: str, number: int, body: Body, size: int, sums: Sums, done: Done) -> None:
         """Begins to store a part of an upload in parts, which replaces the part of that number. As ``begin_get``.
 
-        S3 refuses bytes that have not the MD5, in hex. ``body`` is read once, before ``done`` is called.
+        S3 refuses bytes that have not that MD5, or that CRC where ``md5`` is empty. ``body`` is read once, before
+        ``done`` is called.
         """
 
         def ended(answer: Answer) -> None:
             done(answer.etag, answer.error and _of_write(key, answer.error, is_known=True))
 
+        proof = _by_md5(sums.md5) if sums.md5 else {"x-amz-checksum-crc64nvme": encoded(sums.crc)}
         query = {"partNumber": str(number), "uploadId": upload_id}
-        self._repeated.begin(Request("UploadPart", "PUT", key, _said(size, md5), query, body), ended)
+        self._repeated.begin(Request("UploadPart", "PUT", key, _said(size, proof), query, body), ended)
 
 
 def _which(etag: str, version_id: str | None) -> tuple[Mapping[str, str], Mapping[str, str]]:
     return {"If-Match": f'"{etag}"'}, {"versionId": version_id} if version_id else {}
 
 
-def _said(size: int, md5: str) -> Mapping[str, str]:
-    return {"Content-Length": str(size), "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
+def _said(size: int, proof: Mapping[str, str]) -> Mapping[str, str]:
+    return {"Content-Length": str(size), **proof}
+
+
+def _by_md5(md5: str) -> Mapping[str, str]:
+    return {"Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
 
 
 def _other(key: str, etag: str, answer: Answer) -> Conflict | None:

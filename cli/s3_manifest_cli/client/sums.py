@@ -1,5 +1,6 @@
 """What a file is known again by: its MD5, as manifests have it, and a CRC, which takes next to no time to compute."""
 
+import base64
 import hashlib
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +23,17 @@ def sums_of(file: BinaryIO, size: int) -> Sums:
         md5.update(block)
         crc = crc_of(block, crc)
     return Sums(md5.hexdigest(), crc)
+
+
+def crc_of_both(before: int, crc: int, size: int) -> int:
+    """The CRC of bytes that have ``before``, followed by so many that have ``crc``."""
+    both: int = checksums.combine_crc64nvme(before, crc, size)
+    return both
+
+
+def encoded(crc: int) -> str:
+    """As S3 writes it."""
+    return base64.b64encode(crc.to_bytes(8, "big")).decode()
 
 
 def crc_of(data: bytes | memoryview, before: int = 0) -> int:

@@ -18,9 +18,10 @@ from s3_manifest_cli.client.kept import name_of, replace
 class Begun(Frozen):
     """An upload in parts: of which bytes (size, MD5 in hex), in parts of which size, and with which headers.
 
-    ``upload_id`` is None from before S3 is asked for the upload until its answer came. Where it never did, S3 may have
-    an upload that is none of ``there``, the ids of those to the key before, which it listed at ``asked_at``: seconds of
-    its own clock, since 1970. ``there`` is None where it would not list them.
+    With ``by_crc`` S3 compares the parts with their CRCs, not with MD5s. ``upload_id`` is None from before S3 is asked
+    for the upload until its answer came. Where it never did, S3 may have an upload that is none of ``there``, the ids
+    of those to the key before, which it listed at ``asked_at``: seconds of its own clock, since 1970. ``there`` is None
+    where it would not list them.
     """
 
     bucket: str
@@ -30,6 +31,7 @@ class Begun(Frozen):
     md5: str
     part_size: int
     headers: Mapping[str, str]
+    by_crc: bool = False
     there: tuple[str, ...] | None = None
     asked_at: float = 0
 

@@ -10,9 +10,10 @@ from s3_manifest.facts import proven_md5
 from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, StoreError, WriteRefused
 from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import Open, begin, give_up
+from s3_manifest_cli.client.multipart import Part
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.offsets import read_at, read_into
-from s3_manifest_cli.client.sums import Sums, crc_of
+from s3_manifest_cli.client.sums import Sums, crc_of, crc_of_both, encoded
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 
 PART = 16 << 20
@@ -62,7 +63,8 @@ def upload(
 ) -> Uploaded:
     """Stores the file, which is open for reading and unbuffered; only its descriptor is used.
 
-    S3 compares what it gets with the MD5 of it. A file that is changed meanwhile is never stored. Where an answer is
+    S3 compares what it gets with the MD5 of it; Amazon's each part of a large file with its CRC-64, which takes less
+    time, and keeps that of the whole. A file that is changed meanwhile is never stored. Where an answer is
     lost S3 is asked what is there: a repeat, also of a run that was killed, stores nothing twice and goes on with the
     parts that it had stored.
 
@@ -108,12 +110,11 @@ class _Stored(NamedTuple):
     """A part that was stored, or was not for ``error``."""
 
     number: int
-    size: int
-    etag: str
+    part: Part
     error: Exception | None
 
 
-class _Part:
+class _Bytes:
     """Bytes of a file, to be read in order; ``left`` is how many are still to be read. A ``Body``."""
 
     def __init__(self, fd: int, start: int, size: int) -> None:
@@ -145,23 +146,23 @@ class _InParts:
         self._done: SimpleQueue[_Stored] = SimpleQueue()
         self._pending = 0
         self._error: Exception | None = None
-        self._etags: dict[int, str] = {}
+        self._parts: dict[int, Part] = {}
         self._sent = 0
         self._buffer = memoryview(bytearray(_BLOCK))
 
     def stored(self) -> Uploaded:
         """Stores what S3 has not of it yet, and completes it."""
         objects, given = self._objects, self._given
-        upload_id, there, others = self._begun()
+        begun = self._begun()
         try:
-            self._send(upload_id, there)
-            etag = multipart.complete(objects, given.key, upload_id, self._etags, given.replaces)
+            self._send(begun)
+            etag = multipart.complete(objects, given.key, begun.upload_id, self._parts, given.replaces)
         except (Conflict, WriteRefused):
             # The next attempt begins anew, if there is one.
             give_up(objects, given.key, self._unfinished)
             raise
         self._unfinished.forget(objects.bucket, given.key)
-        return Uploaded(etag, self._sent, others)
+        return Uploaded(etag, self._sent, begun.others)
 
     def _begun(self) -> Open:
         given = self._given
@@ -172,15 +173,17 @@ class _InParts:
             md5=given.sums.md5,
             part_size=self._part_size,
             headers=given.headers,
+            by_crc=self._objects.compares_crcs,
         )
         return begin(self._objects, wanted, self._unfinished)
 
-    def _send(self, upload_id: str, there: Mapping[int, multipart.Part]) -> None:
+    def _send(self, begun: Open) -> None:
         """Sends the parts that are not there; all are read, in order, so that the whole is the one announced."""
         crc = 0
         try:
             for number, start in enumerate(range(0, self._given.size, self._part_size), 1):
-                crc = self._send_part(upload_id, number, start, there.get(number), crc)
+                size = min(self._part_size, self._given.size - start)
+                crc = crc_of_both(crc, self._send_part(begun, number, start, size), size)
                 while self._pending >= _AT_ONCE:
                     self._next()
                 if self._error:
@@ -193,43 +196,45 @@ class _InParts:
         if crc != self._given.sums.crc or read_at(self._file.fileno(), 1, self._given.size):
             raise _changed(self._given)
 
-    def _send_part(self, upload_id: str, number: int, start: int, there: multipart.Part | None, crc: int) -> int:
-        """Begins to send it; the CRC of all up to its end, from that of all before it."""
+    def _send_part(self, begun: Open, number: int, start: int, size: int) -> int:
+        """Begins to send it, if S3 does not have it; its CRC."""
         objects = self._objects
-        size = min(self._part_size, self._given.size - start)
         taken = objects.budget.take(size)
 
         def done(etag: str, error: Exception | None) -> None:
             objects.budget.give(taken)
-            self._done.put(_Stored(number, size, etag, error))
+            self._done.put(_Stored(number, Part(size, etag, crc), error))
 
         try:
-            md5, crc = self._read(start, size, crc)
-            if there == multipart.Part(md5, size):
-                self._etags[number] = md5
+            sums = self._read(start, size, by_crc=begun.by_crc)
+            crc = encoded(sums.crc) if begun.by_crc else None
+            there = begun.there.get(number)
+            if there and there.size == size and (there.crc == crc if crc else there.etag == sums.md5):
+                self._parts[number] = there
                 self._tell(number, size)
                 objects.budget.give(taken)
-                return crc
-            objects.begin_part(
-                self._given.key, upload_id, number, _Part(self._file.fileno(), start, size), size, md5, done
-            )
+                return sums.crc
+            # It is read once more, as it is sent: who reads it into memory here holds it twice.
+            body = _Bytes(self._file.fileno(), start, size)
+            objects.begin_part(self._given.key, begun.upload_id, number, body, size, sums, done)
         except BaseException:
             objects.budget.give(taken)
             raise
         self._pending += 1
-        return crc
+        return sums.crc
 
-    def _read(self, start: int, size: int, crc: int) -> Sums:
-        """The MD5 of a part, and the CRC of all up to its end, from that of all before it. Raises ``FileChanged``."""
-        md5 = hashlib.md5(usedforsecurity=False)
-        part = _Part(self._file.fileno(), start, size)
+    def _read(self, start: int, size: int, *, by_crc: bool) -> Sums:
+        """Of a part; the MD5, which takes its time, only where it is needed. Raises ``FileChanged``."""
+        md5, crc = hashlib.md5(usedforsecurity=False), 0
+        part = _Bytes(self._file.fileno(), start, size)
         while read := part.readinto(self._buffer):
             block = self._buffer[:read]
-            md5.update(block)
+            if not by_crc:
+                md5.update(block)
             crc = crc_of(block, crc)
         if part.left:
             raise _changed(self._given)
-        return Sums(md5.hexdigest(), crc)
+        return Sums("" if by_crc else md5.hexdigest(), crc)
 
     def _next(self) -> None:
         one = self._done.get()
@@ -237,9 +242,9 @@ class _InParts:
         if one.error:
             self._error = self._error or one.error
             return
-        self._etags[one.number] = one.etag
-        self._sent += one.size
-        self._tell(one.number, one.size)
+        self._parts[one.number] = one.part
+        self._sent += one.part.size
+        self._tell(one.number, one.part.size)
 
     def _tell(self, number: int, size: int) -> None:
         if number not in self._told:
