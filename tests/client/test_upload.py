@@ -15,7 +15,7 @@ from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import give_up_idle
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.stop import Stop, Stopped
-from s3_manifest_cli.client.sums import crc_of, sums_of
+from s3_manifest_cli.client.sums import Sums, crc_of, sums_of
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 from s3_manifest_cli.client.upload import FileChanged, Given, Uploaded, upload
 from s3_manifest_cli.headers import Told, content_type, metadata
@@ -132,6 +132,23 @@ def test_a_file_that_is_changed_while_it_is_sent_is_not_stored(bucket, objects, 
     proxy.before = before
     with bucket.objects(proxy.endpoint, memory=PART) as one_by_one, pytest.raises(FileChanged):
         store(one_by_one, tmp_path, LARGE, given(LARGE), unfinished)
+    assert (bucket.keys(), bucket.unfinished()) == ([], [])
+
+
+def test_a_file_that_is_changed_between_two_looks_at_a_part_is_not_stored(bucket, objects, tmp_path, unfinished):
+    # As where a server compares nothing: what it got is not what it was told of.
+    begin_part = objects.begin_part
+
+    def changed(key, upload_id, number, body, size, sums, done):
+        if number == 1:
+            with (tmp_path / "file").open("r+b") as file:
+                file.write(b"other")
+            sums = Sums(md5(b"other" + LARGE[5:PART]), 0)
+        begin_part(key, upload_id, number, body, size, sums, done)
+
+    objects.begin_part = changed
+    with pytest.raises(FileChanged):
+        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
 

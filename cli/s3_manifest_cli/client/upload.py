@@ -13,6 +13,7 @@ from s3_manifest_cli.client.begun import Open, begin, give_up
 from s3_manifest_cli.client.multipart import Part
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.offsets import read_at, read_into
+from s3_manifest_cli.client.stop import Stopped
 from s3_manifest_cli.client.sums import Sums, crc_of, crc_of_both, encoded
 from s3_manifest_cli.client.unfinished import Begun, Unfinished
 
@@ -115,13 +116,14 @@ class _Stored(NamedTuple):
 
 
 class _Bytes:
-    """Bytes of a file, to be read in order; ``left`` is how many are still to be read. A ``Body``."""
+    """Bytes of a file, to be read in order: ``left`` are to be read yet, ``crc`` is of those that were. A ``Body``."""
 
     def __init__(self, fd: int, start: int, size: int) -> None:
-        self._fd, self._at, self.left = fd, start, size
+        self._fd, self._at, self.left, self.crc = fd, start, size, 0
 
     def readinto(self, into: memoryview) -> int:
         read = read_into(self._fd, into[: self.left], self._at) if self.left else 0
+        self.crc = crc_of(into[:read], self.crc)
         self._at += read
         self.left -= read
         return read
@@ -198,25 +200,26 @@ class _InParts:
 
     def _send_part(self, begun: Open, number: int, start: int, size: int) -> int:
         """Begins to send it, if S3 does not have it; its CRC."""
-        objects = self._objects
+        objects, given = self._objects, self._given
+        sums = self._read(start, size, by_crc=begun.by_crc)
+        crc = encoded(sums.crc) if begun.by_crc else None
+        there = begun.there.get(number)
+        if there and there.size == size and (there.crc == crc if crc else there.etag == sums.md5):
+            self._parts[number] = there
+            self._tell(number, size)
+            return sums.crc
         taken = objects.budget.take(size)
+        # It is read once more, as it is sent: who reads it into memory here holds it twice.
+        body = _Bytes(self._file.fileno(), start, size)
 
         def done(etag: str, error: Exception | None) -> None:
             objects.budget.give(taken)
+            if not isinstance(error, Stopped) and body.crc != sums.crc and not body.left:
+                error = _changed(given)
             self._done.put(_Stored(number, Part(size, etag, crc), error))
 
         try:
-            sums = self._read(start, size, by_crc=begun.by_crc)
-            crc = encoded(sums.crc) if begun.by_crc else None
-            there = begun.there.get(number)
-            if there and there.size == size and (there.crc == crc if crc else there.etag == sums.md5):
-                self._parts[number] = there
-                self._tell(number, size)
-                objects.budget.give(taken)
-                return sums.crc
-            # It is read once more, as it is sent: who reads it into memory here holds it twice.
-            body = _Bytes(self._file.fileno(), start, size)
-            objects.begin_part(self._given.key, begun.upload_id, number, body, size, sums, done)
+            objects.begin_part(given.key, begun.upload_id, number, body, size, sums, done)
         except BaseException:
             objects.budget.give(taken)
             raise
@@ -225,16 +228,14 @@ class _InParts:
 
     def _read(self, start: int, size: int, *, by_crc: bool) -> Sums:
         """Of a part; the MD5, which takes its time, only where it is needed. Raises ``FileChanged``."""
-        md5, crc = hashlib.md5(usedforsecurity=False), 0
+        md5 = hashlib.md5(usedforsecurity=False)
         part = _Bytes(self._file.fileno(), start, size)
         while read := part.readinto(self._buffer):
-            block = self._buffer[:read]
             if not by_crc:
-                md5.update(block)
-            crc = crc_of(block, crc)
+                md5.update(self._buffer[:read])
         if part.left:
             raise _changed(self._given)
-        return Sums("" if by_crc else md5.hexdigest(), crc)
+        return Sums("" if by_crc else md5.hexdigest(), part.crc)
 
     def _next(self) -> None:
         one = self._done.get()
