@@ -27,6 +27,16 @@ class Budget:
             self._free -= taken
         return taken
 
+    def try_take(self, size: int) -> int | None:
+        """The same without waiting; None where there are not so many now. Raises ``Stopped``."""
+        taken = min(size, self._size)
+        self._stop.check()
+        with self._changed:
+            if self._free < taken:
+                return None
+            self._free -= taken
+        return taken
+
     def give(self, taken: int) -> None:
         """Gives back what ``take`` took."""
         with self._changed:

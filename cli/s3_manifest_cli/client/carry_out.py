@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -12,13 +13,14 @@ from s3_manifest.model import Timestamp
 from s3_manifest.sidecars import MAX_SIDECAR_BYTES, caption_of, is_image, read_caption
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
-from s3_manifest_cli.client.at_once import at_once
+from s3_manifest_cli.client.ahead import Came, ahead
+from s3_manifest_cli.client.at_once import Outcome, at_once
 from s3_manifest_cli.client.begun import give_up_idle
 from s3_manifest_cli.client.copying import copy_version
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.destination import Destination
 from s3_manifest_cli.client.disk import failure
-from s3_manifest_cli.client.download import Wanted, download
+from s3_manifest_cli.client.download import PART, Wanted, download
 from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.partials import Identity
@@ -35,6 +37,8 @@ from s3_manifest_cli.headers import Told
 Value = TypeVar("Value")
 
 NOTHING_SAID = Told()
+
+_WRITERS = 2
 
 
 class Progress(NamedTuple):
@@ -160,9 +164,27 @@ def _folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destination |
 def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Mapping[str, Step]:
     """What became of each, by filename. Raises ``Stopped``."""
     steps: dict[str, Step] = {}
-    for outcome in at_once(lambda action: _DO[action.action](run, action), actions, stop) if actions else ():
-        action = outcome.item
-        steps[action.filename] = outcome.result or Step(action, _why(run, action, outcome.error))
+    small, others = [], []
+    for one in actions:
+        is_small = one.action == "download" and one.size <= PART and one.etag is not None
+        (small if is_small else others).append(one)
+
+    def put(came: Came[Action]) -> Step:
+        try:
+            if came.error:
+                raise came.error
+            return _download(run, came.item, came.body[0])
+        finally:
+            came.body.clear()  # the outcome would keep it
+            run.objects.budget.give(came.taken)
+
+    bodies = ahead(run.objects, ((one, _wanted(one, run.collection.prefix)) for one in small))
+    outcomes = chain(
+        (Outcome(one.item.item, one.result, one.error) for one in at_once(put, bodies, stop, threads=_WRITERS)),
+        at_once(lambda action: _DO[action.action](run, action), others, stop),
+    )
+    for action, step, error in outcomes:
+        steps[action.filename] = step or Step(action, _why(run, action, error))
         if action.action in _TRANSFERS:
             run.progress.done()
     stop.check()
@@ -179,11 +201,11 @@ def _why(run: _Run, action: Action, error: Exception | None) -> str:
     return why
 
 
-def _download(run: _Run, action: Action) -> Step:
+def _download(run: _Run, action: Action, body: bytes | None = None) -> Step:
     wanted = _wanted(action, run.collection.prefix)
     with _given(run.destination).partial(action.filename, wanted.token) as partial:
         try:
-            done = download(run.objects, wanted, partial, run.progress.moved)
+            done = download(run.objects, wanted, partial, run.progress.moved, body)
         except Conflict:
             # The next manifest tells of another object.
             partial.discard()

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
+from queue import SimpleQueue
 from typing import Any, Self
 
 import boto3
@@ -83,12 +84,31 @@ class Objects:
 
         Raises ``Conflict`` where it is another, or gone; ``ReadFailed``, ``Stopped``.
         """
+        ended: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
+        self.begin_get_all(key, etag, version_id, lambda body, error: ended.put((body, error)))
+        body, error = ended.get()
+        if error:
+            raise error
+        return body
+
+    def begin_get_all(
+        self, key: str, etag: str, version_id: str | None, done: Callable[[bytes, Exception | None], None]
+    ) -> None:
+        """Begins to fetch all bytes of the object with that ETag; ``done`` gets them, or an error as ``get`` raises it.
+
+        It is called in a thread of the runtime, of which there are few: it should do next to nothing. Raises
+        ``Stopped``.
+        """
         blocks: list[bytes] = []
+
+        def ended(answer: Answer) -> None:
+            if error := answer.error or _other(key, etag, answer):
+                done(b"", _of_read(key, error))
+            else:
+                done(blocks[0] if len(blocks) == 1 else b"".join(blocks), None)
+
         request = Request("GetObject", "GET", key, *_which(etag, version_id))
-        answer = self._repeated.answer(request, lambda _, block, __: blocks.append(block))
-        if error := answer.error or _other(key, etag, answer):
-            raise _of_read(key, error) from answer.error
-        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        self._repeated.begin(request, ended, lambda _, block, __: blocks.append(block))
 
     def begin_get(
         self, key: str, etag: str, version_id: str | None, part: Range, sink: Callable[[bytes, int], None], done: Done
