@@ -164,7 +164,8 @@ def _folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destination |
 def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Mapping[str, Step]:
     """What became of each, by filename. Raises ``Stopped``."""
     steps: dict[str, Step] = {}
-    small, others = [], []
+    small: list[Action] = []
+    others: list[Action] = []
     for one in actions:
         is_small = one.action == "download" and one.size <= PART and one.etag is not None
         (small if is_small else others).append(one)

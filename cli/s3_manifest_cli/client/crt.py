@@ -111,13 +111,11 @@ class Requests:
     def __init__(self, place: Place, session: boto3.Session, stop: Stop, *, retries: bool) -> None:
         self._place = place
         self._stop = stop
-        self._credentials = _Credentials(session)
-        provider = auth.AwsCredentialsProvider.new_delegate(self._credentials)
+        self._credentials = _Credentials(session, place.region)
         self._client = s3.S3Client(
             region=place.region,
             tls_mode=s3.S3RequestTlsMode.ENABLED if place.is_tls else s3.S3RequestTlsMode.DISABLED,
             tls_connection_options=_tls() if place.is_tls else None,
-            signing_config=s3.create_default_s3_signing_config(region=place.region, credential_provider=provider),
             retry_config=s3.S3RetryConfig(retry_mode=s3.S3RetryMode.STANDARD if retries else s3.S3RetryMode.NONE),
             connect_timeout_ms=_CONNECT_MS,
         )
@@ -144,7 +142,7 @@ class Requests:
         self._stop.check()
         answer = Answer()
         try:
-            self._credentials.renew()
+            signing = self._credentials.signing()
         except BotoCoreError as fault:
             answer.error = fault
             ended(answer)
@@ -158,6 +156,7 @@ class Requests:
             type=s3.S3RequestType.DEFAULT if request.whole is None else s3.S3RequestType.GET_OBJECT,
             operation_name=request.operation,
             request=self._http(request),
+            signing_config=signing,
             # So it is one request, and its bytes come as one block.
             part_size=request.whole,
             on_headers=answer.begins,
@@ -209,25 +208,26 @@ class _Stream:
 class _Credentials:
     """The session's. Botocore renews them before they expire, one thread at a time."""
 
-    def __init__(self, session: boto3.Session) -> None:
+    def __init__(self, session: boto3.Session, region: str) -> None:
         found = session.get_credentials()
         if found is None:
             raise Unavailable(f"not reached: {NoCredentialsError()}")
-        self._found = found
-        self._frozen: object = None
+        self._found, self._region = found, region
+        self._made: tuple[object, auth.AwsSigningConfig] | None = None
 
-    def renew(self) -> None:
-        """To be called before each request, as nobody hears what is raised in the runtime's threads.
+    def signing(self) -> auth.AwsSigningConfig:
+        """How a request is signed now: for each one anew, as nobody hears what is raised in the runtime's threads.
 
         Raises ``BotoCoreError`` where they have ended and there are no new ones.
         """
         frozen = self._found.get_frozen_credentials()
-        if frozen != self._frozen:
-            self._frozen = frozen
-            self._now = auth.AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
-
-    def __call__(self) -> auth.AwsCredentials:
-        return self._now
+        # Both at once: other threads read them.
+        if (made := self._made) is None or made[0] != frozen:
+            # The runtime need not call into Python for these.
+            provider = auth.AwsCredentialsProvider.new_static(frozen.access_key, frozen.secret_key, frozen.token)
+            made = (frozen, s3.create_default_s3_signing_config(region=self._region, credential_provider=provider))
+            self._made = made
+        return made[1]
 
 
 def _tls() -> crt_io.TlsConnectionOptions | None:
