@@ -1,10 +1,9 @@
 """A plan, carried out: each action only if both sides still are as it was planned, and no failure stopping another."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -39,6 +38,7 @@ Value = TypeVar("Value")
 NOTHING_SAID = Told()
 
 _WRITERS = 2
+"""Threads that put small objects in their places: more of them wait for each other, and take longer."""
 
 
 class Progress(NamedTuple):
@@ -164,6 +164,16 @@ def _folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destination |
 def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Mapping[str, Step]:
     """What became of each, by filename. Raises ``Stopped``."""
     steps: dict[str, Step] = {}
+    for outcome in _outcomes(run, actions, stop):
+        action = outcome.item
+        steps[action.filename] = outcome.result or Step(action, _why(run, action, outcome.error))
+        if action.action in _TRANSFERS:
+            run.progress.done()
+    stop.check()
+    return steps
+
+
+def _outcomes(run: _Run, actions: Sequence[Action], stop: Stop) -> Iterator[Outcome[Action, Step]]:
     small: list[Action] = []
     others: list[Action] = []
     for one in actions:
@@ -179,17 +189,12 @@ def _each(run: _Run, actions: Sequence[Action], stop: Stop) -> Mapping[str, Step
             came.body.clear()  # the outcome would keep it
             run.objects.budget.give(came.taken)
 
-    bodies = ahead(run.objects, ((one, _wanted(one, run.collection.prefix)) for one in small))
-    outcomes = chain(
-        (Outcome(one.item.item, one.result, one.error) for one in at_once(put, bodies, stop, threads=_WRITERS)),
-        at_once(lambda action: _DO[action.action](run, action), others, stop),
-    )
-    for action, step, error in outcomes:
-        steps[action.filename] = step or Step(action, _why(run, action, error))
-        if action.action in _TRANSFERS:
-            run.progress.done()
-    stop.check()
-    return steps
+    if small:
+        wanted = ((one, _wanted(one, run.collection.prefix)) for one in small)
+        for outcome in at_once(put, ahead(run.objects, wanted), stop, threads=_WRITERS):
+            yield Outcome(outcome.item.item, outcome.result, outcome.error)
+    if others:
+        yield from at_once(lambda action: _DO[action.action](run, action), others, stop)
 
 
 def _why(run: _Run, action: Action, error: Exception | None) -> str:

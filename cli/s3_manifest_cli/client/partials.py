@@ -166,6 +166,11 @@ def _own(working: Folder, name: str) -> tuple[int, bool]:
     would be written through it.
     """
     try:
+        return _new(working, name), False
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ELOOP):
+            raise
+    try:
         fd = working.open(name, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         pass
@@ -179,7 +184,11 @@ def _own(working: Folder, name: str) -> tuple[int, bool]:
             return fd, True
         os.close(fd)
         _drop(working, name)
-    return working.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL), False
+    return _new(working, name), False
+
+
+def _new(working: Folder, name: str) -> int:
+    return working.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
 def _drop(working: Folder, name: str) -> None:

@@ -238,8 +238,11 @@ def _parts_of_etag(expected: Expected) -> int | None:
 
 def _checksums(expected: Expected) -> Iterator[tuple[str, bytes]]:
     """The checksums that S3 keeps, by algorithm, strongest first; what is none of a known kind is left out."""
+    checksum = expected.checksum or {}
     for name, new in _NEW.items():
-        text = (expected.checksum or {}).get(name, "")
+        text = checksum.get(name)
+        if not text:
+            continue
         try:
             digest = base64.b64decode(_COMPOSITE.sub(r"\1", text), validate=True)
         except ValueError:
