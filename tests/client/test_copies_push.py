@@ -7,6 +7,7 @@ from client.sides import both, bytes_of
 from client.transfers import md5, refusal
 
 from s3_manifest.collections import Collection, parse_collections
+from s3_manifest.sidecars import MAX_CAPTION_BYTES
 
 
 def told(sides, filename):
@@ -73,11 +74,14 @@ def test_unfinished_uploads_of_others_to_a_files_key_are_told(sides, monkeypatch
 
 
 def test_a_caption_that_cannot_be_read_is_no_prompt(sides):
-    sides.write("a.png", "b.png")
+    sides.write("a.png", "b.png", "c.png", "d.png")
     sides.write("a.txt", body=b"\xff\xfe")
     (sides.folder / "b.txt").mkdir()
+    sides.write("c.txt", body=b"good".ljust(MAX_CAPTION_BYTES + 1))
+    sides.write("d.txt", body=b"good".ljust(MAX_CAPTION_BYTES))
     sides.push()
-    assert all("prompt" not in told(sides, name)["Metadata"] for name in ("a.png", "b.png"))
+    assert all("prompt" not in told(sides, name)["Metadata"] for name in ("a.png", "b.png", "c.png"))
+    assert told(sides, "d.png")["Metadata"]["prompt"] == "good"
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["changed", "new"])

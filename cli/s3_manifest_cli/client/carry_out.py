@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import MAX_SIDECAR_BYTES, caption_of, is_image, read_caption
+from s3_manifest.sidecars import MAX_CAPTION_BYTES, caption_of, is_image, read_caption
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
 from s3_manifest_cli.client.ahead import Came, ahead
@@ -251,14 +251,15 @@ def _path(run: _Run, filename: str) -> str:
 
 
 def _prompt(source: Folder, filename: str) -> str | None:
-    """What the caption beside an image says; None where there is none that can be read."""
+    """What the caption beside an image says; None where there is none that a manifest would tell of."""
     if not is_image(filename):
         return None
     try:
         with open_file(source, caption_of(filename)) as file:
-            return read_caption(file.read(MAX_SIDECAR_BYTES))[0] or None
+            body = file.read(MAX_CAPTION_BYTES + 1)
     except OSError:
         return None
+    return read_caption(body)[0] or None if len(body) <= MAX_CAPTION_BYTES else None
 
 
 def _copy(run: _Run, action: Action) -> Step:
