@@ -130,7 +130,6 @@ def test_of_a_server_that_sends_less_than_was_asked_for_nothing_is_taken(bucket,
     assert not (tmp_path / "a.bin").exists()
 
 
-@pytest.mark.slow  # the runtime tries for ten seconds
 def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
     proxy.before = lambda request: Reply(200, [("ETag", f'"{what.etag}"')], LARGE)

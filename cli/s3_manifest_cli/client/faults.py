@@ -16,6 +16,9 @@ _MESSAGE = re.compile(rb"<Message>([^<]{1,500})</Message>")
 # Refusals that are none of the request itself: the next time it may go through.
 _PASSING = frozenset({"RequestTimeout", "BadDigest", "SlowDown", "IncompleteBody"})
 
+_TOO_MUCH = "AWS_ERROR_DEST_COPY_TOO_SMALL"
+_FINAL = frozenset({_TOO_MUCH, "AWS_ERROR_S3_CANCELED"})
+
 
 class NoRanges(ReadFailed):
     """The server sends all of an object, whatever part of it is asked for."""
@@ -43,12 +46,20 @@ def fault_of(error: Exception) -> Fault:
     return Fault(0, "", str(error))
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether the same read may go well the next time: no answer came, or S3 was busy."""
+    if not isinstance(error, AwsCrtError):
+        return False
+    fault = fault_of(error)
+    return fault.code not in _FINAL and (fault.status in {0, 429} or fault.status >= 500)
+
+
 def read_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
     """Of a read; ``is_known``: by If-Match, or a version's id, so that another object, or none, is a conflict."""
     if is_known and (fault.status == 412 or (fault.status == 404 and fault.code != "NoSuchBucket")):
         return Conflict(key, f"it is another object now, or gone ({fault.status}); look at the manifest again")
     # The runtime has room for what was asked for, and got more.
-    error = NoRanges if fault.code == "AWS_ERROR_DEST_COPY_TOO_SMALL" else ReadFailed
+    error = NoRanges if fault.code == _TOO_MUCH else ReadFailed
     mend = _ARCHIVED if fault.code == "InvalidObjectState" else _READ_MENDS.get(fault.status, "")
     return error(key, f"not read: {fault.words}{mend}")
 

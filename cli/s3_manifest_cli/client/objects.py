@@ -13,9 +13,9 @@ from s3_manifest.s3 import S3Store
 from s3_manifest.store import Conflict, Observation, ReadFailed
 from s3_manifest_cli.client.budget import Budget
 from s3_manifest_cli.client.crt import Answer, Body, Request, Requests, in_its_region, place_of
-from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, read_error, write_error
+from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, is_passing, read_error, write_error
 from s3_manifest_cli.client.ranges import Range
-from s3_manifest_cli.client.stop import Stop
+from s3_manifest_cli.client.stop import Stop, Stopped
 from s3_manifest_cli.client.sums import Sums, encoded
 
 _MEMORY = 128 << 20
@@ -135,10 +135,22 @@ class Objects:
                 error = ReadFailed(key, "the server sent fewer bytes of it than were asked for")
             done(answer.etag, error and _of_read(key, error))
 
+        def ended_once(answer: Answer) -> None:
+            nonlocal at
+            if answer.error and is_passing(answer.error):
+                at = part.start
+                try:
+                    self._repeated.begin(request, ended, received)
+                except Stopped as stopped:
+                    done("", stopped)
+            else:
+                ended(answer)
+
         headers, query = _which(etag, version_id)
         headers = {**headers, "Range": f"bytes={part.start}-{part.end - 1}"}
         request = Request("GetObject", "GET", key, headers, query, whole=part.size)
-        self._repeated.begin(request, ended, received)
+        # The runtime would repeat for many seconds what a server that knows no ranges answers.
+        self._once.begin(request, ended_once, received)
 
     def stream(self, key: str, etag: str, version_id: str | None = None) -> Iterator[bytes]:
         """The bytes of the object with that ETag, in blocks: for servers that know no ranges. Raises as ``get``."""
