@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import MAX_CAPTION_BYTES, caption_of, is_image, read_caption
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
 from s3_manifest_cli.client.ahead import Came, ahead
@@ -24,7 +23,7 @@ from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.partials import Identity
 from s3_manifest_cli.client.plan import Action, Doing, Plan
-from s3_manifest_cli.client.reading import Changed, open_file, unchanged
+from s3_manifest_cli.client.reading import Changed, prompt_beside, unchanged
 from s3_manifest_cli.client.refusals import refusals
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.client.sums import sums_of
@@ -213,8 +212,7 @@ def _download(run: _Run, action: Action, body: bytes | None = None) -> Step:
         try:
             done = download(run.objects, wanted, partial, run.progress.moved, body)
         except Conflict:
-            # The next manifest tells of another object.
-            partial.discard()
+            partial.discard()  # the next manifest tells of another object
             raise
         local = partial.finish(mtime_ns=_nanoseconds(action.last_modified), expected=action.local)
     return Step(action, local=local, etag=wanted.etag, proof=done.verdict.by)
@@ -230,7 +228,8 @@ def _upload(run: _Run, action: Action) -> Step:
     try:
         with unchanged(source, action.filename, seen) as file:
             sums = sums_of(file, seen.size)
-            told = run.said._replace(prompt=_prompt(source, action.filename), local_path=_path(run, action.filename))
+            prompt = prompt_beside(source, action.filename)
+            told = run.said._replace(prompt=prompt, local_path=_path(run, action.filename))
             metadata = headers.metadata(sums.md5, told)
             given = Given(key, seen.size, sums, action.etag, headers.of(key, metadata.values))
             stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
@@ -248,18 +247,6 @@ def _upload(run: _Run, action: Action) -> Step:
 def _path(run: _Run, filename: str) -> str:
     # As ``Path`` has it, in a tenth of the time: it is told of every file.
     return run.folder.rstrip(os.sep) + os.sep + filename.replace("/", os.sep)
-
-
-def _prompt(source: Folder, filename: str) -> str | None:
-    """What the caption beside an image says; None where there is none that a manifest would tell of."""
-    if not is_image(filename):
-        return None
-    try:
-        with open_file(source, caption_of(filename)) as file:
-            body = file.read(MAX_CAPTION_BYTES + 1)
-    except OSError:
-        return None
-    return read_caption(body)[0] or None if len(body) <= MAX_CAPTION_BYTES else None
 
 
 def _copy(run: _Run, action: Action) -> Step:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
+from s3_manifest.sidecars import MAX_CAPTION_BYTES, caption_of, is_image, read_caption
 from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.partials import Identity, identity_of
 from s3_manifest_cli.client.scan import Local
@@ -93,3 +94,15 @@ def open_file(top: Folder, filename: str) -> BinaryIO:
 def _same(file: BinaryIO, identity: Identity) -> None:
     if identity_of(os.fstat(file.fileno())) != identity:
         raise Changed("it was changed since it was looked at; run this again")
+
+
+def prompt_beside(source: Folder, filename: str) -> str | None:
+    """What the caption beside an image says; None where there is none that a manifest would tell of."""
+    if not is_image(filename):
+        return None
+    try:
+        with open_file(source, caption_of(filename)) as file:
+            body = file.read(MAX_CAPTION_BYTES + 1)
+    except OSError:
+        return None
+    return read_caption(body)[0] or None if len(body) <= MAX_CAPTION_BYTES else None
