@@ -111,6 +111,8 @@ def test_who_leaves_waits_for_what_is_under_way():
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
+    # A shell has its background jobs ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     stop = Stop()
     outcomes = []
     begun = threading.Event()
@@ -125,8 +127,11 @@ def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
 
     killing = threading.Thread(target=kill)
     killing.start()
-    with pytest.raises(KeyboardInterrupt), terminable():
-        outcomes.extend(at_once(work, range(10), stop, threads=2))
+    try:
+        with pytest.raises(KeyboardInterrupt), terminable():
+            outcomes.extend(at_once(work, range(10), stop, threads=2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     killing.join()
     assert outcomes == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
