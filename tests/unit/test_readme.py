@@ -38,7 +38,7 @@ MODELS = {
 }
 
 
-CLIENT = README.partition("\n## Client\n")[2].partition("\n## ")[0]
+CLIENT = README.partition("\n## Client\n")[2].partition("\n### ")[0]
 
 
 def commands():
