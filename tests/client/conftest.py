@@ -3,6 +3,7 @@
 And a real S3 server with a proxy before it, for what is transferred.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +43,9 @@ from s3_manifest_cli.platform import Platform, running_platform
 session, account, reconcile = functions.session, functions.account, functions.reconcile
 sweep, sweep_on, pass_seconds = functions.sweep, functions.sweep_on, functions.pass_seconds
 small_pages, impatience = functions.small_pages, functions.impatience
+
+# A shell has its background jobs ignore Ctrl-C, and so would whatever they start: here it is sent on purpose.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 

@@ -111,8 +111,6 @@ def test_who_leaves_waits_for_what_is_under_way():
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
-    # A shell has its background jobs ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     stop = Stop()
     outcomes = []
     begun = threading.Event()
@@ -127,11 +125,8 @@ def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
 
     killing = threading.Thread(target=kill)
     killing.start()
-    try:
-        with pytest.raises(KeyboardInterrupt), terminable():
-            outcomes.extend(at_once(work, range(10), stop, threads=2))
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt), terminable():
+        outcomes.extend(at_once(work, range(10), stop, threads=2))
     killing.join()
     assert outcomes == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
