@@ -4,24 +4,10 @@ from collections.abc import Mapping
 from email.header import Header
 from typing import NamedTuple
 
-from s3_manifest.uploads import MAX_METADATA_BYTES
+from s3_manifest.store import METADATA_PREFIX
+from s3_manifest.uploads import CONTENT_TYPES, MAX_METADATA_BYTES
 
-_META = "x-amz-meta-"
-_CONTENT_TYPES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "bmp": "image/bmp",
-    "tif": "image/tiff",
-    "tiff": "image/tiff",
-    "avif": "image/avif",
-    "heic": "image/heic",
-    "jxl": "image/jxl",
-    "mp4": "video/mp4",
-    "txt": "text/plain; charset=utf-8",
-}
+_CONTENT_TYPES = {**CONTENT_TYPES, "mp4": "video/mp4"}
 
 
 class Told(NamedTuple):
@@ -43,7 +29,7 @@ class Metadata(NamedTuple):
 
 def of(key: str, values: Mapping[str, str]) -> Mapping[str, str]:
     """The headers of an upload to that key with this user metadata."""
-    return {"Content-Type": content_type(key)} | {_META + name: value for name, value in values.items()}
+    return {"Content-Type": content_type(key)} | {METADATA_PREFIX + name: value for name, value in values.items()}
 
 
 def content_type(key: str) -> str:
@@ -84,4 +70,4 @@ def metadata(md5: str, told: Told = Told()) -> Metadata:  # noqa: B008  # it is 
 
 def _size(name: str, value: str) -> int:
     # The prefix counts here too, though S3 does not say that it does.
-    return len(_META) + len(name) + len(value)
+    return len(METADATA_PREFIX) + len(name) + len(value)

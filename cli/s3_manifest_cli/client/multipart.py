@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from s3_manifest.store import user_metadata
 from s3_manifest_cli.client.faults import FAULTS, fault_of, read_error, write_error
 from s3_manifest_cli.client.objects import Objects
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 10_000
 _MIB = 1 << 20
-_META = "x-amz-meta-"
 
 
 class Part(NamedTuple):
@@ -42,7 +42,7 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: boo
     """
     # S3 keeps the CRC of the whole then, too: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
     algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC64NVME"} if by_crc else {}
-    metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
+    metadata = user_metadata(headers)
     try:
         answer = objects.writes.create_multipart_upload(
             Bucket=objects.bucket, Key=key, ContentType=headers["Content-Type"], Metadata=metadata, **algorithm

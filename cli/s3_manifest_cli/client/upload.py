@@ -7,7 +7,7 @@ from random import random
 from typing import BinaryIO, NamedTuple
 
 from s3_manifest.facts import proven_md5
-from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, StoreError, WriteRefused
+from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, StoreError, WriteRefused, user_metadata
 from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import Open, begin, give_up
 from s3_manifest_cli.client.multipart import Part
@@ -23,7 +23,6 @@ PART = 16 << 20
 _AT_ONCE = 6
 _ATTEMPTS = 6
 _BLOCK = 1 << 20
-_META = "x-amz-meta-"
 
 Moved = Callable[[int], None]
 """Told of bytes as they are done, those that an earlier run has stored too; from several threads."""
@@ -259,7 +258,7 @@ def _is_it(seen: Present, given: Given) -> bool:
     if not proven or (proven[0], seen.size) != (given.sums.md5, given.size):
         return False
     # The same bytes have the same ETag: then only what is told of them says whether they were stored anew.
-    said = {name.removeprefix(_META): value for name, value in given.headers.items() if name.startswith(_META)}
+    said = user_metadata(given.headers)
     return seen.etag != given.replaces or said.items() <= seen.metadata.items()
 
 

@@ -21,6 +21,7 @@ from s3_manifest.store import (
     Stored,
     StoreError,
     WriteRefused,
+    user_metadata,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _BLOCK = 1 << 20
 
 _OTHER_OBJECT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
-_META = "x-amz-meta-"
 _PUT_PARAMETERS = {
     "Content-MD5": "ContentMD5",
     "Content-Type": "ContentType",
@@ -130,14 +130,13 @@ class S3Store:
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
         """
         given: dict[str, Any] = {_PUT_PARAMETERS[name]: headers[name] for name in _PUT_PARAMETERS if name in headers}
-        metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
         return self._reads.generate_presigned_url(
             "put_object",
             Params={
                 "Bucket": self.bucket,
                 "Key": key,
                 "ContentLength": int(headers["Content-Length"]),
-                "Metadata": metadata,
+                "Metadata": user_metadata(headers),
                 **given,
             },
             ExpiresIn=seconds,

@@ -8,6 +8,9 @@ conditional writes with the same condition one is refused.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+METADATA_PREFIX = "x-amz-meta-"
+"""What the names of headers begin with that are user metadata."""
+
 
 class StoreError(Exception):
     """A request that was not answered with a fact. ``key`` is what it was about."""
@@ -174,6 +177,13 @@ class Store(Protocol):
         Raises ``Conflict`` if the object is not the one with that ETag any more.
         """
         ...
+
+
+def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    """The user metadata among an upload's headers, by their names without ``METADATA_PREFIX``."""
+    return {
+        name.removeprefix(METADATA_PREFIX): value for name, value in headers.items() if name.startswith(METADATA_PREFIX)
+    }
 
 
 def listings(store: Store, prefix: str, after: str = "") -> Iterator[Listing]:

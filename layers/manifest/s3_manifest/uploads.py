@@ -13,6 +13,7 @@ from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.facts import as_hex, as_id
 from s3_manifest.model import Frozen
 from s3_manifest.sidecars import SIDECARS, Declared, Moment, is_caption, is_image
+from s3_manifest.store import METADATA_PREFIX
 
 MAX_IMAGES = 250
 """Of one request: so many signed URLs, each of some kilobytes, surely fit into one answer of Lambda."""
@@ -23,8 +24,7 @@ MAX_SIZE_BYTES = 5 << 30
 MAX_METADATA_BYTES = 2048
 """Of an object's user metadata: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html"""
 
-_META = "x-amz-meta-"
-_CONTENT_TYPES = {
+CONTENT_TYPES = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
     "png": "image/png",
@@ -38,6 +38,8 @@ _CONTENT_TYPES = {
     "jxl": "image/jxl",
     "txt": "text/plain; charset=utf-8",
 }
+"""Media types by the suffixes of images and captions."""
+
 _MAX_GENERATION_METADATA = 4096
 # What a header holds as it is: the signature of a request sees runs of spaces as one.
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
@@ -153,19 +155,19 @@ def headers_of(image: Image, generation: Declared | None, *, overwrite: bool) ->
         "local-path": image.local_path,
         "prompt": image.prompt,
     }
-    values = {_META + name: encode_metadata(value) for name, value in told.items() if value}
+    values = {METADATA_PREFIX + name: encode_metadata(value) for name, value in told.items() if value}
     left: dict[str, str] = {}
     for name, field in (("prompt", "prompt"), ("local-path", "local_path"), ("generation-type", "generation_type")):
         if sum(len(name) + len(value) for name, value in values.items()) <= MAX_METADATA_BYTES:
             break
-        if _META + name in values:
-            del values[_META + name]
+        if METADATA_PREFIX + name in values:
+            del values[METADATA_PREFIX + name]
             left[field] = str(told[name])
     suffix = image.filename.rpartition(".")[2].lower()
     headers = {
         "Content-Length": str(image.size),
         "Content-MD5": base64.b64encode(bytes.fromhex(image.md5)).decode(),
-        "Content-Type": image.content_type or _CONTENT_TYPES.get(suffix, "application/octet-stream"),
+        "Content-Type": image.content_type or CONTENT_TYPES.get(suffix, "application/octet-stream"),
         **values,
     }
     return Headers(headers if overwrite else headers | {"If-None-Match": "*"}, left)
