@@ -15,10 +15,10 @@ from s3_manifest_cli.client.compare import Compared, FileState, totals
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.here import Here, look
+from s3_manifest_cli.client.here import Here
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Local, Problem
-from s3_manifest_cli.client.status import compare_with, meant
+from s3_manifest_cli.client.status import compared, meant
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 from s3_manifest_cli.headers import Told
@@ -66,8 +66,7 @@ def prepare(
         if verb == "pull":
             raise
     remote = list(index.files()) if index else []
-    here = look(folder, deployment.cache)
-    files = compare_with(deployment, folder, here, collection, remote, filters).files
+    files, here = compared(deployment, folder, collection, remote, filters)
     base = bases.load(deployment.cache, folder, deployment.name, collection)
     plan = Plan(
         verb=verb,

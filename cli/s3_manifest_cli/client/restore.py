@@ -16,7 +16,7 @@ from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Problem
-from s3_manifest_cli.client.status import compared
+from s3_manifest_cli.client.status import compared, meant
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import NotFound
 
@@ -62,7 +62,8 @@ def prepare_restore(
         made = tuple(_copies(files, then, wishes))
     else:
         remote = [remote_file(entry) for _, entry in sorted(then.items())]
-        files, problems = compared(deployment, folder, collection, remote, filters)
+        files, here = compared(deployment, folder, collection, remote, filters)
+        problems = meant(here.problems, filters)
         made = tuple(_of_version(action, then, there) for action in actions("pull", files, wishes))
     plan = plan.model_copy(update={"actions": made})
     check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)

@@ -85,11 +85,10 @@ def compared(
     collection: Collection,
     remote: Sequence[RemoteFile],
     filters: Filter = EVERYTHING,
-) -> tuple[list[Compared], list[Problem]]:
-    """As ``status``, with what a manifest says: each file, and what of the folder was not looked at."""
+) -> tuple[list[Compared], Here]:
+    """As ``status``, with what a manifest says: each file, and what was found in the folder."""
     here = look(folder, deployment.cache)
-    found = compare_with(deployment, folder, here, collection, remote, filters)
-    return found.files, meant(here.problems, filters)
+    return compare_with(deployment, folder, here, collection, remote, filters).files, here
 
 
 def compare_with(
