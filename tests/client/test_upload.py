@@ -152,8 +152,8 @@ def test_a_file_that_is_changed_between_two_looks_at_a_part_is_not_stored(bucket
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
 
-@BOTH
-def test_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, objects, proxy, tmp_path, unfinished, body):
+def harming_one_put(proxy):
+    """Has the first PUT arrive with a wrong byte; the requests that did."""
     harmed = []
 
     def harm(request, sent):
@@ -163,6 +163,12 @@ def test_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, objects, prox
         return sent
 
     proxy.sent = harm
+    return harmed
+
+
+@BOTH
+def test_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, objects, proxy, tmp_path, unfinished, body):
+    harmed = harming_one_put(proxy)
     store(objects, tmp_path, body, given(body), unfinished)
     assert harmed
     assert bucket.body(KEY) == body
@@ -507,16 +513,9 @@ def test_amazons_s3_is_told_the_crcs_of_parts(bucket, proxy, tmp_path, unfinishe
 
 
 def test_with_crcs_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, proxy, tmp_path, unfinished, by_crc):
-    harmed = []
-
-    def harm(request, sent):
-        if request.method == "PUT" and not harmed:
-            harmed.append(request)
-            return b"x" + sent[1:]
-        return sent
-
-    proxy.sent = harm
+    harmed = harming_one_put(proxy)
     store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished)
+    assert harmed
     assert len(proxy.of("PUT")) == 3
     assert bucket.body(KEY) == TWO_PARTS
 
