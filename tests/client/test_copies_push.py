@@ -47,7 +47,7 @@ def test_the_manifest_of_what_was_pushed_tells_all_that_was_known_of_it(sides):
         "generation-type": "flux \u2603",
         "generated-at": "2026-03-01T10:00:00.000Z",
     }
-    assert found["ResponseMetadata"]["HTTPHeaders"]["x-amz-meta-prompt"].startswith("=?utf-8?")
+    assert found["ResponseMetadata"]["HTTPHeaders"]["x-amz-meta-prompt"].startswith("=?UTF-8?")
     sides.commit("f\u00f6x.PNG", "f\u00f6x.txt")
     (entry,) = (one for one in sides.head.files if one.filename == "f\u00f6x.PNG")
     assert (entry.prompt, entry.generation_id, entry.generation_type) == (
@@ -62,7 +62,28 @@ def test_a_prompt_that_is_too_long_for_its_metadata_is_told_and_the_image_is_the
     sides.write("a.txt", body=b"word " * 1000)
     answer = sides.push()
     assert "prompt" not in told(sides, "a.png")["Metadata"]
-    assert "a.png: too long for its metadata: prompt" in answer.stderr
+    assert "a.png: uploaded without its prompt (too long for S3 metadata); the caption a.txt has it" in answer.stderr
+
+
+def test_a_caption_of_several_lines_is_the_images_prompt(sides):
+    prompt = "a fox\r\n\nin the snow,  at night\n\tby Müller =?utf-8?q?x?="
+    sides.write("a.png")
+    sides.write("a.txt", body=prompt.encode())
+    sides.push()
+    sides.commit("a.png", "a.txt")
+    (entry,) = sides.head.files
+    assert entry.prompt == prompt
+    assert "nothing to do" in sides.push().stdout
+
+
+def test_an_image_below_a_folder_with_a_line_break_in_its_name_is_pushed(sides):
+    below = sides.folder / "two\nlines "
+    below.mkdir()
+    (below / "a.png").write_bytes(b"a")
+    sides.call("push", below, "style/16")
+    sides.commit("a.png")
+    (entry,) = sides.head.files
+    assert entry.local_path == str(below / "a.png")
 
 
 def test_unfinished_uploads_of_others_to_a_files_key_are_told(sides, monkeypatch):

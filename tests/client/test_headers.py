@@ -1,8 +1,7 @@
 import pytest
 
-from s3_manifest.facts import decode_metadata
-from s3_manifest.uploads import MAX_METADATA_BYTES
-from s3_manifest_cli.headers import Told, content_type, header, metadata
+from s3_manifest.user_metadata import MAX_METADATA_BYTES
+from s3_manifest_cli.headers import Told, content_type, metadata
 
 MD5 = "0" * 32
 
@@ -19,13 +18,6 @@ MD5 = "0" * 32
 )
 def test_the_media_type_goes_by_the_name(name, media):
     assert content_type(name) == media
-
-
-@pytest.mark.parametrize("text", ["a/b.png", "größe 🎨.png", "=?utf-8?q?a?=", " a ", "a  b", "x" * 300 + "ß", "a\tb"])
-def test_a_path_comes_out_of_a_header_as_it_went_in(text):
-    assert header(text).isascii()
-    assert "\n" not in header(text)
-    assert decode_metadata(header(text)) == text
 
 
 def test_what_is_told_of_a_file_is_among_its_metadata():

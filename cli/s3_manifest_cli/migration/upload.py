@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_manifest.store import Conflict, OutcomeUnknown, Store, StoreError, WriteRefused
-from s3_manifest_cli.headers import content_type, header
+from s3_manifest.user_metadata import fit
+from s3_manifest_cli.headers import content_type
 from s3_manifest_cli.migration.plan import Upload
 from s3_manifest_cli.migration.remote import see
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 _ATTEMPTS = 5
-_MAX_PATH_BYTES = 1500  # S3 allows 2 KB of user metadata in all
 
 
 class PutImage(Protocol):
@@ -36,9 +36,6 @@ def s3_images(client: "S3Client", bucket: str) -> PutImage:
         condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
         # With it S3 itself refuses bytes that are not those that were read.
         md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        metadata = {"local-path": header(local_path)}
-        if len(metadata["local-path"]) > _MAX_PATH_BYTES:
-            metadata = {}
         try:
             client.put_object(
                 Bucket=bucket,
@@ -46,7 +43,7 @@ def s3_images(client: "S3Client", bucket: str) -> PutImage:
                 Body=body,
                 ContentMD5=md5,
                 ContentType=content_type(key),
-                Metadata=metadata,
+                Metadata=dict(fit({"local-path": local_path}).values),
                 **condition,
             )
         except (ClientError, BotoCoreError) as fault:

@@ -1,7 +1,6 @@
 """What is asked of uploads: names checked, and the headers by which S3 takes these bytes and no others."""
 
 import base64
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, NamedTuple
@@ -14,15 +13,13 @@ from s3_manifest.facts import as_hex, as_id
 from s3_manifest.model import Frozen
 from s3_manifest.sidecars import SIDECARS, Declared, Moment, is_caption, is_image
 from s3_manifest.store import METADATA_PREFIX
+from s3_manifest.user_metadata import fit
 
 MAX_IMAGES = 250
 """Of one request: so many signed URLs, each of some kilobytes, surely fit into one answer of Lambda."""
 
 MAX_SIZE_BYTES = 5 << 30
 """Of one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
-
-MAX_METADATA_BYTES = 2048
-"""Of an object's user metadata: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html"""
 
 CONTENT_TYPES = {
     "jpg": "image/jpeg",
@@ -41,12 +38,8 @@ CONTENT_TYPES = {
 """Media types by the suffixes of images and captions."""
 
 _MAX_GENERATION_METADATA = 4096
-# What a header holds as it is: the signature of a request sees runs of spaces as one.
-_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 # Control characters, halves of characters, and what ends a line or a paragraph.
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# So much text in one encoded word keeps that below the 75 characters that RFC 2047 allows.
-_WORD_BYTES = 45
 
 
 def _md5(text: str) -> str:
@@ -142,50 +135,25 @@ def _wrong_with(collections: Collections, collection: Collection, filename: str)
 
 
 def headers_of(image: Image, generation: Declared | None, *, overwrite: bool) -> Headers:
-    """The headers of its PUT. Of what is told of it, the prompt and then the path are left for a sidecar.
+    """The headers of its PUT, and the fields for which user metadata has no room: the prompt first.
 
-    The MD5 is among the user metadata too: of an object that is encrypted with a customer key the
-    ETag tells none.
+    The MD5 is among the user metadata too: the ETag of an object that is encrypted with a customer key is none.
     """
-    told = {
+    fields = {
         "md5": image.md5,
         "generation-id": None if generation is None else str(generation.generation_id),
-        "generation-type": generation and generation.type,
         "generated-at": image.generated_at,
+        "generation-type": None if generation is None else generation.type,
         "local-path": image.local_path,
         "prompt": image.prompt,
     }
-    values = {METADATA_PREFIX + name: encode_metadata(value) for name, value in told.items() if value}
-    left: dict[str, str] = {}
-    for name, field in (("prompt", "prompt"), ("local-path", "local_path"), ("generation-type", "generation_type")):
-        if sum(len(name) + len(value) for name, value in values.items()) <= MAX_METADATA_BYTES:
-            break
-        if METADATA_PREFIX + name in values:
-            del values[METADATA_PREFIX + name]
-            left[field] = str(told[name])
+    fitted = fit(fields)
     suffix = image.filename.rpartition(".")[2].lower()
     headers = {
         "Content-Length": str(image.size),
         "Content-MD5": base64.b64encode(bytes.fromhex(image.md5)).decode(),
         "Content-Type": image.content_type or CONTENT_TYPES.get(suffix, "application/octet-stream"),
-        **values,
+        **{METADATA_PREFIX + name: value for name, value in fitted.values.items()},
     }
+    left = {name.replace("-", "_"): str(fields[name]) for name in fitted.left_out}
     return Headers(headers if overwrite else headers | {"If-None-Match": "*"}, left)
-
-
-def encode_metadata(text: str) -> str:
-    """A value of user metadata as a header holds it, so that ``facts.decode_metadata`` gives the text back.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
-    """
-    if _PLAIN.fullmatch(text) and "=?" not in text:
-        return text
-    words, room = [""], _WORD_BYTES
-    for sign in text:
-        size = len(sign.encode())
-        if size > room:
-            words.append("")
-            room = _WORD_BYTES
-        words[-1] += sign
-        room -= size
-    return " ".join(f"=?UTF-8?B?{base64.b64encode(word.encode()).decode()}?=" for word in words)
