@@ -4,9 +4,10 @@ import pytest
 
 from s3_manifest_cli.client import reading
 from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.here import look
 from s3_manifest_cli.client.reading import Unread, read_each
 from s3_manifest_cli.client.scan import scan
-from s3_manifest_cli.client.status import compared, status
+from s3_manifest_cli.client.status import compare_with, status
 from s3_manifest_cli.errors import Invalid, NotFound
 from s3_manifest_cli.md5s import md5_of
 
@@ -67,9 +68,10 @@ def test_without_a_folder_or_a_manifest_there_is_nothing_to_compare(deployment, 
 def test_a_folder_that_is_not_there_yet_lacks_everything(deployment, add, style, folder):
     add({"styles/16/a.png": b"data"})
     remote = list(deployment.manifests.index(style, None).files())
-    files, here = compared(deployment, folder / "nope", style, remote)
-    assert [(one.filename, one.state) for one in files] == [("a.png", "s3_only")]
+    here = look(folder / "nope", deployment.cache)
     assert here == ([], [])
+    compared = compare_with(deployment, folder / "nope", here, style, remote)
+    assert [(one.filename, one.state) for one in compared.files] == [("a.png", "s3_only")]
 
 
 def test_only_files_that_are_meant_are_read_and_told(deployment, add, style, folder, write, reads):

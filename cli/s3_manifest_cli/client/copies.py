@@ -15,10 +15,10 @@ from s3_manifest_cli.client.compare import Compared, FileState, totals
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.here import Here
+from s3_manifest_cli.client.here import Here, look
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Local, Problem
-from s3_manifest_cli.client.status import compared, meant
+from s3_manifest_cli.client.status import compare_with, meant, unmatched_filters
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 from s3_manifest_cli.headers import Told
@@ -27,12 +27,16 @@ _ASK_AGAIN_SECONDS = 0.5
 
 
 class Prepared(NamedTuple):
-    """A plan, and what it was made of. ``facts`` is None where the collection has no manifest yet."""
+    """A plan, and what it was made of. ``facts`` is None where the collection has no manifest yet.
+
+    ``unmatched`` are filters that match nothing on either side, as options.
+    """
 
     plan: Plan
     facts: Facts | None
     files: list[Compared]
     problems: list[Problem]
+    unmatched: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[FileState, int]:
@@ -66,7 +70,9 @@ def prepare(
         if verb == "pull":
             raise
     remote = list(index.files()) if index else []
-    files, here = compared(deployment, folder, collection, remote, filters)
+    here = look(folder, deployment.cache)
+    unmatched = unmatched_filters(filters, here, remote)
+    files = compare_with(deployment, folder, here, collection, remote, filters).files
     base = bases.load(deployment.cache, folder, deployment.name, collection)
     plan = Plan(
         verb=verb,
@@ -87,7 +93,7 @@ def prepare(
         )
     if plan.of("delete_remote"):
         _check_folder(verb, folder, here, filters)
-    return Prepared(plan, index.facts if index else None, files, meant(here.problems, filters))
+    return Prepared(plan, index.facts if index else None, files, meant(here.problems, filters), unmatched)
 
 
 def pull(

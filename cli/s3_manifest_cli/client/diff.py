@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, get_args
 
 from s3_manifest.model import Entry, Facts
 from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.client.points import Point
 
@@ -53,12 +54,16 @@ class Difference(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """What differs, by filename. ``unproven`` names the files whose bytes only an ETag and size tell to be the same."""
+    """What differs, by filename. ``unproven`` names the files whose bytes only an ETag and size tell to be the same.
+
+    ``unmatched`` are filters that match nothing in either manifest, as options.
+    """
 
     before: Facts
     after: Facts
     files: list[Difference]
     unproven: list[str]
+    unmatched: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[Sort, int]:
@@ -72,21 +77,23 @@ class Diff(NamedTuple):
         return not self.files and self.before.title == self.after.title
 
 
-def diff(deployment: Deployment, before: Point, after: Point) -> Diff:
-    """How the second manifest differs from the first.
+def diff(deployment: Deployment, before: Point, after: Point, filters: Filter = EVERYTHING) -> Diff:
+    """How the second manifest differs from the first, in the files that the filters select.
 
     Captions and hidden files are compared as files are. Raises ``Invalid``, ``NotFound``, ``NotKept``, ``Refused``,
     ``Unavailable``.
     """
-    return compared(_read(deployment, before), _read(deployment, after))
+    return compared(_read(deployment, before), _read(deployment, after), filters)
 
 
-def compared(before: Manifest, after: Manifest) -> Diff:
-    """How they differ. Pure."""
+def compared(before: Manifest, after: Manifest, filters: Filter = EVERYTHING) -> Diff:
+    """How they differ. Pure. Raises as ``Filter.unmatched``."""
     old, new = _entries(before), _entries(after)
+    names = old.keys() | new.keys()
+    unmatched = filters.unmatched(names)
     files: list[Difference] = []
     unproven: list[str] = []
-    for name in sorted(old.keys() | new.keys()):
+    for name in filter(filters.compiled(), sorted(names)):
         was, is_ = old.get(name), new.get(name)
         if was is None or is_ is None:
             files.append(Difference(name, "added" if was is None else "removed", was, is_))
@@ -97,7 +104,7 @@ def compared(before: Manifest, after: Manifest) -> Diff:
             files.append(Difference(name, "described" if is_same else "altered", was, is_, by, words))
         if is_same and by == "etag":
             unproven.append(name)
-    return Diff(before.facts, after.facts, files, unproven)
+    return Diff(before.facts, after.facts, files, unproven, unmatched)
 
 
 def same_bytes(one: Entry, other: Entry) -> tuple[bool, str]:

@@ -1,29 +1,129 @@
-"""Which files of a collection are meant, by patterns of their names."""
+"""Which files of a folder or a collection a command is about: patterns by the rules of ``.gitignore``.
 
-import re
-from collections.abc import Callable
-from fnmatch import translate
-from typing import NamedTuple
+The rules are git's (https://git-scm.com/docs/gitignore#_pattern_format), applied by the library pathspec:
+
+- ``*.png`` matches at any depth; a pattern with a slash before its end (``/a.png``, ``deep/*``) starts at the top.
+- ``*`` and ``?`` do not match ``/``; ``**`` matches any number of folders, none included.
+- ``sub/`` matches folders only. A pattern that matches a folder matches everything below it.
+- ``!`` before a pattern takes back what an earlier pattern of the same option matched.
+
+Three differences, because these patterns are arguments and not lines of a file: ``#`` starts no comment, a space at the
+end counts, and a pattern that can match nothing is an error. Case counts. Patterns and filenames are compared in
+Unicode's form NFC, so that an ``ä`` matches whichever way a system writes it.
+"""
+
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3_manifest_cli.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 
 class Filter(NamedTuple):
-    """Files that match one of ``include`` (all, if there is none), and none of ``exclude``.
+    """Files that match ``include`` (all files, if it is empty) and do not match ``exclude``.
 
-    Patterns are as ``glob=`` of the HTTP API has them: of the whole path below the prefix, case counts, and ``*``
-    stands for slashes too.
+    Filenames are paths below the folder or the prefix, with ``/``. All methods raise ``Invalid`` for a pattern that
+    can match nothing.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def compiled(self) -> Callable[[str], bool]:
-        """Whether a file of that name is meant."""
-        include, exclude = _pattern(self.include), _pattern(self.exclude)
-        return lambda name: (not include or bool(include.match(name))) and not (exclude and exclude.match(name))
+        """Whether the filter selects a filename."""
+        include, exclude = _spec("--include", self.include), _spec("--exclude", self.exclude)
+
+        def selects(filename: str) -> bool:
+            comparable = _comparable(filename)
+            return (include is None or include.match_file(comparable)) and not (
+                exclude is not None and exclude.match_file(comparable)
+            )
+
+        return selects
+
+    def may_select(self) -> Callable[[str], bool]:
+        """Whether the filter may select a path, or files below it if it ends in ``/``, whose names are not known."""
+        selects, exclude = self.compiled(), _spec("--exclude", self.exclude)
+
+        def may_select(path: str) -> bool:
+            if not path.endswith("/"):
+                return selects(path)
+            return exclude is None or not exclude.match_file(_comparable(path + _ANY_NAME))
+
+        return may_select
+
+    def unmatched(self, filenames: Collection[str]) -> tuple[str, ...]:
+        """The options that match none of these filenames, as the user wrote them.
+
+        Raises ``NotFound`` where there are patterns to include and none of them matches: there is nothing to do,
+        and that is hardly what the user wanted.
+        """
+        if self == EVERYTHING:
+            return ()
+        comparable = [_comparable(filename) for filename in filenames]
+        missing = [
+            (option, text)
+            for option, patterns in (("--include", self.include), ("--exclude", self.exclude))
+            for text in patterns
+            if not _matches_any(_pattern(option, text), comparable)
+        ]
+        if self.include and all(("--include", text) in missing for text in self.include):
+            raise NotFound(
+                f"no file matches {' or '.join(_shown('--include', text) for text in self.include)}, neither in the"
+                " folder nor in S3. Patterns follow the rules of .gitignore: '*.png' matches at any depth, 'sub/' a"
+                " folder, '/a.png' only at the top, and case counts"
+            )
+        return tuple(_shown(option, text) for option, text in missing)
 
 
 EVERYTHING = Filter()
 
+_ANY_NAME = "\0"
+"""Stands for the name of a file that is not known. No pattern contains it, as no argument of a program can."""
 
-def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile("|".join(map(translate, patterns))) if patterns else None
+
+def _comparable(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    # Some regular expressions of the library stop at a line break, as no line of a .gitignore contains one.
+    return text.replace("\n", "\0")
+
+
+def _spec(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
+    if not (compiled := [_pattern(option, text) for text in patterns]):
+        return None
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  # most runs have no filters
+
+    return GitIgnoreSpec(compiled)
+
+
+def _pattern(option: str, text: str) -> "GitIgnoreSpecPattern":
+    from pathspec.patterns.gitignore import GitIgnorePatternError  # noqa: PLC0415  # most runs have no filters
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415  # as above
+
+    line = _comparable(text)
+    if line.startswith("#"):
+        line = f"\\{line}"
+    if line != line.rstrip() and not line.endswith("\\ "):
+        line = f"{line[:-1]}[{line[-1]}]"
+    try:
+        pattern = GitIgnoreSpecPattern(line)
+    except GitIgnorePatternError as error:
+        raise Invalid(
+            f"{_shown(option, text)} is not a valid pattern: a backslash or an exclamation mark stands before something"
+        ) from error
+    if pattern.include is None:
+        raise Invalid(f"{_shown(option, text)} can match no file; write a name, '*.png', or 'folder/'")
+    return pattern
+
+
+def _matches_any(pattern: "GitIgnoreSpecPattern", filenames: Iterable[str]) -> bool:
+    return any(pattern.match_file(filename) is not None for filename in filenames)
+
+
+def _shown(option: str, text: str) -> str:
+    return f"{option} {text!r}"

@@ -13,10 +13,11 @@ from s3_manifest_cli.client.copies import Prepared, absolute, complete
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.here import look
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
 from s3_manifest_cli.client.scan import Problem
-from s3_manifest_cli.client.status import compared, meant
+from s3_manifest_cli.client.status import compare_with, meant, unmatched_filters
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import NotFound
 
@@ -56,18 +57,22 @@ def prepare_restore(
         revision=wanted.facts.revision,
     )
     problems: list[Problem] = []
+    unmatched: tuple[str, ...] = ()
     there = {one.filename: one for one in now.files()}
     if folder is None:
+        unmatched = filters.unmatched({*then, *there})
         files = [one for one in _in_s3(then, there) if is_meant(one.filename)]
         made = tuple(_copies(files, then, wishes))
     else:
         remote = [remote_file(entry) for _, entry in sorted(then.items())]
-        files, here = compared(deployment, folder, collection, remote, filters)
+        here = look(folder, deployment.cache)
+        unmatched = unmatched_filters(filters, here, remote)
+        files = compare_with(deployment, folder, here, collection, remote, filters).files
         problems = meant(here.problems, filters)
         made = tuple(_of_version(action, then, there) for action in actions("pull", files, wishes))
     plan = plan.model_copy(update={"actions": made})
     check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
-    return Prepared(plan, wanted.facts, files, problems)
+    return Prepared(plan, wanted.facts, files, problems, unmatched)
 
 
 def restore(

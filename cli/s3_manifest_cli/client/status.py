@@ -26,12 +26,14 @@ class Status(NamedTuple):
     """How a folder and a manifest compare, file by file in order of their names, and what was not looked at.
 
     ``facts`` tell the manifest's revision, whether it is complete, and when it was last compared with S3.
+    ``unmatched`` are filters that match nothing on either side, as options.
     """
 
     folder: Path
     facts: Facts
     comparison: Comparison
     problems: list[Problem]
+    unmatched: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Compared]:
@@ -75,20 +77,10 @@ def status(
         raise Invalid(f"there is no folder {folder}")
     index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
     here = look(folder, deployment.cache)
-    comparison = compare_with(deployment, folder, here, collection, list(index.files()), filters, read_all=read_all)
-    return Status(folder, index.facts, comparison, meant(here.problems, filters))
-
-
-def compared(
-    deployment: Deployment,
-    folder: Path,
-    collection: Collection,
-    remote: Sequence[RemoteFile],
-    filters: Filter = EVERYTHING,
-) -> tuple[list[Compared], Here]:
-    """As ``status``, with what a manifest says: each file, and what was found in the folder."""
-    here = look(folder, deployment.cache)
-    return compare_with(deployment, folder, here, collection, remote, filters).files, here
+    remote = list(index.files())
+    unmatched = unmatched_filters(filters, here, remote)
+    comparison = compare_with(deployment, folder, here, collection, remote, filters, read_all=read_all)
+    return Status(folder, index.facts, comparison, meant(here.problems, filters), unmatched)
 
 
 def compare_with(
@@ -120,9 +112,17 @@ def compare_with(
 
 
 def meant(problems: Iterable[Problem], filters: Filter) -> list[Problem]:
-    """The problems of what is meant."""
-    is_meant = filters.compiled()
-    return [problem for problem in problems if is_meant(problem.path)]
+    """The problems of what the filters may select. Files below a folder may be, whatever its own name."""
+    may_select = filters.may_select()
+    return [problem for problem in problems if may_select(problem.path)]
+
+
+def unmatched_filters(filters: Filter, here: Here, remote: Iterable[RemoteFile]) -> tuple[str, ...]:
+    """The filters that match nothing in the folder and nothing in the manifest. Raises as ``Filter.unmatched``."""
+    if filters == EVERYTHING:
+        return ()
+    there = {one[0] for one in here.files} | {problem.path for problem in here.problems}
+    return filters.unmatched(there | {one.filename for one in remote})
 
 
 def own_files(

@@ -14,7 +14,7 @@ from s3_manifest_cli.client.proofs import Verdict
 from s3_manifest_cli.client.proving import prove_each
 from s3_manifest_cli.client.reading import Unread
 from s3_manifest_cli.client.scan import Problem
-from s3_manifest_cli.client.status import own_files
+from s3_manifest_cli.client.status import meant, own_files
 from s3_manifest_cli.errors import Invalid
 
 
@@ -28,12 +28,16 @@ class Verified(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """What came of it, by filename; ``problems`` are what in the folder is no file, or could not be looked at."""
+    """What came of it, by filename; ``problems`` are what in the folder is no file, or could not be looked at.
+
+    ``unmatched`` are filters that match nothing on either side, as options.
+    """
 
     folder: Path
     facts: Facts
     files: list[Verified]
     problems: list[Problem]
+    unmatched: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[FileState, int]:
@@ -72,6 +76,7 @@ def verify(
     problems: list[Problem] = []
     local = own_files(deployment, folder, collection, problems)
     remote = list(index.files())
+    unmatched = filters.unmatched({*local, *(one.filename for one in remote), *(one.path for one in problems)})
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     verdicts: dict[str, Verdict | Unread] = {}
     size = 0
@@ -89,7 +94,7 @@ def verify(
             files.append(Verified(one.filename, one.state, ("size",), why))
         else:
             files.append(Verified(one.filename, one.state, (), one.why))
-    return Verification(folder, index.facts, files, [one for one in problems if is_meant(one.path)])
+    return Verification(folder, index.facts, files, meant(problems, filters), unmatched)
 
 
 def _told(verdict: Verdict | Unread) -> bool | str:

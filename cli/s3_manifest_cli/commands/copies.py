@@ -9,7 +9,7 @@ import click
 from s3_manifest.model import Timestamp
 from s3_manifest_cli.client.copies import Prepared, prepare
 from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.plan import Verb, Wishes
 from s3_manifest_cli.commands.options import FOLDER, TIME, Function, deployment, filters, telling
 from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
@@ -134,8 +134,10 @@ def _copy(
 ) -> None:
     if choices.apply is None and (named is None or folder is None):
         raise click.UsageError("COLLECTION and LOCAL are missing: name both, or give --apply")
-    if choices.apply and (named or folder):
-        raise click.UsageError("--apply says what is done, and where: leave out COLLECTION and LOCAL")
+    if choices.apply and (named or folder or filters != EVERYTHING):
+        raise click.UsageError(
+            "--apply says what is done, and where: leave out COLLECTION, LOCAL, --include and --exclude"
+        )
 
     def prepared() -> Prepared:
         wishes = Wishes(choices.delete, choices.prefer)

@@ -8,9 +8,11 @@ import click
 from s3_manifest.model import Facts
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
+from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.points import parse_point
-from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import DIFFERENCES, Teller, files
+from s3_manifest_cli.commands.options import deployment, filters, telling
+from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
+from s3_manifest_cli.commands.telling import files as count_of
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
 _COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}
@@ -20,9 +22,10 @@ _LONGEST = 60
 @click.command(name="diff")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
+@filters
 @deployment
 @telling
-def diff_command(before: str, after: str, deployment: Deployment, teller: Teller) -> None:
+def diff_command(before: str, after: str, filters: Filter, deployment: Deployment, teller: Teller) -> None:
     """Tell how the manifest B differs from A: COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).
 
     \b
@@ -33,7 +36,8 @@ def diff_command(before: str, after: str, deployment: Deployment, teller: Teller
 
     The exit code is 1 if they differ.
     """  # click's mark for a paragraph that is not to be filled
-    found = diff(deployment, parse_point(before), parse_point(after))
+    found = diff(deployment, parse_point(before), parse_point(after), filters)
+    teller.unmatched(found.unmatched)
     _tell(found, teller)
     teller.document(
         {
@@ -42,6 +46,7 @@ def diff_command(before: str, after: str, deployment: Deployment, teller: Teller
             "totals": found.totals,
             "files": [_json(one) for one in found.files],
             "unproven": found.unproven,
+            "unmatched_filters": found.unmatched,
         }
     )
     sys.exit(0 if found.is_same else DIFFERENCES)
@@ -77,7 +82,7 @@ def _tell(found: Diff, teller: Teller) -> None:
     teller.say(told or "The files are the same.")
     if found.unproven:
         teller.say(
-            f"The same by ETag and size alone, with no MD5 or checksum to prove it: {files(len(found.unproven))}"
+            f"The same by ETag and size alone, with no MD5 or checksum to prove it: {count_of(len(found.unproven))}"
         )
 
 

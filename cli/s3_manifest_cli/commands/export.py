@@ -10,12 +10,13 @@ import click
 
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.destination import Destination
-from s3_manifest_cli.client.export import FORMATS, Exported
+from s3_manifest_cli.client.export import FORMATS, Exported, filter_files
 from s3_manifest_cli.client.export.folder import put_in
 from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.client.export.whole import whole_file
+from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.manifests import Manifest
-from s3_manifest_cli.commands.options import FOLDER, deployment, past, telling
+from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
 from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
 
 
@@ -29,6 +30,7 @@ from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
     help="A file, or for kohya a folder; else stdout.",
 )
 @past
+@filters
 @click.option("--images", "size_of", type=FOLDER, help="For cvat: where the images lie, to learn their sizes from.")
 @click.option("--license", help="For croissant: the URL of the licence.")
 @click.option("--creator", help="For croissant: who made it.")
@@ -42,6 +44,7 @@ def export(
     output: Path | None,
     revision: int | None,
     at: str | None,
+    filters: Filter,
     deployment: Deployment,
     teller: Teller,
     **options: Any,  # noqa: ANN401  # the formats' own
@@ -65,13 +68,15 @@ def export(
         if "size_of" in given:
             given["size_of"] = stack.enter_context(sizes_in(given["size_of"]))
         manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
-        exported = _written(manifest, format_, output, given)
+        unmatched = filters.unmatched([entry.filename for entry in manifest.files])
+        teller.unmatched(unmatched)
+        exported = _written(filter_files(manifest, filters), format_, output, given)
     for problem in exported.problems:
         teller.error(f"{problem.s3_key}: {problem.problem}")
     if output:
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
         teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
-        teller.document(exported._asdict())
+        teller.document(exported._asdict() | {"unmatched_filters": unmatched})
     sys.exit(DIFFERENCES if exported.problems else 0)
 
 

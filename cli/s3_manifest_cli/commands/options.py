@@ -87,9 +87,20 @@ def filters(command: Function) -> Function:
     def filtered(*, include: tuple[str, ...], exclude: tuple[str, ...], **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         return command(filters=Filter(include, exclude), **options)
 
-    include = click.option("--include", multiple=True, metavar="GLOB", help="Only files whose path matches.")
+    include = click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Include only matching files (repeatable), by the rules of .gitignore: '*.png' matches at any depth,"
+        " 'sub/' a folder and all below it, '/a.png' only at the top; '*' does not match '/'.",
+    )
     return include(
-        click.option("--exclude", multiple=True, metavar="GLOB", help="No files whose path matches.")(filtered)
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="PATTERN",
+            help="Leave out matching files (repeatable), by the same rules. They are not deleted either.",
+        )(filtered)
     )
 
 

@@ -95,38 +95,40 @@ def planning(command: Function) -> Function:
 def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], choices: Choices, teller: Teller) -> None:
     """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits."""
     files: list[Compared] = []
+    unmatched: tuple[str, ...] = ()
     if choices.apply:
         with telling(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
             plan = decode(lines)
         if plan.verb != verb:
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
     else:
-        plan, _, files, problems = prepared()
+        plan, _, files, problems, unmatched = prepared()
+        teller.unmatched(unmatched)
         for problem in problems:
             teller.warn(f"{problem.path}: {problem.reason}")
     if choices.plan_file:
         with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
             out.writelines(encode(plan))
     if choices.dry_run or choices.plan_file:
-        _tell_plan(plan, teller, choices.plan_file)
+        _tell_plan(plan, unmatched, teller, choices.plan_file)
         sys.exit(DIFFERENCES if plan.actions else 0)
     moved = plan.of("download", "upload", "copy")
     with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
         carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
     shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
-    _tell(carried, shown, teller)
+    _tell(carried, shown, unmatched, teller)
     sys.exit(FAILED if carried.failed else DIFFERENCES if carried.conflicts or shown is False else 0)
 
 
-def _tell_plan(plan: Plan, teller: Teller, written: Path | None) -> None:
+def _tell_plan(plan: Plan, unmatched: tuple[str, ...], teller: Teller, written: Path | None) -> None:
     for action in plan.actions:
         teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
     teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
-    teller.document(plan.model_dump(mode="json", exclude_none=True))
+    teller.document(plan.model_dump(mode="json", exclude_none=True) | {"unmatched_filters": unmatched})
 
 
-def _tell(carried: Carried, shown: bool | None, teller: Teller) -> None:
+def _tell(carried: Carried, shown: bool | None, unmatched: tuple[str, ...], teller: Teller) -> None:
     for one in carried.failed:
         teller.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
     for one in carried.conflicts:
@@ -144,15 +146,16 @@ def _tell(carried: Carried, shown: bool | None, teller: Teller) -> None:
         teller.say(f"{len(carried.conflicts):,} conflicts: say with --prefer which side stands", "magenta")
     if shown is False:
         teller.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
-    teller.document(_as_json(carried, shown))
+    teller.document(_as_json(carried, shown, unmatched))
 
 
-def _as_json(carried: Carried, shown: bool | None) -> dict[str, Any]:
+def _as_json(carried: Carried, shown: bool | None, unmatched: tuple[str, ...]) -> dict[str, Any]:
     return carried.plan.model_dump(exclude={"actions"}) | {
         "done": Counter(one.action.action for one in carried.done),
         "failed": len(carried.failed),
         "conflicts": len(carried.conflicts),
         "shown": shown,
+        "unmatched_filters": unmatched,
         "files": [
             {"action": one.action.action, "filename": one.action.filename, "size": one.action.size, "error": one.error}
             for one in carried.steps

@@ -8,7 +8,7 @@ import click
 from s3_manifest.model import Timestamp
 from s3_manifest_cli.client.copies import Prepared
 from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.restore import prepare_restore
 from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
 from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
@@ -46,6 +46,8 @@ def restore(
     choices = Choices(**options)
     if choices.apply is None and (collection is None or (folder is None) is not in_s3):
         raise click.UsageError("name COLLECTION, and either LOCAL or --in-s3, or give --apply")
+    if choices.apply and (collection or folder or in_s3 or revision or at or filters != EVERYTHING):
+        raise click.UsageError("--apply says what is done, and where: leave out what else names it, and the filters")
 
     def prepared() -> Prepared:
         return prepare_restore(

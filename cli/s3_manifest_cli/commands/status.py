@@ -92,6 +92,7 @@ def status_command(
     """  # click's mark for a paragraph that is not to be filled
     named = deployment.collection(collection)
     found = s3_manifest_cli.status(deployment, folder, named, filters, read_all=read_all, look=look)
+    teller.unmatched(found.unmatched)
     if combined:
         teller.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
     else:
@@ -118,6 +119,7 @@ def as_json(found: "Status", files: "list[Compared]") -> dict[str, Any]:
     return sides(found.facts, found.folder, found.totals) | {
         "files": [{"filename": one.filename, "state": one.state, "why": one.why} for one in files],
         "problems": [problem._asdict() for problem in found.problems],
+        "unmatched_filters": found.unmatched,
     }
 
 

@@ -42,6 +42,11 @@ class Teller(NamedTuple):
         """What the user has to know whatever was asked for."""
         click.echo(_coloured(f"Warning: {line}", "yellow", sys.stderr.isatty()), err=True)
 
+    def unmatched(self, filters: Iterable[str]) -> None:
+        """Filters that match nothing: most often the pattern is not what the user meant."""
+        for option in filters:
+            self.warn(f"{option} matches no file")
+
 
 def files(count: int) -> str:
     """A number of files for people."""

@@ -83,6 +83,7 @@ def verify_command(
             filters,
             told=lambda files, read_bytes: show(f"{files:,} files read, {size(read_bytes)}"),
         )
+    teller.unmatched(verified.unmatched)
     _tell(verified, names[-1], teller, combined=combined)
     teller.document(_json(verified))
     sys.exit(0 if verified.is_right(allow_extra=allow_extra) else DIFFERENCES)
@@ -93,6 +94,7 @@ def _json(found: Verification) -> dict[str, Any]:
         "proofs": dict(found.proofs),
         "files": [one._asdict() for one in found.files],
         "problems": [problem._asdict() for problem in found.problems],
+        "unmatched_filters": found.unmatched,
     }
 
 

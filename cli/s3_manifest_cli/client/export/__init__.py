@@ -16,10 +16,11 @@ from s3_manifest_cli.client.export.parquet import write_parquet
 from s3_manifest_cli.client.export.rclone import write_rclone_files, write_rclone_md5
 from s3_manifest_cli.client.export.sums import write_md5sum, write_sha256sum
 from s3_manifest_cli.client.export.tables import write_csv, write_jsonl
+from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.errors import Invalid
 
-__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf", "export"]
+__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf", "export", "filter_files"]
 
 
 class Format(NamedTuple):
@@ -55,8 +56,23 @@ FORMATS = {
 """The formats by name."""
 
 
-def export(manifest: Manifest, format_name: str, out: BinaryIO | Put, **options: Any) -> Exported:  # noqa: ANN401  # each format's own
+def export(
+    manifest: Manifest,
+    format_name: str,
+    out: BinaryIO | Put,
+    *,
+    filters: Filter = EVERYTHING,
+    **options: Any,  # noqa: ANN401  # each format's own
+) -> Exported:
     """Writes the manifest's files in that format: see ``Format``. Raises ``Invalid`` where there is no such format."""
     if format_name not in FORMATS:
         raise Invalid(f"there is no format {format_name!r}; there are {', '.join(FORMATS)}")
-    return FORMATS[format_name].write(manifest.facts, manifest.files, out, **options)
+    return FORMATS[format_name].write(manifest.facts, filter_files(manifest, filters).files, out, **options)
+
+
+def filter_files(manifest: Manifest, filters: Filter) -> Manifest:
+    """The manifest with only the files that the filters select; its facts are still those of all files."""
+    if filters == EVERYTHING:
+        return manifest
+    selects = filters.compiled()
+    return manifest._replace(files=tuple(entry for entry in manifest.files if selects(entry.filename)))
