@@ -228,6 +228,11 @@ class TestReconcile:
         assert sam.reconcile(wrapped, bucket) == DONE
         assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == [filename]
 
+    def test_takes_an_event_of_eventbridge(self, sam, bucket):
+        bucket.put("styles/16/image_001 + 100%.jpg", b"jpeg")
+        assert sam.reconcile("eventbridge", bucket) == DONE
+        assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == ["image_001 + 100%.jpg"]
+
 
 class TestQuery:
     @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ class Queue:
         self.sent += 1
         self.visible.append(Delivery(str(self.sent), body, tuple(keys), is_job))
 
-    def receive(self, chance: Random, at_most: int) -> list[Delivery]:
-        """Some messages of one of the queues; now and then one of them stays there as well."""
+    def receive(self, chance: Random, at_most: int, *, jobs: bool | None = None) -> list[Delivery]:
+        """Some messages of one of the queues, by ``jobs``; now and then one of them stays there as well."""
         chance.shuffle(self.visible)
-        is_job = self.visible[-1].is_job if self.visible else False
+        is_job = jobs if jobs is not None else bool(self.visible) and self.visible[-1].is_job
         batch = [one for one in self.visible if one.is_job == is_job][: 1 if is_job else at_most]
         for one in batch:
             self.visible.remove(one)
@@ -56,6 +56,14 @@ class Queue:
     def acknowledge(self, delivery: Delivery) -> None:
         """This one is done with."""
         self.pending.subtract(delivery.keys)
+
+
+def bridge_event(bucket: str, key: str, name: str) -> str:
+    """EventBridge's message, whose key is not percent-encoded."""
+    kind = "Object Deleted" if name.startswith("ObjectRemoved") else "Object Created"
+    detail = {"version": "0", "bucket": {"name": bucket}, "object": {"key": key}}
+    event = {"source": "aws.s3", "detail-type": kind, "time": "2026-01-01T00:00:00Z", "detail": detail}
+    return json.dumps(event)
 
 
 def notification(bucket: str, key: str, name: str) -> str:

@@ -237,3 +237,94 @@ def test_an_envelope_in_an_envelope_many_times_is_no_problem():
     for _ in range(8):
         text = sns(text)
     assert keys(text) == ["k"]
+
+
+def bridge(key="styles/16/a.jpg", kind="Object Created", **fields):
+    """An event as EventBridge delivers it: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html"""
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": kind,
+        "source": "aws.s3",
+        "account": "111122223333",
+        "time": "2026-03-01T08:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:s3:::b"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": "b"},
+            "object": {"key": key, "size": 5, "etag": "0" * 32, "sequencer": "617f08299329d189"},
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "reason": "PutObject",
+        },
+    } | fields
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Object Created",
+        "Object Deleted",
+        "Object Restore Completed",
+        "Object Restore Expired",
+        "Object Storage Class Changed",
+        "Object Access Tier Changed",
+        "Object Not Invented Yet",
+    ],
+)
+def test_every_eventbridge_event_of_s3_is_a_hint_to_observe_its_key(kind):
+    (change,) = decode_body(json.dumps(bridge(kind=kind)))
+    assert change == Change("b", "styles/16/a.jpg", kind, "2026-03-01T08:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "key", ["a+b.jpg", "a b.jpg", "100%.jpg", "a%2Bb", "%41", "%FF", "café.jpg", "🎨.png", "a\nb\x00"]
+)
+def test_a_key_from_eventbridge_is_not_percent_encoded(key):
+    assert keys(json.dumps(bridge(key))) == [key]
+
+
+def test_a_deletion_from_eventbridge_names_neither_size_nor_etag():
+    event = bridge(kind="Object Deleted")
+    event["detail"]["object"] = {"key": "k", "sequencer": "617f0837b476e463"}
+    assert keys(json.dumps(event | {"replay-name": "again"})) == ["k"]
+
+
+def test_an_eventbridge_event_wrapped_by_sns_is_unwrapped():
+    assert keys(sns(json.dumps(bridge("k+%")))) == ["k+%"]
+
+
+def test_an_eventbridge_event_as_lambda_receives_it_is_decoded_alike():
+    assert decode(bridge("a+b")) == decode_body(json.dumps(bridge("a+b")))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        (bridge(source="aws.ec2"), "source"),
+        (bridge(source=None), "source"),
+        (bridge(**{"detail-type": 7}), "detail-type"),
+        (bridge(detail=None), "detail"),
+        (bridge(detail={}), r"detail\.bucket"),
+        (bridge(detail={"bucket": {"name": "b"}, "object": {}}), r"detail\.object\.key"),
+        (bridge(detail={"bucket": {"name": ""}, "object": {"key": "k"}}), r"detail\.bucket\.name"),
+        (bridge(""), r"detail\.object\.key"),
+        (bridge(time=7), "time"),
+    ],
+    ids=str,
+)
+def test_an_eventbridge_event_of_something_else_is_refused_and_the_field_is_named(wrong, where):
+    with pytest.raises(MalformedEvent, match=rf"not an EventBridge event of S3: {where}: "):
+        decode_body(json.dumps(wrong))
+
+
+@pytest.mark.parametrize("key", ["k" * 1025, "é" * 513])
+def test_a_longer_key_from_eventbridge_is_refused(key):
+    with pytest.raises(MalformedEvent, match="S3 allows 1024"):
+        decode_body(json.dumps(bridge(key)))
+
+
+def test_half_a_surrogate_pair_from_eventbridge_is_refused():
+    with pytest.raises(MalformedEvent):
+        decode(bridge("\ud800"))

@@ -1,13 +1,15 @@
-"""S3 notifications, in every wrapping they arrive in, decoded into changes.
+"""S3's events, in every wrapping they arrive in, decoded into changes.
 
-The shape is Amazon's: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+The shapes are Amazon's: notifications,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html, and EventBridge events,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
 from s3_manifest.collections import MAX_KEY_BYTES
@@ -52,20 +54,34 @@ class _Notification(BaseModel):
     Records: list[_Record]
 
 
+class _Detail(BaseModel):
+    bucket: _Bucket
+    object: _Object
+
+
+class _BridgeEvent(BaseModel):
+    source: Literal["aws.s3"]
+    detail_type: Annotated[str, StringConstraints(max_length=100), Field(alias="detail-type")]
+    time: str = ""
+    detail: _Detail
+
+
 def decode_body(body: str) -> list[Change]:
     """The changes that one SQS message body speaks of; none for S3's own test message.
 
-    The body is a notification, or an SNS envelope around one. Raises ``MalformedEvent``.
+    The body is a notification, an EventBridge event, or an SNS envelope around one of them. Raises ``MalformedEvent``.
     """
     return decode(_json_object(body))
 
 
 def decode(notification: Mapping[str, Any]) -> list[Change]:
-    """The changes of one S3 notification, as S3 sends it to Lambda. See ``decode_body``."""
+    """The changes of one S3 notification or EventBridge event, as Lambda receives it. See ``decode_body``."""
     if notification.get("Type") == "Notification" and "TopicArn" in notification:
         return decode(_json_object(notification.get("Message")))
     if notification.get("Event") == "s3:TestEvent" and "Records" not in notification:
         return []
+    if "detail" in notification and "Records" not in notification:
+        return [_bridge_change(notification)]
     try:
         records = _Notification.model_validate(notification).Records
     except (ValidationError, RecursionError) as error:
@@ -74,6 +90,17 @@ def decode(notification: Mapping[str, Any]) -> list[Change]:
         Change(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
         for record in records
     ]
+
+
+def _bridge_change(event: Mapping[str, Any]) -> Change:
+    try:
+        shape = _BridgeEvent.model_validate(event)
+    except (ValidationError, RecursionError) as error:
+        raise MalformedEvent(f"not an EventBridge event of S3: {_first(error)}") from error
+    # Unlike a notification's, this key is not percent-encoded:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    key = shape.detail.object.key
+    return Change(shape.detail.bucket.name, _checked(key, key), shape.detail_type, shape.time)
 
 
 def _json_object(text: object) -> dict[str, Any]:
@@ -90,10 +117,16 @@ def _json_object(text: object) -> dict[str, Any]:
 
 def _decode_key(encoded: str) -> str:
     try:
-        key = unquote_plus(encoded, errors="strict")
-        size = len(key.encode())
+        return _checked(unquote_plus(encoded, errors="strict"), encoded)
     except UnicodeError as error:
         raise MalformedEvent(f"key {encoded[:100]!r} is not percent-encoded UTF-8") from error
+
+
+def _checked(key: str, encoded: str) -> str:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as error:
+        raise MalformedEvent(f"key {encoded[:100]!r} is not UTF-8") from error
     if size > MAX_KEY_BYTES:
         raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {MAX_KEY_BYTES}")
     return key
