@@ -22,9 +22,10 @@ def memory_mb(function: str) -> int:
 
 
 def change_source() -> dict[str, Any]:
-    """How the reconcile function is fed from the change queue."""
+    """How the reconcile function is fed from the change queue, by default."""
     event: dict[str, Any] = _template()["Resources"]["ReconcileFunction"]["Properties"]["Events"]["Changes"]
-    return event["Properties"]
+    _, gathered, at_once = event["Properties"]["BatchSize"]["Fn::If"]
+    return event["Properties"] | {"BatchSize": gathered if default("BatchingWindowSeconds") else at_once}
 
 
 def sweep_timeout() -> float:

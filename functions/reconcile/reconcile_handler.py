@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import to_json
 
 from s3_manifest import runtime
+from s3_manifest.drain import reconcile_and_drain
 from s3_manifest.reconcile import Message, Report, reconcile
 from s3_manifest.telemetry import count_commits, log_commit, metrics
 
@@ -20,18 +21,25 @@ class ReconcileFailed(Exception):
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Takes a batch from SQS, a bare S3 notification, or an SNS event.
+    """Takes a batch from SQS, a bare S3 notification, an SNS event, or an EventBridge event.
 
+    A full batch from SQS is only the beginning: the function drains the queue, and deletes what it
+    received itself after the commit.
     Answers ``{"batchItemFailures": [{"itemIdentifier": …}]}``: those messages are delivered again.
     Raises ``ReconcileFailed`` for an event that did not come from a queue.
     """
     queued, messages = _messages(event)
-    report = reconcile(runtime.world(lambda: context.get_remaining_time_in_millis() / 1000), messages)
-    _log(report, {message.id: message.receives for message in messages})
+    world = runtime.world(lambda: context.get_remaining_time_in_millis() / 1000)
+    queue = runtime.queue() if queued else None
+    report = reconcile_and_drain(world, queue, messages) if queue else reconcile(world, messages)
+    _log(report)
     _measure(report)
     if report.failed and not queued:
         raise ReconcileFailed("; ".join(sorted(set(report.failed.values()))))
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failed]}
+    # Of its own messages only: an id that the event source does not know fails the whole batch.
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    failed = [message.id for message in messages if message.id in report.failed]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 def _messages(event: dict[str, Any]) -> tuple[bool, list[Message]]:
@@ -49,11 +57,15 @@ def _receives(record: dict[str, Any]) -> int:
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", 2))
 
 
-def _log(report: Report, receives: dict[str, int]) -> None:
+def _log(report: Report) -> None:
     for message_id, reason in report.dropped:
         logger.info("dropped", message_id=message_id, reason=reason)
     for message_id, reason in report.failed.items():
-        logger.error("failed", message_id=message_id, reason=reason, attempt=receives.get(message_id))
+        logger.error("failed", message_id=message_id, reason=reason, attempt=report.attempts.get(message_id))
+    if report.drained:
+        logger.info("drained", messages=report.drained)
+    for error in report.queue_errors:
+        logger.warning("queue request failed", reason=error)
     for crash in report.crashes:
         logger.error("crashed", exc_info=crash)
     for outcome in report.outcomes:

@@ -59,6 +59,7 @@ def account(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
             "URL_SUFFIX": "amazonaws.com",
             "S3_MANIFEST_ENDPOINT_URL": "",
             "STACK_NAME": "images",
+            "CHANGE_QUEUE_URL": account.queue_url,
             "SWEEP_QUEUE_URL": account.sweep_queue_url,
             "EVENT_BUS": "",
             "HISTORY_DAYS": "30",

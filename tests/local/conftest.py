@@ -46,7 +46,7 @@ def _hasty(code: Path) -> bytes:
 @pytest.fixture(scope="session")
 def stack(hasty_sweeps: None) -> Iterator[Stack]:
     with running_platform() as platform:
-        yield deploy(platform, "s3-manifest", {"BucketName": "storyboard-user-files", "BatchingWindowSeconds": "1"})
+        yield deploy(platform, "s3-manifest", {"BucketName": "storyboard-user-files"})
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from types import ModuleType
 
-from s3_manifest import commit, heads, layout, sweep, turns, views
+from s3_manifest import commit, drain, heads, layout, sweep, turns, views
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Bounds:
                 (sweep, "RANGES", chance.choice((1, 2, 8))),
                 (sweep, "MIN_PAGES", chance.choice((1, 8))),
                 (sweep, "MAX_PAGES", chance.choice((1, 2, 64))),
+                (drain, "FULL_BATCH", chance.choice((1, 2, 10))),
+                (drain, "RECEIVE_MESSAGES", chance.choice((1, 2))),
+                (drain, "DELETE_MESSAGES", chance.choice((1, 10))),
+                (drain, "MAX_MESSAGES", chance.choice((1, 3, 1000))),
+                (drain, "MAX_CALLS", chance.choice((1, 2))),
                 (views, "PAGES_READ", chance.choice((1, 2))),
             )
         )

@@ -38,6 +38,8 @@ _SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
 _LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
 _SUCCESS = "        except OutcomeUnknown:\n            rest = pending[min(size, len(pending)) :]\n"
 
+_RECONCILE_DRAINED = "    report = reconcile(world, [*messages, *drained])\n"
+
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
         unseen = [key for key in keys if key not in looked]
@@ -97,6 +99,16 @@ MUTANTS = (
             ),
             ("compare.py", "class Comparer:\n", "LISTED: dict = {}\n\n\nclass Comparer:\n"),
         ),
+    ),
+    Mutant(
+        "delete drained messages before the commit",
+        "drain.py",
+        ((_RECONCILE_DRAINED, "    _error_of(lambda: queue.delete(drained))\n" + _RECONCILE_DRAINED),),
+    ),
+    Mutant(
+        "delete drained messages that failed",
+        "drain.py",
+        (("    done = [message for message in drained if message.id not in report.failed]\n", "    done = drained\n"),),
     ),
     Mutant(
         "treat 403/5xx on HEAD as absent",

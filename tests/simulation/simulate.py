@@ -12,11 +12,12 @@ from typing import TypeVar
 from s3_manifest.announcements import AnnouncementFailed
 from s3_manifest.collect import collect
 from s3_manifest.collections import parse_collections
+from s3_manifest.drain import ChangeQueue, QueueFailed, reconcile_and_drain
 from s3_manifest.facts import Location
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
 from s3_manifest.memory import MemoryStore
 from s3_manifest.model import Head, UnreadableManifest, days_before, timestamp
-from s3_manifest.reconcile import Message, reconcile
+from s3_manifest.reconcile import Message
 from s3_manifest.records import Alteration
 from s3_manifest.store import StoreError
 from s3_manifest.sweep import SweepFailed, run_job
@@ -25,7 +26,7 @@ from simulation import contents
 from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
 from simulation.judge import Divergence, Judge
-from simulation.queues import Delivery, Queue, notification
+from simulation.queues import Delivery, Queue, bridge_event, notification
 from simulation.readers import Follower, Mixed, read_whole
 from simulation.scheduler import Scheduler
 
@@ -177,7 +178,8 @@ class Simulation:
             self.judge.reading(follower.collection, *found)
 
     def _notify(self, key: str, name: str) -> None:
-        body = notification(BUCKET, key, name)
+        shape = bridge_event if self.chance.random() < 0.2 else notification
+        body = shape(BUCKET, key, name)
         self.queue.promise([key])
         fate = self.chance.random()
         if fate < 0.1 and self.loses_events:
@@ -192,26 +194,61 @@ class Simulation:
     def _worker(self) -> None:
         batch = self.queue.receive(self.chance, self.batch)
         try:
-            for delivery in self._unfinished(batch):
-                self.queue.give_back([delivery])
+            self.queue.give_back(self._unfinished(batch))
         except Crashed:
             self.queue.give_back(batch)
         finally:
             self.running -= 1
 
-    def _unfinished(self, batch: Sequence[Delivery]) -> list[Delivery]:
+    def _unfinished(self, batch: list[Delivery]) -> list[Delivery]:
         """Works on the messages, acknowledges what is done, and says what is not."""
+        own = list(batch)
         if batch and batch[0].is_job:
             failed = {batch[0].id} if self._fails(batch[0]) else set[str]()
         else:
-            report = reconcile(self._world(), [Message(one.id, one.body, 1 + one.repeated) for one in batch])
+            report = reconcile_and_drain(self._world(), self._drained(batch), [_message(one) for one in batch])
             if report.crashes:
                 raise report.crashes[0]
             failed = set(report.failed)
-        for one in batch:
+        for one in own:
             if one.id not in failed:
                 self.queue.acknowledge(one)
-        return [one for one in batch if one.id in failed]
+                batch.remove(one)
+        return batch
+
+    def _drained(self, batch: list[Delivery]) -> ChangeQueue:
+        """The queue as the function of this batch drains it. What it receives is part of the batch until it is deleted.
+
+        As with the batch itself, what is in there when the function dies is delivered again.
+        """
+        received: dict[str, Delivery] = {}
+
+        def receive() -> list[Message]:
+            self._queue_request()
+            messages = []
+            for delivery in self.queue.receive(self.chance, self.chance.choice((1, 2, 10)), jobs=False):
+                # As in SQS one for each delivery, and a message may be delivered twice at once.
+                receipt = str(len(received))
+                received[receipt] = delivery
+                batch.append(delivery)
+                messages.append(_message(delivery)._replace(receipt=receipt))
+            return messages
+
+        def delete(messages: Sequence[Message]) -> None:
+            self._queue_request()
+            for delivery in [received.pop(message.receipt) for message in messages if message.receipt in received]:
+                self.queue.acknowledge(delivery)
+                batch.remove(delivery)
+            self._maybe_crash()
+
+        return ChangeQueue(receive, delete)
+
+    def _queue_request(self) -> None:
+        self.scheduler.pause()
+        self._maybe_crash()
+        if self.faults and self.faults[-1] == "refused":
+            self.faults.pop()
+            raise QueueFailed("503")
 
     def _fails(self, delivery: Delivery) -> bool:
         try:
@@ -295,6 +332,10 @@ class Simulation:
     def _now(self) -> str:
         self.time += self.ticks
         return timestamp(YEAR + timedelta(milliseconds=self.time))
+
+
+def _message(delivery: Delivery) -> Message:
+    return Message(delivery.id, delivery.body, 1 + delivery.repeated)
 
 
 def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

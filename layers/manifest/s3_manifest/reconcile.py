@@ -22,11 +22,15 @@ Result = TypeVar("Result")
 
 
 class Message(NamedTuple):
-    """A message from the change queue; ``receives``: the deliveries of it, this one included."""
+    """A message from the change queue; ``receives``: the deliveries of it, this one included.
+
+    ``receipt`` is what SQS deletes it by; empty where the event source deletes it.
+    """
 
     id: str
     body: str
     receives: int = 1
+    receipt: str = ""
 
 
 class Concern(NamedTuple):
@@ -48,6 +52,12 @@ class Report:
     """Changes that the messages spoke of, those that were dropped among them."""
     retries: int = 0
     """Messages that were delivered before."""
+    attempts: dict[str, int] = field(default_factory=dict)
+    """The deliveries of each message, by its id."""
+    drained: int = 0
+    """Messages that the function received from the queue itself."""
+    queue_errors: list[str] = field(default_factory=list)
+    """Requests to the queue that failed; it delivers those messages again."""
     failed: dict[str, str] = field(default_factory=dict)
     """The ids of messages to be delivered again, and why."""
     crashes: list[Exception] = field(default_factory=list)
@@ -71,7 +81,10 @@ def reconcile(world: World, messages: Sequence[Message]) -> Report:
     A malformed message, an unreadable object, a broken head fail the messages that they concern
     and no others. A repeat changes nothing.
     """
-    report = Report(retries=sum(message.receives > 1 for message in messages))
+    report = Report(
+        retries=sum(message.receives > 1 for message in messages),
+        attempts={message.id: message.receives for message in messages},
+    )
     concerned = _sort(world, report, messages)
 
     def commit_changes(collection: Collection) -> Outcome:

@@ -9,10 +9,11 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from s3_manifest import outbox
+from s3_manifest import change_queue, outbox
 from s3_manifest.announcements import announcement, event
 from s3_manifest.aws import events_client, s3_client, sqs_client
 from s3_manifest.collections import Collections, parse_collections
+from s3_manifest.drain import ChangeQueue
 from s3_manifest.jobs import Job
 from s3_manifest.model import Head, timestamp
 from s3_manifest.records import Alteration
@@ -79,6 +80,16 @@ def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:
     Where it raises, some of the jobs may be in the queue, and all have to be sent again.
     """
     outbox.send_jobs(_sqs(), settings().sweep_queue_url, jobs, delay_seconds)
+
+
+def queue() -> ChangeQueue | None:
+    """The change queue of the settings; None where a function was given none."""
+    if url := settings().change_queue_url:
+        return ChangeQueue(
+            receive=lambda: change_queue.receive(_sqs(), url),
+            delete=lambda messages: change_queue.delete(_sqs(), url, messages),
+        )
+    return None
 
 
 @cache

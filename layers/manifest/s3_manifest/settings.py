@@ -11,7 +11,8 @@ from s3_manifest.facts import Location
 class Settings(BaseModel):
     """One field for each environment variable that a function is given: by the template, or by Lambda and its SDK.
 
-    An empty ``event_bus`` means that nothing is announced.
+    An empty ``event_bus`` means that nothing is announced, an empty ``change_queue_url`` that the
+    queue is not drained.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -19,6 +20,7 @@ class Settings(BaseModel):
     bucket: str = Field(alias="BUCKET", min_length=1)
     collections: str = Field(alias="COLLECTIONS")
     manifest_root: str = Field(alias="MANIFEST_ROOT")
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", default="")
     sweep_queue_url: str = Field(alias="SWEEP_QUEUE_URL", default="")
     event_bus: str = Field(alias="EVENT_BUS", default="")
     history_days: int = Field(alias="HISTORY_DAYS", default=30, ge=1)
