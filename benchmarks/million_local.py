@@ -34,7 +34,7 @@ def run(count: int) -> bool:
         with _told(f"{count:,} objects uploaded, which nobody watches"):
             _each(lambda number: _put(s3, number), range(count))
         with _told("the template deployed over that bucket"):
-            stack = deploy(platform, "million", {"ExistingBucket": "true", "BucketName": BUCKET})
+            stack = deploy(platform, "million", {"ExistingBucket": BUCKET})
         with _told("a rescan, asked for over HTTP", platform):
             _rescan(stack)
         print(f"  {_totals(stack)}", flush=True)

@@ -16,6 +16,7 @@ from s3_manifest.documented import answers
 from s3_manifest.fetch import IfNoneMatch, Reflects, Wait
 from s3_manifest.model import Timestamp, timestamp
 from s3_manifest.problems import BadParameter, answer_problems
+from s3_manifest.settings import settings
 from s3_manifest.threads import each
 from s3_manifest.views import AnswerTooLarge, Filter, Listing
 from s3_manifest.web import (
@@ -194,10 +195,13 @@ def get_removed(
     responses=answers({200: documented.DOCUMENT}),
 )
 def get_openapi() -> Answer:
-    """The document that this is in."""
-    from s3_manifest import edit_routes  # noqa: PLC0415  # what no other route needs is not loaded at the start
+    """The document that this is in: the routes that are deployed, and no others."""
+    apps = [app, rescans.app]
+    if settings().allow_edits:
+        from s3_manifest import edit_routes  # noqa: PLC0415  # what no other route needs is not loaded at the start
 
-    return Response(200, "application/json", openapi(app, rescans.app, edit_routes.app))
+        apps.append(edit_routes.app)
+    return Response(200, "application/json", openapi(*apps))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -15,7 +15,8 @@ DEPLOYED = Deployed(
     parameters={
         "Collections": "style=styles/{style_id}/,actor=actors/{actor_id}/",
         "ManifestRoot": "_manifests/",
-        "ExistingBucket": "false",
+        "ExistingBucket": "",
+        "AllowEdits": "true",
         "KmsKeyArn": "",
         "SweepSchedule": "rate(1 day)",
         "HistoryDays": "30",

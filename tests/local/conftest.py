@@ -16,6 +16,11 @@ from s3_manifest_cli.stack import Stack, deploy
 
 _NUMBERS = count(1)
 _LOOK_AGAIN_SECONDS = 2
+_PARAMETERS = {
+    "BucketName": "storyboard-user-files",
+    "AnnounceChanges": "true",
+    "CreateDashboard": "true",
+}
 _FUNCTION_ZIP = s3_manifest_cli.stack.function_zip
 
 
@@ -46,7 +51,7 @@ def _hasty(code: Path) -> bytes:
 @pytest.fixture(scope="session")
 def stack(hasty_sweeps: None) -> Iterator[Stack]:
     with running_platform() as platform:
-        yield deploy(platform, "s3-manifest", {"BucketName": "storyboard-user-files"})
+        yield deploy(platform, "s3-manifest", _PARAMETERS)
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def test_an_old_bucket_is_in_complete_manifests_after_one_rescan_and_others_noti
     keys += ["styles/empty/", "styles/beside.png", "system_actors/training_data/7/a.png"]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode()), keys))
-    second = deploy(stack.platform, "second", {"ExistingBucket": "true", "BucketName": BUCKET})
+    second = deploy(stack.platform, "second", {"ExistingBucket": BUCKET})
     merged = configuration(s3)
     assert [one for one in merged["QueueConfigurations"] if one["Id"] == "theirs"] == others["QueueConfigurations"]
     assert len(merged["QueueConfigurations"]) == 3

@@ -8,7 +8,6 @@ from urllib.request import Request, urlopen
 import pytest
 
 from s3_manifest.jobs import Job, Sweep, SweepAll, decode_job
-from s3_manifest_cli.stack import deploy
 
 
 @pytest.fixture
@@ -66,16 +65,3 @@ def test_an_unsigned_rescan_is_refused(stack, path):
         urlopen(request, timeout=30)
     with refused.value as answer:
         assert answer.code == 403
-
-
-@pytest.mark.slow
-def test_a_stack_without_a_schedule_and_without_announcements_has_no_rule_and_no_bus(stack):
-    deploy(stack.platform, "quiet", {"SweepSchedule": "", "AnnounceChanges": "false"})
-    assert not [rule for rule in stack.platform.client("events").list_rules()["Rules"] if "quiet" in rule["Name"]]
-    functions = stack.platform.client("lambda").list_functions()["Functions"]
-    buses = {
-        one["Environment"]["Variables"]["EVENT_BUS"]
-        for one in functions
-        if one["FunctionName"].startswith(("quiet-Reconcile", "quiet-Sweep"))
-    }
-    assert buses == {""}

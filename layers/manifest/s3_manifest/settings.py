@@ -13,6 +13,7 @@ class Settings(BaseModel):
 
     An empty ``event_bus`` means that nothing is announced, an empty ``change_queue_url`` that the
     queue is not drained.
+    ``allow_edits`` is whether the edit function is deployed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,6 +25,7 @@ class Settings(BaseModel):
     sweep_queue_url: str = Field(alias="SWEEP_QUEUE_URL", default="")
     event_bus: str = Field(alias="EVENT_BUS", default="")
     history_days: int = Field(alias="HISTORY_DAYS", default=30, ge=1)
+    allow_edits: bool = Field(alias="ALLOW_EDITS", default=True)
     stack_name: str = Field(alias="STACK_NAME", default="local")
     md5_max_bytes: int = Field(alias="MD5_MAX_BYTES", default=0)
     url_suffix: str = Field(alias="URL_SUFFIX", default="amazonaws.com")

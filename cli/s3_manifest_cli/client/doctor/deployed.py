@@ -19,16 +19,17 @@ FUNCTIONS = (
     "EditFunction",
     "SubscriptionFunction",
 )
-"""The template's names of its functions."""
+"""The template's names of its functions; of a stack, ``Deployed.functions``."""
 
 _QUEUES = {"ChangeQueue", "SweepQueue", "DeadLetterQueue"}
 _MAPPINGS = {"ReconcileFunctionChanges", "SweepFunctionJobs"}
-_OURS = _QUEUES | _MAPPINGS | {*FUNCTIONS} | {f"{name}Role" for name in FUNCTIONS} | {"ReconcileLogs", "SweepLogs"}
+_OURS = _QUEUES | _MAPPINGS | {"ReconcileLogs", "SweepLogs"}
 
 _PARAMETERS = {
     "Collections",
     "ManifestRoot",
     "ExistingBucket",
+    "AllowEdits",
     "KmsKeyArn",
     "SweepSchedule",
     "HistoryDays",
@@ -64,7 +65,12 @@ class Deployed(NamedTuple):
     @property
     def is_own_bucket(self) -> bool:
         """Whether the stack made the bucket."""
-        return self.parameters["ExistingBucket"] == "false"
+        return not self.parameters["ExistingBucket"]
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The template's names of the functions that it is deployed with."""
+        return functions_of(self.parameters)
 
     @property
     def subscription(self) -> str:
@@ -98,6 +104,11 @@ class Deployed(NamedTuple):
         return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body {quoted}"
 
 
+def functions_of(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """The functions that the template has under these parameters."""
+    return tuple(name for name in FUNCTIONS if name != "EditFunction" or parameters.get("AllowEdits") == "true")
+
+
 def find(clients: Clients, stack: str) -> Deployed:
     """The stack of that name. Raises ``NotFound``, ``Invalid`` (it is no stack of ours), ``Unavailable``."""
     cloudformation = clients.of("cloudformation")
@@ -115,7 +126,9 @@ def find(clients: Clients, stack: str) -> Deployed:
     there = {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in resources}
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
-    missing = [name for name in sorted(_OURS) if not there.get(name)] + sorted(_PARAMETERS - parameters.keys())
+    functions = functions_of(parameters)
+    ours = {*_OURS, *functions, *(f"{name}Role" for name in functions)}
+    missing = sorted(_PARAMETERS - parameters.keys()) + [name for name in sorted(ours) if not there.get(name)]
     if missing or "BucketName" not in outputs:
         raise Invalid(
             f"stack {stack} ({found['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is none of this project's"

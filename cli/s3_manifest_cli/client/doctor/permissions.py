@@ -33,11 +33,13 @@ def needs(deployed: Deployed) -> list[Need]:
         Need("SweepFunction", take, sweep),
         Need("SweepFunction", ("s3:PutObject", "s3:DeleteObject"), root),
         Need("QueryFunction", ("s3:GetObject",), root),
-        Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data),
-        Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False),
         Need("SubscriptionFunction", ("s3:GetBucketNotification", "s3:PutBucketNotification"), bucket),
     ]
-    looking = ("ReconcileFunction", "SweepFunction", "EditFunction")
+    looking: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
+    if "EditFunction" in deployed.functions:
+        looking += ("EditFunction",)
+        found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data))
+        found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False))
     found += [Need(function, ("s3:GetObject",), data) for function in looking]
     found += [Need(function, ("s3:ListBucket",), bucket) for function in (*looking, "QueryFunction")]
     asking = (*looking, "QueryFunction", "RescanFunction")

@@ -6,7 +6,7 @@ from typing import Any
 
 from s3_manifest_cli.client.doctor import functions, permissions, queues
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployed import FUNCTIONS, Check, Deployed, queue_attributes
+from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, warning
 
 _WORKERS = {
@@ -130,11 +130,11 @@ def ready(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether each function can run, with the settings that the stack has."""
     limit = clients.of("lambda").get_function_concurrency
     findings = []
-    for name in FUNCTIONS:
+    for name in deployed.functions:
         configured = _configuration(clients, deployed, name)
         reserved = asked(limit, FunctionName=deployed.resources[name]).get("ReservedConcurrentExecutions")
         findings += functions.judge(deployed, name, configured, reserved)
-    return findings or [ok(functions.CHECK, deployed.stack, f"all {len(FUNCTIONS)} are ready")]
+    return findings or [ok(functions.CHECK, deployed.stack, f"all {len(deployed.functions)} are ready")]
 
 
 def mappings(clients: Clients, deployed: Deployed) -> list[Finding]:

@@ -1,0 +1,55 @@
+"""A stack deployed with all that is optional left out."""
+
+from urllib.parse import quote
+
+import boto3
+import pytest
+
+from s3_manifest_cli.client.doctor import Limits, doctor
+from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.stack import Stack, deploy
+
+QUIET = "quiet"
+PARAMETERS = {"SweepSchedule": "", "AllowEdits": "false", "ApiAccessLog": "false", "LogLevel": "WARN"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def quiet(stack: Stack) -> Stack:
+    return deploy(stack.platform, QUIET, PARAMETERS)
+
+
+@pytest.fixture(scope="module")
+def functions(quiet: Stack):
+    found = quiet.platform.client("lambda").list_functions()["Functions"]
+    return {one["FunctionName"].split("-")[1]: one for one in found if one["FunctionName"].startswith(f"{QUIET}-")}
+
+
+def test_it_has_no_schedule_and_announces_nothing_unless_asked_to(quiet, functions):
+    rules = quiet.platform.client("events").list_rules()["Rules"]
+    assert not [rule for rule in rules if QUIET in rule["Name"]]
+    writers = [functions[name] for name in ("ReconcileFunction", "SweepFunction")]
+    assert [one["Environment"]["Variables"]["EVENT_BUS"] for one in writers] == ["", ""]
+
+
+def test_its_functions_log_at_the_level_asked_for(functions):
+    assert {one["LoggingConfig"]["ApplicationLogLevel"] for one in functions.values()} == {"WARN"}
+
+
+def test_its_api_changes_nothing_and_lists_the_routes_that_there_are(quiet, functions):
+    assert "EditFunction" not in functions
+    document = quiet.get("/api/openapi.json").body
+    methods = {(method, path) for path, found in document["paths"].items() for method in found}
+    rescans = {path for method, path in methods if method != "get"}
+    assert rescans == {"/api/manifests/rescan", "/api/manifests/{kind}/{collection_id}/rescan"}
+    for method in ("PATCH", "DELETE"):
+        answer = quiet.send(method, f"/api/manifests/style/1/files/{quote('a.png')}", {"good": False})
+        assert answer.status == 404
+
+
+def test_it_is_found_to_be_well(quiet):
+    session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
+    limits = Limits(comparing=30, again=0.5, round_trip=20)
+    found = doctor(QUIET, session=session, endpoint=quiet.platform.endpoint, limits=limits)
+    assert [one for one in found.findings if one.severity in {"warning", "error", "not_checked"}] == []
