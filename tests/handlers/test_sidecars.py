@@ -59,7 +59,7 @@ def test_the_edit_of_a_sidecar_is_noted_with_it(arrive):
 
 def test_a_broken_sidecar_is_reported_and_the_message_is_done(arrive):
     arrive(f"{PREFIX}a.png", b"bytes", Metadata={"prompt": "its own"})
-    manifest = arrive(FOLDER, b'{"file_name": "a.png", "text": 7, "good": false}\n{')
+    manifest = arrive(FOLDER, b'{"file_name": "a.png", "text": null, "good": false}\n{')
     assert [problem["s3_key"] for problem in manifest["problems"]] == [FOLDER]
     assert (manifest["files"][0]["prompt"], manifest["files"][0]["good"]) == ("its own", False)
 

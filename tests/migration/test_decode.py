@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -188,9 +189,10 @@ def test_an_answer_without_outputs_says_nothing_and_is_not_wrong(output):
     [
         (b"", "it is not JSON"),
         (b'{"images": [', "it is not JSON"),
-        (b'{"images": [{"prompt": NaN}]}', "it is not JSON"),
-        ('{"prompt": "größe"}'.encode("latin-1"), "it is not JSON"),
-        (b'{"prompt": "\\ud800"}', "it is not JSON"),
+        (b'{"images": [{"filename": "a", "prompt": NaN}]}', "images.0.prompt: it is not a finite number"),
+        ('{"prompt": "größe"}'.encode("latin-1"), "prompt: it holds half"),
+        (b'{"prompt": "\\ud800"}', "prompt: it holds half"),
+        (b'{"images": [{"filename": "a", "prompt": "' + b"x" * 70_000 + b'"}]}', "images.0.prompt: it has 70000 bytes"),
         (b"[" * 100_000, "it is not JSON"),
         (b'"text"', "it is not a JSON object"),
         (b'{"images": 7}', "images: it has to be a list"),
@@ -222,5 +224,22 @@ def test_an_output_that_is_no_name_is_told_of(output):
     assert (document.claims, document.problems) == ((), ("output.0: it has to be a URL or a filename",))
 
 
-def test_a_byte_order_mark_does_not_matter():
-    assert decode(ACTOR, b'\xef\xbb\xbf{"images": ["a.png"]}').claims[0].filename == "a.png"
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_how_a_file_is_encoded_does_not_matter(encoding, packed):
+    assert decode(ACTOR, packed('{"images": ["größe.png"]}'.encode(encoding))).claims[0].filename == "größe.png"
+
+
+def test_one_value_that_json_cannot_hold_costs_that_value():
+    body = rb"""{"images": [
+        {"filename": "a.png", "prompt": "an owl \ud83e", "good": false},
+        {"filename": "b.png", "prompt": "a fox"}],
+        "generations": [{"id": 1, "generated_at": "2026-03-01", "cfg": 1e999, "seed": 7, "images": ["c.png"]}]}"""
+    document = decode(ACTOR, body)
+    said = {claim.filename: (claim.said.prompt, claim.said.good) for claim in document.claims}
+    assert said == {"c.png": (None, None), "a.png": (None, False), "b.png": ("a fox", None)}
+    assert document.generations[0].metadata == {"seed": 7}
+    assert sorted(problem.partition(":")[0] for problem in document.problems) == [
+        "generations.0.cfg",
+        "images.0.prompt",
+    ]

@@ -14,6 +14,7 @@ from s3_manifest.lenient_json import (
     MIN_INTEGER,
     NotReadable,
     read_json,
+    read_lines,
     text_of,
     utf8,
 )
@@ -178,3 +179,59 @@ def test_a_problem_does_not_repeat_a_very_long_key() -> None:
 def test_text_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(NotReadable, match="not UTF-8"):
         text_of("Z\xfcrich".encode("latin-1"))
+
+
+ONE, TWO = {"n": 1, "t": "a [ b"}, {"n": 2, "t": ["x"]}
+
+
+def values_of(body: bytes) -> list[object]:
+    return [read.value for _, read in read_lines(body) if not isinstance(read, NotReadable)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{json.dumps(ONE)}\n{json.dumps(TWO)}\n",
+        f"\n\n{json.dumps(ONE)}\n  \n{json.dumps(TWO)}",
+        f"{json.dumps(ONE)}\r\n{json.dumps(TWO)}\r\n",
+        f"{json.dumps(ONE)}\r{json.dumps(TWO)}\r",
+        f"{json.dumps(ONE)}\n\ufeff{json.dumps(TWO)}",
+        f"{json.dumps(ONE, indent=2)}\n{json.dumps(TWO, indent=2)}\n",
+        f"{json.dumps(ONE)}\n{json.dumps(TWO, indent=2)}\n",
+        f"{json.dumps(ONE, indent=2)}\r{json.dumps(TWO)}",
+        f"{json.dumps(ONE)},\n{json.dumps(TWO)},\n",
+        f"{json.dumps(ONE)} {json.dumps(TWO)}",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_json_values_are_read_however_they_are_spread_over_lines(text: str, encoding: str) -> None:
+    assert values_of(text.encode(encoding)) == [ONE, TWO]
+    assert values_of(gzip.compress(text.encode(encoding))) == [ONE, TWO]
+
+
+def test_a_list_over_several_lines_is_one_value() -> None:
+    assert values_of(json.dumps([ONE, TWO], indent=1).encode()) == [[ONE, TWO]]
+
+
+def test_a_bad_line_costs_itself_and_is_numbered() -> None:
+    body = b'{"n": 1}\n{"n": \n\n{"n": 3, "x": NaN}\nhello\n{"n": 6, "t": "\xff"}\n{"n": 7}'
+    read = dict(read_lines(body))
+    assert isinstance(read[2], NotReadable)
+    assert isinstance(read[5], NotReadable)
+    assert read[4] == ({"n": 3}, ("x: it is not a finite number, and JSON has no others",))
+    assert read[6] == ({"n": 6}, ("t: it holds half of a surrogate pair, or bytes that are not UTF-8; write it anew",))
+    assert [read[number].value for number in (1, 7)] == [{"n": 1}, {"n": 7}]  # type: ignore[union-attr]
+
+
+def test_a_value_that_is_too_deep_costs_itself_on_one_line_and_on_several() -> None:
+    deep = nested(5000)
+    for between in (" ", "\n"):
+        body = f'{{"n": 1}}\n{{"n": 2,{between}"x": {deep}}}\n{{"n": 3}}'
+        assert values_of(body.encode())[0] == {"n": 1}
+        assert values_of(body.encode())[-1] == {"n": 3}
+
+
+def test_after_many_broken_lines_the_others_are_still_read() -> None:
+    broken = b'["x", \n' * 3000
+    assert values_of(broken + b'{"n": 1}\n') == [{"n": 1}]
+    assert values_of(b'{"n": 1, \n' * 3000 + b'{"n": 2}\n')[-1] == {"n": 2}

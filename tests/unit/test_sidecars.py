@@ -1,5 +1,6 @@
 """What sidecars say, from their bytes; and what an entry says once that is laid over it."""
 
+import gzip
 import json
 
 import pytest
@@ -9,6 +10,11 @@ from s3_manifest.facts import entry_of
 from s3_manifest.sidecars import (
     COLLECTION,
     IMAGE_FOLDER,
+    IMAGE_FOLDER_CSV,
+    IMAGE_FOLDER_PARQUET,
+    MAX_LABELS,
+    MAX_PROMPT_BYTES,
+    MAX_TEXT_BYTES,
     MAX_TITLE,
     NOTHING,
     PROMPTS,
@@ -23,6 +29,7 @@ from s3_manifest.sidecars import (
     is_caption,
     is_image,
     laid_over,
+    oversized,
     read_caption,
     read_sidecar,
     said_of,
@@ -131,11 +138,220 @@ def test_a_broken_line_is_a_problem_and_the_others_count():
     found = lines({"file_name": "a.jpg", "text": "a"}, b"{", {"text": "b"}, [], {"file_name": "a.jpg", "text": "c"})
     assert found.files == {"a.jpg": Described(prompt="a")}
     assert [problem.partition(":")[0] for problem in found.problems] == [
-        "line 2 is not JSON",
+        "line 2",
         "line 3 has no file_name",
-        "line 4 has no file_name",
+        "line 4 is not a JSON object",
         "line 5",
     ]
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+WAYS = pytest.mark.parametrize("packed", [bytes, gzip.compress])
+FOX, FLAT = {"a.jpg": Described(prompt="a füchs")}, '{"a.jpg": "a füchs"}'
+
+
+@WAYS
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    ("filename", "text", "found"),
+    [
+        (PROMPTS, FLAT, Description(files=FOX)),
+        (COLLECTION, '{"title": "füchse"}', Description(title="füchse")),
+        (IMAGE_FOLDER, '{"file_name": "a.jpg", "text": "a füchs"}\n', Description(files=FOX)),
+        (IMAGE_FOLDER_CSV, "file_name,text\na.jpg,a füchs\n", Description(files=FOX)),
+    ],
+)
+def test_every_sidecar_is_read_however_it_is_encoded(filename, text, found, encoding, packed):
+    assert read_sidecar(filename, packed(text.encode(encoding))) == found
+
+
+@WAYS
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_caption_is_read_however_it_is_encoded(encoding, packed):
+    assert read_caption(packed("a füchs\n".encode(encoding))) == ("a füchs", None)
+
+
+def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
+    bomb = gzip.compress(b" " * 100_000_000)
+    for filename in (PROMPTS, COLLECTION, IMAGE_FOLDER, IMAGE_FOLDER_CSV):
+        found = read_sidecar(filename, bomb)
+        assert found == Description(problems=found.problems)
+        assert "decompresses to more than" in found.problems[0]
+    assert "decompresses to more than" in read_caption(bomb)[1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ['"an owl \\ud83e"', "1e999", "NaN", "-Infinity", "[" * 300 + "]" * 300, "[" * 50_000 + "]" * 50_000, "9" * 5000],
+)
+def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
+    found = read_sidecar(PROMPTS, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode())
+    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.problems[0].startswith("a.jpg.prompt")
+
+    generation = f'{{"generation_id": 1, "generated_at": "2026-03-01", "metadata": {{"x": {bad}, "y": 1}}}}'
+    found = read_sidecar(COLLECTION, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
+    assert (found.title, found.generations[0].metadata["y"]) == ("Foxes", 1)
+    assert ("x" in found.generations[0].metadata) == bad.startswith("[")  # as deep as may be
+    assert found.problems[0].startswith("generations.0.metadata.x")
+    json.dumps(found.generations[0].model_dump(mode="json"), allow_nan=False).encode()
+
+    rows = [f'{{"file_name": "a.jpg", "text": {bad}, "good": false}}', '{"file_name": "b.jpg", "text": "a fox"}']
+    found = read_sidecar(IMAGE_FOLDER, "\n".join(rows).encode())
+    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.problems[0].startswith("line 1: text")
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"file_name": "./a.png"}, ["./a.png", "a.png"]),
+        ({"file_name": "sub\\b.png"}, ["sub/b.png", "sub\\b.png"]),
+        ({"file_name": ".\\sub\\b.png"}, [".\\sub\\b.png", "sub/b.png"]),
+        ({"file_name": "sub//b.png"}, ["sub//b.png", "sub/b.png"]),
+        ({"file_name": "sub/../a.png"}, ["a.png", "sub/../a.png"]),
+        ({"image_file_name": "a.png"}, ["a.png"]),
+        ({"file_names": ["a.png", "b.png"]}, ["a.png", "b.png"]),
+    ],
+)
+def test_names_are_taken_as_the_loader_takes_them(row, names):
+    found = lines(row | {"text": "a fox"})
+    assert found == Description(files=dict.fromkeys(names, Described(prompt="a fox")))
+
+
+def test_a_file_that_is_named_exactly_goes_before_one_that_only_means_it():
+    found = lines({"file_name": "./a.png", "text": "a fox"}, {"file_name": "a.png", "text": "a hare"})
+    assert found.files["a.png"] == Described(prompt="a hare")
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/a.png", "C:\\a.png", "https://x/a.png", "..", ""])
+def test_a_name_that_the_loader_refuses_is_a_problem(name):
+    found = lines({"file_name": name, "text": "a fox"})
+    assert not found.files
+    assert found.problems[0].startswith("line 1")
+
+
+@pytest.mark.parametrize(
+    ("said", "prompt", "problems"),
+    [
+        ({"text": 1984}, "1984", 0),
+        ({"text": 0}, "0", 0),
+        ({"text": 1.5}, "1.5", 0),
+        ({"text": ["a fox", "a red fox"]}, "a fox", 1),
+        ({"text": ["a fox"]}, "a fox", 0),
+        ({"text": []}, None, 0),
+        ({"prompt": None, "text": "a fox"}, "a fox", 0),
+        ({"prompt": {"x": 1}, "text": "a fox"}, "a fox", 1),
+        ({"prompt": True}, None, 1),
+        ({"prompt": [[1]]}, None, 1),
+    ],
+)
+def test_a_prompt_may_be_a_number_or_a_list_and_what_is_not_used_is_a_problem(said, prompt, problems):
+    found = lines({"file_name": "a.png"} | said)
+    assert found.files == ({"a.png": Described(prompt=prompt)} if prompt is not None else {})
+    assert len(found.problems) == problems
+
+
+ROWS = [{"file_name": "a.png", "text": "a fox"}, {"file_name": "b.png", "text": "a hare"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\r".join(json.dumps(row) for row in ROWS),
+        "\r\n".join(json.dumps(row) for row in ROWS),
+        "\n".join(json.dumps(row, indent=2) for row in ROWS),
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        ",\n".join(json.dumps(row) for row in ROWS),
+    ],
+)
+def test_lines_and_layout_of_an_image_folder_do_not_matter(body):
+    assert lines(body.encode()) == Description(
+        files={"a.png": Described(prompt="a fox"), "b.png": Described(prompt="a hare")}
+    )
+
+
+def table(text):
+    return read_sidecar(IMAGE_FOLDER_CSV, text if isinstance(text, bytes) else text.encode())
+
+
+def test_a_csv_says_what_the_lines_say():
+    found = table(
+        "file_name,text,good,hidden,labels,generation_id,split\r\n"
+        'a.png,"a fox, ""red""\nat night",false,,"[""blurry"", ""left""]",7,train\r\n'
+        "\r\n"
+        "sub\\b.png,1984,TRUE,1,left,run 7\r\n"
+    )
+    second = Described(prompt="1984", good=True, hidden=True, labels=("left",), generation_id="run 7")
+    assert found == Description(
+        files={
+            "a.png": Described(prompt='a fox, "red"\nat night', good=False, labels=("blurry", "left"), generation_id=7),
+            "sub/b.png": second,
+            "sub\\b.png": second,
+        }
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_a_csv_end_in_any_way(end):
+    assert table(end.join(["file_name,text", "a.png,a fox"])).files == {"a.png": Described(prompt="a fox")}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("a.png,a fox\n", "names no column file_name"),
+        ("file_name;text\na.png;a fox\n", "columns are separated by commas"),
+        ("file_name,text\na.png,a fox,more\n", "line 2: it has 3 fields"),
+        ("file_name,text\n,a fox\n", "line 2 has no file_name"),
+        ("file_name,good\na.png,perhaps\n", "line 2.good"),
+        ("file_name,text\na.png,Z\xfcrich\n".encode("latin-1"), "line 2.text: it is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_a_problem(body, words):
+    assert words in table(body).problems[0]
+
+
+def test_a_field_of_a_csv_may_be_long_and_costs_itself_where_it_is_too_long():
+    found = table(f"file_name,text\na.png,{'x' * 200_000}\nb.png,a fox\n")
+    assert found.files == {"b.png": Described(prompt="a fox")}
+    assert found.problems == (f"line 2.prompt: it has 200000 bytes, and may have {MAX_PROMPT_BYTES}",)
+
+
+def test_parquet_is_not_read_and_says_so():
+    found = read_sidecar(IMAGE_FOLDER_PARQUET, b"PAR1")
+    assert found == Description(problems=("Parquet is not read; write the same as metadata.jsonl",))
+
+
+@pytest.mark.parametrize(
+    ("field", "most", "too_much"),
+    [
+        ("prompt", "ü" * (MAX_PROMPT_BYTES // 2), "ü" * (MAX_PROMPT_BYTES // 2) + "x"),
+        ("local_path", "x" * MAX_TEXT_BYTES, "x" * (MAX_TEXT_BYTES + 1)),
+        ("generation_type", "x" * MAX_TEXT_BYTES, "x" * (MAX_TEXT_BYTES + 1)),
+        ("generation_id", "x" * MAX_TEXT_BYTES, "x" * (MAX_TEXT_BYTES + 1)),
+        ("labels", ["x" * MAX_TEXT_BYTES], ["x" * (MAX_TEXT_BYTES + 1)]),
+        ("labels", ["x"] * MAX_LABELS, ["x"] * (MAX_LABELS + 1)),
+    ],
+)
+def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_limit(field, most, too_much):
+    assert prompts({"a.jpg": {field: most, "good": False}}).problems == ()
+    found = prompts({"a.jpg": {field: too_much, "good": False}, "b.jpg": "a fox"})
+    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    (problem,) = found.problems
+    assert problem.startswith(f"a.jpg.{field}: ")
+    assert (
+        problem.endswith(f"may have {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
+        or str(MAX_LABELS) in problem
+    )
+    assert not list(oversized(Described(**{field: most})))
+
+
+def test_what_no_object_can_be_named_is_a_problem_and_short():
+    found = prompts({"n" * 5000: "a fox", "b.jpg": "a hare"})
+    assert found.files == {"b.jpg": Described(prompt="a hare")}
+    assert len(found.problems[0]) < 600
 
 
 def test_collection_json_gives_the_title_and_declares_generations():
@@ -170,7 +386,7 @@ def test_a_caption_is_its_text_without_blanks_around_it(body, text):
 
 
 def test_a_caption_that_is_not_utf_8_has_no_text():
-    text, problem = read_caption(b"\xff\xfea")
+    text, problem = read_caption(b"Z\xfcrich")
     assert text == ""
     assert "not UTF-8" in problem
 

@@ -32,15 +32,14 @@ there is, is ignored. What is wrong is told as a problem, and the rest counts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic_core import from_json
-
+from s3_manifest.lenient_json import NotReadable, read_json
 from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import MAX_TITLE, Declared, Described
+from s3_manifest.sidecars import MAX_TITLE, Declared, Described, oversized
 from s3_manifest_cli.migration import fields as f
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 
@@ -50,6 +49,7 @@ _PATHS = (
     (Format.ACTOR_SYNC, re.compile(r"data/actor_manifests/([^/]+)_manifest\.json")),
     (Format.RESPONSE, re.compile(r"data/(?:.*/)?response\.json()")),
 )
+_MAX_BYTES = 256 << 20
 _LISTS = ("images", "files", "training_images")
 _UPDATED = ("updated_at", "last_updated", "last_synced", "synced_at", "exported_at")
 _MADE = ("generated_at", "created_at", "completed_at", "timestamp")
@@ -59,10 +59,10 @@ _GENERATION_FIELDS = {"generation_id", "id", "type", "generation_type", "generat
 class _Found:
     """What was read so far of one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, problems: Iterable[str]) -> None:
         self.generations: list[Declared] = []
         self.claims: list[Claim] = []
-        self.problems: list[str] = []
+        self.problems: list[str] = list(problems)
 
 
 def format_of(path: str) -> Format | None:
@@ -74,19 +74,21 @@ def decode(path: str, body: bytes) -> Document:
     """The legacy file at that path. What is wrong with it is among its ``problems``; nothing is raised."""
     format_, name = next((one, match[1]) for one, pattern in _PATHS if (match := pattern.fullmatch(path)))
     try:
-        # A number that JSON does not have could not be written into a sidecar.
-        content = from_json(body.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
-    except ValueError as error:
-        return Document(path=path, format=format_, ids=_ids(name), problems=(f"it is not JSON: {error}",))
+        # What JSON cannot hold could not be written into a sidecar.
+        content, problems = read_json(body, most=_MAX_BYTES)
+    except NotReadable as error:
+        return Document(path=path, format=format_, ids=_ids(name), problems=(str(error),))
     if isinstance(content, list) and format_ is not Format.RESPONSE:
         content = {"images": content}
     if not isinstance(content, dict):
         return Document(path=path, format=format_, ids=_ids(name), problems=("it is not a JSON object",))
-    return _response(path, content) if format_ is Format.RESPONSE else _manifest(path, format_, name, content)
+    found = _Found(problems)
+    if format_ is Format.RESPONSE:
+        return _response(path, content, found)
+    return _manifest(path, format_, name, content, found)
 
 
-def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any]) -> Document:
-    found = _Found()
+def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any], found: _Found) -> Document:
     kind = "style" if format_ is Format.STYLE else "actor"
 
     def lenient(read: Any, *names: str) -> Any:  # noqa: ANN401  # whatever it reads
@@ -166,13 +168,17 @@ def _read_image(found: _Found, where: str, image: object, inherited: Described, 
         paths=_ids(lenient(f.text, "local_path", "path", "file_path")),
         md5=f.md5(image, "md5_hash", "md5", "md5sum", "etag", "hash"),
         status=lenient(f.text, "sync_status", "status"),
-        said=Described(
-            prompt=lenient(f.words, "prompt", "full_prompt", "caption", "text"),
-            good=_lenient(found, f"{where}.", f.verdict, image),
-            labels=_lenient(found, f"{where}.", f.labels, image),
-            generation_id=id_,
-            generation_type=type_,
-            generated_at=lenient(f.moment, *_MADE) or inherited.generated_at,
+        said=_of_a_size(
+            found,
+            where,
+            Described(
+                prompt=lenient(f.words, "prompt", "full_prompt", "caption", "text"),
+                good=_lenient(found, f"{where}.", f.verdict, image),
+                labels=_lenient(found, f"{where}.", f.labels, image),
+                generation_id=id_,
+                generation_type=type_,
+                generated_at=lenient(f.moment, *_MADE) or inherited.generated_at,
+            ),
         ),
     )
     if not (claim.key or claim.url or claim.filename or claim.paths):
@@ -181,8 +187,7 @@ def _read_image(found: _Found, where: str, image: object, inherited: Described, 
     found.claims.append(claim)
 
 
-def _response(path: str, content: Mapping[str, Any]) -> Document:
-    found = _Found()
+def _response(path: str, content: Mapping[str, Any], found: _Found) -> Document:
     asked = content.get("input")
     asked = asked if isinstance(asked, dict) else {}
 
@@ -194,6 +199,7 @@ def _response(path: str, content: Mapping[str, Any]) -> Document:
     id_ = lenient(f.identity, content, "id")
     prompt = lenient(f.words, asked, "prompt") or lenient(f.words, content, "prompt")
     said = Described(prompt=prompt, generation_id=id_, generation_type=model, generated_at=made)
+    said = _of_a_size(found, "input", said)
     outputs = content.get("output") or []
     for index, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
         url = output.get("url") or output.get("filename") if isinstance(output, dict) else output
@@ -226,6 +232,13 @@ def _lenient(found: _Found, where: str, read: Any, fields: Mapping[str, Any], *n
     except f.WrongField as error:
         found.problems.append(f"{where}{error}")
         return None
+
+
+def _of_a_size(found: _Found, where: str, said: Described) -> Described:
+    """What may be said of a file, without fields that no sidecar's reader would take."""
+    too_long = dict(oversized(said))
+    found.problems += [f"{where}.{name}: {problem}" for name, problem in too_long.items()]
+    return said.model_copy(update=dict.fromkeys(too_long))
 
 
 def _ids(*names: str | None) -> tuple[str, ...]:

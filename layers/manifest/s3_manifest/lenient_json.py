@@ -7,7 +7,7 @@ everything that is returned can be written again as JSON that any consumer reads
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -27,13 +27,17 @@ MIN_INTEGER, MAX_INTEGER = -(1 << 63), (1 << 64) - 1
 MAX_PROBLEMS = 20
 """So many problems of a document are described one by one, and the others counted."""
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a pair, or, of bytes decoded with ``surrogateescape``, one that is not UTF-8: no text that can be written."""
+
 _CONTAINERS = frozenset((dict, list))
 _GZIP = b"\x1f\x8b"
 _MAX_PATH = 200
+_VAIN_READS = 4
+_BETWEEN, _LINE = re.compile("[\\s,\ufeff]*"), re.compile(r"[^\n]*")
 _TOO_DEEP = "\udfff nested too deep"  # no text has this: a surrogate that no other one precedes
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # Digits as zeros, "e" for both its cases and all else as blanks, to find ``_LARGE`` at the speed of a substring.
 _NUMBERS = bytes(0x30 if chr(c) in "0123456789" else 0x65 if chr(c) in "eE" else 0x20 for c in range(256))
 _LARGE = (b"0" * 19, b"0e000")
@@ -62,6 +66,13 @@ _NOT_TEXT = _Unusable("it holds half of a surrogate pair, or bytes that are not 
 _NESTED = _Unusable(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
+_LENIENT = json.JSONDecoder(
+    strict=False,
+    parse_int=lambda digits: int(digits) if len(digits) <= len(str(MAX_INTEGER)) else _OUT_OF_RANGE,
+    parse_constant=lambda _: _NOT_FINITE,
+)
+
+
 def read_json(body: bytes, *, most: int = MAX_BYTES) -> Document:
     """The JSON in a body, as ``utf8`` reads it. Raises ``NotReadable``.
 
@@ -72,15 +83,25 @@ def read_json(body: bytes, *, most: int = MAX_BYTES) -> Document:
     are kept, though JSON wants them escaped. Of members with the same key the last counts, as with most
     parsers (https://www.rfc-editor.org/rfc/rfc8259#section-4).
     """
-    text = utf8(body, most=most)
-    try:
-        value = from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return _cleaned(_parsed(text))
-    if _has_large_number(text) or not _is_flat(value):
-        return _cleaned(value)
-    return Document(value)
-    return _cleaned(value)
+    return _read(utf8(body, most=most))
+
+
+def read_lines(body: bytes, *, most: int = MAX_BYTES) -> Iterator[tuple[int, Document | NotReadable]]:
+    """The JSON values of a body, one a line or each over several, and what cannot be read, by the line it begins at.
+
+    Each is read as by ``read_json``. Lines end with LF, CR or both, and blank ones do not count. What stands between
+    two values may be nothing, blanks or a comma. Raises ``NotReadable`` where the body is no text.
+    """
+    lines = utf8(body, most=most).splitlines()
+    for index, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            document = _read(_MARKS.sub(b"", line, count=1))
+        except NotReadable:
+            yield from _spread(lines, index)
+            return
+        yield index + 1, document
 
 
 def utf8(body: bytes, *, most: int = MAX_BYTES) -> bytes:
@@ -112,6 +133,53 @@ def text_of(body: bytes, *, most: int = MAX_BYTES) -> str:
         return utf8(body, most=most).decode()
     except UnicodeDecodeError as error:
         raise NotReadable("it is not UTF-8; write it anew, in UTF-8") from error
+
+
+def _read(text: bytes) -> Document:
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return _cleaned(_parsed(text))
+    if _has_large_number(text) or not _is_flat(value):
+        return _cleaned(value)
+    return Document(value)
+
+
+def _spread(lines: Sequence[bytes], index: int) -> Iterator[tuple[int, Document | NotReadable]]:
+    """The values from a line on that is none: each may end some lines after it began."""
+    characters = b"\n".join(lines[index:]).decode("utf-8", "surrogateescape")
+    number, counted, at = index + 1, 0, 0
+    # What may be read in vain, looking for the end of a broken value: then each line stands for itself.
+    allowed = _VAIN_READS * len(characters)
+    while (begins := _after(_BETWEEN, characters, at)) < len(characters):
+        number, counted = number + characters.count("\n", counted, begins), begins
+        end_of_line = _after(_LINE, characters, begins)
+        found: Document | NotReadable | None = None
+        at = end_of_line
+        if allowed > 0:
+            try:
+                value, ends = _LENIENT.raw_decode(characters, begins)
+            except json.JSONDecodeError as error:
+                allowed -= error.pos - begins
+            except RecursionError:
+                allowed -= len(characters) // 10
+            else:
+                if isinstance(value, dict | list):
+                    found, at = _cleaned(value), ends
+        yield number, found or _of_line(characters[begins:end_of_line])
+
+
+def _after(pattern: re.Pattern[str], characters: str, begins: int) -> int:
+    """Where a match ends, if there is one there."""
+    match = pattern.match(characters, begins)
+    return match.end() if match else begins
+
+
+def _of_line(line: str) -> Document | NotReadable:
+    try:
+        return _read(line.encode("utf-8", "surrogateescape"))
+    except NotReadable as error:
+        return error
 
 
 def _decompressed(body: bytes, most: int) -> bytes:
@@ -153,20 +221,11 @@ def _parsed(text: bytes) -> Any:  # noqa: ANN401  # JSON, and marks of what is n
     characters = text.decode("utf-8", "surrogateescape")
     try:
         try:
-            return _loads(characters)
+            return _LENIENT.decode(characters)
         except RecursionError:
-            return _loads(_pruned(characters))
+            return _LENIENT.decode(_pruned(characters))
     except ValueError as error:
         raise NotReadable(f"it is not JSON: {error}") from error
-
-
-def _loads(characters: str) -> Any:  # noqa: ANN401
-    return json.loads(
-        characters,
-        strict=False,
-        parse_int=lambda digits: int(digits) if len(digits) <= len(str(MAX_INTEGER)) else _OUT_OF_RANGE,
-        parse_constant=lambda _: _NOT_FINITE,
-    )
 
 
 def _pruned(characters: str) -> str:
@@ -187,7 +246,7 @@ def _pruned(characters: str) -> str:
     return "".join((*kept, characters[done:]))
 
 
-def _cleaned(value: Any) -> Document:  # noqa: ANN401  # what ``_loads`` returns
+def _cleaned(value: Any) -> Document:  # noqa: ANN401  # what ``_parsed`` returns
     problems = list[str]()
     more = 0
 
@@ -210,7 +269,7 @@ def _clean(value: Any, path: tuple[object, ...], report: Callable[[tuple[object,
         case _Unusable() | None | bool():
             return value
         case str():
-            return value if not _SURROGATE.search(value) else _NESTED if value == _TOO_DEEP else _NOT_TEXT
+            return value if not SURROGATE.search(value) else _NESTED if value == _TOO_DEEP else _NOT_TEXT
         case int():
             return value if MIN_INTEGER <= value <= MAX_INTEGER else _OUT_OF_RANGE
         case float():
@@ -221,7 +280,7 @@ def _clean(value: Any, path: tuple[object, ...], report: Callable[[tuple[object,
     kept = list[tuple[Any, Any]]()
     for name, inner in items:
         within = (*path, name)
-        cleaned = _NOT_TEXT if isinstance(name, str) and _SURROGATE.search(name) else _clean(inner, within, report)
+        cleaned = _NOT_TEXT if isinstance(name, str) and SURROGATE.search(name) else _clean(inner, within, report)
         if isinstance(cleaned, _Unusable):
             report(within, cleaned.reason)
         else:

@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, JsonValue, StrictBool, StrictInt, StrictStr, ValidationError
-from pydantic_core import from_json
 
+from s3_manifest import image_folder
+from s3_manifest.image_folder import PROMPT_COLUMNS, Skipped
+from s3_manifest.lenient_json import NotReadable, read_json, text_of
 from s3_manifest.model import Entry, Frozen, Timestamp, first_problem, timestamp
 
-COLLECTION, PROMPTS, IMAGE_FOLDER = "collection.json", "prompt_metadata.json", "metadata.jsonl"
-SIDECARS = (PROMPTS, IMAGE_FOLDER, COLLECTION)
+COLLECTION, PROMPTS = "collection.json", "prompt_metadata.json"
+IMAGE_FOLDER, IMAGE_FOLDER_CSV, IMAGE_FOLDER_PARQUET = "metadata.jsonl", "metadata.csv", "metadata.parquet"
+SIDECARS = (PROMPTS, IMAGE_FOLDER, IMAGE_FOLDER_CSV, IMAGE_FOLDER_PARQUET, COLLECTION)
 """The filenames, at the top of a collection, of objects that describe the others: what the first says counts most."""
 
 EDIT = "edit"
@@ -25,12 +28,17 @@ MAX_SIDECAR_BYTES = 8 << 20
 MAX_CAPTION_BYTES, MAX_COLLECTION_BYTES, MAX_TITLE = 64 << 10, 256 << 10, 1000
 """Of what a ``collection.json`` says, all stands in the manifest; a title is at most so many characters."""
 
+MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
+"""The most that a sidecar may say of one file: bytes of a prompt, labels, and bytes of each label and other text.
+
+What is longer is left out, so that no entry is too large for an answer."""
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
 """Of which files a ``.txt`` of the same name is the caption, in lower case or in capitals."""
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
-_MAX_PROBLEMS = 20
-_PROMPT_COLUMNS = ("prompt", "text", "caption")
+_ROWS = {IMAGE_FOLDER: image_folder.read_jsonl, IMAGE_FOLDER_CSV: image_folder.read_csv}
+_MAX_PROBLEMS, _MAX_PROBLEM, _MAX_NAME_BYTES = 20, 500, 1024
 
 
 def _moment(value: object) -> object:
@@ -109,24 +117,41 @@ def max_bytes(filename: str) -> int:
 
 def read_sidecar(filename: str, body: bytes) -> Description:
     """What a sidecar of that name says."""
-    if filename == IMAGE_FOLDER:
-        return _read_image_folder(body)
+    most = max_bytes(filename)
+    if filename == IMAGE_FOLDER_PARQUET:
+        return Description(problems=("Parquet is not read; write the same as metadata.jsonl",))
     try:
-        fields = from_json(body)
-    except ValueError as error:
-        return Description(problems=(f"it is not JSON: {error}",))
-    if not isinstance(fields, dict):
+        if rows := _ROWS.get(filename):
+            return _read_image_folder(rows(body, most=most))
+        document = read_json(body, most=most)
+    except NotReadable as error:
+        return Description(problems=(str(error),))
+    problems = _Problems(document.problems)
+    if not isinstance(document.value, dict):
         return Description(problems=("it is not a JSON object",))
-    return _read_collection(fields) if filename == COLLECTION else _read_prompts(fields)
+    if filename == COLLECTION:
+        return _read_collection(document.value, problems)
+    return _read_prompts(document.value, problems)
 
 
 def read_caption(body: bytes) -> tuple[str, str | None]:
     """A caption's text without blanks around it, or an empty one and what is wrong with it."""
     try:
-        text = body.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        return "", "it is not UTF-8; write it anew, in UTF-8"
-    return text, None
+        return text_of(body, most=MAX_CAPTION_BYTES).strip(), None
+    except NotReadable as error:
+        return "", str(error)
+
+
+def oversized(said: Described) -> Iterator[tuple[str, str]]:
+    """The fields that are longer than may be said of one file, each with what is wrong with it."""
+    for name in ("prompt", "generation_id", "generation_type", "local_path"):
+        value, most = getattr(said, name), MAX_PROMPT_BYTES if name == "prompt" else MAX_TEXT_BYTES
+        if isinstance(value, str) and (size := len(value.encode())) > most:
+            yield name, f"it has {size} bytes, and may have {most}"
+    if said.labels and len(said.labels) > MAX_LABELS:
+        yield "labels", f"there are {len(said.labels)}, and may be {MAX_LABELS}"
+    elif said.labels and (size := max(len(label.encode()) for label in said.labels)) > MAX_TEXT_BYTES:
+        yield "labels", f"one has {size} bytes, and may have {MAX_TEXT_BYTES}"
 
 
 def edit_of(metadata: Mapping[str, str]) -> int | None:
@@ -197,13 +222,15 @@ def _fields(said: Described) -> dict[str, Any]:
 class _Problems:
     """What is wrong with one sidecar, the first few of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Iterable[str] = ()) -> None:
         self._found: list[str] = []
         self._more = 0
+        for problem in found:
+            self.add(problem)
 
     def add(self, problem: str) -> None:
         if len(self._found) < _MAX_PROBLEMS:
-            self._found.append(problem)
+            self._found.append(problem if len(problem) <= _MAX_PROBLEM else f"{problem[:_MAX_PROBLEM]}…")
         else:
             self._more += 1
 
@@ -211,8 +238,7 @@ class _Problems:
         return (*self._found, f"and {self._more} more") if self._more else tuple(self._found)
 
 
-def _read_collection(fields: Mapping[str, Any]) -> Description:
-    problems = _Problems()
+def _read_collection(fields: Mapping[str, Any], problems: _Problems) -> Description:
     title = fields.get("title")
     if title is not None and not isinstance(title, str):
         problems.add("title: it has to be text")
@@ -237,37 +263,56 @@ def _read_collection(fields: Mapping[str, Any]) -> Description:
     return Description(title=title, generations=tuple(declared.values()), problems=problems.told())
 
 
-def _read_prompts(fields: Mapping[str, Any]) -> Description:
-    problems, files = _Problems(), dict[str, Described]()
+def _read_prompts(fields: Mapping[str, Any], problems: _Problems) -> Description:
+    files = dict[str, Described]()
     for filename, said in fields.items():
         described = _read_described({"prompt": said} if isinstance(said, str) else said, filename, problems)
-        if described != NOTHING:
+        if described != NOTHING and _is_a_name(filename, filename, problems):
             files[filename] = described
     return Description(files=files, problems=problems.told())
 
 
-def _read_image_folder(body: bytes) -> Description:
+def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> Description:
     """https://huggingface.co/docs/datasets/image_dataset#imagefolder"""
-    problems, files = _Problems(), dict[str, Described]()
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
+    problems, exact, files, alternatives = _Problems(), dict[str, Described](), dict[str, Described](), 0
+    for row in rows:
+        if isinstance(row, Skipped):
+            problems.add(row.problem)
             continue
-        try:
-            fields = from_json(line)
-        except ValueError as error:
-            problems.add(f"line {number} is not JSON: {error}")
-            continue
-        filename = fields.get("file_name") if isinstance(fields, dict) else None
-        if not isinstance(filename, str):
-            problems.add(f"line {number} has no file_name")
-            continue
-        prompt = next((fields[name] for name in _PROMPT_COLUMNS if isinstance(fields.get(name), str)), None)
-        described = _read_described(fields | {"prompt": prompt}, f"line {number}", problems)
-        if filename in files:
-            problems.add(f"line {number}: {filename} is described before")
-        elif described != NOTHING:
-            files[filename] = described
-    return Description(files=files, problems=problems.told())
+        prompt, others = _prompt_of(row, problems)
+        alternatives += others
+        described = _read_described({**row.fields, "prompt": prompt}, row.where, problems)
+        for name, written in zip(row.names, row.exact, strict=True):
+            if written in exact:
+                problems.add(f"{row.where}: {written} is described before")
+            elif _is_a_name(written, row.where, problems):
+                exact[written] = described
+                files.setdefault(name, described)
+    if alternatives:
+        problems.add(f"prompts with alternatives: {alternatives}; the first of each counts")
+    described_files = {name: described for name, described in (files | exact).items() if described != NOTHING}
+    return Description(files=described_files, problems=problems.told())
+
+
+def _prompt_of(row: image_folder.Row, problems: _Problems) -> tuple[str | None, bool]:
+    """The first prompt in a row, a number as its digits, and whether there are alternatives to it."""
+    for column in PROMPT_COLUMNS:
+        value = row.fields.get(column)
+        choices = value if isinstance(value, list) else [value]
+        if unusable := [one for one in choices if isinstance(one, dict | list | bool)]:
+            problems.add(f"{row.where}.{column}: it has to be text, a number or a list of these")
+        texts = [one if isinstance(one, str) else str(one) for one in choices if one not in (None, *unusable)]
+        if texts:
+            return texts[0], len(texts) > 1
+    return None, False
+
+
+def _is_a_name(filename: str, where: str, problems: _Problems) -> bool:
+    """Whether an object may have that name: a key has at most so many bytes."""
+    if len(filename.encode()) <= _MAX_NAME_BYTES:
+        return True
+    problems.add(f"{where}: no object can have a name that long")
+    return False
 
 
 def _read_described(fields: object, where: str, problems: _Problems) -> Described:
@@ -277,12 +322,16 @@ def _read_described(fields: object, where: str, problems: _Problems) -> Describe
         return NOTHING
     said = _known(fields, Described)
     try:
-        return Described.model_validate(said)
+        described = Described.model_validate(said)
     except ValidationError as error:
         for problem in error.errors():
             problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
             said.pop(str(problem["loc"][0]), None)
-    return Described.model_validate(said)
+        described = Described.model_validate(said)
+    too_long = dict(oversized(described))
+    for name, why in too_long.items():
+        problems.add(f"{where}.{name}: {why}")
+    return described.model_copy(update=dict.fromkeys(too_long)) if too_long else described
 
 
 def _known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
