@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
 import boto3
 import urllib3
@@ -11,6 +10,7 @@ from botocore.awsrequest import AWSRequest
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
+from s3_manifest import addressing
 from s3_manifest.model import Frozen, first_problem
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, S3ManifestError, Unavailable
 
@@ -56,7 +56,7 @@ class HttpApi:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """The answer, of a status below 400. Raises ``S3ManifestError`` with the API's own words otherwise."""
-        url = f"{self._url}{path}" + (f"?{urlencode(query)}" if query else "")
+        url = self._url + addressing.url(path, query or {})
         content = None if body is None else to_json(body)
         given = dict(headers or {}) | ({"Content-Type": "application/json"} if content else {})
         try:
@@ -80,11 +80,6 @@ class HttpApi:
         request = AWSRequest(method, url, data=content, headers=headers)
         SigV4Auth(credentials, "execute-api", self._session.region_name or "us-east-1").add_auth(request)
         return dict(request.headers)
-
-
-def segment(text: str) -> str:
-    """A text as one segment of a path."""
-    return quote(text, safe="")
 
 
 def _error(status: int, reason: str, body: Mapping[str, Any]) -> S3ManifestError:

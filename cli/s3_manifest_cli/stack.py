@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from botocore.auth import SigV4Auth
@@ -13,6 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from samtranslator.yaml_helper import yaml_parse
 
+from s3_manifest import addressing
 from s3_manifest_cli.artifacts import PROJECT, function_zip, layer_zip
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
 
@@ -82,7 +82,7 @@ class Stack:
         body: bytes | None,
         seconds: float = _TIMEOUT_SECONDS,
     ) -> Answer:
-        url = f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
+        url = self.api_url + addressing.url(path, query or {})
         request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
         SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
         return _answer(Request(url, data=body, headers=dict(request.headers), method=method), seconds)

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.edit_routes import app
-from s3_manifest.editing import FOLDERS, NoSuchCollection
+from s3_manifest.editing import AmbiguousPath, NoSuchCollection
 from s3_manifest.edits import Busy, SidecarBroken, SidecarFull
 from s3_manifest.jobs import JobsNotQueued
 from s3_manifest.model import UnreadableManifest
@@ -24,7 +24,7 @@ def not_there(error: Exception) -> Answer:
     return problem(404, str(error))
 
 
-@app.exception_handler([AmbiguousActor, NewerUpload, SidecarBroken])
+@app.exception_handler([AmbiguousActor, AmbiguousPath, NewerUpload, SidecarBroken])
 def conflict(error: Exception) -> Answer:
     """409: what is there is not what it takes; nothing was changed."""
     return problem(409, str(error))
@@ -59,7 +59,7 @@ def unavailable(error: Exception) -> Answer:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Takes an HTTP API request (payload 2.0); the routes of ``s3_manifest.edit_routes`` answer it."""
-    return resolve(app, event, context, FOLDERS)
+    return resolve(app, event, context)
 
 
 def _try_again(detail: str) -> Answer:

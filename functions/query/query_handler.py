@@ -15,12 +15,13 @@ from s3_manifest.cursors import seal, unseal
 from s3_manifest.documented import answers
 from s3_manifest.fetch import IfNoneMatch, Reflects, Wait
 from s3_manifest.model import Timestamp, timestamp
-from s3_manifest.problems import BadParameter, answer_problems
+from s3_manifest.problems import answer_problems
 from s3_manifest.settings import settings
 from s3_manifest.threads import each
 from s3_manifest.views import AnswerTooLarge, Filter, Listing
 from s3_manifest.web import (
     Answer,
+    BadParameter,
     CollectionId,
     Kind,
     api,

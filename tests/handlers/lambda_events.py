@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 BUCKET = "storyboard-user-files"
 REGION = "eu-central-1"
@@ -150,16 +150,18 @@ def http_request(
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
     body: str | None = None,
+    raw_query: str | None = None,
 ) -> dict[str, Any]:
     """A request as an HTTP API hands it on (payload 2.0): path and parameters decoded, header names in lower case.
 
-    A body of a type that is not text comes in base64.
+    ``raw_query`` is the query string as it was sent, in place of ``query``. A body of a type that is not
+    text comes in base64.
     """
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": "GET /api/{proxy+}",
         "rawPath": path,
-        "rawQueryString": urlencode(query or {}),
+        "rawQueryString": urlencode(query or {}) if raw_query is None else raw_query,
         "headers": {"accept": "*/*", "host": "abc123.execute-api.eu-central-1.amazonaws.com"} | dict(headers or {}),
         "requestContext": {
             "accountId": ACCOUNT,
@@ -182,8 +184,11 @@ def http_request(
         "pathParameters": {"proxy": path.removeprefix("/api/")},
         "isBase64Encoded": False,
     }
-    if query:
-        event["queryStringParameters"] = dict(query)
+    if pairs := parse_qsl(event["rawQueryString"], keep_blank_values=True):
+        names = dict.fromkeys(name for name, _ in pairs)
+        event["queryStringParameters"] = {
+            name: ",".join(value for other, value in pairs if other == name) for name in names
+        }
     if body is not None:
         is_text = event["headers"].get("content-type", "").startswith(("application/json", "text/"))
         event["body"] = body if is_text else base64.b64encode(body.encode()).decode()

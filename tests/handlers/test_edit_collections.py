@@ -163,7 +163,7 @@ def test_the_document_tells_of_every_route_beside_those_that_read(get):
         for method, operation in operations.items()
         if method in {"patch", "delete"} or path.endswith(("/uploads", "/{actor_id}/rescan"))
     }
-    assert len(edits) == 16
+    assert len(edits) == 18
     for operation in edits.values():
         assert {"400", "403", "404", "409", "503"} <= operation["responses"].keys()
         assert operation["summary"]

@@ -21,6 +21,9 @@ def manifests(account, reconcile):
     account.requests.clear()
 
 
+AN_ACTORS = {"actor_id": "path", "id": "query", "force_rescan": "query"}
+
+
 def is_problem(reply, status, **more):
     """Whether the answer is an RFC 9457 document that says so."""
     return (
@@ -248,13 +251,14 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
         for method, route in methods.items()
     }
     of_edits = {route for route in routes if route.startswith(("DELETE", "PATCH")) or route.endswith(EDITING_POSTS)}
-    assert len(of_edits) == 16
+    assert len(of_edits) == 18
     assert {route: parameters for route, parameters in routes.items() if route not in of_edits} == {
         f"GET {WHOLE}": {"styleId": "query", "actorId": "query"} | WAITING,
         "GET /api/manifests": {"limit": "query", "cursor": "query"},
         "GET /api/manifests/{kind}/{collection_id}": {
             "kind": "path",
             "collection_id": "path",
+            "id": "query",
             "limit": "query",
             "cursor": "query",
             "prefix": "query",
@@ -268,23 +272,26 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
         "GET /api/manifests/{kind}/{collection_id}/changes": {
             "kind": "path",
             "collection_id": "path",
+            "id": "query",
             "since": "query",
             "limit": "query",
         },
         "GET /api/manifests/{kind}/{collection_id}/removed": {
             "kind": "path",
             "collection_id": "path",
+            "id": "query",
             "since": "query",
             "limit": "query",
         },
-        "GET /api/actors/{actor_id}/training-data": {"actor_id": "path", "force_rescan": "query"} | WAITING,
-        "GET /api/training-data/{actor_id}": {"actor_id": "path", "force_rescan": "query"} | WAITING,
+        "GET /api/actors/{actor_id}/training-data": AN_ACTORS | WAITING,
+        "GET /api/training-data/{actor_id}": AN_ACTORS | WAITING,
         "GET /api/stats": dict.fromkeys(("kind", "id", "top", "days", "limit", "cursor"), "query"),
         "GET /api/openapi.json": {},
         "POST /api/manifests/rescan": {},
         "POST /api/manifests/{kind}/{collection_id}/rescan": {
             "kind": "path",
             "collection_id": "path",
+            "id": "query",
             "rebuild": "query",
         },
     }

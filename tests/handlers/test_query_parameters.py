@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+from urllib.parse import unquote
 
 import pytest
 
@@ -111,8 +112,13 @@ def test_an_odd_id_finds_its_manifest_on_every_route(account, get, reconcile, id
         reconcile({"1": s3_event(f"styles/{one}/a.png")})
     whole = get(WHOLE, styleId=id_)
     assert (whole.status, whole.json.get("style_id")) == (200, id_)
-    page = get(f"/api/manifests/style/{id_}")
+    page = get("/api/manifests/style/-", id=id_)
     assert (page.status, page.json.get("style_id")) == (200, id_)
+    by_path = get(f"/api/manifests/style/{id_}")
+    if unquote(id_) == id_:
+        assert by_path.json == page.json
+    else:
+        assert (by_path.status, by_path.json["parameter"]) == (400, "path")
     assert id_ in {row["style_id"] for row in get("/api/manifests").json["collections"]}
 
 

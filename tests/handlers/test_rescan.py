@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 
@@ -55,12 +55,22 @@ def test_a_rebuild_is_asked_for_by_name(account, post, value, rebuild):
 
 
 @pytest.mark.parametrize("id_", ODD_IDS)
-def test_an_odd_id_is_queued_as_it_is_and_the_answer_has_it_percent_encoded(account, post, id_):
-    reply = post(one("style", id_))
+def test_an_odd_id_in_the_query_is_queued_as_it_is_and_the_answer_names_it_in_the_query(account, post, id_):
+    reply = post(one("style", "-"), id=id_)
     assert account.jobs() == [Sweep(kind="style", id=id_)]
-    path = reply.json["manifest"].removeprefix("/api/manifests/style/")
-    assert "/" not in path
-    assert unquote(path) == id_
+    path, _, query = reply.json["manifest"].partition("?")
+    assert (path, parse_qsl(query, errors="strict")) == ("/api/manifests/style/-", [("id", id_)])
+
+
+@pytest.mark.parametrize("id_", ODD_IDS)
+def test_an_odd_id_in_the_path_is_queued_as_it_is_or_not_at_all(account, post, id_):
+    reply = post(one("style", id_))
+    if unquote(id_) == id_:
+        assert account.jobs() == [Sweep(kind="style", id=id_)]
+    else:
+        assert is_problem(reply, 400, parameter="path")
+        assert "/api/manifests/style/-/rescan?id=" in reply.json["detail"]
+        assert account.jobs() == []
 
 
 @pytest.mark.parametrize("path", [one("color", "16"), one("style", "x" * 1100), one("", "16"), one("style", "a/b")])

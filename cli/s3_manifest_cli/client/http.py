@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from s3_manifest.actors import KIND
+from s3_manifest.addressing import address
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.encoding import facts_from
 from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, first_problem
@@ -13,7 +14,7 @@ from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
-from s3_manifest_cli.http_api import HttpApi, Reply, segment
+from s3_manifest_cli.http_api import HttpApi, Reply
 
 _PAGE = 1000
 _CATALOG_PAGE = 100
@@ -46,21 +47,21 @@ class HttpManifests:
                 return
 
     def actor(self, asked: str) -> Collection:
-        body = self._api.ask("GET", f"/api/actors/{segment(asked)}/training-data").body
+        body = self._api.ask("GET", *address("/api/actors/{}/training-data", asked)).body
         if collection := self._collections.named(KIND, body["actor_name"]):
             return collection
         raise NotFound(f"there can be no actor {asked}: --collections names no kind {KIND}")
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
-        return _facts(self._api.ask("GET", _path(collection), _asked(revision, at) | {"limit": "1"}).body)
+        return _facts(collection, self._get(collection, _asked(revision, at) | {"limit": "1"}).body)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         asked = _asked(revision, at)
-        return self._read(collection, self._api.ask("GET", _path(collection), asked | {"limit": str(_PAGE)}), asked)
+        return self._read(collection, self._get(collection, asked | {"limit": str(_PAGE)}), asked)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         headers = {"If-None-Match": f'"{known.etag}"'} if known else {}
-        first = self._api.ask("GET", _path(collection), {"limit": str(_PAGE)}, headers=headers)
+        first = self._get(collection, {"limit": str(_PAGE)}, headers=headers)
         if known and first.status == 304:
             return known
         manifest = self._read(collection, first, {})
@@ -70,14 +71,18 @@ class HttpManifests:
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         query = {"since": str(since), "limit": str(min(limit, _CATALOG_PAGE))}
-        body = self._api.ask("GET", f"{_path(collection)}/changes", query).body
+        body = self._api.ask("GET", *address(f"{_path(collection)}/changes", collection.id, query)).body
         return [_checked(Change, one) for one in body["changes"]]
 
     def rescan(self, collection: Collection) -> Timestamp:
-        return str(self._api.ask("POST", f"{_path(collection)}/rescan").body["requested_at"])
+        asked = address(f"{_path(collection)}/rescan", collection.id)
+        return str(self._api.ask("POST", *asked).body["requested_at"])
 
     def rescan_all(self) -> Timestamp:
         return str(self._api.ask("POST", "/api/manifests/rescan").body["requested_at"])
+
+    def _get(self, collection: Collection, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
+        return self._api.ask("GET", *address(_path(collection), collection.id, query), headers=headers)
 
     def _read(self, collection: Collection, first: Reply, asked: Mapping[str, str]) -> Manifest:
         """All that is listed, of one revision: the first page's, if it holds so long."""
@@ -87,18 +92,18 @@ class HttpManifests:
                 listed = {"files": self._rest(collection, first)}
                 for role in _ROLES[1:]:
                     query = dict(asked or revision) | {"limit": str(_PAGE), "list": role}
-                    listed[role] = self._rest(collection, self._api.ask("GET", _path(collection), query), role)
-                return Manifest(_facts(first.body), *(listed[role] for role in _ROLES))
+                    listed[role] = self._rest(collection, self._get(collection, query), role)
+                return Manifest(_facts(collection, first.body), *(listed[role] for role in _ROLES))
             except (Refused, NotFound):
                 # Of a manifest that is begun anew meanwhile, or whose history is not kept, the rest is not to be had.
-                first = self._api.ask("GET", _path(collection), dict(asked) | {"limit": str(_PAGE)})
+                first = self._get(collection, dict(asked) | {"limit": str(_PAGE)})
         raise Unavailable(f"{collection.kind}/{collection.id} changes faster than it can be read; try again")
 
     def _rest(self, collection: Collection, page: Reply, role: Role = "files") -> tuple[Entry, ...]:
         entries = [_checked(Entry, one) for one in page.body[role]]
         while cursor := page.body["cursor"]:
             query = {"limit": str(_PAGE), "cursor": cursor, "list": role}
-            page = self._api.ask("GET", _path(collection), query)
+            page = self._get(collection, query)
             entries += (_checked(Entry, one) for one in page.body[role])
         return tuple(entries)
 
@@ -108,14 +113,21 @@ def _asked(revision: int | None, at: Timestamp | None) -> dict[str, str]:
 
 
 def _path(collection: Collection) -> str:
-    return f"/api/manifests/{segment(collection.kind)}/{segment(collection.id)}"
+    return f"/api/manifests/{collection.kind}/{{}}"
 
 
-def _facts(body: Mapping[str, Any]) -> Facts:
+def _facts(collection: Collection, body: Mapping[str, Any]) -> Facts:
     try:
-        return facts_from(body)
+        facts = facts_from(body)
     except UnreadableManifest as error:
         raise Unavailable(f"{_OTHER_API}: {error}") from error
+    if (facts.kind, facts.id) != (collection.kind, collection.id):
+        # An API that does not read ?id= yet, or something in between that changes paths.
+        raise Unavailable(
+            f"the API was asked for {collection.kind}/{collection.id} and answered {facts.kind}/{facts.id}: deploy this"
+            " version of it, or read the bucket itself (--bucket)"
+        )
+    return facts
 
 
 def _checked(shape: type[Shape], fields: object) -> Shape:

@@ -5,11 +5,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from s3_manifest.addressing import FILENAME, address, id_in
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Uploads
 from s3_manifest_cli.errors import NotYet
-from s3_manifest_cli.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, segment, shaped
+from s3_manifest_cli.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, shaped
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
+
+_ACTOR = "/api/training-data/{}"
 
 
 class HttpService:
@@ -23,7 +26,7 @@ class HttpService:
         verified_since = ""
         while True:
             wait = min(wait_seconds, MAX_WAIT_SECONDS)
-            reply = self._api.ask("GET", _training_data(actor), query | {"wait": f"{wait:g}"})
+            reply = self._api.ask("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
             if reply.status == 200:
                 manifest = shaped(ActorManifest, reply)
                 if (manifest.last_verified_at or "") >= verified_since:
@@ -38,32 +41,29 @@ class HttpService:
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         while True:
             wait = min(wait_seconds, MAX_WAIT_SECONDS)
-            reply = self._api.ask("GET", _training_data(actor), {"reflects": reflects, "wait": f"{wait:g}"})
+            asked = address(_ACTOR, actor, {"reflects": reflects, "wait": f"{wait:g}"})
+            reply = self._api.ask("GET", *asked)
             wait_seconds -= wait
             if reply.headers.get("x-manifest-reflected") == "true" or wait_seconds <= 0:
                 return reply.headers.get("x-manifest-reflected") == "true"
 
     def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
-        path = f"/api/actors/{segment(actor)}/training-data"
-        return self._done(self._api.ask("PATCH", path, body={"files": said}))
+        asked = address("/api/actors/{}/training-data", actor)
+        return self._done(self._api.ask("PATCH", *asked, body={"files": said}))
 
     def delete(self, actor: str, filename: str, etag: str | None) -> Done:
-        path = f"{_training_data(actor)}/images/{segment(filename)}"
+        asked = address(f"{_ACTOR}/images", actor, {FILENAME: filename, "delete_from_s3": "true"})
         headers = {"If-Match": f'"{etag}"'} if etag else {}
-        return self._done(self._api.ask("DELETE", path, {"delete_from_s3": "true"}, headers=headers))
+        return self._done(self._api.ask("DELETE", *asked, headers=headers))
 
     def plan(self, actor: str, wish: Uploads) -> Planned:
         body = wish.model_dump(mode="json", exclude_none=True)
-        reply = self._api.ask("POST", f"{_training_data(actor)}/uploads", body=body)
+        reply = self._api.ask("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
         return shaped(Planned, reply.model_copy(update={"body": {k: reply.body[k] for k in Planned.model_fields}}))
 
     def _done(self, reply: Reply) -> Done:
-        name = str(reply.body["manifest"]).partition("?")[0].rpartition("/")[2]
+        name = id_in(str(reply.body["manifest"]))
         return shaped(Done, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, Done)}}))
-
-
-def _training_data(actor: str) -> str:
-    return f"/api/training-data/{segment(actor)}"
 
 
 def _only(body: Mapping[str, Any], shape: type[BaseModel]) -> dict[str, Any]:

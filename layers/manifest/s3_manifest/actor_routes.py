@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
-from s3_manifest import actors, runtime, training
+from s3_manifest import actors, addressing, runtime, training
 from s3_manifest.collections import Collection
 from s3_manifest.documented import UNDER_WAY, answers
 from s3_manifest.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_modified, tagged
@@ -56,7 +56,7 @@ def get_training_images(
     202: the manifest is being made, or with ``force_rescan`` compared with S3; ask again at ``manifest``,
     which is done once it is answered 200 and its ``last_verified_at`` is no earlier than ``requested_at``.
     """
-    path = "/api/actors/{name}/training-data"
+    path = "/api/actors/{}/training-data"
     return _answer(actor_id, path, training.training_data, _Wanted(if_none_match, wait, reflects, force_rescan))
 
 
@@ -76,7 +76,7 @@ def get_actor_manifest(
 
     202: as with the other route of an actor.
     """
-    path = "/api/training-data/{name}"
+    path = "/api/training-data/{}"
     return _answer(actor_id, path, training.actor_manifest, _Wanted(if_none_match, wait, reflects, force_rescan))
 
 
@@ -122,7 +122,7 @@ def _fetched(collection: Collection, wanted: _Wanted) -> Fetched:
 
 def _under_way(collection: Collection, path: str, head: Head | None, requested_at: Timestamp) -> Answer:
     status = "rescanning" if head and head.complete else "initializing"
-    manifest = path.replace("{name}", quote(collection.id, safe=""))
+    manifest = addressing.url(*addressing.address(path, collection.id))
     answer = json_answer(202, {"status": status, "manifest": manifest, "requested_at": requested_at})
     answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return answer

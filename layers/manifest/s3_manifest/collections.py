@@ -107,6 +107,10 @@ class Collections:
                 return self._collection(pattern, collection_id)
         return None
 
+    def begins(self, collection: Collection) -> str:
+        """What its keys begin with up to the end of its id, without what a pattern has after that."""
+        return next(one.before for one in self.patterns if one.kind == collection.kind) + collection.id
+
     def subscriptions(self) -> list[str]:
         """The prefixes to be told about: each key of a collection is below exactly one of them.
 

@@ -1,5 +1,6 @@
 """The answers of the HTTP routes, as the OpenAPI document tells of them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import Field
 from pydantic_core import from_json, to_json
 
+from s3_manifest.addressing import ID
 from s3_manifest.model import Frozen
 
 Responses = dict[int, OpenAPIResponse]
@@ -34,6 +36,16 @@ _NUMBER, _TEXT, _FLAG, _OBJECTS = (
     {"type": "boolean"},
     {"type": "array", "items": {"type": "object"}},
 )
+
+
+_ID_IN_PATH = re.compile(r"{(collection_id|style_id|actor_id)}")
+_ID_IN_QUERY = {
+    "name": ID,
+    "in": "query",
+    "required": False,
+    "description": "What the path has '-' for: any id, as one query parameter, percent-encoded",
+    "schema": {"type": "string", "minLength": 1},
+}
 
 
 def _object(properties: Mapping[str, Any], *optional: str) -> dict[str, Any]:
@@ -126,7 +138,9 @@ def tidied(document: dict[str, Any]) -> dict[str, Any]:
     may be null: a parameter is left out instead. The HTTP API refuses requests, and paths that it does
     not take, before any function is called.
     """
-    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+    for path, operation in ((path, one) for path, methods in document["paths"].items() for one in methods.values()):
+        if _ID_IN_PATH.search(path):
+            operation.setdefault("parameters", []).append(dict(_ID_IN_QUERY))
         operation["responses"].pop("422", None)
         operation["responses"].get("304", {}).pop("content", None)
         operation["responses"]["403"] = {"description": "It is not signed as it has to be", "content": _GATEWAYS}

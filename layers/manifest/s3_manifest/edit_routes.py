@@ -9,16 +9,26 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from s3_manifest import edits, mutations, runtime, upload_routes
+from s3_manifest.addressing import ID
 from s3_manifest.collections import Collection
 from s3_manifest.documented import QUEUED, answers
-from s3_manifest.editing import NoSuchCollection, Reflection, actor_of, answered, collection_of, etags, patience
+from s3_manifest.editing import (
+    NoSuchCollection,
+    Reflection,
+    actor_of,
+    answered,
+    check_not_cut_off,
+    collection_of,
+    etags,
+    patience,
+)
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import Frozen, timestamp
 from s3_manifest.mutations import awaited_edit
 from s3_manifest.presence import is_there
 from s3_manifest.sidecars import MAX_TITLE
 from s3_manifest.threads import each
-from s3_manifest.web import ActorId, Answer, CollectionId, Kind, api, json_answer, path_of, problem
+from s3_manifest.web import ActorId, Answer, BadParameter, CollectionId, Kind, api, json_answer, path_of, problem
 
 app = api()
 app.include_router(upload_routes.router)
@@ -43,13 +53,31 @@ class Change(Frozen):
 
     def said(self) -> Mapping[str, Any]:
         """The fields that were given."""
-        return self.model_dump(mode="json", include=self.model_fields_set)
+        return self.model_dump(mode="json", include=self.model_fields_set - {"files"})
 
 
-class Changes(Frozen):
-    """What is to be said of many files, by filename."""
+class Changes(Change):
+    """What is to be said of many files, by filename; or, with ``?filename=``, of that one, without ``files``."""
 
-    files: Mapping[str, Change] = Field(min_length=1, max_length=MAX_FILES)
+    files: Mapping[str, Change] | None = Field(default=None, min_length=1, max_length=MAX_FILES)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Changes":
+        return self  # by_filename knows what
+
+    def by_filename(self, filename: str | None) -> Mapping[str, Change]:
+        """The changes of each file. Raises ``BadParameter`` where they are neither of one file nor of many."""
+        if filename is None:
+            others = self.model_fields_set - {"files"}
+            if self.files is None or others:
+                name = min(others, default="files")
+                raise BadParameter(name, f"{name}: without ?filename=, the body has 'files', and nothing else")
+            return self.files
+        if "files" in self.model_fields_set:
+            raise BadParameter("files", "files: with ?filename=, the body is what to say of that file")
+        if not self.model_fields_set:
+            raise BadParameter("body", f"give at least one of {', '.join(Change.model_fields)}")
+        return {filename: self}
 
 
 class Titled(Frozen):
@@ -94,7 +122,20 @@ class Emptied(Reflection):
     complete: bool
 
 
-Filename = Annotated[str, Path(description="The path below the collection's prefix, percent-encoded or not")]
+Filename = Annotated[
+    str,
+    Path(
+        description="The path below the collection's prefix, with its slashes. A name that gateways pass on in"
+        " different ways, as one with '%', is refused: the query parameter 'filename' names any"
+    ),
+]
+ExactFilename = Annotated[
+    str, Query(alias="filename", min_length=1, description="The path below the collection's prefix, whatever it holds")
+]
+OneFilename = Annotated[
+    str | None,
+    Query(alias="filename", min_length=1, description="Only this file: the body is then what to say of it"),
+]
 IfMatch = Annotated[str | None, Header(alias="if-match", description="ETags: 412 unless the object has one of them")]
 FromS3 = Annotated[
     bool, Query(description="Whether to delete the object; else it stays in S3, and is hidden, which can be undone")
@@ -110,22 +151,48 @@ _RETITLES = answers({200: Retitled}, 400, 404, 409, 413, 503)
 
 
 @app.delete(
-    "/api/training-data/<actor_id>/images/<filename>", summary="Hide or delete an image", responses=_DELETES_ONE
+    "/api/training-data/<actor_id>/images/<filename>",
+    summary="Hide or delete an image, named in the path",
+    responses=_DELETES_ONE,
 )
-def delete_image(
+def delete_image_by_path(
     actor_id: ActorId, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
 ) -> Answer:
     """Of an actor: see the route for any collection."""
-    return _deleted(actor_of(actor_id), unquote(filename), delete_from_s3, if_match)
+    collection = actor_of(actor_id)
+    return _deleted(collection, _in_path(collection, filename), delete_from_s3, if_match)
+
+
+@app.delete("/api/training-data/<actor_id>/images", summary="Hide or delete an image", responses=_DELETES_ONE)
+def delete_image(
+    actor_id: ActorId, filename: ExactFilename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
+) -> Answer:
+    """Of an actor: see the route for any collection."""
+    return _deleted(actor_of(actor_id), filename, delete_from_s3, if_match)
 
 
 @app.delete(
-    "/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Hide or delete a file", responses=_DELETES_ONE
+    "/api/manifests/<kind>/<collection_id>/files/<filename>",
+    summary="Hide or delete a file, named in the path",
+    responses=_DELETES_ONE,
 )
-def delete_file(
+def delete_file_by_path(
     kind: Kind,
     collection_id: CollectionId,
     filename: Filename,
+    delete_from_s3: FromS3 = False,
+    if_match: IfMatch = None,
+) -> Answer:
+    """As with ``?filename=``, for names that every gateway passes on alike; 400, or 409, for others."""
+    collection = collection_of(kind, collection_id)
+    return _deleted(collection, _in_path(collection, filename), delete_from_s3, if_match)
+
+
+@app.delete("/api/manifests/<kind>/<collection_id>/files", summary="Hide or delete a file", responses=_DELETES_ONE)
+def delete_file(
+    kind: Kind,
+    collection_id: CollectionId,
+    filename: ExactFilename,
     delete_from_s3: FromS3 = False,
     if_match: IfMatch = None,
 ) -> Answer:
@@ -134,7 +201,7 @@ def delete_file(
     Deleted, what ``prompt_metadata.json`` says of it is taken out too; a caption (``.txt``) beside it
     stays. 409, or 412 with ``If-Match``: a newer upload is there, and nothing was deleted.
     """
-    return _deleted(collection_of(kind, collection_id), unquote(filename), delete_from_s3, if_match)
+    return _deleted(collection_of(kind, collection_id), filename, delete_from_s3, if_match)
 
 
 @app.delete("/api/training-data/<actor_id>", summary="Hide or delete all of an actor's images", responses=_DELETES_ALL)
@@ -159,7 +226,8 @@ def delete_collection(
 )
 def patch_image(actor_id: ActorId, filename: Filename, change: OneChange) -> Answer:
     """See the route for any collection."""
-    return _amended(actor_of(actor_id), {unquote(filename): change})
+    collection = actor_of(actor_id)
+    return _amended(collection, {_in_path(collection, filename): change})
 
 
 @app.patch("/api/styles/<style_id>/images/<filename>", summary="Say something of a style's image", responses=_AMENDS)
@@ -174,27 +242,28 @@ def patch_style_image(style_id: CollectionId, filename: Filename, change: OneCha
 def patch_file(kind: Kind, collection_id: CollectionId, filename: Filename, change: OneChange) -> Answer:
     """Set in ``prompt_metadata.json`` by compare-and-swap: of edits that are made at once none is lost.
 
-    404: no such file is in S3.
+    404: no such file is in S3. 400, or 409: the path can be read in two ways; name the file by ``?filename=``.
     """
-    return _amended(collection_of(kind, collection_id), {unquote(filename): change})
+    collection = collection_of(kind, collection_id)
+    return _amended(collection, {_in_path(collection, filename): change})
 
 
 @app.patch("/api/actors/<actor_id>/training-data", summary="Say something of an actor's images", responses=_AMENDS)
-def patch_images(actor_id: ActorId, changes: ManyChanges) -> Answer:
+def patch_images(actor_id: ActorId, changes: ManyChanges, filename: OneFilename = None) -> Answer:
     """See the route for any collection."""
-    return _amended(actor_of(actor_id), changes.files)
+    return _amended(actor_of(actor_id), changes.by_filename(filename))
 
 
 @app.patch("/api/styles/<style_id>/images", summary="Say something of a style's images", responses=_AMENDS)
-def patch_style_images(style_id: CollectionId, changes: ManyChanges) -> Answer:
+def patch_style_images(style_id: CollectionId, changes: ManyChanges, filename: OneFilename = None) -> Answer:
     """See the route for any collection."""
-    return patch_files("style", style_id, changes)
+    return patch_files("style", style_id, changes, filename)
 
 
-@app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Say something of many files", responses=_AMENDS)
-def patch_files(kind: Kind, collection_id: CollectionId, changes: ManyChanges) -> Answer:
-    """All in one edit, or none: 404 names the first that is not in S3."""
-    return _amended(collection_of(kind, collection_id), changes.files)
+@app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Say something of files", responses=_AMENDS)
+def patch_files(kind: Kind, collection_id: CollectionId, changes: ManyChanges, filename: OneFilename = None) -> Answer:
+    """Of many, or of the one that ``?filename=`` names: in one edit, or none. 404 names the first that is not in S3."""
+    return _amended(collection_of(kind, collection_id), changes.by_filename(filename))
 
 
 @app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_RETITLES)
@@ -207,6 +276,8 @@ def patch_style(style_id: CollectionId, titled: Annotated[Titled, Body()]) -> An
 def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[Titled, Body()]) -> Answer:
     """In its ``collection.json``. 404: there is nothing in the collection."""
     collection, store = collection_of(kind, collection_id), runtime.store()
+    if ID not in app.current_event.query_string_parameters:
+        check_not_cut_off(runtime.collections().begins(collection))
     if not is_there(store, runtime.collections(), collection):
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
     edited = edits.retitle(store, collection, titled.title, patience(app.lambda_context))
@@ -224,6 +295,13 @@ def post_actor_rescan(actor_id: ActorId) -> Answer:
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
     queued = {"status": "queued", "collections": 1, "manifest": path_of(collection), "requested_at": requested_at}
     return json_answer(202, queued)
+
+
+def _in_path(collection: Collection, filename: str) -> str:
+    """The filename that a path names. Raises ``AmbiguousPath``."""
+    named = unquote(filename)
+    check_not_cut_off(collection.prefix + named)
+    return named
 
 
 def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:

@@ -1,7 +1,6 @@
 """What the HTTP routes share that change what is in S3: what a path names, and how an answer tells what was done."""
 
 import random
-import re
 import time
 from typing import Any
 from urllib.parse import unquote
@@ -10,17 +9,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest import actors, runtime
 from s3_manifest.awaited import Awaited, revision_showing
-from s3_manifest.collections import Collection
+from s3_manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.cursors import seal
 from s3_manifest.edits import Patience
 from s3_manifest.model import Frozen
 from s3_manifest.threads import each
 from s3_manifest.web import Answer, json_answer, path_of, tags_of
-
-FOLDERS = re.compile(
-    r"/api/(training-data/[^/]+/images|actors/[^/]+/training-data|styles/[^/]+/images|manifests/[^/]+/[^/]+/files)/"
-)
-"""Of paths: what follows is one filename, with its slashes."""
 
 WAIT_SECONDS = 20
 """How long a GET of the manifest that an answer refers to waits for what was done."""
@@ -28,6 +22,10 @@ WAIT_SECONDS = 20
 
 class NoSuchCollection(Exception):
     """There can be no such collection, or there is nothing in it."""
+
+
+class AmbiguousPath(Exception):
+    """The path of a request may be the beginning of another object's name; nothing was changed."""
 
 
 class Reflection(Frozen):
@@ -46,7 +44,8 @@ def answered(collection: Collection, awaited: Awaited | None, **done: Any) -> An
     """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
     revision = revision_showing(runtime.store(), each, collection, awaited) if awaited else None
     token = seal(awaited) if awaited else None
-    manifest = path_of(collection) + (f"?reflects={token}&wait={WAIT_SECONDS}" if token else "")
+    awaits = {"reflects": token, "wait": WAIT_SECONDS} if token else {}
+    manifest = path_of(collection, awaits)
     reflection = {"revision": revision, "reflected": revision is not None, "reflects": token, "manifest": manifest}
     return json_answer(200, done | reflection)
 
@@ -78,3 +77,17 @@ def collection_of(kind: str, collection_id: str) -> Collection:
     if collection := runtime.collections().named(kind, collection_id):
         return collection
     raise NoSuchCollection(f"there can be no collection {kind} {collection_id}")
+
+
+def check_not_cut_off(key: str) -> None:
+    """Raises ``AmbiguousPath`` where a path that names ``key`` may be another one's, cut off at its ``?``.
+
+    An HTTP API decodes a path, and cuts it off at what is then a question mark.
+    """
+    if len(key.encode()) >= MAX_KEY_BYTES:
+        return
+    if found := runtime.store().list(f"{key}?", limit=1).keys:
+        raise AmbiguousPath(
+            f"path: it may be that of {found[0]}, which a gateway cuts off at the '?'; name the object in the query"
+            " (?filename=…; '-' in the place of the id, and ?id=…)"
+        )

@@ -15,14 +15,6 @@ from s3_manifest.views import AnswerTooLarge
 from s3_manifest.web import Answer, problem
 
 
-class BadParameter(ValueError):
-    """A parameter that is wrong in itself, or beside another: ``name`` says which, the text how."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
-
-
 def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
     """Lets the app answer each of these errors by its status, wherever it is raised."""
 
@@ -38,7 +30,6 @@ def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
 
     app.exception_handler([ReadFailed, UnreadableManifest])(unavailable)
     app.exception_handler(JobsNotQueued)(not_queued)
-    app.exception_handler(BadParameter)(lambda error: problem(400, str(error), parameter=error.name))
     app.exception_handler(InvalidCursor)(lambda error: problem(400, str(error), parameter="cursor"))
     app.exception_handler(InvalidToken)(lambda error: problem(400, str(error), parameter="reflects"))
     app.exception_handler([NoSuchManifest, NoSuchRevision, NoSuchActor])(lambda error: problem(404, str(error)))

@@ -15,11 +15,10 @@ from s3_manifest.documented import answers
 from s3_manifest.fetch import no_manifest
 from s3_manifest.heads import Loaded
 from s3_manifest.model import Entry, timestamp
-from s3_manifest.problems import BadParameter
 from s3_manifest.stats import CollectionTotals, Size, Stats
 from s3_manifest.store import Conflict, ReadFailed, Store
 from s3_manifest.threads import each
-from s3_manifest.web import Answer, json_text
+from s3_manifest.web import Answer, BadParameter, json_text
 
 GROWTH_SECONDS = 10
 """After so long no more collections' history is read for one answer."""

@@ -1,11 +1,9 @@
 """What the HTTP functions share: a router whose every error is a problem document, paths, and ETags."""
 
 import base64
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -14,20 +12,31 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json, to_json
 
-from s3_manifest import __version__
+from s3_manifest import __version__, addressing
+from s3_manifest.addressing import BadAddress
 from s3_manifest.collections import Collection
 from s3_manifest.documented import joined, tidied
 
 Answer = Response[Any]
 
+_OR_QUERY = "; or '-', and the query parameter 'id' has it"
+
 Kind = Annotated[str, Path()]
-CollectionId = Annotated[str, Path(description="The id; as one path segment, percent-encoded")]
+CollectionId = Annotated[str, Path(description=f"The id, percent-encoded{_OR_QUERY}")]
 ActorId = Annotated[
-    str, Path(description="The full name, as in 0042_european_30_male; the padded number, or the number")
+    str, Path(description=f"The full name, as in 0042_european_30_male, the padded number, or the number{_OR_QUERY}")
 ]
 
 # Keeps what is no UTF-8 for whoever reads the JSON to refuse.
 _BYTES = "surrogateescape"
+
+
+class BadParameter(ValueError):
+    """A parameter that is wrong in itself, or beside another: ``name`` says which, the text how."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
 
 
 class BodyIsNotJson(ValueError):
@@ -39,19 +48,16 @@ def api() -> APIGatewayHttpResolver:
     app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=_decoded)
     app.exception_handler(RequestValidationError)(_bad_parameter)
     app.exception_handler(BodyIsNotJson)(_bad_body)
+    app.exception_handler(BadParameter)(lambda error: problem(400, str(error), parameter=error.name))
     app.not_found(_no_such_route)
     return app
 
 
-def resolve(
-    app: APIGatewayHttpResolver,
-    event: dict[str, Any],
-    context: LambdaContext,
-    folders: re.Pattern[str] | None = None,
-) -> dict[str, Any]:
+def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answers an HTTP API request (payload 2.0).
 
-    What follows the beginning of a path that ``folders`` matches is one parameter, its slashes included.
+    Query parameters are those of the raw query string: gateways decode ``queryStringParameters``, and join
+    those that are given twice. What names a file in a path is one parameter, its slashes included.
 
     A body is JSON whatever its ``Content-Type`` says: curl, told nothing, calls it a form, which the
     HTTP API hands on in base64.
@@ -59,9 +65,16 @@ def resolve(
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
         body = base64.b64decode(body).decode(errors=_BYTES)
+    try:
+        query = addressing.query_of(event.get("rawQueryString") or "")
+        path = addressing.route_of(event["rawPath"], query)
+    except BadAddress as error:
+        answer = problem(400, str(error), parameter=error.parameter)
+        headers = {"Content-Type": answer.content_type}
+        return {"statusCode": 400, "headers": headers, "body": answer.body, "isBase64Encoded": False, "cookies": []}
     taken = {
-        # It comes decoded, and the router's parameters match few signs but those of an encoded one.
-        "rawPath": _path(event["rawPath"], folders),
+        "rawPath": path,
+        "queryStringParameters": query,
         "headers": event["headers"] | {"content-type": "application/json"},
         "body": body,
         "isBase64Encoded": False,
@@ -75,9 +88,9 @@ def openapi(*apps: APIGatewayHttpResolver) -> str:
     return to_json(tidied(joined(described))).decode()
 
 
-def path_of(collection: Collection) -> str:
-    """Where its manifest is read."""
-    return f"/api/manifests/{quote(collection.kind)}/{quote(collection.id, safe='')}"
+def path_of(collection: Collection, query: Mapping[str, object] | None = None) -> str:
+    """Where its manifest is read, with these parameters."""
+    return addressing.url(*addressing.address(f"/api/manifests/{collection.kind}/{{}}", collection.id, query))
 
 
 def tags_of(header: str | None) -> list[str]:
@@ -99,12 +112,6 @@ def problem(status: int, detail: str, **more: str | int) -> Answer:
     """RFC 9457's application/problem+json; ``more`` are its extension members."""
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return Response(status, "application/problem+json", to_json(body).decode())
-
-
-def _path(path: str, folders: re.Pattern[str] | None) -> str:
-    found = folders.match(path) if folders else None
-    end = found.end() if found else len(path)
-    return quote(path[:end]) + quote(path[end:], safe="")
 
 
 def _decoded(body: str) -> Any:  # noqa: ANN401  # any JSON
