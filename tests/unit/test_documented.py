@@ -55,7 +55,8 @@ def test_a_parameter_is_left_out_and_never_null(schema, tidy):
 def test_what_is_never_answered_is_not_promised_and_what_the_http_api_answers_is():
     problem = {"application/problem+json": {}}
     found = routed(**{"422": {}, "304": {"content": {"x": {}}}, "404": {"content": problem}})["responses"]
-    assert set(found) == {"304", "403", "404"}
+    assert set(found) == {"304", "401", "403", "404", "429"}
     assert found["304"] == {}
     assert set(found["404"]["content"]) == {"application/json", "application/problem+json"}
-    assert set(found["403"]["content"]) == {"application/json"}
+    assert set(found["401"]["content"]) == set(found["429"]["content"]) == {"application/json"}
+    assert set(found["403"]["content"]) == {"application/json", "application/problem+json"}

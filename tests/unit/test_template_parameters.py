@@ -10,6 +10,8 @@ import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from s3_manifest import scopes
+from s3_manifest.settings import Settings
 from s3_manifest_cli.stack import template
 
 TEMPLATE = template()
@@ -131,6 +133,25 @@ def test_nobody_pays_for_announcements_or_a_dashboard_that_they_did_not_ask_for(
     assert "Dashboard" not in deployed()
     assert "Dashboard" in deployed(CreateDashboard="true")
     assert DEFAULTS["AnnounceChanges"] == "false"
+
+
+RIGHTS = {"GET": "read", "POST": "edit", "PATCH": "edit", "DELETE": "delete"}
+
+
+@pytest.mark.parametrize("given", list(product(("", "images/read"), ("", "images/edit"), ("", "images/delete"))))
+def test_each_route_requires_the_scope_that_the_functions_require(given, monkeypatch):
+    names = ("JwtReadScope", "JwtEditScope", "JwtDeleteScope")
+    values = dict(zip(names, given, strict=True))
+    resources = deployed(**JWT, **values)
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    environment = {name: values.get(one.get("Ref"), "x") for name, one in variables.items() if isinstance(one, dict)}
+    monkeypatch.setattr(scopes, "settings", lambda: Settings.model_validate(environment))
+    routes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    assert len(routes) == 6
+    for route in routes:
+        needed = scopes.required(RIGHTS[route["RouteKey"].partition(" ")[0]])
+        required = route["AuthorizationScopes"]
+        assert [values[one["Ref"]] for one in required] == [needed] if needed else required == {"Ref": "AWS::NoValue"}
 
 
 def test_requests_are_limited_and_logged():
@@ -259,6 +280,9 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
         ("EventBusName", ["default", "my.bus/1"], ["", "arn:aws:events:us-east-1:123456789012:event-bus/a"]),
         ("HistoryDays", ["1", "30", "3650"], ["", "0", "-1", "1.5", "1e2", "030"]),
         ("Md5MaxBytes", ["0", "104857600"], ["", "-1", "1.5", "100MB"]),
+        ("JwtReadScope", ["", "images/read", "https://a.example.com/images.read"], ["a b", 'a"b', "a\\b", "a" * 65]),
+        ("JwtEditScope", ["", "images/edit"], ["a b", "a" * 65]),
+        ("JwtDeleteScope", ["", "images/delete"], ["a b", "a" * 65]),
         ("ApiRateLimit", ["1", "10000"], ["0", "1.5", ""]),
         ("ApiBurstLimit", ["1", "5000"], ["0", "1.5", ""]),
     ],
@@ -299,6 +323,9 @@ def refusals(**parameters):
         ({"BucketName": "images"}, []),
         ({"ExistingBucket": "images", "BucketName": "images"}, ["EitherBucket"]),
         (JWT, []),
+        (JWT | {"JwtReadScope": "images/read", "JwtDeleteScope": "images/delete"}, []),
+        ({"JwtReadScope": "images/read"}, ["ScopesAreOfTokens"]),
+        ({"JwtDeleteScope": "images/delete"}, ["ScopesAreOfTokens"]),
         (JWT | {"JwtIssuer": ""}, ["JwtHasAnIssuerAndAnAudience"]),
         (JWT | {"JwtAudience": ""}, ["JwtHasAnIssuerAndAnAudience"]),
     ],

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
-from s3_manifest import actors, addressing, runtime, training
+from s3_manifest import actors, addressing, runtime, scopes, training
 from s3_manifest.collections import Collection
 from s3_manifest.documented import UNDER_WAY, answers
 from s3_manifest.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_modified, tagged
@@ -81,6 +81,8 @@ def get_actor_manifest(
 
 
 def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
+    if wanted.force_rescan:
+        scopes.require(router.current_event.raw_event, "edit")
     store, clock = runtime.store(), runtime.clock()
     began = clock.monotonic()
     collection = actors.resolve(store, runtime.collections(), each, unquote(asked))

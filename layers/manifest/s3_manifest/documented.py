@@ -17,6 +17,10 @@ _GATEWAYS: dict[str, Any] = {
     "application/json": {"schema": {"type": "object", "properties": {"message": {"type": "string"}}}}
 }
 
+_PROBLEM: dict[str, Any] = {
+    "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+}
+
 _MEANINGS = {
     200: "What was asked for, or what was done",
     202: "It is under way; ask again at the manifest",
@@ -143,7 +147,11 @@ def tidied(document: dict[str, Any]) -> dict[str, Any]:
             operation.setdefault("parameters", []).append(dict(_ID_IN_QUERY))
         operation["responses"].pop("422", None)
         operation["responses"].get("304", {}).pop("content", None)
-        operation["responses"]["403"] = {"description": "It is not signed as it has to be", "content": _GATEWAYS}
+        operation["responses"] |= {
+            "401": {"description": "It has no valid token", "content": _GATEWAYS},
+            "403": {"description": "It is not signed, or its token lacks the scope", "content": _GATEWAYS | _PROBLEM},
+            "429": {"description": "Too many requests; repeat it later", "content": _GATEWAYS},
+        }
         if "404" in operation["responses"]:
             operation["responses"]["404"]["content"] = _GATEWAYS | operation["responses"]["404"]["content"]
         for parameter in operation.get("parameters", ()):

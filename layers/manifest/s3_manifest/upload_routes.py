@@ -6,7 +6,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
-from s3_manifest import runtime
+from s3_manifest import runtime, scopes
 from s3_manifest.collections import Collection
 from s3_manifest.documented import answers
 from s3_manifest.editing import Reflection, actor_of, answered, collection_of, patience
@@ -58,6 +58,9 @@ def post_collection_uploads(kind: Kind, collection_id: CollectionId, wish: Wish)
 
 
 def _planned(collection: Collection, wish: Uploads) -> Answer:
+    if wish.overwrite:
+        # What is replaced is gone, as if it were deleted.
+        scopes.require(router.current_event.raw_event, "delete")
     try:
         plan = plan_uploads(
             runtime.store(),

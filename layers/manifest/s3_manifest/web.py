@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json, to_json
 
-from s3_manifest import __version__, addressing
+from s3_manifest import __version__, addressing, scopes
 from s3_manifest.addressing import BadAddress
 from s3_manifest.collections import Collection
 from s3_manifest.documented import joined, tidied
@@ -49,12 +49,13 @@ def api() -> APIGatewayHttpResolver:
     app.exception_handler(RequestValidationError)(_bad_parameter)
     app.exception_handler(BodyIsNotJson)(_bad_body)
     app.exception_handler(BadParameter)(lambda error: problem(400, str(error), parameter=error.name))
+    app.exception_handler(scopes.MissingScope)(_missing_scope)
     app.not_found(_no_such_route)
     return app
 
 
 def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answers an HTTP API request (payload 2.0).
+    """Answers an HTTP API request (payload 2.0), if its token has the scope that the method requires.
 
     Query parameters are those of the raw query string: gateways decode ``queryStringParameters``, and join
     those that are given twice. What names a file in a path is one parameter, its slashes included.
@@ -62,6 +63,10 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
     A body is JSON whatever its ``Content-Type`` says: curl, told nothing, calls it a form, which the
     HTTP API hands on in base64.
     """
+    try:
+        scopes.require_for_method(event)
+    except scopes.MissingScope as error:
+        return _unrouted(_missing_scope(error))
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
         body = base64.b64decode(body).decode(errors=_BYTES)
@@ -69,9 +74,7 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
         query = addressing.query_of(event.get("rawQueryString") or "")
         path = addressing.route_of(event["rawPath"], query)
     except BadAddress as error:
-        answer = problem(400, str(error), parameter=error.parameter)
-        headers = {"Content-Type": answer.content_type}
-        return {"statusCode": 400, "headers": headers, "body": answer.body, "isBase64Encoded": False, "cookies": []}
+        return _unrouted(problem(400, str(error), parameter=error.parameter))
     taken = {
         "rawPath": path,
         "queryStringParameters": query,
@@ -80,6 +83,17 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
         "isBase64Encoded": False,
     }
     return app.resolve(event | taken, context)
+
+
+def _unrouted(answer: Answer) -> dict[str, Any]:
+    """An answer of no route, as Lambda returns it."""
+    return {
+        "statusCode": answer.status_code,
+        "headers": dict(answer.headers),
+        "body": answer.body,
+        "isBase64Encoded": False,
+        "cookies": [],
+    }
 
 
 def openapi(*apps: APIGatewayHttpResolver) -> str:
@@ -131,6 +145,13 @@ def _bad_parameter(error: RequestValidationError) -> Answer:
 
 def _bad_body(error: BodyIsNotJson) -> Answer:
     return problem(400, str(error), parameter="body")
+
+
+def _missing_scope(error: scopes.MissingScope) -> Answer:
+    """403, as https://www.rfc-editor.org/rfc/rfc6750#section-3.1 has it."""
+    answer = problem(403, str(error))
+    answer.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
+    return answer
 
 
 def _no_such_route(_error: NotFoundError) -> Answer:
