@@ -17,9 +17,7 @@ _GATEWAYS: dict[str, Any] = {
     "application/json": {"schema": {"type": "object", "properties": {"message": {"type": "string"}}}}
 }
 
-_PROBLEM: dict[str, Any] = {
-    "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
-}
+_PROBLEM: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 
 _MEANINGS = {
     200: "What was asked for, or what was done",
