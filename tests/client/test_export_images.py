@@ -136,3 +136,37 @@ def test_without_sizes_there_is_nothing_for_cvat():
     with pytest.raises(Invalid, match="width and height"):
         FORMATS["cvat"].write(facts(), [file("a.png")], out)
     assert out.getvalue() == b""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test shot.png", "a dev.png", "val/a.png", "a::b.png", "$HOME.png", "deep/metadata.jsonl", "a.eval", "a.zip"],
+)
+def test_names_that_hugging_face_takes_for_something_else_are_told_with_the_call_that_loads_them(name):
+    body, result = exported("imagefolder", [file("a.png"), file(name)])
+    (problem,) = result.problems
+    assert repr(name) in problem.problem
+    assert 'load_dataset("imagefolder", data_files="…/metadata.jsonl", split="train")' in problem.problem
+    assert body.count(b"\n") == 1 + is_image(name)
+
+
+def test_of_many_such_names_a_few_are_told():
+    _, result = exported("imagefolder", [file(f"test {number}.png") for number in range(10)])
+    (problem,) = result.problems
+    assert "'test 0.png', 'test 1.png', 'test 2.png', …" in problem.problem
+
+
+@pytest.mark.parametrize(
+    ("prompts", "is_told"),
+    [
+        (["2024-01-01"], True),
+        (["2024-01-01T10:00:00Z", "2024-01-02"], True),
+        (["2024-01-01", None], False),
+        (["2024-01-01", "a fox"], False),
+        (["2024-01-01 a fox"], False),
+        (["2024-01", "7", "true"], False),
+    ],
+)
+def test_prompts_that_all_look_like_dates_are_told(prompts, is_told):
+    _, result = exported("imagefolder", [file("a.png", prompt=prompt) for prompt in prompts])
+    assert ["text as timestamps" in one.problem for one in result.problems] == [True] * is_told

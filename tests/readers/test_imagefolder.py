@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from client.exports import IMAGES, STAMP, exported, file
+from client.exports import IMAGES, STAMP, exported, file, of_generations
 
 from s3_manifest_cli.pictures import png
 
@@ -16,19 +16,200 @@ LOAD = """
 import json, sys
 from datasets import load_dataset
 
-loaded = load_dataset("imagefolder", data_dir=sys.argv[1], split="train")
-rows = [dict(row, image=row["image"].size) for row in loaded]
-print(json.dumps([rows, {name: str(feature) for name, feature in loaded.features.items()}]))
+for argument, path in json.load(sys.stdin):
+    try:
+        loaded = load_dataset("imagefolder", split="train", **{argument: path})
+        rows = [dict(row, image=row["image"].size) for row in loaded]
+        answer = [rows, {name: str(feature) for name, feature in loaded.features.items()}]
+    except Exception as error:
+        answer = repr(error)
+    print(json.dumps(answer, default=str))
 """
 
 
-def load(folder, tmp_path):
-    """What Hugging Face's loader makes of a folder, without a network."""
+def load_all(tmp_path, *asked):
+    """What Hugging Face's loader makes of each (argument, path), without a network: rows and features, or an error.
+
+    In one process, for most of its time is its start.
+    """
     own = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "huggingface"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    command = [sys.executable, "-c", LOAD, str(folder)]
-    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        input=json.dumps([(argument, str(path)) for argument, path in asked]),
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def load(folder, tmp_path):
+    """What it makes of a folder."""
+    (answer,) = load_all(tmp_path, ("data_dir", folder))
+    return answer
+
+
+def load_file(path, tmp_path):
+    """What it makes of a metadata file and the images that the file names."""
+    (answer,) = load_all(tmp_path, ("data_files", path))
+    return answer
+
+
+def write_images(folder, names):
+    """Images of 1, 2, 3 … pixels, and their entries by name."""
+    for size, name in enumerate(sorted(names), 1):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(size, (200, 100, 50)))
+    return [file(name, prompt=f"Prompt of {name}") for name in sorted(names)]
+
+
+FORMATS = {"imagefolder": "metadata.jsonl", "imagefolder-parquet": "metadata.parquet"}
+TAKEN = (
+    "test shot.png",
+    "test.png",
+    "a train.png",
+    "val-1.png",
+    "dev/a.png",
+    "best-eval/a.png",
+    "a::b.png",
+    "$HOME.png",
+    "${HOME}.png",
+    "notes.eval",
+    "task.toml",
+    "deep/metadata.jsonl",
+    "deep/metadata.csv",
+    "bundle.zip",
+    "data/x-00000-of-00001.png",
+)
+"""Names of files beside images that the loader takes for something else."""
+
+CLOSE = (
+    "contest.png",
+    "testament.png",
+    "Test.png",
+    "devil/a.png",
+    "a$.png",
+    "a:b.png",
+    "evaluated.png",
+    "~a.png",
+    "%HOME%.png",
+)
+"""Names that it takes for what they are."""
+
+
+def said(prompt):
+    """An entry with this text in each column that may hold any."""
+    return file(
+        "a.png", prompt=prompt, generation_id=prompt, generation_type=prompt, labels=(prompt,), local_path=prompt
+    )
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_hugging_face_loads_images_of_any_name_by_the_call_that_is_told(format_name, tmp_path):
+    folder = tmp_path / "images"
+    names = ["plain.png", *(name for name in (*TAKEN, *CLOSE) if name.endswith(".png"))]
+    entries = write_images(folder, names)
+    (folder / "deep").mkdir()
+    (folder / "deep/metadata.jsonl").write_text('{"file_name": "../plain.png", "text": "another row"}')
+    entries.append(file("deep/metadata.jsonl"))
+    body, result = exported(format_name, sorted(entries, key=lambda entry: entry.filename))
+    (folder / FORMATS[format_name]).write_bytes(body)
+    assert result.files == len(names)
+    assert all(f'data_files="…/{FORMATS[format_name]}"' in one.problem for one in result.problems)
+    rows, _ = load_file(folder / FORMATS[format_name], tmp_path)
+    assert [(row["image"], row["text"]) for row in rows] == [
+        ([size, size], f"Prompt of {name}") for size, name in enumerate(sorted(names), 1)
+    ]
+
+
+def test_a_name_that_hugging_face_takes_for_something_else_is_a_problem(tmp_path):
+    prompts, folders = {}, {}
+    for number, name in enumerate(TAKEN):
+        folder = folders[name] = tmp_path / f"images{number}"
+        entries = write_images(folder, ["a.png", "b.png"])
+        (folder / name).parent.mkdir(exist_ok=True)
+        is_image = name.endswith(".png")
+        (folder / name).write_bytes(png(9, (1, 2, 3)) if is_image else b'{"file_name": "../a.png", "text": "x"}')
+        entries.append(file(name, prompt="x"))
+        body, result = exported("imagefolder", entries)
+        (folder / "metadata.jsonl").write_bytes(body)
+        (problem,) = result.problems
+        assert name in problem.problem
+        prompts[name] = [entry.prompt for entry in (entries if is_image else entries[:2])]
+    answers = load_all(tmp_path, *(("data_dir", folder) for folder in folders.values()))
+    # The problem is real: what it warns of does not load the rows with their prompts.
+    for name, answer in zip(folders, answers, strict=True):
+        assert isinstance(answer, str) or [row.get("text") for row in answer[0]] != prompts[name], name
+
+
+def test_a_caption_too_may_have_such_a_name():
+    _, result = exported("imagefolder", [file("a.png")], captions=(file("test notes.txt", caption="x"),))
+    assert "'test notes.txt'" in result.problems[0].problem
+
+
+def test_names_that_only_look_similar_are_no_problem(tmp_path):
+    folder = tmp_path / "images"
+    entries = write_images(folder, CLOSE)
+    body, result = exported("imagefolder", entries)
+    (folder / "metadata.jsonl").write_bytes(body)
+    assert result.problems == ()
+    rows, _ = load(folder, tmp_path)
+    assert [row["text"] for row in rows] == [entry.prompt for entry in entries]
+
+
+DATES = ["2024-01-01", "2024-01-01 10:00", "2024-01-01T10", "2024-01-01T10:00:00Z", "2024-01-01 10:00:00+01:00"]
+NO_DATES = ["2024", "2024-01", "20240101", "12:30", "1", "1e5", "true", "null", "NaN", " 2024-01-01", "2024-1-1", ""]
+
+
+def load_prompts(format_name, tmp_path):
+    """The prompt, the row that is loaded of it, and the problems, for each of these prompts."""
+    results, paths = {}, []
+    for number, prompt in enumerate([*DATES, *NO_DATES]):
+        folder = tmp_path / str(number)
+        write_images(folder, ["a.png"])
+        body, results[prompt] = exported(format_name, [said(prompt)], of_generations("x"))
+        paths.append(folder / FORMATS[format_name])
+        paths[-1].write_bytes(body)
+    answers = load_all(tmp_path, *(("data_files", path) for path in paths))
+    for (prompt, result), ((row,), features) in zip(results.items(), answers, strict=True):
+        yield prompt, row, features, result.problems
+
+
+def test_parquet_keeps_texts_that_look_like_something_else(tmp_path):
+    for prompt, row, features, found in load_prompts("imagefolder-parquet", tmp_path):
+        columns = ("text", "generation_id", "generation_type", "local_path")
+        assert [row[name] for name in columns] == [prompt] * 4
+        assert (row["labels"], features["text"], found) == ([prompt], "Value('string')", ())
+
+
+def test_texts_that_json_lines_cannot_keep_are_a_problem(tmp_path):
+    for prompt, row, _, found in load_prompts("imagefolder", tmp_path):
+        assert (row["text"] == prompt) is (row["labels"] == [prompt]) is (found == ()) is (prompt not in DATES)
+        if found:
+            assert "generation_id and generation_type and labels and local_path and text" in found[0].problem
+            assert "imagefolder-parquet" in found[0].problem
+
+
+def test_dates_among_other_prompts_are_kept_and_no_problem(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    body, result = exported("imagefolder", [file("a.png", prompt=one) for one in (DATES[0], None)])
+    (tmp_path / "metadata.jsonl").write_bytes(body)
+    rows, _ = load_file(tmp_path / "metadata.jsonl", tmp_path)
+    assert ([row["text"] for row in rows], result.problems) == ([DATES[0], ""], ())
+
+
+def test_a_later_batch_of_nothing_but_dates_is_a_problem(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    long = [file("a.png", prompt="long " * 30_000) for _ in range(70)]
+    dates = [file("a.png", prompt=DATES[0], local_path="x" * 200_000) for _ in range(60)]
+    body, result = exported("imagefolder", [*long, *dates])
+    (tmp_path / "metadata.jsonl").write_bytes(body)
+    rows, _ = load_file(tmp_path / "metadata.jsonl", tmp_path)
+    assert rows[-1]["text"] != DATES[0]
+    assert "datasets reads text as timestamps" in result.problems[0].problem
 
 
 def test_hugging_face_loads_the_images_with_their_prompts(tmp_path):

@@ -10,7 +10,7 @@ import click
 
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.destination import Destination
-from s3_manifest_cli.client.export import FORMATS, Exported, filter_files
+from s3_manifest_cli.client.export import FORMATS, Exported, filter_files, write
 from s3_manifest_cli.client.export.folder import put_in
 from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.client.export.whole import whole_file
@@ -53,7 +53,9 @@ def export(
 
     \b
     csv, jsonl, parquet       a row for each file, with all that the manifest says of it
-    imagefolder               metadata.jsonl, that Hugging Face datasets read beside the images
+    imagefolder               metadata.jsonl, that Hugging Face datasets read beside the images; load it by its name:
+                              load_dataset("imagefolder", data_files="…/metadata.jsonl", split="train")
+    imagefolder-parquet       the same as metadata.parquet, with the types of all columns
     kohya                     captions beside the images, for trainers of LoRAs
     cvat                      manifest.jsonl of a cloud storage; wants --images
     croissant                 a description of the dataset in JSON-LD
@@ -76,6 +78,9 @@ def export(
     if output:
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
         teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
+        if format_ in {"imagefolder", "imagefolder-parquet"}:
+            call = f'load_dataset("imagefolder", data_files={str(output)!r}, split="train")'
+            teller.say(f"Load it in Python, where the images lie beside it: {call}")
         teller.document(exported._asdict() | {"unmatched_filters": unmatched})
     sys.exit(DIFFERENCES if exported.problems else 0)
 
@@ -98,6 +103,6 @@ def _written(manifest: Manifest, name: str, output: Path | None, options: Mappin
     chosen = FORMATS[name]
     if output and chosen.is_folder:
         with Destination(output) as destination:
-            return chosen.write(manifest.facts, manifest.files, put_in(destination), **options)
+            return write(chosen, manifest, put_in(destination), **options)
     with whole_file(output) if output else click.open_file("-", "wb") as out:
-        return chosen.write(manifest.facts, manifest.files, out, **options)
+        return write(chosen, manifest, out, **options)

@@ -5,13 +5,13 @@ read once, and is deterministic: from the same manifest, the same bytes.
 """
 
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from s3_manifest_cli.client.export.captions import write_kohya
 from s3_manifest_cli.client.export.croissant import write_croissant
 from s3_manifest_cli.client.export.cvat import SizeOf, write_cvat
 from s3_manifest_cli.client.export.exported import Exported, Put
-from s3_manifest_cli.client.export.imagefolder import write_imagefolder
+from s3_manifest_cli.client.export.imagefolder import write_imagefolder, write_imagefolder_parquet
 from s3_manifest_cli.client.export.parquet import write_parquet
 from s3_manifest_cli.client.export.rclone import write_rclone_files, write_rclone_md5
 from s3_manifest_cli.client.export.sums import write_md5sum, write_sha256sum
@@ -20,7 +20,7 @@ from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.errors import Invalid
 
-__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf", "export", "filter_files"]
+__all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf", "export", "filter_files", "write"]
 
 
 class Format(NamedTuple):
@@ -33,6 +33,7 @@ class Format(NamedTuple):
     write: Callable[..., Exported]
     filename: str
     options: tuple[str, ...] = ()
+    wants_captions: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -44,7 +45,8 @@ FORMATS = {
     "csv": Format(write_csv, "files.csv", ("for_spreadsheets",)),
     "jsonl": Format(write_jsonl, "files.jsonl"),
     "parquet": Format(write_parquet, "files.parquet"),
-    "imagefolder": Format(write_imagefolder, "metadata.jsonl"),
+    "imagefolder": Format(write_imagefolder, "metadata.jsonl", wants_captions=True),
+    "imagefolder-parquet": Format(write_imagefolder_parquet, "metadata.parquet", wants_captions=True),
     "kohya": Format(write_kohya, ""),
     "cvat": Format(write_cvat, "manifest.jsonl", ("size_of",)),
     "croissant": Format(write_croissant, "croissant.json", ("license", "creator", "url")),
@@ -59,7 +61,7 @@ FORMATS = {
 def export(
     manifest: Manifest,
     format_name: str,
-    out: BinaryIO | Put,
+    out: IO[bytes] | Put,
     *,
     filters: Filter = EVERYTHING,
     **options: Any,  # noqa: ANN401  # each format's own
@@ -67,7 +69,14 @@ def export(
     """Writes the manifest's files in that format: see ``Format``. Raises ``Invalid`` where there is no such format."""
     if format_name not in FORMATS:
         raise Invalid(f"there is no format {format_name!r}; there are {', '.join(FORMATS)}")
-    return FORMATS[format_name].write(manifest.facts, filter_files(manifest, filters).files, out, **options)
+    return write(FORMATS[format_name], filter_files(manifest, filters), out, **options)
+
+
+def write(chosen: Format, manifest: Manifest, out: IO[bytes] | Put, **options: Any) -> Exported:  # noqa: ANN401  # each format's own
+    """Writes the manifest's files in the format that was chosen."""
+    if chosen.wants_captions:
+        options["captions"] = manifest.captions
+    return chosen.write(manifest.facts, manifest.files, out, **options)
 
 
 def filter_files(manifest: Manifest, filters: Filter) -> Manifest:

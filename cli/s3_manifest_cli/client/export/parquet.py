@@ -30,17 +30,27 @@ def write_parquet(facts: Facts, entries: Iterable[Entry], out: BinaryIO) -> Expo
     the user metadata maps of strings. A ``generation_id`` is a number or a text, and a text here; what
     sidecars have overridden is JSON.
     """
-    try:
-        pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise Invalid("Parquet needs pyarrow: pip install 's3-manifest[parquet]'") from error
+    pa = load_pyarrow()
     schema = _schema(pa).with_metadata({FACTS: to_json(facts_json(facts))})
     files = 0
-    with pq.ParquetWriter(_Counted(out), schema, compression="zstd") as writer:
+    with parquet_writer(out, schema) as writer:
         for rows in _groups(map(_row, entries)):
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema), row_group_size=ROW_GROUP)
             files += len(rows)
     return Exported("parquet", files, 0, ())
+
+
+def load_pyarrow() -> Any:  # noqa: ANN401  # pyarrow is imported only where it is used
+    """The module ``pyarrow``. Raises ``Invalid`` where it is not installed."""
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise Invalid("Parquet needs pyarrow: pip install 's3-manifest[parquet]'") from error
+
+
+def parquet_writer(out: BinaryIO, schema: Any) -> Any:  # noqa: ANN401  # as above
+    """A ``pyarrow.parquet.ParquetWriter`` that leaves the stream open, and also writes to a pipe."""
+    return importlib.import_module("pyarrow.parquet").ParquetWriter(_Counted(out), schema, compression="zstd")
 
 
 class _Counted:
