@@ -152,6 +152,7 @@ def main() -> int:
         # What a killed worker held is delivered again after this long: six minutes, in the template.
         queue = stack.outputs["ChangeQueueUrl"]
         sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)})
+        wait_until_idle(stack)  # what was received before, S3's test messages, stays invisible for longer
         stop, started = threading.Event(), time.monotonic()
         with ThreadPoolExecutor(1) as killer:
             killing = killer.submit(kill_workers, server, arguments.kill_every, stop)
