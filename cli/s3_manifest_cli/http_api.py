@@ -1,7 +1,9 @@
 """Requests to a deployed HTTP API, signed with the user's AWS credentials or with a bearer token."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 import urllib3
@@ -11,7 +13,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from s3_manifest import addressing
+from s3_manifest.aws_faults import NOT_AWS
 from s3_manifest.model import Frozen, first_problem
+from s3_manifest.store import Fault
+from s3_manifest_cli.aws_session import credentials_of
+from s3_manifest_cli.client.remedies import unavailable
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, S3ManifestError, Unavailable
 
 MAX_WAIT_SECONDS = 20
@@ -26,8 +32,23 @@ _ERRORS: dict[int, type[S3ManifestError]] = {
     412: Refused,
     413: Invalid,
 }
+_EMPTY = frozenset({204, 304})
+# Statuses that a gateway answers with a body of its own, or none, when the API or what is behind it fails.
+_GATEWAYS = frozenset({401, 403, 429, 500, 502, 503, 504})
+_TOKEN = "Set S3_MANIFEST_API_TOKEN to a token that is valid now, or unset it to sign with AWS credentials."  # noqa: S105  # no password
+_REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
+_MESSAGES = {
+    "token included in the request is expired": "ExpiredToken",
+    "token included in the request is invalid": "InvalidClientTokenId",
+    "signature expired": "RequestTimeTooSkewed",
+    "signature not yet current": "RequestTimeTooSkewed",
+    "does not match the signature you provided": "SignatureDoesNotMatch",
+    "scoped to a valid region": "AuthorizationHeaderMalformed",
+    "explicit deny": "AccessDenied",
+}
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Field = TypeVar("Field")
 
 
 class Reply(Frozen):
@@ -42,7 +63,8 @@ class HttpApi:
     """``url`` is the stack's output ``ApiUrl``. With a ``token`` requests carry it; without one they are signed."""
 
     def __init__(self, url: str, session: boto3.Session, token: str | None = None) -> None:
-        self._url = url.rstrip("/")
+        """Makes no request. Raises ``Unavailable`` where that cannot be the URL of an API."""
+        self._url = _checked(url)
         self._session = session
         self._pool = urllib3.PoolManager(maxsize=8)
         self._token = token
@@ -59,41 +81,105 @@ class HttpApi:
         url = self._url + addressing.url(path, query or {})
         content = None if body is None else to_json(body)
         given = dict(headers or {}) | ({"Content-Type": "application/json"} if content else {})
+        signed = self._authorized(method, url, content, given)
         try:
-            answer = self._pool.request(
-                method, url, body=content, headers=self._authorized(method, url, content, given), timeout=_TIMEOUT
-            )
+            answer = self._pool.request(method, url, body=content, headers=signed, timeout=_TIMEOUT)
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{self._url}: {error}") from error
+            raise unavailable(_fault_of(error), f"{self._url}: no answer") from error
+        except ValueError as error:  # a header that no HTTP request can have
+            raise Unavailable(f"{self._url}: the request cannot be sent: {error}.", remedy=_TOKEN) from error
         found = _decoded(answer.data)
         if answer.status >= 400:
-            detail = found.get("detail") or found.get("message") or answer.reason
-            raise _error(answer.status, f"{detail} ({answer.status})", found)
-        return Reply(status=answer.status, headers={k.lower(): v for k, v in answer.headers.items()}, body=found)
+            raise self._error(answer, found)
+        if found is None and answer.status not in _EMPTY:
+            raise self._no_api(answer)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(status=answer.status, headers=headers, body=found or {})
+
+    def _error(self, answer: urllib3.BaseHTTPResponse, body: Mapping[str, Any] | None) -> S3ManifestError:
+        """What an answer of a status from 400 on says."""
+        if body is None and answer.status not in _GATEWAYS:
+            return self._no_api(answer)
+        found = body or {}
+        detail = str(found.get("detail") or found.get("message") or answer.reason)
+        if answer.status == 410 and isinstance(oldest := found.get("oldest"), int):
+            return NotKept(f"{detail} ({answer.status})", oldest)
+        if answer.status in _ERRORS:
+            return _ERRORS[answer.status](f"{detail} ({answer.status})")
+        if "detail" in found:
+            return Unavailable(f"{detail} ({answer.status})", code=str(answer.status))
+        fault = Fault(answer.status, _gateway_code(answer.status, detail), detail)
+        if answer.status == 401:
+            return Unavailable(f"{self._url} does not accept the token ({answer.status}).", remedy=_TOKEN, code="401")
+        return unavailable(fault, self._url, "execute-api:Invoke on the API, or pass the token that it wants")
+
+    def _no_api(self, answer: urllib3.BaseHTTPResponse) -> Unavailable:
+        kind = (answer.headers.get("content-type") or "").partition(";")[0] or "no JSON"
+        return Unavailable(
+            f"{self._url} answered {answer.status} with {kind}, as the S3 Manifest API does not.",
+            remedy="If your network has a login page (captive portal), open a browser and log in; otherwise check"
+            " --api-url.",
+            code=NOT_AWS,
+        )
 
     def _authorized(self, method: str, url: str, content: bytes | None, headers: dict[str, str]) -> dict[str, str]:
         if self._token:
             return headers | {"Authorization": f"Bearer {self._token}"}
-        credentials = self._session.get_credentials()
-        if credentials is None:
-            raise Unavailable("there are no AWS credentials to sign the request with: configure them, or give a token")
+        credentials = credentials_of(self._session)
         request = AWSRequest(method, url, data=content, headers=headers)
-        SigV4Auth(credentials, "execute-api", self._session.region_name or "us-east-1").add_auth(request)
+        SigV4Auth(credentials, "execute-api", self._region()).add_auth(request)
         return dict(request.headers)
 
+    def _region(self) -> str:
+        """The API's own region, as its host names it: the user's may be another."""
+        found = _REGION.search(urlsplit(self._url).hostname or "")
+        return found[1] if found else self._session.region_name or "us-east-1"
 
-def _error(status: int, reason: str, body: Mapping[str, Any]) -> S3ManifestError:
-    if status == 410 and isinstance(oldest := body.get("oldest"), int):
-        return NotKept(reason, oldest)
-    return _ERRORS.get(status, Unavailable)(reason)
+
+def _checked(url: str) -> str:
+    """The URL without the ``/`` at its end. Raises ``Unavailable`` where it is none of HTTP."""
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if is_url and url.isprintable() and " " not in url:
+        return url.rstrip("/")
+    raise Unavailable(
+        f"{url!r} is not the URL of an API.",
+        remedy="Pass --api-url https://…, the stack's output ApiUrl.",
+        code="invalid_url",
+    )
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _fault_of(error: urllib3.exceptions.HTTPError) -> Fault:
+    """What urllib3 says, by the name of its error: of several attempts, the last one's."""
+    if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason:
+        error = error.reason if isinstance(error.reason, urllib3.exceptions.HTTPError) else error
+    return Fault(0, type(error).__name__, str(error))
+
+
+def _gateway_code(status: int, message: str) -> str:
+    """AWS's error code, as far as the message of API Gateway, which tells no code, shows it."""
+    text = message.lower()
+    return next((code for phrase, code in _MESSAGES.items() if phrase in text), "AccessDenied" if status == 403 else "")
+
+
+def _decoded(body: bytes) -> dict[str, Any] | None:
+    """The JSON object; None where it is none."""
     try:
         found = from_json(body)
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def field(reply: Reply, name: str, kind: type[Field]) -> Field:
+    """A field of the answer. Raises ``Unavailable`` where a newer or other API answered."""
+    found = reply.body.get(name)
+    if isinstance(found, kind):
+        return found
+    raise Unavailable(f"the API answered what this version does not read: it has no {name}")
 
 
 def shaped(shape: type[Shape], reply: Reply) -> Shape:

@@ -142,7 +142,7 @@ def test_whatever_s3_refuses_is_told_of_the_file_it_was_about(sides, verb, refus
     answer = sides.call(verb, *places, exit_code=3 if (verb, refused) in does else 0)
     assert "Traceback" not in answer.stderr
     if (verb, refused) in does:
-        assert "allow s3:" in answer.stderr
+        assert "Allow s3:" in answer.stderr
 
 
 FULL = """

@@ -135,7 +135,7 @@ def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(si
     sides.put_late("b.png", b"another") if becomes == "another" else sides.delete("b.png")
     answer = sides.pull(exit_code=3)
     assert sides.files == both("a.png", "c.png")
-    assert "download b.png: it is another object now, or gone" in answer.stderr
+    assert "download b.png: Skipped: the object in S3 changed or was deleted" in answer.stderr
     assert "1 failed" in answer.stdout
     assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "c.png"]
 

@@ -113,7 +113,10 @@ def test_a_newer_object_than_the_manifest_knows_stays(sides, knows):
     sides.write("c.png")
     answer = sides.push(exit_code=3)
     assert sides.objects == both("b.png", "c.png") | {"a.png": b"somebody else's"}
-    assert "upload a.png: somebody else stored another object there meanwhile, which stays" in answer.stderr
+    assert (
+        "upload a.png: Skipped: the object in S3 changed or was deleted after this manifest was written."
+        in answer.stderr
+    )
     sides.commit("a.png")
     sides.push()
     assert sides.objects["a.png"] == b"mine"
@@ -165,7 +168,7 @@ def test_where_there_is_no_manifest_yet_nothing_that_is_there_is_replaced(sides)
     sides.write("new.png")
     answer = sides.push(exit_code=3)
     assert sides.objects == {"theirs.png": b"theirs"} | both("new.png")
-    assert "upload theirs.png: somebody else stored another object there" in answer.stderr
+    assert "upload theirs.png: Skipped: the object in S3 changed" in answer.stderr
 
 
 def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
@@ -185,7 +188,7 @@ def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
     sides.proxy.before = lambda one: refusal(403, "AccessDenied") if one.method == "PUT" else None
     answer = sides.push("--delete", exit_code=3)
     assert sides.objects == both("extra.png")
-    assert "allow s3:PutObject" in answer.stderr
+    assert "Allow s3:PutObject" in answer.stderr
     assert "extra.png: not deleted" in answer.stderr
 
 

@@ -91,14 +91,14 @@ def test_an_object_that_is_replaced_meanwhile_stays(past):
     with past.meanwhile("HEAD", "a.png", lambda: past.put_late("a.png", b"newest")):
         answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
     assert past.objects == both("b.png", "deep/c.png", "new.png") | {"a.png": b"newest"}
-    assert "restore in S3 a.png: somebody else stored another object there" in answer.stderr
+    assert "restore in S3 a.png: Skipped: the object in S3 changed" in answer.stderr
 
 
 def test_a_version_that_s3_has_not_any_more_is_told_and_the_rest_goes_on(past):
     (first, *_) = past.deployment.manifests.read(past.collection, revision=1).files
     past.bucket.client.delete_object(Bucket=past.bucket.name, Key=past.key("a.png"), VersionId=first.version_id)
     answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
-    assert "a.png: S3 does not have that version any more" in answer.stderr
+    assert "a.png: S3 no longer has this version." in answer.stderr
     assert past.objects["b.png"] == THEN["b.png"]
     past.restore(past.folder, "--revision", 1, exit_code=3)
     assert past.files == both("b.png", "deep/c.png")
@@ -135,7 +135,7 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
     past.put("large.bin", body=b"replaced again")
     with past.meanwhile("POST", "large.bin", lambda: past.put_late("large.bin", b"newest")):
         answer = past.restore("--in-s3", "--revision", 4, exit_code=3)
-    assert "large.bin: somebody else wrote it first" in answer.stderr
+    assert "large.bin: Skipped: the object in S3 changed" in answer.stderr
     assert past.objects["large.bin"] == b"newest"
     assert past.bucket.unfinished() == []
 

@@ -164,7 +164,7 @@ def test_a_server_that_is_busy_is_asked_again(bucket, objects, proxy, tmp_path):
 def test_a_refusal_says_what_to_allow(bucket, objects, proxy, tmp_path, body):
     what = wanted(body, bucket.put("styles/16/a.bin", body))
     proxy.before = lambda _: refusal(403, "AccessDenied")
-    with pytest.raises(ReadFailed, match=r"403 AccessDenied; allow s3:GetObject"):
+    with pytest.raises(ReadFailed, match=r"403 AccessDenied\. Allow s3:GetObject"):
         fetch(objects, tmp_path, what)
 
 

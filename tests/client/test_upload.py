@@ -5,9 +5,10 @@ import sys
 import threading
 from base64 import b64encode
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from client.transfers import Proxy, md5, random_bytes, refusal, session
+from client.transfers import Proxy, Reply, md5, random_bytes, refusal, session
 
 from s3_manifest.facts import decode_metadata
 from s3_manifest.store import Absent, Conflict, OutcomeUnknown, WriteRefused
@@ -81,7 +82,7 @@ def test_the_object_that_was_seen_is_replaced(bucket, objects, tmp_path, unfinis
 @pytest.mark.parametrize("replaces", [None, "0" * 32], ids=["none", "another"])
 def test_an_object_that_somebody_stored_meanwhile_stays(bucket, objects, tmp_path, unfinished, body, replaces):
     bucket.put(KEY, b"theirs")
-    with pytest.raises(Conflict, match="somebody else"):
+    with pytest.raises(Conflict, match="Skipped: the object in S3 changed"):
         store(objects, tmp_path, body, given(body, replaces), unfinished)
     assert bucket.body(KEY) == b"theirs"
     assert bucket.unfinished() == []
@@ -100,7 +101,7 @@ def test_an_object_that_somebody_stores_while_parts_are_sent_stays(bucket, objec
             bucket.put(KEY, b"theirs")
 
     proxy.before = before
-    with pytest.raises(Conflict, match="somebody else"):
+    with pytest.raises(Conflict, match="Skipped: the object in S3 changed"):
         store(objects, tmp_path, LARGE, given(LARGE), unfinished)
     assert bucket.body(KEY) == b"theirs"
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
@@ -228,7 +229,7 @@ def test_a_refusal_is_not_tried_again_and_leaves_nothing(bucket, objects, proxy,
         return refusal(403, "AccessDenied") if is_bytes else None
 
     proxy.before = before
-    with pytest.raises(WriteRefused, match=r"403 AccessDenied; allow s3:PutObject"):
+    with pytest.raises(WriteRefused, match=r"403 AccessDenied\. Allow s3:PutObject"):
         store(objects, tmp_path, body, given(body), unfinished)
     assert len(proxy.of("PUT")) == (1 if body == SMALL else 3)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
@@ -261,6 +262,7 @@ KILLED = """
 import os, sys
 import boto3
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.sums import Sums
 from s3_manifest_cli.client.unfinished import Unfinished
@@ -588,3 +590,22 @@ def test_what_cannot_be_remembered_or_read_is_forgotten(tmp_path):
     next((tmp_path / "folder").iterdir()).write_bytes(b"{")
     assert written.recall("b", "k") is None
     assert list(written.all("b")) == []
+
+
+def test_unfinished_uploads_to_a_key_that_xml_cannot_hold_are_found(objects, proxy):
+    listing = """<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>{truncated}</IsTruncated>
+      <NextKeyMarker>two%0Alines+%01</NextKeyMarker><NextUploadIdMarker>first</NextUploadIdMarker>
+      <Upload><Key>two%0Alines+%01</Key><UploadId>{id}</UploadId><Initiated>2026-03-01T10:00:00Z</Initiated></Upload>
+      </ListMultipartUploadsResult>"""
+    asked = []
+
+    def before(request):
+        asked.append(parse_qs(urlsplit(request.path).query))
+        is_first = len(asked) == 1
+        body = listing.format(truncated=str(is_first).lower(), id="first" if is_first else "second")
+        return Reply(200, [("Content-Type", "application/xml")], body.encode())
+
+    proxy.before = before
+    assert list(multipart.uploads(objects, "two\nlines \x01").begun_at) == ["first", "second"]
+    assert [one["encoding-type"] for one in asked] == [["url"], ["url"]]
+    assert (asked[1]["key-marker"], asked[1]["upload-id-marker"]) == (["two\nlines \x01"], ["first"])

@@ -108,6 +108,35 @@ def test_a_refusal_to_look_comes_with_its_mend(server, store, status, mend):
         store.head("k")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"<html><body>Log in to the network</body></html>", {"Content-Type": "text/html"}),
+        Answer(200, b"", {}),
+        Answer(503, b"<Error><Code>SlowDo", {"Content-Type": "application/xml"}),
+        Answer(302, b"<html>", {"Location": "http://login.example/"}),
+    ],
+    ids=["login page", "empty", "truncated", "redirect"],
+)
+@any_read
+def test_what_is_no_answer_of_s3_is_a_failed_read(server, store, read, answer):
+    server.answers = [answer]
+    with pytest.raises(ReadFailed):
+        read(store)
+
+
+@pytest.mark.parametrize("answer", [Answer(200, b"<html>", {"Content-Type": "text/html"}), Answer(503, b"<Error><Co")])
+def test_after_what_is_no_answer_of_s3_nobody_knows_what_became_of_a_write(server, store, answer):
+    server.answers = [answer]
+    with pytest.raises(OutcomeUnknown):
+        store.put("k", b"{}", replaces=None, metadata={})
+
+
+def test_a_write_that_the_http_library_refuses_to_send_surely_did_not_happen(server, store):
+    with pytest.raises(WriteRefused, match="not written"):
+        store.put("k", b"{}", replaces=None, metadata={"prompt": "two\nlines"})
+
+
 @read_of_an_object
 def test_a_body_cut_short_is_no_shorter_object(server, store, read):
     server.answers = [found(b"half of it", length=100)]

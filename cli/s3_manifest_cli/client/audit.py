@@ -18,6 +18,7 @@ from s3_manifest.store import Absent, Conflict, Present, ReadFailed, listings
 from s3_manifest.threads import each
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import told as as_errors
+from s3_manifest_cli.client.explaining_store import ExplainingStore
 from s3_manifest_cli.client.manifests import Manifest, Manifests
 from s3_manifest_cli.client.proofs import Checker, Expected
 
@@ -89,7 +90,7 @@ _Said = Entry | Sidecar
 def store_of(deployment: Deployment, bucket: str) -> S3Store:
     """The bucket, with the user's own AWS credentials, whichever way manifests are read. Only for reading."""
     client = s3_client(deployment.endpoint, session=deployment.session)
-    return S3Store(bucket, client, client)
+    return ExplainingStore(bucket, client, client)
 
 
 def audit(

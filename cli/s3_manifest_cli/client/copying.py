@@ -4,7 +4,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from s3_manifest.store import Conflict, Present
-from s3_manifest_cli.client.faults import FAULTS, fault_of, write_error
+from s3_manifest_cli.client.faults import CHANGED, FAULTS, VERSION_GONE, fault_of, write_error
 from s3_manifest_cli.client.objects import Objects
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     if (seen.etag if isinstance(seen, Present) else None) != replaces:
         if isinstance(seen, Present) and _is_it(objects, seen, version_id):
             return seen.etag
-        raise Conflict(key, "somebody else stored another object there meanwhile, which stays")
+        raise Conflict(key, CHANGED)
     condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
     source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}
     try:
@@ -44,7 +44,7 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     except FAULTS as error:
         fault = fault_of(error)
         if fault.code == "NoSuchVersion":
-            raise Conflict(key, "S3 does not have that version any more; restore another revision") from error
+            raise Conflict(key, VERSION_GONE) from error
         raise write_error(key, fault, is_known=True) from error
 
 

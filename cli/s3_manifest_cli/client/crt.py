@@ -16,10 +16,13 @@ import boto3
 from awscrt import auth, http, s3  # type: ignore[import-untyped]  # it says its types, and not that it does
 from awscrt import io as crt_io
 from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # as above
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 
+from s3_manifest_cli.aws_session import credentials_of
+from s3_manifest_cli.client.faults import FAULTS, fault_of
+from s3_manifest_cli.client.remedies import unavailable
 from s3_manifest_cli.client.stop import Stop, Stopped
-from s3_manifest_cli.errors import Invalid, Unavailable
+from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -41,8 +44,8 @@ def place_of(client: "S3Client", bucket: str) -> Place:
     """Where a client finds a bucket. Makes no request. Raises ``Unavailable`` where there are no credentials."""
     try:
         url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": _ANY})
-    except (BotoCoreError, ClientError) as fault:
-        raise Unavailable(f"the bucket {bucket} cannot be reached: {fault}") from fault
+    except FAULTS as error:
+        raise unavailable(fault_of(error), f"bucket {bucket}: not reached") from error
     parts = urlsplit(url)
     return Place(parts.netloc, parts.path.removesuffix(_ANY), parts.scheme == "https", client.meta.region_name)
 
@@ -58,8 +61,8 @@ def in_its_region(client: "S3Client", session: boto3.Session, bucket: str) -> "S
     except ClientError as fault:
         # A refusal tells the region too.
         region = fault.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    except BotoCoreError as fault:
-        raise Unavailable(f"the bucket {bucket} cannot be reached: {fault}") from fault
+    except FAULTS as error:
+        raise unavailable(fault_of(error), f"bucket {bucket}: not reached") from error
     if region in (None, client.meta.region_name):
         return client
     return session.client("s3", region_name=region, config=client.meta.config)
@@ -143,7 +146,7 @@ class Requests:
         answer = Answer()
         try:
             signing = self._credentials.signing()
-        except BotoCoreError as fault:
+        except FAULTS as fault:
             answer.error = fault
             ended(answer)
             return answer
@@ -209,16 +212,13 @@ class _Credentials:
     """The session's. Botocore renews them before they expire, one thread at a time."""
 
     def __init__(self, session: boto3.Session, region: str) -> None:
-        found = session.get_credentials()
-        if found is None:
-            raise Unavailable(f"not reached: {NoCredentialsError()}")
-        self._found, self._region = found, region
+        self._found, self._region = credentials_of(session), region
         self._made: tuple[object, auth.AwsSigningConfig] | None = None
 
     def signing(self) -> auth.AwsSigningConfig:
         """How a request is signed now: for each one anew, as nobody hears what is raised in the runtime's threads.
 
-        Raises ``BotoCoreError`` where they have ended and there are no new ones.
+        Raises one of ``FAULTS`` where they have ended and there are no new ones.
         """
         frozen = self._found.get_frozen_credentials()
         # Both at once: other threads read them.

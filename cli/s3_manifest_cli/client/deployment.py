@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, NoRegionError
 
 from s3_manifest import outbox
 from s3_manifest.actors import KIND, is_number
 from s3_manifest.aws import s3_client, sqs_client
+from s3_manifest.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.collections import (
     DEFAULT_COLLECTIONS,
     DEFAULT_ROOT,
@@ -21,12 +22,14 @@ from s3_manifest.collections import (
     InvalidCollections,
     parse_collections,
 )
-from s3_manifest.s3 import S3Store
+from s3_manifest_cli.aws_session import credentials_of, session_of
 from s3_manifest_cli.client import kept
 from s3_manifest_cli.client.direct import S3Manifests
+from s3_manifest_cli.client.explaining_store import ExplainingStore
 from s3_manifest_cli.client.http import HttpManifests
 from s3_manifest_cli.client.manifests import Manifests
-from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
+from s3_manifest_cli.client.remedies import unavailable
+from s3_manifest_cli.errors import Invalid, NotFound
 from s3_manifest_cli.http_api import HttpApi
 
 
@@ -96,7 +99,7 @@ def connect(
     No request is made, but for a stack's description. Raises ``Invalid``, ``NotFound``, ``Unavailable``.
     """
     given = os.environ.get
-    session = _session(profile, region)
+    session = session_of(profile, region)
     endpoint = endpoint_url or given("AWS_ENDPOINT_URL_S3") or given("AWS_ENDPOINT_URL")
     explicit = bucket or api_url
     stack = stack or (None if explicit else given("S3_MANIFEST_STACK"))
@@ -112,13 +115,14 @@ def connect(
     if bucket:
         queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
         enqueue = None
+        credentials_of(session)
         with _as_named():
             if queue_url:
                 queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
                 enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
             reads = s3_client(endpoint, session=session)
         # Nothing is written through this store, and a client that does not retry takes as long to make as any.
-        manifests: Manifests = S3Manifests(S3Store(bucket, reads, writes=reads), kinds, enqueue)
+        manifests: Manifests = S3Manifests(ExplainingStore(bucket, reads, writes=reads), kinds, enqueue)
         return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
     if api_url:
         api = HttpApi(api_url, session, token or given("S3_MANIFEST_API_TOKEN"))
@@ -128,34 +132,32 @@ def connect(
 
 def described(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:
     """The outputs and parameters of a deployed stack. Raises ``NotFound``, ``Unavailable``."""
+    credentials_of(session)
     try:
         with _as_named():
             client = session.client("cloudformation", endpoint_url=endpoint_url)
         (found,) = client.describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as fault:
-        if fault.response["Error"]["Code"] == "ValidationError":
-            raise NotFound(f"there is no stack {stack} in this account and region: {fault}") from fault
-        raise Unavailable(f"the stack {stack} cannot be looked at: {fault}") from fault
-    except BotoCoreError as fault:
-        raise Unavailable(f"the stack {stack} cannot be looked at: {fault}") from fault
+    except AWS_FAULTS as error:
+        fault = fault_of(error)
+        if fault.code == "ValidationError":
+            raise NotFound(
+                f"There is no stack {stack} in this account and region.",
+                remedy="List yours with 'aws cloudformation list-stacks', and check --profile and --region.",
+            ) from error
+        raise unavailable(fault, f"stack {stack}: not read", "cloudformation:DescribeStacks on it") from error
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
     return parameters | {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
 
 
 @contextmanager
 def _as_named() -> Iterator[None]:
-    """An endpoint or a region that cannot be one is ``Invalid``."""
+    """An endpoint or a region that cannot be one is ``Invalid``; one that is missing is ``Unavailable``."""
     try:
         yield
-    except (BotoCoreError, ValueError) as fault:
-        raise Invalid(str(fault)) from fault
-
-
-def _session(profile: str | None, region: str | None) -> boto3.Session:
-    try:
-        return boto3.Session(profile_name=profile, region_name=region)
-    except BotoCoreError as fault:
-        raise Invalid(str(fault)) from fault
+    except NoRegionError as error:
+        raise unavailable(fault_of(error), "") from error
+    except (BotoCoreError, ValueError) as error:
+        raise Invalid(f"{error}.", remedy="Check --region and --endpoint-url, and the variables of AWS.") from error
 
 
 def _kinds(text: str, root: str) -> Collections:

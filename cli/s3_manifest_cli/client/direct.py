@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json
 
 from s3_manifest import actors, catalog, chain, heads, history, pages, reads, views
+from s3_manifest.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.heads import Loaded
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
@@ -17,6 +18,7 @@ from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment
+from s3_manifest_cli.client.remedies import explained, unavailable
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
@@ -154,7 +156,13 @@ def told() -> Iterator[None]:
         raise NotKept(str(error), error.oldest) from error
     except actors.AmbiguousActor as error:
         raise Refused(str(error)) from error
-    except (StoreError, UnreadableManifest, JobsNotQueued) as error:
+    except StoreError as error:
+        raise explained(error) from error
+    except JobsNotQueued as error:
+        if isinstance(error.__cause__, AWS_FAULTS):
+            raise unavailable(fault_of(error.__cause__), "no rescan was queued") from error
+        raise Unavailable(str(error)) from error
+    except UnreadableManifest as error:
         raise Unavailable(str(error)) from error
 
 

@@ -1,49 +1,46 @@
-"""What S3 and its clients say no with, translated once into the package's errors."""
+"""What S3 and its clients answer instead of a fact, translated once into the package's errors."""
 
 import re
-from typing import NamedTuple
 
 from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # it says its types, and not that it does
 from awscrt.s3 import S3ResponseError  # type: ignore[import-untyped]  # as above
-from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, StoreError, WriteRefused
+from s3_manifest import aws_faults
+from s3_manifest.store import Conflict, Fault, OutcomeUnknown, ReadFailed, StoreError, WriteRefused
+from s3_manifest_cli.client.remedies import Advice, advice
 
-FAULTS = (ClientError, BotoCoreError, AwsCrtError)
+FAULTS = (*aws_faults.AWS_FAULTS, AwsCrtError)
 
 _CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,500})</Message>")
+_REGION = re.compile(rb"<Region>([^<]{1,50})</Region>")
 # Refusals that are none of the request itself: the next time it may go through.
 _PASSING = frozenset({"RequestTimeout", "BadDigest", "SlowDown", "IncompleteBody"})
 
 _TOO_MUCH = "AWS_ERROR_DEST_COPY_TOO_SMALL"
 _FINAL = frozenset({_TOO_MUCH, "AWS_ERROR_S3_CANCELED"})
+# What the runtime refuses to send, and what is over before anything is sent.
+_REFUSED = re.compile("AWS_ERROR_HTTP_INVALID_(HEADER|METHOD|PATH)")
+_NOT_REACHED = re.compile("AWS_AUTH_SIGNING_|AWS_IO_TLS_ERROR_NEGOTIATION")
 
 
 class NoRanges(ReadFailed):
     """The server sends all of an object, whatever part of it is asked for."""
 
 
-class Fault(NamedTuple):
-    """``status`` is HTTP's, 0 where no answer came; ``code`` is S3's, or the runtime's, or empty."""
-
-    status: int
-    code: str
-    words: str
-
-
 def fault_of(error: Exception) -> Fault:
     """What one of ``FAULTS`` says."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return Fault(status, error.response.get("Error", {}).get("Code", ""), f"{status} {error}")
     if isinstance(error, S3ResponseError):
-        code, message = (_text(pattern, error.body or b"") for pattern in (_CODE, _MESSAGE))
-        told = ": ".join(part for part in (code, message) if part)
-        return Fault(error.status_code, code, f"{error.status_code} {told}".strip())
+        body = error.body or b""
+        code, message, region = (_text(pattern, body) for pattern in (_CODE, _MESSAGE, _REGION))
+        told = next((value for name, value in error.headers or () if name.lower() == "x-amz-bucket-region"), None)
+        return Fault(error.status_code, code, message, told or region or None)
     if isinstance(error, AwsCrtError):
-        return Fault(0, error.name, f"{error.message} ({error.name})")
-    return Fault(0, "", str(error))
+        is_refused = _REFUSED.match(error.name)
+        code = aws_faults.NOT_SENT if is_refused else error.name
+        is_sent = not (is_refused or _NOT_REACHED.match(error.name))
+        return Fault(0, code, f"{error.message} ({error.name})", is_sent=is_sent)
+    return aws_faults.fault_of(error)
 
 
 def is_passing(error: Exception) -> bool:
@@ -54,14 +51,26 @@ def is_passing(error: Exception) -> bool:
     return fault.code not in _FINAL and (fault.status in {0, 429} or fault.status >= 500)
 
 
-def read_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
-    """Of a read; ``is_known``: by If-Match, or a version's id, so that another object, or none, is a conflict."""
+def read_error(key: str, fault: Fault, *, is_known: bool, is_version: bool = False) -> StoreError:
+    """Of a read.
+
+    ``is_known``: by If-Match, so that another object, or none, is a conflict; ``is_version``: by a version's id too.
+    """
     if is_known and (fault.status == 412 or (fault.status == 404 and fault.code != "NoSuchBucket")):
-        return Conflict(key, f"it is another object now, or gone ({fault.status}); look at the manifest again")
+        is_gone = fault.code == "NoSuchVersion" or (is_version and fault.status == 404)
+        return Conflict(key, VERSION_GONE if is_gone else CHANGED, fault)
     # The runtime has room for what was asked for, and got more.
     error = NoRanges if fault.code == _TOO_MUCH else ReadFailed
-    mend = _ARCHIVED if fault.code == "InvalidObjectState" else _READ_MENDS.get(fault.status, "")
-    return error(key, f"not read: {fault.words}{mend}")
+    return error(key, _reason("not read", advice(fault)), fault)
+
+
+CHANGED = (
+    "Skipped: the object in S3 changed or was deleted after this manifest was written. Run status again in a few"
+    " seconds."
+)
+"""Of an object that is another one than the manifest has, or gone."""
+
+VERSION_GONE = "S3 no longer has this version."
 
 
 def write_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
@@ -70,18 +79,19 @@ def write_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     if fault.status in (409, 412) or (fault.status == 404 and is_known and fault.code != "NoSuchBucket"):
-        return Conflict(key, f"somebody else wrote it first ({fault.status})")
-    if 400 <= fault.status < 500 and fault.status != 429 and fault.code not in _PASSING:
-        mend = "; allow s3:PutObject on it, and kms:GenerateDataKey with its key" if fault.status == 403 else ""
-        return WriteRefused(key, f"S3 refused to write it: {fault.words}{mend}")
-    return OutcomeUnknown(key, f"whether it was written is not known: {fault.words}")
+        return Conflict(key, CHANGED, fault)
+    told = advice(fault, "s3:PutObject on it, and kms:GenerateDataKey with its key")
+    if not fault.is_sent or (400 <= fault.status < 500 and fault.status != 429 and fault.code not in _PASSING):
+        return WriteRefused(key, _reason("not written", told), fault)
+    return OutcomeUnknown(key, f"whether it was written is not known: {_joined(told)}", fault)
 
 
-_ARCHIVED = "; restore it from its archive first"
-_READ_MENDS = {
-    403: "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key",
-    400: "; an object encrypted with a customer-provided key (SSE-C) cannot be read",
-}
+def _reason(what: str, told: Advice) -> str:
+    return _joined(told) if told.is_general else f"{what}: {_joined(told)}"
+
+
+def _joined(told: Advice) -> str:
+    return f"{told.message} {told.remedy}".strip()
 
 
 def _text(pattern: re.Pattern[bytes], body: bytes) -> str:

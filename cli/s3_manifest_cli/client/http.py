@@ -14,7 +14,7 @@ from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
-from s3_manifest_cli.http_api import HttpApi, Reply
+from s3_manifest_cli.http_api import HttpApi, Reply, field
 
 _PAGE = 1000
 _CATALOG_PAGE = 100
@@ -36,19 +36,19 @@ class HttpManifests:
         cursor = None
         while True:
             query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})
-            body = self._api.ask("GET", "/api/manifests", query).body
+            reply = self._api.ask("GET", "/api/manifests", query)
             try:
-                yield from map(totals_of, body["collections"])
+                yield from map(totals_of, field(reply, "collections", list))
             except ValidationError as error:
                 raise Unavailable(f"{_OTHER_API}: {first_problem(error)}") from error
-            except KeyError as error:
+            except (KeyError, TypeError) as error:
                 raise Unavailable(f"{_OTHER_API}: it lacks {error}") from error
-            if not (cursor := body["cursor"]):
+            if not (cursor := reply.body.get("cursor")):
                 return
 
     def actor(self, asked: str) -> Collection:
-        body = self._api.ask("GET", *address("/api/actors/{}/training-data", asked)).body
-        if collection := self._collections.named(KIND, body["actor_name"]):
+        reply = self._api.ask("GET", *address("/api/actors/{}/training-data", asked))
+        if collection := self._collections.named(KIND, field(reply, "actor_name", str)):
             return collection
         raise NotFound(f"there can be no actor {asked}: --collections names no kind {KIND}")
 
@@ -66,20 +66,21 @@ class HttpManifests:
             return known
         manifest = self._read(collection, first, {})
         entries = sorted((*manifest.files, *manifest.captions, *manifest.hidden), key=lambda entry: entry.filename)
-        etag = first.headers["etag"].strip('"') if manifest.facts.revision == first.body["revision"] else ""
+        is_first = manifest.facts.revision == first.body.get("revision")
+        etag = first.headers.get("etag", "").strip('"') if is_first else ""
         return Index(manifest.facts, etag, (Segment(None, tuple(map(remote_file, entries))),))
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         query = {"since": str(since), "limit": str(min(limit, _CATALOG_PAGE))}
-        body = self._api.ask("GET", *address(f"{_path(collection)}/changes", collection.id, query)).body
-        return [_checked(Change, one) for one in body["changes"]]
+        reply = self._api.ask("GET", *address(f"{_path(collection)}/changes", collection.id, query))
+        return [_checked(Change, one) for one in field(reply, "changes", list)]
 
     def rescan(self, collection: Collection) -> Timestamp:
         asked = address(f"{_path(collection)}/rescan", collection.id)
-        return str(self._api.ask("POST", *asked).body["requested_at"])
+        return field(self._api.ask("POST", *asked), "requested_at", str)
 
     def rescan_all(self) -> Timestamp:
-        return str(self._api.ask("POST", "/api/manifests/rescan").body["requested_at"])
+        return field(self._api.ask("POST", "/api/manifests/rescan"), "requested_at", str)
 
     def _get(self, collection: Collection, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
         return self._api.ask("GET", *address(_path(collection), collection.id, query), headers=headers)
@@ -88,7 +89,7 @@ class HttpManifests:
         """All that is listed, of one revision: the first page's, if it holds so long."""
         for _ in range(_ATTEMPTS):
             try:
-                revision = {"revision": str(first.body["revision"])}
+                revision = {"revision": str(field(first, "revision", int))}
                 listed = {"files": self._rest(collection, first)}
                 for role in _ROLES[1:]:
                     query = dict(asked or revision) | {"limit": str(_PAGE), "list": role}
@@ -100,11 +101,11 @@ class HttpManifests:
         raise Unavailable(f"{collection.kind}/{collection.id} changes faster than it can be read; try again")
 
     def _rest(self, collection: Collection, page: Reply, role: Role = "files") -> tuple[Entry, ...]:
-        entries = [_checked(Entry, one) for one in page.body[role]]
-        while cursor := page.body["cursor"]:
+        entries = [_checked(Entry, one) for one in field(page, role, list)]
+        while cursor := page.body.get("cursor"):
             query = {"limit": str(_PAGE), "cursor": cursor, "list": role}
             page = self._get(collection, query)
-            entries += (_checked(Entry, one) for one in page.body[role])
+            entries += (_checked(Entry, one) for one in field(page, role, list))
         return tuple(entries)
 
 

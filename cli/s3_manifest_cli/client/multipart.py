@@ -4,16 +4,17 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_plus
 
 from s3_manifest.store import user_metadata
 from s3_manifest_cli.client.faults import FAULTS, fault_of, read_error, write_error
 from s3_manifest_cli.client.objects import Objects
 
 if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import CompletedPartTypeDef
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, ListMultipartUploadsOutputTypeDef
 
 MAX_PARTS = 10_000
 _MIB = 1 << 20
@@ -65,13 +66,33 @@ class Listed(NamedTuple):
 def uploads(objects: Objects, key: str) -> Listed:
     """The uploads to a key that are not finished. Raises ``ReadFailed``."""
     try:
-        pages = list(objects.client.get_paginator("list_multipart_uploads").paginate(Bucket=objects.bucket, Prefix=key))
+        pages = list(_pages(objects, key))
     except FAULTS as error:
         raise read_error(key, fault_of(error), is_known=False) from error
     date = pages[0]["ResponseMetadata"]["HTTPHeaders"].get("date")
     asked_at = parsedate_to_datetime(date).timestamp() if date else time.time()
-    found = [one for page in pages for one in page.get("Uploads", ()) if one["Key"] == key]
+    found = [one for page in pages for one in page.get("Uploads", ()) if _decoded(page, one["Key"]) == key]
     return Listed(asked_at, {one["UploadId"]: one["Initiated"].timestamp() for one in found})
+
+
+def _pages(objects: Objects, key: str) -> "Iterator[ListMultipartUploadsOutputTypeDef]":
+    """The pages of the listing of uploads to keys that begin with ``key``.
+
+    Keys come url-encoded, as XML cannot hold every character of a key. For listings of objects botocore asks for that
+    and decodes them, and for this one it does neither.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    """
+    after: dict[str, Any] = {}
+    while True:
+        page = objects.client.list_multipart_uploads(Bucket=objects.bucket, Prefix=key, EncodingType="url", **after)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        after = {"KeyMarker": _decoded(page, page["NextKeyMarker"]), "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def _decoded(page: "ListMultipartUploadsOutputTypeDef", key: str) -> str:
+    return unquote_plus(key) if page.get("EncodingType") == "url" else key
 
 
 def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | None:

@@ -9,11 +9,11 @@ from typing import Any, Self
 import boto3
 
 from s3_manifest.aws import s3_client
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Conflict, Observation, ReadFailed
+from s3_manifest.store import Conflict, Fault, Observation, ReadFailed, StoreError
 from s3_manifest_cli.client.budget import Budget
 from s3_manifest_cli.client.crt import Answer, Body, Request, Requests, in_its_region, place_of
-from s3_manifest_cli.client.faults import FAULTS, NoRanges, fault_of, is_passing, read_error, write_error
+from s3_manifest_cli.client.explaining_store import ExplainingStore
+from s3_manifest_cli.client.faults import CHANGED, FAULTS, NoRanges, fault_of, is_passing, read_error, write_error
 from s3_manifest_cli.client.ranges import Range
 from s3_manifest_cli.client.stop import Stop, Stopped
 from s3_manifest_cli.client.sums import Sums, encoded
@@ -52,7 +52,7 @@ class Objects:
         """For what is rare, and may be repeated."""
         self.writes = s3_client(endpoint, retries=False, session=session)
         """For what is rare, and must not be: it never does so by itself."""
-        self._store = S3Store(bucket, self.client, self.writes)
+        self._store = ExplainingStore(bucket, self.client, self.writes)
         place = place_of(self.client if endpoint else in_its_region(self.client, session, bucket), bucket)
         self.compares_crcs = place.host.endswith(_AMAZONS)
         """Whether it is known to compare parts with their CRC, as Amazon's does; MD5s every S3 compares."""
@@ -69,7 +69,10 @@ class Objects:
 
     def head(self, key: str) -> Observation:
         """What is at ``key`` now. Raises ``ReadFailed``."""
-        return self._store.head(key)
+        try:
+            return self._store.head(key)
+        except ReadFailed as error:
+            raise read_error(key, error.fault or Fault(), is_known=False) from error
 
     def delete(self, key: str, etag: str) -> bool:
         """Deletes the object if that is its ETag; False where there is none, as after a deletion before.
@@ -77,7 +80,10 @@ class Objects:
         In a versioned bucket it becomes an old version. Raises ``Conflict``: another object is there now, and stays;
         ``OutcomeUnknown``, ``WriteRefused``.
         """
-        return self._store.delete_if(key, etag)
+        try:
+            return self._store.delete_if(key, etag)
+        except StoreError as error:
+            raise write_error(key, error.fault or Fault(), is_known=True) from error
 
     def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
         """All bytes of the object with that ETag, in one request.
@@ -103,7 +109,7 @@ class Objects:
 
         def ended(answer: Answer) -> None:
             if error := answer.error or _other(key, etag, answer):
-                done(b"", _of_read(key, error))
+                done(b"", _of_read(key, error, version_id))
             else:
                 done(blocks[0] if len(blocks) == 1 else b"".join(blocks), None)
 
@@ -133,7 +139,7 @@ class Objects:
             error = answer.error
             if error is None and at != part.end:
                 error = ReadFailed(key, "the server sent fewer bytes of it than were asked for")
-            done(answer.etag, error and _of_read(key, error))
+            done(answer.etag, error and _of_read(key, error, version_id))
 
         def ended_once(answer: Answer) -> None:
             nonlocal at
@@ -163,7 +169,7 @@ class Objects:
                 self.stop.check()
                 yield block
         except FAULTS as error:
-            raise _of_read(key, error) from error
+            raise _of_read(key, error, version_id) from error
 
     def first_part(self, key: str, etag: str, version_id: str | None = None) -> int | None:
         """The size of the first part of an object that was uploaded in parts; None where S3 does not tell."""
@@ -224,11 +230,13 @@ def _other(key: str, etag: str, answer: Answer) -> Conflict | None:
 
 
 def _other_object(key: str) -> Conflict:
-    return Conflict(key, "it is another object now; look at the manifest again")
+    return Conflict(key, CHANGED)
 
 
-def _of_read(key: str, error: Exception) -> Exception:
-    return read_error(key, fault_of(error), is_known=True) if isinstance(error, FAULTS) else error
+def _of_read(key: str, error: Exception, version_id: str | None) -> Exception:
+    if not isinstance(error, FAULTS):
+        return error
+    return read_error(key, fault_of(error), is_known=True, is_version=version_id is not None)
 
 
 def _of_write(key: str, error: Exception, *, is_known: bool) -> Exception:

@@ -10,6 +10,7 @@ from s3_manifest.facts import proven_md5
 from s3_manifest.store import Conflict, Observation, OutcomeUnknown, Present, StoreError, WriteRefused, user_metadata
 from s3_manifest_cli.client import multipart
 from s3_manifest_cli.client.begun import Open, begin, give_up
+from s3_manifest_cli.client.faults import CHANGED
 from s3_manifest_cli.client.multipart import Part
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.offsets import read_at, read_into
@@ -82,7 +83,7 @@ def upload(
                 return Uploaded(seen.etag, 0)
             if _etag(seen) != given.replaces:
                 give_up(objects, given.key, unfinished)
-                raise Conflict(given.key, "somebody else stored another object there meanwhile, which stays")
+                raise Conflict(given.key, CHANGED)
         try:
             if is_whole:
                 return _whole(objects, file, given, moved)

@@ -9,7 +9,7 @@ from s3_manifest.addressing import FILENAME, address, id_in
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Uploads
 from s3_manifest_cli.errors import NotYet
-from s3_manifest_cli.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, shaped
+from s3_manifest_cli.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, shaped
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
 
 _ACTOR = "/api/training-data/{}"
@@ -33,7 +33,7 @@ class HttpService:
                     return manifest
             elif force_rescan and not verified_since:
                 # The sweep is asked for once, and from then on waited for.
-                verified_since, query = reply.body["requested_at"], {}
+                verified_since, query = field(reply, "requested_at", str), {}
             wait_seconds -= max(wait, 1)
             if wait_seconds <= 0:
                 raise NotYet(f"{actor}: it is still being compared with S3; ask again")
@@ -59,10 +59,10 @@ class HttpService:
     def plan(self, actor: str, wish: Uploads) -> Planned:
         body = wish.model_dump(mode="json", exclude_none=True)
         reply = self._api.ask("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
-        return shaped(Planned, reply.model_copy(update={"body": {k: reply.body[k] for k in Planned.model_fields}}))
+        return shaped(Planned, reply.model_copy(update={"body": {k: reply.body.get(k) for k in Planned.model_fields}}))
 
     def _done(self, reply: Reply) -> Done:
-        name = id_in(str(reply.body["manifest"]))
+        name = id_in(field(reply, "manifest", str))
         return shaped(Done, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, Done)}}))
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from s3_manifest.announcements import AnnouncementFailed
+from s3_manifest.aws_faults import AWS_FAULTS
 from s3_manifest.jobs import Job, JobsNotQueued, encode_job
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def put_event(client: "EventBridgeClient", event: "PutEventsRequestEntryTypeDef"
     bus = event.get("EventBusName")
     try:
         answer = client.put_events(Entries=[event])
-    except (ClientError, BotoCoreError) as fault:
+    except AWS_FAULTS as fault:
         raise AnnouncementFailed(f"not announced on event bus {bus}: {fault}") from fault
     # EventBridge answers 200 to what it did not take.
     if answer["FailedEntryCount"]:
@@ -43,7 +42,7 @@ def send_jobs(client: "SQSClient", queue_url: str, jobs: Iterable[Job], delay_se
                     for number, body in enumerate(bodies)
                 ],
             )
-        except (ClientError, BotoCoreError) as fault:
+        except AWS_FAULTS as fault:
             raise JobsNotQueued(f"not queued in {queue_url}: {fault}") from fault
         # SQS answers 200 to a batch of which it took a part.
         for failed in answer.get("Failed", ()):

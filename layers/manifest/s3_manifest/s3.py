@@ -1,15 +1,15 @@
-"""A bucket of S3, through boto3: with ``outbox`` the only module of the package that knows boto3's errors."""
+"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_faults``), and in ``outbox``."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from s3_manifest.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.model import timestamp
 from s3_manifest.store import (
     Absent,
     Conflict,
+    Fault,
     Folders,
     Listed,
     Listing,
@@ -38,6 +38,7 @@ _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumS
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _BLOCK = 1 << 20
 
+_OTHER_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
 _OTHER_OBJECT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 _PUT_PARAMETERS = {
@@ -45,8 +46,6 @@ _PUT_PARAMETERS = {
     "Content-Type": "ContentType",
     "If-None-Match": "IfNoneMatch",
 }
-
-_FAULTS = (ClientError, BotoCoreError)
 
 
 class S3Store:
@@ -60,29 +59,29 @@ class S3Store:
     def get(self, key: str) -> Stored | None:
         try:
             return _stored(self._reads.get_object(Bucket=self.bucket, Key=key))
-        except _FAULTS as fault:
-            if _is_absence(fault):
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)):
                 return None
-            raise _read_error(key, fault) from fault
+            raise _read_error(key, fault_of(error)) from error
 
     def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
         try:
             return _stored(self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"'))
-        except _FAULTS as fault:
-            if _status(fault) == 304:
+        except AWS_FAULTS as error:
+            if fault_of(error).status == 304:
                 return NotModified(etag)
-            if _is_absence(fault):
+            if _is_absence(fault_of(error)):
                 return None
-            raise _read_error(key, fault) from fault
+            raise _read_error(key, fault_of(error)) from error
 
     def head(self, key: str) -> Observation:
         try:
             answer = self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
-        except _FAULTS as fault:
-            if _is_absence(fault):
+            return _present(key, answer)
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)):
                 return Absent(key)
-            raise _read_error(key, fault) from fault
-        return _present(key, answer)
+            raise _read_error(key, fault_of(error)) from error
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
         condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
@@ -95,15 +94,15 @@ class S3Store:
                 Metadata=dict(metadata),
                 **condition,
             )
-        except _FAULTS as fault:
-            raise _write_error(key, fault, gone_is_conflict=replaces is not None) from fault
-        return _unquoted(answer["ETag"])
+            return _unquoted(answer["ETag"])
+        except AWS_FAULTS as error:
+            raise _write_error(key, fault_of(error), gone_is_conflict=replaces is not None) from error
 
     def add(self, key: str, body: bytes) -> None:
         try:
             self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
-        except _FAULTS as fault:
-            raise _write_error(key, fault, gone_is_conflict=False) from fault
+        except AWS_FAULTS as error:
+            raise _write_error(key, fault_of(error), gone_is_conflict=False) from error
 
     def delete(self, keys: Sequence[str]) -> None:
         self._delete([{"Key": key} for key in keys])
@@ -112,10 +111,10 @@ class S3Store:
         # Tried again after a lost answer it finds no object, and that is as good.
         try:
             self._reads.delete_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
-        except _FAULTS as fault:
-            if _is_absence(fault):
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)):
                 return False
-            raise _write_error(key, fault, gone_is_conflict=False) from fault
+            raise _write_error(key, fault_of(error), gone_is_conflict=False) from error
         return True
 
     def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
@@ -161,8 +160,8 @@ class S3Store:
             return ()
         try:
             answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
-        except _FAULTS as fault:
-            raise _write_error(objects[0]["Key"], fault, gone_is_conflict=False) from fault
+        except AWS_FAULTS as error:
+            raise _write_error(objects[0]["Key"], fault_of(error), gone_is_conflict=False) from error
         others = []
         for failure in answer.get("Errors", ()):
             # They come within an answer of 200, so there is only the code to go by.
@@ -175,9 +174,11 @@ class S3Store:
     def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
         # boto3 asks for url-encoded keys and decodes them, so keys that XML cannot hold are exact too.
         try:
-            return self._reads.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)  # type: ignore[arg-type]  # a keyword each
-        except _FAULTS as fault:
-            raise _read_error(prefix, fault) from fault
+            answer = self._reads.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)  # type: ignore[arg-type]  # a keyword each
+            _ = answer["IsTruncated"]  # as every listing of S3 has it: else another server answered
+            return answer
+        except AWS_FAULTS as error:
+            raise _read_error(prefix, fault_of(error)) from error
 
     def md5(self, key: str, etag: str) -> str:
         digest = hashlib.md5(usedforsecurity=False)
@@ -189,11 +190,13 @@ class S3Store:
         """The object's bytes, a MiB at a time. Raises as ``md5``, also after some of them."""
         try:
             answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
+            if _unquoted(answer["ETag"]) != etag:  # some servers ignore conditions without a word
+                raise Conflict(key, "it is another object now")
             yield from answer["Body"].iter_chunks(_BLOCK)
-        except _FAULTS as fault:
-            if _is_absence(fault) or _status(fault) == 412:
-                raise Conflict(key, "it is another object now") from fault
-            raise _read_error(key, fault) from fault
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)) or fault_of(error).status == 412:
+                raise Conflict(key, "it is another object now") from error
+            raise _read_error(key, fault_of(error)) from error
 
 
 def _stored(answer: "GetObjectOutputTypeDef") -> Stored:
@@ -239,45 +242,41 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     )
 
 
-def _write_error(key: str, fault: Exception, *, gone_is_conflict: bool) -> StoreError:
+def _write_error(key: str, fault: Fault, *, gone_is_conflict: bool) -> StoreError:
     """By the HTTP status alone: S3-compatible servers differ in their error codes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
-    status = _status(fault)
-    if status in (409, 412) or (_is_absence(fault) and gone_is_conflict):
-        return Conflict(key, f"somebody else wrote it first ({status})")
-    if 400 <= status < 500:
-        return WriteRefused(key, f"S3 refused to write it: {_words(fault)}")
-    return OutcomeUnknown(key, f"the answer was lost: {_words(fault)}")
+    if fault.status in (409, 412) or (_is_absence(fault) and gone_is_conflict):
+        return Conflict(key, f"somebody else wrote it first ({fault.status})", fault)
+    if 400 <= fault.status < 500:
+        return WriteRefused(key, f"S3 refused to write it: {fault.words}", fault)
+    if not fault.is_sent:
+        return WriteRefused(key, f"not written: {fault.words}", fault)
+    return OutcomeUnknown(key, f"the answer was lost: {fault.words}", fault)
 
 
-def _read_error(key: str, fault: Exception) -> ReadFailed:
-    mend = {
-        403: "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key",
-        400: "; an object encrypted with a customer-provided key (SSE-C) cannot be looked at",
-    }.get(_status(fault), "")
-    return ReadFailed(key, f"not read: {_words(fault)}{mend}")
+def _read_error(key: str, fault: Fault) -> ReadFailed:
+    return ReadFailed(key, f"not read: {fault.words}{_remedy(fault)}", fault)
 
 
-def _is_absence(fault: Exception) -> bool:
+def _remedy(fault: Fault) -> str:
+    """What to do about a refusal, by its code: the same status has many causes.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    if fault.code == "AccessDenied" or (fault.status == 403 and not fault.code):
+        return "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
+    if fault.code == "InvalidRequest" or (fault.status == 400 and not fault.code):
+        return "; it may be encrypted with a customer-provided key (SSE-C), and such an object cannot be read"
+    if fault.region and (fault.status in (301, 307) or fault.code in _OTHER_REGION):
+        return f"; the bucket is in {fault.region}"
+    return ""
+
+
+def _is_absence(fault: Fault) -> bool:
     # A missing bucket is a wrong setting. Taken for the absence of its objects it would empty every manifest.
-    return _status(fault) == 404 and _code(fault) != "NoSuchBucket"
-
-
-def _status(fault: Exception) -> int:
-    """The HTTP status that S3 answered with; 0 where no answer came."""
-    answer = fault.response if isinstance(fault, ClientError) else {}
-    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-
-
-def _code(fault: Exception) -> str:
-    answer = fault.response if isinstance(fault, ClientError) else {}
-    return answer.get("Error", {}).get("Code", "")
-
-
-def _words(fault: Exception) -> str:
-    return f"{status} {fault}" if (status := _status(fault)) else str(fault)
+    return fault.status == 404 and fault.code != "NoSuchBucket"
 
 
 def _unquoted(etag: str) -> str:

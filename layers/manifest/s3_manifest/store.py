@@ -12,12 +12,34 @@ METADATA_PREFIX = "x-amz-meta-"
 """What the names of headers begin with that are user metadata."""
 
 
-class StoreError(Exception):
-    """A request that was not answered with a fact. ``key`` is what it was about."""
+class Fault(NamedTuple):
+    """Why a request was not answered with a fact.
 
-    def __init__(self, key: str, reason: str) -> None:
+    ``status`` is HTTP's, 0 where no answer came. ``code`` is the server's, or the name of the client library's error;
+    empty where the server gave none, as with every HEAD. ``region`` is where the server says that the bucket is.
+    ``is_sent`` is False where the request surely never left this machine.
+    """
+
+    status: int = 0
+    code: str = ""
+    message: str = ""
+    region: str | None = None
+    is_sent: bool = True
+
+    @property
+    def words(self) -> str:
+        """All that the answer says, on one line."""
+        status = " ".join(filter(None, (str(self.status or ""), self.code if self.status else "")))
+        return ": ".join(filter(None, (status, self.message))) or "no answer"
+
+
+class StoreError(Exception):
+    """A request that was not answered with a fact. ``key`` is what it was about, ``fault`` the answer, if one came."""
+
+    def __init__(self, key: str, reason: str, fault: Fault | None = None) -> None:
         super().__init__(f"{key}: {reason}")
         self.key = key
+        self.fault = fault
 
 
 class ReadFailed(StoreError):
