@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from s3_manifest.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.edit_routes import app
 from s3_manifest.editing import AmbiguousPath, NoSuchCollection
-from s3_manifest.edits import Busy, SidecarBroken, SidecarFull
+from s3_manifest.edits import Busy, NotAsWanted, SidecarBroken, SidecarFull
 from s3_manifest.jobs import JobsNotQueued
 from s3_manifest.model import UnreadableManifest
 from s3_manifest.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
@@ -28,6 +28,12 @@ def not_there(error: Exception) -> Answer:
 def conflict(error: Exception) -> Answer:
     """409: what is there is not what it takes; nothing was changed."""
     return problem(409, str(error))
+
+
+@app.exception_handler(NotAsWanted)
+def not_as_wanted(error: NotAsWanted) -> Answer:
+    """400: what was to be written would be read otherwise, or not at all; nothing was changed."""
+    return problem(400, str(error), parameter="body")
 
 
 @app.exception_handler(NotTheOne)

@@ -196,3 +196,51 @@ def test_a_broken_sidecar_is_409(account, edit, sidecar):
     account.put(PREFIX + sidecar, b"{")
     assert is_problem(ask(edit, image(prompt="x"), generation={}), 409)
     assert account.read(PREFIX + sidecar) == b"{"
+
+
+@pytest.mark.parametrize("id_", [".", "..", "a\nb", "a\x00b", "a\x7fb", "a\ufffeb"])
+@pytest.mark.parametrize(
+    "path", ["/api/styles/-/uploads", "/api/manifests/style/-/uploads", "/api/training-data/-/uploads"]
+)
+def test_nothing_is_uploaded_to_a_collection_whose_url_would_be_changed_on_its_way(account, edit, path, id_):
+    reply = edit("POST", path, {"images": [image()], "generation": {}}, id=id_)
+    assert is_problem(reply, 400, parameter="id")
+    assert account.sent("PUT") == []
+
+
+@pytest.mark.parametrize("id_", [".", ".."])
+@pytest.mark.parametrize("path", ["/api/styles/{}/uploads", "/api/training-data/{}/uploads"])
+def test_nor_where_the_path_names_it(account, edit, path, id_):
+    assert is_problem(edit("POST", path.format(id_), {"images": [image()]}), 400, parameter="path")
+    assert account.requests == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("content_type", "image/pñg"),
+        ("content_type", "imäge/png"),
+        ("content_type", "image/٣"),
+        ("content_type", "image/png; name=ü"),
+        ("content_type", "image/png\n"),
+        ("content_type", "image/png;\r\nx-amz-acl=public-read"),
+        ("content_type", "image/png\x00"),
+        ("content_type", "image/png; a=b\x7f"),
+        ("content_type", " image/png"),
+        ("content_type", f"image/{'x' * 200}"),
+        ("prompt", "日" * 20_001),
+        ("prompt", "🎨" * 20_000),
+        ("local_path", "日" * 500),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_value_that_no_header_or_sidecar_can_hold_is_400_and_nothing_is_declared(account, edit, field, value):
+    reply = ask(edit, image(**{field: value}), generation={})
+    assert is_problem(reply, 400, parameter=f"images.0.{field}")
+    assert account.sent("PUT") == []
+
+
+@pytest.mark.parametrize("value", ["image/svg+xml", "image/png; charset=utf-8", "image/vnd.adobe.photoshop"])
+def test_a_content_type_is_sent_as_it_is_given(edit, value):
+    (one,) = ask(edit, image(content_type=value)).json["uploads"]
+    assert one["headers"]["Content-Type"] == value

@@ -185,8 +185,8 @@ def test_what_the_headers_tell_is_what_the_manifest_then_says():
         ("ü" * 800, None, ["prompt"]),
         ("short", "p" * 1000, []),
         ("x" * 1000, "p" * 1000, ["prompt"]),
-        ("x" * 1000, "ü" * 1000, ["local_path"]),
-        (None, "ü" * 1000, ["local_path"]),
+        ("x" * 1000, "ü" * 512, ["prompt"]),
+        (None, "ü" * 512, []),
     ],
 )
 def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_path, left):

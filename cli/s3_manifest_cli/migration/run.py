@@ -114,7 +114,7 @@ def carry_out(found: Tree, planned: Planned, store: Store, put: PutImage, choice
     def edit(part: Part) -> Problem | None:
         try:
             _edit(store, part, only_new=not choices.prefer_local)
-        except (StoreError, edits.SidecarBroken, edits.SidecarFull, edits.Busy) as error:
+        except (StoreError, edits.NotAsWanted, edits.SidecarBroken, edits.SidecarFull, edits.Busy) as error:
             return _problem(part.collection.prefix, error)
         return None
 

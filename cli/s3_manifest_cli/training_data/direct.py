@@ -19,7 +19,7 @@ from s3_manifest.edits import Patience
 from s3_manifest.history import NoSuchRevision
 from s3_manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.model import UnreadableManifest, timestamp
-from s3_manifest.planning import BadNames, plan_uploads
+from s3_manifest.planning import BadCollection, BadNames, plan_uploads
 from s3_manifest.presence import holds_objects
 from s3_manifest.s3 import S3Store
 from s3_manifest.store import StoreError
@@ -136,7 +136,7 @@ def _told() -> Iterator[None]:
         edits.SidecarFull,
     ) as error:
         raise Refused(str(error)) from error
-    except (BadNames, InvalidCursor, AnswerTooLarge) as error:
+    except (BadCollection, BadNames, InvalidCursor, AnswerTooLarge, edits.NotAsWanted) as error:
         raise Invalid(str(error)) from error
     except (StoreError, UnreadableManifest, edits.Busy, JobsNotQueued) as error:
         raise Unavailable(str(error)) from error

@@ -28,6 +28,7 @@ from s3_manifest.mutations import awaited_edit
 from s3_manifest.presence import is_there
 from s3_manifest.sidecars import MAX_TITLE
 from s3_manifest.threads import each
+from s3_manifest.uploads import Prompt
 from s3_manifest.web import ActorId, Answer, BadParameter, CollectionId, Kind, api, json_answer, path_of, problem
 
 app = api()
@@ -41,7 +42,7 @@ class Change(Frozen):
     """What is to be said of a file; null takes a field out, one that is left out stays as it is."""
 
     good: StrictBool | None = Field(default=None, description="Whether it is fit for training")
-    prompt: Annotated[StrictStr, Field(max_length=20_000)] | None = None
+    prompt: Prompt | None = None
     labels: Annotated[tuple[Annotated[StrictStr, Field(max_length=200)], ...], Field(max_length=100)] | None = None
     hidden: StrictBool | None = Field(default=None, description="Whether it is left out of the manifest's files")
 

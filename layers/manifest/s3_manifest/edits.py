@@ -4,15 +4,27 @@ So of any number of edits at once none is lost. The event that the write makes b
 up to date: nothing here writes one. An edit that changes nothing writes nothing.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, ValidationError
 
+from s3_manifest import sidecar_json
 from s3_manifest.collections import Collection
+from s3_manifest.lenient_json import NotReadable, read_json
 from s3_manifest.model import Frozen, Timestamp, first_problem
-from s3_manifest.sidecars import COLLECTION, EDIT, PROMPTS, Declared, edit_of, max_bytes
+from s3_manifest.sidecars import (
+    COLLECTION,
+    EDIT,
+    NOTHING,
+    PROMPTS,
+    Declared,
+    Described,
+    Description,
+    edit_of,
+    max_bytes,
+    read_sidecar,
+)
 from s3_manifest.store import Conflict, OutcomeUnknown, Store
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
@@ -20,11 +32,17 @@ _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 _ATTEMPT_SECONDS = 2.0
 # What changes the fields of a sidecar; whether an attempt to write that may have succeeded unheard.
 _Change = Callable[[dict[str, Any], bool], None]
-_OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+# Raises ``NotAsWanted`` where these fields of a sidecar, written and read again, do not say what they should.
+_Check = Callable[[dict[str, Any]], None]
+_NOT_READ = "it would not be read as it is given, so nothing was written; give text, numbers and nesting that JSON has"
 
 
 class SidecarBroken(Exception):
     """A sidecar that cannot be read is not written over; the text says what is wrong with it, and the mend."""
+
+
+class NotAsWanted(ValueError):
+    """What was to be written would not be read as it was meant; nothing was written. The text says which part."""
 
 
 class SidecarFull(Exception):
@@ -85,14 +103,16 @@ def describe(
 
     The fields are those of ``sidecars.Described``, already checked; what else the sidecar says stays
     as it is, with ``only_new`` every field that says something by then. A repeat changes nothing.
-    Raises ``SidecarBroken``, ``SidecarFull``, ``Busy``, ``StoreError``.
+    Raises ``SidecarBroken``, ``NotAsWanted``, ``SidecarFull``, ``Busy``, ``StoreError``.
     """
     key = collection.prefix + PROMPTS
+    made: dict[str, dict[str, JsonValue]] = {}
 
     def change(fields: dict[str, Any], _: bool) -> None:
         for filename, more in said.items():
             before = _said_of(fields, key, filename)
             stays = {name: value for name, value in before.items() if value is not None} if only_new else {}
+            made[filename] = {name: value for name, value in more.items() if name not in stays}
             after = {name: value for name, value in {**before, **more, **stays}.items() if value is not None}
             # What is as it was stays in the form that its author gave it.
             if after != before:
@@ -100,7 +120,18 @@ def describe(
             if not after:
                 fields.pop(filename, None)
 
-    return _edit(store, key, change, patience)
+    def check(fields: dict[str, Any]) -> None:
+        # Only these: to read what is said of all files takes seconds.
+        written = {filename: fields[filename] for filename in said if filename in fields}
+        files = _read(PROMPTS, written).files
+        for filename, wanted in made.items():
+            found = files.get(filename, NOTHING)
+            for name, value in wanted.items():
+                # What else is said is their authors' own affair.
+                if name in Described.model_fields and getattr(found, name) != _as_read(name, value):
+                    raise NotAsWanted(f"{filename}.{name}: {_NOT_READ}")
+
+    return _edit(store, key, change, check, patience)
 
 
 def forget(
@@ -123,7 +154,7 @@ def forget(
 
     if not said:
         return None
-    edited = _edit(store, key, change, patience, numbers=False)
+    edited = _edit(store, key, change, None, patience, numbers=False)
     return edited if found else None
 
 
@@ -142,7 +173,11 @@ def retitle(
         if title is None:
             del fields["title"]
 
-    return _edit(store, collection.prefix + COLLECTION, change, patience)
+    def check(fields: dict[str, Any]) -> None:
+        if not only_new and _read(COLLECTION, fields).title != title:
+            raise NotAsWanted(f"title: {_NOT_READ}")
+
+    return _edit(store, collection.prefix + COLLECTION, change, check, patience)
 
 
 def declare(
@@ -156,20 +191,25 @@ def declare(
     """
     key = collection.prefix + COLLECTION
     made: Declared | None = None
+    written: dict[str, Any] = {}
 
     def change(fields: dict[str, Any], may_be_written: bool) -> None:
-        nonlocal made
+        nonlocal made, written
         known = _generations_in(fields, key)
-        if made and may_be_written and made.model_dump(mode="json") in known:
+        if may_be_written and written in known:
             return
         id_ = _next(known, above) if wanted.generation_id is None else wanted.generation_id
         same = [one for one in known if isinstance(one, dict) and _identity(one) == (id_, wanted.type)]
         before = same[0] if same else {}
-        made = _over(before, wanted, id_, now, key)
-        if (after := {**before, **made.model_dump(mode="json")}) != before:
-            fields["generations"] = [*(one for one in known if one not in same), after]
+        written, made = _over(before, wanted, id_, now, key)
+        if written != before:
+            fields["generations"] = [*(one for one in known if one not in same), written]
 
-    edited = _edit(store, key, change, patience)
+    def check(fields: dict[str, Any]) -> None:
+        if made:
+            _check_declared(fields, [made])
+
+    edited = _edit(store, key, change, check, patience)
     if made is None:
         raise AssertionError("an edit is tried at least once")
     return edited, made
@@ -183,16 +223,20 @@ def declare_all(
     With ``only_new`` those that are declared by then stay. A repeat changes nothing. Raises as ``describe``.
     """
     key = collection.prefix + COLLECTION
-    wanted = {(one.generation_id, one.type): one.model_dump(mode="json") for one in generations}
+    wanted = {(one.generation_id, one.type): one for one in generations}
 
     def change(fields: dict[str, Any], _: bool) -> None:
         known = _generations_in(fields, key)
         there = [_identity(one) if isinstance(one, dict) else None for one in known]
-        new = {identity: one for identity, one in wanted.items() if not (only_new and identity in there)}
+        new = {id_: one.model_dump() for id_, one in wanted.items() if not (only_new and id_ in there)}
         kept = [new.pop(identity, one) if identity else one for one, identity in zip(known, there, strict=True)]
         fields["generations"] = [*kept, *new.values()]
 
-    return _edit(store, key, change, patience)
+    def check(fields: dict[str, Any]) -> None:
+        if not only_new:
+            _check_declared(fields, wanted.values())
+
+    return _edit(store, key, change, check, patience)
 
 
 def _generations_in(fields: Mapping[str, Any], key: str) -> list[Any]:
@@ -202,13 +246,19 @@ def _generations_in(fields: Mapping[str, Any], key: str) -> list[Any]:
     return known
 
 
-def _over(before: Mapping[str, Any], wanted: Wanted, id_: int | str, now: Timestamp, key: str) -> Declared:
+def _over(
+    before: Mapping[str, Any], wanted: Wanted, id_: int | str, now: Timestamp, key: str
+) -> tuple[dict[str, Any], Declared]:
+    """The generation as it is to be written, with what else is said of it, and as it is read then."""
     given = wanted.model_dump(exclude_none=True) | {"generation_id": id_}
+    after = {"generated_at": now, "metadata": {}, **before, **given}
+    known = {name: after[name] for name in Declared.model_fields if name in after}
     try:
-        fields = {"generated_at": now, **before, **given}
-        return Declared.model_validate({name: fields[name] for name in Declared.model_fields if name in fields})
+        made = Declared.model_validate(read_json(_encoded(known)).value)
     except ValidationError as error:
         raise SidecarBroken(f"{key}: generation {wanted.type} {id_}: {first_problem(error)}; mend it") from error
+    # Strangers write times in many forms; ours is the manifest's.
+    return {**after, "generated_at": made.generated_at}, made
 
 
 def _next(known: list[Any], above: int) -> int:
@@ -229,7 +279,9 @@ def _said_of(fields: Mapping[str, Any], key: str, filename: str) -> Mapping[str,
     return said
 
 
-def _edit(store: Store, key: str, change: _Change, patience: Patience, *, numbers: bool = True) -> Edited:
+def _edit(
+    store: Store, key: str, change: _Change, check: _Check | None, patience: Patience, *, numbers: bool = True
+) -> Edited:
     """``numbers``: a sidecar that says already what is wanted, but was written by others, gets a number to wait for."""
     attempts, may_be_written = 0, False
     while True:
@@ -243,6 +295,7 @@ def _edit(store: Store, key: str, change: _Change, patience: Patience, *, number
             return Edited(key, stored.etag if stored else "", number, attempts)
         if len(body) > (most := max_bytes(key.rpartition("/")[2])):
             raise SidecarFull(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
+        _check(key, fields, body, check)
         edit = max(patience.now_ms(), number + 1)
         attempts += 1
         try:
@@ -258,11 +311,44 @@ def _edit(store: Store, key: str, change: _Change, patience: Patience, *, number
 
 
 def _encoded(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, indent=1).encode()
+    try:
+        return sidecar_json.encode(fields)
+    except ValueError as error:
+        raise NotAsWanted(f"it cannot be written as JSON: {error}") from error
 
 
 def _decoded(key: str, body: bytes) -> dict[str, Any]:
     try:
-        return _OBJECT.validate_json(body)
+        return sidecar_json.decode(body, most=max_bytes(key.rpartition("/")[2]))
+    except NotReadable as error:
+        raise SidecarBroken(f"{key}: {error}; mend or delete it") from error
+
+
+def _read(name: str, fields: Mapping[str, Any]) -> Description:
+    """What the reconciler will read of these fields."""
+    return read_sidecar(name, _encoded(fields))
+
+
+def _as_read(name: str, value: JsonValue) -> object:
+    """A field as a reader has it: a time in our form, a list as a tuple. Raises ``NotAsWanted``."""
+    try:
+        return getattr(Described.model_validate({name: value}), name)
     except ValidationError as error:
-        raise SidecarBroken(f"{key}: {first_problem(error)}; mend or delete it") from error
+        raise NotAsWanted(first_problem(error)) from error
+
+
+def _check_declared(fields: Mapping[str, Any], wanted: Iterable[Declared]) -> None:
+    read = _read(COLLECTION, fields).generations
+    for one in wanted:
+        if one not in read:
+            raise NotAsWanted(f"generation {one.type} {one.generation_id}: {_NOT_READ}")
+
+
+def _check(key: str, fields: dict[str, Any], body: bytes, check: _Check | None) -> None:
+    """Reads what is to be written as the reconciler will. Raises ``NotAsWanted``."""
+    try:
+        read_json(body, most=max_bytes(key.rpartition("/")[2]))
+        if check:
+            check(fields)
+    except (NotReadable, NotAsWanted) as error:
+        raise NotAsWanted(f"{key}: {error}") from error

@@ -29,11 +29,16 @@ def facts_json(facts: Facts) -> dict[str, Any]:
     }
 
 
+def json_bytes(value: object) -> bytes:
+    """JSON that every reader takes: a number that is not finite is null. Manifests of before may hold some."""
+    return to_json(value, inf_nan_mode="null")
+
+
 def encode_head(head: Head) -> bytes:
     """The canonical JSON, UTF-8, on one line: with ``pages`` if there are any, else with ``files``."""
     inline = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
     entries = {"pages": head.pages} if head.pages else inline
-    return to_json(facts_json(head) | entries)
+    return json_bytes(facts_json(head) | entries)
 
 
 def decode_head(body: bytes) -> Head:

@@ -16,7 +16,7 @@ from s3_manifest.mutations import awaited_edit
 from s3_manifest.s3 import S3Store
 from s3_manifest.sidecars import Declared
 from s3_manifest.store import Store
-from s3_manifest.uploads import BadName, Headers, Image, Uploads, bad_names, headers_of
+from s3_manifest.uploads import BadName, Headers, Image, Uploads, bad_names, headers_of, wrong_with_id
 
 
 class BadNames(ValueError):
@@ -25,6 +25,10 @@ class BadNames(ValueError):
     def __init__(self, found: list[BadName]) -> None:
         super().__init__("; ".join(f"images.{one.at}.filename: {one.reason}" for one in found[:10]))
         self.found = found
+
+
+class BadCollection(ValueError):
+    """Nothing can be uploaded to a collection of that id."""
 
 
 class Upload(Frozen):
@@ -58,9 +62,11 @@ def plan_uploads(
 ) -> Plan:
     """Declares the generation, tells the sidecar what no header can, and presigns a PUT for each.
 
-    A repeat with the same ``generation_id`` makes nothing new but the URLs. Raises ``BadNames`` (nothing is
-    done then), and as ``edits.describe``.
+    A repeat with the same ``generation_id`` makes nothing new but the URLs. Raises ``BadCollection``, ``BadNames``
+    (nothing is done then), and as ``edits.describe``.
     """
+    if reason := wrong_with_id(collection):
+        raise BadCollection(f"{collection.kind} {collection.id}: {reason}")
     if bad := list(bad_names(collections, collection, [image.filename for image in wish.images])):
         raise BadNames(bad)
     edited, generation = _declared(store, collection, wish, timestamp(now), patience)

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Literal, get_args
 
-from pydantic_core import to_json
-
-from s3_manifest.encoding import decode, facts_json
+from s3_manifest.encoding import decode, facts_json, json_bytes
 from s3_manifest.model import Entry, Facts, Frozen
 
 Sort = Literal["added", "altered", "removed", "unlisted"]
@@ -53,7 +51,7 @@ class ChangeRecord(Facts):
 def encode_record(record: ChangeRecord) -> bytes:
     """The canonical JSON, UTF-8, on one line."""
     lists = {sort: getattr(record, sort) for sort in SORTS}
-    return to_json(facts_json(record) | {"previous": record.previous} | lists)
+    return json_bytes(facts_json(record) | {"previous": record.previous} | lists)
 
 
 def decode_record(body: bytes) -> ChangeRecord:

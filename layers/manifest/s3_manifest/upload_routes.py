@@ -10,7 +10,7 @@ from s3_manifest import runtime, scopes
 from s3_manifest.collections import Collection
 from s3_manifest.documented import answers
 from s3_manifest.editing import Reflection, actor_of, answered, collection_of, patience
-from s3_manifest.planning import BadNames, Upload, plan_uploads
+from s3_manifest.planning import BadCollection, BadNames, Upload, plan_uploads
 from s3_manifest.sidecars import Declared
 from s3_manifest.uploads import Uploads
 from s3_manifest.web import ActorId, Answer, CollectionId, Kind, problem
@@ -70,6 +70,8 @@ def _planned(collection: Collection, wish: Uploads) -> Answer:
             datetime.now(UTC),
             patience(router.lambda_context),
         )
+    except BadCollection as bad:
+        return problem(400, str(bad), parameter="id")
     except BadNames as bad:
         return problem(400, str(bad), parameter=f"images.{bad.found[0].at}.filename")
     done = {

@@ -10,8 +10,17 @@ from pydantic_core import to_json
 
 from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.facts import as_hex, as_id
+from s3_manifest.lenient_json import SURROGATE, read_json
 from s3_manifest.model import Frozen
-from s3_manifest.sidecars import SIDECARS, Declared, Moment, is_caption, is_image
+from s3_manifest.sidecars import (
+    MAX_PROMPT_BYTES,
+    MAX_TEXT_BYTES,
+    SIDECARS,
+    Declared,
+    Moment,
+    is_caption,
+    is_image,
+)
 from s3_manifest.store import METADATA_PREFIX
 from s3_manifest.user_metadata import fit
 
@@ -40,6 +49,12 @@ CONTENT_TYPES = {
 _MAX_GENERATION_METADATA = 4096
 # Control characters, halves of characters, and what ends a line or a paragraph.
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# No XML holds these, and S3 lists keys in XML: https://www.w3.org/TR/xml/#charsets
+_NO_CONTROLS = "must not hold control characters, or others that no XML holds"
+_NO_XML = frozenset("\ufffe\uffff")
+# https://www.rfc-editor.org/rfc/rfc6838#section-4.2, and parameters of it that are tokens
+_NAME, _TOKEN = "[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*", "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_CONTENT_TYPE = rf"^{_NAME}/{_NAME}(; ?{_TOKEN}={_TOKEN})*$"
 
 
 def _md5(text: str) -> str:
@@ -48,17 +63,43 @@ def _md5(text: str) -> str:
     raise ValueError("an MD5 is 32 hex digits, or the base64 of 16 bytes")
 
 
-def _short(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    if len(to_json(value)) > _MAX_GENERATION_METADATA:
+def _usable(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """What is short, and what every reader of JSON takes."""
+    try:
+        written = to_json(value, inf_nan_mode="constants")
+    except ValueError as error:
+        raise ValueError(f"it cannot be written as JSON: {error}") from error
+    if len(written) > _MAX_GENERATION_METADATA:
         raise ValueError(f"at most {_MAX_GENERATION_METADATA} bytes of JSON")
+    if problems := read_json(written).problems:
+        raise ValueError(problems[0])
     return value
+
+
+def _text(value: str) -> str:
+    if SURROGATE.search(value):
+        raise ValueError("it holds half of a surrogate pair, which no UTF-8 does")
+    return value
+
+
+def _at_most(most: int) -> AfterValidator:
+    """For text that a sidecar may have to hold: of more bytes it would not be read."""
+
+    def check(value: str) -> str:
+        if (size := len(_text(value).encode())) > most:
+            raise ValueError(f"it has {size} bytes in UTF-8, and may have {most}")
+        return value
+
+    return AfterValidator(check)
 
 
 Md5 = Annotated[StrictStr, AfterValidator(_md5)]
 Id = (
     Annotated[StrictInt, Field(ge=0, lt=10**18)]
-    | Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(as_id)]
+    | Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_text), AfterValidator(as_id)]
 )
+Text = Annotated[StrictStr, AfterValidator(_text)]
+Prompt = Annotated[StrictStr, Field(max_length=20_000), _at_most(MAX_PROMPT_BYTES)]
 
 
 class Image(Frozen):
@@ -67,21 +108,21 @@ class Image(Frozen):
     filename: StrictStr = Field(description="The path below the collection's prefix")
     size: StrictInt = Field(ge=0, le=MAX_SIZE_BYTES, description="Bytes")
     md5: Md5 = Field(description="In hex or base64; S3 refuses other bytes")
-    content_type: (
-        Annotated[StrictStr, Field(pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.-]+=[\w.-]+)*$", max_length=200)] | None
-    ) = Field(default=None, description="Else it follows from the suffix")
-    prompt: Annotated[StrictStr, Field(max_length=20_000)] | None = None
+    content_type: Annotated[StrictStr, Field(pattern=_CONTENT_TYPE, max_length=200)] | None = Field(
+        default=None, description="Else it follows from the suffix"
+    )
+    prompt: Prompt | None = None
     generated_at: Moment | None = None
-    local_path: Annotated[StrictStr, Field(max_length=1000)] | None = None
+    local_path: Annotated[StrictStr, Field(max_length=1000), _at_most(MAX_TEXT_BYTES)] | None = None
 
 
 class Generation(Frozen):
     """The run that made the files; without an id it gets the next number."""
 
     generation_id: Id | None = None
-    type: Annotated[StrictStr, Field(min_length=1, max_length=200)] = "declared"
+    type: Annotated[Text, Field(min_length=1, max_length=200)] = "declared"
     generated_at: Moment | None = None
-    metadata: Annotated[Mapping[str, JsonValue], AfterValidator(_short)] | None = None
+    metadata: Annotated[Mapping[str, JsonValue], AfterValidator(_usable)] | None = None
 
 
 class Uploads(Frozen):
@@ -107,6 +148,15 @@ class Headers(NamedTuple):
     left: Mapping[str, str]
 
 
+def wrong_with_id(collection: Collection) -> str | None:
+    """Why nothing can be uploaded to a collection of that id; None where it can be."""
+    if collection.id in {".", ".."}:
+        return "clients and gateways remove '.' and '..' from the path of a URL"
+    if _has_controls(collection.id):
+        return f"it {_NO_CONTROLS}"
+    return None
+
+
 def bad_names(collections: Collections, collection: Collection, filenames: Sequence[str]) -> Iterator[BadName]:
     """Those that no file of the collection can have, or that are named before."""
     before: dict[str, int] = {}
@@ -118,14 +168,18 @@ def bad_names(collections: Collections, collection: Collection, filenames: Seque
         before.setdefault(filename, index)
 
 
+def _has_controls(text: str) -> bool:
+    return any(unicodedata.category(sign) in _CONTROLS or sign in _NO_XML for sign in text)
+
+
 def _wrong_with(collections: Collections, collection: Collection, filename: str) -> str | None:
     key = collection.prefix + filename
     wrong = {
         "it is a path below the collection's prefix, without '.', '..' and empty parts": any(
             part in ("", ".", "..") for part in filename.split("/")
         ),
-        "it must not hold a backslash or control characters": "\\" in filename
-        or any(unicodedata.category(sign) in _CONTROLS for sign in filename),
+        "it must not hold a backslash": "\\" in filename,
+        f"it {_NO_CONTROLS}": _has_controls(filename),
         f"the key would be longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
         "it is a sidecar's, and those are edited by PATCH": filename in SIDECARS,
         "it is neither an image nor a .txt caption, by its suffix": not (is_image(filename) or is_caption(filename)),

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from s3_manifest import layout, pages
 from s3_manifest.collections import Collection
-from s3_manifest.encoding import facts_json
+from s3_manifest.encoding import facts_json, json_bytes
 from s3_manifest.history import Past
 from s3_manifest.layout import Slot
 from s3_manifest.model import PageRef, Role, Timestamp
@@ -145,7 +145,7 @@ def escaped_size(body: bytes) -> int:
 
 
 def _answer(past: Past, lines: Mapping[Listing, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401  # any JSON
-    body = to_json(facts_json(past.facts))[:-1]
+    body = json_bytes(facts_json(past.facts))[:-1]
     for listing, listed in lines.items():
         body += b',"%s":[' % listing.encode() + b",".join(listed) + b"]"
     return body + (b"," + to_json(more)[1:] if more else b"}")

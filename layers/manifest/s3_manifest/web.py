@@ -16,6 +16,8 @@ from s3_manifest import __version__, addressing, scopes
 from s3_manifest.addressing import BadAddress
 from s3_manifest.collections import Collection
 from s3_manifest.documented import joined, tidied
+from s3_manifest.encoding import json_bytes
+from s3_manifest.lenient_json import read_json
 
 Answer = Response[Any]
 
@@ -40,7 +42,7 @@ class BadParameter(ValueError):
 
 
 class BodyIsNotJson(ValueError):
-    """A request's body is not JSON; the text says where."""
+    """A request's body is not JSON, or holds what few readers of JSON take; the text says where."""
 
 
 def api() -> APIGatewayHttpResolver:
@@ -114,7 +116,7 @@ def tags_of(header: str | None) -> list[str]:
 
 def json_answer(status: int, body: dict[str, Any]) -> Answer:
     """An answer of JSON."""
-    return Response(status, "application/json", to_json(body).decode())
+    return Response(status, "application/json", json_bytes(body).decode())
 
 
 def json_text(body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
@@ -125,15 +127,21 @@ def json_text(body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
 def problem(status: int, detail: str, **more: str | int) -> Answer:
     """RFC 9457's application/problem+json; ``more`` are its extension members."""
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return Response(status, "application/problem+json", to_json(body).decode())
+    return Response(status, "application/problem+json", json_bytes(body).decode())
 
 
 def _decoded(body: str) -> Any:  # noqa: ANN401  # any JSON
     # The standard library's reader gives up on deep nesting with an error of its own.
+    written = body.encode(errors=_BYTES)
     try:
-        return from_json(body.encode(errors=_BYTES), allow_inf_nan=False)
+        value = from_json(written, allow_inf_nan=False)
+        # 1e999 is JSON too, and no number that can be written again.
+        problems = read_json(written).problems
     except ValueError as error:
         raise BodyIsNotJson(f"the body is not JSON: {error}") from error
+    if problems:
+        raise BodyIsNotJson(f"the body: {problems[0]}")
+    return value
 
 
 def _bad_parameter(error: RequestValidationError) -> Answer:
