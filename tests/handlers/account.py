@@ -47,6 +47,10 @@ def _own_client(service: str) -> Any:
 Fault = Callable[[Request], AWSResponse | None]
 
 
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
 class Account:
     """The account, and what the functions asked of it.
 
@@ -55,6 +59,7 @@ class Account:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.headers: list[tuple[str, dict[str, str]]] = []
         self.faults: list[Fault] = []
         self.announced: list[dict[str, Any]] = []
         self.event_faults: list[Callable[[], AWSResponse | None]] = []
@@ -169,6 +174,7 @@ class Account:
         body = request.body if isinstance(request.body, bytes) else b""
         seen = Request(request.method, unquote(url.path[1:]), dict(parse_qsl(url.query, keep_blank_values=True)), body)
         self.requests.append(seen)
+        self.headers.append((request.method, {name: _text(value) for name, value in request.headers.items()}))
         for fault in list(self.faults):
             if broken := fault(seen):
                 return broken

@@ -7,12 +7,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, NamedTuple
 
 import pytest
+from botocore.exceptions import ClientError
 
 import reconcile_handler
 import subscription_handler
 from handlers.account import xml
 from handlers.lambda_answers import failed_ids
 from handlers.lambda_events import BUCKET, REGION, Context, sqs_event_of
+from s3_manifest.jobs import SweepAll, decode_job
+from s3_manifest.subscription import EVENTS
 
 OTHERS = {
     "QueueConfigurations": [
@@ -40,6 +43,19 @@ OTHERS = {
 }
 
 
+PROPERTIES = {
+    "ServiceToken": f"arn:aws:lambda:{REGION}:123456789012:function:subscription",
+    "ServiceTimeout": "300",
+    "Bucket": BUCKET,
+    "QueueArn": f"arn:aws:sqs:{REGION}:123456789012:changes",
+    "Collections": "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/",
+    "ManifestRoot": "_manifests/",
+    "Name": "s3-manifest-images",
+    "EventSource": "Notifications",
+    "RulePrefix": "s3-manifest-51af3dc0",
+}
+
+
 class Delivered(NamedTuple):
     """What was sent to the ResponseURL."""
 
@@ -55,31 +71,39 @@ class CloudFormation:
     def __init__(self, url: str) -> None:
         self.url = url
         self.delivered: list[Delivered] = []
+        self.requests = 0
 
-    def ask(self, request_type: str, physical_id: str | None = None, **properties: str | None) -> dict[str, Any]:
-        """Sends a request to the function; the answer that came. A property that is None is left out."""
-        given = {
-            "ServiceToken": f"arn:aws:lambda:{REGION}:123456789012:function:subscription",
-            "ServiceTimeout": "300",
-            "Bucket": BUCKET,
-            "QueueArn": f"arn:aws:sqs:{REGION}:123456789012:changes",
-            "Collections": "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/",
-            "ManifestRoot": "_manifests/",
-            "Name": "s3-manifest-images",
-        } | properties
-        event = {
+    def event(
+        self,
+        request_type: str,
+        physical_id: str | None = None,
+        old: dict[str, str] | None = None,
+        **properties: str | None,
+    ) -> dict[str, Any]:
+        """A request. A property that is None is left out; ``old`` are those that were others before an Update."""
+        given = PROPERTIES | properties
+        self.requests += 1
+        return {
             "RequestType": request_type,
             "ServiceToken": given["ServiceToken"],
             "ResponseURL": f"{self.url}/answer?X-Amz-Signature=abc%2Fdef",
             "StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/images/51af3dc0",
-            "RequestId": f"request-{len(self.delivered)}",
+            "RequestId": f"request-{self.requests}",
             "LogicalResourceId": "Subscription",
             "ResourceType": "Custom::Subscription",
             "ResourceProperties": {name: value for name, value in given.items() if value is not None},
-        } | ({"PhysicalResourceId": physical_id} if physical_id else {})
-        before = len(self.delivered)
+            **({"PhysicalResourceId": physical_id} if physical_id else {}),
+            **({"OldResourceProperties": given | (old or {})} if request_type == "Update" else {}),
+        }
+
+    def ask(self, request_type: str, physical_id: str | None = None, **given: Any) -> dict[str, Any]:
+        """Sends a request to the function, as ``event`` makes it; the answer that came."""
+        return self.send(self.event(request_type, physical_id, **given))
+
+    def send(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Sends a request to the function; the answer that came."""
         subscription_handler.handler(event, Context(function_name="subscription"))
-        (delivered,) = self.delivered[before:]
+        delivered = self.delivered.pop()
         assert (delivered.method, delivered.path) == ("PUT", "/answer?X-Amz-Signature=abc%2Fdef")
         # The URL is signed for none.
         assert not delivered.content_type
@@ -137,7 +161,7 @@ def test_create_tells_the_queue_of_every_change_below_the_collections(account, c
     answer = cloudformation.ask("Create")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
     found = configuration(account)
-    events = {"s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:LifecycleTransition"}
+    events = set(EVENTS)
     assert {prefix: set(listed) for prefix, listed in prefixes(found).items()} == {
         "styles/": events,
         "system_actors/training_data/": events,
@@ -256,12 +280,203 @@ def test_a_failure_is_answered_with_its_reason(account, cloudformation, request_
     assert configuration(account) == {}
 
 
-@pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
-def test_a_refusal_by_s3_is_answered(account, cloudformation, request_type):
-    account.refuse("GET", "", 403)
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_denial_by_s3_is_answered_with_what_to_allow(account, cloudformation, request_type, method):
+    account.refuse(method, "", 403)
     answer = cloudformation.ask(request_type, BUCKET if request_type != "Create" else None)
     assert answer["Status"] == "FAILED"
     assert "AccessDenied" in answer["Reason"]
+    assert "allow s3:GetBucketNotification and s3:PutBucketNotification" in answer["Reason"]
+    assert len(account.sent(method)) > 3
+
+
+def test_a_permission_that_iam_does_not_know_yet_is_waited_for(account, cloudformation):
+    deny(account, ("GET", "PUT"), until=5)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert len(prefixes(configuration(account))) == 2
+
+
+def deny(account, methods: tuple[str, ...], until: int) -> None:
+    """S3 denies the first so many requests of these methods, and does not carry them out."""
+    denied: list[object] = []
+
+    def fault(request):
+        if request.method in methods and len(denied) < until:
+            denied.append(request)
+            # An answer instead would let the account carry a write out all the same.
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, request.method)
+
+    account.faults.append(fault)
+
+
+@pytest.mark.parametrize("denied", ["GET", "PUT"])
+def test_the_delete_after_a_create_that_was_denied_to_the_end_succeeds(account, cloudformation, denied):
+    deny(account, (denied,), until=99)
+    failed = cloudformation.ask("Create")
+    assert failed["Status"] == "FAILED"
+    assert cloudformation.ask("Delete", failed["PhysicalResourceId"])["Status"] == "SUCCESS"
+    account.faults.clear()
+    assert configuration(account) == {}
+
+
+def test_the_delete_after_a_create_that_was_never_answered_is_about_the_bucket_of_the_properties(
+    account, cloudformation
+):
+    cloudformation.ask("Create")
+    assert cloudformation.ask("Delete", "images-Subscription-1XKJ0ZP7QW2M3")["Status"] == "SUCCESS"
+    assert configuration(account) == {}
+
+
+@pytest.mark.parametrize("missing", ["Name", "QueueArn", "Bucket", "Collections"])
+def test_the_delete_after_a_create_without_a_property_succeeds(account, cloudformation, missing):
+    failed = cloudformation.ask("Create", **{missing: None})
+    assert failed["Status"] == "FAILED"
+    assert cloudformation.ask("Delete", failed["PhysicalResourceId"], **{missing: None})["Status"] == "SUCCESS"
+
+
+def test_a_delete_that_sees_our_part_and_may_not_remove_it_fails_with_what_to_allow(account, cloudformation):
+    cloudformation.ask("Create")
+    deny(account, ("PUT",), until=99)
+    answer = cloudformation.ask("Delete", BUCKET)
+    assert (answer["Status"], "allow s3:" in answer["Reason"]) == ("FAILED", True)
+
+
+def test_a_delete_does_not_have_the_destinations_of_others_validated(account, cloudformation):
+    account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+    cloudformation.ask("Create")
+    account.headers.clear()
+    cloudformation.ask("Delete", BUCKET)
+    (headers,) = [sent for method, sent in account.headers if method == "PUT"]
+    assert headers["x-amz-skip-destination-validation"] == "true"
+
+
+def test_a_request_that_comes_twice_is_as_once(account, cloudformation):
+    for request in ("Create", "Update", "Delete"):
+        event = cloudformation.event(request, None if request == "Create" else BUCKET)
+        first = cloudformation.send(event), configuration(account)
+        assert (cloudformation.send(event), configuration(account)) == first
+        assert first[0]["Status"] == "SUCCESS"
+
+
+class Overtaken:
+    """A later request that CloudFormation sends while the function waits between two attempts."""
+
+    def __init__(self, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloudformation, self.monkeypatch = cloudformation, monkeypatch
+
+    def by(self, account: Any, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Has the first write refused, and the event sent during the pause; where its answer will be."""
+        answers: list[dict[str, Any]] = []
+        deny(account, ("PUT",), until=1)
+
+        def pause(_seconds: float) -> None:
+            self.monkeypatch.setattr("time.sleep", lambda _: None)
+            answers.append(self.cloudformation.send(event))
+
+        self.monkeypatch.setattr("time.sleep", pause)
+        return answers
+
+
+@pytest.fixture
+def overtaken(cloudformation, monkeypatch) -> Overtaken:
+    return Overtaken(cloudformation, monkeypatch)
+
+
+@pytest.mark.parametrize("physical_id", [BUCKET, "images-Subscription-1XKJ0ZP7QW2M3"])
+def test_a_delete_that_overtakes_a_create_leaves_nothing_subscribed(account, cloudformation, overtaken, physical_id):
+    account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+    before = configuration(account)
+    later = overtaken.by(account, cloudformation.event("Delete", physical_id))
+    assert cloudformation.ask("Create")["Status"] == "FAILED"
+    assert [answer["Status"] for answer in later] == ["SUCCESS"]
+    assert configuration(account) == before
+
+
+def test_a_delete_right_after_the_last_write_of_a_create_leaves_nothing_subscribed(account, cloudformation):
+    """The Delete reads the bucket before that write and finds nothing of ours; the Create then has to undo it."""
+    event = cloudformation.event("Delete", BUCKET)
+
+    def fault(request):
+        if request.method == "PUT":
+            account.faults.clear()
+            assert cloudformation.send(event)["Status"] == "SUCCESS"
+
+    account.faults.append(fault)
+    assert cloudformation.ask("Create")["Status"] == "FAILED"
+    assert configuration(account) == {}
+
+
+def test_an_update_that_is_overtaken_by_the_update_back_does_not_win(account, cloudformation, overtaken):
+    cloudformation.ask("Create")
+    before = configuration(account)
+    new = {"Collections": "cat=cats/{cat_id}/"}
+    old = {"Collections": PROPERTIES["Collections"]}
+    later = overtaken.by(account, cloudformation.event("Update", BUCKET, old=new))
+    assert cloudformation.ask("Update", BUCKET, old=old, **new)["Status"] == "FAILED"
+    assert [answer["Status"] for answer in later] == ["SUCCESS"]
+    assert configuration(account) == before
+
+
+def test_an_update_to_another_bucket_that_is_overtaken_by_the_update_back_leaves_that_one_as_it_was(
+    account, cloudformation, overtaken
+):
+    account.make_bucket("second")
+    cloudformation.ask("Create")
+    before = configuration(account)
+    later = overtaken.by(account, cloudformation.event("Update", BUCKET, old={"Bucket": "second"}))
+    assert cloudformation.ask("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")["Status"] == "FAILED"
+    assert [answer["Status"] for answer in later] == ["SUCCESS"]
+    assert (configuration(account), configuration(account, "second")) == (before, {})
+
+
+def test_the_update_back_from_another_bucket_that_was_never_answered_unsubscribes_that_one(account, cloudformation):
+    account.make_bucket("second")
+    cloudformation.ask("Create")
+    cloudformation.ask("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")
+    assert len(prefixes(configuration(account, "second"))) == 2
+    answer = cloudformation.ask("Update", BUCKET, old={"Bucket": "second"})
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
+    assert len(prefixes(configuration(account))) == 2
+    assert configuration(account, "second") == {}
+
+
+def test_requests_are_carried_out_where_they_cannot_be_ordered(account, cloudformation):
+    account.sqs.delete_queue(QueueUrl=account.queue_url)
+    assert cloudformation.ask("Delete", BUCKET)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_subscription_is_followed_by_a_sweep_of_all(account, cloudformation, request_type):
+    cloudformation.ask(request_type, BUCKET if request_type == "Update" else None)
+    assert [decode_job(body) for body in account.queued()] == [SweepAll()]
+
+
+def test_neither_a_delete_nor_a_failure_asks_for_a_sweep(account, cloudformation):
+    cloudformation.ask("Delete", BUCKET)
+    cloudformation.ask("Create", Collections="nonsense")
+    assert account.queued() == []
+
+
+def test_a_sweep_that_cannot_be_asked_for_fails_the_request_with_its_reason(account, cloudformation, new_process):
+    account.sqs.delete_queue(QueueUrl=account.sweep_queue_url)
+    answer = cloudformation.ask("Create")
+    assert (answer["Status"], "NonExistentQueue" in answer["Reason"]) == ("FAILED", True)
+    assert cloudformation.ask("Delete", answer["PhysicalResourceId"])["Status"] == "SUCCESS"
+    assert configuration(account) == {}
+
+
+def test_an_answer_that_is_lost_on_the_way_is_sent_again(account, cloudformation, monkeypatch):
+    real, failures = subscription_handler.urlopen, [ConnectionResetError(), TimeoutError()]
+
+    def lossy(*arguments, **options):
+        if failures:
+            raise failures.pop()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(subscription_handler, "urlopen", lossy)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert failures == []
 
 
 def test_a_write_that_somebody_else_undoes_is_made_again(account, cloudformation):

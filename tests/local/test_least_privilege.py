@@ -119,17 +119,23 @@ def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
     return found
 
 
-def target(resource: dict[str, Any]) -> str:
+def target(resource: dict[str, Any] | str) -> str:
     match resource:
+        case "*":
+            return "*"
         case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
             return name
-        case {"Fn::Sub": [arn, _]}:
+        case {"Fn::Sub": [arn, {"Name": _}]}:
             return arn.partition("${Name}")[2]
+        case {"Fn::Sub": [arn, _]}:
+            return arn.rpartition(":")[2]
         case {"Fn::Sub": arn}:
             return arn.rpartition(":")[2]
     raise AssertionError(resource)
 
 
+RULES = "rule/s3-manifest-${Guid}-*"
+RULE_ACTIONS = ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
 DATA, BUCKET, MANIFESTS, BUS = "/*", "", "/${ManifestRoot}*", "event-bus/${EventBusName}"
 WRITES_MANIFESTS = {
     "s3:GetObject": {DATA},
@@ -144,7 +150,15 @@ WRITES_MANIFESTS = {
 @pytest.mark.parametrize(
     ("function", "actions"),
     [
-        ("ReconcileFunction", WRITES_MANIFESTS | {"sqs:SendMessage": {"SweepQueue"}}),
+        (
+            "ReconcileFunction",
+            WRITES_MANIFESTS
+            | {
+                "sqs:SendMessage": {"SweepQueue"},
+                "sqs:ReceiveMessage": {"ChangeQueue"},
+                "sqs:DeleteMessage": {"ChangeQueue"},
+            },
+        ),
         ("SweepFunction", WRITES_MANIFESTS | {"s3:DeleteObject": {MANIFESTS}, "sqs:SendMessage": {"SweepQueue"}}),
         (
             "EditFunction",
@@ -168,7 +182,20 @@ WRITES_MANIFESTS = {
             },
         ),
         ("RescanFunction", {"sqs:SendMessage": {"SweepQueue"}}),
-        ("SubscriptionFunction", {"s3:GetBucketNotification": {BUCKET}, "s3:PutBucketNotification": {BUCKET}}),
+        (
+            "SubscriptionFunction",
+            {
+                # Of this account only, which is in a condition.
+                "s3:GetBucketNotification": {"*"},
+                "s3:PutBucketNotification": {"*"},
+                **{f"events:{action}": {RULES} for action in RULE_ACTIONS},
+                "events:ListRules": {"*"},
+                "sqs:GetQueueUrl": {"ChangeQueue"},
+                "sqs:TagQueue": {"ChangeQueue"},
+                "sqs:ListQueueTags": {"ChangeQueue"},
+                "sqs:SendMessage": {"SweepQueue"},
+            },
+        ),
     ],
 )
 def test_a_function_may_do_this_and_no_more(function, actions):
@@ -179,15 +206,21 @@ def test_what_the_edit_function_may_write_is_no_manifest():
     assert allowed("EditFunction", "Deny") == {"s3:PutObject": {MANIFESTS}, "s3:DeleteObject": {MANIFESTS}}
 
 
-def test_only_the_bucket_sends_into_the_change_queue_and_only_the_schedule_into_the_sweep_queue():
+def test_only_the_bucket_and_its_rules_send_into_the_change_queue_and_only_the_schedule_into_the_sweep_queue():
     found = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in found]
     senders = {
-        target(one["Resource"]): (one["Principal"]["Service"], one["Condition"].get("ArnEquals"))
+        (target(one["Resource"]), one["Principal"]["Service"]): one["Condition"]
         for one in statements
         if one["Effect"] == "Allow"
     }
-    assert senders == {
-        "ChangeQueue": ("s3.amazonaws.com", None),
-        "SweepQueue": ("events.amazonaws.com", {"aws:SourceArn": {"Fn::GetAtt": ["SweepRule", "Arn"]}}),
+    assert senders.keys() == {
+        ("ChangeQueue", "s3.amazonaws.com"),
+        ("ChangeQueue", "events.amazonaws.com"),
+        ("SweepQueue", "events.amazonaws.com"),
     }
+    by_schedule = senders["SweepQueue", "events.amazonaws.com"]
+    assert by_schedule == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["SweepRule", "Arn"]}}}
+    by_rules = senders["ChangeQueue", "events.amazonaws.com"]
+    assert target(by_rules["ArnLike"]["aws:SourceArn"]) == RULES
+    assert senders["ChangeQueue", "s3.amazonaws.com"].keys() == {"StringEquals", "ArnLike"}

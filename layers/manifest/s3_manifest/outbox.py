@@ -31,6 +31,11 @@ def put_event(client: "EventBridgeClient", event: "PutEventsRequestEntryTypeDef"
         raise AnnouncementFailed(f"not announced on event bus {bus}: {reason}")
 
 
+def send_job(client: "SQSClient", queue_url: str, job: Job, delay_seconds: int = 0) -> None:
+    """Sends one. Raises ``ClientError`` and ``BotoCoreError``: its caller knows which are worth another attempt."""
+    client.send_message(QueueUrl=queue_url, MessageBody=encode_job(job), DelaySeconds=delay_seconds)
+
+
 def send_jobs(client: "SQSClient", queue_url: str, jobs: Iterable[Job], delay_seconds: int) -> None:
     """Sends them all, in as few requests as SQS lets us; no jobs, no request. Raises ``JobsNotQueued``."""
     for bodies in _batches(map(encode_job, jobs)):
