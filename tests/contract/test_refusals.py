@@ -10,7 +10,17 @@ from unit.worlds import Hand
 from s3_manifest import aws, s3
 from s3_manifest.commit import commit
 from s3_manifest.facts import proven_md5
-from s3_manifest.store import Absent, Conflict, NotModified, OutcomeUnknown, Present, ReadFailed, Stored, WriteRefused
+from s3_manifest.store import (
+    Absent,
+    Archived,
+    Conflict,
+    NotModified,
+    OutcomeUnknown,
+    Present,
+    ReadFailed,
+    Stored,
+    WriteRefused,
+)
 
 ETAG = "0123456789abcdef0123456789abcdef"
 READS = {
@@ -75,6 +85,13 @@ def test_a_404_and_nothing_else_is_an_absence(server, store):
     assert store.get("k") is None
     assert store.get_unless("k", ETAG) is None
     assert store.head("k") == Absent("k")
+
+
+def test_what_is_in_an_archive_is_there_and_cannot_be_read(server, store):
+    server.answers = [error(403, "InvalidObjectState")]
+    for read in (store.get, lambda key: store.get_unless(key, ETAG), lambda key: store.md5(key, ETAG)):
+        with pytest.raises(Archived, match="k: its bytes are in an archive"):
+            read("k")
 
 
 def test_what_is_not_modified_is_so_whatever_checksum_is_told_with_it(server, store):

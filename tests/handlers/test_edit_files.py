@@ -250,6 +250,18 @@ def test_a_broken_sidecar_is_409_with_the_mend_and_nothing_is_changed(account, e
     assert untouched(account)
 
 
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_an_archived_sidecar_is_409_with_the_remedy_and_nothing_is_changed(account, edit, method):
+    account.put(PROMPTS, b"{}")
+    account.refuse("GET", PROMPTS, 403, "InvalidObjectState")
+    account.requests.clear()
+    path = ONE if method == "PATCH" else f"{DELETED}/a.png"
+    reply = edit(method, path, {"good": False} if method == "PATCH" else None)
+    assert is_problem(reply, 409)
+    assert "restore and copy it over itself" in reply.json["detail"]
+    assert untouched(account)
+
+
 def test_what_does_not_fit_into_a_sidecar_is_413(account, edit, monkeypatch):
     monkeypatch.setattr("s3_manifest.sidecars.MAX_SIDECAR_BYTES", 100)
     assert is_problem(edit("PATCH", ONE, {"prompt": "x" * 200}), 413)

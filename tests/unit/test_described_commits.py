@@ -7,8 +7,9 @@ import pytest
 from unit.values import PREFIX, STYLE
 from unit.worlds import Hand, one_by_one
 
-from s3_manifest import heads, reads
+from s3_manifest import heads, observe, reads
 from s3_manifest.records import decode_record
+from s3_manifest.sidecars import Described, Description
 from s3_manifest.store import ReadFailed
 from s3_manifest.views import Filter
 
@@ -183,6 +184,17 @@ def test_of_very_many_problems_the_first_are_listed_and_the_rest_counted():
     problems = hand.head().problems
     assert len(problems) == 102
     assert (problems[-1].s3_key, problems[-1].problem) == (PREFIX, "3 more images have no caption")
+
+
+def test_a_later_version_that_reads_more_of_the_same_sidecar_goes_by_that(monkeypatch):
+    hand = Hand()
+    with monkeypatch.context() as older:
+        older.setattr(observe, "read_sidecar", lambda *_: Description(files={"b.jpg": Described(prompt="b")}))
+        hand.commit([*hand.upload("a.jpg", "b.jpg"), *hand.upload(PROMPTS, body=prompts(a="x", b="b"))])
+    hand.commit([PREFIX + PROMPTS])
+    assert said(hand) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}
+    hand.commit(hand.upload("a.jpg", body=b"new"))
+    assert said(hand) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}
 
 
 def test_a_caption_that_is_replaced_while_it_is_read_is_read_again():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from s3_manifest import chain, heads, layout, pages
 from s3_manifest.collections import Collection
-from s3_manifest.descriptions import concerned, looked_at, revised
+from s3_manifest.descriptions import as_last_read, concerned, looked_at, revised
 from s3_manifest.facts import Seen
 from s3_manifest.first_sight import first_sight
 from s3_manifest.layout import Layout, Open, Slot
@@ -192,6 +192,7 @@ def _told(
     """
     sidecars = loaded.head.sidecars if loaded.head else ()
     before = pages.read_descriptions(world.store, world.each, collection, loaded)
+    seen = as_last_read(loaded.head, collection, before, seen)
     looked = looked_at(collection, seen)
     files = dict(sorted(concerned(before, looked).items()))
     applied, _ = _portion(slots, list(files))

@@ -94,11 +94,19 @@ class Comparer:
     """Compares one collection's manifest, as it was loaded, with listings of it.
 
     With ``stop_at_keys`` differing keys, or less than ``stop_at_seconds_left`` left, a range is
-    not compared to its end.
+    not compared to its end. ``doubts_problems``: sidecars and captions with a problem count as differing, since
+    one that was archived may be readable by now, and no listing tells.
     """
 
     def __init__(
-        self, world: Reading, collection: Collection, loaded: Loaded, *, stop_at_keys: int, stop_at_seconds_left: float
+        self,
+        world: Reading,
+        collection: Collection,
+        loaded: Loaded,
+        *,
+        stop_at_keys: int,
+        stop_at_seconds_left: float,
+        doubts_problems: bool = False,
     ) -> None:
         self._world = world
         self._collection = collection
@@ -106,6 +114,8 @@ class Comparer:
         self._stop_at_keys = stop_at_keys
         self._stop_at_seconds_left = stop_at_seconds_left
         self._sidecars = loaded.head.sidecars if loaded.head else ()
+        problems = loaded.head.problems if loaded.head and doubts_problems else ()
+        self._doubtful = {problem.s3_key for problem in problems}
         self.slots = layout.slots_of(loaded.head)
 
     def compare(self, within: range, start: str) -> Comparison:
@@ -172,14 +182,16 @@ class Comparer:
         said = {s.s3_key: s for s in self._sidecars if concerns(self._collection.filename(s.s3_key))}
         for key in said.keys() | part.sidecars.keys():
             sidecar = said.get(key)
-            if sidecar is None or not sidecar.is_applied or sidecar.etag != part.sidecars.get(key):
+            is_same = sidecar and sidecar.is_applied and sidecar.etag == part.sidecars.get(key)
+            if not is_same or key in self._doubtful:
                 yield key
         if self._is_the_page(part, up_to):
             return
         listed = dict(part.files)
         for entry in self._entries(part, up_to):
             found = listed.pop(entry.filename, None)
-            if found is None or digests.of_listed(found, entry.filename) != digests.of_entry(entry):
+            is_same = found and digests.of_listed(found, entry.filename) == digests.of_entry(entry)
+            if not is_same or (entry.problem and entry.s3_key in self._doubtful):
                 yield entry.s3_key
         yield from (prefix + name for name in listed)
 

@@ -4,13 +4,22 @@ A sidecar that speaks of very many files is applied a stretch at a time: until i
 the files up to some name go by what it says now, and those after it by what it said before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from s3_manifest.collections import Collection
 from s3_manifest.facts import Seen
-from s3_manifest.model import Sidecar, SidecarCopy
-from s3_manifest.sidecars import SIDECARS, Described, Description, encode_copy, said_of
+from s3_manifest.model import Head, Sidecar, SidecarCopy
+from s3_manifest.sidecars import (
+    ARCHIVED,
+    COLLECTION,
+    SIDECARS,
+    Declared,
+    Described,
+    Description,
+    encode_copy,
+    said_of,
+)
 
 NOTHING_SAID = Description()
 
@@ -78,6 +87,45 @@ def looked_at(collection: Collection, seen: Iterable[Seen]) -> dict[str, Seen]:
     return {name: one for name, one in names if name in SIDECARS}
 
 
+def as_last_read(
+    head: Head | None, collection: Collection, before: Descriptions, seen: Sequence[Seen]
+) -> Sequence[Seen]:
+    """What was seen, sidecars that cannot be read now with what they said when they were: that is valid for their ETag.
+
+    One that was never read for the ETag it has says nothing.
+    """
+    known = {sidecar.s3_key: sidecar for sidecar in head.sidecars} if head else {}
+    return [
+        _as_last_read(head, collection, before, one, was)
+        if head and one.unread and isinstance(one.what, Sidecar) and (was := known.get(one.key))
+        else one
+        for one in seen
+    ]
+
+
+def _as_last_read(head: Head, collection: Collection, before: Descriptions, unread: Seen, was: Sidecar) -> Seen:
+    if not isinstance(unread.what, Sidecar) or unread.what.etag != was.etag:
+        return unread
+    name = collection.filename(was.s3_key)
+    parts = before.parts.get(name, ())
+    now = unread.description.problems if unread.description else ()
+    told = (one.problem for one in head.problems if one.s3_key == was.s3_key)
+    description = Description(
+        files=parts[0].description.files if parts else {},
+        problems=(*(problem for problem in told if not problem.startswith(ARCHIVED) and problem not in now), *now),
+    )
+    if name == COLLECTION:
+        declared = tuple(
+            Declared(
+                generation_id=one.generation_id, type=one.type, generated_at=one.generated_at, metadata=one.metadata
+            )
+            for one in head.generations
+            if one.declared
+        )
+        description = description.model_copy(update={"title": head.title, "generations": declared})
+    return unread._replace(what=unread.what.model_copy(update={"edit": was.edit}), description=description)
+
+
 def concerned(before: Descriptions, looked: Mapping[str, Seen]) -> dict[str, str]:
     """The filenames that sidecars which were looked at speak of otherwise than before, each with that sidecar's key."""
     found: dict[str, str] = {}
@@ -102,8 +150,10 @@ def revised(
         if now is None and not rest:
             continue
         if found.files or rest:  # else there is nothing that a file could go by
-            is_known = was and now and was.etag == now.etag and was.copies
-            key = was.copies[0].key if was and is_known else f"{folder}{name}"
+            latest = next(iter(before.parts.get(name, ())), None)
+            # The same object may say more than before: it was archived, or read by an older version of this code.
+            is_known = was and now and was.etag == now.etag and latest and latest.description.files == found.files
+            key = latest.copy.key if latest and is_known else f"{folder}{name}"
             if not is_known:
                 new.append((key, encode_copy(found)))
             parts[name] = (Part(SidecarCopy(key=key, up_to=up_to), found), *rest)

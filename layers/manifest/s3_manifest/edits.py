@@ -25,7 +25,7 @@ from s3_manifest.sidecars import (
     max_bytes,
     read_sidecar,
 )
-from s3_manifest.store import Conflict, OutcomeUnknown, Store
+from s3_manifest.store import Archived, Conflict, OutcomeUnknown, Store, Stored
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 # What one more attempt may take: it is not begun with less time left.
@@ -86,7 +86,7 @@ class Wanted(Frozen):
 def described(store: Store, collection: Collection, filenames: Iterable[str]) -> Mapping[str, Mapping[str, JsonValue]]:
     """What ``prompt_metadata.json`` says of these files, where it does. Raises ``SidecarBroken``, ``ReadFailed``."""
     key = collection.prefix + PROMPTS
-    stored = store.get(key)
+    stored = _stored(store, key)
     fields = _decoded(key, stored.body) if stored else {}
     return {filename: _said_of(fields, key, filename) for filename in filenames if filename in fields}
 
@@ -285,7 +285,7 @@ def _edit(
     """``numbers``: a sidecar that says already what is wanted, but was written by others, gets a number to wait for."""
     attempts, may_be_written = 0, False
     while True:
-        stored = store.get(key)
+        stored = _stored(store, key)
         fields = _decoded(key, stored.body) if stored else {}
         number = (stored and edit_of(stored.metadata)) or 0
         before = _encoded(fields)
@@ -308,6 +308,15 @@ def _edit(
             patience.sleep(pause)
             continue
         return Edited(key, etag, edit, attempts)
+
+
+def _stored(store: Store, key: str) -> Stored | None:
+    try:
+        return store.get(key)
+    except Archived as error:
+        raise SidecarBroken(
+            f"{key}: it is archived, so it cannot be edited; restore and copy it over itself, or delete it, and repeat"
+        ) from error
 
 
 def _encoded(fields: Mapping[str, Any]) -> bytes:

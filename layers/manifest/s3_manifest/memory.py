@@ -10,6 +10,7 @@ from typing import Any
 from s3_manifest.model import Timestamp
 from s3_manifest.store import (
     Absent,
+    Archived,
     Conflict,
     Folders,
     Listed,
@@ -52,6 +53,8 @@ class MemoryStore:
         if key not in self.objects:
             return None
         present, body = self.objects[key]
+        if present.archived:
+            raise Archived(key, "its bytes are in an archive; restore or copy it")
         return Stored(body, present.etag, present.metadata)
 
     def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:

@@ -54,7 +54,7 @@ def told(
     ``causes`` says, by key, what made us look; for the others a listing did. ``concerned`` gives, by
     filename, the key of the sidecar that speaks of it otherwise.
     """
-    looked = {collection.filename(key): what if isinstance(what, Entry) else None for key, what, _ in seen}
+    looked = {collection.filename(one.key): _as_last_read(known.get(collection.filename(one.key)), one) for one in seen}
     reasons = {name: causes.get(collection.prefix + name, SWEEP) for name in looked}
     reasons |= {name: causes.get(key, SWEEP) for name, key in _followers(looked, concerned, collection)}
     alterations: list[Alteration] = []
@@ -92,6 +92,14 @@ def _followers(
         if is_caption(name):
             yield from ((image, collection.prefix + name) for image in captioned_by(name) if image not in looked)
     yield from ((name, key) for name, key in concerned.items() if name not in looked)
+
+
+def _as_last_read(before: Entry | None, seen: Seen) -> Entry | None:
+    """The entry that was seen, a caption that cannot be read now with the text it had: that is valid for its ETag."""
+    entry = seen.what if isinstance(seen.what, Entry) else None
+    if entry is None or not seen.unread or before is None or before.caption is None or before.etag != entry.etag:
+        return entry
+    return entry.model_copy(update={"caption": before.caption})
 
 
 def _by_itself(before: Entry | None, after: Entry | None) -> Entry | None:

@@ -7,6 +7,7 @@ from s3_manifest.collections import Collection
 from s3_manifest.facts import Seen, entry_of, is_folder, proven_md5
 from s3_manifest.model import SWEEP, Entry, Sidecar, Source
 from s3_manifest.sidecars import (
+    ARCHIVED,
     MAX_CAPTION_BYTES,
     SIDECARS,
     Description,
@@ -16,7 +17,7 @@ from s3_manifest.sidecars import (
     read_caption,
     read_sidecar,
 )
-from s3_manifest.store import Absent, Conflict, Present, ReadFailed, TimeRanOut
+from s3_manifest.store import Absent, Archived, Conflict, Present, ReadFailed, TimeRanOut
 from s3_manifest.world import RESERVE_SECONDS, World
 
 _LOOKS = 3
@@ -71,7 +72,7 @@ def _look(
     if collection.filename(key) in SIDECARS:
         return _look_at_sidecar(world, collection, observation)
     if is_caption(collection.filename(key)):
-        return _look_at_caption(world, collection, observation, source)
+        return _look_at_caption(world, collection, observation, source, computed)
     md5 = computed.get((key, observation.etag))
     if md5 is None and _is_to_be_computed(world, observation):
         return observation
@@ -106,23 +107,38 @@ def _with_md5(
 
 
 def _look_at_sidecar(world: World, collection: Collection, present: Present) -> Seen:
-    key = present.key
-    if problem := _unreadable(present, max_bytes(collection.filename(key))):
-        return Seen(key, Sidecar(s3_key=key, etag=present.etag), Description(problems=(problem,)))
-    stored = world.store.get(key)
-    if stored is None:
-        return Seen(key, None)
-    sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
-    return Seen(key, sidecar, read_sidecar(collection.filename(key), stored.body))
+    key, name = present.key, collection.filename(present.key)
+    problem = _unreadable(present, max_bytes(name))
+    if not problem:
+        try:
+            stored = world.store.get(key)
+        except Archived as archived:  # since the HEAD
+            problem = _archived(str(archived))
+        else:
+            if stored is None:
+                return Seen(key, None)
+            sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
+            return Seen(key, sidecar, read_sidecar(name, stored.body))
+    return Seen(key, Sidecar(s3_key=key, etag=present.etag), Description(problems=(problem,)), unread=True)
 
 
-def _look_at_caption(world: World, collection: Collection, present: Present, source: Source) -> Seen:
+def _look_at_caption(
+    world: World,
+    collection: Collection,
+    present: Present,
+    source: Source,
+    computed: Mapping[tuple[str, str], str],
+) -> Seen:
     """The entry of a caption: what the object says, and its text."""
     key = present.key
     for _ in range(_LOOKS):
-        md5, text, problem = None, "", _unreadable(present, MAX_CAPTION_BYTES)
-        if not problem:
-            stored = world.store.get(key)
+        md5, text, unread = computed.get((key, present.etag)), "", _unreadable(present, MAX_CAPTION_BYTES)
+        problem = unread
+        if not unread:
+            try:
+                stored = world.store.get(key)
+            except Archived:
+                stored = None  # since the HEAD, which the next one tells
             if stored is None or stored.etag != present.etag:
                 observation = world.store.head(key)
                 if isinstance(observation, Absent):
@@ -132,12 +148,16 @@ def _look_at_caption(world: World, collection: Collection, present: Present, sou
             text, problem = read_caption(stored.body)
             md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
         entry = entry_of(present, collection, world.location, source, md5)
-        return Seen(key, entry.model_copy(update={"caption": text, "problem": problem}))
+        return Seen(key, entry.model_copy(update={"caption": text, "problem": problem}), unread=bool(unread))
     raise ReadFailed(key, f"was replaced {_LOOKS} times while it was read; it is tried again later")
 
 
 def _unreadable(present: Present, most: int) -> str | None:
     """Why an object that describes others is not read; None where it is."""
     if present.archived:
-        return f"it is in storage class {present.storage_class}, where it cannot be read; restore or copy it"
+        return _archived(present.storage_class)
     return f"it has {present.size} bytes; of more than {most} it is not read" if present.size > most else None
+
+
+def _archived(where: str) -> str:
+    return f"{ARCHIVED} ({where}); what was read of it with this ETag counts. Restore it, or copy it over itself"

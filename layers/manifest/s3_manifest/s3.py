@@ -8,6 +8,7 @@ from s3_manifest.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.model import timestamp
 from s3_manifest.store import (
     Absent,
+    Archived,
     Conflict,
     Fault,
     Folders,
@@ -38,6 +39,7 @@ _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumS
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _BLOCK = 1 << 20
 
+_ARCHIVED = "InvalidObjectState"
 _OTHER_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
 _OTHER_OBJECT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
@@ -257,6 +259,8 @@ def _write_error(key: str, fault: Fault, *, gone_is_conflict: bool) -> StoreErro
 
 
 def _read_error(key: str, fault: Fault) -> ReadFailed:
+    if fault.code == _ARCHIVED:
+        return Archived(key, f"its bytes are in an archive; restore or copy it ({fault.words})", fault)
     return ReadFailed(key, f"not read: {fault.words}{_remedy(fault)}", fault)
 
 

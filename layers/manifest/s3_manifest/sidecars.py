@@ -33,6 +33,9 @@ MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
 
 What is longer is left out, so that no entry is too large for an answer."""
 
+ARCHIVED = "it is archived and cannot be read"
+"""What a problem with an object begins with that is in an archive."""
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
 """Of which files a ``.txt`` of the same name is the caption, in lower case or in capitals."""
 

@@ -46,6 +46,10 @@ class ReadFailed(StoreError):
     """Nothing is known of the key: it was refused, throttled, or timed out. Never an absence."""
 
 
+class Archived(ReadFailed):
+    """The object is there, but its bytes are in an archive: nobody can read them until it is restored."""
+
+
 class TimeRanOut(ReadFailed):
     """The key was not looked at for want of time; nothing is wrong with it."""
 
@@ -138,7 +142,7 @@ class Store(Protocol):
     """One bucket. Any method may raise ``StoreError``; a repeat of a read changes nothing."""
 
     def get(self, key: str) -> Stored | None:
-        """The object, or None where there is none."""
+        """The object, or None where there is none. Raises ``Archived`` where its bytes are in an archive."""
         ...
 
     def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:

@@ -161,6 +161,7 @@ def _list_on(
         loaded,
         stop_at_keys=MAX_DIFFERENT,
         stop_at_seconds_left=pause_with_seconds_left,
+        doubts_problems=True,
     )
     pages_each = min(MAX_PAGES, max(MIN_PAGES, -(-len(comparer.slots) // RANGES)))
     found = ranges(comparer.slots, progress.start, pages_each)
