@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.diff import diff as diff
     from s3_manifest_cli.client.doctor import Examination as Examination
     from s3_manifest_cli.client.doctor import doctor as doctor
+    from s3_manifest_cli.client.doctor import doctor_bucket as doctor_bucket
     from s3_manifest_cli.client.export import Exported as Exported
     from s3_manifest_cli.client.export import export as export
     from s3_manifest_cli.client.filters import Filter as Filter
@@ -67,7 +68,7 @@ _PLACES = {
     "s3_manifest.stats": ("CollectionTotals",),
     "s3_manifest_cli.client.audit": ("Audit", "audit"),
     "s3_manifest_cli.client.diff": ("Diff", "diff"),
-    "s3_manifest_cli.client.doctor": ("Examination", "doctor"),
+    "s3_manifest_cli.client.doctor": ("Examination", "doctor", "doctor_bucket"),
     "s3_manifest_cli.client.export": ("Exported", "export"),
     "s3_manifest_cli.client.history": ("History", "history"),
     "s3_manifest_cli.client.manifests": ("Manifest", "Manifests"),

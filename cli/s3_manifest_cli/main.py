@@ -58,7 +58,7 @@ _COMMANDS = {
     "export": _Lazy("commands.export:export", "Write the manifest of COLLECTION as FORMAT, for other tools."),
     "doctor": _Lazy(
         "commands.doctor:doctor",
-        "Examine a deployed stack: what is wrong with it, each finding with its mend.",
+        "Examine a deployed stack, or a bucket: what is wrong with it, each finding with its mend.",
     ),
     "migrate": _Lazy("migration.command:migrate", "Take the legacy manifests and images below ROOT over into S3."),
     "local": _Lazy("commands.local:local", "Run the whole stack on this machine, with no AWS account."),

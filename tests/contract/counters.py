@@ -14,6 +14,9 @@ from s3_manifest.store import Conflict, Store
 KEY = "counter"
 _LONGEST_PAUSE = 0.16
 _LONGEST_START = 30
+_MOST_CONFLICTS = 500
+# A server may answer 409 for as long as another write is under way.
+_MOST_OF_ONE_ETAG = 20
 
 
 def start(store: Store) -> None:
@@ -25,17 +28,29 @@ def count(store: Store) -> int:
 
 
 def raise_by_one(store: Store, chance: random.Random) -> int:
-    """The conflicts that it took."""
-    conflicts = 0
-    while True:
+    """The conflicts that it took.
+
+    Fails on a server that refuses the ETag of an object that nobody has replaced since, time after time, and where
+    others are always faster.
+    """
+    refused: dict[str, int] = {}
+    for conflicts in range(_MOST_CONFLICTS):
         stored = store.get(KEY)
         try:
             store.put(KEY, b"%d" % (int(stored.body) + 1), replaces=stored.etag, metadata={})
-        except Conflict:
-            conflicts += 1
+        except Conflict as conflict:
+            refused[stored.etag] = refused.get(stored.etag, 0) + 1
+            if refused[stored.etag] == _MOST_OF_ONE_ETAG:
+                raise AssertionError(
+                    f"the server refuses If-Match with the ETag that it gave for the object, {stored.etag},"
+                    f" {_MOST_OF_ONE_ETAG} times in a row: no commit can succeed there"
+                ) from conflict
             time.sleep(chance.random() * min(_LONGEST_PAUSE, 0.01 * 2**conflicts))
         else:
             return conflicts
+    raise AssertionError(
+        f"{_MOST_CONFLICTS} conflicts, and not one write: the server lets nobody win, or always the same"
+    )
 
 
 def in_threads(store: Store, threads: int, times: int) -> int:

@@ -107,10 +107,7 @@ def connect(
     if not explicit:
         bucket = says.get("BucketName") or given("S3_MANIFEST_BUCKET")
         api_url = None if bucket else given("S3_MANIFEST_API_URL")
-    kinds = _kinds(
-        collections or says.get("Collections") or given("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS,
-        manifest_root or says.get("ManifestRoot") or given("S3_MANIFEST_ROOT") or DEFAULT_ROOT,
-    )
+    kinds = parse_kinds(collections or says.get("Collections"), manifest_root or says.get("ManifestRoot"))
     folder = cache or kept.folder()
     if bucket:
         queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
@@ -160,7 +157,10 @@ def _as_named() -> Iterator[None]:
         raise Invalid(f"{error}.", remedy="Check --region and --endpoint-url, and the variables of AWS.") from error
 
 
-def _kinds(text: str, root: str) -> Collections:
+def parse_kinds(text: str | None, root: str | None) -> Collections:
+    """The kinds of collections that the option or the environment names, else the defaults. Raises ``Invalid``."""
+    text = text or os.environ.get("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS
+    root = root or os.environ.get("S3_MANIFEST_ROOT") or DEFAULT_ROOT
     try:
         return parse_collections(text, root)
     except InvalidCollections as error:

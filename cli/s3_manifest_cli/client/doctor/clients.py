@@ -27,6 +27,7 @@ _ACTIONS = {
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
     "ListObjectsV2": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",
     "DeleteObjects": "DeleteObject and s3:DeleteObjectVersion",

@@ -83,10 +83,10 @@ def doctor(
             progress("merging the notification configuration")
             fixed, of_the_bucket = _fixed(clients, deployed, of_the_bucket)
         findings += of_the_bucket
-        progress("writing on a condition that does not hold")
-        findings += _guarded(conditions.CHECK, deployed.bucket, partial(conditions.probe, clients, deployed))
+        progress("making conditional requests")
+        findings += conditions.probe(clients, deployed.bucket, deployed.root)
         progress("comparing manifests with what is in S3")
-        findings += _guarded(manifests.CHECK, deployed.bucket, partial(_compare, store, deployed, chosen, limits))
+        findings += guarded(manifests.CHECK, deployed.bucket, partial(_compare, store, deployed, chosen, limits))
         if go_round:
             progress("making a round trip")
             findings += _round(clients, deployed, findings, limits.round_trip)
@@ -98,7 +98,7 @@ def _all(clients: Clients, deployed: Deployed, wanted: Mapping[str, Check]) -> l
 
     def make(item: tuple[str, Check]) -> list[Finding]:
         name, check = item
-        return _guarded(name, deployed.stack, partial(check, clients, deployed))
+        return guarded(name, deployed.stack, partial(check, clients, deployed))
 
     return [finding for findings in each(make, wanted.items()) for finding in findings]
 
@@ -153,10 +153,10 @@ def _round(clients: Clients, deployed: Deployed, findings: list[Finding], second
     if blocked := sorted(untold & set(deployed.kinds.subscriptions())):
         found = f"nobody tells the queue of changes below {blocked[0]}, so it cannot come to its end"
         return [not_checked(round_trip.CHECK, deployed.bucket, found, "mend that first")]
-    return _guarded(round_trip.CHECK, deployed.bucket, partial(round_trip.go, clients, deployed, seconds))
+    return guarded(round_trip.CHECK, deployed.bucket, partial(round_trip.go, clients, deployed, seconds))
 
 
-def _guarded(check: str, subject: str, ask: Callable[[], list[Finding]]) -> list[Finding]:
+def guarded(check: str, subject: str, ask: Callable[[], list[Finding]]) -> list[Finding]:
     """What a check found; that it could not be made is a finding too."""
     try:
         return ask()

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Facts
-from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, some, warning
 
 CHECK = "manifests"
@@ -36,8 +35,21 @@ class Looked(NamedTuple):
         return f"{self.collection.kind}/{self.collection.id}"
 
 
+class Sweepable(Protocol):
+    """What manifests are examined in: a stack, or a bucket alone."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        ...
+
+    def sweep(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
+        """The command that asks for the sweep of a collection, or of all."""
+        ...
+
+
 def judge(
-    deployed: Deployed, looked: Sequence[Looked], wanted: int, now: datetime, pause: timedelta | None
+    deployed: Sweepable, looked: Sequence[Looked], wanted: int, now: datetime, pause: timedelta | None
 ) -> list[Finding]:
     """What is wrong with the manifests of collections, of which ``wanted`` were to be looked at.
 
@@ -83,7 +95,7 @@ def judge(
     return [*findings, ok(CHECK, deployed.bucket, told)] if well else findings
 
 
-def _of_one(deployed: Deployed, one: Looked) -> list[Finding]:
+def _of_one(deployed: Sweepable, one: Looked) -> list[Finding]:
     rebuild = deployed.sweep(one.collection, rebuild=True)
     findings = []
     if one.unanswered:

@@ -19,9 +19,13 @@ class Finding(Frozen):
 
 
 class Examination(Frozen):
-    """What was found of a stack, in the order of the checks. ``fixed``: what was found wrong first, and mended."""
+    """What was found of a stack, in the order of the checks. ``fixed``: what was found wrong first, and mended.
+
+    Of a ``bucket`` that was examined without a stack, ``stack`` is empty.
+    """
 
     stack: str
+    bucket: str = ""
     examined_at: Timestamp
     findings: tuple[Finding, ...]
     fixed: tuple[Finding, ...] = ()

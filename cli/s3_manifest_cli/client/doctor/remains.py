@@ -8,19 +8,21 @@ from s3_manifest_cli.client.doctor.model import Finding, notice
 
 CHECK = "clean-up"
 
+_UNKNOWN = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 
-def purge(clients: Clients, deployed: Deployed, prefix: str) -> list[Finding]:
+
+def purge(clients: Clients, bucket: str, prefix: str) -> list[Finding]:
     """Deletes every version of everything below a prefix, for good. What cannot be deleted is told of, and left."""
     try:
-        _delete_all(clients, deployed.bucket, prefix)
+        _delete_all(clients, bucket, prefix)
     except Unanswered as unanswered:
         try:
-            _delete_present(clients, deployed.bucket, prefix)
+            _delete_present(clients, bucket, prefix)
         except Unanswered:
             found = f"what was written for the examination is left there: {unanswered}"
-            return [
-                notice(CHECK, prefix, found, f"aws s3 rm --recursive {shlex.quote(f's3://{deployed.bucket}/{prefix}')}")
-            ]
+            return [notice(CHECK, prefix, found, f"aws s3 rm --recursive {shlex.quote(f's3://{bucket}/{prefix}')}")]
+        if unanswered.code in _UNKNOWN:  # a server without versions has no old ones
+            return []
         return [
             notice(CHECK, prefix, f"old versions of what was written are left there: {unanswered}", unanswered.mend)
         ]

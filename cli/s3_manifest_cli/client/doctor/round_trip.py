@@ -53,7 +53,7 @@ def go(clients: Clients, deployed: Deployed, seconds: float) -> list[Finding]:
     except (StoreError, UnreadableManifest) as fault:
         raise Unanswered(str(fault)) from fault
     finally:
-        left = purge(clients, deployed, collection.prefix) + _clean_up(clients, deployed, store, collection)
+        left = purge(clients, deployed.bucket, collection.prefix) + _clean_up(clients, deployed, store, collection)
     return [*_judge(deployed, collection, trip, md5, seconds), *left]
 
 
@@ -97,7 +97,7 @@ def _until(
 def _clean_up(clients: Clients, deployed: Deployed, store: S3Store, collection: Collection) -> list[Finding]:
     """Throws the manifest away; a late or doubled event makes it anew, so it is looked for again."""
     for _ in range(_CLEAN_UPS):
-        if left := purge(clients, deployed, collection.folder):
+        if left := purge(clients, deployed.bucket, collection.folder):
             return left
         time.sleep(_SETTLED_SECONDS)
         try:
