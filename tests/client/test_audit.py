@@ -112,7 +112,7 @@ def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, tell,
         "etag.png": "etag",
         "none.png": "none",
     }
-    assert found.proofs == {"read": 0, "etag": 1, "declared": 1, "computed": 1, "none": 1}
+    assert found.proofs == {"read": 0, "etag": 1, "checksum": 0, "declared": 1, "computed": 1, "none": 1}
     assert found.is_right
 
 

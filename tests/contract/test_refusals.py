@@ -198,8 +198,33 @@ def test_an_object_is_read_where_all_of_it_comes(server, store):
         # As servers older than the header answer.
         ({"x_amz_checksum_crc32": "x=="}, "checksum", {"crc32": "x==", "type": "FULL_OBJECT"}),
         ({"x_amz_checksum_crc32": "x==-3"}, "checksum", {"crc32": "x==-3", "type": "COMPOSITE"}),
+        *(
+            (
+                {f"x_amz_checksum_{name}": "x==", "x_amz_checksum_type": "FULL_OBJECT"},
+                "checksum",
+                {name: "x==", "type": "FULL_OBJECT"},
+            )
+            for name in ("md5", "sha512", "xxhash64", "xxhash3", "xxhash128", "blake3", "crc32c")
+        ),
+        (
+            {"x_amz_checksum_blake3": "x==-2", "x_amz_checksum_crc32": "y==-2"},
+            "checksum",
+            {"blake3": "x==-2", "crc32": "y==-2", "type": "COMPOSITE"},
+        ),
+        ({"x_amz_checksum_type": "FULL_OBJECT"}, "checksum", None),
         ({"x_amz_version_id": "v1"}, "version_id", "v1"),
         ({"x_amz_meta_Prompt": "a  fox"}, "metadata", {"prompt": "a  fox"}),
+        *(
+            ({"x_amz_meta_prompt": sent.decode("latin-1")}, "metadata", {"prompt": read})
+            for sent, read in (
+                ("Miniö".encode(), "Miniö"),
+                ("狐 🦊".encode(), "狐 🦊"),
+                ("Miniö".encode("latin-1"), "Miniö"),
+                ("«coração»".encode("latin-1"), "«coração»"),
+                (b"half \xc3\xb6 of \xf6", "half Ã¶ of ö"),
+                (b"=?UTF-8?Q?Mini=C3=83=C2=B6?=", "=?UTF-8?Q?Mini=C3=83=C2=B6?="),
+            )
+        ),
         ({}, "last_modified", "2026-03-01T08:00:00.000Z"),
         ({}, "etag", ETAG),
     ],

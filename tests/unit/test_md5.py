@@ -53,6 +53,33 @@ def test_where_the_etag_proves_nothing_the_uploaders_word_is_taken_and_named(met
     assert proof(**metadata) == (OTHER_MD5, source)
 
 
+def test_a_checksum_of_the_whole_object_is_the_second_proof():
+    def of(etag=MULTIPART, **checksum):
+        return proven_md5(present(etag=etag, checksum=checksum, metadata={"md5": "0" * 32}))
+
+    assert of(md5=RCLONE, type="FULL_OBJECT") == (OTHER_MD5, "checksum")
+    assert of(md5=RCLONE, sha512="x", type="FULL_OBJECT") == (OTHER_MD5, "checksum")
+    assert of(etag=SOME_MD5, md5=RCLONE, type="FULL_OBJECT") == (SOME_MD5, "etag")
+    for no_proof in (
+        {"md5": f"{RCLONE}-3", "type": "COMPOSITE"},
+        {"md5": RCLONE, "type": "COMPOSITE"},
+        {"md5": f"{RCLONE}-3", "type": "FULL_OBJECT"},
+        {"sha256": RCLONE, "type": "FULL_OBJECT"},
+        {"xxhash128": RCLONE, "type": "FULL_OBJECT"},
+    ):
+        assert of(**no_proof) == ("0" * 32, "md5")
+
+
+@pytest.mark.parametrize(
+    "marker", ["s3tools-gpgenc", "x-amz-key", "x-amz-key-v2", "x-amz-iv", "x-amz-unencrypted-content-md5", "x-amz-3"]
+)
+def test_what_is_declared_of_an_object_that_its_client_encrypted_is_no_proof(marker):
+    declared = {"md5": OTHER_MD5, "md5chksum": RCLONE, "s3cmd-attrs": S3CMD.format(OTHER_MD5)}
+    for name, value in declared.items():
+        assert proven_md5(present(etag=MULTIPART, metadata={name: value, marker: "gpg"})) is None
+    assert proven_md5(present(etag=SOME_MD5, metadata={**declared, marker: "gpg"})) == (SOME_MD5, "etag")
+
+
 def test_the_uploaders_word_is_taken_for_an_encrypted_object_too():
     assert proof(etag=SOME_MD5, encryption="aws:kms", md5=OTHER_MD5) == (OTHER_MD5, "md5")
 

@@ -31,11 +31,12 @@ STATES: tuple[AuditState, ...] = get_args(AuditState)
 
 DRIFT: frozenset[AuditState] = frozenset({"missing", "unexpected", "altered"})
 
-Md5Proof = Literal["read", "etag", "declared", "computed", "none"]
+Md5Proof = Literal["read", "etag", "checksum", "declared", "computed", "none"]
 """What the manifest's MD5 rests on. ``read``: the bytes were read just now. ``etag``: S3 says now that the object was
-uploaded in one part and is not encrypted with a key of KMS or of a customer, so its ETag is the MD5. ``declared``:
-whoever uploaded it says so in user metadata, which is a claim, and no proof. ``computed``: the reconciler read the
-bytes of the object, which is still the one with that ETag. ``none``: the manifest has no MD5."""
+uploaded in one part and is not encrypted with a key of KMS or of a customer, so its ETag is the MD5. ``checksum``: S3
+has the MD5 of the whole object as a checksum. ``declared``: whoever uploaded it says so in user metadata, which is a
+claim, and no proof. ``computed``: the reconciler read the bytes of the object, which is still the one with that ETag.
+``none``: the manifest has no MD5."""
 
 PROOFS: tuple[Md5Proof, ...] = get_args(Md5Proof)
 
@@ -149,7 +150,7 @@ def proof_of(entry: Entry) -> Md5Proof:
     match entry.md5_source:
         case None:
             return "none"
-        case "etag" | "computed":
+        case "etag" | "checksum" | "computed":
             return entry.md5_source
         case _:
             return "declared"

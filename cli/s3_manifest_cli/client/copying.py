@@ -3,6 +3,7 @@
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from s3_manifest.s3 import metadata_of
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli.client.faults import CHANGED, FAULTS, VERSION_GONE, fault_of, write_error
 from s3_manifest_cli.client.objects import Objects
@@ -54,7 +55,8 @@ def _is_it(objects: Objects, seen: Present, version_id: str) -> bool:
         was = objects.client.head_object(Bucket=objects.bucket, Key=seen.key, VersionId=version_id)
     except FAULTS:
         return False
-    return (was["ETag"].strip('"'), was["ContentLength"], was["Metadata"]) == (seen.etag, seen.size, seen.metadata)
+    metadata = metadata_of(was["Metadata"])
+    return (was["ETag"].strip('"'), was["ContentLength"], metadata) == (seen.etag, seen.size, seen.metadata)
 
 
 def _whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ _STATES: dict[AuditState, str] = {
 _PROOFS: dict[Md5Proof, str] = {
     "read": "the bytes were read just now",
     "etag": "S3's ETag, of an object in one part without a key of its own",
+    "checksum": "S3's own MD5 checksum of the whole object",
     "declared": "the uploader says so in user metadata: a claim, and no proof",
     "computed": "the reconciler read the bytes of the object with this ETag",
     "none": "the manifest has no MD5",

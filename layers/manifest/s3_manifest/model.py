@@ -18,8 +18,12 @@ Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\
 Source = Literal["s3_event", "s3_scan"]
 """What made us look at a key: an event about it, or a listing that named it."""
 
-Md5Source = Literal["etag", "md5", "md5chksum", "s3cmd-attrs", "computed"]
-"""The proof of an MD5: the ETag, one of three user metadata fields, or the bytes themselves."""
+Md5Source = Literal["etag", "checksum", "md5", "md5chksum", "s3cmd-attrs", "computed"]
+"""The proof of an MD5: the ETag, S3's checksum of the whole object, one of three user metadata fields that its uploader
+declares, or the bytes themselves."""
+
+DECLARED_MD5S: frozenset[Md5Source] = frozenset({"md5", "md5chksum", "s3cmd-attrs"})
+"""The sources that are somebody's word: an MD5 that was wrong, or is that of other bytes, can stand there."""
 
 
 Role = Literal["files", "captions", "hidden"]
@@ -59,7 +63,8 @@ class Entry(Frozen):
 
     ``uploaded_at`` and ``last_modified`` are both S3's ``LastModified``: S3 replaces objects and
     never edits them, so an object was last modified when it was uploaded. ``checksum`` holds the
-    checksums as S3 gives them (base64) and their ``type``, ``FULL_OBJECT`` or ``COMPOSITE``.
+    checksums as S3 gives them (base64), by the lower-case names of their algorithms, whichever these are, and their
+    ``type``, ``FULL_OBJECT`` or ``COMPOSITE``.
 
     ``overridden`` has, for each field that a sidecar tells, what the object itself says of it (None:
     nothing). A caption, and a file that a sidecar says is ``hidden``, have entries that are not among

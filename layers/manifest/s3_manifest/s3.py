@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         ObjectTypeDef,
     )
 
-_CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256")
+_CHECKSUM_HEADER, _NO_ALGORITHMS = "x-amz-checksum-", frozenset({"type", "mode", "algorithm"})
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _BLOCK = 1 << 20
 
@@ -202,11 +202,23 @@ class S3Store:
 
 
 def _stored(answer: "GetObjectOutputTypeDef") -> Stored:
-    return Stored(answer["Body"].read(), _unquoted(answer["ETag"]), _metadata(answer["Metadata"]))
+    return Stored(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
 
 
-def _metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in metadata.items()}
+def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
+    """User metadata as boto3 answers it, with the text that was sent; RFC 2047 words are left for ``facts``.
+
+    Header values are bytes, and Python's HTTP library reads them as Latin-1. Some clients send UTF-8 (mc, curl, what is
+    written in Go), and servers other than Amazon's answer it unchanged. Text that is Latin-1 is hardly ever UTF-8 too.
+    """
+    return {name.lower(): value if value.isascii() else _from_utf8(value) for name, value in answer.items()}
+
+
+def _from_utf8(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def _listed(item: "ObjectTypeDef") -> Listed:
@@ -219,9 +231,17 @@ def _listed(item: "ObjectTypeDef") -> Listed:
     )
 
 
+def _checksums(facts: Mapping[str, Any]) -> dict[str, str]:
+    """All checksums in an answer, by algorithm: also of those that boto3 does not know yet, from the headers."""
+    headers = facts["ResponseMetadata"].get("HTTPHeaders", {})
+    sent = {name.removeprefix(_CHECKSUM_HEADER): headers[name] for name in headers if name.startswith(_CHECKSUM_HEADER)}
+    known = {name.removeprefix("Checksum").lower(): facts[name] for name in facts if name.startswith("Checksum")}
+    return {name: value for name, value in (sent | known).items() if value and name not in _NO_ALGORITHMS}
+
+
 def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     facts: Mapping[str, Any] = answer
-    checksum = {name.removeprefix("Checksum").lower(): facts[name] for name in _CHECKSUMS if name in facts}
+    checksum = _checksums(facts)
     if checksum:
         # Of a composite one the number of parts follows, after a sign that base64 has not.
         of_parts = any("-" in value for value in checksum.values())
@@ -240,7 +260,7 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
         encryption="SSE-C" if "SSECustomerAlgorithm" in facts else facts.get("ServerSideEncryption"),
         archived=(storage_class in _ARCHIVES or "ArchiveStatus" in facts) and not restored,
         checksum=checksum or None,
-        metadata=_metadata(answer["Metadata"]),
+        metadata=metadata_of(answer["Metadata"]),
     )
 
 

@@ -70,7 +70,8 @@ class Present(NamedTuple):
     """An object, as a HEAD of it answered. ``etag`` has no quotes, ``size`` is bytes.
 
     ``encryption`` is S3's name for it (``AES256``, ``aws:kms`` …) or ``SSE-C``; ``archived`` objects answer a
-    HEAD but their bytes cannot be read until somebody restores them.
+    HEAD but their bytes cannot be read until somebody restores them. ``checksum`` has all that S3 gives, by the
+    lower-case names of their algorithms, and their ``type``. ``metadata`` has values as text, as they were sent.
     """
 
     key: str
