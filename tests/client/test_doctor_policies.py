@@ -36,8 +36,13 @@ ALLOW = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": ["s3:PutObject
             ("denied", "No", "Deny"),
         ),
         (
-            [{k: v for k, v in DENY.items() if k != "Principal"} | {"NotPrincipal": {"AWS": ROLE}}],
+            [{k: v for k, v in DENY.items() if k != "Principal"} | {"NotPrincipal": {"AWS": [ROLE, "1"]}}],
             ("implicitly denied", "", ""),
+        ),
+        # A role is only excepted together with its account.
+        (
+            [{k: v for k, v in DENY.items() if k != "Principal"} | {"NotPrincipal": {"AWS": ROLE}}],
+            ("unknown", "No", "Deny"),
         ),
         # It may name the session that the role becomes.
         (
@@ -48,6 +53,38 @@ ALLOW = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": ["s3:PutObject
 )
 def test_statements_are_weighed_as_aws_weighs_them(statements, expected):
     assert judge({"Statement": statements}, REQUEST) == Judged(*expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "pattern", "decision"),
+    [
+        ("Resource", "arn:aws:s3:::b/*", "denied"),
+        ("Resource", "arn:aws:s3:::b/_manifests/*/manifest.json", "denied"),
+        ("Resource", "*json", "denied"),
+        ("Resource", "arn:aws:s3:::b/_manifests/styles/16/*", "unknown"),
+        ("Resource", "arn:aws:s3:::b/_manifests/styles/1?/manifest.json", "unknown"),
+        ("Resource", "arn:aws:s3:::b/${aws:username}/*", "unknown"),
+        ("Resource", "arn:aws:s3:::b/styles/*", "implicitly denied"),
+        ("Resource", "arn:aws:s3:::b", "implicitly denied"),
+        ("NotResource", "arn:aws:s3:::b/styles/*", "denied"),
+        ("NotResource", "arn:aws:s3:::b/_manifests/*", "implicitly denied"),
+        ("NotResource", "arn:aws:s3:::b/_manifests/styles/16/*", "unknown"),
+    ],
+)
+def test_a_statement_is_about_all_some_or_none_of_many_objects(field, pattern, decision):
+    statement = {key: value for key, value in DENY.items() if key != "Resource"} | {field: pattern}
+    many = REQUEST._replace(resource="arn:aws:s3:::b/_manifests/styles/*/manifest.json")
+    assert judge({"Statement": [statement]}, many).decision == decision
+
+
+@pytest.mark.parametrize(
+    ("known", "decision"),
+    [(("1.2", "1.3"), "unknown"), (("1.0", "1.1"), "denied"), ((None, "1.3"), "implicitly denied")],
+)
+def test_of_several_possible_values_all_must_agree(known, decision):
+    statement = DENY | {"Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}
+    request = REQUEST._replace(context={"s3:tlsversion": known})
+    assert judge({"Statement": [statement]}, request).decision == decision
 
 
 @pytest.mark.parametrize(
@@ -65,6 +102,11 @@ def test_statements_are_weighed_as_aws_weighs_them(statements, expected):
         ({"Null": {"s3:x-amz-acl": "false"}}, "implicitly denied"),
         ({"NumericLessThan": {"s3:TlsVersion": 1.2}}, "implicitly denied"),
         ({"NumericLessThan": {"s3:TlsVersion": "1.3"}}, "denied"),
+        ({"NumericGreaterThanEquals": {"s3:TlsVersion": "1.2"}}, "denied"),
+        ({"NumericLessThan": {"s3:TlsVersion": "none"}}, "unknown"),
+        ({"StringLike": {"aws:PrincipalArn": "${aws:username}"}}, "unknown"),
+        ({"ForAllValues:StringEquals": {"s3:x-amz-acl": "private"}}, "denied"),
+        ({"ForAnyValue:StringNotEquals": {"s3:x-amz-acl": "private"}}, "implicitly denied"),
         ({"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}, "unknown"),
         ({"DateLessThan": {"aws:PrincipalArn": "2026-01-01"}}, "unknown"),
         # One that surely does not hold is enough.

@@ -265,31 +265,3 @@ def test_what_the_simulator_denies_is_found_and_what_it_should_deny():
     (denied,) = found(reading, "implicitDeny", OrganizationsDecisionDetail={"AllowedByOrganizations": False})
     assert denied.found.endswith("is not allowed by the organization's policies")
     assert severities(found(writing, "allowed")) == ["warning"]
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        ({"Condition": {"Bool": {"aws:SecureTransport": "false"}}}, {"ok": ""}),
-        # Nothing is written with such a header.
-        (
-            {
-                "Action": "s3:PutObject",
-                "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}},
-            },
-            {"error": "ReconcileFunction s3:PutObject"},
-        ),
-        (
-            {"Action": "s3:PutObject", "Condition": {"Null": {"s3:if-none-match": "true"}}},
-            {"error": "SweepFunction s3:PutObject"},
-        ),
-        ({"Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}}, {"notice": "QueryFunction s3:GetObject"}),
-        ({"Condition": {"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::1:role/it-*"}}}, {"ok": ""}),
-        ({"Effect": "Allow", "Action": "s3:GetObject"}, {"ok": ""}),
-    ],
-)
-def test_what_the_buckets_policy_denies_is_found(statement, expected):
-    whole = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*"}
-    found = permissions.judge_denials(DEPLOYED, {"Statement": [whole | statement]}, needs(DEPLOYED))
-    assert severities(found) == list(expected)
-    assert all(words in found[0].found for words in expected.values())

@@ -249,6 +249,15 @@ def test_whatever_else_is_broken_is_found(ailing, resources, s3):
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [root_rule]})
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     s3.put_object(Bucket=bucket, Key="_manifests/styles/broken/manifest.json", Body=b"{")
+    encrypted = {
+        "Sid": "Encrypted",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"Null": {"s3:x-amz-server-side-encryption": "true"}},
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [encrypted]}))
     client("sqs").send_message(QueueUrl=resources["DeadLetterQueue"], MessageBody='{"job":"sweep_all"}')
     client("sqs").set_queue_attributes(QueueUrl=resources["SweepQueue"], Attributes={"Policy": ""})
     functions = client("lambda")
@@ -272,6 +281,7 @@ def test_whatever_else_is_broken_is_found(ailing, resources, s3):
         ("versioning", bucket): "Status=Enabled",
         ("manifests", "style/broken"): '"rebuild": true',
         ("dead letters", f"{AILING} DeadLetterQueue"): "start-message-move-task",
+        ("bucket policy", "Encrypted"): "aws:PrincipalArn",
         ("senders", f"{AILING} SweepQueue"): "set-queue-attributes",
         ("functions", "QueryFunction"): "delete-function-concurrency",
         ("event source mappings", "SweepFunction"): "--enabled",

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from s3_manifest_cli.client.doctor import lifecycle, notifications, permissions
-from s3_manifest_cli.client.doctor.clients import Clients, asked
+from s3_manifest_cli.client.doctor.callers import Facts
+from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, ok
 
@@ -86,7 +88,22 @@ def denials(clients: Clients, deployed: Deployed) -> list[Finding]:
     """Whether the bucket's policy is in the way."""
     found = asked(clients.s3.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket=deployed.bucket)
     policy = json.loads(found["Policy"]) if found else {}
-    return permissions.judge_denials(deployed, policy, permissions.needs(deployed))
+    return permissions.judge_denials(deployed, policy, permissions.needs(deployed), _facts(clients, deployed, policy))
+
+
+def _facts(clients: Clients, deployed: Deployed, policy: Mapping[str, Any]) -> Facts:
+    """What the policy's conditions ask for, as far as it can be known."""
+    asked_for = json.dumps(policy).lower()
+    in_vpc: dict[str, bool] = {}
+    organization = None
+    if "aws:sourcevpc" in asked_for or "aws:vpcsourceip" in asked_for:
+        for name in deployed.functions:
+            found = asked(clients.of("lambda").get_function_configuration, FunctionName=deployed.resources[name])
+            in_vpc[name] = bool(found.get("VpcConfig", {}).get("SubnetIds"))
+    if "aws:principalorgid" in asked_for:
+        with suppress(Unanswered):  # whoever runs this may not ask, or there is none
+            organization = asked(clients.of("organizations").describe_organization)["Organization"]["Id"]
+    return Facts(in_vpc, organization)
 
 
 def encryption(clients: Clients, deployed: Deployed) -> list[Finding]:

@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_manifest_cli.client.doctor.callers import ENCRYPTION, NOTHING_KNOWN, Facts, requests
 from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
-from s3_manifest_cli.client.doctor.policies import Request, judge
+from s3_manifest_cli.client.doctor.policies import Denial, Request, denials, judge, statements
 
 SENDERS, ROLES, DENIALS = "senders", "roles", "bucket policy"
 
@@ -40,7 +41,7 @@ def needs(deployed: Deployed) -> list[Need]:
         looking += ("EditFunction",)
         found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data))
         found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False))
-    found += [Need(function, ("s3:GetObject",), data) for function in looking]
+    found += [Need(function, ("s3:GetObject",), resource) for function in looking for resource in (data, root)]
     found += [Need(function, ("s3:ListBucket",), bucket) for function in (*looking, "QueryFunction")]
     asking = (*looking, "QueryFunction", "RescanFunction")
     found += [Need(function, ("sqs:SendMessage",), sweep) for function in asking]
@@ -143,41 +144,44 @@ def _allow(deployed: Deployed, queue: str, service: str, source: str, policy: Ma
     return f"{command} (and take away a statement that denies it)"
 
 
-def judge_denials(deployed: Deployed, policy: Mapping[str, Any], wanted: Sequence[Need]) -> list[Finding]:
-    """Which of the needs the bucket's policy denies, or may deny."""
-    found: dict[tuple[str, str], list[str]] = {}
+def judge_denials(
+    deployed: Deployed, policy: Mapping[str, Any], wanted: Sequence[Need], facts: Facts = NOTHING_KNOWN
+) -> list[Finding]:
+    """Which of the needs the bucket's policy denies, and which it may deny: each statement that does."""
+    hits: dict[str, list[tuple[str, Denial]]] = {}
     for need in wanted:
-        if not need.granted or not need.resource.startswith(deployed.bucket_arn):
-            continue
-        for action in need.actions:
-            judged = judge(policy, _request(deployed, need, action))
-            if judged.effect == "Deny":
-                found.setdefault((judged.decision, judged.statement), []).append(f"{need.function} {action}")
-    findings = []
-    for (decision, statement), what in found.items():
-        names = ", ".join(what)
-        if decision == "denied":
-            mend = f"except the roles of {deployed.stack} from it, with a condition on aws:PrincipalArn"
-            findings.append(error(DENIALS, statement, f"this statement denies {names}", mend))
-        else:
-            found_ = f"whether this statement denies {names} hangs on conditions that are not known here"
-            findings.append(notice(DENIALS, statement, f"{found_}; the round trip shows what it does"))
+        if need.granted and need.resource.startswith(deployed.bucket_arn):
+            for action in need.actions:
+                for request in requests(deployed, need.function, action, need.resource, facts):
+                    for denial in denials(policy, request):
+                        hits.setdefault(denial.statement, []).append((f"{need.function} {action}", denial))
+    texts = {name: statement for _, name, statement in statements(policy)}
+    findings = [_denied(deployed, name, texts[name], found) for name, found in hits.items()]
     return findings or [ok(DENIALS, deployed.bucket, "it denies the functions nothing that they need")]
 
 
-def _request(deployed: Deployed, need: Need, action: str) -> Request:
-    role = deployed.role_arn(need.function)
-    names = {role, deployed.account, f"arn:{deployed.partition}:iam::{deployed.account}:root"}
-    context = {
-        "aws:securetransport": "true",
-        "aws:principalarn": role,
-        "aws:principalaccount": deployed.account,
-        "s3:tlsversion": "1.2",
-        # Nothing is written with these headers; and of what is written, pages and change records without a condition.
-        "s3:x-amz-server-side-encryption": None,
-        "s3:x-amz-server-side-encryption-aws-kms-key-id": None,
-        "s3:x-amz-acl": None,
-        "s3:if-none-match": None,
-        "s3:if-match": None,
-    }
-    return Request(frozenset(names), action, need.resource, context)
+def _denied(
+    deployed: Deployed, name: str, statement: Mapping[str, Any], found: Sequence[tuple[str, Denial]]
+) -> Finding:
+    certain = list(dict.fromkeys(what for what, denial in found if denial.certain))
+    if certain:
+        return error(DENIALS, name, f"this statement denies {', '.join(certain)}", _remedy(deployed, statement))
+    what = ", ".join(dict.fromkeys(what for what, _ in found))
+    unknown = ", ".join(dict.fromkeys(part for _, denial in found for part in denial.unknown))
+    found_ = f"this statement may deny {what}: it depends on {unknown}"
+    return warning(DENIALS, name, found_, f"unless it leaves them out, {_remedy(deployed, statement)}")
+
+
+def _remedy(deployed: Deployed, statement: Mapping[str, Any]) -> str:
+    """How to let the functions through, and nobody else."""
+    roles = f"arn:{deployed.partition}:iam::{deployed.account}:role/{deployed.stack}-*"
+    exempt = f'add {{"ArnNotLike": {{"aws:PrincipalArn": "{roles}"}}}} to its conditions'
+    if "NotPrincipal" in statement:
+        return f'replace NotPrincipal by "Principal": "*", and {exempt}, with those that it names'
+    keys = {key.lower() for keys in statement.get("Condition", {}).values() for key in keys}
+    if any(key.startswith(ENCRYPTION) for key in keys):
+        return (
+            "let the bucket's default encryption apply to requests without the header: add"
+            f' {{"Null": {{"{ENCRYPTION}": "false"}}}} to its conditions; or {exempt}'
+        )
+    return exempt
