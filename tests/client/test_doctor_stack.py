@@ -246,7 +246,7 @@ def test_what_roles_are_asked_for_is_what_the_template_gives_them():
             statement = one["Fn::If"][1] if "Fn::If" in one else one
             actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
             given |= {(function, action, statement["Effect"] == "Allow") for action in actions}
-    for need in needs(deployed(KmsKeyArn="arn:aws:kms:us-east-1:1:key/k")):
+    for need in needs(deployed(KmsKeyArn="arn:aws:kms:us-east-1:1:key/k", EventSource="EventBridge")):
         asked_for |= {(need.function, action, need.granted) for action in need.actions}
     # SAM itself gives a function what its queue takes; one that drains it has some of that from the template too.
     taken = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}

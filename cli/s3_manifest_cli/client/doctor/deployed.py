@@ -40,7 +40,10 @@ _PARAMETERS = {
 
 
 class Deployed(NamedTuple):
-    """A stack of this project's template. ``resources`` has the physical ids by the template's names."""
+    """A stack of this project's template. ``resources`` has the physical ids by the template's names.
+
+    ``guid`` is the last part of the stack's ARN, by which its rules are named.
+    """
 
     stack: str
     status: str
@@ -51,6 +54,7 @@ class Deployed(NamedTuple):
     parameters: Mapping[str, str]
     resources: Mapping[str, str]
     alarms: Mapping[str, str]
+    guid: str = ""
 
     @property
     def kinds(self) -> Collections:
@@ -134,7 +138,7 @@ def find(clients: Clients, stack: str) -> Deployed:
             f"stack {stack} ({found['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is none of this project's"
             " template, or of an older one, or was not deployed to its end; deploy it, or name another one"
         )
-    _, partition, _, region, account, _ = found["StackId"].split(":", 5)
+    _, partition, _, region, account, name = found["StackId"].split(":", 5)
     return Deployed(
         stack=stack,
         status=found["StackStatus"],
@@ -149,6 +153,7 @@ def find(clients: Clients, stack: str) -> Deployed:
             for one in resources
             if one["ResourceType"] == "AWS::CloudWatch::Alarm"
         },
+        guid=name.rpartition("/")[2],
     )
 
 

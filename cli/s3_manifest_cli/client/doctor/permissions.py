@@ -10,6 +10,11 @@ from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
 from s3_manifest_cli.client.doctor.policies import Denial, Request, denials, judge, statements
 
+_ROUTES = tuple(
+    f"events:{action}"
+    for action in ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
+)
+
 SENDERS, ROLES, DENIALS = "senders", "roles", "bucket policy"
 
 
@@ -35,6 +40,8 @@ def needs(deployed: Deployed) -> list[Need]:
         Need("SweepFunction", ("s3:PutObject", "s3:DeleteObject"), root),
         Need("QueryFunction", ("s3:GetObject",), root),
         Need("SubscriptionFunction", ("s3:GetBucketNotification", "s3:PutBucketNotification"), bucket),
+        Need("SubscriptionFunction", ("sqs:GetQueueUrl", "sqs:TagQueue", "sqs:ListQueueTags"), change),
+        Need("SubscriptionFunction", ("sqs:SendMessage",), sweep),
     ]
     looking: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
     if "EditFunction" in deployed.functions:
@@ -45,6 +52,10 @@ def needs(deployed: Deployed) -> list[Need]:
     found += [Need(function, ("s3:ListBucket",), bucket) for function in (*looking, "QueryFunction")]
     asking = (*looking, "QueryFunction", "RescanFunction")
     found += [Need(function, ("sqs:SendMessage",), sweep) for function in asking]
+    if deployed.parameters.get("EventSource") == "EventBridge":
+        events = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule"
+        found.append(Need("SubscriptionFunction", _ROUTES, f"{events}/s3-manifest-{deployed.guid}-0"))
+        found.append(Need("SubscriptionFunction", ("events:ListRules",), f"{events}/*"))
     if deployed.parameters["AnnounceChanges"] == "true":
         bus = f"event-bus/{deployed.parameters['EventBusName']}"
         arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:{bus}"

@@ -48,7 +48,20 @@ def roles(clients: Clients, deployed: Deployed) -> list[Finding]:
     findings = []
     for need in permissions.needs(deployed):
         role = deployed.role_arn(need.function)
-        answer = asked(simulate, PolicySourceArn=role, ActionNames=list(need.actions), ResourceArns=[need.resource])
+        answer = asked(
+            simulate,
+            PolicySourceArn=role,
+            ActionNames=list(need.actions),
+            ResourceArns=[need.resource],
+            # The simulator knows no more of a request than it is told.
+            ContextEntries=[
+                {
+                    "ContextKeyName": "aws:ResourceAccount",
+                    "ContextKeyValues": [deployed.account],
+                    "ContextKeyType": "string",
+                }
+            ],
+        )
         findings += permissions.judge_simulated(need, role, answer["EvaluationResults"])
     return findings or [ok(permissions.ROLES, deployed.stack, "they let the functions do their work")]
 
