@@ -1,5 +1,5 @@
 """``python -m s3_manifest_cli`` is ``s3-manifest``."""
 
-from s3_manifest_cli.main import main
+from s3_manifest_cli.program import run
 
-main()
+run()

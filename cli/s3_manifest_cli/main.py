@@ -1,15 +1,19 @@
 """The ``s3-manifest`` command: its subcommands, each imported when it is asked for, and its exit codes."""
 
-import errno
 import gc
 import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
 
 from s3_manifest.store import StoreError
-from s3_manifest_cli.commands.telling import FAILED, INTERRUPTED
+from s3_manifest_cli import endings
+from s3_manifest_cli.endings import Ending
 from s3_manifest_cli.errors import Invalid, S3ManifestError
+from s3_manifest_cli.program import was_interrupted
 
 
 class _Lazy(NamedTuple):
@@ -65,8 +69,12 @@ _COMMANDS = {
 }
 
 
-class _Failure(click.ClickException):
-    exit_code = FAILED
+class _Raised(Exception):
+    """An error of a command, as click hands it on: it has endings of its own for some errors."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Commands(click.Group):
@@ -99,20 +107,84 @@ class _Commands(click.Group):
         finally:
             gc.freeze()  # nor is it looked for when Python ends
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401  # click's signature
+        with _handed_on():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # click's signature
-        try:
+        with _handed_on():
             return super().invoke(ctx)
-        except Invalid as error:
-            raise click.UsageError(str(error)) from error
-        except (S3ManifestError, StoreError) as error:
-            raise _Failure(str(error)) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read the output has ended, which click knows
-                raise
-            raise _Failure(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted; a repeat goes on from here.", err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from None
+
+    def main(  # type: ignore[override]  # click calls it with keywords, and by two more positions in no case
+        self,
+        args: Sequence[str] | None = None,
+        *,
+        standalone_mode: bool = True,
+        **extra: Any,  # noqa: ANN401  # click's signature
+    ) -> Any:  # noqa: ANN401  # click's signature
+        """Runs the command and exits, as click does, but that each failure has one of the exit codes below."""
+
+        def command() -> object:
+            return super(_Commands, self).main(args, standalone_mode=False, **extra)
+
+        if not standalone_mode:
+            return command()
+        endings.prepare_streams()
+        code = _run(command, as_json=endings.asks_for_json(sys.argv[1:] if args is None else args))
+        endings.flush(sys.stdout)
+        sys.exit(code)
+
+
+@contextmanager
+def _handed_on() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, KeyboardInterrupt, OSError, click.Abort) as error:
+        raise _Raised(error) from error
+
+
+def _run(command: Callable[[], object], *, as_json: bool) -> int:
+    """Runs it, reports why it failed, and returns the exit code."""
+    try:
+        code = _exit_code(command)
+        if error := endings.flush(sys.stdout):
+            raise error
+        return code
+    except click.UsageError as error:
+        error.show()
+        ending = Ending(endings.USAGE, "usage", error.format_message())
+        endings.report(ending, as_json=as_json, shown=True)
+    except click.ClickException as error:
+        ending = Ending(endings.FAILED, "failed", error.format_message())
+        endings.report(ending, as_json=as_json)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the user reads one line
+        ending = _ending(error.error if isinstance(error, _Raised) else error)
+        endings.report(ending, as_json=as_json)
+    return ending.exit_code
+
+
+def _exit_code(command: Callable[[], object]) -> int:
+    """What the command exits with, by returning, by click's exit or by Python's."""
+    try:
+        found = command()
+    except SystemExit as ended:
+        found = ended.code
+    return found if isinstance(found, int) else 0
+
+
+def _ending(error: BaseException) -> Ending:
+    if was_interrupted() or isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
+        return endings.INTERRUPTION
+    if isinstance(error, StoreError):
+        from s3_manifest_cli.client.remedies import explained  # noqa: PLC0415  # it imports botocore
+
+        error = explained(error)
+    if isinstance(error, S3ManifestError):
+        code = endings.USAGE if isinstance(error, Invalid) else endings.FAILED
+        return Ending(code, error.code, str(error), error.remedy)
+    if isinstance(error, OSError):
+        return endings.of_os_error(error)
+    return endings.of_unexpected(error)
 
 
 @click.command(cls=_Commands)
@@ -129,4 +201,7 @@ def main() -> None:
       2    wrong usage
       3    something could not be read, written or reached
       130  interrupted
+
+    With --json every command prints one JSON document, of a failure too: {"error": ..., "code": ..., "remedy": ...,
+    "exit_code": ...}. With S3_MANIFEST_DEBUG=1 errors come with a traceback.
     """  # click's mark for a paragraph that is not to be filled

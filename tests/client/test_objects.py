@@ -150,7 +150,7 @@ def test_a_certificate_of_aws_ca_bundle_is_trusted(bucket, secure, certificate, 
 def test_a_certificate_that_nobody_knows_is_not_trusted(bucket, secure):
     with (
         bucket.objects(secure.endpoint) as objects,
-        pytest.raises(WriteRefused, match="certificate is not trusted"),
+        pytest.raises(WriteRefused, match="certificate that is not trusted"),
     ):
         objects.put(KEY, BODY, md5(BODY), replaces=None, headers={})
     assert secure.seen == []

@@ -4,6 +4,7 @@ Codes are those of S3 and of AWS's other services, of botocore's errors (the nam
 Runtime, and of urllib3. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ from s3_manifest.store import Fault, ReadFailed, StoreError
 from s3_manifest_cli.errors import Unavailable
 
 _READ = "s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
+
+
+_SERVER = "The server"
+_HOST = re.compile(r"https?://([^/\s\"'?]+)")
 
 
 class Advice(NamedTuple):
@@ -31,11 +36,18 @@ def advice(fault: Fault, allow: str = _READ) -> Advice:
     ``allow``: the permissions that the request needs.
     """
     if found := _by_region(fault) or _BY_CODE.get(fault.code) or _by_text(fault):
-        return found
+        return _naming_host(found, fault)
     for prefix, found in _BY_PREFIX.items():
         if fault.code.startswith(prefix):
-            return found
+            return _naming_host(found, fault)
     return _of_status(fault, allow)
+
+
+def _naming_host(found: Advice, fault: Fault) -> Advice:
+    host = _HOST.search(fault.message)
+    if not host or not found.message.startswith(_SERVER):
+        return found
+    return found._replace(message=host[1] + found.message.removeprefix(_SERVER))
 
 
 def explained(error: StoreError) -> Unavailable:
@@ -158,12 +170,14 @@ _ACCOUNT = Advice(
 _NO_CREDENTIALS = Advice("No AWS credentials found.", "Set AWS_PROFILE or --profile, or run 'aws configure'.")
 _NO_REGION = Advice("No AWS region is set.", "Pass --region, or set AWS_DEFAULT_REGION.")
 _CERTIFICATE = Advice(
-    "The server's TLS certificate is not trusted.",
+    "The server has a TLS certificate that is not trusted.",
     "If your network inspects TLS, set AWS_CA_BUNDLE to a file with its certificate; otherwise check --endpoint-url"
     " and the clock.",
 )
 _PROXY = Advice("The proxy cannot be used.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
-_UNRESOLVED = Advice("The server's name does not resolve.", "Check the network, --region and --endpoint-url.")
+_UNRESOLVED = Advice(
+    "The server is not found: its name does not resolve.", "Check the network, --region and --endpoint-url."
+)
 _UNREACHED = Advice("The server cannot be reached.", "Check the network, --region and --endpoint-url.")
 _SILENT = Advice(
     "The server does not answer.", "Check the network, the proxy settings and --endpoint-url, and repeat the command."

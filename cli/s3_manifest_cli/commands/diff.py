@@ -11,8 +11,9 @@ from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.points import parse_point
 from s3_manifest_cli.commands.options import deployment, filters, telling
-from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
+from s3_manifest_cli.commands.telling import Teller
 from s3_manifest_cli.commands.telling import files as count_of
+from s3_manifest_cli.endings import DIFFERENCES
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
 _COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}

@@ -17,7 +17,8 @@ from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.manifests import Manifest
 from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
-from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
+from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.endings import DIFFERENCES
 
 
 @click.command()

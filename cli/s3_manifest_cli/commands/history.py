@@ -1,5 +1,6 @@
 """``s3-manifest history``."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from s3_manifest_cli.client.manifests import Change
 from s3_manifest_cli.commands.options import deployment, telling
 from s3_manifest_cli.commands.telling import Teller, size
 from s3_manifest_cli.commands.telling import files as counted
+from s3_manifest_cli.endings import INTERRUPTED
 
 _SIGNS: dict[Sort, str] = {"added": "+", "altered": "*", "removed": "-"}
 _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "red"}
@@ -60,12 +62,15 @@ def history_command(
 def _follow(
     found: History, told: list[Change | Untold], deployment: Deployment, teller: Teller, *, files: bool
 ) -> None:
-    """Until Ctrl-C."""
+    """Until Ctrl-C, which here is the usual end and no failure to report."""
     for one in told:
         _line(one, teller)
-    for one in follow(deployment.manifests, found.collection, found.reached):
-        _tell(one, teller, files=files)
-        _line(one, teller)
+    try:
+        for one in follow(deployment.manifests, found.collection, found.reached):
+            _tell(one, teller, files=files)
+            _line(one, teller)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _line(one: Change | Untold, teller: Teller) -> None:

@@ -18,7 +18,8 @@ from s3_manifest_cli.client.plan import MAX_DELETE, Action, Doing, Plan, Prefere
 from s3_manifest_cli.client.stop import terminable
 from s3_manifest_cli.commands.options import Function
 from s3_manifest_cli.commands.progress import progress
-from s3_manifest_cli.commands.telling import DIFFERENCES, FAILED, Teller, size
+from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.endings import DIFFERENCES, FAILED
 from s3_manifest_cli.headers import Told
 
 PORTABLE = click.option("--portable", is_flag=True, help="Refuse names that some other system could not hold.")

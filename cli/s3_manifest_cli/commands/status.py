@@ -13,7 +13,8 @@ import s3_manifest_cli
 from s3_manifest_cli.client.aside import looking_aside
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.commands.options import FOLDER, Function, deployment, filters, telling
-from s3_manifest_cli.commands.telling import DIFFERENCES, Teller
+from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.endings import DIFFERENCES
 
 if TYPE_CHECKING:  # what these need is imported once the folder is looked at
     from s3_manifest.model import Facts

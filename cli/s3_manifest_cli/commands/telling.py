@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import click
 
-DIFFERENCES, FAILED, INTERRUPTED = 1, 3, 130
-"""Exit codes; 0 is: all is in sync, or done. Of wrong usage click tells with 2."""
+from s3_manifest_cli.endings import printable
 
 
 class Teller(NamedTuple):
@@ -63,13 +62,8 @@ def size(count: int) -> str:
     raise AssertionError
 
 
-def one_line(text: str) -> str:
-    """A text that holds what strangers chose, so that it cannot speak to a terminal, nor end its line."""
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
 def _coloured(line: str, colour: str | None, terminal: bool | None = None) -> str:
-    line = one_line(line)
+    line = printable(line)
     is_terminal = sys.stdout.isatty() if terminal is None else terminal
     # https://no-color.org
     return click.style(line, fg=colour) if colour and is_terminal and not os.environ.get("NO_COLOR") else line

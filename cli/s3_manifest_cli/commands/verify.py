@@ -14,7 +14,8 @@ from s3_manifest_cli.commands.audited import audit_json, tell_audit
 from s3_manifest_cli.commands.options import deployment, filters, telling
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
 from s3_manifest_cli.commands.steps import steps
-from s3_manifest_cli.commands.telling import DIFFERENCES, Teller, size
+from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.endings import DIFFERENCES
 
 
 @click.command(name="verify")
