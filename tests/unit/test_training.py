@@ -4,8 +4,9 @@ import pytest
 from unit.values import ACTOR, BUCKET, EVENING, MORNING, NOON, ROOT, entry, file_seen, head_of, merged
 from unit.worlds import one_by_one
 
-from s3_manifest import heads, training, views
+from s3_manifest import heads, training
 from s3_manifest.collections import Collection
+from s3_manifest.cuts import escaped_size
 from s3_manifest.memory import MemoryStore
 from s3_manifest.training import TrainingImage, actor_manifest, base_image, size_mb, statistics, training_data
 from s3_manifest.views import AnswerTooLarge
@@ -169,7 +170,7 @@ def test_an_answer_is_json_of_one_head():
 
 def test_what_does_not_fit_into_one_answer_is_not_answered_in_part(monkeypatch):
     head = head_of(*(file_seen(f"{n}.jpg") for n in range(50)), collection=ACTOR)
-    size = views.escaped_size(read(head).json)
+    size = escaped_size(read(head).json)
     monkeypatch.setattr(training, "MAX_ANSWER_BYTES", size)
     assert read(head)
     monkeypatch.setattr(training, "MAX_ANSWER_BYTES", size - 1)

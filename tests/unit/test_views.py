@@ -8,10 +8,11 @@ from unit.worlds import one_by_one
 from s3_manifest import heads, layout, reads, views
 from s3_manifest.catalog import Position
 from s3_manifest.cursors import InvalidCursor, seal, unseal
+from s3_manifest.cuts import escaped_size
 from s3_manifest.encoding import encode_head
 from s3_manifest.memory import MemoryStore
 from s3_manifest.reads import ManifestChanged
-from s3_manifest.views import AnswerTooLarge, Filter, escaped_size
+from s3_manifest.views import AnswerTooLarge, Filter
 
 LETTERS = head_of(*(file_seen(f"{letter}.jpg") for letter in string.ascii_lowercase))
 MIXED = head_of(
@@ -178,7 +179,7 @@ def test_pages_are_as_large_as_an_answer_may_be():
 
 def test_one_entry_larger_than_an_answer_may_be_is_shown_alone(monkeypatch):
     nothing_but_the_head = encode_head(MIXED.model_copy(update={"files": ()}))
-    monkeypatch.setattr(views, "MAX_ANSWER_BYTES", escaped_size(nothing_but_the_head) + 10)
+    monkeypatch.setattr(views, "MAX_ANSWER_BYTES", escaped_size(nothing_but_the_head) + 2010)
     assert [names(answer) for answer in pages(MIXED, 100)] == [[entry.filename] for entry in MIXED.files]
 
 

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from s3_manifest import heads
 from s3_manifest.collections import Collection, Collections
+from s3_manifest.cuts import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.encoding import json_bytes
 from s3_manifest.model import Frozen
 from s3_manifest.store import Present, Store
 from s3_manifest.world import Each
@@ -25,8 +27,17 @@ class CatalogPage(NamedTuple):
     following: Position | None
 
 
-def read_catalog(store: Store, collections: Collections, each: Each, limit: int, after: Position | None) -> CatalogPage:
+def read_catalog(
+    store: Store,
+    collections: Collections,
+    each: Each,
+    limit: int,
+    after: Position | None,
+    room: int = MAX_ANSWER_BYTES,
+) -> CatalogPage:
     """At most ``limit`` collections after ``after``, by kind and, within a kind, in S3's order of their prefixes.
+
+    Fewer where they would not fit into so many bytes of an answer.
 
     Lists the folders below the manifest root (one request for each hundred) and HEADs each head;
     neither the data nor what else is below the root is read.
@@ -46,7 +57,8 @@ def read_catalog(store: Store, collections: Collections, each: Each, limit: int,
             for collection, row in zip(candidates, each(lambda c: _row(store, c), candidates), strict=True):
                 if row is None:
                     continue
-                if len(found) == limit:
+                room -= escaped_size(json_bytes(row)) + 1
+                if len(found) == limit or (found and room < 0):
                     return CatalogPage(found, position)
                 found.append(row)
                 position = Position(kind=collection.kind, id=collection.id)

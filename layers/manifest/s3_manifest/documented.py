@@ -74,9 +74,11 @@ MANIFEST = _object(
         "sidecars": _OBJECTS,
         "files": _OBJECTS,
         "cursor": {"type": ["string", "null"]},
+        "left_out": {"type": "array", "items": _TEXT},
     },
     "files",
     "cursor",
+    "left_out",
 )
 CATALOG = _object({"collections": _OBJECTS, "cursor": {"type": ["string", "null"]}})
 CHANGES = _object({"kind": _TEXT, "since": _NUMBER, "next": _NUMBER, "more": _FLAG, "revision": _NUMBER})

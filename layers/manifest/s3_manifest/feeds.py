@@ -8,13 +8,14 @@ from pydantic_core import to_json
 
 from s3_manifest import chain, history
 from s3_manifest.collections import Collection
+from s3_manifest.cuts import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.model import Head
 from s3_manifest.records import Alteration, ChangeRecord
 from s3_manifest.store import Store
-from s3_manifest.views import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.world import Each
 
 _AT_ONCE = 16
+_LAST_LINE_BYTES = 20_000
 
 
 def changes(store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int) -> bytes:
@@ -44,8 +45,9 @@ def removed(store: Store, each: Each, collection: Collection, head: Head, since:
     """The files that at most ``limit`` revisions after ``since`` removed; None: since the oldest that is kept.
 
     A file that came back later is among them. ``file`` is what the manifest last said of it; null where
-    that would be too much for one answer, of a revision that removed very many. ``next``, ``more``,
-    and what is raised, as with ``changes``.
+    that would be too much for one answer, of a revision that removed very many. Where even their names are,
+    the last of them has the number of the others in ``left_out``, and in ``s3_key`` where the record is.
+    ``next``, ``more``, and what is raised, as with ``changes``.
     """
     from_oldest = since is None
     if since is None:
@@ -55,7 +57,7 @@ def removed(store: Store, each: Each, collection: Collection, head: Head, since:
     for record in _records(store, each, collection, head, since, limit, from_anew=from_oldest):
         lines = [to_json(_removal(record, one)) for one in record.removed]
         if not told and sum(escaped_size(line) + 1 for line in lines) > room:
-            lines = [to_json(_removal(record, one) | {"file": None}) for one in record.removed]
+            lines = _named(collection, record, room)
         room -= sum(escaped_size(line) + 1 for line in lines)
         if room < 0:
             break
@@ -93,6 +95,22 @@ def _removal(record: ChangeRecord, one: Alteration) -> dict[str, Any]:
         "cause": one.cause,
         "file": one.before,
     }
+
+
+def _named(collection: Collection, record: ChangeRecord, room: int) -> list[bytes]:
+    """The removals of one revision by name alone, as many as there is room for."""
+    lines: list[bytes] = []
+    for index, one in enumerate(record.removed):
+        told = _removal(record, one) | {"file": None}
+        others = len(record.removed) - index - 1
+        last = to_json(told | {"left_out": others, "s3_key": chain.key_of(collection, record)})
+        line = to_json(told)
+        room -= escaped_size(line) + 1
+        # Room enough for the longest name with what is told of the rest.
+        if others and room < _LAST_LINE_BYTES:
+            return [*lines, last]
+        lines.append(line)
+    return lines
 
 
 def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:

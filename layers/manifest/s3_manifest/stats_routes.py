@@ -23,6 +23,9 @@ from s3_manifest.web import Answer, BadParameter, json_text
 GROWTH_SECONDS = 10
 """After so long no more collections' history is read for one answer."""
 
+# The largest and newest are told once more each, the files of one collection too, and growth.
+_ROWS_BYTES = 2_500_000
+
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # powertools' own
 
 
@@ -45,7 +48,8 @@ def get_stats(
     store, collections = runtime.store(), _of_kind(runtime.collections(), kind)
     if collection_id is not None:
         return _of_one(store, collections, kind, collection_id, top, days)
-    found, following = read_catalog(store, collections, each, limit, unseal(cursor, Position) if cursor else None)
+    after = unseal(cursor, Position) if cursor else None
+    found, following = read_catalog(store, collections, each, limit, after, _ROWS_BYTES)
     rows = [stats.totals_of(row) for row in found]
     known = [one for row in rows if (one := collections.named(row.kind, row.id))]
     growth, growth_partial = _growth(store, known, days)

@@ -12,13 +12,14 @@ from pydantic_core import to_json
 from s3_manifest import layout, pages
 from s3_manifest.actors import number_of
 from s3_manifest.collections import Collection
+from s3_manifest.cuts import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.heads import Loaded
 from s3_manifest.history import NoSuchRevision
 from s3_manifest.model import Entry, Frozen, Generation, Head, PageRef, Timestamp
 from s3_manifest.reads import Read, steadily
 from s3_manifest.sidecars import is_image
 from s3_manifest.store import Store
-from s3_manifest.views import MAX_ANSWER_BYTES, AnswerTooLarge, escaped_size
+from s3_manifest.views import AnswerTooLarge
 from s3_manifest.world import Each
 
 MAX_FILES = 30_000

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from s3_manifest import layout, pages
 from s3_manifest.collections import Collection
+from s3_manifest.cuts import MAX_ANSWER_BYTES, cut_entry, escaped_size, fitting_facts
 from s3_manifest.encoding import facts_json, json_bytes
 from s3_manifest.history import Past
 from s3_manifest.layout import Slot
@@ -17,16 +18,12 @@ from s3_manifest.sidecars import caption_of, captioned_by, is_image
 from s3_manifest.store import Store
 from s3_manifest.world import Each
 
-MAX_ANSWER_BYTES = 5_500_000
-"""The most that is put into one answer. Lambda's limit is 6 MB, envelope and escapes included.
-
-https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-"""
-
 PAGES_READ = 2
 """An answer is made from so many pages of the manifest at most, however few of their files are shown."""
 
 _MIN_ENTRY_BYTES = 400
+# The longest filename in it, in base64.
+_CURSOR_BYTES = 2000
 
 
 class AnswerTooLarge(Exception):
@@ -89,7 +86,7 @@ def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes
     lines: dict[Listing, list[bytes]] = {"files": [], "captions": [], "hidden": []}
     for row in (row for run in runs(store, each, collection, past) for row in run.rows()):
         lines[row.role].append(row.line)
-    body = _answer(past, lines)
+    body = _answer(facts_json(past.facts), lines)
     if escaped_size(body) > MAX_ANSWER_BYTES:
         raise too_large
     return body
@@ -104,12 +101,11 @@ def runs(store: Store, each: Each, collection: Collection, past: Past) -> Iterat
 def page(store: Store, each: Each, collection: Collection, past: Past, wanted: Filter, limit: int, start: str) -> Page:
     """At most ``limit`` of the files that pass, from the filename ``start`` on.
 
-    There may be fewer, or none, though more follow: so much is read for one answer, and no more.
-    Raises ``AnswerTooLarge``, ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``.
+    There may be fewer, or none, though more follow: so much is read for one answer, and no more. An entry
+    that no answer has room for is cut, so that there is always one to go on from.
+    Raises ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``.
     """
-    room = MAX_ANSWER_BYTES - escaped_size(_answer(past, {wanted.listing: []}))
-    if room <= 0:
-        raise AnswerTooLarge("the manifest has so many generations or problems that no page fits into one answer")
+    room = MAX_ANSWER_BYTES - escaped_size(page_json(past, Page([], None), wanted.listing, None)) - _CURSOR_BYTES
     slots = layout.slots_of(past.base.head)
     reader = _Reader(store, each, collection, past, slots)
     start = max(start, wanted.prefix)
@@ -126,26 +122,24 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
                 return Page(lines, None)
             if not wanted.shows(row) or not wanted.lacks(row.filename, reader.has):
                 continue
-            room -= escaped_size(row.line) + 1
+            line = row.line
+            if not lines and escaped_size(line) > room:
+                line = cut_entry(line)
+            room -= escaped_size(line) + 1
             if len(lines) == limit or (lines and room < 0):
                 return Page(lines, row.filename)
-            lines.append(row.line)
+            lines.append(line)
     following = layout.begins(slots[rest]) if rest < len(slots) else None
     return Page(lines, None if following is None or wanted.is_past(following) else following)
 
 
 def page_json(past: Past, found: Page, listing: Listing, cursor: str | None) -> bytes:
     """The manifest with a page of what is listed; totals are those of the whole manifest, whatever is shown."""
-    return _answer(past, {listing: found.lines}, cursor=cursor)
+    return _answer(fitting_facts(facts_json(past.facts)), {listing: found.lines}, cursor=cursor)
 
 
-def escaped_size(body: bytes) -> int:
-    """The size of a text once it is a string inside Lambda's JSON answer."""
-    return len(body) + body.count(b'"') + body.count(b"\\")
-
-
-def _answer(past: Past, lines: Mapping[Listing, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401  # any JSON
-    body = json_bytes(facts_json(past.facts))[:-1]
+def _answer(facts: Mapping[str, Any], lines: Mapping[Listing, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401
+    body = json_bytes(facts)[:-1]
     for listing, listed in lines.items():
         body += b',"%s":[' % listing.encode() + b",".join(listed) + b"]"
     return body + (b"," + to_json(more)[1:] if more else b"}")

@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from s3_manifest import __version__, addressing, scopes
 from s3_manifest.addressing import BadAddress
 from s3_manifest.collections import Collection
+from s3_manifest.cuts import MAX_RESPONSE_BYTES, escaped_size
 from s3_manifest.documented import joined, tidied
 from s3_manifest.encoding import json_bytes
 from s3_manifest.lenient_json import read_json
@@ -31,6 +32,10 @@ ActorId = Annotated[
 
 # Keeps what is no UTF-8 for whoever reads the JSON to refuse.
 _BYTES = "surrogateescape"
+
+_MAX_DETAIL = 4000
+# Beside it are the headers.
+_MAX_BODY_BYTES = MAX_RESPONSE_BYTES - 20_000
 
 
 class BadParameter(ValueError):
@@ -84,7 +89,11 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
         "body": body,
         "isBase64Encoded": False,
     }
-    return app.resolve(event | taken, context)
+    answered = app.resolve(event | taken, context)
+    # Each route keeps its answers below this; Lambda would make a 502 of one that does not.
+    if escaped_size(str(answered.get("body") or "").encode()) > _MAX_BODY_BYTES:
+        return _unrouted(problem(413, "the answer is too large for Lambda; ask for less of it, as by a smaller limit"))
+    return answered
 
 
 def _unrouted(answer: Answer) -> dict[str, Any]:
@@ -125,9 +134,14 @@ def json_text(body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
 
 
 def problem(status: int, detail: str, **more: str | int) -> Answer:
-    """RFC 9457's application/problem+json; ``more`` are its extension members."""
-    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    """RFC 9457's application/problem+json; ``more`` are its extension members. What is quoted in it may be cut."""
+    told = {name: _short(value) if isinstance(value, str) else value for name, value in more.items()}
+    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": _short(detail), **told}
     return Response(status, "application/problem+json", json_bytes(body).decode())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_DETAIL else f"{text[:_MAX_DETAIL]}…"
 
 
 def _decoded(body: str) -> Any:  # noqa: ANN401  # any JSON
