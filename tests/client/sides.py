@@ -18,12 +18,12 @@ from s3_manifest.aws import s3_client
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.commit import Verified, commit
 from s3_manifest.facts import Location
+from s3_manifest.filenames import WORKING
 from s3_manifest.model import Head, timestamp
 from s3_manifest.s3 import S3Store
 from s3_manifest.store import listed
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import S3Manifests
-from s3_manifest_cli.client.names import WORKING
 from s3_manifest_cli.main import main
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 

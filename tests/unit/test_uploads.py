@@ -31,7 +31,7 @@ def image(filename="a.png", **more):
         "a.txt",
         ".hidden.png",
         "collection.json.png",
-        "a" * 1000 + ".png",
+        "/".join(["a" * 200] * 4) + ".png",
     ],
 )
 def test_a_name_of_an_image_or_a_caption_is_taken(filename):
@@ -57,6 +57,9 @@ def test_a_name_of_an_image_or_a_caption_is_taken(filename):
         ("a\x85.png", "control"),
         ("a\u2028.png", "control"),
         ("a\ud800.png", "control"),
+        ("a" * 256 + ".png", "more than 255 bytes"),
+        (".s3-manifest/a.png", "working folder"),
+        (".S3-Manifest./a.png", "working folder"),
         ("a" * 1100 + ".png", "1024"),
         ("ü" * 510 + ".png", "1024"),
         ("collection.json", "sidecar"),
@@ -203,3 +206,8 @@ def test_the_longest_names_of_a_generation_leave_room_enough():
     assert sum(sizes) <= MAX_METADATA_BYTES
     assert "x-amz-meta-generation-id" in headers
     assert left.keys() == {"generation_type"}  # what is shorter still fits
+
+
+def test_a_file_and_a_folder_of_one_name_are_not_uploaded_together():
+    bad = bad_names(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
+    assert [(one.at, "a file and a folder of one name" in one.reason) for one in bad] == [(0, True), (2, True)]

@@ -58,7 +58,8 @@ class Step(NamedTuple):
 
     ``local`` and ``etag`` are the file and the object that are the same then, ``md5`` that of their bytes, if it was
     computed. ``proof`` tells how a download was proven; it is empty where the manifest has nothing to prove it with.
-    ``note`` is what the user should know all the same.
+    ``note`` is what the user should know all the same. ``is_name_refused``: a repeat makes no difference, for the file
+    is skipped because of its name.
     """
 
     action: Action
@@ -68,6 +69,7 @@ class Step(NamedTuple):
     md5: str | None = None
     proof: tuple[str, ...] = ()
     note: str | None = None
+    is_name_refused: bool = False
 
 
 class Carried(NamedTuple):
@@ -118,8 +120,12 @@ def carry_out(
         unfinished = Unfinished(deployment.cache / "uploads")
         run = _Run(objects, collection, progress, said, unfinished, plan.folder, *_folders(plan, stack))
         file_system = run.destination.file_system if run.destination else None
-        refused = refusals(deployment, collection, plan, file_system, portable=portable)
-        steps = {one.filename: Step(one, refused[one.filename]) for one in plan.actions if one.filename in refused}
+        refused = refusals(deployment, collection, plan, file_system, run.source, portable=portable)
+        steps = {
+            one.filename: Step(one, refused[one.filename], is_name_refused=True)
+            for one in plan.actions
+            if one.filename in refused
+        }
         todo = [one for one in plan.actions if one.filename not in refused]
         steps |= _each(run, [one for one in todo if one.action in _TRANSFERS], stop)
         if uploads := plan.of("upload"):

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from s3_manifest.filenames import WORKING
 from s3_manifest_cli.client import lock, names
 from s3_manifest_cli.client.disk import telling
 from s3_manifest_cli.client.folders import Folder, folder_at
-from s3_manifest_cli.client.names import WORKING, FileSystem
+from s3_manifest_cli.client.names import FileSystem
 from s3_manifest_cli.client.partials import Identity, Partial, looked_at
 from s3_manifest_cli.client.probe import mode_of_new_files, probe
 from s3_manifest_cli.errors import Invalid, NotFound, Refused

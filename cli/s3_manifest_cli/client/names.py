@@ -9,13 +9,11 @@ and names that differ only in case or in Unicode form. So a disk of Linux holds 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Self
 
-WORKING = ".s3-manifest"
-"""The folder below a destination that the client works in; none of a collection's files."""
+from s3_manifest.filenames import IGNORED, MAX_NAME_BYTES, WORKING, above, unusable
 
-MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4095
 
 
@@ -39,24 +37,10 @@ class FileSystem(NamedTuple):
 
 
 _DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
-_NO_PATH = (
-    (re.compile(r"\0"), "it holds a NUL, which no file's name does"),
-    (re.compile(r"^\Z"), "it is empty: the object's name is the collection's prefix itself"),
-    (re.compile(r"^/"), "it is an absolute path"),
-    (re.compile(r"(?<![^/])\.\.(?:/|\Z)"), "it leads out of its folder (`..`)"),
-    (re.compile(r"//|/\Z|(?<![^/])\.(?:/|\Z)"), "one of its components is empty or `.`, which no file's is"),
-)
-_UNSAFE = (
-    (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it holds a control character"),
-    (re.compile(r"\\"), "it holds a backslash, which is a separator of folders on Windows"),
-    *_NO_PATH,
-)
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(rf"{_DEVICES} *(?:\..*)?", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SHORT_WORKING = re.compile(r"s3[^/~]{0,4}~\d+", re.IGNORECASE)
-# HFS+ takes names for one that differ only in these: https://git-blame.blogspot.com/2014/12/git-1856-195-205-214-and-221-and.html
-_IGNORED = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad]")
 _RENAME = "rename the object in S3"
 
 
@@ -74,29 +58,37 @@ def refusals(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[st
     return refused
 
 
-def no_path(filename: str) -> str | None:
-    """Why no file below a folder can have this filename, on any file system; None where one can.
+def refused_uploads(
+    uploads: Iterable[str], there: Iterable[str], *, file_system: FileSystem, folds: Callable[[], FileSystem]
+) -> Mapping[str, str]:
+    """Why each filename that may not be stored in S3 may not, and the mend: a pull to this machine would refuse it.
 
-    A part of what ``refusal`` says, for lists of files that others read: on Linux these have names with
-    backslashes and line breaks too.
+    ``there`` are the filenames that are in S3 afterwards, besides. ``folds`` tells which names the folder's file
+    system takes for one; it is asked only where that matters.
     """
-    return _first(_NO_PATH, filename) if _may_be_unsafe(filename) else None
+    folding = file_system._replace(folds_case=True, folds_form=True)
+
+    def top(name: str) -> str:
+        return folded(name.partition("/")[0], folding)
+
+    names = frozenset(uploads)
+    tops = frozenset(map(top, names))
+    near = names.union(name for name in there if top(name) in tops)
+    refused = refusals(near, file_system=file_system)
+    if refusals(near, file_system=folding).keys() - refused.keys():
+        refused = refusals(near, file_system=folds())
+    return {name: refused[name].replace(_RENAME, "rename the file") for name in names if name in refused}
 
 
 def refusal(filename: str, file_system: FileSystem) -> str | None:
     """Why this filename, for itself, may not be a file there, and the mend; None where it may be."""
-    if _may_be_unsafe(filename) and (reason := _first(_UNSAFE, filename)):
-        return reason
-    if (filename[0] == "." or not filename.isascii()) and _is_working(filename.partition("/")[0]):
-        return f"it lies in {WORKING}, the client's own working folder; {_RENAME}"
-    try:
-        size = len(filename) if filename.isascii() else len(filename.encode())
-    except UnicodeEncodeError:
-        return f"it holds half of a character (a lone surrogate), which no UTF-8 name can; {_RENAME}"
-    if size > min(file_system.max_name_bytes, file_system.max_path_bytes) and (
-        reason := _too_long(filename, file_system)
-    ):
-        return reason
+    if reason := unusable(filename, file_system.max_name_bytes):
+        return f"{reason}; {_RENAME}"
+    if len(filename) > file_system.max_path_bytes // 4 and len(filename.encode()) > file_system.max_path_bytes:
+        return (
+            f"its path would be too long (below this folder it may have {file_system.max_path_bytes} bytes); "
+            f"choose a folder with a shorter path, or {_RENAME}"
+        )
     if file_system.windows_names and _may_not_be_for_windows(filename):
         return _not_for_windows(filename)
     return None
@@ -110,45 +102,11 @@ def folded(filename: str, file_system: FileSystem) -> str:
     if filename.isascii():
         return filename.lower() if file_system.folds_case else filename
     if file_system.folds_form:
-        filename = unicodedata.normalize("NFD", _IGNORED.sub("", filename))
+        filename = unicodedata.normalize("NFD", IGNORED.sub("", filename))
     if file_system.folds_case:
         # Upper case first: some file systems compare that, and there a dotless i is an i.
         filename = filename.upper().casefold()
     return unicodedata.normalize("NFD", filename) if file_system.folds_form else filename
-
-
-def _may_be_unsafe(filename: str) -> bool:
-    """Whether it has to be looked at closely: of a hundred thousand names nearly none has, and this is cheap."""
-    return (
-        not filename.isprintable()
-        or not filename
-        or filename[0] in "./"
-        or filename[-1] == "/"
-        or "//" in filename
-        or "/." in filename
-        or "\\" in filename
-    )
-
-
-def _first(rules: Iterable[tuple[re.Pattern[str], str]], filename: str) -> str | None:
-    return next((f"{reason}; {_RENAME}" for pattern, reason in rules if pattern.search(filename)), None)
-
-
-def _is_working(component: str) -> bool:
-    plain = _IGNORED.sub("", unicodedata.normalize("NFKC", component)).casefold()
-    return plain.rstrip(". ") == WORKING
-
-
-def _too_long(filename: str, file_system: FileSystem) -> str | None:
-    most = file_system.max_name_bytes
-    if max(len(part.encode()) for part in filename.split("/")) > most:
-        return f"a component of it has more than {most} bytes, and no name may have more; {_RENAME}"
-    if len(filename.encode()) > file_system.max_path_bytes:
-        return (
-            f"its path would be too long (below this folder it may have {file_system.max_path_bytes} bytes); "
-            f"choose a folder with a shorter path, or {_RENAME}"
-        )
-    return None
 
 
 def _may_not_be_for_windows(filename: str) -> bool:
@@ -189,7 +147,7 @@ def _clashes(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tup
             yield from ((name, _alike(name, ways)) for name in ways)
     if in_the_way:
         for name in filenames:
-            yield from ((name, in_the_way[folder]) for folder in _above(name) if folder in in_the_way)
+            yield from ((name, in_the_way[folder]) for folder in above(name) if folder in in_the_way)
 
 
 def _spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, list[str]]:
@@ -203,17 +161,11 @@ def _spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, li
 def _folders(filenames: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for name in filenames:
-        for folder in _above(name):
+        for folder in above(name):
             if folder in found:
                 break
             found.add(folder)
     return found
-
-
-def _above(filename: str) -> Iterator[str]:
-    """The folders that a file lies in, the nearest first."""
-    while filename := filename.rpartition("/")[0]:
-        yield filename
 
 
 def _alike(name: str, names: Iterable[str]) -> str:

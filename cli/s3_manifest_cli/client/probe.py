@@ -4,9 +4,12 @@ import errno
 import os
 import stat
 import sys
+import unicodedata
+from collections.abc import Callable, Iterable
 
+from s3_manifest.filenames import MAX_NAME_BYTES
 from s3_manifest_cli.client.folders import Folder
-from s3_manifest_cli.client.names import MAX_NAME_BYTES, FileSystem
+from s3_manifest_cli.client.names import FileSystem
 
 
 def mode_of_new_files(folder: Folder) -> int:
@@ -34,6 +37,38 @@ def probe(folder: Folder, root: str) -> FileSystem:
         max_name_bytes=min(MAX_NAME_BYTES, folder.max_name_bytes()),
         max_path_bytes=_max_path(root) - len(os.fsencode(root)) - 2,
     )
+
+
+def folding_of(top: Folder, filenames: Iterable[str]) -> FileSystem:
+    """Which names a folder takes for one, found out with files that are there and without writing any."""
+    names = list(filenames)
+    return FileSystem(
+        folds_case=_is_found_as(top, names, str.swapcase),
+        folds_form=_is_found_as(top, names, _other_form),
+    )
+
+
+def _other_form(name: str) -> str:
+    composed = unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFD", name) if name == composed else composed
+
+
+def _is_found_as(top: Folder, filenames: Iterable[str], other: Callable[[str], str]) -> bool:
+    """Whether the first file whose name can be written in another way is found by that too."""
+    for filename in filenames:
+        *parents, name = filename.split("/")
+        if other(name) == name:
+            continue
+        try:
+            folder = top.again()
+            for part in parents:
+                with folder:
+                    folder = folder.child(part)
+            with folder:
+                return os.path.samestat(folder.stat(name), folder.stat(other(name)))
+        except OSError:
+            return False
+    return False
 
 
 def _max_path(root: str) -> int:

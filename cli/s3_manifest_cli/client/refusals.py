@@ -1,22 +1,34 @@
 """What of a plan is not begun: files that cannot be where they would go, or that are none of the collection's."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 
 from s3_manifest.collections import MAX_KEY_BYTES, Collection
+from s3_manifest.filenames import no_path
 from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli.client import cache, names
 from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.folders import Folder
 from s3_manifest_cli.client.names import FileSystem
 from s3_manifest_cli.client.plan import Action, Plan
+from s3_manifest_cli.client.probe import folding_of
+from s3_manifest_cli.errors import NotFound
 
 
 def refusals(
-    deployment: Deployment, collection: Collection, plan: Plan, file_system: FileSystem | None, *, portable: bool
+    deployment: Deployment,
+    collection: Collection,
+    plan: Plan,
+    file_system: FileSystem | None,
+    source: Folder | None,
+    *,
+    portable: bool,
 ) -> Mapping[str, str]:
     """Why nothing is done to files, by name: for their own names, or for what else is there or comes.
 
-    ``file_system`` is that of the folder that is written to, if one is; with ``portable`` names are refused that some
-    other one could not hold. Raises ``NotFound``, ``Unavailable``.
+    What a pull would refuse is not stored in S3 either. ``file_system`` is that of the folder that is written to, if
+    one is, and ``source`` the folder that is read; with ``portable`` names are refused that some other file system
+    could not hold. Raises ``NotFound``, ``Unavailable``.
     """
     refused = {one.filename: why for one in plan.actions if (why := _misplaced(deployment, collection, one))}
     downloads = [one.filename for one in plan.of("download")]
@@ -26,7 +38,22 @@ def refusals(
             file_system=file_system.portable() if portable else file_system,
         )
         refused |= {name: together[name] for name in downloads if name in together}
+    if stored := [one.filename for one in plan.of("upload", "copy") if one.filename not in refused]:
+        refused |= names.refused_uploads(
+            stored,
+            _left(deployment, collection, plan),
+            file_system=file_system or FileSystem(),
+            folds=lambda: file_system or (folding_of(source, stored) if source else FileSystem()),
+        )
     return refused
+
+
+def _left(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
+    """What is in S3 once all that is to be deleted there is gone."""
+    deleted = {one.filename for one in plan.of("delete_remote")}
+    with contextlib.suppress(NotFound):  # there is nothing yet
+        index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        yield from (one.filename for one in index.files() if one.filename not in deleted)
 
 
 def _beside(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
@@ -39,8 +66,8 @@ def _beside(deployment: Deployment, collection: Collection, plan: Plan) -> Itera
 def _misplaced(deployment: Deployment, collection: Collection, action: Action) -> str | None:
     """Why an action is none of this folder and collection's, as in a plan that somebody wrote."""
     name = action.filename
-    if action.action in {"upload", "delete_local"} and (why := names.no_path(name)):
-        return why
+    if action.action in {"upload", "delete_local"} and (why := no_path(name)):
+        return f"{why}; rename the file"
     if action.action in {"upload", "copy", "delete_remote"}:
         key = collection.prefix + name
         if name in SIDECARS or deployment.collections.of(key) != collection:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from s3_manifest.filenames import WORKING
 from s3_manifest_cli.client.disk import failure
 from s3_manifest_cli.client.folders import Folder, folder_at
-from s3_manifest_cli.client.names import WORKING
 from s3_manifest_cli.client.partials import Identity
 
 _WINDOWS = sys.platform == "win32"  # where a listing tells no inodes

@@ -19,6 +19,7 @@ from s3_manifest_cli.client.stop import terminable
 from s3_manifest_cli.commands.options import Function
 from s3_manifest_cli.commands.progress import progress
 from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import files as count_of
 from s3_manifest_cli.endings import DIFFERENCES, FAILED
 from s3_manifest_cli.headers import Told
 
@@ -141,8 +142,13 @@ def _tell(carried: Carried, shown: bool | None, unmatched: tuple[str, ...], tell
     sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
     done = _summary((one.action for one in carried.done), _DONE, "{count} {word}")
     teller.say(f"{sides}: {done or 'nothing to do'}")
-    if carried.failed:
-        teller.say(f"{len(carried.failed):,} failed; run it again: what is done is not done again", "red")
+    skipped = sum(one.is_name_refused for one in carried.failed)
+    if skipped:
+        whose, them = ("its name", "it") if skipped == 1 else ("their names", "them")
+        told = f"{count_of(skipped)} skipped because of {whose} (listed above)."
+        teller.say(f"{told} Rename {them}; running again will not help.", "red")
+    if failed := len(carried.failed) - skipped:
+        teller.say(f"{failed:,} failed; run it again: what is done is not done again", "red")
     if carried.conflicts:
         teller.say(f"{len(carried.conflicts):,} conflicts: say with --prefer which side stands", "magenta")
     if shown is False:

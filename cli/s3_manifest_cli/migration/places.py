@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
+from s3_manifest.filenames import unusable
 from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 
@@ -109,8 +110,8 @@ def _below_training(path: str, claim: Claim) -> str:
 
 def checked(filename: str, collection: Collection, collections: Collections) -> str:
     """The filename, if the collection can have a file of that name. Raises ``Misplaced``."""
-    if any(part in ("", ".", "..") for part in filename.split("/")) or "\\" in filename or _CONTROL.search(filename):
-        raise Misplaced(f"{filename!r} is not the name of a file below {collection.prefix}")
+    if reason := unusable(filename):
+        raise Misplaced(f"{filename!r} is not the name of a file below {collection.prefix}: {reason}; rename the file")
     key = collection.prefix + filename
     if len(key.encode(errors="replace")) > MAX_KEY_BYTES:
         raise Misplaced(f"{filename[:60]!r}… is too long for a key of S3")

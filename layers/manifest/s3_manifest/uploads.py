@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.facts import as_hex, as_id
+from s3_manifest.filenames import in_the_way, unusable
 from s3_manifest.lenient_json import SURROGATE, read_json
 from s3_manifest.model import Frozen
 from s3_manifest.sidecars import (
@@ -160,9 +161,12 @@ def wrong_with_id(collection: Collection) -> str | None:
 def bad_names(collections: Collections, collection: Collection, filenames: Sequence[str]) -> Iterator[BadName]:
     """Those that no file of the collection can have, or that are named before."""
     before: dict[str, int] = {}
+    blocked = in_the_way(filenames)
     for index, filename in enumerate(filenames):
         if reason := _wrong_with(collections, collection, filename):
             yield BadName(index, reason)
+        elif filename in blocked:
+            yield BadName(index, f"it and {blocked[filename]!r} cannot both be there, a file and a folder of one name")
         elif filename in before:
             yield BadName(index, f"it is named before, at {before[filename]}")
         before.setdefault(filename, index)
@@ -185,7 +189,7 @@ def _wrong_with(collections: Collections, collection: Collection, filename: str)
         "it is neither an image nor a .txt caption, by its suffix": not (is_image(filename) or is_caption(filename)),
         "it is another collection's": collections.of(key) != collection,
     }
-    return next((reason for reason, is_so in wrong.items() if is_so), None)
+    return next((reason for reason, is_so in wrong.items() if is_so), None) or unusable(filename)
 
 
 def headers_of(image: Image, generation: Declared | None, *, overwrite: bool) -> Headers:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
+from s3_manifest.filenames import no_path
 from s3_manifest.model import Entry, Problem
-from s3_manifest_cli.client import names
 
 
 class Exported(NamedTuple):
@@ -56,6 +56,6 @@ def relative(filename: str) -> str:
 
     S3 takes ``../x``, ``/x``, ``a//x`` and a NUL for keys.
     """
-    if reason := names.no_path(filename):
-        raise CannotHold(f"{filename!r}: {reason}")
+    if reason := no_path(filename):
+        raise CannotHold(f"{filename!r}: {reason}; rename the object in S3")
     return filename
