@@ -62,7 +62,9 @@ def test_a_prompt_that_is_too_long_for_its_metadata_is_told_and_the_image_is_the
     sides.write("a.txt", body=b"word " * 1000)
     answer = sides.push()
     assert "prompt" not in told(sides, "a.png")["Metadata"]
-    assert "a.png: uploaded without its prompt (too long for S3 metadata); the caption a.txt has it" in answer.stderr
+    assert (
+        "a.png: uploaded without its prompt (too long for S3 metadata); the caption beside it has it" in answer.stderr
+    )
 
 
 def test_a_caption_of_several_lines_is_the_images_prompt(sides):
@@ -73,6 +75,22 @@ def test_a_caption_of_several_lines_is_the_images_prompt(sides):
     sides.commit("a.png", "a.txt")
     (entry,) = sides.head.files
     assert entry.prompt == prompt
+    assert "nothing to do" in sides.push().stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("a.caption", b"a fox"), ("a.json", b'{"caption": "a fox"}'), ("a.TXT", "a fox".encode("utf-16"))],
+)
+@pytest.mark.parametrize("image", ["a.png", "a.mp4"])
+def test_every_sort_of_caption_is_the_prompt_of_what_is_beside_it(sides, image, name, body):
+    sides.write(image)
+    sides.write(name, body=body)
+    sides.push()
+    assert told(sides, image)["Metadata"]["prompt"] == "a fox"
+    sides.commit(image, name)
+    (entry,) = sides.head.files
+    assert (entry.prompt, entry.overridden) == ("a fox", {})
     assert "nothing to do" in sides.push().stdout
 
 

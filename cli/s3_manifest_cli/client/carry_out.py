@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 from s3_manifest.collections import Collection
 from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import caption_of
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
 from s3_manifest_cli.client.ahead import Came, ahead
@@ -242,7 +241,7 @@ def _upload(run: _Run, action: Action) -> Step:
             stored = upload(run.objects, file, given, run.unfinished, run.progress.moved)
     except Changed as error:
         raise Refused(str(error)) from error
-    notes = [_left_out(action.filename, metadata.left_out)] if metadata.left_out else []
+    notes = [_left_out(metadata.left_out)] if metadata.left_out else []
     if stored.others:
         notes.append(
             f"other unfinished uploads to its key ({len(stored.others)}) keep their parts in S3 until somebody aborts"
@@ -251,11 +250,11 @@ def _upload(run: _Run, action: Action) -> Step:
     return Step(action, local=seen, etag=stored.etag, md5=sums.md5, note="; ".join(notes) or None)
 
 
-def _left_out(filename: str, fields: Sequence[str]) -> str:
+def _left_out(fields: Sequence[str]) -> str:
     """What the user should know of a file that was uploaded without some of its metadata."""
     names = " and ".join(field.replace("-", " ") for field in fields)
     note = f"uploaded without its {names} (too long for S3 metadata)"
-    return f"{note}; the caption {caption_of(filename)} has it" if fields == ("prompt",) else note
+    return f"{note}; the caption beside it has it" if fields == ("prompt",) else note
 
 
 def _path(run: _Run, filename: str) -> str:

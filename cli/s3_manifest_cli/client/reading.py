@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from s3_manifest.sidecars import MAX_CAPTION_BYTES, caption_of, is_image, read_caption
+from s3_manifest.sidecars import MAX_CAPTION_BYTES, captions_of, is_captioned, text_of_caption
 from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.partials import Identity, identity_of
 from s3_manifest_cli.client.scan import Local
@@ -97,12 +97,17 @@ def _same(file: BinaryIO, identity: Identity) -> None:
 
 
 def prompt_beside(source: Folder, filename: str) -> str | None:
-    """What the caption beside an image says; None where there is none that a manifest would tell of."""
-    if not is_image(filename):
+    """What the first caption beside an image or a video says; None where none says anything, as in its manifest."""
+    if not is_captioned(filename):
         return None
+    texts = (_text(source, caption) for caption in captions_of(filename))
+    return next((text for text in texts if text), None)
+
+
+def _text(source: Folder, caption: str) -> str | None:
     try:
-        with open_file(source, caption_of(filename)) as file:
+        with open_file(source, caption) as file:
             body = file.read(MAX_CAPTION_BYTES + 1)
     except OSError:
         return None
-    return read_caption(body)[0] or None if len(body) <= MAX_CAPTION_BYTES else None
+    return text_of_caption(caption, body) if len(body) <= MAX_CAPTION_BYTES else None

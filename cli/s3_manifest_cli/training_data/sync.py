@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from s3_manifest.model import Frozen
-from s3_manifest.sidecars import caption_of, is_image, read_caption
+from s3_manifest.sidecars import captions_of, is_image, text_of_caption
 from s3_manifest.training import ActorManifest
 from s3_manifest.uploads import Generation
 from s3_manifest_cli.errors import NotFound
@@ -80,10 +80,11 @@ def _images(folder: Path) -> Iterator[tuple[str, LocalImage]]:
         # Where the folder itself is reached by a link, that was the caller's choice.
         linked = any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))
         if is_image(name) and path.is_file() and not linked:
-            yield name, LocalImage(path, name, _caption(folder / caption_of(name)))
+            texts = (_caption(folder / caption) for caption in captions_of(name))
+            yield name, LocalImage(path, name, next((text for text in texts if text), None))
 
 
 def _caption(path: Path) -> str | None:
     if path.is_symlink() or not path.is_file():
         return None
-    return read_caption(path.read_bytes())[0] or None
+    return text_of_caption(path.name, path.read_bytes())

@@ -52,14 +52,15 @@ _CONSUMED = frozenset({"prompt", "generated-at", "generation-id", "generation-ty
 class Seen(NamedTuple):
     """What a key was when it was looked at: a file or a caption, a sidecar, or neither (absent, or a folder).
 
-    ``description`` is what a sidecar says. An entry says only what the object itself does. ``unread``: it is there,
-    but its bytes cannot be read now, so what they say is known only if they were read before, for the same ETag.
+    ``description`` is what a sidecar says. An entry says only what the object itself does. ``unread`` says why the
+    bytes of one that describes others cannot be read now: what they say is known only if they were read before, for
+    the same ETag.
     """
 
     key: str
     what: Entry | Sidecar | None
     description: Description | None = None
-    unread: bool = False
+    unread: str | None = None
 
 
 class Location(NamedTuple):

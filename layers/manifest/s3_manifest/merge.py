@@ -14,11 +14,11 @@ from s3_manifest.sidecars import (
     COLLECTION,
     Declared,
     Description,
-    caption_of,
     captioned_by,
-    is_caption,
-    is_image,
+    captions_of,
+    is_captioned,
     laid_over,
+    may_be_caption,
     taken_off,
 )
 
@@ -62,11 +62,8 @@ def told(
         before = known.get(name)
         after = _by_itself(before, looked[name]) if name in looked else before and taken_off(before)
         if after and after.caption is None:
-            caption = caption_of(name)
-            text = looked[caption] if caption in looked else known.get(caption)
-            after = laid_over(
-                after, revision.descriptions.said(name, text.caption if text and is_image(name) else None)
-            )
+            caption = _caption(name, looked, known) if is_captioned(name) else None
+            after = laid_over(after, revision.descriptions.said(name, caption))
         if before is not after and before != after:
             alterations.append(Alteration(filename=name, cause=cause, before=before, after=after))
     sidecars = {one.key: one.description or Description() for one in looked_at(collection, seen).values()}
@@ -79,9 +76,15 @@ def told(
 def names_concerned(collection: Collection, seen: Iterable[Seen], concerned: Iterable[str]) -> set[str]:
     """The filenames of all entries that what was seen may alter, or that it is to be compared with."""
     names = {collection.filename(one.key) for one in seen}
-    names |= {image for name in names if is_caption(name) for image in captioned_by(name)}
+    names |= {image for name in names if may_be_caption(name) for image in captioned_by(name)}
     names.update(concerned)
-    return names | {caption_of(name) for name in names if is_image(name)}
+    return names | {caption for name in names if is_captioned(name) for caption in captions_of(name)}
+
+
+def _caption(filename: str, looked: Mapping[str, Entry | None], known: Mapping[str, Entry]) -> str | None:
+    """The text of the first caption beside a file that has one."""
+    entries = (looked[name] if name in looked else known.get(name) for name in captions_of(filename))
+    return next((entry.caption for entry in entries if entry and entry.caption), None)
 
 
 def _followers(
@@ -89,7 +92,7 @@ def _followers(
 ) -> Iterator[tuple[str, str]]:
     """The filenames of what was not looked at itself and may follow what was, each with the key that it follows."""
     for name in looked:
-        if is_caption(name):
+        if may_be_caption(name):
             yield from ((image, collection.prefix + name) for image in captioned_by(name) if image not in looked)
     yield from ((name, key) for name, key in concerned.items() if name not in looked)
 
@@ -99,7 +102,7 @@ def _as_last_read(before: Entry | None, seen: Seen) -> Entry | None:
     entry = seen.what if isinstance(seen.what, Entry) else None
     if entry is None or not seen.unread or before is None or before.caption is None or before.etag != entry.etag:
         return entry
-    return entry.model_copy(update={"caption": before.caption})
+    return entry.model_copy(update={"caption": before.caption, "problem": seen.unread})
 
 
 def _by_itself(before: Entry | None, after: Entry | None) -> Entry | None:

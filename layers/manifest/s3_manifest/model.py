@@ -68,7 +68,7 @@ class Entry(Frozen):
 
     ``overridden`` has, for each field that a sidecar tells, what the object itself says of it (None:
     nothing). A caption, and a file that a sidecar says is ``hidden``, have entries that are not among
-    the manifest's files: of a caption ``caption`` is the text, and ``problem`` says why it has none.
+    the manifest's files: of a caption ``caption`` is the text, and ``problem`` says why it could not be read.
     Of these four only what there is to say is written.
     """
 

@@ -14,7 +14,9 @@ from s3_manifest.sidecars import (
     edit_of,
     is_caption,
     max_bytes,
+    may_be_caption,
     read_caption,
+    read_json_caption,
     read_sidecar,
 )
 from s3_manifest.store import Absent, Archived, Conflict, Present, ReadFailed, TimeRanOut
@@ -71,7 +73,7 @@ def _look(
         return Seen(key, None)
     if collection.filename(key) in SIDECARS:
         return _look_at_sidecar(world, collection, observation)
-    if is_caption(collection.filename(key)):
+    if may_be_caption(collection.filename(key)):
         return _look_at_caption(world, collection, observation, source, computed)
     md5 = computed.get((key, observation.etag))
     if md5 is None and _is_to_be_computed(world, observation):
@@ -119,7 +121,7 @@ def _look_at_sidecar(world: World, collection: Collection, present: Present) -> 
                 return Seen(key, None)
             sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
             return Seen(key, sidecar, read_sidecar(name, stored.body))
-    return Seen(key, Sidecar(s3_key=key, etag=present.etag), Description(problems=(problem,)), unread=True)
+    return Seen(key, Sidecar(s3_key=key, etag=present.etag), Description(problems=(problem,)), problem)
 
 
 def _look_at_caption(
@@ -128,27 +130,30 @@ def _look_at_caption(
     present: Present,
     source: Source,
     computed: Mapping[tuple[str, str], str],
-) -> Seen:
-    """The entry of a caption: what the object says, and its text."""
-    key = present.key
+) -> Seen | Present:
+    """The entry of a caption: what the object says, and its text. Of what turns out to be none, that of a file."""
+    key, is_text = present.key, is_caption(collection.filename(present.key))
     for _ in range(_LOOKS):
-        md5, text, unread = computed.get((key, present.etag)), "", _unreadable(present, MAX_CAPTION_BYTES)
-        problem = unread
-        if not unread:
-            try:
-                stored = world.store.get(key)
-            except Archived:
-                stored = None  # since the HEAD, which the next one tells
-            if stored is None or stored.etag != present.etag:
-                observation = world.store.head(key)
-                if isinstance(observation, Absent):
-                    return Seen(key, None)
-                present = observation
-                continue
-            text, problem = read_caption(stored.body)
+        md5, unread = computed.get((key, present.etag)), _unreadable(present, MAX_CAPTION_BYTES)
+        if unread:
+            if not is_text and md5 is None and _is_to_be_computed(world, present):
+                return present
+            entry = entry_of(present, collection, world.location, source, md5)
+            said = {"caption": "", "problem": unread} if is_text else {}
+            return Seen(key, entry.model_copy(update=said), unread=unread)
+        try:
+            stored = world.store.get(key)
+        except Archived:
+            stored = None  # since the HEAD, which the next one tells
+        if stored and stored.etag == present.etag:
+            text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
             md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
-        entry = entry_of(present, collection, world.location, source, md5)
-        return Seen(key, entry.model_copy(update={"caption": text, "problem": problem}), unread=bool(unread))
+            entry = entry_of(present, collection, world.location, source, md5)
+            return Seen(key, entry.model_copy(update={"caption": text, "problem": problem}))
+        observation = world.store.head(key)
+        if isinstance(observation, Absent):
+            return Seen(key, None)
+        present = observation
     raise ReadFailed(key, f"was replaced {_LOOKS} times while it was read; it is tried again later")
 
 

@@ -37,9 +37,19 @@ ARCHIVED = "it is archived and cannot be read"
 """What a problem with an object begins with that is in an archive."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
-"""Of which files a ``.txt`` of the same name is the caption, in lower case or in capitals."""
+VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v")
+"""Images and videos are what a file of the same name may be the caption of, in lower case or in capitals."""
 
-_SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
+CAPTION_SUFFIXES = (".txt", ".caption", ".json")
+"""Of captions, in lower case or in capitals. Of several beside one file the first that has a text counts."""
+
+
+def _and_in_capitals(suffixes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(case for suffix in suffixes for case in (suffix, suffix.upper()))
+
+
+_IMAGES, _CAPTIONED = _and_in_capitals(IMAGE_SUFFIXES), _and_in_capitals((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+_CAPTIONS, _TEXTS = _and_in_capitals(CAPTION_SUFFIXES), _and_in_capitals((".txt", ".caption"))
 _ROWS = {IMAGE_FOLDER: image_folder.read_jsonl, IMAGE_FOLDER_CSV: image_folder.read_csv}
 _MAX_PROBLEMS, _MAX_PROBLEM, _MAX_NAME_BYTES = 20, 500, 1024
 
@@ -93,24 +103,40 @@ NOTHING = Described()
 
 
 def is_caption(filename: str) -> bool:
-    """Whether an object of that name is the caption of another: any ``.txt``."""
-    return filename.endswith(".txt")
+    """Whether an object of that name is a caption, whatever it says: any ``.txt`` and ``.caption``."""
+    return filename.endswith(_TEXTS)
+
+
+def may_be_caption(filename: str) -> bool:
+    """Whether it is, or may be: a ``.json`` is one if it says a prompt, and else a file."""
+    return filename.endswith(_CAPTIONS) and filename not in SIDECARS
 
 
 def is_image(filename: str) -> bool:
-    """Whether a caption may lie beside it."""
-    return filename.endswith(_SUFFIXES)
+    """Whether it is an image, by its name."""
+    return filename.endswith(_IMAGES)
+
+
+def is_captioned(filename: str) -> bool:
+    """Whether a caption may lie beside it: it is an image or a video, by its name."""
+    return filename.endswith(_CAPTIONED)
 
 
 def caption_of(filename: str) -> str:
-    """The filename of an image's caption."""
-    return filename.rpartition(".")[0] + ".txt"
+    """The filename of the caption that counts first, and that is written."""
+    return filename.rpartition(".")[0] + _CAPTIONS[0]
+
+
+def captions_of(filename: str) -> Iterator[str]:
+    """The filenames of captions of an image or a video; the first that has a text counts."""
+    stem = filename.rpartition(".")[0]
+    return (name for suffix in _CAPTIONS if (name := stem + suffix) not in SIDECARS)
 
 
 def captioned_by(caption: str) -> Iterator[str]:
     """The filenames that this may be the caption of."""
-    stem = caption.removesuffix(".txt")
-    return (stem + suffix for suffix in _SUFFIXES)
+    stem = caption.rpartition(".")[0]
+    return (stem + suffix for suffix in _CAPTIONED)
 
 
 def max_bytes(filename: str) -> int:
@@ -138,11 +164,34 @@ def read_sidecar(filename: str, body: bytes) -> Description:
 
 
 def read_caption(body: bytes) -> tuple[str, str | None]:
-    """A caption's text without blanks around it, or an empty one and what is wrong with it."""
+    """A caption's text without blanks around it, or an empty one and what is wrong with it.
+
+    All of its lines are the prompt: whether they are alternatives or paragraphs, they do not say.
+    """
     try:
         return text_of(body, most=MAX_CAPTION_BYTES).strip(), None
     except NotReadable as error:
         return "", str(error)
+
+
+def read_json_caption(body: bytes) -> str | None:
+    """The prompt in a JSON object beside an image: ``prompt``, ``text`` or ``caption``, the first of alternatives.
+
+    None where it says none, so that it is no caption.
+    """
+    try:
+        said = read_json(body, most=MAX_CAPTION_BYTES).value
+    except NotReadable:
+        return None
+    if not isinstance(said, dict):
+        return None
+    texts = (text.strip() for column in PROMPT_COLUMNS for text in _choices(said.get(column))[0])
+    return next((text for text in texts if text), None)
+
+
+def text_of_caption(filename: str, body: bytes) -> str | None:
+    """The text of a caption of that name; None where it has none."""
+    return (read_caption(body)[0] or None) if is_caption(filename) else read_json_caption(body)
 
 
 def oversized(said: Described) -> Iterator[tuple[str, str]]:
@@ -300,14 +349,23 @@ def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> Descriptio
 def _prompt_of(row: image_folder.Row, problems: _Problems) -> tuple[str | None, bool]:
     """The first prompt in a row, a number as its digits, and whether there are alternatives to it."""
     for column in PROMPT_COLUMNS:
-        value = row.fields.get(column)
-        choices = value if isinstance(value, list) else [value]
-        if unusable := [one for one in choices if isinstance(one, dict | list | bool)]:
+        texts, unusable = _choices(row.fields.get(column))
+        if unusable:
             problems.add(f"{row.where}.{column}: it has to be text, a number or a list of these")
-        texts = [one if isinstance(one, str) else str(one) for one in choices if one not in (None, *unusable)]
         if texts:
             return texts[0], len(texts) > 1
     return None, False
+
+
+def _choices(value: object) -> tuple[list[str], bool]:
+    """Prompts, a number as its digits, and whether there is anything else among them."""
+    choices = value if isinstance(value, list) else [] if value is None else [value]
+    texts = [
+        one if isinstance(one, str) else str(one)
+        for one in choices
+        if isinstance(one, str | int | float) and not isinstance(one, bool)
+    ]
+    return texts, any(isinstance(one, dict | list | bool) for one in choices)
 
 
 def _is_a_name(filename: str, where: str, problems: _Problems) -> bool:

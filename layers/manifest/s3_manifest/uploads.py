@@ -44,6 +44,7 @@ CONTENT_TYPES = {
     "heic": "image/heic",
     "jxl": "image/jxl",
     "txt": "text/plain; charset=utf-8",
+    "caption": "text/plain; charset=utf-8",
 }
 """Media types by the suffixes of images and captions."""
 
@@ -186,7 +187,9 @@ def _wrong_with(collections: Collections, collection: Collection, filename: str)
         f"it {_NO_CONTROLS}": _has_controls(filename),
         f"the key would be longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
         "it is a sidecar's, and those are edited by PATCH": filename in SIDECARS,
-        "it is neither an image nor a .txt caption, by its suffix": not (is_image(filename) or is_caption(filename)),
+        "it is neither an image nor a caption (.txt, .caption), by its suffix": not (
+            is_image(filename) or is_caption(filename)
+        ),
         "it is another collection's": collections.of(key) != collection,
     }
     return next((reason for reason, is_so in wrong.items() if is_so), None) or unusable(filename)

@@ -14,7 +14,7 @@ from s3_manifest.history import Past
 from s3_manifest.layout import Slot
 from s3_manifest.model import PageRef, Role, Timestamp
 from s3_manifest.runs import Row, Run
-from s3_manifest.sidecars import caption_of, captioned_by, is_image
+from s3_manifest.sidecars import captioned_by, captions_of, is_captioned, may_be_caption
 from s3_manifest.store import Store
 from s3_manifest.world import Each
 
@@ -59,7 +59,7 @@ class Filter(NamedTuple):
             case "orphans":
                 return not any(map(has, captioned_by(filename)))
             case "uncaptioned":
-                return is_image(filename) and not has(caption_of(filename))
+                return is_captioned(filename) and not any(map(has, captions_of(filename)))
             case _:
                 return True
 
@@ -160,8 +160,12 @@ class _Reader:
         return self._read[index]
 
     def has(self, filename: str) -> bool:
-        """Whether there was an entry of that name. An image and its caption are at most a page apart, mostly none."""
-        return self.run(layout.slot_of(self._slots, filename)).find(filename) is not None
+        """Whether there was an entry of that name, of a caption's name a caption.
+
+        An image and its caption are at most a page apart, mostly none.
+        """
+        found = self.run(layout.slot_of(self._slots, filename)).find(filename)
+        return found is not None and (found.caption is not None or not may_be_caption(filename))
 
 
 def _runs(

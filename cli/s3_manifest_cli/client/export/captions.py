@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable, Iterator
 
 from s3_manifest.model import Entry, Facts, Problem
-from s3_manifest.sidecars import caption_of, is_image
+from s3_manifest.sidecars import caption_of, is_captioned
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, Put, relative
 
 _LINE_BREAKS = re.compile(r"\s*[\r\n]\s*")
 
 
 def write_kohya(_: Facts, entries: Iterable[Entry], put: Put) -> Exported:
-    """Puts ``<name>.txt`` with the prompt for each image that has one; its ``files`` are these images.
+    """Puts ``<name>.txt`` with the prompt for each image or video that has one; its ``files`` are these.
 
     A prompt is one line: kohya's trainers read no more than the first of a caption. Images of one name that
     differ in their suffix share a caption: where their prompts differ, none is written, and they are problems.
@@ -24,7 +24,7 @@ def write_kohya(_: Facts, entries: Iterable[Entry], put: Put) -> Exported:
         nonlocal left_out
         for entry in entries:
             try:
-                if is_image(relative(entry.filename)):
+                if is_captioned(relative(entry.filename)):
                     yield entry
                 else:
                     left_out += 1
