@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from client.sides import both, bytes_of
+from client.transfers import random_bytes
 
+from s3_manifest_cli.client.download import PART
 from s3_manifest_cli.client.plan import Action, Plan, encode
 
 
@@ -62,7 +64,9 @@ def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
     answer = differing.call("pull", "--apply", plan)
     assert "1 downloaded (19 bytes), 1 deleted here" in answer.stdout
     assert differing.files == both("same.png", "s3.png") | {"differs.png": b"mine"}
-    differing.call("pull", "--apply", plan, exit_code=3)  # its s3.png is here by now
+    assert (
+        "1 downloaded" in differing.call("pull", "--apply", plan).stdout
+    )  # its s3.png is here by now, and that is well
 
 
 def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
@@ -179,3 +183,93 @@ def test_quiet_says_nothing_but_errors(differing):
     differing.commit("s3.png")
     assert differing.pull("--quiet").output == ""
     assert differing.pull("--quiet", "--dry-run").output == ""
+
+
+@pytest.mark.parametrize("verb", ["pull", "push", "sync"])
+def test_a_plan_that_is_applied_a_second_time_is_done(sides, plan, verb):
+    sides.put("same.png", "s3.png", "both.png", "deep/s3.png")
+    sides.write("same.png", "here.png", "deep/here.png")
+    sides.write("both.png", body=b"mine")
+    options = ["--prefer", "local"] if verb == "sync" else ["--delete"]
+    getattr(sides, verb)(*options, "--plan", plan, exit_code=1)
+    sides.call(verb, "--apply", plan)
+    before = (sides.files, sides.objects)
+    assert before[0] == before[1]
+    for _ in range(2):
+        answer = sides.call(verb, "--apply", plan)
+        assert "failed" not in answer.stdout
+        assert (sides.files, sides.objects) == before
+
+
+def test_also_where_nothing_is_kept_of_the_first_time(sides, plan):
+    sides.put("a.png", "b.png")
+    sides.write("b.png", body=b"mine")
+    sides.pull("--plan", plan, exit_code=1)
+    sides.call("pull", "--apply", plan)
+    sides.cache = sides.cache.with_name("another cache")
+    sides.call("pull", "--apply", plan)
+    assert sides.files == both("a.png", "b.png")
+
+
+def test_a_large_download_that_is_done_is_not_fetched_again(sides, plan):
+    body = random_bytes(PART + 1)
+    sides.put("large.bin", body=body)
+    sides.pull("--plan", plan, exit_code=1)
+    sides.call("pull", "--apply", plan)
+    sides.proxy.seen.clear()
+    sides.call("pull", "--apply", plan)
+    assert (sides.files, sides.gets()) == ({"large.bin": body}, [])
+
+
+def test_a_file_with_other_bytes_of_the_same_size_is_not_taken_for_done(sides, plan):
+    sides.put("a.png", body=b"theirs")
+    sides.pull("--plan", plan, exit_code=1)
+    sides.write("a.png", body=b"mine!!")
+    sides.call("pull", "--apply", plan, exit_code=3)
+    assert sides.files == {"a.png": b"mine!!"}
+
+
+def test_a_restore_in_s3_that_is_applied_a_second_time_is_done(sides, plan):
+    sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration={"Status": "Enabled"})
+    sides.put("a.png", "b.png")
+    sides.put("a.png", body=b"another")
+    sides.put("c.png")
+    sides.restore("--in-s3", "--revision", 1, "--delete", "--plan", plan, exit_code=1)
+    for _ in range(3):
+        sides.call("restore", "--apply", plan)
+        assert sides.objects == both("a.png", "b.png")
+
+
+@pytest.mark.parametrize("verb", ["pull", "push", "sync", "restore"])
+def test_a_dry_run_lists_the_deletions_that_would_be_refused(sides, plan, verb):
+    sides.put("a.png", "b.png")
+    sides.write("a.png")
+    sides.sync()
+    if verb == "sync":
+        sides.delete("b.png")
+        sides.commit("b.png")
+    else:
+        sides.write("extra.png")
+    target = [sides.folder, "style/16"] if verb in ("push", "sync") else ["style/16", sides.folder]
+    if verb == "push":
+        (sides.folder / "b.png").unlink()
+    limit = ["--delete", "--max-delete", 0]
+    answer = sides.call(verb, *target, *limit, "--dry-run", exit_code=1)
+    assert "delete " in answer.stdout
+    assert "Would delete 1 file; the limit is 0. Pass --max-delete 1 to allow it." in answer.stderr
+    told = json.loads(sides.call(verb, *target, *limit, "--dry-run", "--json", exit_code=1).stdout)
+    assert told["refused"].startswith("Would delete 1 file")
+    assert [one["action"].startswith("delete") for one in told["actions"]].count(True) == 1
+    assert "not written" in sides.call(verb, *target, *limit, "--plan", plan, exit_code=3).stderr
+    assert not plan.exists()
+    assert "Would delete 1 file; the limit is 0." in sides.call(verb, *target, *limit, exit_code=3).stderr
+    allowed = json.loads(sides.call(verb, *target, "--delete", "--dry-run", "--json", exit_code=1).stdout)
+    assert allowed["refused"] is None
+
+
+def test_it_lists_them_too_where_the_manifest_is_not_good_enough_to_delete_by(sides):
+    sides.commit_incomplete("a.png")
+    sides.write("extra.png", "more.png")
+    answer = sides.pull("--delete", "--dry-run", exit_code=1)
+    assert "delete here   extra.png" in answer.stdout
+    assert "incomplete, so nothing is deleted by it" in answer.stderr

@@ -12,6 +12,7 @@ from s3_manifest.model import Timestamp
 from s3_manifest.store import Conflict, Present
 from s3_manifest_cli import headers
 from s3_manifest_cli.client.ahead import Came, ahead
+from s3_manifest_cli.client.applied import downloaded_before
 from s3_manifest_cli.client.at_once import Outcome, at_once
 from s3_manifest_cli.client.begun import give_up_idle
 from s3_manifest_cli.client.copying import copy_version
@@ -22,7 +23,7 @@ from s3_manifest_cli.client.download import PART, Wanted, download
 from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.objects import Objects
 from s3_manifest_cli.client.partials import Identity
-from s3_manifest_cli.client.plan import Action, Doing, Plan
+from s3_manifest_cli.client.plan import Action, Agreed, Doing, Plan
 from s3_manifest_cli.client.reading import Changed, prompt_beside, unchanged
 from s3_manifest_cli.client.refusals import refusals
 from s3_manifest_cli.client.stop import Stop
@@ -100,13 +101,15 @@ def carry_out(
     progress: Progress | None = None,
     *,
     said: Told = NOTHING_SAID,
+    agreed: Mapping[str, Agreed] | None = None,
     portable: bool = False,
     stop: Stop | None = None,
 ) -> Carried:
     """Does what is planned: transfers first, many at once, and deletions after them if none of those failed.
 
     A file that cannot be transferred is told, and the rest goes on. With ``portable`` also those are refused whose
-    names some other system could not hold. A repeat, after a failure or an end at any moment, does the rest. Raises
+    names some other system could not hold. A repeat, after a failure or an end at any moment, does the rest: what is
+    done already is recognized by its bytes, or by what both sides last agreed on (``agreed``). Raises
     ``Refused`` where another run works in the folder, ``Unavailable`` where there are no credentials or the folder
     cannot be opened; ``Stopped``.
     """
@@ -117,7 +120,9 @@ def carry_out(
     with ExitStack() as stack:
         objects = stack.enter_context(Objects(plan.s3_bucket, deployment.session, deployment.endpoint, stop=stop))
         unfinished = Unfinished(deployment.cache / "uploads")
-        run = _Run(objects, collection, progress, said, unfinished, plan.folder, *_folders(plan, stack))
+        run = _Run(
+            objects, collection, progress, said, unfinished, plan.folder, *_folders(plan, stack), agreed=agreed or {}
+        )
         file_system = run.destination.file_system if run.destination else None
         refused = refusals(deployment, collection, plan, file_system, run.source, portable=portable)
         steps = {
@@ -150,6 +155,7 @@ class _Run(NamedTuple):
     folder: str
     source: Folder | None
     destination: Destination | None
+    agreed: Mapping[str, Agreed]
 
 
 def _folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destination | None]:
@@ -214,14 +220,32 @@ def _why(run: _Run, action: Action, error: Exception | None) -> str:
 
 def _download(run: _Run, action: Action, body: bytes | None = None) -> Step:
     wanted = _wanted(action, run.collection.prefix)
+    if body is None and (before := _done_before(run, action)):
+        return before
     with _given(run.destination).partial(action.filename, wanted.token) as partial:
         try:
             done = download(run.objects, wanted, partial, run.progress.moved, body)
         except Conflict:
             partial.discard()  # the next manifest tells of another object
             raise
-        local = partial.finish(mtime_ns=_nanoseconds(action.last_modified), expected=action.local)
+        try:
+            local = partial.finish(mtime_ns=_nanoseconds(action.last_modified), expected=action.local)
+        except Refused:
+            before = _done_before(run, action)
+            if before is None:
+                raise
+            partial.discard()
+            return before
     return Step(action, local=local, etag=wanted.etag, proof=done.verdict.by)
+
+
+def _done_before(run: _Run, action: Action) -> Step | None:
+    """The download as a step that is done, if an earlier run of the same plan has done it."""
+    before = downloaded_before(_given(run.destination), action, run.agreed)
+    if before is None:
+        return None
+    run.progress.moved(action.size)
+    return Step(action, local=before.local, etag=action.etag, proof=before.proof)
 
 
 def _nanoseconds(moment: Timestamp | None) -> int | None:

@@ -29,7 +29,8 @@ _ASK_AGAIN_SECONDS = 0.5
 class Prepared(NamedTuple):
     """A plan, and what it was made of. ``facts`` is None where the collection has no manifest yet.
 
-    ``unmatched`` are filters that match nothing on either side, as options.
+    ``unmatched`` are filters that match nothing on either side, as options. ``refused`` says why the plan may not be
+    carried out, for its deletions; only a dry run has such a plan.
     """
 
     plan: Plan
@@ -37,6 +38,7 @@ class Prepared(NamedTuple):
     files: list[Compared]
     problems: list[Problem]
     unmatched: tuple[str, ...] = ()
+    refused: str | None = None
 
     @property
     def totals(self) -> dict[FileState, int]:
@@ -53,8 +55,11 @@ def prepare(
     wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
     *,
     max_delete: int = MAX_DELETE,
+    is_dry_run: bool = False,
 ) -> Prepared:
     """What is to be done to make them the same; nothing is changed anywhere.
+
+    In a dry run the plan is returned also where its deletions would be refused, and ``refused`` says why.
 
     Raises ``Invalid`` where there is no folder to push, ``NotFound`` where there is no manifest to pull by,
     ``Refused`` where deletions are planned that the manifest, or what could be read of the folder, is not good enough
@@ -84,16 +89,23 @@ def prepare(
         revision=index.facts.revision if index else 0,
         actions=actions(verb, files, wishes, base),
     )
-    if index:
-        check_deletions(plan, index.facts, datetime.now(UTC), max_delete=max_delete)
-    elif plan.of("delete_local"):
-        raise Refused(
-            f"{collection.kind}/{collection.id} has no manifest any more, so nothing is deleted by it: see s3-manifest"
-            " doctor, or leave out --delete"
-        )
-    if plan.of("delete_remote"):
-        _check_folder(verb, folder, here, filters)
-    return Prepared(plan, index.facts if index else None, files, meant(here.problems, filters), unmatched)
+    refused = None
+    try:
+        if index:
+            check_deletions(plan, index.facts, datetime.now(UTC), max_delete=max_delete)
+        elif plan.of("delete_local"):
+            raise Refused(
+                f"{collection.kind}/{collection.id} has no manifest any more, so nothing is deleted by it: see"
+                " s3-manifest doctor, or leave out --delete"
+            )
+        if plan.of("delete_remote"):
+            _check_folder(verb, folder, here, filters)
+    except Refused as error:
+        if not is_dry_run:
+            raise
+        refused = str(error)
+    problems = meant(here.problems, filters)
+    return Prepared(plan, index.facts if index else None, files, problems, unmatched, refused)
 
 
 def pull(
@@ -199,14 +211,14 @@ def complete(
     if plan.of("download", "upload", "delete_local") and not Path(plan.folder).is_absolute():
         raise Invalid(f"the plan names no folder by its absolute path: {plan.folder!r}; make it anew with --plan")
     began_ns = now_ns()
-    carried = carry_out(deployment, collection, plan, progress, said=said, portable=portable, stop=stop)
+    folder = Path(plan.folder)
+    agreed = dict(bases.load(deployment.cache, folder, deployment.name, collection)) if plan.folder else {}
+    carried = carry_out(deployment, collection, plan, progress, said=said, agreed=agreed, portable=portable, stop=stop)
     if not plan.folder:
         return carried
-    folder = Path(plan.folder)
     read = {Local(one.action.filename, *one.local): one.md5 for one in carried.done if one.local and one.md5}
     with Digests(deployment.cache, folder) as digests:
         digests.learn(read, began_ns)
-    agreed = dict(bases.load(deployment.cache, folder, deployment.name, collection))
     for one in files:
         if one.state == "synced" and one.local and one.remote:
             agreed[one.filename] = Agreed(one.remote.etag, one.local.identity)

@@ -172,7 +172,8 @@ def check_deletions(plan: Plan, facts: Facts, now: datetime, *, max_delete: int 
     name = f"{facts.kind}/{facts.id}"
     rescan = f"compare it with S3 first (s3-manifest rescan {name} --wait 300), or leave out --delete"
     if count > max_delete:
-        raise Refused(f"{count:,} files would be deleted, and at most {max_delete:,} may be: raise --max-delete")
+        files = "1 file" if count == 1 else f"{count:,} files"
+        raise Refused(f"Would delete {files}; the limit is {max_delete:,}. Pass --max-delete {count} to allow it.")
     if not facts.complete:
         raise Refused(f"the manifest of {name} is incomplete, so nothing is deleted by it: {rescan}")
     verified = facts.last_verified_at

@@ -19,7 +19,7 @@ from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, action
 from s3_manifest_cli.client.scan import Problem
 from s3_manifest_cli.client.status import compare_with, meant, unmatched_filters
 from s3_manifest_cli.client.stop import Stop
-from s3_manifest_cli.errors import NotFound
+from s3_manifest_cli.errors import NotFound, Refused
 
 
 def prepare_restore(
@@ -32,6 +32,7 @@ def prepare_restore(
     at: Timestamp | None = None,
     delete: bool = False,
     max_delete: int = MAX_DELETE,
+    is_dry_run: bool = False,
 ) -> Prepared:
     """What is to be done so that the folder, or without one S3 itself, has the files that the manifest told of.
 
@@ -71,8 +72,14 @@ def prepare_restore(
         problems = meant(here.problems, filters)
         made = tuple(_of_version(action, then, there) for action in actions("pull", files, wishes))
     plan = plan.model_copy(update={"actions": made})
-    check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
-    return Prepared(plan, wanted.facts, files, problems, unmatched)
+    refused = None
+    try:
+        check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
+    except Refused as error:
+        if not is_dry_run:
+            raise
+        refused = str(error)
+    return Prepared(plan, wanted.facts, files, problems, unmatched, refused)
 
 
 def restore(

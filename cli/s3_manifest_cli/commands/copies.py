@@ -142,6 +142,15 @@ def _copy(
     def prepared() -> Prepared:
         wishes = Wishes(choices.delete, choices.prefer)
         collection = deployment.collection(named or "")
-        return prepare(deployment, verb, folder or Path(), collection, filters, wishes, max_delete=choices.max_delete)
+        return prepare(
+            deployment,
+            verb,
+            folder or Path(),
+            collection,
+            filters,
+            wishes,
+            max_delete=choices.max_delete,
+            is_dry_run=choices.is_dry_run,
+        )
 
     run(verb, deployment, prepared, choices, teller)

@@ -63,6 +63,11 @@ class Choices(NamedTuple):
     said: Told = NOTHING_SAID
     wait: float = 0
 
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the plan is only shown or written, and nothing else changed."""
+        return self.dry_run or self.plan_file is not None
+
 
 def planning(command: Function) -> Function:
     """The options that all of them share; the command gets what they say as keywords of ``Choices``."""
@@ -98,21 +103,26 @@ def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], ch
     """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits."""
     files: list[Compared] = []
     unmatched: tuple[str, ...] = ()
+    refused = None
     if choices.apply:
         with telling(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
             plan = decode(lines)
         if plan.verb != verb:
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
     else:
-        plan, _, files, problems, unmatched = prepared()
+        plan, _, files, problems, unmatched, refused = prepared()
         teller.unmatched(unmatched)
         for problem in problems:
             teller.warn(f"{problem.path}: {problem.reason}")
-    if choices.plan_file:
-        with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
+    written = choices.plan_file if refused is None else None
+    if written:
+        with telling(str(written), "not written"), whole_file(written) as out:
             out.writelines(encode(plan))
-    if choices.dry_run or choices.plan_file:
-        _tell_plan(plan, unmatched, teller, choices.plan_file)
+    if choices.is_dry_run:
+        _tell_plan(plan, unmatched, refused, teller, written)
+        if refused and choices.plan_file:
+            teller.error(f"{choices.plan_file}: not written, since this plan would be refused")
+            sys.exit(FAILED)
         sys.exit(DIFFERENCES if plan.actions else 0)
     moved = plan.of("download", "upload", "copy")
     with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
@@ -122,12 +132,18 @@ def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], ch
     sys.exit(FAILED if carried.failed else DIFFERENCES if carried.conflicts or shown is False else 0)
 
 
-def _tell_plan(plan: Plan, unmatched: tuple[str, ...], teller: Teller, written: Path | None) -> None:
+def _tell_plan(
+    plan: Plan, unmatched: tuple[str, ...], refused: str | None, teller: Teller, written: Path | None
+) -> None:
     for action in plan.actions:
         teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
     teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
-    teller.document(plan.model_dump(mode="json", exclude_none=True) | {"unmatched_filters": unmatched})
+    if refused:
+        teller.warn(refused)
+    teller.document(
+        plan.model_dump(mode="json", exclude_none=True) | {"unmatched_filters": unmatched, "refused": refused}
+    )
 
 
 def _tell(carried: Carried, shown: bool | None, unmatched: tuple[str, ...], teller: Teller) -> None:

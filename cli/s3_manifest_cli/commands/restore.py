@@ -59,6 +59,7 @@ def restore(
             at=at,
             delete=choices.delete,
             max_delete=choices.max_delete,
+            is_dry_run=choices.is_dry_run,
         )
 
     run("restore", deployment, prepared, choices, teller)
