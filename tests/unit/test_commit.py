@@ -5,6 +5,7 @@ from unit.worlds import Hand, WatchedStore, seconds
 from s3_manifest.commit import CHUNK, RESERVE_SECONDS, Verified
 from s3_manifest.model import UnreadableManifest
 from s3_manifest.store import OutcomeUnknown, WriteRefused
+from s3_manifest.turns import GIVE_WAY_SECONDS
 
 HEAD = STYLE.head_key
 
@@ -133,7 +134,7 @@ def test_each_pause_after_a_conflict_is_chance_up_to_a_bound_that_doubles_and_is
     hand.store.before_put = somebody_else_commits(hand, 12)
     hand.random = lambda: 1.0
     hand.commit([PREFIX + "a.jpg"])
-    assert hand.slept[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert hand.slept[:4] == [0.04, 0.08, 0.16, 0.32]
     assert max(hand.slept) == hand.slept[-1] == 2.0
     hand.slept.clear()
     hand.random = lambda: 0.0
@@ -247,3 +248,28 @@ def test_a_key_that_was_not_looked_at_keeps_a_manifest_incomplete(filename):
     hand.store.unreadable = {PREFIX + filename}
     hand.commit(keys, verified=Verified(NOON, EVENING))
     assert not hand.head().complete
+
+
+@pytest.mark.usefixtures("busy")
+def test_whoever_comes_anew_to_a_head_that_was_just_written_gives_way_and_reads_it_again():
+    hand = started("a.jpg")
+    hand.commit(hand.upload("b.jpg"))
+    assert hand.slept == [GIVE_WAY_SECONDS]
+    assert hand.store.requests[:3] == [f"GET {HEAD}", f"GET {HEAD}", f"HEAD {PREFIX}b.jpg"]
+
+
+@pytest.mark.usefixtures("busy")
+def test_whoever_lost_a_commit_gives_way_to_nobody():
+    hand = started("a.jpg")
+    hand.store.before_put = failing_puts(OutcomeUnknown(HEAD, "lost"), OutcomeUnknown(HEAD, "lost"))
+    hand.commit(hand.upload("b.jpg"))
+    assert hand.slept[0] == GIVE_WAY_SECONDS
+    assert GIVE_WAY_SECONDS not in hand.slept[1:]
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_head_that_was_written_a_while_ago_is_committed_to_at_once():
+    hand = started("a.jpg")
+    hand.now = EVENING
+    hand.commit(hand.upload("b.jpg"))
+    assert hand.slept == []

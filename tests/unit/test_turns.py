@@ -7,7 +7,7 @@ from unit.worlds import Hand, seconds
 
 from s3_manifest.memory import MemoryStore
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, WriteRefused
-from s3_manifest.turns import MIN_KEYS, turn
+from s3_manifest.turns import GIVE_WAY_SECONDS, MIN_KEYS, turn
 
 KEY = f"{STYLE.folder}turn.json"
 MANY = MIN_KEYS
@@ -121,3 +121,53 @@ def test_trouble_in_giving_a_turn_back_is_no_trouble_of_the_work(monkeypatch):
     with turn(hand.world, STYLE, MANY, 10):
         monkeypatch.setattr(MemoryStore, "put", fails)
     assert holder(hand)
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_turn_that_was_just_given_back_is_left_for_a_while_to_those_that_wait_for_it():
+    hand = Hand()
+    with turn(hand.world, STYLE, MANY, 10):
+        pass
+    with turn(hand.world, STYLE, MANY, 10):
+        assert holder(hand)
+    assert hand.slept == [GIVE_WAY_SECONDS]
+
+
+@pytest.mark.usefixtures("busy")
+def test_whoever_waits_for_a_turn_never_pauses_for_longer_than_others_leave_it_free():
+    hand = Hand(random=lambda: 1.0)
+    held_by_somebody(hand)
+    hand.seconds_left = seconds(13, 12, 11, 9)
+    with turn(hand.world, STYLE, MANY, 10):
+        pass
+    assert max(hand.slept) < GIVE_WAY_SECONDS
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("since", ["lost", "waited"])
+def test_whoever_lost_or_waited_takes_a_turn_as_soon_as_it_is_given_back(since):
+    hand = Hand()
+    with turn(hand.world, STYLE, MANY, 10):
+        pass
+    free = hand.store.objects[KEY][1]
+    if since == "waited":
+        held_by_somebody(hand)
+
+    def sleep(pause):
+        hand.slept.append(pause)
+        hand.store.upload(KEY, free)
+
+    with turn(replace(hand.world, sleep=sleep), STYLE, MANY, 10, lost=since == "lost"):
+        assert holder(hand)
+    assert GIVE_WAY_SECONDS not in hand.slept
+    assert len(hand.slept) == (since == "waited")
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("body", [b'{"holder":null,"id":"1"}', b'{"holder":null', b'{"holder":null,"at":7}'])
+def test_a_turn_as_an_older_version_wrote_it_is_taken_at_once(body):
+    hand = Hand()
+    hand.store.upload(KEY, body)
+    with turn(hand.world, STYLE, MANY, 10):
+        assert holder(hand)
+    assert hand.slept == []

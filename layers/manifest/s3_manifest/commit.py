@@ -23,7 +23,7 @@ from s3_manifest.observe import ComputedMd5s, computed_before, observe
 from s3_manifest.records import Alteration
 from s3_manifest.runs import encode_page
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
-from s3_manifest.turns import turn
+from s3_manifest.turns import GIVE_WAY_SECONDS, MIN_KEYS, is_busy, turn
 from s3_manifest.world import RESERVE_SECONDS, World
 
 CHUNK = 500
@@ -32,7 +32,7 @@ CHUNK = 500
 PAGES = 32
 """Pages per commit: what it holds in memory at once does not grow with the collection."""
 
-_BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 2.0
+_BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0
 
 
 class Verified(NamedTuple):
@@ -102,8 +102,10 @@ def commit(
     size, lost_in_a_row = CHUNK, 0
     while world.seconds_left() >= RESERVE_SECONDS:
         try:
-            with turn(world, collection, many, RESERVE_SECONDS):
-                rest = _attempt(world, outcome, pending, causes, size, verified, set_aside)
+            lost_before = lost_in_a_row > 0
+            with turn(world, collection, many, RESERVE_SECONDS, lost=lost_before):
+                gives_way = many < MIN_KEYS and not lost_before
+                rest = _attempt(world, outcome, pending, causes, size, verified, set_aside, gives_way=gives_way)
         except (Conflict, OutcomeUnknown) as lost:
             # Everything is looked at again, but less of it: a long look loses against short ones.
             outcome.conflicts += 1
@@ -131,10 +133,15 @@ def _attempt(
     size: int,
     verified: Verified | None,
     set_aside: str | None,
+    *,
+    gives_way: bool,
 ) -> Sequence[str]:
     """One commit of as many of the pending keys as one may hold; the keys that are still to be done."""
     collection, store = outcome.collection, world.store
     loaded = heads.load(store, collection, set_aside)
+    if gives_way and loaded.head and is_busy(loaded.head.last_synced, world.now()):
+        world.sleep(GIVE_WAY_SECONDS)
+        loaded = heads.load(store, collection, set_aside)
     before = loaded.head
     slots = layout.slots_of(before)
     keys, touched = _portion(slots, list(map(collection.filename, pending[:size])))
