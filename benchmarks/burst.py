@@ -13,7 +13,8 @@ from time import process_time
 from typing import Any
 
 from benchmarks import handlers
-from benchmarks.lambda_queue import Event, Invoke, LambdaQueue, Source
+from benchmarks.lambda_queue import Invoke, LambdaQueue, Source
+from benchmarks.sqs_queue import Event
 from benchmarks.table import Aim, Section, table
 from benchmarks.traffic import TimedTraffic, Traffic
 from benchmarks.virtual_time import VirtualTime
@@ -65,7 +66,7 @@ def run(events: int, rate: float, source: Source, handler: Callable[[Store, Virt
         cpu=sum(worker.cpu_seconds for worker in queue.workers) / events,
         wrong=_wrong(truth),
         by_method={method: count / events for method, count in traffic.requests.items()},
-        batch=events / len(queue.usage.batches),
+        batch=events / queue.usage.invocations,
         done_after=queue.done_at,
     )
 
@@ -74,7 +75,7 @@ def section(events: int, rate: float, source: Source, *, min_keys: int | None = 
     """Both handlers' bursts, and a table of them."""
     with handlers.turns_from(min_keys):
         ours = run(events, rate, source, lambda store, time: handlers.ours(store, time, handlers.Outbox()))
-    theirs = run(events, rate, replace(source, window=0, batch=10), lambda store, _time: handlers.naive(store))
+    theirs = run(events, rate, replace(source, window=0, batch=10), handlers.naive)
     head = _cpu_of_a_head()
     rows = [
         ("S3 requests per event", f"{ours.requests:.2f}", f"{theirs.requests:.2f}"),

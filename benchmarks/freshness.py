@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import handlers, prices, template
-from benchmarks.lambda_queue import Event, LambdaQueue, Source
+from benchmarks.lambda_queue import LambdaQueue, Source
 from benchmarks.prices import Used
+from benchmarks.sqs_queue import Event
 from benchmarks.table import Aim, Section, table
 from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic, percentile
@@ -37,6 +38,7 @@ class Cell:
     requests: float
     p50: float
     p99: float
+    slowest: float
     behind: float
     """Seconds from the last event until all was done."""
     dollars: dict[str, float]
@@ -75,10 +77,11 @@ def run(rate: float, collections: int, source: Source) -> Cell:
     return Cell(
         rate=rate,
         collections=collections,
-        batch=events / len(queue.usage.batches),
+        batch=events / queue.usage.invocations,
         requests=traffic.requests.total() / events,
         p50=percentile(queue.delays, 0.5),
         p99=percentile(queue.delays, 0.99),
+        slowest=max(queue.delays),
         behind=queue.done_at - ended[0],
         dollars=prices.month(used),
     )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks import handlers
-from benchmarks.lambda_queue import Event
 from benchmarks.manifests import SyntheticCollection
+from benchmarks.sqs_queue import Event
 from benchmarks.table import Aim, Section, table
 from benchmarks.traffic import TimedTraffic
 from benchmarks.virtual_time import VirtualTime, Worker

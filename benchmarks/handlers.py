@@ -3,20 +3,24 @@
 import json
 import random
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from urllib.parse import quote_plus
 
-from benchmarks.lambda_queue import Event, Invoke
+from benchmarks.lambda_queue import Handled, Invocation, Invoke
+from benchmarks.sqs_queue import Event, Received
+from benchmarks.traffic import CPU_PER_REQUEST
 from benchmarks.virtual_time import VirtualTime
 from benchmarks.wire import BUCKET
 from s3_manifest import turns
 from s3_manifest.collections import parse_collections
+from s3_manifest.drain import RECEIVE_MESSAGES, ChangeQueue, reconcile_and_drain
 from s3_manifest.facts import Location
 from s3_manifest.jobs import Job
 from s3_manifest.memory import EPOCH
-from s3_manifest.model import Head, Timestamp
-from s3_manifest.reconcile import Message, reconcile
+from s3_manifest.model import Head, Timestamp, timestamp
+from s3_manifest.reconcile import Message
 from s3_manifest.records import Alteration
 from s3_manifest.store import Store
 from s3_manifest.world import World
@@ -46,42 +50,57 @@ class Outbox:
 def ours(store: Store, time: VirtualTime, outbox: Outbox) -> Invoke:
     """The reconciler, as the reconcile function calls it."""
 
-    def invoke(batch: Sequence[Event], seconds_left: Callable[[], float]) -> Collection[int]:
-        with time.uncounted():
-            sent = messages(batch)
-        report = reconcile(world(store, time, outbox, seconds_left), sent)
+    def invoke(batch: Sequence[Received], invocation: Invocation) -> Handled:
+        def receive() -> list[Message]:
+            time.compute(CPU_PER_REQUEST)
+            return sent(invocation.queue.receive(RECEIVE_MESSAGES))
+
+        def delete(messages: Sequence[Message]) -> None:
+            time.compute(CPU_PER_REQUEST)
+            invocation.queue.delete([message.id for message in messages])
+
+        def sent(received: Sequence[Received]) -> list[Message]:
+            with time.uncounted():
+                return [Message(message.id, notification(message.event), message.receives) for message in received]
+
+        environment = world(store, time, outbox, invocation.seconds_left, lambda: clock(time))
+        report = reconcile_and_drain(environment, ChangeQueue(receive, delete), sent(batch))
         assert not report.crashes, report.crashes
-        return [int(message_id) for message_id in report.failed]
+        return Handled(report.failed, [milliseconds / 1000 for milliseconds in report.freshness_ms])
 
     return invoke
 
 
-def naive(store: Store) -> Invoke:
+def naive(store: Store, time: VirtualTime) -> Invoke:
     """Per event: read the manifest, change it by what the event says, write it back unconditionally."""
 
-    def invoke(batch: Sequence[Event], _seconds_left: Callable[[], float]) -> Collection[int]:
-        for event in batch:
-            collection = COLLECTIONS.of(event.key)
-            assert collection
-            stored = store.get(collection.head_key)
-            files = json.loads(stored.body)["files"] if stored else {}
-            name = collection.filename(event.key)
-            if event.etag is None:
-                files.pop(name, None)
-            else:
-                files[name] = {
-                    "filename": name,
-                    "s3_key": event.key,
-                    "s3_url": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/{event.key}",
-                    "size_bytes": event.size,
-                    "md5_hash": event.etag,
-                    "uploaded_at": "2026-01-01T00:00:00.000Z",
-                }
-            manifest = {"style_id": collection.id, "total_files": len(files), "files": files}
-            store.add(collection.head_key, json.dumps(manifest).encode())
-        return ()
+    def invoke(batch: Sequence[Received], _invocation: Invocation) -> Handled:
+        for message in batch:
+            _change(store, message.event)
+        return Handled((), [time.now - message.event.sent_at for message in batch])
 
     return invoke
+
+
+def _change(store: Store, event: Event) -> None:
+    collection = COLLECTIONS.of(event.key)
+    assert collection
+    stored = store.get(collection.head_key)
+    files = json.loads(stored.body)["files"] if stored else {}
+    name = collection.filename(event.key)
+    if event.etag is None:
+        files.pop(name, None)
+    else:
+        files[name] = {
+            "filename": name,
+            "s3_key": event.key,
+            "s3_url": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/{event.key}",
+            "size_bytes": event.size,
+            "md5_hash": event.etag,
+            "uploaded_at": "2026-01-01T00:00:00.000Z",
+        }
+    manifest = {"style_id": collection.id, "total_files": len(files), "files": files}
+    store.add(collection.head_key, json.dumps(manifest).encode())
 
 
 def world(
@@ -114,6 +133,15 @@ def messages(batch: Sequence[Event]) -> list[Message]:
     return [Message(str(index), notification(event)) for index, event in enumerate(batch)]
 
 
+def clock(time: VirtualTime) -> Timestamp:
+    """What a clock shows."""
+    return _moment(time.now)
+
+
+def _moment(seconds: float) -> Timestamp:
+    return timestamp(datetime.fromisoformat(EPOCH) + timedelta(seconds=seconds))
+
+
 @contextmanager
 def turns_from(keys: int | None) -> Iterator[None]:
     """From how many keys on workers take turns (``turns``) within the block; None: as they do."""
@@ -134,7 +162,7 @@ def notification(event: Event) -> str:
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": "us-east-1",
-        "eventTime": "2026-01-01T00:00:00.000Z",
+        "eventTime": _moment(event.sent_at),
         "eventName": "ObjectRemoved:Delete" if event.etag is None else "ObjectCreated:Put",
         "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": BUCKET}, "object": thing},
     }

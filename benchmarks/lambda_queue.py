@@ -1,36 +1,39 @@
-"""A model of SQS and of Lambda's pollers over it, in virtual time.
+"""A model of an SQS event source of Lambda: pollers, batches, and the environments that run the function.
 
 The local platform hands out at most ten messages at a time and knows no batching window, hence this.
-https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+
+Pollers: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html. The wait of up to 20 seconds where a
+batching window is set: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. Environments:
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
-import math
 import random
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from benchmarks import template
+from benchmarks.sqs_queue import LONG_POLL_SECONDS, Event, Received, SqsQueue
 from benchmarks.virtual_time import VirtualTime, Worker
 
-DELIVERY_P50, DELIVERY_P99 = 0.016, 0.105
-"""Seconds from a message's arrival in SQS until a poller has it."""
+IDLE_POLLERS = 5
+"""An event source begins with five long polls, and keeps them while it has nothing to do. It may reduce them to two,
+but not where MaximumConcurrency is set: then five are assumed to be billed, however few functions may run."""
 
-_SIGMA = math.log(DELIVERY_P99 / DELIVERY_P50) / 2.326
-_POLL_SECONDS = 0.02
-_MESSAGES_PER_REQUEST = 10
+INVOKE_SECONDS = 0.02
+"""From a poller's having a batch until a warm function has it."""
+
+COLD_START_SECONDS = 1.0
+"""To make an environment and import the function in it. It is billed too, since August 2025."""
+
+ENVIRONMENT_SECONDS = 2 * 3600.0
+"""AWS ends an environment "every few hours", however busy it is."""
+
+_POLLERS_PER_SECOND = 5
+"""Up to 300 a minute are added while messages wait."""
+
 _VISIBILITY_TIMEOUTS = 6
-"""A message whose function failed comes again after so many of its time-outs."""
-
-
-class Event(NamedTuple):
-    """A notification: what S3 says of a key, and when it was sent. ``etag`` is None for a removal."""
-
-    sent_at: float
-    key: str
-    etag: str | None
-    size: int = 0
+"""The visibility timeout of the queue, in timeouts of the function."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,40 @@ class Source:
         configured = template.change_source()
         return cls(
             window=template.default("BatchingWindowSeconds"),
-            batch=configured["BatchSize"],
+            batch=template.batch_size(),
             concurrency=configured["ScalingConfig"]["MaximumConcurrency"],
             timeout=template.default("ReconcileTimeout"),
         )
 
+    @property
+    def visibility(self) -> float:
+        """The queue's visibility timeout: as AWS recommends it."""
+        return _VISIBILITY_TIMEOUTS * self.timeout + self.window
 
-Invoke = Callable[[Sequence[Event], Callable[[], float]], Collection[int]]
-"""Handles a batch, given what tells the seconds that are left; the indices of what failed."""
+
+WITH_WINDOW = Source(window=1, batch=1000, concurrency=3, timeout=60)
+"""Group commit by the event source instead of by the function: cheapest, and late where there is little traffic."""
+
+
+class Handled(NamedTuple):
+    """What became of a batch: the ids of its messages that failed, and how late the changes were shown, in seconds.
+
+    The delays include those of messages that the function received itself.
+    """
+
+    failed: Collection[str]
+    delays: Sequence[float]
+
+
+class Invocation(NamedTuple):
+    """What the function can use."""
+
+    seconds_left: Callable[[], float]
+    queue: SqsQueue
+
+
+Invoke = Callable[[Sequence[Received], Invocation], Handled]
+"""Handles a batch of the event source."""
 
 
 @dataclass
@@ -63,77 +92,120 @@ class Usage:
     """What was used, to be paid for."""
 
     sqs_requests: int = 0
-    batches: list[int] = field(default_factory=list)
+    handled: list[int] = field(default_factory=list)
+    """Of each invocation, the changes that it showed."""
     busy_seconds: float = 0.0
-    """Of the function, all its invocations together."""
-    idle_seconds: float = 0.0
-    """Of pollers that wait for messages."""
+    """Of the function, all its invocations together, with cold starts."""
+
+    @property
+    def invocations(self) -> int:
+        """How often the function was called."""
+        return len(self.handled)
+
+
+@dataclass
+class _Environment:
+    worker: Worker
+    ends_at: float
 
 
 class LambdaQueue:
     """The change queue, and the function that is fed from it. ``close`` lets it end when it is empty."""
 
     def __init__(self, time: VirtualTime, source: Source, invoke: Invoke) -> None:
-        self.usage = Usage()
         self.delays: list[float] = []
-        """Of each event, the seconds from its sending until the batch that it was in was done."""
+        """Of each change, the seconds from its sending until the manifest shows it."""
         self.done_at = 0.0
-        self.workers = [Worker() for _ in range(source.concurrency)]
+        self.queue = SqsQueue(time, source.visibility)
+        self._usage = Usage()
         self._time = time
         self._source = source
         self._invoke = invoke
-        self._waiting: deque[Event] = deque()
-        self._under_way = 0
-        self._closed = False
-        for worker in self.workers:
-            time.spawn(self._poll, worker)
+        self._ended_at = 0.0
+        self._workers: list[Worker] = []
+        # The last used comes first. At the beginning there are some, of any age.
+        self._idle = [self._environment(random.random()) for _ in range(min(source.concurrency, IDLE_POLLERS))]
+        self._pollers = 0
+        self._add_pollers(IDLE_POLLERS)
+        if source.concurrency > IDLE_POLLERS:
+            time.spawn(self._scale, Worker())
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """One for each environment that there was."""
+        return self._workers
+
+    @property
+    def usage(self) -> Usage:
+        """What was used until everything was done; pollers that wait for another to end are billed too."""
+        waiting = max(0, IDLE_POLLERS - self._source.concurrency) * self._ended_at / LONG_POLL_SECONDS
+        self._usage.sqs_requests = self.queue.requests + int(waiting)
+        return self._usage
 
     def send(self, event: Event) -> None:
-        """Puts the event into the queue; a poller can have it some milliseconds later."""
-        self.usage.sqs_requests += 1
-        self._deliver_after(random.lognormvariate(math.log(DELIVERY_P50), _SIGMA), event)
+        """Puts the event into the queue."""
+        self.queue.send(event)
 
     def close(self) -> None:
         """Nothing more is sent."""
-        self._closed = True
+        self.queue.close()
 
-    def _deliver_after(self, seconds: float, event: Event) -> None:
-        self._under_way += 1
+    def _add_pollers(self, most: int) -> None:
+        # One that could invoke nothing reads nothing, so that only as many count as functions may run:
+        # https://aws.amazon.com/blogs/compute/introducing-maximum-concurrency-of-aws-lambda-functions-when-using-amazon-sqs-as-an-event-source/
+        for _ in range(min(most, self._source.concurrency - self._pollers)):
+            self._pollers += 1
+            self._time.spawn(self._poll, Worker())
 
-        def deliver() -> None:
-            self._time.sleep(seconds)
-            self._waiting.append(event)
-            self._under_way -= 1
-
-        self._time.spawn(deliver, Worker())
+    def _scale(self) -> None:
+        while not self.queue.is_done:
+            self._time.sleep(1)
+            if self.queue.visible:
+                self._add_pollers(_POLLERS_PER_SECOND)
 
     def _poll(self) -> None:
-        self._time.sleep(random.random() * _POLL_SECONDS)
-        while not self._closed or self._waiting or self._under_way:
-            if self._waiting:
-                self._handle(self._gather())
-            else:
-                self._time.sleep(_POLL_SECONDS)
-                self.usage.idle_seconds += _POLL_SECONDS
+        while not self.queue.is_done:
+            if batch := self._gather():
+                self._handle(batch)
+        self._ended_at = max(self._ended_at, self.done_at)
 
-    def _gather(self) -> list[Event]:
-        batch: list[Event] = []
+    def _gather(self) -> list[Received]:
+        """One batch; empty where no message came.
+
+        With a window, it is looked at whenever a request has returned, and a request waits for a message for up to
+        20 seconds: that is how much longer than the window it may take where there is little traffic.
+        """
+        batch = self.queue.receive(self._source.batch, LONG_POLL_SECONDS)
         until = self._time.now + self._source.window
-        while True:
-            room = min(_MESSAGES_PER_REQUEST, len(self._waiting), self._source.batch - len(batch))
-            batch += [self._waiting.popleft() for _ in range(room)]
-            self.usage.sqs_requests += bool(room)
-            if len(batch) == self._source.batch or self._time.now >= until:
-                return batch
-            self._time.sleep(0.002 if self._waiting else _POLL_SECONDS)
+        while batch and len(batch) < self._source.batch and self._time.now < until:
+            batch += self.queue.receive(self._source.batch - len(batch), LONG_POLL_SECONDS)
+        return batch
 
-    def _handle(self, batch: Sequence[Event]) -> None:
-        begun, source = self._time.now, self._source
-        failed = set(self._invoke(batch, lambda: begun + source.timeout - self._time.now))
-        self.usage.batches.append(len(batch))
-        self.usage.busy_seconds += self._time.now - begun
-        self.usage.sqs_requests += math.ceil((len(batch) - len(failed)) / _MESSAGES_PER_REQUEST)
+    def _handle(self, batch: Sequence[Received]) -> None:
+        begun = self._time.now
+        while self._idle and self._idle[-1].ends_at < begun:
+            self._idle.pop()
+        environment = self._idle.pop() if self._idle else None
+        self._time.sleep(INVOKE_SECONDS)
+        begun = self._time.now
+        if not environment:
+            self._time.sleep(COLD_START_SECONDS)
+            environment = self._environment(1)
+        handled = self._run(environment.worker, batch)
+        self._usage.busy_seconds += self._time.now - begun
+        self._usage.handled.append(len(handled.delays))
         self.done_at = self._time.now
-        self.delays += [self._time.now - event.sent_at for n, event in enumerate(batch) if n not in failed]
-        for index in failed:
-            self._deliver_after(_VISIBILITY_TIMEOUTS * source.timeout, batch[index])
+        self.delays += handled.delays
+        self._idle.append(environment)
+        failed = set(handled.failed)
+        self.queue.delete([message.id for message in batch if message.id not in failed])
+
+    def _run(self, worker: Worker, batch: Sequence[Received]) -> Handled:
+        until = self._time.now + self._source.timeout
+        invocation = Invocation(lambda: until - self._time.now, self.queue)
+        return self._time.on(worker, lambda: self._invoke(batch, invocation))
+
+    def _environment(self, share_of_life: float) -> _Environment:
+        worker = Worker()
+        self._workers.append(worker)
+        return _Environment(worker, self._time.now + share_of_life * ENVIRONMENT_SECONDS)

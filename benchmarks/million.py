@@ -19,9 +19,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from benchmarks import handlers, million_local, template
-from benchmarks.lambda_queue import Event
 from benchmarks.manifests import COLLECTION
-from benchmarks.sweep_queue import SweepQueue, clock
+from benchmarks.sqs_queue import Event
+from benchmarks.sweep_queue import SweepQueue
 from benchmarks.synthetic import SyntheticObjects
 from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic
@@ -49,7 +49,7 @@ class Million:
         random.seed(16)
         self.time = VirtualTime()
         self.traffic = TimedTraffic(self.time)
-        self.truth = SyntheticObjects(COLLECTION.prefix, count, lambda: clock(self.time))
+        self.truth = SyntheticObjects(COLLECTION.prefix, count, lambda: handlers.clock(self.time))
         self.store = TimedBucket(self.truth, self.traffic)
         self.queue = SweepQueue(self.time, self.store, _lives)
 

@@ -24,8 +24,6 @@ EVENTBRIDGE_EVENT = 1.00e-6
 """A custom event of up to 64 KB: one for each commit that raises a revision, if they are announced."""
 
 MONTH_SECONDS = 30 * 86_400
-LONG_POLL_SECONDS = 20
-"""A poller's request that finds nothing for so long is answered, and made anew."""
 OLD_VERSION_DAYS = 1.5
 """How long a replaced head is kept on average: lifecycle rules count whole days, from midnight."""
 
@@ -46,7 +44,6 @@ class Used(NamedTuple):
 def month(used: Used) -> dict[str, float]:
     """Dollars a month, item by item, if it goes on like that."""
     times = MONTH_SECONDS / used.seconds
-    polls = used.queue.idle_seconds / LONG_POLL_SECONDS
     gb_seconds = used.queue.busy_seconds * used.memory_mb / 1024
     gb_kept = used.sent / used.seconds * OLD_VERSION_DAYS * 86_400 / 1e9
     return {
@@ -55,8 +52,8 @@ def month(used: Used) -> dict[str, float]:
         "S3 PUT": times * used.requests.get("PUT", 0) * S3_WRITE,
         "S3 LIST": times * used.requests.get("LIST", 0) * S3_WRITE,
         "S3 storage of replaced manifests": gb_kept * S3_GB_MONTH,
-        "SQS requests": times * (used.queue.sqs_requests + polls) * SQS_REQUEST,
-        "Lambda requests": times * len(used.queue.batches) * LAMBDA_REQUEST,
+        "SQS requests": times * used.queue.sqs_requests * SQS_REQUEST,
+        "Lambda requests": times * used.queue.invocations * LAMBDA_REQUEST,
         "Lambda GB-seconds": times * gb_seconds * LAMBDA_GB_SECOND,
         "EventBridge events (AnnounceChanges)": times * used.announced * EVENTBRIDGE_EVENT,
     }

@@ -6,13 +6,10 @@ Functions may die, at any request; their message is delivered again, as SQS does
 import math
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
 
 from benchmarks import handlers, template
 from benchmarks.virtual_time import VirtualTime, Worker
 from s3_manifest.jobs import Job, decode_job, encode_job
-from s3_manifest.memory import EPOCH
-from s3_manifest.model import Timestamp, timestamp
 from s3_manifest.store import Store
 from s3_manifest.sweep import Swept, run_job
 from s3_manifest.world import World
@@ -66,9 +63,4 @@ class SweepQueue:
 
     def world(self, seconds_left: Callable[[], float]) -> World:
         """What the functions are given."""
-        return handlers.world(self._store, self._time, self._outbox, seconds_left, lambda: clock(self._time))
-
-
-def clock(time: VirtualTime) -> Timestamp:
-    """What a clock shows."""
-    return timestamp(datetime.fromisoformat(EPOCH) + timedelta(seconds=time.now))
+        return handlers.world(self._store, self._time, self._outbox, seconds_left, lambda: handlers.clock(self._time))

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,15 @@ class Task(greenlet):
     """Code that runs until it sleeps. What it spawns belongs to the same worker."""
 
     worker: Worker
+    due: int
+    """The entry of the heap that wakes it; an older one is of no account, as something else woke the task."""
+
+
+class Signal:
+    """Something that tasks wait for."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Task] = deque()
 
 
 class VirtualTime:
@@ -60,6 +70,19 @@ class VirtualTime:
         self._hub.switch()
         self._live_on()
 
+    def wait(self, signal: "Signal", seconds: float) -> None:
+        """Lets time pass until the signal wakes the calling task, but no longer than so many seconds."""
+        task = getcurrent()
+        signal.waiting.append(task)
+        self.sleep(seconds)
+        if task in signal.waiting:
+            signal.waiting.remove(task)
+
+    def wake_one(self, signal: "Signal") -> None:
+        """Wakes the task that has waited longest for the signal, if there is one."""
+        if signal.waiting:
+            self._wake(signal.waiting.popleft(), 0)
+
     def compute(self, seconds: float) -> None:
         """Keeps the worker's CPU busy for so long, after what its other tasks have asked of it before."""
         worker = self.worker
@@ -76,7 +99,10 @@ class VirtualTime:
     def run(self) -> None:
         """Goes on until no task is left."""
         while self._sleeping:
-            self.now, _, task = heapq.heappop(self._sleeping)
+            at, order, task = heapq.heappop(self._sleeping)
+            if task.due != order:
+                continue
+            self.now = at
             begun = process_time()
             task.switch()
             task.worker.cpu_seconds += process_time() - begun
@@ -104,9 +130,23 @@ class VirtualTime:
             self._hub.switch()
         return [results[index] for index in sorted(results)]
 
+    def on(self, worker: Worker, work: Callable[[], Result]) -> Result:
+        """``work``, done by that worker while the calling task waits."""
+        results: list[Result] = []
+        waiting = getcurrent()
+
+        def do() -> None:
+            results.append(work())
+            self._wake(waiting, 0)
+
+        self.spawn(do, worker)
+        self._hub.switch()
+        return results[0]
+
     def _live_on(self) -> None:
         if self.now >= self.worker.dies_at:
             raise GreenletExit
 
     def _wake(self, task: Task, seconds: float) -> None:
-        heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), task))
+        task.due = next(self._order)
+        heapq.heappush(self._sleeping, (self.now + seconds, task.due, task))
