@@ -51,7 +51,7 @@ class Source:
         configured = template.change_source()
         return cls(
             window=template.default("BatchingWindowSeconds"),
-            batch=template.batch_size(),
+            batch=configured["BatchSize"],
             concurrency=configured["ScalingConfig"]["MaximumConcurrency"],
             timeout=template.default("ReconcileTimeout"),
         )

@@ -28,13 +28,6 @@ def change_source() -> dict[str, Any]:
     return event["Properties"] | {"BatchSize": gathered if default("BatchingWindowSeconds") else at_once}
 
 
-def batch_size() -> int:
-    """The most messages in a batch of the change queue, by default: with or without a batching window."""
-    (condition, with_window, without) = change_source()["BatchSize"]["Fn::If"]
-    assert condition == "GathersChanges"
-    return int(with_window if default("BatchingWindowSeconds") else without)
-
-
 def sweep_timeout() -> float:
     """The seconds that one message of the sweep queue may take."""
     return float(_template()["Resources"]["SweepFunction"]["Properties"]["Timeout"])
