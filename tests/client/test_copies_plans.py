@@ -270,6 +270,6 @@ def test_a_dry_run_lists_the_deletions_that_would_be_refused(sides, plan, verb):
 def test_it_lists_them_too_where_the_manifest_is_not_good_enough_to_delete_by(sides):
     sides.commit_incomplete("a.png")
     sides.write("extra.png", "more.png")
-    answer = sides.pull("--delete", "--dry-run", exit_code=1)
+    answer = sides.pull("--delete", "--dry-run", exit_code=3)
     assert "delete here   extra.png" in answer.stdout
     assert "incomplete, so nothing is deleted by it" in answer.stderr

@@ -92,9 +92,9 @@ def test_pipes_sockets_and_names_that_are_not_utf_8_are_told_of(root, monkeypatc
         found, problems = scanned(root)
     assert len(found) == 4
     assert problems == {
-        "pipe": "it is a pipe, and no file; remove it, or put a file in its place",
-        "socket": "it is a socket, and no file; remove it, or put a file in its place",
-        "b/\\udcff\\n.png": "its name is not UTF-8; rename it",
+        "pipe": "skipped, it is a pipe",
+        "socket": "skipped, it is a socket",
+        "b/\\xff\\n.png": "skipped, the name is not valid UTF-8",
     }
 
 
@@ -123,7 +123,7 @@ def test_a_folder_without_permission_is_told_of_and_the_rest_is_found(root):
     finally:
         os.seteuid(0)
     assert found | {".hidden/e.png"} == {"a.png", ".hidden/e.png"}
-    assert [(one.path, "permission is denied" in one.reason) for one in problems] == [("b/", True)]
+    assert problems == [("b/", "skipped, permission denied", "unreadable")]
 
 
 def test_a_root_that_cannot_be_read_is_an_error(root):

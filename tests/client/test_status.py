@@ -145,8 +145,10 @@ def test_a_file_that_cannot_be_read_is_not_known_to_be_anything(deployment, add,
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(reading, "open_file", refused)
-    (one,) = status(deployment, folder, style).files
-    assert (one.state, one.why) == ("unverifiable", "it cannot be read: Permission denied")
+    found = status(deployment, folder, style)
+    (one,) = found.files
+    assert (one.state, one.why) == ("unverifiable", "skipped, permission denied")
+    assert found.problems == [("a.png", "skipped, permission denied", "unreadable")]
 
 
 def test_a_file_that_was_changed_since_it_was_looked_at_is_not_read_as_that(folder, write):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from s3_manifest_cli.client.copies import prepare
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.status import status
 from s3_manifest_cli.client.verify import verify
@@ -100,7 +101,22 @@ def test_how_far_it_came_is_told(deployment, add, style, folder, write):
     steps = []
     verify(deployment, folder, style, told=lambda files, size: steps.append((files, size)))
     assert steps[-1] == (2, 9)
-    assert len(steps) == 2
+    assert steps == sorted(steps, key=sum)
+
+
+def test_how_far_it_came_within_one_large_file_is_told(deployment, add, style, folder, write):
+    body = bytes(5 << 20)
+    add({"styles/16/a.png": body})
+    write({"a.png": body})
+    for compare in (
+        lambda told: prepare(deployment, "push", folder, style, progress=told),
+        lambda told: verify(deployment, folder, style, told=told),
+        lambda told: status(deployment, folder, style, read_all=True, progress=told),
+    ):
+        steps = []
+        compare(lambda files, size: steps.append((files, size)))  # noqa: B023  # it is called in this turn
+        assert [size for files, size in steps if not files and 0 < size < len(body)], steps
+        assert steps[-1] == (1, len(body))
 
 
 def test_without_a_folder_or_a_manifest_nothing_is_verified(deployment, style, folder):

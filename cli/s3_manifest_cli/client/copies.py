@@ -17,7 +17,8 @@ from s3_manifest_cli.client.digests import Digests, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.here import Here, look
 from s3_manifest_cli.client.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
-from s3_manifest_cli.client.scan import Local, Problem
+from s3_manifest_cli.client.reading import ReadSoFar, nobody
+from s3_manifest_cli.client.scan import Local, Problem, check_folder
 from s3_manifest_cli.client.status import compare_with, meant, unmatched_filters
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
@@ -56,8 +57,9 @@ def prepare(
     *,
     max_delete: int = MAX_DELETE,
     is_dry_run: bool = False,
+    progress: ReadSoFar = nobody,
 ) -> Prepared:
-    """What is to be done to make them the same; nothing is changed anywhere.
+    """What is to be done to make them the same; nothing is changed anywhere. ``progress`` hears of what is read.
 
     In a dry run the plan is returned also where its deletions would be refused, and ``refused`` says why.
 
@@ -66,8 +68,7 @@ def prepare(
     for, or that are too many, and ``Unavailable``.
     """
     path = absolute(folder)
-    if verb == "push" and not folder.is_dir():
-        raise Invalid(f"there is no folder {folder}")
+    check_folder(folder, must_exist=verb == "push")
     index = None
     try:
         index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
@@ -77,7 +78,7 @@ def prepare(
     remote = list(index.files()) if index else []
     here = look(folder, deployment.cache)
     unmatched = unmatched_filters(filters, here, remote)
-    files = compare_with(deployment, folder, here, collection, remote, filters).files
+    files = compare_with(deployment, folder, here, collection, remote, filters, progress=progress).files
     base = bases.load(deployment.cache, folder, deployment.name, collection)
     plan = Plan(
         verb=verb,

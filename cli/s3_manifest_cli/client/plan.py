@@ -8,6 +8,7 @@ from pydantic import NonNegativeInt, ValidationError
 
 from s3_manifest.model import Facts, Frozen, Timestamp, first_problem
 from s3_manifest_cli.client.compare import Compared, FileState
+from s3_manifest_cli.client.freshness import MAX_AGE_DAYS
 from s3_manifest_cli.client.partials import Identity
 from s3_manifest_cli.errors import Invalid, Refused
 
@@ -19,8 +20,6 @@ or nobody can tell which one did."""
 Preference = Literal["local", "s3", "newer"]
 
 MAX_DELETE = 100
-MAX_AGE_DAYS = 3
-"""How old a manifest's last comparison with S3 may be for deletions to go by it. Sweeps are daily by default."""
 
 
 class Action(Frozen):

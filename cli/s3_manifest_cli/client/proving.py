@@ -7,18 +7,20 @@ from typing import BinaryIO
 from s3_manifest_cli.client import proofs
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.proofs import Expected, Verdict
-from s3_manifest_cli.client.reading import Unread, read_each
+from s3_manifest_cli.client.reading import ReadSoFar, Unread, nobody, read_each
 from s3_manifest_cli.client.scan import Local
 
 
-def prove_each(folder: Path, files: Sequence[tuple[Local, RemoteFile]]) -> Iterator[tuple[Local, Verdict | Unread]]:
+def prove_each(
+    folder: Path, files: Sequence[tuple[Local, RemoteFile]], progress: ReadSoFar = nobody
+) -> Iterator[tuple[Local, Verdict | Unread]]:
     """The verdict on each file, all of it read; several at once and in order. See ``read_each``."""
     said = {here: expected(there) for here, there in files}
 
     def prove(here: Local, file: BinaryIO) -> Verdict:
         return proofs.verify(file, said[here])
 
-    return read_each(folder, list(said), prove)
+    return read_each(folder, list(said), prove, progress)
 
 
 def expected(there: RemoteFile) -> Expected:

@@ -1,18 +1,23 @@
 """Files of a folder, read: each the very file that was looked at, and not changed while it was read."""
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 
 from s3_manifest.sidecars import MAX_CAPTION_BYTES, captions_of, is_captioned, text_of_caption
 from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.partials import Identity, identity_of
-from s3_manifest_cli.client.scan import Local
+from s3_manifest_cli.client.scan import Local, denied
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _AT_ONCE = 8
 _TOGETHER = 64
@@ -22,9 +27,18 @@ Answer = TypeVar("Answer")
 
 
 class Unread(NamedTuple):
-    """Why a file could not be read."""
+    """Why a file could not be read; ``is_denied``: by the disk, and not because it was changed meanwhile."""
 
     why: str
+    is_denied: bool = False
+
+
+ReadSoFar = Callable[[int, int], None]
+"""Told of files and bytes, how many were read so far; from any thread, and many times within a large file."""
+
+
+def nobody(_files: int, _bytes: int) -> None:
+    """Hears how much was read, and does nothing."""
 
 
 class Changed(Exception):
@@ -32,9 +46,9 @@ class Changed(Exception):
 
 
 def read_each(
-    folder: Path, files: Sequence[Local], read: Callable[[Local, BinaryIO], Answer]
+    folder: Path, files: Sequence[Local], read: Callable[[Local, BinaryIO], Answer], progress: ReadSoFar = nobody
 ) -> Iterator[tuple[Local, Answer | Unread]]:
-    """What ``read`` makes of each file, several at once and in order.
+    """What ``read`` makes of each file, several at once and in order; ``progress`` hears of every block that is read.
 
     A file that cannot be read, or was changed since it was looked at or meanwhile, is ``Unread``. No link is followed:
     what is behind one is another file.
@@ -43,17 +57,20 @@ def read_each(
     def answer(local: Local) -> tuple[Local, Answer | Unread]:
         try:
             with unchanged(top, local.filename, local.identity) as file:
-                return local, read(local, file)
+                return local, read(local, counter.watched(file))
         except Changed as error:
             return local, Unread(str(error))
         except OSError as error:
-            return local, Unread(f"it cannot be read: {error.strerror or error}")
+            return local, Unread(f"skipped, {denied(error)}", is_denied=True)
+        finally:
+            counter.file_done()
 
     def together(start: int) -> list[tuple[Local, Answer | Unread]]:
         return [answer(local) for local in files[start : start + _TOGETHER]]
 
     if not files:
         return
+    counter = _Counter(progress)
     with folder_at(str(folder)) as top, ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
             for answers in pool.map(together, range(0, len(files), _TOGETHER)):
@@ -62,6 +79,50 @@ def read_each(
             # After Ctrl-C what has begun is finished, and no more.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+class _Counter:
+    """Counts what many threads read."""
+
+    def __init__(self, progress: ReadSoFar) -> None:
+        self._progress = progress
+        self._files = self._bytes = 0
+        self._lock = Lock()
+
+    def watched(self, file: BinaryIO) -> BinaryIO:
+        return file if self._progress is nobody else cast("BinaryIO", _Watched(file, self.read))
+
+    def read(self, size: int) -> None:
+        with self._lock:
+            self._bytes += size
+            self._progress(self._files, self._bytes)
+
+    def file_done(self) -> None:
+        with self._lock:
+            self._files += 1
+            self._progress(self._files, self._bytes)
+
+
+class _Watched(io.RawIOBase):
+    """A file open for reading, each read of which is told."""
+
+    def __init__(self, file: BinaryIO, read: Callable[[int], None]) -> None:
+        self._file = file
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: "Buffer", /) -> int:
+        count = self._file.readinto(into)  # type: ignore[attr-defined]  # it is unbuffered, and has it
+        self._read(count)
+        return int(count)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
 
 @contextmanager

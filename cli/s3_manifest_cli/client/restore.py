@@ -16,7 +16,8 @@ from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.here import look
 from s3_manifest_cli.client.manifests import RemoteFile
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
-from s3_manifest_cli.client.scan import Problem
+from s3_manifest_cli.client.reading import ReadSoFar, nobody
+from s3_manifest_cli.client.scan import Problem, check_folder
 from s3_manifest_cli.client.status import compare_with, meant, unmatched_filters
 from s3_manifest_cli.client.stop import Stop
 from s3_manifest_cli.errors import NotFound, Refused
@@ -33,6 +34,7 @@ def prepare_restore(
     delete: bool = False,
     max_delete: int = MAX_DELETE,
     is_dry_run: bool = False,
+    progress: ReadSoFar = nobody,
 ) -> Prepared:
     """What is to be done so that the folder, or without one S3 itself, has the files that the manifest told of.
 
@@ -41,6 +43,8 @@ def prepare_restore(
     when its turn comes. With ``delete`` also what was not there then goes. Nothing is changed. Raises ``NotFound``
     where there is no manifest, revision, or no file that is meant; ``Refused`` as ``prepare``; ``Unavailable``.
     """
+    if folder is not None:
+        check_folder(folder, must_exist=False)
     wanted = deployment.manifests.read(collection, revision=revision, at=at)
     then = {entry.filename: entry for entry in (*wanted.files, *wanted.captions, *wanted.hidden)}
     is_meant = filters.compiled()
@@ -68,7 +72,7 @@ def prepare_restore(
         remote = [remote_file(entry) for _, entry in sorted(then.items())]
         here = look(folder, deployment.cache)
         unmatched = unmatched_filters(filters, here, remote)
-        files = compare_with(deployment, folder, here, collection, remote, filters).files
+        files = compare_with(deployment, folder, here, collection, remote, filters, progress=progress).files
         problems = meant(here.problems, filters)
         made = tuple(_of_version(action, then, there) for action in actions("pull", files, wishes))
     plan = plan.model_copy(update={"actions": made})

@@ -1,23 +1,26 @@
 """What files a folder of this machine holds: a walk that follows no link."""
 
+import errno
+import os
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from s3_manifest.filenames import WORKING
 from s3_manifest_cli.client.disk import failure
 from s3_manifest_cli.client.folders import Folder, folder_at
 from s3_manifest_cli.client.partials import Identity
+from s3_manifest_cli.errors import Invalid, Unavailable
 
 _WINDOWS = sys.platform == "win32"  # where a listing tells no inodes
 _KINDS = {
-    stat.S_IFLNK: "it is a symbolic link, and none is followed",
-    stat.S_IFSOCK: "it is a socket, and no file",
-    stat.S_IFIFO: "it is a pipe, and no file",
-    stat.S_IFBLK: "it is a device, and no file",
-    stat.S_IFCHR: "it is a device, and no file",
+    stat.S_IFLNK: "it is a symbolic link, and links are not followed",
+    stat.S_IFSOCK: "it is a socket",
+    stat.S_IFIFO: "it is a pipe",
+    stat.S_IFBLK: "it is a device",
+    stat.S_IFCHR: "it is a device",
 }
 
 
@@ -40,11 +43,45 @@ class Local(NamedTuple):
         return Identity(self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
+ProblemKind = Literal["unreadable", "not_a_file"]
+
+
 class Problem(NamedTuple):
-    """What below the folder is no file, or could not be looked at; ``path`` is printable, whatever the name."""
+    """A part of the folder that was skipped; ``path`` is printable, whatever the name.
+
+    ``unreadable``: nobody knows what is in it. ``not_a_file``: a link, a pipe, a device.
+    """
 
     path: str
     reason: str
+    kind: ProblemKind = "unreadable"
+
+
+def check_folder(folder: Path, *, must_exist: bool) -> None:
+    """Raises ``Invalid`` where that is no folder, or, if it must exist, there is none.
+
+    Raises ``Unavailable`` where nobody can tell, and where the names of this system's files are not UTF-8 to Python: in
+    S3 they would be other names.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower().replace("-", "") != "utf8":
+        raise Unavailable(
+            f"Python takes the names of files on this system for {encoding}, and names in S3 are UTF-8.",
+            remedy="Set PYTHONUTF8=1, or a UTF-8 locale such as LC_ALL=C.UTF-8, and repeat the command.",
+            code="filesystem_encoding",
+        )
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        if must_exist:
+            raise Invalid(f"there is no folder {folder}") from None
+        return
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unavailable(f"{folder} was not read: its symbolic links lead in a circle.", code="ELOOP") from error
+        raise failure(str(folder), "not read", error) from error
+    if not is_folder:
+        raise Invalid(f"{folder} is not a folder")
 
 
 def scan(root: Path, problems: list[Problem]) -> Iterator[Local]:
@@ -75,10 +112,9 @@ def walk(root: Path, problems: list[Problem]) -> Iterator[list[State]]:
             except FileNotFoundError:
                 pass  # removed since its parent was read
             except OSError as error:
-                told = failure(below or str(root), "not read", error)
                 if not below:
-                    raise told from error
-                problems.append(Problem(_printable(below), str(told)))
+                    raise failure(str(root), "not read", error) from error
+                problems.append(Problem(_printable(below), f"skipped, {denied(error)}"))
             yield files
 
 
@@ -99,7 +135,7 @@ def _look(folder: Folder, below: str, files: list[State], todo: list[str], probl
                 continue
             path = below + name
             if not (name.isascii() or _is_utf8(name)):
-                problems.append(Problem(_printable(path), "its name is not UTF-8; rename it"))
+                problems.append(Problem(_printable(path), "skipped, the name is not valid UTF-8"))
             elif entry.is_dir(follow_symlinks=False):  # a junction of Windows too, which is refused when it is opened
                 todo.append(path + "/")
             else:
@@ -110,8 +146,8 @@ def _look(folder: Folder, below: str, files: list[State], todo: list[str], probl
                 if stat.S_ISREG(found.st_mode):
                     files.append((path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
                 else:
-                    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "it is no regular file")
-                    problems.append(Problem(_printable(path), f"{kind}; remove it, or put a file in its place"))
+                    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "it is not a regular file")
+                    problems.append(Problem(_printable(path), f"skipped, {kind}", "not_a_file"))
 
 
 def _is_utf8(name: str) -> bool:
@@ -122,5 +158,12 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
+def denied(error: OSError) -> str:
+    """Why something was not read, in few words."""
+    words = error.strerror or str(error)
+    return words[:1].lower() + words[1:]
+
+
 def _printable(path: str) -> str:
-    return path if path.isprintable() else ascii(path)[1:-1]
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

@@ -14,9 +14,8 @@ from s3_manifest_cli.client.digests import Digests, Known, Verdict, now_ns
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.here import Here, Look, look
 from s3_manifest_cli.client.manifests import RemoteFile
-from s3_manifest_cli.client.reading import Unread, read_each
-from s3_manifest_cli.client.scan import Local, Problem, scan
-from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.client.reading import ReadSoFar, Unread, nobody, read_each
+from s3_manifest_cli.client.scan import Local, Problem, check_folder, scan
 from s3_manifest_cli.md5s import md5_of
 
 File = TypeVar("File")
@@ -64,23 +63,27 @@ def status(
     *,
     read_all: bool = False,
     look: Look = look,
+    progress: ReadSoFar = nobody,
 ) -> Status:
     """How the folder and the collection compare now.
 
     The manifest is fetched only where the one that is kept here is another, and a file is read only where it has the
     size that the manifest says and was changed since it was last read; with ``read_all`` all of those are. Of what the
     manifest has no MD5, the bytes are compared by its checksums, or by those of its parts (``proofs``). Captions are
-    compared as files are; sidecars are not. With ``look`` the folder may have been looked at already. Raises
-    ``Invalid`` where there is no such folder, ``NotFound`` where there is no manifest, ``Unavailable``.
+    compared as files are; sidecars are not. With ``look`` the folder may have been looked at already. ``progress``
+    hears of what is read. Raises ``Invalid`` where there is no such folder, ``NotFound`` where there is no manifest,
+    ``Unavailable``.
     """
-    if not folder.is_dir():
-        raise Invalid(f"there is no folder {folder}")
+    check_folder(folder, must_exist=True)
     index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
     here = look(folder, deployment.cache)
     remote = list(index.files())
     unmatched = unmatched_filters(filters, here, remote)
-    comparison = compare_with(deployment, folder, here, collection, remote, filters, read_all=read_all)
-    return Status(folder, index.facts, comparison, meant(here.problems, filters), unmatched)
+    problems = list(here.problems)
+    comparison = compare_with(
+        deployment, folder, here, collection, remote, filters, problems, read_all=read_all, progress=progress
+    )
+    return Status(folder, index.facts, comparison, meant(problems, filters), unmatched)
 
 
 def compare_with(
@@ -90,10 +93,15 @@ def compare_with(
     collection: Collection,
     remote: Sequence[RemoteFile],
     filters: Filter = EVERYTHING,
+    problems: list[Problem] | None = None,
     *,
     read_all: bool = False,
+    progress: ReadSoFar = nobody,
 ) -> Comparison:
-    """As ``status``, with what the folder holds and what a manifest says."""
+    """As ``status``, with what the folder holds and what a manifest says.
+
+    A file that could not be read is added to ``problems``.
+    """
     is_meant = filters.compiled()
     local = own({one[0]: one for one in here.files}, deployment, collection)
     if filters != EVERYTHING:
@@ -107,7 +115,10 @@ def compare_with(
     verdicts: dict[str, Verdict] = {}
     if todo := undecided(rest, remote):
         with Digests(deployment.cache, folder) as digests:
-            verdicts = _verdicts(folder, todo, {} if read_all else md5s, digests, read_all=read_all)
+            unread: dict[str, Unread] = {}
+            verdicts = _verdicts(folder, todo, {} if read_all else md5s, digests, unread, progress, read_all=read_all)
+            if problems is not None:
+                problems += (Problem(name, one.why) for name, one in unread.items() if one.is_denied)
     return Comparison(known, compare(rest, remote, verdicts, is_meant))
 
 
@@ -151,12 +162,17 @@ def _verdicts(
     todo: Sequence[tuple[Local, RemoteFile]],
     md5s: Mapping[str, str | None],
     digests: Digests,
+    unread: dict[str, Unread],
+    progress: ReadSoFar,
     *,
     read_all: bool,
 ) -> dict[str, Verdict]:
-    """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others."""
+    """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others.
+
+    Those that could not be read are added to ``unread``.
+    """
     verdicts: dict[str, Verdict] = {}
-    unread: dict[Local, str] = {}
+    md5s_of: dict[Local, str] = {}
     others: dict[Local, RemoteFile] = {}
     for here, there in todo:
         if there.md5 is None:
@@ -164,17 +180,25 @@ def _verdicts(
         elif md5 := md5s.get(here.filename):
             verdicts[here.filename] = md5 == there.md5
         else:
-            unread[here] = there.md5
-    if unread:
-        verdicts |= _by_md5(folder, unread, digests)
+            md5s_of[here] = there.md5
+    if md5s_of:
+        verdicts |= _by_md5(folder, md5s_of, digests, unread, progress)
     if others:
-        verdicts |= _by_proof(folder, others, digests, read_all=read_all)
+        files, size = len(md5s_of), sum(here.size for here in md5s_of)
+
+        def after(more_files: int, more_bytes: int) -> None:
+            progress(files + more_files, size + more_bytes)
+
+        verdicts |= _by_proof(folder, others, digests, unread, after, read_all=read_all)
     return verdicts
 
 
-def _by_md5(folder: Path, md5s: Mapping[Local, str], digests: Digests) -> dict[str, Verdict]:
+def _by_md5(
+    folder: Path, md5s: Mapping[Local, str], digests: Digests, unread: dict[str, Unread], progress: ReadSoFar
+) -> dict[str, Verdict]:
     began_ns = now_ns()
-    read = dict(read_each(folder, list(md5s), lambda _, file: md5_of(file)))
+    read = dict(read_each(folder, list(md5s), lambda _, file: md5_of(file), progress))
+    unread |= {here.filename: found for here, found in read.items() if isinstance(found, Unread)}
     digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
     return {
         here.filename: found.why if isinstance(found, Unread) else found == md5s[here] for here, found in read.items()
@@ -182,7 +206,13 @@ def _by_md5(folder: Path, md5s: Mapping[Local, str], digests: Digests) -> dict[s
 
 
 def _by_proof(
-    folder: Path, others: Mapping[Local, RemoteFile], digests: Digests, *, read_all: bool
+    folder: Path,
+    others: Mapping[Local, RemoteFile],
+    digests: Digests,
+    unread: dict[str, Unread],
+    progress: ReadSoFar,
+    *,
+    read_all: bool,
 ) -> dict[str, Verdict]:
     # It loads a library of checksums, that few runs need.
     from s3_manifest_cli.client.proving import prove_each, told_by  # noqa: PLC0415
@@ -190,14 +220,15 @@ def _by_proof(
     known = {} if read_all else digests.verdicts()
     found = {here: known.get((here, told_by(there))) for here, there in others.items()}
     began_ns = now_ns()
-    read = prove_each(folder, [(here, there) for here, there in others.items() if found[here] is None])
+    read = prove_each(folder, [(here, there) for here, there in others.items() if found[here] is None], progress)
     learnt: dict[Local, Verdict] = {}
-    unread: dict[str, Verdict] = {}
+    why: dict[str, Verdict] = {}
     for here, verdict in read:
         if isinstance(verdict, Unread):
-            unread[here.filename] = verdict.why
+            unread[here.filename] = verdict
+            why[here.filename] = verdict.why
         else:
             learnt[here] = verdict.why if verdict.status == "unverifiable" else verdict.status == "right"
     digests.judge({(here, told_by(others[here])): verdict for here, verdict in learnt.items()}, began_ns)
     told = {here.filename: verdict for here, verdict in found.items() if verdict is not None}
-    return told | {here.filename: verdict for here, verdict in learnt.items()} | unread
+    return told | {here.filename: verdict for here, verdict in learnt.items()} | why

@@ -1,7 +1,7 @@
 """A folder verified: every file read anew, and each by what proves it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,9 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.proofs import Verdict
 from s3_manifest_cli.client.proving import prove_each
-from s3_manifest_cli.client.reading import Unread
-from s3_manifest_cli.client.scan import Problem
+from s3_manifest_cli.client.reading import ReadSoFar, Unread, nobody
+from s3_manifest_cli.client.scan import Problem, check_folder
 from s3_manifest_cli.client.status import meant, own_files
-from s3_manifest_cli.errors import Invalid
 
 
 class Verified(NamedTuple):
@@ -61,16 +60,15 @@ def verify(
     collection: Collection,
     filters: Filter = EVERYTHING,
     *,
-    told: Callable[[int, int], None] = lambda _files, _bytes: None,
+    told: ReadSoFar = nobody,
 ) -> Verification:
     """Every file of the folder against the manifest, which is fetched, and the files read, whatever is kept of them.
 
-    What cannot be proven is ``unverifiable``, and never ``synced``. ``told`` is called after each file that was read,
-    with how many files and bytes were by then. Raises ``Invalid`` where there is no such folder, ``NotFound``,
+    What cannot be proven is ``unverifiable``, and never ``synced``. ``told`` is called while files are read, with how
+    many files and bytes were by then. Raises ``Invalid`` where there is no such folder, ``NotFound``,
     ``Refused``, ``Unavailable``.
     """
-    if not folder.is_dir():
-        raise Invalid(f"there is no folder {folder}")
+    check_folder(folder, must_exist=True)
     index = deployment.manifests.index(collection, None)
     is_meant = filters.compiled()
     problems: list[Problem] = []
@@ -79,11 +77,10 @@ def verify(
     unmatched = filters.unmatched({*local, *(one.filename for one in remote), *(one.path for one in problems)})
     todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
     verdicts: dict[str, Verdict | Unread] = {}
-    size = 0
-    for here, verdict in prove_each(folder, todo):
+    for here, verdict in prove_each(folder, todo, told):
         verdicts[here.filename] = verdict
-        size += here.size
-        told(len(verdicts), size)
+        if isinstance(verdict, Unread) and verdict.is_denied:
+            problems.append(Problem(here.filename, verdict.why))
     files = []
     for one in compare(local, remote, {name: _told(verdict) for name, verdict in verdicts.items()}, is_meant):
         found = verdicts.get(one.filename)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from s3_manifest_cli.client.audit import DRIFT, Audit, AuditState, Md5Proof
+from s3_manifest_cli.commands.doubts import warn_of_doubts
 from s3_manifest_cli.commands.telling import Teller
 
 _STATES: dict[AuditState, str] = {
@@ -48,10 +49,9 @@ def tell_audit(found: Audit, collection: str, teller: Teller, *, combined: bool)
         if combined or one.state != "right":
             told = "  ".join(filter(None, (one.state, one.proof)))
             teller.say(f"{told}  {one.filename}" + (f"  ({one.why})" if one.why else ""), _colour(one.state))
-    if not facts.complete:
-        teller.warn("the manifest is incomplete: not everything that is in S3 was looked at yet")
+    warn_of_doubts(facts, teller, is_past=True)  # it was compared with S3 just now
     if any(one.state in DRIFT for one in found.files):
-        teller.say(f"To have the manifest mended: s3-manifest rescan {collection} --wait 120")
+        teller.say(f"To correct the manifest: s3-manifest rescan {collection} --wait 120")
 
 
 def _tell_totals(found: Audit, teller: Teller) -> None:

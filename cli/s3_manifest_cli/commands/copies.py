@@ -11,6 +11,7 @@ from s3_manifest_cli.client.copies import Prepared, prepare
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.plan import Verb, Wishes
+from s3_manifest_cli.client.reading import ReadSoFar
 from s3_manifest_cli.commands.options import FOLDER, TIME, Function, deployment, filters, telling
 from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
 from s3_manifest_cli.commands.telling import Teller
@@ -139,7 +140,7 @@ def _copy(
             "--apply says what is done, and where: leave out COLLECTION, LOCAL, --include and --exclude"
         )
 
-    def prepared() -> Prepared:
+    def prepared(progress: ReadSoFar) -> Prepared:
         wishes = Wishes(choices.delete, choices.prefer)
         collection = deployment.collection(named or "")
         return prepare(
@@ -151,6 +152,7 @@ def _copy(
             wishes,
             max_delete=choices.max_delete,
             is_dry_run=choices.is_dry_run,
+            progress=progress,
         )
 
     run(verb, deployment, prepared, choices, teller)

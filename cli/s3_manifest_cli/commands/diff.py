@@ -9,11 +9,11 @@ from s3_manifest.model import Facts
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
 from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.points import parse_point
+from s3_manifest_cli.client.points import Point, parse_point
+from s3_manifest_cli.commands.doubts import doubts_json, exit_code, warn_of_doubts
 from s3_manifest_cli.commands.options import deployment, filters, telling
 from s3_manifest_cli.commands.telling import Teller
 from s3_manifest_cli.commands.telling import files as count_of
-from s3_manifest_cli.endings import DIFFERENCES
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
 _COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}
@@ -37,24 +37,34 @@ def diff_command(before: str, after: str, filters: Filter, deployment: Deploymen
 
     The exit code is 1 if they differ.
     """  # click's mark for a paragraph that is not to be filled
-    found = diff(deployment, parse_point(before), parse_point(after), filters)
+    points = parse_point(before), parse_point(after)
+    found = diff(deployment, *points, filters)
     teller.unmatched(found.unmatched)
     _tell(found, teller)
+    sides = list(zip((found.before, found.after), map(_is_past, points), strict=True))
+    for facts, is_past in sides if sides[0] != sides[1] else sides[:1]:
+        warn_of_doubts(facts, teller, is_past=is_past)
     teller.document(
         {
-            "before": _which(found.before),
-            "after": _which(found.after),
+            "before": _which(*sides[0]),
+            "after": _which(*sides[1]),
             "totals": found.totals,
             "files": [_json(one) for one in found.files],
             "unproven": found.unproven,
             "unmatched_filters": found.unmatched,
         }
     )
-    sys.exit(0 if found.is_same else DIFFERENCES)
+    least = found.before if not found.before.complete else found.after
+    sys.exit(exit_code(facts=least, failed=False, differs=not found.is_same))
 
 
-def _which(facts: Facts) -> dict[str, Any]:
-    return {"kind": facts.kind, "id": facts.id, "title": facts.title, "revision": facts.revision}
+def _is_past(point: Point) -> bool:
+    return point.revision is not None or point.at is not None
+
+
+def _which(facts: Facts, is_past: bool) -> dict[str, Any]:
+    named = {"kind": facts.kind, "id": facts.id, "title": facts.title, "revision": facts.revision}
+    return named | doubts_json(facts, is_past=is_past)
 
 
 def _json(one: Difference) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.manifests import Manifest
+from s3_manifest_cli.commands.doubts import doubts_json, exit_code, warn_of_doubts
 from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
 from s3_manifest_cli.commands.telling import Teller
-from s3_manifest_cli.endings import DIFFERENCES
 
 
 @click.command()
@@ -63,7 +63,7 @@ def export(
     md5sum, sha256sum         for md5sum -c and sha256sum -c
     rclone-md5, rclone-files  for rclone checksum md5, and for --files-from-raw
 
-    Files that the format cannot hold are named, and the exit code is 1.
+    Files that the format cannot hold are named, and the exit code is 1; of an incomplete manifest it is 3.
     """  # click's mark for a paragraph that is not to be filled
     output = None if output == Path("-") else output
     given = _fit(format_, output, options, teller)
@@ -74,6 +74,8 @@ def export(
         unmatched = filters.unmatched([entry.filename for entry in manifest.files])
         teller.unmatched(unmatched)
         exported = _written(filter_files(manifest, filters), format_, output, given)
+    is_past = revision is not None or at is not None
+    warn_of_doubts(manifest.facts, teller, is_past=is_past)
     for problem in exported.problems:
         teller.error(f"{problem.s3_key}: {problem.problem}")
     if output:
@@ -82,8 +84,9 @@ def export(
         if format_ in {"imagefolder", "imagefolder-parquet"}:
             call = f'load_dataset("imagefolder", data_files={str(output)!r}, split="train")'
             teller.say(f"Load it in Python, where the images lie beside it: {call}")
-        teller.document(exported._asdict() | {"unmatched_filters": unmatched})
-    sys.exit(DIFFERENCES if exported.problems else 0)
+        about = doubts_json(manifest.facts, is_past=is_past) | {"unmatched_filters": unmatched}
+        teller.document(exported._asdict() | about)
+    sys.exit(exit_code(facts=manifest.facts, failed=False, differs=bool(exported.problems)))
 
 
 def _fit(format_: str, output: Path | None, options: Mapping[str, Any], teller: Teller) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import click
 from s3_manifest.encoding import facts_json
 from s3_manifest.model import Facts, Timestamp
 from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.commands.doubts import warn_of_doubts
 from s3_manifest_cli.commands.options import deployment, past, telling
 from s3_manifest_cli.commands.telling import Teller, files, size
 
@@ -18,6 +19,7 @@ def info(collection: str, revision: int | None, at: Timestamp | None, deployment
     """Tell what the manifest of COLLECTION says of it, apart from the files."""
     facts = deployment.manifests.facts(deployment.collection(collection), revision=revision, at=at)
     _tell(facts, teller)
+    warn_of_doubts(facts, teller, is_past=revision is not None or at is not None)
     teller.document(facts_json(facts))
 
 
@@ -40,7 +42,5 @@ def _tell(facts: Facts, teller: Teller) -> None:
         teller.say(f"  {'' if index else 'sidecars':<13}  {told}")
     for problem in facts.problems:
         teller.say(f"! {problem.s3_key}: {problem.problem}", "magenta")
-    if not facts.complete:
-        teller.warn("the manifest is incomplete: not everything that is in S3 was looked at yet")
     if facts.last_verified_at is None:
         teller.say(f"To compare it with what is in S3: s3-manifest rescan {name}")

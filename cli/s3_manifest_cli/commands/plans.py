@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from s3_manifest.model import Facts
 from s3_manifest_cli.client.carry_out import NOTHING_SAID, Carried
 from s3_manifest_cli.client.compare import Compared
 from s3_manifest_cli.client.copies import Prepared, complete, wait_until_shown
@@ -15,12 +16,21 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.disk import telling
 from s3_manifest_cli.client.export.whole import whole_file
 from s3_manifest_cli.client.plan import MAX_DELETE, Action, Doing, Plan, Preference, Verb, decode, encode
+from s3_manifest_cli.client.reading import ReadSoFar
+from s3_manifest_cli.client.scan import Problem
 from s3_manifest_cli.client.stop import terminable
+from s3_manifest_cli.commands.doubts import (
+    doubts_json,
+    exit_code,
+    is_unreadable,
+    problems_json,
+    warn_of_doubts,
+)
 from s3_manifest_cli.commands.options import Function
 from s3_manifest_cli.commands.progress import progress
+from s3_manifest_cli.commands.steps import read_so_far, steps
 from s3_manifest_cli.commands.telling import Teller, size
 from s3_manifest_cli.commands.telling import files as count_of
-from s3_manifest_cli.endings import DIFFERENCES, FAILED
 from s3_manifest_cli.headers import Told
 
 PORTABLE = click.option("--portable", is_flag=True, help="Refuse names that some other system could not hold.")
@@ -99,54 +109,88 @@ def planning(command: Function) -> Function:
     return command
 
 
-def run(verb: Verb, deployment: Deployment, prepared: Callable[[], Prepared], choices: Choices, teller: Teller) -> None:
-    """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits."""
+def run(
+    verb: Verb,
+    deployment: Deployment,
+    prepared: Callable[[ReadSoFar], Prepared],
+    choices: Choices,
+    teller: Teller,
+    *,
+    is_past: bool = False,
+) -> None:
+    """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits.
+
+    ``is_past``: the manifest that is planned by is one of the past.
+    """
     files: list[Compared] = []
-    unmatched: tuple[str, ...] = ()
-    refused = None
+    about = _About()
     if choices.apply:
         with telling(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
             plan = decode(lines)
         if plan.verb != verb:
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
     else:
-        plan, _, files, problems, unmatched, refused = prepared()
-        teller.unmatched(unmatched)
-        for problem in problems:
-            teller.warn(f"{problem.path}: {problem.reason}")
-    written = choices.plan_file if refused is None else None
-    if written:
-        with telling(str(written), "not written"), whole_file(written) as out:
+        with steps(teller) as show:
+            made = prepared(lambda count, read: show(read_so_far(count, read)))
+        plan, files = made.plan, made.files
+        about = _About(made.facts, tuple(made.problems), made.unmatched, made.refused, is_past=is_past)
+        about.warn(teller)
+    is_refused = about.refused is not None
+    if choices.plan_file and not is_refused:
+        with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
             out.writelines(encode(plan))
     if choices.is_dry_run:
-        _tell_plan(plan, unmatched, refused, teller, written)
-        if refused and choices.plan_file:
+        _tell_plan(plan, about, teller, None if is_refused else choices.plan_file)
+        if is_refused and choices.plan_file:
             teller.error(f"{choices.plan_file}: not written, since this plan would be refused")
-            sys.exit(FAILED)
-        sys.exit(DIFFERENCES if plan.actions else 0)
+        failed = is_unreadable(about.problems) or (is_refused and choices.plan_file is not None)
+        sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(plan.actions)))
     moved = plan.of("download", "upload", "copy")
     with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
         carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
     shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
-    _tell(carried, shown, unmatched, teller)
-    sys.exit(FAILED if carried.failed else DIFFERENCES if carried.conflicts or shown is False else 0)
+    _tell(carried, shown, about, teller)
+    failed = bool(carried.failed) or is_unreadable(about.problems)
+    sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(carried.conflicts) or shown is False))
 
 
-def _tell_plan(
-    plan: Plan, unmatched: tuple[str, ...], refused: str | None, teller: Teller, written: Path | None
-) -> None:
+class _About(NamedTuple):
+    """What the user should know of a plan that was made just now; of one that is applied, nothing is known."""
+
+    facts: Facts | None = None
+    problems: tuple[Problem, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    refused: str | None = None
+    is_past: bool = False
+
+    def warn(self, teller: Teller) -> None:
+        """Says it on stderr, but for the refusal, which follows the plan."""
+        teller.unmatched(self.unmatched)
+        for problem in self.problems:
+            teller.warn(f"{problem.path}: {problem.reason}")
+        warn_of_doubts(self.facts, teller, is_past=self.is_past)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same in a document."""
+        return doubts_json(self.facts, is_past=self.is_past) | {
+            "problems": problems_json(self.problems),
+            "unmatched_filters": self.unmatched,
+        }
+
+
+def _tell_plan(plan: Plan, about: _About, teller: Teller, written: Path | None) -> None:
     for action in plan.actions:
         teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
     teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
-    if refused:
-        teller.warn(refused)
-    teller.document(
-        plan.model_dump(mode="json", exclude_none=True) | {"unmatched_filters": unmatched, "refused": refused}
-    )
+    if about.refused:
+        teller.warn(about.refused)
+    document = plan.model_dump(mode="json", exclude_none=True)
+    teller.document(document | about.fields | {"refused": about.refused})
 
 
-def _tell(carried: Carried, shown: bool | None, unmatched: tuple[str, ...], teller: Teller) -> None:
+def _tell(carried: Carried, shown: bool | None, about: _About, teller: Teller) -> None:
     for one in carried.failed:
         teller.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
     for one in carried.conflicts:
@@ -169,16 +213,22 @@ def _tell(carried: Carried, shown: bool | None, unmatched: tuple[str, ...], tell
         teller.say(f"{len(carried.conflicts):,} conflicts: say with --prefer which side stands", "magenta")
     if shown is False:
         teller.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
-    teller.document(_as_json(carried, shown, unmatched))
+    if unread := sum(problem.kind == "unreadable" for problem in about.problems):
+        teller.say(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
+    teller.document(_as_json(carried, shown, about))
 
 
-def _as_json(carried: Carried, shown: bool | None, unmatched: tuple[str, ...]) -> dict[str, Any]:
+def _parts(count: int) -> str:
+    return "1 part" if count == 1 else f"{count:,} parts"
+
+
+def _as_json(carried: Carried, shown: bool | None, about: _About) -> dict[str, Any]:
     return carried.plan.model_dump(exclude={"actions"}) | {
         "done": Counter(one.action.action for one in carried.done),
         "failed": len(carried.failed),
         "conflicts": len(carried.conflicts),
         "shown": shown,
-        "unmatched_filters": unmatched,
+        **about.fields,
         "files": [
             {"action": one.action.action, "filename": one.action.filename, "size": one.action.size, "error": one.error}
             for one in carried.steps

@@ -9,6 +9,7 @@ from s3_manifest.model import Timestamp
 from s3_manifest_cli.client.copies import Prepared
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.reading import ReadSoFar
 from s3_manifest_cli.client.restore import prepare_restore
 from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
 from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
@@ -49,7 +50,7 @@ def restore(
     if choices.apply and (collection or folder or in_s3 or revision or at or filters != EVERYTHING):
         raise click.UsageError("--apply says what is done, and where: leave out what else names it, and the filters")
 
-    def prepared() -> Prepared:
+    def prepared(progress: ReadSoFar) -> Prepared:
         return prepare_restore(
             deployment,
             deployment.collection(collection or ""),
@@ -60,6 +61,8 @@ def restore(
             delete=choices.delete,
             max_delete=choices.max_delete,
             is_dry_run=choices.is_dry_run,
+            progress=progress,
         )
 
-    run("restore", deployment, prepared, choices, teller)
+    is_past = revision is not None or at is not None
+    run("restore", deployment, prepared, choices, teller, is_past=is_past)

@@ -12,9 +12,10 @@ import click
 import s3_manifest_cli
 from s3_manifest_cli.client.aside import looking_aside
 from s3_manifest_cli.client.filters import Filter
+from s3_manifest_cli.commands.doubts import doubts_json, exit_code, is_unreadable, problems_json, warn_of_doubts
 from s3_manifest_cli.commands.options import FOLDER, Function, deployment, filters, telling
+from s3_manifest_cli.commands.steps import read_so_far, steps
 from s3_manifest_cli.commands.telling import Teller
-from s3_manifest_cli.endings import DIFFERENCES
 
 if TYPE_CHECKING:  # what these need is imported once the folder is looked at
     from s3_manifest.model import Facts
@@ -92,14 +93,24 @@ def status_command(
     ! unverifiable   here and in S3, and nothing proves whether the bytes are the same
     """  # click's mark for a paragraph that is not to be filled
     named = deployment.collection(collection)
-    found = s3_manifest_cli.status(deployment, folder, named, filters, read_all=read_all, look=look)
+    with steps(teller) as show:
+        found = s3_manifest_cli.status(
+            deployment,
+            folder,
+            named,
+            filters,
+            read_all=read_all,
+            look=look,
+            progress=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
+        )
     teller.unmatched(found.unmatched)
     if combined:
         teller.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
     else:
         _tell(found, collection, teller)
+    warn_of_doubts(found.facts, teller)
     teller.document(as_json(found, found.files if combined else found.differences))
-    sys.exit(0 if found.is_in_sync else DIFFERENCES)
+    sys.exit(exit_code(facts=found.facts, failed=is_unreadable(found.problems), differs=not found.is_in_sync))
 
 
 def sides(facts: "Facts", folder: Path, totals: "Mapping[FileState, int]") -> dict[str, Any]:
@@ -109,8 +120,7 @@ def sides(facts: "Facts", folder: Path, totals: "Mapping[FileState, int]") -> di
         "id": facts.id,
         "folder": folder,
         "revision": facts.revision,
-        "complete": facts.complete,
-        "last_verified_at": facts.last_verified_at,
+        **doubts_json(facts),
         "totals": totals,
     }
 
@@ -119,7 +129,7 @@ def as_json(found: "Status", files: "list[Compared]") -> dict[str, Any]:
     """The status, with some of its files."""
     return sides(found.facts, found.folder, found.totals) | {
         "files": [{"filename": one.filename, "state": one.state, "why": one.why} for one in files],
-        "problems": [problem._asdict() for problem in found.problems],
+        "problems": problems_json(found.problems),
         "unmatched_filters": found.unmatched,
     }
 
@@ -135,13 +145,11 @@ def _tell(found: "Status", collection: str, teller: Teller) -> None:
         teller.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS[one.state])
     for problem in found.problems:
         teller.say(f"! {problem.path}: {problem.reason}", "magenta")
-    if not facts.complete:
-        teller.warn("the manifest is incomplete: not everything that is in S3 was looked at yet")
     if found.is_in_sync:
         return
     teller.say("")
     totals = found.totals
     if totals["s3_only"] or totals["out_of_sync"]:
-        teller.say(f"To have it as S3 has it: s3-manifest pull {collection} {found.folder}")
+        teller.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
     if totals["local_only"] or totals["out_of_sync"]:
-        teller.say(f"To have S3 have it as it is here: s3-manifest push {found.folder} {collection}")
+        teller.say(f"To update S3: s3-manifest push {found.folder} {collection}")

@@ -4,7 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import files as count_of
+
+
+def read_so_far(files: int, size_bytes: int) -> str:
+    """How much of a folder was read."""
+    return f"{count_of(files)} read, {size(size_bytes)}"
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.verify import Verification, verify
 from s3_manifest_cli.commands.audited import audit_json, tell_audit
+from s3_manifest_cli.commands.doubts import exit_code, is_unreadable, problems_json, warn_of_doubts
 from s3_manifest_cli.commands.options import deployment, filters, telling
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
-from s3_manifest_cli.commands.steps import steps
-from s3_manifest_cli.commands.telling import Teller, size
-from s3_manifest_cli.endings import DIFFERENCES
+from s3_manifest_cli.commands.steps import read_so_far, steps
+from s3_manifest_cli.commands.telling import Teller
 
 
 @click.command(name="verify")
@@ -73,7 +73,7 @@ def verify_command(
             )
         tell_audit(audited, names[-1], teller, combined=combined)
         teller.document(audit_json(audited))
-        sys.exit(0 if audited.is_right else DIFFERENCES)
+        sys.exit(exit_code(facts=audited.facts, failed=False, differs=not audited.is_right))
     if read:
         raise click.UsageError("--read goes with --remote: files of a folder are always read")
     with steps(teller) as show:
@@ -82,19 +82,21 @@ def verify_command(
             Path(names[0]),
             collection,
             filters,
-            told=lambda files, read_bytes: show(f"{files:,} files read, {size(read_bytes)}"),
+            told=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
         )
     teller.unmatched(verified.unmatched)
     _tell(verified, names[-1], teller, combined=combined)
+    warn_of_doubts(verified.facts, teller)
     teller.document(_json(verified))
-    sys.exit(0 if verified.is_right(allow_extra=allow_extra) else DIFFERENCES)
+    differs = not verified.is_right(allow_extra=allow_extra)
+    sys.exit(exit_code(facts=verified.facts, failed=is_unreadable(verified.problems), differs=differs))
 
 
 def _json(found: Verification) -> dict[str, Any]:
     return sides(found.facts, found.folder, found.totals) | {
         "proofs": dict(found.proofs),
         "files": [one._asdict() for one in found.files],
-        "problems": [problem._asdict() for problem in found.problems],
+        "problems": problems_json(found.problems),
         "unmatched_filters": found.unmatched,
     }
 
@@ -114,7 +116,5 @@ def _tell(found: Verification, collection: str, teller: Teller, *, combined: boo
             teller.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS.get(one.state))
     for problem in found.problems:
         teller.say(f"! {problem.path}: {problem.reason}", "magenta")
-    if not facts.complete:
-        teller.warn("the manifest is incomplete: not everything that is in S3 was looked at yet")
     if found.totals["s3_only"] or found.totals["out_of_sync"]:
-        teller.say(f"To have it as S3 has it: s3-manifest pull {collection} {found.folder}")
+        teller.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")

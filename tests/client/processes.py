@@ -1,0 +1,40 @@
+"""Commands in processes of their own, with nothing of the environment of whoever runs the tests."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2
+
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nowhere",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/nowhere",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+    "AWS_MAX_ATTEMPTS": "1",
+}
+
+
+def obey_permissions():
+    """To be called in a new process: also root may then read only what permissions let it read.
+
+    https://man7.org/linux/man-pages/man7/capabilities.7.html
+    """
+    if os.geteuid() == 0 and sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def run(*arguments, environment=None, **more):
+    """The command; ``environment`` is what it has besides ``ENVIRONMENT``."""
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more
+    return subprocess.run(
+        [sys.executable, "-m", "s3_manifest_cli", *map(str, arguments)],
+        env=ENVIRONMENT | (environment or {}),
+        check=False,
+        preexec_fn=obey_permissions,
+        **given,
+    )
