@@ -126,6 +126,8 @@ def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_
         "etag.png": ("right", "read"),
         "lie.png": ("altered", None),
     }
+    (lie,) = (one for one in found.files if one.filename == "lie.png")
+    assert "do not have the MD5 that the uploader declares (md5: 000" in lie.why
     assert not found.is_right
 
 

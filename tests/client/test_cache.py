@@ -41,9 +41,9 @@ BROKEN = (
     b"[]",
     b"{}",
     b"null",
-    b'{"version": 2}',
+    b'{"version": 3}',
     lambda good: good[: len(good) // 2],
-    lambda good: good.replace(b'"version":2', b'"version":1'),
+    lambda good: good.replace(b'"version":3', b'"version":2'),
     lambda good: good.replace(b'"revision"', b'"revisions"'),
     lambda good: json.dumps(
         json.loads(good) | {"segments": [{"key": None, "files": {"filename": ["a.png"]}}]}

@@ -1,5 +1,6 @@
 """``s3-manifest pull``, as a user calls it."""
 
+import random
 from datetime import datetime, timedelta
 
 import pytest
@@ -49,6 +50,52 @@ def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
     assert [one.filename for one in sides.head.hidden] == ["hidden.png"]
     sides.pull()
     assert sides.files == both("a.png", "a.txt")
+
+
+def in_parts(sides, filename, *blocks, **more):
+    """An object that was uploaded in these parts."""
+    place = {"Bucket": sides.bucket.name, "Key": sides.key(filename)}
+    client = sides.bucket.client
+    upload = place | {"UploadId": client.create_multipart_upload(**place, **more)["UploadId"]}
+    parts = [
+        {"PartNumber": number, "ETag": client.upload_part(**upload, PartNumber=number, Body=block)["ETag"]}
+        for number, block in enumerate(blocks, 1)
+    ]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    sides.commit(filename)
+
+
+def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration_is_named(sides):
+    body = random.Random(1).randbytes(6 << 20)
+    wrong = "0123456789abcdef" * 2
+    in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5chksum": wrong})
+    (entry,) = sides.head.files
+    assert (entry.md5_hash, entry.md5_source) == (wrong, "md5chksum")
+    answer = sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+    assert f"a.png: the MD5 that its uploader declares (md5chksum: {wrong}) is wrong" in answer.stderr
+    assert "wrong bytes" not in answer.stderr
+    assert "nothing to do" in sides.pull().stdout
+    assert "nothing to do" in sides.push().stdout
+    sides.call("verify", sides.folder, "style/16")
+
+
+def test_other_bytes_here_than_those_of_an_object_with_a_wrong_md5_still_differ(sides):
+    body = random.Random(1).randbytes(6 << 20)
+    in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5": "0123456789abcdef" * 2})
+    sides.write("a.png", body=body[:-1] + b"x")
+    assert "1 downloaded" in sides.pull().stdout
+    assert (sides.folder / "a.png").read_bytes() == body
+
+
+def test_what_s3cmd_encrypted_comes_as_it_is_stored(sides):
+    body = random.Random(2).randbytes(6 << 20)
+    declared = {"s3cmd-attrs": f"md5:{'0123456789abcdef' * 2}/mode:1", "s3tools-gpgenc": "gpg"}
+    in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata=declared)
+    assert sides.head.files[0].md5_source in (None, "computed")
+    sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+    assert "nothing to do" in sides.pull().stdout
 
 
 def test_filters_say_what_is_meant(sides):

@@ -14,7 +14,7 @@ from contract.buckets import in_moto, in_s3
 from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
 from s3_manifest.facts import Location, entry_of
 from s3_manifest_cli.client import parts
-from s3_manifest_cli.client.proofs import Checker, Expected, can_be_proven, verify
+from s3_manifest_cli.client.proofs import Checker, Expected, Verdict, can_be_proven, verify
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, running_platform
 
 MIB = 1 << 20
@@ -52,6 +52,8 @@ def etag_of(body, size, digest=md5):
         ("crc64nvme", said(0xAE8B14860A799888, 8)),
         ("crc32c", said(0xE3069283, 4)),
         ("crc32", said(0xCBF43926, 4)),
+        ("md5", b64(md5(CHECK))),
+        ("sha512", b64(hashlib.sha512(CHECK).digest())),
         ("sha1", b64(bytes.fromhex("f7c3bc1d808e04732adf679965ccc34ca7ae3441"))),
         ("sha256", b64(bytes.fromhex("15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"))),
     ],
@@ -108,6 +110,36 @@ def test_all_that_is_told_must_be_right():
     found = verdict(CHECK, lying)
     assert found[:2] == ("wrong", ("md5",))
     assert "by crc64nvme the same" in found.why
+
+
+def test_what_s3_keeps_counts_more_than_what_an_uploader_declares():
+    crc = {"crc64nvme": said(0xAE8B14860A799888, 8), "type": "FULL_OBJECT"}
+    lying = Expected(9, md5_hash=md5(OTHER).hex(), checksum=crc, declared="md5chksum")
+    found = verdict(CHECK, lying)
+    assert found[:2] == ("right", ("crc64nvme",))
+    assert f"declares (md5chksum: {md5(OTHER).hex()}) is wrong" in found.note
+    assert verdict(OTHER, lying)[:2] == ("wrong", ("crc64nvme",))
+    telling = lying._replace(md5_hash=md5(CHECK).hex())
+    assert verdict(CHECK, telling) == Verdict("right", ("md5", "crc64nvme"), "proven by md5 and crc64nvme")
+
+
+def test_the_parts_of_an_object_count_more_than_what_its_uploader_declares():
+    size = 8 * MIB
+    etag, count = etag_of(BODY, size)
+    lying = Expected(len(BODY), md5_hash=md5(OTHER).hex(), etag=f"{etag.hex()}-{count}", declared="md5")
+    found = verdict(BODY, lying)
+    assert (found[:2], "is wrong" in (found.note or "")) == (("right", ("etag",)), True)
+    assert verdict(WRONG, lying)[:2] == ("wrong", ("md5",))
+    assert verdict(BODY, lying._replace(md5_hash=md5(BODY).hex()))[:2] == ("right", ("md5",))
+
+
+def test_where_nothing_else_proves_the_bytes_the_declared_md5_is_named_and_what_to_do():
+    lying = Expected(9, md5_hash=md5(OTHER).hex(), etag="0" * 32, declared="s3cmd-attrs")
+    found = verdict(CHECK, lying)
+    assert (found[:2], found.note) == (("wrong", ("md5",)), None)
+    assert f"the uploader declares (s3cmd-attrs: {md5(OTHER).hex()})" in found.why
+    assert "upload the file again, or correct its metadata" in found.why
+    assert verdict(CHECK, lying._replace(declared=None)).why == "by md5 these are other bytes than the manifest says"
 
 
 def test_an_empty_file_is_proven_like_any_other():

@@ -25,7 +25,8 @@ def downloaded_before(destination: Destination, action: Action, agreed: Mapping[
     if there is None or there == action.local or there.size != action.size or action.etag is None:
         return None
     with destination.open_read(action.filename) as file:
-        verdict = verify(file, Expected(action.size, action.md5, action.etag, action.checksum))
+        expected = Expected(action.size, action.md5, action.etag, action.checksum, declared=action.declared)
+        verdict = verify(file, expected)
     is_same = verdict.status == "right" or (
         verdict.status == "unverifiable" and agreed.get(action.filename) == (action.etag, there)
     )

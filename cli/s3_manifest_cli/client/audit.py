@@ -17,10 +17,11 @@ from s3_manifest.s3 import S3Store
 from s3_manifest.store import Absent, Conflict, Present, ReadFailed, listings
 from s3_manifest.threads import each
 from s3_manifest_cli.client.deployment import Deployment
+from s3_manifest_cli.client.direct import declared
 from s3_manifest_cli.client.direct import told as as_errors
 from s3_manifest_cli.client.explaining_store import ExplainingStore
 from s3_manifest_cli.client.manifests import Manifest, Manifests
-from s3_manifest_cli.client.proofs import Checker, Expected
+from s3_manifest_cli.client.proofs import Checker, Expected, Verdict
 
 AuditState = Literal["right", "missing", "unexpected", "altered", "unverifiable", "unsettled", "unreadable"]
 """``missing``: the manifest has it and S3 has not. ``unexpected``: the other way round. ``altered``: S3 has another
@@ -247,7 +248,8 @@ def _read_all(
 
 
 def _proven(store: S3Store, one: Audited, said: Entry) -> Audited:
-    checker = Checker(Expected(said.size_bytes, said.md5_hash, said.etag, said.checksum))
+    expected = Expected(said.size_bytes, said.md5_hash, said.etag, said.checksum, declared=declared(said.md5_source))
+    checker = Checker(expected)
     try:
         for block in store.blocks(said.s3_key, said.etag):
             checker.update(block)
@@ -255,14 +257,15 @@ def _proven(store: S3Store, one: Audited, said: Entry) -> Audited:
         return one._replace(state="unsettled", proof=None, why="it was changed meanwhile")
     except ReadFailed as failure:
         return one._replace(state="unreadable", proof=None, why=str(failure))
-    verdict = checker.verdict()
-    match verdict.status:
-        case "right":
-            return one._replace(proof="read" if said.md5_hash else "none", why=verdict.why)
-        case "wrong":
-            return one._replace(state="altered", proof=None, why=verdict.why)
-        case _:
-            return one._replace(state="unverifiable", proof=None, why=verdict.why)
+    return _judged(one, said, checker.verdict())
+
+
+def _judged(one: Audited, said: Entry, verdict: Verdict) -> Audited:
+    if verdict.note:
+        return one._replace(proof="declared", why=verdict.note)
+    if verdict.status == "right":
+        return one._replace(proof="read" if said.md5_hash else "none", why=verdict.why)
+    return one._replace(state="altered" if verdict.status == "wrong" else "unverifiable", proof=None, why=verdict.why)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

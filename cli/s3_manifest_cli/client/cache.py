@@ -16,7 +16,7 @@ from s3_manifest.model import UnreadableManifest
 from s3_manifest_cli.client.kept import name_of, replace
 from s3_manifest_cli.client.manifests import Index, Manifests, RemoteFile, Segment
 
-_VERSION = 2
+_VERSION = 3
 
 
 def index(manifests: Manifests, collection: Collection, folder: Path, deployment: str) -> Index:

@@ -236,7 +236,7 @@ def _download(run: _Run, action: Action, body: bytes | None = None) -> Step:
                 raise
             partial.discard()
             return before
-    return Step(action, local=local, etag=wanted.etag, proof=done.verdict.by)
+    return Step(action, local=local, etag=wanted.etag, proof=done.verdict.by, note=done.verdict.note)
 
 
 def _done_before(run: _Run, action: Action) -> Step | None:
@@ -325,7 +325,14 @@ _DELETIONS = frozenset({"delete_local", "delete_remote"})
 def _wanted(action: Action, prefix: str) -> Wanted:
     etag = _given(action.etag)
     return Wanted(
-        action.filename, prefix + action.filename, action.size, etag, action.md5, action.checksum, action.version_id
+        action.filename,
+        prefix + action.filename,
+        action.size,
+        etag,
+        action.md5,
+        action.checksum,
+        action.version_id,
+        action.declared,
     )
 
 

@@ -12,7 +12,7 @@ from s3_manifest.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.heads import Loaded
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
-from s3_manifest.model import Entry, Facts, Head, PageRef, Role, Timestamp, UnreadableManifest, timestamp
+from s3_manifest.model import DECLARED_MD5S, Entry, Facts, Head, PageRef, Role, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.records import ChangeRecord
 from s3_manifest.stats import CollectionTotals, totals_of
 from s3_manifest.store import NotModified, Store, StoreError
@@ -137,7 +137,13 @@ def remote_file(entry: Entry) -> RemoteFile:
         entry.role,
         entry.checksum,
         entry.last_modified,
+        declared(entry.md5_source),
     )
+
+
+def declared(md5_source: str | None) -> str | None:
+    """The user metadata that an MD5 is from; None where it is not from there."""
+    return md5_source if md5_source in DECLARED_MD5S else None
 
 
 def facts_of(facts: Facts) -> Facts:
@@ -188,6 +194,7 @@ def _from_fields(fields: Mapping[str, Any], role: Role) -> RemoteFile:
         role,
         fields["checksum"],
         fields["last_modified"],
+        declared(fields["md5_source"]),
     )
 
 

@@ -27,7 +27,10 @@ Moved = Callable[[int], None]
 
 
 class Wanted(NamedTuple):
-    """An object as the manifest tells of it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``."""
+    """An object as the manifest tells of it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``.
+
+    ``declared`` names the user metadata that the MD5 is from, where it is but the uploader's word.
+    """
 
     filename: str
     key: str
@@ -36,6 +39,7 @@ class Wanted(NamedTuple):
     md5: str | None = None
     checksum: Mapping[str, str] | None = None
     version_id: str | None = None
+    declared: str | None = None
 
     @property
     def token(self) -> str:
@@ -68,12 +72,13 @@ def download(
     ``body`` is all of an object that is no larger than ``PART``, where somebody has fetched it (``ahead``).
 
     Every request asks for this very object, by its ETag and version. The bytes are compared with all that the manifest
-    tells of them; wrong ones are removed, the partial discarded.
+    tells of them; wrong ones are removed, the partial discarded. Bytes that S3's own checksums or parts prove are right
+    whatever MD5 their uploader declares; the verdict has a note then.
 
     Raises ``Conflict`` where the object is another, or gone; ``ReadFailed``, also for wrong bytes; ``Stopped``; and as
     ``Destination`` for what the disk does not do. Whatever happens, nothing writes to the partial afterwards.
     """
-    expected = Expected(wanted.size, wanted.md5, wanted.etag, wanted.checksum)
+    expected = Expected(wanted.size, wanted.md5, wanted.etag, wanted.checksum, declared=wanted.declared)
     if wanted.size <= PART:
         if body is None:
             with objects.budget.taken(wanted.size):
@@ -88,6 +93,10 @@ def download(
             done = _in_ranges(objects, wanted, expected, partial, moved)
         except NoRanges:
             done = _in_one(objects, wanted, expected, partial, moved)
+    if proofs.is_word_against_bytes(expected, done.verdict):
+        known = _with_parts(objects, wanted, expected._replace(md5_hash=None)).part_sizes
+        with telling(wanted.filename, "not read"), os.fdopen(os.dup(partial.fd), "rb") as file:
+            done = done._replace(verdict=proofs.settled(file, expected._replace(part_sizes=known), done.verdict))
     if done.verdict.status == "wrong":
         partial.discard()
         raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.why}")

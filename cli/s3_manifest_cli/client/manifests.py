@@ -21,7 +21,8 @@ class Manifest(NamedTuple):
 class RemoteFile(NamedTuple):
     """What a copy on this machine is compared with: a file, caption or hidden file, as the manifest has it.
 
-    ``size`` is bytes. ``checksum`` and ``last_modified`` are as in ``Entry``.
+    ``size`` is bytes. ``checksum`` and ``last_modified`` are as in ``Entry``. ``declared`` names the user metadata that
+    the MD5 is from, where it is but its uploader's word.
     """
 
     filename: str
@@ -31,6 +32,7 @@ class RemoteFile(NamedTuple):
     role: Role
     checksum: Mapping[str, str] | None
     last_modified: Timestamp
+    declared: str | None = None
 
 
 class Segment(NamedTuple):

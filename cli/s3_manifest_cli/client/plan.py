@@ -26,9 +26,10 @@ class Action(Frozen):
     """One file's part of a plan.
 
     ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of, None where none was known of:
-    where either is another by the time that it is this file's turn, nothing is done to it. ``md5``, ``checksum`` and
-    ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id`` names the version
-    of the object that is downloaded or copied; of a copy ``etag`` is that of the object which it replaces.
+    where either is another by the time that it is this file's turn, nothing is done to it. ``md5``, ``declared``,
+    ``checksum`` and ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id``
+    names the version of the object that is downloaded or copied; of a copy ``etag`` is that of the object which it
+    replaces.
     """
 
     action: Doing
@@ -37,6 +38,7 @@ class Action(Frozen):
     size: NonNegativeInt
     etag: str | None = None
     md5: str | None = None
+    declared: str | None = None
     checksum: Mapping[str, str] | None = None
     last_modified: Timestamp | None = None
     version_id: str | None = None
@@ -157,6 +159,7 @@ def _action(doing: Doing, one: Compared) -> Action:
         size=source.size if source else 0,
         etag=remote.etag if remote else None,
         md5=fetched.md5 if fetched else None,
+        declared=fetched.declared if fetched else None,
         checksum=fetched.checksum if fetched else None,
         last_modified=fetched.last_modified if fetched else None,
         local=local.identity if local else None,

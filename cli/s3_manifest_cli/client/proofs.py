@@ -1,9 +1,11 @@
 """Whether bytes are what the manifest's entry says, and by what proof. Pure, but for the file that ``verify`` reads.
 
-What proves: the MD5, and the checksums of the whole object that S3 keeps (CRC64NVME, SHA-256, SHA-1, CRC32C,
-CRC32). An object that was uploaded in parts may have neither: then its ETag, or its composite checksum, is
-recomputed for each part size that its client may have used (``parts``). One that comes out the same proves; where
-none does, the part size may have been another, and nothing is known. A size proves only that a file is wrong.
+What proves: the MD5, and the checksums of the whole object that S3 keeps (CRC64NVME, SHA-512, SHA-256, SHA-1, MD5,
+CRC32C, CRC32). An MD5 that its uploader declares is somebody's word: where what S3 keeps proves the bytes and the MD5
+differs, the word is wrong and not the bytes. An object that was uploaded in parts may have neither MD5 nor checksum:
+then its ETag, or its composite checksum, is recomputed for each part size that its client may have used (``parts``).
+One that comes out the same proves; where none does, the part size may have been another, and nothing is known. A size
+proves only that a file is wrong.
 
 An ETag without parts is never a proof: it is an MD5 only of some objects, and of those ``md5_hash`` has it.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
@@ -31,7 +33,8 @@ Bytes: TypeAlias = bytes | bytearray | memoryview
 class Expected(NamedTuple):
     """What an entry says of its bytes: fields of ``s3_manifest.model.Entry``.
 
-    ``part_sizes``, if somebody knows them (S3 tells of each part of an object with checksums), are the sizes of
+    ``declared``, if the MD5 is only what its uploader says, is the user metadata that says so: ``md5_source`` of the
+    entry. ``part_sizes``, if somebody knows them (S3 tells of each part of an object with checksums), are the sizes of
     the parts it was uploaded in, in order.
     """
 
@@ -40,18 +43,21 @@ class Expected(NamedTuple):
     etag: str = ""
     checksum: Mapping[str, str] | None = None
     part_sizes: Sequence[int] | None = None
+    declared: str | None = None
 
 
 class Verdict(NamedTuple):
     """``right`` and ``wrong`` are proven, ``by`` what; ``unverifiable`` is neither, and ``why`` says for what lack.
 
     ``by`` holds ``size``, ``md5``, ``sha256``, ``sha1``, ``crc64nvme``, ``crc32c``, ``crc32``; of an object in
-    parts ``etag`` or ``sha256-parts`` and the like. ``why`` is a sentence for people.
+    parts ``etag`` or ``sha256-parts`` and the like. ``why`` is a sentence for people, and ``note`` one about the
+    object: that its uploader declares an MD5 which its bytes do not have.
     """
 
     status: Literal["right", "wrong", "unverifiable"]
     by: tuple[str, ...]
     why: str
+    note: str | None = None
 
 
 class _Hash(Protocol):
@@ -74,6 +80,7 @@ class _Crc:
 
 # Strongest first. Their names are those of a manifest's checksums.
 _NEW: Mapping[str, Callable[[], _Hash]] = {
+    "sha512": hashlib.sha512,
     "sha256": hashlib.sha256,
     "md5": lambda: hashlib.md5(usedforsecurity=False),
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
@@ -146,8 +153,9 @@ class Checker:
         same = {claim.by: any(one.digest() == claim.said for one in claim.computed) for claim in self._claims}
         right = tuple(by for by, is_same in same.items() if is_same)
         wrong = tuple(claim.by for claim in self._claims if claim.is_certain and not same[claim.by])
+        if wrong == ("md5",) and self._expected.declared:
+            return _against_a_word(self._expected, right)
         if wrong and right:
-            # Metadata of the object tells an MD5 that its bytes do not have, say.
             told = f"by {_told(wrong)} these are other bytes than the manifest says, and by {_told(right)} the same"
             return Verdict("wrong", wrong, f"{told}; what the object says of itself cannot be true: upload it again")
         if wrong:
@@ -172,7 +180,25 @@ def verify(file: BinaryIO | int, expected: Expected) -> Verdict:
     checker = Checker(expected)
     while block := file.read(_BLOCK):
         checker.update(block)
-    return checker.verdict()
+    return settled(file, expected, checker.verdict())
+
+
+def settled(file: BinaryIO, expected: Expected, verdict: Verdict) -> Verdict:
+    """The verdict on a file, once the bytes that differ from a declared MD5 alone are compared with all else.
+
+    Only the object's parts may be left to prove them, and these are compared where nothing better is known. Raises
+    ``OSError``.
+    """
+    rest = expected._replace(md5_hash=None, declared=None)
+    if not is_word_against_bytes(expected, verdict) or not can_be_proven(rest):
+        return verdict
+    second = verify(file, rest)
+    return second._replace(note=_wrong_word(expected)) if second.status == "right" else verdict
+
+
+def is_word_against_bytes(expected: Expected, verdict: Verdict) -> bool:
+    """Whether nothing but an MD5 that its uploader declares is against the bytes."""
+    return verdict.status == "wrong" and verdict.by == ("md5",) and expected.declared is not None
 
 
 def can_be_proven(expected: Expected) -> bool:
@@ -253,6 +279,27 @@ def _checksums(expected: Expected) -> Iterator[tuple[str, bytes]]:
 
 def _wrong_size(size: int, expected: Expected) -> Verdict:
     return Verdict("wrong", ("size",), f"it has {size} bytes, and the manifest says {expected.size_bytes}")
+
+
+def _against_a_word(expected: Expected, right: tuple[str, ...]) -> Verdict:
+    if right:
+        return Verdict("right", right, f"proven by {_told(right)}", _wrong_word(expected))
+    return Verdict("wrong", ("md5",), _only_a_word(expected))
+
+
+def _wrong_word(expected: Expected) -> str:
+    return (
+        f"the MD5 that its uploader declares ({expected.declared}: {expected.md5_hash}) is wrong, as these are the"
+        " bytes in S3: upload it again, or correct its metadata"
+    )
+
+
+def _only_a_word(expected: Expected) -> str:
+    return (
+        f"these bytes do not have the MD5 that the uploader declares ({expected.declared}: {expected.md5_hash}), and S3"
+        " keeps nothing else that proves them. If this comes again, the declaration is wrong: upload the file again, or"
+        " correct its metadata (aws s3api copy-object --metadata-directive REPLACE)"
+    )
 
 
 def _told(by: Sequence[str]) -> str:

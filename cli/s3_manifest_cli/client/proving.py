@@ -25,10 +25,10 @@ def prove_each(
 
 def expected(there: RemoteFile) -> Expected:
     """What the manifest tells of the bytes."""
-    return Expected(there.size, there.md5, there.etag, there.checksum)
+    return Expected(there.size, there.md5, there.etag, there.checksum, declared=there.declared)
 
 
 def told_by(there: RemoteFile) -> str:
     """All that a verdict depends on, of what the manifest tells, as text: the same text, the same verdict."""
     checksum = " ".join(f"{name}:{value}" for name, value in sorted((there.checksum or {}).items()))
-    return f"{there.size} {there.md5} {there.etag} {checksum}"
+    return f"{there.size} {there.md5} {there.declared or ''} {there.etag} {checksum}"

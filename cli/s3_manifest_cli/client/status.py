@@ -183,6 +183,8 @@ def _verdicts(
             md5s_of[here] = there.md5
     if md5s_of:
         verdicts |= _by_md5(folder, md5s_of, digests, unread, progress)
+    # What the uploader declares may be wrong: then the checksums or parts that S3 has decide.
+    others |= {here: there for here, there in todo if there.declared and verdicts.get(here.filename) is False}
     if others:
         files, size = len(md5s_of), sum(here.size for here in md5s_of)
 
