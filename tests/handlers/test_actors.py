@@ -296,10 +296,29 @@ def test_a_forced_rescan_is_answered_when_it_is_done(account, get, route, actor,
 def test_a_forced_rescan_that_takes_longer_is_202(account, get, route, actor, sweep_on):
     reply = get(route.format("42"), force_rescan="true")
     assert (reply.status, reply.json["status"], reply.json["manifest"]) == (202, "rescanning", route.format(MAN))
-    assert account.jobs() == [Sweep(kind="actor", id=MAN)]
+    assert account.jobs() == [Sweep(kind="actor", id=MAN, asked_at=reply.json["requested_at"])]
     get(route.format("42"), force_rescan="true", wait=0)
     sweep_on()
     assert get(reply.json["manifest"]).json["last_verified_at"] >= reply.json["requested_at"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_of_many_rescans_that_are_forced_at_once_one_is_made(account, get, route, actor, sweep):
+    asked = [get(route.format(MAN), force_rescan="true", wait=0).json["requested_at"] for _ in range(20)]
+    jobs = account.jobs()
+    assert len(jobs) == 20
+    account.requests.clear()
+    for number, job in enumerate(jobs):
+        assert sweep({f"{number}": job}) == []
+    assert len([request for request in account.requests if request.parameters.get("list-type")]) <= 8
+    assert len(account.sent("PUT")) == 1
+    assert get(route.format(MAN)).json["last_verified_at"] >= max(asked)
+    account.put(f"{PREFIX}later.png")
+    get(route.format(MAN), force_rescan="true", wait=0)
+    (job,) = account.jobs()
+    account.requests.clear()
+    assert sweep({"later": job}) == []
+    assert [request for request in account.requests if request.parameters.get("list-type")]
 
 
 def test_a_sweep_that_cannot_be_asked_for_is_503_and_the_log_says_why(account, get, log, monkeypatch, new_process):

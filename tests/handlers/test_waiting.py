@@ -167,3 +167,26 @@ def test_a_manifest_that_is_not_there_yet_can_be_waited_for(account, get, reconc
 def test_the_past_is_not_waited_for(get, asked_for, past):
     reply = get("/api/manifests/style/16", **asked_for, **past)
     assert (reply.status, reply.json["parameter"]) == (400, *asked_for)
+
+
+@pytest.mark.parametrize(("most", "waited"), [("0", 0), ("3", 3), ("20", 15)])
+@pytest.mark.parametrize("how", ["a tag", "a change", "a manifest", "a rescan"])
+def test_no_request_waits_longer_than_the_deployment_allows(
+    asked, account, get, waits, monkeypatch, new_process, how, most, waited
+):
+    etag = asked().etag
+    token = seal(Awaited(s3_key=f"{asked.prefix}b.png", md5="0" * 32))
+    monkeypatch.setenv("MAX_WAIT_SECONDS", most)
+    new_process()
+    match how:
+        case "a tag":
+            assert asked({"if-none-match": etag}, wait=15).status == 304
+        case "a change":
+            reply = asked(reflects=token, wait=15)
+            assert (reply.headers["x-manifest-reflected"], reply.headers["retry-after"]) == ("false", "1")
+        case "a manifest":
+            assert get("/api/s3/manifest", styleId="nothing", wait=15).status == 404
+        case "a rescan":
+            account.put(f"{ACTOR}a.png")
+            get("/api/training-data/0042", force_rescan="true", wait=15)
+    assert waits.seconds == pytest.approx(waited)

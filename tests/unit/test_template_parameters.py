@@ -285,6 +285,8 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
         ("JwtDeleteScope", ["", "images/delete"], ["a b", "a" * 65]),
         ("ApiRateLimit", ["1", "10000"], ["0", "1.5", ""]),
         ("ApiBurstLimit", ["1", "5000"], ["0", "1.5", ""]),
+        ("MaxWaitSeconds", ["0", "9", "10", "20"], ["21", "-1", "1.5", "", "010"]),
+        ("QueryConcurrency", ["0", "1", "1000"], ["-1", "1.5", "", "01"]),
     ],
 )
 def test_what_would_fail_in_the_middle_of_a_deployment_is_refused_before_it(parameter, good, bad):
@@ -332,3 +334,11 @@ def refusals(**parameters):
 )
 def test_parameters_that_do_not_go_together_are_refused(parameters, refused):
     assert refusals(**parameters) == refused
+
+
+def test_gets_are_bounded_where_that_is_asked_for_and_nowhere_else():
+    def reserved(**parameters):
+        return deployed(**parameters)["QueryFunction"]["Properties"].get("ReservedConcurrentExecutions")
+
+    assert reserved(QueryConcurrency="100") == {"Ref": "QueryConcurrency"}
+    assert reserved() in (None, {"Ref": "AWS::NoValue"})

@@ -8,7 +8,7 @@ from unit.values import ACTOR, EVENING, NOON, file_seen, head_of
 
 from s3_manifest.sweep import LOOK_AGAIN_SECONDS
 from s3_manifest.training import actor_manifest
-from s3_manifest_cli.training_data import NotFound, get_training_data_api
+from s3_manifest_cli.training_data import Done, NotFound, get_training_data_api
 
 URL = "https://api.invalid"
 
@@ -41,7 +41,8 @@ def test_with_a_token_requests_carry_it_and_are_not_signed(asked):
     assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
 
 
-def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_for_once(asked):
+def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_for_once(asked, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.training_data.http._PAUSE_SECONDS", 0.0)
     waited = 0.0
     head = head_of(file_seen("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
     manifest = actor_manifest(ACTOR, head, head.files).model_dump_json()
@@ -55,3 +56,20 @@ def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_fo
     asked.answer = answer
     assert get_training_data_api(URL, token=GIVEN).rescan_s3(42).last_verified_at == EVENING
     assert ["force_rescan=true" in url for _, url, _ in asked] == [True, *[False] * (len(asked) - 1)]
+
+
+def test_a_deployment_that_waits_for_less_than_is_asked_is_asked_again_until_the_time_is_over(asked, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("s3_manifest_cli.training_data.http.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("s3_manifest_cli.training_data.http.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+
+    def answer(_method, _url):
+        now[0] += 2  # so long it waits at most
+        return 200, "{}"
+
+    asked.answer = answer
+    api = get_training_data_api(URL, token=GIVEN)
+    done = Done(actor_name="42", revision=None, reflects="x")
+    assert api.wait_for(42, done, wait=30) is False
+    assert now[0] == pytest.approx(30, abs=3)
+    assert len(asked) == 11

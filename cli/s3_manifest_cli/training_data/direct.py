@@ -54,8 +54,9 @@ class S3Service:
             if head is None and not holds_objects(self._store, self._collections, collection):
                 raise NotFound(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
             if head is None or force_rescan:
-                made_at = None if force_rescan else requested_at
-                self._ask_for(Sweep(kind=collection.kind, id=collection.id, created_at=made_at))
+                made_at, asked_at = (None, requested_at) if force_rescan else (requested_at, None)
+                kind, id_ = collection.kind, collection.id
+                self._ask_for(Sweep(kind=kind, id=id_, created_at=made_at, asked_at=asked_at))
             is_done = made_or_verified(requested_at if force_rescan else None)
             loaded, done = head_that(self._store, collection, is_done, wait_seconds, _CLOCK)
             if not done:

@@ -1,6 +1,7 @@
 """Training data through a deployed HTTP API."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from s3_manifest_cli.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, sh
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
 
 _ACTOR = "/api/training-data/{}"
+_PAUSE_SECONDS = 1.0
 
 
 class HttpService:
@@ -24,8 +26,7 @@ class HttpService:
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         query = {"force_rescan": "true"} if force_rescan else {}
         verified_since = ""
-        while True:
-            wait = min(wait_seconds, MAX_WAIT_SECONDS)
+        for wait in _waits(wait_seconds):
             reply = self._api.ask("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
             if reply.status == 200:
                 manifest = shaped(ActorManifest, reply)
@@ -34,18 +35,15 @@ class HttpService:
             elif force_rescan and not verified_since:
                 # The sweep is asked for once, and from then on waited for.
                 verified_since, query = field(reply, "requested_at", str), {}
-            wait_seconds -= max(wait, 1)
-            if wait_seconds <= 0:
-                raise NotYet(f"{actor}: it is still being compared with S3; ask again")
+        raise NotYet(f"{actor}: it is still being compared with S3; ask again")
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
-        while True:
-            wait = min(wait_seconds, MAX_WAIT_SECONDS)
+        for wait in _waits(wait_seconds):
             asked = address(_ACTOR, actor, {"reflects": reflects, "wait": f"{wait:g}"})
             reply = self._api.ask("GET", *asked)
-            wait_seconds -= wait
-            if reply.headers.get("x-manifest-reflected") == "true" or wait_seconds <= 0:
-                return reply.headers.get("x-manifest-reflected") == "true"
+            if reply.headers.get("x-manifest-reflected") == "true":
+                return True
+        return False
 
     def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
         asked = address("/api/actors/{}/training-data", actor)
@@ -64,6 +62,20 @@ class HttpService:
     def _done(self, reply: Reply) -> Done:
         name = id_in(field(reply, "manifest", str))
         return shaped(Done, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, Done)}}))
+
+
+def _waits(seconds: float) -> Iterator[float]:
+    """How long to have each request wait, until so many seconds are over; one request at least.
+
+    A deployment may wait for less than is asked, so that others get their turn: there is a pause in between.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        yield min(max(0.0, end - time.monotonic()), MAX_WAIT_SECONDS)
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(_PAUSE_SECONDS, left))
 
 
 def _only(body: Mapping[str, Any], shape: type[BaseModel]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from s3_manifest.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_m
 from s3_manifest.jobs import Sweep
 from s3_manifest.model import Head, Timestamp, timestamp
 from s3_manifest.presence import holds_objects
+from s3_manifest.settings import settings
 from s3_manifest.threads import each
 from s3_manifest.training import ActorManifest, TrainingData, View
 from s3_manifest.views import AnswerTooLarge
-from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that, made_or_verified
+from s3_manifest.waiting import head_that, made_or_verified
 from s3_manifest.web import ActorId, Answer, json_answer, path_of, problem
 
 PATIENCE_SECONDS = 10
@@ -97,12 +98,13 @@ def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
         patience = wanted.wait or 0
         if head is None or wanted.force_rescan:
             # Of several requests for a manifest that is not there, the first one's sweep makes it.
-            made_at = None if wanted.force_rescan else requested_at
-            runtime.enqueue([Sweep(kind=collection.kind, id=collection.id, created_at=made_at)])
+            made_at, asked_at = (None, requested_at) if wanted.force_rescan else (requested_at, None)
+            sweep = Sweep(kind=collection.kind, id=collection.id, created_at=made_at, asked_at=asked_at)
+            runtime.enqueue([sweep])
             patience = PATIENCE_SECONDS if wanted.wait is None else wanted.wait
         else:
             requested_at = head.created_at
-        left = max(0.0, min(patience, MAX_WAIT_SECONDS) - (clock.monotonic() - began))
+        left = max(0.0, min(patience, settings().max_wait_seconds) - (clock.monotonic() - began))
         is_done = made_or_verified(requested_at if wanted.force_rescan else None)
         loaded, done = head_that(store, collection, is_done, left, clock)
         if not done:

@@ -13,6 +13,7 @@ from s3_manifest.cursors import InvalidCursor, unseal
 from s3_manifest.heads import Loaded
 from s3_manifest.model import Head
 from s3_manifest.reads import Read
+from s3_manifest.settings import settings
 from s3_manifest.store import NotModified, Stored
 from s3_manifest.threads import each
 from s3_manifest.waiting import MAX_WAIT_SECONDS, head_that, until
@@ -25,7 +26,7 @@ Wait = Annotated[
         ge=0,
         le=MAX_WAIT_SECONDS,
         description="Seconds to wait at most: with If-None-Match for another manifest, with reflects for one that does,"
-        " and else for one at all",
+        " and else for one at all. A deployment may wait for less (MaxWaitSeconds): ask again",
     ),
 ]
 Reflects = Annotated[
@@ -36,6 +37,9 @@ Reflects = Annotated[
         " answer reflects it",
     ),
 ]
+
+
+_NOT_YET = {"X-Manifest-Reflected": "false", "Retry-After": "1"}
 
 
 class InvalidToken(ValueError):
@@ -67,20 +71,21 @@ def fetch(
     ``UnreadableManifest``.
     """
     store, clock, tags = runtime.store(), runtime.clock(), tags_of(if_none_match)
+    seconds = min(wait or 0, settings().max_wait_seconds)
     if reflects is not None:
         awaited = _awaited(collection, reflects)
         loaded, reflected = head_that(
-            store, collection, lambda now: is_reflected(store, each, collection, now, awaited), wait or 0, clock
+            store, collection, lambda now: is_reflected(store, each, collection, now, awaited), seconds, clock
         )
         return Fetched(loaded, _is_among(loaded.etag, tags), reflected)
     if tags:
         stored = until(
-            lambda: _unless(collection, tags), lambda found: not isinstance(found, NotModified), wait or 0, clock
+            lambda: _unless(collection, tags), lambda found: not isinstance(found, NotModified), seconds, clock
         )
         if isinstance(stored, NotModified):
             return Fetched(Loaded(None, stored.etag), same=True)
         return Fetched(Loaded(heads.decode(collection, stored.body), stored.etag) if stored else Loaded(None, None))
-    return Fetched(head_that(store, collection, lambda now: now.head is not None, wait or 0, clock).loaded)
+    return Fetched(head_that(store, collection, lambda now: now.head is not None, seconds, clock).loaded)
 
 
 def named(kind: str, collection_id: str) -> Collection:
@@ -116,7 +121,10 @@ def not_modified(fetched: Fetched) -> Answer:
 
 
 def _reflected(fetched: Fetched) -> dict[str, str]:
-    return {} if fetched.reflected is None else {"X-Manifest-Reflected": "true" if fetched.reflected else "false"}
+    if fetched.reflected is None:
+        return {}
+    # Whoever asks again at once keeps the function from those who make the manifest.
+    return {"X-Manifest-Reflected": "true"} if fetched.reflected else _NOT_YET
 
 
 def _awaited(collection: Collection, token: str) -> Awaited:

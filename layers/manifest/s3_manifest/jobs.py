@@ -51,7 +51,8 @@ class Sweep(Frozen):
     """Sweep one collection, or go on with that.
 
     ``rebuild`` first sets a manifest aside that cannot be read. ``created_at``: only if that is the
-    time its manifest was made at, or if there is none.
+    time its manifest was made at, or if there is none. ``asked_at``: only unless another sweep that began
+    since then is finished. So of many that are asked for at once only a few are made.
     """
 
     job: Literal["sweep"] = "sweep"
@@ -59,6 +60,7 @@ class Sweep(Frozen):
     id: str
     rebuild: bool = False
     created_at: Timestamp | None = None
+    asked_at: Timestamp | None = None
     progress: Progress | None = None
 
 

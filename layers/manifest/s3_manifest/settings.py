@@ -13,6 +13,7 @@ class Settings(BaseModel):
 
     An empty ``event_bus`` means that nothing is announced, an empty ``change_queue_url`` that the
     queue is not drained.
+    ``max_wait_seconds``: no HTTP request waits longer, whatever it asks for.
     ``allow_edits`` is whether the edit function is deployed.
     """
 
@@ -25,6 +26,7 @@ class Settings(BaseModel):
     sweep_queue_url: str = Field(alias="SWEEP_QUEUE_URL", default="")
     event_bus: str = Field(alias="EVENT_BUS", default="")
     history_days: int = Field(alias="HISTORY_DAYS", default=30, ge=1)
+    max_wait_seconds: float = Field(alias="MAX_WAIT_SECONDS", default=20, ge=0, le=20)
     allow_edits: bool = Field(alias="ALLOW_EDITS", default=True)
     jwt_read_scope: str = Field(alias="JWT_READ_SCOPE", default="")
     jwt_edit_scope: str = Field(alias="JWT_EDIT_SCOPE", default="")

@@ -20,7 +20,7 @@ from s3_manifest.store import Conflict, ReadFailed, Store
 from s3_manifest.threads import each
 from s3_manifest.web import Answer, BadParameter, json_text
 
-GROWTH_SECONDS = 10
+GROWTH_SECONDS = 5
 """After so long no more collections' history is read for one answer."""
 
 # The largest and newest are told once more each, the files of one collection too, and growth.

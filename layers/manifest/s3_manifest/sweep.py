@@ -112,7 +112,8 @@ def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, re
             raise SweepFailed(f"{collection.prefix}: time ran out before there was a manifest; it is tried again later")
         # If it was this that made it, that looked at everything, or asked for a sweep of its own.
         head = None if outcome.made else outcome.head
-    if head is None or job.created_at not in (None, head.created_at):
+    is_done = bool(job.asked_at and head and head.complete and (head.last_verified_at or "") >= job.asked_at)
+    if head is None or is_done or job.created_at not in (None, head.created_at):
         if head and repeated:
             world.announce(head, (), repeated=True)
         swept.finished = True
