@@ -29,7 +29,7 @@ _ALLOCATIONS = 300_000
 _COMMANDS = {
     "ls": _Lazy(
         "commands.ls:ls",
-        "List the collections that have a manifest, with their totals; with KIND those of one kind.",
+        "List collections with file counts and sizes (only of KIND, if given).",
     ),
     "info": _Lazy("commands.info:info", "Tell what the manifest of COLLECTION says of it, apart from the files."),
     "history": _Lazy(

@@ -82,7 +82,10 @@ def get_manifest(
     responses=answers({200: documented.CATALOG}, 400, 503),
 )
 def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> Answer:
-    """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last)."""
+    """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last).
+
+    One whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
+    """
     after = unseal(cursor, Position) if cursor else None
     found, following = read_catalog(runtime.store(), runtime.collections(), each, limit, after)
     return json_answer(200, {"collections": found, "cursor": seal(following) if following else None})

@@ -295,3 +295,14 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "rebuild": "query",
         },
     }
+
+
+def test_the_catalog_and_the_totals_name_a_manifest_that_cannot_be_read(account, get):
+    account.put("_manifests/styles/17/manifest.json", b'{"schema": 2}')
+    rows = {row.get("style_id"): row for row in get("/api/manifests").json["collections"]}
+    assert rows["17"].keys() == {"kind", "style_id", "s3_prefix", "problem"}
+    assert "total_files" in rows["16"]
+    stats = get("/api/stats").json
+    assert [one["id"] for one in stats["collections"]] == ["0007", "16"]
+    assert [(one["kind"], one["id"]) for one in stats["unreadable"]] == [("style", "17")]
+    assert stats["total_collections"] == 2

@@ -76,6 +76,7 @@ def test_the_whole_answer_is_what_the_manifests_say(account, get, stored):
         ],
         "collections": [actor, old, young],
         "largest": [old, actor, young],
+        "unreadable": [],
         "newest": [actor, young, old],
         "largest_files": None,
         "newest_files": None,

@@ -5,6 +5,7 @@ from unit.worlds import one_by_one
 from s3_manifest import heads
 from s3_manifest.catalog import Position, read_catalog
 from s3_manifest.collections import parse_collections
+from s3_manifest.encoding import encode_head
 from s3_manifest.memory import MemoryStore
 
 NESTED = parse_collections(
@@ -110,7 +111,6 @@ def test_what_others_put_under_the_root_is_passed_over():
         "_manifests/readme.txt",
         "_manifests/styles/readme.txt",
         "_manifests/styles//manifest.json",
-        "_manifests/styles/17/manifest.json",
         "_manifests/styles/18/manifest.json.bak",
         "_manifests/styles/18/pages/c-1.json",
         "_manifests/styles/19/deep/manifest.json",
@@ -118,6 +118,84 @@ def test_what_others_put_under_the_root_is_passed_over():
     ):
         store.upload(key, b"{}")
     assert read(store) == [[("style", "16")]]
+
+
+HEAD_KEY = "_manifests/styles/16/manifest.json"
+
+
+class Counting(MemoryStore):
+    """Counts the bodies that are read."""
+
+    def get(self, key):
+        self.gets = [*getattr(self, "gets", ()), key]
+        return super().get(key)
+
+
+def row_of(store):
+    ((row, *others), following) = read_catalog(store, COLLECTIONS, one_by_one, 10, None)
+    assert (others, following) == ([], None)
+    return row
+
+
+def stored_as(body, metadata=None, **facts):
+    """A head that somebody else wrote over ours."""
+    store = Counting()
+    collection = COLLECTIONS.named("style", "16")
+    heads.save(store, collection, head_of(file_seen("a.jpg"), collection=collection), None)
+    present = store.head(HEAD_KEY)
+    kept = present.metadata if metadata is None else metadata
+    store.upload(HEAD_KEY, store.objects[HEAD_KEY][1] if body is None else body, metadata=kept, **facts)
+    return store
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"s3-manifest": "x"}])
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "manifest.json: "),
+        (b"{", "manifest.json: "),
+        (b"<html>", "manifest.json: "),
+        (b'{"schema": 2}', "schema"),
+        (encode_head(head_of(collection=COLLECTIONS.named("style", "17"))), "it is the manifest of style 17"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_named_with_what_is_wrong_whatever_its_metadata_say(body, problem, metadata):
+    row = row_of(stored_as(body, metadata))
+    assert row.keys() == {"kind", "style_id", "s3_prefix", "problem"}
+    assert (row["kind"], row["style_id"], row["s3_prefix"]) == ("style", "16", "styles/16/")
+    assert problem in row["problem"]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"s3-manifest": "x"}, {"other": "1"}])
+def test_a_manifest_without_its_metadata_is_listed_as_it_is(metadata):
+    row = row_of(stored_as(None, metadata))
+    assert row == row_of(stored_as(None))
+    assert row["total_files"] == 1
+
+
+def test_metadata_that_belong_to_other_bytes_do_not_count():
+    newer = encode_head(head_of(file_seen("a.jpg"), file_seen("b.jpg"), collection=COLLECTIONS.named("style", "16")))
+    assert row_of(stored_as(newer))["total_files"] == 2
+
+
+def test_a_manifest_in_an_archive_cannot_be_read():
+    assert "archive" in row_of(stored_as(None, archived=True))["problem"]
+
+
+def test_a_manifest_that_metadata_prove_is_not_read():
+    store = stored_as(None)
+    row_of(store)
+    assert not hasattr(store, "gets")
+
+
+def test_pages_go_on_behind_what_cannot_be_read():
+    names = [("style", f"{number}") for number in range(6)]
+    store = with_manifests(COLLECTIONS, *names)
+    for number in (0, 3, 5):
+        store.upload(f"_manifests/styles/{number}/manifest.json", b"{")
+    for limit in range(1, 8):
+        pages = read(store, limit=limit)
+        assert [name for page in pages for name in page] == names
 
 
 def test_a_kind_that_is_not_configured_is_not_named():

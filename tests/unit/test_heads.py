@@ -1,4 +1,7 @@
+import base64
+import hashlib
 import json
+import zlib
 
 import pytest
 from unit.values import ACTOR, NOON, STYLE, file_seen, head_of, sidecar_seen
@@ -51,7 +54,7 @@ def test_the_manifest_of_another_collection_is_unreadable():
 
 def test_the_summary_that_travels_with_a_head_says_what_the_head_says():
     summary = heads.summary_of(stored(HEAD).head(STYLE.head_key))
-    assert summary.model_dump() == {
+    assert summary.model_dump(exclude={"body"}) == {
         "revision": 1,
         "complete": True,
         "total_files": 1,
@@ -77,3 +80,36 @@ def test_a_summary_of_any_title_is_ascii_that_fits_into_metadata(title):
 @pytest.mark.parametrize("metadata", [{}, {"s3-manifest": ""}, {"s3-manifest": "{}"}, {"s3-manifest": "x"}])
 def test_an_object_that_others_wrote_has_no_summary(metadata):
     assert heads.summary_of(Present("k", 1, "e", NOON, metadata=metadata)) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_known"),
+    [
+        ({}, True),
+        ({"encryption": "AES256"}, True),
+        ({"encryption": "aws:kms"}, False),
+        ({"encryption": "aws:kms", "etag": "f" * 32}, False),
+        ({"encryption": "aws:kms", "checksum": "its own"}, True),
+        ({"encryption": "aws:kms", "checksum": {"crc32": "AAAAAA==", "type": "FULL_OBJECT"}}, False),
+        ({"etag": "f" * 32}, False),
+        ({"size": 7}, False),
+    ],
+)
+def test_a_summary_counts_only_if_it_is_proven_to_be_that_of_the_bytes(facts, is_known):
+    present = stored(HEAD).head(STYLE.head_key)
+    summary = heads.summary_of(present)
+    if facts.get("checksum") == "its own":
+        facts = facts | {"checksum": {"crc32": summary.body.crc32, "type": "FULL_OBJECT"}}
+    assert heads.is_summary_of(summary, present._replace(**facts)) is is_known
+
+
+def test_a_summary_of_an_older_version_proves_nothing():
+    present = stored(HEAD).head(STYLE.head_key)
+    assert not heads.is_summary_of(heads.summary_of(present).model_copy(update={"body": None}), present)
+
+
+def test_the_crc_of_a_head_is_as_s3_gives_it():
+    body = encode_head(HEAD)
+    summary = heads.summary_of(stored(HEAD).head(STYLE.head_key))
+    assert summary.body.crc32 == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    assert (summary.body.size, summary.body.md5) == (len(body), hashlib.md5(body).hexdigest())

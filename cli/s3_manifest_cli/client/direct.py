@@ -14,7 +14,7 @@ from s3_manifest.heads import Loaded
 from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.model import DECLARED_MD5S, Entry, Facts, Head, PageRef, Role, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.records import ChangeRecord
-from s3_manifest.stats import CollectionTotals, totals_of
+from s3_manifest.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment
@@ -39,7 +39,7 @@ class S3Manifests:
         self._collections = collections
         self._enqueue = enqueue
 
-    def collections(self) -> Iterator[CollectionTotals]:
+    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         after = None
         while True:
             with told():

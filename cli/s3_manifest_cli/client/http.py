@@ -10,7 +10,7 @@ from s3_manifest.addressing import address
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.encoding import facts_from
 from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, first_problem
-from s3_manifest.stats import CollectionTotals, totals_of
+from s3_manifest.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
@@ -32,7 +32,7 @@ class HttpManifests:
         self._api = api
         self._collections = collections
 
-    def collections(self) -> Iterator[CollectionTotals]:
+    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         cursor = None
         while True:
             query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})

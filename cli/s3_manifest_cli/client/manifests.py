@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from s3_manifest.collections import Collection
 from s3_manifest.model import Entry, Facts, Frozen, Role, Timestamp
 from s3_manifest.records import Alteration
-from s3_manifest.stats import CollectionTotals
+from s3_manifest.stats import CollectionTotals, UnreadableCollection
 
 
 class Manifest(NamedTuple):
@@ -77,8 +77,11 @@ class Change(Frozen):
 class Manifests(Protocol):
     """The manifests of one deployment. Any method may raise ``Unavailable``; a repeat of a read changes nothing."""
 
-    def collections(self) -> Iterator[CollectionTotals]:
-        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes."""
+    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
+        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes.
+
+        Also those whose manifest cannot be read.
+        """
         ...
 
     def actor(self, asked: str) -> Collection:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from s3_manifest.collections import Collection
 from s3_manifest.model import SWEEP, Facts, Timestamp
 from s3_manifest.records import Sort
+from s3_manifest.stats import CollectionTotals, UnreadableCollection
 from s3_manifest.waiting import Clock, until
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.history import history
@@ -64,8 +65,16 @@ def rescan_all(deployment: Deployment) -> list[Asked]:
     """
     known = list(deployment.manifests.collections())
     requested_at = deployment.manifests.rescan_all()
+    # Those that cannot be read come last: they are what the waiting for all of them may fail on.
+    known.sort(key=lambda one: isinstance(one, UnreadableCollection))
     named = ((deployment.collections.named(one.kind, one.id), one) for one in known)
-    return [Asked(collection, requested_at, one.revision, one.complete) for collection, one in named if collection]
+    return [
+        Asked(collection, requested_at, one.revision, one.complete)
+        if isinstance(one, CollectionTotals)
+        else Asked(collection, requested_at, None, complete=False)
+        for collection, one in named
+        if collection
+    ]
 
 
 def wait_for(manifests: Manifests, asked: Asked, seconds: float, clock: Clock = REAL) -> Swept:

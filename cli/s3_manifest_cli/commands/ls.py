@@ -1,11 +1,15 @@
 """``s3-manifest ls``."""
 
+import sys
+
 import click
 
-from s3_manifest.stats import CollectionTotals
+from s3_manifest.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.commands.options import deployment, telling
 from s3_manifest_cli.commands.telling import Teller, size
+from s3_manifest_cli.commands.telling import files as count_of
+from s3_manifest_cli.endings import FAILED
 
 
 @click.command()
@@ -13,16 +17,27 @@ from s3_manifest_cli.commands.telling import Teller, size
 @deployment
 @telling
 def ls(kind: str | None, deployment: Deployment, teller: Teller) -> None:
-    """List the collections that have a manifest, with their totals; with KIND those of one kind."""
+    """List collections with file counts and sizes (only of KIND, if given).
+
+    One whose manifest cannot be read is listed with what is wrong, and the exit code is 3.
+    """
     found = [one for one in deployment.manifests.collections() if kind in (None, one.kind)]
+    unreadable = [one for one in found if isinstance(one, UnreadableCollection)]
     for one in found:
-        teller.say(_line(one))
-    files, size_bytes = sum(one.total_files for one in found), sum(one.total_size_bytes for one in found)
-    teller.say(f"{len(found):,} collections, {files:,} files, {size(size_bytes)}")
+        if isinstance(one, CollectionTotals):
+            teller.say(_line(one))
+        else:
+            teller.say(f"{one.kind}/{one.id}  unreadable: {one.problem}", "red")
+    totals = [one for one in found if isinstance(one, CollectionTotals)]
+    files, size_bytes = sum(one.total_files for one in totals), sum(one.total_size_bytes for one in totals)
+    collections = "1 collection" if len(found) == 1 else f"{len(found):,} collections"
+    not_read = f", {len(unreadable):,} unreadable" if unreadable else ""
+    teller.say(f"{collections}{not_read}, {count_of(files)}, {size(size_bytes)}")
     teller.document([one.model_dump() for one in found])
+    sys.exit(FAILED if unreadable else 0)
 
 
 def _line(one: CollectionTotals) -> str:
-    total = f"{one.total_files:,} files  {size(one.total_size_bytes)}"
+    total = f"{count_of(one.total_files)}  {size(one.total_size_bytes)}"
     unfinished = "" if one.complete else "  (incomplete)"
     return f"{one.kind}/{one.id}  {total}  revision {one.revision}{unfinished}"

@@ -1,4 +1,8 @@
-"""Every collection that has a manifest, with its totals, read off the heads' summaries."""
+"""Every collection that has a manifest, with its totals, read off the heads' summaries.
+
+One HEAD for each. A summary counts only if it is proven to be that of the bytes that are there; else the head itself is
+read, and one that cannot be read is in the catalog with its ``problem``.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,8 +10,8 @@ from s3_manifest import heads
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.cuts import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.encoding import json_bytes
-from s3_manifest.model import Frozen
-from s3_manifest.store import Present, Store
+from s3_manifest.model import Frozen, Summary, UnreadableManifest
+from s3_manifest.store import Archived, Present, Store
 from s3_manifest.world import Each
 
 _FOLDERS_PER_LIST = 100
@@ -21,7 +25,10 @@ class Position(Frozen):
 
 
 class CatalogPage(NamedTuple):
-    """Some of the collections, as JSON objects, and where to go on; None after the last."""
+    """Some of the collections, as JSON objects, and where to go on; None after the last.
+
+    One whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
+    """
 
     collections: list[dict[str, Any]]
     following: Position | None
@@ -39,8 +46,8 @@ def read_catalog(
 
     Fewer where they would not fit into so many bytes of an answer.
 
-    Lists the folders below the manifest root (one request for each hundred) and HEADs each head;
-    neither the data nor what else is below the root is read.
+    Lists the folders below the manifest root (one request for each hundred) and HEADs each head, and reads those whose
+    metadata do not prove their bytes; neither the data nor what else is below the root is read.
     """
     found: list[dict[str, Any]] = []
     position: Position | None = None
@@ -67,16 +74,23 @@ def read_catalog(
 
 
 def _row(store: Store, collection: Collection) -> dict[str, Any] | None:
-    head = store.head(collection.head_key)
-    summary = heads.summary_of(head) if isinstance(head, Present) else None
-    if summary is None:
+    present = store.head(collection.head_key)
+    if not isinstance(present, Present):
         return None
-    facts = summary.model_dump()
+    summary = heads.summary_of(present)
     kind = collection.kind
-    return {
-        "kind": kind,
-        f"{kind}_id": collection.id,
-        f"{kind}_title": facts.pop("title"),
-        "s3_prefix": collection.prefix,
-        **facts,
-    }
+    place = {"kind": kind, f"{kind}_id": collection.id}
+    if summary is None or present.archived or not heads.is_summary_of(summary, present):
+        try:
+            head = heads.load(store, collection).head
+        except (UnreadableManifest, Archived) as error:
+            return place | {"s3_prefix": collection.prefix, "problem": str(error)}
+        if head is None:
+            return None
+        facts = head.model_dump(include=_FACTS)
+    else:
+        facts = summary.model_dump(include=_FACTS)
+    return place | {f"{kind}_title": facts.pop("title"), "s3_prefix": collection.prefix, **facts}
+
+
+_FACTS = set(Summary.model_fields) - {"body"}

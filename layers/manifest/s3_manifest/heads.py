@@ -1,6 +1,9 @@
 """Heads in a store: loaded with their ETag, and saved only in place of what was loaded."""
 
+import base64
+import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -9,7 +12,8 @@ from pydantic import ValidationError
 from s3_manifest import chain
 from s3_manifest.collections import Collection
 from s3_manifest.encoding import decode_head, encode_head
-from s3_manifest.model import Head, Summary, UnreadableManifest
+from s3_manifest.facts import proven_md5
+from s3_manifest.model import BodyDigests, Head, Summary, UnreadableManifest
 from s3_manifest.records import ChangeRecord, encode_record
 from s3_manifest.store import Present, Store
 
@@ -45,7 +49,8 @@ def save(store: Store, collection: Collection, head: Head, replaces: str | None)
 
     Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``.
     """
-    store.put(collection.head_key, encode_head(head), replaces=replaces, metadata={_SUMMARY: _summary(head)})
+    body = encode_head(head)
+    store.put(collection.head_key, body, replaces=replaces, metadata={_SUMMARY: _summary(head, body)})
 
 
 def history_of(collection: Collection, head: Head, record: ChangeRecord) -> Iterator[tuple[str, bytes]]:
@@ -91,7 +96,20 @@ def summary_of(present: Present) -> Summary | None:
         return None
 
 
-def _summary(head: Head) -> str:
+def is_summary_of(summary: Summary, present: Present) -> bool:
+    """Whether the summary is proven to be that of the bytes that are there: whoever replaces bytes may keep metadata.
+
+    By the MD5 where S3 tells it, else by the CRC-32 that clients send with a PUT.
+    """
+    body = summary.body
+    if body is None or body.size != present.size:
+        return False
+    if proven := proven_md5(present._replace(metadata={})):
+        return proven[0] == body.md5
+    return (present.checksum or {}).get("crc32") == body.crc32
+
+
+def _summary(head: Head, body: bytes) -> str:
     """The summary as one line of ASCII, as HTTP headers have it.
 
     A title that would not fit beside the numbers is cut.
@@ -104,6 +122,11 @@ def _summary(head: Head) -> str:
         created_at=head.created_at,
         last_synced=head.last_synced,
         title=_cut(head.title),
+        body=BodyDigests(
+            size=len(body),
+            md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+            crc32=base64.b64encode(zlib.crc32(body).to_bytes(4)).decode(),
+        ),
     )
     return _ascii_json(summary.model_dump())
 

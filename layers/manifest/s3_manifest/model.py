@@ -222,8 +222,19 @@ class Head(Facts):
     pages: tuple[PageRef, ...] = ()
 
 
+class BodyDigests(Frozen):
+    """What the bytes of a head are: their number, MD5 (hex) and CRC-32 (base64, as S3 gives it)."""
+
+    size: int
+    md5: str
+    crc32: str
+
+
 class Summary(Frozen):
-    """The few facts of a head that travel as its S3 user metadata, read with one HEAD request."""
+    """The few facts of a head that travel as its S3 user metadata, read with one HEAD request.
+
+    ``body`` says of which bytes they are true; None in what older versions wrote.
+    """
 
     revision: int
     complete: bool
@@ -232,6 +243,7 @@ class Summary(Frozen):
     created_at: Timestamp
     last_synced: Timestamp
     title: str | None = Field(default=None)
+    body: BodyDigests | None = None
 
 
 class UnreadableManifest(Exception):

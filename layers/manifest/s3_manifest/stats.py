@@ -53,6 +53,15 @@ class CollectionTotals(_Told):
     last_synced: Timestamp
 
 
+class UnreadableCollection(_Told):
+    """A collection whose manifest is there and cannot be read: what is wrong with it, and what to do."""
+
+    kind: str
+    id: str
+    s3_prefix: str
+    problem: str
+
+
 class FileSize(_Told):
     """One file."""
 
@@ -78,6 +87,8 @@ class Point(_Told):
 class Stats(_Told):
     """The answer. Totals are those of ``collections``: a page of all, ``partial`` unless it is the only one.
 
+    Of those that are ``unreadable`` nothing is counted.
+
     ``files`` of one collection, if that was asked for: None for several, and for one with too many to read.
     ``growth_partial``: time ran out before the history of each collection was read.
     """
@@ -87,6 +98,7 @@ class Stats(_Told):
     total_size_bytes: int
     kinds: tuple[KindTotals, ...]
     collections: tuple[CollectionTotals, ...]
+    unreadable: tuple[UnreadableCollection, ...]
     largest: tuple[CollectionTotals, ...]
     newest: tuple[CollectionTotals, ...]
     largest_files: tuple[FileSize, ...] | None
@@ -104,9 +116,11 @@ class Size(NamedTuple):
     size_bytes: int
 
 
-def totals_of(row: dict[str, Any]) -> CollectionTotals:
+def totals_of(row: dict[str, Any]) -> CollectionTotals | UnreadableCollection:
     """A row of the catalog, under names that are the same for every kind."""
     kind = row["kind"]
+    if "problem" in row:
+        return UnreadableCollection(kind=kind, id=row[f"{kind}_id"], s3_prefix=row["s3_prefix"], problem=row["problem"])
     named = {"id": row[f"{kind}_id"], "title": row[f"{kind}_title"]}
     return CollectionTotals.model_validate(
         named | {name: value for name, value in row.items() if name in CollectionTotals.model_fields}
@@ -127,6 +141,7 @@ def summed(
     growth_partial: bool,
     partial: bool,
     cursor: str | None,
+    unreadable: Sequence[UnreadableCollection] = (),
 ) -> Stats:
     """The answer about these collections; ``entries`` are those of the only one, if its files are to be told."""
     files = None if entries is None else [_file(entry) for entry in entries if entry.is_file]
@@ -136,6 +151,7 @@ def summed(
         total_size_bytes=sum(one.total_size_bytes for one in collections),
         kinds=tuple(_kind(kind, collections) for kind in sorted({one.kind for one in collections})),
         collections=tuple(collections),
+        unreadable=tuple(unreadable),
         largest=_first(top, collections, lambda one: one.total_size_bytes),
         newest=_first(top, collections, lambda one: one.created_at),
         largest_files=None if files is None else _first(top, files, lambda one: one.size_bytes),

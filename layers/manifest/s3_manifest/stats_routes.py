@@ -15,7 +15,7 @@ from s3_manifest.documented import answers
 from s3_manifest.fetch import no_manifest
 from s3_manifest.heads import Loaded
 from s3_manifest.model import Entry, timestamp
-from s3_manifest.stats import CollectionTotals, Size, Stats
+from s3_manifest.stats import CollectionTotals, Size, Stats, UnreadableCollection
 from s3_manifest.store import Conflict, ReadFailed, Store
 from s3_manifest.threads import each
 from s3_manifest.web import Answer, BadParameter, json_text
@@ -50,7 +50,8 @@ def get_stats(
         return _of_one(store, collections, kind, collection_id, top, days)
     after = unseal(cursor, Position) if cursor else None
     found, following = read_catalog(store, collections, each, limit, after, _ROWS_BYTES)
-    rows = [stats.totals_of(row) for row in found]
+    told = [stats.totals_of(row) for row in found]
+    rows = [one for one in told if isinstance(one, CollectionTotals)]
     known = [one for row in rows if (one := collections.named(row.kind, row.id))]
     growth, growth_partial = _growth(store, known, days)
     return _told(
@@ -62,6 +63,7 @@ def get_stats(
             growth_partial=growth_partial,
             partial=bool(cursor or following),
             cursor=seal(following) if following else None,
+            unreadable=[one for one in told if isinstance(one, UnreadableCollection)],
         )
     )
 

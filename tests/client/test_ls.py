@@ -1,0 +1,50 @@
+"""``ls`` lists every collection that has a manifest, and names those whose manifest cannot be read."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def three(sides):
+    """One that is well, one whose bytes were replaced and whose metadata were kept, and one without metadata."""
+    sides.put("a.png", "b.png")
+    client, bucket, bucket_keys = sides.bucket.client, sides.bucket.name, sides.bucket.keys()
+    (key,) = [key for key in bucket_keys if key.endswith("16/manifest.json")]
+    head = client.get_object(Bucket=bucket, Key=key)
+    broken, bare = (key.replace("/16/", f"/{name}/") for name in ("broken", "bare"))
+    client.put_object(Bucket=bucket, Key=broken, Body=head["Body"].read()[:-9], Metadata=head["Metadata"])
+    client.put_object(Bucket=bucket, Key=bare, Body=b'{"schema": 2}')
+    return sides
+
+
+def test_a_corrupt_manifest_is_listed_as_such_and_the_exit_code_tells(three):
+    lines = three.call("ls", exit_code=3).stdout.splitlines()
+    assert lines[0].startswith("style/16  2 files  ")
+    assert lines[1].startswith("style/bare  unreadable: _manifests/styles/bare/manifest.json: ")
+    assert lines[2].startswith("style/broken  unreadable: _manifests/styles/broken/manifest.json: ")
+    assert lines[3].startswith("3 collections, 2 unreadable, 2 files, ")
+
+
+def test_as_json_each_has_its_problem(three):
+    found = {one["id"]: one for one in json.loads(three.call("ls", "--json", exit_code=3).stdout)}
+    assert found["16"]["total_files"] == 2
+    assert "problem" not in found["16"]
+    assert found["broken"].keys() == {"kind", "id", "s3_prefix", "problem"}
+    assert "schema" in found["bare"]["problem"]
+
+
+def test_only_what_cannot_be_proven_is_read(three):
+    three.proxy.seen.clear()
+    three.call("ls", exit_code=3)
+    assert sorted(one.key.split("/")[-2] for one in three.proxy.of("GET", "manifest.json")) == ["bare", "broken"]
+    assert len(three.proxy.of("HEAD")) == 3
+
+
+def test_of_another_kind_none_is_unreadable(three):
+    assert three.call("ls", "actor").stdout == "0 collections, 0 files, 0 bytes\n"
+
+
+def test_one_that_is_well_is_told_in_the_singular(sides):
+    sides.put("a.png")
+    assert sides.call("ls").stdout.splitlines()[1].startswith("1 collection, 1 file, ")
