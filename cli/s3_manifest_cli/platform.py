@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,16 @@ class PlatformFailed(click.ClickException):
 
 @dataclass(frozen=True)
 class Platform:
-    """A running MiniStack: its endpoint for every AWS API, and its log."""
+    """A running MiniStack: its endpoint for every AWS API, its log, and its certificate if it speaks TLS."""
 
     endpoint: str
     log: Path
+    certificate: Path | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What verifies its certificate; None without TLS."""
+        return ssl.create_default_context(cafile=self.certificate) if self.certificate else None
 
     def client(self, service: str, config: Config | None = None) -> Any:  # noqa: ANN401  # as boto3 has it
         """A boto3 client of this platform."""
@@ -44,37 +51,50 @@ class Platform:
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
             config=config,
+            verify=str(self.certificate) if self.certificate else None,
         )
 
 
 @contextmanager
-def running_platform(port: int = 0, host: str = "127.0.0.1", *, enforce_iam: bool = False) -> Iterator[Platform]:
+def running_platform(
+    port: int = 0, host: str = "127.0.0.1", *, enforce_iam: bool = False, tls: bool = False
+) -> Iterator[Platform]:
     """MiniStack for as long as the block runs, with nothing left of it afterwards.
 
     ``port`` 0 takes a free one. ``enforce_iam`` holds the functions to their roles, and everybody to
-    the resources' policies. Raises ``PlatformFailed``.
+    the resources' policies: those of the template refuse plain HTTP, so that only with ``tls`` the
+    template works as it is. Raises ``PlatformFailed``.
     """
     port = port or free_port(host)
     with tempfile.TemporaryDirectory(prefix="s3-manifest-") as folder:
         log = Path(folder) / "ministack.log"
+        running = Platform(
+            f"{'https' if tls else 'http'}://{host}:{port}",
+            log,
+            Path(folder) / "ministack-tls" / "server.crt" if tls else None,
+        )
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ministack"],
-                env=_environment(host, port, folder) | ({"AUTH": "true"} if enforce_iam else {}),
+                env=_environment(host, port, folder)
+                | ({"AUTH": "true"} if enforce_iam else {})
+                | ({"USE_SSL": "1"} if tls else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a group of its own, so that its workers end with it
             )
         try:
-            _wait_until_up(process, f"http://{host}:{port}", log)
-            yield Platform(f"http://{host}:{port}", log)
+            _wait_until_up(process, running)
+            yield running
         finally:
             _end(process)
 
 
 def _environment(host: str, port: int, folder: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # Its functions are to trust its own certificate, which a bundle of the user's does not hold.
+    left_out = ("AWS_", "SSL_CERT_", "REQUESTS_CA_BUNDLE")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return inherited | {
         "BIND_HOST": host,
         "GATEWAY_PORT": str(port),
@@ -101,16 +121,17 @@ def free_port(host: str) -> int:
         return port
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
+def _wait_until_up(process: subprocess.Popen[bytes], platform: Platform) -> None:
     give_up = time.monotonic() + _START_SECONDS
     while time.monotonic() < give_up and process.poll() is None:
         try:
-            with urlopen(f"{endpoint}/_ministack/health", timeout=1):
+            # Until it has made its certificate, there is no file to read it from.
+            with urlopen(f"{platform.endpoint}/_ministack/health", timeout=1, context=platform.tls):
                 return
         except (URLError, OSError):
             time.sleep(0.05)
     raise PlatformFailed(
-        f"MiniStack did not answer at {endpoint}; its log ends:\n{log.read_text()[-2000:]}"
+        f"MiniStack did not answer at {platform.endpoint}; its log ends:\n{platform.log.read_text()[-2000:]}"
         "\nIf another program has that port: `serve --port N` takes another"
     )
 

@@ -1,8 +1,10 @@
 """The project's own template, deployed on a local platform: the same wiring as on AWS."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -85,7 +87,8 @@ class Stack:
         url = self.api_url + addressing.url(path, query or {})
         request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
         SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
-        return _answer(Request(url, data=body, headers=dict(request.headers), method=method), seconds)
+        signed = Request(url, data=body, headers=dict(request.headers), method=method)
+        return _answer(signed, seconds, self.platform.tls)
 
 
 def http_get(url: str, headers: Mapping[str, str]) -> Answer:
@@ -106,9 +109,9 @@ def http_put(url: str, body: bytes, headers: Mapping[str, str]) -> int:
             return error.code
 
 
-def _answer(request: Request, seconds: float = _TIMEOUT_SECONDS) -> Answer:
+def _answer(request: Request, seconds: float = _TIMEOUT_SECONDS, tls: SSLContext | None = None) -> Answer:
     try:
-        with urlopen(request, timeout=seconds) as response:
+        with urlopen(request, timeout=seconds, context=tls) as response:
             status, found, body = response.status, response.headers, response.read()
     except HTTPError as error:
         with error:
@@ -130,6 +133,41 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     return existing_stack(platform, name)
+
+
+def deploy_by_change_set(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Creates or updates a stack as ``sam deploy`` does: by a change set, that is made and then executed.
+
+    Raises ``botocore.exceptions.WaiterError`` where CloudFormation says that it failed.
+    """
+    cloudformation: Any = platform.client("cloudformation")
+    is_there = any(
+        one["StackName"] == name and one["StackStatus"] != "DELETE_COMPLETE"
+        for page in cloudformation.get_paginator("list_stacks").paginate()
+        for one in page["StackSummaries"]
+    )
+    change_set = f"{name}-{time.time_ns()}"
+    cloudformation.create_change_set(
+        StackName=name,
+        ChangeSetName=change_set,
+        ChangeSetType="UPDATE" if is_there else "CREATE",
+        TemplateBody=json.dumps(_packaged(template(), platform)),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    made = cloudformation.get_waiter("change_set_create_complete")
+    made.wait(StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1})
+    cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
+    done = cloudformation.get_waiter("stack_update_complete" if is_there else "stack_create_complete")
+    done.wait(StackName=name, WaiterConfig={"Delay": 1})
+    return existing_stack(platform, name)
+
+
+def delete(platform: Platform, name: str) -> None:
+    """Deletes a stack, and waits until that is done. Raises ``botocore.exceptions.WaiterError`` where it failed."""
+    cloudformation: Any = platform.client("cloudformation")
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
 
 
 def existing_stack(platform: Platform, name: str) -> Stack:
