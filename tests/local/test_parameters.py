@@ -1,4 +1,4 @@
-"""A stack deployed with all that is optional left out."""
+"""A stack deployed with all that is optional left out, and its changes from EventBridge."""
 
 from urllib.parse import quote
 
@@ -10,7 +10,13 @@ from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.stack import Stack, deploy
 
 QUIET = "quiet"
-PARAMETERS = {"SweepSchedule": "", "AllowEdits": "false", "ApiAccessLog": "false", "LogLevel": "WARN"}
+PARAMETERS = {
+    "SweepSchedule": "",
+    "AllowEdits": "false",
+    "ApiAccessLog": "false",
+    "LogLevel": "WARN",
+    "EventSource": "EventBridge",
+}
 
 pytestmark = pytest.mark.slow
 

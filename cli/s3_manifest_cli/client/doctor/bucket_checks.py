@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from s3_manifest_cli.client.doctor import lifecycle, notifications, permissions
+from s3_manifest_cli.client.doctor import event_routes, lifecycle, notifications, permissions
 from s3_manifest_cli.client.doctor.callers import Facts
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, ok
 
+_NO_RULE = ("ResourceNotFoundException", "ResourceNotFound")
 _NO_TOPIC = ("NotFound", "NotFoundException")
 
 
 def subscriptions(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether S3 tells the queue of every change, itself or through topics, which have to be let in."""
+    """Whether the queue is sent every change: by S3 itself, by topics, which have to be let in, or by EventBridge."""
     found, aim, forwarding = _notifications(clients, deployed)
+    if deployed.uses_event_bridge:
+        return _routed(clients, deployed, found, aim)
     findings = notifications.judge(found, aim, forwarding)
     if forwarding:
         attributes = queue_attributes(clients, deployed, "ChangeQueue")
@@ -24,6 +27,15 @@ def subscriptions(clients: Clients, deployed: Deployed) -> list[Finding]:
             who = f"topic {topic}"
             findings += permissions.judge_sender(deployed, "ChangeQueue", "sns.amazonaws.com", topic, who, attributes)
     return findings
+
+
+def _routed(
+    clients: Clients, deployed: Deployed, configuration: Mapping[str, Any], aim: notifications.Wanted
+) -> list[Finding]:
+    events, name = clients.of("events"), event_routes.rule_name(deployed)
+    rule = asked(events.describe_rule, absent=_NO_RULE, Name=name)
+    targets = asked(events.list_targets_by_rule, Rule=name)["Targets"] if rule else ()
+    return event_routes.judge(configuration, aim, deployed, rule, [one["Arn"] for one in targets])
 
 
 def wanted(deployed: Deployed) -> notifications.Wanted:
@@ -62,7 +74,7 @@ def rules(clients: Clients, deployed: Deployed) -> list[Finding]:
     """What lifecycle rules do to manifests and data."""
     absent = ("NoSuchLifecycleConfiguration",)
     found = asked(clients.s3.get_bucket_lifecycle_configuration, absent=absent, Bucket=deployed.bucket) or {}
-    findings = notifications.judge(*_notifications(clients, deployed))
+    findings = subscriptions(clients, deployed)
     gaps = {one.subject for one in findings if one.severity in {"error", "warning"}}
     return lifecycle.judge(found, _bucket(clients, deployed, gaps))
 

@@ -72,6 +72,11 @@ class Deployed(NamedTuple):
         return not self.parameters["ExistingBucket"]
 
     @property
+    def uses_event_bridge(self) -> bool:
+        """Whether the bucket's changes come from EventBridge, and not from its notifications."""
+        return self.parameters.get("EventSource") == "EventBridge"
+
+    @property
     def functions(self) -> tuple[str, ...]:
         """The template's names of the functions that it is deployed with."""
         return functions_of(self.parameters)

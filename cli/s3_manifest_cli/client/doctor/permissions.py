@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from s3_manifest_cli.client.doctor.callers import ENCRYPTION, NOTHING_KNOWN, Facts, requests
 from s3_manifest_cli.client.doctor.deployed import Deployed
+from s3_manifest_cli.client.doctor.event_routes import rule_name
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
 from s3_manifest_cli.client.doctor.policies import Denial, Request, denials, judge, statements
 
@@ -52,7 +53,7 @@ def needs(deployed: Deployed) -> list[Need]:
     found += [Need(function, ("s3:ListBucket",), bucket) for function in (*looking, "QueryFunction")]
     asking = (*looking, "QueryFunction", "RescanFunction")
     found += [Need(function, ("sqs:SendMessage",), sweep) for function in asking]
-    if deployed.parameters.get("EventSource") == "EventBridge":
+    if deployed.uses_event_bridge:
         events = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule"
         found.append(Need("SubscriptionFunction", _ROUTES, f"{events}/s3-manifest-{deployed.guid}-0"))
         found.append(Need("SubscriptionFunction", ("events:ListRules",), f"{events}/*"))
@@ -90,11 +91,14 @@ def judge_simulated(need: Need, role: str, results: Iterable[Mapping[str, Any]])
 
 
 def judge_senders(deployed: Deployed, attributes: Mapping[str, Mapping[str, str]]) -> list[Finding]:
-    """Whether S3 may send into the change queue, and the schedule into the sweep queue.
+    """Whether S3, or EventBridge, may send into the change queue, and the schedule into the sweep queue.
 
     ``attributes`` are the queues', by the template's names of them.
     """
     senders = [("ChangeQueue", "s3.amazonaws.com", deployed.bucket_arn, "S3")]
+    if deployed.uses_event_bridge:
+        arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule/{rule_name(deployed)}"
+        senders = [("ChangeQueue", "events.amazonaws.com", arn, "EventBridge")]
     if rule := deployed.resources.get("SweepRule"):
         arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule/{rule}"
         senders.append(("SweepQueue", "events.amazonaws.com", arn, "the schedule"))
