@@ -184,7 +184,7 @@ class Account:
         for fault in list(self.event_faults):
             if broken := fault():
                 return broken
-        self.announced += json.loads(request.body)["Entries"]
+        self.announced += json.loads(request.body).get("Entries", [])
         return None
 
 
