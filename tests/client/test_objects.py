@@ -1,4 +1,3 @@
-import ipaddress
 import os
 import signal
 import ssl
@@ -13,10 +12,7 @@ import pytest
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import UnauthorizedSSOTokenError
 from botocore.stub import Stubber
-from client.transfers import Proxy, md5, random_bytes, session
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from client.transfers import Proxy, md5, random_bytes, self_signed, session
 
 from s3_manifest.aws import s3_client
 from s3_manifest.store import ReadFailed, WriteRefused
@@ -106,29 +102,7 @@ def test_a_bucket_in_another_region_is_found(answer):
 @pytest.fixture
 def certificate(tmp_path) -> Path:
     """One that no machine knows, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "with-key.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    alone = made.public_bytes(serialization.Encoding.PEM)
-    path.write_bytes(private + alone)
-    path.with_name("alone.pem").write_bytes(alone)
-    return path
+    return self_signed(tmp_path)
 
 
 @pytest.fixture

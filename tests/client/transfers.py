@@ -3,17 +3,23 @@
 import contextlib
 import hashlib
 import http.client
+import ipaddress
 import itertools
 import random
 import ssl
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import boto3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from s3_manifest.aws import s3_client
 from s3_manifest_cli.client.objects import Objects
@@ -177,3 +183,30 @@ class Proxy:
                 """Says nothing."""
 
         return Handler
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that no machine knows, with its key; without it in ``alone.pem`` beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "with-key.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    alone = made.public_bytes(serialization.Encoding.PEM)
+    path.write_bytes(private + alone)
+    path.with_name("alone.pem").write_bytes(alone)
+    return path

@@ -56,6 +56,8 @@ def fault_of(error: Exception) -> Fault:
         return _of_answer(error.response)
     if isinstance(error, BotoCoreError):
         return _of_library(error)
+    if isinstance(error, RecursionError):  # botocore follows S3's redirects without end where none names a region
+        return Fault(0, NOT_AWS, "redirects without end")
     if isinstance(error, RuntimeError):
         return Fault(0, "ExpiredToken" if "expired" in str(error) else "", str(error), is_sent=False)
     missing = f"it has no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)

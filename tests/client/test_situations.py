@@ -1,0 +1,23 @@
+"""The worst situations of a client: the line that it prints, and its exit code. The table is in ``situations``."""
+
+import pytest
+from client.situations import SITUATIONS, act
+from client.transfers import fresh_bucket
+
+pytestmark = pytest.mark.slow
+
+
+def test_there_are_forty_of_them_each_with_another_name():
+    assert len({(one.group, one.what) for one in SITUATIONS}) == len(SITUATIONS) >= 40
+    groups = {one.group for one in SITUATIONS}
+    assert groups >= {"credentials", "region", "network", "disk", "encoding", "permissions"}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=[f"{one.group}: {one.what}" for one in SITUATIONS])
+def test_it_ends_with_one_line_and_its_exit_code(situation, tmp_path, request):
+    outcome = act(situation, tmp_path, lambda: fresh_bucket(request.getfixturevalue("platform")))
+    assert "Traceback" not in outcome.stderr
+    assert outcome.exit_code == situation.exit_code, outcome
+    assert outcome.line(situation).startswith(outcome.expected), outcome
+    if situation.exit_code in (2, 3):
+        assert outcome.line(situation)
