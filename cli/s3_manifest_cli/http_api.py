@@ -1,6 +1,8 @@
 """Requests to a deployed HTTP API, signed with the user's AWS credentials or with a bearer token."""
 
+import random
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -32,6 +34,8 @@ _ERRORS: dict[int, type[S3ManifestError]] = {
     412: Refused,
     413: Invalid,
 }
+# Seconds, with jitter, before a request that was throttled is repeated.
+_WAITS = (0.5, 1.0, 2.0, 4.0)
 _EMPTY = frozenset({204, 304})
 # Statuses that a gateway answers with a body of its own, or none, when the API or what is behind it fails.
 _GATEWAYS = frozenset({401, 403, 429, 500, 502, 503, 504})
@@ -81,9 +85,8 @@ class HttpApi:
         url = self._url + addressing.url(path, query or {})
         content = None if body is None else to_json(body)
         given = dict(headers or {}) | ({"Content-Type": "application/json"} if content else {})
-        signed = self._authorized(method, url, content, given)
         try:
-            answer = self._pool.request(method, url, body=content, headers=signed, timeout=_TIMEOUT)
+            answer = self._answer(method, url, content, given)
         except urllib3.exceptions.HTTPError as error:
             raise unavailable(_fault_of(error), f"{self._url}: no answer") from error
         except ValueError as error:  # a header that no HTTP request can have
@@ -95,6 +98,18 @@ class HttpApi:
             raise self._no_api(answer)
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(status=answer.status, headers=headers, body=found or {})
+
+    def _answer(
+        self, method: str, url: str, content: bytes | None, headers: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer. Where there are too many requests it is asked again: no function has seen the request."""
+        waits = iter(_WAITS)
+        while True:
+            signed = self._authorized(method, url, content, headers)
+            answer = self._pool.request(method, url, body=content, headers=signed, timeout=_TIMEOUT)
+            if answer.status != 429 or (wait := next(waits, None)) is None:
+                return answer
+            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  # nothing is secret about it
 
     def _error(self, answer: urllib3.BaseHTTPResponse, body: Mapping[str, Any] | None) -> S3ManifestError:
         """What an answer of a status from 400 on says."""

@@ -1,5 +1,6 @@
 """A stack deployed with all that is optional left out, and its changes from EventBridge."""
 
+import re
 from urllib.parse import quote
 
 import boto3
@@ -52,6 +53,24 @@ def test_its_api_changes_nothing_and_lists_the_routes_that_there_are(quiet, func
     for method in ("PATCH", "DELETE"):
         answer = quiet.send(method, f"/api/manifests/style/1/files/{quote('a.png')}", {"good": False})
         assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"ExistingBucket": "a-bucket", "BucketName": "another-bucket"}, "give one of them"),
+        ({"ApiAuth": "JWT", "JwtIssuer": "https://issuer.example.com"}, "needs JwtAudience"),
+        ({"JwtDeleteScope": "images/delete"}, "need ApiAuth=JWT"),
+        ({"KmsKeyArn": "alias/images"}, "must be the ARN of a KMS key"),
+        ({"AlarmTopicArn": "alarms"}, "must be the ARN of a standard SNS topic"),
+        ({"Collections": "style=styles/{actor_id}/"}, "kind=prefix/{kind_id}/"),
+    ],
+)
+def test_parameters_that_cannot_work_are_refused_before_anything_is_made(stack, parameters, words):
+    cloudformation = stack.platform.client("cloudformation")
+    with pytest.raises(cloudformation.exceptions.ClientError, match=re.escape(words)):
+        deploy(stack.platform, "refused", parameters)
+    assert "refused" not in {one["StackName"] for one in cloudformation.list_stacks()["StackSummaries"]}
 
 
 def test_it_is_found_to_be_well(quiet):
