@@ -270,3 +270,32 @@ def test_a_store_does_not_give_out_what_is_archived():
     (key,) = archive(hand, PROMPTS)
     with pytest.raises(Archived):
         hand.store.get(key)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_in_a_large_collection_a_sweep_reads_a_caption_that_was_restored_without_an_event():
+    hand = Hand()
+    names = [f"{number:02}.jpg" for number in range(40)]
+    hand.upload("07.txt", "30.txt", body=b"a fox")
+    archive(hand, "07.txt")
+    hand.commit([*hand.upload(*names), PREFIX + "07.txt", PREFIX + "30.txt"])
+    swept(hand)
+    pages = hand.head().pages
+    assert [page.problems for page in pages if page.first <= "07.txt" <= page.last] == [1]
+    assert sum(page.problems for page in pages) == 1
+    restore(hand, "07.txt")
+    hand.store.requests.clear()
+    swept(hand)
+    assert {entry.filename: entry.prompt for entry in hand.entries()}["07.jpg"] == "a fox"
+    assert sum(page.problems for page in hand.head().pages) == 0
+    assert [key for key in hand.store.asked_for("HEAD") if key.startswith(PREFIX)] == [PREFIX + "07.txt"]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_pages_without_problems_are_not_read_by_a_sweep():
+    hand = Hand()
+    hand.commit([*hand.upload(*(f"{number:02}.jpg" for number in range(40))), *hand.upload("07.txt", body=b"a fox")])
+    swept(hand)
+    hand.store.requests.clear()
+    swept(hand)
+    assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == []

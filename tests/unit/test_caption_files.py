@@ -164,6 +164,33 @@ def test_an_image_costs_no_look_at_its_captions():
     assert prompt(hand) == "from the text"
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_an_image_in_a_page_costs_no_other_page_for_captions_that_are_not_there():
+    hand = Hand()
+    hand.commit(hand.upload(*(f"{number:02}.png" for number in range(40))))
+    pages = hand.head().pages
+    assert len(pages) > 3
+    for page in pages:
+        hand.store.requests.clear()
+        hand.commit(hand.upload(page.first, body=page.key.encode()))
+        assert len(hand.store.asked_for("GET", "_manifests/styles/16/pages/")) == 1
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_caption_in_another_page_than_its_image_counts_too():
+    hand = Hand()
+    names = [f"{number:02}.png" for number in range(40)]
+    hand.commit(hand.upload(*names))
+    first = hand.head().pages[2].first
+    caption = first.replace(".png", ".caption")
+    hand.commit(hand.upload(caption, body=b"a fox"))
+    assert prompt(hand, first) == "a fox"
+    (page,) = [page for page in hand.head().pages if page.first <= caption <= page.last]
+    assert page.last < first or page.first == caption
+    hand.commit(hand.upload(first, body=b"new"))
+    assert prompt(hand, first) == "a fox"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("packed", [bytes, gzip.compress])
 @pytest.mark.parametrize("name", BODIES)

@@ -207,7 +207,9 @@ def _told(
     files = {name: files[name] for name in applied}
     revision = revised(before, sidecars, looked, up_to, f"{collection.folder}sidecars/{commit_id}-")
     names = names_concerned(collection, seen, files)
-    slots = _opened(world, collection, loaded, slots, {layout.slot_of(slots, name) for name in names})
+    # The pages of what was seen are open; most others are not needed to know that something is not there.
+    out = {layout.slot_of(slots, name) for name in names if layout.is_out(slots, name)}
+    slots = _opened(world, collection, loaded, slots, out)
     news = told(loaded.head, collection, _entries(slots, names), seen, causes, revision=revision, concerned=files)
     return slots, news, revision.copies, [one.key for one in looked.values()] if up_to is not None else []
 

@@ -114,6 +114,7 @@ class Comparer:
         self._stop_at_keys = stop_at_keys
         self._stop_at_seconds_left = stop_at_seconds_left
         self._sidecars = loaded.head.sidecars if loaded.head else ()
+        self._doubts = doubts_problems
         problems = loaded.head.problems if loaded.head and doubts_problems else ()
         self._doubtful = {problem.s3_key for problem in problems}
         self.slots = layout.slots_of(loaded.head)
@@ -191,14 +192,14 @@ class Comparer:
         for entry in self._entries(part, up_to):
             found = listed.pop(entry.filename, None)
             is_same = found and digests.of_listed(found, entry.filename) == digests.of_entry(entry)
-            if not is_same or (entry.problem and entry.s3_key in self._doubtful):
+            if not is_same or (entry.problem and self._doubts):
                 yield entry.s3_key
         yield from (prefix + name for name in listed)
 
     def _is_the_page(self, part: _Part, up_to: str | None) -> bool:
         """Whether what was listed of a slot is, by its digest, what its page holds."""
         slot = self.slots[part.index]
-        if not isinstance(slot, PageRef):
+        if not isinstance(slot, PageRef) or (slot.problems and self._doubts):
             return False
         if part.low > slot.first:
             return not part.files and part.low > slot.last

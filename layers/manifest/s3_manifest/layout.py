@@ -86,6 +86,12 @@ def find(slots: Sequence[Slot], filename: str) -> Entry | None:
     return slot.run.find(filename) if isinstance(slot, Open) else None
 
 
+def is_out(slots: Sequence[Slot], filename: str) -> bool:
+    """Whether a page has to be read to know if there is an entry of that name; for slots as they were read."""
+    slot = slots[slot_of(slots, filename)]
+    return isinstance(slot, PageRef) and slot.first <= filename <= slot.last
+
+
 def altered(slots: Sequence[Slot], alterations: Iterable[Alteration]) -> list[Slot]:
     """The slots, as they were read, after the alterations; the slots concerned must be open."""
     concerned: dict[int, list[Alteration]] = {}
@@ -168,6 +174,7 @@ def _ref(key: str, slot: Open) -> PageRef:
         total_files=slot.files,
         total_size_bytes=slot.size,
         unlisted=len(slot.run) - slot.files,
+        problems=slot.run.problems(),
         digest=digests.written(slot.digest),
     )
 

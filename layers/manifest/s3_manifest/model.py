@@ -163,7 +163,8 @@ class PageRef(Frozen):
     """An immutable object with a sorted run of a large collection's entries, and what it holds.
 
     ``first`` and ``last`` are filenames; ``digest`` is ``digests.digest`` of the entries. Those that are
-    not files, captions and hidden ones, are counted by ``unlisted`` alone.
+    not files, captions and hidden ones, are counted by ``unlisted`` alone. ``problems``: so many of them may have a
+    problem, and are looked at again by a sweep.
     """
 
     key: str
@@ -172,6 +173,7 @@ class PageRef(Frozen):
     total_files: int
     total_size_bytes: int
     unlisted: int = Field(default=0, exclude_if=_is_empty)
+    problems: int = Field(default=0, exclude_if=_is_empty)
     digest: str
 
     @property

@@ -18,6 +18,7 @@ from s3_manifest.model import SCHEMA, Entry, PageRef, Role, Timestamp, Unreadabl
 _HEADER = b'{"schema":%d,"files":[\n' % SCHEMA
 _SEPARATOR = b",\n"
 _FOOTER = b"\n]}"
+_PROBLEM = b'"problem":'
 _FIELDS = {name for name, field in Entry.model_fields.items() if field.is_required()}
 
 
@@ -143,7 +144,15 @@ class Run:
             total_files=len(files),
             total_size_bytes=sum(entry["size_bytes"] for entry in files),
             unlisted=len(self) - len(files),
+            problems=self.problems(),
             digest=digests.written(digests.total(map(digests.of_json, described))),
+        )
+
+    def problems(self) -> int:
+        """How many entries have a problem, or user metadata of that name: entries as JSON are not decoded for it."""
+        return sum(
+            (item.problem is not None or "problem" in item.metadata) if isinstance(item, Entry) else _PROBLEM in item
+            for item in self._items
         )
 
     def split(self, parts: int) -> list["Run"]:
