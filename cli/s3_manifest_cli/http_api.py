@@ -82,8 +82,11 @@ class HttpApi:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """The answer, of a status below 400. Raises ``S3ManifestError`` with the API's own words otherwise."""
-        url = self._url + addressing.url(path, query or {})
-        content = None if body is None else to_json(body)
+        try:
+            url = self._url + addressing.url(path, query or {})
+            content = None if body is None else to_json(body)
+        except ValueError as error:  # half of a surrogate pair
+            raise Invalid(f"a name or text that no request can hold: {error}") from error
         given = dict(headers or {}) | ({"Content-Type": "application/json"} if content else {})
         try:
             answer = self._answer(method, url, content, given)

@@ -183,3 +183,11 @@ def test_the_body_of_a_named_file_is_what_to_say_of_it(account, send, put, body,
     put(f"{STYLE}a.png")
     assert is_problem(send("PATCH", "/api/styles/16/images", "filename=a.png", body), 400, parameter=parameter)
     assert nothing_changed(account)
+
+
+@pytest.mark.parametrize("path", ["/api/training-data/42/images/a.png", "/api/manifests/actor/0042_male/files/a.png"])
+def test_what_confirms_the_deletion_of_a_collection_deletes_no_file(account, send, put, path):
+    put(f"{ACTOR}a.png")
+    reply = send("DELETE", path, "confirm=42%2Fimages%2Fa.png&delete_from_s3=true")
+    assert is_problem(reply, 400, parameter="confirm")
+    assert nothing_changed(account)

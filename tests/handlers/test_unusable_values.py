@@ -152,11 +152,13 @@ def test_answers_and_heads_are_json_whatever_a_sidecar_holds(account, get, recon
 
 
 def test_the_answer_about_an_old_head_with_an_infinite_number_is_json(account, get, reconcile):
-    declared = '{"generation_id": 7, "generated_at": "2026-01-01", "metadata": {"seed": 123454321}}'
+    declared = '{"generation_id": 7, "generated_at": "2026-01-01", "metadata": {"seed": 123454321, "steps": 28}}'
     account.put(COLLECTION, f'{{"generations": [{declared}]}}'.encode())
     reconcile({"1": s3_event(COLLECTION, "styles/16/a.png")})
     head = account.read("_manifests/styles/16/manifest.json")
     account.put("_manifests/styles/16/manifest.json", head.replace(b"123454321", b"Infinity"))
     for reply in (get("/api/manifests/style/16"), get("/api/s3/manifest", styleId="16")):
         assert reply.status == 200
-        assert strict(reply.text)["generations"][0]["metadata"] == {"seed": None}
+        assert strict(reply.text)["generations"][0]["metadata"] == {"steps": 28}
+    reconcile({"2": s3_event("styles/16/b.png")})
+    strict(account.read("_manifests/styles/16/manifest.json"))

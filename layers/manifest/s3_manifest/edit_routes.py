@@ -306,6 +306,9 @@ def _in_path(collection: Collection, filename: str) -> str:
 
 
 def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:
+    if "confirm" in app.current_event.query_string_parameters:
+        # An id with a '/' in it, decoded on its way, makes the path of a file.
+        raise BadParameter("confirm", "confirm: it deletes a whole collection, and this path names a file")
     where = runtime.store(), runtime.collections(), collection, filename, etags(if_match)
     if delete_from_s3:
         deleted, awaited = mutations.delete_file(*where, patience(app.lambda_context))

@@ -13,6 +13,7 @@ from s3_manifest.awaited import Awaited
 from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.edits import Edited, Patience
 from s3_manifest.facts import is_folder
+from s3_manifest.lenient_json import SURROGATE
 from s3_manifest.sidecars import SIDECARS, is_caption
 from s3_manifest.store import Conflict, Listed, Present, Store, listings
 from s3_manifest.world import Each
@@ -56,7 +57,8 @@ class Emptied(NamedTuple):
 def look(store: Store, collections: Collections, collection: Collection, filename: str) -> Present:
     """The object of that name. Raises ``NoSuchFile``, also for what is another collection's, or a folder."""
     key = collection.prefix + filename
-    if "\0" not in key and len(key.encode()) <= MAX_KEY_BYTES and collections.of(key) == collection:
+    possible = "\0" not in key and not SURROGATE.search(key)
+    if possible and len(key.encode()) <= MAX_KEY_BYTES and collections.of(key) == collection:
         seen = store.head(key)
         if isinstance(seen, Present) and not is_folder(seen):
             return seen
