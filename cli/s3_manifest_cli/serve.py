@@ -1,5 +1,6 @@
 """``s3-manifest local serve``: the local stack, kept up for any S3 client."""
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import click
 
 from s3_manifest_cli.artifacts import cache_folder
-from s3_manifest_cli.local import local_stack
+from s3_manifest_cli.local import STACK, local_stack
 from s3_manifest_cli.pictures import png
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 
@@ -26,9 +27,13 @@ def run_serve(port: int) -> None:
         signing = f"--aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY}:{SECRET_KEY}"
         click.echo(f"  curl {signing} '{stack.api_url}/api/s3/manifest?styleId=16'")
         click.secho("\nKeep a copy of it:", bold=True)
-        client = f"AWS_ENDPOINT_URL={endpoint} {credentials} S3_MANIFEST_BUCKET={stack.bucket}"
-        click.echo(f"  {client} {Path(sys.argv[0]).absolute()} pull style/16 pictures")
-        click.echo(f"\n  endpoint   {endpoint}  (access key {ACCESS_KEY}, secret key {SECRET_KEY}, region {REGION})")
+        client = f"AWS_ENDPOINT_URL={endpoint} {credentials} S3_MANIFEST_STACK={STACK}"
+        program = Path(sys.argv[0]).absolute()
+        click.echo(f"  {client} {program} pull style/16 pictures")
+        click.secho("\nFor a whole session, set this once in another shell, and s3-manifest by its name:", bold=True)
+        click.echo(f"  export PATH={shlex.quote(str(program.parent))}:$PATH {client}")
+        click.echo(f"\n  stack      {STACK}")
+        click.echo(f"  endpoint   {endpoint}  (access key {ACCESS_KEY}, secret key {SECRET_KEY}, region {REGION})")
         click.echo(f"  bucket     {stack.bucket}")
         click.echo(f"  HTTP API   {stack.api_url}")
         click.echo(f"  log        {stack.platform.log}")

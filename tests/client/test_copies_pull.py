@@ -224,5 +224,7 @@ def test_of_two_pulls_into_one_folder_at_once_one_is_refused(sides):
 
 def test_without_a_manifest_there_is_nothing_to_pull_by(sides):
     answer = sides.pull(exit_code=3)
-    assert "style/16 has no manifest" in answer.stderr
+    place = f"s3://{sides.bucket.name}/styles/16/"
+    assert f"style/16 has no manifest yet. Upload something to {place}, or run 's3-manifest rescan" in answer.stderr
+    assert f"rescan style/16 --stack NAME --endpoint-url {sides.proxy.endpoint}'" in answer.stderr
     assert sides.files == {}

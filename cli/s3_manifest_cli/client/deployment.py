@@ -24,6 +24,7 @@ from s3_manifest.collections import (
 )
 from s3_manifest_cli.aws_session import credentials_of, session_of
 from s3_manifest_cli.client import kept
+from s3_manifest_cli.client.absent import Reached
 from s3_manifest_cli.client.direct import S3Manifests
 from s3_manifest_cli.client.explaining_store import ExplainingStore
 from s3_manifest_cli.client.http import HttpManifests
@@ -109,6 +110,13 @@ def connect(
         api_url = None if bucket else given("S3_MANIFEST_API_URL")
     kinds = parse_kinds(collections or says.get("Collections"), manifest_root or says.get("ManifestRoot"))
     folder = cache or kept.folder()
+    options = {
+        "--collections": collections,
+        "--manifest-root": manifest_root,
+        "--endpoint-url": endpoint,
+        "--profile": profile,
+        "--region": region,
+    }
     if bucket:
         queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
         enqueue = None
@@ -119,12 +127,20 @@ def connect(
                 enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
             reads = s3_client(endpoint, session=session)
         # Nothing is written through this store, and a client that does not retry takes as long to make as any.
-        manifests: Manifests = S3Manifests(ExplainingStore(bucket, reads, writes=reads), kinds, enqueue)
+        named = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}
+        reached = Reached(bucket, _given(named | options), can_rescan=enqueue is not None)
+        store = ExplainingStore(bucket, reads, writes=reads)
+        manifests: Manifests = S3Manifests(store, kinds, enqueue, reached)
         return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
     if api_url:
         api = HttpApi(api_url, session, token or given("S3_MANIFEST_API_TOKEN"))
-        return Deployment(HttpManifests(api, kinds), kinds, session, endpoint, None, api_url, folder)
+        reached = Reached(None, _given({"--api-url": api_url} | options), can_rescan=True)
+        return Deployment(HttpManifests(api, kinds, reached), kinds, session, endpoint, None, api_url, folder)
     raise Invalid("which deployment? Give --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET")
+
+
+def _given(options: Mapping[str, str | None]) -> dict[str, str]:
+    return {option: value for option, value in options.items() if value}
 
 
 def described(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:

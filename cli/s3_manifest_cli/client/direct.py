@@ -17,6 +17,7 @@ from s3_manifest.records import ChangeRecord
 from s3_manifest.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
+from s3_manifest_cli.client.absent import Reached, no_manifest
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment
 from s3_manifest_cli.client.remedies import explained, unavailable
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
@@ -34,10 +35,17 @@ class Enqueue(Protocol):
 class S3Manifests:
     """One bucket. Without ``enqueue`` no sweep can be asked for."""
 
-    def __init__(self, store: Store, collections: Collections, enqueue: Enqueue | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        collections: Collections,
+        enqueue: Enqueue | None = None,
+        reached: Reached = Reached(),  # noqa: B008  # it is immutable
+    ) -> None:
         self._store = store
         self._collections = collections
         self._enqueue = enqueue
+        self._reached = reached
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         after = None
@@ -56,7 +64,7 @@ class S3Manifests:
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         with told():
             loaded = heads.load(self._store, collection)
-            _there(collection, loaded)
+            self._there(collection, loaded)
             return facts_of(reads.past_of(self._store, each, collection, loaded, revision, at).facts)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
@@ -67,7 +75,7 @@ class S3Manifests:
 
         with told():
             loaded = heads.load(self._store, collection)
-            _there(collection, loaded)
+            self._there(collection, loaded)
             return reads.steadily(self._store, collection, loaded, read)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
@@ -79,13 +87,13 @@ class S3Manifests:
                 loaded = Loaded(heads.decode(collection, stored.body), stored.etag) if stored else Loaded(None, None)
             else:
                 loaded = heads.load(self._store, collection)
-            _there(collection, loaded)
+            self._there(collection, loaded)
             segments = {segment.key: segment for segment in known.segments} if known else {}
             return reads.steadily(self._store, collection, loaded, lambda now: self._indexed(collection, now, segments))
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         with told():
-            head = _there(collection, heads.load(self._store, collection))
+            head = self._there(collection, heads.load(self._store, collection))
             limit = min(limit, _RECORDS_AT_ONCE)
             records = history.changes_since(self._store, each, collection, head, since, limit)
             return [_change(collection, record) for record in records]
@@ -95,6 +103,11 @@ class S3Manifests:
 
     def rescan_all(self) -> Timestamp:
         return self._queued(SweepAll())
+
+    def _there(self, collection: Collection, loaded: Loaded) -> Head:
+        if loaded.head:
+            return loaded.head
+        raise no_manifest(collection, self._reached)
 
     def _queued(self, job: Job) -> Timestamp:
         if self._enqueue is None:
@@ -108,7 +121,7 @@ class S3Manifests:
         return requested_at
 
     def _indexed(self, collection: Collection, loaded: Loaded, known: Mapping[str | None, Segment]) -> Index:
-        head = _there(collection, loaded)
+        head = self._there(collection, loaded)
 
         def segment(ref: PageRef) -> Segment:
             if ref.key in known:
@@ -170,15 +183,6 @@ def told() -> Iterator[None]:
         raise Unavailable(str(error)) from error
     except UnreadableManifest as error:
         raise Unavailable(str(error)) from error
-
-
-def _there(collection: Collection, loaded: Loaded) -> Head:
-    if loaded.head:
-        return loaded.head
-    raise NotFound(
-        f"{collection.kind}/{collection.id} has no manifest. It gets one with the next change in {collection.prefix},"
-        f" or by: s3-manifest rescan {collection.kind}/{collection.id}"
-    )
 
 
 def _of(role: Role, entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -11,6 +11,7 @@ from s3_manifest.collections import Collection, Collections
 from s3_manifest.encoding import facts_from
 from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.stats import CollectionTotals, UnreadableCollection, totals_of
+from s3_manifest_cli.client.absent import Reached, no_manifest
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
@@ -28,9 +29,15 @@ Shape = TypeVar("Shape", bound=BaseModel)
 class HttpManifests:
     """One deployment, through its HTTP API."""
 
-    def __init__(self, api: HttpApi, collections: Collections) -> None:
+    def __init__(
+        self,
+        api: HttpApi,
+        collections: Collections,
+        reached: Reached = Reached(),  # noqa: B008  # it is immutable
+    ) -> None:
         self._api = api
         self._collections = collections
+        self._reached = reached
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         cursor = None
@@ -83,7 +90,13 @@ class HttpManifests:
         return field(self._api.ask("POST", "/api/manifests/rescan"), "requested_at", str)
 
     def _get(self, collection: Collection, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
-        return self._api.ask("GET", *address(_path(collection), collection.id, query), headers=headers)
+        try:
+            return self._api.ask("GET", *address(_path(collection), collection.id, query), headers=headers)
+        except NotFound as error:
+            # A 404 may also come from a gateway, or be about a revision.
+            if not error.message.startswith("there is no manifest of "):
+                raise
+            raise no_manifest(collection, self._reached) from error
 
     def _read(self, collection: Collection, first: Reply, asked: Mapping[str, str]) -> Manifest:
         """All that is listed, of one revision: the first page's, if it holds so long."""
