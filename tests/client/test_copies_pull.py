@@ -80,6 +80,24 @@ def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration
     sides.call("verify", sides.folder, "style/16")
 
 
+@pytest.mark.parametrize("parts_are_known", [True, False])
+def test_a_wrong_declaration_of_an_object_that_hardly_anything_proves_ends_in_nothing_to_do(
+    sides, parts_are_known, monkeypatch
+):
+    if not parts_are_known:
+        monkeypatch.setattr("s3_manifest_cli.client.objects.Objects.first_part", lambda *_: None)
+    body = random.Random(1).randbytes(6 << 20)
+    cut = (5 << 20) + 17  # a part of a size that no client uses
+    in_parts(sides, "a.png", body[:cut], body[cut:], Metadata={"md5": "0123456789abcdef" * 2})
+    answer = sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+    assert "a.png: the MD5 that its uploader declares (md5: " in answer.stderr
+    assert "nothing to do" in sides.pull().stdout
+    sides.write("a.png", body=body[:-1] + b"x")
+    sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+
+
 def test_other_bytes_here_than_those_of_an_object_with_a_wrong_md5_still_differ(sides):
     body = random.Random(1).randbytes(6 << 20)
     in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5": "0123456789abcdef" * 2})

@@ -1,5 +1,6 @@
 """One object into a partial file: exactly the object that is wanted, and no byte of it twice."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from queue import SimpleQueue
@@ -94,9 +95,7 @@ def download(
         except NoRanges:
             done = _in_one(objects, wanted, expected, partial, moved)
     if proofs.is_word_against_bytes(expected, done.verdict):
-        known = _with_parts(objects, wanted, expected._replace(md5_hash=None)).part_sizes
-        with telling(wanted.filename, "not read"), os.fdopen(os.dup(partial.fd), "rb") as file:
-            done = done._replace(verdict=proofs.settled(file, expected._replace(part_sizes=known), done.verdict))
+        done = done._replace(verdict=_without_the_word(objects, wanted, expected, partial, done.verdict))
     if done.verdict.status == "wrong":
         partial.discard()
         raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.why}")
@@ -121,6 +120,26 @@ def _with_parts(objects: Objects, wanted: Wanted, expected: Expected) -> Expecte
     size = objects.first_part(wanted.key, wanted.etag, wanted.version_id) or 0
     sizes = [size] * (int(count) - 1) + [wanted.size - size * (int(count) - 1)]
     return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
+
+
+def _without_the_word(
+    objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, verdict: Verdict
+) -> Verdict:
+    """The verdict on bytes that have not the MD5 which their uploader declares: what S3 keeps of them decides.
+
+    Where it keeps nothing that proves them, they are fetched once more: what comes twice is what is stored.
+    """
+    known = _with_parts(objects, wanted, expected._replace(md5_hash=None)).part_sizes
+    with telling(wanted.filename, "not read"), os.fdopen(os.dup(partial.fd), "rb") as file:
+        verdict = proofs.settled(file, expected._replace(part_sizes=known), verdict)
+        if not proofs.is_word_against_bytes(expected, verdict):
+            return verdict
+        file.seek(0)
+        came = hashlib.file_digest(file, "md5").digest()
+    again = hashlib.md5(usedforsecurity=False)
+    for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
+        again.update(block)
+    return proofs.came_twice(expected) if again.digest() == came else verdict
 
 
 def _in_ranges(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:

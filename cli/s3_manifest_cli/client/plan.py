@@ -93,7 +93,7 @@ def actions(
 
     def decided() -> Iterator[Action]:
         for one in files:
-            if one.state == "synced" or (one.state == "unverifiable" and _is_agreed(one, known.get(one.filename))):
+            if one.state == "synced" or (_is_in_doubt(one) and _is_agreed(one, known.get(one.filename))):
                 continue
             doing: Doing | None
             if verb == "sync":
@@ -116,6 +116,11 @@ def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing:
     if here != there:
         return "upload" if here else "download"
     return _preferred(one, wishes.prefer)
+
+
+def _is_in_doubt(one: Compared) -> bool:
+    """Whether nothing proves the bytes, or nothing but the uploader's word is against them."""
+    return one.state == "unverifiable" or (one.state == "out_of_sync" and bool(one.remote and one.remote.declared))
 
 
 def _is_agreed(one: Compared, agreed: Agreed | None) -> bool:

@@ -201,6 +201,13 @@ def is_word_against_bytes(expected: Expected, verdict: Verdict) -> bool:
     return verdict.status == "wrong" and verdict.by == ("md5",) and expected.declared is not None
 
 
+def came_twice(expected: Expected) -> Verdict:
+    """The verdict on bytes that came from S3 twice, and have not the MD5 that their uploader declares."""
+    return Verdict(
+        "unverifiable", (), "S3 keeps nothing that proves them; the same bytes came twice", _wrong_word(expected)
+    )
+
+
 def can_be_proven(expected: Expected) -> bool:
     """Whether the entry tells anything that right bytes could be proven by; false means that no reading helps."""
     return bool(_claims(expected))
