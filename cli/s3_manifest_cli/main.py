@@ -34,7 +34,7 @@ _COMMANDS = {
     "info": _Lazy("commands.info:info", "Tell what the manifest of COLLECTION says of it, apart from the files."),
     "history": _Lazy(
         "commands.history:history_command",
-        "Tell what each revision of COLLECTION's manifest changed, the newest last.",
+        "Show the revision history of COLLECTION, oldest first.",
     ),
     "diff": _Lazy(
         "commands.diff:diff_command",

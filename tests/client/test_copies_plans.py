@@ -97,7 +97,7 @@ def test_a_plan_is_applied_from_wherever(differing, plan, monkeypatch):
 def test_a_sync_is_planned_and_applied(differing, plan):
     differing.sync("--plan", plan, exit_code=1)
     answer = differing.call("sync", "--apply", plan, exit_code=1)
-    assert "1 conflicts" in answer.stdout
+    assert "1 conflict: " in answer.stdout
     assert differing.files["s3.png"] == bytes_of("s3.png")
     assert differing.objects["mine.png"] == bytes_of("mine.png")
 

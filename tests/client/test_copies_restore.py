@@ -145,8 +145,8 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
     [
         (["--in-s3", "--revision", 9], 3, "9"),
         (["--in-s3", "--revision", 1, "--at", "2026-01-01"], 2, "give one of them"),
-        ([], 2, "either LOCAL or --in-s3"),
-        (["somewhere", "--in-s3"], 2, "either LOCAL or --in-s3"),
+        ([], 2, "Missing argument LOCAL (or --in-s3)."),
+        (["somewhere", "--in-s3"], 2, "LOCAL and --in-s3 are two places"),
     ],
 )
 def test_what_there_was_not_is_told(past, options, code, says):

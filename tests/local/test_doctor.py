@@ -69,7 +69,7 @@ def test_a_stack_that_is_well_is_found_to_be_by_a_round_trip_too_of_which_nothin
     ("arguments", "code", "words"),
     [
         (["--stack", "no-such"], 3, "there is no stack no-such"),
-        (["--stack", STACK, "--collection", "painting/16"], 2, "there can be no collection 'painting/16'"),
+        (["--stack", STACK, "--collection", "painting/16"], 2, "'painting/16' is not a collection"),
         (["--stack", STACK, "--collection", "actor/4711"], 3, "4711"),
     ],
 )

@@ -67,8 +67,8 @@ def prepare(
     ``Refused`` where deletions are planned that the manifest, or what could be read of the folder, is not good enough
     for, or that are too many, and ``Unavailable``.
     """
-    path = absolute(folder)
     check_folder(folder, must_exist=verb == "push")
+    path = absolute(folder)
     index = None
     try:
         index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
@@ -187,7 +187,13 @@ def _check_folder(verb: Verb, folder: Path, here: Here, filters: Filter) -> None
 
 
 def bucket_of(deployment: Deployment, facts: Facts | None) -> str:
-    """The bucket that a collection is in. Raises ``Invalid`` where nobody has named it."""
+    """The bucket that a collection is in. Raises ``Invalid`` where nobody has named it, or the manifest is a copy."""
+    if facts and deployment.bucket and facts.s3_bucket != deployment.bucket:
+        raise Invalid(
+            f"This manifest describes s3://{facts.s3_bucket}/{facts.s3_prefix}, but you asked for"
+            f" s3://{deployment.bucket}.",
+            remedy=f"Pass --bucket {facts.s3_bucket}, or rescan the collection in this bucket.",
+        )
     if bucket := facts.s3_bucket if facts else deployment.bucket:
         return bucket
     raise Invalid("there is no manifest yet to tell the bucket: name it with --bucket")
@@ -241,7 +247,7 @@ def _of_plan(deployment: Deployment, plan: Plan) -> Collection:
         or _bucket(deployment, collection) not in {None, plan.s3_bucket}
     ):
         raise Invalid(
-            f"the plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
+            f"This plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
             " deployment"
         )
     return collection

@@ -62,7 +62,7 @@ class Deployment(NamedTuple):
         if slash and (found := self.collections.named(kind, collection_id)):
             return found
         kinds = " or ".join(f"{pattern.kind}/…" for pattern in self.collections.patterns)
-        raise Invalid(f"there can be no collection {named!r}: write KIND/ID, such as {kinds}, or s3://BUCKET/PREFIX/")
+        raise Invalid(f"{named!r} is not a collection: write KIND/ID, such as {kinds}, or s3://BUCKET/PREFIX/")
 
     def _at(self, url: str) -> Collection:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")

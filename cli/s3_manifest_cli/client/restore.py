@@ -9,7 +9,7 @@ from s3_manifest.model import Entry, Timestamp
 from s3_manifest_cli.client import cache
 from s3_manifest_cli.client.carry_out import Carried, Progress
 from s3_manifest_cli.client.compare import Compared, FileState
-from s3_manifest_cli.client.copies import Prepared, absolute, complete
+from s3_manifest_cli.client.copies import Prepared, absolute, bucket_of, complete
 from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
@@ -57,7 +57,7 @@ def prepare_restore(
         folder="" if folder is None else absolute(folder),
         kind=collection.kind,
         id=collection.id,
-        s3_bucket=wanted.facts.s3_bucket,
+        s3_bucket=bucket_of(deployment, wanted.facts),
         s3_prefix=collection.prefix,
         revision=wanted.facts.revision,
     )

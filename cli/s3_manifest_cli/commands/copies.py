@@ -12,6 +12,7 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.plan import Verb, Wishes
 from s3_manifest_cli.client.reading import ReadSoFar
+from s3_manifest_cli.commands.named import missing, named_collection
 from s3_manifest_cli.commands.options import FOLDER, TIME, Function, deployment, filters, telling
 from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
 from s3_manifest_cli.commands.telling import Teller
@@ -46,7 +47,7 @@ def _uploads(command: Function) -> Function:
 @click.command()
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
-@planning
+@planning("Delete local files that are not in S3.")
 @PORTABLE
 @filters
 @deployment
@@ -63,7 +64,7 @@ def pull(
 
     Files that are missing or differ are downloaded, each proven and then put in place in one step. What only LOCAL
     has stays, unless --delete is given; and then a file goes only if S3 says that there is none. An interrupted pull
-    is finished by a second one. Names that no file here may have are told, and the rest goes on.
+    is finished by a second one. Objects whose keys cannot be file names are listed and skipped.
     """
     _copy("pull", deployment, collection, folder, filters, Choices(**options), teller)
 
@@ -71,7 +72,7 @@ def pull(
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @click.argument("collection", metavar="COLLECTION", required=False)
-@planning
+@planning("Delete objects in S3 that are not in LOCAL.")
 @_uploads
 @WAIT
 @filters
@@ -97,10 +98,8 @@ def push(
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @click.argument("collection", metavar="COLLECTION", required=False)
-@click.option(
-    "--prefer", type=click.Choice(["local", "s3", "newer"]), help="What stands where both sides changed a file."
-)
-@planning
+@click.option("--prefer", type=click.Choice(["local", "s3", "newer"]), help="Which side wins when both changed a file.")
+@planning("Delete on one side what was deleted on the other.")
 @PORTABLE
 @_uploads
 @WAIT
@@ -134,7 +133,7 @@ def _copy(
     teller: Teller,
 ) -> None:
     if choices.apply is None and (named is None or folder is None):
-        raise click.UsageError("COLLECTION and LOCAL are missing: name both, or give --apply")
+        raise missing(*(name for name, given in (("COLLECTION", named), ("LOCAL", folder)) if given is None))
     if choices.apply and (named or folder or filters != EVERYTHING):
         raise click.UsageError(
             "--apply says what is done, and where: leave out COLLECTION, LOCAL, --include and --exclude"
@@ -142,7 +141,8 @@ def _copy(
 
     def prepared(progress: ReadSoFar) -> Prepared:
         wishes = Wishes(choices.delete, choices.prefer)
-        collection = deployment.collection(named or "")
+        order = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
+        collection = named_collection(deployment, named or "", folder, order)
         return prepare(
             deployment,
             verb,

@@ -31,7 +31,7 @@ _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "
 def history_command(
     collection: str, since: int | None, limit: int, files: bool, follows: bool, deployment: Deployment, teller: Teller
 ) -> None:
-    """Tell what each revision of COLLECTION's manifest changed, the newest last.
+    """Show the revision history of COLLECTION, oldest first.
 
     \b
     + added   * altered   - removed (or hidden)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.extras import install_command
 
 
 @click.group()
@@ -32,5 +33,5 @@ def _run(module: str, name: str, *arguments: Any) -> None:  # noqa: ANN401  # th
     try:
         run: Callable[..., None] = getattr(import_module(f"s3_manifest_cli.{module}"), name)
     except ModuleNotFoundError as error:
-        raise Invalid(f"{error.name} is not installed: pip install 's3-manifest[local]'") from error
+        raise Invalid(f"{error.name} is not installed. Install it with: {install_command('local')}") from error
     run(*arguments)

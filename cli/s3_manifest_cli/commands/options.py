@@ -76,7 +76,7 @@ def telling(command: Function) -> Function:
     def told(*, as_json: bool, quiet: bool, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         return command(teller=Teller(as_json, quiet), **options)
 
-    quiet = click.option("--quiet", "-q", is_flag=True, help="No output but errors: the exit code tells.")
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
     return click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")(quiet(told))
 
 

@@ -79,10 +79,13 @@ class Choices(NamedTuple):
         return self.dry_run or self.plan_file is not None
 
 
-def planning(command: Function) -> Function:
-    """The options that all of them share; the command gets what they say as keywords of ``Choices``."""
+def planning(delete: str) -> Callable[[Function], Function]:
+    """The options that all of them share; the command gets what they say as keywords of ``Choices``.
+
+    ``delete`` is the help of ``--delete``.
+    """
     options = (
-        click.option("--delete", is_flag=True, help="Delete what the other side does not have."),
+        click.option("--delete", is_flag=True, help=delete),
         click.option(
             "--max-delete",
             type=click.IntRange(0),
@@ -104,9 +107,13 @@ def planning(command: Function) -> Function:
             help="Do what such a file says, as far as both sides are still as they were.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorated(command: Function) -> Function:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
 
 
 def run(
@@ -210,7 +217,8 @@ def _tell(carried: Carried, shown: bool | None, about: _About, teller: Teller) -
     if failed := len(carried.failed) - skipped:
         teller.say(f"{failed:,} failed; run it again: what is done is not done again", "red")
     if carried.conflicts:
-        teller.say(f"{len(carried.conflicts):,} conflicts: say with --prefer which side stands", "magenta")
+        count = "1 conflict" if len(carried.conflicts) == 1 else f"{len(carried.conflicts):,} conflicts"
+        teller.say(f"{count}: choose the side that wins with --prefer", "magenta")
     if shown is False:
         teller.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
     if unread := sum(problem.kind == "unreadable" for problem in about.problems):

@@ -11,6 +11,7 @@ from s3_manifest_cli.client.deployment import Deployment
 from s3_manifest_cli.client.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.reading import ReadSoFar
 from s3_manifest_cli.client.restore import prepare_restore
+from s3_manifest_cli.commands.named import missing, named_collection
 from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
 from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
 from s3_manifest_cli.commands.telling import Teller
@@ -21,7 +22,7 @@ from s3_manifest_cli.commands.telling import Teller
 @click.argument("folder", metavar="[LOCAL]", type=FOLDER, required=False)
 @click.option("--in-s3", is_flag=True, help="Restore the objects in S3 itself, and nothing here.")
 @past
-@planning
+@planning("Delete also what was not there then.")
 @PORTABLE
 @WAIT
 @filters
@@ -45,15 +46,19 @@ def restore(
     version becomes the newest one; nothing is lost by it. With --delete also goes what was not there then.
     """
     choices = Choices(**options)
-    if choices.apply is None and (collection is None or (folder is None) is not in_s3):
-        raise click.UsageError("name COLLECTION, and either LOCAL or --in-s3, or give --apply")
+    if choices.apply is None and collection is None:
+        raise missing("COLLECTION")
+    if choices.apply is None and folder is None and not in_s3:
+        raise missing("LOCAL (or --in-s3)")
+    if choices.apply is None and folder is not None and in_s3:
+        raise click.UsageError("LOCAL and --in-s3 are two places to restore to: name one of them")
     if choices.apply and (collection or folder or in_s3 or revision or at or filters != EVERYTHING):
         raise click.UsageError("--apply says what is done, and where: leave out what else names it, and the filters")
 
     def prepared(progress: ReadSoFar) -> Prepared:
         return prepare_restore(
             deployment,
-            deployment.collection(collection or ""),
+            named_collection(deployment, collection or "", folder, "restore {collection} {local}"),
             folder,
             filters,
             revision=revision,

@@ -13,6 +13,7 @@ import s3_manifest_cli
 from s3_manifest_cli.client.aside import looking_aside
 from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.commands.doubts import doubts_json, exit_code, is_unreadable, problems_json, warn_of_doubts
+from s3_manifest_cli.commands.named import named_collection
 from s3_manifest_cli.commands.options import FOLDER, Function, deployment, filters, telling
 from s3_manifest_cli.commands.steps import read_so_far, steps
 from s3_manifest_cli.commands.telling import Teller
@@ -92,7 +93,7 @@ def status_command(
     * out_of_sync    here and in S3, other bytes
     ! unverifiable   here and in S3, and nothing proves whether the bytes are the same
     """  # click's mark for a paragraph that is not to be filled
-    named = deployment.collection(collection)
+    named = named_collection(deployment, collection, folder, "status {local} {collection}")
     with steps(teller) as show:
         found = s3_manifest_cli.status(
             deployment,

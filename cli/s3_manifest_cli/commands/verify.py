@@ -12,6 +12,7 @@ from s3_manifest_cli.client.filters import Filter
 from s3_manifest_cli.client.verify import Verification, verify
 from s3_manifest_cli.commands.audited import audit_json, tell_audit
 from s3_manifest_cli.commands.doubts import exit_code, is_unreadable, problems_json, warn_of_doubts
+from s3_manifest_cli.commands.named import missing, named_collection
 from s3_manifest_cli.commands.options import deployment, filters, telling
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
 from s3_manifest_cli.commands.steps import read_so_far, steps
@@ -54,9 +55,12 @@ def verify_command(
     With --remote, prove that the manifest of COLLECTION says what is in S3, with a look at every object there, and
     tell what its MD5s rest on. That needs the bucket, whichever way manifests are read.
     """
-    if len(names) != (1 if remote else 2):
-        raise click.UsageError("name the collection alone with --remote, and else a folder and a collection")
-    collection = deployment.collection(names[-1])
+    if len(names) > (1 if remote else 2):
+        raise click.UsageError("--remote takes COLLECTION alone; without it, verify takes LOCAL and COLLECTION")
+    if len(names) < (1 if remote else 2):
+        raise missing(*("COLLECTION",) if remote or names else ("LOCAL", "COLLECTION"))
+    local = None if remote else Path(names[0])
+    collection = named_collection(deployment, names[-1], local, "verify {local} {collection}")
     if remote:
         if filters != Filter() or allow_extra:
             raise click.UsageError("--remote is about all of a collection: leave out the other options of a folder")

@@ -143,7 +143,8 @@ def revision_at(store: Store, collection: Collection, head: Head, moment: Timest
     oldest = min(oldest_revision(store, collection, head), head.revision)
     if moment < committed_at(oldest):
         if oldest == 1:
-            raise NoSuchRevision("the manifest was begun later")
+            name, begins = f"{collection.kind}/{collection.id}", committed_at(oldest)
+            raise NoSuchRevision(f"{name} had no manifest on {moment[:10]}. Its history starts at {begins}")
         reason = f"what the manifest said then is not kept; the oldest that is, is revision {oldest}"
         raise HistoryGone(reason, oldest)
     low, high = oldest, head.revision

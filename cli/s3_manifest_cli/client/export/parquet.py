@@ -12,6 +12,7 @@ from s3_manifest.encoding import facts_json
 from s3_manifest.model import Entry, Facts
 from s3_manifest_cli.client.export.exported import Exported
 from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.extras import install_command
 
 ROW_GROUP = 10_000
 """So many entries are in memory at once."""
@@ -45,7 +46,7 @@ def load_pyarrow() -> Any:  # noqa: ANN401  # pyarrow is imported only where it 
     try:
         return importlib.import_module("pyarrow")
     except ImportError as error:
-        raise Invalid("Parquet needs pyarrow: pip install 's3-manifest[parquet]'") from error
+        raise Invalid(f"Parquet needs pyarrow. Install it with: {install_command('parquet')}") from error
 
 
 def parquet_writer(out: BinaryIO, schema: Any) -> Any:  # noqa: ANN401  # as above
