@@ -241,6 +241,14 @@ def test_the_catalog_is_503_when_s3_refuses(account, get):
     assert is_problem(get("/api/manifests"), 503)
 
 
+def test_the_openapi_document_lists_only_routes_that_are_deployed(get, monkeypatch, new_process):
+    monkeypatch.setenv("ALLOW_EDITS", "false")
+    new_process()
+    paths = get("/api/openapi.json").json["paths"]
+    assert {method for path in paths.values() for method in path} == {"get", "post"}
+    assert all("rescan" in path for path, methods in paths.items() if "post" in methods)
+
+
 def test_the_openapi_document_lists_every_route_and_its_parameters(get):
     reply = get("/api/openapi.json")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")

@@ -1,5 +1,6 @@
 """The template as CloudFormation takes it: dependencies, accepted parameters, and what they deploy."""
 
+import json
 import os
 import re
 import subprocess
@@ -133,6 +134,19 @@ def test_nobody_pays_for_announcements_or_a_dashboard_that_they_did_not_ask_for(
     assert "Dashboard" not in deployed()
     assert "Dashboard" in deployed(CreateDashboard="true")
     assert DEFAULTS["AnnounceChanges"] == "false"
+
+
+@pytest.mark.parametrize("edits", ["true", "false"])
+def test_the_dashboard_shows_the_functions_that_there_are(edits):
+    text, more = deployed(CreateDashboard="true", AllowEdits=edits)["Dashboard"]["Properties"]["DashboardBody"][
+        "Fn::Sub"
+    ]
+    for name, value in more.items():
+        text = text.replace(f"${{{name}}}", value["Fn::Sub"] if isinstance(value, dict) else value)
+    widgets = json.loads(re.sub(r"\${([^}]+)}", r"\1", text))["widgets"]
+    shown = {one[3] for widget in widgets for one in widget["properties"]["metrics"] if one[0] == "AWS/Lambda"}
+    functions = {"ReconcileFunction", "SweepFunction", "QueryFunction", "RescanFunction"}
+    assert shown == functions | ({"EditFunction"} if edits == "true" else set())
 
 
 RIGHTS = {"GET": "read", "POST": "edit", "PATCH": "edit", "DELETE": "delete"}

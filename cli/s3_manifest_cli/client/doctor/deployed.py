@@ -115,7 +115,7 @@ class Deployed(NamedTuple):
 
 def functions_of(parameters: Mapping[str, str]) -> tuple[str, ...]:
     """The functions that the template has under these parameters."""
-    return tuple(name for name in FUNCTIONS if name != "EditFunction" or parameters.get("AllowEdits") == "true")
+    return tuple(name for name in FUNCTIONS if name != "EditFunction" or parameters.get("AllowEdits", "true") == "true")
 
 
 def find(clients: Clients, stack: str) -> Deployed:
