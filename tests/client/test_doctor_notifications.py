@@ -69,6 +69,9 @@ MINE = WANTED.name + "-0"
         ([rule(MINE, QUEUE, [e for e in ALL if "Expiration" not in e])], {("warning", "styles/"): "FIX"}),
         ([rule(MINE, QUEUE, ALL, "styles/1")], {("error", "styles/"): "FIX"}),
         ([rule(MINE, QUEUE, ALL, suffix=".png")], {("error", "styles/"): "FIX"}),
+        # And so is more than the type that is needed.
+        ([rule(MINE, QUEUE, [*(e for e in ALL if "Restore" not in e), "s3:ObjectRestore:*"])], {}),
+        ([rule(MINE, QUEUE, [e for e in ALL if "Restore" not in e])], {("warning", "styles/"): "FIX"}),
         # An old queue of ours.
         ([rule(MINE, OLD_QUEUE, ALL)], {("error", "styles/"): "FIX", ("error", MINE): "FIX"}),
         (

@@ -14,7 +14,7 @@ from s3_manifest_cli.client.doctor import Examination, Finding, Limits, doctor
 from s3_manifest_cli.local import STACK
 from s3_manifest_cli.main import main
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.stack import Stack, deploy
+from s3_manifest_cli.stack import Stack, delete, deploy
 
 AILING = "ailing"
 LIMITS = Limits(comparing=30, again=0.5, round_trip=20)
@@ -193,6 +193,28 @@ def test_a_lost_subscription_is_found_with_what_was_missed_and_fixed_beside_some
     ailing.platform.client("sqs").send_message(QueueUrl=ailing.outputs["SweepQueueUrl"], MessageBody=body)
     eventually(lambda: set(wrong(examined(ailing, go_round=False))), lambda found: found == set(), seconds=60)
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+
+
+@pytest.mark.slow
+def test_a_stack_that_takes_its_changes_from_eventbridge_is_examined_and_fixed(stack, s3):
+    name = "bridged"
+    bridged = deploy(stack.platform, name, {"BucketName": "doctors-bridge", "EventSource": "EventBridge"})
+    assert wrong(examined(bridged, name)) == {}
+    events = stack.platform.client("events")
+
+    def rules() -> list[str]:
+        return [one["Name"] for one in events.list_rules()["Rules"] if one.get("EventPattern")]
+
+    (rule,) = rules()
+    events.disable_rule(Name=rule)
+    events.remove_targets(Rule=rule, Ids=["changes"])
+    s3.put_bucket_notification_configuration(Bucket=bridged.bucket, NotificationConfiguration={})
+    unwatched = {("notifications", "styles/"), ("notifications", "system_actors/training_data/")}
+    assert unwatched <= set(wrong(examined(bridged, name, go_round=False)))
+    # The round trip too is well again.
+    assert wrong(examined(bridged, name, fix=True)) == {}
+    delete(stack.platform, name)
+    assert rules() == []
 
 
 @pytest.mark.slow

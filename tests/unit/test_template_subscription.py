@@ -1,10 +1,13 @@
 """What the template says about the subscription: its permissions, its time, its order, and what outlives the stack."""
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 
+from s3_manifest.event_rule import DETAIL_TYPES
+from s3_manifest.subscription import EVENTS
 from s3_manifest_cli.stack import template
 
 RESOURCES: dict[str, Any] = template()["Resources"]
@@ -31,6 +34,12 @@ def test_what_the_function_may_do_does_not_depend_on_parameters():
 def test_it_may_change_notifications_of_this_accounts_buckets_only():
     (statement,) = [one for one in POLICY["Statement"] if "s3:PutBucketNotification" in one["Action"]]
     assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_a_stack_that_is_updated_subscribes_the_events_of_the_new_version():
+    """CloudFormation sends no Update where no property changed; this one changes with the events."""
+    digest = hashlib.sha256(" ".join((*EVENTS, *DETAIL_TYPES)).encode()).hexdigest()[:8]
+    assert RESOURCES["Subscription"]["Properties"]["Events"] == digest
 
 
 def test_the_functions_are_ready_before_changes_and_the_first_sweep_reach_them():

@@ -150,7 +150,7 @@ def _subscribe(properties: Properties, old: Properties | None, request: str, env
     )
     if properties.event_source == "EventBridge":
         _put_rule(properties, prefixes, environment)
-        apply(partial(_with_eventbridge_only, name=properties.name))
+        apply(partial(subscription.routed, name=properties.name))
         return
     subscribe = partial(
         subscription.subscribed, name=properties.name, queue_arn=properties.queue_arn, prefixes=prefixes
@@ -163,25 +163,16 @@ def _subscribe(properties: Properties, old: Properties | None, request: str, env
         _delete_rule(rule, environment)
 
 
-def _with_eventbridge_only(current: Mapping[str, Any], name: str) -> Configuration:
-    return subscription.with_eventbridge(subscription.unsubscribed(current, name))
-
-
 def _put_rule(properties: Properties, prefixes: list[str], environment: Environment) -> None:
-    """Has the rule in place before the bucket sends its first event."""
-
     def attempt() -> None:
-        found = event_rule.find(environment.events(), properties.rule)
-        # Of a rule that is there already, the bucket as it was before is known from it alone.
-        turned_on = (
-            found.turned_on
-            if found
-            else not subscription.sends_to_eventbridge(
-                environment.s3.get_bucket_notification_configuration(Bucket=properties.bucket)
-            )
+        event_rule.ensure(
+            environment.events(),
+            environment.s3,
+            properties.rule,
+            properties.bucket,
+            prefixes,
+            properties.queue_arn,
         )
-        wanted = Rule(properties.rule, event_rule.pattern(properties.bucket, prefixes), turned_on=turned_on)
-        event_rule.put(environment.events(), wanted, properties.queue_arn)
 
     _insist(attempt, f"make EventBridge rule {properties.rule}", environment)
 

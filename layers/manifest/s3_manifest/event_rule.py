@@ -9,8 +9,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from s3_manifest.subscription import sends_to_eventbridge
+
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
+    from types_boto3_s3.client import S3Client
 
 DETAIL_TYPES = ("Object Created", "Object Deleted", "Object Storage Class Changed", "Object Restore Completed")
 """``subscription.EVENTS`` as EventBridge names them: "Object Deleted" includes lifecycle expiry.
@@ -87,6 +90,18 @@ def put(client: "EventBridgeClient", rule: Rule, queue_arn: str) -> None:
 
 class NotTargeted(Exception):
     """EventBridge did not take the queue as the rule's target."""
+
+
+def ensure(
+    events: "EventBridgeClient", s3: "S3Client", rule: str, bucket: str, prefixes: Iterable[str], queue_arn: str
+) -> None:
+    """Has the rule as it should be; to be called before the bucket is changed, so that no event goes past it."""
+    found = find(events, rule)
+    # Of a rule that is there already, the bucket as it was before is known from it alone.
+    turned_on = (
+        found.turned_on if found else not sends_to_eventbridge(s3.get_bucket_notification_configuration(Bucket=bucket))
+    )
+    put(events, Rule(rule, pattern(bucket, prefixes), turned_on), queue_arn)
 
 
 def delete(client: "EventBridgeClient", rule: str) -> None:

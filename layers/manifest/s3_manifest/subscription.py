@@ -43,7 +43,10 @@ class NotReadable(NotSubscribed):
 
 
 class Superseded(Exception):
-    """A later request for the same bucket has begun; this one must not have the last word."""
+    """A later request about the same bucket has begun; this one must not have the last word."""
+
+    def __init__(self) -> None:
+        super().__init__("a later request about the same bucket has begun, and this one was undone")
 
 
 def subscribed(current: Mapping[str, Any], name: str, queue_arn: str, prefixes: Iterable[str]) -> Configuration:
@@ -69,6 +72,11 @@ def unsubscribed(current: Mapping[str, Any], name: str) -> Configuration:
     rest = _settings(current)
     queues = [one for one in rest.pop("QueueConfigurations", []) if not is_ours(one.get("Id", ""), name)]
     return rest | ({"QueueConfigurations": queues} if queues else {})
+
+
+def routed(current: Mapping[str, Any], name: str) -> Configuration:
+    """``current`` with the bucket's events sent to EventBridge, instead of what we had there."""
+    return with_eventbridge(unsubscribed(current, name))
 
 
 def sends_to_eventbridge(configuration: Mapping[str, Any]) -> bool:

@@ -26,7 +26,7 @@ def judge(
     ``configuration`` is the bucket's; ``rule`` what EventBridge says of the rule, ``targets`` the ARNs it sends to.
     """
     wrong = list(_wrong(configuration, wanted, deployed, rule, targets))
-    findings = [error(CHECK, prefix, found, mend) for found, mend in wrong for prefix in wanted.prefixes]
+    findings = [error(CHECK, prefix, found, wanted.fix) for found in wrong for prefix in wanted.prefixes]
     findings += [
         notice(CHECK, one.id, "the bucket's notifications tell the queue too: changes are observed twice")
         for one in rules(configuration)
@@ -42,25 +42,17 @@ def _wrong(
     deployed: Deployed,
     rule: Mapping[str, Any] | None,
     targets: Sequence[str],
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[str]:
     name = rule_name(deployed)
-    again = f"update {deployed.stack} with EventSource=Notifications, and then with EventSource=EventBridge"
     late = "manifests show changes after the next sweep only"
     if "EventBridgeConfiguration" not in configuration:
-        yield (
-            f"the bucket sends no events to EventBridge: {late}",
-            f"turn on 'Send notifications to Amazon EventBridge' in the properties of {deployed.bucket}, or {again}",
-        )
+        yield f"the bucket sends no events to EventBridge: {late}"
     if rule is None:
-        yield f"EventBridge has no rule {name}: {late}", again
+        yield f"EventBridge has no rule {name}: {late}"
         return
     if rule.get("State") != "ENABLED":
-        yield f"EventBridge's rule {name} is disabled: {late}", f"aws events enable-rule --name {name}"
+        yield f"EventBridge's rule {name} is disabled: {late}"
     if rule.get("EventPattern") != event_rule.pattern(deployed.bucket, wanted.prefixes):
-        yield f"the pattern of EventBridge's rule {name} is not that of the collections: {late}", again
+        yield f"the pattern of EventBridge's rule {name} is not that of the collections: {late}"
     if wanted.queue_arn not in targets:
-        target = f"Id={event_rule.TARGET_ID},Arn={wanted.queue_arn}"
-        yield (
-            f"EventBridge's rule {name} does not send to the change queue: {late}",
-            f"aws events put-targets --rule {name} --targets {target}",
-        )
+        yield f"EventBridge's rule {name} does not send to the change queue: {late}"

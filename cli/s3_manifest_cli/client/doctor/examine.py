@@ -10,7 +10,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from platformdirs import user_cache_path
 
-from s3_manifest import subscription
+from s3_manifest import event_rule, subscription
 from s3_manifest.collections import Collection
 from s3_manifest.model import timestamp
 from s3_manifest.s3 import S3Store
@@ -22,6 +22,7 @@ from s3_manifest_cli.client.doctor import (
     bucket_checks,
     conditions,
     drift,
+    event_routes,
     manifests,
     notifications,
     remains,
@@ -120,9 +121,14 @@ def _fixed(clients: Clients, deployed: Deployed, before: list[Finding]) -> tuple
     # Where somebody else's rule is in the way waiting does not help.
     is_blocked = any(one.severity == "error" and one.mend != aim.fix for one in _told(before))
     change = partial(subscription.subscribed, name=aim.name, queue_arn=aim.queue_arn, prefixes=aim.prefixes)
+    sleep = (lambda _seconds: None) if is_blocked else time.sleep
     try:
-        subscription.apply(clients.s3, deployed.bucket, change, (lambda _seconds: None) if is_blocked else time.sleep)
-    except (subscription.NotSubscribed, ClientError, BotoCoreError) as fault:
+        if deployed.uses_event_bridge:
+            change = partial(subscription.routed, name=aim.name)
+            rule, events = event_routes.rule_name(deployed), clients.of("events")
+            event_rule.ensure(events, clients.s3, rule, deployed.bucket, aim.prefixes, aim.queue_arn)
+        subscription.apply(clients.s3, deployed.bucket, change, sleep, queue_arn=aim.queue_arn)
+    except (subscription.NotSubscribed, event_rule.NotTargeted, ClientError, BotoCoreError) as fault:
         mend = "mend what the other findings tell of; allow s3:PutBucketNotification to whoever runs this"
         return (), [*before, error(notifications.CHECK, deployed.bucket, f"--fix failed: {fault}", mend)]
     after = _all(clients, deployed, bucket_checks.CHECKS)

@@ -65,7 +65,9 @@ def judge(configuration: Mapping[str, Any], wanted: Wanted, forwarding: Sequence
     if missing and "EventBridgeConfiguration" in configuration:
         findings.append(
             notice(
-                CHECK, "EventBridge", "it is told of the bucket's changes, but its events are not what the queue takes"
+                CHECK,
+                "EventBridge",
+                "it is sent the bucket's changes; the queue gets them from there with EventSource=EventBridge",
             )
         )
     told = [
@@ -83,7 +85,11 @@ def _rule(one: Mapping[str, Any]) -> Rule:
 def _gaps(ways: Sequence[Rule], prefix: str) -> list[str]:
     """The events below a prefix that the queue is not told of."""
     told = {event for rule in ways if prefix.startswith(rule.prefix) and not rule.suffix for event in rule.events}
-    return [event for event in EVENTS if event not in told and not _in_parts(event, told)]
+    return [event for event in EVENTS if not _is_among(event, told) and not _in_parts(event, told)]
+
+
+def _is_among(event: str, told: set[str]) -> bool:
+    return any(event == one or (one.endswith("*") and event.startswith(one[:-1])) for one in told)
 
 
 def _in_parts(event: str, told: set[str]) -> bool:
@@ -98,7 +104,7 @@ def _missing(missing: Mapping[str, Sequence[str]], wanted: Wanted) -> Iterator[F
             what = "changes" if len(gaps) == len(EVENTS) else ", ".join(gaps)
             yield error(CHECK, prefix, f"nobody tells the queue of {what} below it: {late}", wanted.fix)
         else:
-            late = "what lifecycle rules do stays unknown until the next sweep"
+            late = "what lifecycle rules and restores do stays unknown until the next sweep"
             yield warning(CHECK, prefix, f"nobody tells the queue of {', '.join(gaps)}: {late}", wanted.fix)
 
 
@@ -139,8 +145,8 @@ def _others(others: Sequence[Rule], wanted: Wanted, missing: Mapping[str, Sequen
                 CHECK,
                 rule.id,
                 f"{told}, and S3 refuses a second one for the same events: --fix cannot put ours beside it",
-                "have that one send to an SNS topic, and subscribe both it and the change queue to the topic;"
-                f" or take it away ({_by_hand(rule, wanted)})",
+                "deploy with EventSource=EventBridge; or have that one send to an SNS topic, and subscribe both it and"
+                f" the change queue to the topic; or take it away ({_by_hand(rule, wanted)})",
             )
         else:
             yield notice(CHECK, rule.id, f"{told} too; AWS's own S3 would refuse the next change of either")
