@@ -23,6 +23,8 @@ from s3_manifest_cli.stack import Answer, http_get
 _PROJECT = Path(__file__).parents[2]
 _BUCKET = "storyboard-user-files"  # the one that events/ speak of
 _SECONDS = 240
+# The one that images are here for; what is built serves both.
+_ARCHITECTURE = ("--parameter-overrides", "Architecture=x86_64")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Sam:
         """The answer of a function, in a container of its own, to one of events/, or to another file."""
         path = event if isinstance(event, Path) else self.project / "events" / f"{event}.json"
         template = template or self.built / "template.yaml"
-        done = self.run("local", "invoke", function, "--template", template, "--event", path, *options)
+        done = self.run("local", "invoke", function, "--template", template, "--event", path, *_ARCHITECTURE, *options)
         # It exits with 0 even when the function crashed, and prints nothing when its time ran out.
         answer = json.loads(done.stdout or '{"errorMessage": "no answer"}')
         if isinstance(answer, dict) and "errorMessage" in answer:
@@ -151,7 +153,7 @@ def api(sam: Sam, published: Bucket, tmp_path_factory: pytest.TempPathFactory) -
     # One container for all requests, started by the first; EAGER would start one of each function.
     options += ["--warm-containers", "LAZY"]
     # It cannot read an AuthorizerId that is chosen by a condition, and authorizes nobody anyway.
-    options += ["--disable-authorizer"]
+    options += ["--disable-authorizer", *_ARCHITECTURE]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sam.executable, "local", "start-api", "--host", "127.0.0.1", "--port", str(port), *options],

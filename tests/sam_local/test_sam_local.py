@@ -31,6 +31,19 @@ class TestTheBuild:
         built = sam.built / "ManifestLayer/python/s3_manifest"
         assert {file.name for file in built.glob("*.py")} == {file.name for file in source.glob("*.py")}
 
+    def test_holds_bytecode_of_each_module_of_the_layer_that_is_checked_against_nothing(self, sam):
+        layer = sam.built / "ManifestLayer/python"
+        modules = list(layer.rglob("*.py"))
+        assert len(modules) > 100
+        for module in modules:
+            compiled = module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
+            # https://peps.python.org/pep-0552/: by a hash, and without looking at the source.
+            assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", module
+
+    def test_holds_the_native_modules_of_both_architectures(self, sam):
+        native = sorted(file.name for file in (sam.built / "ManifestLayer/python").rglob("*.so"))
+        assert native == [f"_pydantic_core.cpython-313-{machine}-linux-gnu.so" for machine in ("aarch64", "x86_64")]
+
     def test_has_a_layer_that_imports_under_python_3_13_with_exactly_the_pinned_dependencies(self, sam, tmp_path):
         template = tmp_path / "template.json"
         layer = {"ContentUri": str(sam.built / "ManifestLayer"), "CompatibleRuntimes": ["python3.13"]}
