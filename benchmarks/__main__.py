@@ -15,18 +15,20 @@ from benchmarks import (
     client_status,
     client_transfer,
     client_tree,
+    cost,
     freshness,
     growth,
     query,
     startup,
     sweeping,
 )
-from benchmarks.lambda_queue import Source
+from benchmarks.lambda_queue import WITH_WINDOW, Source
 from benchmarks.table import Section, report
 
 SECTIONS = (
     "burst",
     "freshness",
+    "cost",
     "startup",
     "growth",
     "query",
@@ -41,11 +43,14 @@ def main() -> None:
     arguments = _arguments()
     source = Source.of_template()
     given = {name: getattr(arguments, name) for name in ("window", "batch", "concurrency")}
+    if arguments.window and not arguments.batch:
+        arguments.batch = WITH_WINDOW.batch
     source = replace(source, **{name: value for name, value in given.items() if value is not None})
     min_keys = sys.maxsize if arguments.without_turns else arguments.min_keys
     sections: Mapping[str, Callable[[], Section]] = {
         "burst": lambda: burst.section(arguments.events, arguments.burst_rate, source, min_keys=min_keys),
         "freshness": lambda: freshness.section(arguments.rates, source, arguments.collections, min_keys=min_keys),
+        "cost": lambda: cost.section(source),
         "startup": startup.section,
         "growth": lambda: growth.section(arguments.sizes),
         "query": lambda: query.section(arguments.sizes),

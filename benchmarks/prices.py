@@ -1,8 +1,10 @@
-"""What a month costs, from what a model counted. List prices of us-east-1, prices as of 2025.
+"""What a month costs, from what a model counted. List prices of us-east-1 in 2026, without free tiers.
 
 https://aws.amazon.com/s3/pricing/ https://aws.amazon.com/sqs/pricing/ https://aws.amazon.com/lambda/pricing/
-https://aws.amazon.com/eventbridge/pricing/
-Free tiers are left out. S3, SQS and Lambda charge nothing for traffic among them in one region.
+https://aws.amazon.com/eventbridge/pricing/ https://aws.amazon.com/cloudwatch/pricing/
+https://aws.amazon.com/api-gateway/pricing/
+S3, SQS and Lambda charge nothing for traffic among them in one region. A ReceiveMessage that finds nothing is billed
+like any other: https://repost.aws/knowledge-center/sqs-high-charges
 """
 
 from collections.abc import Mapping
@@ -18,10 +20,17 @@ S3_GB_MONTH = 0.023
 SQS_REQUEST = 0.40e-6
 """Standard queue; up to 64 KB are one request."""
 LAMBDA_REQUEST = 0.20e-6
-LAMBDA_GB_SECOND = 16.6667e-6
-"""x86."""
+LAMBDA_GB_SECOND = {"x86_64": 16.6667e-6, "arm64": 13.3334e-6}
+"""By architecture."""
 EVENTBRIDGE_EVENT = 1.00e-6
 """A custom event of up to 64 KB: one for each commit that raises a revision, if they are announced."""
+
+HTTP_REQUEST = 1.00e-6
+"""To an HTTP API."""
+LOG_GB, LOG_GB_MONTH = 0.50, 0.03
+"""Of CloudWatch logs, written and kept."""
+CUSTOM_METRIC, ALARM, DASHBOARD = 0.30, 0.10, 3.00
+"""A month."""
 
 MONTH_SECONDS = 30 * 86_400
 OLD_VERSION_DAYS = 1.5
@@ -39,6 +48,7 @@ class Used(NamedTuple):
     memory_mb: int
     announced: int
     """Revisions."""
+    architecture: str = "arm64"
 
 
 def month(used: Used) -> dict[str, float]:
@@ -54,6 +64,6 @@ def month(used: Used) -> dict[str, float]:
         "S3 storage of replaced manifests": gb_kept * S3_GB_MONTH,
         "SQS requests": times * used.queue.sqs_requests * SQS_REQUEST,
         "Lambda requests": times * used.queue.invocations * LAMBDA_REQUEST,
-        "Lambda GB-seconds": times * gb_seconds * LAMBDA_GB_SECOND,
+        "Lambda GB-seconds": times * gb_seconds * LAMBDA_GB_SECOND[used.architecture],
         "EventBridge events (AnnounceChanges)": times * used.announced * EVENTBRIDGE_EVENT,
     }

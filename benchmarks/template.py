@@ -16,6 +16,16 @@ def default(parameter: str) -> float:
     return float(_template()["Parameters"][parameter]["Default"])
 
 
+def text(parameter: str) -> str:
+    """The default of a parameter."""
+    return str(_template()["Parameters"][parameter]["Default"])
+
+
+def count(resource_type: str) -> int:
+    """How many resources of a type there are, those that a condition may leave out among them."""
+    return sum(resource["Type"] == resource_type for resource in _template()["Resources"].values())
+
+
 def memory_mb(function: str) -> int:
     """The memory of a function, by its logical id."""
     return int(_template()["Resources"][function]["Properties"]["MemorySize"])

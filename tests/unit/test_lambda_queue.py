@@ -146,17 +146,15 @@ def test_a_short_poll_may_return_less_than_there_is_and_a_long_one_returns_what_
 
 def test_at_ten_changes_a_second_of_one_collection_two_workers_let_no_change_be_late(monkeypatch):
     """Before workers gave way, one that lost went on losing for ten seconds."""
-    monkeypatch.setattr(freshness, "FILES", 50)
     monkeypatch.setattr(freshness, "MIN_EVENTS", 300)
-    cell = freshness.run(10, 1, AT_ONCE)
+    cell = freshness.run(10, 1, AT_ONCE, files=50)
     assert cell.p99 < 1.5
     assert cell.slowest < 4
 
 
 def test_at_a_hundred_a_second_whoever_waits_for_a_turn_gets_it(monkeypatch):
-    monkeypatch.setattr(freshness, "FILES", 50)
     monkeypatch.setattr(freshness, "MAX_EVENTS", 1500)
-    cell = freshness.run(100, 1, AT_ONCE)
+    cell = freshness.run(100, 1, AT_ONCE, files=50)
     assert cell.p99 < 3
     assert cell.requests <= 1.3
 

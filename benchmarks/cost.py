@@ -1,0 +1,203 @@
+"""*Cost*: the monthly bill of two deployments, item by item.
+
+Their changes, and a sweep of all collections a day, run in the models of ``freshness`` and ``sweep_queue``. Log
+lines and custom metrics are counted from the functions' code, alarms from the template. Changes come one by one, at
+random moments and in random collections, which costs most: those that come together are committed together.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import freshness, prices, template
+from benchmarks.lambda_queue import IDLE_POLLERS, Source
+from benchmarks.sqs_queue import LONG_POLL_SECONDS
+from benchmarks.sweep_queue import SweepQueue
+from benchmarks.table import Section, table
+from benchmarks.timed_bucket import TimedBucket
+from benchmarks.traffic import TimedTraffic
+from benchmarks.virtual_time import VirtualTime
+from s3_manifest.jobs import SweepAll
+from s3_manifest.memory import MemoryStore
+from s3_manifest_cli.stack import PROJECT
+
+READS = 10_000
+"""Requests to the HTTP API a month."""
+_READ_SECONDS = 0.1
+"""Of the query function, for one."""
+_PLATFORM_LOG_BYTES = 700
+"""What Lambda itself writes of an invocation, as JSON: its start and its report.
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html"""
+_SWEEPS = 30
+_LATER_RECORD = re.compile(r"/changes/(?!0+1-)")
+
+# Prints how long the log of an invocation is: of one change; of a hundred more in its collection; of ten collections.
+_LOG_PROGRAM = """
+import contextlib, io, sys
+import reconcile_handler as handler
+from s3_manifest import runtime
+from s3_manifest.commit import Outcome
+from s3_manifest.reconcile import Report
+def size(collections, changes):
+    output = io.StringIO()
+    handler.logger.handlers[0].setStream(output)
+    one = runtime.collections().of("styles/16/image.png")
+    report = Report(received=changes, freshness_ms=[1234.0] * changes,
+                    outcomes=[Outcome(one, commits=1, finished=True) for _ in range(collections)])
+    with contextlib.redirect_stdout(output):
+        handler._log(report)
+        handler._measure(report)
+    return len(output.getvalue())
+print(size(1, 1), size(1, 101), size(10, 1))
+"""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is stored, and how often it changes."""
+
+    name: str
+    files: int
+    collections: int
+    changes_a_month: float
+
+
+DEPLOYMENTS = (
+    Deployment("20,000 images, 30,000 changes a month", 20_000, 100, 30_000),
+    Deployment("100 changes a second in 10 collections", 20_000, 10, 100 * prices.MONTH_SECONDS),
+    Deployment("100 changes a second in 1,000 collections", 20_000, 1000, 100 * prices.MONTH_SECONDS),
+)
+
+
+class Bill(NamedTuple):
+    """Dollars a month, item by item: what is on by default, and what may be turned on besides."""
+
+    default: dict[str, float]
+    options: dict[str, float]
+
+
+def bill(deployment: Deployment, source: Source) -> Bill:
+    """What a month of it costs."""
+    truth = MemoryStore()
+    rate = deployment.changes_a_month / prices.MONTH_SECONDS
+    cell = freshness.run(rate, deployment.collections, source, truth, deployment.files)
+    changes, times = cell.dollars, prices.MONTH_SECONDS / cell.used.seconds
+    kept = times * _stored(truth, is_history=True) + _stored(truth, is_history=False)
+    idle_polls = IDLE_POLLERS * prices.MONTH_SECONDS / LONG_POLL_SECONDS
+    gb_second = prices.LAMBDA_GB_SECOND[template.text("Architecture")]
+    reads = READS * (
+        prices.HTTP_REQUEST
+        + prices.LAMBDA_REQUEST
+        + prices.S3_READ
+        + _READ_SECONDS * template.memory_mb("QueryFunction") / 1024 * gb_second
+    )
+    logged = times * _logged(cell)
+    return Bill(
+        {
+            "S3 requests of changes": sum(changes[f"S3 {method}"] for method in ("HEAD", "GET", "PUT", "LIST")),
+            "S3 storage of manifests": changes["S3 storage of replaced manifests"] + kept / 1e9 * prices.S3_GB_MONTH,
+            "Lambda, changes": changes["Lambda requests"] + changes["Lambda GB-seconds"],
+            "SQS, changes, with polls that find nothing": changes["SQS requests"],
+            "SQS, polls of the sweep queue": idle_polls * prices.SQS_REQUEST,
+            "daily sweeps: S3, Lambda, SQS": _sweeps(truth, gb_second),
+            f"HTTP API, {READS:,} reads": reads,
+            "CloudWatch logs": logged / 1e9 * (prices.LOG_GB + prices.LOG_GB_MONTH),
+            f"CloudWatch, {custom_metrics()} custom metrics": custom_metrics() * prices.CUSTOM_METRIC,
+            f"CloudWatch, {_alarms()} alarms": _alarms() * prices.ALARM,
+        },
+        {
+            "dashboard (`CreateDashboard`)": prices.DASHBOARD,
+            "announcements (`AnnounceChanges`)": changes["EventBridge events (AnnounceChanges)"],
+        },
+    )
+
+
+def section(source: Source, deployments: Sequence[Deployment] = DEPLOYMENTS) -> Section:
+    """A table of the bills."""
+    bills = [bill(deployment, source) for deployment in deployments]
+    totals = [sum(one.default.values()) for one in bills]
+    with_options = [total + sum(one.options.values()) for total, one in zip(totals, bills, strict=True)]
+    rows = [
+        *((item, *(f"{one.default[item]:,.2f}" for one in bills)) for item in bills[0].default),
+        ("**all, by default**", *(f"**{total:,.2f}**" for total in totals)),
+        *((item, *(f"{one.options[item]:,.2f}" for one in bills)) for item in bills[0].options),
+        ("all, with those", *(f"{total:,.2f}" for total in with_options)),
+    ]
+    head = ("dollars a month", *(deployment.name for deployment in deployments))
+    return Section(
+        "Cost",
+        [],
+        f"List prices of us-east-1 without free tiers; `Architecture={template.text('Architecture')}`; 20,000 images, "
+        f"not stored for that price; the first in {deployments[0].collections:,} collections.\n\n{table(head, rows)}",
+    )
+
+
+def _stored(truth: MemoryStore, *, is_history: bool) -> int:
+    """Bytes of what changes left behind, which is kept for a month; or else of the manifests."""
+    below = ((key, body) for key, (_, body) in truth.objects.items() if key.startswith("_manifests/"))
+    return sum(len(body) for key, body in below if bool(_LATER_RECORD.search(key)) == is_history)
+
+
+def custom_metrics() -> int:
+    """How many metrics the functions write: each name counts once for each service and stack."""
+    count = 0
+    shared = _metric_names(PROJECT / "layers/manifest/s3_manifest/telemetry.py")
+    for handler in PROJECT.glob("functions/*/*_handler.py"):
+        names = _metric_names(handler)
+        count += len(names | shared) if "count_commits(" in handler.read_text() else len(names)
+    return count
+
+
+def _metric_names(module: Path) -> set[str]:
+    calls = (node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call))
+    named = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "add_metric")
+    return {ast.literal_eval(call.args[0]) for call in named}
+
+
+def _alarms() -> int:
+    return template.count("AWS::CloudWatch::Alarm")
+
+
+def _sweeps(truth: MemoryStore, gb_second: float) -> float:
+    """A month of daily sweeps that find no difference."""
+    time = VirtualTime()
+    traffic = TimedTraffic(time)
+    done = SweepQueue(time, TimedBucket(truth, traffic)).drain(SweepAll())
+    writes = traffic.requests["PUT"] + traffic.requests["LIST"]
+    reads = traffic.requests["GET"] + traffic.requests["HEAD"]
+    messages = len(done)
+    return _SWEEPS * (
+        writes * prices.S3_WRITE
+        + reads * prices.S3_READ
+        # Sent, received and deleted.
+        + messages * 3 * prices.SQS_REQUEST
+        + messages * prices.LAMBDA_REQUEST
+        + time.now * template.memory_mb("SweepFunction") / 1024 * gb_second
+    )
+
+
+def _logged(cell: freshness.Cell) -> float:
+    """Bytes of the reconcile function's log, in the time that was modelled."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join(map(str, (PROJECT / "functions/reconcile", PROJECT / "layers/manifest"))),
+        "BUCKET": "images",
+        "COLLECTIONS": template.text("Collections"),
+        "MANIFEST_ROOT": template.text("ManifestRoot"),
+        "AWS_REGION": "us-east-1",
+    }
+    command = [sys.executable, "-c", _LOG_PROGRAM]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    one, hundred_more, ten_collections = map(int, done.stdout.split())
+    per_change, per_commit = (hundred_more - one) / 100, (ten_collections - one) / 9
+    usage = cell.used.queue
+    return (
+        usage.invocations * (_PLATFORM_LOG_BYTES + one - per_change - per_commit)
+        + cell.used.announced * per_commit
+        + sum(usage.handled) * per_change
+    )
