@@ -55,14 +55,19 @@ def _silent(by_name: Mapping[str, Entry]) -> Iterator[Problem]:
         if not entry.is_file:
             continue
         folder, _, last = name.rpartition("/")
-        beside = name[: -len(".json")] in by_name or any(image in by_name for image in captioned_by(name))
         if folder and last in SIDECARS:
             yield Problem(
                 s3_key=entry.s3_key, problem=f"it is a file: {last} is read at the top of the collection only"
             )
-        elif may_be_caption(name) and beside:
+        elif may_be_caption(name) and _is_beside(name, by_name):
             why = "it is a file, though it lies beside an image: it says no prompt, text or caption that can be read"
             yield Problem(s3_key=entry.s3_key, problem=why)
+
+
+def _is_beside(name: str, by_name: Mapping[str, Entry]) -> bool:
+    """Whether there is a file that this may be meant to describe: ``a.png`` of ``a.json``, and of ``a.png.json``."""
+    described = (name.rpartition(".")[0], *captioned_by(name))
+    return any(is_captioned(other) and other in by_name for other in described)
 
 
 def _first(prefix: str, found: Iterator[Problem], of_others: str) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ PROMPT_COLUMNS = ("prompt", "text", "caption")
 
 _NAMES = ("file_name", "image_file_name", "file_names", "image_file_names")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_ODD_NAME = re.compile(r"[\\:]|//|^/|/$|(?:^|/)\.{1,2}(?:/|$)")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
 _NOT_UTF8 = "it is not UTF-8; save the file anew, in UTF-8"
 
@@ -130,6 +131,10 @@ def _rows(where: str, fields: Mapping[str, Any]) -> Iterator[Row | Skipped]:
         if not isinstance(name, str) or not name:
             yield Skipped(f"{where} has no file_name")
             return
+        if not _ODD_NAME.search(name):
+            exact.append(name)
+            names.append(name)
+            continue
         if problem := _unusable(name):
             yield Skipped(f"{where}: {_shown(name)} {problem}")
             return

@@ -92,15 +92,21 @@ def read_lines(body: bytes, *, most: int = MAX_BYTES) -> Iterator[tuple[int, Doc
     Each is read as by ``read_json``. Lines end with LF, CR or both, and blank ones do not count. What stands between
     two values may be nothing, blanks or a comma. Raises ``NotReadable`` where the body is no text.
     """
-    lines = utf8(body, most=most).splitlines()
+    text = utf8(body, most=most)
+    lines, has_large_number = text.splitlines(), _has_large_number(text)
     for index, line in enumerate(lines):
         if not line.strip():
             continue
         try:
-            document = _read(_MARKS.sub(b"", line, count=1))
-        except NotReadable:
-            yield from _spread(lines, index)
-            return
+            value = from_json(line, allow_inf_nan=False)
+            may_be_deep = line.count(b"[") + line.count(b"{") > MAX_DEPTH
+            document = _cleaned(value) if has_large_number or may_be_deep else Document(value)
+        except ValueError:
+            try:
+                document = _read(_MARKS.sub(b"", line, count=1))
+            except NotReadable:
+                yield from _spread(lines, index)
+                return
         yield index + 1, document
 
 

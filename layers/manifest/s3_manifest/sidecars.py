@@ -194,11 +194,15 @@ def text_of_caption(filename: str, body: bytes) -> str | None:
     return (read_caption(body)[0] or None) if is_caption(filename) else read_json_caption(body)
 
 
+_LIMITED = ("prompt", "generation_id", "generation_type", "local_path")
+
+
 def oversized(said: Described) -> Iterator[tuple[str, str]]:
     """The fields that are longer than may be said of one file, each with what is wrong with it."""
-    for name in ("prompt", "generation_id", "generation_type", "local_path"):
+    for name in _LIMITED:
         value, most = getattr(said, name), MAX_PROMPT_BYTES if name == "prompt" else MAX_TEXT_BYTES
-        if isinstance(value, str) and (size := len(value.encode())) > most:
+        # A character is at most four bytes.
+        if isinstance(value, str) and len(value) * 4 > most and (size := len(value.encode())) > most:
             yield name, f"it has {size} bytes, and may have {most}"
     if said.labels and len(said.labels) > MAX_LABELS:
         yield "labels", f"there are {len(said.labels)}, and may be {MAX_LABELS}"
@@ -319,7 +323,7 @@ def _read_prompts(fields: Mapping[str, Any], problems: _Problems) -> Description
     files = dict[str, Described]()
     for filename, said in fields.items():
         described = _read_described({"prompt": said} if isinstance(said, str) else said, filename, problems)
-        if described != NOTHING and _is_a_name(filename, filename, problems):
+        if described is not NOTHING and _is_a_name(filename, filename, problems):
             files[filename] = described
     return Description(files=files, problems=problems.told())
 
@@ -339,10 +343,11 @@ def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> Descriptio
                 problems.add(f"{row.where}: {written} is described before")
             elif _is_a_name(written, row.where, problems):
                 exact[written] = described
-                files.setdefault(name, described)
+                if name != written:
+                    files.setdefault(name, described)
     if alternatives:
         problems.add(f"prompts with alternatives: {alternatives}; the first of each counts")
-    described_files = {name: described for name, described in (files | exact).items() if described != NOTHING}
+    described_files = {name: said for name, said in (files | exact).items() if said is not NOTHING}
     return Description(files=described_files, problems=problems.told())
 
 
@@ -381,7 +386,9 @@ def _read_described(fields: object, where: str, problems: _Problems) -> Describe
     if not isinstance(fields, dict):
         problems.add(f"{where}: it has to be an object, or the prompt")
         return NOTHING
-    said = _known(fields, Described)
+    said = {name: value for name, value in _known(fields, Described).items() if value is not None}
+    if not said:
+        return NOTHING
     try:
         described = Described.model_validate(said)
     except ValidationError as error:
@@ -389,10 +396,15 @@ def _read_described(fields: object, where: str, problems: _Problems) -> Describe
             problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
             said.pop(str(problem["loc"][0]), None)
         described = Described.model_validate(said)
+    if not said:
+        return NOTHING
     too_long = dict(oversized(described))
     for name, why in too_long.items():
         problems.add(f"{where}.{name}: {why}")
-    return described.model_copy(update=dict.fromkeys(too_long)) if too_long else described
+    if not too_long:
+        return described
+    rest = described.model_copy(update=dict.fromkeys(too_long))
+    return rest if rest != NOTHING else NOTHING
 
 
 def _known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
