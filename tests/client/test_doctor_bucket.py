@@ -48,6 +48,7 @@ def test_a_bucket_on_a_server_that_keeps_conditions_is_well_and_left_as_it_was(s
         ("lifecycle", "ok"),
         ("versioning", "notice"),
         ("conditional writes", "ok"),
+        ("conditional uploads in parts", "ok"),
         ("conditional reads", "ok"),
         ("conditional deletes", "ok"),
         ("manifests", "ok"),

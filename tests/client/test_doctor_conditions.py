@@ -5,7 +5,7 @@ import pytest
 from contract.small_s3 import SmallS3
 
 from s3_manifest_cli.client.doctor.clients import Clients
-from s3_manifest_cli.client.doctor.conditions import DELETES, READS, WRITES, probe
+from s3_manifest_cli.client.doctor.conditions import DELETES, PARTS, READS, WRITES, probe
 from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 
 SESSION = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
@@ -17,11 +17,14 @@ def probed(*faults):
         server.objects["bucket/theirs.png"] = b"theirs"
         findings = probe(Clients(SESSION, server.endpoint), "bucket", "_manifests/")
         assert server.objects == {"bucket/theirs.png": b"theirs"}
+        assert server.uploads == {}
     return findings
 
 
 def test_a_server_that_keeps_conditions_is_well():
-    assert [(one.severity, one.check) for one in probed()] == [("ok", WRITES), ("ok", READS), ("ok", DELETES)]
+    assert [(one.severity, one.check) for one in probed()] == [
+        ("ok", check) for check in (WRITES, PARTS, READS, DELETES)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,9 @@ def test_a_server_that_keeps_conditions_is_well():
         ("deletes_ignored", DELETES, "ignores the ETags of DeleteObjects"),
         ("quoted_refused", DELETES, "refuses If-Match of a DELETE with the object's own ETag"),
         ("unsupported", DELETES, "does not support them"),
+        ("racing", WRITES, "of 8 requests that create an object at once [2-8] succeed"),
+        ("parts_ignored", PARTS, "ignores If-Match of an upload in parts"),
+        ("quoted_refused", PARTS, "refuses If-Match of an upload in parts with the object's ETag"),
     ],
 )
 def test_a_server_that_does_not_is_found_out(fault, check, found):

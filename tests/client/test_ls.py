@@ -48,3 +48,9 @@ def test_of_another_kind_none_is_unreadable(three):
 def test_one_that_is_well_is_told_in_the_singular(sides):
     sides.put("a.png")
     assert sides.call("ls").stdout.splitlines()[1].startswith("1 collection, 1 file, ")
+
+
+def test_a_kind_that_there_is_not_is_wrong_usage(sides):
+    assert "There is no kind 'styles' of collections. Name one of: actor, style." in " ".join(
+        sides.call("ls", "styles", exit_code=2).stderr.split()
+    )

@@ -8,11 +8,15 @@
 - ``created_by_if_match``: ``If-Match`` creates the object where there is none.
 - ``unsupported``: 501 for every conditional write.
 - ``other_etags``: a PUT answers with another ETag than every read.
+- ``parts_ignored``: every upload in parts is stored.
+- ``racing``: between looking at a condition and writing others have their turn, as with moto.
 """
 
 import hashlib
 import threading
+import time
 from collections.abc import Collection
+from contextlib import nullcontext
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
@@ -29,6 +33,8 @@ Fault = Literal[
     "created_by_if_match",
     "unsupported",
     "other_etags",
+    "parts_ignored",
+    "racing",
 ]
 STAMP = "Sun, 01 Mar 2026 08:00:00 GMT"
 
@@ -39,6 +45,7 @@ class SmallS3:
     def __init__(self, *faults: Fault) -> None:
         self.faults: Collection[Fault] = faults
         self.objects: dict[str, bytes] = {}
+        self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
@@ -93,8 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.bucket, _, self.key = unquote(url.path).lstrip("/").partition("/")
         self.name = f"{self.bucket}/{self.key}"
         body = self._body()
-        with self.owner.lock:
-            self.owner.requests.append(f"{self.command} {self.path}")
+        self.owner.requests.append(f"{self.command} {self.path}")
+        with nullcontext() if "racing" in self.owner.faults else self.owner.lock:
             getattr(self, f"_{self.command.lower()}")(body)
 
     do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815  # http.server's names
@@ -102,14 +109,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _put(self, body: bytes) -> None:
         if not self.key:
             return self._send(200)
+        if "uploadId" in self.query:
+            self.owner.uploads[self.query["uploadId"][0]] = body
+            return self._send(200, ETag=f'"{_etag(body)}"')
         status = None if "writes_ignored" in self.owner.faults else self.owner.refuses(self.name, self.headers)
         if status:
             return self._refuse(status)
+        if "racing" in self.owner.faults:
+            time.sleep(0.05)
         self.owner.objects[self.name] = body
         etag = "0" * 31 + "1" if "other_etags" in self.owner.faults else _etag(body)
         return self._send(200, ETag=f'"{etag}"')
 
     def _delete(self, _: bytes) -> None:
+        if "uploadId" in self.query:
+            found = self.owner.uploads.pop(self.query["uploadId"][0], None)
+            return self._refuse(404, "NoSuchUpload") if found is None else self._send(204)
         status = None if "deletes_ignored" in self.owner.faults else self.owner.refuses(self.name, self.headers)
         if status:
             return self._refuse(status)
@@ -117,6 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(204)
 
     def _post(self, body: bytes) -> None:
+        if self.key:
+            return self._upload()
         errors = ""
         for one in ET.fromstring(body).findall("{*}Object"):  # noqa: S314  # it is the tests' own
             key, etag = one.findtext("{*}Key"), one.findtext("{*}ETag")
@@ -127,7 +144,20 @@ class _Handler(BaseHTTPRequestHandler):
                 errors += f"<Error><Key>{escape(key)}</Key><Code>{code}</Code><Message>no</Message></Error>"
             else:
                 self.owner.objects.pop(name, None)
-        self._send(200, f"<DeleteResult>{errors}</DeleteResult>".encode())
+        return self._send(200, f"<DeleteResult>{errors}</DeleteResult>".encode())
+
+    def _upload(self) -> None:
+        if "uploads" in self.query:
+            upload = str(len(self.owner.requests))
+            self.owner.uploads[upload] = b""
+            answer = f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"
+            return self._send(200, answer.encode())
+        status = None if "parts_ignored" in self.owner.faults else self.owner.refuses(self.name, self.headers)
+        if status:
+            return self._refuse(status)
+        body = self.owner.objects[self.name] = self.owner.uploads.pop(self.query["uploadId"][0])
+        answer = f"<CompleteMultipartUploadResult><ETag>{_etag(body)}</ETag></CompleteMultipartUploadResult>"
+        return self._send(200, answer.encode())
 
     def _head(self, _: bytes) -> None:
         self._get(b"")

@@ -126,3 +126,13 @@ def test_a_wrong_sync_status_and_another_md5_are_noted():
     word = WORD._replace(claim=Claim(where="", status="synced", md5=OTHER))
     (item,) = planned(Image("a.png", "x/a.png", Described(), (word,)), ONE).items
     assert item.note == "called synced in m.json; a legacy file names another MD5"
+
+
+@pytest.mark.parametrize("there", [{"a.png": Object("e", "x" * 32)}, {"a.png/b.png/c.png": Object("e", "x" * 32)}])
+def test_what_no_copy_could_hold_beside_the_rest_is_not_uploaded_and_stays_a_difference(there):
+    images = {name: Image(name, name, words=named().words) for name in ("a.png/b.png", "c.png")}
+    part = plan(ACTOR, Gathered(images=images), dict.fromkeys(images, "y" * 32), Remote(there), S3)
+    blocked, other = part.items
+    assert (blocked.filename, blocked.upload, blocked.is_left) == ("a.png/b.png", None, True)
+    assert "a file and a folder of one name; rename one" in blocked.note
+    assert (other.upload.path, other.is_left) == ("c.png", False)

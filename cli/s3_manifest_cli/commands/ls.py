@@ -10,6 +10,7 @@ from s3_manifest_cli.commands.options import deployment, telling
 from s3_manifest_cli.commands.telling import Teller, size
 from s3_manifest_cli.commands.telling import files as count_of
 from s3_manifest_cli.endings import FAILED
+from s3_manifest_cli.errors import Invalid
 
 
 @click.command()
@@ -21,6 +22,9 @@ def ls(kind: str | None, deployment: Deployment, teller: Teller) -> None:
 
     One whose manifest cannot be read is listed with what is wrong, and the exit code is 3.
     """
+    kinds = sorted(pattern.kind for pattern in deployment.collections.patterns)
+    if kind is not None and kind not in kinds:
+        raise Invalid(f"There is no kind {kind!r} of collections.", remedy=f"Name one of: {', '.join(kinds)}.")
     found = [one for one in deployment.manifests.collections() if kind in (None, one.kind)]
     unreadable = [one for one in found if isinstance(one, UnreadableCollection)]
     for one in found:

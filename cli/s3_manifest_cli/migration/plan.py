@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from s3_manifest.collections import Collection
+from s3_manifest.filenames import in_the_way
 from s3_manifest.sidecars import NOTHING, Declared, Described
 from s3_manifest_cli.migration.gather import Gathered, Image
 from s3_manifest_cli.migration.remote import Remote
@@ -73,7 +74,7 @@ class Item(NamedTuple):
     @property
     def is_left(self) -> bool:
         """Whether it stays a difference between the tree and S3."""
-        return self.status in LEFT and self.upload is None
+        return self.upload is None and (self.status in LEFT or self.status is Status.LOCAL_ONLY)
 
 
 class Words(NamedTuple):
@@ -114,6 +115,8 @@ class Part(NamedTuple):
 def plan(collection: Collection, gathered: Gathered, md5s: Mapping[str, str], remote: Remote, choices: Choices) -> Part:
     """What is to be done for a collection; ``md5s`` are those of the local files, by path."""
     items = [_item(image, md5s, remote, choices) for _, image in sorted(gathered.images.items())]
+    blocked = in_the_way({item.filename for item in items if item.upload} | remote.objects.keys())
+    items = [_kept_here(item, blocked[item.filename]) if item.filename in blocked else item for item in items]
     items += [
         Item(one.filename, one.path, Status.ORPHANED, note="the collection has another file of that name")
         for one in gathered.doubles
@@ -173,6 +176,14 @@ def _item(image: Image, md5s: Mapping[str, str], remote: Remote, choices: Choice
             upload = Upload(image.path, local, there.etag)
     md5 = upload.md5 if upload else there.md5 if there else None
     return Item(image.filename, image.path, status, md5, local, upload, _note(image, status, local or md5))
+
+
+def _kept_here(item: Item, other: str) -> Item:
+    """The item without an upload that no copy could hold."""
+    if item.upload is None:
+        return item
+    note = f"it and {other!r} cannot both be files of a copy, a file and a folder of one name; rename one"
+    return item._replace(upload=None, md5=None, note="; ".join(filter(None, (item.note, note))))
 
 
 def _status(image: Image, local: str | None, remote: str | None) -> Status:

@@ -8,17 +8,20 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from s3_manifest.threads import each
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, ok
 from s3_manifest_cli.client.doctor.remains import purge
 
 WRITES, READS, DELETES = "conditional writes", "conditional reads", "conditional deletes"
+PARTS = "conditional uploads in parts"
 
 # Servers differ in the error's code.
 _REFUSALS = ("412", "409")
-_ABSENT = ("404", "NoSuchKey")
+_ABSENT = ("404", "NoSuchKey", "NoSuchUpload")
 _UNKNOWN = frozenset({"NotImplemented", "501"})
 _OTHER = "00000000000000000000000000000000"
+_RACES, _RACERS = 3, 8
 _ANOTHER_SERVER = "take another S3 server, or a newer version of this one; no setting makes it safe"
 
 
@@ -115,6 +118,40 @@ def _writes(one: _Probe) -> Iterator[str]:
     asked(one.clients.s3_writes.delete_object, **one.at)
     if one.put(b"[3]", IfMatch=_quoted(first)) is not None:
         yield "the server accepts If-Match where there is no object: what was deleted comes back"
+    yield from _races(one)
+
+
+def _races(one: _Probe) -> Iterator[str]:
+    """Of many who create an object at once one succeeds, if looking and writing are one step."""
+    for _ in range(_RACES):
+        asked(one.clients.s3_writes.delete_object, **one.at)
+        done = each(lambda number: one.put(b"%d" % number, IfNoneMatch="*"), range(_RACERS))
+        if (created := sum(etag is not None for etag in done)) > 1:
+            yield f"of {_RACERS} requests that create an object at once {created} succeed: some changes are lost"
+            return
+
+
+def _parts(one: _Probe) -> Iterator[str]:
+    etag = _stored(one)
+    s3, upload = one.clients.s3_writes, ""
+    try:
+        upload = asked(s3.create_multipart_upload, **one.at)["UploadId"]
+        part = asked(s3.upload_part, **one.at, UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+
+        def complete(**condition: str) -> bool:
+            of = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part}]}}
+            call = s3.complete_multipart_upload
+            return asked(call, absent=(*_REFUSALS, *_ABSENT), **one.at, **of, **condition) is not None
+
+        if complete(IfMatch=_quoted(_OTHER)):
+            yield "the server ignores If-Match of an upload in parts: a push replaces what was uploaded a moment before"
+        elif complete(IfNoneMatch="*"):
+            yield "the server ignores If-None-Match: * of an upload in parts: a push replaces what was uploaded before"
+        elif not complete(IfMatch=_quoted(etag)):
+            yield "the server refuses If-Match of an upload in parts with the object's ETag: no large file is stored"
+    finally:
+        if upload:
+            asked(s3.abort_multipart_upload, absent=_ABSENT, **one.at, UploadId=upload)
 
 
 def _reads(one: _Probe) -> Iterator[str]:
@@ -150,6 +187,7 @@ def _deletes(one: _Probe) -> Iterator[str]:
 
 _CHECKS: tuple[tuple[str, Callable[[_Probe], Iterator[str]], str], ...] = (
     (WRITES, _writes, "a write succeeds if its condition holds, and only then"),
+    (PARTS, _parts, "an upload in parts replaces only the object that it is to replace"),
     (READS, _reads, "what did not change is not sent again, and no other object in its place"),
     (DELETES, _deletes, "a deletion spares an object that was replaced"),
 )
