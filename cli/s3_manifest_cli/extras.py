@@ -1,4 +1,4 @@
-"""How a part of this program that is not installed is installed, wherever it runs."""
+"""How this program, or a part of it that is missing, is installed, wherever it runs."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,16 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 def install_command(extra: str) -> str:
     """The command that installs an extra into this Python: from the checkout, where it runs from one."""
-    is_checkout = (_CHECKOUT / "pyproject.toml").is_file()
-    what = f"--editable '{_CHECKOUT}[{extra}]'" if is_checkout else f"'s3-manifest[{extra}]'"
+    what = f"--editable '{_CHECKOUT}[{extra}]'" if _is_checkout() else f"'s3-manifest[{extra}]'"
     return f"{sys.executable or 'python'} -m pip install {what}"
+
+
+def upgrade_command() -> str:
+    """The command that installs the newest version: of a checkout, the newest commit."""
+    if _is_checkout():
+        return f"git -C '{_CHECKOUT}' pull"
+    return f"{sys.executable or 'python'} -m pip install -U s3-manifest"
+
+
+def _is_checkout() -> bool:
+    return (_CHECKOUT / "pyproject.toml").is_file()

@@ -175,10 +175,14 @@ def _exit_code(command: Callable[[], object]) -> int:
 def _ending(error: BaseException) -> Ending:
     if was_interrupted() or isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
         return endings.INTERRUPTION
-    if isinstance(error, StoreError):
-        from s3_manifest_cli.client.remedies import explained  # noqa: PLC0415  # it imports botocore
+    if not isinstance(error, S3ManifestError | OSError):
+        from s3_manifest.model import UnreadableManifest  # noqa: PLC0415  # it imports pydantic
+        from s3_manifest_cli.client.remedies import explained, of_manifest  # noqa: PLC0415  # it imports botocore
 
-        error = explained(error)
+        if isinstance(error, StoreError):
+            error = explained(error)
+        elif isinstance(error, UnreadableManifest):
+            error = of_manifest(error)
     if isinstance(error, S3ManifestError):
         code = endings.USAGE if isinstance(error, Invalid) else endings.FAILED
         return Ending(code, error.code, str(error), error.remedy)

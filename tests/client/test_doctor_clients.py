@@ -93,7 +93,11 @@ def test_the_exit_code_tells_the_worst(severities, code):
             2,
             "write the endpoint as http://host:port",
         ),
-        (["--stack", "s", "--endpoint-url", NOWHERE, "--region", "us-east-1"], 3, "CloudFormation was not to be asked"),
+        (
+            ["--stack", "s", "--endpoint-url", NOWHERE, "--region", "us-east-1"],
+            3,
+            "CloudFormation did not answer: 127.0.0.1:9 cannot be reached.",
+        ),
     ],
 )
 def test_wrong_usage_is_2_and_no_answer_3(monkeypatch, arguments, code, words):

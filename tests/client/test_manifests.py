@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from handlers.lambda_events import BUCKET
 from handlers.lives import PREFIX
 
 from s3_manifest import heads
@@ -243,3 +244,19 @@ def test_without_the_sweep_queue_no_sweep_can_be_asked_for_through_s3(through_s3
     for ask in (lambda: through_s3.manifests.rescan(style), through_s3.manifests.rescan_all):
         with pytest.raises(Invalid, match="--sweep-queue-url"):
             ask()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known by its ETag"])
+def test_a_manifest_of_a_newer_version_asks_for_an_upgrade_and_not_to_be_moved_away(
+    through_s3, account, add, style, known
+):
+    add({"styles/16/a.png": b"data"})
+    before = through_s3.manifests.index(style, None) if known else None
+    written = account.s3.get_object(Bucket=BUCKET, Key=style.head_key)["Body"].read()
+    account.put(style.head_key, written.replace(b'"schema":1', b'"schema":2'))
+    for read in (lambda: through_s3.manifests.index(style, before), lambda: through_s3.manifests.read(style)):
+        with pytest.raises(Unavailable, match="written by a newer version") as told:
+            read()
+        assert told.value.code == "newer_schema"
+        assert told.value.remedy.startswith("Upgrade with '")
+        assert "away" not in str(told.value)

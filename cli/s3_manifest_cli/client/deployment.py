@@ -170,7 +170,9 @@ def _as_named() -> Iterator[None]:
     except NoRegionError as error:
         raise unavailable(fault_of(error), "") from error
     except (BotoCoreError, ValueError) as error:
-        raise Invalid(f"{error}.", remedy="Check --region and --endpoint-url, and the variables of AWS.") from error
+        raise Invalid(
+            f"{str(error).rstrip('.')}.", remedy="Check --region and --endpoint-url, and the variables of AWS."
+        ) from error
 
 
 def parse_kinds(text: str | None, root: str | None) -> Collections:

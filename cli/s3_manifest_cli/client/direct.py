@@ -19,7 +19,7 @@ from s3_manifest.store import NotModified, Store, StoreError
 from s3_manifest.threads import each
 from s3_manifest_cli.client.absent import Reached, no_manifest
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, RemoteFile, Segment
-from s3_manifest_cli.client.remedies import explained, unavailable
+from s3_manifest_cli.client.remedies import explained, of_manifest, unavailable
 from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
@@ -182,7 +182,7 @@ def told() -> Iterator[None]:
             raise unavailable(fault_of(error.__cause__), "no rescan was queued") from error
         raise Unavailable(str(error)) from error
     except UnreadableManifest as error:
-        raise Unavailable(str(error)) from error
+        raise of_manifest(error) from error
 
 
 def _of(role: Role, entries: Sequence[Entry]) -> tuple[Entry, ...]:

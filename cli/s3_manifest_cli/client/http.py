@@ -9,11 +9,12 @@ from s3_manifest.actors import KIND
 from s3_manifest.addressing import address
 from s3_manifest.collections import Collection, Collections
 from s3_manifest.encoding import facts_from
-from s3_manifest.model import Entry, Facts, Role, Timestamp, UnreadableManifest, first_problem
+from s3_manifest.model import Entry, Facts, NewerManifest, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest_cli.client.absent import Reached, no_manifest
 from s3_manifest_cli.client.direct import remote_file
 from s3_manifest_cli.client.manifests import Change, Index, Manifest, Segment
+from s3_manifest_cli.client.remedies import of_manifest
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
 from s3_manifest_cli.http_api import HttpApi, Reply, field
 
@@ -133,6 +134,8 @@ def _path(collection: Collection) -> str:
 def _facts(collection: Collection, body: Mapping[str, Any]) -> Facts:
     try:
         facts = facts_from(body)
+    except NewerManifest as error:
+        raise of_manifest(error) from error
     except UnreadableManifest as error:
         raise Unavailable(f"{_OTHER_API}: {error}") from error
     if (facts.kind, facts.id) != (collection.kind, collection.id):

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from s3_manifest.aws_faults import NO_ADDRESS, NOT_AWS, NOT_SENT
+from s3_manifest.model import NewerManifest, UnreadableManifest
 from s3_manifest.store import Fault, ReadFailed, StoreError
 from s3_manifest_cli.errors import Unavailable
+from s3_manifest_cli.extras import upgrade_command
 
 _READ = "s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
 
@@ -56,6 +58,17 @@ def explained(error: StoreError) -> Unavailable:
         return Unavailable(str(error))
     what = "not read" if isinstance(error, ReadFailed) else "not written"
     return unavailable(error.fault, f"{error.key}: {what}")
+
+
+def of_manifest(error: UnreadableManifest) -> Unavailable:
+    """The error for the user of a manifest that this version does not read.
+
+    One of a newer version is never to be moved away: whoever wrote it reads it well.
+    """
+    if isinstance(error, NewerManifest):
+        reason = str(error).partition(". It is left untouched")[0]
+        return Unavailable(f"{reason}.", remedy=f"Upgrade with '{upgrade_command()}'.", code="newer_schema")
+    return Unavailable(str(error), code="unreadable_manifest")
 
 
 def unavailable(fault: Fault, what: str, allow: str = _READ) -> Unavailable:

@@ -5,17 +5,18 @@ import sys
 from functools import partial
 from typing import NamedTuple
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError
 
+from s3_manifest.aws_faults import fault_of
 from s3_manifest.collections import Collections
+from s3_manifest_cli.aws_session import session_of
 from s3_manifest_cli.client import doctor as client
 from s3_manifest_cli.client.deployment import parse_kinds
 from s3_manifest_cli.client.doctor import Examination, Finding, Severity
+from s3_manifest_cli.client.remedies import unavailable
 from s3_manifest_cli.commands.options import telling
 from s3_manifest_cli.commands.telling import Teller
-from s3_manifest_cli.errors import Invalid
 
 _MARKS: dict[Severity, tuple[str, str | None]] = {
     "ok": ("ok", "green"),
@@ -86,7 +87,7 @@ def doctor(
     """  # click's mark for a paragraph that is not to be filled
     place = _named(stack, bucket, kinds, manifest_root, fix=fix)
     try:
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = session_of(profile, region)
         progress = partial(_progress, teller)
         if isinstance(place, str):
             examined = client.doctor(
@@ -108,8 +109,8 @@ def doctor(
                 endpoint=endpoint,
                 progress=progress,
             )
-    except BotoCoreError as error:  # no such profile, no region
-        raise Invalid(str(error)) from error
+    except BotoCoreError as error:  # no region
+        raise unavailable(fault_of(error), "not examined") from error
     for finding in examined.fixed:
         teller.say(_line("fixed", finding), "green")
     for finding in examined.findings:

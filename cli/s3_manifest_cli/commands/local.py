@@ -22,7 +22,13 @@ def demo() -> None:
 
 
 @local.command()
-@click.option("--port", default=4566, show_default=True, help="Where S3 and all the others answer, on 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=4566,
+    show_default=True,
+    help="Where S3 and all the others answer, on 127.0.0.1.",
+)
 def serve(port: int) -> None:
     """Keep the stack up, for any S3 client."""
     _run("serve", "run_serve", port)

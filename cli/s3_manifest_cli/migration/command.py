@@ -10,6 +10,7 @@ import click
 from s3_manifest.aws import s3_client
 from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, InvalidCollections, parse_collections
 from s3_manifest.s3 import S3Store
+from s3_manifest_cli.aws_session import credentials_of, session_of
 from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.plan import Choices
 from s3_manifest_cli.migration.remove import remove
@@ -75,7 +76,10 @@ def migrate(
         raise click.UsageError(str(error)) from error
     if plan_only and remove_legacy:
         raise click.UsageError("--plan changes nothing, so nothing can be removed: take one of them")
-    store = S3Store(bucket, s3_client(endpoint_url), writes := s3_client(endpoint_url, retries=False))
+    session = session_of(None, None)
+    credentials_of(session)
+    writes = s3_client(endpoint_url, retries=False, session=session)
+    store = S3Store(bucket, s3_client(endpoint_url, session=session), writes)
     choices = Choices(prefer_local=prefer == "local", upload_orphans=orphans == "upload")
     found = tree.walk(root)
     planned = make_plan(found, kinds, store, choices)

@@ -5,10 +5,9 @@ import hashlib
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from s3_manifest.store import Conflict, OutcomeUnknown, Store, StoreError, WriteRefused
+from s3_manifest.store import Conflict, OutcomeUnknown, Store, StoreError
 from s3_manifest.user_metadata import fit
+from s3_manifest_cli.client.faults import FAULTS, fault_of, write_error
 from s3_manifest_cli.headers import content_type
 from s3_manifest_cli.migration.plan import Upload
 from s3_manifest_cli.migration.remote import see
@@ -46,8 +45,8 @@ def s3_images(client: "S3Client", bucket: str) -> PutImage:
                 Metadata=dict(fit({"local-path": local_path}).values),
                 **condition,
             )
-        except (ClientError, BotoCoreError) as fault:
-            raise _error(key, fault) from fault
+        except FAULTS as error:
+            raise write_error(key, fault_of(error), is_known=True) from error
 
     return put
 
@@ -73,14 +72,3 @@ def upload(store: Store, put: PutImage, key: str, body: bytes, wanted: Upload) -
                 raise Conflict(key, "somebody else stored another object there meanwhile; run it again") from error
             time.sleep(0.1 * 2**attempt)
     raise failure
-
-
-def _error(key: str, fault: ClientError | BotoCoreError) -> StoreError:
-    """By the HTTP status alone, as in ``s3_manifest.s3``."""
-    answer = fault.response if isinstance(fault, ClientError) else {}
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status in (409, 412) or (status == 404 and answer.get("Error", {}).get("Code") != "NoSuchBucket"):
-        return Conflict(key, f"somebody else wrote it first ({status})")
-    if 400 <= status < 500:
-        return WriteRefused(key, f"S3 refused to write it: {status} {fault}")
-    return OutcomeUnknown(key, f"the answer was lost: {fault}")

@@ -29,6 +29,7 @@ from s3_manifest.uploads import Uploads
 from s3_manifest.views import AnswerTooLarge
 from s3_manifest.waiting import Clock, head_that, made_or_verified
 from s3_manifest_cli.client.direct import Enqueue
+from s3_manifest_cli.client.remedies import explained, of_manifest
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
 
@@ -139,5 +140,9 @@ def _told() -> Iterator[None]:
         raise Refused(str(error)) from error
     except (BadCollection, BadNames, InvalidCursor, AnswerTooLarge, edits.NotAsWanted) as error:
         raise Invalid(str(error)) from error
-    except (StoreError, UnreadableManifest, edits.Busy, JobsNotQueued) as error:
+    except StoreError as error:
+        raise explained(error) from error
+    except UnreadableManifest as error:
+        raise of_manifest(error) from error
+    except (edits.Busy, JobsNotQueued) as error:
         raise Unavailable(str(error)) from error

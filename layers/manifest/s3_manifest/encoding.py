@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from s3_manifest.lenient_json import read_json
-from s3_manifest.model import SCHEMA, Facts, Head, UnreadableManifest, first_problem
+from s3_manifest.model import SCHEMA, Facts, Head, NewerManifest, UnreadableManifest, first_problem
 
 Shape = TypeVar("Shape", bound=Facts)
 
@@ -78,6 +78,8 @@ def facts_from(fields: Mapping[str, Any]) -> Facts:
 
 def _shaped(fields: dict[str, Any], shape: type[Shape]) -> Shape:
     if (schema := fields.pop("schema", None)) != SCHEMA:
+        if type(schema) is int and schema > SCHEMA:
+            raise NewerManifest(f"written by a newer version: its schema is {schema}, and this version reads {SCHEMA}")
         raise UnreadableManifest(f"its schema is {schema!r}, and this version reads {SCHEMA}")
     kind = fields.get("kind")
     fields["id"] = fields.pop(f"{kind}_id", None)

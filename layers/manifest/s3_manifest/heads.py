@@ -13,7 +13,7 @@ from s3_manifest import chain
 from s3_manifest.collections import Collection
 from s3_manifest.encoding import decode_head, encode_head
 from s3_manifest.facts import proven_md5
-from s3_manifest.model import BodyDigests, Head, Summary, UnreadableManifest
+from s3_manifest.model import BodyDigests, Head, NewerManifest, Summary, UnreadableManifest
 from s3_manifest.records import ChangeRecord, encode_record
 from s3_manifest.store import Present, Store
 
@@ -80,6 +80,8 @@ def decode(collection: Collection, body: bytes) -> Head:
         head = decode_head(body)
         if (head.kind, head.id, head.s3_prefix) != (collection.kind, collection.id, collection.prefix):
             raise UnreadableManifest(f"it is the manifest of {head.kind} {head.id} at {head.s3_prefix}")
+    except NewerManifest as error:
+        raise NewerManifest(f"{collection.head_key}: {error}. It is left untouched: upgrade this program") from error
     except UnreadableManifest as error:
         raise UnreadableManifest(
             f"{collection.head_key}: {error}. It is left untouched: deploy a version that reads it,"

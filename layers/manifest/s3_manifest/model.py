@@ -252,6 +252,10 @@ class UnreadableManifest(Exception):
     """An object of a manifest that this code must not touch: broken, or written by a newer version of it."""
 
 
+class NewerManifest(UnreadableManifest):
+    """An object of a manifest that a newer version of this program wrote."""
+
+
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong with some input: where, and what."""
     problem = error.errors()[0]

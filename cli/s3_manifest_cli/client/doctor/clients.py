@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from s3_manifest.aws import s3_client
+from s3_manifest.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest_cli.client.remedies import advice
 from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:
@@ -95,9 +97,16 @@ def asked(call: Callable[..., Any], *, absent: Container[str] = (), **parameters
         status = fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if code in absent or str(status) in absent:
             return None
-        raise Unanswered(str(fault), _mend(call, fault, code), code) from fault
-    except BotoCoreError as fault:
-        raise Unanswered(str(fault)) from fault
+        raise _unanswered(fault, str(fault), _mend(call, fault, code)) from fault
+    except AWS_FAULTS as fault:
+        raise _unanswered(fault, str(fault)) from fault
+
+
+def _unanswered(error: Exception, reason: str, mend: str = "") -> Unanswered:
+    """With the cause and the remedy that are told of the code, where it is none of this one question."""
+    fault = fault_of(error)
+    told = advice(fault)
+    return Unanswered(*(told[:2] if told.is_general else (reason, mend)), fault.code)
 
 
 def _mend(call: Callable[..., Any], fault: ClientError, code: str) -> str:

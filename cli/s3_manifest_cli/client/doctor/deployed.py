@@ -130,7 +130,8 @@ def find(clients: Clients, stack: str) -> Deployed:
                 f"there is no stack {stack} in this account and region ({unanswered});"
                 " `aws cloudformation list-stacks` names those that are, --region and --profile say where to look"
             ) from unanswered
-        raise Unavailable(f"CloudFormation was not to be asked: {unanswered}; {unanswered.mend}") from unanswered
+        reason = f"CloudFormation did not answer: {unanswered}"
+        raise Unavailable(reason, remedy=unanswered.mend, code=unanswered.code) from unanswered
     (found,) = answer["Stacks"]
     there = {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in resources}
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
