@@ -103,7 +103,9 @@ def test_a_generation_with_such_a_value_keeps_it_when_it_is_declared_again(accou
     assert '"seed": 1e400' in account.read(COLLECTION).decode()
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "[1, {} ,NaN]"])
+@pytest.mark.parametrize(
+    "value", ["NaN", "Infinity", "-Infinity", "[1, {} ,NaN]", nested(950), nested(5000)], ids=lambda value: value[:12]
+)
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -117,7 +119,7 @@ def test_a_sidecar_that_is_no_json_is_not_edited_and_the_value_is_named(account,
     reply = edit(method, path, body)
     assert is_problem(reply, 409)
     assert "a.png.score" in reply.json["detail"]
-    assert "replace it" in reply.json["detail"]
+    assert "mend or delete it" in reply.json["detail"]
     assert untouched(account)
 
 

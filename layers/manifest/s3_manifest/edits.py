@@ -288,7 +288,7 @@ def _edit(
         stored = _stored(store, key)
         fields = _decoded(key, stored.body) if stored else {}
         number = (stored and edit_of(stored.metadata)) or 0
-        before = _encoded(fields)
+        before = _as_it_is(key, stored, fields)
         change(fields, may_be_written)
         body = _encoded(fields)
         if body == before and (stored is None or number or not numbers):
@@ -331,6 +331,15 @@ def _decoded(key: str, body: bytes) -> dict[str, Any]:
         return sidecar_json.decode(body, most=max_bytes(key.rpartition("/")[2]))
     except NotReadable as error:
         raise SidecarBroken(f"{key}: {error}; mend or delete it") from error
+
+
+def _as_it_is(key: str, stored: Stored | None, fields: Mapping[str, Any]) -> bytes:
+    """A sidecar before it is edited, as it is written. Raises ``SidecarBroken`` where that cannot be."""
+    try:
+        return sidecar_json.encode(fields)
+    except ValueError as error:
+        where = sidecar_json.where(stored.body, max_bytes(key.rpartition("/")[2])) if stored else ""
+        raise SidecarBroken(f"{key}: {error}, so it cannot be edited: {where}; mend or delete it") from error
 
 
 def _read(name: str, fields: Mapping[str, Any]) -> Description:

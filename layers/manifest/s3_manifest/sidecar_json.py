@@ -38,10 +38,10 @@ def decode(body: bytes, *, most: int) -> dict[str, Any]:
     try:
         fields = _DECODER.decode(text)
     except _NotJson as error:
-        where = "; ".join(read_json(body, most=most).problems[:_NAMED])
-        raise NotReadable(f"it holds {error}, which is not JSON: {where}; replace it by null or a number") from error
+        named = where(body, most)
+        raise NotReadable(f"it holds {error}, which is not JSON: {named}; replace it by null or a number") from error
     except RecursionError as error:
-        raise NotReadable("it is nested too deep") from error
+        raise NotReadable(f"it is nested too deep to be edited: {where(body, most)}") from error
     except ValueError as error:
         raise NotReadable(f"it is not JSON: {error}") from error
     if not isinstance(fields, dict):
@@ -65,6 +65,11 @@ def encode(fields: Mapping[str, Any]) -> bytes:
     text = re.sub(f'"{mark}"', lambda _: next(tokens), text) if kept else text
     # What cannot be encoded is a half of a surrogate pair, in a string: escaped, it is JSON.
     return text.encode("utf-8", "backslashreplace")
+
+
+def where(body: bytes, most: int) -> str:
+    """The first values in a body that no reader can use."""
+    return "; ".join(read_json(body, most=most).problems[:_NAMED])
 
 
 def _float(token: str) -> float | Verbatim:
