@@ -144,7 +144,8 @@ def test_what_a_sidecar_told_before_does_not_count_more_than_what_is_uploaded_no
 
 def test_250_images_with_the_longest_of_everything_fit_into_one_answer(edit, monkeypatch):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t" * 1500)
-    names = [f"{'ü' * 480}{number:03d}.png" for number in range(250)]
+    folders = f"{'ü' * 120}/" * 3
+    names = [f"{folders}{'ü' * 115}{number:03d}.png" for number in range(250)]
     images = [image(name, prompt="x" * 1500, local_path="p" * 300) for name in names]
     reply = ask(edit, *images)
     assert reply.status == 200
