@@ -65,6 +65,10 @@ def _log(swept: Swept) -> None:
             altered=swept.altered,
             keys=swept.drifted[:100],
         )
+    if swept.repaired:
+        logger.warning("repaired", collection=collection, objects=swept.repaired[:100])
+    if swept.not_collected:
+        logger.warning("no garbage was collected", collection=collection, reason=swept.not_collected)
     if swept.finished or swept.enqueued:
         logger.info(
             "swept" if swept.finished else "sweep goes on",

@@ -10,6 +10,7 @@ from handlers.lives import NOON, PATH, PREFIX, Life, follow
 from handlers.test_query import is_problem
 from s3_manifest import heads
 from s3_manifest.model import timestamp
+from s3_manifest.records import decode_record, encode_record
 
 CHANGES, REMOVED = f"{PATH}/changes", f"{PATH}/removed"
 HEAD = f"_manifests/{PREFIX}manifest.json"
@@ -268,10 +269,11 @@ def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no
     account.delete(HEAD)
     life.add("anew.png")
     assert life.revision == revisions + 1
-    for since in range(revisions + 1):
+    for since in range(1, revisions + 1):
         reply = get(CHANGES, since=since)
         assert is_problem(reply, 410), since
-        assert reply.json["oldest"] > since + 1
+        assert get(CHANGES, since=reply.json["oldest"] - 1).json["changes"] == []
+    assert [change["revision"] for change in get(CHANGES, since=0).json["changes"]] == [life.revision]
     assert f"a new manifest was begun with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
     assert get(CHANGES, since=life.revision).json["changes"] == []
     life.add("later.png")
@@ -289,18 +291,42 @@ def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, life):
 
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
-def test_an_unreadable_record_or_head_is_503_and_the_log_says_why(account, get, log, life, impatience, path):
+def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, get, log, life, impatience, path):
     life.live(3)
     record = life.records()[1]
     account.refuse("GET", record, 403)
     assert is_problem(get(path, since=0), 503)
     account.faults.clear()
-    account.put(record, b"{}")
+    newer = account.read(record).replace(b'"schema":1', b'"schema":2')
+    account.put(record, newer[: newer.rindex(b',"sha256"')] + b"}")
     assert is_problem(get(path, since=0), 503)
     account.put(HEAD, b"{}")
     assert is_problem(get(path, since=0), 503)
     reasons = [line["reason"] for line in log() if line["level"] == "ERROR"]
     assert [key in reason for key, reason in zip((record, record, HEAD), reasons, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("path", [CHANGES, REMOVED])
+@pytest.mark.parametrize("harm", ["lost", "emptied", "altered", "cut off", "another one"])
+def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_followed(account, get, life, path, harm):
+    life.live(5)
+    _, second, third, *_ = life.records()
+    body = account.read(third)
+    harmed = {
+        "emptied": b"{}",
+        "altered": body.replace(b'"total_files":', b'"total_files":1'),
+        "cut off": body[:-30],
+        "another one": account.read(second),
+    }
+    if harm in harmed:
+        account.put(third, harmed[harm])
+    else:
+        account.delete(third)
+    reply = get(path, since=1)
+    assert is_problem(reply, 410)
+    assert reply.json["oldest"] == 4
+    assert get(path, since=3).json["next"] == 5
+    assert get(path, since=0, limit=1).json["next"] == 1
 
 
 def test_history_that_cannot_be_listed_is_503(account, get, life, impatience):
@@ -325,7 +351,8 @@ def enlarge(account, record, count, sort, entry_of=quotes):
         return {"filename": made["filename"], "cause": "sweep", "before": before, "after": after}
 
     lists = {name: [] for name in ("added", "altered", "removed")} | {sort: list(map(alteration, range(count)))}
-    account.put(record, json.dumps(told | lists, separators=(",", ":")).encode())
+    told.pop("sha256")
+    account.put(record, encode_record(decode_record(json.dumps(told | lists).encode())))
 
 
 @pytest.mark.parametrize("sort", ["added", "altered", "removed"])

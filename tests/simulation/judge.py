@@ -30,6 +30,8 @@ class Judge:
         self.commits = 0
         self.drift = 0
         self.lost: list[str] = []
+        self.damaged: dict[str, bytes] = {}
+        """Objects of manifests that were lost or damaged, and what they were."""
         self._said: dict[tuple[str, int, str], dict[str, Shown]] = {}
         self._announced: dict[str, int] = defaultdict(int)
 
@@ -42,6 +44,8 @@ class Judge:
         assert collection
         head = heads.load(self._truth, collection).head
         assert head
+        if self._is_damaged(head):
+            return  # what it says is not to be known until it is repaired
         entries = self._entries(head)
         self._said[head.s3_prefix, head.revision, head.last_change] = _files(entries)
         pending = {key for key, count in self._queue.pending.items() if count > 0}
@@ -66,6 +70,8 @@ class Judge:
         for checkpoint, (present, body) in self._truth.objects.items():
             if not checkpoint.startswith(prefix) or present.last_modified < kept_since:
                 continue
+            if checkpoint in self.damaged:
+                continue
             kept = heads.decode(collection, body)
             committed = (kept.s3_prefix, kept.revision, kept.commit) in self._said
             if committed and key in {page.key for page in kept.pages}:
@@ -85,6 +91,8 @@ class Judge:
         head = heads.load(self._truth, collection).head
         if head is None:
             return  # nothing was ever committed, so no event was ever answered for
+        if self._is_damaged(head):
+            raise Divergence("at rest, what is damaged was not repaired")
         if wrong := self._wrong(collection, head, self._entries(head), set()):
             raise Divergence(f"at rest, wrong: {sorted(wrong)}")
         if not head.complete:
@@ -105,7 +113,9 @@ class Judge:
     def follower(self, follower: Follower) -> None:
         """Judges what somebody knows from the changes alone, at rest."""
         head = heads.load(self._truth, follower.collection).head
-        said = _files(self._entries(head)) if head else {}
+        if head is None:
+            return  # nobody tells a follower anything
+        said = _files(self._entries(head))
         if follower.files != said:
             raise Divergence(f"a follower knows {follower.files}, and the manifest says {said}")
 
@@ -118,6 +128,11 @@ class Judge:
         sidecars = {k: p.etag for k, p in objects.items() if collection.filename(k) in SIDECARS}
         wrong = (_different(said, so) | _different(said_sidecars, sidecars)) - pending
         return wrong | oracle.wrongly_described(self._truth, collection, entries, pending)
+
+    def _is_damaged(self, head: Head) -> bool:
+        """Whether it refers to an object that was damaged, and is not again what it was."""
+        wanted = {page.key for page in head.pages}.union(copies_of(head.sidecars)) & self.damaged.keys()
+        return any(self._truth.objects.get(key, (None, None))[1] != self.damaged[key] for key in wanted)
 
     def _entries(self, head: Head) -> list[Entry]:
         """The entries of a head; its pages must be there, in order and in bounds, and its totals right."""

@@ -202,5 +202,62 @@ MUTANTS = (
         "commit.py",
         (("outcome = Outcome(collection, unannounced=repeated)", "outcome = Outcome(collection)"),),
     ),
+    Mutant(
+        "sweep trusts the digest in the head without reading the page",
+        "compare.py",
+        (
+            (
+                '        if is_the_page and part.low > (self.begins(part.index) or ""):\n',
+                "        if is_the_page:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a page is read without a comparison with its digest",
+        "runs.py",
+        (("    if ref.sha256 is not None and sha256_of(body) != ref.sha256:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "a copy of a sidecar is read without a comparison with its digest",
+        "pages.py",
+        (("        if copy.sha256 is not None and sha256_of(stored.body) != copy.sha256:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "a change record is read without a comparison with its digest",
+        "records.py",
+        (("    if sha256(content).hexdigest().encode() != seal[1]:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "the repair does not observe again after a conflict",
+        "repair.py",
+        (
+            (
+                "    seen, failures, covers_all = _observe(world, outcome, work, ranges)\n",
+                (
+                    '    observed = work.__dict__.setdefault("observed", {})\n'
+                    "    key = tuple(one.ref.key for one in ranges)\n"
+                    "    if key not in observed:\n"
+                    "        observed[key] = _observe(world, outcome, work, ranges)\n"
+                    "    seen, failures, covers_all = observed[key]\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "a repair goes on with the history of what was lost",
+        "merge.py",
+        (
+            (
+                "first_revision=revision if is_repair or head is None else",
+                "first_revision=revision if head is None else",
+            ),
+            ("        previous=REPAIRED if is_repair else ", "        previous="),
+        ),
+    ),
+    Mutant(
+        "a manifest that was repaired in part claims to be complete",
+        "merge.py",
+        (("        complete = complete and head is not None and head.complete\n", "        complete = True\n"),),
+    ),
 )
 """The six of the design, four of its pages and sweeps, and more that this code could fall into."""

@@ -70,13 +70,14 @@ class Follower:
             return False
         try:
             changes = history.changes_since(store, each, self.collection, head, self.revision, limit)
-        except history.HistoryGone:
+        except (history.HistoryGone, history.NoSuchRevision):
             if found := read_whole(store, each, self.collection, limit):
                 answer, self.files = found
                 self.revision = answer["revision"]
             return True
         for record in changes:
-            if record.revision != self.revision + 1:
+            begins = self.revision == 0 and record.revision == head.first_revision
+            if record.revision != self.revision + 1 and not begins:
                 raise Mixed(f"the changes of revision {record.revision} came after {self.revision}")
             for one in (*record.added, *record.altered, *record.removed):
                 self._apply(one.filename, one.before, one.after)

@@ -29,6 +29,7 @@ from simulation.judge import Divergence, Judge
 from simulation.queues import Delivery, Queue, bridge_event, notification
 from simulation.readers import Follower, Mixed, read_whole
 from simulation.scheduler import Scheduler
+from simulation.vandal import Vandal
 
 BUCKET = "images"
 COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
@@ -66,6 +67,7 @@ class Simulation:
         self.styles = ("1",) if chance.random() < 0.8 else ("1", "2")
         self.names = contents.names(chance)
         self.judge = Judge(self.truth, self.queue, COLLECTIONS)
+        self.vandal = Vandal.drawn(seed, self.truth, self.judge)
         self.followers = [Follower(self._collection(style)) for style in self.styles if chance.random() < 0.5]
 
     def run(self) -> None:
@@ -80,8 +82,10 @@ class Simulation:
             self.scheduler.spawn(self._collector)
         for follower in self.followers:
             self.scheduler.spawn(lambda follower=follower: self._reader(follower))
+        if self.vandal:
+            self.scheduler.spawn(self._vandal)
         self._until_at_rest()
-        if not self.loses_events:
+        if not self.loses_events and not self.vandal:
             self._judge_at_rest()
         self.queue.send(encode_job(SweepAll()), is_job=True)
         self._until_at_rest()
@@ -155,6 +159,14 @@ class Simulation:
             with suppress(Crashed, StoreError, UnreadableManifest):
                 collect(self._world(), self._collection(self.chance.choice(self.styles)))
 
+    def _vandal(self) -> None:
+        for _ in range(self.vandal.chance.choice((1, 2, 4))):
+            for _ in range(self.vandal.chance.choice((5, 20, 40))):
+                self.scheduler.wait()
+            self.vandal.strike([self._collection(style) for style in self.styles])
+            # A manifest is known by when it was made, and none is made anew within the millisecond.
+            self.time += 1
+
     def _reader(self, follower: Follower) -> None:
         for _ in range(self.chance.choice((1, 3, 6))):
             self.scheduler.wait()
@@ -166,7 +178,7 @@ class Simulation:
             except (Crashed, StoreError):
                 continue
             except UnreadableManifest:
-                if not self.breaks_heads:
+                if not self.breaks_heads and not self.vandal:
                     raise
             except Mixed as mixed:
                 raise Divergence(str(mixed)) from mixed

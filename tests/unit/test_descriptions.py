@@ -5,6 +5,7 @@ from unit.values import PREFIX, STYLE, gone, sidecar_seen
 
 from s3_manifest.descriptions import Descriptions, concerned, copies_of, described, looked_at, revised
 from s3_manifest.model import Sidecar, SidecarCopy
+from s3_manifest.runs import sha256_of
 from s3_manifest.sidecars import Described, decode_copy
 
 PROMPTS = "prompt_metadata.json"
@@ -134,9 +135,8 @@ def test_sidecars_are_kept_in_order_and_with_what_is_known_of_them():
     followed = Followed()
     followed.look(written("x"), sidecar_seen("collection.json"))
     assert [sidecar.s3_key for sidecar in followed.sidecars] == [PREFIX + "collection.json", PREFIX + PROMPTS]
-    assert followed.sidecars[1] == Sidecar(
-        s3_key=PREFIX + PROMPTS, etag="etag of x", copies=(SidecarCopy(key=f"1-{PROMPTS}"),)
-    )
+    copy = SidecarCopy(key=f"1-{PROMPTS}", sha256=sha256_of(followed.objects[f"1-{PROMPTS}"]))
+    assert followed.sidecars[1] == Sidecar(s3_key=PREFIX + PROMPTS, etag="etag of x", copies=(copy,))
 
 
 def test_without_sidecars_nothing_is_said():

@@ -134,7 +134,7 @@ def test_a_head_with_pages_is_the_same_after_it_was_written_and_read_and_has_no_
     assert decode_head(encode_head(PAGED)) == PAGED
     written = json.loads(encode_head(PAGED))
     assert list(written) == [*HEAD_FIELDS[:-3], "pages"]
-    assert list(written["pages"][0]) == ["key", "first", "last", "total_files", "total_size_bytes", "digest"]
+    assert list(written["pages"][0]) == ["key", "first", "last", "total_files", "total_size_bytes", "digest", "sha256"]
 
 
 @pytest.mark.parametrize("pages", [[], None, [{}], [json.loads(encode_head(PAGED))["pages"][0] | {"more": 1}]])

@@ -95,22 +95,22 @@ def test_whatever_happened_without_an_event_is_found_and_mended(count, happened,
 
 
 @pytest.mark.parametrize("count", [0, 5, 36])
-def test_where_nothing_differs_nothing_but_the_head_is_read_and_no_object_is_looked_at(count):
+def test_where_nothing_differs_the_manifest_is_read_and_no_object_is_looked_at(count):
     hand = known(count)
     (done,) = swept(hand)
-    assert set(hand.store.asked_for("GET")) == {HEAD}
+    assert set(hand.store.asked_for("GET")) == {HEAD, *(page.key for page in hand.head().pages)}
     assert (hand.store.looks, hand.delays, done.collected) == ([], [], 0)
     assert done.progress.listed == count
     assert hand.head().revision == 1
 
 
-def test_only_the_pages_that_differ_are_read():
+def test_each_page_is_read_once():
     hand = known(36)
     pages = [page.key for page in hand.head().pages]
     hand.upload("0007.jpg", body=b"other")
     hand.store.requests.clear()
     run_job(hand.world, SWEEP_STYLE, PAUSE)
-    assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == [pages[1]]
+    assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == pages
 
 
 def test_what_differs_is_looked_at_when_events_on_their_way_have_arrived_and_what_they_told_is_no_drift():

@@ -7,6 +7,7 @@ from unit.worlds import one_by_one
 from s3_manifest import heads, training
 from s3_manifest.collections import Collection
 from s3_manifest.cuts import escaped_size
+from s3_manifest.facts import Seen
 from s3_manifest.memory import MemoryStore
 from s3_manifest.training import TrainingImage, actor_manifest, base_image, size_mb, statistics, training_data
 from s3_manifest.views import AnswerTooLarge
@@ -21,6 +22,11 @@ def entries(*names, **facts):
 
 def shown(found):
     return [image.filename for image in training_data(MAN, HEAD, found).training_images]
+
+
+def actors_file(filename):
+    key = ACTOR.prefix + filename
+    return Seen(key, entry(filename).model_copy(update={"s3_key": key}))
 
 
 HEAD = head_of(file_seen("a.jpg"))
@@ -162,14 +168,14 @@ def read(head):
 
 
 def test_an_answer_is_json_of_one_head():
-    head = head_of(file_seen("a.jpg"), collection=ACTOR)
+    head = head_of(actors_file("a.jpg"), collection=ACTOR)
     answer = read(head)
     assert json.loads(answer.json)["total_count"] == 1
     assert answer.etag
 
 
 def test_what_does_not_fit_into_one_answer_is_not_answered_in_part(monkeypatch):
-    head = head_of(*(file_seen(f"{n}.jpg") for n in range(50)), collection=ACTOR)
+    head = head_of(*(actors_file(f"{n}.jpg") for n in range(50)), collection=ACTOR)
     size = escaped_size(read(head).json)
     monkeypatch.setattr(training, "MAX_ANSWER_BYTES", size)
     assert read(head)
@@ -181,4 +187,4 @@ def test_what_does_not_fit_into_one_answer_is_not_answered_in_part(monkeypatch):
 def test_of_very_many_files_none_is_read(monkeypatch):
     monkeypatch.setattr(training, "MAX_FILES", 1)
     with pytest.raises(AnswerTooLarge):
-        read(head_of(file_seen("a.jpg"), file_seen("b.jpg"), collection=ACTOR))
+        read(head_of(actors_file("a.jpg"), actors_file("b.jpg"), collection=ACTOR))

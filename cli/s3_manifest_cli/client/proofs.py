@@ -1,11 +1,11 @@
 """Whether bytes are what the manifest's entry says, and by what proof. Pure, but for the file that ``verify`` reads.
 
 What proves: the MD5, and the checksums of the whole object that S3 keeps (CRC64NVME, SHA-512, SHA-256, SHA-1, MD5,
-XXHASH64, XXHASH3, XXHASH128, CRC32C, CRC32). An MD5 that its uploader declares is somebody's word: where what S3 keeps
-proves the bytes and the MD5 differs, the word is wrong and not the bytes. An object that was uploaded in parts may have
-neither MD5 nor checksum: then its ETag, or its composite checksum, is recomputed for each part size that its client may
-have used (``parts``). One that comes out the same proves; where none does, the part size may have been another, and
-nothing is known. A size proves only that a file is wrong.
+CRC32C, CRC32). An MD5 that its uploader declares is somebody's word: where what S3 keeps proves the bytes and the MD5
+differs, the word is wrong and not the bytes. An object that was uploaded in parts may have neither MD5 nor checksum:
+then its ETag, or its composite checksum, is recomputed for each part size that its client may have used (``parts``).
+One that comes out the same proves; where none does, the part size may have been another, and nothing is known. A size
+proves only that a file is wrong.
 
 An ETag without parts is never a proof: it is an MD5 only of some objects, and of those ``md5_hash`` has it.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
@@ -17,7 +17,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias
+from typing import BinaryIO, Literal, NamedTuple, Protocol, TypeAlias
 
 from awscrt import checksums  # type: ignore[import-untyped]  # it says its types, and not that it does
 
@@ -49,7 +49,7 @@ class Expected(NamedTuple):
 class Verdict(NamedTuple):
     """``right`` and ``wrong`` are proven, ``by`` what; ``unverifiable`` is neither, and ``why`` says for what lack.
 
-    ``by`` holds ``size``, ``md5``, or the name of another algorithm, as ``sha256`` or ``crc64nvme``; of an object in
+    ``by`` holds ``size``, ``md5``, ``sha256``, ``sha1``, ``crc64nvme``, ``crc32c``, ``crc32``; of an object in
     parts ``etag`` or ``sha256-parts`` and the like. ``why`` is a sentence for people, and ``note`` one about the
     object: that its uploader declares an MD5 which its bytes do not have.
     """
@@ -78,29 +78,12 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
-class _Xxh:
-    """An XXHash as ``hashlib`` has its hashes: it ends only once."""
-
-    def __init__(self, begun: Any) -> None:  # noqa: ANN401  # it says its types, and not that it does
-        self._hash, self._digest = begun, b""
-
-    def update(self, data: Bytes, /) -> None:
-        self._hash.update(bytes(data))  # it takes nothing that may be written to
-
-    def digest(self) -> bytes:
-        self._digest = self._digest or self._hash.finalize()
-        return self._digest
-
-
 # Strongest first. Their names are those of a manifest's checksums.
 _NEW: Mapping[str, Callable[[], _Hash]] = {
     "sha512": hashlib.sha512,
     "sha256": hashlib.sha256,
     "md5": lambda: hashlib.md5(usedforsecurity=False),
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
-    "xxhash128": lambda: _Xxh(checksums.XXHash.new_xxhash3_128()),
-    "xxhash3": lambda: _Xxh(checksums.XXHash.new_xxhash3_64()),
-    "xxhash64": lambda: _Xxh(checksums.XXHash.new_xxhash64()),
     "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
     "crc32c": lambda: _Crc(checksums.crc32c, 4),
     "crc32": lambda: _Crc(zlib.crc32, 4),
@@ -246,7 +229,7 @@ def _claims_of_whole(expected: Expected) -> Iterator[_Claim]:
             continue
         if count and count > 1:
             # S3 has no SHA of the whole of an object in parts. Of a CRC, some servers send the composite one as such.
-            if name.startswith(("crc", "xxhash")):
+            if name.startswith("crc"):
                 yield _Claim(name, digest, (_NEW[name](), *_in_parts(name, count, expected)), is_certain=True)
         else:
             yield _Claim(name, digest, (_NEW[name](),), is_certain=True)

@@ -5,7 +5,7 @@ nobody's ``<previous>`` names, so what is on the chain is known without opening 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest.collections import Collection
@@ -13,7 +13,11 @@ from s3_manifest.model import Head
 from s3_manifest.records import ChangeRecord
 from s3_manifest.store import Store
 
-_NAME = re.compile(r"(\d{12})-([^-/]+)-([^-/]+)\.json")
+FIRST, REPAIRED = "first", "repaired"
+"""What stands for the commit before in a change record that follows on none: the first of a manifest, and that of a
+repair, of which nobody knows what it altered."""
+
+_NAME = re.compile(r"([0-9]{12})-([^-/]+)-([^-/]+)\.json")
 
 
 class Link(NamedTuple):
@@ -56,16 +60,17 @@ def on_chain(names: Sequence[Link], head: Head) -> list[Link]:
     return [name for name in names if name.revision <= head.revision and (name.revision, name.commit) in named]
 
 
-def last_revision(store: Store, collection: Collection) -> int:
+def last_revision(store: Store, collection: Collection, void: Container[str] = ()) -> int:
     """The highest revision of any change record there is; 0 where there is none.
 
-    A few listings of one key each, their number the logarithm of that of the revisions.
+    Records of ``void`` commits, which are known to have been lost, do not count. A few listings of one key each,
+    their number the logarithm of that of the revisions.
     """
 
     def next_after(revision: int) -> int | None:
         after = after_revision(collection, revision)
         while keys := store.list(folder(collection), after=after, limit=1).keys:
-            if found := links(keys):
+            if found := [link for link in links(keys) if link.commit not in void]:
                 return found[0].revision
             after = keys[-1]  # no record: somebody else's
         return None

@@ -8,19 +8,23 @@ and their types do not matter. Each rule below is there because without it a wri
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from s3_manifest import chain, heads, layout, pages
+from s3_manifest import chain, heads, layout
 from s3_manifest.collections import Collection
 from s3_manifest.descriptions import as_last_read, concerned, looked_at, revised
 from s3_manifest.facts import Seen
 from s3_manifest.first_sight import first_sight
-from s3_manifest.layout import Layout, Open, Slot
+from s3_manifest.jobs import MAX_BROKEN, JobsNotQueued, Sweep
+from s3_manifest.layout import Layout, Slot
 from s3_manifest.merge import Told, merge, names_concerned, record_of, told
-from s3_manifest.model import Entry, Head, Timestamp
+from s3_manifest.model import BrokenObjects, Head, Timestamp
 from s3_manifest.observe import ComputedMd5s, computed_before, observe
-from s3_manifest.records import Alteration
+from s3_manifest.opening import Opener, entries_of
+from s3_manifest.pages import Broken, broken_objects
+from s3_manifest.records import Alteration, ChangeRecord
 from s3_manifest.runs import encode_page
 from s3_manifest.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
 from s3_manifest.turns import GIVE_WAY_SECONDS, MIN_KEYS, is_busy, turn
@@ -74,6 +78,10 @@ class Outcome:
     """Those computed so far, lest a conflict make us read the same bytes again."""
     unannounced: bool = False
     """Whether a revision may have been written that nobody was told of."""
+    broken: dict[str, Broken] = field(default_factory=dict)
+    """Pages met that are missing or damaged; the keys that need them are among the ``unreadable``."""
+    void: set[str] = field(default_factory=set, repr=False)
+    """The ids of commits of ours, with which a manifest was to begin, that were surely not made."""
 
 
 def commit(
@@ -93,10 +101,35 @@ def commit(
     have died after its commit: the manifest is then announced even if nothing is new. ``set_aside``
     is the ETag of an unreadable head that the first commit takes the place of.
 
+    Keys that need a broken page are not committed: they are ``unreadable``, and a repair is asked for.
+
     Safe to repeat, and to run any number of times at once. Raises ``UnreadableManifest``,
     ``StoreError`` (of the manifest's own objects, or of the announcement).
     """
     outcome = Outcome(collection, unannounced=repeated)
+    try:
+        _commit(world, outcome, causes, verified, set_aside)
+    except BrokenObjects as error:
+        _ask_for_repair(world, collection, error.keys)
+        raise
+    if outcome.broken:
+        _ask_for_repair(world, collection, outcome.broken)
+        if not outcome.commits:
+            raise broken_objects(collection, list(outcome.broken.values()))
+    return outcome
+
+
+def _ask_for_repair(world: World, collection: Collection, broken: Iterable[str]) -> None:
+    """Asks for a sweep of the collection, if one of the broken objects is still referred to by then."""
+    # Where it cannot be asked for, the messages that failed are delivered again, and ask again.
+    with suppress(JobsNotQueued):
+        world.enqueue([Sweep(kind=collection.kind, id=collection.id, broken=tuple(sorted(broken)[:MAX_BROKEN]))])
+
+
+def _commit(
+    world: World, outcome: Outcome, causes: Mapping[str, str], verified: Verified | None, set_aside: str | None
+) -> None:
+    collection = outcome.collection
     pending = sorted(causes)
     many = len(pending)
     size, lost_in_a_row = CHUNK, 0
@@ -112,7 +145,7 @@ def commit(
             outcome.unannounced |= isinstance(lost, OutcomeUnknown)
             lost_in_a_row += 1
             size = max(1, size // 2)
-            _back_off(world, lost_in_a_row)
+            back_off(world, lost_in_a_row)
             continue
         pending, size, lost_in_a_row = sorted(rest), min(CHUNK, size * 2), 0
         if not pending:
@@ -120,9 +153,8 @@ def commit(
                 world.announce(outcome.head, (), repeated=True)
                 outcome.unannounced = False
             outcome.finished = not outcome.not_done
-            return outcome
+            return
     outcome.not_done += pending
-    return outcome
 
 
 def _attempt(
@@ -146,21 +178,32 @@ def _attempt(
     slots = layout.slots_of(before)
     keys, touched = _portion(slots, list(map(collection.filename, pending[:size])))
     keys, rest = pending[: len(keys)], pending[len(keys) :]
-    slots = _opened(world, collection, loaded, slots, touched)
+    opener = Opener(world, collection, loaded)
+    slots = opener.opened(slots, touched)
     now = world.now()
     covers_all, revisions_before = False, 0
+    failing: list[ReadFailed] = []
     if before:
-        outcome.md5s.update(computed_before(_entries(slots, map(collection.filename, keys)).values()))
+        outcome.void.clear()
+        failing = [opener.failure(key) for key in keys if opener.is_broken_for(slots, [collection.filename(key)])]
+        if failing and len(failing) == len(keys):
+            outcome.broken |= opener.broken
+            _note_failures(outcome, failing)
+            return rest
+        keys = _without(keys, failing)
+        outcome.md5s.update(computed_before(entries_of(slots, map(collection.filename, keys)).values()))
         seen, failures = observe(world, collection, keys, causes, outcome.md5s)
         covers_all = verified is not None and verified.created_at == before.created_at and not rest
     else:
         seen, failures, covers_all = first_sight(world, collection, keys, causes, outcome.md5s, now)
-        revisions_before = chain.last_revision(store, collection)
+        revisions_before = _revisions_before(world, outcome)
     outcome.observed += len(seen) + len(failures)
     commit_id = world.commit_id()
-    slots, news, copies, unapplied = _told(world, collection, loaded, slots, seen, causes, commit_id)
+    slots, news, copies, unapplied, needing = _told(opener, slots, seen, causes, commit_id)
+    failures = [*failures, *failing, *needing]
+    outcome.broken |= opener.broken
     covers_all = covers_all and not (unapplied or failures or outcome.unreadable or outcome.not_done)
-    laid_out = _laid_out(world, collection, loaded, slots, news, commit_id)
+    laid_out = opener.laid_out(slots, news, commit_id)
     head = merge(
         before,
         collection,
@@ -175,46 +218,62 @@ def _attempt(
     )
     raised = before is None or head.revision > before.revision
     if raised:
-        objects = [*copies, *_objects(collection, head, before, laid_out, news)]
+        record = record_of(head, before, news.alterations)
+        objects = [*copies, *objects_of(collection, head, laid_out, record)]
         world.each(lambda one: store.add(*one), objects)
+    if before is None:
+        outcome.void.add(commit_id)  # until it is known to be made
     # Even where nothing changed: the fresh commit id makes a slower worker's stale write fail.
     heads.save(store, collection, head, replaces=loaded.etag)
-    _note(world, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
+    outcome.void.clear()
+    note(world, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
     return [*rest, *unapplied]
 
 
 def _told(
-    world: World,
-    collection: Collection,
-    loaded: heads.Loaded,
-    slots: list[Slot],
-    seen: Sequence[Seen],
-    causes: Mapping[str, str],
-    commit_id: str,
-) -> tuple[list[Slot], Told, Sequence[tuple[str, bytes]], list[str]]:
+    opener: Opener, slots: list[Slot], seen: Sequence[Seen], causes: Mapping[str, str], commit_id: str
+) -> tuple[list[Slot], Told, Sequence[tuple[str, bytes]], list[str], list[ReadFailed]]:
     """What was seen, and what sidecars now say otherwise of other files, as news of the manifest.
 
-    With it the slots, those opened that it concerns; copies of sidecars, to be written; and the keys
-    of sidecars that speak of so many files that not all go by what they say now.
+    With it the slots, those opened that it concerns; copies of sidecars, to be written; the keys of sidecars
+    that speak of so many files that not all go by what they say now; and the seen keys that are left out,
+    because what they concern is in a broken page.
     """
-    sidecars = loaded.head.sidecars if loaded.head else ()
-    before = pages.read_descriptions(world.store, world.each, collection, loaded)
-    seen = as_last_read(loaded.head, collection, before, seen)
-    looked = looked_at(collection, seen)
-    files = dict(sorted(concerned(before, looked).items()))
-    applied, _ = _portion(slots, list(files))
-    up_to = list(files)[len(applied)] if len(applied) < len(files) else None
-    files = {name: files[name] for name in applied}
+    collection, head = opener.collection, opener.loaded.head
+    sidecars = head.sidecars if head else ()
+    before = opener.descriptions()
+    seen = as_last_read(head, collection, before, seen)
+    needing: list[ReadFailed] = []
+    while True:
+        looked = looked_at(collection, seen)
+        files = dict(sorted(concerned(before, looked).items()))
+        applied, _ = _portion(slots, list(files))
+        up_to = list(files)[len(applied)] if len(applied) < len(files) else None
+        files = {name: files[name] for name in applied}
+        names = names_concerned(collection, seen, files)
+        # The pages of what was seen are open; most others are not needed to know that something is not there.
+        out = {layout.slot_of(slots, name) for name in names if layout.is_out(slots, name)}
+        slots = opener.opened(slots, out)
+        if not opener.holds_out(slots, names):
+            break
+        left_out = {one.key for one in seen if opener.holds_out(slots, names_concerned(collection, [one], ()))}
+        left_out |= {
+            key for name, key in files.items() if opener.holds_out(slots, names_concerned(collection, (), [name]))
+        }
+        seen = [one for one in seen if one.key not in left_out]
+        needing += map(opener.failure, sorted(left_out))
     revision = revised(before, sidecars, looked, up_to, f"{collection.folder}sidecars/{commit_id}-")
-    names = names_concerned(collection, seen, files)
-    # The pages of what was seen are open; most others are not needed to know that something is not there.
-    out = {layout.slot_of(slots, name) for name in names if layout.is_out(slots, name)}
-    slots = _opened(world, collection, loaded, slots, out)
-    news = told(loaded.head, collection, _entries(slots, names), seen, causes, revision=revision, concerned=files)
-    return slots, news, revision.copies, [one.key for one in looked.values()] if up_to is not None else []
+    news = told(head, collection, entries_of(slots, names), seen, causes, revision=revision, concerned=files)
+    unapplied = [one.key for one in looked.values()] if up_to is not None else []
+    return slots, news, revision.copies, unapplied, needing
 
 
-def _note(
+def _without(keys: Sequence[str], failing: Iterable[ReadFailed]) -> Sequence[str]:
+    failed = {failure.key for failure in failing}
+    return [key for key in keys if key not in failed]
+
+
+def note(
     world: World,
     outcome: Outcome,
     head: Head,
@@ -236,14 +295,26 @@ def _note(
         outcome.altered += one.before is not None and one.after is not None
     failed = {failure.key for failure in failures}
     outcome.committed_at |= dict.fromkeys((key for key in keys if key not in failed), world.now())
+    _note_failures(outcome, failures)
+    if raised:
+        world.announce(head, alterations, repeated=False)
+        outcome.unannounced = False
+
+
+def _note_failures(outcome: Outcome, failures: Iterable[ReadFailed]) -> None:
     for failure in failures:
         if isinstance(failure, TimeRanOut):
             outcome.not_done.append(failure.key)
         else:
             outcome.unreadable[failure.key] = str(failure)
-    if raised:
-        world.announce(head, alterations, repeated=False)
-        outcome.unannounced = False
+
+
+def _revisions_before(world: World, outcome: Outcome) -> int:
+    """What revision a manifest has to follow on that is made now: somebody may know one that is not there any more."""
+    before = chain.last_revision(world.store, outcome.collection)
+    if outcome.void and not chain.last_revision(world.store, outcome.collection, outcome.void):
+        return 0  # all that is there are records of our own, of commits that were not made
+    return before
 
 
 def _portion(slots: Sequence[Slot], names: Sequence[str]) -> tuple[Sequence[str], list[int]]:
@@ -258,43 +329,15 @@ def _portion(slots: Sequence[Slot], names: Sequence[str]) -> tuple[Sequence[str]
     return names, touched
 
 
-def _entries(slots: Sequence[Slot], names: Iterable[str]) -> dict[str, Entry]:
-    """The manifest's entries of these names; the slots that would hold them must be open."""
-    return {name: entry for name in names if (entry := layout.find(slots, name))}
-
-
-def _opened(
-    world: World, collection: Collection, loaded: heads.Loaded, slots: list[Slot], indices: Iterable[int]
-) -> list[Slot]:
-    """The slots with the pages at these indices read."""
-    closed = {index: slot for index in indices if not isinstance(slot := slots[index], Open)}
-    if not closed:
-        return slots
-    runs = pages.read(world.store, world.each, collection, loaded, list(closed.values()))
-    read = {index: layout.opened(ref, run) for (index, ref), run in zip(closed.items(), runs, strict=True)}
-    return [read.get(index, slot) for index, slot in enumerate(slots)]
-
-
-def _laid_out(
-    world: World, collection: Collection, loaded: heads.Loaded, slots: list[Slot], news: Told, commit_id: str
-) -> Layout:
-    """The entries after the alterations, in pages if they are many; reads what pages it needs for that."""
-    after = layout.joined(layout.altered(slots, news.alterations))
-    while wanted := layout.wanted(after):
-        after = layout.joined(_opened(world, collection, loaded, after, wanted))
-    was_paged = loaded.head is not None and bool(loaded.head.pages)
-    return layout.laid_out(after, was_paged=was_paged, name=f"{collection.folder}pages/{commit_id}")
-
-
-def _objects(
-    collection: Collection, head: Head, before: Head | None, laid_out: Layout, news: Told
+def objects_of(
+    collection: Collection, head: Head, laid_out: Layout, record: ChangeRecord
 ) -> Iterator[tuple[str, bytes]]:
     """The objects to be written before the head that refers to them: keys and bodies."""
     for key, run in laid_out.new:
         yield key, encode_page(run)
-    yield from heads.history_of(collection, head, record_of(head, before, news.alterations))
+    yield from heads.history_of(collection, head, record)
 
 
-def _back_off(world: World, lost_in_a_row: int) -> None:
+def back_off(world: World, lost_in_a_row: int) -> None:
     """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/"""
     world.sleep(world.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(lost_in_a_row, 10)))

@@ -1,7 +1,8 @@
 """A manifest compared with a listing of S3, page by page: which keys are to be looked at.
 
-Where the digest of what is listed is that of a page, the page is not even read. A listing and a
-manifest are of different moments, so what differs need not be wrong; only looking at it tells.
+Each page is read once, to see that it is there and what the head says it is, also where the digest of what
+is listed proves that it says the right thing. A listing and a manifest are of different moments, so what
+differs need not be wrong; only looking at it tells.
 """
 
 from bisect import bisect_left
@@ -15,6 +16,8 @@ from s3_manifest.collections import Collection, Collections
 from s3_manifest.heads import Loaded
 from s3_manifest.layout import Slot
 from s3_manifest.model import Entry, PageRef
+from s3_manifest.pages import Broken
+from s3_manifest.runs import Run
 from s3_manifest.sidecars import SIDECARS
 from s3_manifest.store import Listed, Listing, Store, listings
 from s3_manifest.world import Each
@@ -49,6 +52,8 @@ class Comparison:
 
     keys: list[str] = field(default_factory=list)
     """Those that differ."""
+    broken: list[Broken] = field(default_factory=list)
+    """Pages that are missing or damaged; what was listed of them is compared with nothing."""
     listed: int = 0
     rest: str | None = None
     """The filename from which on nothing was compared any more; None where the range was, to its end."""
@@ -148,7 +153,7 @@ class Comparer:
             stop = self._stops(comparison)
             # So many cannot be the page: what differs is told before they are too many to be held.
             if stop or len(part.files) > 4 * layout.MAX_PAGE:
-                comparison.keys += self._differences(part, up_to=last)
+                comparison.keys += self._differences(comparison, part, up_to=last)
                 part = _Part(part.index, low=just_after(last))
             if stop:
                 comparison.rest = part.low
@@ -165,14 +170,14 @@ class Comparer:
             ends = self.begins(part.index + 1)
             if name is not None and (ends is None or name < ends):
                 break
-            comparison.keys += self._differences(part)
+            comparison.keys += self._differences(comparison, part)
             part = _Part(part.index + 1)
             if part.index < within.stop and self._stops(comparison):
                 comparison.rest = self.begins(part.index)
                 break
         return part
 
-    def _differences(self, part: _Part, up_to: str | None = None) -> Iterator[str]:
+    def _differences(self, comparison: Comparison, part: _Part, up_to: str | None = None) -> Iterator[str]:
         """The keys of a part, up to a filename or to the slot's end, that are not as the manifest says."""
         begins, ends = max(part.low, self.begins(part.index) or ""), self.begins(part.index + 1)
 
@@ -186,10 +191,18 @@ class Comparer:
             is_same = sidecar and sidecar.is_applied and sidecar.etag == part.sidecars.get(key)
             if not is_same or key in self._doubtful:
                 yield key
-        if self._is_the_page(part, up_to):
+        is_the_page = self._is_the_page(part, up_to)
+        if is_the_page and part.low > (self.begins(part.index) or ""):
+            return  # a part of it that was compared before has read it
+        run = self._run(part.index)
+        if isinstance(run, Broken):
+            if run not in comparison.broken:
+                comparison.broken.append(run)
+            return
+        if is_the_page:
             return
         listed = dict(part.files)
-        for entry in self._entries(part, up_to):
+        for entry in self._entries(run, part, up_to):
             found = listed.pop(entry.filename, None)
             is_same = found and digests.of_listed(found, entry.filename) == digests.of_entry(entry)
             if not is_same or (entry.problem and self._doubts):
@@ -208,12 +221,14 @@ class Comparer:
             digests.total(digests.of_listed(listed, name) for name, listed in part.files.items())
         )
 
-    def _entries(self, part: _Part, up_to: str | None) -> Iterator[Entry]:
-        slot = self.slots[part.index]
-        if isinstance(slot, PageRef):
-            (run,) = pages.read(self._world.store, self._world.each, self._collection, self._loaded, [slot])
-        else:
-            run = slot.run
+    def _run(self, index: int) -> Run | Broken:
+        slot = self.slots[index]
+        if not isinstance(slot, PageRef):
+            return slot.run
+        (run,) = pages.examine(self._world.store, self._world.each, self._collection, self._loaded, [slot])
+        return run
+
+    def _entries(self, run: Run, part: _Part, up_to: str | None) -> Iterator[Entry]:
         entries = run.begun_with(part.low).entries()
         return entries if up_to is None else takewhile(lambda entry: entry.filename <= up_to, entries)
 

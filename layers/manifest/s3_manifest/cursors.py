@@ -21,6 +21,7 @@ def seal(position: BaseModel) -> str:
 def unseal(cursor: str, shape: type[Position]) -> Position:
     """The position in a cursor. Raises ``InvalidCursor``."""
     try:
-        return shape.model_validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return shape.model_validate_json(sealed, strict=True)
     except (ValidationError, binascii.Error, ValueError) as error:
         raise InvalidCursor("the cursor is not one of this API: use it exactly as it was given") from error

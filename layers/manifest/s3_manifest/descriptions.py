@@ -10,6 +10,7 @@ from typing import NamedTuple
 from s3_manifest.collections import Collection
 from s3_manifest.facts import Seen
 from s3_manifest.model import Head, Sidecar, SidecarCopy
+from s3_manifest.runs import sha256_of
 from s3_manifest.sidecars import (
     ARCHIVED,
     COLLECTION,
@@ -153,10 +154,13 @@ def revised(
             latest = next(iter(before.parts.get(name, ())), None)
             # The same object may say more than before: it was archived, or read by an older version of this code.
             is_known = was and now and was.etag == now.etag and latest and latest.description.files == found.files
-            key = latest.copy.key if latest and is_known else f"{folder}{name}"
-            if not is_known:
-                new.append((key, encode_copy(found)))
-            parts[name] = (Part(SidecarCopy(key=key, up_to=up_to), found), *rest)
+            if latest and is_known:
+                key, sha256 = latest.copy.key, latest.copy.sha256
+            else:
+                key, body = f"{folder}{name}", encode_copy(found)
+                sha256 = sha256_of(body)
+                new.append((key, body))
+            parts[name] = (Part(SidecarCopy(key=key, sha256=sha256, up_to=up_to), found), *rest)
         copies = tuple(part.copy for part in parts.get(name, ()))
         kept[one.key] = (now or Sidecar(s3_key=one.key, etag="")).model_copy(update={"copies": copies})
     return Revision(Descriptions(parts), tuple(kept[key] for key in sorted(kept)), tuple(new))

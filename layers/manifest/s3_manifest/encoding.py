@@ -46,7 +46,7 @@ def decode_head(body: bytes) -> Head:
     """The head that ``encode_head`` wrote.
 
     Raises ``UnreadableManifest``, saying why, for anything else: bytes that are not JSON, a missing,
-    wrong or unknown field, another ``schema``.
+    wrong or unknown field, another ``schema`` (``NewerManifest``, if it is a later one).
     """
     head = decode(body, Head)
     held = head.model_fields_set & {"files", "captions", "hidden", "pages"}
@@ -77,10 +77,13 @@ def facts_from(fields: Mapping[str, Any]) -> Facts:
 
 
 def _shaped(fields: dict[str, Any], shape: type[Shape]) -> Shape:
-    if (schema := fields.pop("schema", None)) != SCHEMA:
-        if type(schema) is int and schema > SCHEMA:
-            raise NewerManifest(f"written by a newer version: its schema is {schema}, and this version reads {SCHEMA}")
+    schema = fields.pop("schema", None)
+    if type(schema) is not int or schema < 1:  # True equals 1, and so does 1.0
         raise UnreadableManifest(f"its schema is {schema!r}, and this version reads {SCHEMA}")
+    if schema > SCHEMA:
+        raise NewerManifest(f"written by a newer version: its schema is {schema}, and this version reads {SCHEMA}")
+    if unknown := fields.keys() & {"id", "title"}:  # they are named after the kind
+        raise UnreadableManifest(f"{min(unknown)}: Extra inputs are not permitted")
     kind = fields.get("kind")
     fields["id"] = fields.pop(f"{kind}_id", None)
     fields["title"] = fields.pop(f"{kind}_title", None)

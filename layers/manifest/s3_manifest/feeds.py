@@ -1,7 +1,6 @@
 """What changed in a collection, as JSON: revision after revision, for whoever follows it."""
 
 from collections.abc import Iterator
-from itertools import chain as chained
 from typing import Any
 
 from pydantic_core import to_json
@@ -70,21 +69,14 @@ def _records(
     store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int, *, from_anew: bool = False
 ) -> Iterator[ChangeRecord]:
     # A few at a time, and no more than are taken: one may hold a megabyte.
-    starts = range(since, since + limit, _AT_ONCE)
-    blocks = (
-        history.changes_since(
-            store,
-            each,
-            collection,
-            head,
-            start,
-            min(_AT_ONCE, since + limit - start),
-            from_anew=from_anew and start == since,
-        )
-        for start in starts
-        if start == since or start < head.revision
-    )
-    return chained.from_iterable(blocks)
+    reached, left = since, limit
+    while left > 0:
+        at_once = min(_AT_ONCE, left)
+        block = history.changes_since(store, each, collection, head, reached, at_once, from_anew=from_anew)
+        yield from block
+        if not block or block[-1].revision == head.revision:
+            return
+        reached, left, from_anew = block[-1].revision, left - len(block), False
 
 
 def _removal(record: ChangeRecord, one: Alteration) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from s3_manifest import chain
 from s3_manifest.collections import Collection
+from s3_manifest.consistency import contradiction_in_head
 from s3_manifest.encoding import decode_head, encode_head
 from s3_manifest.facts import proven_md5
 from s3_manifest.model import BodyDigests, Head, NewerManifest, Summary, UnreadableManifest
 from s3_manifest.records import ChangeRecord, encode_record
+from s3_manifest.runs import sha256_of
 from s3_manifest.store import Present, Store
 
 CHECKPOINT_EVERY = 100
@@ -30,6 +32,12 @@ class Loaded(NamedTuple):
 
     head: Head | None
     etag: str | None
+
+
+class Checkpoint(Loaded):
+    """A head as a checkpoint has it: of an earlier revision, so nobody writes its successor."""
+
+    __slots__ = ()
 
 
 def load(store: Store, collection: Collection, set_aside: str | None = None) -> Loaded:
@@ -59,9 +67,13 @@ def history_of(collection: Collection, head: Head, record: ChangeRecord) -> Iter
     Its change record and, now and then, the head itself: whoever wants to know what the manifest
     said at some revision starts from the next checkpoint, not from what it says now.
     """
+    if head.revision % CHECKPOINT_EVERY:
+        yield chain.key_of(collection, record), encode_record(record)
+        return
+    checkpoint = encode_head(head)
+    record = record.model_copy(update={"checkpoint": sha256_of(checkpoint)})
     yield chain.key_of(collection, record), encode_record(record)
-    if head.revision % CHECKPOINT_EVERY == 0:
-        yield checkpoint_key(collection, head.revision, head.commit), encode_head(head)
+    yield checkpoint_key(collection, head.revision, head.commit), checkpoint
 
 
 def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
@@ -78,22 +90,26 @@ def decode(collection: Collection, body: bytes) -> Head:
     """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the mend."""
     try:
         head = decode_head(body)
-        if (head.kind, head.id, head.s3_prefix) != (collection.kind, collection.id, collection.prefix):
-            raise UnreadableManifest(f"it is the manifest of {head.kind} {head.id} at {head.s3_prefix}")
     except NewerManifest as error:
         raise NewerManifest(f"{collection.head_key}: {error}. It is left untouched: upgrade this program") from error
     except UnreadableManifest as error:
-        raise UnreadableManifest(
-            f"{collection.head_key}: {error}. It is left untouched: deploy a version that reads it,"
-            " or move it away and a new one is made from S3"
-        ) from error
+        raise _unreadable(collection, str(error)) from error
+    if contradiction := contradiction_in_head(head, collection):
+        raise _unreadable(collection, contradiction)
     return head
+
+
+def _unreadable(collection: Collection, reason: str) -> UnreadableManifest:
+    return UnreadableManifest(
+        f"{collection.head_key}: {reason}. It is left untouched: ask for a rescan with rebuild=true, which sets it"
+        " aside and makes a new one from S3"
+    )
 
 
 def summary_of(present: Present) -> Summary | None:
     """The summary that a HEAD of a head's key tells; None if it has none (not written by this code)."""
     try:
-        return Summary.model_validate_json(present.metadata.get(_SUMMARY, ""))
+        return Summary.model_validate_json(present.metadata.get(_SUMMARY, ""), strict=True)
     except ValidationError:
         return None
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from s3_manifest import chain, heads
-from s3_manifest.chain import Link
+from s3_manifest.chain import FIRST, REPAIRED, Link
 from s3_manifest.collections import Collection
-from s3_manifest.merge import FIRST
-from s3_manifest.model import Entry, Facts, Head, Timestamp, UnreadableManifest
+from s3_manifest.consistency import contradiction_in_record
+from s3_manifest.model import Entry, Facts, Head, NewerManifest, Timestamp, UnreadableManifest
 from s3_manifest.records import ChangeRecord, decode_record
+from s3_manifest.runs import sha256_of
 from s3_manifest.store import Store, listings
 from s3_manifest.world import Each
 
@@ -59,16 +60,32 @@ def changes_since(
 
     To follow a manifest for ever, ask again with the last record's revision. A manifest that was
     begun anew does not say what it altered of the one before; ``from_anew`` takes its first record
-    all the same. Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    all the same. So does revision 0, which is to know nothing: a first record has all that there was. Raises
+    ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
     """
     if revision > head.revision:
-        raise NoSuchRevision(f"there is no revision {revision} yet; the last is {head.revision}")
+        raise NoSuchRevision(
+            f"there is no revision {revision} yet; the last is {head.revision}. If this manifest was followed before,"
+            f" it was made anew since: read it, and follow it from revision {head.revision}"
+        )
+    begun = head.first_revision
+    if revision == 0:
+        links = _links(store, collection, head, begun, min(begun + limit - 1, head.revision))
+        if begun == 1 or links[0].previous == FIRST:
+            return _records(store, each, collection, links)
+    if revision < begun - 1 or (revision == begun - 1 > 0 and not from_anew):
+        raise _begun_anew(store, collection, head, begun)
     links = _links(store, collection, head, revision + 1, min(revision + limit, head.revision))
-    begun = [link.revision for link in links if link.previous == FIRST]
-    if begun and begun[-1] > 1 and not (from_anew and begun[-1] == revision + 1):
-        reason = f"a new manifest was begun with revision {begun[-1]}; read it, and follow it from there"
-        raise HistoryGone(reason, begun[-1] + 1)
+    # Heads of earlier versions do not say what their history begins with; the records do.
+    anew = [link.revision for link in links if link.previous in (FIRST, REPAIRED) and link.revision > 1]
+    if anew and not (from_anew and anew[-1] == revision + 1):
+        raise _begun_anew(store, collection, head, anew[-1])
     return _records(store, each, collection, links)
+
+
+def _begun_anew(store: Store, collection: Collection, head: Head, begun: int) -> HistoryGone:
+    reason = f"a new manifest was begun with revision {begun}, or repaired; read it, and follow it from its revision"
+    return HistoryGone(reason, _first_after(store, collection, head, begun))
 
 
 def oldest_revision(store: Store, collection: Collection, head: Head) -> int:
@@ -76,7 +93,7 @@ def oldest_revision(store: Store, collection: Collection, head: Head) -> int:
 
     Where an older manifest was set aside, its records may be kept as well: they are not of this one.
     """
-    oldest = _first_after(store, collection, head, 0)
+    oldest = _first_after(store, collection, head, head.first_revision - 1)
     return oldest if oldest > head.revision else _first_of(store, collection, head, oldest)
 
 
@@ -120,10 +137,8 @@ def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.
         return Past(head, loaded, {})
     checkpoint = -(-revision // heads.CHECKPOINT_EVERY) * heads.CHECKPOINT_EVERY
     links = _links(store, collection, head, revision, min(checkpoint, head.revision))
-    base = loaded
-    if checkpoint <= head.revision:
-        base = _checkpoint(store, collection, links[-1])
     records = _records(store, each, collection, links)
+    base = _checkpoint(store, collection, records[-1]) if checkpoint <= head.revision else loaded
     differs: dict[str, Entry | None] = {}
     for record in records[1:]:
         for one in record.alterations():
@@ -192,14 +207,39 @@ def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
         # The oldest are collected first, so the next one may still be there.
         raise HistoryGone(f"the change of revision {link.revision} is not kept any more", link.revision + 1)
     try:
-        return decode_record(stored.body)
+        record = decode_record(stored.body)
+    except NewerManifest as error:
+        raise NewerManifest(f"{key}: {error}. Upgrade this program") from error
+    except UnreadableManifest:
+        record = None
+    if record is None or Link(record.revision, record.commit, record.previous) != link:
+        raise _damaged(link)
+    if contradiction_in_record(record, collection):
+        raise _damaged(link)
+    return record
+
+
+def _damaged(link: Link) -> HistoryGone:
+    # As good as lost: nothing else knows what it said.
+    return HistoryGone(f"the change record of revision {link.revision} is damaged", link.revision + 1)
+
+
+def _checkpoint(store: Store, collection: Collection, record: ChangeRecord) -> heads.Loaded:
+    """The checkpoint that was written with this record."""
+    stored = store.get(heads.checkpoint_key(collection, record.revision, record.commit))
+    if stored is None or (record.checkpoint and sha256_of(stored.body) != record.checkpoint):
+        raise _not_kept(record.revision)
+    try:
+        head = heads.decode(collection, stored.body)
+    except NewerManifest:
+        raise
     except UnreadableManifest as error:
-        raise UnreadableManifest(f"{key}: {error}") from error
+        raise _not_kept(record.revision) from error
+    if (head.revision, head.commit) != (record.revision, record.commit):
+        raise _not_kept(record.revision)
+    return heads.Checkpoint(head, stored.etag)
 
 
-def _checkpoint(store: Store, collection: Collection, link: Link) -> heads.Loaded:
-    stored = store.get(heads.checkpoint_key(collection, link.revision, link.commit))
-    if stored is None:
-        reason = f"what the manifest said at revision {link.revision} is not kept any more"
-        raise HistoryGone(reason, link.revision + 1)
-    return heads.Loaded(heads.decode(collection, stored.body), stored.etag)
+def _not_kept(revision: int) -> HistoryGone:
+    reason = f"what the manifest said at revision {revision} is lost or damaged"
+    return HistoryGone(reason, revision + 1)

@@ -6,6 +6,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from s3_manifest.model import Frozen, Timestamp, first_problem
 
+MAX_BROKEN = 32
+"""So many broken objects are named in a job; the sweep that it starts finds the others."""
+
 
 class MalformedJob(ValueError):
     """A message in the sweep queue that is none of the jobs; the text says what is wrong with it."""
@@ -52,7 +55,8 @@ class Sweep(Frozen):
 
     ``rebuild`` first sets a manifest aside that cannot be read. ``created_at``: only if that is the
     time its manifest was made at, or if there is none. ``asked_at``: only unless another sweep that began
-    since then is finished. So of many that are asked for at once only a few are made.
+    since then is finished. So of many that are asked for at once only a few are made. ``broken``: only if the
+    manifest still refers to one of these objects, which were found to be missing or damaged.
     """
 
     job: Literal["sweep"] = "sweep"
@@ -61,6 +65,7 @@ class Sweep(Frozen):
     rebuild: bool = False
     created_at: Timestamp | None = None
     asked_at: Timestamp | None = None
+    broken: tuple[str, ...] = ()
     progress: Progress | None = None
 
 
@@ -81,6 +86,6 @@ def encode_job(job: Job) -> str:
 def decode_job(body: str) -> Job:
     """The job in a message's body. Raises ``MalformedJob``."""
     try:
-        return _JOB.validate_json(body)
+        return _JOB.validate_json(body, strict=True)
     except ValidationError as error:
         raise MalformedJob(f"not a job of the sweep queue: {first_problem(error)}") from error

@@ -5,13 +5,13 @@ its slots: pages that are not touched, each as its reference, and runs that were
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest import digests
 from s3_manifest.model import Entry, Head, PageRef, Role
 from s3_manifest.records import Alteration
-from s3_manifest.runs import Run
+from s3_manifest.runs import Run, sha256_of
 
 MAX_INLINE = 2000
 """A head holds up to so many entries itself."""
@@ -116,9 +116,12 @@ def joined(slots: Iterable[Slot]) -> list[Slot]:
     return made
 
 
-def wanted(slots: Sequence[Slot]) -> list[int]:
-    """The indices of the pages to be read before the slots can be laid out; the slots must be ``joined``."""
-    closed = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef)}
+def wanted(slots: Sequence[Slot], broken: Container[str] = ()) -> list[int]:
+    """The indices of the pages to be read before the slots can be laid out; the slots must be ``joined``.
+
+    Pages whose keys are ``broken`` cannot be read: a thin page beside one stays thin until that is repaired.
+    """
+    closed = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef) and slot.key not in broken}
     if sum(map(_size, slots)) < MIN_PAGED:
         return sorted(closed)
     thin = [index for index in range(len(slots)) if index not in closed and _is_thin(slots[index])]
@@ -133,7 +136,8 @@ def laid_out(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout:
     Nothing must be ``wanted`` any more.
     """
     total = sum(map(_size, slots))
-    if total < MIN_PAGED or (total <= MAX_INLINE and not was_paged):
+    are_open = all(isinstance(slot, Open) for slot in slots)
+    if are_open and (total < MIN_PAGED or (total <= MAX_INLINE and not was_paged)):
         return Layout(tuple(entry for slot in slots if isinstance(slot, Open) for entry in slot.run.entries()), (), ())
     pages: list[PageRef] = []
     new: list[tuple[str, Run]] = []
@@ -176,6 +180,7 @@ def _ref(key: str, slot: Open) -> PageRef:
         unlisted=len(slot.run) - slot.files,
         problems=slot.run.problems(),
         digest=digests.written(slot.digest),
+        sha256=sha256_of(slot.run.page),
     )
 
 

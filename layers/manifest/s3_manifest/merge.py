@@ -1,9 +1,10 @@
 """The manifest after some keys were looked at: pure, and the same however often it is repeated."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from s3_manifest import captions
+from s3_manifest.chain import FIRST, REPAIRED
 from s3_manifest.collections import Collection
 from s3_manifest.descriptions import Revision, looked_at
 from s3_manifest.facts import Seen, settled
@@ -21,9 +22,6 @@ from s3_manifest.sidecars import (
     may_be_caption,
     taken_off,
 )
-
-FIRST = "first"
-"""What stands for the commit before in the first change record of a manifest."""
 
 
 class Told(NamedTuple):
@@ -130,14 +128,20 @@ def merge(
     complete: bool,
     verified_at: Timestamp | None = None,
     revisions_before: int = 0,
+    is_repair: bool = False,
 ) -> Head:
     """``head`` (None: there is none yet) with what was told, its entries in ``layout``.
 
     ``complete`` says that with this commit all that was in S3 has been looked at; a head that is
     complete stays so. ``revision`` rises only if the manifest says something else than before; the
-    first one follows on ``revisions_before``, which a manifest had that was there before.
+    first one follows on ``revisions_before``, which a manifest had that was there before. A repair begins the
+    history anew, as nobody knows what a page that was lost said, and a manifest that it did not observe all of is
+    not complete.
     """
-    complete = complete or (head is not None and head.complete)
+    if is_repair:
+        complete = complete and head is not None and head.complete
+    else:
+        complete = complete or (head is not None and head.complete)
     problems = (*told.problems, *captions.problems(collection.prefix, layout.entries))
     generations = generations_after(head.generations if head else (), told.alterations, told.declared)
     synced = max(now, head.last_synced) if head else now
@@ -145,10 +149,12 @@ def merge(
     said = (told.title, complete, told.sidecars, problems, generations)
     if (
         head
+        and not is_repair
         and not told.alterations
         and (head.title, head.complete, head.sidecars, head.problems, head.generations) == said
     ):
         return head.model_copy(update={"commit": commit, "last_synced": synced, "last_verified_at": verified})
+    revision = (head.revision if head else revisions_before) + 1
     return Head(
         kind=collection.kind,
         id=collection.id,
@@ -159,7 +165,8 @@ def merge(
         last_synced=synced,
         last_verified_at=verified,
         complete=complete,
-        revision=(head.revision if head else revisions_before) + 1,
+        revision=revision,
+        first_revision=revision if is_repair or head is None else head.first_revision,
         commit=commit,
         last_change=commit,
         total_files=layout.total_files,
@@ -174,13 +181,15 @@ def merge(
     )
 
 
-def record_of(head: Head, before: Head | None, alterations: Sequence[Alteration]) -> ChangeRecord:
+def record_of(
+    head: Head, before: Head | None, alterations: Sequence[Alteration], *, is_repair: bool = False
+) -> ChangeRecord:
     """The change record of the revision that ``head`` is, in place of ``before``."""
-    facts = {name: getattr(head, name) for name in Facts.model_fields}
+    fields: dict[str, Any] = {name: getattr(head, name) for name in Facts.model_fields}
+    fields |= {sort: tuple(one for one in alterations if one.sort == sort) for sort in SORTS}
     return ChangeRecord(
-        **facts,
-        previous=before.last_change if before else FIRST,
-        **{sort: tuple(one for one in alterations if one.sort == sort) for sort in SORTS},
+        **fields,
+        previous=REPAIRED if is_repair else before.last_change if before else FIRST,
     )
 
 

@@ -1,50 +1,128 @@
-"""Pages, and copies of sidecars, in a store: read as a head refers to them."""
+"""Pages, and copies of sidecars, in a store: read as a head refers to them.
 
-from collections.abc import Sequence
+None is taken for what it should be: each is compared with what the head says of it whenever it is read.
+One that is missing or has other content is *broken*; the next sweep repairs it (``repair``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from s3_manifest import heads
 from s3_manifest.collections import Collection
-from s3_manifest.descriptions import Descriptions, copies_of, described
-from s3_manifest.model import PageRef, UnreadableManifest, first_problem
-from s3_manifest.runs import Run, decode_page
-from s3_manifest.sidecars import Description, decode_copy
+from s3_manifest.descriptions import Descriptions, described
+from s3_manifest.model import BrokenObjects, PageRef, Sidecar, SidecarCopy, UnreadableManifest, first_problem
+from s3_manifest.runs import Run, sha256_of, verified_page
+from s3_manifest.sidecars import Description, decode_copy, encode_copy, read_sidecar
 from s3_manifest.store import Conflict, Store
 from s3_manifest.world import Each
 
 
-def read(store: Store, each: Each, collection: Collection, loaded: heads.Loaded, refs: Sequence[PageRef]) -> list[Run]:
-    """What these pages of a loaded head hold, in order.
+class Broken(NamedTuple):
+    """A page or a copy that is missing, or not what the head says it is."""
 
-    Raises ``Conflict`` where a page is gone because the head is another one by now, and
-    ``UnreadableManifest`` where it is gone or broken and the head still refers to it.
+    key: str
+    reason: str
+
+
+def examine(
+    store: Store, each: Each, collection: Collection, loaded: heads.Loaded, refs: Sequence[PageRef]
+) -> list[Run | Broken]:
+    """What these pages of a loaded head hold, in order; ``Broken`` in place of those that cannot be used.
+
+    Raises ``Conflict`` where one is broken and the head is another one by now: reload it.
     """
-    return each(lambda ref: decode_page(_body(store, collection, loaded, ref.key), ref), refs)
+
+    def read_page(ref: PageRef) -> Run | Broken:
+        stored = store.get(ref.key)
+        if stored is None:
+            return _broken(store, collection, loaded, ref.key, "it is not there")
+        try:
+            return verified_page(stored.body, ref)
+        except UnreadableManifest as error:
+            return _broken(store, collection, loaded, ref.key, str(error).removeprefix(f"{ref.key}: "))
+
+    return each(read_page, refs)
+
+
+def read(store: Store, each: Each, collection: Collection, loaded: heads.Loaded, refs: Sequence[PageRef]) -> list[Run]:
+    """What these pages of a loaded head hold, in order. Raises ``BrokenObjects``, and as ``examine``."""
+    found = examine(store, each, collection, loaded, refs)
+    if broken := [one for one in found if isinstance(one, Broken)]:
+        raise broken_objects(collection, broken)
+    return [one for one in found if isinstance(one, Run)]
+
+
+def examine_copies(
+    store: Store, each: Each, collection: Collection, loaded: heads.Loaded
+) -> dict[str, Description | Broken]:
+    """What each copy of a sidecar that a loaded head refers to says, by key. Raises ``Conflict``, as ``examine``."""
+    copies = [copy for sidecar in _sidecars(loaded) for copy in sidecar.copies]
+
+    def read_copy(copy: SidecarCopy) -> Description | Broken:
+        stored = store.get(copy.key)
+        if stored is None:
+            return _broken(store, collection, loaded, copy.key, "it is not there")
+        if copy.sha256 is not None and sha256_of(stored.body) != copy.sha256:
+            return _broken(store, collection, loaded, copy.key, "its content is not what the manifest refers to")
+        try:
+            return decode_copy(stored.body)
+        except ValidationError as error:
+            return _broken(store, collection, loaded, copy.key, first_problem(error))
+
+    return dict(zip((copy.key for copy in copies), each(read_copy, copies), strict=True))
 
 
 def read_descriptions(store: Store, each: Each, collection: Collection, loaded: heads.Loaded) -> Descriptions:
     """What the files of a loaded head go by of what its sidecars say. Raises as ``read``."""
-    sidecars = loaded.head.sidecars if loaded.head else ()
-    keys = copies_of(sidecars)
-
-    def read_copy(key: str) -> Description:
-        try:
-            return decode_copy(_body(store, collection, loaded, key))
-        except ValidationError as error:
-            raise UnreadableManifest(f"{key}: {first_problem(error)}") from error
-
-    return described(collection, sidecars, dict(zip(keys, each(read_copy, keys), strict=True)))
+    return _described(collection, loaded, examine_copies(store, each, collection, loaded))
 
 
-def _body(store: Store, collection: Collection, loaded: heads.Loaded, key: str) -> bytes:
-    stored = store.get(key)
-    if stored:
-        return stored.body
-    current = store.get(collection.head_key)
-    if current is None or current.etag != loaded.etag:
-        raise Conflict(key, "it was collected; read the manifest again")
-    raise UnreadableManifest(
-        f"{collection.head_key}: {key}, which it refers to, is not there. Ask for a rebuild: the manifest is set"
-        " aside, and a new one is made from S3"
+def restored_descriptions(store: Store, each: Each, collection: Collection, loaded: heads.Loaded) -> Descriptions:
+    """As ``read_descriptions``; a broken copy is written again, if the sidecar is still the one that it was made of.
+
+    The bytes are those that the head knows by their SHA-256, so this needs no commit.
+    """
+    found = examine_copies(store, each, collection, loaded)
+    for sidecar in _sidecars(loaded):
+        if not (sidecar.copies and isinstance(found[sidecar.copies[0].key], Broken)):
+            continue
+        copy = sidecar.copies[0]
+        stored = store.get(sidecar.s3_key)
+        if stored is None or stored.etag != sidecar.etag:
+            continue
+        body = encode_copy(read_sidecar(collection.filename(sidecar.s3_key), stored.body))
+        if copy.sha256 in (None, sha256_of(body)):
+            store.add(copy.key, body)
+            found[copy.key] = decode_copy(body)
+    return _described(collection, loaded, found)
+
+
+def broken_objects(collection: Collection, broken: Sequence[Broken]) -> BrokenObjects:
+    """The error that names what is broken, and the remedy."""
+    first, more = broken[0], f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    return BrokenObjects(
+        f"{collection.head_key}: {first.key}, which it refers to, cannot be used: {first.reason}{more}. The next sweep"
+        f" repairs it from S3; to repair it now, ask for a rescan of {collection.kind}/{collection.id}",
+        [one.key for one in broken],
     )
+
+
+def _sidecars(loaded: heads.Loaded) -> Sequence[Sidecar]:
+    return loaded.head.sidecars if loaded.head else ()
+
+
+def _described(collection: Collection, loaded: heads.Loaded, found: Mapping[str, Description | Broken]) -> Descriptions:
+    if broken := [one for one in found.values() if isinstance(one, Broken)]:
+        raise broken_objects(collection, broken)
+    copies = {key: one for key, one in found.items() if isinstance(one, Description)}
+    return described(collection, _sidecars(loaded), copies)
+
+
+def _broken(store: Store, collection: Collection, loaded: heads.Loaded, key: str, reason: str) -> Broken:
+    if not isinstance(loaded, heads.Checkpoint):
+        current = store.get(collection.head_key)
+        if current is None or current.etag != loaded.etag:
+            raise Conflict(key, f"{reason}, and the manifest is another one by now; reload it")
+    return Broken(key, reason)

@@ -4,9 +4,8 @@ from pydantic import ValidationError
 
 from s3_manifest import heads
 from s3_manifest.collections import Collection
-from s3_manifest.descriptions import copies_of
 from s3_manifest.model import UnreadableManifest
-from s3_manifest.runs import decode_page
+from s3_manifest.runs import sha256_of, verified_page
 from s3_manifest.sidecars import decode_copy
 from s3_manifest.store import Store
 
@@ -27,16 +26,16 @@ def set_aside(store: Store, collection: Collection) -> str | None:
 def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
     try:
         head = heads.decode(collection, body)
-        for key in copies_of(head.sidecars):
-            stored = store.get(key)
-            if stored is None:
+        for copy in (copy for sidecar in head.sidecars for copy in sidecar.copies):
+            stored = store.get(copy.key)
+            if stored is None or copy.sha256 not in (None, sha256_of(stored.body)):
                 return False
             decode_copy(stored.body)
         for page in head.pages:
             stored = store.get(page.key)
             if stored is None:
                 return False
-            for _ in decode_page(stored.body, page).entries():
+            for _ in verified_page(stored.body, page).entries():
                 pass
     except (UnreadableManifest, ValidationError):
         return False

@@ -1,11 +1,14 @@
 """Sorted runs of entries: the files of a small manifest, or a page of a large one.
 
 A page is JSON with one entry on each line, so that an entry that nobody asks for is carried from an
-old page into a new one, or into an answer, as the bytes that it is.
+old page into a new one, or into an answer, as the bytes that it is. So that this is safe, a page is
+compared with the SHA-256 in its reference whenever it is read: about 1 ms for 2,000 entries.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from s3_manifest import digests
-from s3_manifest.model import SCHEMA, Entry, PageRef, Role, Timestamp, UnreadableManifest
+from s3_manifest.model import SCHEMA, Entry, PageRef, Role, Sha256, Timestamp, UnreadableManifest
 
 _HEADER = b'{"schema":%d,"files":[\n' % SCHEMA
 _SEPARATOR = b",\n"
@@ -133,6 +136,11 @@ class Run:
         """All entries, those that nobody asked for as JSON on one line."""
         return iter(self._items)
 
+    @cached_property
+    def page(self) -> bytes:
+        """The object of a page with this run."""
+        return _HEADER + _SEPARATOR.join(self.lines()) + _FOOTER
+
     def ref(self, key: str) -> PageRef:
         """The reference to a page with this run, which must not be empty."""
         described = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
@@ -146,6 +154,7 @@ class Run:
             unlisted=len(self) - len(files),
             problems=self.problems(),
             digest=digests.written(digests.total(map(digests.of_json, described))),
+            sha256=sha256_of(self.page),
         )
 
     def problems(self) -> int:
@@ -163,17 +172,53 @@ class Run:
 
 def encode_page(run: Run) -> bytes:
     """The page's object."""
-    return _HEADER + _SEPARATOR.join(run.lines()) + _FOOTER
+    return run.page
+
+
+def sha256_of(body: bytes) -> Sha256:
+    """The digest by which a reference knows the bytes of an object."""
+    return sha256(body).hexdigest()
+
+
+def verified_page(body: bytes, ref: PageRef) -> Run:
+    """The run in a page, compared with its digest. Raises ``UnreadableManifest`` if it is not what ``ref`` refers to.
+
+    Where the reference has no SHA-256, as earlier versions wrote it, all entries are decoded and compared with
+    what else it says.
+    """
+    if ref.sha256 is not None and sha256_of(body) != ref.sha256:
+        raise UnreadableManifest(f"{ref.key}: its content is not what the manifest refers to (by SHA-256)")
+    run = decode_page(body, ref)
+    if ref.sha256 is None:
+        _check(run, ref)
+    return run
 
 
 def decode_page(body: bytes, ref: PageRef) -> Run:
-    """The run in a page. Raises ``UnreadableManifest`` if it is not the one that ``ref`` speaks of."""
+    """The run in a page, not compared with its digest: see ``verified_page``.
+
+    Raises ``UnreadableManifest`` if it is no page, or its ends or the number of its entries are not as ``ref`` says.
+    """
     if not (body.startswith(_HEADER) and body.endswith(_FOOTER)):
         raise UnreadableManifest(f"{ref.key}: it is not a page that this version reads")
     run = Run(body[len(_HEADER) : -len(_FOOTER)].split(_SEPARATOR), ref.key)
     if (len(run), run.first, run.last) != (ref.total_entries, ref.first, ref.last):
         raise UnreadableManifest(f"{ref.key}: it does not hold what the manifest says it holds")
     return run
+
+
+def _check(run: Run, ref: PageRef) -> None:
+    entries = list(run.entries())
+    files = [entry for entry in entries if entry.is_file]
+    names = [entry.filename for entry in entries]
+    is_it = (
+        digests.written(digests.total(map(digests.of_entry, entries))) == ref.digest
+        and len(files) == ref.total_files
+        and sum(entry.size_bytes for entry in files) == ref.total_size_bytes
+        and all(before < after for before, after in pairwise(names))
+    )
+    if not is_it:
+        raise UnreadableManifest(f"{ref.key}: its content is not what the manifest refers to (by its digest)")
 
 
 def _role(entry: Mapping[str, Any]) -> Role:

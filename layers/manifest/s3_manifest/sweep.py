@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
-from s3_manifest import heads, rebuild
+from s3_manifest import heads, pages, rebuild
 from s3_manifest.collect import collect
 from s3_manifest.collections import Collection, Pattern
 from s3_manifest.commit import Outcome, Verified, commit
 from s3_manifest.compare import Comparer, just_after, ranges
 from s3_manifest.jobs import Job, Progress, Sweep, SweepAll
-from s3_manifest.model import SWEEP
+from s3_manifest.model import SWEEP, BrokenObjects, UnreadableManifest
+from s3_manifest.pages import Broken
 from s3_manifest.presence import holds_objects
+from s3_manifest.repair import TooMuchIsBroken, repair
 from s3_manifest.store import Conflict
 from s3_manifest.world import World
 
@@ -68,6 +70,10 @@ class Swept:
     """Jobs put into the queue: for other collections, or for the rest of this one."""
     collected: int = 0
     """Objects deleted that no manifest and no kept history refers to."""
+    not_collected: str | None = None
+    """Why no garbage was collected; None where it was."""
+    repaired: list[str] = field(default_factory=list)
+    """Pages, and copies of sidecars, that were found missing or damaged, and were replaced."""
 
     @property
     def drift(self) -> int:
@@ -103,7 +109,11 @@ def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, re
     """Where to begin; None where there is nothing (more) to do."""
     started_at = world.now()
     set_aside = rebuild.set_aside(world.store, collection) if job.rebuild else None
-    head = heads.load(world.store, collection, set_aside).head
+    loaded = heads.load(world.store, collection, set_aside)
+    if job.broken and _is_repaired(world, collection, loaded, job.broken, swept):
+        swept.finished = True
+        return None
+    head = loaded.head
     # Somebody who saw the collection for the first time asks for a sweep before there is a manifest.
     if head is None and (set_aside or job.created_at or holds_objects(world.store, world.collections, collection)):
         outcome = commit(world, collection, {}, set_aside=set_aside, repeated=repeated)
@@ -135,11 +145,11 @@ def _go_on(
         if progress.looks:
             progress = _look(world, collection, progress, swept, is_drift=loaded.head.complete)
         elif progress.finished_listing:
-            _finish(world, collection, progress, swept)
-            return
+            if _finish(world, collection, progress, swept):
+                return
         else:
             try:
-                progress = _list_on(world, collection, loaded, progress, pause_with_seconds_left)
+                progress = _list_on(world, collection, loaded, progress, swept, pause_with_seconds_left)
             except Conflict:
                 # A page was collected between the head that referred to it and the look at it.
                 pass
@@ -153,9 +163,19 @@ def _go_on(
 
 
 def _list_on(
-    world: World, collection: Collection, loaded: heads.Loaded, progress: Progress, pause_with_seconds_left: float
+    world: World,
+    collection: Collection,
+    loaded: heads.Loaded,
+    progress: Progress,
+    swept: Swept,
+    pause_with_seconds_left: float,
 ) -> Progress:
-    """Compares a few ranges at once, until one of them stops early or there is something to look at."""
+    """Compares a few ranges at once, until one of them stops early or there is something to look at.
+
+    What is found broken is repaired at once, and compared then.
+    """
+    if _repaired_copies(world, collection, loaded, swept):
+        return progress
     comparer = Comparer(
         world,
         collection,
@@ -169,7 +189,11 @@ def _list_on(
     at_once, rest = found[:RANGES], found[RANGES:]
     looks: list[str] = []
     listed, start = progress.listed, comparer.begins(rest[0].start) if rest else None
-    for comparison in world.each(lambda within: comparer.compare(within, progress.start), at_once):
+    compared = world.each(lambda within: comparer.compare(within, progress.start), at_once)
+    if broken := [one.key for comparison in compared for one in comparison.broken]:
+        _repair(world, collection, broken, swept)
+        return progress
+    for comparison in compared:
         looks += comparison.keys
         listed += comparison.listed
         if comparison.rest is not None:
@@ -188,10 +212,18 @@ def _list_on(
 
 def _look(world: World, collection: Collection, progress: Progress, swept: Swept, *, is_drift: bool) -> Progress:
     """Looks at what was found to differ, through the ordinary commits."""
-    outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
+    try:
+        outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
+    except BrokenObjects as error:
+        _repair(world, collection, error.keys, swept)
+        return progress
     swept.outcomes.append(outcome)
     if not outcome.commits:
         raise SweepFailed(f"{collection.prefix}: time ran out before {progress.start!r}; it is tried again later")
+    if outcome.broken:
+        _repair(world, collection, outcome.broken, swept)
+        looks = (*outcome.not_done, *outcome.unreadable)
+        return progress.model_copy(update={"looks": looks, "unannounced": outcome.unannounced})
     unreadable = (*progress.unreadable, *outcome.unreadable)
     if len(unreadable) > MAX_UNREADABLE or _size(unreadable) > MAX_UNREADABLE_BYTES:
         raise _unreadable(collection, unreadable, outcome)
@@ -209,19 +241,77 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     return progress.model_copy(update=update)
 
 
-def _finish(world: World, collection: Collection, progress: Progress, swept: Swept) -> None:
-    """Marks the manifest complete and verified, and collects its garbage."""
+def _finish(world: World, collection: Collection, progress: Progress, swept: Swept) -> bool:
+    """Marks the manifest complete and verified, and collects its garbage; False if that was to be repaired first."""
     verified = Verified(progress.created_at, progress.started_at)
     # The odd ones met on the way have their second chance here.
     again = dict.fromkeys(progress.unreadable, SWEEP)
-    outcome = commit(world, collection, again, verified=verified, repeated=progress.unannounced)
+    try:
+        outcome = commit(world, collection, again, verified=verified, repeated=progress.unannounced)
+    except BrokenObjects as error:
+        _repair(world, collection, error.keys, swept)
+        return False
     swept.outcomes.append(outcome)
+    if outcome.broken:
+        _repair(world, collection, outcome.broken, swept)
+        return False
     if outcome.unreadable:
         raise _unreadable(collection, tuple(outcome.unreadable), outcome)
     if not outcome.finished:
         raise SweepFailed(f"{collection.prefix}: time ran out at the end of the sweep; it is tried again later")
     swept.finished = True
-    swept.collected = collect(world, collection)
+    try:
+        swept.collected = collect(world, collection)
+    except UnreadableManifest as error:  # of a checkpoint: it expires, and the garbage with it
+        swept.not_collected = str(error)
+    return True
+
+
+def _is_repaired(world: World, collection: Collection, loaded: heads.Loaded, keys: Iterable[str], swept: Swept) -> bool:
+    """Repairs what is broken of these objects of a manifest; whether nothing is left for a sweep to do."""
+    if loaded.head is None or _repaired_copies(world, collection, loaded, swept):
+        return True
+    refs = [page for page in loaded.head.pages if page.key in keys]
+    found = pages.examine(world.store, world.each, collection, loaded, refs)
+    if broken := [one.key for one in found if isinstance(one, Broken)]:
+        _repair(world, collection, broken, swept)
+    return not swept.outcomes or swept.outcomes[-1].head is None or swept.outcomes[-1].head.complete
+
+
+def _repaired_copies(world: World, collection: Collection, loaded: heads.Loaded, swept: Swept) -> bool:
+    """Sees to the copies of sidecars; whether the manifest is another one now."""
+    found = pages.examine_copies(world.store, world.each, collection, loaded)
+    broken = [key for key, one in found.items() if isinstance(one, Broken)]
+    if not broken:
+        return False
+    swept.repaired += broken
+    try:
+        pages.restored_descriptions(world.store, world.each, collection, loaded)
+    except BrokenObjects:
+        # What the entries go by is not known any more: only objects and sidecars themselves tell it.
+        _rebuild(world, collection, swept)
+        return True
+    return False
+
+
+def _repair(world: World, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
+    """Replaces broken pages by what S3 says now."""
+    broken = list(broken)
+    try:
+        outcome = repair(world, collection, broken)
+    except (TooMuchIsBroken, BrokenObjects):
+        _rebuild(world, collection, swept)
+    else:
+        swept.outcomes.append(outcome)
+        if not outcome.finished:
+            raise SweepFailed(f"{collection.prefix}: time ran out while it was repaired; it is tried again later")
+    swept.repaired += [key for key in broken if key not in swept.repaired]
+
+
+def _rebuild(world: World, collection: Collection, swept: Swept) -> None:
+    """Sets a manifest aside that cannot be repaired, and begins a new one, with a sweep of its own."""
+    if set_aside := rebuild.set_aside(world.store, collection):
+        swept.outcomes.append(commit(world, collection, {}, set_aside=set_aside))
 
 
 def _fitting(collection: Collection, progress: Progress) -> Progress:

@@ -10,9 +10,10 @@ from s3_manifest import layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.cuts import MAX_ANSWER_BYTES, cut_entry, escaped_size, fitting_facts
 from s3_manifest.encoding import facts_json, json_bytes
-from s3_manifest.history import Past
+from s3_manifest.heads import Checkpoint
+from s3_manifest.history import HistoryGone, Past
 from s3_manifest.layout import Slot
-from s3_manifest.model import PageRef, Role, Timestamp
+from s3_manifest.model import BrokenObjects, PageRef, Role, Timestamp
 from s3_manifest.runs import Row, Run
 from s3_manifest.sidecars import captioned_by, captions_of, is_captioned, may_be_caption
 from s3_manifest.store import Store
@@ -174,7 +175,15 @@ def _runs(
     """The files of these slots, as they were."""
     chosen = [slots[index] for index in indices]
     refs = [slot for slot in chosen if isinstance(slot, PageRef)]
-    read = iter(pages.read(store, each, collection, past.base, refs))
+    try:
+        read = iter(pages.read(store, each, collection, past.base, refs))
+    except BrokenObjects as error:
+        if not isinstance(past.base, Checkpoint):
+            raise
+        # No sweep repairs what only the past refers to.
+        reason = f"part of what the manifest said at revision {past.facts.revision} is lost or damaged"
+        base = past.base.head
+        raise HistoryGone(reason, (base.revision if base else past.facts.revision) + 1) from error
     for index, slot in zip(indices, chosen, strict=True):
         run = next(read) if isinstance(slot, PageRef) else slot.run
         begins = layout.begins(slots[index]) if index else ""
