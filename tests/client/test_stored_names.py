@@ -138,3 +138,10 @@ def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
         (tmp_path / "deep/\u00e4.png").hardlink_to(tmp_path / "deep/a\u0308.png")
         assert folding_of(top, ["deep/a\u0308.png"]).folds_form
     assert {*tmp_path.rglob("*")} - {*before} == {tmp_path / "deep/\u00e4.png"}
+
+
+def test_a_dry_run_says_which_names_will_be_skipped(sides):
+    sides.write("a\nb.png", "c.png")
+    told = sides.push("--dry-run", exit_code=1).stderr
+    assert "a\\nb.png: will be skipped: it holds a control character; rename the file" in told
+    assert "c.png" not in told

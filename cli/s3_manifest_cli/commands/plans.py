@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from s3_manifest.filenames import unusable
 from s3_manifest.model import Facts
 from s3_manifest_cli.client.carry_out import NOTHING_SAID, Carried
 from s3_manifest_cli.client.compare import Compared
@@ -189,6 +190,9 @@ class _About(NamedTuple):
 def _tell_plan(plan: Plan, about: _About, teller: Teller, written: Path | None) -> None:
     for action in plan.actions:
         teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
+    for action in plan.of("upload", "copy"):
+        if reason := unusable(action.filename):
+            teller.warn(f"{action.filename}: will be skipped: {reason}; rename the file")
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
     teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
     if about.refused:
