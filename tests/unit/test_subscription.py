@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from s3_manifest.subscription import (
     EVENTS,
@@ -249,9 +250,10 @@ def test_a_refusal_that_will_not_pass_is_raised_at_once(code):
 
 UNAVAILABLE = {"Error": {"Code": "Odd"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
 TIMEOUT = ReadTimeoutError(endpoint_url="https://s3")
+BROKEN_OFF = ResponseParserError("Unable to parse response (no element found)")
 
 
-@pytest.mark.parametrize("fault", ["AccessDenied", "OperationAborted", UNAVAILABLE, TIMEOUT], ids=str)
+@pytest.mark.parametrize("fault", ["AccessDenied", "OperationAborted", UNAVAILABLE, TIMEOUT, BROKEN_OFF], ids=str)
 def test_what_passes_by_itself_is_tried_again_wherever_it_happens(fault):
     bucket = Bucket(refusals=[fault], unreadable=[fault])
     assert len(applied(bucket)) == 2

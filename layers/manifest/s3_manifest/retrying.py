@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ def insist(attempt: Callable[[], T], patience: Patience) -> T:
             if not _is_temporary(error):
                 raise
             problem, denied = describe(error), code(error) in _DENIED
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             problem, denied = str(error), False
         patience.sleep(PAUSE_SECONDS)
     raise GaveUp(problem, denied=denied)
