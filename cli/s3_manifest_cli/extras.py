@@ -1,5 +1,6 @@
 """How this program, or a part of it that is missing, is installed, wherever it runs."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def install_command(extra: str) -> str:
 def upgrade_command() -> str:
     """The command that installs the newest version: of a checkout, the newest commit."""
     if _is_checkout():
-        return f"git -C '{_CHECKOUT}' pull"
+        return f"git -C {shlex.quote(str(_CHECKOUT))} pull"
     return f"{sys.executable or 'python'} -m pip install -U s3-manifest"
 
 

@@ -91,9 +91,10 @@ class HttpApi:
         try:
             answer = self._answer(method, url, content, given)
         except urllib3.exceptions.HTTPError as error:
-            raise unavailable(_fault_of(error), f"{self._url}: no answer") from error
-        except ValueError as error:  # a header that no HTTP request can have
-            raise Unavailable(f"{self._url}: the request cannot be sent: {error}.", remedy=_TOKEN) from error
+            raise _unreached(self._url, error) from error
+        except ValueError as error:  # it quotes the header, and that may be the token
+            reason = "a header of the request holds a character that HTTP does not allow"
+            raise Unavailable(f"{self._url}: {reason}.", remedy=_TOKEN) from error
         found = _decoded(answer.data)
         if answer.status >= 400:
             raise self._error(answer, found)
@@ -170,11 +171,13 @@ def _checked(url: str) -> str:
     )
 
 
-def _fault_of(error: urllib3.exceptions.HTTPError) -> Fault:
+def _unreached(url: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
     """What urllib3 says, by the name of its error: of several attempts, the last one's."""
     if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason:
         error = error.reason if isinstance(error.reason, urllib3.exceptions.HTTPError) else error
-    return Fault(0, type(error).__name__, str(error))
+    found = unavailable(Fault(0, type(error).__name__, f'"{url}": {error}'), f"{url}: no answer")
+    remedy = re.sub("(--region and )?--endpoint-url", "--api-url", found.remedy)
+    return Unavailable(found.message, remedy=remedy, code=found.code)
 
 
 def _gateway_code(status: int, message: str) -> str:

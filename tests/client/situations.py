@@ -380,7 +380,7 @@ SITUATIONS = [
         "network",
         "nobody listens",
         f"{BUCKET} --endpoint-url http://127.0.0.1:9",
-        "127.0.0.1:9 cannot be reached. Check the network, --region and --endpoint-url.",
+        "127.0.0.1:9 cannot be reached. Check the network and the address: --region and --endpoint-url.",
         3,
     ),
     Situation(
@@ -424,6 +424,28 @@ SITUATIONS = [
         "{endpoint} answered 200 with text/html, as the S3 Manifest API does not. " + PORTAL,
         3,
         answers=(HTML,),
+    ),
+    Situation(
+        "network",
+        "nobody listens at the API's URL",
+        "ls --api-url http://127.0.0.1:9",
+        "127.0.0.1:9 cannot be reached. Check the network and the address: --api-url.",
+        3,
+    ),
+    Situation(
+        "credentials",
+        "the token holds a line break",
+        "ls --api-url {endpoint}",
+        "{endpoint}: a header of the request holds a character that HTTP does not allow. Set S3_MANIFEST_API_TOKEN",
+        3,
+        KEYS | {"S3_MANIFEST_API_TOKEN": "secret\nsecret"},
+    ),
+    Situation(
+        "network",
+        "the bucket's name cannot be one",
+        "ls --bucket not:a:bucket",
+        "'not:a:bucket' is not the name of a bucket. Check --bucket and S3_MANIFEST_BUCKET.",
+        3,
     ),
     Situation(
         "network",

@@ -190,3 +190,13 @@ def test_what_imports_the_command_gets_its_exceptions():
     with pytest.raises(Exception, match="No such command"):
         program_main.main(["nonsense"], standalone_mode=False)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("variable", ["S3_MANIFEST_API_TOKEN", "AWS_SESSION_TOKEN"])
+def test_no_secret_is_printed_where_a_header_cannot_hold_it(variable):
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    options = ["--api-url"] if "API" in variable else ["--bucket", "b", "--endpoint-url"]
+    answer = ended("ls", *options, "http://127.0.0.1:9", "--json", env=CLEAN | keys | {variable: "secret\nsecret"})
+    assert answer.returncode == 3
+    assert b"secret" not in answer.stdout + answer.stderr
+    assert b"holds a character that HTTP does not allow" in answer.stderr

@@ -18,6 +18,7 @@ _READ = "s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
 
 
 _SERVER = "The server"
+_BUCKET_NAME = re.compile('Invalid bucket name "([^"]*)"')
 _HOST = re.compile(r"https?://([^/\s\"'?]+)")
 
 
@@ -107,6 +108,8 @@ def _by_text(fault: Fault) -> Advice | None:
             "Allow kms:Decrypt and kms:GenerateDataKey with that key.",
             is_general=False,
         )
+    if fault.code == "ParamValidationError" and (name := _BUCKET_NAME.search(fault.message)):
+        return Advice(f"{name[1]!r} is not the name of a bucket.", "Check --bucket and S3_MANIFEST_BUCKET.")
     if fault.code in ("InvalidSignatureException", "AuthFailure"):
         is_clock = "signature expired" in text or "not yet current" in text
         return _BY_CODE["RequestTimeTooSkewed" if is_clock else "SignatureDoesNotMatch"]
@@ -189,9 +192,10 @@ _CERTIFICATE = Advice(
 )
 _PROXY = Advice("The proxy cannot be used.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
 _UNRESOLVED = Advice(
-    "The server is not found: its name does not resolve.", "Check the network, --region and --endpoint-url."
+    "The server is not found: its name does not resolve.",
+    "Check the network and the address: --region and --endpoint-url.",
 )
-_UNREACHED = Advice("The server cannot be reached.", "Check the network, --region and --endpoint-url.")
+_UNREACHED = Advice("The server cannot be reached.", "Check the network and the address: --region and --endpoint-url.")
 _SILENT = Advice(
     "The server does not answer.", "Check the network, the proxy settings and --endpoint-url, and repeat the command."
 )
@@ -299,5 +303,5 @@ _BY_OBJECT: Mapping[str, str] = {
     ),
     "EntityTooLarge": "It is larger than S3 takes: --exclude it.",
     "KeyTooLongError": "Rename it.",
-    NOT_SENT: "Nothing was sent: rename or --exclude the file.",
+    NOT_SENT: "Nothing was sent: look for line breaks in the file's name, the credentials and HTTPS_PROXY.",
 }

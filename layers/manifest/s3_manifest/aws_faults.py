@@ -75,7 +75,10 @@ def _of_answer(answer: Mapping[str, Any]) -> Fault:
 def _of_library(error: BotoCoreError) -> Fault:
     cause = error.kwargs.get("error")
     if isinstance(error, HTTPClientError) and isinstance(cause, ValueError | TypeError):
-        return Fault(0, NOT_SENT, f"the HTTP library refuses to send it: {cause}", is_sent=False)
+        # Python quotes the header, which may hold a secret.
+        is_header = "header" in str(cause).lower()
+        reason = "a header of the request holds a character that HTTP does not allow" if is_header else str(cause)
+        return Fault(0, NOT_SENT, f"the HTTP library refuses to send it: {reason}", is_sent=False)
     if isinstance(error, EndpointConnectionError) and isinstance(cause, NameResolutionError):
         return Fault(0, NO_ADDRESS, str(error))
     return Fault(0, type(error).__name__, str(error), is_sent=not isinstance(error, _BEFORE_SENDING))
