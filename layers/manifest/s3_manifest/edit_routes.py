@@ -199,8 +199,8 @@ def delete_file(
 ) -> Answer:
     """Hidden, it stays in S3 and is no more among the manifest's files; ``PATCH`` of ``{"hidden": false}`` undoes it.
 
-    Deleted, what ``prompt_metadata.json`` says of it is taken out too; a caption (``.txt``) beside it
-    stays. 409, or 412 with ``If-Match``: a newer upload is there, and nothing was deleted.
+    Deleted, what ``prompt_metadata.json`` says of it is taken out too; captions beside it
+    stay. 409, or 412 with ``If-Match``: a newer upload is there, and nothing was deleted.
     """
     return _deleted(collection_of(kind, collection_id), filename, delete_from_s3, if_match)
 
