@@ -28,7 +28,7 @@ simulate: .venv/dev
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --mutants
 
 # A table of aims and results, and the tables behind it: counts, ratios within the run, and virtual time; and the
-# client beside rclone, the AWS CLI, s5cmd and DVC, which it installs into .local. Most of an hour, six minutes of it for
+# client beside rclone, the AWS CLI, s5cmd and DVC, which it installs into .local. Most of an hour, fifteen minutes of it for
 # all but the client: python -m benchmarks --help tells how to have less.
 bench: .venv/dev
 	@$(BIN)/python -m benchmarks
