@@ -32,7 +32,7 @@ class Mutant:
             (copy / module).write_text(source.replace(old, new))
 
 
-_LOAD = "    loaded = heads.load(store, collection, set_aside)\n"
+_BEFORE_LOAD = "    collection, store = outcome.collection, world.store\n"
 _OBSERVE = "        seen, failures = observe(world, collection, keys, causes, outcome.md5s)\n"
 _SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
 _LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
@@ -69,7 +69,7 @@ MUTANTS = (
         "HEAD before reading the head",
         "commit.py",
         (
-            (_LOAD, "    early = observe(world, collection, pending, causes, {})\n" + _LOAD),
+            (_BEFORE_LOAD, _BEFORE_LOAD + "    early = observe(world, collection, pending, causes, {})\n"),
             (
                 _OBSERVE,
                 "        seen, failures = ([one for one in found if one.key in keys] for found in early)\n",
@@ -190,7 +190,7 @@ MUTANTS = (
     Mutant(
         "files go by what a sidecar says now before it was applied to them",
         "descriptions.py",
-        (("SidecarCopy(key=key, up_to=up_to)", "SidecarCopy(key=key, up_to=None)"),),
+        (("sha256=sha256, up_to=up_to)", "sha256=sha256, up_to=None)"),),
     ),
     Mutant(
         "collector forgets the copies of sidecars",
