@@ -79,6 +79,8 @@ def check_folder(folder: Path, *, must_exist: bool) -> None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise Unavailable(f"{folder} was not read: its symbolic links lead in a circle.", code="ELOOP") from error
+        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):  # of a folder that the user names, not of a file from S3
+            raise Unavailable(f"{folder} was not read: {error.strerror}.", code=errno.errorcode[error.errno]) from error
         raise failure(str(folder), "not read", error) from error
     if not is_folder:
         raise Invalid(f"{folder} is not a folder")
