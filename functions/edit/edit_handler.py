@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest.actors import AmbiguousActor, NoSuchActor
+from s3_manifest.collections import IdTooLong
 from s3_manifest.edit_routes import app
 from s3_manifest.editing import AmbiguousPath, NoSuchCollection
 from s3_manifest.edits import Busy, NotAsWanted, SidecarBroken, SidecarFull
@@ -28,6 +29,12 @@ def not_there(error: Exception) -> Answer:
 def conflict(error: Exception) -> Answer:
     """409: what is there is not what it takes; nothing was changed."""
     return problem(409, str(error))
+
+
+@app.exception_handler(IdTooLong)
+def too_long(error: IdTooLong) -> Answer:
+    """400: there can be no such collection."""
+    return problem(400, str(error), parameter="collection_id")
 
 
 @app.exception_handler(NotAsWanted)

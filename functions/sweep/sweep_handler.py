@@ -67,6 +67,8 @@ def _log(swept: Swept) -> None:
         )
     if swept.repaired:
         logger.warning("repaired", collection=collection, objects=swept.repaired[:100])
+    if swept.skipped:
+        logger.warning("skipped", reason=swept.skipped)
     if swept.not_collected:
         logger.warning("no garbage was collected", collection=collection, reason=swept.not_collected)
     if swept.finished or swept.enqueued:

@@ -1,14 +1,20 @@
+import uuid
+
 import pytest
 
+from s3_manifest import chain, heads
 from s3_manifest.collections import (
     DEFAULT_COLLECTIONS,
     DEFAULT_ROOT,
+    MAX_BELOW_FOLDER_BYTES,
     Collection,
     Collections,
+    IdTooLong,
     InvalidCollections,
     Pattern,
     parse_collections,
 )
+from s3_manifest.sidecars import SIDECARS
 from s3_manifest_cli import stack
 
 ROOT = "_manifests/"
@@ -108,9 +114,34 @@ def test_a_name_that_can_be_no_collection_finds_none(kind, collection_id):
 
 def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none():
     collections = parse_collections(STYLES, ROOT)
-    longest = "é" * ((1024 - len("_manifests/styles//manifest.json")) // 2)
-    assert len(collections.named("style", longest).head_key.encode()) == 1024
-    assert collections.named("style", longest + "x") is None
+    longest = "é" * 457
+    link = chain.Link(10**12 - 1, uuid.uuid4().hex, uuid.uuid4().hex)
+    assert len(chain.key_of(collections.named("style", longest), link).encode()) == 1024
+    assert collections.of(f"styles/{longest}/a.jpg").id == longest
+    collections.check_id("style", longest)
+    for too_long in (longest + "x", "x" * 915, "x" * 992, "x" * 5000):
+        assert collections.named("style", too_long) is None
+        assert collections.of(f"styles/{too_long}/a.jpg") is None
+        with pytest.raises(IdTooLong, match="may have 914"):
+            collections.check_id("style", too_long)
+        with pytest.raises(IdTooLong):
+            collections.check_key(f"styles/{too_long}/a.jpg")
+
+
+def test_no_key_that_is_made_for_a_collection_is_longer_than_its_longest_one():
+    collection, commit = parse_collections(STYLES, ROOT).named("style", "1"), uuid.uuid4().hex
+    keys = [
+        collection.head_key,
+        chain.key_of(collection, chain.Link(10**12 - 1, commit, commit)),
+        chain.key_of(collection, chain.Link(1, commit, chain.REPAIRED)),
+        heads.checkpoint_key(collection, 10**12 - 1, commit),
+        f"{collection.folder}pages/{commit}-99999.json",
+        *(f"{collection.folder}sidecars/{commit}-{name}" for name in SIDECARS),
+        f"{collection.folder}releases/{'r' * 64}.json",
+        f"{collection.folder}set-aside/{commit}-10000.json",
+        f"{collection.folder}turn.json",
+    ]
+    assert max(len(key.encode()) for key in keys) == len(collection.folder) + MAX_BELOW_FOLDER_BYTES
 
 
 @pytest.mark.parametrize(

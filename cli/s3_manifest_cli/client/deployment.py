@@ -19,6 +19,7 @@ from s3_manifest.collections import (
     DEFAULT_ROOT,
     Collection,
     Collections,
+    IdTooLong,
     InvalidCollections,
     parse_collections,
 )
@@ -61,6 +62,11 @@ class Deployment(NamedTuple):
             return self.manifests.actor(collection_id)
         if slash and (found := self.collections.named(kind, collection_id)):
             return found
+        if slash:
+            try:
+                self.collections.check_id(kind, collection_id)
+            except IdTooLong as error:
+                raise Invalid(str(error)) from error
         kinds = " or ".join(f"{pattern.kind}/…" for pattern in self.collections.patterns)
         raise Invalid(f"{named!r} is not a collection: write KIND/ID, such as {kinds}, or s3://BUCKET/PREFIX/")
 

@@ -7,6 +7,12 @@ from typing import NamedTuple
 MAX_KEY_BYTES = 1024
 """S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
+MAX_BELOW_FOLDER_BYTES = 91
+"""The longest name, below a collection's folder, of anything that is kept of it: that of a change record.
+
+``changes/<12 digits>-<32>-<32>.json``. Those of pages, checkpoints, copies, releases and heads set aside are shorter.
+"""
+
 DEFAULT_COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
 DEFAULT_ROOT = "_manifests/"
 """The template's defaults of its parameters ``Collections`` and ``ManifestRoot``."""
@@ -16,6 +22,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 class InvalidCollections(ValueError):
     """The collections setting is wrong; the text says which part, and what to write instead."""
+
+
+class IdTooLong(ValueError):
+    """An id by which some object of the collection's manifest would have a longer key than S3 allows."""
 
 
 class Collection(NamedTuple):
@@ -78,7 +88,7 @@ class Collections:
     def of(self, key: str) -> Collection | None:
         """The collection that ``key`` belongs to: None outside of all, and under the root.
 
-        None too where the id is so long that S3 could not hold a manifest of it.
+        None too where the id is so long that S3 could not hold all objects of its manifest: see ``check_id``.
         """
         if key.startswith(self.root):
             return None
@@ -111,6 +121,28 @@ class Collections:
         """What its keys begin with up to the end of its id, without what a pattern has after that."""
         return next(one.before for one in self.patterns if one.kind == collection.kind) + collection.id
 
+    def check_id(self, kind: str, collection_id: str) -> None:
+        """Raises ``IdTooLong`` for an id that only its length keeps from being a collection's."""
+        if not collection_id or "/" in collection_id:
+            return
+        for pattern in self.patterns:
+            if pattern.kind == kind and not _fits(found := self._made(pattern, collection_id)):
+                size = len(collection_id.encode(errors="replace"))
+                most = MAX_KEY_BYTES - MAX_BELOW_FOLDER_BYTES - len(found.folder.encode(errors="replace")) + size
+                raise IdTooLong(
+                    f"the id of this {kind} has {size} bytes, and may have {most}: keys of its manifest would be longer"
+                    f" than the {MAX_KEY_BYTES} bytes that S3 allows"
+                )
+
+    def check_key(self, key: str) -> None:
+        """Raises ``IdTooLong`` for a key that would belong to a collection, if that had a shorter id."""
+        if key.startswith(self.root):
+            return
+        for pattern in self.patterns:
+            if (collection_id := pattern.id_of(key)) is not None:
+                self.check_id(pattern.kind, collection_id)
+                return
+
     def subscriptions(self) -> list[str]:
         """The prefixes to be told about: each key of a collection is below exactly one of them.
 
@@ -122,8 +154,16 @@ class Collections:
         return [p for p in prefixes if not any(p != q and p.startswith(q) for q in prefixes)]
 
     def _collection(self, pattern: Pattern, collection_id: str) -> Collection | None:
-        found = Collection(pattern.kind, collection_id, pattern.prefix(collection_id), self.root)
-        return found if len(found.head_key.encode()) <= MAX_KEY_BYTES else None
+        found = self._made(pattern, collection_id)
+        return found if _fits(found) else None
+
+    def _made(self, pattern: Pattern, collection_id: str) -> Collection:
+        return Collection(pattern.kind, collection_id, pattern.prefix(collection_id), self.root)
+
+
+def _fits(collection: Collection) -> bool:
+    """Whether S3 takes the longest key that is ever made for the collection; no lone surrogate fits."""
+    return len(collection.folder.encode(errors="replace")) + MAX_BELOW_FOLDER_BYTES <= MAX_KEY_BYTES
 
 
 def parse_collections(text: str, root: str) -> Collections:

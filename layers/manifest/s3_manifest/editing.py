@@ -72,8 +72,9 @@ def actor_of(asked: str) -> Collection:
 
 
 def collection_of(kind: str, collection_id: str) -> Collection:
-    """The collection that a path names. Raises ``NoSuchCollection``."""
+    """The collection that a path names. Raises ``IdTooLong``, ``NoSuchCollection``."""
     kind, collection_id = unquote(kind), unquote(collection_id)
+    runtime.collections().check_id(kind, collection_id)
     if collection := runtime.collections().named(kind, collection_id):
         return collection
     raise NoSuchCollection(f"there can be no collection {kind} {collection_id}")

@@ -89,8 +89,9 @@ def fetch(
 
 
 def named(kind: str, collection_id: str) -> Collection:
-    """The collection that a path names. Raises ``NoSuchManifest`` where there can be none."""
+    """The collection that a path names. Raises ``IdTooLong``, ``NoSuchManifest`` where there can be none."""
     kind, collection_id = unquote(kind), unquote(collection_id)
+    runtime.collections().check_id(kind, collection_id)
     if collection := runtime.collections().named(kind, collection_id):
         return collection
     raise NoSuchManifest(f"there is no manifest of {kind} {collection_id}")

@@ -4,6 +4,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 from s3_manifest.actors import AmbiguousActor, NoSuchActor
+from s3_manifest.collections import IdTooLong
 from s3_manifest.cursors import InvalidCursor
 from s3_manifest.fetch import InvalidToken, NoSuchManifest
 from s3_manifest.history import HistoryGone, NoSuchRevision
@@ -30,6 +31,7 @@ def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
 
     app.exception_handler([ReadFailed, UnreadableManifest])(unavailable)
     app.exception_handler(JobsNotQueued)(not_queued)
+    app.exception_handler(IdTooLong)(lambda error: problem(400, str(error), parameter="collection_id"))
     app.exception_handler(InvalidCursor)(lambda error: problem(400, str(error), parameter="cursor"))
     app.exception_handler(InvalidToken)(lambda error: problem(400, str(error), parameter="reflects"))
     app.exception_handler([NoSuchManifest, NoSuchRevision, NoSuchActor])(lambda error: problem(404, str(error)))

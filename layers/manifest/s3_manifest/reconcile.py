@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from s3_manifest.announcements import AnnouncementFailed
-from s3_manifest.collections import Collection
+from s3_manifest.collections import Collection, IdTooLong
 from s3_manifest.commit import Outcome, commit
 from s3_manifest.events import Change, MalformedEvent, decode_body
 from s3_manifest.jobs import JobsNotQueued
@@ -137,7 +137,15 @@ def _route(world: World, report: Report, message: Message) -> Iterator[tuple[Col
         elif collection := world.collections.of(change.key):
             yield collection, change
         else:
-            report.dropped.append((message.id, f"key {change.key} belongs to no collection"))
+            report.dropped.append((message.id, _why_dropped(world, change)))
+
+
+def _why_dropped(world: World, change: Change) -> str:
+    try:
+        world.collections.check_key(change.key)
+    except IdTooLong as error:
+        return f"key {change.key}: {error}"
+    return f"key {change.key} belongs to no collection"
 
 
 def _time(concern: Concern) -> str:

@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import Field
 
 from s3_manifest import runtime
+from s3_manifest.collections import IdTooLong
 from s3_manifest.documented import QUEUED, answers
 from s3_manifest.jobs import Sweep, SweepAll
 from s3_manifest.model import Frozen, timestamp
@@ -41,6 +42,10 @@ def post_rescan(
 ) -> Answer:
     """202: it is queued. Once ``last_verified_at`` of the ``manifest`` is after ``requested_at``, it is done."""
     kind, collection_id = unquote(kind), unquote(collection_id)
+    try:
+        runtime.collections().check_id(kind, collection_id)
+    except IdTooLong as error:
+        return problem(400, str(error), parameter="collection_id")
     collection = runtime.collections().named(kind, collection_id)
     if collection is None:
         return problem(404, f"there can be no collection {kind} {collection_id}")

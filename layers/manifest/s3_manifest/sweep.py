@@ -13,7 +13,7 @@ from itertools import groupby, islice
 
 from s3_manifest import heads, pages, rebuild
 from s3_manifest.collect import collect
-from s3_manifest.collections import Collection, Pattern
+from s3_manifest.collections import Collection, IdTooLong, Pattern
 from s3_manifest.commit import Outcome, Verified, commit
 from s3_manifest.compare import Comparer, just_after, ranges
 from s3_manifest.jobs import Job, Progress, Sweep, SweepAll
@@ -70,6 +70,8 @@ class Swept:
     """Jobs put into the queue: for other collections, or for the rest of this one."""
     collected: int = 0
     """Objects deleted that no manifest and no kept history refers to."""
+    skipped: str | None = None
+    """Why the collection was not swept, as it can have no manifest; None where it can."""
     not_collected: str | None = None
     """Why no garbage was collected; None where it was."""
     repaired: list[str] = field(default_factory=list)
@@ -95,8 +97,12 @@ def run_job(
         _sweep_all(world, job, swept, pause_with_seconds_left)
         return swept
     collection = swept.collection = world.collections.named(job.kind, job.id)
-    if collection is None:  # no longer one of the collections
+    if collection is None:  # no longer one of the collections, or none that there can be a manifest of
         swept.finished = True
+        try:
+            world.collections.check_id(job.kind, job.id)
+        except IdTooLong as error:
+            swept.skipped = f"{job.kind}/{job.id}: {error}"
         return swept
     progress = job.progress or _begin(world, collection, job, swept, repeated=repeated)
     if progress:
