@@ -19,7 +19,7 @@ from s3_manifest.web import Answer, problem, resolve
 logger = Logger(service="edit")
 
 
-@app.exception_handler([NoSuchActor, NoSuchCollection, NoSuchFile])
+@app.exception_handler([NoSuchActor, NoSuchCollection, NoSuchFile, IdTooLong])
 def not_there(error: Exception) -> Answer:
     """404: there is none; nothing was changed."""
     return problem(404, str(error))
@@ -29,12 +29,6 @@ def not_there(error: Exception) -> Answer:
 def conflict(error: Exception) -> Answer:
     """409: what is there is not what it takes; nothing was changed."""
     return problem(409, str(error))
-
-
-@app.exception_handler(IdTooLong)
-def too_long(error: IdTooLong) -> Answer:
-    """400: there can be no such collection."""
-    return problem(400, str(error), parameter="collection_id")
 
 
 @app.exception_handler(NotAsWanted)

@@ -215,7 +215,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _named(kind: str, collection_id: str) -> Collection | None:
-    runtime.collections().check_id(kind, collection_id)
     if kind != actors.KIND:
         return runtime.collections().named(kind, collection_id)
     try:

@@ -31,10 +31,11 @@ def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
 
     app.exception_handler([ReadFailed, UnreadableManifest])(unavailable)
     app.exception_handler(JobsNotQueued)(not_queued)
-    app.exception_handler(IdTooLong)(lambda error: problem(400, str(error), parameter="collection_id"))
     app.exception_handler(InvalidCursor)(lambda error: problem(400, str(error), parameter="cursor"))
     app.exception_handler(InvalidToken)(lambda error: problem(400, str(error), parameter="reflects"))
-    app.exception_handler([NoSuchManifest, NoSuchRevision, NoSuchActor])(lambda error: problem(404, str(error)))
+    app.exception_handler([NoSuchManifest, NoSuchRevision, NoSuchActor, IdTooLong])(
+        lambda error: problem(404, str(error))
+    )
     app.exception_handler(AmbiguousActor)(lambda error: problem(409, str(error)))
     app.exception_handler(ManifestChanged)(_changed)
     app.exception_handler(HistoryGone)(lambda error: problem(410, str(error), oldest=error.oldest))

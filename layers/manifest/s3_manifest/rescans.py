@@ -45,7 +45,7 @@ def post_rescan(
     try:
         runtime.collections().check_id(kind, collection_id)
     except IdTooLong as error:
-        return problem(400, str(error), parameter="collection_id")
+        return problem(404, str(error))
     collection = runtime.collections().named(kind, collection_id)
     if collection is None:
         return problem(404, f"there can be no collection {kind} {collection_id}")

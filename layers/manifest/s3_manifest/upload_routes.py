@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest import runtime, scopes
-from s3_manifest.collections import Collection
+from s3_manifest.collections import Collection, IdTooLong
 from s3_manifest.documented import answers
 from s3_manifest.editing import Reflection, actor_of, answered, collection_of, patience
 from s3_manifest.planning import BadCollection, BadNames, Upload, plan_uploads
@@ -54,7 +54,11 @@ def post_collection_uploads(kind: Kind, collection_id: CollectionId, wish: Wish)
     ``prompt_metadata.json``, which counts more, is set there at once; a generation is declared in
     ``collection.json``. A repeat with the same ``generation_id`` makes nothing new but the URLs.
     """
-    return _planned(collection_of(kind, collection_id), wish)
+    try:
+        collection = collection_of(kind, collection_id)
+    except IdTooLong as error:
+        return problem(400, str(error), parameter="collection_id")
+    return _planned(collection, wish)
 
 
 def _planned(collection: Collection, wish: Uploads) -> Answer:

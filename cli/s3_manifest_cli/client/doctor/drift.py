@@ -108,7 +108,7 @@ def _compared(place: Place, collection: Collection) -> Looked | None:
         comparer = Comparer(place, collection, loaded, stop_at_keys=_MAX_KEYS, stop_at_seconds_left=_STOP_SECONDS)
         try:
             compared = comparer.compare(range(len(comparer.slots)), "")
-            lost = _lost(place.store, collection, loaded)
+            lost = tuple(sorted({*_lost(place.store, collection, loaded), *(one.key for one in compared.broken)}))
         except Conflict:
             continue
         if compared.rest is not None and len(compared.keys) < _MAX_KEYS:
@@ -120,10 +120,7 @@ def _compared(place: Place, collection: Collection) -> Looked | None:
 
 
 def _lost(store: Store, collection: Collection, loaded: heads.Loaded) -> tuple[str, ...]:
-    """Pages and copies of sidecars that the head refers to, and that are not there.
-
-    Pages that a listing proves right are not read by the comparison, so it does not miss them. Raises ``Conflict``.
-    """
+    """Pages and copies of sidecars that the head refers to, and that are not there. Raises ``Conflict``."""
     if loaded.head is None or not (wanted := {p.key for p in loaded.head.pages} | {*copies_of(loaded.head.sidecars)}):
         return ()
     folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
