@@ -23,11 +23,11 @@ from s3_manifest.model import Timestamp
 from s3_manifest.store import Conflict, OutcomeUnknown, StoreError
 from s3_manifest.world import World
 
-MIN_KEYS = 32
+MIN_KEYS = 16
 """Fewer keys are quicker looked at, and again if need be, than a turn is taken."""
 
-GIVE_WAY_SECONDS = 0.25
-"""About as long as a commit of few keys takes, and as the longest pause of whoever waits for a turn."""
+GIVE_WAY_SECONDS = 0.4
+"""A little longer than a commit of few keys takes, and than the longest pause of whoever waits for a turn."""
 
 _BUSY = timedelta(seconds=0.5)
 """What was written no longer ago may be written again at any moment."""
