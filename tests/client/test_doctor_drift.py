@@ -124,6 +124,15 @@ def test_a_page_that_is_lost_is_found_though_nothing_differs(hand, folder):
     assert job_of(found.mend) == Sweep(kind="style", id="16", rebuild=True)
 
 
+def test_a_page_that_was_modified_is_found_though_nothing_differs(hand):
+    hand.commit(hand.upload(*(f"{number}.jpg" for number in range(20))))
+    key = hand.head().pages[0].key
+    hand.store.upload(key, hand.store.objects[key][1].replace(b'"prompt":null', b'"prompt":"x"', 1))
+    ((about, found),) = judged(hand).items()
+    assert about == ("error", "style/16")
+    assert key in found.found
+
+
 def test_what_s3_does_not_answer_about_is_not_checked(hand, monkeypatch):
     def refused(key):
         raise ReadFailed(key, "not read: 403")

@@ -9,7 +9,7 @@ from s3_manifest.cursors import InvalidCursor
 from s3_manifest.fetch import InvalidToken, NoSuchManifest
 from s3_manifest.history import HistoryGone, NoSuchRevision
 from s3_manifest.jobs import JobsNotQueued
-from s3_manifest.model import UnreadableManifest
+from s3_manifest.model import BrokenObjects, UnreadableManifest
 from s3_manifest.reads import ManifestChanged
 from s3_manifest.store import ReadFailed
 from s3_manifest.views import AnswerTooLarge
@@ -22,6 +22,12 @@ def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
     def unavailable(error: Exception) -> Answer:
         """Not read is not the same as not there."""
         logger.error("unavailable", reason=str(error))
+        if isinstance(error, BrokenObjects):
+            return problem(
+                503,
+                "part of the manifest is missing or damaged. The next sweep repairs it from S3; to repair it now, POST a"
+                " rescan of this collection. The function's log names the objects",
+            )
         return problem(503, "the manifest cannot be read at the moment; the function's log says why")
 
     def not_queued(error: JobsNotQueued) -> Answer:
