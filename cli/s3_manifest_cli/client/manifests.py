@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from s3_manifest.collections import Collection
-from s3_manifest.model import Entry, Facts, Frozen, Role, Timestamp
+from s3_manifest.model import Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
 from s3_manifest.records import Alteration
 from s3_manifest.stats import CollectionTotals, UnreadableCollection
 
@@ -55,23 +55,23 @@ class Index(NamedTuple):
             yield from segment.files
 
 
-class Change(Frozen):
+class Change(Strict):
     """What one revision did; ``added``, ``altered`` and ``removed`` are null where they were too many for an answer.
 
     ``s3_key`` is the change record, that has them all.
     """
 
-    revision: int
+    revision: Revision
     commit: str
     committed_at: Timestamp
     s3_key: str
     title: str | None
     complete: bool
-    total_files: int
-    total_size_bytes: int
-    added: tuple[Alteration, ...] | None
-    altered: tuple[Alteration, ...] | None
-    removed: tuple[Alteration, ...] | None
+    total_files: Count
+    total_size_bytes: Count
+    added: Tuple[Alteration] | None
+    altered: Tuple[Alteration] | None
+    removed: Tuple[Alteration] | None
 
 
 class Manifests(Protocol):

@@ -25,8 +25,8 @@ def answer_problems(app: APIGatewayHttpResolver, logger: Logger) -> None:
         if isinstance(error, BrokenObjects):
             return problem(
                 503,
-                "part of the manifest is missing or damaged. The next sweep repairs it from S3; to repair it now, POST a"
-                " rescan of this collection. The function's log names the objects",
+                "part of the manifest is missing or damaged. The next sweep repairs it from S3; to repair it now, POST"
+                " a rescan of this collection. The function's log names the objects",
             )
         return problem(503, "the manifest cannot be read at the moment; the function's log says why")
 

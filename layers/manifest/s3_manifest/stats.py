@@ -14,7 +14,7 @@ from s3_manifest import history
 from s3_manifest.collections import Collection
 from s3_manifest.heads import load
 from s3_manifest.history import HistoryGone
-from s3_manifest.model import Entry, Facts, Frozen, Head, Timestamp, timestamp
+from s3_manifest.model import Count, Entry, Facts, Frozen, Head, Revision, Timestamp, timestamp
 from s3_manifest.records import ChangeRecord
 from s3_manifest.store import Store
 from s3_manifest.world import Each
@@ -41,14 +41,16 @@ class KindTotals(_Told):
 class CollectionTotals(_Told):
     """One collection, as far as the summary of its manifest tells."""
 
+    model_config = ConfigDict(strict=True)
+
     kind: str
     id: str
     title: str | None
     s3_prefix: str
-    revision: int
+    revision: Revision
     complete: bool
-    total_files: int
-    total_size_bytes: int
+    total_files: Count
+    total_size_bytes: Count
     created_at: Timestamp
     last_synced: Timestamp
 
