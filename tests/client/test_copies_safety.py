@@ -72,7 +72,11 @@ def test_a_key_with_nul_is_refused_by_name(sides):
     # No server of S3's API here takes one. The manifest is a file that somebody may have written, too.
     (entry, *_), head = sides.head.files, sides.head
     bad = entry.model_copy(update={"filename": "nul\0.png", "s3_key": sides.key("nul\0.png")})
-    head = head.model_copy(update={"files": (*head.files, bad), "total_files": 3})
+    totals = {"total_files": 3, "total_size_bytes": head.total_size_bytes + bad.size_bytes}
+    files = tuple(sorted((*head.files, bad), key=lambda entry: entry.filename))
+    (generation,) = head.generations
+    totals |= {"generations": (generation.model_copy(update={"image_count": 3}),)}
+    head = head.model_copy(update={"files": files, **totals})
     sides.bucket.put(sides.collection.head_key, encode_head(head))
     answer = sides.pull("--json", exit_code=3)
     assert "control character" in refused(answer)["nul\0.png"]
