@@ -51,7 +51,7 @@ _REMEMBER_LISTING = """\
             for key in listing.keys:
                 LISTED[key] = self._world.store.truth.head(key)
 """
-_LOOK = "    outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)\n"
+_LOOK = "    try:\n        outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated"
 _COMMIT_AS_LISTED = """\
     import dataclasses, types
     from s3_manifest.compare import LISTED
@@ -61,8 +61,9 @@ _COMMIT_AS_LISTED = """\
         **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
         head=lambda key: LISTED.get(key) or Absent(key),
     )
-    outcome = commit(dataclasses.replace(world, store=store), collection, dict.fromkeys(progress.looks, SWEEP))
-"""
+    listed = dataclasses.replace(world, store=store)
+    try:
+        outcome = commit(listed, collection, dict.fromkeys(progress.looks, SWEEP), repeated"""
 
 MUTANTS = (
     Mutant(
