@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from s3_manifest import heads, layout, pages
 from s3_manifest.collections import Collection
 from s3_manifest.descriptions import Descriptions
-from s3_manifest.layout import Layout, Open, Slot
+from s3_manifest.layout import Layout, Slot
 from s3_manifest.merge import Told
 from s3_manifest.model import Entry, PageRef
 from s3_manifest.pages import Broken
@@ -77,8 +77,3 @@ class Opener:
 def entries_of(slots: Sequence[Slot], names: Iterable[str]) -> dict[str, Entry]:
     """The manifest's entries of these names; the slots that would hold them must be open."""
     return {name: entry for name in names if (entry := layout.find(slots, name))}
-
-
-def is_open(slot: Slot) -> bool:
-    """Whether the entries of a slot were read."""
-    return isinstance(slot, Open)
