@@ -49,7 +49,8 @@ _OBSERVE_ONCE = """\
 """
 _REMEMBER_LISTING = """\
             for key in listing.keys:
-                LISTED[key] = self._world.store.truth.head(key)
+                truth = self._world.store.truth
+                LISTED[id(truth), key] = truth.head(key)
 """
 _LOOK = "    try:\n        outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated"
 _COMMIT_AS_LISTED = """\
@@ -59,7 +60,7 @@ _COMMIT_AS_LISTED = """\
     real = world.store
     store = types.SimpleNamespace(
         **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
-        head=lambda key: LISTED.get(key) or Absent(key),
+        head=lambda key: LISTED.get((id(real.truth), key)) or Absent(key),
     )
     listed = dataclasses.replace(world, store=store)
     try:
