@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -21,7 +22,7 @@ import sweep_handler
 from handlers.account import Account, botocore_session, listed
 from handlers.lambda_answers import Reply, failed_ids, metrics_in
 from handlers.lambda_events import BUCKET, REGION, Context, http_request, sqs_event
-from s3_manifest import layout, runtime, settings
+from s3_manifest import layout, runtime, settings, turns
 from s3_manifest.jobs import Job, encode_job
 
 Handle = Callable[..., list[str]]
@@ -135,6 +136,12 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds by which a few files are many."""
     for name, bound in {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}.items():
         monkeypatch.setattr(layout, name, bound)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is at work on a collection, although it was written a moment ago: no commit gives way."""
+    monkeypatch.setattr(turns, "_BUSY", timedelta(0))
 
 
 @pytest.fixture
