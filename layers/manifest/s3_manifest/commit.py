@@ -40,10 +40,18 @@ _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0
 
 
 class Verified(NamedTuple):
-    """That a sweep, begun at ``started_at``, looked at all there was, for the manifest made at ``created_at``."""
+    """That a sweep, begun at ``started_at``, looked at all there was, for the manifest made at ``created_at``.
+
+    Of one whose history began with another revision than ``first_revision`` it does not hold: it was repaired since.
+    """
 
     created_at: Timestamp
     started_at: Timestamp
+    first_revision: int = 1
+
+    def is_of(self, head: Head) -> bool:
+        """Whether it is this manifest that was verified."""
+        return (head.created_at, head.first_revision) == (self.created_at, self.first_revision)
 
 
 @dataclass
@@ -193,7 +201,7 @@ def _attempt(
         keys = _without(keys, failing)
         outcome.md5s.update(computed_before(entries_of(slots, map(collection.filename, keys)).values()))
         seen, failures = observe(world, collection, keys, causes, outcome.md5s)
-        covers_all = verified is not None and verified.created_at == before.created_at and not rest
+        covers_all = verified is not None and verified.is_of(before) and not rest
     else:
         seen, failures, covers_all = first_sight(world, collection, keys, causes, outcome.md5s, now)
         revisions_before = _revisions_before(world, outcome)

@@ -34,11 +34,14 @@ class Progress(Frozen):
 
     ``looks`` are keys found to differ that are still to be looked at, ``unreadable`` those that S3
     did not tell about. ``unannounced``: a revision may have been made that nobody was told of.
-    ``missing``, ``unexpected`` and ``altered`` count the drift mended so far.
+    ``missing``, ``unexpected`` and ``altered`` count the drift mended so far. ``first_revision`` is that of the
+    manifest: a repair alters it, and what that could not observe is missing again, also before ``start``. None in
+    what earlier versions wrote.
     """
 
     created_at: Timestamp
     started_at: Timestamp
+    first_revision: int | None = None
     start: str = ""
     finished_listing: bool = False
     looks: tuple[str, ...] = ()

@@ -185,6 +185,8 @@ def _contents(run: Run) -> _Contents:
 
 
 def _ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_Range]:
+    if not refs:  # all is in the head by now
+        return []
     ends = [*(ref.first for ref in refs[1:]), None]
     lasts = ["", *(ref.last for ref in refs[:-1])]
     return [

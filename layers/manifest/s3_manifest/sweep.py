@@ -17,11 +17,11 @@ from s3_manifest.collections import Collection, IdTooLong, Pattern
 from s3_manifest.commit import Outcome, Verified, commit
 from s3_manifest.compare import Comparer, just_after, ranges
 from s3_manifest.jobs import Job, Progress, Sweep, SweepAll
-from s3_manifest.model import SWEEP, BrokenObjects, UnreadableManifest
+from s3_manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
 from s3_manifest.pages import Broken
 from s3_manifest.presence import holds_objects
 from s3_manifest.repair import TooMuchIsBroken, repair
-from s3_manifest.store import Conflict
+from s3_manifest.store import Archived, Conflict
 from s3_manifest.world import World
 
 LOOK_AGAIN_SECONDS = 60
@@ -116,7 +116,9 @@ def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, re
     started_at = world.now()
     set_aside = rebuild.set_aside(world.store, collection) if job.rebuild else None
     loaded = heads.load(world.store, collection, set_aside)
-    if job.broken and _is_repaired(world, collection, loaded, job.broken, swept):
+    if job.broken and _is_repaired(world, collection, loaded, job.broken, swept, repeated=repeated):
+        if loaded.head and repeated:
+            world.announce(loaded.head, (), repeated=True)
         swept.finished = True
         return None
     head = loaded.head
@@ -134,7 +136,7 @@ def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, re
             world.announce(head, (), repeated=True)
         swept.finished = True
         return None
-    return Progress(created_at=head.created_at, started_at=started_at)
+    return Progress(created_at=head.created_at, started_at=started_at, first_revision=head.first_revision)
 
 
 def _go_on(
@@ -147,6 +149,7 @@ def _go_on(
         if loaded.head is None or loaded.head.created_at != progress.created_at:
             swept.finished = True  # another manifest is there by now, with a sweep of its own
             return
+        progress = _since_repaired(world, loaded.head, progress)
         delay = 0
         if progress.looks:
             progress = _look(world, collection, progress, swept, is_drift=loaded.head.complete)
@@ -166,6 +169,16 @@ def _go_on(
             world.enqueue([Sweep(kind=collection.kind, id=collection.id, progress=progress)], delay_seconds=delay)
             swept.enqueued += 1
             return
+
+
+def _since_repaired(world: World, head: Head, progress: Progress) -> Progress:
+    """The progress, from the beginning if a repair left out what was compared before."""
+    if progress.first_revision == head.first_revision:
+        return progress
+    update: dict[str, object] = {"first_revision": head.first_revision}
+    if progress.first_revision is not None and not head.complete:
+        update |= {"started_at": world.now(), "start": "", "finished_listing": False}
+    return progress.model_copy(update=update)
 
 
 def _list_on(
@@ -248,8 +261,8 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
 
 
 def _finish(world: World, collection: Collection, progress: Progress, swept: Swept) -> bool:
-    """Marks the manifest complete and verified, and collects its garbage; False if that was to be repaired first."""
-    verified = Verified(progress.created_at, progress.started_at)
+    """Marks the manifest complete and verified, and collects its garbage; False where a repair came before that."""
+    verified = Verified(progress.created_at, progress.started_at, progress.first_revision or 1)
     # The odd ones met on the way have their second chance here.
     again = dict.fromkeys(progress.unreadable, SWEEP)
     try:
@@ -265,15 +278,25 @@ def _finish(world: World, collection: Collection, progress: Progress, swept: Swe
         raise _unreadable(collection, tuple(outcome.unreadable), outcome)
     if not outcome.finished:
         raise SweepFailed(f"{collection.prefix}: time ran out at the end of the sweep; it is tried again later")
+    if outcome.head and outcome.head.created_at == progress.created_at and not verified.is_of(outcome.head):
+        return False  # it was repaired meanwhile
     swept.finished = True
     try:
         swept.collected = collect(world, collection)
-    except UnreadableManifest as error:  # of a checkpoint: it expires, and the garbage with it
+    except (UnreadableManifest, Archived) as error:  # of a checkpoint: it expires, and the garbage with it
         swept.not_collected = str(error)
     return True
 
 
-def _is_repaired(world: World, collection: Collection, loaded: heads.Loaded, keys: Iterable[str], swept: Swept) -> bool:
+def _is_repaired(
+    world: World,
+    collection: Collection,
+    loaded: heads.Loaded,
+    keys: Iterable[str],
+    swept: Swept,
+    *,
+    repeated: bool,
+) -> bool:
     """Repairs what is broken of these objects of a manifest; whether nothing is left for a sweep to do."""
     if loaded.head is None or _repaired_copies(world, collection, loaded, swept):
         return True
@@ -281,7 +304,9 @@ def _is_repaired(world: World, collection: Collection, loaded: heads.Loaded, key
     found = pages.examine(world.store, world.each, collection, loaded, refs)
     if broken := [one.key for one in found if isinstance(one, Broken)]:
         _repair(world, collection, broken, swept)
-    return not swept.outcomes or swept.outcomes[-1].head is None or swept.outcomes[-1].head.complete
+    # An attempt before this one may have died between a repair of part and the sweep for the rest.
+    head = swept.outcomes[-1].head if swept.outcomes else loaded.head if repeated else None
+    return head is None or head.complete
 
 
 def _repaired_copies(world: World, collection: Collection, loaded: heads.Loaded, swept: Swept) -> bool:
@@ -317,7 +342,10 @@ def _repair(world: World, collection: Collection, broken: Iterable[str], swept: 
 def _rebuild(world: World, collection: Collection, swept: Swept) -> None:
     """Sets a manifest aside that cannot be repaired, and begins a new one, with a sweep of its own."""
     if set_aside := rebuild.set_aside(world.store, collection):
-        swept.outcomes.append(commit(world, collection, {}, set_aside=set_aside))
+        outcome = commit(world, collection, {}, set_aside=set_aside)
+        swept.outcomes.append(outcome)
+        if not outcome.finished:
+            raise SweepFailed(f"{collection.prefix}: time ran out before it was rebuilt; it is tried again later")
 
 
 def _fitting(collection: Collection, progress: Progress) -> Progress:

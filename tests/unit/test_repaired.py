@@ -1,0 +1,142 @@
+"""Repairs beside others: what is claimed of the manifest, and who goes on, when there is more than one at work."""
+
+import pytest
+from unit.sweeping import PAUSE, forget, known, names, swept, told, truth
+from unit.values import EVENING, PREFIX, STYLE
+
+from s3_manifest.announcements import AnnouncementFailed
+from s3_manifest.jobs import Progress, Sweep
+from s3_manifest.repair import repair
+from s3_manifest.sweep import SweepFailed, run_job
+
+pytestmark = pytest.mark.usefixtures("small_pages")
+
+PROMPTS = "prompt_metadata.json"
+
+
+def with_a_lost_page(index=2, count=36):
+    """A complete manifest with pages of six files, one of them lost; the job that is asked for then."""
+    hand = known(count)
+    key = hand.head().pages[index].key
+    hand.store.remove(key)
+    hand.now = EVENING
+    return hand, Sweep(kind="style", id="16", broken=(key,))
+
+
+def test_a_manifest_that_holds_no_pages_any_more_has_none_to_repair():
+    hand, job = with_a_lost_page()
+    hand.store.remove(STYLE.head_key)
+    for key in [key for key in hand.store.objects if key.startswith(PREFIX)][3:]:
+        hand.store.remove(key)
+    hand.commit([PREFIX + names(0)[0]])
+    assert hand.head().pages == ()
+    forget(hand)
+    assert repair(hand.world, STYLE, job.broken).finished
+    assert hand.store.written == []
+
+
+def paused_after_the_first_pages(hand):
+    """A sweep that compared the first pages, and is to go on with the rest."""
+    hand.seconds_left = lambda: PAUSE - 1
+    run_job(hand.world, Sweep(kind="style", id="16"), PAUSE)
+    hand.seconds_left = lambda: 900.0
+    (job,) = hand.asked
+    hand.asked.clear()
+    assert job.progress.start > names(5)[0]
+    return job
+
+
+def test_a_sweep_does_not_call_complete_what_a_repair_left_out_behind_it():
+    hand = known(36)
+    going_on = paused_after_the_first_pages(hand)
+    hand.store.remove(hand.head().pages[0].key)
+    odd = PREFIX + names(2)[0]
+    hand.store.unreadable.add(odd)
+    assert repair(hand.world, STYLE, [hand.head().pages[0].key]).finished
+    assert not hand.head().complete
+    hand.store.unreadable.clear()
+    hand.now = EVENING
+    swept(hand, going_on)
+    assert told(hand) == truth(hand)
+    assert (hand.head().complete, hand.head().last_verified_at) == (True, EVENING)
+
+
+def test_a_sweep_does_not_call_complete_what_its_own_repair_at_the_end_left_out():
+    hand, _ = with_a_lost_page(0)
+    head = hand.head()
+    first, odd = (PREFIX + name for name in names(1, 2))
+    # The first one could not be observed while the page was whole.
+    progress = Progress(
+        created_at=head.created_at,
+        started_at=EVENING,
+        first_revision=head.first_revision,
+        unreadable=(first,),
+        finished_listing=True,
+    )
+    at_the_end = Sweep(kind="style", id="16", progress=progress)
+    hand.store.unreadable.add(odd)
+    with pytest.raises(SweepFailed, match="could not be looked at"):
+        swept(hand, at_the_end)
+    assert not hand.head().complete
+    hand.store.unreadable.clear()
+    hand.asked.clear()
+    swept(hand, at_the_end, repeated=True)
+    assert told(hand) == truth(hand)
+    assert hand.head().complete
+
+
+def test_a_repair_that_died_before_it_was_announced_is_announced_by_whoever_repeats_it():
+    hand, job = with_a_lost_page()
+    hand.store.remove(PREFIX + names(12)[0])
+    announce = hand.announce
+
+    def fail(*args, **kwargs):
+        raise AnnouncementFailed("no bus")
+
+    hand.announce = fail
+    with pytest.raises(AnnouncementFailed):
+        run_job(hand.world, job, PAUSE)
+    hand.announce = announce
+    assert hand.announced == []
+    swept(hand, job, repeated=True)
+    assert hand.announced[-1][0] == hand.head().revision
+
+
+def test_a_repair_in_part_that_died_before_its_sweep_is_followed_by_that_when_it_is_repeated():
+    hand, job = with_a_lost_page()
+    odd = PREFIX + names(13)[0]
+    hand.store.unreadable.add(odd)
+    with pytest.raises(SweepFailed):
+        swept(hand, job)
+    assert not hand.head().complete
+    hand.store.unreadable.clear()
+    hand.asked.clear()
+    swept(hand, job, repeated=True)
+    assert told(hand) == truth(hand)
+    assert hand.head().complete
+
+
+def test_of_many_that_ask_for_a_repair_only_those_that_may_have_begun_it_sweep():
+    hand, job = with_a_lost_page()
+    hand.store.unreadable.add(PREFIX + names(13)[0])
+    repair(hand.world, STYLE, job.broken)
+    forget(hand)
+    assert swept(hand, job)[0].finished
+    assert hand.store.asked_for("LIST", PREFIX) == []
+
+
+def test_a_rebuild_that_time_ran_out_for_is_tried_again():
+    hand = known(36)
+    hand.commit(hand.upload(PROMPTS, body=b'{"0003.jpg": "cat"}'))
+    (copy,) = hand.head().sidecars[0].copies
+    hand.store.remove(copy.key)
+    hand.upload(PROMPTS, body=b'{"0007.jpg": "owl"}')
+    hand.seconds_left = lambda: 5.0
+    job = Sweep(kind="style", id="16", broken=(copy.key,))
+    with pytest.raises(SweepFailed, match="time ran out"):
+        run_job(hand.world, job, PAUSE)
+    hand.seconds_left = lambda: 900.0
+    hand.asked.clear()
+    swept(hand, job, repeated=True)
+    assert told(hand) == truth(hand)
+    assert hand.head().complete
