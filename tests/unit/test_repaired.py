@@ -3,10 +3,14 @@
 import pytest
 from unit.sweeping import PAUSE, forget, known, names, swept, told, truth
 from unit.values import EVENING, PREFIX, STYLE
+from unit.worlds import one_by_one
 
+from s3_manifest import heads, pages
 from s3_manifest.announcements import AnnouncementFailed
 from s3_manifest.jobs import Progress, Sweep
+from s3_manifest.model import BrokenObjects
 from s3_manifest.repair import repair
+from s3_manifest.store import ReadFailed
 from s3_manifest.sweep import SweepFailed, run_job
 
 pytestmark = pytest.mark.usefixtures("small_pages")
@@ -140,3 +144,97 @@ def test_a_rebuild_that_time_ran_out_for_is_tried_again():
     swept(hand, job, repeated=True)
     assert told(hand) == truth(hand)
     assert hand.head().complete
+
+
+def busy(hand, reads):
+    """Somebody else commits to a page of their own before each of these reads of an object of the manifest."""
+    get = hand.store.get
+
+    def get_while_others_commit(key):
+        if reads(key):
+            hand.store.get = get
+            hand.commit([PREFIX + names(35)[0]])
+            hand.store.get = get_while_others_commit
+        return get(key)
+
+    hand.store.get = get_while_others_commit
+
+
+@pytest.mark.parametrize("job", ["asked for", "as every day"])
+def test_a_lost_page_of_a_collection_that_is_never_quiet_is_found_and_repaired(job):
+    hand, asked = with_a_lost_page()
+    lost = asked.broken[0]
+    busy(hand, lambda key: key == lost)
+    swept(hand, asked if job == "asked for" else Sweep(kind="style", id="16"))
+    assert told(hand) == truth(hand)
+    assert lost not in {page.key for page in hand.head().pages}
+
+
+def test_a_reader_of_a_collection_that_is_never_quiet_is_told_of_the_broken_page():
+    hand, job = with_a_lost_page()
+    loaded = heads.load(hand.store, STYLE)
+    busy(hand, lambda key: key == job.broken[0])
+    with pytest.raises(BrokenObjects) as error:
+        pages.read(hand.store, one_by_one, STYLE, loaded, list(loaded.head.pages))
+    assert error.value.keys == job.broken
+
+
+def archived(store, key):
+    present, body = store.objects[key]
+    store.objects[key] = present._replace(archived=True, storage_class="GLACIER"), body
+
+
+def test_a_page_that_went_into_an_archive_is_replaced():
+    hand = known(36)
+    key = hand.head().pages[2].key
+    archived(hand.store, key)
+    hand.commit(hand.upload(*names(0), body=b"other"))  # of another page
+    hand.now = EVENING
+    swept(hand)
+    assert told(hand) == truth(hand)
+    assert (hand.head().complete, hand.head().last_verified_at) == (True, EVENING)
+
+
+def test_very_many_pages_that_went_into_an_archive_are_reason_for_a_rebuild(monkeypatch):
+    monkeypatch.setattr("s3_manifest.repair.MAX_PAGES", 2)
+    hand = known(36)
+    for page in hand.head().pages:
+        archived(hand.store, page.key)
+    hand.now = EVENING
+    swept(hand)
+    assert told(hand) == truth(hand)
+    assert hand.head().complete
+
+
+@pytest.mark.parametrize("of", ["the copy", "the sidecar, and its copy is lost"])
+def test_a_copy_of_a_sidecar_that_nobody_can_read_is_made_anew(of):
+    hand = known(36)
+    hand.commit(hand.upload(PROMPTS, body=b'{"0003.jpg": "cat"}'))
+    (copy,) = hand.head().sidecars[0].copies
+    if of == "the copy":
+        archived(hand.store, copy.key)
+    else:
+        archived(hand.store, PREFIX + PROMPTS)
+        hand.store.remove(copy.key)
+    hand.now = EVENING
+    swept(hand)
+    assert told(hand) == truth(hand)
+    assert (hand.head().complete, hand.head().last_verified_at) == (True, EVENING)
+    hand.commit(hand.upload(*names(3), body=b"other"))
+
+
+def test_a_page_that_one_may_not_read_is_not_taken_for_lost():
+    hand = known(36)
+    before, key = hand.head(), hand.head().pages[2].key
+    get = hand.store.get
+
+    def refused(wanted):
+        if wanted == key:
+            raise ReadFailed(key, "not read: 403")
+        return get(wanted)
+
+    hand.store.get = refused
+    with pytest.raises(ReadFailed):
+        swept(hand)
+    hand.store.get = get
+    assert hand.head() == before

@@ -1,7 +1,7 @@
 """Pages, and copies of sidecars, in a store: read as a head refers to them.
 
 None is taken for what it should be: each is compared with what the head says of it whenever it is read.
-One that is missing or has other content is *broken*; the next sweep repairs it (``repair``).
+One that is missing, in an archive, or has other content is *broken*; the next sweep repairs it (``repair``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from s3_manifest import heads
 from s3_manifest.collections import Collection
-from s3_manifest.descriptions import Descriptions, described
+from s3_manifest.descriptions import Descriptions, copies_of, described
 from s3_manifest.model import BrokenObjects, PageRef, Sidecar, SidecarCopy, UnreadableManifest, first_problem
 from s3_manifest.runs import Run, sha256_of, verified_page
 from s3_manifest.sidecars import Description, decode_copy, encode_copy, read_sidecar
-from s3_manifest.store import Conflict, Store
+from s3_manifest.store import Archived, Conflict, Store, Stored
 from s3_manifest.world import Each
 
 
@@ -31,13 +31,13 @@ def examine(
 ) -> list[Run | Broken]:
     """What these pages of a loaded head hold, in order; ``Broken`` in place of those that cannot be used.
 
-    Raises ``Conflict`` where one is broken and the head is another one by now: reload it.
+    Raises ``Conflict`` where one is broken and the head does not refer to it by now: reload it.
     """
 
     def read_page(ref: PageRef) -> Run | Broken:
-        stored = store.get(ref.key)
-        if stored is None:
-            return _broken(store, collection, loaded, ref.key, "it is not there")
+        stored = _stored(store, ref.key)
+        if isinstance(stored, str):
+            return _broken(store, collection, loaded, ref.key, stored)
         try:
             return verified_page(stored.body, ref)
         except UnreadableManifest as error:
@@ -61,9 +61,9 @@ def examine_copies(
     copies = [copy for sidecar in _sidecars(loaded) for copy in sidecar.copies]
 
     def read_copy(copy: SidecarCopy) -> Description | Broken:
-        stored = store.get(copy.key)
-        if stored is None:
-            return _broken(store, collection, loaded, copy.key, "it is not there")
+        stored = _stored(store, copy.key)
+        if isinstance(stored, str):
+            return _broken(store, collection, loaded, copy.key, stored)
         if copy.sha256 is not None and sha256_of(stored.body) != copy.sha256:
             return _broken(store, collection, loaded, copy.key, "its content is not what the manifest refers to")
         try:
@@ -89,8 +89,8 @@ def restored_descriptions(store: Store, each: Each, collection: Collection, load
         if not (sidecar.copies and isinstance(found[sidecar.copies[0].key], Broken)):
             continue
         copy = sidecar.copies[0]
-        stored = store.get(sidecar.s3_key)
-        if stored is None or stored.etag != sidecar.etag:
+        stored = _stored(store, sidecar.s3_key)
+        if isinstance(stored, str) or stored.etag != sidecar.etag:
             continue
         body = encode_copy(read_sidecar(collection.filename(sidecar.s3_key), stored.body))
         if copy.sha256 in (None, sha256_of(body)):
@@ -120,9 +120,29 @@ def _described(collection: Collection, loaded: heads.Loaded, found: Mapping[str,
     return described(collection, _sidecars(loaded), copies)
 
 
+def _stored(store: Store, key: str) -> Stored | str:
+    """The object, or why nobody can read it. Only S3's word counts for that: a request that failed raises."""
+    try:
+        return store.get(key) or "it is not there"
+    except Archived:
+        # A lifecycle rule of the whole bucket does this to pages that nothing touched for long.
+        return "it is in an archive"
+
+
 def _broken(store: Store, collection: Collection, loaded: heads.Loaded, key: str, reason: str) -> Broken:
-    if not isinstance(loaded, heads.Checkpoint):
-        current = store.get(collection.head_key)
-        if current is None or current.etag != loaded.etag:
-            raise Conflict(key, f"{reason}, and the manifest is another one by now; reload it")
+    # On a busy collection the head is always another one by now; what that refers to as well was not collected.
+    if not isinstance(loaded, heads.Checkpoint) and not _refers_to(store, collection, loaded, key):
+        raise Conflict(key, f"{reason}, and the manifest is another one by now; reload it")
     return Broken(key, reason)
+
+
+def _refers_to(store: Store, collection: Collection, loaded: heads.Loaded, key: str) -> bool:
+    """Whether the manifest, as it is now, refers to that page or copy, as a loaded head does."""
+    current = store.get(collection.head_key)
+    if current is None or current.etag == loaded.etag:
+        return current is not None
+    try:
+        head = heads.decode(collection, current.body)
+    except UnreadableManifest:
+        return False
+    return key in {page.key for page in head.pages}.union(copies_of(head.sidecars))

@@ -7,7 +7,7 @@ from s3_manifest.collections import Collection
 from s3_manifest.model import UnreadableManifest
 from s3_manifest.runs import sha256_of, verified_page
 from s3_manifest.sidecars import decode_copy
-from s3_manifest.store import Store
+from s3_manifest.store import Archived, Store
 
 
 def set_aside(store: Store, collection: Collection) -> str | None:
@@ -37,6 +37,6 @@ def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
                 return False
             for _ in verified_page(stored.body, page).entries():
                 pass
-    except (UnreadableManifest, ValidationError):
+    except (UnreadableManifest, ValidationError, Archived):
         return False
     return True
