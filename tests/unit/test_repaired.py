@@ -7,8 +7,10 @@ from unit.worlds import one_by_one
 
 from s3_manifest import heads, pages
 from s3_manifest.announcements import AnnouncementFailed
+from s3_manifest.chain import REPAIRED
 from s3_manifest.jobs import Progress, Sweep
 from s3_manifest.model import BrokenObjects
+from s3_manifest.records import decode_record
 from s3_manifest.repair import repair
 from s3_manifest.store import ReadFailed
 from s3_manifest.sweep import SweepFailed, run_job
@@ -37,6 +39,35 @@ def test_a_manifest_that_holds_no_pages_any_more_has_none_to_repair():
     forget(hand)
     assert repair(hand.world, STYLE, job.broken).finished
     assert hand.store.written == []
+
+
+def test_a_page_that_is_lost_while_another_is_repaired_is_repaired_with_it():
+    hand, job = with_a_lost_page()
+    hand.store.remove(PREFIX + names(12)[0])
+    beside, get, reads = hand.head().pages[1].key, hand.store.get, []
+
+    def lost_after_it_was_read(key):
+        if key == beside:
+            reads.append(key)
+            if len(reads) == 2:
+                hand.store.remove(key)
+        return get(key)
+
+    hand.store.get = lost_after_it_was_read
+    assert repair(hand.world, STYLE, job.broken).finished
+    assert len(reads) >= 2
+    assert told(hand) == truth(hand)
+    assert sum(one.image_count for one in hand.head().generations) == hand.head().total_files
+
+
+def test_the_record_of_a_repair_names_no_files_as_added():
+    hand, job = with_a_lost_page()
+    hand.store.remove(PREFIX + names(12)[0])
+    assert repair(hand.world, STYLE, job.broken).finished
+    (key,) = [key for key in hand.store.objects if key.endswith(f"-{REPAIRED}.json")]
+    record = decode_record(hand.store.objects[key][1])
+    assert record.revision == hand.head().revision
+    assert list(record.alterations()) == []
 
 
 def paused_after_the_first_pages(hand):

@@ -121,6 +121,9 @@ def _attempt(world: World, outcome: Outcome, work: _Work) -> None:
     own = {collection.filename(one.key) for one in seen}
     wanted = {layout.slot_of(slots, name) for name in names if name in own or layout.is_out(slots, name)}
     slots = opener.opened(slots, wanted)
+    if opener.broken:
+        work.broken |= opener.broken.keys()
+        raise Conflict(collection.head_key, "one more of its pages was broken since they were read")
     base = before.model_copy(update={"generations": _recounted(before.generations, work)})
     known = entries_of(slots, names)
 
@@ -150,7 +153,7 @@ def _attempt(world: World, outcome: Outcome, work: _Work) -> None:
         is_repair=True,
     )
     head = head.model_copy(update={"generations": _as_old_as_before(head.generations, before.generations)})
-    record = record_of(head, before, news.alterations, is_repair=True)
+    record = record_of(head, before, (), is_repair=True)  # of entries, nobody knows what it altered
     world.each(lambda one: store.add(*one), list(objects_of(collection, head, laid_out, record)))
     heads.save(store, collection, head, replaces=loaded.etag)
     note(world, outcome, head, (), [one.key for one in seen], failures, made=False, raised=True)
@@ -169,7 +172,7 @@ def _read_healthy(world: World, collection: Collection, loaded: heads.Loaded, he
                 work.contents[ref.key] = _contents(run)
     if sum(page.key in work.broken for page in head.pages) > MAX_PAGES:
         raise TooMuchIsBroken(f"{collection.head_key}: more than {MAX_PAGES} of its pages are broken")
-    for key in work.contents.keys() - {page.key for page in head.pages}:
+    for key in work.contents.keys() - ({page.key for page in head.pages} - work.broken):
         del work.contents[key]
 
 
