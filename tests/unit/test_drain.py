@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from botocore.parsers import ResponseParserError
 from handlers.lambda_events import s3_event
 from unit.values import PREFIX, STYLE
 from unit.worlds import Hand, seconds
 
-from s3_manifest import drain
+from s3_manifest import change_queue, drain
 from s3_manifest.drain import ChangeQueue, QueueFailed, reconcile_and_drain
 from s3_manifest.events import decode_body
 from s3_manifest.reconcile import Message, Report
@@ -112,6 +114,19 @@ def test_a_message_that_failed_twice_is_tried_in_a_small_batch(hand, receives, d
     assert Queue(messages(5, first=10)).run(hand, batch).drained == drained
 
 
+def test_a_drained_message_that_may_have_ended_earlier_invocations_is_worked_on_after_the_others(hand):
+    hand.commit([])  # not the first commit, which would look at all there is
+    hand.upload("0010.png", "0011.png")
+    done_at_delete = []
+    suspect = message(11, receives=drain.SUSPECT_RECEIVES)
+    queue = Queue([suspect, message(10)])
+    queue.on_delete = lambda: done_at_delete.append((f"{PREFIX}0011.png" in hand.store.looks, list(queue.deleted)))
+    report = queue.run(hand, messages(10))
+    assert done_at_delete == [(False, []), (True, ["receipt10"])]
+    assert queue.deleted == ["receipt10", "receipt11"]
+    assert (report.drained, report.received, report.attempts["m11"], report.failed) == (2, 12, 3, {})
+
+
 def test_drained_messages_are_deleted_after_the_commit(hand):
     hand.upload("0010.png")
     names_at_delete = []
@@ -166,6 +181,21 @@ def test_a_redelivered_message_announces_again_though_it_was_drained(hand):
     hand.announced.clear()
     Queue([message(10, receives=2)]).run(hand, messages(10))
     assert [repeated for _, repeated in hand.announced] == [True]
+
+
+@pytest.mark.parametrize("fault", [ResponseParserError("it breaks off"), KeyError("Messages"), RuntimeError("expired")])
+def test_whatever_botocore_raises_is_a_failed_request_to_the_queue(fault):
+    class Client:
+        def receive_message(self, **_: Any):
+            raise fault
+
+        def delete_message_batch(self, **_: Any):
+            raise fault
+
+    with pytest.raises(QueueFailed, match="no messages received"):
+        change_queue.receive(Client(), "the queue")
+    with pytest.raises(QueueFailed, match="1 messages not deleted"):
+        change_queue.delete(Client(), "the queue", messages(1))
 
 
 def test_the_messages_of_these_tests_are_s3s():

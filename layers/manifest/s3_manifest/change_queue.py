@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from s3_manifest.aws_faults import AWS_FAULTS
 from s3_manifest.drain import RECEIVE_MESSAGES, QueueFailed
 from s3_manifest.reconcile import Message
 
@@ -22,7 +21,7 @@ def receive(client: "SQSClient", queue_url: str) -> list[Message]:
             WaitTimeSeconds=0,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-    except (ClientError, BotoCoreError) as fault:
+    except AWS_FAULTS as fault:
         raise QueueFailed(f"{queue_url}: no messages received: {fault}") from fault
     return [_message(received) for received in answer.get("Messages", ())]
 
@@ -34,7 +33,7 @@ def delete(client: "SQSClient", queue_url: str, messages: Sequence[Message]) -> 
             QueueUrl=queue_url,
             Entries=[{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(messages)],
         )
-    except (ClientError, BotoCoreError) as fault:
+    except AWS_FAULTS as fault:
         raise QueueFailed(f"{queue_url}: {len(messages)} messages not deleted: {fault}") from fault
     # SQS answers 200 to a batch of which it deleted a part.
     if failed := answer.get("Failed", ()):

@@ -32,7 +32,10 @@ TIME_SHARE = 0.2
 """The share of an invocation's time after which a drain stops receiving."""
 
 SUSPECT_RECEIVES = 3
-"""A message delivered this often may be what ended earlier invocations. Its batch is not made larger."""
+"""A message delivered this often may be what ended earlier invocations.
+
+Its batch is not made larger, and where it was drained it is worked on when the others are done with.
+"""
 
 
 class QueueFailed(Exception):
@@ -63,13 +66,24 @@ def reconcile_and_drain(world: World, queue: ChangeQueue, messages: Sequence[Mes
     """
     errors: list[str] = []
     drained = _drain(world, queue, messages, errors)
+    suspects = [message for message in drained if message.receives >= SUSPECT_RECEIVES]
+    drained = [message for message in drained if message.receives < SUSPECT_RECEIVES]
     report = reconcile(world, [*messages, *drained])
+    _delete_done(world, queue, report, drained)
+    if suspects:
+        of_suspects = reconcile(world, suspects)
+        _delete_done(world, queue, of_suspects, suspects)
+        report.join(of_suspects)
+    report.queue_errors += errors
+    return report
+
+
+def _delete_done(world: World, queue: ChangeQueue, report: Report, drained: Sequence[Message]) -> None:
+    """Deletes those of the drained messages that did not fail, and notes them in the report of their commits."""
     report.drained = len(drained)
     done = [message for message in drained if message.id not in report.failed]
     chunks = [done[start : start + DELETE_MESSAGES] for start in range(0, len(done), DELETE_MESSAGES)]
-    errors += filter(None, world.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
-    report.queue_errors += errors
-    return report
+    report.queue_errors += filter(None, world.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
 
 
 def _drain(world: World, queue: ChangeQueue, batch: Sequence[Message], errors: list[str]) -> list[Message]:

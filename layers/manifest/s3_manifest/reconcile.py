@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -73,6 +73,12 @@ class Report:
         if not isinstance(error, _FORESEEN):
             self.crashes.append(error)
         self.failed |= dict.fromkeys(message_ids, str(error) or type(error).__name__)
+
+    def join(self, other: "Report") -> None:
+        """Adds what came of other messages."""
+        for one in fields(self):
+            mine, its = getattr(self, one.name), getattr(other, one.name)
+            setattr(self, one.name, mine | its if isinstance(mine, dict) else mine + its)
 
 
 def reconcile(world: World, messages: Sequence[Message]) -> Report:
