@@ -32,6 +32,12 @@ class Judge:
         self.lost: list[str] = []
         self.damaged: dict[str, bytes] = {}
         """Objects of manifests that were lost or damaged, and what they were."""
+        self.heads_taken: set[str] = set()
+        """The prefixes of collections whose head somebody took away.
+
+        Whoever found no head before there was one finds none when it is taken, and writes what it observed long ago:
+        no condition of S3 tells an absence from a later one. A sweep finds that.
+        """
         self._said: dict[tuple[str, int, str], dict[str, Shown]] = {}
         self._announced: dict[str, int] = defaultdict(int)
 
@@ -50,7 +56,7 @@ class Judge:
         self._said[head.s3_prefix, head.revision, head.last_change] = _files(entries)
         pending = {key for key, count in self._queue.pending.items() if count > 0}
         wrong = self._wrong(collection, head, entries, pending)
-        if head.complete and wrong:
+        if head.complete and wrong and collection.prefix not in self.heads_taken:
             raise Divergence(f"wrong, and no event is to come: {sorted(wrong)} at revision {head.revision}")
 
     def on_delete(self, key: str, kept_since: Timestamp) -> None:
@@ -85,6 +91,7 @@ class Judge:
         """From now on what only a lost event told of must be found by a sweep."""
         self._queue.pending.subtract(self.lost)
         self.lost.clear()
+        self.heads_taken.clear()
 
     def at_rest(self, collection: Collection) -> None:
         """Judges a collection about which nothing more is to come."""

@@ -30,6 +30,7 @@ class Vandal:
         """Harms one object, if there is any."""
         collection = self.chance.choice(collections)
         if self._takes_heads:
+            self._judge.heads_taken.add(collection.prefix)
             self._truth.remove(collection.head_key)
             return
         folder = self.chance.choice(FOLDERS)
