@@ -177,6 +177,36 @@ def test_a_rebuild_that_time_ran_out_for_is_tried_again():
     assert hand.head().complete
 
 
+@pytest.mark.parametrize("at", ["a look", "the end"])
+@pytest.mark.parametrize("count", [3, 36], ids=["without pages", "with pages"])
+def test_a_copy_that_is_lost_in_the_middle_of_a_sweep_does_not_keep_it_going_for_ever(at, count):
+    hand = known(count)
+    hand.commit(hand.upload(PROMPTS, body=b'{"0001.jpg": "cat"}'))
+    head, ask = hand.head(), hand.enqueue
+    hand.store.remove(head.sidecars[0].copies[0].key)
+    hand.upload(PROMPTS, body=b'{"0002.jpg": "owl"}')
+    hand.now = EVENING
+    progress = Progress(
+        created_at=head.created_at,
+        started_at=EVENING,
+        first_revision=head.first_revision,
+        looks=(PREFIX + names(0)[0],) if at == "a look" else (),
+        finished_listing=True,
+    )
+    asked = []
+
+    def ask_a_few_times(jobs, delay_seconds=0):
+        asked.extend(jobs)
+        assert len(asked) < 10
+        ask(jobs, delay_seconds)
+
+    hand.enqueue = ask_a_few_times
+    swept(hand, Sweep(kind="style", id="16", progress=progress))
+    assert told(hand) == truth(hand)
+    assert {entry.filename: entry.prompt for entry in hand.entries() if entry.prompt} == {"0002.jpg": "owl"}
+    assert hand.head().complete
+
+
 def busy(hand, reads):
     """Somebody else commits to a page of their own before each of these reads of an object of the manifest."""
     get = hand.store.get

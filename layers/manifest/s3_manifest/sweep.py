@@ -8,6 +8,7 @@ again and at worst does something twice.
 import heapq
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
@@ -234,7 +235,7 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     try:
         outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
     except BrokenObjects as error:
-        _repair(world, collection, error.keys, swept)
+        _repair_all(world, collection, error.keys, swept)
         return progress
     swept.outcomes.append(outcome)
     if not outcome.commits:
@@ -268,7 +269,7 @@ def _finish(world: World, collection: Collection, progress: Progress, swept: Swe
     try:
         outcome = commit(world, collection, again, verified=verified, repeated=progress.unannounced)
     except BrokenObjects as error:
-        _repair(world, collection, error.keys, swept)
+        _repair_all(world, collection, error.keys, swept)
         return False
     swept.outcomes.append(outcome)
     if outcome.broken:
@@ -323,6 +324,13 @@ def _repaired_copies(world: World, collection: Collection, loaded: heads.Loaded,
         _rebuild(world, collection, swept)
         return True
     return False
+
+
+def _repair_all(world: World, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
+    """Replaces what a commit found broken: copies of sidecars, without which it commits nothing, and pages."""
+    with suppress(Conflict):  # the manifest is another one by now, and is looked at again
+        if not _repaired_copies(world, collection, heads.load(world.store, collection), swept):
+            _repair(world, collection, broken, swept)
 
 
 def _repair(world: World, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
