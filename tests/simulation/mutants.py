@@ -66,6 +66,8 @@ _COMMIT_AS_LISTED = """\
     try:
         outcome = commit(listed, collection, dict.fromkeys(progress.looks, SWEEP), repeated"""
 
+_REPAIRED = "    note(world, outcome, head, (), [one.key for one in seen], failures, made=False, raised=True)\n"
+
 MUTANTS = (
     Mutant(
         "HEAD before reading the head",
@@ -230,18 +232,13 @@ MUTANTS = (
         (("    if sha256(content).hexdigest().encode() != seal[1]:\n", "    if False:\n"),),
     ),
     Mutant(
-        "the repair does not observe again after a conflict",
+        "a repair takes the place of whatever there is by now",
         "repair.py",
         (
             (
-                "    seen, failures, covers_all = _observe(world, outcome, work, ranges)\n",
-                (
-                    '    observed = work.__dict__.setdefault("observed", {})\n'
-                    "    key = tuple(one.ref.key for one in ranges)\n"
-                    "    if key not in observed:\n"
-                    "        observed[key] = _observe(world, outcome, work, ranges)\n"
-                    "    seen, failures, covers_all = observed[key]\n"
-                ),
+                "    heads.save(store, collection, head, replaces=loaded.etag)\n" + _REPAIRED,
+                "    now_there = store.get(collection.head_key) or loaded\n"
+                "    heads.save(store, collection, head, replaces=now_there.etag)\n" + _REPAIRED,
             ),
         ),
     ),
