@@ -207,7 +207,7 @@ def test_a_page_that_is_missing_or_broken_is_503_and_the_log_says_what_to_do(acc
         assert is_problem(reply, 503), body and body[:100]
     lines = [line["reason"] for line in log() if line["level"] == "ERROR"]
     assert len(lines) == len(spoiled)
-    assert "rebuild" in lines[0]
+    assert "rescan" in lines[0]
     assert all(head.pages[0].key in line or HEAD in line for line in lines)
 
 

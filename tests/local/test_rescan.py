@@ -31,10 +31,13 @@ def queued(stack, eventually) -> Iterator[Callable[[], Job]]:
     functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
 
-@pytest.mark.parametrize(("id_", "path"), [("16", "16"), ("größe & co", "gr%C3%B6%C3%9Fe%20%26%20co")])
-def test_a_rescan_of_one_collection_is_in_the_sweep_queue(stack, queued, id_, path):
+@pytest.mark.parametrize(
+    ("id_", "path", "manifest"),
+    [("16", "16", "16"), ("größe & co", "gr%C3%B6%C3%9Fe%20%26%20co", "-?id=gr%C3%B6%C3%9Fe%20%26%20co")],
+)
+def test_a_rescan_of_one_collection_is_in_the_sweep_queue(stack, queued, id_, path, manifest):
     answer = stack.post(f"/api/manifests/style/{path}/rescan", query={"rebuild": "true"})
-    assert (answer.status, answer.body["manifest"]) == (202, f"/api/manifests/style/{path}")
+    assert (answer.status, answer.body["manifest"]) == (202, f"/api/manifests/style/{manifest}")
     assert queued() == Sweep(kind="style", id=id_, rebuild=True)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +71,14 @@ class Bucket(MemoryStore):
                 entry = entry_of(self.objects[key][0], collection, LOCATION, "s3_event")
                 files.append(laid_over(entry, said_of(entry.filename, told.values())))
         about = told.get(COLLECTION)
+        counts = Counter((entry.generation_id, entry.generation_type) for entry in files)
         generations = [
-            Generation(**one.model_dump(), image_count=0, declared=True) for one in (about.generations if about else ())
+            Generation(**one.model_dump(), image_count=counts.pop((one.generation_id, one.type), 0), declared=True)
+            for one in (about.generations if about else ())
+        ]
+        generations += [
+            Generation(generation_id=id_, type=type_, generated_at=EPOCH, image_count=count)
+            for (id_, type_), count in counts.items()
         ]
         return Head(
             kind=collection.kind,

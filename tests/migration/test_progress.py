@@ -14,12 +14,12 @@ def shown_on_a_terminal(monkeypatch, total, *counts):
         with progress("Computing MD5s", total) as told:
             for count in counts:
                 told(count)
-        try:
-            return os.read(ours, 65536).decode()
-        except BlockingIOError:
-            return ""
-        finally:
-            os.close(ours)
+        shown = b""
+        # One read returns no more than a terminal's buffer had at that moment.
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            while more := terminal.read(65536):
+                shown += more
+        return shown.decode()
 
 
 def test_a_terminal_shows_how_far_a_step_is(monkeypatch):
