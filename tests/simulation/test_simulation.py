@@ -12,7 +12,6 @@ PARTS = 3
 # change of the protocol or of the simulation may make one useless, and then all are searched again.
 KNOWN = {
     "sweep trusts the digest in the head without reading the page": 2525,
-    "a repair takes the place of whatever there is by now": 17755,
     "a manifest that was repaired in part claims to be complete": 6160,
     "HEAD before reading the head": 177,
     "skip the write when nothing changed": 2665,

@@ -101,6 +101,8 @@ THREE = ("1 a first", "2 b a", "3 c b")
         (("1 a first", "2 b a", "3 c b", "3 x b", "4 d c"), (9, "z"), THREE),
         ((*THREE, "4 d first", "5 e d"), (5, "e"), ("1 a first", "2 b a", "4 d first", "5 e d")),
         (("1 a first", "1 b first"), (1, "b"), ("1 b first",)),
+        # A later record of a lost commit, after one of the same revision in a manifest that is gone.
+        ((*THREE, "3 x first", "4 y x"), (3, "c"), THREE),
         ((), (3, "c"), ()),
         # An id that comes again, as none does, is told apart by its revision.
         (("1 a first", "2 b a", "2 a a", "3 c b"), (3, "c"), ("1 a first", "2 b a", "3 c b")),

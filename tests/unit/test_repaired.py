@@ -70,6 +70,24 @@ def test_the_record_of_a_repair_names_no_files_as_added():
     assert list(record.alterations()) == []
 
 
+def test_what_others_commit_while_a_repair_observes_is_not_undone():
+    hand, job = with_a_lost_page()
+    hand.store.remove(PREFIX + names(12)[0])
+    head, others = hand.store.head, [PREFIX + names(30)[0]]
+
+    def others_commit_first(key):
+        if key == PREFIX + names(13)[0] and others:
+            other = others.pop()
+            hand.store.remove(other)
+            hand.commit([other])
+        return head(key)
+
+    hand.store.head = others_commit_first
+    outcome = repair(hand.world, STYLE, job.broken)
+    assert (outcome.finished, outcome.conflicts) == (True, 1)
+    assert told(hand) == truth(hand)
+
+
 def paused_after_the_first_pages(hand):
     """A sweep that compared the first pages, and is to go on with the rest."""
     hand.seconds_left = lambda: PAUSE - 1

@@ -56,8 +56,10 @@ def on_chain(names: Sequence[Link], head: Head) -> list[Link]:
     read. A record of the run's last revision is told by the head only: it is left out if the head is
     at a later one.
     """
+    names = [name for name in names if name.revision <= head.revision]
+    # Of its own revision the head tells: a later record, of a commit that was lost, may follow on one that is gone.
     named = {(name.revision - 1, name.previous) for name in names} | {(head.revision, head.last_change)}
-    return [name for name in names if name.revision <= head.revision and (name.revision, name.commit) in named]
+    return [name for name in names if (name.revision, name.commit) in named]
 
 
 def last_revision(store: Store, collection: Collection, void: Container[str] = ()) -> int:
