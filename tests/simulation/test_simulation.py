@@ -18,7 +18,7 @@ KNOWN = {
     "ask for the sweep only after the head is written": 704,
     "reader mixes revisions": 943,
     "reader takes every change record for true": 1,
-    "a sidecar that speaks of many files is applied to the first of them": 1242,
+    "a sidecar that speaks of many files is applied to the first of them": 2459,
     "files go by what a sidecar says now before it was applied to them": 327,
 }
 
