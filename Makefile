@@ -13,7 +13,7 @@ demo: .venv/local
 serve: .venv/local
 	@$(BIN)/s3-manifest local serve
 
-# Everything that needs neither Docker nor minutes.
+# All tests that need no Docker, but for the slow ones: some minutes.
 test: .venv/dev
 	@$(BIN)/pytest -n 3 --dist worksteal -m "not sam_local and not slow" --ignore tests/readers
 
