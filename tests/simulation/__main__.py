@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 from simulation.mutants import MUTANTS, Mutant
@@ -81,13 +81,13 @@ def _show_seeds(seeds: range) -> int:
 
 
 def _show_mutants(at_most: int, mutants: Iterable[Mutant] = MUTANTS) -> int:
-    missed = 0
-    for mutant in mutants:
-        seeds = seeds_to_catch(mutant, at_most)
-        missed += seeds is None
-        print(
-            f"{mutant.name}: {f'caught by seed {seeds - 1}' if seeds else f'NOT CAUGHT in {at_most} seeds'}", flush=True
-        )
+    missed, mutants = 0, list(mutants)
+    # A thread each: the seeds run in a process of their own.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for mutant, seeds in zip(mutants, threads.map(lambda one: seeds_to_catch(one, at_most), mutants), strict=True):
+            missed += seeds is None
+            outcome = f"caught by seed {seeds - 1}" if seeds else f"NOT CAUGHT in {at_most} seeds"
+            print(f"{mutant.name}: {outcome}", flush=True)
     return 1 if missed else 0
 
 
