@@ -157,7 +157,7 @@ MUTANTS = (
     Mutant(
         "reader takes every change record for true",
         "chain.py",
-        ((" if (name.revision, name.commit) in named]", "]"),),
+        (("[link for link in rivals if link.commit in named]", "rivals"),),
     ),
     Mutant(
         "an image that comes after its sidecar is not described by it",

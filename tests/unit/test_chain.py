@@ -103,6 +103,12 @@ THREE = ("1 a first", "2 b a", "3 c b")
         (("1 a first", "1 b first"), (1, "b"), ("1 b first",)),
         # A later record of a lost commit, after one of the same revision in a manifest that is gone.
         ((*THREE, "3 x first", "4 y x"), (3, "c"), THREE),
+        # An earlier manifest had the same revisions, and so did a commit that was lost.
+        (
+            ("4 p first", "5 q p", "5 f first", "6 r q", "6 g f", "7 h g"),
+            (7, "h"),
+            ("5 f first", "6 g f", "7 h g"),
+        ),
         ((), (3, "c"), ()),
         # An id that comes again, as none does, is told apart by its revision.
         (("1 a first", "2 b a", "2 a a", "3 c b"), (3, "c"), ("1 a first", "2 b a", "3 c b")),

@@ -6,6 +6,7 @@ nobody's ``<previous>`` names, so what is on the chain is known without opening 
 
 import re
 from collections.abc import Container, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from s3_manifest.collections import Collection
@@ -56,10 +57,16 @@ def on_chain(names: Sequence[Link], head: Head) -> list[Link]:
     read. A record of the run's last revision is told by the head only: it is left out if the head is
     at a later one.
     """
-    names = [name for name in names if name.revision <= head.revision]
-    # Of its own revision the head tells: a later record, of a commit that was lost, may follow on one that is gone.
-    named = {(name.revision - 1, name.previous) for name in names} | {(head.revision, head.last_change)}
-    return [name for name in names if (name.revision, name.commit) in named]
+    found: list[Link] = []
+    expected, named = head.revision, {head.last_change}
+    known = (name for name in reversed(names) if name.revision <= head.revision)
+    for revision, group in groupby(known, key=lambda name: name.revision):
+        rivals = list(group)
+        # From the head down: an earlier manifest, or commits that were lost, may have records of the same revisions.
+        kept = [link for link in rivals if link.commit in named] if revision == expected else []
+        found += kept
+        expected, named = revision - 1, {link.previous for link in kept or rivals}
+    return found[::-1]
 
 
 def last_revision(store: Store, collection: Collection, void: Container[str] = ()) -> int:

@@ -177,12 +177,15 @@ def _links(store: Store, collection: Collection, head: Head, first: int, last: i
     if first > last:
         return []
     names: list[Link] = []
+    found: list[Link] = []
+    kept: set[int] = set()
     for listing in listings(store, chain.folder(collection), chain.after_revision(collection, first - 1)):
         names += chain.links(listing.keys)
-        if names and names[-1].revision > last:
+        found = [link for link in chain.on_chain(names, head) if link.revision <= last]
+        kept = {link.revision for link in found}
+        # Of two records of one revision, later ones tell which it is.
+        if names and names[-1].revision > last and len(kept) == len(found):
             break
-    found = [link for link in chain.on_chain(names, head) if link.revision <= last]
-    kept = {link.revision for link in found}
     missing = next((revision for revision in range(first, last + 1) if revision not in kept), None)
     if missing is not None:
         oldest = _first_after(store, collection, head, missing)
