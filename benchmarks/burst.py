@@ -19,8 +19,8 @@ from benchmarks.table import Aim, Section, table
 from benchmarks.traffic import TimedTraffic, Traffic
 from benchmarks.virtual_time import VirtualTime
 from benchmarks.wire import wired_store
-from s3_manifest.memory import MemoryStore
-from s3_manifest.store import Store
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Store
 
 EVENTS, RATE = 10_000, 1000.0
 MAX_REQUESTS_PER_EVENT = 1.2

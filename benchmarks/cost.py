@@ -23,9 +23,9 @@ from benchmarks.table import Section, table
 from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic
 from benchmarks.virtual_time import VirtualTime
-from s3_manifest.jobs import SweepAll
-from s3_manifest.memory import MemoryStore
-from s3_manifest_cli.stack import PROJECT
+from s3_manifest.manifest.jobs import SweepAll
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest_cli.local_stack.stack import PROJECT
 
 READS = 10_000
 """Requests to the HTTP API a month."""
@@ -41,9 +41,9 @@ _LATER_RECORD = re.compile(r"/changes/(?!0+1-)")
 _LOG_PROGRAM = """
 import contextlib, io, sys
 import reconcile_handler as handler
-from s3_manifest import runtime
-from s3_manifest.commit import Outcome
-from s3_manifest.reconcile import Report
+from s3_manifest.aws import runtime
+from s3_manifest.reconcile.commit import Outcome
+from s3_manifest.reconcile.reconcile import Report
 def size(collections, changes):
     output = io.StringIO()
     handler.logger.handlers[0].setStream(output)
@@ -147,7 +147,7 @@ def _stored(truth: MemoryStore, *, is_history: bool) -> int:
 def custom_metrics() -> int:
     """How many metrics the functions write: each name counts once for each service and stack."""
     count = 0
-    shared = _metric_names(PROJECT / "layers/manifest/s3_manifest/telemetry.py")
+    shared = _metric_names(PROJECT / "layers/manifest/s3_manifest/aws/telemetry.py")
     for handler in PROJECT.glob("functions/*/*_handler.py"):
         names = _metric_names(handler)
         count += len(names | shared) if "count_commits(" in handler.read_text() else len(names)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from botocore.config import Config
 
 from benchmarks.soak import PREFIX, in_bucket, serving, wait_until_idle
-from s3_manifest_cli.stack import Stack
+from s3_manifest_cli.local_stack.stack import Stack
 
 WRITERS = 16
 CHANGES = "/api/manifests/style/16/changes"

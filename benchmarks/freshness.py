@@ -17,8 +17,8 @@ from benchmarks.table import Aim, Section, table
 from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic, percentile
 from benchmarks.virtual_time import VirtualTime
-from s3_manifest.memory import MemoryStore
-from s3_manifest.reconcile import reconcile
+from s3_manifest.reconcile.reconcile import reconcile
+from s3_manifest.storage.memory import MemoryStore
 
 LOW_RATE, MAX_LOW_P99 = 10.0, 1.5
 HIGH_RATE, MAX_HIGH_P99 = 320.0, 5.0

@@ -18,7 +18,7 @@ from benchmarks.table import Aim, Section, table
 from benchmarks.traffic import TimedTraffic
 from benchmarks.virtual_time import VirtualTime, Worker
 from benchmarks.wire import wired_store
-from s3_manifest.reconcile import Report, reconcile
+from s3_manifest.reconcile.reconcile import Report, reconcile
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 MAX_RATIO = 2.0

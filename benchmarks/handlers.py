@@ -13,17 +13,16 @@ from benchmarks.sqs_queue import Event, Received
 from benchmarks.traffic import CPU_PER_REQUEST
 from benchmarks.virtual_time import VirtualTime
 from benchmarks.wire import BUCKET
-from s3_manifest import turns
-from s3_manifest.collections import parse_collections
-from s3_manifest.drain import RECEIVE_MESSAGES, ChangeQueue, reconcile_and_drain
-from s3_manifest.facts import Location
-from s3_manifest.jobs import Job
-from s3_manifest.memory import EPOCH
-from s3_manifest.model import Head, Timestamp, timestamp
-from s3_manifest.reconcile import Message
-from s3_manifest.records import Alteration
-from s3_manifest.store import Store
-from s3_manifest.world import World
+from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.collections import Location, parse_collections
+from s3_manifest.manifest.jobs import Job
+from s3_manifest.manifest.model import Head, Timestamp, timestamp
+from s3_manifest.reconcile import lease as turns
+from s3_manifest.reconcile.drain import RECEIVE_MESSAGES, ChangeQueue, reconcile_and_drain
+from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.reconcile import Message
+from s3_manifest.storage.memory import EPOCH
+from s3_manifest.storage.store import Store
 
 COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
 LOCATION = Location(BUCKET, "us-east-1")

@@ -8,15 +8,17 @@ from functools import lru_cache
 
 from benchmarks.handlers import COLLECTIONS, LOCATION
 from benchmarks.synthetic import SyntheticObjects, md5_of
-from s3_manifest import digests, heads
-from s3_manifest.collections import Collection
-from s3_manifest.facts import entry_of
-from s3_manifest.layout import MAX_INLINE, Layout
-from s3_manifest.memory import EPOCH
-from s3_manifest.merge import Told, merge
-from s3_manifest.model import Entry, Generation, Head, PageRef
-from s3_manifest.runs import Run, encode_page
-from s3_manifest.store import Present, Stored
+from s3_manifest.manifest import digests
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.layout import MAX_INLINE, Layout
+from s3_manifest.manifest.model import Entry, Generation, Head, PageRef
+from s3_manifest.manifest.runs import Run, encode_page
+from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.reconcile.merge import Told, merge
+from s3_manifest.storage import heads
+from s3_manifest.storage.memory import EPOCH
+from s3_manifest.storage.store import Present, Stored
+from s3_manifest.sweep.compare import digest_of_listed
 
 PAGE = 1000
 """Files in a page: pages are split in two above ``layout.MAX_PAGE``, and grow at their end no more."""
@@ -71,7 +73,7 @@ def _ref(objects: SyntheticObjects, start: int, count: int) -> PageRef:
         last=names[-1],
         total_files=count,
         total_size_bytes=sum(one.size for one in listed),
-        digest=digests.written(digests.total(map(digests.of_listed, listed, names))),
+        digest=digests.written(digests.total(map(digest_of_listed, listed, names))),
     )
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from botocore.config import Config
 
-from s3_manifest_cli.local import local_stack
+from benchmarks.legacy_sample import Sample, sample
+from benchmarks.legacy_truth import differences
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.running import local_stack
+from s3_manifest_cli.local_stack.stack import Stack
 from s3_manifest_cli.migration.report import DIFFERENCES
-from s3_manifest_cli.migration.sample import Sample, sample
-from s3_manifest_cli.migration.truth import differences
-from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.stack import Stack
 
 THREADS = 16
 SHOWN = 10

@@ -26,12 +26,13 @@ from benchmarks.synthetic import SyntheticObjects
 from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic
 from benchmarks.virtual_time import VirtualTime
-from s3_manifest import heads, reads
-from s3_manifest.jobs import Sweep
-from s3_manifest.reconcile import reconcile
-from s3_manifest.store import listed
-from s3_manifest.sweep import Swept
-from s3_manifest.views import Filter
+from s3_manifest.manifest.jobs import Sweep
+from s3_manifest.query import reads
+from s3_manifest.query.views import Filter
+from s3_manifest.reconcile.reconcile import reconcile
+from s3_manifest.storage import heads
+from s3_manifest.storage.store import listed
+from s3_manifest.sweep.sweep import Swept
 
 BATCHES = (10, 30, 100, 260, 600)
 """Changes in each batch of the change queue, a thousand in all."""

@@ -17,8 +17,8 @@ from typing import Any
 from botocore.config import Config
 
 from benchmarks.soak import PREFIX, THREADS, committed, in_bucket, in_manifest, wait_until_idle
-from s3_manifest_cli.platform import Platform, running_platform
-from s3_manifest_cli.stack import Stack, deploy
+from s3_manifest_cli.local_stack.platform import Platform, running_platform
+from s3_manifest_cli.local_stack.stack import Stack, deploy
 
 BUCKET = "years-old-bucket"
 CHANGES = 1000

@@ -19,8 +19,8 @@ from benchmarks.manifests import COLLECTION, SyntheticCollection
 from benchmarks.table import Aim, Section, table
 from benchmarks.traffic import Traffic
 from benchmarks.wire import BUCKET, wired_store
-from s3_manifest import runtime
-from s3_manifest_cli.stack import PROJECT
+from s3_manifest.aws import runtime
+from s3_manifest_cli.local_stack.stack import PROJECT
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 MAX_REQUESTS = 3

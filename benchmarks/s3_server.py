@@ -16,7 +16,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.yardsticks import ACCESS_KEY, SECRET_KEY, environment
-from s3_manifest_cli.platform import free_port
+from s3_manifest_cli.local_stack.platform import free_port
 
 _START_SECONDS = 30
 _QUIET, _REMEMBERING = ("--log-level", "CRITICAL"), ("--dir-cache-time", "24h")

@@ -21,8 +21,8 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.table import Aim, Section, table
-from s3_manifest_cli.artifacts import layer_zip
-from s3_manifest_cli.stack import PROJECT
+from s3_manifest_cli.local_stack.artifacts import layer_zip
+from s3_manifest_cli.local_stack.stack import PROJECT
 
 MAX_RATIO = 1.25
 MAX_COMPILED = 0.6
@@ -44,12 +44,12 @@ except FileNotFoundError:
 print(cpu, memory)
 """
 _CLIENT = {
-    "reconcile": "from s3_manifest import runtime; runtime.store()",
-    "sweep": "from s3_manifest import runtime; runtime.store()",
-    "query": "from s3_manifest import runtime; runtime.store()",
-    "edit": "from s3_manifest import runtime; runtime.store()",
-    "rescan": "from s3_manifest.aws import sqs_client; sqs_client()",
-    "subscription": "from s3_manifest.aws import s3_client; s3_client()",
+    "reconcile": "from s3_manifest.aws import runtime; runtime.store()",
+    "sweep": "from s3_manifest.aws import runtime; runtime.store()",
+    "query": "from s3_manifest.aws import runtime; runtime.store()",
+    "edit": "from s3_manifest.aws import runtime; runtime.store()",
+    "rescan": "from s3_manifest.aws.clients import sqs_client; sqs_client()",
+    "subscription": "from s3_manifest.aws.clients import s3_client; s3_client()",
 }
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "none",

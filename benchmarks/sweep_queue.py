@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from benchmarks import handlers, template
 from benchmarks.virtual_time import VirtualTime, Worker
-from s3_manifest.jobs import Job, decode_job, encode_job
-from s3_manifest.store import Store
-from s3_manifest.sweep import Swept, run_job
-from s3_manifest.world import World
+from s3_manifest.manifest.jobs import Job, decode_job, encode_job
+from s3_manifest.reconcile.environment import World
+from s3_manifest.storage.store import Store
+from s3_manifest.sweep.sweep import Swept, run_job
 
 
 class SweepQueue:

@@ -17,8 +17,8 @@ from benchmarks.timed_bucket import TimedBucket
 from benchmarks.traffic import TimedTraffic, Traffic
 from benchmarks.virtual_time import VirtualTime, Worker
 from benchmarks.wire import BUCKET, wired_client, wired_store
-from s3_manifest.jobs import Sweep
-from s3_manifest.store import Store, listings
+from s3_manifest.manifest.jobs import Sweep
+from s3_manifest.storage.store import Store, listings
 
 KEYS = 1_000_000
 MAX_CPU, MAX_MORE_REQUESTS = 1.2, 0.01

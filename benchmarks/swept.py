@@ -14,18 +14,17 @@ from datetime import UTC, datetime
 import boto3
 
 from benchmarks.yardsticks import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest import heads
-from s3_manifest.aws import s3_client
-from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
-from s3_manifest.facts import Location
-from s3_manifest.jobs import Job, Sweep
-from s3_manifest.model import Head, timestamp
-from s3_manifest.records import Alteration
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import listed
-from s3_manifest.sweep import run_job
-from s3_manifest.threads import each
-from s3_manifest.world import World
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Location, parse_collections
+from s3_manifest.manifest.jobs import Job, Sweep
+from s3_manifest.manifest.model import Head, timestamp
+from s3_manifest.reconcile.environment import World
+from s3_manifest.storage import heads
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import listed
+from s3_manifest.sweep.sweep import run_job
 
 COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 _SECONDS = 900.0

@@ -12,9 +12,9 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from s3_manifest.memory import EPOCH, MemoryStore
-from s3_manifest.model import Timestamp
-from s3_manifest.store import Listed, Listing, Observation, Present, Stored
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest.storage.memory import EPOCH, MemoryStore
+from s3_manifest.storage.store import Listed, Listing, Observation, Present, Stored
 
 _SUFFIX = ".png"
 

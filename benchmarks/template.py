@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from s3_manifest_cli import stack
+from s3_manifest_cli.local_stack import stack
 
 
 @cache

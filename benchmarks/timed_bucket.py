@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.synthetic import SyntheticObjects
 from benchmarks.traffic import Request, Traffic
-from s3_manifest.memory import MemoryStore
-from s3_manifest.store import Folders, Listing, NotModified, Observation, Stored
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Folders, Listing, NotModified, Observation, Stored
 
 # What S3 sends of one object, or of one folder, in a listing.
 _LISTED_BYTES, _FOLDER_BYTES = 304, 120

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from benchmarks.soak import serving, wait_until_idle
-from s3_manifest.awaited import Awaited
-from s3_manifest.cursors import unseal
-from s3_manifest_cli.stack import Answer, Stack, http_put
+from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.cursors import unseal
+from s3_manifest_cli.local_stack.stack import Answer, Stack, http_put
 
 STYLE = "16"
 PREFIX = f"styles/{STYLE}/"

@@ -27,9 +27,9 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from benchmarks import wire_xml
 from benchmarks.traffic import Request, Traffic
-from s3_manifest.aws import s3_client
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Absent, Listing, Observation, Present, Stored
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Absent, Listing, Observation, Present, Stored
 
 BUCKET = "images"
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from s3_manifest_cli.artifacts import PROJECT
+from s3_manifest_cli.local_stack.artifacts import PROJECT
 
 ACCESS_KEY, SECRET_KEY, REGION = "test", "test-secret", "us-east-1"
 _FOLDER = PROJECT / ".local" / "yardsticks"

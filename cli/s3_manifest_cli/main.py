@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from s3_manifest.store import StoreError
-from s3_manifest_cli import endings
-from s3_manifest_cli.endings import Ending
+from s3_manifest.storage.store import StoreError
 from s3_manifest_cli.errors import Invalid, S3ManifestError
 from s3_manifest_cli.program import was_interrupted
+from s3_manifest_cli.terminal import endings
+from s3_manifest_cli.terminal.endings import Ending
 
 
 class _Lazy(NamedTuple):
@@ -176,8 +176,8 @@ def _ending(error: BaseException) -> Ending:
     if was_interrupted() or isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
         return endings.INTERRUPTION
     if not isinstance(error, S3ManifestError | OSError):
-        from s3_manifest.model import UnreadableManifest  # noqa: PLC0415  # it imports pydantic
-        from s3_manifest_cli.client.remedies import explained, of_manifest  # noqa: PLC0415  # it imports botocore
+        from s3_manifest.manifest.model import UnreadableManifest  # noqa: PLC0415  # it imports pydantic
+        from s3_manifest_cli.client.access.remedies import explained, of_manifest  # noqa: PLC0415  # it imports botocore
 
         if isinstance(error, StoreError):
             error = explained(error)

@@ -66,7 +66,7 @@ def _end(*, reported: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import os  # noqa: PLC0415
 
-    from s3_manifest_cli import endings  # noqa: PLC0415
+    from s3_manifest_cli.terminal import endings  # noqa: PLC0415
 
     if not reported:
         endings.report(endings.INTERRUPTION, as_json=endings.asks_for_json(sys.argv[1:]))

@@ -5,16 +5,16 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest.actors import AmbiguousActor, NoSuchActor
-from s3_manifest.collections import IdTooLong
-from s3_manifest.edit_routes import app
-from s3_manifest.editing import AmbiguousPath, NoSuchCollection
-from s3_manifest.edits import Busy, NotAsWanted, SidecarBroken, SidecarFull
-from s3_manifest.jobs import JobsNotQueued
-from s3_manifest.model import UnreadableManifest
-from s3_manifest.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
-from s3_manifest.store import StoreError
-from s3_manifest.web import Answer, problem, resolve
+from s3_manifest.edits.edits import Busy, NotAsWanted, SidecarBroken, SidecarFull
+from s3_manifest.edits.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
+from s3_manifest.http.edit_requests import AmbiguousPath, NoSuchCollection
+from s3_manifest.http.edit_routes import app
+from s3_manifest.http.web import Answer, problem, resolve
+from s3_manifest.manifest.collections import IdTooLong
+from s3_manifest.manifest.jobs import JobsNotQueued
+from s3_manifest.manifest.model import UnreadableManifest
+from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
+from s3_manifest.storage.store import StoreError
 
 logger = Logger(service="edit")
 
@@ -65,7 +65,7 @@ def unavailable(error: Exception) -> Answer:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Takes an HTTP API request (payload 2.0); the routes of ``s3_manifest.edit_routes`` answer it."""
+    """Takes an HTTP API request (payload 2.0); the routes of ``s3_manifest.http.edit_routes`` answer it."""
     return resolve(app, event, context)
 
 

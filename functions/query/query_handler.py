@@ -8,18 +8,14 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest import actor_routes, actors, documented, feeds, fetch, reads, rescans, runtime, stats_routes
-from s3_manifest.catalog import Position, read_catalog
-from s3_manifest.collections import Collection
-from s3_manifest.cursors import seal, unseal
-from s3_manifest.documented import answers
-from s3_manifest.fetch import IfNoneMatch, Reflects, Wait
-from s3_manifest.model import Timestamp, timestamp
-from s3_manifest.problems import answer_problems
-from s3_manifest.settings import settings
-from s3_manifest.threads import each
-from s3_manifest.views import AnswerTooLarge, Filter, Listing
-from s3_manifest.web import (
+from s3_manifest.aws import runtime
+from s3_manifest.aws.settings import settings
+from s3_manifest.aws.threads import each
+from s3_manifest.http import actor_routes, api_docs, fetch, rescan_routes, stats_routes
+from s3_manifest.http.api_docs import answers
+from s3_manifest.http.fetch import IfNoneMatch, Reflects, Wait
+from s3_manifest.http.problems import answer_problems
+from s3_manifest.http.web import (
     Answer,
     BadParameter,
     CollectionId,
@@ -32,6 +28,12 @@ from s3_manifest.web import (
     problem,
     resolve,
 )
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Timestamp, timestamp
+from s3_manifest.query import actors, feeds, reads
+from s3_manifest.query.catalog import Position, read_catalog
+from s3_manifest.query.cursors import seal, unseal
+from s3_manifest.query.views import AnswerTooLarge, Filter, Listing
 
 logger = Logger(service="query")
 app = api()
@@ -47,7 +49,7 @@ Cursor = Annotated[str | None, Query(description="The cursor of the page before,
 @app.get(
     "/api/s3/manifest",
     summary="One collection's whole manifest",
-    responses=answers({200: documented.MANIFEST, 404: documented.NOT_FOUND}, 304, 400, 409, 413, 503),
+    responses=answers({200: api_docs.MANIFEST, 404: api_docs.NOT_FOUND}, 304, 400, 409, 413, 503),
 )
 def get_manifest(
     style_id: Annotated[str | None, Query(alias="styleId", min_length=1)] = None,
@@ -79,7 +81,7 @@ def get_manifest(
 @app.get(
     "/api/manifests",
     summary="Every collection, with its totals",
-    responses=answers({200: documented.CATALOG}, 400, 503),
+    responses=answers({200: api_docs.CATALOG}, 400, 503),
 )
 def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> Answer:
     """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last).
@@ -94,7 +96,7 @@ def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> Answer:
 @app.get(
     "/api/manifests/<kind>/<collection_id>",
     summary="One collection's manifest, in pages, filtered",
-    responses=answers({200: documented.MANIFEST}, 304, 400, 404, 409, 410, 413, 503),
+    responses=answers({200: api_docs.MANIFEST}, 304, 400, 404, 409, 410, 413, 503),
 )
 def get_page(
     kind: Kind,
@@ -156,7 +158,7 @@ def get_page(
 @app.get(
     "/api/manifests/<kind>/<collection_id>/changes",
     summary="What changed, revision after revision",
-    responses=answers({200: documented.CHANGES}, 400, 404, 410, 503),
+    responses=answers({200: api_docs.CHANGES}, 400, 404, 410, 503),
 )
 def get_changes(
     kind: Kind,
@@ -177,7 +179,7 @@ def get_changes(
 @app.get(
     "/api/manifests/<kind>/<collection_id>/removed",
     summary="Which files were removed, and when",
-    responses=answers({200: documented.CHANGES}, 400, 404, 410, 503),
+    responses=answers({200: api_docs.CHANGES}, 400, 404, 410, 503),
 )
 def get_removed(
     kind: Kind,
@@ -196,13 +198,13 @@ def get_removed(
 @app.get(
     "/api/openapi.json",
     summary="This API, as an OpenAPI document",
-    responses=answers({200: documented.DOCUMENT}),
+    responses=answers({200: api_docs.DOCUMENT}),
 )
 def get_openapi() -> Answer:
     """The document that this is in: the routes that are deployed, and no others."""
-    apps = [app, rescans.app]
+    apps = [app, rescan_routes.app]
     if settings().allow_edits:
-        from s3_manifest import edit_routes  # noqa: PLC0415  # what no other route needs is not loaded at the start
+        from s3_manifest.http import edit_routes  # noqa: PLC0415  # what no other route needs is not loaded at the start
 
         apps.append(edit_routes.app)
     return Response(200, "application/json", openapi(*apps))

@@ -7,10 +7,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import to_json
 
-from s3_manifest import runtime
-from s3_manifest.drain import reconcile_and_drain
-from s3_manifest.reconcile import Message, Report, reconcile
-from s3_manifest.telemetry import count_commits, log_commit, metrics
+from s3_manifest.aws import runtime
+from s3_manifest.aws.telemetry import count_commits, log_commit, metrics
+from s3_manifest.reconcile.drain import reconcile_and_drain
+from s3_manifest.reconcile.reconcile import Message, Report, reconcile
 
 logger = Logger(service="reconcile")
 

@@ -5,9 +5,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest.jobs import JobsNotQueued
-from s3_manifest.rescans import app
-from s3_manifest.web import Answer, problem, resolve
+from s3_manifest.http.rescan_routes import app
+from s3_manifest.http.web import Answer, problem, resolve
+from s3_manifest.manifest.jobs import JobsNotQueued
 
 logger = Logger(service="rescan")
 
@@ -21,5 +21,5 @@ def unavailable(error: JobsNotQueued) -> Answer:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Takes an HTTP API request (payload 2.0); the routes of ``s3_manifest.rescans`` answer it."""
+    """Takes an HTTP API request (payload 2.0); the routes of ``s3_manifest.http.rescan_routes`` answer it."""
     return resolve(app, event, context)

@@ -13,10 +13,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import to_json
 
-from s3_manifest import custom_resource
-from s3_manifest.aws import events_client, s3_client, sqs_client
-from s3_manifest.retrying import Patience
-from s3_manifest.settings import settings
+from s3_manifest.aws.clients import events_client, s3_client, sqs_client
+from s3_manifest.aws.settings import settings
+from s3_manifest.subscription import custom_resource
+from s3_manifest.subscription.retrying import Patience
 
 logger = Logger(service="subscription")
 

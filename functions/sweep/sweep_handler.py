@@ -6,13 +6,13 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest import runtime
-from s3_manifest.announcements import AnnouncementFailed
-from s3_manifest.jobs import JobsNotQueued, MalformedJob, decode_job
-from s3_manifest.model import UnreadableManifest
-from s3_manifest.store import StoreError
-from s3_manifest.sweep import SweepFailed, Swept, run_job
-from s3_manifest.telemetry import count_commits, log_commit, metrics
+from s3_manifest.aws import runtime
+from s3_manifest.aws.telemetry import count_commits, log_commit, metrics
+from s3_manifest.manifest.jobs import JobsNotQueued, MalformedJob, decode_job
+from s3_manifest.manifest.model import UnreadableManifest
+from s3_manifest.reconcile.announcements import AnnouncementFailed
+from s3_manifest.storage.store import StoreError
+from s3_manifest.sweep.sweep import SweepFailed, Swept, run_job
 
 logger = Logger(service="sweep")
 

@@ -26,19 +26,19 @@ from moto.s3.models import s3_backends
 
 import query_handler
 import rescan_handler
-from s3_manifest import outbox
-from s3_manifest.aws import s3_client, sqs_client
-from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
-from s3_manifest.s3 import S3Store
-from s3_manifest_cli.client import deployment as client_deployment
-from s3_manifest_cli.client import objects as client_objects
-from s3_manifest_cli.client import reading
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.direct import S3Manifests
-from s3_manifest_cli.client.http import HttpManifests
-from s3_manifest_cli.client.objects import Objects
-from s3_manifest_cli.http_api import HttpApi
-from s3_manifest_cli.platform import Platform, running_platform
+from s3_manifest.aws import outbox
+from s3_manifest.aws.clients import s3_client, sqs_client
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest_cli.client.access.http_api import HttpApi
+from s3_manifest_cli.client.local import reading
+from s3_manifest_cli.client.manifests import deployment as client_deployment
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.direct import S3Manifests
+from s3_manifest_cli.client.manifests.http import HttpManifests
+from s3_manifest_cli.client.transfer import objects as client_objects
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.local_stack.platform import Platform, running_platform
 
 session, account, reconcile = functions.session, functions.account, functions.reconcile
 sweep, sweep_on, pass_seconds = functions.sweep, functions.sweep_on, functions.pass_seconds
@@ -216,7 +216,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is written in the test was written long before it is read."""
-    monkeypatch.setattr("s3_manifest_cli.client.status.now_ns", lambda: 4 * 10**18)
+    monkeypatch.setattr("s3_manifest_cli.client.verify.status.now_ns", lambda: 4 * 10**18)
 
 
 @pytest.fixture

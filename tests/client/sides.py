@@ -13,19 +13,18 @@ from client.transfers import Bucket, Proxy, refusal, session
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
 from unit.worlds import Hand
 
-from s3_manifest import heads
-from s3_manifest.aws import s3_client
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.commit import Verified, commit
-from s3_manifest.facts import Location
-from s3_manifest.filenames import WORKING
-from s3_manifest.model import Head, timestamp
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import listed
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.direct import S3Manifests
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.manifest.collections import Collection, Collections, Location
+from s3_manifest.manifest.filenames import WORKING
+from s3_manifest.manifest.model import Head, timestamp
+from s3_manifest.reconcile.commit import Verified, commit
+from s3_manifest.storage import heads
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import listed
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.direct import S3Manifests
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.main import main
-from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY
 
 
 @dataclass

@@ -20,7 +20,7 @@ from client.sides import Sides
 from client.transfers import Bucket, Proxy, Reply, fresh_bucket, self_signed
 from contract.answers import Answer, AnsweringServer
 
-from s3_manifest_cli.platform import Platform, running_platform
+from s3_manifest_cli.local_stack.platform import Platform, running_platform
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 XML = {"Content-Type": "application/xml"}

@@ -21,10 +21,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from s3_manifest.aws import s3_client
-from s3_manifest_cli.client.objects import Objects
-from s3_manifest_cli.client.stop import Stop
-from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
+from s3_manifest.aws.clients import s3_client
+from s3_manifest_cli.client.transfer.cancellation import Stop
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
 
 BUCKET = "transfers"
 _numbers = itertools.count()

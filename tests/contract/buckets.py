@@ -7,10 +7,10 @@ from typing import Any
 
 from moto import mock_aws
 
-from s3_manifest.aws import s3_client
-from s3_manifest.memory import MemoryStore
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Store
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Store
 
 NAME = "contract-bucket"
 

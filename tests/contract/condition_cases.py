@@ -3,7 +3,7 @@
 import pytest
 from contract.buckets import Bucket
 
-from s3_manifest.store import Conflict
+from s3_manifest.storage.store import Conflict
 
 WRONG = "0" * 32
 

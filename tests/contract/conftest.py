@@ -5,7 +5,7 @@ import pytest
 from contract.answers import AnsweringServer
 from contract.buckets import NAME, Bucket, in_memory, in_moto, in_s3
 
-from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
 
 _numbers = itertools.count()
 

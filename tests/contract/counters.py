@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
-from s3_manifest.aws import s3_client
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Conflict, Store
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Conflict, Store
 
 KEY = "counter"
 _LONGEST_PAUSE = 0.16

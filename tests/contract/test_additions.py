@@ -1,9 +1,9 @@
 import pytest
 from contract.answers import Answer
 
-from s3_manifest.aws import s3_client
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Absent, WriteRefused
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Absent, WriteRefused
 
 
 def test_what_is_added_is_there_and_adding_it_again_changes_nothing(bucket):

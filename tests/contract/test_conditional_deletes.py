@@ -3,9 +3,9 @@
 import pytest
 from contract.answers import Answer, error
 
-from s3_manifest import aws
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Absent, Conflict, Listed, OutcomeUnknown, WriteRefused
+from s3_manifest.aws import clients
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Absent, Conflict, Listed, OutcomeUnknown, WriteRefused
 
 WRONG = "0" * 32
 MISSING = Listed("missing", 1, WRONG, "2026-03-01T08:00:00.000Z")
@@ -14,8 +14,8 @@ MISSING = Listed("missing", 1, WRONG, "2026-03-01T08:00:00.000Z")
 @pytest.fixture
 def store(server, monkeypatch):
     """A store of that server that asks once."""
-    monkeypatch.setitem(aws._TIMEOUTS, "read_timeout", 0.3)
-    client = aws.s3_client(server.endpoint, retries=False)
+    monkeypatch.setitem(clients._TIMEOUTS, "read_timeout", 0.3)
+    client = clients.s3_client(server.endpoint, retries=False)
     return S3Store("bucket", client, client)
 
 

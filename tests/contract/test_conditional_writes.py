@@ -2,7 +2,7 @@ import pytest
 from contract.buckets import careless
 from contract.condition_cases import CASES
 
-from s3_manifest.store import Stored
+from s3_manifest.storage.store import Stored
 
 named = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 

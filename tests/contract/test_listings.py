@@ -3,9 +3,9 @@ from urllib.parse import parse_qs
 import pytest
 from contract.answers import Answer
 
-from s3_manifest.aws import s3_client
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Folders, Listing
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Folders, Listing
 
 # In this order of UTF-8 bytes; the last but one is less than the last in UTF-16 and in no other order.
 ORDERED = ["A", "B/x", "a", "a b", "a!", "a+", "a-b", "a/", "a/b", "a/c", "a0", "b", "é", "\ufffd", "🎨"]

@@ -8,8 +8,8 @@ from contract.buckets import in_s3
 from contract.condition_cases import CASES
 from contract.small_s3 import SmallS3
 
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Conflict
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Conflict
 
 _names = itertools.count()
 

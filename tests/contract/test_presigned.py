@@ -4,11 +4,11 @@ import hashlib
 
 import pytest
 
-from s3_manifest.aws import s3_client
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import Absent
-from s3_manifest.uploads import Image, headers_of
-from s3_manifest_cli.stack import http_put
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.edits.uploads import Image, headers_of
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Absent
+from s3_manifest_cli.local_stack.stack import http_put
 
 BODY = b"pixels"
 KEY = "styles/16/a b+ü.png"

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from s3_manifest.store import Absent, Conflict, NotModified, Stored
+from s3_manifest.storage.store import Absent, Conflict, NotModified, Stored
 
 ODD_KEYS = [
     "a b",

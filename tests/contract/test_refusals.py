@@ -7,10 +7,11 @@ from contract.answers import Answer, error
 from unit.values import PUT, STYLE
 from unit.worlds import Hand
 
-from s3_manifest import aws, s3
-from s3_manifest.commit import commit
-from s3_manifest.facts import proven_md5
-from s3_manifest.store import (
+from s3_manifest.aws import clients
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.storage import s3
+from s3_manifest.storage.md5 import proven_md5
+from s3_manifest.storage.store import (
     Absent,
     Archived,
     Conflict,
@@ -38,8 +39,8 @@ read_of_an_object = pytest.mark.parametrize("read", [READS[name] for name in ("g
 @pytest.fixture
 def store(server, monkeypatch):
     """A store of that server whose reads are not retried either: what is tried again answers alike."""
-    monkeypatch.setitem(aws._TIMEOUTS, "read_timeout", 0.3)
-    client = aws.s3_client(server.endpoint, retries=False)
+    monkeypatch.setitem(clients._TIMEOUTS, "read_timeout", 0.3)
+    client = clients.s3_client(server.endpoint, retries=False)
     return s3.S3Store("bucket", client, client)
 
 
@@ -75,7 +76,7 @@ def test_no_answer_is_no_absence(server, store, read, answer):
 
 @any_read
 def test_a_server_that_is_not_there_is_no_absence(server, read):
-    client = aws.s3_client("http://127.0.0.1:9", retries=False)
+    client = clients.s3_client("http://127.0.0.1:9", retries=False)
     with pytest.raises(ReadFailed):
         read(s3.S3Store("bucket", client, client))
 
@@ -285,7 +286,7 @@ def test_a_write_of_uncertain_outcome_is_said_to_be_so_and_is_asked_once(server,
 
 
 def test_a_write_to_a_server_that_is_not_there_is_of_uncertain_outcome():
-    client = aws.s3_client("http://127.0.0.1:9", retries=False)
+    client = clients.s3_client("http://127.0.0.1:9", retries=False)
     with pytest.raises(OutcomeUnknown):
         put(s3.S3Store("bucket", client, client))
 
@@ -294,7 +295,7 @@ def test_a_write_to_a_server_that_is_not_there_is_of_uncertain_outcome():
 def test_a_read_is_tried_again(server, first, monkeypatch):
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     server.answers = [first, found(b"body")]
-    client = aws.s3_client(server.endpoint)
+    client = clients.s3_client(server.endpoint)
     assert s3.S3Store("bucket", client, client).get("k") == Stored(b"body", ETAG)
     assert server.requests == ["GET /bucket/k"] * 2
 

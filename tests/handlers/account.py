@@ -16,7 +16,7 @@ from moto.core.responses import ActionResult
 from moto.s3.models import s3_backends
 
 from handlers.lambda_events import BUCKET, REGION
-from s3_manifest.jobs import Job, decode_job
+from s3_manifest.manifest.jobs import Job, decode_job
 
 
 class Request(NamedTuple):

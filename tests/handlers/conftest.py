@@ -22,8 +22,10 @@ import sweep_handler
 from handlers.account import Account, botocore_session, listed
 from handlers.lambda_answers import Reply, failed_ids, metrics_in
 from handlers.lambda_events import BUCKET, REGION, Context, http_request, sqs_event
-from s3_manifest import layout, runtime, settings, turns
-from s3_manifest.jobs import Job, encode_job
+from s3_manifest.aws import runtime, settings
+from s3_manifest.manifest import layout
+from s3_manifest.manifest.jobs import Job, encode_job
+from s3_manifest.reconcile import lease
 
 Handle = Callable[..., list[str]]
 
@@ -141,7 +143,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else is at work on a collection, although it was written a moment ago: no commit gives way."""
-    monkeypatch.setattr(turns, "_BUSY", timedelta(0))
+    monkeypatch.setattr(lease, "_BUSY", timedelta(0))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from handlers.lambda_events import SOMEBODYS_ATTRIBUTE, s3_event, s3_test_event, sns_envelope, sqs_record
-from s3_manifest.jobs import Sweep, SweepAll, encode_job
+from s3_manifest.manifest.jobs import Sweep, SweepAll, encode_job
 
 
 class Fate(Enum):

@@ -9,10 +9,10 @@ from moto.s3.models import s3_backends
 
 from handlers.account import Account
 from handlers.lambda_events import BUCKET
-from s3_manifest import layout
-from s3_manifest.encoding import encode_head
-from s3_manifest.model import Entry, Generation, Head
-from s3_manifest.runs import Run, encode_page
+from s3_manifest.manifest import layout
+from s3_manifest.manifest.encoding import encode_head
+from s3_manifest.manifest.model import Entry, Generation, Head
+from s3_manifest.manifest.runs import Run, encode_page
 
 PREFIX = "styles/16/"
 FOLDER = f"_manifests/{PREFIX}"

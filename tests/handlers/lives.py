@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers.account import Account
 from handlers.lambda_events import s3_event
-from s3_manifest import runtime
+from s3_manifest.aws import runtime
 
 PREFIX = "styles/16/"
 PATH = "/api/manifests/style/16"

@@ -9,21 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s3_manifest import heads
-from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
-from s3_manifest.encoding import encode_head
-from s3_manifest.facts import Location, entry_of
-from s3_manifest.memory import EPOCH, MemoryStore
-from s3_manifest.model import Generation, Head
-from s3_manifest.sidecars import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
-from s3_manifest.store import Conflict
-from s3_manifest_cli.headers import content_type
-from s3_manifest_cli.migration import tree, truth
+from benchmarks import legacy_truth as truth
+from benchmarks.legacy_truth import Truth
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Location, parse_collections
+from s3_manifest.manifest.encoding import encode_head
+from s3_manifest.manifest.model import Generation, Head
+from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.sidecars.formats import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
+from s3_manifest.storage import heads
+from s3_manifest.storage.memory import EPOCH, MemoryStore
+from s3_manifest.storage.store import Conflict
+from s3_manifest_cli.client.transfer.headers import content_type
+from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.plan import Choices
 from s3_manifest_cli.migration.remove import remove
 from s3_manifest_cli.migration.report import Result, exit_code
 from s3_manifest_cli.migration.run import Planned, carry_out, make_plan
-from s3_manifest_cli.migration.truth import Truth
 from s3_manifest_cli.migration.verify import Clock, verify
 
 BUCKET = "storyboard-user-files"

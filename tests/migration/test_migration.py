@@ -6,7 +6,7 @@ import threading
 import pytest
 from migration.buckets import BUCKET, KINDS, Migration, md5
 
-from s3_manifest.store import OutcomeUnknown, ReadFailed, WriteRefused
+from s3_manifest.storage.store import OutcomeUnknown, ReadFailed, WriteRefused
 from s3_manifest_cli.migration import report, tree
 from s3_manifest_cli.migration.run import Planned
 

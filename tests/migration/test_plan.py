@@ -1,7 +1,7 @@
 import pytest
 from migration.buckets import KINDS
 
-from s3_manifest.sidecars import Declared, Described
+from s3_manifest.sidecars.formats import Declared, Described
 from s3_manifest_cli.migration.gather import Gathered, Image, Word
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 from s3_manifest_cli.migration.plan import Choices, Upload, plan

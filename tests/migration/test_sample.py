@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from migration.buckets import Migration, differences
+from migration.odd_sample import shipped
 
+from benchmarks.legacy_sample import sample
 from s3_manifest_cli.migration import report
-from s3_manifest_cli.migration.odd_sample import shipped
-from s3_manifest_cli.migration.sample import sample
 
 TREE = Path(__file__).parent / "legacy_tree"
 

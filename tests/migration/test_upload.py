@@ -5,8 +5,8 @@ import pytest
 from contract.buckets import in_moto
 from migration.buckets import Bucket, md5
 
-from s3_manifest.facts import decode_metadata
-from s3_manifest.store import Conflict, OutcomeUnknown, Present, WriteRefused
+from s3_manifest.reconcile.entries import decode_metadata
+from s3_manifest.storage.store import Conflict, OutcomeUnknown, Present, WriteRefused
 from s3_manifest_cli.migration.plan import Upload
 from s3_manifest_cli.migration.upload import s3_images, upload
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from client.exports import IMAGES, STAMP, exported, file, of_generations
 
-from s3_manifest_cli.pictures import png
+from s3_manifest_cli.local_stack.pictures import png
 
 pytestmark = pytest.mark.readers
 

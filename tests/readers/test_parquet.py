@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from client.exports import FULL, PROMPT, exported, facts, file
 
-from s3_manifest.encoding import facts_json
-from s3_manifest.model import Entry
+from s3_manifest.manifest.encoding import facts_json
+from s3_manifest.manifest.model import Entry
 from s3_manifest_cli.client.export import FORMATS
 from s3_manifest_cli.client.export.parquet import ROW_GROUP
 

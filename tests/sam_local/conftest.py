@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from s3_manifest_cli.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
-from s3_manifest_cli.stack import Answer, http_get
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
+from s3_manifest_cli.local_stack.stack import Answer, http_get
 
 _PROJECT = Path(__file__).parents[2]
 _BUCKET = "storyboard-user-files"  # the one that events/ speak of

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from s3_manifest.model import timestamp
+from s3_manifest.manifest.model import timestamp
 
 pytestmark = pytest.mark.sam_local
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from random import Random
 from types import ModuleType
 
-from s3_manifest import commit, drain, heads, layout, sweep, turns, views
+from s3_manifest.manifest import layout
+from s3_manifest.query import views
+from s3_manifest.reconcile import commit, drain, lease
+from s3_manifest.storage import heads
+from s3_manifest.sweep import sweep
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Bounds:
             (
                 (commit, "CHUNK", chance.choice((1, 2, 500))),
                 (commit, "PAGES", chance.choice((1, 2, 32))),
-                (turns, "MIN_KEYS", chance.choice((1, 2, 500))),
+                (lease, "MIN_KEYS", chance.choice((1, 2, 500))),
                 (layout, "MAX_INLINE", inline),
                 (layout, "MIN_PAGED", min(paged, inline)),
                 (layout, "MAX_PAGE", largest),

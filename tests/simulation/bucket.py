@@ -5,8 +5,8 @@ from contextlib import suppress
 from random import Random
 from typing import TypeVar
 
-from s3_manifest.memory import MemoryStore
-from s3_manifest.store import Conflict, Folders, Listing, Observation, OutcomeUnknown, ReadFailed, Stored
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Conflict, Folders, Listing, Observation, OutcomeUnknown, ReadFailed, Stored
 from simulation.scheduler import Scheduler
 
 Result = TypeVar("Result")

@@ -4,13 +4,14 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import Any
 
-from s3_manifest import digests, heads, layout
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.descriptions import copies_of
-from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Entry, Head, Timestamp, UnreadableManifest
-from s3_manifest.runs import Run, decode_page
-from s3_manifest.sidecars import SIDECARS
+from s3_manifest.manifest import digests, layout
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.model import Entry, Head, Timestamp, UnreadableManifest
+from s3_manifest.manifest.runs import Run, decode_page
+from s3_manifest.sidecars.descriptions import copies_of
+from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest.storage import heads
+from s3_manifest.storage.memory import MemoryStore
 from simulation import oracle
 from simulation.queues import Queue
 from simulation.readers import Follower, Shown, shown

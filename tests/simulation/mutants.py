@@ -55,8 +55,8 @@ _REMEMBER_LISTING = """\
 _LOOK = "    try:\n        outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated"
 _COMMIT_AS_LISTED = """\
     import dataclasses, types
-    from s3_manifest.compare import LISTED
-    from s3_manifest.store import Absent
+    from s3_manifest.sweep.compare import LISTED
+    from s3_manifest.storage.store import Absent
     real = world.store
     store = types.SimpleNamespace(
         **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
@@ -69,7 +69,7 @@ _COMMIT_AS_LISTED = """\
 MUTANTS = (
     Mutant(
         "HEAD before reading the head",
-        "commit.py",
+        "reconcile/commit.py",
         (
             (_BEFORE_LOAD, _BEFORE_LOAD + "    early = observe(world, collection, pending, causes, {})\n"),
             (
@@ -78,90 +78,90 @@ MUTANTS = (
             ),
         ),
     ),
-    Mutant("re-use the observation after a conflict", "commit.py", ((_OBSERVE, _OBSERVE_ONCE),)),
+    Mutant("re-use the observation after a conflict", "reconcile/commit.py", ((_OBSERVE, _OBSERVE_ONCE),)),
     Mutant(
         "skip the write when nothing changed",
-        "commit.py",
+        "reconcile/commit.py",
         ((_SAVE, "    if raised:\n    " + _SAVE),),
     ),
     Mutant(
         "write without a fresh commit id",
-        "commit.py",
+        "reconcile/commit.py",
         (("    commit_id = world.commit_id()\n", "    commit_id = before.commit if before else 'first'\n"),),
     ),
     Mutant(
         "sweep applies its listing",
-        "sweep.py",
+        "sweep/sweep.py",
         ((_LOOK, _COMMIT_AS_LISTED),),
         (
             (
-                "compare.py",
+                "sweep/compare.py",
                 "            comparison.listed += len(listing.objects)\n",
                 "            comparison.listed += len(listing.objects)\n" + _REMEMBER_LISTING,
             ),
-            ("compare.py", "class Comparer:\n", "LISTED: dict = {}\n\n\nclass Comparer:\n"),
+            ("sweep/compare.py", "class Comparer:\n", "LISTED: dict = {}\n\n\nclass Comparer:\n"),
         ),
     ),
     Mutant(
         "delete drained messages before the commit",
-        "drain.py",
+        "reconcile/drain.py",
         ((_RECONCILE_DRAINED, "    _error_of(lambda: queue.delete(drained))\n" + _RECONCILE_DRAINED),),
     ),
     Mutant(
         "delete drained messages that failed",
-        "drain.py",
+        "reconcile/drain.py",
         (("    done = [message for message in drained if message.id not in report.failed]\n", "    done = drained\n"),),
     ),
     Mutant(
         "treat 403/5xx on HEAD as absent",
-        "observe.py",
+        "reconcile/observe.py",
         (("            return failure\n", "            return Seen(key, None)\n"),),
     ),
     Mutant(
         "take a lost answer for success",
-        "commit.py",
+        "reconcile/commit.py",
         ((_LOST, _SUCCESS + _LOST),),
     ),
     Mutant(
         "claim to be complete at first sight",
-        "first_sight.py",
+        "reconcile/observe.py",
         (("    return seen, failures, covers_all\n", "    return seen, failures, True\n"),),
     ),
     Mutant(
         "ask for the sweep only after the head is written",
-        "first_sight.py",
+        "reconcile/observe.py",
         (
             ("        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n", "        ASKS.append(sweep)\n"),
             ("SWEEP_DELAY_SECONDS = 5\n", "ASKS: list = []\n"),
         ),
         (
-            ("commit.py", "import first_sight\n", "import ASKS, first_sight\n"),
-            ("commit.py", _SAVE, _SAVE + "    while ASKS:\n        world.enqueue([ASKS.pop()])\n"),
+            ("reconcile/commit.py", "import computed_before, first_sight", "import ASKS, computed_before, first_sight"),
+            ("reconcile/commit.py", _SAVE, _SAVE + "    while ASKS:\n        world.enqueue([ASKS.pop()])\n"),
         ),
     ),
     Mutant(
         "page split drops the boundary",
-        "runs.py",
+        "manifest/runs.py",
         (("Run(self._items[start:end])", "Run(self._items[start : end - (end < len(self))])"),),
     ),
     Mutant(
         "collector ignores grace",
-        "collect.py",
+        "sweep/collect.py",
         ((" if one.last_modified < grace}", "}"),),
     ),
     Mutant(
         "reader mixes revisions",
-        "reads.py",
+        "query/reads.py",
         (("now, place.revision)", "now)"),),
     ),
     Mutant(
         "reader takes every change record for true",
-        "chain.py",
+        "storage/chain.py",
         (("[link for link in rivals if link.commit in named]", "rivals"),),
     ),
     Mutant(
         "an image that comes after its sidecar is not described by it",
-        "merge.py",
+        "reconcile/merge.py",
         (
             (
                 "        if after and after.caption is None:\n",
@@ -171,12 +171,12 @@ MUTANTS = (
     ),
     Mutant(
         "a sidecar is applied to what was looked at with it, and to nothing else",
-        "merge.py",
+        "reconcile/merge.py",
         (("    yield from ((name, key) for name, key in concerned.items() if name not in looked)\n", ""),),
     ),
     Mutant(
         "a caption does not reach the image that came before it",
-        "merge.py",
+        "reconcile/merge.py",
         (
             (
                 " for image in captioned_by(name) if image not in looked)\n",
@@ -186,27 +186,27 @@ MUTANTS = (
     ),
     Mutant(
         "a sidecar that speaks of many files is applied to the first of them",
-        "commit.py",
+        "reconcile/commit.py",
         (("    return [*rest, *unapplied]\n", "    return rest\n"),),
     ),
     Mutant(
         "files go by what a sidecar says now before it was applied to them",
-        "descriptions.py",
+        "sidecars/descriptions.py",
         (("sha256=sha256, up_to=up_to)", "sha256=sha256, up_to=None)"),),
     ),
     Mutant(
         "collector forgets the copies of sidecars",
-        "collect.py",
+        "sweep/collect.py",
         ((".union(copies_of(head.sidecars))", ""),),
     ),
     Mutant(
         "a redelivered message is not announced again",
-        "commit.py",
+        "reconcile/commit.py",
         (("outcome = Outcome(collection, unannounced=repeated)", "outcome = Outcome(collection)"),),
     ),
     Mutant(
         "sweep trusts the digest in the head without reading the page",
-        "compare.py",
+        "sweep/compare.py",
         (
             (
                 '        if is_the_page and part.low > (self.begins(part.index) or ""):\n',
@@ -216,22 +216,22 @@ MUTANTS = (
     ),
     Mutant(
         "a page is read without a comparison with its digest",
-        "runs.py",
+        "manifest/runs.py",
         (("    if ref.sha256 is not None and sha256_of(body) != ref.sha256:\n", "    if False:\n"),),
     ),
     Mutant(
         "a copy of a sidecar is read without a comparison with its digest",
-        "pages.py",
+        "storage/pages.py",
         (("        if copy.sha256 is not None and sha256_of(stored.body) != copy.sha256:\n", "        if False:\n"),),
     ),
     Mutant(
         "a change record is read without a comparison with its digest",
-        "records.py",
+        "manifest/changes.py",
         (("    if sha256(content).hexdigest().encode() != seal[1]:\n", "    if False:\n"),),
     ),
     Mutant(
         "a repair goes on with the history of what was lost",
-        "merge.py",
+        "reconcile/merge.py",
         (
             (
                 "first_revision=revision if is_repair or head is None else",
@@ -242,7 +242,7 @@ MUTANTS = (
     ),
     Mutant(
         "a manifest that was repaired in part claims to be complete",
-        "merge.py",
+        "reconcile/merge.py",
         (("        complete = complete and head is not None and head.complete\n", "        complete = True\n"),),
     ),
 )

@@ -6,9 +6,9 @@ A second opinion: it shares no code with the package, and knows only the forms t
 import json
 from typing import Any
 
-from s3_manifest.collections import Collection
-from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Entry, Head
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry, Head
+from s3_manifest.storage.memory import MemoryStore
 
 PROMPTS, IMAGE_FOLDER, COLLECTION = "prompt_metadata.json", "metadata.jsonl", "collection.json"
 

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from s3_manifest import heads, history, reads
-from s3_manifest.collections import Collection
-from s3_manifest.model import Entry
-from s3_manifest.store import ReadFailed, Store
-from s3_manifest.views import Filter
-from s3_manifest.world import Each
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry
+from s3_manifest.query import history, reads
+from s3_manifest.query.views import Filter
+from s3_manifest.storage import heads
+from s3_manifest.storage.store import Each, ReadFailed, Store
 
 Shown = tuple[str, str | None, bool]
 """What a reader notes of a file: its ETag, its prompt, and whether it is good."""

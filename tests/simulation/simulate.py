@@ -9,19 +9,18 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
 
-from s3_manifest.announcements import AnnouncementFailed
-from s3_manifest.collect import collect
-from s3_manifest.collections import parse_collections
-from s3_manifest.drain import ChangeQueue, QueueFailed, reconcile_and_drain
-from s3_manifest.facts import Location
-from s3_manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
-from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Head, UnreadableManifest, days_before, timestamp
-from s3_manifest.reconcile import Message
-from s3_manifest.records import Alteration
-from s3_manifest.store import StoreError
-from s3_manifest.sweep import SweepFailed, run_job
-from s3_manifest.world import World
+from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.collections import Location, parse_collections
+from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
+from s3_manifest.manifest.model import Head, UnreadableManifest, days_before, timestamp
+from s3_manifest.reconcile.announcements import AnnouncementFailed
+from s3_manifest.reconcile.drain import ChangeQueue, QueueFailed, reconcile_and_drain
+from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.reconcile import Message
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import StoreError
+from s3_manifest.sweep.collect import collect
+from s3_manifest.sweep.sweep import SweepFailed, run_job
 from simulation import contents
 from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket

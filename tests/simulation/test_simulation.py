@@ -47,9 +47,9 @@ def test_a_seed_is_the_same_run_every_time():
 
 
 def test_the_protocol_itself_copied_as_a_mutant_is_not_caught():
-    assert seeds_to_catch(Mutant("none", "commit.py", ()), at_most=300) is None
+    assert seeds_to_catch(Mutant("none", "reconcile/commit.py", ()), at_most=300) is None
 
 
 def test_a_mutant_whose_rule_is_not_in_the_code_any_more_is_an_error(tmp_path):
     with pytest.raises(LookupError, match="holds 0 times"):
-        Mutant("stale", "commit.py", (("no such line", ""),)).write(tmp_path)
+        Mutant("stale", "reconcile/commit.py", (("no such line", ""),)).write(tmp_path)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
-from s3_manifest.collections import Collection
-from s3_manifest.memory import MemoryStore
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.storage.memory import MemoryStore
 from simulation.judge import Judge
 
 FOLDERS = ("pages/", "pages/", "sidecars/", "changes/", "checkpoints/")

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from unit.values import SMALL_PAGES
 
-from s3_manifest import layout, turns
+from s3_manifest.manifest import layout
+from s3_manifest.reconcile import lease
 
 
 @pytest.fixture
@@ -17,10 +18,10 @@ def small_pages(monkeypatch: Any) -> None:
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: Any) -> None:
     """Nobody else is at work on a collection, although the clock of a test stands still."""
-    monkeypatch.setattr(turns, "_BUSY", timedelta(0))
+    monkeypatch.setattr(lease, "_BUSY", timedelta(0))
 
 
 @pytest.fixture
 def busy(quiet: None, monkeypatch: Any) -> None:
     """What was written a moment ago may have several workers."""
-    monkeypatch.setattr(turns, "_BUSY", timedelta(seconds=0.5))
+    monkeypatch.setattr(lease, "_BUSY", timedelta(seconds=0.5))

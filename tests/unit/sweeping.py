@@ -6,9 +6,9 @@ from typing import Any
 from unit.values import PREFIX, STYLE
 from unit.worlds import Hand
 
-from s3_manifest.jobs import Job, Sweep, decode_job, encode_job
-from s3_manifest.sidecars import SIDECARS
-from s3_manifest.sweep import Swept, run_job
+from s3_manifest.manifest.jobs import Job, Sweep, decode_job, encode_job
+from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest.sweep.sweep import Swept, run_job
 
 PAUSE = 30.0
 SWEEP_STYLE = Sweep(kind=STYLE.kind, id=STYLE.id)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from s3_manifest import layout
-from s3_manifest.collections import Collection, parse_collections
-from s3_manifest.descriptions import Descriptions, concerned, looked_at, revised
-from s3_manifest.facts import Location, Seen, entry_of
-from s3_manifest.merge import Told, merge, told
-from s3_manifest.model import Entry, Head, Sidecar, Source
-from s3_manifest.records import Alteration
-from s3_manifest.sidecars import Description
-from s3_manifest.store import Present
+from s3_manifest.manifest import layout
+from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.collections import Collection, Location, parse_collections
+from s3_manifest.manifest.model import Entry, Head, Sidecar, Source
+from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.reconcile.merge import Told, merge, told
+from s3_manifest.sidecars.descriptions import Descriptions, Seen, concerned, looked_at, revised
+from s3_manifest.sidecars.formats import Description
+from s3_manifest.storage.store import Present
 
 ROOT = "_manifests/"
 NOTHING_SAID = Descriptions({})

@@ -7,16 +7,16 @@ from typing import Any
 
 from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, PUT, STYLE
 
-from s3_manifest import heads
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.commit import Outcome, commit
-from s3_manifest.jobs import Job
-from s3_manifest.memory import MemoryStore
-from s3_manifest.model import Entry, Head
-from s3_manifest.records import Alteration
-from s3_manifest.runs import decode_page
-from s3_manifest.store import Folders, Listing, Observation, ReadFailed
-from s3_manifest.world import World
+from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.jobs import Job
+from s3_manifest.manifest.model import Entry, Head
+from s3_manifest.manifest.runs import decode_page
+from s3_manifest.reconcile.commit import Outcome, commit
+from s3_manifest.reconcile.environment import World
+from s3_manifest.storage import heads
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Folders, Listing, Observation, ReadFailed
 
 
 @dataclass

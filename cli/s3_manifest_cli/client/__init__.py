@@ -1,1 +1,4 @@
-"""The client: what a program does with manifests, and with local copies of what they tell of."""
+"""The client: reads manifests, compares them with local folders, and transfers files.
+
+Its wings, lowest first: ``access``, ``local``, ``manifests``, ``verify``, ``transfer``, ``sync``, ``export``, ``doctor``.
+"""

@@ -1,1 +1,1 @@
-"""The commands of ``s3-manifest``: each reads its options, calls one function of ``client``, and tells what it says."""
+"""One module per command: its options, one call of the client, and its output. Imports ``client`` and ``terminal``."""

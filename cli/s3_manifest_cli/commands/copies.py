@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from s3_manifest.model import Timestamp
-from s3_manifest_cli.client.copies import Prepared, prepare
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.plan import Verb, Wishes
-from s3_manifest_cli.client.reading import ReadSoFar
-from s3_manifest_cli.commands.named import missing, named_collection
-from s3_manifest_cli.commands.options import FOLDER, TIME, Function, deployment, filters, telling
-from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
-from s3_manifest_cli.commands.telling import Teller
-from s3_manifest_cli.headers import Told
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.local.reading import ReadSoFar
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.sync.plan import Verb, Wishes
+from s3_manifest_cli.client.sync.sync import Prepared, prepare
+from s3_manifest_cli.client.transfer.headers import Told
+from s3_manifest_cli.terminal.named import missing, named_collection
+from s3_manifest_cli.terminal.options import FOLDER, TIME, Function, deployment, filters, telling
+from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
 
 
 def _uploads(command: Function) -> Function:

@@ -5,15 +5,15 @@ from typing import Any
 
 import click
 
-from s3_manifest.model import Facts
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.diff import Diff, Difference, Sort, diff
-from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.points import Point, parse_point
-from s3_manifest_cli.commands.doubts import doubts_json, exit_code, warn_of_doubts
-from s3_manifest_cli.commands.options import deployment, filters, telling
-from s3_manifest_cli.commands.telling import Teller
-from s3_manifest_cli.commands.telling import files as count_of
+from s3_manifest.manifest.model import Facts
+from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.diff import Diff, Difference, Sort, diff
+from s3_manifest_cli.client.manifests.revision_spec import Point, parse_point
+from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
+from s3_manifest_cli.terminal.options import deployment, filters, telling
+from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import files as count_of
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
 _COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}

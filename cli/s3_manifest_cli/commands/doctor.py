@@ -8,15 +8,15 @@ from typing import NamedTuple
 import click
 from botocore.exceptions import BotoCoreError
 
-from s3_manifest.aws_faults import fault_of
-from s3_manifest.collections import Collections
-from s3_manifest_cli.aws_session import session_of
+from s3_manifest.manifest.collections import Collections
+from s3_manifest.storage.aws_faults import fault_of
 from s3_manifest_cli.client import doctor as client
-from s3_manifest_cli.client.deployment import parse_kinds
+from s3_manifest_cli.client.access.aws_session import session_of
+from s3_manifest_cli.client.access.remedies import unavailable
 from s3_manifest_cli.client.doctor import Examination, Finding, Severity
-from s3_manifest_cli.client.remedies import unavailable
-from s3_manifest_cli.commands.options import telling
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.client.manifests.deployment import parse_kinds
+from s3_manifest_cli.terminal.options import telling
+from s3_manifest_cli.terminal.output import Teller
 
 _MARKS: dict[Severity, tuple[str, str | None]] = {
     "ok": ("ok", "green"),

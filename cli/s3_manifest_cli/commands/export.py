@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.destination import Destination
 from s3_manifest_cli.client.export import FORMATS, Exported, filter_files, write
 from s3_manifest_cli.client.export.folder import put_in
 from s3_manifest_cli.client.export.images import sizes_in
 from s3_manifest_cli.client.export.whole import whole_file
-from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.manifests import Manifest
-from s3_manifest_cli.commands.doubts import doubts_json, exit_code, warn_of_doubts
-from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.client.local.destination import Destination
+from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.manifests import Manifest
+from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
+from s3_manifest_cli.terminal.options import FOLDER, deployment, filters, past, telling
+from s3_manifest_cli.terminal.output import Teller
 
 
 @click.command()

@@ -7,14 +7,14 @@ from typing import Any
 import click
 from pydantic_core import to_json
 
-from s3_manifest.records import Alteration, Sort
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.history import LIMIT, History, Untold, follow, history
-from s3_manifest_cli.client.manifests import Change
-from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import Teller, size
-from s3_manifest_cli.commands.telling import files as counted
-from s3_manifest_cli.endings import INTERRUPTED
+from s3_manifest.manifest.changes import Alteration, Sort
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.history import LIMIT, History, Untold, follow, history
+from s3_manifest_cli.client.manifests.manifests import Change
+from s3_manifest_cli.terminal.endings import INTERRUPTED
+from s3_manifest_cli.terminal.options import deployment, telling
+from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import files as counted
 
 _SIGNS: dict[Sort, str] = {"added": "+", "altered": "*", "removed": "-"}
 _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "red"}

@@ -2,12 +2,12 @@
 
 import click
 
-from s3_manifest.encoding import facts_json
-from s3_manifest.model import Facts, Timestamp
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.commands.doubts import warn_of_doubts
-from s3_manifest_cli.commands.options import deployment, past, telling
-from s3_manifest_cli.commands.telling import Teller, files, size
+from s3_manifest.manifest.encoding import facts_json
+from s3_manifest.manifest.model import Facts, Timestamp
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.terminal.manifest_warnings import warn_of_doubts
+from s3_manifest_cli.terminal.options import deployment, past, telling
+from s3_manifest_cli.terminal.output import Teller, files, size
 
 
 @click.command()

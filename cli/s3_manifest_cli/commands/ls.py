@@ -4,13 +4,13 @@ import sys
 
 import click
 
-from s3_manifest.stats import CollectionTotals, UnreadableCollection
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import Teller, size
-from s3_manifest_cli.commands.telling import files as count_of
-from s3_manifest_cli.endings import FAILED
+from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
+from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.terminal.endings import FAILED
+from s3_manifest_cli.terminal.options import deployment, telling
+from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import files as count_of
 
 
 @click.command()

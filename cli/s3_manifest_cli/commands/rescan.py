@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.rescan import Asked, Swept, rescan, rescan_all, wait_for
-from s3_manifest_cli.commands.options import deployment, telling
-from s3_manifest_cli.commands.telling import Teller, files
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.rescan import Asked, Swept, rescan, rescan_all, wait_for
+from s3_manifest_cli.terminal.options import deployment, telling
+from s3_manifest_cli.terminal.output import Teller, files
 
 
 @click.command(name="rescan")

@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from s3_manifest.model import Timestamp
-from s3_manifest_cli.client.copies import Prepared
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.reading import ReadSoFar
-from s3_manifest_cli.client.restore import prepare_restore
-from s3_manifest_cli.commands.named import missing, named_collection
-from s3_manifest_cli.commands.options import FOLDER, deployment, filters, past, telling
-from s3_manifest_cli.commands.plans import PORTABLE, WAIT, Choices, planning, run
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.local.reading import ReadSoFar
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.sync.restore import prepare_restore
+from s3_manifest_cli.client.sync.sync import Prepared
+from s3_manifest_cli.terminal.named import missing, named_collection
+from s3_manifest_cli.terminal.options import FOLDER, deployment, filters, past, telling
+from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
 
 
 @click.command()

@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import s3_manifest_cli
-from s3_manifest_cli.client.aside import looking_aside
-from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.commands.doubts import doubts_json, exit_code, is_unreadable, problems_json, warn_of_doubts
-from s3_manifest_cli.commands.named import named_collection
-from s3_manifest_cli.commands.options import FOLDER, Function, deployment, filters, telling
-from s3_manifest_cli.commands.steps import read_so_far, steps
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.local.scan_subprocess import looking_aside
+from s3_manifest_cli.terminal.manifest_warnings import (
+    doubts_json,
+    exit_code,
+    is_unreadable,
+    problems_json,
+    warn_of_doubts,
+)
+from s3_manifest_cli.terminal.named import named_collection
+from s3_manifest_cli.terminal.options import FOLDER, Function, deployment, filters, telling
+from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.steps import read_so_far, steps
 
 if TYPE_CHECKING:  # what these need is imported once the folder is looked at
-    from s3_manifest.model import Facts
-    from s3_manifest_cli.client.compare import Compared, FileState
-    from s3_manifest_cli.client.deployment import Deployment
-    from s3_manifest_cli.client.here import Look
-    from s3_manifest_cli.client.status import Status
+    from s3_manifest.manifest.model import Facts
+    from s3_manifest_cli.client.local.scan_process import Look
+    from s3_manifest_cli.client.manifests.deployment import Deployment
+    from s3_manifest_cli.client.verify.compare import Compared, FileState
+    from s3_manifest_cli.client.verify.status import Status
 
 SIGNS: "dict[FileState, str]" = {
     "synced": "=",

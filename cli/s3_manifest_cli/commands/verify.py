@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from s3_manifest_cli.client.audit import audit, store_of
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.filters import Filter
-from s3_manifest_cli.client.verify import Verification, verify
-from s3_manifest_cli.commands.audited import audit_json, tell_audit
-from s3_manifest_cli.commands.doubts import exit_code, is_unreadable, problems_json, warn_of_doubts
-from s3_manifest_cli.commands.named import missing, named_collection
-from s3_manifest_cli.commands.options import deployment, filters, telling
+from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.verify.audit import audit, store_of
+from s3_manifest_cli.client.verify.verify import Verification, verify
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
-from s3_manifest_cli.commands.steps import read_so_far, steps
-from s3_manifest_cli.commands.telling import Teller
+from s3_manifest_cli.terminal.audit_output import audit_json, tell_audit
+from s3_manifest_cli.terminal.manifest_warnings import exit_code, is_unreadable, problems_json, warn_of_doubts
+from s3_manifest_cli.terminal.named import missing, named_collection
+from s3_manifest_cli.terminal.options import deployment, filters, telling
+from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.steps import read_so_far, steps
 
 
 @click.command(name="verify")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from s3_manifest.aws import s3_client
-from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, InvalidCollections, parse_collections
-from s3_manifest.s3 import S3Store
-from s3_manifest_cli.aws_session import credentials_of, session_of
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, InvalidCollections, parse_collections
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest_cli.client.access.aws_session import credentials_of, session_of
 from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.plan import Choices
 from s3_manifest_cli.migration.remove import remove

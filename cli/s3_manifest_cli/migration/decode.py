@@ -37,9 +37,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from s3_manifest.lenient_json import NotReadable, read_json
-from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import MAX_TITLE, Declared, Described, oversized
+from s3_manifest.manifest.lenient_json import NotReadable, read_json
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest.sidecars.formats import MAX_TITLE, Declared, Described, oversized
 from s3_manifest_cli.migration import fields as f
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 

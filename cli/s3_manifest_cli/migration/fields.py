@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from s3_manifest.model import Timestamp, timestamp
+from s3_manifest.manifest.model import Timestamp, timestamp
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MILLISECONDS_FROM = 10_000_000_000

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.model import Timestamp
-from s3_manifest.sidecars import Declared, Described, Description, is_image, said_of
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest.sidecars.formats import Declared, Described, Description, is_image, said_of
 from s3_manifest_cli.migration import places
 from s3_manifest_cli.migration.legacy import Claim, Document, Format, Problem
 

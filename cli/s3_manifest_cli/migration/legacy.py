@@ -2,8 +2,8 @@
 
 from enum import IntEnum
 
-from s3_manifest.model import Frozen, Timestamp
-from s3_manifest.sidecars import Declared, Described
+from s3_manifest.manifest.model import Frozen, Timestamp
+from s3_manifest.sidecars.formats import Declared, Described
 
 
 class Format(IntEnum):

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from s3_manifest.collections import MAX_KEY_BYTES, Collection, Collections
-from s3_manifest.filenames import unusable
-from s3_manifest.sidecars import SIDECARS
+from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
+from s3_manifest.manifest.filenames import unusable
+from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 
 ACTORS = "data/actors/"

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
-from s3_manifest.collections import Collection
-from s3_manifest.filenames import in_the_way
-from s3_manifest.sidecars import NOTHING, Declared, Described
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.filenames import in_the_way
+from s3_manifest.sidecars.formats import NOTHING, Declared, Described
 from s3_manifest_cli.migration.gather import Gathered, Image
 from s3_manifest_cli.migration.remote import Remote
 

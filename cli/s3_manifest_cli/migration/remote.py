@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from s3_manifest import heads, reads, views
-from s3_manifest.collections import Collection
-from s3_manifest.facts import proven_md5
-from s3_manifest.model import Entry, Facts
-from s3_manifest.sidecars import COLLECTION, PROMPTS, Declared, Described, read_sidecar
-from s3_manifest.store import Absent, Store
-from s3_manifest.threads import each
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry, Facts
+from s3_manifest.query import reads, views
+from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, Declared, Described, read_sidecar
+from s3_manifest.storage import heads
+from s3_manifest.storage.md5 import proven_md5
+from s3_manifest.storage.store import Absent, Store
 
 
 class Object(NamedTuple):

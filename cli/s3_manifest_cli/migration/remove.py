@@ -10,10 +10,10 @@ files of one collection go together, or none of them.
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from s3_manifest.collections import Collection
-from s3_manifest.sidecars import Described
-from s3_manifest.store import Store, StoreError
-from s3_manifest.threads import each
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.sidecars.formats import Described
+from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.gather import Gathered, Word
 from s3_manifest_cli.migration.legacy import Document, Format, Problem

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from s3_manifest.collections import Collection
+from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.migration.legacy import Problem
 from s3_manifest_cli.migration.plan import Item, Part, Status
 from s3_manifest_cli.migration.remove import Removed

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from s3_manifest import edits
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.model import UnreadableManifest
-from s3_manifest.store import Store, StoreError
+from s3_manifest.edits import edits
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.model import UnreadableManifest
+from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import remote, tree
 from s3_manifest_cli.migration.decode import decode
 from s3_manifest_cli.migration.gather import Gathered, Legacy, gather

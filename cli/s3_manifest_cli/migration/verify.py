@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from s3_manifest.collections import Collection
-from s3_manifest.model import UnreadableManifest
-from s3_manifest.sidecars import Described
-from s3_manifest.store import Store, StoreError
-from s3_manifest.threads import each
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import UnreadableManifest
+from s3_manifest.sidecars.formats import Described
+from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import Part
 from s3_manifest_cli.migration.progress import progress
 from s3_manifest_cli.migration.remote import Manifest, manifest

@@ -11,17 +11,17 @@ import urllib3
 from botocore.config import Config
 from pydantic import ValidationError
 
-from s3_manifest import outbox
-from s3_manifest.aws import s3_client
-from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
-from s3_manifest.model import Frozen, first_problem
-from s3_manifest.s3 import S3Store
-from s3_manifest.sidecars import Declared, Described
-from s3_manifest.sweep import LOOK_AGAIN_SECONDS
-from s3_manifest.training import ActorManifest
-from s3_manifest.uploads import MAX_IMAGES, Generation, Uploads
+from s3_manifest.aws import outbox
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.edits.uploads import MAX_IMAGES, Generation, Uploads
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
+from s3_manifest.manifest.model import Frozen, first_problem
+from s3_manifest.query.training import ActorManifest
+from s3_manifest.sidecars.formats import Declared, Described
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS
+from s3_manifest_cli.client.access.http_api import HttpApi
 from s3_manifest_cli.errors import Invalid
-from s3_manifest_cli.http_api import HttpApi
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService

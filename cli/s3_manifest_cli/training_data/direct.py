@@ -11,25 +11,27 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from s3_manifest import actors, edits, heads, mutations, training
-from s3_manifest.awaited import Awaited, is_reflected, revision_showing
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.cursors import InvalidCursor, seal, unseal
-from s3_manifest.edits import Patience
-from s3_manifest.history import NoSuchRevision
-from s3_manifest.jobs import JobsNotQueued, Sweep
-from s3_manifest.model import UnreadableManifest, timestamp
-from s3_manifest.planning import BadCollection, BadNames, plan_uploads
-from s3_manifest.presence import holds_objects
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import StoreError
-from s3_manifest.threads import each
-from s3_manifest.training import ActorManifest
-from s3_manifest.uploads import Uploads
-from s3_manifest.views import AnswerTooLarge
-from s3_manifest.waiting import Clock, head_that, made_or_verified
-from s3_manifest_cli.client.direct import Enqueue
-from s3_manifest_cli.client.remedies import explained, of_manifest
+from s3_manifest.aws.threads import each
+from s3_manifest.edits import edits, mutations
+from s3_manifest.edits.edits import Patience
+from s3_manifest.edits.planning import BadCollection, BadNames, plan_uploads
+from s3_manifest.edits.uploads import Uploads
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
+from s3_manifest.manifest.model import UnreadableManifest, timestamp
+from s3_manifest.query import actors, training
+from s3_manifest.query.change_token import Awaited, is_reflected, revision_showing
+from s3_manifest.query.cursors import InvalidCursor, seal, unseal
+from s3_manifest.query.history import NoSuchRevision
+from s3_manifest.query.training import ActorManifest
+from s3_manifest.query.views import AnswerTooLarge
+from s3_manifest.query.waiting import Clock, head_that, made_or_verified
+from s3_manifest.storage import heads
+from s3_manifest.storage.heads import holds_objects
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import StoreError
+from s3_manifest_cli.client.access.remedies import explained, of_manifest
+from s3_manifest_cli.client.manifests.direct import Enqueue
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import urllib3
 
-from s3_manifest.planning import Upload
-from s3_manifest.uploads import Image
+from s3_manifest.edits.planning import Upload
+from s3_manifest.edits.uploads import Image
+from s3_manifest_cli.client.local.md5s import md5_of
 from s3_manifest_cli.errors import Refused, Unavailable
-from s3_manifest_cli.md5s import md5_of
 
 _AT_ONCE = 16
 

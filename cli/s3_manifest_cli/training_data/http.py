@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from s3_manifest.addressing import FILENAME, address, id_in
-from s3_manifest.training import ActorManifest
-from s3_manifest.uploads import Uploads
+from s3_manifest.edits.uploads import Uploads
+from s3_manifest.http.addressing import FILENAME, address, id_in
+from s3_manifest.query.training import ActorManifest
+from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, shaped
 from s3_manifest_cli.errors import NotYet
-from s3_manifest_cli.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, shaped
 from s3_manifest_cli.training_data.service import Done, Planned, Saying
 
 _ACTOR = "/api/training-data/{}"

@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple, Unpack
 
 from pydantic import JsonValue
 
-from s3_manifest.model import Frozen, Timestamp
-from s3_manifest.sidecars import Declared
-from s3_manifest.uploads import Generation
+from s3_manifest.edits.uploads import Generation
+from s3_manifest.manifest.model import Frozen, Timestamp
+from s3_manifest.sidecars.formats import Declared
 from s3_manifest_cli.errors import NotFound, S3ManifestError
 from s3_manifest_cli.training_data.api import TrainingDataAPI, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage

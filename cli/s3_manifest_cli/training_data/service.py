@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Protocol, TypedDict
 
-from s3_manifest.model import Frozen
-from s3_manifest.planning import Upload
-from s3_manifest.sidecars import Declared
-from s3_manifest.training import ActorManifest
-from s3_manifest.uploads import Uploads
+from s3_manifest.edits.planning import Upload
+from s3_manifest.edits.uploads import Uploads
+from s3_manifest.manifest.model import Frozen
+from s3_manifest.query.training import ActorManifest
+from s3_manifest.sidecars.formats import Declared
 
 
 class Saying(TypedDict, total=False):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from s3_manifest.model import Frozen
-from s3_manifest.sidecars import captions_of, is_image, text_of_caption
-from s3_manifest.training import ActorManifest
-from s3_manifest.uploads import Generation
+from s3_manifest.edits.uploads import Generation
+from s3_manifest.manifest.model import Frozen
+from s3_manifest.query.training import ActorManifest
+from s3_manifest.sidecars.formats import captions_of, is_image, text_of_caption
 from s3_manifest_cli.errors import NotFound
 from s3_manifest_cli.training_data.api import TrainingDataAPI, Uploaded, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage, md5_at

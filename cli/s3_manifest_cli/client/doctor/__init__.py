@@ -1,4 +1,7 @@
-"""What is wrong with a deployed stack, or with a bucket alone, each finding with its mend."""
+"""Examines a deployed stack and its bucket. The checks that only judge are in ``checks``.
+
+Imports ``access`` and ``manifests``.
+"""
 
 from s3_manifest_cli.client.doctor.examine import Limits, doctor
 from s3_manifest_cli.client.doctor.model import Examination, Finding, Severity

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from s3_manifest_cli.client.doctor import event_routes, lifecycle, notifications, permissions
-from s3_manifest_cli.client.doctor.callers import Facts
+from s3_manifest_cli.client.doctor.checks import event_routes, lifecycle, notifications, permissions
+from s3_manifest_cli.client.doctor.checks.callers import Facts
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, ok

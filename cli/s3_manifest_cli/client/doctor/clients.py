@@ -8,9 +8,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from s3_manifest.aws import s3_client
-from s3_manifest.aws_faults import AWS_FAULTS, fault_of
-from s3_manifest_cli.client.remedies import advice
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest_cli.client.access.remedies import advice
 from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from s3_manifest.threads import each
+from s3_manifest.aws.threads import each
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
+from s3_manifest_cli.client.doctor.leftovers import purge
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, ok
-from s3_manifest_cli.client.doctor.remains import purge
 
 WRITES, READS, DELETES = "conditional writes", "conditional reads", "conditional deletes"
 PARTS = "conditional uploads in parts"

@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from s3_manifest.collections import Collection, Collections, parse_collections
-from s3_manifest.jobs import Sweep, SweepAll
+from s3_manifest.manifest.collections import Collection, Collections, parse_collections
+from s3_manifest.manifest.jobs import Sweep, SweepAll
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.model import Finding
 from s3_manifest_cli.errors import Invalid, NotFound, Unavailable

@@ -6,15 +6,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
-from s3_manifest import heads
-from s3_manifest.collections import Collection, Collections
-from s3_manifest.compare import Comparer
-from s3_manifest.descriptions import copies_of
-from s3_manifest.model import UnreadableManifest, timestamp
-from s3_manifest.store import Conflict, Present, Store, StoreError, listed
-from s3_manifest.threads import each
-from s3_manifest.world import Each
-from s3_manifest_cli.client.doctor.manifests import Looked
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.model import UnreadableManifest, timestamp
+from s3_manifest.sidecars.descriptions import copies_of
+from s3_manifest.storage import heads
+from s3_manifest.storage.store import Conflict, Each, Present, Store, StoreError, listed
+from s3_manifest.sweep.compare import Comparer
+from s3_manifest_cli.client.doctor.checks.manifests import Looked
 
 PROBE = "__doctor"
 """What the ids of collections begin with that an examination makes."""

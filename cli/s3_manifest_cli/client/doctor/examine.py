@@ -10,29 +10,20 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from platformdirs import user_cache_path
 
-from s3_manifest import event_rule, subscription
-from s3_manifest.collections import Collection
-from s3_manifest.model import timestamp
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import StoreError
-from s3_manifest.threads import each
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.direct import S3Manifests
-from s3_manifest_cli.client.doctor import (
-    bucket_checks,
-    conditions,
-    drift,
-    event_routes,
-    manifests,
-    notifications,
-    remains,
-    round_trip,
-    stack_checks,
-)
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import StoreError
+from s3_manifest.subscription import event_rule, subscription
+from s3_manifest_cli.client.doctor import bucket_checks, conditions, drift, leftovers, round_trip, stack_checks
+from s3_manifest_cli.client.doctor.checks import event_routes, manifests, notifications
+from s3_manifest_cli.client.doctor.checks.functions import longest_pause
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployed import Check, Deployed, find
-from s3_manifest_cli.client.doctor.functions import longest_pause
 from s3_manifest_cli.client.doctor.model import Examination, Finding, error, not_checked, notice
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.direct import S3Manifests
 
 
 class Limits(NamedTuple):
@@ -150,7 +141,7 @@ def _compare(store: S3Store, deployed: Deployed, chosen: Sequence[Collection], l
         collections = [one for one in there if one not in leavings]
     looked = drift.look(place, collections, limits.again)
     pause = longest_pause(deployed.parameters["SweepSchedule"])
-    left = [remains.left(deployed, prefix) for one in leavings for prefix in (one.prefix, one.folder)]
+    left = [leftovers.left(deployed, prefix) for one in leavings for prefix in (one.prefix, one.folder)]
     return [*manifests.judge(deployed, looked, len(collections), datetime.now(UTC), pause), *left]
 
 

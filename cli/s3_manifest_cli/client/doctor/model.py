@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from s3_manifest.model import Frozen, Timestamp
+from s3_manifest.manifest.model import Frozen, Timestamp
 
 Severity = Literal["ok", "notice", "warning", "error", "not_checked"]
 """``notice``: to be known, though nothing is wrong. ``not_checked``: nothing is known, least of all that it is well."""

@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from s3_manifest import heads
-from s3_manifest.collections import Collection
-from s3_manifest.model import Entry, UnreadableManifest
-from s3_manifest.s3 import S3Store
-from s3_manifest.store import StoreError
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry, UnreadableManifest
+from s3_manifest.storage import heads
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import StoreError
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployed import Deployed
 from s3_manifest_cli.client.doctor.drift import PROBE
+from s3_manifest_cli.client.doctor.leftovers import CHECK as CLEAN_UP
+from s3_manifest_cli.client.doctor.leftovers import purge
 from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok
-from s3_manifest_cli.client.doctor.remains import CHECK as CLEAN_UP
-from s3_manifest_cli.client.doctor.remains import purge
 
 CHECK = "round trip"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from s3_manifest_cli.client.doctor import functions, permissions, queues
+from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
 from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
 from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
 from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, warning

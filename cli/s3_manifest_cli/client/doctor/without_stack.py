@@ -9,15 +9,22 @@ from typing import NamedTuple
 import boto3
 from platformdirs import user_cache_path
 
-from s3_manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Collections, parse_collections
-from s3_manifest.model import timestamp
-from s3_manifest.s3 import S3Store
-from s3_manifest_cli.client.deployment import Deployment
-from s3_manifest_cli.client.direct import S3Manifests
-from s3_manifest_cli.client.doctor import conditions, drift, lifecycle, manifests
+from s3_manifest.manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    Collection,
+    Collections,
+    parse_collections,
+)
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest_cli.client.doctor import conditions, drift
+from s3_manifest_cli.client.doctor.checks import lifecycle, manifests
 from s3_manifest_cli.client.doctor.clients import Clients, asked
 from s3_manifest_cli.client.doctor.examine import Limits, guarded
 from s3_manifest_cli.client.doctor.model import Examination, Finding, error, notice, ok
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.direct import S3Manifests
 
 CHECK = "bucket"
 

@@ -16,8 +16,8 @@ from s3_manifest_cli.client.export.parquet import write_parquet
 from s3_manifest_cli.client.export.rclone import write_rclone_files, write_rclone_md5
 from s3_manifest_cli.client.export.sums import write_md5sum, write_sha256sum
 from s3_manifest_cli.client.export.tables import write_csv, write_jsonl
-from s3_manifest_cli.client.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.manifests import Manifest
+from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.errors import Invalid
 
 __all__ = ["FORMATS", "Exported", "Format", "Put", "SizeOf", "export", "filter_files", "write"]

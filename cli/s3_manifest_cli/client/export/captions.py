@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from s3_manifest.model import Entry, Facts, Problem
-from s3_manifest.sidecars import caption_of, is_captioned
+from s3_manifest.manifest.model import Entry, Facts, Problem
+from s3_manifest.sidecars.formats import caption_of, is_captioned
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, Put, relative
 
 _LINE_BREAKS = re.compile(r"\s*[\r\n]\s*")

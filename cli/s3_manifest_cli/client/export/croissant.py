@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pydantic_core import to_json
 
-from s3_manifest.model import Entry, Facts, Problem
+from s3_manifest.manifest.model import Entry, Facts, Problem
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, write_each
 from s3_manifest_cli.client.export.sums import sha256_of
 

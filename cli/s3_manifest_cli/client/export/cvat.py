@@ -5,8 +5,8 @@ import posixpath
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
-from s3_manifest.model import Entry, Facts
-from s3_manifest.sidecars import is_image
+from s3_manifest.manifest.model import Entry, Facts
+from s3_manifest.sidecars.formats import is_image
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, relative, write_each
 from s3_manifest_cli.errors import Invalid
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
-from s3_manifest.filenames import no_path
-from s3_manifest.model import Entry, Problem
+from s3_manifest.manifest.filenames import no_path
+from s3_manifest.manifest.model import Entry, Problem
 
 
 class Exported(NamedTuple):

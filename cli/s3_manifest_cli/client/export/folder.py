@@ -2,10 +2,10 @@
 
 import os
 
-from s3_manifest_cli.client.destination import Destination
-from s3_manifest_cli.client.disk import telling
 from s3_manifest_cli.client.export.exported import CannotHold, Put
-from s3_manifest_cli.client.names import folded
+from s3_manifest_cli.client.local.destination import Destination
+from s3_manifest_cli.client.local.disk import telling
+from s3_manifest_cli.client.local.names import folded
 from s3_manifest_cli.errors import Invalid, Refused
 
 

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from pydantic_core import from_json, to_json
 
-from s3_manifest.model import Entry, Facts, Problem
-from s3_manifest.sidecars import is_image
+from s3_manifest.manifest.model import Entry, Facts, Problem
+from s3_manifest.sidecars.formats import is_image
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, relative, write_each
 from s3_manifest_cli.client.export.parquet import ROW_GROUP, load_pyarrow, parquet_writer
 

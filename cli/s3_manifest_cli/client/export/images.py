@@ -8,8 +8,8 @@ from typing import BinaryIO
 import imagesize
 
 from s3_manifest_cli.client.export.cvat import SizeOf
-from s3_manifest_cli.client.folders import folder_at
-from s3_manifest_cli.client.reading import open_file
+from s3_manifest_cli.client.local.folders import folder_at
+from s3_manifest_cli.client.local.reading import open_file
 from s3_manifest_cli.errors import Invalid
 
 # Some hundred bytes tell the size, at the beginning or, of a TIFF, anywhere. But a JPEG's thumbnails are before it,

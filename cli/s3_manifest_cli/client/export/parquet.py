@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
-from s3_manifest.encoding import facts_json
-from s3_manifest.model import Entry, Facts
+from s3_manifest.manifest.encoding import facts_json
+from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest_cli.client.export.exported import Exported
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.extras import install_command

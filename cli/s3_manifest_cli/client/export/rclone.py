@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from s3_manifest.model import Entry, Facts
+from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, relative, write_each
 from s3_manifest_cli.client.export.sums import md5_of
 

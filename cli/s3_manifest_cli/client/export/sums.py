@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from s3_manifest.model import Entry, Facts
+from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest_cli.client.export.exported import CannotHold, Exported, relative, write_each
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})

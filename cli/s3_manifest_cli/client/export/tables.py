@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
-from s3_manifest.model import Entry, Facts
+from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest_cli.client.export.exported import Exported, write_each
 
 COLUMNS = tuple(Entry.model_fields)

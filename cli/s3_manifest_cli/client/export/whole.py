@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from s3_manifest_cli.client.disk import telling
+from s3_manifest_cli.client.local.disk import telling
 from s3_manifest_cli.errors import Invalid
 
 

@@ -1,0 +1,4 @@
+"""Reading manifests from S3 or over HTTP, with a cache: revisions, history, differences, rescans.
+
+Imports ``access`` and ``local``.
+"""

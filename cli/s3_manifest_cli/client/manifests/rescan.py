@@ -1,0 +1,122 @@
+"""Sweeps asked for, waited for, and what they found."""
+
+import time
+from typing import NamedTuple
+
+from s3_manifest.manifest.changes import Sort
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import SWEEP, Facts, Timestamp
+from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
+from s3_manifest.query.waiting import Clock, until
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.history import history
+from s3_manifest_cli.client.manifests.manifests import Manifests
+from s3_manifest_cli.errors import NotFound, NotYet
+
+
+class Asked(NamedTuple):
+    """A sweep that was asked for. ``revision`` is what the manifest was at before; None where there was none.
+
+    ``complete``: everything in S3 had been looked at before, so that what the sweep finds otherwise is drift.
+    """
+
+    collection: Collection
+    requested_at: Timestamp
+    revision: int | None
+    complete: bool
+
+
+class Drift(NamedTuple):
+    """A file that the manifest was wrong about, and what mended that."""
+
+    filename: str
+    sort: Sort
+    revision: int
+
+
+class Swept(NamedTuple):
+    """A sweep that is done. ``drift`` is None where the changes since do not tell it."""
+
+    asked: Asked
+    facts: Facts
+    drift: list[Drift] | None
+
+
+REAL = Clock(time.monotonic, time.sleep)
+"""How time passes outside of tests."""
+
+
+def rescan(manifests: Manifests, collection: Collection) -> Asked:
+    """Asks for a sweep of one collection; there may be nothing in it. A repeat asks for another.
+
+    Raises ``Invalid`` where the deployment's sweep queue is not known, ``Unavailable``.
+    """
+    before = _facts(manifests, collection)
+    requested_at = manifests.rescan(collection)
+    if before is None:
+        return Asked(collection, requested_at, None, complete=False)
+    return Asked(collection, requested_at, before.revision, before.complete)
+
+
+def rescan_all(deployment: Deployment) -> list[Asked]:
+    """Asks for a sweep of every collection, also of those that have no manifest yet; the others are returned.
+
+    Raises as ``rescan``.
+    """
+    known = list(deployment.manifests.collections())
+    requested_at = deployment.manifests.rescan_all()
+    # Those that cannot be read come last: they are what the waiting for all of them may fail on.
+    known.sort(key=lambda one: isinstance(one, UnreadableCollection))
+    named = ((deployment.collections.named(one.kind, one.id), one) for one in known)
+    return [
+        Asked(collection, requested_at, one.revision, one.complete)
+        if isinstance(one, CollectionTotals)
+        else Asked(collection, requested_at, None, complete=False)
+        for collection, one in named
+        if collection
+    ]
+
+
+def wait_for(manifests: Manifests, asked: Asked, seconds: float, clock: Clock = REAL) -> Swept:
+    """The sweep, when it is done: ``last_verified_at`` is no earlier than ``requested_at``.
+
+    Raises ``NotYet`` after so many seconds, ``Unavailable``.
+    """
+
+    def is_done(facts: Facts | None) -> bool:
+        return facts is not None and (facts.last_verified_at or "") >= asked.requested_at
+
+    facts = until(lambda: _facts(manifests, asked.collection), is_done, seconds, clock)
+    if facts is None or not is_done(facts):
+        name = f"{asked.collection.kind}/{asked.collection.id}"
+        why = "" if facts else "; it has no manifest, so there may be no object in it"
+        raise NotYet(
+            f"{name} was not compared with S3 in time{why}. The sweep goes on: it is done once s3-manifest info {name}"
+            f" tells that it was last verified at {asked.requested_at} or later"
+        )
+    return Swept(asked, facts, _drift(manifests, asked, facts))
+
+
+def _facts(manifests: Manifests, collection: Collection) -> Facts | None:
+    try:
+        return manifests.facts(collection)
+    except NotFound:
+        return None
+
+
+def _drift(manifests: Manifests, asked: Asked, facts: Facts) -> list[Drift] | None:
+    """What changed in between because a listing, and no event, named it."""
+    if asked.revision is None or not asked.complete:
+        return None
+    if facts.revision <= asked.revision:
+        return []
+    found = history(manifests, asked.collection, since=asked.revision, limit=facts.revision - asked.revision)
+    drift: list[Drift] = []
+    for change in found.changes:
+        lists = (change.added, change.altered, change.removed)
+        if None in lists:
+            return None
+        drift += (
+            Drift(one.filename, one.sort, change.revision) for told in lists for one in told or () if one.cause == SWEEP
+        )
+    return None if found.untold else drift

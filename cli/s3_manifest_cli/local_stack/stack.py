@@ -1,0 +1,198 @@
+"""The project's own template, deployed on a local platform: the same wiring as on AWS."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from samtranslator.yaml_helper import yaml_parse
+
+from s3_manifest.http import addressing
+from s3_manifest_cli.local_stack.artifacts import PROJECT, function_zip, layer_zip
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
+
+_ARTIFACTS = "s3-manifest-artifacts"
+# An HTTP API answers within 30.
+_TIMEOUT_SECONDS = 35.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer: status, headers with lower-case names, and the body as JSON (None: no body)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack, and what its outputs say."""
+
+    platform: Platform
+    outputs: Mapping[str, str]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that is watched."""
+        return self.outputs["BucketName"]
+
+    @property
+    def api_url(self) -> str:
+        """Where the HTTP API answers on this machine; on AWS it is the output ``ApiUrl``."""
+        return f"{self.platform.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
+
+    def get(
+        self, path: str, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """A GET of the HTTP API, signed as IAM authorization wants it."""
+        return self._signed("GET", path, query, headers, None)
+
+    def post(self, path: str, body: object = None, query: Mapping[str, str | int] | None = None) -> Answer:
+        """A POST to the HTTP API, signed, of a body as JSON (None: without one)."""
+        return self.send("POST", path, body, query)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str | int] | None = None,
+        seconds: float = _TIMEOUT_SECONDS,
+    ) -> Answer:
+        """A request of any method to the HTTP API, signed, with a body as JSON (None: without one).
+
+        Raises ``TimeoutError`` after so many ``seconds``.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"} if content else {}
+        return self._signed(method, path, query, kind, content, seconds)
+
+    def _signed(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        seconds: float = _TIMEOUT_SECONDS,
+    ) -> Answer:
+        url = self.api_url + addressing.url(path, query or {})
+        request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
+        SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
+        signed = Request(url, data=body, headers=dict(request.headers), method=method)
+        return _answer(signed, seconds, self.platform.tls)
+
+
+def http_get(url: str, headers: Mapping[str, str]) -> Answer:
+    """A GET; an error status is an answer too."""
+    return _answer(Request(url, headers=dict(headers)))
+
+
+def http_put(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    """A PUT, as with a presigned URL; its status."""
+    try:
+        with urlopen(
+            Request(url, data=body, headers=dict(headers), method="PUT"), timeout=_TIMEOUT_SECONDS
+        ) as response:
+            status: int = response.status
+            return status
+    except HTTPError as error:
+        with error:
+            return error.code
+
+
+def _answer(request: Request, seconds: float = _TIMEOUT_SECONDS, tls: SSLContext | None = None) -> Answer:
+    try:
+        with urlopen(request, timeout=seconds, context=tls) as response:
+            status, found, body = response.status, response.headers, response.read()
+    except HTTPError as error:
+        with error:
+            status, found, body = error.code, error.headers, error.read()
+    return Answer(status, {k.lower(): v for k, v in found.items()}, json.loads(body) if body else None)
+
+
+def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Deploys ``template.yaml`` as it stands in the checkout, and waits until that is done.
+
+    Raises ``botocore.exceptions.WaiterError`` where CloudFormation says that it failed.
+    """
+    cloudformation: Any = platform.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(_packaged(template(), platform)),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    return existing_stack(platform, name)
+
+
+def deploy_by_change_set(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Creates or updates a stack as ``sam deploy`` does: by a change set, that is made and then executed.
+
+    Raises ``botocore.exceptions.WaiterError`` where CloudFormation says that it failed.
+    """
+    cloudformation: Any = platform.client("cloudformation")
+    is_there = any(
+        one["StackName"] == name and one["StackStatus"] != "DELETE_COMPLETE"
+        for page in cloudformation.get_paginator("list_stacks").paginate()
+        for one in page["StackSummaries"]
+    )
+    change_set = f"{name}-{time.time_ns()}"
+    cloudformation.create_change_set(
+        StackName=name,
+        ChangeSetName=change_set,
+        ChangeSetType="UPDATE" if is_there else "CREATE",
+        TemplateBody=json.dumps(_packaged(template(), platform)),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    made = cloudformation.get_waiter("change_set_create_complete")
+    made.wait(StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1})
+    cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
+    done = cloudformation.get_waiter("stack_update_complete" if is_there else "stack_create_complete")
+    done.wait(StackName=name, WaiterConfig={"Delay": 1})
+    return existing_stack(platform, name)
+
+
+def delete(platform: Platform, name: str) -> None:
+    """Deletes a stack, and waits until that is done. Raises ``botocore.exceptions.WaiterError`` where it failed."""
+    cloudformation: Any = platform.client("cloudformation")
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+
+
+def existing_stack(platform: Platform, name: str) -> Stack:
+    """A stack that is deployed already."""
+    (stack,) = platform.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    return Stack(platform, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
+
+
+def template() -> dict[str, Any]:
+    """``template.yaml``, its intrinsic functions spelled out."""
+    parsed: dict[str, Any] = yaml_parse((PROJECT / "template.yaml").read_text())
+    return parsed
+
+
+def _packaged(template: dict[str, Any], platform: Platform) -> dict[str, Any]:
+    """The template with its code uploaded: what `aws cloudformation package` makes of it."""
+    s3: Any = platform.client("s3")
+    s3.create_bucket(Bucket=_ARTIFACTS)
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            where, content = "CodeUri", function_zip(PROJECT / resource["Properties"]["CodeUri"])
+        elif resource["Type"] == "AWS::Serverless::LayerVersion":
+            where, content = "ContentUri", layer_zip()
+        else:
+            continue
+        s3.put_object(Bucket=_ARTIFACTS, Key=f"{name}.zip", Body=content)
+        resource["Properties"][where] = {"Bucket": _ARTIFACTS, "Key": f"{name}.zip"}
+    return template

@@ -1,0 +1,263 @@
+"""What the commands share that plan, tell what they plan, and carry it out."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from s3_manifest.manifest.filenames import unusable
+from s3_manifest.manifest.model import Facts
+from s3_manifest_cli.client.export.whole import whole_file
+from s3_manifest_cli.client.local.disk import telling
+from s3_manifest_cli.client.local.reading import ReadSoFar
+from s3_manifest_cli.client.local.scan import Problem
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.sync.execute import NOTHING_SAID, Carried
+from s3_manifest_cli.client.sync.plan import MAX_DELETE, Action, Doing, Plan, Preference, Verb, decode, encode
+from s3_manifest_cli.client.sync.sync import Prepared, complete, wait_until_shown
+from s3_manifest_cli.client.transfer.cancellation import terminable
+from s3_manifest_cli.client.transfer.headers import Told
+from s3_manifest_cli.client.verify.compare import Compared
+from s3_manifest_cli.terminal.manifest_warnings import (
+    doubts_json,
+    exit_code,
+    is_unreadable,
+    problems_json,
+    warn_of_doubts,
+)
+from s3_manifest_cli.terminal.options import Function
+from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import files as count_of
+from s3_manifest_cli.terminal.progress import progress
+from s3_manifest_cli.terminal.steps import read_so_far, steps
+
+PORTABLE = click.option("--portable", is_flag=True, help="Refuse names that some other system could not hold.")
+WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long until the manifest shows what was changed in S3.",
+)
+
+_WORDS: dict[Doing, str] = {
+    "download": "download",
+    "upload": "upload",
+    "copy": "restore in S3",
+    "delete_local": "delete here",
+    "delete_remote": "delete in S3",
+    "conflict": "conflict",
+}
+_DONE: dict[Doing, str] = {
+    "download": "downloaded",
+    "upload": "uploaded",
+    "copy": "restored in S3",
+    "delete_local": "deleted here",
+    "delete_remote": "deleted in S3",
+}
+_COLOURS: dict[Doing, str] = {"delete_local": "red", "delete_remote": "red", "conflict": "magenta"}
+
+
+class Choices(NamedTuple):
+    """What the options say of how a plan is made and carried out."""
+
+    delete: bool
+    max_delete: int
+    dry_run: bool
+    plan_file: Path | None
+    apply: Path | None
+    portable: bool = False
+    prefer: Preference | None = None
+    said: Told = NOTHING_SAID
+    wait: float = 0
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the plan is only shown or written, and nothing else changed."""
+        return self.dry_run or self.plan_file is not None
+
+
+def planning(delete: str) -> Callable[[Function], Function]:
+    """The options that all of them share; the command gets what they say as keywords of ``Choices``.
+
+    ``delete`` is the help of ``--delete``.
+    """
+    options = (
+        click.option("--delete", is_flag=True, help=delete),
+        click.option(
+            "--max-delete",
+            type=click.IntRange(0),
+            default=MAX_DELETE,
+            show_default=True,
+            metavar="N",
+            help="Refuse to do anything if more files than that would be deleted.",
+        ),
+        click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and change nothing."),
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write what would be done to a file, in JSON lines, and change nothing.",
+        ),
+        click.option(
+            "--apply",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Do what such a file says, as far as both sides are still as they were.",
+        ),
+    )
+
+    def decorated(command: Function) -> Function:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def run(
+    verb: Verb,
+    deployment: Deployment,
+    prepared: Callable[[ReadSoFar], Prepared],
+    choices: Choices,
+    teller: Teller,
+    *,
+    is_past: bool = False,
+) -> None:
+    """Plans, or reads the plan that is to be applied; tells it, or carries it out; and exits.
+
+    ``is_past``: the manifest that is planned by is one of the past.
+    """
+    files: list[Compared] = []
+    about = _About()
+    if choices.apply:
+        with telling(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
+            plan = decode(lines)
+        if plan.verb != verb:
+            raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
+    else:
+        with steps(teller) as show:
+            made = prepared(lambda count, read: show(read_so_far(count, read)))
+        plan, files = made.plan, made.files
+        about = _About(made.facts, tuple(made.problems), made.unmatched, made.refused, is_past=is_past)
+        about.warn(teller)
+    is_refused = about.refused is not None
+    if choices.plan_file and not is_refused:
+        with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
+            out.writelines(encode(plan))
+    if choices.is_dry_run:
+        _tell_plan(plan, about, teller, None if is_refused else choices.plan_file)
+        if is_refused and choices.plan_file:
+            teller.error(f"{choices.plan_file}: not written, since this plan would be refused")
+        failed = is_unreadable(about.problems) or (is_refused and choices.plan_file is not None)
+        sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(plan.actions)))
+    moved = plan.of("download", "upload", "copy")
+    with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
+        carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
+    shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
+    _tell(carried, shown, about, teller)
+    failed = bool(carried.failed) or is_unreadable(about.problems)
+    sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(carried.conflicts) or shown is False))
+
+
+class _About(NamedTuple):
+    """What the user should know of a plan that was made just now; of one that is applied, nothing is known."""
+
+    facts: Facts | None = None
+    problems: tuple[Problem, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    refused: str | None = None
+    is_past: bool = False
+
+    def warn(self, teller: Teller) -> None:
+        """Says it on stderr, but for the refusal, which follows the plan."""
+        teller.unmatched(self.unmatched)
+        for problem in self.problems:
+            teller.warn(f"{problem.path}: {problem.reason}")
+        warn_of_doubts(self.facts, teller, is_past=self.is_past)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same in a document."""
+        return doubts_json(self.facts, is_past=self.is_past) | {
+            "problems": problems_json(self.problems),
+            "unmatched_filters": self.unmatched,
+        }
+
+
+def _tell_plan(plan: Plan, about: _About, teller: Teller, written: Path | None) -> None:
+    for action in plan.actions:
+        teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
+    for action in plan.of("upload", "copy"):
+        if reason := unusable(action.filename):
+            teller.warn(f"{action.filename}: will be skipped: {reason}; rename the file")
+    todo = _summary(plan.actions, _WORDS, "{word} {count}")
+    teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
+    if about.refused:
+        teller.warn(about.refused)
+    document = plan.model_dump(mode="json", exclude_none=True)
+    teller.document(document | about.fields | {"refused": about.refused})
+
+
+def _tell(carried: Carried, shown: bool | None, about: _About, teller: Teller) -> None:
+    for one in carried.failed:
+        teller.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
+    for one in carried.conflicts:
+        teller.say(f"conflict  {one.action.filename}", "magenta")
+    for one in carried.done:
+        if one.note:
+            teller.warn(f"{one.action.filename}: {one.note}")
+    plan = carried.plan
+    sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
+    done = _summary((one.action for one in carried.done), _DONE, "{count} {word}")
+    teller.say(f"{sides}: {done or 'nothing to do'}")
+    skipped = sum(one.is_name_refused for one in carried.failed)
+    if skipped:
+        whose, them = ("its name", "it") if skipped == 1 else ("their names", "them")
+        told = f"{count_of(skipped)} skipped because of {whose} (listed above)."
+        teller.say(f"{told} Rename {them}; running again will not help.", "red")
+    if failed := len(carried.failed) - skipped:
+        teller.say(f"{failed:,} failed; run it again: what is done is not done again", "red")
+    if carried.conflicts:
+        count = "1 conflict" if len(carried.conflicts) == 1 else f"{len(carried.conflicts):,} conflicts"
+        teller.say(f"{count}: choose the side that wins with --prefer", "magenta")
+    if shown is False:
+        teller.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
+    if unread := sum(problem.kind == "unreadable" for problem in about.problems):
+        teller.say(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
+    teller.document(_as_json(carried, shown, about))
+
+
+def _parts(count: int) -> str:
+    return "1 part" if count == 1 else f"{count:,} parts"
+
+
+def _as_json(carried: Carried, shown: bool | None, about: _About) -> dict[str, Any]:
+    return carried.plan.model_dump(exclude={"actions"}) | {
+        "done": Counter(one.action.action for one in carried.done),
+        "failed": len(carried.failed),
+        "conflicts": len(carried.conflicts),
+        "shown": shown,
+        **about.fields,
+        "files": [
+            {"action": one.action.action, "filename": one.action.filename, "size": one.action.size, "error": one.error}
+            for one in carried.steps
+        ],
+    }
+
+
+def _summary(actions: Iterable[Action], words: Mapping[Doing, str], told: str) -> str:
+    """How many of each there are, and how much is moved by them; ``told`` says how a word and its count go."""
+    counts: Counter[Doing] = Counter()
+    moved: Counter[Doing] = Counter()
+    for action in actions:
+        counts[action.action] += 1
+        moved[action.action] += action.size
+    return ", ".join(
+        told.format(word=word, count=f"{counts[doing]:,}")
+        + (f" ({size(moved[doing])})" if doing in {"download", "upload"} else "")
+        for doing, word in words.items()
+        if counts[doing]
+    )

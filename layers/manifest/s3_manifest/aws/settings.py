@@ -1,0 +1,59 @@
+"""The functions' settings, from the environment that the template gives them."""
+
+import os
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from s3_manifest.manifest.collections import Location
+
+
+class Settings(BaseModel):
+    """One field for each environment variable that a function is given: by the template, or by Lambda and its SDK.
+
+    An empty ``event_bus`` means that nothing is announced, an empty ``change_queue_url`` that the
+    queue is not drained.
+    ``max_wait_seconds``: no HTTP request waits longer, whatever it asks for.
+    ``allow_edits`` is whether the edit function is deployed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bucket: str = Field(alias="BUCKET", min_length=1)
+    collections: str = Field(alias="COLLECTIONS")
+    manifest_root: str = Field(alias="MANIFEST_ROOT")
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", default="")
+    sweep_queue_url: str = Field(alias="SWEEP_QUEUE_URL", default="")
+    event_bus: str = Field(alias="EVENT_BUS", default="")
+    history_days: int = Field(alias="HISTORY_DAYS", default=30, ge=1)
+    max_wait_seconds: float = Field(alias="MAX_WAIT_SECONDS", default=20, ge=0, le=20)
+    allow_edits: bool = Field(alias="ALLOW_EDITS", default=True)
+    jwt_read_scope: str = Field(alias="JWT_READ_SCOPE", default="")
+    jwt_edit_scope: str = Field(alias="JWT_EDIT_SCOPE", default="")
+    jwt_delete_scope: str = Field(alias="JWT_DELETE_SCOPE", default="")
+    stack_name: str = Field(alias="STACK_NAME", default="local")
+    md5_max_bytes: int = Field(alias="MD5_MAX_BYTES", default=0)
+    url_suffix: str = Field(alias="URL_SUFFIX", default="amazonaws.com")
+    region: str = Field(alias="AWS_REGION", default="us-east-1")
+    own_endpoint: str = Field(alias="S3_MANIFEST_ENDPOINT_URL", default="")
+    sdk_endpoint: str = Field(alias="AWS_ENDPOINT_URL", default="")
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where AWS's services answer, if not at AWS.
+
+        ``sam local`` passes a function only the variables its template names, and naming the SDK's
+        own ``AWS_ENDPOINT_URL`` there would unset it everywhere else: hence one of our own.
+        """
+        return self.own_endpoint or self.sdk_endpoint or None
+
+    @property
+    def location(self) -> Location:
+        """Where the bucket is."""
+        return Location(self.bucket, self.region, self.url_suffix, self.endpoint)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process; read once. Raises ``pydantic.ValidationError``, naming the variable."""
+    return Settings.model_validate(dict(os.environ))

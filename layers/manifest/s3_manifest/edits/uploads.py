@@ -1,0 +1,221 @@
+"""What is asked of uploads: names checked, and the headers by which S3 takes these bytes and no others."""
+
+import base64
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, Field, JsonValue, StrictBool, StrictInt, StrictStr
+from pydantic_core import to_json
+
+from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
+from s3_manifest.manifest.filenames import in_the_way, unusable
+from s3_manifest.manifest.lenient_json import SURROGATE, read_json
+from s3_manifest.manifest.model import Frozen
+from s3_manifest.reconcile.entries import as_id
+from s3_manifest.sidecars.formats import (
+    MAX_PROMPT_BYTES,
+    MAX_TEXT_BYTES,
+    SIDECARS,
+    Declared,
+    Moment,
+    is_caption,
+    is_image,
+)
+from s3_manifest.storage.md5 import as_hex
+from s3_manifest.storage.store import METADATA_PREFIX
+from s3_manifest.storage.user_metadata import fit
+
+MAX_IMAGES = 250
+"""Of one request: so many signed URLs, each of some kilobytes, surely fit into one answer of Lambda."""
+
+MAX_SIZE_BYTES = 5 << 30
+"""Of one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
+
+CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "heic": "image/heic",
+    "jxl": "image/jxl",
+    "txt": "text/plain; charset=utf-8",
+    "caption": "text/plain; charset=utf-8",
+}
+"""Media types by the suffixes of images and captions."""
+
+_MAX_GENERATION_METADATA = 4096
+# Control characters, halves of characters, and what ends a line or a paragraph.
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# No XML holds these, and S3 lists keys in XML: https://www.w3.org/TR/xml/#charsets
+_NO_CONTROLS = "must not hold control characters, or others that no XML holds"
+_NO_XML = frozenset("\ufffe\uffff")
+# https://www.rfc-editor.org/rfc/rfc6838#section-4.2, and parameters of it that are tokens
+_NAME, _TOKEN = "[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*", "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_CONTENT_TYPE = rf"^{_NAME}/{_NAME}(; ?{_TOKEN}={_TOKEN})*$"
+
+
+def _md5(text: str) -> str:
+    if md5 := as_hex(text):
+        return md5
+    raise ValueError("an MD5 is 32 hex digits, or the base64 of 16 bytes")
+
+
+def _usable(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """What is short, and what every reader of JSON takes."""
+    try:
+        written = to_json(value, inf_nan_mode="constants")
+    except ValueError as error:
+        raise ValueError(f"it cannot be written as JSON: {error}") from error
+    if len(written) > _MAX_GENERATION_METADATA:
+        raise ValueError(f"at most {_MAX_GENERATION_METADATA} bytes of JSON")
+    if problems := read_json(written).problems:
+        raise ValueError(problems[0])
+    return value
+
+
+def _text(value: str) -> str:
+    if SURROGATE.search(value):
+        raise ValueError("it holds half of a surrogate pair, which no UTF-8 does")
+    return value
+
+
+def _at_most(most: int) -> AfterValidator:
+    """For text that a sidecar may have to hold: of more bytes it would not be read."""
+
+    def check(value: str) -> str:
+        if (size := len(_text(value).encode())) > most:
+            raise ValueError(f"it has {size} bytes in UTF-8, and may have {most}")
+        return value
+
+    return AfterValidator(check)
+
+
+Md5 = Annotated[StrictStr, AfterValidator(_md5)]
+Id = (
+    Annotated[StrictInt, Field(ge=0, lt=10**18)]
+    | Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_text), AfterValidator(as_id)]
+)
+Text = Annotated[StrictStr, AfterValidator(_text)]
+Prompt = Annotated[StrictStr, Field(max_length=20_000), _at_most(MAX_PROMPT_BYTES)]
+
+
+class Image(Frozen):
+    """One file to be uploaded; ``md5`` in hex or base64."""
+
+    filename: StrictStr = Field(description="The path below the collection's prefix")
+    size: StrictInt = Field(ge=0, le=MAX_SIZE_BYTES, description="Bytes")
+    md5: Md5 = Field(description="In hex or base64; S3 refuses other bytes")
+    content_type: Annotated[StrictStr, Field(pattern=_CONTENT_TYPE, max_length=200)] | None = Field(
+        default=None, description="Else it follows from the suffix"
+    )
+    prompt: Prompt | None = None
+    generated_at: Moment | None = None
+    local_path: Annotated[StrictStr, Field(max_length=1000), _at_most(MAX_TEXT_BYTES)] | None = None
+
+
+class Generation(Frozen):
+    """The run that made the files; without an id it gets the next number."""
+
+    generation_id: Id | None = None
+    type: Annotated[Text, Field(min_length=1, max_length=200)] = "declared"
+    generated_at: Moment | None = None
+    metadata: Annotated[Mapping[str, JsonValue], AfterValidator(_usable)] | None = None
+
+
+class Uploads(Frozen):
+    """What is to be uploaded."""
+
+    images: tuple[Image, ...] = Field(min_length=1, max_length=MAX_IMAGES)
+    generation: Generation | None = None
+    overwrite: StrictBool = Field(default=False, description="Else S3 refuses to replace a file")
+    expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds that the URLs are good for")
+
+
+class BadName(NamedTuple):
+    """A filename that cannot be uploaded to: which of the images it is, from 0, and why."""
+
+    at: int
+    reason: str
+
+
+class Headers(NamedTuple):
+    """What a PUT has to say, and what did not fit: the fields that go into a sidecar."""
+
+    headers: Mapping[str, str]
+    left: Mapping[str, str]
+
+
+def wrong_with_id(collection: Collection) -> str | None:
+    """Why nothing can be uploaded to a collection of that id; None where it can be."""
+    if collection.id in {".", ".."}:
+        return "clients and gateways remove '.' and '..' from the path of a URL"
+    if _has_controls(collection.id):
+        return f"it {_NO_CONTROLS}"
+    return None
+
+
+def bad_names(collections: Collections, collection: Collection, filenames: Sequence[str]) -> Iterator[BadName]:
+    """Those that no file of the collection can have, or that are named before."""
+    before: dict[str, int] = {}
+    blocked = in_the_way(filenames)
+    for index, filename in enumerate(filenames):
+        if reason := _wrong_with(collections, collection, filename):
+            yield BadName(index, reason)
+        elif filename in blocked:
+            yield BadName(index, f"it and {blocked[filename]!r} cannot both be there, a file and a folder of one name")
+        elif filename in before:
+            yield BadName(index, f"it is named before, at {before[filename]}")
+        before.setdefault(filename, index)
+
+
+def _has_controls(text: str) -> bool:
+    return any(unicodedata.category(sign) in _CONTROLS or sign in _NO_XML for sign in text)
+
+
+def _wrong_with(collections: Collections, collection: Collection, filename: str) -> str | None:
+    key = collection.prefix + filename
+    wrong = {
+        "it is a path below the collection's prefix, without '.', '..' and empty parts": any(
+            part in ("", ".", "..") for part in filename.split("/")
+        ),
+        "it must not hold a backslash": "\\" in filename,
+        f"it {_NO_CONTROLS}": _has_controls(filename),
+        f"the key would be longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
+        "it is a sidecar's, and those are edited by PATCH": filename in SIDECARS,
+        "it is neither an image nor a caption (.txt, .caption), by its suffix": not (
+            is_image(filename) or is_caption(filename)
+        ),
+        "it is another collection's": collections.of(key) != collection,
+    }
+    return next((reason for reason, is_so in wrong.items() if is_so), None) or unusable(filename)
+
+
+def headers_of(image: Image, generation: Declared | None, *, overwrite: bool) -> Headers:
+    """The headers of its PUT, and the fields for which user metadata has no room: the prompt first.
+
+    The MD5 is among the user metadata too: the ETag of an object that is encrypted with a customer key is none.
+    """
+    fields = {
+        "md5": image.md5,
+        "generation-id": None if generation is None else str(generation.generation_id),
+        "generated-at": image.generated_at,
+        "generation-type": None if generation is None else generation.type,
+        "local-path": image.local_path,
+        "prompt": image.prompt,
+    }
+    fitted = fit(fields)
+    suffix = image.filename.rpartition(".")[2].lower()
+    headers = {
+        "Content-Length": str(image.size),
+        "Content-MD5": base64.b64encode(bytes.fromhex(image.md5)).decode(),
+        "Content-Type": image.content_type or CONTENT_TYPES.get(suffix, "application/octet-stream"),
+        **{METADATA_PREFIX + name: value for name, value in fitted.values.items()},
+    }
+    left = {name.replace("-", "_"): str(fields[name]) for name in fitted.left_out}
+    return Headers(headers if overwrite else headers | {"If-None-Match": "*"}, left)

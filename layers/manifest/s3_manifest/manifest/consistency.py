@@ -1,0 +1,102 @@
+"""Whether what was decoded agrees with itself and with its collection: pure, and cheap enough for every read.
+
+The types of the fields are checked before, one by one; this is about what they say together.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+
+from s3_manifest.manifest.changes import SORTS, ChangeRecord
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry, Facts, Head
+
+PAGES, COPIES = "pages/", "sidecars/"
+"""The folders, below the collection's own, of pages and of the copies of sidecars."""
+
+
+def contradiction_in_head(head: Head, collection: Collection) -> str | None:
+    """The first thing in a head that cannot be so; None where there is none."""
+    return next(chain(_of_facts(head, collection), _of_pages(head, collection), _of_entries(head, collection)), None)
+
+
+def contradiction_in_record(record: ChangeRecord, collection: Collection) -> str | None:
+    """The first thing in a change record that cannot be so; None where there is none."""
+    return next(chain(_of_facts(record, collection), _of_changes(record, collection)), None)
+
+
+def _of_facts(facts: Facts, collection: Collection) -> Iterator[str]:
+    if (facts.kind, facts.id, facts.s3_prefix) != (collection.kind, collection.id, collection.prefix):
+        yield f"it is the manifest of {facts.kind} {facts.id} at {facts.s3_prefix}"
+    if facts.first_revision > facts.revision:
+        yield f"first_revision: {facts.first_revision} is later than revision {facts.revision}"
+    if sum(generation.image_count for generation in facts.generations) != facts.total_files:
+        yield "generations: their files are not total_files"
+    if len({(one.generation_id, one.type) for one in facts.generations}) != len(facts.generations):
+        yield "generations: one is listed twice"
+    keys = [*(one.s3_key for one in facts.sidecars), *(one.s3_key for one in facts.problems)]
+    if not all(key.startswith(collection.prefix) for key in keys):
+        yield f"sidecars, problems: a key is not below {collection.prefix}"
+    folder = collection.folder + COPIES
+    if not all(copy.key.startswith(folder) for sidecar in facts.sidecars for copy in sidecar.copies):
+        yield f"sidecars: a copy is not below {folder}"
+
+
+def _of_pages(head: Head, collection: Collection) -> Iterator[str]:
+    if not head.pages:
+        return
+    folder = collection.folder + PAGES
+    if not all(page.key.startswith(folder) for page in head.pages):
+        yield f"pages: a key is not below {folder}"
+    if len({page.key for page in head.pages}) != len(head.pages):
+        yield "pages: one is listed twice"
+    if any(not page.total_entries or page.first > page.last for page in head.pages):
+        yield "pages: one is empty, or ends before it begins"
+    if any(before.last >= after.first for before, after in pairwise(head.pages)):
+        yield "pages: they overlap, or are out of order"
+    totals = sum(page.total_files for page in head.pages), sum(page.total_size_bytes for page in head.pages)
+    if totals != (head.total_files, head.total_size_bytes):
+        yield "total_files, total_size_bytes: they are not those of the pages"
+
+
+def _of_entries(head: Head, collection: Collection) -> Iterator[str]:
+    if head.pages:
+        return
+    if (len(head.files), _size_of(head.files)) != (head.total_files, head.total_size_bytes):
+        yield "total_files, total_size_bytes: they are not those of the files"
+    lists = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
+    for role, entries in lists.items():
+        yield from _of_order(entries)
+        yield from _of_keys(entries, collection)
+        if any(entry.role != role for entry in entries):
+            yield f"{role}: an entry belongs to another list"
+    if head.captions or head.hidden:
+        names = [entry.filename for entries in lists.values() for entry in entries]
+        if len(set(names)) != len(names):
+            yield "files, captions, hidden: a filename is in two of them"
+
+
+def _of_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
+    for sort in SORTS:
+        for change in getattr(record, sort):
+            if change.sort != sort:
+                yield f"{sort}: {change.filename} belongs to another list"
+            for entry in (change.before, change.after):
+                if entry and (entry.filename != change.filename or entry.s3_key != collection.prefix + entry.filename):
+                    yield f"{sort}: an entry is not of {change.filename}"
+
+
+def _of_order(entries: Iterable[Entry]) -> Iterator[str]:
+    for before, after in pairwise(entry.filename for entry in entries):
+        if before >= after:
+            yield f"{after!r} comes after {before!r}: filenames are sorted, and unique"
+
+
+def _of_keys(entries: Iterable[Entry], collection: Collection) -> Iterator[str]:
+    prefix = collection.prefix
+    for entry in entries:
+        if entry.s3_key != prefix + entry.filename:
+            yield f"{entry.filename!r}: its s3_key is not {prefix}{entry.filename}"
+
+
+def _size_of(entries: Iterable[Entry]) -> int:
+    return sum(entry.size_bytes for entry in entries)

@@ -1,0 +1,4 @@
+"""From an S3 event to a commit: decode, load, observe, merge, save.
+
+The commit protocol is in ``commit``; read its docstring first. Imports ``manifest``, ``sidecars`` and ``storage``.
+"""

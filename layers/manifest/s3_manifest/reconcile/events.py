@@ -1,0 +1,138 @@
+"""S3's events, in every wrapping they arrive in, decoded into changes.
+
+The shapes are Amazon's: notifications,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html, and EventBridge events,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote_plus
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic_core import from_json
+
+from s3_manifest.manifest.collections import MAX_KEY_BYTES
+from s3_manifest.manifest.model import first_problem
+
+
+class MalformedEvent(ValueError):
+    """A message that is no S3 notification; the text says what is wrong with it."""
+
+
+class Change(NamedTuple):
+    """ "Look at this key": all that is believed of an event. The other two are for logs."""
+
+    bucket: str
+    key: str
+    event_name: str
+    event_time: str
+
+
+class _Bucket(BaseModel):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class _Object(BaseModel):
+    key: Annotated[str, StringConstraints(min_length=1)]
+
+
+class _S3(BaseModel):
+    bucket: _Bucket
+    object: _Object
+
+
+class _Record(BaseModel):
+    eventVersion: Annotated[str, StringConstraints(pattern=r"^2\.")]
+    eventSource: Literal["aws:s3"]
+    eventName: Annotated[str, StringConstraints(max_length=100)]
+    eventTime: str = ""
+    s3: _S3
+
+
+class _Notification(BaseModel):
+    Records: list[_Record]
+
+
+class _Detail(BaseModel):
+    bucket: _Bucket
+    object: _Object
+
+
+class _BridgeEvent(BaseModel):
+    source: Literal["aws.s3"]
+    detail_type: Annotated[str, StringConstraints(max_length=100), Field(alias="detail-type")]
+    time: str = ""
+    detail: _Detail
+
+
+def decode_body(body: str) -> list[Change]:
+    """The changes that one SQS message body speaks of; none for S3's own test message.
+
+    The body is a notification, an EventBridge event, or an SNS envelope around one of them. Raises ``MalformedEvent``.
+    """
+    return decode(_json_object(body))
+
+
+def decode(notification: Mapping[str, Any]) -> list[Change]:
+    """The changes of one S3 notification or EventBridge event, as Lambda receives it. See ``decode_body``."""
+    if notification.get("Type") == "Notification" and "TopicArn" in notification:
+        return decode(_json_object(notification.get("Message")))
+    if notification.get("Event") == "s3:TestEvent" and "Records" not in notification:
+        return []
+    if "detail" in notification and "Records" not in notification:
+        return [_bridge_change(notification)]
+    try:
+        records = _Notification.model_validate(notification).Records
+    except (ValidationError, RecursionError) as error:
+        raise MalformedEvent(f"not an S3 notification: {_first(error)}") from error
+    return [
+        Change(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
+        for record in records
+    ]
+
+
+def _bridge_change(event: Mapping[str, Any]) -> Change:
+    try:
+        shape = _BridgeEvent.model_validate(event)
+    except (ValidationError, RecursionError) as error:
+        raise MalformedEvent(f"not an EventBridge event of S3: {_first(error)}") from error
+    # Unlike a notification's, this key is not percent-encoded:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    key = shape.detail.object.key
+    return Change(shape.detail.bucket.name, _checked(key, key), shape.detail_type, shape.time)
+
+
+def _json_object(text: object) -> dict[str, Any]:
+    if not isinstance(text, str):
+        raise MalformedEvent("not an S3 notification: its body is not text")
+    try:
+        value = from_json(text.encode())
+    except ValueError as error:
+        raise MalformedEvent(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise MalformedEvent("not an S3 notification: a JSON object is needed")
+    return value
+
+
+def _decode_key(encoded: str) -> str:
+    try:
+        return _checked(unquote_plus(encoded, errors="strict"), encoded)
+    except UnicodeError as error:
+        raise MalformedEvent(f"key {encoded[:100]!r} is not percent-encoded UTF-8") from error
+
+
+def _checked(key: str, encoded: str) -> str:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as error:
+        raise MalformedEvent(f"key {encoded[:100]!r} is not UTF-8") from error
+    if size > MAX_KEY_BYTES:
+        raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {MAX_KEY_BYTES}")
+    return key
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return first_problem(error)

@@ -1,0 +1,184 @@
+"""What the files of a manifest go by of what its sidecars say, and how that follows the sidecars.
+
+A sidecar that speaks of very many files is applied a stretch at a time: until it is applied to all,
+the files up to some name go by what it says now, and those after it by what it said before.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry, Head, Sidecar, SidecarCopy
+from s3_manifest.manifest.runs import sha256_of
+from s3_manifest.sidecars.formats import (
+    ARCHIVED,
+    COLLECTION,
+    SIDECARS,
+    Declared,
+    Described,
+    Description,
+    encode_copy,
+    said_of,
+)
+
+NOTHING_SAID = Description()
+
+
+class Seen(NamedTuple):
+    """What a key was when it was looked at: a file or a caption, a sidecar, or neither (absent, or a folder).
+
+    ``description`` is what a sidecar says. An entry says only what the object itself does. ``unread`` says why the
+    bytes of one that describes others cannot be read now: what they say is known only if they were read before, for
+    the same ETag.
+    """
+
+    key: str
+    what: Entry | Sidecar | None
+    description: Description | None = None
+    unread: str | None = None
+
+
+class Part(NamedTuple):
+    """What the files before ``up_to`` (None: the rest) go by: a copy of what the sidecar said."""
+
+    copy: SidecarCopy
+    description: Description
+
+
+class Descriptions:
+    """What a collection's sidecars say of its files, as far as the manifest goes by it."""
+
+    def __init__(self, parts: Mapping[str, tuple[Part, ...]]) -> None:
+        self.parts = parts
+        """By the sidecar's filename."""
+
+    def said(self, filename: str, caption: str | None) -> Described:
+        """What is said of a file, which has a caption with that text (None: none)."""
+        return said_of(filename, (self.in_effect(sidecar, filename) for sidecar in SIDECARS), caption)
+
+    def in_effect(self, sidecar: str, filename: str) -> Description:
+        """What a file goes by of what that sidecar says."""
+        for copy, description in self.parts.get(sidecar, ()):
+            if copy.up_to is None or filename < copy.up_to:
+                return description
+        return NOTHING_SAID
+
+    def differing(self, sidecar: str, now: Description) -> list[str]:
+        """The filenames of which the sidecar says now something else than they go by; sorted."""
+        spoken_of = set(now.files).union(*(part.description.files for part in self.parts.get(sidecar, ())))
+        return sorted(
+            name for name in spoken_of if now.files.get(name) != self.in_effect(sidecar, name).files.get(name)
+        )
+
+
+class Revision(NamedTuple):
+    """Descriptions after some sidecars were looked at, and what the manifest is to keep of them."""
+
+    descriptions: Descriptions
+    sidecars: tuple[Sidecar, ...]
+    copies: tuple[tuple[str, bytes], ...]
+    """New copies, to be written: keys and bodies."""
+
+
+def copies_of(sidecars: Iterable[Sidecar]) -> list[str]:
+    """The keys of the copies that these sidecars' files go by."""
+    return [copy.key for sidecar in sidecars for copy in sidecar.copies]
+
+
+def described(collection: Collection, sidecars: Iterable[Sidecar], copies: Mapping[str, Description]) -> Descriptions:
+    """What the files of a manifest with these sidecars go by; ``copies`` has what each of their copies says."""
+    return Descriptions(
+        {
+            collection.filename(sidecar.s3_key): tuple(Part(copy, copies[copy.key]) for copy in sidecar.copies)
+            for sidecar in sidecars
+        }
+    )
+
+
+def looked_at(collection: Collection, seen: Iterable[Seen]) -> dict[str, Seen]:
+    """Those of the seen keys that are sidecars', by filename, whether one is there or not."""
+    names = ((collection.filename(one.key), one) for one in seen)
+    return {name: one for name, one in names if name in SIDECARS}
+
+
+def as_last_read(
+    head: Head | None, collection: Collection, before: Descriptions, seen: Sequence[Seen]
+) -> Sequence[Seen]:
+    """What was seen, sidecars that cannot be read now with what they said when they were: that is valid for their ETag.
+
+    One that was never read for the ETag it has says nothing.
+    """
+    known = {sidecar.s3_key: sidecar for sidecar in head.sidecars} if head else {}
+    return [
+        _as_last_read(head, collection, before, one, was)
+        if head and one.unread and isinstance(one.what, Sidecar) and (was := known.get(one.key))
+        else one
+        for one in seen
+    ]
+
+
+def _as_last_read(head: Head, collection: Collection, before: Descriptions, unread: Seen, was: Sidecar) -> Seen:
+    if not isinstance(unread.what, Sidecar) or unread.what.etag != was.etag:
+        return unread
+    name = collection.filename(was.s3_key)
+    parts = before.parts.get(name, ())
+    now = unread.description.problems if unread.description else ()
+    told = (one.problem for one in head.problems if one.s3_key == was.s3_key)
+    description = Description(
+        files=parts[0].description.files if parts else {},
+        problems=(*(problem for problem in told if not problem.startswith(ARCHIVED) and problem not in now), *now),
+    )
+    if name == COLLECTION:
+        declared = tuple(
+            Declared(
+                generation_id=one.generation_id, type=one.type, generated_at=one.generated_at, metadata=one.metadata
+            )
+            for one in head.generations
+            if one.declared
+        )
+        description = description.model_copy(update={"title": head.title, "generations": declared})
+    return unread._replace(what=unread.what.model_copy(update={"edit": was.edit}), description=description)
+
+
+def concerned(before: Descriptions, looked: Mapping[str, Seen]) -> dict[str, str]:
+    """The filenames that sidecars which were looked at speak of otherwise than before, each with that sidecar's key."""
+    found: dict[str, str] = {}
+    for name, one in looked.items():
+        found |= dict.fromkeys(before.differing(name, one.description or NOTHING_SAID), one.key)
+    return found
+
+
+def revised(
+    before: Descriptions, sidecars: Iterable[Sidecar], looked: Mapping[str, Seen], up_to: str | None, folder: str
+) -> Revision:
+    """What files go by once the sidecars that were looked at are applied to those before ``up_to`` (None: to all).
+
+    New copies are named ``<folder><filename>``.
+    """
+    kept = {sidecar.s3_key: sidecar for sidecar in sidecars}
+    parts, new = dict(before.parts), list[tuple[str, bytes]]()
+    for name, one in looked.items():
+        was, now = kept.pop(one.key, None), one.what if isinstance(one.what, Sidecar) else None
+        found = one.description or NOTHING_SAID
+        rest = tuple(part for part in parts.pop(name, ()) if _reaches(part, up_to))
+        if now is None and not rest:
+            continue
+        if found.files or rest:  # else there is nothing that a file could go by
+            latest = next(iter(before.parts.get(name, ())), None)
+            # The same object may say more than before: it was archived, or read by an older version of this code.
+            is_known = was and now and was.etag == now.etag and latest and latest.description.files == found.files
+            if latest and is_known:
+                key, sha256 = latest.copy.key, latest.copy.sha256
+            else:
+                key, body = f"{folder}{name}", encode_copy(found)
+                sha256 = sha256_of(body)
+                new.append((key, body))
+            parts[name] = (Part(SidecarCopy(key=key, sha256=sha256, up_to=up_to), found), *rest)
+        copies = tuple(part.copy for part in parts.get(name, ()))
+        kept[one.key] = (now or Sidecar(s3_key=one.key, etag="")).model_copy(update={"copies": copies})
+    return Revision(Descriptions(parts), tuple(kept[key] for key in sorted(kept)), tuple(new))
+
+
+def _reaches(part: Part, up_to: str | None) -> bool:
+    """Whether there may be files from ``up_to`` on that go by it."""
+    return up_to is not None and (part.copy.up_to is None or part.copy.up_to > up_to)

@@ -1,0 +1,157 @@
+"""Reads the metadata files of Hugging Face's ImageFolder: ``metadata.jsonl`` and ``metadata.csv``.
+
+What its loader accepts is read here too, and what is not used is reported:
+https://github.com/huggingface/datasets/blob/main/src/datasets/packaged_modules/folder_based_builder/folder_based_builder.py
+"""
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+
+from s3_manifest.manifest.lenient_json import MAX_BYTES, SURROGATE, NotReadable, read_lines, utf8
+
+PROMPT_COLUMNS = ("prompt", "text", "caption")
+"""Where a prompt may be; the first of them that holds one counts."""
+
+_NAMES = ("file_name", "image_file_name", "file_names", "image_file_names")
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_ODD_NAME = re.compile(r"[\\:]|//|^/|/$|(?:^|/)\.{1,2}(?:/|$)")
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
+_NOT_UTF8 = "it is not UTF-8; save the file anew, in UTF-8"
+
+
+class Row(NamedTuple):
+    """What is said of some files. ``where`` is the line, for problems.
+
+    ``exact`` are names as they are written, ``names`` as the loader takes them: relative, with ``/``. S3 allows keys
+    such as ``./a.png`` and ``sub\\b.png`` too, so a file that is named exactly goes first.
+    """
+
+    where: str
+    names: tuple[str, ...]
+    exact: tuple[str, ...]
+    fields: Mapping[str, Any]
+
+
+class Skipped(NamedTuple):
+    """What cannot be used, and why."""
+
+    problem: str
+
+
+def read_jsonl(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
+    """The rows of a ``metadata.jsonl``, also of one that is pretty-printed, or one list. Raises ``NotReadable``."""
+    for number, read in read_lines(body, most=most):
+        where = f"line {number}"
+        if isinstance(read, NotReadable):
+            yield Skipped(f"{where}: {read}")
+            continue
+        yield from (Skipped(f"{where}: {problem}") for problem in read.problems)
+        rows = read.value if isinstance(read.value, list) and read.value else [read.value]
+        for row in rows:
+            if isinstance(row, dict):
+                yield from _rows(where, row)
+            else:
+                yield Skipped(f"{where} is not a JSON object")
+
+
+def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
+    """The rows of a ``metadata.csv``: commas, quotes as RFC 4180 has them, and columns named by the first line.
+
+    ``good`` and ``hidden`` may be ``true`` or ``false``, ``labels`` a JSON list or one label, and a number as
+    ``generation_id`` is one. An empty field says nothing. Raises ``NotReadable``.
+    """
+    lines = _csv_lines(utf8(body, most=most).decode("utf-8", "surrogateescape"), most)
+    header: list[str] | None = None
+    for where, cells in lines:
+        if isinstance(cells, Skipped):
+            yield cells
+        elif header is None:
+            header = [cell.strip() for cell in cells]
+            if not set(header) & set(_NAMES):
+                raise NotReadable("its first line names no column file_name; columns are separated by commas")
+        else:
+            yield from _csv_row(where, header, cells)
+
+
+def _csv_lines(text: str, most: int) -> Iterator[tuple[str, list[str] | Skipped]]:
+    csv.field_size_limit(max(most, csv.field_size_limit()))  # else one long field would end the reading
+    # Without translation, so that a line break within quotes stays the one that was written.
+    reader = csv.reader(io.StringIO(text, newline=""))
+    while True:
+        where = f"line {reader.line_num + 1}"
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield where, Skipped(f"{where}: {error}")
+            continue
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield where, cells
+
+
+def _csv_row(where: str, header: list[str], cells: list[str]) -> Iterator[Row | Skipped]:
+    if len(cells) > len(header):
+        yield Skipped(f"{where}: it has {len(cells)} fields, and there are {len(header)} columns")
+    fields = dict[str, Any]()
+    for column, cell in zip(header, cells, strict=False):
+        if not cell.isascii() and SURROGATE.search(cell):
+            yield Skipped(f"{where}.{_shown(column)}: {_NOT_UTF8}")
+        elif cell:
+            fields[column] = _typed(column, cell)
+    yield from _rows(where, fields)
+
+
+def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # as JSON would have it
+    match column:
+        case "good" | "hidden":
+            return _FLAGS.get(cell.strip().lower(), cell)
+        case "labels" | "file_names" | "image_file_names":
+            try:
+                listed = from_json(cell)
+            except ValueError:
+                listed = None
+            return listed if isinstance(listed, list) else [cell]
+        case "generation_id":
+            return int(cell) if _INTEGER.fullmatch(cell) else cell
+    return cell
+
+
+def _rows(where: str, fields: Mapping[str, Any]) -> Iterator[Row | Skipped]:
+    """A row as one about files that have a name."""
+    found = next((fields[column] for column in _NAMES if fields.get(column) is not None), None)
+    exact, names = list[str](), list[str]()
+    for name in found if isinstance(found, list) else [found]:
+        if not isinstance(name, str) or not name:
+            yield Skipped(f"{where} has no file_name")
+            return
+        if not _ODD_NAME.search(name):
+            exact.append(name)
+            names.append(name)
+            continue
+        if problem := _unusable(name):
+            yield Skipped(f"{where}: {_shown(name)} {problem}")
+            return
+        exact.append(name)
+        names.append(posixpath.normpath(name.replace("\\", "/")))
+    yield Row(where, tuple(names), tuple(exact), fields)
+
+
+def _unusable(name: str) -> str | None:
+    """Why the loader takes a name for no file of the folder; None where it does."""
+    if "://" in name:
+        return "is a URL; file_name has to be a path within the collection"
+    path = posixpath.normpath(name.replace("\\", "/"))
+    if path.startswith("/") or path[1:3] == ":/":
+        return "is an absolute path; file_name has to be relative to the metadata file"
+    return "leads out of the collection" if path in {"..", "."} or path.startswith("../") else None
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

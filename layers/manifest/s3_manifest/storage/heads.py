@@ -1,0 +1,174 @@
+"""Heads in a store: loaded with their ETag, and saved only in place of what was loaded."""
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from s3_manifest.manifest.changes import ChangeRecord, encode_record
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.consistency import contradiction_in_head
+from s3_manifest.manifest.encoding import decode_head, encode_head
+from s3_manifest.manifest.model import BodyDigests, Head, NewerManifest, Summary, UnreadableManifest
+from s3_manifest.manifest.runs import sha256_of
+from s3_manifest.storage import chain
+from s3_manifest.storage.md5 import proven_md5
+from s3_manifest.storage.store import Present, Store, listings
+
+CHECKPOINT_EVERY = 100
+"""Revisions. What an old revision said is told by undoing at most so many change records."""
+
+_SUMMARY = "s3-manifest"
+# S3 allows 2 KB of user metadata in all; the numbers need some 200 bytes of it.
+_TITLE_MAX_BYTES = 1000
+
+
+class Loaded(NamedTuple):
+    """A head as it was read (None: there is none), and the ETag that a save of its successor must find there."""
+
+    head: Head | None
+    etag: str | None
+
+
+class Checkpoint(Loaded):
+    """A head as a checkpoint has it: of an earlier revision, so nobody writes its successor."""
+
+    __slots__ = ()
+
+
+def load(store: Store, collection: Collection, set_aside: str | None = None) -> Loaded:
+    """The collection's head. The one with the ETag ``set_aside`` is as good as none: it is to be replaced.
+
+    Raises ``UnreadableManifest``, ``StoreError``.
+    """
+    stored = store.get(collection.head_key)
+    if stored is None:
+        return Loaded(None, None)
+    head = None if stored.etag == set_aside else decode(collection, stored.body)
+    return Loaded(head, stored.etag)
+
+
+def save(store: Store, collection: Collection, head: Head, replaces: str | None) -> None:
+    """One compare-and-swap: in place of the head with the ETag ``replaces``, or of none.
+
+    Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``.
+    """
+    body = encode_head(head)
+    store.put(collection.head_key, body, replaces=replaces, metadata={_SUMMARY: _summary(head, body)})
+
+
+def history_of(collection: Collection, head: Head, record: ChangeRecord) -> Iterator[tuple[str, bytes]]:
+    """The objects by which the revision that ``head`` is can be told later: keys and bodies.
+
+    Its change record and, now and then, the head itself: whoever wants to know what the manifest
+    said at some revision starts from the next checkpoint, not from what it says now.
+    """
+    if head.revision % CHECKPOINT_EVERY:
+        yield chain.key_of(collection, record), encode_record(record)
+        return
+    checkpoint = encode_head(head)
+    record = record.model_copy(update={"checkpoint": sha256_of(checkpoint)})
+    yield chain.key_of(collection, record), encode_record(record)
+    yield checkpoint_key(collection, head.revision, head.commit), checkpoint
+
+
+def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
+    """The key of the copy of a head that is kept of one revision in ``CHECKPOINT_EVERY``."""
+    return f"{checkpoints_folder(collection)}{revision:012d}-{commit}.json"
+
+
+def checkpoints_folder(collection: Collection) -> str:
+    """Where the collection's checkpoints are."""
+    return f"{collection.folder}checkpoints/"
+
+
+def decode(collection: Collection, body: bytes) -> Head:
+    """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the mend."""
+    try:
+        head = decode_head(body)
+    except NewerManifest as error:
+        raise NewerManifest(f"{collection.head_key}: {error}. It is left untouched: upgrade this program") from error
+    except UnreadableManifest as error:
+        raise _unreadable(collection, str(error)) from error
+    if contradiction := contradiction_in_head(head, collection):
+        raise _unreadable(collection, contradiction)
+    return head
+
+
+def _unreadable(collection: Collection, reason: str) -> UnreadableManifest:
+    return UnreadableManifest(
+        f"{collection.head_key}: {reason}. It is left untouched: ask for a rescan with rebuild=true, which sets it"
+        " aside and makes a new one from S3"
+    )
+
+
+def summary_of(present: Present) -> Summary | None:
+    """The summary that a HEAD of a head's key tells; None if it has none (not written by this code)."""
+    try:
+        return Summary.model_validate_json(present.metadata.get(_SUMMARY, ""), strict=True)
+    except ValidationError:
+        return None
+
+
+def is_summary_of(summary: Summary, present: Present) -> bool:
+    """Whether the summary is proven to be that of the bytes that are there: whoever replaces bytes may keep metadata.
+
+    By the MD5 where S3 tells it, else by the CRC-32 that clients send with a PUT.
+    """
+    body = summary.body
+    if body is None or body.size != present.size:
+        return False
+    if proven := proven_md5(present._replace(metadata={})):
+        return proven[0] == body.md5
+    return (present.checksum or {}).get("crc32") == body.crc32
+
+
+def _summary(head: Head, body: bytes) -> str:
+    """The summary as one line of ASCII, as HTTP headers have it.
+
+    A title that would not fit beside the numbers is cut.
+    """
+    summary = Summary(
+        revision=head.revision,
+        complete=head.complete,
+        total_files=head.total_files,
+        total_size_bytes=head.total_size_bytes,
+        created_at=head.created_at,
+        last_synced=head.last_synced,
+        title=_cut(head.title),
+        body=BodyDigests(
+            size=len(body),
+            md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+            crc32=base64.b64encode(zlib.crc32(body).to_bytes(4)).decode(),
+        ),
+    )
+    return _ascii_json(summary.model_dump())
+
+
+def _cut(title: str | None) -> str | None:
+    title = title and title[:_TITLE_MAX_BYTES]
+    while title and len(_ascii_json({"title": title})) > _TITLE_MAX_BYTES:
+        title = title[:-50]
+    return title
+
+
+def _ascii_json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def is_there(store: Store, collections: Collections, collection: Collection) -> bool:
+    """Whether there is a manifest of it, or any object to make one of. Raises ``StoreError``."""
+    return isinstance(store.head(collection.head_key), Present) or holds_objects(store, collections, collection)
+
+
+def holds_objects(store: Store, collections: Collections, collection: Collection) -> bool:
+    """Whether there is any object of the collection's own. Raises ``StoreError``."""
+    if collections.is_nested(collection):
+        found = listings(store, collection.prefix)
+        return any(collections.own_keys(collection, listing.keys) for listing in found)
+    # Of two one is another than the folder.
+    return bool(collections.own_keys(collection, store.list(collection.prefix, limit=2).keys))

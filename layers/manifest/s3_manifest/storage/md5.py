@@ -1,0 +1,75 @@
+"""The MD5 of an object as far as S3's answer to a HEAD proves it. Pure."""
+
+import base64
+import re
+from collections.abc import Mapping
+
+from s3_manifest.manifest.model import Md5Source
+from s3_manifest.storage.store import Present
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
+# User metadata of objects that their clients encrypted: s3cmd's --encrypt, and the formats of Amazon's S3 Encryption
+# Client, which others share. https://docs.aws.amazon.com/amazon-s3-encryption-client/latest/developerguide/
+_ENCRYPTED_BY_A_CLIENT = frozenset(
+    {
+        "s3tools-gpgenc",
+        "x-amz-key",
+        "x-amz-key-v2",
+        "x-amz-iv",
+        "x-amz-matdesc",
+        "x-amz-wrap-alg",
+        "x-amz-cek-alg",
+        "x-amz-tag-len",
+        "x-amz-unencrypted-content-length",
+        "x-amz-unencrypted-content-md5",
+        "x-amz-3",
+        "x-amz-c",
+        "x-amz-d",
+        "x-amz-i",
+        "x-amz-m",
+        "x-amz-t",
+        "x-amz-w",
+        "client-side-encryption-key",
+        "client-side-encryption-start",
+    }
+)
+
+
+def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
+    """The object's MD5 in hex and its proof, as far as a HEAD tells; None where it does not.
+
+    An ETag is the MD5 unless the object was uploaded in parts or encrypted with SSE-KMS or SSE-C. Of its checksums that
+    of the whole object is, a composite one is not. What the uploader declares counts unless a client encrypted the
+    object: then it is the MD5 of the plain file, which is not what S3 stores.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+    """
+    if _MD5.fullmatch(present.etag) and present.encryption in (None, "AES256"):
+        return present.etag, "etag"
+    checksum = present.checksum or {}
+    if checksum.get("type") == "FULL_OBJECT" and (md5 := as_hex(checksum.get("md5", ""))):
+        return md5, "checksum"
+    return _declared_md5(present.metadata) if _ENCRYPTED_BY_A_CLIENT.isdisjoint(present.metadata) else None
+
+
+def _declared_md5(metadata: Mapping[str, str]) -> tuple[str, Md5Source] | None:
+    if md5 := as_hex(metadata.get("md5", "")):
+        return md5, "md5"
+    if md5 := as_hex(metadata.get("md5chksum", "")):
+        return md5, "md5chksum"
+    if found := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
+        return found[1], "s3cmd-attrs"
+    return None
+
+
+def as_hex(text: str) -> str | None:
+    """An MD5 given in hex or, as rclone does, in base64."""
+    text = text.strip()
+    if _MD5.fullmatch(text.lower()):
+        return text.lower()
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return digest.hex() if len(digest) == 16 else None

@@ -1,0 +1,119 @@
+"""A bucket in memory: a store for tests, simulations and models, one atomic step per request."""
+
+import hashlib
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from typing import Any
+
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest.storage.store import (
+    Absent,
+    Archived,
+    Conflict,
+    Folders,
+    Listed,
+    Listing,
+    NotModified,
+    Observation,
+    Present,
+    Stored,
+)
+
+EPOCH: Timestamp = "2026-01-01T00:00:00.000Z"
+
+
+@dataclass
+class MemoryStore:
+    """Keeps S3's promises in one process: strong reads, and conditional writes by ETag.
+
+    Not for several threads at once: whoever interleaves requests does so between them.
+    """
+
+    now: Callable[[], Timestamp] = lambda: EPOCH
+    objects: dict[str, tuple[Present, bytes]] = field(default_factory=dict)
+    _ordered: list[str] = field(default_factory=list, repr=False)
+
+    def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
+        """Stores an object as somebody else would, unconditionally; ``facts`` are ``Present``'s fields."""
+        present = Present(key, len(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), self.now())
+        present = present._replace(**facts)
+        if key not in self.objects:
+            insort(self._ordered, key)
+        self.objects[key] = present, body
+        return present
+
+    def remove(self, key: str) -> None:
+        """Removes an object, if it is there, as somebody else would."""
+        if self.objects.pop(key, None):
+            del self._ordered[bisect_left(self._ordered, key)]
+
+    def get(self, key: str) -> Stored | None:
+        if key not in self.objects:
+            return None
+        present, body = self.objects[key]
+        if present.archived:
+            raise Archived(key, "its bytes are in an archive; restore or copy it")
+        return Stored(body, present.etag, present.metadata)
+
+    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+        stored = self.get(key)
+        return NotModified(etag) if stored and stored.etag == etag else stored
+
+    def head(self, key: str) -> Observation:
+        return self.objects[key][0] if key in self.objects else Absent(key)
+
+    def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
+        current = self.objects[key][0].etag if key in self.objects else None
+        if current != replaces:
+            raise Conflict(key, "somebody else wrote it first")
+        return self.upload(key, body, content_type="application/json", metadata=dict(metadata)).etag
+
+    def add(self, key: str, body: bytes) -> None:
+        self.upload(key, body, content_type="application/json")
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.remove(key)
+
+    def delete_if(self, key: str, etag: str) -> bool:
+        if key not in self.objects:
+            return False
+        if self.objects[key][0].etag != etag:
+            raise Conflict(key, "it is another object now")
+        self.remove(key)
+        return True
+
+    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+        others = [one.key for one in objects if one.key in self.objects and self.objects[one.key][0].etag != one.etag]
+        self.delete([one.key for one in objects if one.key not in others])
+        return others
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        keys, truncated = _run(self._below(prefix, after), limit)
+        found = (self.objects[key][0] for key in keys)
+        listed = (Listed(p.key, p.size, p.etag, p.last_modified, p.storage_class) for p in found)
+        return Listing(tuple(listed), truncated)
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        below = (key.removeprefix(prefix).split("/") for key in self._below(prefix, ""))
+        folders = {f"{prefix}{parts[0]}/" for parts in below if len(parts) > 1}
+        return Folders(*_run(sorted(folder for folder in folders if folder > after), limit))
+
+    def md5(self, key: str, etag: str) -> str:
+        stored = self.get(key)
+        if stored is None or stored.etag != etag:
+            raise Conflict(key, "it is another object now")
+        return hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
+
+    def _below(self, prefix: str, after: str) -> Iterator[str]:
+        ordered = self._ordered
+        start = bisect_right(ordered, after) if after > prefix else bisect_left(ordered, prefix)
+        rest = (ordered[index] for index in range(start, len(ordered)))
+        return takewhile(lambda key: key.startswith(prefix), rest)
+
+
+def _run(ordered: Iterable[str], limit: int) -> tuple[tuple[str, ...], bool]:
+    run = tuple(islice(ordered, limit + 1))
+    return run[:limit], len(run) > limit

@@ -1,0 +1,307 @@
+"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_faults``), and in ``outbox``."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest.storage.store import (
+    Absent,
+    Archived,
+    Conflict,
+    Fault,
+    Folders,
+    Listed,
+    Listing,
+    NotModified,
+    Observation,
+    OutcomeUnknown,
+    Present,
+    ReadFailed,
+    Stored,
+    StoreError,
+    WriteRefused,
+    user_metadata,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import (
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
+        ObjectIdentifierTypeDef,
+        ObjectTypeDef,
+    )
+
+_CHECKSUM_HEADER, _NO_ALGORITHMS = "x-amz-checksum-", frozenset({"type", "mode", "algorithm"})
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_BLOCK = 1 << 20
+
+_ARCHIVED = "InvalidObjectState"
+_OTHER_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
+_OTHER_OBJECT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+
+_PUT_PARAMETERS = {
+    "Content-MD5": "ContentMD5",
+    "Content-Type": "ContentType",
+    "If-None-Match": "IfNoneMatch",
+}
+
+
+class S3Store:
+    """One bucket. ``reads`` may retry by itself, ``writes`` must not (see ``aws.s3_client``)."""
+
+    def __init__(self, bucket: str, reads: "S3Client", writes: "S3Client") -> None:
+        self.bucket = bucket
+        self._reads = reads
+        self._writes = writes
+
+    def get(self, key: str) -> Stored | None:
+        try:
+            return _stored(self._reads.get_object(Bucket=self.bucket, Key=key))
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)):
+                return None
+            raise _read_error(key, fault_of(error)) from error
+
+    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+        try:
+            return _stored(self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"'))
+        except AWS_FAULTS as error:
+            if fault_of(error).status == 304:
+                return NotModified(etag)
+            if _is_absence(fault_of(error)):
+                return None
+            raise _read_error(key, fault_of(error)) from error
+
+    def head(self, key: str) -> Observation:
+        try:
+            answer = self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            return _present(key, answer)
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)):
+                return Absent(key)
+            raise _read_error(key, fault_of(error)) from error
+
+    def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
+        condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
+        try:
+            answer = self._writes.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/json",
+                Metadata=dict(metadata),
+                **condition,
+            )
+            return _unquoted(answer["ETag"])
+        except AWS_FAULTS as error:
+            raise _write_error(key, fault_of(error), gone_is_conflict=replaces is not None) from error
+
+    def add(self, key: str, body: bytes) -> None:
+        try:
+            self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+        except AWS_FAULTS as error:
+            raise _write_error(key, fault_of(error), gone_is_conflict=False) from error
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self._delete([{"Key": key} for key in keys])
+
+    def delete_if(self, key: str, etag: str) -> bool:
+        # Tried again after a lost answer it finds no object, and that is as good.
+        try:
+            self._reads.delete_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)):
+                return False
+            raise _write_error(key, fault_of(error), gone_is_conflict=False) from error
+        return True
+
+    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+        return self._delete([{"Key": one.key, "ETag": f'"{one.etag}"'} for one in objects])
+
+    def presigned_put(self, key: str, headers: Mapping[str, str], seconds: int) -> str:
+        """A URL that takes one PUT of an object with exactly these headers, for so long; no request is made for it.
+
+        S3 refuses the upload where a header is another or is missing, an ``x-amz-`` one is added, the
+        ``Content-MD5`` is not that of the bytes, or ``If-None-Match: *`` is given and there is an object. The URL
+        ends with the credentials that signed it, if that is sooner:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
+        """
+        given: dict[str, Any] = {_PUT_PARAMETERS[name]: headers[name] for name in _PUT_PARAMETERS if name in headers}
+        return self._reads.generate_presigned_url(
+            "put_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ContentLength": int(headers["Content-Length"]),
+                "Metadata": user_metadata(headers),
+                **given,
+            },
+            ExpiresIn=seconds,
+        )
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        answer = self._list(prefix, limit, StartAfter=after)
+        return Listing(tuple(_listed(item) for item in answer.get("Contents", ())), answer["IsTruncated"])
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        # "0" is the character after "/": what is below the folder ``after`` is skipped, and no more.
+        start = after.removesuffix("/") + "0" if after else ""
+        answer = self._list(prefix, limit, StartAfter=start, Delimiter="/")
+        while answer["IsTruncated"] and not answer.get("CommonPrefixes"):
+            # A page of nothing but objects that lie beside the folders.
+            answer = self._list(prefix, limit, ContinuationToken=answer["NextContinuationToken"], Delimiter="/")
+        return Folders(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
+
+    def _delete(self, objects: "Sequence[ObjectIdentifierTypeDef]") -> Sequence[str]:
+        """Deletes them; the keys of those that were left because they are not the ones with the ETags given."""
+        if not objects:
+            return ()
+        try:
+            answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+        except AWS_FAULTS as error:
+            raise _write_error(objects[0]["Key"], fault_of(error), gone_is_conflict=False) from error
+        others = []
+        for failure in answer.get("Errors", ()):
+            # They come within an answer of 200, so there is only the code to go by.
+            if failure["Code"] in _OTHER_OBJECT:
+                others.append(failure["Key"])
+            elif failure["Code"] != "NoSuchKey":
+                raise WriteRefused(failure["Key"], f"S3 refused to delete it: {failure['Code']} {failure['Message']}")
+        return others
+
+    def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
+        # boto3 asks for url-encoded keys and decodes them, so keys that XML cannot hold are exact too.
+        try:
+            answer = self._reads.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)  # type: ignore[arg-type]  # a keyword each
+            _ = answer["IsTruncated"]  # as every listing of S3 has it: else another server answered
+            return answer
+        except AWS_FAULTS as error:
+            raise _read_error(prefix, fault_of(error)) from error
+
+    def md5(self, key: str, etag: str) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
+        for block in self.blocks(key, etag):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def blocks(self, key: str, etag: str) -> Iterator[bytes]:
+        """The object's bytes, a MiB at a time. Raises as ``md5``, also after some of them."""
+        try:
+            answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
+            if _unquoted(answer["ETag"]) != etag:  # some servers ignore conditions without a word
+                raise Conflict(key, "it is another object now")
+            yield from answer["Body"].iter_chunks(_BLOCK)
+        except AWS_FAULTS as error:
+            if _is_absence(fault_of(error)) or fault_of(error).status == 412:
+                raise Conflict(key, "it is another object now") from error
+            raise _read_error(key, fault_of(error)) from error
+
+
+def _stored(answer: "GetObjectOutputTypeDef") -> Stored:
+    return Stored(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
+
+
+def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
+    """User metadata as boto3 answers it, with the text that was sent; RFC 2047 words are left for ``facts``.
+
+    Header values are bytes, and Python's HTTP library reads them as Latin-1. Some clients send UTF-8 (mc, curl, what is
+    written in Go), and servers other than Amazon's answer it unchanged. Text that is Latin-1 is hardly ever UTF-8 too.
+    """
+    return {name.lower(): value if value.isascii() else _from_utf8(value) for name, value in answer.items()}
+
+
+def _from_utf8(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _listed(item: "ObjectTypeDef") -> Listed:
+    return Listed(
+        key=item["Key"],
+        size=item["Size"],
+        etag=_unquoted(item["ETag"]),
+        last_modified=timestamp(item["LastModified"]),
+        storage_class=item.get("StorageClass", "STANDARD"),
+    )
+
+
+def _checksums(facts: Mapping[str, Any]) -> dict[str, str]:
+    """All checksums in an answer, by algorithm: also of those that boto3 does not know yet, from the headers."""
+    headers = facts["ResponseMetadata"].get("HTTPHeaders", {})
+    sent = {name.removeprefix(_CHECKSUM_HEADER): headers[name] for name in headers if name.startswith(_CHECKSUM_HEADER)}
+    known = {name.removeprefix("Checksum").lower(): facts[name] for name in facts if name.startswith("Checksum")}
+    return {name: value for name, value in (sent | known).items() if value and name not in _NO_ALGORITHMS}
+
+
+def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
+    facts: Mapping[str, Any] = answer
+    checksum = _checksums(facts)
+    if checksum:
+        # Of a composite one the number of parts follows, after a sign that base64 has not.
+        of_parts = any("-" in value for value in checksum.values())
+        checksum["type"] = facts.get("ChecksumType", "COMPOSITE" if of_parts else "FULL_OBJECT")
+    # S3 leaves the header out for STANDARD.
+    storage_class = facts.get("StorageClass", "STANDARD")
+    restored = 'ongoing-request="false"' in facts.get("Restore", "")
+    return Present(
+        key=key,
+        size=answer["ContentLength"],
+        etag=_unquoted(answer["ETag"]),
+        last_modified=timestamp(answer["LastModified"]),
+        content_type=facts.get("ContentType"),
+        storage_class=storage_class,
+        version_id=facts.get("VersionId"),
+        encryption="SSE-C" if "SSECustomerAlgorithm" in facts else facts.get("ServerSideEncryption"),
+        archived=(storage_class in _ARCHIVES or "ArchiveStatus" in facts) and not restored,
+        checksum=checksum or None,
+        metadata=metadata_of(answer["Metadata"]),
+    )
+
+
+def _write_error(key: str, fault: Fault, *, gone_is_conflict: bool) -> StoreError:
+    """By the HTTP status alone: S3-compatible servers differ in their error codes.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    if fault.status in (409, 412) or (_is_absence(fault) and gone_is_conflict):
+        return Conflict(key, f"somebody else wrote it first ({fault.status})", fault)
+    if 400 <= fault.status < 500:
+        return WriteRefused(key, f"S3 refused to write it: {fault.words}", fault)
+    if not fault.is_sent:
+        return WriteRefused(key, f"not written: {fault.words}", fault)
+    return OutcomeUnknown(key, f"the answer was lost: {fault.words}", fault)
+
+
+def _read_error(key: str, fault: Fault) -> ReadFailed:
+    if fault.code == _ARCHIVED:
+        return Archived(key, f"its bytes are in an archive; restore or copy it ({fault.words})", fault)
+    return ReadFailed(key, f"not read: {fault.words}{_remedy(fault)}", fault)
+
+
+def _remedy(fault: Fault) -> str:
+    """What to do about a refusal, by its code: the same status has many causes.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    if fault.code == "AccessDenied" or (fault.status == 403 and not fault.code):
+        return "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
+    if fault.code == "InvalidRequest" or (fault.status == 400 and not fault.code):
+        return "; it may be encrypted with a customer-provided key (SSE-C), and such an object cannot be read"
+    if fault.region and (fault.status in (301, 307) or fault.code in _OTHER_REGION):
+        return f"; the bucket is in {fault.region}"
+    return ""
+
+
+def _is_absence(fault: Fault) -> bool:
+    # A missing bucket is a wrong setting. Taken for the absence of its objects it would empty every manifest.
+    return fault.status == 404 and fault.code != "NoSuchBucket"
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')

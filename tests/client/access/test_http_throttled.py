@@ -1,0 +1,66 @@
+"""The HTTP API answers 429 to more requests than its parameters allow; the client waits and asks again."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import boto3
+import pytest
+
+from s3_manifest_cli.client.access import http_api
+from s3_manifest_cli.client.access.http_api import HttpApi
+from s3_manifest_cli.errors import Unavailable
+
+
+@pytest.fixture
+def api(monkeypatch) -> Iterator[tuple[HttpApi, list[int], list[str], list[float]]]:
+    """An API that answers with these statuses in turn, what it was asked, and how long the client waited."""
+    statuses, asked, waited = [], [], []
+    monkeypatch.setattr(http_api.time, "sleep", waited.append)
+
+    class Throttling(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            body = json.dumps({"message": "Too Many Requests"}).encode()
+            self.send_response(statuses.pop(0))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Throttling) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield HttpApi(f"http://127.0.0.1:{server.server_port}", boto3.Session(), "token"), statuses, asked, waited
+        server.shutdown()
+        thread.join()
+
+
+def test_a_throttled_request_is_repeated_with_its_body_after_longer_and_longer_waits(api):
+    client, statuses, asked, waited = api
+    statuses += [429, 429, 200]
+    assert client.ask("POST", "/api/manifests/rescan", body={"a": 1}).status == 200
+    assert asked == ['{"a":1}'] * 3
+    assert 0 < waited[0] < 0.51
+    assert 0.5 <= waited[1] <= 1
+
+
+def test_a_request_that_stays_throttled_is_given_up_and_told(api):
+    client, statuses, asked, waited = api
+    statuses += [429] * 9
+    with pytest.raises(Unavailable):
+        client.ask("POST", "/api/manifests/rescan", body={"a": 1})
+    assert (len(asked), len(waited)) == (5, 4)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_nothing_else_is_repeated(api, status):
+    client, statuses, asked, waited = api
+    statuses += [status, 200]
+    with pytest.raises(Unavailable):
+        client.ask("POST", "/api/manifests/rescan", body={"a": 1})
+    assert (len(asked), waited) == (1, [])

@@ -1,0 +1,202 @@
+"""How runs end that fail: real processes; one line on stderr, one exit code, and with --json one document on stdout."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from click.testing import CliRunner
+
+from s3_manifest_cli import main as program_main
+from s3_manifest_cli.main import main
+from s3_manifest_cli.terminal.endings import asks_for_json
+
+CLEAN = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nowhere",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/nowhere",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+}
+
+
+def ended(*arguments, program="from s3_manifest_cli.program import run; run()", before="", **more):
+    """The command in a process of its own, after some code in it."""
+    code = f"{textwrap.dedent(before)}\n{program}"
+    given = {"env": CLEAN, "capture_output": True, "timeout": 60} | more
+    return subprocess.run([sys.executable, "-c", code, *arguments], check=False, **given)
+
+
+@pytest.mark.parametrize(
+    "error", ["KeyError('ETag')", "RuntimeError('two\\nlines')", "RecursionError()", "MemoryError()"]
+)
+def test_an_error_that_nobody_foresaw_is_one_line_with_the_exit_code_3(error):
+    before = f"""
+        from s3_manifest_cli.client.manifests import deployment
+        def broken(*_):
+            raise {error}
+        deployment.session_of = broken
+    """
+    answer = ended("ls", "--bucket", "b", "--json", before=before)
+    (line,) = answer.stderr.decode().splitlines()
+    assert line.startswith(f"Error: Unexpected {error.partition('(')[0]} at ")
+    assert "Please report it in the issue tracker" in line
+    assert answer.returncode == 3
+    document = json.loads(answer.stdout)
+    assert (document["code"], document["exit_code"]) == ("unexpected", 3)
+    assert f"Error: {document['error']}" == line
+
+
+def test_a_traceback_comes_only_when_it_is_asked_for():
+    before = """
+        from s3_manifest_cli.client.manifests import deployment
+        def broken(*_):
+            raise KeyError("ETag")
+        deployment.session_of = broken
+    """
+    answer = ended("ls", "--bucket", "b", before=before, env=CLEAN | {"S3_MANIFEST_DEBUG": "1"})
+    assert b"Traceback" in answer.stderr
+    assert answer.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nonsense"], "usage"),
+        (["ls", "--nonsense"], "usage"),
+        (["pull", "style/16"], "invalid"),
+        (["diff"], "usage"),
+        (["doctor"], "usage"),
+        (["verify", "a", "b", "c", "--bucket", "b"], None),
+        (["ls"], "invalid"),
+        (["ls", "--bucket", "b"], "NoCredentialsError"),
+        (["ls", "--bucket", "b", "--profile", "nope"], "ProfileNotFound"),
+        (["ls", "--stack", "nope"], "NoCredentialsError"),
+        (["ls", "--api-url", "https://127.0.0.1:1"], "NoCredentialsError"),
+        (["ls", "--api-url", "example.com"], "invalid_url"),
+    ],
+)
+def test_every_failure_is_a_document_where_one_is_asked_for(arguments, code):
+    answer = CliRunner().invoke(main, [*arguments, "--json"], env=CLEAN)
+    document = json.loads(answer.stdout)
+    assert set(document) == {"error", "code", "remedy", "exit_code"}
+    assert document["exit_code"] == answer.exit_code
+    assert answer.exit_code in (2, 3)
+    assert code in (None, document["code"])
+    assert f"Error: {document['error']}" in answer.stderr
+    assert document["remedy"] is None or document["error"].endswith(document["remedy"])
+
+
+def test_a_value_that_is_called_as_the_option_asks_for_no_document():
+    assert asks_for_json(["ls", "--json"])
+    assert not asks_for_json(["ls", "--", "--json"])
+
+
+def test_ctrl_c_while_everything_is_imported_ends_with_130_and_no_traceback():
+    before = """
+        import builtins, os, signal
+        imported = builtins.__import__
+        def interrupted(name, *more):
+            if name == "click":
+                os.kill(os.getpid(), signal.SIGINT)
+            return imported(name, *more)
+        builtins.__import__ = interrupted
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """
+    answer = ended("ls", "--json", before=before)
+    assert answer.stderr == b"Interrupted; a repeat goes on from here.\n"
+    assert (answer.returncode, json.loads(answer.stdout)["code"]) == (130, "interrupted")
+
+
+@pytest.mark.parametrize("swallowed", ["turned into an error", "dropped by a callback from C"])
+def test_ctrl_c_that_a_library_swallows_ends_the_run_all_the_same(swallowed):
+    body = {
+        "turned into an error": """
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except BaseException as error:
+                raise RuntimeError("the callback failed") from error
+        """,
+        "dropped by a callback from C": """
+            ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.SIGINT))()
+            while True:
+                time.sleep(0.01)
+        """,
+    }[swallowed]
+    before = f"""
+import ctypes, os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from s3_manifest_cli.client.manifests import deployment
+def signing(*_):
+{textwrap.indent(textwrap.dedent(body), "    ")}
+deployment.session_of = signing
+"""
+    answer = ended("ls", "--bucket", "b", before=before)
+    assert answer.stderr == b"Interrupted; a repeat goes on from here.\n"
+    assert answer.returncode == 130
+
+
+def test_a_background_jobs_ignored_ctrl_c_stays_ignored():
+    before = """
+        import os, signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        from s3_manifest_cli.client.manifests import deployment
+        deployment.session_of = lambda *_: os.kill(os.getpid(), signal.SIGINT) or exit(7)
+    """
+    assert ended("ls", "--bucket", "b", before=before).returncode == 7
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")  # noqa: PTH110
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_behind_stdout_is_told(options):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        answer = ended("ls", "--help", *options, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert answer.stderr == b"Error: No space left on device\n"
+    assert answer.returncode == 3
+
+
+def test_a_reader_that_ends_early_is_told():
+    read, write = os.pipe()
+    os.close(read)
+    answer = ended("ls", "--help", capture_output=False, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert answer.stderr == b"Error: stdout was closed before everything was written to it.\n"
+    assert answer.returncode == 3
+
+
+def test_a_stdout_that_was_closed_before_is_told():
+    answer = ended("ls", "--help", preexec_fn=lambda: os.close(1))
+    assert answer.stderr == b"Error: stdout was closed before everything was written to it.\n"
+    assert answer.returncode == 3
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(encoding):
+    before = """
+        from s3_manifest_cli.terminal.output import Teller
+        from s3_manifest_cli.client.manifests import deployment
+        deployment.session_of = lambda *_: Teller(False, False).say("größe 猫.png") or exit(0)
+    """
+    answer = ended("ls", "--bucket", "b", before=before, env=CLEAN | {"PYTHONIOENCODING": encoding})
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert re.search(rb"\\u732b\.png", answer.stdout)
+
+
+def test_what_imports_the_command_gets_its_exceptions():
+    with pytest.raises(Exception, match="No such command"):
+        program_main.main(["nonsense"], standalone_mode=False)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("variable", ["S3_MANIFEST_API_TOKEN", "AWS_SESSION_TOKEN"])
+def test_no_secret_is_printed_where_a_header_cannot_hold_it(variable):
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    options = ["--api-url"] if "API" in variable else ["--bucket", "b", "--endpoint-url"]
+    answer = ended("ls", *options, "http://127.0.0.1:9", "--json", env=CLEAN | keys | {variable: "secret\nsecret"})
+    assert answer.returncode == 3
+    assert b"secret" not in answer.stdout + answer.stderr
+    assert b"holds a character that HTTP does not allow" in answer.stderr

@@ -1,0 +1,184 @@
+"""A bucket's policy is read for what it will refuse to the functions, before it does."""
+
+import json
+
+import pytest
+from client.doctor_values import DEPLOYED, deployed
+
+from s3_manifest_cli.client.doctor.checks.callers import Facts
+from s3_manifest_cli.client.doctor.checks.permissions import judge_denials, needs
+from s3_manifest_cli.client.doctor.deployed import FUNCTIONS
+
+BUCKET = "arn:aws:s3:::bucket"
+ROLES = "arn:aws:iam::1:role/it-*"
+ROLE, SESSION = (
+    "arn:aws:iam::1:role/it-ReconcileFunctionRole",
+    "arn:aws:sts::1:assumed-role/it-ReconcileFunctionRole/it-ReconcileFunction",
+)
+ALL_ROLES = [DEPLOYED.role_arn(name) for name in FUNCTIONS]
+KEY = "arn:aws:kms:us-east-1:1:key/k"
+SSE, SSE_KEY = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+PUT = {"Action": "s3:PutObject"}
+EVERYTHING = {
+    "Sid": "Theirs",
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": [BUCKET, f"{BUCKET}/*"],
+}
+
+
+def statement(**changed):
+    """Denies everything to everybody, but for what is changed; None takes a part out."""
+    made = EVERYTHING | changed
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def found_in(*statements, stack=DEPLOYED, **facts):
+    return judge_denials(stack, {"Version": "2012-10-17", "Statement": list(statements)}, needs(stack), Facts(**facts))
+
+
+def put_if(operator, key, value):
+    return statement(**PUT, Condition={operator: {key: value}})
+
+
+def if_(operator, key, value):
+    return statement(Condition={operator: {key: value}})
+
+
+CERTAIN = {
+    "no encryption header": put_if("Null", SSE, "true"),
+    "another encryption": put_if("StringNotEquals", SSE, "aws:kms"),
+    "one of some encryptions": put_if("StringNotEquals", SSE, ["AES256", "aws:kms"]),
+    "an encryption if there is one": put_if("StringNotEqualsIfExists", SSE, "aws:kms"),
+    "a key": put_if("StringNotEquals", SSE_KEY, KEY),
+    "a key by its pattern": put_if("ArnNotLike", SSE_KEY, "arn:aws:kms:*:1:key/*"),
+    "no key": put_if("Null", SSE_KEY, "true"),
+    "a customer's algorithm": put_if("Null", "s3:x-amz-server-side-encryption-customer-algorithm", "true"),
+    "an access control list": put_if("StringNotEquals", "s3:x-amz-acl", "bucket-owner-full-control"),
+    "no condition of a write": put_if("Null", "s3:if-none-match", "true"),
+    "a referer": if_("StringNotLike", "aws:Referer", "https://example.com/*"),
+    "a second factor": if_("BoolIfExists", "aws:MultiFactorAuthPresent", "false"),
+    "another principal": if_("ArnNotLike", "aws:PrincipalArn", "arn:aws:iam::1:role/admin*"),
+    "another account": if_("StringNotEquals", "aws:PrincipalAccount", "2"),
+    "another region": if_("StringNotEquals", "aws:RequestedRegion", "eu-west-1"),
+    "the account": statement(Principal={"AWS": "arn:aws:iam::1:root"}),
+    "the account by its number": statement(Principal={"AWS": ["2", "1"]}),
+    "the role": statement(Principal={"AWS": ROLE}),
+    "its session": statement(Principal={"AWS": SESSION}),
+    "all but others": statement(Principal=None, NotPrincipal={"AWS": "arn:aws:iam::1:user/admin"}),
+    "all but some actions": statement(Action=None, NotAction=["s3:GetObject", "s3:ListBucket"]),
+    "all but some objects": statement(Resource=None, NotResource=f"{BUCKET}/public/*"),
+    "the manifests": statement(Resource=f"{BUCKET}/_manifests/*"),
+    "the manifests of one kind": statement(Resource=f"{BUCKET}/_manifests/actors/*"),
+    "by a name": statement(Resource=f"{BUCKET}/*/manifest.json"),
+    "one kind of data": statement(Action="s3:GetObject", Resource=f"{BUCKET}/actors/*"),
+    "to list": statement(Action="s3:ListBucket", Resource=BUCKET),
+    "to list but for one prefix": statement(
+        Action="s3:List*", Resource=BUCKET, Condition={"StringNotLike": {"s3:prefix": "home/*"}}
+    ),
+    "to subscribe": statement(Action="s3:PutBucketNotification", Resource=BUCKET),
+    "new TLS": if_("NumericLessThan", "s3:TlsVersion", "1.4"),
+}
+
+POSSIBLE = {
+    "addresses": (if_("NotIpAddress", "aws:SourceIp", "203.0.113.0/24"), "NotIpAddress aws:SourceIp"),
+    "an endpoint": (if_("StringNotEquals", "aws:SourceVpce", "vpce-1"), "aws:SourceVpce"),
+    "a VPC": (if_("StringNotEqualsIfExists", "aws:SourceVpc", "vpc-1"), "aws:SourceVpc"),
+    "an organization": (if_("StringNotEquals", "aws:PrincipalOrgID", "o-1"), "aws:PrincipalOrgID"),
+    "a tag": (if_("StringNotEquals", "aws:PrincipalTag/team", "images"), "aws:PrincipalTag/team"),
+    "users by their ids": (if_("StringNotLike", "aws:userid", ["AROAEXAMPLE:*"]), "aws:userid"),
+    "TLS 1.3": (if_("NumericLessThan", "s3:TlsVersion", "1.3"), "s3:TlsVersion"),
+    "a variable": (if_("StringNotLike", "aws:PrincipalArn", "*/${aws:PrincipalTag/role}"), "aws:PrincipalArn"),
+    "an operator of the future": (if_("StringSoundsLike", "aws:PrincipalArn", ROLE), "StringSoundsLike"),
+    "one collection": (statement(Resource=f"{BUCKET}/_manifests/styles/16/*"), "Resource"),
+    "some files": (statement(Action="s3:GetObject", Resource=f"{BUCKET}/*.png"), "Resource"),
+    "a folder for each user": (statement(Resource=f"{BUCKET}/${{aws:username}}/*"), "Resource"),
+    "all but the roles, without their account": (
+        statement(Principal=None, NotPrincipal={"AWS": ALL_ROLES}),
+        "NotPrincipal",
+    ),
+    "a canonical user": (statement(Principal={"CanonicalUser": "79a59d"}), "Principal"),
+}
+
+NONE = {
+    "plain HTTP": if_("Bool", "aws:SecureTransport", "false"),
+    "old TLS": if_("NumericLessThan", "s3:TlsVersion", "1.2"),
+    "another encryption where one is asked for": statement(
+        **PUT, Condition={"Null": {SSE: "false"}, "StringNotEquals": {SSE: "aws:kms"}}
+    ),
+    "the wrong encryption": put_if("StringEquals", SSE, "aws:kms:dsse"),
+    "public objects": put_if("StringEquals", "s3:x-amz-acl", ["public-read", "public-read-write"]),
+    "all but these roles": if_("ArnNotLike", "aws:PrincipalArn", ROLES),
+    "another account": statement(Principal={"AWS": "2"}),
+    "a service": statement(Principal={"Service": "lambda.amazonaws.com"}),
+    "an allowance": statement(Effect="Allow"),
+    "other objects": statement(Resource=f"{BUCKET}/invoices/*"),
+    "another bucket's": statement(Resource="arn:aws:s3:::bucket-of-theirs/*"),
+    "to delete it": statement(Action=["s3:DeleteBucket", "s3:PutBucketPolicy"]),
+    "versions": statement(Action="s3:DeleteObjectVersion"),
+    "all but what is needed": statement(
+        Action=None, NotAction=["s3:*Object", "s3:ListBucket", "s3:*BucketNotification"]
+    ),
+    "all but manifests and data": statement(
+        Resource=None, NotResource=[BUCKET, f"{BUCKET}/_manifests/*", f"{BUCKET}/styles/*", f"{BUCKET}/actors/*"]
+    ),
+    "from elsewhere, and not encrypted": statement(
+        Condition={"StringNotEquals": {"aws:SourceVpce": "vpce-1"}, "Bool": {"aws:SecureTransport": "false"}}
+    ),
+}
+
+
+@pytest.mark.parametrize("denied", CERTAIN.values(), ids=CERTAIN)
+def test_a_statement_that_will_refuse_a_function_is_an_error_with_what_lets_the_functions_through(denied):
+    (found,) = found_in(denied)
+    assert (found.severity, found.subject) == ("error", "Theirs")
+    assert "Function s3:" in found.found
+    condition = json.loads("{" + found.mend.partition("add {")[2].partition("}} to its conditions")[0] + "}}")
+    mended = statement(**denied) | {"Condition": denied.get("Condition", {}) | condition}
+    if "NotPrincipal" in denied:
+        mended = {key: value for key, value in mended.items() if key != "NotPrincipal"} | {"Principal": "*"}
+    assert [one.severity for one in found_in(mended)] == ["ok"]
+
+
+@pytest.mark.parametrize(("denied", "because"), POSSIBLE.values(), ids=POSSIBLE)
+def test_a_statement_that_may_refuse_one_is_a_warning_that_names_it_and_what_is_not_known(denied, because):
+    (found,) = found_in(denied)
+    assert (found.severity, found.subject) == ("warning", "Theirs")
+    assert because in found.found
+    assert ROLES in found.mend
+
+
+@pytest.mark.parametrize("harmless", NONE.values(), ids=NONE)
+def test_a_statement_that_refuses_none_is_nothing_to_tell(harmless):
+    assert [one.severity for one in found_in(harmless)] == ["ok"]
+
+
+def test_every_statement_is_found_with_all_that_it_refuses():
+    first = put_if("Null", SSE, "true")
+    second = statement(Sid=None, Resource=f"{BUCKET}/_manifests/*", Action="s3:DeleteObject")
+    by_subject = {one.subject: one.found for one in found_in(first, second, NONE["old TLS"])}
+    assert set(by_subject) == {"Theirs", "number 2"}
+    writers = ("ReconcileFunction", "SweepFunction", "EditFunction")
+    assert all(f"{name} s3:PutObject" in by_subject["Theirs"] for name in writers)
+    assert by_subject["number 2"] == "this statement denies SweepFunction s3:DeleteObject"
+
+
+def test_what_a_function_that_is_not_deployed_would_be_refused_is_no_concern():
+    only_edits = statement(Action="s3:PutObject", Resource=f"{BUCKET}/styles/*")
+    assert [one.severity for one in found_in(only_edits)] == ["error"]
+    assert [one.severity for one in found_in(only_edits, stack=deployed(AllowEdits="false"))] == ["ok"]
+
+
+@pytest.mark.parametrize("key", ["aws:SourceVpce", "aws:SourceVpc"])
+def test_a_function_outside_of_any_vpc_comes_through_no_endpoint_of_a_policy(key):
+    outside, inside = dict.fromkeys(DEPLOYED.functions, False), dict.fromkeys(DEPLOYED.functions, True)
+    denied = if_("StringNotEquals", key, "vpc-1")
+    assert [one.severity for one in found_in(denied, in_vpc=outside)] == ["error"]
+    assert [one.severity for one in found_in(denied, in_vpc=inside)] == ["warning"]
+
+
+@pytest.mark.parametrize(("organization", "severity"), [("o-1", "ok"), ("o-2", "error"), (None, "warning")])
+def test_an_organization_that_is_known_is_compared(organization, severity):
+    denied = if_("StringNotEquals", "aws:PrincipalOrgID", "o-1")
+    assert [one.severity for one in found_in(denied, organization=organization)] == [severity]

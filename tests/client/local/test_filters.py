@@ -1,0 +1,123 @@
+"""Which files a filter selects, by git's own rules for .gitignore; and what is reported where it selects none."""
+
+import shutil
+import subprocess
+import unicodedata
+
+import pytest
+
+from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.errors import Invalid, NotFound
+
+NAMES = ("a.png", "A.PNG", "b.txt", "deep/a.png", "deep/er/c.txt", ".hidden", "x[1].png", "größe.png")
+
+
+def selected(chosen, names=NAMES):
+    return tuple(filter(chosen.compiled(), names))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        (EVERYTHING, NAMES),
+        (Filter(include=("*.png",)), ("a.png", "deep/a.png", "x[1].png", "größe.png")),
+        (Filter(include=("**/*.png",)), ("a.png", "deep/a.png", "x[1].png", "größe.png")),
+        (Filter(include=("a.png",)), ("a.png", "deep/a.png")),
+        (Filter(include=("/a.png",)), ("a.png",)),
+        (Filter(include=("deep/*",)), ("deep/a.png", "deep/er/c.txt")),
+        (Filter(include=("deep/*.txt",)), ()),
+        (Filter(include=("deep/**/*.txt",)), ("deep/er/c.txt",)),
+        (Filter(include=("er/",)), ("deep/er/c.txt",)),
+        (Filter(include=("?.png", "*.txt")), ("a.png", "b.txt", "deep/a.png", "deep/er/c.txt")),
+        (Filter(exclude=("deep/",)), ("a.png", "A.PNG", "b.txt", ".hidden", "x[1].png", "größe.png")),
+        (Filter(exclude=("deep",)), ("a.png", "A.PNG", "b.txt", ".hidden", "x[1].png", "größe.png")),
+        (Filter(exclude=("a.png/",)), NAMES),
+        (Filter(exclude=("*.png",)), ("A.PNG", "b.txt", "deep/er/c.txt", ".hidden")),
+        (Filter(exclude=("*.png", "!/a.png")), ("a.png", "A.PNG", "b.txt", "deep/er/c.txt", ".hidden")),
+        (Filter(include=("*.png",), exclude=("deep/*", "x*")), ("a.png", "größe.png")),
+        (Filter(include=(r"x\[1\].png",)), ("x[1].png",)),
+        (Filter(include=("nothing",)), ()),
+        (Filter(exclude=("*",)), ()),
+    ],
+)
+def test_a_pattern_selects_what_gitignore_would(chosen, names):
+    assert selected(chosen) == names
+
+
+GIT = shutil.which("git")
+
+
+@pytest.mark.skipif(GIT is None, reason="git is the judge")
+@pytest.mark.parametrize(
+    "pattern",
+    ["sub/", "/sub", "sub/*", "**/sub", "sub/**", "a*/b", "*.p?g", "[!a]*", "sub/**/x.png", "*/x.png", "/*.png", "!*"],
+)
+def test_git_agrees(pattern, tmp_path):
+    names = ("sub/x.png", "x.png", "deep/sub/x.png", "a1/b/x.png", "a/b", "sub2/x.jpg", "sub/deep/x.png", "é/x.png")
+    subprocess.run([GIT, "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text(f"{pattern}\n")
+    ask = [GIT, "-C", tmp_path, "check-ignore", "-z", "--no-index", "--stdin"]
+    asked = subprocess.run(ask, input="\0".join(names), capture_output=True, text=True, check=False)
+    assert selected(Filter(include=(pattern,)), names) == tuple(asked.stdout.split("\0")[:-1])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("sub/", "sub/line\nbreak.png"),
+        ("*.png", "a\nb/c.png"),
+        ("sub/", "a\nb/sub/c\n"),
+        ("#hash*", "#hash.png"),
+        ("a ", "a "),
+        ("*.png", "\n.png"),
+        ("carriage\r", "carriage\r"),
+        ("line\nbreak*", "line\nbreak.png"),
+    ],
+)
+def test_every_name_can_be_excluded_whatever_it_holds(pattern, name):
+    assert selected(Filter(exclude=(pattern,)), [name]) == ()
+
+
+@pytest.mark.parametrize(("pattern", "name"), [("*.png", "a.png\n"), ("a ", "a"), ("a", "a ")])
+def test_a_name_with_one_character_more_is_another_name(pattern, name):
+    assert selected(Filter(include=(pattern,)), [name]) == ()
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_pattern_matches_in_either_form_of_unicode(form):
+    names = [unicodedata.normalize(one, "größe.png") for one in ("NFC", "NFD")]
+    assert selected(Filter(include=(unicodedata.normalize(form, "größe*"),)), names) == tuple(names)
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "[", "!", "a\\"])
+@pytest.mark.parametrize("option", ["include", "exclude"])
+def test_a_pattern_that_can_match_nothing_is_wrong_usage(option, pattern):
+    with pytest.raises(Invalid, match=f"--{option}"):
+        Filter(**{option: (pattern,)}).compiled()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "may_hold"),
+    [
+        (Filter(include=("*.png",)), True),
+        (Filter(exclude=("sub/",)), False),
+        (Filter(exclude=("sub",)), False),
+        (Filter(exclude=("sub/*",)), False),
+        (Filter(exclude=("sub/**",)), False),
+        (Filter(exclude=("*",)), False),
+        (Filter(exclude=("sub/*.txt", "other/")), True),
+    ],
+)
+def test_a_folder_that_cannot_be_read_may_hold_what_is_selected(chosen, may_hold):
+    assert chosen.may_select()("sub/") is may_hold
+
+
+def test_patterns_that_match_nothing_are_named():
+    chosen = Filter(include=("*.png", "*.pgn"), exclude=("deep/er", "deeper/"))
+    assert chosen.unmatched(NAMES) == ("--include '*.pgn'", "--exclude 'deeper/'")
+    assert EVERYTHING.unmatched(NAMES) == Filter(exclude=("*",)).unmatched(NAMES) == ()
+
+
+def test_where_nothing_is_included_there_is_nothing_to_do():
+    with pytest.raises(NotFound, match=r"no file matches --include '\*\.pgn' or --include 'b'"):
+        Filter(include=("*.pgn", "b")).unmatched(NAMES)

@@ -1,0 +1,182 @@
+import random
+import unicodedata
+
+import pytest
+
+from s3_manifest_cli.client.local.names import FileSystem, folded, refusal, refusals
+
+LINUX = FileSystem()
+ANYWHERE = LINUX.portable()
+MACOS = FileSystem(folds_case=True, folds_form=True)
+NTFS = FileSystem(folds_case=True, windows_names=True)
+
+NFC, NFD = unicodedata.normalize("NFC", "größe.png"), unicodedata.normalize("NFD", "größe.png")
+
+
+@pytest.mark.parametrize(
+    ("filename", "reason"),
+    [
+        ("../../x", "leads out of its folder"),
+        ("..", "leads out of its folder"),
+        ("a/../../x", "leads out of its folder"),
+        ("a/..", "leads out of its folder"),
+        ("/etc/x", "absolute path"),
+        ("//server/share/x", "absolute path"),
+        ("/", "absolute path"),
+        ("", "is empty"),
+        (".", "empty or `.`"),
+        ("./x", "empty or `.`"),
+        ("a/./x", "empty or `.`"),
+        ("a//x", "empty or `.`"),
+        ("a/", "empty or `.`"),
+        ("C:\\x", "backslash"),
+        ("..\\x", "backslash"),
+        ("a\\b", "backslash"),
+        ("a\0b", "control character"),
+        ("a\nb", "control character"),
+        ("a.png\n", "control character"),
+        ("a\x1b[2J", "control character"),
+        ("a\x7f", "control character"),
+        ("a\x9b", "control character"),
+        ("a\ud800.png", "half of a character"),
+        ("x" * 300, "more than 255 bytes"),
+        ("ordner/" + "ä" * 128, "more than 255 bytes"),
+        ("/".join(["x" * 200] * 21), "path would be too long"),
+        (".s3-manifest", "working folder"),
+        (".s3-manifest/lock", "working folder"),
+        (".S3-Manifest/lock", "working folder"),
+        (".s3-manifest./lock", "working folder"),
+        (".s3-mani\u200dfest/lock", "working folder"),
+        (".ｓ3-manifest/lock", "working folder"),  # noqa: RUF001  # the wide s is the point
+    ],
+)
+@pytest.mark.parametrize("file_system", [LINUX, ANYWHERE])
+def test_what_can_be_no_file_below_a_folder_is_refused_everywhere(filename, reason, file_system):
+    assert reason in refusal(filename, file_system)
+    assert refusals([filename, "a.png"], file_system=file_system).keys() == {filename}
+
+
+@pytest.mark.parametrize(
+    ("filename", "reason"),
+    [
+        ("C:x", "drive letter"),
+        ("c:", "drive letter"),
+        ("what?.png", r"holds \?"),
+        ("12:30.png", "holds :"),
+        ("a<b", "holds <"),
+        ('say "x".png', 'holds "'),
+        ("a|b", r"holds \|"),
+        ("*.png", r"holds \*"),
+        ("con", "device"),
+        ("NUL.txt", "device"),
+        ("a/aux/b.png", "device"),
+        ("com1.tar.gz", "device"),
+        ("LPT9", "device"),
+        ("com¹", "device"),
+        ("CONIN$", "device"),
+        ("prn .txt", "device"),
+        ("a.", "ends in a dot or a space"),
+        ("a /b", "ends in a dot or a space"),
+        ("a./b", "ends in a dot or a space"),
+        ("...", "ends in a dot or a space"),
+        ("S3-MAN~1/lock", "short name"),
+    ],
+)
+def test_what_windows_does_not_allow_is_refused_only_there_and_in_a_portable_copy(filename, reason):
+    assert refusal(filename, LINUX) is None
+    assert refusal(filename, MACOS) is None
+    for file_system in (NTFS, ANYWHERE):
+        with pytest.raises(AssertionError, match=reason):
+            raise AssertionError(refusal(filename, file_system))
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "a.png",
+        "a/b/c.png",
+        "..a",
+        "a..b",
+        ".hidden",
+        ".s3",
+        "a b.png",
+        "~a",
+        "a~1.png",
+        "größe/ä.png",
+        "日本/语.png",
+        "console.txt",
+        "icon/null.png",
+        "com10",
+        "x" * 255,
+        "common",
+        "auxiliary/x",
+        "a/.s3-manifest",
+        "👩\u200d👩.png",
+    ],
+)
+def test_other_names_are_taken_everywhere(filename):
+    assert refusal(filename, LINUX) is refusal(filename, ANYWHERE) is None
+
+
+@pytest.mark.parametrize("file_system", [LINUX, MACOS, NTFS])
+def test_a_file_and_a_folder_of_one_name_are_both_refused(file_system):
+    refused = refusals(["a", "a/b", "a/c/d", "ab", "b/a", "a.png"], file_system=file_system)
+    assert refused.keys() == {"a", "a/b", "a/c/d"}
+    assert all("a file and a folder of one name" in reason for reason in refused.values())
+
+
+@pytest.mark.parametrize(
+    ("names", "takes_for_one"),
+    [
+        (["A.png", "a.png"], {MACOS, NTFS, ANYWHERE}),
+        (["STRASSE", "straße"], {MACOS, NTFS, ANYWHERE}),
+        (["İ", "i̇"], {MACOS, NTFS, ANYWHERE}),
+        (["\u212a.png", "K.png"], {MACOS, NTFS, ANYWHERE}),  # the sign of Kelvin
+        ([NFC, NFD], {MACOS, ANYWHERE}),
+        (["GRÖSSE.png", NFD], {MACOS, ANYWHERE}),
+        (["a", "A/b"], {MACOS, NTFS, ANYWHERE}),
+        (["Dir/x", "dir/y"], {MACOS, NTFS, ANYWHERE}),
+        (["a/Dir/x", "a/dir/y/z"], {MACOS, NTFS, ANYWHERE}),
+        (["a.png", "a\u200d.png"], {MACOS, ANYWHERE}),
+    ],
+)
+def test_names_that_the_disk_takes_for_one_are_all_refused(names, takes_for_one):
+    for file_system in (LINUX, MACOS, NTFS, ANYWHERE):
+        refused = refusals([*names, "other.png"], file_system=file_system)
+        assert refused.keys() == (set(names) if file_system in takes_for_one else set())
+
+
+def test_a_reason_names_what_is_in_the_way_and_the_mend():
+    refused = refusals(["A.png", "a.png", "a.PNG"], file_system=MACOS)
+    assert refused["a.png"] == (
+        "'a.png' and 'A.png' are one name to this disk, and neither may replace the other; rename one in S3"
+    )
+    assert "'A.png' and 'a.PNG'" in refused["A.png"]
+
+
+def test_the_order_of_the_names_does_not_matter():
+    names = ["a", "a/b", "A/c", "x", "X", "x/y", "ok", "../x", "con", NFC, NFD, "Ok/z", "p/q", "P/q", "fine/x"]
+    first = refusals(names, file_system=ANYWHERE)
+    assert first.keys() == set(names) - {"fine/x"}
+    for seed in range(20):
+        random.Random(seed).shuffle(names)
+        assert refusals(names, file_system=ANYWHERE) == first
+
+
+def test_what_is_refused_for_itself_is_in_nobodys_way():
+    assert refusals(["a", "a/../b", "a//c"], file_system=LINUX).keys() == {"a/../b", "a//c"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "file_system"),
+    [("A", "a", MACOS), (NFC, NFD, MACOS), ("ẞ", "ss", NTFS), ("\u0131", "I", NTFS), (NFC.upper(), NFD, ANYWHERE)],
+)
+def test_names_for_one_file_fold_to_one_text(one, other, file_system):
+    assert folded(one, file_system) == folded(other, file_system)
+    assert folded(one, LINUX) != folded(other, LINUX)
+
+
+def test_a_shorter_limit_of_the_disk_counts():
+    assert "more than 143 bytes" in refusal("x" * 144, LINUX._replace(max_name_bytes=143))
+    assert "may have 20 bytes" in refusal("a/" * 10 + "b", LINUX._replace(max_path_bytes=20))
+    assert refusal("a/" * 9 + "bb", LINUX._replace(max_path_bytes=20)) is None

@@ -1,0 +1,133 @@
+import os
+import socket
+
+import pytest
+
+from s3_manifest_cli.client.local import folders
+from s3_manifest_cli.client.local.destination import Destination
+from s3_manifest_cli.client.local.scan import scan
+from s3_manifest_cli.errors import Refused, Unavailable
+
+
+@pytest.fixture(params=["by descriptors", "by checked paths"], autouse=True)
+def _both_ways(request, monkeypatch):
+    if request.param == "by checked paths":
+        monkeypatch.setattr(folders, "HAS_DESCRIPTORS", False)
+    elif not folders.HAS_DESCRIPTORS:
+        pytest.skip("this OS has no descriptors of folders")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for path in ("a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"):
+        target = tmp_path / "root" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/x.png").write_text("secret")
+    return tmp_path / "root"
+
+
+def scanned(root):
+    problems = []
+    return {local.filename: local for local in scan(root, problems)}, {one.path: one.reason for one in problems}
+
+
+def test_all_regular_files_are_found_with_what_tells_their_state(root):
+    os.utime(root / "b/c/d.png", ns=(1, 1_700_000_000_123_456_789))
+    found, problems = scanned(root)
+    assert found.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
+    assert problems == {}
+    there = (root / "b/c/d.png").stat()
+    assert found["b/c/d.png"] == (
+        "b/c/d.png", there.st_size, 1_700_000_000_123_456_789, there.st_ctime_ns, there.st_ino
+    )  # fmt: skip
+    with Destination(root) as destination:
+        assert {name: local.identity for name, local in found.items()} == {
+            name: destination.identity(name) for name in found
+        }
+
+
+def test_no_link_is_followed_and_each_is_told_of(root):
+    (root / "link.png").symlink_to("../secret/x.png")
+    (root / "b/folder").symlink_to("../../secret")
+    (root / "loop").symlink_to(".")
+    (root / "dangling").symlink_to("nowhere")
+    before = {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
+    found, problems = scanned(root)
+    assert found.keys() == before
+    assert problems.keys() == {"link.png", "b/folder", "loop", "dangling"}
+    assert all("symbolic link" in reason for reason in problems.values())
+
+
+def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(root):
+    for name in ("p", "q", "r"):
+        (root / name).mkdir()
+        (root / name / "x.png").touch()
+    problems = []
+    walk = scan(root, problems)
+    found = {next(walk).filename}
+    for name in ("p", "q", "r"):
+        (root / name).rename(root.parent / name)
+        (root / name).symlink_to("../secret")
+    found |= {local.filename for local in walk}
+    # A folder whose turn had come is read as it was; no byte count tells of the secret.
+    assert not any((root.parent / "secret/x.png").stat().st_ino == local.inode for local in walk)
+    assert found - {"p/x.png", "q/x.png", "r/x.png"} == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
+    assert len(problems) + len(found & {"p/x.png", "q/x.png", "r/x.png"}) == 3
+
+
+def test_a_root_that_is_a_link_is_the_folder_it_leads_to(root):
+    (root.parent / "way").symlink_to(root)
+    assert scanned(root.parent / "way") == scanned(root)
+
+
+def test_pipes_sockets_and_names_that_are_not_utf_8_are_told_of(root, monkeypatch):
+    os.mkfifo(root / "pipe")
+    monkeypatch.chdir(root)  # a socket's path may not be long
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind("socket")
+        with open(os.fsencode(root / "b") + b"/\xff\n.png", "wb"):  # noqa: PTH123  # pathlib takes no bytes
+            pass
+        found, problems = scanned(root)
+    assert len(found) == 4
+    assert problems == {
+        "pipe": "skipped, it is a pipe",
+        "socket": "skipped, it is a socket",
+        "b/\\xff\\n.png": "skipped, the name is not valid UTF-8",
+    }
+
+
+def test_the_working_folder_is_left_out_and_only_that_at_the_top(root):
+    (root / "b/.s3-manifest").mkdir()
+    (root / "b/.s3-manifest/f.png").touch()
+    with Destination(root) as destination, destination.partial("new.png", "t") as partial:
+        os.write(partial.fd, b"half")
+        found, problems = scanned(root)
+        partial.discard()
+    assert found.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png", "b/.s3-manifest/f.png"}
+    assert problems == {}
+
+
+def test_a_folder_without_permission_is_told_of_and_the_rest_is_found(root):
+    if os.geteuid():
+        pytest.skip("only root can become somebody without permission, and somebody again")
+    if not folders.HAS_DESCRIPTORS:
+        pytest.skip("whoever has no permission cannot check the path either")
+    (root / "b").chmod(0o700)
+    walk = scan(root, problems := [])
+    found = {next(walk).filename}
+    os.seteuid(65534)
+    try:
+        found |= {local.filename for local in walk}
+    finally:
+        os.seteuid(0)
+    assert found | {".hidden/e.png"} == {"a.png", ".hidden/e.png"}
+    assert problems == [("b/", "skipped, permission denied", "unreadable")]
+
+
+def test_a_root_that_cannot_be_read_is_an_error(root):
+    with pytest.raises((Refused, Unavailable), match="nowhere"):
+        list(scan(root / "nowhere", []))
+    with pytest.raises((Refused, Unavailable), match=r"a\.png"):
+        list(scan(root / "a.png", []))

@@ -1,0 +1,147 @@
+"""What is stored in S3 can be brought back: names that a pull refuses are refused by everything that stores objects."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from client.sides import both, bytes_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.values import COLLECTIONS, STYLE
+
+from s3_manifest.edits.uploads import bad_names
+from s3_manifest_cli.client.local.folders import folder_at
+from s3_manifest_cli.client.local.names import FileSystem, refusals, refused_uploads
+from s3_manifest_cli.client.local.probe import folding_of
+from s3_manifest_cli.client.local.scan import scan
+from s3_manifest_cli.migration.places import Misplaced, checked
+
+LINUX = FileSystem()
+FOLDING = FileSystem(folds_case=True, folds_form=True)
+UNUSABLE = [
+    "back\\slash.png",
+    "line\nbreak.png",
+    "carriage\rreturn.png",
+    "\x1b[2J.png",
+    ".S3-Manifest/lock",
+    ".s3-manifest./x",
+]
+
+components = st.one_of(
+    st.sampled_from(
+        ["a", "A", "ä", "a\u0308", "b.png", "B.PNG", ".s3-manifest", ".S3-Manifest", "a\\b", "a\nb", "ß", "SS"]
+    ),
+    st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6),
+)
+filenames = st.lists(components, min_size=1, max_size=3).map("/".join)
+
+
+@settings(max_examples=300)
+@given(st.lists(filenames, max_size=6), st.lists(filenames, max_size=4), st.sampled_from([LINUX, FOLDING]))
+def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploads, there, file_system):
+    refused = refused_uploads(uploads, there, file_system=LINUX, folds=lambda: file_system)
+    stored = set(uploads) - refused.keys()
+    assert not refusals({*stored, *there}, file_system=file_system).keys() & stored
+
+
+@settings(max_examples=150)
+@given(st.lists(filenames, max_size=6))
+def test_it_can_with_real_files(names):
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            path = Path(place, name)
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        here = [one.filename for one in scan(Path(place), [])]
+        with folder_at(place) as top:
+            folding = folding_of(top, here)
+        refused = refused_uploads(here, [], file_system=LINUX, folds=lambda: folding)
+        stored = set(here) - refused.keys()
+        assert not refusals(stored, file_system=folding).keys()
+
+
+@pytest.mark.parametrize("filename", [*UNUSABLE, "x" * 256 + ".png"])
+def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
+    assert filename in refusals([filename], file_system=LINUX)
+    assert filename in refused_uploads([filename], [], file_system=LINUX, folds=lambda: LINUX)
+    assert list(bad_names(COLLECTIONS, STYLE, [filename]))
+    with pytest.raises(Misplaced):
+        checked(filename, STYLE, COLLECTIONS)
+
+
+def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(sides):
+    sides.put("folder")
+    sides.write("good.png", "folder.png", *UNUSABLE)
+    (sides.folder / "folder").mkdir()
+    (sides.folder / "folder/a.png").write_bytes(b"a")
+    answer = sides.push(exit_code=3)
+    assert sides.objects == both("folder", "good.png", "folder.png")
+    assert (
+        "7 files skipped because of their names (listed above). Rename them; running again will not help."
+        in answer.stdout
+    )
+    assert "run it again" not in answer.stdout
+    assert answer.stderr.count("; rename the file") == len(UNUSABLE)
+    assert "folder/a.png: 'folder/' and 'folder' cannot both be there" in answer.stderr
+    sides.commit("good.png", "folder.png")
+    sides.folder = sides.folder.parent / "elsewhere"
+    sides.pull()
+    assert sides.files == both("folder", "good.png", "folder.png")
+
+
+def test_one_such_name_is_told_in_the_singular(sides):
+    sides.write("a\nb.png")
+    assert "1 file skipped because of its name (listed above). Rename it;" in sides.push(exit_code=3).stdout
+
+
+def test_a_sync_stores_no_such_names_either(sides):
+    sides.put("a")
+    sides.write("b\\c.png", "d.png")
+    sides.sync(exit_code=3)
+    assert sides.objects == both("a", "d.png")
+
+
+def test_a_folder_may_take_the_place_of_a_file_that_is_deleted(sides):
+    sides.put("a")
+    (sides.folder / "a").mkdir()
+    (sides.folder / "a/b.png").write_bytes(bytes_of("a/b.png"))
+    sides.push("--delete")
+    assert sides.objects == both("a/b.png")
+
+
+def test_such_names_are_not_restored_in_s3(sides):
+    client = sides.bucket.client
+    client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration={"Status": "Enabled"})
+    sides.put("a.png", "back\\slash.png")
+    for name in ("a.png", "back\\slash.png"):
+        sides.delete(name)
+    sides.commit("a.png", "back\\slash.png")
+    answer = sides.restore("--in-s3", "--revision", 1, exit_code=3)
+    assert sides.objects == both("a.png")
+    assert "back\\slash.png: it holds a backslash" in answer.stderr.replace("\\\\", "\\")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of Linux")
+def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a\u0308.png").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with folder_at(str(tmp_path)) as top:
+        assert folding_of(top, ["1", "deep/a\u0308.png"]) == LINUX
+        (tmp_path / "deep/\u00e4.png").symlink_to("a\u0308.png")
+        assert folding_of(top, ["deep/a\u0308.png"]) == LINUX
+        (tmp_path / "deep/\u00e4.png").unlink()
+        # As a disk does that takes both for one: two names of one file.
+        (tmp_path / "deep/\u00e4.png").hardlink_to(tmp_path / "deep/a\u0308.png")
+        assert folding_of(top, ["deep/a\u0308.png"]).folds_form
+    assert {*tmp_path.rglob("*")} - {*before} == {tmp_path / "deep/\u00e4.png"}
+
+
+def test_a_dry_run_says_which_names_will_be_skipped(sides):
+    sides.write("a\nb.png", "c.png")
+    told = sides.push("--dry-run", exit_code=1).stderr
+    assert "a\\nb.png: will be skipped: it holds a control character; rename the file" in told
+    assert "c.png" not in told

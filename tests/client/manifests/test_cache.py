@@ -1,0 +1,84 @@
+"""What is kept of manifests: as good as none where it is broken, and never taken for another."""
+
+import json
+
+import pytest
+
+from s3_manifest_cli.client.manifests import cache
+
+
+@pytest.fixture
+def kept(through_s3, add, style, tmp_path):
+    """A folder that keeps a manifest, and that file."""
+    add({"styles/16/a.png": b"a", "styles/16/b.txt": b"words"}, ChecksumAlgorithm="CRC32")
+    folder = tmp_path / "kept"
+    first = cache.index(through_s3.manifests, style, folder, "here")
+    (file,) = folder.iterdir()
+    return folder, file, first
+
+
+def test_what_is_kept_is_all_that_was_read(through_s3, style, kept, account):
+    folder, _, first = kept
+    account.requests.clear()
+    assert cache.index(through_s3.manifests, style, folder, "here") == first
+    assert [one.filename for one in first.files()] == ["a.png", "b.txt"]
+    assert len(account.requests) == 1
+    # … and it was answered that it is still the one: nothing is written again.
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_what_changed_is_read_again_and_kept(through_s3, style, kept, add):
+    folder, _, first = kept
+    add({"styles/16/c.png": b"c"})
+    second = cache.index(through_s3.manifests, style, folder, "here")
+    assert second.facts.revision == first.facts.revision + 1
+    assert cache._load(next(folder.iterdir())) == second
+
+
+BROKEN = (
+    b"",
+    b"\x00\xff",
+    b"[]",
+    b"{}",
+    b"null",
+    b'{"version": 3}',
+    lambda good: good[: len(good) // 2],
+    lambda good: good.replace(b'"version":3', b'"version":2'),
+    lambda good: good.replace(b'"revision"', b'"revisions"'),
+    lambda good: json.dumps(
+        json.loads(good) | {"segments": [{"key": None, "files": {"filename": ["a.png"]}}]}
+    ).encode(),
+    lambda good: good.replace(b'"size":[1,5]', b'"size":[1]'),
+    lambda good: json.dumps(json.loads(good) | {"segments": 5}).encode(),
+    lambda good: json.dumps({k: v for k, v in json.loads(good).items() if k != "etag"}).encode(),
+)
+
+
+def test_a_broken_file_is_as_good_as_none(through_s3, style, kept):
+    folder, file, first = kept
+    good = file.read_bytes()
+    for number, broken in enumerate(BROKEN):
+        file.write_bytes(broken if isinstance(broken, bytes) else broken(good))
+        assert file.read_bytes() != good, number
+        assert cache.index(through_s3.manifests, style, folder, "here") == first, number
+        assert file.read_bytes() == good, number
+
+
+def test_deployments_and_collections_are_kept_apart(through_s3, style, kept, add):
+    folder, _, _ = kept
+    cache.index(through_s3.manifests, style, folder, "there")
+    add({"styles/7/a.png": b"a"})
+    other = cache.index(through_s3.manifests, through_s3.collection("style/7"), folder, "here")
+    assert len(list(folder.iterdir())) == 3
+    assert other.facts.id == "7"
+
+
+def test_where_nothing_can_be_kept_it_is_read_each_time(through_s3, style, kept, tmp_path):
+    in_the_way = tmp_path / "in the way"
+    in_the_way.write_bytes(b"")
+    assert cache.index(through_s3.manifests, style, in_the_way, "here") == kept[2]
+
+
+def test_it_is_nobody_elses_to_read(kept):
+    folder, file, _ = kept
+    assert (folder.stat().st_mode & 0o077, file.stat().st_mode & 0o077) == (0, 0)

@@ -1,0 +1,130 @@
+"""Two manifests, and how they differ."""
+
+import pytest
+from unit.values import NOON, OTHER_MD5, SOME_MD5, entry, head_of
+
+from s3_manifest_cli.client.manifests.diff import compared, diff, same_bytes
+from s3_manifest_cli.client.manifests.manifests import Manifest
+from s3_manifest_cli.client.manifests.revision_spec import parse_point
+from s3_manifest_cli.errors import NotFound
+
+PARTS, OTHER_PARTS = f"{SOME_MD5}-2", f"{OTHER_MD5}-2"
+WHOLE, OTHER_WHOLE = (
+    {"crc64nvme": "AAAAAAAAAAA=", "type": "FULL_OBJECT"},
+    {"crc64nvme": "AAAAAAAAAAE=", "type": "FULL_OBJECT"},
+)
+OF_PARTS = {"crc32": "AAAAAA==-2", "type": "COMPOSITE"}
+
+
+def manifest(*files, captions=(), hidden=(), title=None):
+    return Manifest(head_of().model_copy(update={"title": title}), files, captions, hidden)
+
+
+def large(etag=PARTS, size=3, **more):
+    """One whose MD5 nobody knows."""
+    return entry(etag=etag, size=size).model_copy(update=more)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same", "by"),
+    [
+        (entry(), entry(), True, "md5"),
+        (entry(), entry(etag=OTHER_MD5), False, "md5"),
+        (entry(), entry(last_modified=NOON, version_id="v"), True, "md5"),
+        (entry(size=4), entry(), False, "size"),
+        (large(), large(size=4), False, "size"),
+        (large(), large(), True, "etag"),
+        (large(), large(etag=OTHER_PARTS), False, "etag"),
+        (large(), entry(), False, "etag"),
+        (large(checksum=WHOLE), large(etag=OTHER_PARTS, checksum=WHOLE), True, "crc64nvme"),
+        (large(checksum=WHOLE), large(checksum=OTHER_WHOLE), False, "crc64nvme"),
+        (large(checksum=WHOLE), large(checksum=OF_PARTS), True, "etag"),
+        (large(checksum=OF_PARTS), large(etag=OTHER_PARTS, checksum=OF_PARTS), False, "etag"),
+        (large(checksum=WHOLE), entry(checksum=OTHER_WHOLE), False, "crc64nvme"),
+        (entry(checksum=WHOLE), entry(checksum=OTHER_WHOLE), True, "md5"),
+    ],
+)
+def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same, by):
+    assert same_bytes(one, other) == same_bytes(other, one) == (is_same, by)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sort", "words", "is_proven"),
+    [
+        ([], [entry()], "added", (), True),
+        ([entry()], [], "removed", (), True),
+        ([entry()], [entry(etag=OTHER_MD5)], "altered", (), True),
+        ([large()], [large(etag=OTHER_PARTS)], "altered", (), False),
+        ([entry()], [entry(metadata={"prompt": "a fox"})], "described", ("prompt",), True),
+        ([entry()], [entry(metadata={"generation-id": "7"})], "described", ("generation_id", "generation_type"), True),
+        (
+            [entry()],
+            [entry().model_copy(update={"good": False, "labels": ("x",)})],
+            "described",
+            ("good", "labels"),
+            True,
+        ),
+        ([large()], [large(good=False)], "described", ("good",), False),
+        ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "altered", ("prompt",), True),
+    ],
+)
+def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sort, words, is_proven):
+    found = compared(manifest(*before), manifest(*after))
+    (one,) = found.files
+    assert (one.filename, one.sort, one.words, one.is_proven) == ("a.jpg", sort, words, is_proven)
+    assert ([one.before], [one.after]) == (before or [None], after or [None])
+    assert found.totals == dict.fromkeys(("added", "removed", "altered", "described"), 0) | {sort: 1}
+    assert not found.is_same
+
+
+def test_the_same_bytes_uploaded_again_are_no_difference():
+    found = compared(manifest(entry()), manifest(entry(last_modified=NOON, version_id="v", storage_class="GLACIER")))
+    assert found.is_same
+    assert (found.files, found.unproven) == ([], [])
+
+
+def test_the_same_by_etag_and_size_alone_is_told_to_be_unproven():
+    found = compared(manifest(large(), entry("b.jpg")), manifest(large(), entry("b.jpg")))
+    assert (found.files, found.unproven, found.is_same) == ([], ["a.jpg"], True)
+
+
+def test_captions_and_hidden_files_are_compared_too():
+    caption = entry("a.txt").model_copy(update={"caption": "a fox"})
+    hidden = entry("b.jpg").model_copy(update={"hidden": True})
+    before = manifest(entry("a.jpg"), entry("b.jpg"), captions=(caption,))
+    after = manifest(entry("a.jpg"), captions=(caption.model_copy(update={"caption": "a hare"}),), hidden=(hidden,))
+    assert [(one.filename, one.sort, one.words) for one in compared(before, after).files] == [
+        ("a.txt", "described", ("caption",)),
+        ("b.jpg", "described", ("hidden",)),
+    ]
+
+
+def test_another_title_is_a_difference():
+    found = compared(manifest(entry()), manifest(entry(), title="Dynamic"))
+    assert (found.files, found.is_same) == ([], False)
+
+
+def test_files_come_by_name():
+    found = compared(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
+    assert [(one.filename, one.sort) for one in found.files] == [
+        ("a", "removed"),
+        ("b", "removed"),
+        ("c", "added"),
+        ("d", "added"),
+    ]
+
+
+def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, life):
+    life.add("a.png", "b.png")
+    life.add("a.png", body=b"newer")
+    life.remove("b.png")
+
+    def told(before, after):
+        return [(one.filename, one.sort) for one in diff(deployment, parse_point(before), parse_point(after)).files]
+
+    assert told("style/16@1", "style/16") == [("a.png", "altered"), ("b.png", "removed")]
+    assert told("style/16", "style/16@1") == [("a.png", "altered"), ("b.png", "added")]
+    assert told(f"style/16@{life.at[2]:%Y-%m-%dT%H:%M:%SZ}", "style/16@3") == [("b.png", "removed")]
+    assert told("style/16", "s3://storyboard-user-files/styles/16/") == []
+    with pytest.raises(NotFound):
+        told("style/16", "style/17")

@@ -1,0 +1,91 @@
+"""What each revision changed, as the client tells it."""
+
+from itertools import islice
+
+import pytest
+
+from s3_manifest_cli.client.manifests.history import Untold, follow, history
+from s3_manifest_cli.errors import NotFound
+
+
+@pytest.fixture
+def manifests(deployment):
+    return deployment.manifests
+
+
+@pytest.fixture
+def lived(life):
+    """Five revisions, each of which adds a file."""
+    for number in range(1, 6):
+        life.add(f"{number}.png")
+    return life
+
+
+def revisions(found):
+    return [change.revision for change in found.changes]
+
+
+ASKED = (
+    ({}, [1, 2, 3, 4, 5], 5),
+    ({"limit": 2}, [4, 5], 5),
+    ({"since": 3}, [4, 5], 5),
+    ({"since": 0, "limit": 2}, [1, 2], 2),
+    ({"since": 5}, [], 5),
+)
+
+
+def test_the_last_revisions_are_told_or_those_after_one(manifests, lived, style):
+    for asked, told, reached in ASKED:
+        found = history(manifests, style, **asked)
+        assert (revisions(found), found.reached, found.revision, found.untold) == (told, reached, 5, []), asked
+
+
+def test_what_one_answer_does_not_hold_is_asked_for_again(manifests, lived, style, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.manifests.direct._RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr("s3_manifest_cli.client.manifests.http._CATALOG_PAGE", 2)
+    assert revisions(history(manifests, style)) == [1, 2, 3, 4, 5]
+
+
+def test_where_changes_are_not_kept_any_more_it_goes_on_from_where_they_are(manifests, lived, style):
+    for record in lived.records()[:2]:
+        lived.account.delete(record)
+    found = history(manifests, style)
+    assert revisions(found) == [3, 4, 5]
+    ((first, last, why),) = found.untold
+    assert (first, last) == (1, 2)
+    assert "not kept" in why
+    assert history(manifests, style, since=2).untold == []
+
+
+def test_where_none_is_kept_that_is_told(manifests, lived, style):
+    for record in lived.records():
+        lived.account.delete(record)
+    found = history(manifests, style)
+    assert (found.changes, [(one.first, one.last) for one in found.untold], found.reached) == ([], [(1, 5)], 5)
+
+
+def test_there_is_no_history_of_what_is_not_there(manifests, lived, style):
+    with pytest.raises(NotFound, match="the last is 5"):
+        history(manifests, style, since=6)
+    with pytest.raises(NotFound, match="manifest"):
+        history(manifests, style._replace(id="17", prefix="styles/17/"))
+
+
+def test_a_follower_is_told_of_each_revision_once_and_waits_for_the_next(manifests, lived, style):
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            lived.add("6.png", "7.png")
+
+    told = list(islice(follow(manifests, style, 3, pause_seconds=0.5, sleep=sleep), 3))
+    assert [change.revision for change in told] == [4, 5, 6]
+    assert pauses == [0.5, 0.5]
+
+
+def test_a_follower_is_told_of_what_it_missed_for_good(manifests, lived, style):
+    lived.account.delete(lived.records()[0])
+    untold, change = islice(follow(manifests, style, 0), 2)
+    assert isinstance(untold, Untold)
+    assert (untold.first, untold.last, change.revision) == (1, 1, 2)

@@ -1,0 +1,262 @@
+"""Manifests, through S3 and through the HTTP API: the same results and the same errors."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from handlers.lambda_events import BUCKET
+from handlers.lives import PREFIX
+
+from s3_manifest.manifest.encoding import facts_json
+from s3_manifest.manifest.jobs import Sweep, SweepAll
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.storage import heads
+from s3_manifest_cli.client.manifests.http import HttpManifests
+from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
+
+HEAD = f"_manifests/{PREFIX}manifest.json"
+ACTORS = "system_actors/training_data/"
+
+
+@pytest.fixture(params=["inline", "paged"])
+def lived(request, life, monkeypatch):
+    """A style of some revisions, with a checkpoint in between."""
+    if request.param == "paged":
+        request.getfixturevalue("small_pages")
+    monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
+    life.live(5)
+    return life
+
+
+@pytest.fixture
+def manifests(deployment):
+    return deployment.manifests
+
+
+def as_json(manifest):
+    """As the canonical manifest has it."""
+    return facts_json(manifest.facts) | {"files": [entry.model_dump() for entry in manifest.files]}
+
+
+def same(manifest, said):
+    return json.loads(json.dumps(as_json(manifest))) == said
+
+
+def test_every_collection_is_listed_with_its_totals(manifests, add):
+    assert list(manifests.collections()) == []
+    add({"styles/7/a.png": b"data", "styles/16/a.png": b"a", "styles/16/collection.json": b'{"title": "Dynamic"}'})
+    add({f"{ACTORS}0042_male/a.png": b"x"})
+    found = list(manifests.collections())
+    assert [(one.kind, one.id, one.total_files, one.total_size_bytes) for one in found] == [
+        ("actor", "0042_male", 1, 1),
+        ("style", "16", 1, 1),
+        ("style", "7", 1, 4),
+    ]
+    assert [(one.title, one.complete, one.revision) for one in found][1] == ("Dynamic", True, 1)
+
+
+def test_many_collections_come_in_several_answers(manifests, add, account, reconcile, monkeypatch):
+    for module in ("http", "direct"):
+        monkeypatch.setattr(f"s3_manifest_cli.client.{module}._CATALOG_PAGE", 2)
+    add({f"styles/{number}/a.png": b"data" for number in range(5)})
+    assert [one.id for one in manifests.collections()] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_actor_is_found_by_its_name_and_by_its_number(deployment, add):
+    add({f"{ACTORS}0042_male/a.png": b"x"})
+    for name in ("actor/0042_male", "actor/0042", "actor/42", f"s3://storyboard-user-files/{ACTORS}0042_male/"):
+        assert deployment.collection(name).id == "0042_male"
+
+
+def test_an_actor_that_is_not_there_or_not_the_only_one_is_refused(manifests, add):
+    with pytest.raises(NotFound):
+        manifests.actor("43")
+    add({f"{ACTORS}0042_male/a.png": b"x", f"{ACTORS}0042_female/a.png": b"x"})
+    with pytest.raises(Refused, match="0042_female"):
+        manifests.actor("42")
+
+
+def test_a_name_that_no_collection_can_have_is_refused(deployment):
+    for name in ("16", "voice/16", "style/", "s3://storyboard-user-files/styles/", "s3://storyboard-user-files/x/1/"):
+        with pytest.raises(Invalid):
+            deployment.collection(name)
+
+
+@pytest.mark.slow
+def test_the_manifest_is_what_it_was_at_every_revision_and_time(manifests, lived, style):
+    assert same(manifests.read(style), lived.said[lived.revision])
+    for revision, said in lived.said.items():
+        at = timestamp(lived.at[revision] + timedelta(seconds=30))
+        then = manifests.read(style, revision=revision)
+        assert same(then, said)
+        assert manifests.facts(style, at=at) == then.facts
+    assert manifests.read(style, at=at) == then
+    assert manifests.facts(style) == manifests.read(style).facts
+
+
+def test_captions_and_hidden_files_are_apart(manifests, add, style):
+    add({"styles/16/a.png": b"a", "styles/16/a.txt": b"a fox", "styles/16/b.png": b"b", "styles/16/c.png": b"c"})
+    add({"styles/16/prompt_metadata.json": b'{"b.png": {"hidden": true}}'})
+    for found in (manifests.read(style), manifests.read(style, revision=2)):
+        assert [one.filename for one in found.files] == ["a.png", "c.png"]
+        assert [(one.filename, one.caption) for one in found.captions] == [("a.txt", "a fox")]
+        assert [(one.filename, one.hidden) for one in found.hidden] == [("b.png", True)]
+        assert (found.files[0].prompt, found.facts.total_files) == ("a fox", 2)
+    before = manifests.read(style, revision=1)
+    assert ([one.filename for one in before.files], before.hidden) == (["a.png", "b.png", "c.png"], ())
+
+
+@pytest.mark.slow
+def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life, style, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.manifests.http._PAGE", 3)
+    life.add(*(f"{number}.png" for number in range(8)))
+    if isinstance(manifests, HttpManifests):
+        ask = manifests._api.ask
+
+        def changed_meanwhile(*asked, **more):
+            reply = ask(*asked, **more)
+            life.add(f"new{len(life.said)}.png", f"new{len(life.said)}.txt")
+            return reply
+
+        monkeypatch.setattr(manifests._api, "ask", changed_meanwhile)
+    found = manifests.read(style)
+    assert same(found, life.said[found.facts.revision])
+    new = [file.filename for file in found.files if file.filename.startswith("new")]
+    assert [caption.filename.replace("txt", "png") for caption in found.captions] == new
+    index = manifests.index(style, None)
+    assert [one.filename for one in index.files() if one.role == "files"] == [
+        file["filename"] for file in life.said[index.facts.revision]["files"]
+    ]
+
+
+def test_where_there_is_no_manifest_nothing_is_read(manifests, style):
+    for read in (manifests.facts, manifests.read, lambda one: manifests.index(one, None)):
+        with pytest.raises(NotFound, match="manifest"):
+            read(style)
+    with pytest.raises(NotFound):
+        manifests.changes(style, 0, 10)
+
+
+def test_what_is_not_there_yet_or_was_not_then_is_not_found(manifests, life, style):
+    life.add("a.png")
+    for asked in ({"revision": 2}, {"at": "2020-01-01T00:00:00.000Z"}):
+        for read in (manifests.read, manifests.facts):
+            with pytest.raises(NotFound) as refused:
+                read(style, **asked)
+            assert not isinstance(refused.value, NotKept)
+    with pytest.raises(NotFound, match="the last is 1"):
+        manifests.changes(style, 2, 10)
+
+
+def test_what_is_not_kept_any_more_says_from_where_on_it_is(manifests, life, style, account):
+    for number in range(6):
+        life.add(f"{number}.png")
+    for record in life.records()[:4]:
+        account.delete(record)
+    early = timestamp(life.at[2])
+    for ask in (
+        lambda: manifests.changes(style, 0, 2),
+        lambda: manifests.read(style, revision=2),
+        lambda: manifests.facts(style, at=early),
+    ):
+        with pytest.raises(NotKept) as gone:
+            ask()
+        assert gone.value.oldest == 5
+    assert [change.revision for change in manifests.changes(style, 4, 10)] == [5, 6]
+
+
+def test_changes_say_what_each_revision_did_and_why(manifests, life, style):
+    life.add("a.png", "b.png")
+    life.add("a.png", body=b"newer")
+    life.remove("b.png")
+    first, second, third = manifests.changes(style, 0, 10)
+    assert [one.filename for one in first.added] == ["a.png", "b.png"]
+    ((altered,), (removed,)) = second.altered, third.removed
+    assert (altered.before.size_bytes, altered.after.size_bytes, altered.cause) == (4, 5, "ObjectCreated:Put")
+    assert (removed.filename, removed.after, removed.cause) == ("b.png", None, "ObjectRemoved:Delete")
+    assert [change.committed_at for change in (first, second, third)] == [timestamp(life.at[n]) for n in (1, 2, 3)]
+    assert [change.s3_key for change in (first, second, third)] == life.records()
+    assert [change.revision for change in manifests.changes(style, 0, 2)] == [1, 2]
+    assert manifests.changes(style, 3, 10) == []
+
+
+def test_an_index_has_what_comparing_needs_of_every_entry(manifests, life, style):
+    life.add("a.png", "a.txt", "größe/b.png")
+    index, manifest = manifests.index(style, None), manifests.read(style)
+    told = [(one.filename, one.size, one.md5, one.etag, one.checksum, one.role) for one in index.files()]
+    entries = sorted((*manifest.files, *manifest.captions), key=lambda entry: entry.filename)
+    assert told == [(e.filename, e.size_bytes, e.md5_hash, e.etag, e.checksum, e.role) for e in entries]
+    assert len(told) == 3
+    assert index.facts == manifest.facts
+
+
+def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deployment, request, life, style):
+    life.add("a.png")
+    known = deployment.manifests.index(style, None)
+    asked = life.account.requests if deployment.bucket else request.getfixturevalue("api").asked
+    asked.clear()
+    assert deployment.manifests.index(style, known) is known
+    assert len(asked) == 1
+    life.add("zz.png")
+    found = deployment.manifests.index(style, known)
+    assert "zz.png" in [one.filename for one in found.files()]
+    assert found.facts.revision == known.facts.revision + 1
+
+
+def test_of_a_large_manifest_that_changed_only_the_pages_that_did_are_read(through_s3, life, style, small_pages):
+    life.add(*(f"{number:02}.png" for number in range(30)))
+    known = through_s3.manifests.index(style, None)
+    life.add("07.png", body=b"newer")
+    life.account.requests.clear()
+    found = through_s3.manifests.index(style, known)
+    assert len(known.segments) > 4
+    assert len([one for one in life.account.sent("GET") if "/pages/" in one.key]) == 1
+    assert [one.size for one in found.files() if one.filename == "07.png"] == [5]
+    assert len(list(found.files())) == 30
+
+
+def test_a_sweep_is_asked_for_of_one_collection_or_of_all(manifests, style, account):
+    before = timestamp(datetime.now(UTC))
+    assert before <= manifests.rescan(style) <= timestamp(datetime.now(UTC))
+    assert account.jobs() == [Sweep(kind="style", id="16")]
+    assert before <= manifests.rescan_all() <= timestamp(datetime.now(UTC))
+    assert account.jobs() == [SweepAll()]
+
+
+def test_what_s3_does_not_tell_is_not_taken_for_absent(manifests, life, style, impatience):
+    life.add("a.png")
+    life.account.refuse("GET", HEAD, 403)
+    for ask in (manifests.facts, manifests.read, lambda one: manifests.index(one, None)):
+        with pytest.raises(Unavailable):
+            ask(style)
+    with pytest.raises(Unavailable):
+        manifests.changes(style, 0, 1)
+
+
+def test_an_unreadable_manifest_is_no_manifest_to_go_by(manifests, life, style, account):
+    account.put(HEAD, b"{}")
+    with pytest.raises(Unavailable):
+        manifests.facts(style)
+
+
+def test_without_the_sweep_queue_no_sweep_can_be_asked_for_through_s3(through_s3, style):
+    through_s3.manifests._enqueue = None
+    for ask in (lambda: through_s3.manifests.rescan(style), through_s3.manifests.rescan_all):
+        with pytest.raises(Invalid, match="--sweep-queue-url"):
+            ask()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known by its ETag"])
+def test_a_manifest_of_a_newer_version_asks_for_an_upgrade_and_not_to_be_moved_away(
+    through_s3, account, add, style, known
+):
+    add({"styles/16/a.png": b"data"})
+    before = through_s3.manifests.index(style, None) if known else None
+    written = account.s3.get_object(Bucket=BUCKET, Key=style.head_key)["Body"].read()
+    account.put(style.head_key, written.replace(b'"schema":1', b'"schema":2'))
+    for read in (lambda: through_s3.manifests.index(style, before), lambda: through_s3.manifests.read(style)):
+        with pytest.raises(Unavailable, match="written by a newer version") as told:
+            read()
+        assert told.value.code == "newer_schema"
+        assert told.value.remedy.startswith("Upgrade with '")
+        assert "away" not in str(told.value)

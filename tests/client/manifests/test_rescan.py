@@ -1,0 +1,92 @@
+"""Sweeps that are asked for, and what they find."""
+
+import json
+import time
+
+import pytest
+
+from s3_manifest.query.waiting import Clock
+from s3_manifest_cli.client.manifests.rescan import rescan, rescan_all, wait_for
+from s3_manifest_cli.errors import NotYet
+
+
+@pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
+@pytest.fixture
+def clock(sweep_on):
+    """While somebody waits, the sweeps are done."""
+    return Clock(time.monotonic, lambda _seconds: sweep_on())
+
+
+def found(swept):
+    return sorted((one.filename, one.sort) for one in swept.drift)
+
+
+def test_a_sweep_that_finds_nothing_says_so(deployment, add, style, clock):
+    add({"styles/16/a.png": b"a"})
+    asked = rescan(deployment.manifests, style)
+    swept = wait_for(deployment.manifests, asked, 60, clock)
+    assert swept.facts.last_verified_at >= asked.requested_at
+    assert swept.drift == []
+
+
+def test_drift_is_told_and_what_events_told_of_is_none(deployment, add, account, style, clock):
+    add({"styles/16/gone.png": b"a", "styles/16/other.png": b"a", "styles/16/kept.png": b"a"})
+    account.delete("styles/16/gone.png")
+    account.put("styles/16/other.png", b"newer")
+    account.put("styles/16/new.png", b"new")
+    asked = rescan(deployment.manifests, style)
+    add({"styles/16/told.png": b"by its event"})
+    swept = wait_for(deployment.manifests, asked, 60, clock)
+    assert found(swept) == [("gone.png", "removed"), ("new.png", "added"), ("other.png", "altered")]
+    assert {one.revision for one in swept.drift} == {swept.facts.revision}
+
+
+def test_what_is_seen_for_the_first_time_is_no_drift(deployment, account, style, clock):
+    account.put("styles/16/a.png")
+    asked = rescan(deployment.manifests, style)
+    swept = wait_for(deployment.manifests, asked, 60, clock)
+    assert (swept.facts.total_files, swept.drift) == (1, None)
+
+
+def test_what_was_not_looked_at_yet_is_no_drift(deployment, add, account, style, clock):
+    add({"styles/16/a.png": b"a"})
+    account.put("styles/16/rest.png")
+    head = account.manifest("styles/16/") | {"complete": False}
+    account.put("_manifests/styles/16/manifest.json", json.dumps(head).encode())
+    swept = wait_for(deployment.manifests, rescan(deployment.manifests, style), 60, clock)
+    assert (swept.facts.complete, swept.facts.total_files, swept.drift) == (True, 2, None)
+
+
+def test_what_the_changes_do_not_tell_is_not_said_to_be_no_drift(deployment, add, account, style, clock):
+    add({"styles/16/a.png": b"a"})
+    account.put("styles/16/new.png")
+    asked = rescan(deployment.manifests, style)
+    clock.sleep(0)
+    for record in account.below("_manifests/styles/16/changes/"):
+        account.delete(record)
+    assert wait_for(deployment.manifests, asked, 60, clock).drift is None
+
+
+def test_a_sweep_that_takes_longer_is_not_yet_done(deployment, add, style, account):
+    add({"styles/16/a.png": b"a"})
+    asked = rescan(deployment.manifests, style)
+    with pytest.raises(NotYet, match=asked.requested_at):
+        wait_for(deployment.manifests, asked, 0)
+    empty = rescan(deployment.manifests, deployment.collection("style/17"))
+    with pytest.raises(NotYet, match="no object"):
+        wait_for(deployment.manifests, empty, 0)
+
+
+def test_all_collections_are_swept_also_those_that_have_no_manifest(deployment, add, account, clock):
+    add({"styles/1/a.png": b"a", "system_actors/training_data/0042_male/a.png": b"a"})
+    account.put("styles/2/a.png")
+    asked = rescan_all(deployment)
+    assert [(one.collection.kind, one.collection.id) for one in asked] == [("actor", "0042_male"), ("style", "1")]
+    for one in asked:
+        assert wait_for(deployment.manifests, one, 60, clock).drift == []
+    assert deployment.manifests.facts(deployment.collection("style/2")).total_files == 1

@@ -1,0 +1,254 @@
+"""How copies end: interrupted, on a full disk, by a server that is gone; and what they ask and tell on the way."""
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from client.sides import both
+from client.transfers import random_bytes, refusal
+
+from s3_manifest_cli.client.local import folders
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-m", "s3_manifest_cli"]
+
+
+def started(sides, *arguments, **more):
+    environment = {"PATH": os.environ["PATH"], "HOME": str(sides.cache)} | sides.environment
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env=environment,
+        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more),
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number):
+    sides.put("a.png", "slow.png", "b.png", "deep/slow.png")
+    asked, end = threading.Event(), threading.Event()
+
+    def before(request):
+        if request.method == "GET" and request.key.endswith("slow.png"):
+            asked.set()
+            end.wait(20)
+
+    sides.proxy.before = before
+    pull = started(sides, "pull", "style/16", sides.folder)
+    try:
+        assert asked.wait(20)
+        pull.send_signal(number)
+        _, stderr = pull.communicate(timeout=20)
+    finally:
+        end.set()
+        pull.kill()
+    assert (pull.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
+    assert sides.files.items() <= both("a.png", "b.png").items()
+    sides.proxy.before = lambda _: None
+    sides.pull()
+    assert sides.files == both("a.png", "slow.png", "b.png", "deep/slow.png")
+    assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "b.png", "deep", "slow.png"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
+    large = random_bytes(40 << 20)
+    sides.write("a.png", "slow.png")
+    sides.write("large.bin", body=large)
+    stored, end = threading.Semaphore(0), threading.Event()
+
+    def before(request):
+        # The other parts and a small file: S3 gets none of them.
+        is_late = any(f"partNumber={number}" in request.path for number in (2, 3))
+        if request.method == "PUT" and (request.key.endswith("slow.png") or is_late):
+            end.wait(20)
+            return refusal(500, "InternalError")
+        return None
+
+    def after(request, reply):
+        if request.method == "PUT":
+            stored.release()
+        return reply
+
+    sides.proxy.before, sides.proxy.after = before, after
+    push = started(sides, "push", sides.folder, "style/16")
+    try:
+        for _ in range(2):  # a.png, and the first part
+            assert stored.acquire(timeout=20)
+        push.send_signal(signal.SIGINT)
+        _, stderr = push.communicate(timeout=20)
+    finally:
+        end.set()
+        push.kill()
+    assert (push.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
+    sides.proxy.before = lambda _: None
+    sides.proxy.seen.clear()
+    sides.push()
+    assert sides.objects == both("a.png", "slow.png") | {"large.bin": large}
+    assert not [one for one in sides.proxy.of("PUT") if "partNumber=1" in one.path]
+    assert sides.bucket.unfinished() == []
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_in_the_middle_is_told_and_a_second_pull_finishes(sides):
+    large = random_bytes(9 << 20)
+    sides.put("a.png", "b.png", "c.png")
+    sides.put("large.bin", body=large)
+
+    def after(request, reply):
+        # The manifest and one answer come whole, and the others break off.
+        if request.method != "GET" or request.key.endswith(("manifest.json", "a.png")):
+            return reply
+        return reply._replace(cut=len(reply.body) // 2)
+
+    sides.proxy.after = after
+    answer = sides.pull(exit_code=3)
+    assert sides.files == both("a.png")
+    assert answer.stderr.count("\n") == 3
+    assert "3 failed; run it again: what is done is not done again" in answer.stdout
+    sides.proxy.after = lambda _, reply: reply
+    sides.proxy.seen.clear()
+    sides.pull()
+    assert sides.files == both("a.png", "b.png", "c.png") | {"large.bin": large}
+    assert "a.png" not in sides.gets()
+
+
+def test_where_s3_refuses_everything_there_is_one_clear_error(sides):
+    sides.put("a.png")
+    sides.proxy.before = lambda _: refusal(403, "AccessDenied")
+    for call in (sides.pull, sides.sync, lambda **more: sides.restore("--in-s3", **more)):
+        answer = call(exit_code=3)
+        assert answer.stderr.startswith("Error: _manifests/styles/16/manifest.json: not read: 403")
+        assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refused", ["HEAD", "GET", "PUT", "POST", "DELETE"])
+@pytest.mark.parametrize("verb", ["pull", "push", "sync", "restore"])
+def test_whatever_s3_refuses_is_told_of_the_file_it_was_about(sides, verb, refused):
+    sides.put("a.png", "b.png", "c.png")
+    sides.write("b.png", "d.png", "e.png")
+    below = f"/{sides.bucket.name}/styles/16/"
+    sides.proxy.before = lambda one: (
+        refusal(403, "AccessDenied") if one.method == refused and one.key.startswith(below) else None
+    )
+    places = [sides.folder, "style/16"] if verb in {"push", "sync"} else ["style/16", sides.folder]
+    does = {("pull", "GET"), ("push", "PUT"), ("sync", "GET"), ("sync", "PUT"), ("restore", "GET")}
+    answer = sides.call(verb, *places, exit_code=3 if (verb, refused) in does else 0)
+    assert "Traceback" not in answer.stderr
+    if (verb, refused) in does:
+        assert "Allow s3:" in answer.stderr
+
+
+FULL = """
+import os, subprocess, sys
+root, *command = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", root], check=True)
+first = subprocess.run(command, capture_output=True, text=True)
+there = sorted(name for name in os.listdir(root) if not name.startswith("."))
+subprocess.run(["mount", "-o", "remount,size=4m", root], check=True)
+second = subprocess.run(command, capture_output=True, text=True)
+print(first.returncode, second.returncode, there, sorted(os.listdir(root)))
+print(first.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_a_second_pull_finishes(sides):
+    unshare = shutil.which("unshare")
+    if not folders.HAS_DESCRIPTORS or not unshare or subprocess.run([unshare, "-Urm", "true"], check=False).returncode:
+        pytest.skip("a small disk is mounted in a namespace of its own, which this machine does not allow")
+    sides.put("large.png", body=random_bytes(300_000))
+    sides.put("small.png")
+    command = [*COMMAND, "pull", "style/16", str(sides.folder)]
+    answer = subprocess.run(
+        [unshare, "-Urm", sys.executable, "-c", FULL, str(sides.folder), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ) | sides.environment,
+    )
+    first, *told = answer.stdout.splitlines()
+    # Whether there is room for the small one depends on how far the large one has come.
+    small_too = "3 0 ['small.png'] ['large.png', 'small.png']"
+    assert first in {small_too, small_too.replace("['small.png'] ", "[] ")}, (answer.stdout, answer.stderr)
+    assert told[0] == "download large.png: not written: the disk is full; make room, and run this again"
+
+
+def test_on_a_terminal_it_tells_how_far_it_is_and_elsewhere_it_does_not(sides):
+    sides.put("a.png", "b.png")
+    pull = started(sides, "pull", "style/16", sides.folder)
+    assert pull.communicate(timeout=30)[1] == ""
+    shutil.rmtree(sides.folder)
+    ours, theirs = pty.openpty()
+    pull = started(sides, "pull", "style/16", sides.folder, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while block := os.read(ours, 65536):
+            shown += block
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    assert pull.wait(30) == 0
+    assert b"2 of 2 files" in shown
+    stdout = pull.stdout.read()
+    pull.stdout.close()
+    assert stdout.endswith("2 downloaded (36 bytes)\n")
+    assert "\x1b" not in stdout
+
+
+WHAT_IS_IMPORTED = """
+import sys
+from s3_manifest_cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    heavy = ("boto3", "rich", "s3_manifest_cli.client.transfer.crt")
+    print(ended.code, [name for name in heavy if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [(["--help"], "0 []"), (["status", "FOLDER", "style/16"], "0 ['boto3']")],
+)
+def test_nobody_waits_for_what_is_not_used(sides, arguments, imported):
+    sides.put("a.png")
+    sides.write("a.png")
+    answer = subprocess.run(
+        [sys.executable, "-c", WHAT_IS_IMPORTED, *(str(sides.folder) if one == "FOLDER" else one for one in arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ) | sides.environment,
+    )
+    assert answer.stderr == ""
+    assert answer.stdout.splitlines()[-1] == imported
+
+
+@pytest.mark.parametrize(("where", "says"), [("x" * 300, "File name too long"), ("file/x", "is in its path")])
+def test_a_folder_that_cannot_be_is_one_clear_error(sides, where, says):
+    sides.put("a.png")
+    sides.write("file")
+    sides.folder = sides.folder / where
+    answer = sides.pull(exit_code=3)
+    assert says in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_where_nothing_can_be_kept_on_this_machine_copies_go_on(sides):
+    sides.put("a.png")
+    sides.write("b.png")
+    sides.cache.write_bytes(b"no folder")
+    sides.pull()
+    sides.push()
+    sides.commit("b.png")
+    sides.sync()
+    assert sides.files == sides.objects == both("a.png", "b.png")

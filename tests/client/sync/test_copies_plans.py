@@ -1,0 +1,275 @@
+"""``--dry-run``, ``--plan`` and ``--apply``: what is planned is looked at before it is done."""
+
+import json
+from pathlib import Path
+
+import pytest
+from client.sides import both, bytes_of
+from client.transfers import random_bytes
+
+from s3_manifest_cli.client.sync.plan import Action, Plan, encode
+from s3_manifest_cli.client.transfer.download import PART
+
+
+@pytest.fixture
+def plan(sides):
+    return sides.folder.parent / "plan.jsonl"
+
+
+@pytest.fixture
+def differing(sides):
+    """Something to do for every verb, on both sides."""
+    sides.put("differs.png", "s3.png", "same.png")
+    sides.write("differs.png", body=b"mine")
+    sides.write("mine.png", "same.png")
+    return sides
+
+
+def everything(sides):
+    return sides.files, sides.objects, {path.name: path.stat().st_mtime_ns for path in sides.folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("verb", "how"), [("pull", "--plan"), ("push", "--dry-run"), ("sync", "--plan"), ("restore", "--dry-run")]
+)
+def test_planning_changes_nothing(differing, plan, verb, how):
+    before = everything(differing)
+    options = [how, plan] if how == "--plan" else [how]
+    places = {"pull": ["style/16", differing.folder], "restore": ["style/16", differing.folder]}
+    where = places.get(verb, [differing.folder, "style/16"])
+    answer = differing.call(verb, *where, *options, "--delete", exit_code=1)
+    assert everything(differing) == before
+    assert {one.method for one in differing.proxy.seen} <= {"GET"}
+    assert "to do: " in answer.stdout
+    assert plan.exists() == (how == "--plan")
+
+
+def test_a_dry_run_tells_each_file(differing):
+    lines = differing.pull("--dry-run", "--delete", exit_code=1).stdout.splitlines()
+    assert lines == [
+        "download      differs.png",
+        "delete here   mine.png",
+        "download      s3.png",
+        "to do: download 2 (43 bytes), delete here 1",
+    ]
+    differing.pull("--delete")
+    assert differing.pull("--dry-run").stdout == "nothing to do\n"
+
+
+def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
+    differing.pull("--delete", "--plan", plan, exit_code=1)
+    first, *lines = plan.read_text().splitlines(keepends=True)
+    assert [json.loads(line)["filename"] for line in lines] == ["differs.png", "mine.png", "s3.png"]
+    plan.write_text(first + "".join(line for line in lines if "differs" not in line))
+    answer = differing.call("pull", "--apply", plan)
+    assert "1 downloaded (19 bytes), 1 deleted here" in answer.stdout
+    assert differing.files == both("same.png", "s3.png") | {"differs.png": b"mine"}
+    assert (
+        "1 downloaded" in differing.call("pull", "--apply", plan).stdout
+    )  # its s3.png is here by now, and that is well
+
+
+def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
+    differing.pull("--delete", "--plan", plan, exit_code=1)
+    differing.write("differs.png", body=b"changed again")
+    differing.write("mine.png", body=b"changed again")
+    differing.put("s3.png", body=b"changed again")
+    answer = differing.call("pull", "--apply", plan, exit_code=3)
+    assert differing.files == both("same.png") | dict.fromkeys(("differs.png", "mine.png"), b"changed again")
+    assert "3 failed; run it again" in answer.stdout
+    differing.push("--delete", "--plan", plan, exit_code=1)
+    differing.write("mine.png", body=b"and again")
+    differing.put_late("differs.png", b"and again")
+    differing.put_late("s3.png", b"and again")
+    differing.call("push", "--apply", plan, exit_code=3)
+    assert differing.objects == both("same.png") | dict.fromkeys(("differs.png", "s3.png"), b"and again")
+
+
+def test_a_plan_is_applied_from_wherever(differing, plan, monkeypatch):
+    monkeypatch.chdir(differing.folder.parent)
+    differing.call("pull", "style/16", "dest", "--plan", plan, exit_code=1)
+    monkeypatch.chdir("/")
+    differing.call("pull", "--apply", plan)
+    assert differing.files == both("differs.png", "s3.png", "same.png", "mine.png")
+    assert not Path("/dest").exists()
+
+
+def test_a_sync_is_planned_and_applied(differing, plan):
+    differing.sync("--plan", plan, exit_code=1)
+    answer = differing.call("sync", "--apply", plan, exit_code=1)
+    assert "1 conflict: " in answer.stdout
+    assert differing.files["s3.png"] == bytes_of("s3.png")
+    assert differing.objects["mine.png"] == bytes_of("mine.png")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"verb": "push"}, "is the plan of a push"),
+        ({"s3_bucket": "another"}, "s3://another/styles/16/, which is not of this deployment"),
+        ({"s3_prefix": "styles/17/"}, "not of this deployment"),
+        ({"id": "17"}, "not of this deployment"),
+        ({"kind": "nonsense"}, "not of this deployment"),
+        ({"folder": ""}, "names no folder by its absolute path: ''"),
+        ({"folder": "dest"}, "names no folder by its absolute path: 'dest'"),
+        ({"plan": 2}, "line 1 of the plan: plan"),
+        ({"extra": 2}, "line 1 of the plan: extra"),
+    ],
+)
+def test_a_plan_of_something_else_is_wrong_usage(sides, plan, changed, says):
+    download = Action(action="download", filename="a.png", state="s3_only", size=1, etag="e")
+    place = {"kind": "style", "id": "16", "s3_bucket": sides.bucket.name, "s3_prefix": "styles/16/", "revision": 1}
+    good = Plan(verb="pull", folder=str(sides.folder), actions=(download,), **place)
+    first, *lines = encode(good)
+    plan.write_bytes(b"\n".join([json.dumps(json.loads(first) | changed).encode(), *lines]))
+    answer = sides.call("pull", "--apply", plan, exit_code=2)
+    assert says in answer.stderr
+    assert sides.files == {}
+    assert sides.proxy.seen == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{}", b"\x1f\x8b", b"null"])
+def test_what_is_no_plan_is_wrong_usage(sides, plan, content):
+    plan.write_bytes(content)
+    assert "plan" in sides.call("pull", "--apply", plan, exit_code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pull"],
+        ["pull", "style/16"],
+        ["push", "somewhere"],
+        ["pull", "style/16", "somewhere", "--apply", "PLAN"],
+        ["pull", "--apply", "no such plan"],
+        ["restore", "style/16", "somewhere", "--in-s3"],
+        ["pull", "nonsense", "somewhere"],
+        ["sync", "somewhere", "style/16", "--prefer", "neither"],
+    ],
+)
+def test_wrong_usage_is_2_and_changes_nothing(sides, plan, arguments):
+    plan.write_bytes(b"{}")
+    sides.call(*(plan if one == "PLAN" else one for one in arguments), exit_code=2)
+    assert not Path("somewhere").exists()
+    assert sides.proxy.seen == []
+
+
+def test_a_plan_that_cannot_be_written_is_told(differing, tmp_path):
+    answer = differing.pull("--plan", tmp_path / "nowhere/plan", exit_code=2)
+    assert "there is no folder" in answer.stderr
+
+
+def test_documents_are_json_and_nothing_else(differing, plan):
+    told = json.loads(differing.pull("--dry-run", "--json", "--delete", exit_code=1).stdout)
+    assert (told["verb"], told["folder"]) == ("pull", str(differing.folder))
+    assert [one["action"] for one in told["actions"]] == ["download", "delete_local", "download"]
+    assert json.loads(differing.pull("--plan", plan, "--json", exit_code=1).stdout)["actions"]
+    differing.put_late("s3.png", b"late")
+    told = json.loads(differing.pull("--json", exit_code=3).stdout)
+    assert told["done"] == {"download": 1}
+    assert (told["failed"], told["conflicts"], told["shown"]) == (1, 0, None)
+    assert [(one["filename"], bool(one["error"])) for one in told["files"]] == [
+        ("differs.png", False),
+        ("s3.png", True),
+    ]
+    assert json.loads(differing.push("--json", "--wait", 0.1, exit_code=1).stdout)["shown"] is False
+
+
+def test_quiet_says_nothing_but_errors(differing):
+    differing.put_late("s3.png", b"late")
+    answer = differing.pull("--quiet", exit_code=3)
+    assert answer.stdout == ""
+    assert answer.stderr.count("\n") == 1
+    differing.commit("s3.png")
+    assert differing.pull("--quiet").output == ""
+    assert differing.pull("--quiet", "--dry-run").output == ""
+
+
+@pytest.mark.parametrize("verb", ["pull", "push", "sync"])
+def test_a_plan_that_is_applied_a_second_time_is_done(sides, plan, verb):
+    sides.put("same.png", "s3.png", "both.png", "deep/s3.png")
+    sides.write("same.png", "here.png", "deep/here.png")
+    sides.write("both.png", body=b"mine")
+    options = ["--prefer", "local"] if verb == "sync" else ["--delete"]
+    getattr(sides, verb)(*options, "--plan", plan, exit_code=1)
+    sides.call(verb, "--apply", plan)
+    before = (sides.files, sides.objects)
+    assert before[0] == before[1]
+    for _ in range(2):
+        answer = sides.call(verb, "--apply", plan)
+        assert "failed" not in answer.stdout
+        assert (sides.files, sides.objects) == before
+
+
+def test_also_where_nothing_is_kept_of_the_first_time(sides, plan):
+    sides.put("a.png", "b.png")
+    sides.write("b.png", body=b"mine")
+    sides.pull("--plan", plan, exit_code=1)
+    sides.call("pull", "--apply", plan)
+    sides.cache = sides.cache.with_name("another cache")
+    sides.call("pull", "--apply", plan)
+    assert sides.files == both("a.png", "b.png")
+
+
+def test_a_large_download_that_is_done_is_not_fetched_again(sides, plan):
+    body = random_bytes(PART + 1)
+    sides.put("large.bin", body=body)
+    sides.pull("--plan", plan, exit_code=1)
+    sides.call("pull", "--apply", plan)
+    sides.proxy.seen.clear()
+    sides.call("pull", "--apply", plan)
+    assert (sides.files, sides.gets()) == ({"large.bin": body}, [])
+
+
+def test_a_file_with_other_bytes_of_the_same_size_is_not_taken_for_done(sides, plan):
+    sides.put("a.png", body=b"theirs")
+    sides.pull("--plan", plan, exit_code=1)
+    sides.write("a.png", body=b"mine!!")
+    sides.call("pull", "--apply", plan, exit_code=3)
+    assert sides.files == {"a.png": b"mine!!"}
+
+
+def test_a_restore_in_s3_that_is_applied_a_second_time_is_done(sides, plan):
+    sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration={"Status": "Enabled"})
+    sides.put("a.png", "b.png")
+    sides.put("a.png", body=b"another")
+    sides.put("c.png")
+    sides.restore("--in-s3", "--revision", 1, "--delete", "--plan", plan, exit_code=1)
+    for _ in range(3):
+        sides.call("restore", "--apply", plan)
+        assert sides.objects == both("a.png", "b.png")
+
+
+@pytest.mark.parametrize("verb", ["pull", "push", "sync", "restore"])
+def test_a_dry_run_lists_the_deletions_that_would_be_refused(sides, plan, verb):
+    sides.put("a.png", "b.png")
+    sides.write("a.png")
+    sides.sync()
+    if verb == "sync":
+        sides.delete("b.png")
+        sides.commit("b.png")
+    else:
+        sides.write("extra.png")
+    target = [sides.folder, "style/16"] if verb in ("push", "sync") else ["style/16", sides.folder]
+    if verb == "push":
+        (sides.folder / "b.png").unlink()
+    limit = ["--delete", "--max-delete", 0]
+    answer = sides.call(verb, *target, *limit, "--dry-run", exit_code=1)
+    assert "delete " in answer.stdout
+    assert "Would delete 1 file; the limit is 0. Pass --max-delete 1 to allow it." in answer.stderr
+    told = json.loads(sides.call(verb, *target, *limit, "--dry-run", "--json", exit_code=1).stdout)
+    assert told["refused"].startswith("Would delete 1 file")
+    assert [one["action"].startswith("delete") for one in told["actions"]].count(True) == 1
+    assert "not written" in sides.call(verb, *target, *limit, "--plan", plan, exit_code=3).stderr
+    assert not plan.exists()
+    assert "Would delete 1 file; the limit is 0." in sides.call(verb, *target, *limit, exit_code=3).stderr
+    allowed = json.loads(sides.call(verb, *target, "--delete", "--dry-run", "--json", exit_code=1).stdout)
+    assert allowed["refused"] is None
+
+
+def test_it_lists_them_too_where_the_manifest_is_not_good_enough_to_delete_by(sides):
+    sides.commit_incomplete("a.png")
+    sides.write("extra.png", "more.png")
+    answer = sides.pull("--delete", "--dry-run", exit_code=3)
+    assert "delete here   extra.png" in answer.stdout
+    assert "incomplete, so nothing is deleted by it" in answer.stderr

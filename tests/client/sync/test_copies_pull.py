@@ -1,0 +1,248 @@
+"""``s3-manifest pull``, as a user calls it."""
+
+import random
+from datetime import datetime, timedelta
+
+import pytest
+from client.sides import both
+from client.transfers import refusal
+
+from s3_manifest_cli.client.local.destination import Destination
+
+
+def test_what_is_missing_or_differs_comes_and_what_is_the_same_is_not_touched(sides):
+    sides.put("same.png", "differs.png", "deep/missing.png")
+    sides.write("same.png", "mine.txt")
+    sides.write("differs.png", body=b"other bytes")
+    before = (sides.folder / "same.png").stat()
+    answer = sides.pull()
+    assert sides.files == both("same.png", "differs.png", "deep/missing.png", "mine.txt")
+    after = (sides.folder / "same.png").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert sorted(sides.gets()) == ["deep/missing.png", "differs.png"]
+    (entry,) = (one for one in sides.head.files if one.filename == "differs.png")
+    there = datetime.fromisoformat(entry.last_modified)
+    assert (sides.folder / "differs.png").stat().st_mtime_ns == int(there.timestamp()) * 1_000_000_000
+    assert "2 downloaded" in answer.stdout
+    assert [path.name for path in sides.folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_second_pull_fetches_nothing(sides):
+    sides.put("a.png", "b.png")
+    sides.pull()
+    sides.proxy.seen.clear()
+    answer = sides.pull()
+    assert "nothing to do" in answer.stdout
+    assert [one.method for one in sides.proxy.seen] == ["GET"]  # the manifest, if it is another
+    assert sides.gets() == []
+
+
+def test_a_pull_makes_the_folder_that_is_not_there(sides):
+    sides.put("a.png")
+    sides.folder = sides.folder / "new/folder"
+    sides.pull()
+    assert sides.files == both("a.png")
+
+
+def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
+    sides.put("a.png", "a.txt", "hidden.png")
+    sides.put("prompt_metadata.json", body=b'{"hidden.png": {"hidden": true}}')
+    assert [one.filename for one in sides.head.hidden] == ["hidden.png"]
+    sides.pull()
+    assert sides.files == both("a.png", "a.txt")
+
+
+def in_parts(sides, filename, *blocks, **more):
+    """An object that was uploaded in these parts."""
+    place = {"Bucket": sides.bucket.name, "Key": sides.key(filename)}
+    client = sides.bucket.client
+    upload = place | {"UploadId": client.create_multipart_upload(**place, **more)["UploadId"]}
+    parts = [
+        {"PartNumber": number, "ETag": client.upload_part(**upload, PartNumber=number, Body=block)["ETag"]}
+        for number, block in enumerate(blocks, 1)
+    ]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    sides.commit(filename)
+
+
+def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration_is_named(sides):
+    body = random.Random(1).randbytes(6 << 20)
+    wrong = "0123456789abcdef" * 2
+    in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5chksum": wrong})
+    (entry,) = sides.head.files
+    assert (entry.md5_hash, entry.md5_source) == (wrong, "md5chksum")
+    answer = sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+    assert f"a.png: the MD5 that its uploader declares (md5chksum: {wrong}) is wrong" in answer.stderr
+    assert "wrong bytes" not in answer.stderr
+    assert "nothing to do" in sides.pull().stdout
+    assert "nothing to do" in sides.push().stdout
+    sides.call("verify", sides.folder, "style/16")
+
+
+@pytest.mark.parametrize("parts_are_known", [True, False])
+def test_a_wrong_declaration_of_an_object_that_hardly_anything_proves_ends_in_nothing_to_do(
+    sides, parts_are_known, monkeypatch
+):
+    if not parts_are_known:
+        monkeypatch.setattr("s3_manifest_cli.client.transfer.objects.Objects.first_part", lambda *_: None)
+    body = random.Random(1).randbytes(6 << 20)
+    cut = (5 << 20) + 17  # a part of a size that no client uses
+    in_parts(sides, "a.png", body[:cut], body[cut:], Metadata={"md5": "0123456789abcdef" * 2})
+    answer = sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+    assert "a.png: the MD5 that its uploader declares (md5: " in answer.stderr
+    assert "nothing to do" in sides.pull().stdout
+    sides.write("a.png", body=body[:-1] + b"x")
+    sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+
+
+def test_other_bytes_here_than_those_of_an_object_with_a_wrong_md5_still_differ(sides):
+    body = random.Random(1).randbytes(6 << 20)
+    in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5": "0123456789abcdef" * 2})
+    sides.write("a.png", body=body[:-1] + b"x")
+    assert "1 downloaded" in sides.pull().stdout
+    assert (sides.folder / "a.png").read_bytes() == body
+
+
+def test_what_s3cmd_encrypted_comes_as_it_is_stored(sides):
+    body = random.Random(2).randbytes(6 << 20)
+    declared = {"s3cmd-attrs": f"md5:{'0123456789abcdef' * 2}/mode:1", "s3tools-gpgenc": "gpg"}
+    in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata=declared)
+    assert sides.head.files[0].md5_source in (None, "computed")
+    sides.pull()
+    assert (sides.folder / "a.png").read_bytes() == body
+    assert "nothing to do" in sides.pull().stdout
+
+
+def test_filters_say_what_is_meant(sides):
+    sides.put("a.png", "b.png", "a.txt", "deep/a.png")
+    sides.write("old.png", "old.txt")
+    sides.pull("--include", "*.png", "--exclude", "deep/*", "--delete")
+    assert sides.files == both("a.png", "b.png", "old.txt")
+
+
+def test_what_s3_has_not_goes_with_delete_alone(sides):
+    sides.put("a.png")
+    sides.write("a.png", "deep/extra.png")
+    assert "nothing to do" in sides.pull().stdout
+    answer = sides.pull("--delete")
+    assert sides.files == both("a.png")
+    assert not (sides.folder / "deep").exists()
+    assert "1 deleted here" in answer.stdout
+
+
+def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides):
+    sides.put("a.png")
+    sides.put_late("just uploaded.png")
+    sides.write("a.png", "just uploaded.png", "extra.png")
+    answer = sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png", "just uploaded.png")
+    assert "just uploaded.png: " in answer.stderr
+    assert "what is in S3 is not what the manifest told" in answer.stderr
+
+
+def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
+    sides.put("a.png")
+    sides.write("a.png", "extra.png")
+    sides.proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "HEAD" else None
+    sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png", "extra.png")
+
+
+@pytest.mark.parametrize(
+    ("verified", "says"),
+    [(None, "incomplete"), (timedelta(days=4), "was not compared with S3 for 3 days"), (timedelta(days=2), None)],
+)
+def test_by_a_manifest_that_may_not_know_all_nothing_is_deleted_and_nothing_else_done(sides, verified, says):
+    sides.put_late("a.png")
+    if verified is None:
+        sides.commit_incomplete("a.png")
+    else:
+        sides.verify(verified, "a.png")
+    sides.write("extra.png")
+    answer = sides.pull("--delete", exit_code=3 if says else 0)
+    assert sides.files == (both("extra.png") if says else both("a.png"))
+    if says:
+        assert says in answer.stderr
+        assert "s3-manifest rescan style/16" in answer.stderr
+        assert sides.gets() == []
+        sides.pull(exit_code=0 if verified else 3)
+        assert sides.files == both("a.png", "extra.png")
+
+
+def test_more_deletions_than_are_allowed_are_refused_before_anything_is_done(sides):
+    sides.put("a.png")
+    sides.write("x", "y", "z")
+    answer = sides.pull("--delete", "--max-delete", 2, exit_code=3)
+    assert "--max-delete" in answer.stderr
+    assert sides.files == both("x", "y", "z")
+    sides.pull("--delete", "--max-delete", 3)
+    assert sides.files == both("a.png")
+
+
+def test_nothing_is_deleted_where_a_transfer_failed(sides):
+    sides.put("a.png", "b.png")
+    sides.write("extra.png")
+    sides.put_late("b.png", b"another by now")
+    answer = sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png", "extra.png")
+    assert "extra.png: not deleted" in answer.stderr
+    sides.commit("b.png")
+    sides.pull("--delete")
+    assert sides.files == both("a.png") | {"b.png": b"another by now"}
+
+
+@pytest.mark.parametrize("becomes", ["another", "gone"])
+def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(sides, becomes):
+    sides.put("a.png", "b.png", "c.png")
+    sides.put_late("b.png", b"another") if becomes == "another" else sides.delete("b.png")
+    answer = sides.pull(exit_code=3)
+    assert sides.files == both("a.png", "c.png")
+    assert "download b.png: Skipped: the object in S3 changed or was deleted" in answer.stderr
+    assert "1 failed" in answer.stdout
+    assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "c.png"]
+
+
+def test_a_file_that_is_changed_here_before_its_turn_stays(sides):
+    sides.put("a.png", "b.png")
+    sides.write("a.png", body=b"old")
+    with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"newer, mine")):
+        answer = sides.pull(exit_code=3)
+    assert sides.files == {"a.png": b"newer, mine"} | both("b.png")
+    assert "what is there is not what was there before; run this again" in answer.stderr
+
+
+def test_a_file_that_comes_here_before_its_turn_stays(sides):
+    sides.put("a.png")
+    with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"mine")):
+        sides.pull(exit_code=3)
+    assert sides.files == {"a.png": b"mine"}
+
+
+def test_a_file_that_is_changed_before_it_is_deleted_stays(sides):
+    sides.put("a.png")
+    sides.write("a.png", "extra.png")
+    with sides.meanwhile("HEAD", "extra.png", lambda: sides.write("extra.png", body=b"used again")):
+        answer = sides.pull("--delete", exit_code=3)
+    assert sides.files == both("a.png") | {"extra.png": b"used again"}
+    assert "extra.png" in answer.stderr
+
+
+def test_of_two_pulls_into_one_folder_at_once_one_is_refused(sides):
+    sides.put("a.png")
+    with Destination(sides.folder):
+        answer = sides.pull(exit_code=3)
+    assert "is being written to by another run" in answer.stderr
+    assert sides.files == {}
+    sides.pull()
+    assert sides.files == both("a.png")
+
+
+def test_without_a_manifest_there_is_nothing_to_pull_by(sides):
+    answer = sides.pull(exit_code=3)
+    place = f"s3://{sides.bucket.name}/styles/16/"
+    assert f"style/16 has no manifest yet. Upload something to {place}, or run 's3-manifest rescan" in answer.stderr
+    assert f"rescan style/16 --stack NAME --endpoint-url {sides.proxy.endpoint}'" in answer.stderr
+    assert sides.files == {}

@@ -1,0 +1,272 @@
+"""``s3-manifest push``, as a user calls it."""
+
+from email.header import decode_header, make_header
+
+import pytest
+from client.sides import both, bytes_of
+from client.transfers import md5, refusal
+
+from s3_manifest.manifest.collections import Collection, parse_collections
+from s3_manifest.sidecars.formats import MAX_CAPTION_BYTES
+
+
+def told(sides, filename):
+    """What a HEAD tells of an object."""
+    return sides.bucket.client.head_object(Bucket=sides.bucket.name, Key=sides.key(filename))
+
+
+def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
+    sides.put("same.png", "changed.png", "theirs.png")
+    sides.write("same.png", "deep/new.png")
+    sides.write("changed.png", body=b"mine")
+    answer = sides.push()
+    assert sides.objects == both("same.png", "theirs.png", "deep/new.png") | {"changed.png": b"mine"}
+    assert sorted(one.key.rpartition("16/")[2] for one in sides.proxy.of("PUT")) == ["changed.png", "deep/new.png"]
+    assert "2 uploaded" in answer.stdout
+    sides.commit("changed.png", "deep/new.png")
+    sides.proxy.seen.clear()
+    assert "nothing to do" in sides.push().stdout
+    assert sides.proxy.of("PUT") == []
+
+
+def test_the_manifest_of_what_was_pushed_tells_all_that_was_known_of_it(sides):
+    sides.put("first.png")
+    sides.write("f\u00f6x.PNG")
+    sides.write("f\u00f6x.txt", body="  ein Fuchs im Schnee \u2603\n".encode())
+    generation = ("--generation-id", "7", "--generation-type", "flux \u2603", "--generated-at", "2026-03-01T10:00:00Z")
+    sides.push(*generation)
+    found = told(sides, "f\u00f6x.PNG")
+    assert found["ContentType"] == "image/png"
+    assert told(sides, "f\u00f6x.txt")["ContentType"] == "text/plain; charset=utf-8"
+    said = {name: str(make_header(decode_header(value))) for name, value in found["Metadata"].items()}
+    assert said == {
+        "md5": md5(bytes_of("f\u00f6x.PNG")),
+        "prompt": "ein Fuchs im Schnee \u2603",
+        "local-path": str(sides.folder / "f\u00f6x.PNG"),
+        "generation-id": "7",
+        "generation-type": "flux \u2603",
+        "generated-at": "2026-03-01T10:00:00.000Z",
+    }
+    assert found["ResponseMetadata"]["HTTPHeaders"]["x-amz-meta-prompt"].startswith("=?UTF-8?")
+    sides.commit("f\u00f6x.PNG", "f\u00f6x.txt")
+    (entry,) = (one for one in sides.head.files if one.filename == "f\u00f6x.PNG")
+    assert (entry.prompt, entry.generation_id, entry.generation_type) == (
+        "ein Fuchs im Schnee \u2603",
+        7,
+        "flux \u2603",
+    )
+
+
+def test_a_prompt_that_is_too_long_for_its_metadata_is_told_and_the_image_is_there(sides):
+    sides.write("a.png")
+    sides.write("a.txt", body=b"word " * 1000)
+    answer = sides.push()
+    assert "prompt" not in told(sides, "a.png")["Metadata"]
+    assert (
+        "a.png: uploaded without its prompt (too long for S3 metadata); the caption beside it has it" in answer.stderr
+    )
+
+
+def test_a_caption_of_several_lines_is_the_images_prompt(sides):
+    prompt = "a fox\r\n\nin the snow,  at night\n\tby Müller =?utf-8?q?x?="
+    sides.write("a.png")
+    sides.write("a.txt", body=prompt.encode())
+    sides.push()
+    sides.commit("a.png", "a.txt")
+    (entry,) = sides.head.files
+    assert entry.prompt == prompt
+    assert "nothing to do" in sides.push().stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("a.caption", b"a fox"), ("a.json", b'{"caption": "a fox"}'), ("a.TXT", "a fox".encode("utf-16"))],
+)
+@pytest.mark.parametrize("image", ["a.png", "a.mp4"])
+def test_every_sort_of_caption_is_the_prompt_of_what_is_beside_it(sides, image, name, body):
+    sides.write(image)
+    sides.write(name, body=body)
+    sides.push()
+    assert told(sides, image)["Metadata"]["prompt"] == "a fox"
+    sides.commit(image, name)
+    (entry,) = sides.head.files
+    assert (entry.prompt, entry.overridden) == ("a fox", {})
+    assert "nothing to do" in sides.push().stdout
+
+
+def test_an_image_below_a_folder_with_a_line_break_in_its_name_is_pushed(sides):
+    below = sides.folder / "two\nlines "
+    below.mkdir()
+    (below / "a.png").write_bytes(b"a")
+    sides.call("push", below, "style/16")
+    sides.commit("a.png")
+    (entry,) = sides.head.files
+    assert entry.local_path == str(below / "a.png")
+
+
+def test_unfinished_uploads_of_others_to_a_files_key_are_told(sides, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.transfer.upload.PART", 10)
+    sides.bucket.client.create_multipart_upload(Bucket=sides.bucket.name, Key=sides.key("a.png"))
+    sides.write("a.png", "b.png")
+    assert "a.png: other unfinished uploads to its key (1) keep their parts in S3" in sides.push().stderr
+    assert len(sides.bucket.unfinished()) == 1
+
+
+def test_a_caption_that_cannot_be_read_is_no_prompt(sides):
+    sides.write("a.png", "b.png", "c.png", "d.png")
+    sides.write("a.txt", body=b"\xff\xfe")
+    (sides.folder / "b.txt").mkdir()
+    sides.write("c.txt", body=b"good".ljust(MAX_CAPTION_BYTES + 1))
+    sides.write("d.txt", body=b"good".ljust(MAX_CAPTION_BYTES))
+    sides.push()
+    assert all("prompt" not in told(sides, name)["Metadata"] for name in ("a.png", "b.png", "c.png"))
+    assert told(sides, "d.png")["Metadata"]["prompt"] == "good"
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["changed", "new"])
+def test_a_newer_object_than_the_manifest_knows_stays(sides, knows):
+    sides.put("b.png", *(["a.png"] if knows else []))
+    sides.write("a.png", body=b"mine")
+    sides.put_late("a.png", b"somebody else's")
+    sides.write("c.png")
+    answer = sides.push(exit_code=3)
+    assert sides.objects == both("b.png", "c.png") | {"a.png": b"somebody else's"}
+    assert (
+        "upload a.png: Skipped: the object in S3 changed or was deleted after this manifest was written."
+        in answer.stderr
+    )
+    sides.commit("a.png")
+    sides.push()
+    assert sides.objects["a.png"] == b"mine"
+
+
+def test_the_same_bytes_that_somebody_stored_meanwhile_are_no_failure(sides):
+    sides.put("b.png")
+    sides.write("a.png")
+    sides.put_late("a.png")
+    sides.push()
+
+
+@pytest.mark.parametrize("size", [100, 17 << 20], ids=["small", "in parts"])
+def test_a_file_that_is_changed_before_its_turn_is_not_uploaded(sides, size):
+    sides.write("z.png", body=b"x" * size)
+    plan = sides.folder.parent / "plan"
+    sides.push("--plan", plan, exit_code=1)
+    sides.write("z.png", body=b"z" * size)
+    answer = sides.call("push", "--apply", plan, exit_code=3)
+    assert sides.objects == {}
+    assert "upload z.png: it was changed since it was looked at; run this again" in answer.stderr
+
+
+def test_a_file_that_is_changed_while_it_is_uploaded_is_told(sides):
+    sides.write("a.png", "b.png")
+    with sides.meanwhile("PUT", "a.png", lambda: sides.write("a.png", body=b"changed")):
+        answer = sides.push(exit_code=3)
+    assert "upload a.png: it was changed since it was looked at; run this again" in answer.stderr
+    # What was stored is what the file was; the next push stores what it is.
+    assert sides.objects == both("a.png", "b.png")
+    sides.commit("a.png", "b.png")
+    sides.push()
+    assert sides.objects["a.png"] == b"changed"
+
+
+def test_a_file_that_is_gone_before_its_turn_is_told_and_the_rest_goes_on(sides):
+    sides.write("a.png", "b.png")
+    plan = sides.folder.parent / "plan"
+    sides.push("--plan", plan, exit_code=1)
+    (sides.folder / "a.png").unlink()
+    answer = sides.call("push", "--apply", plan, exit_code=3)
+    assert "upload a.png: not read: No such file or directory" in answer.stderr
+    assert sides.objects == both("b.png")
+
+
+def test_where_there_is_no_manifest_yet_nothing_that_is_there_is_replaced(sides):
+    sides.put_late("theirs.png", b"theirs")
+    sides.write("theirs.png", body=b"mine")
+    sides.write("new.png")
+    answer = sides.push(exit_code=3)
+    assert sides.objects == {"theirs.png": b"theirs"} | both("new.png")
+    assert "upload theirs.png: Skipped: the object in S3 changed" in answer.stderr
+
+
+def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
+    sides.put("a.png", "gone here.png", "replaced.png")
+    sides.put_late("unknown.png")
+    sides.put_late("replaced.png", b"another by now")
+    sides.write("a.png")
+    answer = sides.push("--delete", exit_code=3)
+    assert sides.objects == both("a.png", "unknown.png") | {"replaced.png": b"another by now"}
+    assert "delete in S3 replaced.png: " in answer.stderr
+    assert "1 deleted in S3" in answer.stdout
+
+
+def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
+    sides.put("extra.png")
+    sides.write("a.png")
+    sides.proxy.before = lambda one: refusal(403, "AccessDenied") if one.method == "PUT" else None
+    answer = sides.push("--delete", exit_code=3)
+    assert sides.objects == both("extra.png")
+    assert "Allow s3:PutObject" in answer.stderr
+    assert "extra.png: not deleted" in answer.stderr
+
+
+@pytest.mark.parametrize("in_the_way", ["folder", "file"])
+def test_where_the_folder_was_not_read_to_its_end_nothing_is_deleted_in_s3(sides, in_the_way):
+    sides.put("a.png", "deep/b.png", "deep/c.txt")
+    sides.write("a.png")
+    # As after a disk was moved elsewhere, and a link put in its place.
+    (sides.folder / ("deep" if in_the_way == "folder" else "c.png")).symlink_to(sides.folder.parent)
+    answer = sides.push("--delete", "--include", "*.png", "--include", "deep/*", exit_code=3)
+    assert "nothing is deleted in S3" in answer.stderr
+    assert sides.objects.keys() == {"a.png", "deep/b.png", "deep/c.txt"}
+    sides.push("--delete", "--exclude", "deep" if in_the_way == "folder" else "c.png", "--exclude", "deep/c*")
+    kept = {"deep/b.png"} if in_the_way == "folder" else set()  # what excludes a folder excludes all below it
+    assert sides.objects.keys() == {"a.png", "deep/c.txt"} | kept
+
+
+def test_sidecars_and_a_nested_collections_files_are_not_pushed(sides):
+    sides.collections = parse_collections("style=styles/{style_id}/, part=styles/16/parts/{part_id}/", "_manifests/")
+    sides.write("a.png", "collection.json", "prompt_metadata.json", "metadata.jsonl", "parts/7/b.png")
+    sides.push()
+    assert sides.objects == both("a.png")
+    sides.collection = Collection("part", "7", "styles/16/parts/7/", "_manifests/")
+    sides.call("push", sides.folder / "parts/7", "part/7")
+    assert sides.objects == {"b.png": bytes_of("parts/7/b.png")}
+
+
+def test_a_file_whose_key_s3_would_not_take_is_told(sides):
+    long = "/".join(["x" * 200] * 5) + "/" + "y" * 100
+    sides.write("a.png", long)
+    answer = sides.push(exit_code=3)
+    assert sides.objects == both("a.png")
+    assert "its key would have 1,115 bytes, and S3 has at most 1,024; rename it" in answer.stderr
+
+
+def test_a_push_waits_until_the_manifest_shows_what_was_pushed(sides):
+    sides.put("gone.png", "other.png")
+    sides.write("a.png", "other.png")
+    asked = []
+
+    def reconcile(request):
+        if request.method == "GET" and request.key.endswith("manifest.json"):
+            asked.append(request)
+            if len(asked) == 3:
+                sides.commit("a.png", "gone.png")
+
+    sides.proxy.before = reconcile
+    sides.push("--delete", "--wait", 20)
+    assert len(asked) == 3
+    assert [one.filename for one in sides.head.files] == ["a.png", "other.png"]
+
+
+def test_where_the_manifest_does_not_show_it_in_time_that_is_told(sides):
+    sides.put("b.png")
+    sides.write("a.png", "b.png")
+    answer = sides.push("--wait", 0.1, exit_code=1)
+    assert "the manifest does not show all of it yet; see: s3-manifest doctor" in answer.stderr
+    assert sides.objects == both("a.png", "b.png")
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage(sides):
+    sides.folder = sides.folder / "nowhere"
+    assert "there is no folder" in sides.push(exit_code=2).stderr

@@ -1,0 +1,162 @@
+"""``s3-manifest restore``, as a user calls it."""
+
+import json
+import time
+
+import pytest
+from client.sides import both
+from client.transfers import random_bytes
+
+from s3_manifest_cli.client.transfer import copying
+
+
+@pytest.fixture
+def past(sides):
+    """A style in a versioned bucket: at revision 3 one of its files was replaced, one deleted, and one is new."""
+    versioning = {"Status": "Enabled"}
+    sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration=versioning)
+    sides.put("a.png", "b.png", "deep/c.png", Metadata={"prompt": "a fox"}, ContentType="image/png")
+    time.sleep(0.01)
+    sides.put("a.png", body=b"replaced")
+    sides.delete("b.png")
+    sides.put_late("new.png")
+    sides.commit("b.png", "new.png")
+    assert sides.head.revision == 3
+    return sides
+
+
+NOW = both("deep/c.png", "new.png") | {"a.png": b"replaced"}
+THEN = both("a.png", "b.png", "deep/c.png")
+
+
+def test_a_folder_gets_what_there_was_at_a_revision(past):
+    answer = past.restore(past.folder, "--revision", 1)
+    assert past.files == THEN
+    assert "3 downloaded" in answer.stdout
+    assert past.objects == NOW
+
+
+def test_a_folder_gets_what_there_was_at_a_time(past):
+    (entry,) = (one for one in past.deployment.manifests.changes(past.collection, 0, 1))
+    past.restore(past.folder, "--at", entry.committed_at)
+    assert past.files == THEN
+
+
+def test_a_folder_gets_what_there_is(past):
+    past.restore(past.folder)
+    assert past.files == NOW
+
+
+def test_with_delete_a_folder_is_what_there_was(past):
+    past.pull()
+    past.write("mine.png")
+    past.restore(past.folder, "--revision", 1)
+    assert past.files == THEN | both("new.png", "mine.png")
+    past.restore(past.folder, "--revision", 1, "--delete")
+    assert past.files == THEN
+    assert past.objects == NOW
+
+
+def test_some_files_are_restored(past):
+    past.restore(past.folder, "--revision", 1, "--include", "b.*")
+    assert past.files == both("b.png")
+    answer = past.restore(past.folder, "--revision", 1, "--include", "new.png", exit_code=3)
+    assert "style/16 had no such file at revision 1" in answer.stderr
+
+
+def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
+    answer = past.restore("--in-s3", "--revision", 1)
+    assert past.objects == THEN | both("new.png")
+    assert "2 restored in S3" in answer.stdout
+    assert past.files == {}
+    # The manifest does not tell of it yet.
+    past.restore("--in-s3", "--revision", 1)
+    assert len(past.bucket.client.list_object_versions(Bucket=past.bucket.name, Prefix=past.key("a"))["Versions"]) == 3
+    for name in ("a.png", "b.png"):
+        told = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key(name))
+        assert (told["Metadata"], told["ContentType"]) == ({"prompt": "a fox"}, "image/png")
+    past.commit("a.png", "b.png")
+    assert "nothing to do" in past.restore("--in-s3", "--revision", 1).stdout
+
+
+def test_in_s3_with_delete_what_was_not_there_then_goes_and_can_be_brought_back(past):
+    past.restore("--in-s3", "--revision", 1, "--delete")
+    assert past.objects == THEN
+    past.commit(*THEN, "new.png")
+    past.restore("--in-s3", "--revision", 3, "--delete")
+    assert past.objects == NOW
+
+
+def test_an_object_that_is_replaced_meanwhile_stays(past):
+    with past.meanwhile("HEAD", "a.png", lambda: past.put_late("a.png", b"newest")):
+        answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
+    assert past.objects == both("b.png", "deep/c.png", "new.png") | {"a.png": b"newest"}
+    assert "restore in S3 a.png: Skipped: the object in S3 changed" in answer.stderr
+
+
+def test_a_version_that_s3_has_not_any_more_is_told_and_the_rest_goes_on(past):
+    (first, *_) = past.deployment.manifests.read(past.collection, revision=1).files
+    past.bucket.client.delete_object(Bucket=past.bucket.name, Key=past.key("a.png"), VersionId=first.version_id)
+    answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
+    assert "a.png: S3 no longer has this version." in answer.stderr
+    assert past.objects["b.png"] == THEN["b.png"]
+    past.restore(past.folder, "--revision", 1, exit_code=3)
+    assert past.files == both("b.png", "deep/c.png")
+
+
+def test_what_was_stored_before_the_bucket_had_versions_is_told_file_by_file(sides):
+    sides.put("a.png", "b.png", "c.png")
+    versioning = {"Status": "Enabled"}
+    sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration=versioning)
+    sides.put("c.png", "d.png", body=b"with a version")
+    sides.put("a.png", "d.png", body=b"replaced")
+    answer = sides.restore("--in-s3", "--revision", 2, "--json", exit_code=3)
+    failed = {one["filename"]: one["error"] for one in json.loads(answer.stdout)["files"] if one["error"]}
+    assert failed.keys() == {"a.png"}
+    assert "was not versioned" in failed["a.png"]
+    assert sides.objects == both("b.png") | {"a.png": b"replaced"} | dict.fromkeys(
+        ("c.png", "d.png"), b"with a version"
+    )
+    sides.restore("--in-s3", "--revision", 2, "--exclude", "a.png")
+
+
+@pytest.mark.slow
+def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkeypatch):
+    monkeypatch.setattr(copying, "_MAX_WHOLE", 1 << 20)
+    monkeypatch.setattr(copying, "_PART", 5 << 20)
+    body = random_bytes((11 << 20) + 7)
+    past.put("large.bin", body=body, Metadata={"md5": "x", "prompt": "a fox"}, ContentType="image/tiff")
+    past.put("large.bin", body=b"replaced")
+    past.restore("--in-s3", "--revision", 4)
+    assert past.objects["large.bin"] == body
+    told = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key("large.bin"))
+    assert (told["Metadata"]["prompt"], told["ContentType"]) == ("a fox", "image/tiff")
+    assert past.bucket.unfinished() == []
+    past.put("large.bin", body=b"replaced again")
+    with past.meanwhile("POST", "large.bin", lambda: past.put_late("large.bin", b"newest")):
+        answer = past.restore("--in-s3", "--revision", 4, exit_code=3)
+    assert "large.bin: Skipped: the object in S3 changed" in answer.stderr
+    assert past.objects["large.bin"] == b"newest"
+    assert past.bucket.unfinished() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--in-s3", "--revision", 9], 3, "9"),
+        (["--in-s3", "--revision", 1, "--at", "2026-01-01"], 2, "give one of them"),
+        ([], 2, "Missing argument LOCAL (or --in-s3)."),
+        (["somewhere", "--in-s3"], 2, "LOCAL and --in-s3 are two places"),
+    ],
+)
+def test_what_there_was_not_is_told(past, options, code, says):
+    assert says in past.restore(*options, exit_code=code).stderr
+    assert past.objects == NOW
+
+
+def test_a_restore_does_not_mind_what_is_called_otherwise_now(past):
+    past.delete("a.png")
+    past.put("a.png/now a folder")
+    past.commit("a.png")
+    past.restore(past.folder, "--revision", 1)
+    assert past.files == THEN

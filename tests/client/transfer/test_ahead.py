@@ -1,0 +1,54 @@
+import threading
+
+import pytest
+from client.transfers import md5, random_bytes
+
+from s3_manifest.storage.store import Conflict
+from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
+from s3_manifest_cli.client.transfer.download import Wanted
+from s3_manifest_cli.client.transfer.prefetch import ahead
+
+BODY = random_bytes(1000)
+
+
+def stored(bucket, count):
+    """So many objects with their numbers, as ``ahead`` takes them."""
+    etag = bucket.put("styles/16/a.png", BODY)
+    return [(number, Wanted("a.png", "styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
+
+
+def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
+    (one, wanted), *_ = stored(bucket, 1)
+    came = {it.item: it for it in ahead(objects, [(one, wanted), (1, wanted._replace(etag=md5(b"another")))])}
+    assert came[0].body == [BODY]
+    assert came[0].error is None
+    assert isinstance(came[1].error, Conflict)
+
+
+def test_many_are_on_their_way_while_one_thread_waits(bucket, objects, proxy):
+    meeting = threading.Barrier(4)
+    proxy.before = lambda _: meeting.wait(10) and None
+    assert sorted(it.item for it in ahead(objects, stored(bucket, 4))) == list(range(4))
+
+
+def test_no_more_come_than_there_is_room_for(bucket, proxy):
+    with bucket.objects(proxy.endpoint, memory=2 * len(BODY)) as objects:
+        coming = ahead(objects, stored(bucket, 5))
+        first, second = next(coming), next(coming)
+        assert len(proxy.seen) == 2
+        for one in (first, second):
+            objects.budget.give(one.taken)
+        rest = []
+        for one in coming:
+            objects.budget.give(one.taken)
+            rest.append(one.item)
+    assert len(rest) == 3
+
+
+def test_nothing_begins_after_a_stop(bucket, proxy):
+    stop = Stop()
+    with bucket.objects(proxy.endpoint, stop) as objects:
+        stop.ask()
+        with pytest.raises(Stopped):
+            next(ahead(objects, stored(bucket, 2)))
+    assert proxy.seen == []

@@ -1,0 +1,339 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from client.transfers import Bucket, Proxy, Reply, md5, random_bytes, refusal
+
+from s3_manifest.storage.store import Conflict, ReadFailed
+from s3_manifest_cli.client.local.destination import Destination
+from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
+from s3_manifest_cli.client.transfer.download import Downloaded, Wanted, download
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.errors import Unavailable
+
+PART = 1 << 16
+SMALL = random_bytes(9000)
+LARGE = random_bytes(3 * PART + 12345)
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.transfer.download.PART", PART)
+
+
+def wanted(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> Wanted:
+    return Wanted("a.bin", key, len(body), etag, **({"md5": md5(body)} | more))
+
+
+def fetch(objects: Objects, folder: Path, what: Wanted, moved=lambda _: None) -> Downloaded:
+    with Destination(folder) as destination, destination.partial(what.filename, what.token) as partial:
+        done = download(objects, what, partial, moved)
+        partial.finish()
+        return done
+
+
+def fail_once(objects: Objects, proxy: Proxy, folder: Path, what: Wanted) -> str:
+    """A run that gets all but one range of a large object; that range."""
+    bad = f"bytes={PART}-{2 * PART - 1}"
+    proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
+    with pytest.raises(ReadFailed):
+        fetch(objects, folder, what)
+    proxy.before = lambda _: None
+    proxy.seen.clear()
+    return bad
+
+
+@pytest.mark.parametrize("body", [b"", b"x", SMALL, LARGE], ids=["empty", "a byte", "small", "large"])
+def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
+    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    moved = []
+    done = fetch(objects, tmp_path, what, moved.append)
+    assert (tmp_path / "a.bin").read_bytes() == body
+    assert (done.verdict.status, done.verdict.by, done.fetched) == ("right", ("md5",), len(body))
+    assert sum(moved) == len(body)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    "key", ["a b+c%20d.png", "ä/🎨 #?&=;.png", "a//b", "x/../y", "~'()*!,:@$[]{}^`|\\\"<>", "a/./b/"]
+)
+def test_every_key_is_that_key(bucket, objects, tmp_path, key):
+    what = wanted(SMALL, bucket.put(key, SMALL), key)
+    assert fetch(objects, tmp_path, what).verdict.status == "right"
+
+
+def test_a_large_object_is_fetched_in_ranges_that_all_name_the_object_that_is_meant(bucket, objects, proxy, tmp_path):
+    etag = bucket.put("styles/16/a.bin", LARGE)
+    fetch(objects, tmp_path, wanted(LARGE, etag))
+    asked = proxy.of("GET")
+    assert {one.headers["if-match"] for one in asked} == {f'"{etag}"'}
+    starts = range(0, len(LARGE), PART)
+    assert sorted(one.range for one in asked) == sorted(
+        f"bytes={start}-{min(start + PART, len(LARGE)) - 1}" for start in starts
+    )
+
+
+def test_a_small_object_takes_one_request(bucket, objects, proxy, tmp_path):
+    fetch(objects, tmp_path, wanted(SMALL, bucket.put("styles/16/a.bin", SMALL)))
+    assert len(proxy.seen) == 1
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("becomes", ["another", "gone"])
+def test_an_object_that_is_another_by_now_is_not_taken_for_it(bucket, objects, tmp_path, body, becomes):
+    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    if becomes == "another":
+        bucket.put("styles/16/a.bin", body[::-1])
+    else:
+        bucket.client.delete_object(Bucket=bucket.name, Key="styles/16/a.bin")
+    with pytest.raises(Conflict):
+        fetch(objects, tmp_path, what)
+    assert not (tmp_path / "a.bin").exists()
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+def test_a_server_that_ignores_the_condition_is_noticed_by_its_etag(bucket, objects, proxy, tmp_path, body):
+    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    proxy.after = lambda _, reply: reply._replace(
+        headers=[(name, '"other"' if name.lower() == "etag" else value) for name, value in reply.headers]
+    )
+    with pytest.raises(Conflict):
+        fetch(objects, tmp_path, what)
+
+
+def test_a_version_is_fetched_even_where_another_came_after_it(bucket, objects, tmp_path):
+    bucket.client.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
+    answer = bucket.client.put_object(Bucket=bucket.name, Key="styles/16/a.bin", Body=SMALL)
+    bucket.put("styles/16/a.bin", LARGE)
+    # Of a version MiniStack knows no ranges.
+    what = wanted(SMALL, answer["ETag"].strip('"'), version_id=answer["VersionId"])
+    assert fetch(objects, tmp_path, what).verdict.status == "right"
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+def test_a_wrong_byte_on_the_way_is_an_error_and_nothing_is_left(bucket, objects, proxy, tmp_path, body):
+    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    proxy.after = lambda _, reply: reply._replace(body=reply.body[:-1] + bytes([reply.body[-1] ^ 1]))
+    with pytest.raises(ReadFailed, match="wrong bytes"):
+        fetch(objects, tmp_path, what)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_server_that_sends_less_than_was_asked_for_nothing_is_taken(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    proxy.after = lambda _, reply: reply._replace(body=reply.body[:-1])
+    with pytest.raises(ReadFailed, match="fewer bytes"):
+        fetch(objects, tmp_path, what)
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    proxy.before = lambda request: Reply(200, [("ETag", f'"{what.etag}"')], LARGE)
+    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert (tmp_path / "a.bin").read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+def test_a_connection_that_breaks_is_tried_again(bucket, objects, proxy, tmp_path, body):
+    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    broken = []
+
+    def once(request, reply):
+        if request.range in broken:
+            return reply
+        broken.append(request.range)
+        return reply._replace(cut=100)
+
+    proxy.after = once
+    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert broken
+
+
+def test_a_server_that_is_busy_is_asked_again(bucket, objects, proxy, tmp_path):
+    what = wanted(SMALL, bucket.put("styles/16/a.bin", SMALL))
+    busy = [refusal(503, "SlowDown"), refusal(500, "InternalError")]
+    proxy.before = lambda _: busy.pop() if busy else None
+    assert fetch(objects, tmp_path, what).verdict.status == "right"
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+def test_a_refusal_says_what_to_allow(bucket, objects, proxy, tmp_path, body):
+    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    proxy.before = lambda _: refusal(403, "AccessDenied")
+    with pytest.raises(ReadFailed, match=r"403 AccessDenied\. Allow s3:GetObject"):
+        fetch(objects, tmp_path, what)
+
+
+def test_what_a_failed_run_has_fetched_is_not_fetched_again(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    bad = fail_once(objects, proxy, tmp_path, what)
+    assert not (tmp_path / "a.bin").exists()
+    moved = []
+    done = fetch(objects, tmp_path, what, moved.append)
+    assert [one.range for one in proxy.of("GET")] == [bad]
+    assert (done.verdict.status, done.fetched, sum(moved)) == ("right", PART, len(LARGE))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_record_that_a_run_was_killed_in_is_gone_on_with(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    starts = range(0, len(LARGE), PART)
+
+    def only(number):
+        proxy.before = lambda request: (
+            None if request.range.startswith(f"bytes={starts[number]}-") else refusal(403, "AccessDenied")
+        )
+        with pytest.raises(ReadFailed):
+            fetch(objects, tmp_path, what)
+
+    only(0)
+    (record,) = (tmp_path / ".s3-manifest").glob("*.ranges")
+    with record.open("ab") as file:
+        file.write(b"131072 19")
+    only(1)
+    proxy.before = lambda _: None
+    assert fetch(objects, tmp_path, what).fetched == len(LARGE) - 2 * PART
+    assert (tmp_path / "a.bin").read_bytes() == LARGE
+
+
+KILLED = """
+import os, sys
+import boto3
+from pathlib import Path
+from s3_manifest_cli.client.local.destination import Destination
+from s3_manifest_cli.client.transfer import download as module
+from s3_manifest_cli.client.transfer.download import Wanted, download
+from s3_manifest_cli.client.transfer.objects import Objects
+
+module.PART = 1 << 16
+endpoint, bucket, folder, size, etag = sys.argv[1:]
+moved = []
+
+def die(count):
+    moved.append(count)
+    if len(moved) == 4:  # the first is what an earlier run has fetched
+        os._exit(9)
+
+wanted = Wanted("a.bin", "styles/16/a.bin", int(size), etag, etag)
+with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
+    with Destination(Path(folder)) as destination, destination.partial("a.bin", wanted.token) as partial:
+        download(objects, wanted, partial, die)
+"""
+
+
+def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    command = [sys.executable, "-c", KILLED, bucket.endpoint, bucket.name, str(tmp_path), str(len(LARGE)), what.etag]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 9
+    assert not (tmp_path / "a.bin").exists()
+    done = fetch(objects, tmp_path, what)
+    # The third was moved, and its line is written after that: two are recorded.
+    assert len(proxy.of("GET")) == 2
+    assert done.verdict.status == "right"
+    assert (tmp_path / "a.bin").read_bytes() == LARGE
+
+
+def test_what_was_fetched_of_another_object_does_not_count(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    fail_once(objects, proxy, tmp_path, what)
+    other = LARGE[::-1]
+    done = fetch(objects, tmp_path, wanted(other, bucket.put("styles/16/a.bin", other)))
+    assert done.fetched == len(other)
+    assert (tmp_path / "a.bin").read_bytes() == other
+
+
+@pytest.mark.parametrize("harm", ["cut", "altered"])
+def test_a_partial_that_was_tampered_with_is_noticed(bucket, objects, proxy, tmp_path, harm):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    fail_once(objects, proxy, tmp_path, what)
+    (left,) = (one for one in (tmp_path / ".s3-manifest").iterdir() if one.suffix != ".ranges")
+    if harm == "cut":
+        os.truncate(left, PART)
+        assert fetch(objects, tmp_path, what).fetched == len(LARGE)
+    else:
+        with left.open("r+b") as file:
+            file.seek(2 * PART)
+            file.write(b"other")
+        with pytest.raises(ReadFailed, match="wrong bytes"):
+            fetch(objects, tmp_path, what)
+        assert fetch(objects, tmp_path, what).fetched == len(LARGE)
+    assert (tmp_path / "a.bin").read_bytes() == LARGE
+
+
+def uploaded_in_parts(bucket: Bucket, sizes: list[int], body: bytes) -> str:
+    target = {"Bucket": bucket.name, "Key": "styles/16/a.bin"}
+    upload_id = bucket.client.create_multipart_upload(**target)["UploadId"]
+    parts, at = [], 0
+    for number, size in enumerate(sizes, 1):
+        answer = bucket.client.upload_part(**target, UploadId=upload_id, PartNumber=number, Body=body[at : at + size])
+        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        at += size
+    done = bucket.client.complete_multipart_upload(**target, UploadId=upload_id, MultipartUpload={"Parts": parts})
+    return done["ETag"].strip('"')
+
+
+def test_without_an_md5_parts_of_an_odd_size_prove_it_as_s3_tells_the_size(bucket, objects, tmp_path):
+    odd = 5 * 1024 * 1024 + 77
+    body = random_bytes(odd + 1000)
+    what = wanted(body, uploaded_in_parts(bucket, [odd, 1000], body), md5=None)
+    done = fetch(objects, tmp_path, what)
+    assert (done.verdict.status, done.verdict.by) == ("right", ("etag",))
+
+
+def test_parts_of_uneven_sizes_prove_nothing_and_then_what_an_earlier_run_left_does_not_count(
+    bucket, objects, proxy, tmp_path
+):
+    sizes = [5 * 1024 * 1024 + 77, 5 * 1024 * 1024 + 1, 1000]
+    body = random_bytes(sum(sizes))
+    what = wanted(body, uploaded_in_parts(bucket, sizes, body), md5=None)
+    fail_once(objects, proxy, tmp_path, what)
+    moved = []
+    done = fetch(objects, tmp_path, what, moved.append)
+    assert (done.verdict.status, done.fetched, sum(moved)) == ("unverifiable", len(body), len(body))
+    assert (tmp_path / "a.bin").read_bytes() == body
+
+
+def test_what_nothing_proves_is_fetched_whole_and_said_to_be_unverifiable(bucket, objects, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE), md5=None)
+    fail_once(objects, proxy, tmp_path, what)
+    done = fetch(objects, tmp_path, what)
+    assert (done.verdict.status, done.fetched) == ("unverifiable", len(LARGE))
+    assert (tmp_path / "a.bin").read_bytes() == LARGE
+
+
+def test_a_stop_ends_it_and_what_came_is_kept(bucket, proxy, tmp_path):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    stop = Stop()
+    reached = threading.Event()
+
+    def hold(request):
+        if not request.range.startswith("bytes=0-"):
+            reached.set()
+            threading.Event().wait(30 if not stop.asked else 0)
+
+    def ask():
+        reached.wait(30)
+        stop.ask()
+
+    proxy.before = hold
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with bucket.objects(proxy.endpoint, stop) as objects, pytest.raises(Stopped):
+        fetch(objects, tmp_path, what)
+    asking.join()
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_a_full_disk_is_told_with_the_file(bucket, objects, tmp_path, monkeypatch):
+    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("s3_manifest_cli.client.transfer.download.write_at", full)
+    with pytest.raises(Unavailable, match=r"'a.bin' was not written: the disk is full"):
+        fetch(objects, tmp_path, what)

@@ -1,0 +1,190 @@
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.exceptions import UnauthorizedSSOTokenError
+from botocore.stub import Stubber
+from client.transfers import Proxy, md5, random_bytes, self_signed, session
+
+from s3_manifest.aws.clients import s3_client
+from s3_manifest.storage.store import ReadFailed, WriteRefused
+from s3_manifest_cli.client.transfer.crt import in_its_region, place_of
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.errors import Invalid, Unavailable
+
+KEY, BODY = "styles/16/a.png", random_bytes(9000)
+
+
+def test_without_credentials_it_says_so(bucket, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(Unavailable, match="credentials"):
+        Objects(bucket.name, boto3.Session(region_name="us-east-1"), bucket.endpoint)
+
+
+def renewing(made: list[str], minutes: float) -> boto3.Session:
+    """A session whose credentials end so soon."""
+
+    def renewed():
+        made.append(f"key{len(made)}")
+        end = datetime.now(UTC) + timedelta(minutes=minutes)
+        return {"access_key": made[-1], "secret_key": "s", "token": "t", "expiry_time": end.isoformat()}
+
+    one = boto3.Session(region_name="us-east-1")
+    one._session._credentials = DeferredRefreshableCredentials(renewed, "test")
+    return one
+
+
+def test_credentials_are_renewed_before_they_expire(bucket, proxy):
+    etag = bucket.put(KEY, BODY)
+    made = []
+    # Less than 15 minutes before their end botocore renews them at each use.
+    with Objects(bucket.name, renewing(made, 12), proxy.endpoint) as objects:
+        for _ in range(3):
+            objects.get(KEY, etag)
+    used = [one.headers["authorization"].partition("Credential=")[2].partition("/")[0] for one in proxy.seen]
+    assert len(set(used)) == 3
+    assert set(used) <= set(made)
+    assert {one.headers["x-amz-security-token"] for one in proxy.seen} == {"t"}
+
+
+def test_why_credentials_are_not_renewed_is_told(bucket):
+    etag = bucket.put(KEY, BODY)
+    made = []
+    one = renewing(made, 60)
+    with Objects(bucket.name, one, bucket.endpoint) as objects:
+
+        def refused():
+            raise UnauthorizedSSOTokenError
+
+        one._session._credentials.get_frozen_credentials = refused
+        with pytest.raises(ReadFailed, match="You are not logged in to AWS"):
+            objects.get(KEY, etag)
+
+
+def test_a_bucket_is_reached_where_botocore_says_it_is():
+    amazon = place_of(s3_client(session=session()), "some-bucket")
+    assert amazon == ("some-bucket.s3.amazonaws.com", "/", True, "us-east-1")
+    other = place_of(s3_client("http://127.0.0.1:9000/s3/", session=session()), "some-bucket")
+    assert other == ("127.0.0.1:9000", "/s3/some-bucket/", False, "us-east-1")
+
+
+@pytest.mark.parametrize("answer", ["allowed", "refused", "silent"])
+def test_a_bucket_in_another_region_is_found(answer):
+    client = s3_client(session=session())
+    with Stubber(client) as stub:
+        if answer == "allowed":
+            stub.add_response("head_bucket", {"BucketRegion": "eu-central-1"})
+        else:
+            stub.add_client_error("head_bucket", http_status_code=403)
+            if answer == "refused":
+                stub._queue[-1]["response"][1]["ResponseMetadata"]["HTTPHeaders"] = {
+                    "x-amz-bucket-region": "eu-central-1"
+                }
+        found = in_its_region(client, session(), "some-bucket")
+    place = place_of(found, "some-bucket")
+    region = "us-east-1" if answer == "silent" else "eu-central-1"
+    host = "some-bucket.s3.amazonaws.com" if answer == "silent" else f"some-bucket.s3.{region}.amazonaws.com"
+    assert place == (host, "/", True, region)
+
+
+@pytest.fixture
+def certificate(tmp_path) -> Path:
+    """One that no machine knows, with its key."""
+    return self_signed(tmp_path)
+
+
+@pytest.fixture
+def secure(bucket, certificate) -> Iterator[Proxy]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with Proxy(bucket.endpoint, context) as proxy:
+        yield proxy
+
+
+def test_a_certificate_of_aws_ca_bundle_is_trusted(bucket, secure, certificate, monkeypatch):
+    etag = bucket.put(KEY, BODY)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.with_name("alone.pem")))
+    with bucket.objects(secure.endpoint) as objects:
+        assert objects.get(KEY, etag) == BODY
+
+
+@pytest.mark.slow  # the runtime tries for ten seconds
+def test_a_certificate_that_nobody_knows_is_not_trusted(bucket, secure):
+    with (
+        bucket.objects(secure.endpoint) as objects,
+        pytest.raises(WriteRefused, match="certificate that is not trusted"),
+    ):
+        objects.put(KEY, BODY, md5(BODY), replaces=None, headers={})
+    assert secure.seen == []
+
+
+def test_a_bundle_that_cannot_be_read_is_named(bucket, secure, monkeypatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere.pem")
+    with pytest.raises(Invalid, match=r"AWS_CA_BUNDLE.*nowhere"):
+        bucket.objects(secure.endpoint)
+
+
+def test_nothing_is_kept_of_requests_that_have_ended(bucket):
+    with bucket.objects() as objects:
+        for number in range(5):
+            objects.put(f"{KEY}{number}", BODY, md5(BODY), replaces=None, headers={})
+            objects.get(f"{KEY}{number}", md5(BODY))
+        assert (objects._once._active, objects._repeated._active) == ({}, {})
+
+
+PULL = """
+import sys
+import boto3
+from pathlib import Path
+from s3_manifest_cli.client.transfer.concurrency import at_once
+from s3_manifest_cli.client.local.destination import Destination
+from s3_manifest_cli.client.transfer.download import Wanted, download
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.cancellation import Stop, terminable
+
+endpoint, bucket, folder, etag, size = sys.argv[1:]
+stop = Stop()
+wanted = [Wanted(f"{n}.bin", "styles/16/a.png", int(size), etag, etag) for n in range(100_000)]
+session = boto3.Session("test", "test", region_name="us-east-1")
+try:
+    with Objects(bucket, session, endpoint, stop=stop) as objects, Destination(Path(folder)) as destination:
+        def pull(one):
+            with destination.partial(one.filename, one.token) as partial:
+                download(objects, one, partial)
+                partial.finish()
+        with terminable():
+            for outcome in at_once(pull, wanted, stop):
+                print(outcome.error or "ok", flush=True)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_run_that_is_ended_leaves_whole_files_and_nothing_else_under_their_names(bucket, tmp_path, name):
+    etag = bucket.put(KEY, BODY)
+    command = [sys.executable, "-c", PULL, bucket.endpoint, bucket.name, str(tmp_path), etag, str(len(BODY))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        for _ in range(20):
+            assert run.stdout.readline() == "ok\n"
+        os.kill(run.pid, getattr(signal, name))
+        output, errors = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert errors == ""
+    assert set(output.split()) <= {"ok"}
+    files = [path for path in tmp_path.iterdir() if path.name != ".s3-manifest"]
+    assert len(files) >= 20 + output.count("ok")
+    assert {path.read_bytes() for path in files} == {BODY}

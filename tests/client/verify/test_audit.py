@@ -1,0 +1,175 @@
+"""A manifest verified against S3: drift, and what is only on its way; and what each MD5 rests on."""
+
+import pytest
+from handlers.lambda_events import BUCKET
+
+from s3_manifest_cli.client.verify.audit import audit, store_of
+from s3_manifest_cli.errors import NotFound, Unavailable
+
+MD5 = "8d777f385d3dfec8815d20f7496026dc"
+
+
+@pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
+@pytest.fixture
+def audited(deployment, style):
+    """Audits the style; ``meanwhile`` is what happens while it settles, and the pauses are kept in ``pauses``."""
+
+    def audited(meanwhile=lambda: None, **options):
+        def sleep(seconds):
+            audited.pauses.append(seconds)
+            meanwhile()
+
+        store = store_of(deployment, BUCKET)
+        return audit(deployment.manifests, store, deployment.collections, style, sleep=sleep, **options)
+
+    audited.pauses = []
+    return audited
+
+
+def states(found):
+    return {one.filename: one.state for one in found.files}
+
+
+def test_a_manifest_that_says_what_is_in_s3_is_right(audited, add, account):
+    for folder in ("styles/16/", "styles/16/deep/"):  # as the console makes them
+        account.put(folder, b"")
+    add({"styles/16/a.png": b"data", "styles/16/größe/b.png": b"", "styles/16/a.txt": b"a fox"})
+    add({"styles/16/prompt_metadata.json": '{"größe/b.png": {"hidden": true}}'.encode(), "styles/160/other.png": b"x"})
+    found = audited()
+    assert states(found) == dict.fromkeys(("a.png", "a.txt", "größe/b.png", "prompt_metadata.json"), "right")
+    assert (found.is_right, found.settled, found.facts.revision, audited.pauses) == (True, 0, 2, [])
+
+
+def test_what_differs_for_good_is_drift(audited, add, account):
+    names = ("gone", "bytes", "kept", "class")
+    add({f"styles/16/{name}.png": b"data" for name in names} | {"styles/16/collection.json": b"{}"})
+    account.delete("styles/16/gone.png")
+    account.put("styles/16/bytes.png", b"atad")
+    account.put("styles/16/class.png", b"data", StorageClass="GLACIER_IR")
+    account.put("styles/16/new.png", b"data")
+    account.put("styles/16/collection.json", b'{"title": "Dynamic"}')
+    found = audited(settle_seconds=7)
+    assert states(found) == {
+        "bytes.png": "altered",
+        "class.png": "altered",
+        "collection.json": "altered",
+        "gone.png": "missing",
+        "kept.png": "right",
+        "new.png": "unexpected",
+    }
+    whys = {one.filename: one.why for one in found.files}
+    assert "its storage class is GLACIER_IR, and the manifest says STANDARD" in whys["class.png"]
+    assert whys["bytes.png"].startswith("its ETag is ")
+    assert f"and the manifest says {MD5}" in whys["bytes.png"]
+    assert (audited.pauses, found.is_right) == ([7], False)
+
+
+def test_what_was_only_on_its_way_is_no_drift(audited, add, account, tell):
+    add({"styles/16/gone.png": b"data", "styles/16/other.png": b"data"})
+    account.delete("styles/16/gone.png")
+    account.put("styles/16/other.png", b"newer")
+    account.put("styles/16/new.png")
+    found = audited(lambda: tell(*(f"styles/16/{name}.png" for name in ("gone", "other", "new"))))
+    assert (found.is_right, found.settled) == (True, 3)
+    assert states(found) == {"new.png": "right", "other.png": "right"}
+    assert found.facts.revision == 2
+
+
+def test_what_is_changed_again_meanwhile_is_not_called_drift_nor_right(audited, add, account):
+    add({"styles/16/a.png": b"data"})
+    account.put("styles/16/a.png", b"newer")
+    found = audited(lambda: account.put("styles/16/a.png", b"newest"))
+    assert (states(found), found.is_right) == ({"a.png": "unsettled"}, False)
+
+
+def test_without_time_to_settle_what_differs_is_told_at_once(audited, account, add):
+    add({"styles/16/a.png": b"data"})
+    account.put("styles/16/new.png")
+    assert (states(audited(settle_seconds=0))["new.png"], audited.pauses) == ("unexpected", [])
+
+
+@pytest.fixture
+def of_all_proofs(account, tell):
+    """A file for each way to know an MD5."""
+    account.put("styles/16/etag.png", b"data")
+    account.put_in_parts("styles/16/declared.png", b"data", Metadata={"md5": MD5})
+    account.put_in_parts("styles/16/computed.png", b"data")
+    tell(*(f"styles/16/{name}.png" for name in ("etag", "declared", "computed")))
+
+
+def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, tell, no_md5s):
+    account.put_in_parts("styles/16/none.png", b"data")
+    tell("styles/16/none.png")
+    found = audited()
+    assert {one.filename: one.proof for one in found.files} == {
+        "computed.png": "computed",
+        "declared.png": "declared",
+        "etag.png": "etag",
+        "none.png": "none",
+    }
+    assert found.proofs == {"read": 0, "etag": 1, "checksum": 0, "declared": 1, "computed": 1, "none": 1}
+    assert found.is_right
+
+
+def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_all_proofs, account, tell):
+    account.put_in_parts("styles/16/lie.png", b"data", Metadata={"md5": "0" * 32})
+    tell("styles/16/lie.png")
+    found = audited(read=True)
+    assert {one.filename: (one.state, one.proof) for one in found.files} == {
+        "computed.png": ("right", "read"),
+        "declared.png": ("right", "read"),
+        "etag.png": ("right", "read"),
+        "lie.png": ("altered", None),
+    }
+    (lie,) = (one for one in found.files if one.filename == "lie.png")
+    assert "do not have the MD5 that the uploader declares (md5: 000" in lie.why
+    assert not found.is_right
+
+
+def test_bytes_that_nothing_proves_are_unverifiable(audited, account, tell, put_bare, no_md5s):
+    put_bare("styles/16/bare.png", b"data")
+    account.put_in_parts("styles/16/parts.png", b"data")
+    tell("styles/16/bare.png", "styles/16/parts.png")
+    assert audited().is_right
+    found = audited(read=True)
+    assert {one.filename: (one.state, one.proof) for one in found.files} == {
+        "bare.png": ("unverifiable", None),
+        "parts.png": ("right", "none"),
+    }
+    assert not found.is_right
+
+
+def test_an_object_that_was_replaced_before_it_was_read_is_unsettled(audited, add, account):
+    add({"styles/16/a.png": b"data"})
+
+    def replaced(request):
+        if request.method == "GET" and request.key == "styles/16/a.png":
+            account.put("styles/16/a.png", b"newer")
+
+    account.faults.append(replaced)
+    assert states(audited(read=True)) == {"a.png": "unsettled"}
+
+
+def test_an_object_that_s3_does_not_tell_about_is_neither_missing_nor_right(audited, add, account, impatience):
+    add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
+    account.refuse("HEAD", "styles/16/a.png", 403)
+    found = audited()
+    assert (states(found), found.is_right) == ({"a.png": "unreadable", "b.png": "right"}, False)
+    assert "403" in found.files[0].why
+    account.faults.clear()
+    account.refuse("GET", "styles/16/b.png", 403)
+    assert states(audited(read=True)) == {"a.png": "right", "b.png": "unreadable"}
+
+
+def test_without_a_listing_or_a_manifest_nothing_is_told(audited, add, account, impatience):
+    with pytest.raises(NotFound):
+        audited()
+    add({"styles/16/a.png": b"data"})
+    account.refuse("GET", "", 403)
+    with pytest.raises(Unavailable):
+        audited()

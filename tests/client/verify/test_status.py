@@ -1,0 +1,172 @@
+"""A folder of real files and a manifest: what is the same is read once, and nothing is the same without proof."""
+
+import pytest
+
+from s3_manifest_cli.client.local import reading
+from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.local.md5s import md5_of
+from s3_manifest_cli.client.local.reading import Unread, read_each
+from s3_manifest_cli.client.local.scan import scan
+from s3_manifest_cli.client.local.scan_process import look
+from s3_manifest_cli.client.verify.status import compare_with, status
+from s3_manifest_cli.errors import Invalid, NotFound
+
+
+@pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
+def states(found):
+    return {one.filename: one.state for one in found.files}
+
+
+def test_each_file_is_in_the_state_that_it_is_in(deployment, add, style, folder, write):
+    names = {"same.png": b"data", "other.png": b"data", "longer.png": b"data", "s3.png": b"x", "deep/größe.png": b"d"}
+    add({f"styles/16/{name}": body for name, body in names.items()})
+    add({"styles/16/a.txt": b"a caption", "styles/16/prompt_metadata.json": b'{"s3.png": {"prompt": "a fox"}}'})
+    write({"same.png": b"data", "other.png": b"atad", "longer.png": b"data and more", "here.png": b""})
+    write({"a.txt": b"a caption", "deep/größe.png": b"d", "prompt_metadata.json": b"a sidecar is no file"})
+    (folder / "link.png").symlink_to(folder / "same.png")
+    found = status(deployment, folder, style)
+    assert states(found) == {
+        "a.txt": "synced",
+        "deep/größe.png": "synced",
+        "here.png": "local_only",
+        "longer.png": "out_of_sync",
+        "other.png": "out_of_sync",
+        "s3.png": "s3_only",
+        "same.png": "synced",
+    }
+    assert [problem.path for problem in found.problems] == ["link.png"]
+    assert found.totals == {"synced": 3, "local_only": 1, "s3_only": 1, "out_of_sync": 2, "unverifiable": 0}
+    assert (found.facts.revision, found.is_in_sync) == (2, False)
+
+
+def test_a_folder_that_is_the_same_is_in_sync(deployment, add, style, folder, write):
+    add({"styles/16/a.png": b"data"})
+    write({"a.png": b"data"})
+    found = status(deployment, folder, style)
+    assert (found.is_in_sync, found.differences) == (True, [])
+
+
+def test_a_file_that_is_hidden_is_compared_where_it_is_here_and_not_missed(deployment, add, style, folder, write):
+    add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
+    add({"styles/16/prompt_metadata.json": b'{"a.png": {"hidden": true}, "b.png": {"hidden": true}}'})
+    write({"a.png": b"data"})
+    assert states(status(deployment, folder, style)) == {"a.png": "synced"}
+
+
+def test_without_a_folder_or_a_manifest_there_is_nothing_to_compare(deployment, style, folder):
+    with pytest.raises(Invalid, match="no folder"):
+        status(deployment, folder / "nope", style)
+    with pytest.raises(NotFound):
+        status(deployment, folder, style)
+
+
+def test_a_folder_that_is_not_there_yet_lacks_everything(deployment, add, style, folder):
+    add({"styles/16/a.png": b"data"})
+    remote = list(deployment.manifests.index(style, None).files())
+    here = look(folder / "nope", deployment.cache)
+    assert here == ([], [])
+    compared = compare_with(deployment, folder / "nope", here, style, remote)
+    assert [(one.filename, one.state) for one in compared.files] == [("a.png", "s3_only")]
+
+
+def test_only_files_that_are_meant_are_read_and_told(deployment, add, style, folder, write, reads):
+    add({"styles/16/a.png": b"data", "styles/16/b.jpg": b"data"})
+    write({"a.png": b"data", "b.jpg": b"atad", "c.jpg": b"data"})
+    found = status(deployment, folder, style, Filter(include=("*.png",)))
+    assert (states(found), reads) == ({"a.png": "synced"}, ["a.png"])
+
+
+def test_a_file_that_was_not_touched_is_read_once(deployment, add, style, folder, write, reads, later):
+    add({"styles/16/a.png": b"data"})
+    write({"a.png": b"data"})
+    for _ in range(3):
+        assert states(status(deployment, folder, style)) == {"a.png": "synced"}
+    assert reads == ["a.png"]
+    status(deployment, folder, style, read_all=True)
+    assert reads == ["a.png"] * 2
+    write({"a.png": b"atad"})
+    assert states(status(deployment, folder, style)) == {"a.png": "out_of_sync"}
+    assert reads == ["a.png"] * 3
+
+
+def test_a_file_of_another_size_is_never_read(deployment, add, style, folder, write, reads):
+    add({"styles/16/a.png": b"data"})
+    write({"a.png": b"data and more"})
+    assert states(status(deployment, folder, style)) == {"a.png": "out_of_sync"}
+    assert reads == []
+
+
+def test_what_has_no_md5_is_proven_by_a_checksum_or_by_its_parts(
+    deployment, account, tell, style, folder, write, no_md5s, put_bare, reads, later
+):
+    account.put_in_parts("styles/16/parts.bin", b"data")
+    account.put_in_parts("styles/16/other.bin", b"data")
+    account.put("styles/16/sha.bin", b"data", ServerSideEncryption="aws:kms", ChecksumAlgorithm="SHA256")
+    put_bare("styles/16/bare.bin", b"data")
+    tell(*(f"styles/16/{name}.bin" for name in ("parts", "other", "sha", "bare")))
+    assert {one.md5 for one in deployment.manifests.index(style, None).files()} == {None}
+    write({"parts.bin": b"data", "other.bin": b"atad", "sha.bin": b"data", "bare.bin": b"data"})
+    for _ in range(2):
+        found = status(deployment, folder, style)
+        assert states(found) == {
+            "bare.bin": "unverifiable",
+            # An ETag of parts that does not come out proves nothing: the object may be encrypted.
+            "other.bin": "unverifiable",
+            "parts.bin": "synced",
+            "sha.bin": "synced",
+        }
+        assert {one.filename for one in found.files if one.why} == {"bare.bin", "other.bin"}
+    assert sorted(reads) == ["bare.bin", "other.bin", "parts.bin", "sha.bin"]
+    write({"sha.bin": b"atad"})
+    assert states(status(deployment, folder, style))["sha.bin"] == "out_of_sync"
+
+
+def test_a_verdict_is_not_used_of_an_object_that_came_later(
+    deployment, account, tell, style, folder, write, no_md5s, reads, later
+):
+    write({"a.bin": b"data"})
+    for body, state in ((b"data", "synced"), (b"atad", "unverifiable"), (b"data", "synced")):
+        account.put_in_parts("styles/16/a.bin", body)
+        tell("styles/16/a.bin")
+        assert states(status(deployment, folder, style)) == {"a.bin": state}
+    assert len(reads) == 3
+
+
+def test_a_file_that_cannot_be_read_is_not_known_to_be_anything(deployment, add, style, folder, write, monkeypatch):
+    add({"styles/16/a.png": b"data"})
+    write({"a.png": b"data"})
+
+    def refused(_top, _name):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(reading, "open_file", refused)
+    found = status(deployment, folder, style)
+    (one,) = found.files
+    assert (one.state, one.why) == ("unverifiable", "skipped, permission denied")
+    assert found.problems == [("a.png", "skipped, permission denied", "unreadable")]
+
+
+def test_a_file_that_was_changed_since_it_was_looked_at_is_not_read_as_that(folder, write):
+    write({"a.png": b"data", "b.png": b"data"})
+    files = sorted(scan(folder, []))
+    write({"a.png": b"longer"})
+    (_, changed), (_, read) = read_each(folder, files, lambda _, file: md5_of(file))
+    assert isinstance(changed, Unread)
+    assert "changed" in changed.why
+    assert read == "8d777f385d3dfec8815d20f7496026dc"
+
+
+def test_a_file_that_is_changed_while_it_is_read_is_not_known_by_what_was_read(folder, write):
+    write({"a.png": b"data"})
+
+    def read_and_write(_local, file):
+        write({"a.png": b"atad"})
+        return file.read()
+
+    ((_, read),) = read_each(folder, list(scan(folder, [])), read_and_write)
+    assert isinstance(read, Unread)

@@ -1,0 +1,126 @@
+"""A folder verified: every file is read, and told by what it is proven."""
+
+import pytest
+
+from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.sync.sync import prepare
+from s3_manifest_cli.client.verify.status import status
+from s3_manifest_cli.client.verify.verify import verify
+from s3_manifest_cli.errors import Invalid, NotFound
+
+
+@pytest.fixture
+def deployment(through_s3):
+    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    return through_s3
+
+
+def told(found):
+    return {one.filename: (one.state, one.by) for one in found.files}
+
+
+def test_every_file_is_told_with_what_proves_it(deployment, account, tell, style, folder, write, no_md5s, put_bare):
+    account.put("styles/16/md5.png", b"data", ChecksumAlgorithm="CRC64NVME")
+    account.put("styles/16/sha.png", b"data", ServerSideEncryption="aws:kms", ChecksumAlgorithm="SHA256")
+    account.put("styles/16/wrong.png", b"data")
+    account.put("styles/16/longer.png", b"data")
+    account.put("styles/16/gone.png", b"data")
+    account.put_in_parts("styles/16/parts.png", b"data")
+    put_bare("styles/16/bare.png", b"data")
+    names = ("md5", "sha", "wrong", "longer", "parts", "bare")
+    tell(*(f"styles/16/{name}.png" for name in (*names, "gone")))
+    write({f"{name}.png": b"data" for name in names})
+    write({"wrong.png": b"atad", "longer.png": b"data and more", "extra.png": b"data"})
+    found = verify(deployment, folder, style)
+    by = told(found)
+    assert by.pop("md5.png")[1][0] == "md5"
+    assert by.pop("wrong.png")[0] == "out_of_sync"
+    assert by == {
+        "bare.png": ("unverifiable", ()),
+        "extra.png": ("local_only", ()),
+        "gone.png": ("s3_only", ()),
+        "longer.png": ("out_of_sync", ("size",)),
+        "parts.png": ("synced", ("etag",)),
+        "sha.png": ("synced", ("sha256",)),
+    }
+    assert sum(found.proofs.values()) == found.totals["synced"] == 3
+    assert not found.is_right(allow_extra=True)
+
+
+@pytest.mark.parametrize(
+    ("here", "is_right", "is_right_with_extra"),
+    [
+        ({"a.png": b"data", "b.png": b"data"}, True, True),
+        ({"a.png": b"data", "b.png": b"data", "c.png": b""}, False, True),
+        ({"a.png": b"data"}, False, False),
+        ({"a.png": b"data", "b.png": b"atad"}, False, False),
+    ],
+)
+def test_only_all_files_proven_right_are_right(
+    deployment, add, style, folder, write, here, is_right, is_right_with_extra
+):
+    add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
+    write(here)
+    found = verify(deployment, folder, style)
+    assert (found.is_right(), found.is_right(allow_extra=True)) == (is_right, is_right_with_extra)
+
+
+def test_what_was_not_looked_at_is_not_right(deployment, add, style, folder, write):
+    add({"styles/16/a.png": b"data"})
+    write({"a.png": b"data"})
+    (folder / "link.png").symlink_to("a.png")
+    found = verify(deployment, folder, style)
+    assert (found.totals["synced"], found.is_right(allow_extra=True)) == (1, False)
+
+
+def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, reads, later):
+    add({"styles/16/a.png": b"data"})
+    write({"a.png": b"data"})
+    status(deployment, folder, style)
+    md5 = b"8d777f385d3dfec8815d20f7496026dc"
+    kept = [path for path in deployment.cache.iterdir() if md5 in path.read_bytes()]
+    for path in kept:
+        path.write_bytes(path.read_bytes().replace(md5, b"0" * 32))
+    assert len(kept) == 2
+    reads.clear()
+    for _ in range(2):
+        assert told(verify(deployment, folder, style)) == {"a.png": ("synced", ("md5", "crc32"))}
+    assert reads == ["a.png"] * 2
+
+
+def test_only_files_that_are_meant_are_verified(deployment, add, style, folder, write, reads):
+    add({"styles/16/a.png": b"data", "styles/16/b.txt": b"words"})
+    write({"a.png": b"data", "c.txt": b"words"})
+    assert verify(deployment, folder, style, Filter(include=("*.png",))).is_right()
+    assert reads == ["a.png"]
+
+
+def test_how_far_it_came_is_told(deployment, add, style, folder, write):
+    add({"styles/16/a.png": b"data", "styles/16/b.png": b"words"})
+    write({"a.png": b"data", "b.png": b"words"})
+    steps = []
+    verify(deployment, folder, style, told=lambda files, size: steps.append((files, size)))
+    assert steps[-1] == (2, 9)
+    assert steps == sorted(steps, key=sum)
+
+
+def test_how_far_it_came_within_one_large_file_is_told(deployment, add, style, folder, write):
+    body = bytes(5 << 20)
+    add({"styles/16/a.png": body})
+    write({"a.png": body})
+    for compare in (
+        lambda told: prepare(deployment, "push", folder, style, progress=told),
+        lambda told: verify(deployment, folder, style, told=told),
+        lambda told: status(deployment, folder, style, read_all=True, progress=told),
+    ):
+        steps = []
+        compare(lambda files, size: steps.append((files, size)))  # noqa: B023  # it is called in this turn
+        assert [size for files, size in steps if not files and 0 < size < len(body)], steps
+        assert steps[-1] == (1, len(body))
+
+
+def test_without_a_folder_or_a_manifest_nothing_is_verified(deployment, style, folder):
+    with pytest.raises(Invalid, match="no folder"):
+        verify(deployment, folder / "nope", style)
+    with pytest.raises(NotFound):
+        verify(deployment, folder, style)

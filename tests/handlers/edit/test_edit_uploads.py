@@ -1,0 +1,247 @@
+"""The edit function, as it hands out presigned uploads: what each answer holds, and what is in S3 before any upload."""
+
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from handlers.lambda_events import s3_event
+from handlers.query.test_query import is_problem
+
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.cursors import unseal
+
+ACTOR = "0042_european_30_male"
+PREFIX = f"system_actors/training_data/{ACTOR}/"
+PATH = f"/api/training-data/{ACTOR}/uploads"
+BODY = b"pixels"
+MD5 = hashlib.md5(BODY).hexdigest()
+
+
+def image(filename="a.png", **more):
+    return {"filename": filename, "size": len(BODY), "md5": MD5} | more
+
+
+def ask(edit, *images, path=PATH, **more):
+    return edit("POST", path, {"images": list(images), **more})
+
+
+def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
+    before = datetime.now(UTC)
+    reply = ask(edit, image("deep/a b+ü.png", prompt="größe"), image("b.jpg"), expires_in=600)
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    one, other = reply.json["uploads"]
+    assert (one["filename"], one["s3_key"], one["method"]) == ("deep/a b+ü.png", f"{PREFIX}deep/a b+ü.png", "PUT")
+    assert one["headers"] == {
+        "Content-Length": "6",
+        "Content-MD5": base64.b64encode(bytes.fromhex(MD5)).decode(),
+        "Content-Type": "image/png",
+        "If-None-Match": "*",
+        "x-amz-meta-md5": MD5,
+        "x-amz-meta-prompt": "=?UTF-8?B?Z3LDtsOfZQ==?=",
+    }
+    url = urlsplit(one["url"])
+    assert url.path == f"/{PREFIX}deep/a%20b%2B%C3%BC.png"
+    assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
+    ends = [moment + timedelta(seconds=600) for moment in (before, datetime.now(UTC))]
+    assert timestamp(ends[0]) <= one["expires_at"] <= timestamp(ends[1])
+    assert unseal(one["reflects"], Awaited) == Awaited(s3_key=one["s3_key"], md5=MD5)
+    assert (other["headers"]["Content-Type"], other["in_sidecar"]) == ("image/jpeg", [])
+    assert reply.json | {"uploads": [], "generation": None} == {
+        "uploads": [],
+        "generation": None,
+        "revision": None,
+        "reflected": False,
+        "reflects": None,
+        "manifest": f"/api/manifests/actor/{ACTOR}",
+    }
+    assert account.below("") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [
+        ("/api/styles/99/uploads", "styles/99/"),
+        ("/api/manifests/style/99/uploads", "styles/99/"),
+        ("/api/training-data/0043_new/uploads", "system_actors/training_data/0043_new/"),
+    ],
+)
+def test_a_collection_may_begin_with_an_upload(edit, path, prefix):
+    (one,) = ask(edit, image(), path=path).json["uploads"]
+    assert one["s3_key"] == f"{prefix}a.png"
+
+
+def test_an_actor_is_found_by_its_number(account, edit):
+    account.put(f"{PREFIX}there.png")
+    (one,) = ask(edit, image(), path="/api/training-data/42/uploads").json["uploads"]
+    assert one["s3_key"] == f"{PREFIX}a.png"
+
+
+@pytest.mark.parametrize("path", ["/api/training-data/43/uploads", "/api/manifests/color/16/uploads"])
+def test_by_a_number_that_none_has_or_a_kind_there_is_not_none_begins(edit, path):
+    assert is_problem(ask(edit, image(), path=path), 404)
+
+
+def test_with_overwrite_a_file_may_be_replaced(edit):
+    (one,) = ask(edit, image(), overwrite=True).json["uploads"]
+    assert "If-None-Match" not in one["headers"]
+    assert "if-none-match" not in one["url"]
+
+
+def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
+    reply = ask(edit, image("a.png"), image("b.png"), generation={"type": "batch", "metadata": {"model": "sdxl"}})
+    generation = reply.json["generation"]
+    assert (generation["generation_id"], generation["type"], generation["metadata"]) == (1, "batch", {"model": "sdxl"})
+    assert json.loads(account.read(f"{PREFIX}collection.json")) == {"generations": [generation]}
+    for one in reply.json["uploads"]:
+        told = {name: one["headers"][f"x-amz-meta-generation-{name}"] for name in ("id", "type")}
+        assert told == {"id": "1", "type": "batch"}
+    assert unseal(reply.json["reflects"], Awaited).s3_key == f"{PREFIX}collection.json"
+
+
+def test_the_next_generation_has_the_next_number_whoever_told_of_the_one_before(account, edit, reconcile):
+    account.put(f"{PREFIX}there.png", Metadata={"generation-id": "6"})
+    reconcile({"m": s3_event(f"{PREFIX}there.png")})
+    ids = [ask(edit, image(), generation={}).json["generation"]["generation_id"] for _ in range(2)]
+    assert ids == [7, 8]
+
+
+def test_one_generation_may_come_in_several_requests(account, edit):
+    given = {"generation_id": "run 7", "generated_at": "2026-03-01T12:00:00+01:00"}
+    first = ask(edit, image("a.png"), generation=given | {"metadata": {"seed": 1}}).json["generation"]
+    again = ask(edit, image("b.png"), generation={"generation_id": "run 7"}).json["generation"]
+    assert first == again
+    assert first["generated_at"] == "2026-03-01T11:00:00.000Z"
+    assert len(account.sent("PUT")) == 1
+
+
+def test_a_prompt_that_is_too_long_for_a_header_is_in_the_sidecar_at_once(account, edit):
+    long = "größe " * 1000
+    reply = ask(edit, image("long.png", prompt=long), image("short.png", prompt="x"), generation={})
+    one, other = reply.json["uploads"]
+    assert (one["in_sidecar"], other["in_sidecar"]) == (["prompt"], [])
+    assert "x-amz-meta-prompt" not in one["headers"]
+    assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == {"long.png": {"prompt": long}}
+    awaited = unseal(reply.json["reflects"], Awaited)
+    assert [awaited.s3_key, *(one.s3_key for one in awaited.also)] == [
+        f"{PREFIX}collection.json",
+        f"{PREFIX}prompt_metadata.json",
+    ]
+
+
+def test_what_a_sidecar_told_before_does_not_count_more_than_what_is_uploaded_now(account, edit):
+    before = {"a.png": {"prompt": "old", "good": False}, "b.png": {"good": False}, "c.png": "old"}
+    account.put(f"{PREFIX}prompt_metadata.json", json.dumps(before).encode())
+    images = [image(name, prompt="new", local_path="x") for name in ("a.png", "b.png")] + [image("c.png")]
+    uploads = ask(edit, *images, overwrite=True).json["uploads"]
+    assert [one["in_sidecar"] for one in uploads] == [["prompt"], [], []]
+    after = before | {"a.png": {"prompt": "new", "good": False}}
+    assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == after
+
+
+def test_250_images_with_the_longest_of_everything_fit_into_one_answer(edit, monkeypatch):
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "t" * 1500)
+    folders = f"{'ü' * 120}/" * 3
+    names = [f"{folders}{'ü' * 115}{number:03d}.png" for number in range(250)]
+    images = [image(name, prompt="x" * 1500, local_path="p" * 300) for name in names]
+    reply = ask(edit, *images)
+    assert reply.status == 200
+    assert len(json.dumps(reply.raw)) < 6 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("images", "more", "parameter"),
+    [
+        ([], {}, "images"),
+        ([image()] * 251, {}, "images"),
+        ([image("../a.png")], {}, "images.0.filename"),
+        ([image(), image("/b.png")], {}, "images.1.filename"),
+        ([image(), image()], {}, "images.1.filename"),
+        ([image("a.exe")], {}, "images.0.filename"),
+        ([image("collection.json")], {}, "images.0.filename"),
+        ([image(md5="x")], {}, "images.0.md5"),
+        ([image(size=-1)], {}, "images.0.size"),
+        ([image(size="6")], {}, "images.0.size"),
+        ([image(size=5 * 2**30 + 1)], {}, "images.0.size"),
+        ([image(content_type="x")], {}, "images.0.content_type"),
+        ([image(good=False)], {}, "images.0.good"),
+        ([{"filename": "a.png"}], {}, "images.0.size"),
+        ([image()], {"generation": {"id": 7}}, "generation.id"),
+        ([image()], {"generation": {"generated_at": "x"}}, "generation.generated_at"),
+        ([image()], {"generation": {"metadata": {"x": "y" * 5000}}}, "generation.metadata"),
+        ([image()], {"overwrite": "yes"}, "overwrite"),
+        ([image()], {"expires_in": 0}, "expires_in"),
+        ([image()], {"expires_in": 43_201}, "expires_in"),
+        ([image()], {"more": 1}, "more"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_bad_request_is_400_and_what_is_wrong_in_it_named(account, edit, images, more, parameter):
+    reply = ask(edit, *images, **more)
+    assert is_problem(reply, 400, parameter=parameter), reply.text
+    assert account.requests == []
+
+
+def test_all_bad_names_are_told_of(edit):
+    reply = ask(edit, image("../a.png"), image("b.png"), image("c.exe"))
+    assert "images.0.filename" in reply.json["detail"]
+    assert "images.2.filename" in reply.json["detail"]
+    assert "images.1" not in reply.json["detail"]
+
+
+@pytest.mark.parametrize("sidecar", ["collection.json", "prompt_metadata.json"])
+def test_a_broken_sidecar_is_409(account, edit, sidecar):
+    account.put(PREFIX + sidecar, b"{")
+    assert is_problem(ask(edit, image(prompt="x"), generation={}), 409)
+    assert account.read(PREFIX + sidecar) == b"{"
+
+
+@pytest.mark.parametrize("id_", [".", "..", "a\nb", "a\x00b", "a\x7fb", "a\ufffeb"])
+@pytest.mark.parametrize(
+    "path", ["/api/styles/-/uploads", "/api/manifests/style/-/uploads", "/api/training-data/-/uploads"]
+)
+def test_nothing_is_uploaded_to_a_collection_whose_url_would_be_changed_on_its_way(account, edit, path, id_):
+    reply = edit("POST", path, {"images": [image()], "generation": {}}, id=id_)
+    assert is_problem(reply, 400, parameter="id")
+    assert account.sent("PUT") == []
+
+
+@pytest.mark.parametrize("id_", [".", ".."])
+@pytest.mark.parametrize("path", ["/api/styles/{}/uploads", "/api/training-data/{}/uploads"])
+def test_nor_where_the_path_names_it(account, edit, path, id_):
+    assert is_problem(edit("POST", path.format(id_), {"images": [image()]}), 400, parameter="path")
+    assert account.requests == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("content_type", "image/pñg"),
+        ("content_type", "imäge/png"),
+        ("content_type", "image/٣"),
+        ("content_type", "image/png; name=ü"),
+        ("content_type", "image/png\n"),
+        ("content_type", "image/png;\r\nx-amz-acl=public-read"),
+        ("content_type", "image/png\x00"),
+        ("content_type", "image/png; a=b\x7f"),
+        ("content_type", " image/png"),
+        ("content_type", f"image/{'x' * 200}"),
+        ("prompt", "日" * 20_001),
+        ("prompt", "🎨" * 20_000),
+        ("local_path", "日" * 500),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_value_that_no_header_or_sidecar_can_hold_is_400_and_nothing_is_declared(account, edit, field, value):
+    reply = ask(edit, image(**{field: value}), generation={})
+    assert is_problem(reply, 400, parameter=f"images.0.{field}")
+    assert account.sent("PUT") == []
+
+
+@pytest.mark.parametrize("value", ["image/svg+xml", "image/png; charset=utf-8", "image/vnd.adobe.photoshop"])
+def test_a_content_type_is_sent_as_it_is_given(edit, value):
+    (one,) = ask(edit, image(content_type=value)).json["uploads"]
+    assert one["headers"]["Content-Type"] == value

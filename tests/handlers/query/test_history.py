@@ -1,0 +1,422 @@
+"""The query function: what changed, revision after revision, and nothing left out of it."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from handlers.lambda_events import s3_event
+from handlers.lives import NOON, PATH, PREFIX, Life, follow
+from handlers.query.test_query import is_problem
+
+from s3_manifest.manifest.changes import decode_record, encode_record
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.storage import heads
+
+CHANGES, REMOVED = f"{PATH}/changes", f"{PATH}/removed"
+HEAD = f"_manifests/{PREFIX}manifest.json"
+
+
+@pytest.fixture
+def life(account, reconcile, monkeypatch):
+    return Life(account, reconcile, monkeypatch)
+
+
+@pytest.fixture(params=["inline", "paged"])
+def long_life(request, life, monkeypatch):
+    """Some twenty revisions, and a checkpoint at every seventh."""
+    if request.param == "paged":
+        request.getfixturevalue("small_pages")
+    monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 7)
+    life.live(21)
+    assert bool(life.account.manifest(PREFIX).get("pages")) is (request.param == "paged")
+    return life
+
+
+@pytest.mark.parametrize("limit", [1, 17, 1000])
+def test_changes_from_the_first_on_are_the_manifest_at_every_step(get, long_life, limit):
+    files, revisions = {}, []
+    for change in follow(get, 0, limit):
+        for one in change["added"]:
+            assert (one["before"], one["filename"] in files) == (None, False)
+            files[one["filename"]] = one["after"]
+        for one in change["altered"]:
+            assert one["before"] == files[one["filename"]] != one["after"]
+            files[one["filename"]] = one["after"]
+        for one in change["removed"]:
+            assert (one["before"], one["after"]) == (files.pop(one["filename"]), None)
+        said = long_life.said[change["revision"]]
+        assert [files[name] for name in sorted(files)] == said["files"]
+        assert change["title"] == said["style_title"]
+        assert change["commit"] == said["last_change"]
+        assert change["committed_at"] == timestamp(long_life.at[change["revision"]])
+        for name in ("complete", "total_files", "total_size_bytes"):
+            assert change[name] == said[name]
+        revisions.append(change["revision"])
+    assert revisions == list(range(1, long_life.revision + 1))
+
+
+def test_following_may_begin_at_any_revision(get, long_life):
+    everything = follow(get, 0, 1000)
+    for since in range(long_life.revision + 1):
+        assert get(CHANGES, since=since, limit=3).json["changes"] == everything[since : since + 3]
+
+
+def test_a_follower_that_is_up_to_date_is_told_nothing_until_something_changes(get, life):
+    life.add("a.png")
+    reply = get(CHANGES, since=1)
+    assert (reply.status, reply.json["changes"], reply.json["next"], reply.json["more"]) == (200, [], 1, False)
+    life.look("a.png")  # a commit that changes nothing
+    assert get(CHANGES, since=1).json["changes"] == []
+    life.add("b.png")
+    (change,) = get(CHANGES, since=1).json["changes"]
+    assert (change["revision"], [one["filename"] for one in change["added"]]) == (2, ["b.png"])
+
+
+def test_each_change_says_what_caused_it_and_when_it_was_committed(account, get, life):
+    life.put("listed.png")
+    life.add("a.png")
+    life.put("a.png", body=b"newer")
+    life.look("a.png", event="ObjectCreated:CompleteMultipartUpload")
+    life.delete("a.png")
+    life.look("a.png", event="LifecycleExpiration:Delete")
+    first, second, third = get(CHANGES).json["changes"]
+    assert {one["filename"]: one["cause"] for one in first["added"]} == {
+        "a.png": "ObjectCreated:Put",
+        "listed.png": "sweep",
+    }
+    (altered,), (removed,) = second["altered"], third["removed"]
+    assert (altered["cause"], removed["cause"]) == (
+        "ObjectCreated:CompleteMultipartUpload",
+        "LifecycleExpiration:Delete",
+    )
+    assert (altered["before"]["size_bytes"], altered["after"]["size_bytes"]) == (4, 5)
+    times = [timestamp(NOON + timedelta(minutes=n)) for n in range(3)]
+    assert [change["committed_at"] for change in (first, second, third)] == times
+
+
+def test_a_change_of_the_title_alone_is_a_change(get, life):
+    life.add("a.png")
+    life.add("collection.json", body=b'{"title": "Dynamic"}')
+    (change,) = get(CHANGES, since=1).json["changes"]
+    assert (change["title"], change["added"], change["altered"], change["removed"]) == ("Dynamic", [], [], [])
+
+
+def test_the_record_of_each_change_is_where_it_says(account, get, long_life):
+    for change in follow(get, 0, 1000):
+        record = json.loads(account.read(change["s3_key"]))
+        assert {name: record[name] for name in ("added", "altered", "removed")} == {
+            name: change[name] for name in ("added", "altered", "removed")
+        }
+        assert (record["revision"], record["commit"]) == (change["revision"], change["commit"])
+
+
+def test_the_removed_files_are_told_as_they_last_were_and_one_that_came_back_is_among_them(get, life):
+    life.add("a.png", "b.png")
+    life.add("a.png", body=b"last")
+    life.remove("a.png")
+    life.add("a.png", body=b"back")
+    life.remove("a.png", "b.png")
+    life.add("b.png")
+    reply = get(REMOVED)
+    assert (reply.status, reply.json["more"], reply.json["next"]) == (200, False, 6)
+    assert [(one["filename"], one["revision"]) for one in reply.json["removed"]] == [
+        ("a.png", 3),
+        ("a.png", 5),
+        ("b.png", 5),
+    ]
+    for one in reply.json["removed"]:
+        before = {file["filename"]: file for file in life.said[one["revision"] - 1]["files"]}
+        assert one["file"] == before[one["filename"]]
+        assert one["removed_at"] == timestamp(life.at[one["revision"]])
+        assert one["cause"] == "ObjectRemoved:Delete"
+    assert [one["file"]["size_bytes"] for one in reply.json["removed"]] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_removed_files_come_in_pages_with_none_left_out(get, long_life, limit):
+    found, since, more = [], 0, True
+    while more:
+        reply = get(REMOVED, since=since, limit=limit)
+        found += reply.json["removed"]
+        assert since < reply.json["next"] <= since + limit
+        since, more = reply.json["next"], reply.json["more"]
+    assert found == get(REMOVED, limit=1000).json["removed"]
+    assert [(one["filename"], one["revision"]) for one in found] == [
+        (one["filename"], change["revision"]) for change in follow(get, 0, 1000) for one in change["removed"]
+    ]
+
+
+def test_beyond_the_last_revision_is_404(get, life):
+    life.add("a.png")
+    for path in (CHANGES, REMOVED):
+        reply = get(path, since=2)
+        assert is_problem(reply, 404)
+        assert "the last is 1" in reply.json["detail"]
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/changes", f"{PATH}/removed"])
+def test_a_collection_without_a_manifest_has_no_history(account, get, path):
+    assert is_problem(get(path), 404)
+    assert is_problem(get(path.replace("style/16", "voice/16")), 404)
+
+
+@pytest.mark.parametrize("path", [CHANGES, REMOVED])
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("since", "-1"),
+        ("since", "x"),
+        ("since", ""),
+        ("since", "1.5"),
+        ("limit", "0"),
+        ("limit", "-1"),
+        ("limit", "1001"),
+        ("limit", "all"),
+    ],
+)
+def test_a_bad_parameter_is_400_and_named(account, get, path, parameter, value):
+    assert is_problem(get(path, **{parameter: value}), 400, parameter=parameter)
+    assert account.requests == []
+
+
+@pytest.mark.parametrize("path", [CHANGES, REMOVED])
+def test_a_since_that_no_revision_will_ever_be_is_no_error_of_ours(get, life, path):
+    life.add("a.png")
+    for since in (10**12 - 1, 10**12, 10**13, 2**63, 10**30, 10**400):
+        assert get(path, since=since).status in {400, 404}
+
+
+def test_what_is_not_kept_any_more_is_410_and_says_what_to_do(account, get, life):
+    life.live(12)
+    for record in life.records()[:5]:  # the collector takes the oldest first
+        account.delete(record)
+    for since in range(5):
+        for limit in (1, 3, 100):
+            reply = get(CHANGES, since=since, limit=limit)
+            assert is_problem(reply, 410, oldest=6)
+            assert "the oldest that is, is 6" in reply.json["detail"]
+        assert is_problem(get(REMOVED, since=since), 410, oldest=6)
+        assert is_problem(get(PATH, revision=since + 1), 410, oldest=6)
+    assert is_problem(get(PATH, at="2026-03-01T12:01:30Z"), 410, oldest=6)
+    assert [change["revision"] for change in follow(get, 5, 2)] == list(range(6, 13))
+    assert get(REMOVED).json["since"] == 5
+
+
+def test_with_the_last_record_alone_a_follower_goes_on(account, get, life):
+    life.live(5)
+    for record in life.records()[:-1]:
+        account.delete(record)
+    assert is_problem(get(CHANGES, since=3), 410)
+    assert [change["revision"] for change in follow(get, 4, 10)] == [5]
+    life.live(6, seed=2)
+    assert [change["revision"] for change in follow(get, 4, 10)] == [5, 6]
+
+
+def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, life):
+    life.live(9)
+    account.delete(life.records()[4])
+    assert is_problem(get(CHANGES, since=0), 410, oldest=6)
+    assert is_problem(get(CHANGES, since=0, limit=5), 410, oldest=6)
+    # The record after it names the one before it: what comes before the gap is known to be true.
+    assert [change["revision"] for change in get(CHANGES, since=0, limit=3).json["changes"]] == [1, 2, 3]
+    assert is_problem(get(CHANGES, since=4), 410, oldest=6)
+    assert [change["revision"] for change in follow(get, 5, 10)] == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_whoever_goes_on_from_the_oldest_that_is_kept_reaches_the_end(account, get, life, limit):
+    """Over two gaps, and a manifest that was begun anew."""
+    life.live(9)
+    records = life.records()
+    account.delete(HEAD)
+    life.add("anew.png")
+    life.live(14, seed=2)
+    for record in (records[1], records[6]):
+        account.delete(record)
+    told, since = [], 0
+    while since < life.revision:
+        reply = get(CHANGES, since=since, limit=limit)
+        assert reply.status in {200, 410}
+        went_on = reply.json["next"] if reply.status == 200 else reply.json["oldest"] - 1
+        assert went_on > since
+        told += [change["revision"] for change in reply.json.get("changes", ())]
+        since = went_on
+    assert told[-4:] == [11, 12, 13, 14]
+
+
+def test_records_of_commits_that_were_lost_never_appear(account, get, life):
+    life.live(12)
+    everything, removed = follow(get, 0, 7), get(REMOVED).json
+    past = [get(PATH, revision=n, limit=1000).text for n in range(1, 12)]
+    for revision in range(1, 14):
+        link = next((key for key in life.records() if key.rpartition("/")[2].startswith(f"{revision:012}-")), None)
+        previous = link.removesuffix(".json").rpartition("-")[2] if link else life.said[12]["last_change"]
+        for commit in ("0" * 32, "f" * 32):  # before and after the true one by name
+            account.put(f"_manifests/{PREFIX}changes/{revision:012}-{commit}-{previous}.json", b"garbage")
+    for name in ("readme.txt", "000000000003.json", "x-y-z.json", "000000000003-a-b.json.bak", "0-a-b.json"):
+        account.put(f"_manifests/{PREFIX}changes/{name}", b"garbage")
+    assert follow(get, 0, 1) == everything
+    assert follow(get, 0, 7) == everything
+    assert get(REMOVED).json == removed
+    assert [get(PATH, revision=n, limit=1000).text for n in range(1, 12)] == past
+    life.live(14, seed=3)
+    assert [change["revision"] for change in follow(get, 0, 7)] == list(range(1, 15))
+
+
+@pytest.mark.parametrize("revisions", [1, 5])
+def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no_further(account, get, life, revisions):
+    life.live(revisions)
+    account.delete(HEAD)
+    life.add("anew.png")
+    assert life.revision == revisions + 1
+    for since in range(1, revisions + 1):
+        reply = get(CHANGES, since=since)
+        assert is_problem(reply, 410), since
+        assert get(CHANGES, since=reply.json["oldest"] - 1).json["changes"] == []
+    assert [change["revision"] for change in get(CHANGES, since=0).json["changes"]] == [life.revision]
+    assert f"a new manifest was begun with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
+    assert get(CHANGES, since=life.revision).json["changes"] == []
+    life.add("later.png")
+    assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [life.revision]
+
+
+def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, life):
+    life.live(5)
+    account.delete(HEAD)
+    life.add("anew.png")
+    life.remove("anew.png")
+    reply = get(REMOVED)
+    assert reply.status == 200
+    assert [(one["filename"], one["revision"]) for one in reply.json["removed"]][-1:] == [("anew.png", 7)]
+
+
+@pytest.mark.parametrize("path", [CHANGES, REMOVED])
+def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, get, log, life, impatience, path):
+    life.live(3)
+    record = life.records()[1]
+    account.refuse("GET", record, 403)
+    assert is_problem(get(path, since=0), 503)
+    account.faults.clear()
+    newer = account.read(record).replace(b'"schema":1', b'"schema":2')
+    account.put(record, newer[: newer.rindex(b',"sha256"')] + b"}")
+    assert is_problem(get(path, since=0), 503)
+    account.put(HEAD, b"{}")
+    assert is_problem(get(path, since=0), 503)
+    reasons = [line["reason"] for line in log() if line["level"] == "ERROR"]
+    assert [key in reason for key, reason in zip((record, record, HEAD), reasons, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("path", [CHANGES, REMOVED])
+@pytest.mark.parametrize("harm", ["lost", "emptied", "altered", "cut off", "another one"])
+def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_followed(account, get, life, path, harm):
+    life.live(5)
+    _, second, third, *_ = life.records()
+    body = account.read(third)
+    harmed = {
+        "emptied": b"{}",
+        "altered": body.replace(b'"total_files":', b'"total_files":1'),
+        "cut off": body[:-30],
+        "another one": account.read(second),
+    }
+    if harm in harmed:
+        account.put(third, harmed[harm])
+    else:
+        account.delete(third)
+    reply = get(path, since=1)
+    assert is_problem(reply, 410)
+    assert reply.json["oldest"] == 4
+    assert get(path, since=3).json["next"] == 5
+    assert get(path, since=0, limit=1).json["next"] == 1
+
+
+def test_history_that_cannot_be_listed_is_503(account, get, life, impatience):
+    life.live(3)
+    account.refuse("GET", "", 403)
+    for path, query in ((CHANGES, {}), (REMOVED, {}), (PATH, {"revision": 1}), (PATH, {"at": "2026-03-01T12:00:30Z"})):
+        assert is_problem(get(path, **query), 503)
+
+
+def quotes(number):
+    return {"prompt": '"' * 1500}
+
+
+def enlarge(account, record, count, sort, entry_of=quotes):
+    """Makes a change record one of so many files."""
+    told = json.loads(account.read(record))
+    entry = next(iter(account.files(PREFIX).values()))
+
+    def alteration(number):
+        made = entry | {"filename": f"{number:05}.png", "s3_key": f"{PREFIX}{number:05}.png"} | entry_of(number)
+        before, after = {"added": (None, made), "altered": (made, made), "removed": (made, None)}[sort]
+        return {"filename": made["filename"], "cause": "sweep", "before": before, "after": after}
+
+    lists = {name: [] for name in ("added", "altered", "removed")} | {sort: list(map(alteration, range(count)))}
+    told.pop("sha256")
+    account.put(record, encode_record(decode_record(json.dumps(told | lists).encode())))
+
+
+@pytest.mark.parametrize("sort", ["added", "altered", "removed"])
+def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where_they_are(account, get, life, sort):
+    life.live(5)
+    enlarge(account, life.records()[2], 2_000, sort)
+    first = get(CHANGES, since=0)
+    assert [change["revision"] for change in first.json["changes"]] == [1, 2]
+    second = get(CHANGES, since=first.json["next"])
+    assert second.status == 200
+    assert second.size < 6 * 1024 * 1024
+    huge, *others = second.json["changes"]
+    assert (huge["added"], huge["altered"], huge["removed"], huge["revision"]) == (None, None, None, 3)
+    assert len(json.loads(account.read(huge["s3_key"]))[sort]) == 2_000
+    assert [change["revision"] for change in others] == [4, 5]
+    assert all(change["added"] is not None for change in others)
+    assert [change["revision"] for change in follow(get, 0, 1)] == [1, 2, 3, 4, 5]
+
+
+def test_however_large_the_changes_no_answer_is_too_large_and_none_is_left_out(account, get, life):
+    life.live(12)
+    for number, record in enumerate(life.records()):
+        enlarge(account, record, 100 + 60 * (number % 7), "added", quotes)
+    found, since, more = [], 0, True
+    while more:
+        reply = get(CHANGES, since=since)
+        assert reply.size < 6 * 1024 * 1024
+        found += reply.json["changes"]
+        since, more = reply.json["next"], reply.json["more"]
+    assert [change["revision"] for change in found] == list(range(1, 13))
+    assert [len(change["added"]) for change in found] == [100 + 60 * (n % 7) for n in range(12)]
+
+
+def fat(number):
+    """As large as an entry can be: a long key of signs that are escaped twice, and metadata of them."""
+    name = '"' * 900 + f"{number:05}"
+    url = "https://x/" + "%22" * 900
+    return {"filename": name, "s3_key": PREFIX + name, "s3_url": url, "prompt": "\x01" * 1400}
+
+
+def test_however_large_what_was_removed_no_answer_is_too_large_and_none_is_left_out(account, get, life):
+    life.live(6)
+    for record in life.records():
+        enlarge(account, record, 500, "removed", fat)
+    found, since, more = [], 0, True
+    while more:
+        reply = get(REMOVED, since=since)
+        assert reply.size < 6 * 1024 * 1024
+        assert reply.json["next"] > since
+        found += reply.json["removed"]
+        since, more = reply.json["next"], reply.json["more"]
+    assert sorted({one["revision"] for one in found}) == list(range(1, 7))
+
+
+def test_a_follower_needs_few_requests(account, get, life):
+    life.live(20)
+    for since, limit, most in ((20, 100, 2), (19, 100, 3), (0, 10, 12)):
+        account.requests.clear()
+        assert get(CHANGES, since=since, limit=limit).status == 200
+        assert len(account.requests) <= most
+
+
+def test_what_others_change_is_not_told_of_this_collection(account, get, reconcile, life):
+    life.add("a.png")
+    account.put("styles/160/other.png")
+    reconcile({"m": s3_event("styles/160/other.png")})
+    assert [change["revision"] for change in follow(get, 0, 10)] == [1]

@@ -1,0 +1,58 @@
+"""The query function: a caller that has the manifest already is told so, for one request to S3."""
+
+import pytest
+from handlers.lambda_events import s3_event
+
+HEAD = "_manifests/styles/16/manifest.json"
+ROUTES = [("/api/manifests/style/16", {}), ("/api/s3/manifest", {"styleId": "16"})]
+
+
+@pytest.fixture(autouse=True)
+def manifest(account, reconcile):
+    account.put("styles/16/a.png")
+    reconcile({"1": s3_event("styles/16/a.png")})
+    account.requests.clear()
+
+
+@pytest.mark.parametrize(("path", "query"), ROUTES)
+@pytest.mark.parametrize(
+    "tags",
+    ["{etag}", "W/{etag}", '"other", {etag}', '{etag}, "other"', 'W/"other",W/{etag}', "*", '"a","b",{etag},"c"'],
+)
+def test_a_current_tag_is_answered_304_with_one_request(account, get, path, query, tags):
+    etag = get(path, **query).etag
+    account.requests.clear()
+    reply = get(path, {"if-none-match": tags.format(etag=etag)}, **query)
+    assert (reply.status, reply.text, reply.etag) == (304, "", etag)
+    assert reply.headers["cache-control"] == "no-cache"
+    assert [(request.method, request.key) for request in account.requests] == [("GET", HEAD)]
+
+
+@pytest.mark.parametrize(("path", "query"), ROUTES)
+@pytest.mark.parametrize("tags", ['"other"', 'W/"other"', '"other", "another"', "", ","])
+def test_a_tag_that_is_not_current_is_answered_with_the_manifest(account, get, path, query, tags):
+    reply = get(path, {"if-none-match": tags}, **query)
+    assert (reply.status, reply.json["style_id"]) == (200, "16")
+    assert [(request.method, request.key) for request in account.requests] == [("GET", HEAD)]
+
+
+@pytest.mark.parametrize(("path", "query"), ROUTES)
+def test_header_names_are_of_any_case(get, path, query):
+    etag = get(path, **query).etag
+    assert get(path, {"If-None-Match": etag}, **query).status == 304
+
+
+@pytest.mark.parametrize(("path", "query"), ROUTES)
+def test_a_new_commit_makes_the_tag_old(account, get, reconcile, path, query):
+    etag = get(path, **query).etag
+    account.put("styles/16/b.png")
+    reconcile({"1": s3_event("styles/16/b.png")})
+    reply = get(path, {"if-none-match": etag}, **query)
+    assert (reply.status, reply.json["total_files"]) == (200, 2)
+    assert reply.etag != etag
+
+
+@pytest.mark.parametrize(("path", "query"), [("/api/manifests/style/99", {}), ("/api/s3/manifest", {"styleId": "99"})])
+@pytest.mark.parametrize("tags", ["*", '"a"', '"a", "b"'])
+def test_a_manifest_that_is_not_there_is_404_whatever_the_caller_has(get, path, query, tags):
+    assert get(path, {"if-none-match": tags}, **query).status == 404

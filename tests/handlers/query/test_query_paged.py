@@ -1,0 +1,233 @@
+"""The query function: a manifest in pages is read a few pages at a time, and says what it would in one piece."""
+
+import json
+from fnmatch import fnmatchcase
+
+import pytest
+from handlers.large import FOLDER, PREFIX, TIME, publish
+from handlers.query.test_query import is_problem
+
+from s3_manifest.manifest.encoding import facts_json
+
+PATH = "/api/manifests/style/16"
+WHOLE = "/api/s3/manifest"
+HEAD = f"{FOLDER}manifest.json"
+LAMBDA_LIMIT = 6 * 1024 * 1024
+
+
+def names(*numbers):
+    return [f"{number:05}.png" for number in numbers]
+
+
+def read_counting(account, get, **query):
+    """All filenames, page by page; the requests to S3 that each page took, and how many files it had."""
+    found, requests, sizes, cursor = [], [], [], {}
+    while True:
+        account.requests.clear()
+        reply = get(PATH, **query, **cursor)
+        assert reply.status == 200
+        assert reply.size < LAMBDA_LIMIT
+        found += reply.filenames
+        requests.append(len(account.requests))
+        sizes.append(len(reply.filenames))
+        if reply.json["cursor"] is None:
+            return found, requests, sizes
+        cursor = {"cursor": reply.json["cursor"]}
+        assert len(requests) < 2000
+
+
+@pytest.mark.parametrize("limit", [1000, 999, 700, 23])
+def test_a_page_takes_at_most_three_requests_and_none_is_left_out(account, get, limit):
+    count = 9_000 if limit > 500 else 2_001
+    head = publish(account, count)
+    assert len(head.pages) > 1
+    found, requests, sizes = read_counting(account, get, limit=limit)
+    assert found == names(*range(count))
+    assert max(requests) <= 3
+    # Pages are full while there is enough in the pages of the manifest that one answer is made from.
+    assert sizes[0] == limit
+    assert len(sizes) <= count // limit + len(head.pages) + 1
+
+
+def test_every_page_says_what_the_head_says_but_for_the_files(account, get):
+    head = publish(account, 4_000, title="Dynamic")
+    facts = json.loads(json.dumps(facts_json(head)))
+    reply = get(PATH, limit=5)
+    assert reply.json == facts | {"files": reply.json["files"], "cursor": reply.json["cursor"]}
+    assert reply.json["style_title"] == "Dynamic"
+
+
+def test_the_whole_manifest_of_some_thousand_files_is_in_one_piece(account, get):
+    head = publish(account, 5_000)
+    reply = get(WHOLE, styleId="16")
+    assert (reply.status, len(head.pages) > 1) == (200, True)
+    assert reply.size < LAMBDA_LIMIT
+    assert reply.filenames == names(*range(5_000))
+    apart = {"files": reply.json["files"], "captions": [], "hidden": []}
+    assert reply.json == json.loads(json.dumps(facts_json(head))) | apart
+    stored = [one for page in head.pages for one in json.loads(account.read(page.key))["files"]]
+    assert reply.json["files"] == stored
+    assert len(account.requests) == 1 + len(head.pages)
+
+
+def test_a_very_large_whole_manifest_is_413_without_being_read(account, get):
+    publish(account, 14_000)
+    reply = get(WHOLE, styleId="16")
+    assert is_problem(reply, 413)
+    assert PATH in reply.json["detail"]
+    assert len(account.requests) == 1
+
+
+def test_a_whole_manifest_of_large_entries_is_413(account, get):
+    publish(account, 2_500, lambda number: {"prompt": '"' * 1000})
+    assert is_problem(get(WHOLE, styleId="16"), 413)
+
+
+@pytest.mark.parametrize(("path", "query"), [(PATH, {}), (PATH, {"limit": 1000}), (WHOLE, {"styleId": "16"})])
+def test_a_current_tag_is_answered_304_with_one_request(account, get, path, query):
+    publish(account, 3_000)
+    etag = get(path, **query).etag
+    for tags in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+        account.requests.clear()
+        reply = get(path, {"if-none-match": tags}, **query)
+        assert (reply.status, reply.text, reply.etag) == (304, "", etag)
+        assert [(request.method, request.key) for request in account.requests] == [("GET", HEAD)]
+
+
+def test_a_prefix_is_sought_not_searched_for(account, get):
+    head = publish(account, 9_000)
+    for prefix, expected in (
+        ("08", names(*range(8_000, 9_000))),
+        ("00000", names(0)),
+        ("08999.png", names(8_999)),
+        ("0450", names(*range(4_500, 4_510))),
+        ("", names(*range(1000))),
+    ):
+        account.requests.clear()
+        reply = get(PATH, prefix=prefix, limit=1000)
+        assert reply.filenames == expected
+        assert len(account.requests) <= 3
+    for prefix in ("1", "08999.pngx", "/", "00000.", "~", "\U0010ffff"):
+        assert get(PATH, prefix=prefix).filenames == (names(0) if prefix == "00000." else [])
+        assert get(PATH, prefix=prefix).json["cursor"] is None
+    # From one page of the manifest into the next.
+    boundary = head.pages[1].first
+    prefix = boundary[:3]
+    found, requests, _ = read_counting(account, get, prefix=prefix, limit=7)
+    assert found == [name for name in names(*range(9_000)) if name.startswith(prefix)]
+    assert max(requests) <= 3
+
+
+@pytest.mark.parametrize("glob", ["*99.png", "0888[89].png", "nothing*", "*", "?????.png", "00000.png"])
+def test_a_pages_of_a_glob_may_be_empty_with_a_cursor_and_together_they_are_exact(account, get, glob):
+    publish(account, 9_000)
+    found, requests, sizes = read_counting(account, get, glob=glob, limit=1000)
+    assert found == [name for name in names(*range(9_000)) if fnmatchcase(name, glob)]
+    assert max(requests) <= 3
+    assert (0 in sizes) is (glob in {"0888[89].png", "nothing*", "00000.png"})
+
+
+def test_filters_go_together_over_all_pages(account, get):
+    publish(
+        account,
+        6_000,
+        lambda number: {"last_modified": "2026-06-01T00:00:00.000Z" if number % 3 == 0 else TIME},
+    )
+    query = {"prefix": "0", "glob": "*7.png", "modified_after": TIME}
+    found, requests, _ = read_counting(account, get, limit=50, **query)
+    assert found == [name for name in names(*range(0, 6_000, 3)) if name.endswith("7.png")]
+    assert max(requests) <= 3
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_pages_of_the_fattest_entries_pass_lambda(account, get, limit):
+    publish(account, 2_400, lambda number: {"metadata": {"workflow": "\\" * 1900}} if limit > 1 or number < 3 else {})
+    if limit == 1:
+        assert get(PATH, limit=1).size < LAMBDA_LIMIT
+        return
+    found, requests, _ = read_counting(account, get, limit=limit)
+    assert found == names(*range(2_400))
+    assert max(requests) <= 3
+
+
+def test_a_page_that_was_collected_meanwhile_is_read_off_the_next_head(account, get):
+    """Between the head and the page another commit is made, and the collector takes the old page away."""
+    before = publish(account, 3_000)
+    moved = []
+
+    def move_on(request):
+        if request.key == before.pages[0].key and not moved:
+            moved.append(request)
+            publish(account, 3_001, commit="c2", revision=2)
+            for page in before.pages:
+                account.delete(page.key)
+
+    account.faults.append(move_on)
+    reply = get(PATH, limit=10)
+    assert (reply.status, reply.json["revision"], reply.filenames) == (200, 2, names(*range(10)))
+    account.faults.clear()
+    assert reply.etag == get(PATH).etag
+    assert moved
+
+
+def test_a_whole_manifest_is_of_one_revision_however_it_changes_meanwhile(account, get):
+    before = publish(account, 4_500)
+    moved = []
+
+    def move_on(request):
+        if request.key == before.pages[2].key and not moved:
+            moved.append(request)
+            publish(account, 4_499, commit="c2", revision=2)
+            account.delete(before.pages[2].key)
+
+    account.faults.append(move_on)
+    reply = get(WHOLE, styleId="16")
+    assert (reply.status, reply.json["total_files"], len(reply.filenames)) == (200, 4_499, 4_499)
+
+
+@pytest.mark.parametrize(("path", "query"), [(PATH, {}), (WHOLE, {"styleId": "16"})])
+def test_a_page_that_is_missing_or_broken_is_503_and_the_log_says_what_to_do(account, get, log, path, query):
+    head = publish(account, 3_000)
+    page = account.read(head.pages[0].key)
+    spoiled = [
+        None,
+        b"",
+        b"{}",
+        page[:-5],
+        page.replace(b'"schema":1', b'"schema":2', 1),
+        page.replace(b'"filename"', b'"name"', 1),
+        page[:1000] + b"\n" + page[1000:],
+    ]
+    for body in spoiled:
+        if body is None:
+            account.delete(head.pages[0].key)
+        else:
+            account.put(head.pages[0].key, body)
+        reply = get(path, **query)
+        assert is_problem(reply, 503), body and body[:100]
+    lines = [line["reason"] for line in log() if line["level"] == "ERROR"]
+    assert len(lines) == len(spoiled)
+    assert "rescan" in lines[0]
+    assert all(head.pages[0].key in line or HEAD in line for line in lines)
+
+
+def test_the_catalog_and_its_totals_need_no_page(account, get, reconcile):
+    account.put(f"{PREFIX}a.png")
+    publish(account, 3_000)
+    account.requests.clear()
+    get("/api/manifests")
+    assert not [request for request in account.requests if "/pages/" in request.key]
+
+
+@pytest.mark.parametrize("number", [0, 1, 1_999, 2_000, 2_999])
+def test_a_cursor_may_point_anywhere(account, get, number):
+    publish(account, 3_000)
+    cursor = {}
+    if number:
+        # limit may be 1000 at most
+        taken = 0
+        while taken < number:
+            reply = get(PATH, limit=min(1000, number - taken), **cursor)
+            taken += len(reply.filenames)
+            cursor = {"cursor": reply.json["cursor"]}
+    assert get(PATH, limit=1, **cursor).filenames == names(number)

@@ -1,0 +1,181 @@
+"""The query function: what is wrong in a request is named, what is merely odd is taken as it is meant."""
+
+import base64
+import json
+import random
+from urllib.parse import unquote
+
+import pytest
+from handlers.account import answer
+from handlers.lambda_events import s3_event
+
+PAGE = "/api/manifests/style/16"
+WHOLE = "/api/s3/manifest"
+CATALOG = "/api/manifests"
+ODD_IDS = [
+    "größe 日本語",
+    "sp ace",
+    "a+b",
+    "100%",
+    "50%25",
+    "a%2Fb",
+    "a,b",
+    "a&b=c;d",
+    "(x)[y]{z}",
+    "~!$'*:@",
+    "🎨",
+    "Monet\u2019s garden",
+    "e\u0301te\u0301",
+    "हिन्दी",
+    'say "cheese"',
+    "a\\b",
+    "a?b#c",
+]
+
+
+def sealed(position: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+ODD_PATHS = [(f"{CATALOG}/style/", ""), (f"{CATALOG}/", "/16"), ("/api/", ""), ("/", "")]
+BAD = [
+    ("limit", "0"),
+    ("limit", "-1"),
+    ("limit", "x"),
+    ("limit", ""),
+    ("limit", "1001"),
+    ("limit", "9" * 400),
+    ("limit", "1.5"),
+    ("limit", "NaN"),
+    ("cursor", "x"),
+    ("cursor", "größe"),
+    ("cursor", "%%%%"),
+    ("cursor", sealed([])),
+    ("cursor", sealed(None)),
+    ("cursor", sealed({"revision": "x"})),
+    ("cursor", sealed({"after": 1})),
+    ("modified_after", "x"),
+    ("modified_after", ""),
+    ("modified_after", "2026-13-01"),
+    ("modified_after", "2026-01-01T25:00:00Z"),
+    ("glob", "x" * 201),
+]
+
+
+@pytest.fixture
+def manifest(account, reconcile):
+    account.put("styles/16/a.png")
+    reconcile({"1": s3_event("styles/16/a.png")})
+    account.requests.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "value"),
+    [(PAGE, *bad) for bad in BAD] + [(CATALOG, *bad) for bad in BAD if bad[0] in {"limit", "cursor"}],
+)
+def test_a_bad_parameter_is_400_and_named(get, manifest, path, parameter, value):
+    reply = get(path, **{parameter: value})
+    assert (reply.status, reply.headers["content-type"]) == (400, "application/problem+json")
+    assert reply.json["parameter"] == parameter
+    assert reply.json["status"] == 400
+    assert "Traceback" not in reply.text
+
+
+@pytest.mark.parametrize("parameter", ["styleId", "actorId"])
+def test_an_empty_id_is_400_and_named(get, account, parameter):
+    reply = get(WHOLE, **{parameter: ""})
+    assert (reply.status, reply.json["parameter"]) == (400, parameter)
+    assert account.requests == []
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_limits_at_their_ends_are_good(get, manifest, limit):
+    assert get(PAGE, limit=limit).status == get("/api/manifests", limit=limit).status == 200
+
+
+def test_a_glob_at_its_longest_is_good(get, manifest):
+    assert get(PAGE, glob="*" * 200).filenames == ["a.png"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_utc_cannot_tell_is_no_error_of_ours(get, manifest, moment):
+    assert get(PAGE, modified_after=moment).status in {200, 400}
+
+
+@pytest.mark.parametrize("id_", ODD_IDS)
+def test_an_odd_id_finds_its_manifest_on_every_route(account, get, reconcile, id_):
+    # Others that a careless reading of the id would find.
+    others = {id_.split(",")[0], id_.replace("%25", "%"), id_.replace("+", " ")} - {id_}
+    for one in (id_, *others):
+        account.put(f"styles/{one}/a.png")
+        reconcile({"1": s3_event(f"styles/{one}/a.png")})
+    whole = get(WHOLE, styleId=id_)
+    assert (whole.status, whole.json.get("style_id")) == (200, id_)
+    page = get("/api/manifests/style/-", id=id_)
+    assert (page.status, page.json.get("style_id")) == (200, id_)
+    by_path = get(f"/api/manifests/style/{id_}")
+    if unquote(id_) == id_:
+        assert by_path.json == page.json
+    else:
+        assert (by_path.status, by_path.json["parameter"]) == (400, "path")
+    assert id_ in {row["style_id"] for row in get("/api/manifests").json["collections"]}
+
+
+@pytest.mark.parametrize("name", ["größe 日本語.png", "a,b.png", "a+b%20c.png", "[x].png", "a,b/c.png"])
+def test_odd_filenames_are_found_by_prefix_and_glob(account, get, reconcile, name):
+    for one in (name, name[0], "z"):
+        account.put(f"styles/16/{one}")
+    reconcile({"1": s3_event("styles/16/z")})
+    assert get(PAGE, prefix=name[:-4]).filenames == [name]
+    assert get(PAGE, glob="[[]".join(name.split("["))).filenames == [name]
+
+
+@pytest.mark.parametrize(("path", "query"), [(WHOLE, {"styleId": "x" * 1100}), (f"{CATALOG}/style/{'ö' * 520}", {})])
+def test_an_id_longer_than_keys_can_be_is_not_there(account, get, path, query):
+    def refuse_long_keys(request):
+        return answer(400, "KeyTooLongError") if len(request.key.encode()) > 1024 else None
+
+    account.faults.append(refuse_long_keys)
+    assert get(path, **query).status in {400, 404}
+
+
+def scribble(chance: random.Random) -> str:
+    alphabet = "abz019-_.~!*'();:@&=+$,/?#[]{}|\\^`\"<>% \t\n\r\0äß日🎨\u202e\ufeff\u0301"
+    return "".join(chance.choices(alphabet, k=chance.choice([0, 1, 2, 5, 20, 300])))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_request_is_an_error_of_ours(account, get, manifest, seed):
+    """300 requests in all: what is thrown at the function is never answered with a 500."""
+    chance = random.Random(seed)
+    cursors = [get(PAGE).json["cursor"] or "", sealed({"revision": 1, "created_at": "x", "after": ""})]
+    telling = {
+        "limit": ["1", "1000", "00001", "+5", " 5 ", "1e3", "0x10", "٣", "true", "null", str(2**63), str(-(2**63))],
+        "cursor": [
+            *cursors,
+            sealed({"revision": 2**70, "created_at": "2026-01-01T00:00:00.000Z", "after": "\0"}),
+            sealed({"kind": "style", "id": "a/../b"}),
+            sealed({"kind": "\0", "id": "\n" * 2000}),
+            sealed({"kind": "style", "id": "\ud800"}),
+        ],
+        "modified_after": ["0", "-1", "1e400", "99999999999999", "2026-01-01T00:00", "2026-W01", "inf", "12:00", "+1"],
+        "glob": ["[", "[!", "[]-a]", "[[a]", "[a--b]", "*" * 200, "[z-a]", "(?P<x>)", "\\", "[a&&b]", "**/a*" * 40],
+        "prefix": ["", "/", "..", "\0", "a" * 5000],
+        "styleId": ["..", ".", "16/", "\0", "%", "*"],
+        "actorId": ["..", "", "16"],
+        "if-none-match": ["*", '"', "W/", 'W/"x"', ",", '"a","b"', "\u00ff"],
+    }
+    for _ in range(30):
+        names = chance.sample(sorted(telling), k=chance.randrange(5))
+        query = {
+            name: chance.choice(telling[name]) if chance.random() < 0.7 else scribble(chance)
+            for name in names
+            if name != "if-none-match"
+        }
+        headers = {"if-none-match": chance.choice(telling["if-none-match"])} if "if-none-match" in names else {}
+        before, after = chance.choice(ODD_PATHS)
+        path = chance.choice([PAGE, WHOLE, CATALOG, "/api/openapi.json", before + scribble(chance) + after])
+        reply = get(path, headers, **query)
+        assert 200 <= reply.status < 500, (path, query, headers, reply.text)
+        assert reply.status == 304 or reply.json is not None
+    assert account.sent("PUT") == []

@@ -1,0 +1,186 @@
+"""The query function: what is stored, and how it grew."""
+
+from datetime import timedelta
+
+import pytest
+from handlers.lambda_events import s3_event
+from handlers.lives import Clock
+
+from s3_manifest.aws import runtime
+from s3_manifest.http import stats_routes
+
+STATS = "/api/stats"
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    clock = Clock()
+    for module in (runtime, stats_routes):
+        monkeypatch.setattr(module, "datetime", clock)
+    return clock
+
+
+@pytest.fixture
+def stored(account, reconcile, clock):
+    """One style from two days ago, that grew yesterday; another and an actor from today."""
+
+    def put(key, body):
+        account.put(key, body)
+        reconcile({"1": s3_event(key)})
+
+    put("styles/16/a.png", b"x" * 10)
+    clock.moment += timedelta(days=1)
+    put("styles/16/b.png", b"x" * 20)
+    clock.moment += timedelta(days=1)
+    put("styles/17/collection.json", b'{"title": "Snow"}')
+    put("styles/17/a.png", b"x" * 5)
+    put("system_actors/training_data/0042/a.png", b"x" * 7)
+    account.requests.clear()
+
+
+def test_storage_is_told_by_kind_and_by_collection(get, stored):
+    reply = get(STATS)
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    told = reply.json
+    assert (told["total_collections"], told["total_files"], told["total_size_bytes"]) == (3, 4, 42)
+    assert told["kinds"] == [
+        {"kind": "actor", "total_collections": 1, "total_files": 1, "total_size_bytes": 7},
+        {"kind": "style", "total_collections": 2, "total_files": 3, "total_size_bytes": 35},
+    ]
+    assert [(one["kind"], one["id"], one["total_files"]) for one in told["collections"]] == [
+        ("actor", "0042", 1),
+        ("style", "16", 2),
+        ("style", "17", 1),
+    ]
+    assert told["collections"][1]["revision"] == 2
+    assert [one["id"] for one in told["largest"]] == ["16", "0042", "17"]
+    assert {one["id"] for one in told["newest"][:2]} == {"0042", "17"}
+    assert (told["partial"], told["cursor"], told["growth_partial"]) == (False, None, False)
+    assert (told["largest_files"], told["newest_files"]) == (None, None)
+
+
+def test_the_whole_answer_is_what_the_manifests_say(account, get, stored):
+    def row(kind, id_, title, prefix):
+        manifest = account.manifest(prefix)
+        same = ("revision", "complete", "total_files", "total_size_bytes", "created_at", "last_synced")
+        return {"kind": kind, "id": id_, "title": title, "s3_prefix": prefix} | {name: manifest[name] for name in same}
+
+    actor = row("actor", "0042", None, "system_actors/training_data/0042/")
+    old, young = row("style", "16", None, "styles/16/"), row("style", "17", "Snow", "styles/17/")
+    assert get(STATS, days=1).json == {
+        "total_collections": 3,
+        "total_files": 4,
+        "total_size_bytes": 42,
+        "kinds": [
+            {"kind": "actor", "total_collections": 1, "total_files": 1, "total_size_bytes": 7},
+            {"kind": "style", "total_collections": 2, "total_files": 3, "total_size_bytes": 35},
+        ],
+        "collections": [actor, old, young],
+        "largest": [old, actor, young],
+        "unreadable": [],
+        "newest": [actor, young, old],
+        "largest_files": None,
+        "newest_files": None,
+        "growth": [{"day": "2026-03-03", "total_collections": 3, "total_files": 4, "total_size_bytes": 42}],
+        "growth_partial": False,
+        "partial": False,
+        "cursor": None,
+    }
+
+
+def test_the_files_of_one_collection_are_told_with_all_their_facts(account, get, stored):
+    told = get(STATS, kind="style", id="16", days=0).json
+    files = account.files("styles/16/")
+    facts = ("filename", "s3_key", "size_bytes", "last_modified")
+    a, b = ({fact: files[name][fact] for fact in facts} for name in ("a.png", "b.png"))
+    assert told["largest_files"] == [b, a]
+    assert sorted(told["newest_files"], key=lambda one: one["filename"]) == [a, b]
+
+
+def test_growth_is_told_day_by_day(get, stored):
+    growth = get(STATS, days=4).json["growth"]
+    assert [tuple(point.values()) for point in growth] == [
+        ("2026-02-28", 3, 0, 0),
+        ("2026-03-01", 3, 1, 10),
+        ("2026-03-02", 3, 2, 30),
+        ("2026-03-03", 3, 4, 42),
+    ]
+    assert list(growth[0]) == ["day", "total_collections", "total_files", "total_size_bytes"]
+    assert len(get(STATS).json["growth"]) == 30
+
+
+def test_without_days_no_history_is_read(account, get, stored):
+    assert get(STATS, days=0).json["growth"] == []
+    assert account.sent("GET") == [request for request in account.requests if not request.key]
+
+
+def test_one_kind_is_told_alone(get, stored):
+    told = get(STATS, kind="style").json
+    assert (told["total_collections"], told["total_size_bytes"]) == (2, 35)
+    assert [one["id"] for one in get(STATS, kind="style", top=1).json["largest"]] == ["16"]
+
+
+def test_one_collection_is_told_with_its_files_and_its_own_growth(get, stored):
+    told = get(STATS, kind="style", id="16", days=2).json
+    assert [(one["id"], one["total_size_bytes"]) for one in told["collections"]] == [("16", 30)]
+    assert [(one["filename"], one["size_bytes"]) for one in told["largest_files"]] == [("b.png", 20), ("a.png", 10)]
+    assert {one["filename"] for one in told["newest_files"]} == {"a.png", "b.png"}
+    assert [point["total_size_bytes"] for point in told["growth"]] == [30, 30]
+
+
+def test_of_a_collection_with_very_many_files_they_are_not_told(get, stored, monkeypatch):
+    monkeypatch.setattr("s3_manifest.query.stats.MAX_FILES", 1)
+    told = get(STATS, kind="style", id="16").json
+    assert (told["largest_files"], told["newest_files"], told["total_files"]) == (None, None, 2)
+
+
+def test_many_collections_come_in_pages_that_say_so(get, stored):
+    ids, sums, cursor = [], 0, None
+    while True:
+        told = get(STATS, limit=2, **({"cursor": cursor} if cursor else {})).json
+        assert told["partial"] is True
+        ids += [one["id"] for one in told["collections"]]
+        sums += told["total_size_bytes"]
+        if (cursor := told["cursor"]) is None:
+            break
+    assert (ids, sums) == (["0042", "16", "17"], 42)
+
+
+def test_when_time_runs_out_growth_says_so(get, stored, monkeypatch):
+    monkeypatch.setattr(stats_routes, "GROWTH_SECONDS", -1)
+    told = get(STATS, days=1).json
+    assert (told["growth_partial"], told["growth"][0]["total_collections"]) == (True, 0)
+    assert told["total_size_bytes"] == 42
+
+
+def test_no_collections_are_nothing(get):
+    told = get(STATS, days=1).json
+    assert (told["total_collections"], told["kinds"], told["collections"]) == (0, [], [])
+    assert told["growth"] == [{"day": "2026-03-01", "total_collections": 0, "total_files": 0, "total_size_bytes": 0}]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "query"),
+    [
+        ("kind", {"kind": "voice"}),
+        ("kind", {"kind": ""}),
+        ("kind", {"id": "16"}),
+        ("id", {"kind": "style", "id": "a/b"}),
+        ("top", {"top": "101"}),
+        ("days", {"days": "91"}),
+        ("limit", {"limit": "0"}),
+        ("cursor", {"cursor": "x"}),
+    ],
+)
+def test_a_bad_parameter_is_400_and_named(get, parameter, query):
+    reply = get(STATS, **query)
+    assert (reply.status, reply.json["parameter"]) == (400, parameter)
+
+
+def test_a_collection_that_is_not_there_is_404(get, stored):
+    assert get(STATS, kind="style", id="99").status == 404
+
+
+def test_what_cannot_be_read_is_503(account, get, stored):
+    account.refuse("HEAD", "_manifests/styles/16/manifest.json", 403)
+    assert get(STATS).status == 503

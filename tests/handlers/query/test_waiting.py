@@ -1,0 +1,192 @@
+"""The query function: a client waits for a manifest to change, or to say what the client did."""
+
+import base64
+
+import pytest
+from handlers.lambda_events import s3_event
+
+from s3_manifest.aws import runtime
+from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.cursors import seal
+from s3_manifest.query.waiting import Clock
+
+ACTOR = "system_actors/training_data/0042/"
+ROUTES = [
+    ("styles/16/", "/api/manifests/style/16", {}),
+    ("styles/16/", "/api/s3/manifest", {"styleId": "16"}),
+    (ACTOR, "/api/s3/manifest", {"actorId": "42"}),
+    (ACTOR, "/api/training-data/42", {}),
+]
+
+
+class Waits:
+    """A clock that only waiting puts forward, and what happens at which second."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        self.happens = []
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+        for due, what in [one for one in self.happens if one[0] <= self.seconds]:
+            self.happens.remove((due, what))
+            what()
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch):
+    waits = Waits()
+    monkeypatch.setattr(runtime, "clock", lambda: Clock(lambda: waits.seconds, waits.sleep))
+    return waits
+
+
+@pytest.fixture(params=ROUTES, ids=lambda route: route[1] + str(route[2]))
+def asked(request, account, reconcile, get):
+    """Asks a route for its manifest; ``asked.put`` uploads a file there, and has the manifest say so."""
+    prefix, path, query = request.param
+
+    class Asked:
+        def __call__(self, headers=None, **more):
+            return get(path, headers, **query, **more)
+
+        def put(self, name, body=b"data"):
+            etag = account.put(prefix + name, body)
+            reconcile({"1": s3_event(prefix + name)})
+            return etag
+
+    asked = Asked()
+    asked.prefix = prefix
+    asked.put("a.png")
+    account.requests.clear()
+    return asked
+
+
+def test_with_a_tag_the_next_manifest_is_waited_for(asked, waits):
+    etag = asked().etag
+    waits.happens = [(3, lambda: asked.put("b.png"))]
+    reply = asked({"if-none-match": etag}, wait=20)
+    assert (reply.status, reply.json["revision"]) == (200, 2)
+    assert reply.etag != etag
+    assert 3 <= waits.seconds < 4.5
+
+
+def test_a_tag_that_stays_current_is_304_after_the_wait(account, asked, waits):
+    etag = asked().etag
+    account.requests.clear()
+    reply = asked({"if-none-match": etag}, wait=5)
+    assert (reply.status, reply.etag, waits.seconds) == (304, etag, pytest.approx(5))
+    assert len(account.sent("GET")) < 30
+
+
+def test_a_manifest_that_differs_already_is_not_waited_for(asked, waits):
+    etag = asked().etag
+    asked.put("b.png")
+    assert asked({"if-none-match": etag}, wait=20).json["revision"] == 2
+    assert waits.seconds == 0
+
+
+@pytest.mark.parametrize("wait", [0, 20])
+def test_a_manifest_that_is_there_is_not_waited_for(asked, waits, wait):
+    reply = asked(wait=wait)
+    assert (reply.status, waits.seconds) == (200, 0)
+    assert "x-manifest-reflected" not in reply.headers
+
+
+def upload_of(asked):
+    return Awaited(s3_key=f"{asked.prefix}b.png", md5="8d777f385d3dfec8815d20f7496026dc")
+
+
+def test_a_change_is_waited_for_until_the_manifest_reflects_it(asked, waits):
+    waits.happens = [(2, lambda: asked.put("x.png")), (4, lambda: asked.put("b.png"))]
+    reply = asked(wait=20, reflects=seal(upload_of(asked)))
+    assert (reply.status, reply.headers["x-manifest-reflected"], reply.json["revision"]) == (200, "true", 3)
+    assert 4 <= waits.seconds < 5.5
+
+
+def test_a_manifest_that_does_not_reflect_it_in_time_is_answered_and_says_so(asked, waits):
+    reply = asked(wait=3, reflects=seal(upload_of(asked)))
+    assert (reply.status, reply.headers["x-manifest-reflected"], reply.json["revision"]) == (200, "false", 1)
+    assert waits.seconds == pytest.approx(3)
+
+
+def test_without_a_wait_it_is_said_at_once_whether_the_change_is_reflected(asked, waits):
+    assert asked(reflects=seal(upload_of(asked))).headers["x-manifest-reflected"] == "false"
+    asked.put("b.png")
+    assert asked(reflects=seal(upload_of(asked))).headers["x-manifest-reflected"] == "true"
+    assert waits.seconds == 0
+
+
+def test_a_deletion_is_waited_for_too(account, asked, waits, reconcile):
+    etag = asked.put("b.png")
+    key = f"{asked.prefix}b.png"
+    account.delete(key)
+    waits.happens = [(1, lambda: reconcile({"1": s3_event(key, event="ObjectRemoved:Delete")}))]
+    reply = asked(wait=20, reflects=seal(Awaited(s3_key=key, gone=etag)))
+    assert (reply.headers["x-manifest-reflected"], reply.json["revision"]) == ("true", 3)
+
+
+def test_with_a_token_and_a_tag_the_token_is_waited_for(asked, waits):
+    etag = asked().etag
+    waits.happens = [(2, lambda: asked.put("b.png"))]
+    token = seal(upload_of(asked))
+    assert asked({"if-none-match": etag}, wait=20, reflects=token).json["revision"] == 2
+    reply = asked({"if-none-match": asked().etag}, reflects=token)
+    assert (reply.status, reply.headers["x-manifest-reflected"]) == (304, "true")
+
+
+def test_a_token_of_something_else_is_400_and_named(asked):
+    for token in (
+        "x",
+        "größe",
+        base64.urlsafe_b64encode(b"[]").decode(),
+        seal(Awaited(s3_key="styles/17/a.png", md5="x")),
+        seal(Awaited(s3_key=f"{asked.prefix}a.png")),
+        seal(Awaited(s3_key=f"{asked.prefix}a.png", md5="x", edit=1)),
+    ):
+        reply = asked(reflects=token)
+        assert (reply.status, reply.json["parameter"]) == (400, "reflects")
+
+
+def test_a_wait_is_bounded(asked):
+    for wait in ("21", "-0.1", "x", "", "inf", "nan"):
+        reply = asked(wait=wait)
+        assert (reply.status, reply.json["parameter"]) == (400, "wait")
+
+
+@pytest.mark.parametrize(("path", "query"), [(path, query) for prefix, path, query in ROUTES if prefix != ACTOR])
+def test_a_manifest_that_is_not_there_yet_can_be_waited_for(account, get, reconcile, waits, path, query):
+    account.put("styles/16/a.png")
+    waits.happens = [(2, lambda: reconcile({"1": s3_event("styles/16/a.png")}))]
+    assert get(path, **query).status == 404
+    assert get(path, wait=1, **query).status == 404
+    assert get(path, wait=20, **query).status == 200
+
+
+@pytest.mark.parametrize("asked_for", [{"wait": 1}, {"reflects": "x"}])
+@pytest.mark.parametrize("past", [{"revision": 1}, {"at": "2026-01-01"}])
+def test_the_past_is_not_waited_for(get, asked_for, past):
+    reply = get("/api/manifests/style/16", **asked_for, **past)
+    assert (reply.status, reply.json["parameter"]) == (400, *asked_for)
+
+
+@pytest.mark.parametrize(("most", "waited"), [("0", 0), ("3", 3), ("20", 15)])
+@pytest.mark.parametrize("how", ["a tag", "a change", "a manifest", "a rescan"])
+def test_no_request_waits_longer_than_the_deployment_allows(
+    asked, account, get, waits, monkeypatch, new_process, how, most, waited
+):
+    etag = asked().etag
+    token = seal(Awaited(s3_key=f"{asked.prefix}b.png", md5="0" * 32))
+    monkeypatch.setenv("MAX_WAIT_SECONDS", most)
+    new_process()
+    match how:
+        case "a tag":
+            assert asked({"if-none-match": etag}, wait=15).status == 304
+        case "a change":
+            reply = asked(reflects=token, wait=15)
+            assert (reply.headers["x-manifest-reflected"], reply.headers["retry-after"]) == ("false", "1")
+        case "a manifest":
+            assert get("/api/s3/manifest", styleId="nothing", wait=15).status == 404
+        case "a rescan":
+            account.put(f"{ACTOR}a.png")
+            get("/api/training-data/0042", force_rescan="true", wait=15)
+    assert waits.seconds == pytest.approx(waited)

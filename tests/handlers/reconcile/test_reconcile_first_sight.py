@@ -1,0 +1,111 @@
+"""The reconcile and the sweep function: a collection that held objects before anybody told of it."""
+
+import json
+
+from handlers.lambda_answers import failed_ids
+from handlers.lambda_events import SOMEBODYS_ATTRIBUTE, Context, s3_event, sqs_record
+
+import reconcile_handler
+from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
+
+
+def test_first_sight_lists_what_is_there_and_is_complete(account, reconcile, pass_seconds):
+    names = account.fill("styles/16/", 30)
+    account.put("styles/160/another.png")
+    assert reconcile({"1": s3_event("styles/16/image_00007.png")}) == []
+    manifest = account.manifest("styles/16/")
+    assert [entry["filename"] for entry in manifest["files"]] == names
+    assert (manifest["complete"], manifest["total_files"], manifest["revision"]) == (True, 30, 1)
+    sources = {entry["filename"]: entry["source"] for entry in manifest["files"]}
+    assert (sources["image_00007.png"], sources["image_00008.png"]) == ("s3_event", "s3_scan")
+    pass_seconds(60)
+    assert account.received() == []
+    assert account.queued() == []
+
+
+def test_a_collection_too_large_for_one_look_says_so_until_its_sweep_is_done(
+    account, reconcile, sweep, sweep_on, pass_seconds
+):
+    names = account.fill("styles/16/", 1050)
+    assert reconcile({"1": s3_event("styles/16/image_00001.png")}) == []
+    manifest = account.manifest("styles/16/")
+    assert (manifest["complete"], manifest["last_verified_at"], manifest["total_files"]) == (False, None, 1)
+    # It is for the head that is being written: a moment later.
+    assert account.queued() == []
+
+    pass_seconds(6)
+    (body,) = account.queued()
+    assert decode_job(body) == Sweep(kind="style", id="16", created_at=manifest["created_at"])
+
+    assert sweep({"m": body}) == []
+    assert account.queued() == []
+    manifest = account.manifest("styles/16/")
+    assert [entry["filename"] for entry in manifest["files"]] == names
+    assert (manifest["complete"], manifest["total_files"]) == (True, 1050)
+    assert manifest["last_verified_at"] >= manifest["created_at"]
+
+    # Delivered again, it looks again, and nothing comes of it.
+    assert sweep({"m": body}, receives=2) == []
+    assert sweep_on() == []
+    again = account.manifest("styles/16/")
+    assert (again["files"], again["revision"]) == (manifest["files"], manifest["revision"])
+
+
+def test_a_first_sweep_gives_way_at_half_time_and_asks_for_its_continuation(account, reconcile, sweep_on, pass_seconds):
+    names = account.fill("styles/16/", 1050)
+    reconcile({"1": s3_event("styles/16/image_00001.png")})
+    pass_seconds(6)
+
+    def hurried():
+        """More than half of its time is over once it has begun."""
+        context = Context(100.0, function_name="sweep")
+        clock = iter([100_000])
+        context.get_remaining_time_in_millis = lambda: next(clock, 40_000)
+        return context
+
+    taken = [decode_job(body) for body in sweep_on(hurried)]
+    assert len(taken) > 2
+    assert [job.progress for job in taken].count(None) == 1
+    listed = [job.progress.listed for job in taken[1:]]
+    assert listed == sorted(listed)
+    manifest = account.manifest("styles/16/")
+    assert [entry["filename"] for entry in manifest["files"]] == names
+    assert (manifest["complete"], manifest["total_files"]) == (True, 1050)
+
+
+def test_a_refused_object_at_first_sight_leaves_the_manifest_incomplete(account, reconcile, sweep, log, pass_seconds):
+    names = account.fill("styles/16/", 3)
+    account.refuse("HEAD", f"styles/16/{names[2]}", 403)
+    assert reconcile({"1": s3_event(f"styles/16/{names[0]}")}) == []
+    manifest = account.manifest("styles/16/")
+    assert ([entry["filename"] for entry in manifest["files"]], manifest["complete"]) == (names[:2], False)
+    pass_seconds(6)
+    (body,) = account.queued()
+    assert sweep({"m": body}) == ["m"]
+    manifest = account.manifest("styles/16/")
+    assert (manifest["complete"], manifest["last_verified_at"]) == (False, None)
+    (line,) = [line for line in log() if line["message"] == "failed"]
+    assert f"styles/16/{names[2]}" in line["reason"]
+    assert "403" in line["reason"]
+
+    account.faults.clear()
+    assert sweep({"m": body}, receives=2) == []
+    manifest = account.manifest("styles/16/")
+    assert ([entry["filename"] for entry in manifest["files"]], manifest["complete"]) == (names, True)
+    assert manifest["last_verified_at"]
+
+
+def test_a_sweep_of_a_kind_that_is_no_more_is_done(account, sweep):
+    body = json.dumps({"job": "sweep", "kind": "voice", "id": "1", "created_at": "2026-01-01T00:00:00.000Z"})
+    assert sweep({"m": body}) == []
+    assert account.requests == []
+
+
+def test_a_job_in_the_change_queue_and_a_notification_in_the_sweep_queue_fail(account, reconcile, sweep, log):
+    job = encode_job(Sweep(kind="style", id="16", created_at="2026-01-01T00:00:00.000Z"))
+    assert reconcile({"plain": job}) == ["plain"]
+    record = sqs_record(job, "marked", SOMEBODYS_ATTRIBUTE)
+    assert failed_ids(reconcile_handler.handler({"Records": [record]}, Context())) == ["marked"]
+    assert sweep({"notification": json.dumps(s3_event("styles/16/a"))}) == ["notification"]
+    assert account.requests == []
+    assert [line["message_id"] for line in log() if line["message"] == "failed"] == ["plain", "marked", "notification"]

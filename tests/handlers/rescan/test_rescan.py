@@ -1,0 +1,173 @@
+"""The rescan function: what it is asked for is in the sweep queue, and what cannot be is named."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+from handlers.lambda_answers import Reply
+from handlers.lambda_events import Context
+from handlers.query.test_query import is_problem
+from handlers.query.test_query_parameters import ODD_IDS
+
+import rescan_handler
+from s3_manifest.manifest.jobs import Sweep, SweepAll, decode_job
+from s3_manifest.manifest.model import timestamp
+
+ALL = "/api/manifests/rescan"
+JSON = {"content-type": "application/json; charset=utf-8"}
+STYLE = {"kind": "style", "id": "16"}
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks_s3(account):
+    yield
+    assert account.requests == []
+
+
+def one(kind, id_):
+    return f"/api/manifests/{kind}/{id_}/rescan"
+
+
+def body(*collections):
+    return json.dumps({"collections": collections})
+
+
+def test_a_collection_is_queued_and_the_answer_says_where_to_look(account, post):
+    before = timestamp(datetime.now(UTC))
+    reply = post(one("style", "16"))
+    assert (reply.status, reply.headers["content-type"]) == (202, "application/json")
+    assert before <= reply.json["requested_at"] <= timestamp(datetime.now(UTC))
+    assert reply.json | {"requested_at": ""} == {
+        "status": "queued",
+        "collections": 1,
+        "manifest": "/api/manifests/style/16",
+        "requested_at": "",
+    }
+    assert account.jobs() == [Sweep(kind="style", id="16")]
+
+
+@pytest.mark.parametrize(("value", "rebuild"), [("true", True), ("false", False)])
+def test_a_rebuild_is_asked_for_by_name(account, post, value, rebuild):
+    assert post(one("style", "16"), rebuild=value).status == 202
+    assert account.jobs() == [Sweep(kind="style", id="16", rebuild=rebuild)]
+
+
+@pytest.mark.parametrize("id_", ODD_IDS)
+def test_an_odd_id_in_the_query_is_queued_as_it_is_and_the_answer_names_it_in_the_query(account, post, id_):
+    reply = post(one("style", "-"), id=id_)
+    assert account.jobs() == [Sweep(kind="style", id=id_)]
+    path, _, query = reply.json["manifest"].partition("?")
+    assert (path, parse_qsl(query, errors="strict")) == ("/api/manifests/style/-", [("id", id_)])
+
+
+@pytest.mark.parametrize("id_", ODD_IDS)
+def test_an_odd_id_in_the_path_is_queued_as_it_is_or_not_at_all(account, post, id_):
+    reply = post(one("style", id_))
+    if unquote(id_) == id_:
+        assert account.jobs() == [Sweep(kind="style", id=id_)]
+    else:
+        assert is_problem(reply, 400, parameter="path")
+        assert "/api/manifests/style/-/rescan?id=" in reply.json["detail"]
+        assert account.jobs() == []
+
+
+@pytest.mark.parametrize("path", [one("color", "16"), one("style", "x" * 1100), one("", "16"), one("style", "a/b")])
+def test_what_can_be_no_collection_is_404(account, post, path):
+    assert is_problem(post(path), 404)
+    assert account.jobs() == []
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_without_a_body_every_collection_is_queued(account, post, nothing):
+    reply = post(ALL, nothing)
+    assert (reply.status, reply.json["collections"], reply.json["manifest"]) == (202, "all", "/api/manifests")
+    assert account.jobs() == [SweepAll()]
+
+
+@pytest.mark.parametrize(
+    "headers", [JSON, {}, {"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"}]
+)
+def test_those_of_a_body_are_queued_whatever_the_client_calls_it(account, post, headers):
+    reply = post(ALL, body(STYLE, {"kind": "actor", "id": "größe 🎨"}), headers)
+    assert (reply.status, reply.json["collections"]) == (202, 2)
+    assert account.jobs() == [Sweep(kind="style", id="16"), Sweep(kind="actor", id="größe 🎨")]
+
+
+def test_one_that_is_named_twice_is_queued_once(account, post):
+    assert post(ALL, body(STYLE, {"kind": "actor", "id": "16"}, STYLE)).json["collections"] == 2
+    assert account.jobs() == [Sweep(kind="style", id="16"), Sweep(kind="actor", id="16")]
+
+
+def test_a_thousand_are_queued_together(post, monkeypatch):
+    # Past moto, which needs seconds for so many.
+    queued = []
+    monkeypatch.setattr("s3_manifest.aws.runtime.enqueue", queued.extend)
+    reply = post(ALL, body(*({"kind": "style", "id": str(number)} for number in range(1000))))
+    assert (reply.status, reply.json["collections"]) == (202, 1000)
+    assert queued == [Sweep(kind="style", id=str(number)) for number in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "parameter"),
+    [
+        ("{", "body"),
+        (" ", "body"),
+        ("collections=16", "body"),
+        ("[" * 100_000, "body"),
+        ('{"collections": [{"kind": "style", "id": NaN}]}', "body"),
+        ("[]", "body"),
+        ("16", "body"),
+        ("{}", "collections"),
+        (body(), "collections"),
+        (body(*[STYLE] * 1001), "collections"),
+        (json.dumps({"collections": STYLE}), "collections"),
+        (json.dumps({"collections": [STYLE], "rebuild": True}), "rebuild"),
+        (body(STYLE, "17"), "collections.1"),
+        (body(STYLE, {"kind": "style"}), "collections.1.id"),
+        (body(STYLE, {"kind": "style", "id": 17}), "collections.1.id"),
+        (body(STYLE, STYLE | {"title": "x"}), "collections.1.title"),
+        (body(STYLE, STYLE, {"kind": "color", "id": "17"}), "collections.2"),
+        (body(STYLE, {"kind": "style", "id": "a/b"}), "collections.1"),
+        (body(STYLE, {"kind": "style", "id": ""}), "collections.1"),
+        (body(STYLE, {"kind": "style", "id": "x" * 1100}), "collections.1"),
+    ],
+)
+@pytest.mark.parametrize("headers", [JSON, {"content-type": "application/octet-stream"}])
+def test_a_bad_body_is_400_and_what_is_wrong_in_it_named_and_nothing_is_queued(account, post, bad, parameter, headers):
+    assert is_problem(post(ALL, bad, headers), 400, parameter=parameter)
+    assert account.jobs() == []
+
+
+def test_bytes_that_are_no_text_are_400(account, post, monkeypatch):
+    monkeypatch.setattr("handlers.lambda_events.base64.b64encode", lambda _: b"/////w==")
+    assert is_problem(post(ALL, "\xff"), 400, parameter="body")
+    assert account.jobs() == []
+
+
+def test_a_bad_parameter_is_400_and_named(account, post):
+    assert is_problem(post(one("style", "16"), rebuild="perhaps"), 400, parameter="rebuild")
+    assert account.jobs() == []
+
+
+def test_another_path_is_404(account, post):
+    assert is_problem(post("/api/manifests/style/16"), 404)
+    assert account.jobs() == []
+
+
+@pytest.mark.parametrize("path", [ALL, one("style", "16")])
+def test_what_cannot_be_queued_is_503_and_the_log_says_why(account, post, log, path):
+    account.sqs.delete_queue(QueueUrl=account.sweep_queue_url)
+    assert is_problem(post(path), 503)
+    (line,) = log()
+    assert (line["message"], line["level"]) == ("unavailable", "ERROR")
+    assert account.sweep_queue_url in line["reason"]
+
+
+def test_the_sample_request_asks_for_the_sample_message(account):
+    samples = Path(__file__).parents[3] / "events"
+    request = json.loads((samples / "http-post-rescan.json").read_text())
+    assert Reply(rescan_handler.handler(request, Context(function_name="rescan"))).status == 202
+    (message,) = json.loads((samples / "sqs-sweep.json").read_text())["Records"]
+    assert account.jobs() == [decode_job(message["body"])] == [Sweep(kind="style", id="16")]

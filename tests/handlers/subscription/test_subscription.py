@@ -1,0 +1,507 @@
+"""The subscription function: a CloudFormation request in, a bucket's notifications merged, an answer in any case."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.exceptions import ClientError
+from handlers.account import xml
+from handlers.lambda_answers import failed_ids
+from handlers.lambda_events import BUCKET, REGION, Context, sqs_event_of
+
+import reconcile_handler
+import subscription_handler
+from s3_manifest.manifest.jobs import SweepAll, decode_job
+from s3_manifest.subscription.subscription import EVENTS
+
+OTHERS = {
+    "QueueConfigurations": [
+        {
+            "Id": "thumbnails",
+            "QueueArn": f"arn:aws:sqs:{REGION}:123456789012:changes",
+            "Events": ["s3:ObjectCreated:Put"],
+        }
+    ],
+    "TopicConfigurations": [
+        {
+            "Id": "audit",
+            "TopicArn": f"arn:aws:sns:{REGION}:123456789012:audit",
+            "Events": ["s3:ObjectRemoved:*"],
+            "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "logs/"}]}},
+        }
+    ],
+    "LambdaFunctionConfigurations": [
+        {
+            "Id": "s3-manifestos",
+            "LambdaFunctionArn": f"arn:aws:lambda:{REGION}:123456789012:function:x",
+            "Events": ["s3:ObjectRestore:*"],
+        }
+    ],
+}
+
+
+PROPERTIES = {
+    "ServiceToken": f"arn:aws:lambda:{REGION}:123456789012:function:subscription",
+    "ServiceTimeout": "300",
+    "Bucket": BUCKET,
+    "QueueArn": f"arn:aws:sqs:{REGION}:123456789012:changes",
+    "Collections": "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/",
+    "ManifestRoot": "_manifests/",
+    "Name": "s3-manifest-images",
+    "EventSource": "Notifications",
+    "RulePrefix": "s3-manifest-51af3dc0",
+}
+
+
+class Delivered(NamedTuple):
+    """What was sent to the ResponseURL."""
+
+    method: str
+    path: str
+    content_type: str | None
+    body: bytes
+
+
+class CloudFormation:
+    """The end of a ResponseURL, on loopback, and the requests it waits for answers to."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.delivered: list[Delivered] = []
+        self.requests = 0
+
+    def event(
+        self,
+        request_type: str,
+        physical_id: str | None = None,
+        old: dict[str, str] | None = None,
+        **properties: str | None,
+    ) -> dict[str, Any]:
+        """A request. A property that is None is left out; ``old`` are those that were others before an Update."""
+        given = PROPERTIES | properties
+        self.requests += 1
+        return {
+            "RequestType": request_type,
+            "ServiceToken": given["ServiceToken"],
+            "ResponseURL": f"{self.url}/answer?X-Amz-Signature=abc%2Fdef",
+            "StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/images/51af3dc0",
+            "RequestId": f"request-{self.requests}",
+            "LogicalResourceId": "Subscription",
+            "ResourceType": "Custom::Subscription",
+            "ResourceProperties": {name: value for name, value in given.items() if value is not None},
+            **({"PhysicalResourceId": physical_id} if physical_id else {}),
+            **({"OldResourceProperties": given | (old or {})} if request_type == "Update" else {}),
+        }
+
+    def ask(self, request_type: str, physical_id: str | None = None, **given: Any) -> dict[str, Any]:
+        """Sends a request to the function, as ``event`` makes it; the answer that came."""
+        return self.send(self.event(request_type, physical_id, **given))
+
+    def send(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Sends a request to the function; the answer that came."""
+        subscription_handler.handler(event, Context(function_name="subscription"))
+        delivered = self.delivered.pop()
+        assert (delivered.method, delivered.path) == ("PUT", "/answer?X-Amz-Signature=abc%2Fdef")
+        # The URL is signed for none.
+        assert not delivered.content_type
+        # CloudFormation takes no longer answer, and waits on as if there had been none.
+        assert len(delivered.body) <= 4096
+        answer = json.loads(delivered.body)
+        asked = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
+        assert {name: answer[name] for name in asked} == asked
+        assert answer["Status"] in {"SUCCESS", "FAILED"}
+        assert answer["PhysicalResourceId"]
+        assert bool(answer.get("Reason")) == (answer["Status"] == "FAILED")
+        return answer
+
+
+@pytest.fixture
+def cloudformation(account, monkeypatch) -> Iterator[CloudFormation]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            here.delivered.append(Delivered(self.command, self.path, self.headers["Content-Type"], body))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        here = CloudFormation(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield here
+        server.shutdown()
+        thread.join()
+
+
+def configuration(account, bucket: str = BUCKET) -> dict[str, Any]:
+    found = account.s3.get_bucket_notification_configuration(Bucket=bucket)
+    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+
+
+def prefixes(found: dict[str, Any], name: str = "s3-manifest-images") -> dict[str, list[str]]:
+    """The prefixes that the queue is told about, with the events, by the configurations of that name."""
+    return {
+        one["Filter"]["Key"]["FilterRules"][0]["Value"]: one["Events"]
+        for one in found.get("QueueConfigurations", ())
+        if one["Id"].startswith(name + "-")
+    }
+
+
+def test_create_tells_the_queue_of_every_change_below_the_collections(account, cloudformation):
+    answer = cloudformation.ask("Create")
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
+    found = configuration(account)
+    events = set(EVENTS)
+    assert {prefix: set(listed) for prefix, listed in prefixes(found).items()} == {
+        "styles/": events,
+        "system_actors/training_data/": events,
+    }
+    assert {one["QueueArn"] for one in found["QueueConfigurations"]} == {account.queue_arn}
+
+
+def test_an_upload_after_create_comes_into_the_queue_and_the_manifest(account, cloudformation):
+    cloudformation.ask("Create")
+    account.put("styles/16/größe +.png")
+    account.put("elsewhere/a.png")
+    received = account.received()
+    assert [json.loads(message["Body"]).get("Event") for message in received].count(None) == 1
+    assert failed_ids(reconcile_handler.handler(sqs_event_of(received), Context())) == []
+    assert list(account.files("styles/16/")) == ["größe +.png"]
+
+
+def test_what_others_configured_survives_create_update_and_delete(account, cloudformation):
+    account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+    before = configuration(account)
+    cloudformation.ask("Create")
+    cloudformation.ask("Update", BUCKET, Collections="style=styles/{style_id}/")
+    found = configuration(account)
+    assert list(prefixes(found)) == ["styles/"]
+    assert {**found, "QueueConfigurations": found["QueueConfigurations"][:1]} == before
+    cloudformation.ask("Delete", BUCKET)
+    assert configuration(account) == before
+
+
+def test_events_on_their_way_to_eventbridge_go_on(account, cloudformation):
+    # moto stores that they are wanted, and does not tell.
+    first = [xml(200, "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>")]
+    account.faults.append(lambda request: first.pop() if request.method == "GET" and first else None)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    (written,) = account.sent("PUT")
+    assert b"<EventBridgeConfiguration" in written.body
+
+
+def test_two_stacks_may_watch_one_bucket(account, cloudformation):
+    cloudformation.ask("Create", Name="s3-manifest-images", Collections="style=styles/{style_id}/")
+    cloudformation.ask("Create", Name="s3-manifest-images2", Collections="cat=cats/{cat_id}/")
+    cloudformation.ask("Delete", BUCKET, Name="s3-manifest-images", Collections="style=styles/{style_id}/")
+    assert prefixes(configuration(account)) == {}
+    assert list(prefixes(configuration(account), "s3-manifest-images2")) == ["cats/"]
+
+
+def test_a_repeat_changes_nothing(account, cloudformation):
+    cloudformation.ask("Create")
+    once = configuration(account)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert configuration(account) == once
+
+
+def test_update_to_another_bucket_changes_the_physical_id_and_the_delete_of_the_first_follows(account, cloudformation):
+    account.make_bucket("second")
+    cloudformation.ask("Create")
+    answer = cloudformation.ask("Update", BUCKET, Bucket="second")
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "second")
+    assert set(prefixes(configuration(account, "second"))) == {"styles/", "system_actors/training_data/"}
+    # What CloudFormation does once the rest of the stack is updated: the old id, with its old properties.
+    answer = cloudformation.ask("Delete", BUCKET)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
+    assert configuration(account) == {}
+    assert len(prefixes(configuration(account, "second"))) == 2
+
+
+def test_delete_acts_on_the_physical_id(account, cloudformation):
+    account.make_bucket("second")
+    cloudformation.ask("Create")
+    cloudformation.ask("Create", Bucket="second")
+    cloudformation.ask("Delete", "second", Bucket=BUCKET)
+    assert len(prefixes(configuration(account))) == 2
+    assert configuration(account, "second") == {}
+
+
+def test_delete_succeeds_when_the_bucket_is_gone(account, cloudformation):
+    assert cloudformation.ask("Delete", "long-gone", Bucket="long-gone")["Status"] == "SUCCESS"
+
+
+def test_delete_succeeds_whatever_the_collections_are_by_now(account, cloudformation):
+    cloudformation.ask("Create")
+    assert cloudformation.ask("Delete", BUCKET, Collections="nonsense")["Status"] == "SUCCESS"
+    assert configuration(account) == {}
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ({"Bucket": "no-such-bucket"}, "bucket"),
+        ({"Collections": "style=styles/"}, "style_id"),
+        ({"Collections": ""}, "no collections"),
+        ({"Collections": "style=" + "styles/" * 1000}, "style"),
+        ({"Collections": "style=" + "größe/" * 600}, "style"),
+        ({"ManifestRoot": "styles/"}, "overlap"),
+        ({"QueueArn": None}, "QueueArn"),
+        ({"Name": None}, "Name"),
+        ({"Bucket": None}, "Bucket"),
+    ],
+    ids=[
+        "bucket is missing",
+        "no placeholder",
+        "no collections",
+        "long",
+        "long, not ASCII",
+        "root overlaps",
+        "no queue",
+        "no name",
+        "no bucket",
+    ],
+)
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_failure_is_answered_with_its_reason(account, cloudformation, request_type, properties, reason):
+    answer = cloudformation.ask(request_type, BUCKET if request_type == "Update" else None, **properties)
+    assert answer["Status"] == "FAILED"
+    assert reason in answer["Reason"]
+    assert configuration(account) == {}
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_denial_by_s3_is_answered_with_what_to_allow(account, cloudformation, request_type, method):
+    account.refuse(method, "", 403)
+    answer = cloudformation.ask(request_type, BUCKET if request_type != "Create" else None)
+    assert answer["Status"] == "FAILED"
+    assert "AccessDenied" in answer["Reason"]
+    assert "allow s3:GetBucketNotification and s3:PutBucketNotification" in answer["Reason"]
+    assert len(account.sent(method)) > 3
+
+
+def test_a_permission_that_iam_does_not_know_yet_is_waited_for(account, cloudformation):
+    deny(account, ("GET", "PUT"), until=5)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert len(prefixes(configuration(account))) == 2
+
+
+def deny(account, methods: tuple[str, ...], until: int) -> None:
+    """S3 denies the first so many requests of these methods, and does not carry them out."""
+    denied: list[object] = []
+
+    def fault(request):
+        if request.method in methods and len(denied) < until:
+            denied.append(request)
+            # An answer instead would let the account carry a write out all the same.
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, request.method)
+
+    account.faults.append(fault)
+
+
+@pytest.mark.parametrize("denied", ["GET", "PUT"])
+def test_the_delete_after_a_create_that_was_denied_to_the_end_succeeds(account, cloudformation, denied):
+    deny(account, (denied,), until=99)
+    failed = cloudformation.ask("Create")
+    assert failed["Status"] == "FAILED"
+    assert cloudformation.ask("Delete", failed["PhysicalResourceId"])["Status"] == "SUCCESS"
+    account.faults.clear()
+    assert configuration(account) == {}
+
+
+def test_the_delete_after_a_create_that_was_never_answered_is_about_the_bucket_of_the_properties(
+    account, cloudformation
+):
+    cloudformation.ask("Create")
+    assert cloudformation.ask("Delete", "images-Subscription-1XKJ0ZP7QW2M3")["Status"] == "SUCCESS"
+    assert configuration(account) == {}
+
+
+@pytest.mark.parametrize("missing", ["Name", "QueueArn", "Bucket", "Collections"])
+def test_the_delete_after_a_create_without_a_property_succeeds(account, cloudformation, missing):
+    failed = cloudformation.ask("Create", **{missing: None})
+    assert failed["Status"] == "FAILED"
+    assert cloudformation.ask("Delete", failed["PhysicalResourceId"], **{missing: None})["Status"] == "SUCCESS"
+
+
+def test_a_delete_that_sees_our_part_and_may_not_remove_it_fails_with_what_to_allow(account, cloudformation):
+    cloudformation.ask("Create")
+    deny(account, ("PUT",), until=99)
+    answer = cloudformation.ask("Delete", BUCKET)
+    assert (answer["Status"], "allow s3:" in answer["Reason"]) == ("FAILED", True)
+
+
+def test_a_delete_does_not_have_the_destinations_of_others_validated(account, cloudformation):
+    account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+    cloudformation.ask("Create")
+    account.headers.clear()
+    cloudformation.ask("Delete", BUCKET)
+    (headers,) = [sent for method, sent in account.headers if method == "PUT"]
+    assert headers["x-amz-skip-destination-validation"] == "true"
+
+
+def test_a_request_that_comes_twice_is_as_once(account, cloudformation):
+    for request in ("Create", "Update", "Delete"):
+        event = cloudformation.event(request, None if request == "Create" else BUCKET)
+        first = cloudformation.send(event), configuration(account)
+        assert (cloudformation.send(event), configuration(account)) == first
+        assert first[0]["Status"] == "SUCCESS"
+
+
+class Overtaken:
+    """A later request that CloudFormation sends while the function waits between two attempts."""
+
+    def __init__(self, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloudformation, self.monkeypatch = cloudformation, monkeypatch
+
+    def by(self, account: Any, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Has the first write refused, and the event sent during the pause; where its answer will be."""
+        answers: list[dict[str, Any]] = []
+        deny(account, ("PUT",), until=1)
+
+        def pause(_seconds: float) -> None:
+            self.monkeypatch.setattr("time.sleep", lambda _: None)
+            answers.append(self.cloudformation.send(event))
+
+        self.monkeypatch.setattr("time.sleep", pause)
+        return answers
+
+
+@pytest.fixture
+def overtaken(cloudformation, monkeypatch) -> Overtaken:
+    return Overtaken(cloudformation, monkeypatch)
+
+
+@pytest.mark.parametrize("physical_id", [BUCKET, "images-Subscription-1XKJ0ZP7QW2M3"])
+def test_a_delete_that_overtakes_a_create_leaves_nothing_subscribed(account, cloudformation, overtaken, physical_id):
+    account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+    before = configuration(account)
+    later = overtaken.by(account, cloudformation.event("Delete", physical_id))
+    assert cloudformation.ask("Create")["Status"] == "FAILED"
+    assert [answer["Status"] for answer in later] == ["SUCCESS"]
+    assert configuration(account) == before
+
+
+def test_a_delete_right_after_the_last_write_of_a_create_leaves_nothing_subscribed(account, cloudformation):
+    """The Delete reads the bucket before that write and finds nothing of ours; the Create then has to undo it."""
+    event = cloudformation.event("Delete", BUCKET)
+
+    def fault(request):
+        if request.method == "PUT":
+            account.faults.clear()
+            assert cloudformation.send(event)["Status"] == "SUCCESS"
+
+    account.faults.append(fault)
+    assert cloudformation.ask("Create")["Status"] == "FAILED"
+    assert configuration(account) == {}
+
+
+def test_an_update_that_is_overtaken_by_the_update_back_does_not_win(account, cloudformation, overtaken):
+    cloudformation.ask("Create")
+    before = configuration(account)
+    new = {"Collections": "cat=cats/{cat_id}/"}
+    old = {"Collections": PROPERTIES["Collections"]}
+    later = overtaken.by(account, cloudformation.event("Update", BUCKET, old=new))
+    assert cloudformation.ask("Update", BUCKET, old=old, **new)["Status"] == "FAILED"
+    assert [answer["Status"] for answer in later] == ["SUCCESS"]
+    assert configuration(account) == before
+
+
+def test_an_update_to_another_bucket_that_is_overtaken_by_the_update_back_leaves_that_one_as_it_was(
+    account, cloudformation, overtaken
+):
+    account.make_bucket("second")
+    cloudformation.ask("Create")
+    before = configuration(account)
+    later = overtaken.by(account, cloudformation.event("Update", BUCKET, old={"Bucket": "second"}))
+    assert cloudformation.ask("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")["Status"] == "FAILED"
+    assert [answer["Status"] for answer in later] == ["SUCCESS"]
+    assert (configuration(account), configuration(account, "second")) == (before, {})
+
+
+def test_the_update_back_from_another_bucket_that_was_never_answered_unsubscribes_that_one(account, cloudformation):
+    account.make_bucket("second")
+    cloudformation.ask("Create")
+    cloudformation.ask("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")
+    assert len(prefixes(configuration(account, "second"))) == 2
+    answer = cloudformation.ask("Update", BUCKET, old={"Bucket": "second"})
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
+    assert len(prefixes(configuration(account))) == 2
+    assert configuration(account, "second") == {}
+
+
+def test_requests_are_carried_out_where_they_cannot_be_ordered(account, cloudformation):
+    account.sqs.delete_queue(QueueUrl=account.queue_url)
+    assert cloudformation.ask("Delete", BUCKET)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_subscription_is_followed_by_a_sweep_of_all(account, cloudformation, request_type):
+    cloudformation.ask(request_type, BUCKET if request_type == "Update" else None)
+    assert [decode_job(body) for body in account.queued()] == [SweepAll()]
+
+
+def test_neither_a_delete_nor_a_failure_asks_for_a_sweep(account, cloudformation):
+    cloudformation.ask("Delete", BUCKET)
+    cloudformation.ask("Create", Collections="nonsense")
+    assert account.queued() == []
+
+
+def test_a_sweep_that_cannot_be_asked_for_fails_the_request_with_its_reason(account, cloudformation, new_process):
+    account.sqs.delete_queue(QueueUrl=account.sweep_queue_url)
+    answer = cloudformation.ask("Create")
+    assert (answer["Status"], "NonExistentQueue" in answer["Reason"]) == ("FAILED", True)
+    assert cloudformation.ask("Delete", answer["PhysicalResourceId"])["Status"] == "SUCCESS"
+    assert configuration(account) == {}
+
+
+def test_an_answer_that_is_lost_on_the_way_is_sent_again(account, cloudformation, monkeypatch):
+    real, failures = subscription_handler.urlopen, [ConnectionResetError(), TimeoutError()]
+
+    def lossy(*arguments, **options):
+        if failures:
+            raise failures.pop()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(subscription_handler, "urlopen", lossy)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert failures == []
+
+
+def test_a_write_that_somebody_else_undoes_is_made_again(account, cloudformation):
+    undone = []
+
+    def undo(request):
+        written = len(account.sent("PUT"))
+        if request.method == "GET" and written > len(undone) and len(undone) < 2:
+            undone.append(request)
+            account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+
+    account.faults.append(undo)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    found = configuration(account)
+    assert len(undone) == 2
+    assert len(prefixes(found)) == 2
+    assert [one["Id"] for one in found["TopicConfigurations"]] == ["audit"]
+
+
+def test_a_queue_whose_policy_s3_does_not_know_yet_is_tried_again(account, cloudformation):
+    account.refuse("PUT", "", 400, "InvalidArgument")
+    refuse = account.faults.pop()
+    account.faults.append(lambda request: refuse(request) if len(account.sent("PUT")) < 3 else None)
+    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert len(account.sent("PUT")) == 3
+    account.faults[:] = [refuse]
+    answer = cloudformation.ask("Update", BUCKET)
+    assert (answer["Status"], "InvalidArgument" in answer["Reason"]) == ("FAILED", True)

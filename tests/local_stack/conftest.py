@@ -1,0 +1,109 @@
+"""One local stack for all tests of this folder: seconds to bring up, and each test has a collection of its own."""
+
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import s3_manifest_cli.local_stack.stack
+from s3_manifest_cli.local_stack.platform import running_platform
+from s3_manifest_cli.local_stack.stack import Stack, deploy
+
+_NUMBERS = count(1)
+_LOOK_AGAIN_SECONDS = 2
+_PARAMETERS = {
+    "BucketName": "storyboard-user-files",
+    "AnnounceChanges": "true",
+    "CreateDashboard": "true",
+}
+_FUNCTION_ZIP = s3_manifest_cli.local_stack.stack.function_zip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hasty_sweeps() -> Iterator[None]:
+    """Sweeps as they are, but for the minute before their second look, which no test should have to wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3_manifest_cli.local_stack.stack, "function_zip", _hasty)
+        yield
+
+
+def _hasty(code: Path) -> bytes:
+    """The function's zip, its code with one line more."""
+    zipped = _FUNCTION_ZIP(code)
+    if code.name != "sweep":
+        return zipped
+    hasty = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(zipped)) as given, zipfile.ZipFile(hasty, "w") as made:
+        for name in given.namelist():
+            content = given.read(name)
+            if name == "sweep_handler.py":
+                content += b"\nimport s3_manifest.sweep.sweep\n"
+                content += b"s3_manifest.sweep.sweep.LOOK_AGAIN_SECONDS = %d\n" % _LOOK_AGAIN_SECONDS
+            made.writestr(name, content)
+    return hasty.getvalue()
+
+
+@pytest.fixture(scope="session")
+def stack(hasty_sweeps: None) -> Iterator[Stack]:
+    with running_platform() as platform:
+        yield deploy(platform, "s3-manifest", _PARAMETERS)
+
+
+@pytest.fixture(scope="session")
+def s3(stack: Stack) -> Any:
+    return stack.platform.client("s3")
+
+
+@pytest.fixture
+def style() -> str:
+    """The id of a style that no other test touches."""
+    return f"style {next(_NUMBERS)}"
+
+
+@pytest.fixture
+def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
+    """Asks over HTTP for a style's manifest until it says what it should."""
+
+    def ask(style_id: str, says: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        answer = _eventually(
+            lambda: stack.get("/api/s3/manifest", {"styleId": style_id}),
+            lambda answer: answer.status == 200 and says(answer.body),
+        )
+        return answer.body
+
+    return ask
+
+
+@pytest.fixture
+def silenced(stack: Stack, s3: Any) -> Any:
+    """Lets a bucket tell nobody of its changes, for as long as the block runs."""
+    usual = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
+    del usual["ResponseMetadata"]
+
+    class Silence:
+        def __enter__(self):
+            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration={})
+
+        def __exit__(self, *_):
+            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration=usual)
+
+    return Silence()
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """Asks until the answer holds; what it then was. Fails after half a minute."""
+    return _eventually
+
+
+def _eventually(ask: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
+    give_up = time.monotonic() + seconds
+    while not holds(answer := ask()):
+        assert time.monotonic() < give_up, f"not so after {seconds} s: {answer}"
+        time.sleep(0.05)
+    return answer

@@ -1,0 +1,72 @@
+"""Over HTTP, as it is really sent: a request acts on the object that its sender named, or on none."""
+
+import itertools
+from urllib.parse import quote
+
+import boto3
+import pytest
+
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
+from s3_manifest_cli.client.access.http_api import HttpApi
+from s3_manifest_cli.client.manifests.http import HttpManifests
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.training_data.http import HttpService
+
+COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def api(stack):
+    session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
+    return HttpApi(stack.api_url, session)
+
+
+@pytest.fixture
+def names_in(stack, s3):
+    """The names of the objects below a prefix."""
+
+    def names_in(prefix):
+        listed = s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix).get("Contents", [])
+        return {one["Key"].removeprefix(prefix) for one in listed}
+
+    return names_in
+
+
+@pytest.mark.parametrize("pair", [("50%.png", "50%25.png"), ("a b.png", "a%20b.png"), ("q.png", "q.png?v=2")], ids=str)
+def test_of_two_files_the_one_that_is_named_is_deleted(stack, s3, style, names_in, pair):
+    prefix, path = f"styles/{style}/", f"/api/manifests/style/{quote(style)}/files"
+    for name in pair:
+        s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
+    for name, other in (pair, pair[::-1]):
+        by_path = stack.send("DELETE", f"{path}/{quote(name, safe='')}", query={"delete_from_s3": "true"})
+        assert by_path.status in {200, 400, 409}
+        assert names_in(prefix) >= {other}
+        s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
+    for name, left in ((pair[0], {pair[1]}), (pair[1], set())):
+        deleted = stack.send("DELETE", path, query={"filename": name, "delete_from_s3": "true"})
+        assert (deleted.status, deleted.body["s3_key"]) == (200, prefix + name)
+        assert names_in(prefix) - {"prompt_metadata.json"} == left
+
+
+@pytest.mark.parametrize("odd", ["we b+1%", "50%25", "a?b#c", "größe 🎨,;&=", "e\u0301%2F"])
+def test_the_clients_reach_every_id_and_filename(stack, s3, api, names_in, eventually, odd):
+    number = next(NUMBERS)
+    style, actor = f"{odd} {number}", f"{400 + number:04}_{odd}"
+    manifests, training = HttpManifests(api, COLLECTIONS), HttpService(api)
+    prefix, filename = f"system_actors/training_data/{actor}/", f"sub/{odd}.png"
+    for key in (f"styles/{style}/a.png", prefix + filename):
+        s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
+    collection = COLLECTIONS.named("style", style)
+    row = eventually(lambda: [one for one in manifests.collections() if one.id == style], bool)
+    assert row[0].total_files == 1
+    assert [one.filename for one in manifests.read(collection).files] == ["a.png"]
+    assert manifests.changes(collection, 0, 10)[0].added[0].filename == "a.png"
+    asked_at = manifests.rescan(collection)
+    eventually(lambda: manifests.facts(collection).last_verified_at or "", lambda at: at >= asked_at)
+    done = training.describe(actor, {filename: {"good": False}})
+    assert (done.actor_name, training.shows(actor, done.reflects, 20)) == (actor, True)
+    (image,) = training.read(actor, force_rescan=False, wait_seconds=20).images
+    assert (image.filename, image.good) == (filename, False)
+    gone = training.delete(actor, filename, image.etag)
+    assert (gone.actor_name, names_in(prefix)) == (actor, {"prompt_metadata.json"})

@@ -1,0 +1,82 @@
+"""pull, push, sync and restore through the whole stack: what is changed in S3 is in the manifest by itself."""
+
+import pytest
+from click.testing import CliRunner
+
+from s3_manifest_cli.local_stack.pictures import png
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.main import main
+
+pytestmark = pytest.mark.slow
+
+WAIT = ("--wait", "30")
+
+
+@pytest.fixture(params=["s3", pytest.param("http", marks=pytest.mark.slow)])
+def call(request, stack, tmp_path):
+    """The command, that reads manifests in either way."""
+    reached = {"s3": {"S3_MANIFEST_BUCKET": stack.bucket}, "http": {"S3_MANIFEST_API_URL": stack.api_url}}
+    environment = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        "S3_MANIFEST_CACHE": str(tmp_path / "cache"),
+        **reached[request.param],
+    }
+
+    def call(*arguments, exit_code=0):
+        answer = CliRunner().invoke(main, list(map(str, arguments)), env=environment)
+        assert answer.exit_code == exit_code, (answer.output, answer.exception)
+        return answer
+
+    return call
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_people_share_a_style(call, stack, s3, style, tmp_path):
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    for index, name in enumerate(("a.png", "b c.png", "deep/ü 🎨.png", "bad.png")):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_bytes(png(16, (index, 7, 9)))
+    (mine / "a.txt").write_text("a man in the rain\n")
+    collection, there = f"style/{style}", ("--bucket", stack.bucket)
+    # Nobody knows of the collection yet.
+    call("push", mine, collection, *there, *WAIT, "--generation-type", "flux")
+    assert "nothing to do" in call("push", mine, collection).stdout
+    call("pull", collection, theirs)
+    assert files(theirs) == files(mine)
+
+    (theirs / "a.png").write_bytes(png(16, (1, 1, 1)))
+    (theirs / "bad.png").unlink()
+    (theirs / "new.png").write_bytes(png(16, (2, 2, 2)))
+    call("sync", theirs, collection, "--delete", *WAIT)
+    call("pull", collection, mine, "--delete")
+    assert files(mine) == files(theirs)
+    assert "bad.png" not in files(mine)
+
+    (theirs / "a.png").write_bytes(b"theirs")
+    (mine / "a.png").write_bytes(b"mine")
+    call("sync", theirs, collection, *WAIT)
+    assert "conflict  a.png" in call("sync", mine, collection, exit_code=1).stdout
+    call("sync", mine, collection, "--prefer", "s3")
+    assert (mine / "a.png").read_bytes() == b"theirs"
+
+    call("restore", collection, "--in-s3", "--revision", 1, "--include", "*a*.png", *WAIT)
+    call("pull", collection, mine)
+    assert (mine / "bad.png").read_bytes() == png(16, (3, 7, 9))
+    call("status", mine, collection)
+
+
+def test_a_push_that_nobody_tells_the_stack_of_says_that_the_manifest_does_not_show_it(
+    call, stack, style, tmp_path, silenced
+):
+    (tmp_path / "a.png").write_bytes(b"x")
+    with silenced:
+        answer = call(
+            "push", tmp_path, f"style/{style}", "--bucket", stack.bucket, "--include", "a.png", "--wait", 1, exit_code=1
+        )
+    assert "s3-manifest doctor" in answer.stderr

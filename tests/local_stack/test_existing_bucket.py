@@ -1,0 +1,96 @@
+"""A stack over a bucket that is there already, with objects and with notifications of somebody else's."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from s3_manifest_cli.local_stack.stack import deploy
+
+BUCKET = "years-old-bucket"
+
+
+@pytest.fixture
+def others(stack, s3):
+    """What somebody else configured on the bucket: a queue of theirs, and EventBridge."""
+    sqs = stack.platform.client("sqs")
+    queue = sqs.create_queue(QueueName="others")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = f'{{"Statement": [{{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "{arn}"}}]}}'
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    s3.create_bucket(Bucket=BUCKET)
+    # S3 refuses overlapping prefixes for one event: theirs is about another folder.
+    s3.put_bucket_notification_configuration(
+        Bucket=BUCKET,
+        NotificationConfiguration={
+            "EventBridgeConfiguration": {},
+            "QueueConfigurations": [
+                {
+                    "Id": "theirs",
+                    "QueueArn": arn,
+                    "Events": ["s3:ObjectCreated:*"],
+                    "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "invoices/"}]}},
+                }
+            ],
+        },
+    )
+    return configuration(s3)
+
+
+def configuration(s3):
+    found = s3.get_bucket_notification_configuration(Bucket=BUCKET)
+    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+
+
+COUNTS = {"large": 1100, "small": 7, "größe & co": 150}
+
+
+@pytest.mark.slow
+def test_an_old_bucket_is_in_complete_manifests_after_the_deployment_and_others_notifications_outlive_the_stack(
+    stack, s3, others, eventually
+):
+    keys = [f"styles/{id_}/{number:05}.png" for id_, count in COUNTS.items() for number in range(count)]
+    keys += [f"styles/touched/{number}.png" for number in range(12)]
+    keys += ["styles/empty/", "styles/beside.png", "system_actors/training_data/7/a.png"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode()), keys))
+    second = deploy(stack.platform, "second", {"ExistingBucket": BUCKET})
+    merged = configuration(s3)
+    assert [one for one in merged["QueueConfigurations"] if one["Id"] == "theirs"] == others["QueueConfigurations"]
+    assert len(merged["QueueConfigurations"]) == 3
+    assert "EventBridgeConfiguration" in merged
+
+    # Nobody asked for a sweep: the deployment did.
+    expected = {id_: (count, True) for id_, count in COUNTS.items()} | {"touched": (12, True), "7": (1, True)}
+
+    def collections():
+        found = second.get("/api/manifests", {"limit": 1000}).body["collections"]
+        return {one.get("style_id") or one["actor_id"]: (one["total_files"], one["complete"]) for one in found}
+
+    eventually(collections, lambda found: found == expected, seconds=60)
+    s3.put_object(Bucket=BUCKET, Key="styles/touched/new.png", Body=b"now")
+    expected["touched"] = (13, True)
+    eventually(collections, lambda found: found == expected)
+
+    # One request has all compared again.
+    answer = second.post("/api/manifests/rescan")
+    assert (answer.status, answer.body["collections"]) == (202, "all")
+    requested_at = answer.body["requested_at"]
+    etags = {}
+    for listing in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="styles/"):
+        etags |= {one["Key"]: one["ETag"].strip('"') for one in listing["Contents"]}
+    for id_, (count, _) in expected.items():
+        query = {"actorId" if id_ == "7" else "styleId": id_}
+        manifest = eventually(
+            lambda query=query: second.get("/api/s3/manifest", query).body,
+            lambda found: (found["last_verified_at"] or "") > requested_at,
+        )
+        assert len(manifest["files"]) == count
+        if id_ in COUNTS:
+            assert all(file["etag"] == etags[file["s3_key"]] for file in manifest["files"])
+            assert {file["source"] for file in manifest["files"]} == {"s3_scan"}
+
+    cloudformation = stack.platform.client("cloudformation")
+    cloudformation.delete_stack(StackName="second")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="second", WaiterConfig={"Delay": 1})
+    assert configuration(s3) == others
+    assert len(s3.list_objects_v2(Bucket=BUCKET, Prefix="styles/touched/")["Contents"]) == 13

@@ -1,0 +1,124 @@
+"""Somebody who follows a collection's changes, and never lists the bucket, has what is in it."""
+
+import os
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.config import Config
+
+from s3_manifest_cli.local_stack.stack import Stack
+
+FILES = int(os.environ.get("FILES", "1000"))
+"""FILES=5000 takes a minute or two; ``benchmarks/follow.py`` measures it."""
+
+WRITERS = 16
+
+
+class Follower:
+    """Keeps a copy of what the manifest says, by its changes alone."""
+
+    def __init__(self, stack: Stack, path: str) -> None:
+        self.stack = stack
+        self.path = path
+        self.since = 0
+        self.files: dict[str, str] = {}
+        self.size_bytes = 0
+        self.answers = 0
+
+    def catch_up(self) -> None:
+        """Asks until there is no more; every change must fit what is known so far."""
+        more = True
+        while more:
+            answer = self.stack.get(f"{self.path}/changes", {"since": self.since, "limit": 50})
+            if answer.status == 404 and not self.since:
+                return  # there is no manifest yet
+            assert answer.status == 200, answer
+            self.answers += 1
+            for change in answer.body["changes"]:
+                assert change["revision"] == self.since + 1
+                self.take(change)
+            assert answer.body["next"] == self.since
+            more = answer.body["more"]
+
+    def take(self, change: dict[str, Any]) -> None:
+        self.since = change["revision"]
+        for one in change["added"]:
+            assert one["filename"] not in self.files
+        for one in (*change["altered"], *change["removed"]):
+            assert self.files.pop(one["filename"]) == one["before"]["etag"]
+            self.size_bytes -= one["before"]["size_bytes"]
+        for one in (*change["added"], *change["altered"]):
+            self.files[one["filename"]] = one["after"]["etag"]
+            self.size_bytes += one["after"]["size_bytes"]
+        assert (len(self.files), self.size_bytes) == (change["total_files"], change["total_size_bytes"])
+
+
+def write(stack: Stack, prefix: str) -> int:
+    """Every file is put, some again, some are deleted, some of those put back; how many operations that were."""
+    s3 = stack.platform.client("s3", Config(max_pool_connections=WRITERS))
+    names = [f"{number:05} bild+ü%.png" for number in range(FILES)]
+
+    def work(writer: int) -> int:
+        chance = random.Random(writer)
+        made = 0
+        for name in names[writer::WRITERS]:
+            s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=chance.randbytes(chance.randrange(200)))
+            made += 1
+            # Of any writer's files: changes of one key race each other too.
+            other = prefix + chance.choice(names)
+            what = chance.random()
+            if what < 0.2:
+                s3.put_object(Bucket=stack.bucket, Key=other, Body=chance.randbytes(chance.randrange(200)))
+                made += 1
+            elif what < 0.35:
+                s3.delete_object(Bucket=stack.bucket, Key=other)
+                made += 1
+        return made
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return sum(pool.map(work, range(WRITERS)))
+
+
+def in_bucket(stack: Stack, prefix: str) -> dict[str, str]:
+    pages = stack.platform.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack.bucket, Prefix=prefix)
+    return {o["Key"].removeprefix(prefix): o["ETag"].strip('"') for page in pages for o in page.get("Contents", ())}
+
+
+@pytest.mark.slow
+def test_a_follower_of_16_writers_has_exactly_what_is_in_the_bucket(stack, style, eventually):
+    prefix, path = f"styles/{style}/", f"/api/manifests/style/{style.replace(' ', '%20')}"
+    follower, done, failures = Follower(stack, path), threading.Event(), []
+
+    def follow() -> None:
+        try:
+            while not done.wait(0.2):
+                follower.catch_up()
+        except AssertionError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=follow)
+    began = time.monotonic()
+    thread.start()
+    try:
+        operations = write(stack, prefix)
+        written = time.monotonic() - began
+        expected = in_bucket(stack, prefix)
+        eventually(lambda: failures or follower.files == expected, bool, seconds=120)
+    finally:
+        done.set()
+        thread.join()
+    assert failures == []
+    print(
+        f"\n{operations} operations in {written:.1f} s, all followed after {time.monotonic() - began:.1f} s:"
+        f" {follower.since} revisions in {follower.answers} answers, {len(follower.files)} files"
+    )
+    # Nothing comes after it either.
+    follower.catch_up()
+    assert follower.files == expected
+    assert operations > FILES
+    manifest = stack.get(path, {"limit": 1}).body
+    assert (manifest["revision"], manifest["total_files"]) == (follower.since, len(expected))

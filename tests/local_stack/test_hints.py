@@ -1,0 +1,71 @@
+"""What the client suggests works when it is pasted, on the local stack and in the shell that it was printed in."""
+
+import re
+import shlex
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from s3_manifest_cli.local_stack import serve
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.running import STACK
+from s3_manifest_cli.main import main
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": REGION}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    for name in ("S3_MANIFEST_STACK", "S3_MANIFEST_BUCKET", "S3_MANIFEST_API_URL", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(words, environment, exit_code=0):
+        answer = CliRunner().invoke(main, words, env=CREDENTIALS | {"S3_MANIFEST_CACHE": str(tmp_path)} | environment)
+        assert answer.exit_code == exit_code, answer.output
+        return answer
+
+    return run
+
+
+@pytest.mark.parametrize("way", ["environment", "options", "api"])
+def test_the_command_that_a_pull_suggests_before_anything_exists_can_be_pasted(stack, style, run, tmp_path, way):
+    endpoint = stack.platform.endpoint
+    environment = {
+        "environment": {"S3_MANIFEST_STACK": STACK, "AWS_ENDPOINT_URL": endpoint},
+        "options": {},
+        "api": {},
+    }[way]
+    options = {
+        "environment": [],
+        "options": ["--stack", STACK, "--endpoint-url", endpoint, "--region", REGION],
+        "api": ["--api-url", stack.api_url],
+    }[way]
+    told = run(["pull", f"style/{style}", str(tmp_path / "pictures"), *options], environment, exit_code=3).stderr
+    assert f"style/{style} has no manifest yet. Upload something to " in told
+    if way != "api":
+        assert f"s3://{stack.bucket}/styles/{style}/" in told
+    program, *words = shlex.split(re.search(r"run ['`](s3-manifest .*)['`]\.", told)[1])
+    assert program == "s3-manifest"
+    assert "asked for at" in run(words, {}).stdout
+
+
+def test_serve_prints_the_stacks_name_and_a_client_that_reaches_it(stack, style, run, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(serve, "local_stack", lambda _port: nullcontext(stack))
+    monkeypatch.setattr(serve.signal, "pause", _end)
+    serve.run_serve(0)
+    told = capsys.readouterr().out
+    assert re.search(rf"^  stack +{STACK}$", told, re.MULTILINE)
+    line = re.search(r"^  (.*) pull style/16 pictures$", told, re.MULTILINE)[1]
+    *assignments, program = shlex.split(line)
+    assert Path(program).is_absolute()
+    environment = dict(one.split("=", 1) for one in assignments)
+    said = run(["pull", f"style/{style}", str(tmp_path / "pictures")], environment, exit_code=3).stderr
+    assert f" --stack {STACK} --endpoint-url {stack.platform.endpoint}" in said
+    exported = re.search(r"^  export PATH=\S+:\$PATH (.*)$", told, re.MULTILINE)[1]
+    assert shlex.split(exported) == assignments
+
+
+def _end():
+    raise KeyboardInterrupt

@@ -1,0 +1,226 @@
+"""The functions' roles suffice for what they do, and for nothing that they should not do."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+import s3_manifest_cli.local_stack.stack
+from s3_manifest_cli.local_stack.platform import REGION, running_platform
+from s3_manifest_cli.local_stack.stack import Stack, deploy, http_put, template
+
+REAL_TEMPLATE = template
+
+
+def as_this_platform_needs_it() -> dict[str, Any]:
+    """The template without its refusal of plain HTTP, which is all there is on this machine.
+
+    To AWS a batch is covered by ``sqs:SendMessage``, and has no action of its own; to MiniStack it has.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+    """
+    send = '"sqs:SendMessage"'
+    found = json.loads(json.dumps(REAL_TEMPLATE()).replace(send, f'[{send}, "sqs:SendMessageBatch"]'))
+    for name in ("QueuePolicy", "BucketPolicy"):
+        statements = found["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
+        statements[:] = [one for one in statements if one.get("Sid") != "DenyPlainHttp"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def guarded_stack() -> Iterator[Stack]:
+    with running_platform(enforce_iam=True) as platform, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3_manifest_cli.local_stack.stack, "template", as_this_platform_needs_it)
+        stack = deploy(platform, "guarded")
+        patch.undo()
+        yield stack
+
+
+def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually):
+    s3 = guarded_stack.platform.client("s3")
+    for name in ("kept.png", "deleted.png"):
+        s3.put_object(Bucket=guarded_stack.bucket, Key=f"styles/1/{name}", Body=b"bytes")
+    s3.delete_object(Bucket=guarded_stack.bucket, Key="styles/1/deleted.png")
+
+    def filenames() -> list[str]:
+        files = guarded_stack.get("/api/s3/manifest", {"styleId": "1"}).body.get("files", [])
+        return [file["filename"] for file in files]
+
+    eventually(filenames, lambda found: found == ["kept.png"])
+    assert guarded_stack.get("/api/manifests").status == 200
+    # Without s3:ListBucket S3 answers 403 for a key that is missing, and this would be 503.
+    assert guarded_stack.get("/api/s3/manifest", {"styleId": "never seen"}).status == 404
+    changes = guarded_stack.get("/api/manifests/style/1/changes", {"since": 0})
+    assert (changes.status, changes.body["more"]) == (200, False)
+
+    # An edit looks, writes a sidecar, deletes, signs uploads and asks for a sweep; but it writes no manifest.
+    path = "/api/manifests/style/1"
+    assert guarded_stack.send("PATCH", f"{path}/files/kept.png", {"good": False}).status == 200
+    wish = {"images": [{"filename": "new.png", "size": 3, "md5": hashlib.md5(b"new").hexdigest()}], "generation": {}}
+    (one,) = guarded_stack.send("POST", f"{path}/uploads", wish).body["uploads"]
+    assert http_put(one["url"], b"new", one["headers"]) == 200
+    eventually(filenames, lambda found: found == ["kept.png", "new.png"])
+    assert guarded_stack.send("DELETE", f"{path}/files/new.png", query={"delete_from_s3": "true"}).status == 200
+    eventually(filenames, lambda found: found == ["kept.png"])
+    s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0007_a/a.png", Body=b"bytes")
+    assert guarded_stack.send("POST", "/api/training-data/7/rescan").status == 202
+
+    # A sweep lists, looks, writes, and sends into its own queue.
+    requested_at = guarded_stack.post("/api/manifests/rescan").body["requested_at"]
+    assert guarded_stack.post("/api/manifests/style/1/rescan").status == 202
+
+    def verified_at() -> str:
+        return guarded_stack.get("/api/s3/manifest", {"styleId": "1"}).body["last_verified_at"]
+
+    eventually(verified_at, lambda at: at > requested_at)
+
+    # The query function asks for sweeps too, and waits for what they say.
+    s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0042_male/a.png", Body=b"bytes")
+    answer = guarded_stack.get("/api/training-data/42", {"force_rescan": "true", "wait": 20})
+    assert (answer.status, answer.body["total_images"]) == (200, 1)
+    eventually(lambda: guarded_stack.get("/api/stats").body["total_collections"], lambda found: found == 3)
+
+
+def test_a_manifest_is_not_to_be_written_as_the_edit_function_nor_by_what_it_signs(guarded_stack):
+    """S3 is asked with the function's own credentials, as if its code had gone astray."""
+    functions, sts = guarded_stack.platform.client("lambda"), guarded_stack.platform.client("sts")
+    (function,) = [one for one in functions.list_functions()["Functions"] if "-EditFunction" in one["FunctionName"]]
+    given = sts.assume_role(RoleArn=function["Role"], RoleSessionName="astray")["Credentials"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=guarded_stack.platform.endpoint,
+        region_name=REGION,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    manifest = {"Bucket": guarded_stack.bucket, "Key": "_manifests/styles/1/manifest.json"}
+    s3.put_object(Bucket=guarded_stack.bucket, Key="styles/1/a.png", Body=b"bytes")
+    for astray in (lambda: s3.put_object(**manifest, Body=b"{}"), lambda: s3.delete_object(**manifest)):
+        with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+            astray()
+
+
+def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
+    """The actions that a function's own policy allows, under any parameters, each with what it may be done to.
+
+    That is a path in the bucket, or the name of a resource or parameter.
+    """
+    (policy,) = template()["Resources"][function]["Properties"]["Policies"]
+    found: dict[str, set[str]] = {}
+    for given in policy["Statement"]:
+        statement = given["Fn::If"][1] if "Fn::If" in given else given
+        if statement["Effect"] != effect:
+            continue
+        for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
+            found.setdefault(action, set()).add(target(statement["Resource"]))
+    return found
+
+
+def target(resource: dict[str, Any] | str) -> str:
+    match resource:
+        case "*":
+            return "*"
+        case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
+            return name
+        case {"Fn::Sub": [arn, {"Name": _}]}:
+            return arn.partition("${Name}")[2]
+        case {"Fn::Sub": [arn, _]}:
+            return arn.rpartition(":")[2]
+        case {"Fn::Sub": arn}:
+            return arn.rpartition(":")[2]
+    raise AssertionError(resource)
+
+
+RULES = "rule/s3-manifest-${Guid}-*"
+RULE_ACTIONS = ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
+DATA, BUCKET, MANIFESTS, BUS = "/*", "", "/${ManifestRoot}*", "event-bus/${EventBusName}"
+WRITES_MANIFESTS = {
+    "s3:GetObject": {DATA},
+    "s3:ListBucket": {BUCKET},
+    "s3:PutObject": {MANIFESTS},
+    "events:PutEvents": {BUS},
+    "kms:Decrypt": {"KmsKeyArn"},
+    "kms:GenerateDataKey": {"KmsKeyArn"},
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "actions"),
+    [
+        (
+            "ReconcileFunction",
+            WRITES_MANIFESTS
+            | {
+                "sqs:SendMessage": {"SweepQueue"},
+                "sqs:ReceiveMessage": {"ChangeQueue"},
+                "sqs:DeleteMessage": {"ChangeQueue"},
+            },
+        ),
+        ("SweepFunction", WRITES_MANIFESTS | {"s3:DeleteObject": {MANIFESTS}, "sqs:SendMessage": {"SweepQueue"}}),
+        (
+            "EditFunction",
+            {
+                "s3:GetObject": {DATA},
+                "s3:ListBucket": {BUCKET},
+                "s3:PutObject": {DATA},
+                "s3:DeleteObject": {DATA},
+                "sqs:SendMessage": {"SweepQueue"},
+                "kms:Decrypt": {"KmsKeyArn"},
+                "kms:GenerateDataKey": {"KmsKeyArn"},
+            },
+        ),
+        (
+            "QueryFunction",
+            {
+                "s3:GetObject": {MANIFESTS},
+                "s3:ListBucket": {BUCKET},
+                "sqs:SendMessage": {"SweepQueue"},
+                "kms:Decrypt": {"KmsKeyArn"},
+            },
+        ),
+        ("RescanFunction", {"sqs:SendMessage": {"SweepQueue"}}),
+        (
+            "SubscriptionFunction",
+            {
+                # Of this account only, which is in a condition.
+                "s3:GetBucketNotification": {"*"},
+                "s3:PutBucketNotification": {"*"},
+                **{f"events:{action}": {RULES} for action in RULE_ACTIONS},
+                "events:ListRules": {"*"},
+                "sqs:GetQueueUrl": {"ChangeQueue"},
+                "sqs:TagQueue": {"ChangeQueue"},
+                "sqs:ListQueueTags": {"ChangeQueue"},
+                "sqs:SendMessage": {"SweepQueue"},
+            },
+        ),
+    ],
+)
+def test_a_function_may_do_this_and_no_more(function, actions):
+    assert allowed(function) == actions
+
+
+def test_what_the_edit_function_may_write_is_no_manifest():
+    assert allowed("EditFunction", "Deny") == {"s3:PutObject": {MANIFESTS}, "s3:DeleteObject": {MANIFESTS}}
+
+
+def test_only_the_bucket_and_its_rules_send_into_the_change_queue_and_only_the_schedule_into_the_sweep_queue():
+    found = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in found]
+    senders = {
+        (target(one["Resource"]), one["Principal"]["Service"]): one["Condition"]
+        for one in statements
+        if one["Effect"] == "Allow"
+    }
+    assert senders.keys() == {
+        ("ChangeQueue", "s3.amazonaws.com"),
+        ("ChangeQueue", "events.amazonaws.com"),
+        ("SweepQueue", "events.amazonaws.com"),
+    }
+    by_schedule = senders["SweepQueue", "events.amazonaws.com"]
+    assert by_schedule == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["SweepRule", "Arn"]}}}
+    by_rules = senders["ChangeQueue", "events.amazonaws.com"]
+    assert target(by_rules["ArnLike"]["aws:SourceArn"]) == RULES
+    assert senders["ChangeQueue", "s3.amazonaws.com"].keys() == {"StringEquals", "ArnLike"}

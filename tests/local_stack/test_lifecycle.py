@@ -1,0 +1,188 @@
+"""The stack's life with IAM enforced: change sets, as `sam deploy` makes them, and the template as it is, over TLS.
+
+Over plain HTTP no change set and no `create_stack` can succeed there: the bucket's and the queues' policies deny it,
+to CloudFormation's custom resource first of all.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import WaiterError
+
+import s3_manifest_cli.local_stack.stack
+from s3_manifest_cli.local_stack.platform import Platform, running_platform
+from s3_manifest_cli.local_stack.stack import Stack, delete, deploy_by_change_set
+
+NAME = "living"
+FIRST, SECOND = "first-bucket", "second-bucket"
+
+
+def as_ministack_needs_it() -> dict[str, Any]:
+    """The template, but for MiniStack's faults, by which it denies what AWS allows.
+
+    To it a batch of messages has an action of its own:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+    To it a rule of the default bus is ``rule/default/NAME``, and for its targets it is not named at all:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-manage-iam-access.html
+    """
+    found: dict[str, Any] = copy.deepcopy(template())
+    for resource in found["Resources"].values():
+        for policy in resource["Properties"].get("Policies", ()):
+            for given in policy["Statement"]:
+                statement = given["Fn::If"][1] if "Fn::If" in given else given
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                batches = [f"{action}Batch" for action in actions if action in {"sqs:SendMessage", "sqs:DeleteMessage"}]
+                statement["Action"] = [*actions, *batches]
+                if statement["Sid"] == "RouteEvents":
+                    statement["Resource"] = "*"
+    return found
+
+
+template = s3_manifest_cli.local_stack.stack.template
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    with running_platform(enforce_iam=True, tls=True) as running, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3_manifest_cli.local_stack.stack, "template", as_ministack_needs_it)
+        yield running
+
+
+@pytest.fixture
+def s3(platform) -> Any:
+    return platform.client("s3")
+
+
+def configuration(s3: Any, bucket: str) -> dict[str, Any]:
+    found = s3.get_bucket_notification_configuration(Bucket=bucket)
+    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+
+
+def prefixes(s3: Any, bucket: str) -> set[str]:
+    """The prefixes of our notification configurations in a bucket."""
+    ours = [one for one in configuration(s3, bucket).get("QueueConfigurations", ()) if NAME in one["Id"]]
+    return {rule["Value"] for one in ours for rule in one["Filter"]["Key"]["FilterRules"]}
+
+
+def with_a_queue_of_others(platform: Platform, s3: Any, bucket: str, prefix: str) -> str:
+    """Makes a bucket that sends some of its events to another party's queue; the queue's URL."""
+    sqs = platform.client("sqs")
+    queue = sqs.create_queue(QueueName=f"others-of-{bucket}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    s3.create_bucket(Bucket=bucket)
+    rules = [{"Name": "prefix", "Value": prefix}]
+    theirs = {
+        "Id": "theirs",
+        "QueueArn": arn,
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": rules}},
+    }
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [theirs]})
+    return queue
+
+
+def files(s3: Any, bucket: str, collection: str) -> set[str]:
+    """The filenames in a collection's manifest; none if there is no manifest."""
+    try:
+        head = s3.get_object(Bucket=bucket, Key=f"_manifests/{collection}manifest.json")["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return set()
+    return {one["filename"] for one in json.loads(head)["files"]}
+
+
+@pytest.mark.slow
+def test_a_stack_is_created_moved_to_another_bucket_and_to_other_collections_and_deleted_and_leaves_nothing(
+    platform, s3, eventually
+):
+    their_queue = with_a_queue_of_others(platform, s3, FIRST, "invoices/")
+    with_a_queue_of_others(platform, s3, SECOND, "receipts/")
+    before = {bucket: configuration(s3, bucket) for bucket in (FIRST, SECOND)}
+    for bucket in (FIRST, SECOND):
+        s3.put_object(Bucket=bucket, Key="styles/1/old.png", Body=b"old")
+
+    deploy_by_change_set(platform, NAME, {"ExistingBucket": FIRST})
+    assert prefixes(s3, FIRST) == {"styles/", "system_actors/training_data/"}
+    s3.put_object(Bucket=FIRST, Key="styles/1/new.png", Body=b"new")
+    eventually(lambda: files(s3, FIRST, "styles/1/"), lambda found: found == {"old.png", "new.png"})
+
+    # Their destination goes; S3 would refuse every change that has it validated.
+    platform.client("sqs").delete_queue(QueueUrl=their_queue)
+    deploy_by_change_set(platform, NAME, {"ExistingBucket": SECOND})
+    assert configuration(s3, FIRST) == before[FIRST]
+    assert prefixes(s3, SECOND) == {"styles/", "system_actors/training_data/"}
+    # What it held is in its manifest without any event, and what changes too.
+    eventually(lambda: files(s3, SECOND, "styles/1/"), lambda found: found == {"old.png"}, seconds=120)
+
+    deploy_by_change_set(platform, NAME, {"ExistingBucket": SECOND, "Collections": "brush=brushes/{brush_id}/"})
+    assert prefixes(s3, SECOND) == {"brushes/"}
+    s3.put_object(Bucket=SECOND, Key="brushes/7/b.png", Body=b"new")
+    eventually(lambda: files(s3, SECOND, "brushes/7/"), lambda found: found == {"b.png"})
+
+    delete(platform, NAME)
+    assert {bucket: configuration(s3, bucket) for bucket in (FIRST, SECOND)} == before
+
+
+def rules(platform: Platform) -> dict[str, Any]:
+    """The event patterns of our rules for objects, by name."""
+    found = platform.client("events").list_rules(NamePrefix="s3-manifest-")["Rules"]
+    return {one["Name"]: json.loads(one["EventPattern"]) for one in found}
+
+
+@pytest.mark.slow
+def test_changes_come_through_eventbridge_and_a_stack_goes_there_and_back_without_a_double_or_missing_subscription(
+    platform, s3, eventually: Callable[..., Any]
+):
+    bucket = "bridged-bucket"
+    # Theirs overlaps ours for the same events: S3 would refuse ours beside it.
+    with_a_queue_of_others(platform, s3, bucket, "styles/")
+    before = configuration(s3, bucket)
+    parameters = {"ExistingBucket": bucket, "EventSource": "EventBridge"}
+
+    deploy_by_change_set(platform, NAME, parameters)
+    assert configuration(s3, bucket) == before | {"EventBridgeConfiguration": {}}
+    (pattern,) = rules(platform).values()
+    assert pattern["detail"]["object"]["key"] == [{"prefix": "styles/"}, {"prefix": "system_actors/training_data/"}]
+    for key in ("styles/1/größe 50%25+.png", "styles/1/gone.png", "elsewhere/a.png"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="styles/1/gone.png")
+    eventually(lambda: files(s3, bucket, "styles/1/"), lambda found: found == {"größe 50%25+.png"})
+
+    # To notifications, which here have to be about other keys.
+    there = {"Collections": "brush=brushes/{brush_id}/"}
+    deploy_by_change_set(platform, NAME, {"ExistingBucket": bucket, **there})
+    assert (prefixes(s3, bucket), rules(platform)) == ({"brushes/"}, {})
+    assert "EventBridgeConfiguration" not in configuration(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="brushes/1/a.png", Body=b"x")
+    eventually(lambda: files(s3, bucket, "brushes/1/"), lambda found: found == {"a.png"})
+
+    deploy_by_change_set(platform, NAME, parameters | there)
+    assert configuration(s3, bucket) == before | {"EventBridgeConfiguration": {}}
+    s3.put_object(Bucket=bucket, Key="brushes/1/b.png", Body=b"x")
+    eventually(lambda: files(s3, bucket, "brushes/1/"), lambda found: found == {"a.png", "b.png"})
+
+    delete(platform, NAME)
+    assert (configuration(s3, bucket), rules(platform)) == (before, {})
+
+
+@pytest.mark.slow
+def test_a_first_deployment_that_fails_leaves_no_bucket_and_the_next_one_succeeds(platform, s3):
+    """The subscription is refused for a collection below the manifest root, after the bucket was made."""
+    bucket, wrong = "made-bucket", "style=styles/{style_id}/,sub=_manifests/{sub_id}/"
+    with pytest.raises(WaiterError, match="StackCreateComplete"):
+        deploy_by_change_set(platform, "failing", {"BucketName": bucket, "Collections": wrong})
+    cloudformation = platform.client("cloudformation")
+    (failed,) = cloudformation.describe_stacks(StackName="failing")["Stacks"]
+    assert failed["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert bucket not in {one["Name"] for one in s3.list_buckets()["Buckets"]}
+    delete(platform, "failing")
+    made: Stack = deploy_by_change_set(platform, "failing", {"BucketName": bucket})
+    assert made.bucket == bucket
+    delete(platform, "failing")
+    # It outlives its stack, and so does what protects it.
+    assert b"DenyPlainHttp" in s3.get_bucket_policy(Bucket=bucket)["Policy"].encode()

@@ -1,0 +1,84 @@
+"""What the OpenAPI document promises is so: for requests made from it, good and bad, each route answers as it says."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+
+REQUESTS_PER_ROUTE = 20
+STYLE, ACTOR = "described", "0201_male"
+# A cursor is any text to the document, and only those that were handed out are good.
+NOT_ASKED = [positive_data_acceptance]
+
+
+def signed(request: Any) -> Any:
+    content_type = {name: value for name, value in request.headers.items() if name.lower() == "content-type"}
+    made = AWSRequest(request.method, request.url, data=request.body, headers=content_type)
+    SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(made)
+    request.headers.update(dict(made.headers))
+    return request
+
+
+def make_it_about_something(case: Any, number: int) -> None:
+    """Lets most requests be about what is there, and none wait; ``number`` is 0 to 9."""
+    known = {"kind": "style", "collection_id": STYLE, "id": STYLE, "styleId": STYLE}
+    known |= {"actor_id": "201", "actorId": "201"}
+    if "training-data" in case.operation.path:  # it would wait for a sweep that it asks for
+        case.query = dict(case.query or {}) | {"wait": 0}
+    for where in (case.path_parameters, case.query):
+        for name in list(where or ()):
+            if name == "wait":
+                where[name] = 0
+            elif number and (name in {"cursor", "reflects"} or (name == "actorId" and "styleId" in where)):
+                del where[name]
+            elif name in known and number < 8:
+                where[name] = known[name]
+
+
+def can_be_wrong(operation: dict[str, Any]) -> bool:
+    """Whether the document says of anything in a request what it has to be; any text may be in a path."""
+    parameters = operation.get("parameters", ())
+    return "requestBody" in operation or any(one["in"] == "query" or "enum" in one["schema"] for one in parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
+def test_every_route_answers_as_the_document_says(stack, s3, eventually, mode):
+    for key in (f"styles/{STYLE}/a.png", f"system_actors/training_data/{ACTOR}/a.png"):
+        s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
+    for query in ({"styleId": STYLE}, {"actorId": ACTOR}):
+        eventually(lambda query=query: stack.get("/api/s3/manifest", query), lambda answer: answer.status == 200)
+    document = stack.get("/api/openapi.json").body
+    statuses = set()
+    for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and not can_be_wrong(document["paths"][operation.path][operation.method]):
+            continue
+
+        @seed(1)
+        @settings(
+            max_examples=REQUESTS_PER_ROUTE,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode), number=st.integers(0, 9))
+        def ask(case: Any, number: int) -> None:
+            if mode is GenerationMode.POSITIVE:
+                make_it_about_something(case, number)
+            answer = case.call(base_url=stack.api_url, auth=signed, timeout=35)
+            statuses.add(answer.status_code)
+            case.validate_response(answer, excluded_checks=NOT_ASKED)
+
+        ask()
+    assert statuses >= ({200, 202, 404} if mode is GenerationMode.POSITIVE else {400})

@@ -1,0 +1,80 @@
+"""A stack deployed with all that is optional left out, and its changes from EventBridge."""
+
+import re
+from urllib.parse import quote
+
+import boto3
+import pytest
+
+from s3_manifest_cli.client.doctor import Limits, doctor
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.stack import Stack, deploy
+
+QUIET = "quiet"
+PARAMETERS = {
+    "SweepSchedule": "",
+    "AllowEdits": "false",
+    "ApiAccessLog": "false",
+    "LogLevel": "WARN",
+    "EventSource": "EventBridge",
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def quiet(stack: Stack) -> Stack:
+    return deploy(stack.platform, QUIET, PARAMETERS)
+
+
+@pytest.fixture(scope="module")
+def functions(quiet: Stack):
+    found = quiet.platform.client("lambda").list_functions()["Functions"]
+    return {one["FunctionName"].split("-")[1]: one for one in found if one["FunctionName"].startswith(f"{QUIET}-")}
+
+
+def test_it_has_no_schedule_and_announces_nothing_unless_asked_to(quiet, functions):
+    rules = quiet.platform.client("events").list_rules()["Rules"]
+    assert not [rule for rule in rules if QUIET in rule["Name"]]
+    writers = [functions[name] for name in ("ReconcileFunction", "SweepFunction")]
+    assert [one["Environment"]["Variables"]["EVENT_BUS"] for one in writers] == ["", ""]
+
+
+def test_its_functions_log_at_the_level_asked_for(functions):
+    assert {one["LoggingConfig"]["ApplicationLogLevel"] for one in functions.values()} == {"WARN"}
+
+
+def test_its_api_changes_nothing_and_lists_the_routes_that_there_are(quiet, functions):
+    assert "EditFunction" not in functions
+    document = quiet.get("/api/openapi.json").body
+    methods = {(method, path) for path, found in document["paths"].items() for method in found}
+    rescans = {path for method, path in methods if method != "get"}
+    assert rescans == {"/api/manifests/rescan", "/api/manifests/{kind}/{collection_id}/rescan"}
+    for method in ("PATCH", "DELETE"):
+        answer = quiet.send(method, f"/api/manifests/style/1/files/{quote('a.png')}", {"good": False})
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"ExistingBucket": "a-bucket", "BucketName": "another-bucket"}, "give one of them"),
+        ({"ApiAuth": "JWT", "JwtIssuer": "https://issuer.example.com"}, "needs JwtAudience"),
+        ({"JwtDeleteScope": "images/delete"}, "need ApiAuth=JWT"),
+        ({"KmsKeyArn": "alias/images"}, "must be the ARN of a KMS key"),
+        ({"AlarmTopicArn": "alarms"}, "must be the ARN of a standard SNS topic"),
+        ({"Collections": "style=styles/{actor_id}/"}, "kind=prefix/{kind_id}/"),
+    ],
+)
+def test_parameters_that_cannot_work_are_refused_before_anything_is_made(stack, parameters, words):
+    cloudformation = stack.platform.client("cloudformation")
+    with pytest.raises(cloudformation.exceptions.ClientError, match=re.escape(words)):
+        deploy(stack.platform, "refused", parameters)
+    assert "refused" not in {one["StackName"] for one in cloudformation.list_stacks()["StackSummaries"]}
+
+
+def test_it_is_found_to_be_well(quiet):
+    session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
+    limits = Limits(comparing=30, again=0.5, round_trip=20)
+    found = doctor(QUIET, session=session, endpoint=quiet.platform.endpoint, limits=limits)
+    assert [one for one in found.findings if one.severity in {"warning", "error", "not_checked"}] == []

@@ -1,0 +1,63 @@
+"""The client's commands that read, on the deployed stack, which they are told the name of alone."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.main import main
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def run(stack, tmp_path, monkeypatch):
+    """Runs a command with ``--json``: its exit code and result."""
+    for name, value in {
+        "S3_MANIFEST_STACK": "s3-manifest",
+        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "S3_MANIFEST_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments):
+        result = CliRunner().invoke(main, [*map(str, arguments), "--json"], catch_exceptions=False)
+        return result.exit_code, json.loads(result.stdout)
+
+    return run
+
+
+def test_a_style_is_told_of_verified_and_mended(run, stack, s3, style, manifest_when, silenced, tmp_path):
+    folder, name = tmp_path / "folder", f"style/{style}"
+    folder.mkdir()
+    for filename, body in {"a.png": b"data", "b.png": b"more data"}.items():
+        (folder / filename).write_bytes(body)
+        s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/{filename}", Body=body)
+    manifest_when(style, lambda manifest: manifest["total_files"] == 2)
+    assert run("info", name)[1]["total_files"] == 2
+    assert [code for code, _ in (run("status", folder, name), run("verify", folder, name))] == [0, 0]
+    code, found = run("verify", "--remote", name, "--read")
+    assert (code, found["md5"]["read"]) == (0, 2)
+    with silenced:
+        s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/a.png", Body=b"atad")
+        s3.delete_object(Bucket=stack.bucket, Key=f"styles/{style}/b.png")
+    code, found = run("verify", "--remote", name, "--settle", 0.1)
+    assert (code, {one["filename"]: one["state"] for one in found["files"]}) == (
+        1,
+        {"a.png": "altered", "b.png": "missing"},
+    )
+    code, (swept,) = run("rescan", name, "--wait", 30)
+    assert code == 0
+    assert sorted((one["filename"], one["sort"]) for one in swept["drift"]) == [
+        ("a.png", "altered"),
+        ("b.png", "removed"),
+    ]
+    code, found = run("history", name)
+    assert found["changes"][-1]["removed"][0]["cause"] == "sweep"
+    code, found = run("diff", f"{name}@1", name)
+    assert (code, found["totals"]["removed"]) == (1, 1)
+    assert run("verify", folder, name)[0] == 1

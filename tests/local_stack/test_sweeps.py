@@ -1,0 +1,85 @@
+"""What no event told of is found by a sweep, mended, and said in the log."""
+
+import json
+from typing import Any
+
+from s3_manifest_cli.local_stack.stack import Stack
+
+
+def logged(stack: Stack, message: str, collection: str) -> list[dict[str, Any]]:
+    """The lines with that message about a collection, from the log of all functions."""
+    found = []
+    for line in stack.platform.log.read_text(errors="replace").splitlines():
+        start = line.find('{"level"')
+        if start >= 0 and f'"{message}"' in line and json.dumps(collection, ensure_ascii=False) in line:
+            told = json.loads(line[start:])
+            if (told["message"], told.get("collection")) == (message, collection):
+                found.append(told)
+    return found
+
+
+def unanswered(stack: Stack) -> int:
+    """How many messages of the change queue are waiting, or being worked on."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = stack.platform.client("sqs").get_queue_attributes(
+        QueueUrl=stack.outputs["ChangeQueueUrl"], AttributeNames=names
+    )
+    return sum(int(answer["Attributes"][name]) for name in names)
+
+
+def test_what_no_event_told_of_is_mended_by_a_rescan_and_reported_as_drift(
+    stack, s3, style, silenced, manifest_when, eventually
+):
+    prefix = f"styles/{style}/"
+    for name in ("kept.png", "altered.png", "removed.png"):
+        s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
+    before = manifest_when(style, lambda m: m["total_files"] == 3)
+    # The first sight looked at all three; an event about one that is still on its way would look again.
+    eventually(lambda: unanswered(stack), lambda count: count == 0)
+    with silenced:
+        s3.put_object(Bucket=stack.bucket, Key=f"{prefix}altered.png", Body=b"other bytes")
+        s3.delete_object(Bucket=stack.bucket, Key=f"{prefix}removed.png")
+        s3.put_object(Bucket=stack.bucket, Key=f"{prefix}added.png", Body=b"new")
+    assert stack.get("/api/s3/manifest", {"styleId": style}).body["revision"] == before["revision"]
+
+    requested_at = stack.post(f"/api/manifests/style/{style.replace(' ', '%20')}/rescan").body["requested_at"]
+    manifest = manifest_when(style, lambda m: (m["last_verified_at"] or "") > requested_at)
+    assert {file["filename"]: file["size_bytes"] for file in manifest["files"]} == {
+        "added.png": 3,
+        "altered.png": 11,
+        "kept.png": 5,
+    }
+    (drift,) = eventually(lambda: logged(stack, "drift", prefix), bool)
+    assert (drift["missing"], drift["unexpected"], drift["altered"], drift["level"]) == (1, 1, 1, "WARNING")
+    assert drift["keys"] == [f"{prefix}{name}" for name in ("added.png", "altered.png", "removed.png")]
+    changes = stack.get(
+        f"/api/manifests/style/{style.replace(' ', '%20')}/changes", {"since": before["revision"]}
+    ).body["changes"]
+    causes = {one["cause"] for change in changes for one in (*change["added"], *change["altered"], *change["removed"])}
+    assert causes == {"sweep"}
+
+
+def test_a_rescan_of_a_manifest_that_is_true_reports_no_drift(stack, s3, style, manifest_when, eventually):
+    prefix = f"styles/{style}/"
+    s3.put_object(Bucket=stack.bucket, Key=f"{prefix}a.png", Body=b"bytes")
+    before = manifest_when(style, lambda m: m["total_files"] == 1)
+    requested_at = stack.post(f"/api/manifests/style/{style.replace(' ', '%20')}/rescan").body["requested_at"]
+    after = manifest_when(style, lambda m: (m["last_verified_at"] or "") > requested_at)
+    assert (after["files"], after["revision"]) == (before["files"], before["revision"])
+    eventually(lambda: logged(stack, "swept", prefix), bool)
+    assert logged(stack, "drift", prefix) == []
+
+
+def test_a_broken_manifest_is_rebuilt_when_that_is_asked_for(stack, s3, style, manifest_when):
+    key, head = f"styles/{style}/a.png", f"_manifests/styles/{style}/manifest.json"
+    s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
+    manifest_when(style, lambda m: m["total_files"] == 1)
+    s3.put_object(Bucket=stack.bucket, Key=head, Body=b"broken")
+    assert stack.get("/api/s3/manifest", {"styleId": style}).status == 503
+    path = f"/api/manifests/style/{style.replace(' ', '%20')}"
+    assert stack.post(f"{path}/rescan", query={"rebuild": "true"}).status == 202
+    manifest = manifest_when(style, lambda m: m["total_files"] == 1)
+    assert (manifest["complete"], manifest["revision"]) == (True, 2)
+    copies = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"_manifests/styles/{style}/set-aside/")["Contents"]
+    assert len(copies) == 1
+    assert stack.get(f"{path}/changes", {"since": 1}).status == 410

@@ -1,0 +1,231 @@
+"""The Python API, over HTTP and in S3 directly: the same calls, the same results."""
+
+import itertools
+import json
+
+import pytest
+
+from s3_manifest_cli.local_stack.pictures import png
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.training_data import (
+    Invalid,
+    LocalImage,
+    NotFound,
+    Refused,
+    TrainingDataManifest,
+    TrainingDataSync,
+    get_training_data_api,
+)
+
+ACTORS = "system_actors/training_data/"
+NUMBERS = itertools.count(301)
+
+
+@pytest.fixture(params=["http", "s3"])
+def through(request):
+    return request.param
+
+
+@pytest.fixture
+def api(through, stack, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stack.platform.endpoint)
+    if through == "http":
+        return get_training_data_api(stack.api_url)
+    return get_training_data_api(bucket=stack.bucket, sweep_queue_url=stack.outputs["SweepQueueUrl"])
+
+
+@pytest.fixture
+def actor(through):
+    """One that no other test has."""
+    return f"{next(NUMBERS):04}_{through}_30_male"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for index, name in enumerate(("a.png", "b c.png", "deep/ü 🎨.png")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(png(16, (index, 7, 9)))
+    (tmp_path / "a.txt").write_text("a man in the rain\n")
+    return tmp_path
+
+
+def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor, pictures, eventually):
+    manifest = TrainingDataManifest(actor, api)
+    flux = manifest.add_generation("replicate_flux_kontext", metadata={"steps": 28, "model": "flux-dev"})
+    manifest.add_image(pictures / "a.png", prompt="a man 🎭 smiling, größer", generation=flux)
+    manifest.add_image(pictures / "b c.png", prompt="x" * 5000, generation=flux)
+    manifest.add_image(pictures / "deep/ü 🎨.png", filename="deep/ü 🎨.png")
+    manifest.update_image("a.png", good=False, labels=["blurry"])
+    assert [(one.filename, one.good, one.staged) for one in manifest.get_all_images()] == [
+        ("a.png", False, "added"),
+        ("b c.png", True, "added"),
+        ("deep/ü 🎨.png", True, "added"),
+    ]
+    saved = manifest.save()
+    assert (sorted(saved.uploaded), saved.failed) == (["a.png", "b c.png", "deep/ü 🎨.png"], {})
+    (generation,) = saved.generations
+
+    def images():
+        try:
+            return api.get_training_data(actor)
+        except NotFound:
+            return None
+
+    data = eventually(
+        images,
+        lambda now: (
+            now is not None
+            and any(one.declared for one in now.generations)
+            and [(one.filename, one.good, one.prompt) for one in now.images]
+            == [
+                ("a.png", False, "a man 🎭 smiling, größer"),
+                ("b c.png", True, "x" * 5000),
+                ("deep/ü 🎨.png", True, None),
+            ]
+        ),
+    )
+    assert data.images[0].generation_id == generation.generation_id
+    (declared,) = (one for one in data.generations if one.declared)
+    assert (declared.type, declared.image_count) == ("replicate_flux_kontext", 2)
+    assert declared.metadata == {"steps": 28, "model": "flux-dev"}
+    for spelling in (actor[:4], int(actor[:4])):
+        assert api.get_training_data(spelling).images == data.images
+
+    assert manifest.save().model_dump() == {
+        **dict.fromkeys(("uploaded", "unchanged", "updated", "removed", "generations"), ()),
+        "failed": {},
+    }
+    hidden = api.delete_training_image(actor, "a.png")
+    assert api.wait_for(actor, hidden)
+    assert [one.filename for one in api.get_training_data(actor).images] == ["b c.png", "deep/ü 🎨.png"]
+    shown = api.update_training_image(actor, "a.png", hidden=None)
+    assert api.wait_for(actor, shown)
+    assert len(api.get_training_data(actor).images) == 3
+    manifest.remove_image("deep/ü 🎨.png", delete_from_s3=True)
+    manifest.remove_image("b c.png")
+    assert sorted(manifest.save().removed) == ["b c.png", "deep/ü 🎨.png"]
+
+    eventually(images, lambda now: [one.filename for one in now.images] == ["a.png"])
+
+
+def test_a_repeat_of_an_upload_uploads_nothing_and_other_bytes_are_refused(api, actor, pictures):
+    images = [LocalImage(pictures / "a.png", f"again/{actor}.png", prompt="x")]
+    first = api.upload_training_images(actor, images)
+    assert first.uploaded == (f"again/{actor}.png",)
+    assert api.wait_for(actor, first)
+    assert api.upload_training_images(actor, images).unchanged == first.uploaded
+    (pictures / "a.png").write_bytes(png(16, (200, 0, 0)))
+    again = api.upload_training_images(actor, images)
+    assert list(again.failed) == [f"again/{actor}.png"]
+    assert "overwrite" in again.failed[f"again/{actor}.png"]
+    assert api.upload_training_images(actor, images, overwrite=True).uploaded == first.uploaded
+
+
+def linked(folder):
+    """The folder by a link to it; links in it lead to what is none of its."""
+    (folder.parent / f"{folder.name} elsewhere").mkdir(exist_ok=True)
+    (folder.parent / f"{folder.name} elsewhere/secret.png").write_bytes(b"secret")
+    (folder / "link.png").symlink_to(folder.parent / f"{folder.name} elsewhere/secret.png")
+    (folder / "linked").symlink_to(folder.parent / f"{folder.name} elsewhere")
+    link = folder.parent / f"{folder.name} link"
+    link.symlink_to(folder)
+    return link
+
+
+def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(
+    api, actor, stack, s3, pictures, eventually
+):
+    s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/only-s3.png", Body=b"s3")
+    s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/b c.png", Body=b"other bytes")
+    pictures = linked(pictures)
+    sync = TrainingDataSync(api)
+    # Its first event may have been handled before the second upload.
+    eventually(
+        lambda: [one.filename for one in sync.auto_initialize_manifest(actor).images],
+        lambda found: found == ["b c.png", "only-s3.png"],
+    )
+    synced = sync.sync_actor_training_data(actor, pictures)
+    assert (synced.out_of_sync, synced.s3_only, synced.synced) == (("b c.png",), ("only-s3.png",), ())
+    assert sorted(synced.uploaded.uploaded) == ["a.png", "deep/ü 🎨.png"]
+    again = sync.sync_actor_training_data(actor, pictures)
+    assert (sorted(again.synced), again.local_only) == (["a.png", "deep/ü 🎨.png"], ())
+    prompts = {one.filename: one.prompt for one in api.get_training_data(actor).images}
+    assert prompts["a.png"] == "a man in the rain"
+
+
+def test_what_cannot_be_is_refused_in_the_same_words(api, actor, pictures):
+    with pytest.raises(NotFound, match="no actor"):
+        api.get_training_data("0999_nobody")
+    with pytest.raises(NotFound, match=r"there is no never\.png"):
+        api.update_training_image(actor, "never.png", good=False)
+    with pytest.raises(Invalid, match=r"a\.png\.good"):
+        api.update_training_image(actor, "a.png", good="no")
+    with pytest.raises(Invalid, match="empty parts"):
+        api.upload_training_images(actor, [LocalImage(pictures / "a.png", "../../x.png")])
+    uploaded = api.upload_training_images(actor, [LocalImage(pictures / "a.png", f"refused/{actor}.png")])
+    assert uploaded.uploaded
+    with pytest.raises(Refused, match="another object"):
+        api.delete_training_image(actor, f"refused/{actor}.png", delete_from_s3=True, etag="0" * 32)
+
+
+def test_without_a_deployment_it_says_what_to_give(monkeypatch):
+    with pytest.raises(Invalid, match="S3_MANIFEST_API_URL"):
+        get_training_data_api()
+
+
+def test_the_deployment_may_be_named_by_the_environment(api, through, stack, monkeypatch):
+    environment = {
+        "http": {"S3_MANIFEST_API_URL": stack.api_url},
+        "s3": {"S3_MANIFEST_BUCKET": stack.bucket, "S3_MANIFEST_SWEEP_QUEUE_URL": stack.outputs["SweepQueueUrl"]},
+    }
+    for name, value in environment[through].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotFound, match="no actor 0999_nobody"):
+        get_training_data_api().get_training_data("0999_nobody")
+
+
+def test_what_is_staged_is_told_before_it_is_saved_and_what_fails_stays_staged(api, actor, pictures, stack, s3):
+    names = [f"staged/{name}.png" for name in ("described", "hidden", "removed", "replaced")]
+    images = [LocalImage(pictures / "a.png", name, prompt="old") for name in names]
+    assert api.wait_for(actor, api.upload_training_images(actor, images))
+    manifest = TrainingDataManifest(actor, api)
+
+    def told():
+        images = manifest.get_all_images()
+        return [(one.filename, one.prompt, one.staged) for one in images if one.filename in names]
+
+    assert told() == [(name, "old", "no") for name in names]
+    described, hidden, removed, replaced = names
+    manifest.update_image(described, prompt="new")
+    manifest.remove_image(hidden)
+    manifest.update_image(hidden, labels=["blurry"])
+    manifest.remove_image(removed, delete_from_s3=True)
+    manifest.add_image(pictures / "b c.png", filename=replaced)
+    after = [(described, "new", "updated"), (replaced, None, "added")]
+    assert told() == after
+    assert {one.prompt for one in api.get_training_data(actor).images if one.filename in names} == {"old"}
+    saved = manifest.save()
+    assert (saved.updated, set(saved.removed), list(saved.failed)) == ((described,), {hidden, removed}, [replaced])
+    assert [one for one in told() if one[2] == "added"] == [(replaced, None, "added")]
+    manifest.add_image(pictures / "b c.png", filename=replaced, overwrite=True)
+    saved = manifest.save()
+    assert (saved.uploaded, saved.updated, saved.removed, saved.failed) == ((replaced,), (), (), {})
+    prefix = f"{ACTORS}{actor}/"
+    stored = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"{prefix}staged/")["Contents"]
+    assert [one["Key"].removeprefix(prefix) for one in stored] == [described, hidden, replaced]
+    said = json.loads(s3.get_object(Bucket=stack.bucket, Key=f"{prefix}prompt_metadata.json")["Body"].read())
+    assert said[hidden] == {"hidden": True, "labels": ["blurry"]}
+    body = s3.get_object(Bucket=stack.bucket, Key=prefix + replaced)["Body"].read()
+    assert body == (pictures / "b c.png").read_bytes()
+
+
+def test_a_rescan_looks_at_s3_anew(api, actor, pictures):
+    api.upload_training_images(actor, [LocalImage(pictures / "a.png", f"rescan/{actor}.png")], overwrite=True)
+    before = api.get_training_data(actor).last_verified_at
+    after = api.rescan_s3(actor)
+    assert after.last_verified_at > before
+    assert f"rescan/{actor}.png" in [one.filename for one in after.images]

@@ -1,0 +1,75 @@
+"""The Python API's own part of what it does over HTTP."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import urllib3
+from unit.values import ACTOR, EVENING, NOON, file_seen, head_of
+
+from s3_manifest.query.training import actor_manifest
+from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS
+from s3_manifest_cli.training_data import Done, NotFound, get_training_data_api
+
+URL = "https://api.invalid"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The requests that were sent; ``asked.answer`` answers one, of which it is told method and URL."""
+
+    class Asked(list):
+        answer = None
+
+    asked = Asked()
+
+    def request(_pool, method, url, *, headers, **_):
+        asked.append((method, url, headers))
+        status, body = asked.answer(method, url)
+        return urllib3.HTTPResponse(body.encode(), status=status)
+
+    monkeypatch.setattr("urllib3.PoolManager.request", request)
+    return asked
+
+
+GIVEN = "by hand"
+
+
+def test_with_a_token_requests_carry_it_and_are_not_signed(asked):
+    asked.answer = lambda *_: (404, '{"detail": "there is no actor"}')
+    with pytest.raises(NotFound, match="there is no actor"):
+        get_training_data_api(f"{URL}/", token=GIVEN).get_training_data(42)
+    assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
+
+
+def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_for_once(asked, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.training_data.http._PAUSE_SECONDS", 0.0)
+    waited = 0.0
+    head = head_of(file_seen("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
+    manifest = actor_manifest(ACTOR, head, head.files).model_dump_json()
+
+    def answer(_method, url):
+        nonlocal waited
+        waited += float(parse_qs(urlsplit(url).query)["wait"][0])
+        under_way = f'{{"status": "rescanning", "manifest": "/x", "requested_at": "{NOON}"}}'
+        return (200, manifest) if waited > LOOK_AGAIN_SECONDS + 10 else (202, under_way)
+
+    asked.answer = answer
+    assert get_training_data_api(URL, token=GIVEN).rescan_s3(42).last_verified_at == EVENING
+    assert ["force_rescan=true" in url for _, url, _ in asked] == [True, *[False] * (len(asked) - 1)]
+
+
+def test_a_deployment_that_waits_for_less_than_is_asked_is_asked_again_until_the_time_is_over(asked, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("s3_manifest_cli.training_data.http.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("s3_manifest_cli.training_data.http.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+
+    def answer(_method, _url):
+        now[0] += 2  # so long it waits at most
+        return 200, "{}"
+
+    asked.answer = answer
+    api = get_training_data_api(URL, token=GIVEN)
+    done = Done(actor_name="42", revision=None, reflects="x")
+    assert api.wait_for(42, done, wait=30) is False
+    assert now[0] == pytest.approx(30, abs=3)
+    assert len(asked) == 11

@@ -1,0 +1,119 @@
+"""The README's commands: the ones that deploy are accepted by the template, and curl's signature by AWS."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from s3_manifest_cli.local_stack.stack import template
+
+PROJECT = Path(__file__).parents[3]
+README = (PROJECT / "README.md").read_text()
+BLOCKS = [text for _, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
+SAMCONFIG = tomllib.loads((PROJECT / "samconfig.toml").read_text())
+PARAMETERS = template()["Parameters"]
+
+
+def lines(beginning):
+    """The commands that begin so."""
+    return [line for block in BLOCKS for line in block.replace("\\\n", "").splitlines() if line.startswith(beginning)]
+
+
+@pytest.mark.parametrize("line", lines("sam deploy"))
+def test_a_deployment_takes_at_most_two_parameters_that_the_template_accepts(line):
+    _, _, *arguments = shlex.split(line)
+    overrides = []
+    if arguments:
+        option, *overrides = arguments
+        assert option == "--parameter-overrides"
+    assert len(overrides) <= 2
+    for override in overrides:
+        name, _, value = override.partition("=")
+        assert re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
+
+
+def test_no_example_has_questions_asked_that_edit_the_projects_own_files():
+    assert "--guided" not in README
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_a_deployment_needs_no_other_answers_than_those_of_samconfig(environment):
+    given = SAMCONFIG[environment]["deploy"]["parameters"]
+    assert {"stack_name", "resolve_s3", "capabilities"} <= given.keys()
+    for override in given.get("parameter_overrides", ()):
+        name, _, value = override.partition("=")
+        assert value in [str(one) for one in PARAMETERS[name]["AllowedValues"]]
+    assert all("Default" in one for one in PARAMETERS.values())
+
+
+def test_the_stack_that_is_examined_is_the_one_that_was_deployed():
+    stack = SAMCONFIG["default"]["deploy"]["parameters"]["stack_name"]
+    assert f"s3-manifest doctor --stack {stack}" in lines("s3-manifest doctor")
+
+
+class Signature(SigV4Auth):
+    """The signature that AWS expects: the query decoded, encoded anew and sorted.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
+
+    def canonical_query_string(self, request: AWSRequest) -> str:
+        pairs = parse_qsl(urlsplit(request.url).query, keep_blank_values=True)
+        return "&".join(f"{k}={v}" for k, v in sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in pairs))
+
+
+@pytest.fixture
+def requests() -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    """The URL of a server that answers anything, and the requests that it was sent: the path and the headers."""
+    seen = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+def test_curl_signs_as_aws_expects(requests):
+    url, seen = requests
+    (command,) = [block for block in BLOCKS if block.startswith("curl --aws-sigv4")]
+    credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2lu/+EXAMPLE==")
+    environment = {
+        **os.environ,
+        "API_URL": url,
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_SESSION_TOKEN": credentials.token,
+    }
+    subprocess.run(["/bin/sh", "-c", command], env=environment, check=True, capture_output=True, timeout=30)
+    ((path, headers),) = seen
+    signed, signature = re.search(r"SignedHeaders=(.*?), *Signature=(.*)", headers["authorization"]).groups()
+    assert "x-amz-security-token" in signed.split(";")
+    request = AWSRequest("GET", url + path, headers={name: headers[name] for name in signed.split(";")})
+    request.context["timestamp"] = headers["x-amz-date"]
+    expected = Signature(credentials, "execute-api", "us-east-1")
+    text = expected.string_to_sign(request, expected.canonical_request(request))
+    assert signature == expected.signature(text, request)

@@ -1,0 +1,388 @@
+"""Edits of sidecars: what they make of what is there, and that of many at once none is lost."""
+
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from unit.values import NOON, PREFIX, STYLE
+
+from s3_manifest.edits import edits
+from s3_manifest.edits.edits import Busy, Patience, SidecarBroken, SidecarFull, Wanted
+from s3_manifest.sidecars import formats
+from s3_manifest.sidecars.formats import Declared, edit_of
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import OutcomeUnknown, ReadFailed, WriteRefused
+
+PROMPTS, COLLECTION = f"{PREFIX}prompt_metadata.json", f"{PREFIX}collection.json"
+
+
+@dataclass
+class Sidecars(MemoryStore):
+    """A bucket in which something happens before or after a write, as often as a test says."""
+
+    before_put: list[Any] = field(default_factory=list)
+    after_put: list[Any] = field(default_factory=list)
+    puts: int = 0
+
+    def put(self, key, body, *, replaces, metadata):
+        self.puts += 1
+        if self.before_put:
+            self.before_put.pop(0)()
+        etag = super().put(key, body, replaces=replaces, metadata=metadata)
+        if self.after_put:
+            self.after_put.pop(0)()
+        return etag
+
+    def says(self, key=PROMPTS):
+        return json.loads(self.objects[key][1])
+
+    def edit(self, key=PROMPTS):
+        return edit_of(self.objects[key][0].metadata)
+
+
+@pytest.fixture
+def store():
+    return Sidecars()
+
+
+def patience(seconds_left=lambda: 20.0, slept=None, now_ms=lambda: 1_000):
+    return Patience((slept if slept is not None else []).append, lambda: 0.5, seconds_left, now_ms)
+
+
+def lost(key=PROMPTS):
+    def answer():
+        raise OutcomeUnknown(key, "the answer was lost")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "after"),
+    [
+        (None, {"a.png": {"good": False}}, {"a.png": {"good": False}}),
+        (None, {"a.png": {"good": None}}, None),
+        ({}, {"a.png": {"prompt": "größe"}}, {"a.png": {"prompt": "größe"}}),
+        ({"a.png": {"good": False}}, {"a.png": {"prompt": "x"}}, {"a.png": {"good": False, "prompt": "x"}}),
+        ({"a.png": {"good": False, "prompt": "x"}}, {"a.png": {"good": None}}, {"a.png": {"prompt": "x"}}),
+        ({"a.png": {"good": False}}, {"a.png": {"good": None}}, {}),
+        ({"a.png": {"good": False}}, {"b.png": {"good": True}}, {"a.png": {"good": False}, "b.png": {"good": True}}),
+        (
+            {"a.png": "short for a prompt"},
+            {"a.png": {"good": True}},
+            {"a.png": {"prompt": "short for a prompt", "good": True}},
+        ),
+        ({"a.png": "x"}, {"a.png": {"prompt": "x"}}, {"a.png": "x"}),
+        (
+            {"a.png": {"theirs": [1.5, 10**30]}},
+            {"a.png": {"labels": []}},
+            {"a.png": {"theirs": [1.5, 10**30], "labels": []}},
+        ),
+        ({"a.png": 7}, {"b.png": {"good": True}}, {"a.png": 7, "b.png": {"good": True}}),
+    ],
+    ids=str,
+)
+def test_what_is_said_of_files_is_set_and_the_rest_stays(store, before, said, after):
+    if before is not None:
+        store.upload(PROMPTS, json.dumps(before).encode())
+    edits.describe(store, STYLE, said, patience())
+    assert (store.says() if PROMPTS in store.objects else None) == after
+
+
+def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
+    first = edits.describe(store, STYLE, {"a.png": {"good": False}}, patience())
+    again = edits.describe(store, STYLE, {"a.png": {"good": False}}, patience())
+    assert (first.attempts, again.attempts, store.puts) == (1, 0, 1)
+    assert again._replace(attempts=1) == first
+    assert store.edit() == first.edit
+
+
+def test_what_others_wrote_gets_a_number_even_where_it_says_so_already(store):
+    store.upload(PROMPTS, b'{"a.png": {"good": false}}')
+    assert edits.describe(store, STYLE, {"a.png": {"good": False}}, patience()).edit == store.edit() == 1_000
+
+
+@pytest.mark.parametrize(("now_ms", "expected"), [(500, 1_001), (1_000, 1_001), (1_001, 1_001), (5_000, 5_000)])
+def test_each_edit_has_a_greater_number_whatever_the_clock_says(store, now_ms, expected):
+    edits.describe(store, STYLE, {"a.png": {"good": False}}, patience(now_ms=lambda: 1_000))
+    assert edits.describe(store, STYLE, {"a.png": {"good": True}}, patience(now_ms=lambda: now_ms)).edit == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "title", "after"),
+    [
+        (None, "Dynamic Größe", {"title": "Dynamic Größe"}),
+        ({"title": "old", "generations": [{"theirs": 1}]}, "new", {"title": "new", "generations": [{"theirs": 1}]}),
+        ({"title": "old", "x": 1}, None, {"x": 1}),
+        (None, None, None),
+    ],
+    ids=str,
+)
+def test_a_title_is_set_and_taken_out(store, before, title, after):
+    if before is not None:
+        store.upload(COLLECTION, json.dumps(before).encode())
+    edits.retitle(store, STYLE, title, patience())
+    assert (store.says(COLLECTION) if COLLECTION in store.objects else None) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "after", "is_edit"),
+    [
+        ({"a.png": {"good": False}, "b.png": "x"}, {"a.png": {"good": False}}, {"b.png": "x"}, True),
+        ({"a.png": "x"}, {"a.png": {"prompt": "x"}}, {}, True),
+        # Somebody has said something else meanwhile, of a new file of that name.
+        ({"a.png": {"good": True}}, {"a.png": {"good": False}}, {"a.png": {"good": True}}, False),
+        ({"b.png": "x"}, {"a.png": {"good": False}}, {"b.png": "x"}, False),
+        ({"b.png": "x"}, {}, {"b.png": "x"}, False),
+    ],
+    ids=str,
+)
+def test_what_was_said_of_a_file_is_forgotten_and_nothing_else(store, before, said, after, is_edit):
+    store.upload(PROMPTS, json.dumps(before).encode())
+    assert (edits.forget(store, STYLE, said, patience()) is not None) == is_edit
+    assert store.says() == after
+    assert store.puts == is_edit
+
+
+def test_where_nothing_is_said_there_is_nothing_to_forget(store):
+    assert edits.forget(store, STYLE, {"a.png": {"good": False}}, patience()) is None
+    assert store.objects == {}
+
+
+def test_what_is_said_of_some_files_is_read(store):
+    store.upload(PROMPTS, b'{"a.png": "x", "b.png": {"good": false}, "broken.png": 7}')
+    assert edits.described(store, STYLE, ["a.png", "b.png", "c.png"]) == {
+        "a.png": {"prompt": "x"},
+        "b.png": {"good": False},
+    }
+    with pytest.raises(SidecarBroken, match=r"broken\.png"):
+        edits.described(store, STYLE, ["broken.png"])
+    assert edits.described(Sidecars(), STYLE, ["a.png"]) == {}
+
+
+BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_a_broken_sidecar_is_refused_with_the_mend_and_left_as_it_is(store, body):
+    store.upload(PROMPTS, body)
+    for edit in (
+        lambda: edits.describe(store, STYLE, {"a.png": {"good": True}}, patience()),
+        lambda: edits.forget(store, STYLE, {"a.png": {"good": True}}, patience()),
+    ):
+        with pytest.raises(SidecarBroken, match=r"^styles/16/prompt_metadata\.json: .*mend"):
+            edit()
+    assert (store.objects[PROMPTS][1], store.puts) == (body, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'{"generations": {}}',
+        b'{"generations": [{"generation_id": 7, "generated_at": "yesterday"}]}',
+        b'{"generations": [{"generation_id": 7, "generated_at": 7}]}',
+        b'{"generations": [{"generation_id": 7, "metadata": 7}]}',
+    ],
+)
+def test_a_broken_declaration_is_refused_and_left_as_it_is(store, body):
+    store.upload(COLLECTION, body)
+    with pytest.raises(SidecarBroken, match=r"^styles/16/collection\.json: .*mend"):
+        edits.declare(store, STYLE, Wanted(generation_id=7), NOON, 0, patience())
+    assert (store.objects[COLLECTION][1], store.puts) == (body, 0)
+
+
+@pytest.mark.parametrize(("key", "most"), [(PROMPTS, "MAX_SIDECAR_BYTES"), (COLLECTION, "MAX_COLLECTION_BYTES")])
+def test_a_sidecar_is_not_made_larger_than_one_is_read(store, monkeypatch, key, most):
+    monkeypatch.setattr(formats, most, 100)
+
+    def edit(text):
+        if key == PROMPTS:
+            edits.describe(store, STYLE, {"a.png": {"prompt": text}}, patience())
+        else:
+            edits.retitle(store, STYLE, text, patience())
+
+    edit("x" * 50)
+    before = store.objects[key]
+    with pytest.raises(SidecarFull, match="100"):
+        edit("x" * 100)
+    assert store.objects[key] == before
+
+
+def test_50_000_files_fit_into_a_sidecar(store):
+    said = {
+        f"image_{number:05d}.png": {"good": False, "prompt": f"a lighthouse at dawn, no. {number}"}
+        for number in range(50_000)
+    }
+    edits.describe(store, STYLE, said, patience())
+    assert len(store.objects[PROMPTS][1]) < formats.MAX_SIDECAR_BYTES
+
+
+@pytest.mark.parametrize(
+    ("declared", "wanted", "above", "made"),
+    [
+        ([], Wanted(), 0, Declared(generation_id=1, generated_at=NOON)),
+        ([], Wanted(), 6, Declared(generation_id=7, generated_at=NOON)),
+        (
+            [{"generation_id": 3}, {"generation_id": "9"}, 7, {}],
+            Wanted(),
+            2,
+            Declared(generation_id=4, generated_at=NOON),
+        ),
+        (
+            [{"generation_id": 3, "type": "batch"}],
+            Wanted(type="x"),
+            2,
+            Declared(generation_id=4, type="x", generated_at=NOON),
+        ),
+        (
+            [],
+            Wanted(generation_id="run a", metadata={"model": "sdxl"}),
+            5,
+            Declared(generation_id="run a", generated_at=NOON, metadata={"model": "sdxl"}),
+        ),
+        (
+            [{"generation_id": 7, "generated_at": "2026-01-01T00:00:00.000Z", "metadata": {"a": 1}}],
+            Wanted(generation_id=7),
+            0,
+            Declared(generation_id=7, generated_at="2026-01-01T00:00:00.000Z", metadata={"a": 1}),
+        ),
+        (
+            [{"generation_id": 7, "generated_at": "2026-01-01T00:00:00.000Z", "metadata": {"a": 1}}],
+            Wanted(generation_id=7, generated_at="2026-02-01T00:00:00.000Z", metadata={"b": 1}),
+            0,
+            Declared(generation_id=7, generated_at="2026-02-01T00:00:00.000Z", metadata={"b": 1}),
+        ),
+    ],
+    ids=str,
+)
+def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wanted, above, made):
+    store.upload(COLLECTION, json.dumps({"title": "t", "generations": declared}).encode())
+    assert edits.declare(store, STYLE, wanted, NOON, above, patience())[1] == made
+    after = store.says(COLLECTION)
+    assert after["title"] == "t"
+    assert [one for one in after["generations"] if one in declared or one == made.model_dump(mode="json")] == after[
+        "generations"
+    ]
+    assert made.model_dump(mode="json") in after["generations"]
+
+
+def test_what_else_is_said_of_a_generation_stays(store):
+    store.upload(COLLECTION, b'{"generations": [{"generation_id": 7, "theirs": 1}]}')
+    edits.declare(store, STYLE, Wanted(generation_id=7, type="declared"), NOON, 0, patience())
+    (one,) = store.says(COLLECTION)["generations"]
+    assert (one["theirs"], one["generated_at"]) == (1, NOON)
+
+
+def test_with_an_id_a_repeat_writes_nothing(store):
+    for _ in range(3):
+        edits.declare(store, STYLE, Wanted(generation_id=7), NOON, 0, patience())
+    assert store.puts == 1
+
+
+def test_without_an_id_each_gets_its_own(store):
+    ids = [edits.declare(store, STYLE, Wanted(), NOON, 0, patience())[1].generation_id for _ in range(3)]
+    assert ids == [1, 2, 3]
+
+
+def test_one_that_lost_to_another_like_it_gets_the_next_id(store):
+    store.before_put = [lambda: edits.declare(store, STYLE, Wanted(), NOON, 0, patience())]
+    assert edits.declare(store, STYLE, Wanted(), NOON, 0, patience())[1].generation_id == 2
+    assert [one["generation_id"] for one in store.says(COLLECTION)["generations"]] == [1, 2]
+
+
+def test_one_whose_answer_was_lost_is_not_declared_twice(store):
+    store.after_put = [lost(COLLECTION)]
+    edited, made = edits.declare(store, STYLE, Wanted(), NOON, 0, patience())
+    assert (made.generation_id, store.puts) == (1, 1)
+    assert edited.edit == store.edit(COLLECTION)
+    assert len(store.says(COLLECTION)["generations"]) == 1
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
+def test_a_lost_answer_is_asked_about(store, written):
+    (store.after_put if written else store.before_put).append(lost())
+    edited = edits.describe(store, STYLE, {"a.png": {"good": False}}, patience())
+    assert store.says() == {"a.png": {"good": False}}
+    assert edited.edit == store.edit()
+
+
+def test_what_others_say_meanwhile_is_kept(store):
+    def others():
+        edits.describe(store, STYLE, {"a.png": {"prompt": "theirs"}, "b.png": {"good": False}}, patience())
+
+    store.before_put = [others]
+    edited = edits.describe(store, STYLE, {"a.png": {"good": False}}, patience())
+    assert store.says() == {"a.png": {"prompt": "theirs", "good": False}, "b.png": {"good": False}}
+    assert (edited.attempts, edited.edit) == (2, 1_001)
+
+
+def test_between_attempts_it_waits_longer_and_longer_up_to_a_second(store):
+    slept = []
+    store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
+    edits.describe(store, STYLE, {"a.png": {"good": False}}, patience(slept=slept))
+    assert slept == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_it_gives_up_before_its_time_runs_out(store):
+    left = iter([5.0, 2.6, 2.1, 0.0])
+    store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
+    with pytest.raises(Busy, match=r"prompt_metadata\.json"):
+        edits.describe(store, STYLE, {"a.png": {"good": False}}, patience(lambda: next(left)))
+    assert store.puts == 3
+
+
+@pytest.mark.parametrize("error", [ReadFailed(PROMPTS, "503"), WriteRefused(PROMPTS, "403")], ids=repr)
+def test_what_s3_does_not_do_is_not_tried_again(store, error):
+    def refuse():
+        raise error
+
+    store.before_put = [refuse]
+    with pytest.raises(type(error)):
+        edits.describe(store, STYLE, {"a.png": {"good": False}}, patience())
+    assert store.puts == 1
+
+
+class Interleaved(MemoryStore):
+    """A bucket in which, before any request, somebody else's edit may be made from the beginning to its end."""
+
+    def __init__(self, chance, others):
+        super().__init__()
+        self.chance, self.others = chance, others
+
+    def _somebody_else(self):
+        if self.others and self.chance.random() < 0.5:
+            self.others.pop()()
+
+    def get(self, key):
+        self._somebody_else()
+        return super().get(key)
+
+    def put(self, key, body, *, replaces, metadata):
+        self._somebody_else()
+        etag = super().put(key, body, replaces=replaces, metadata=metadata)
+        if self.chance.random() < 0.2:
+            raise OutcomeUnknown(key, "the answer was lost")
+        return etag
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_of_edits_interleaved_at_every_request_none_is_lost(seed):
+    chance, acknowledged, others = random.Random(seed), [], []
+    store = Interleaved(chance, others)
+
+    def edit(number):
+        said = {f"{chance.randrange(3)}.png": {"prompt": str(number), f"own {number}": number}}
+        acknowledged.append((edits.describe(store, STYLE, said, patience(lambda: 1e9)).edit, said))
+
+    others += [lambda number=number: edit(number) for number in range(20)]
+    while others:
+        others.pop()()
+    expected = {}
+    for _, said in sorted(acknowledged, key=lambda one: one[0]):
+        for filename, fields in said.items():
+            expected[filename] = expected.get(filename, {}) | fields
+    assert json.loads(store.objects[PROMPTS][1]) == expected
+    assert len(acknowledged) == 20

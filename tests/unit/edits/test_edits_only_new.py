@@ -1,0 +1,82 @@
+"""Edits that leave what is said already, and several generations in one edit."""
+
+import json
+
+import pytest
+from unit.values import STYLE
+
+from s3_manifest.edits.edits import Patience, SidecarBroken, declare_all, describe, retitle
+from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, Declared
+from s3_manifest.storage.memory import MemoryStore
+
+PATIENCE = Patience(sleep=lambda _: None, random=lambda: 0.5, seconds_left=lambda: 60, now_ms=lambda: 1)
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+def said(store, filename=PROMPTS):
+    return json.loads(store.get(STYLE.prefix + filename).body)
+
+
+def generation(id_, **metadata):
+    return Declared(generation_id=id_, type="flux", generated_at="2025-01-01", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("before", "more", "after"),
+    [
+        ({}, {"prompt": "new"}, {"prompt": "new"}),
+        ({"prompt": "old"}, {"prompt": "new", "good": False}, {"prompt": "old", "good": False}),
+        ({"prompt": None}, {"prompt": "new"}, {"prompt": "new"}),
+        ({"good": False}, {"good": True}, {"good": False}),
+        ("old", {"prompt": "new", "good": False}, {"prompt": "old", "good": False}),
+    ],
+)
+def test_only_what_nothing_is_said_of_is_new(store, before, more, after):
+    store.upload(STYLE.prefix + PROMPTS, json.dumps({"a.png": before}).encode())
+    describe(store, STYLE, {"a.png": more}, PATIENCE, only_new=True)
+    assert said(store) == {"a.png": after}
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, "New"), ({"title": None}, "New"), ({"title": "Old"}, "Old")])
+def test_a_title_that_is_there_stays(store, before, after):
+    store.upload(STYLE.prefix + COLLECTION, json.dumps(before).encode())
+    retitle(store, STYLE, "New", PATIENCE, only_new=True)
+    assert said(store, COLLECTION) == {"title": after}
+
+
+def test_several_generations_are_declared_at_once(store):
+    declare_all(store, STYLE, [generation(1), generation(2)], PATIENCE)
+    declare_all(store, STYLE, [generation(2, seed=1), generation(3)], PATIENCE)
+    told = said(store, COLLECTION)["generations"]
+    assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {}), (2, {"seed": 1}), (3, {})]
+
+
+def test_a_repeat_of_a_declaration_writes_nothing(store):
+    for wanted in ([generation(1), generation(2)], [generation(1)]):
+        edited = declare_all(store, STYLE, wanted, PATIENCE)
+    assert edited.edit == 1
+
+
+def test_a_generation_that_is_declared_already_stays(store):
+    declare_all(store, STYLE, [generation(1, seed=1)], PATIENCE)
+    declare_all(store, STYLE, [generation(1, seed=2), generation(2)], PATIENCE, only_new=True)
+    told = said(store, COLLECTION)["generations"]
+    assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {"seed": 1}), (2, {})]
+
+
+def test_what_is_no_generation_stays_where_it_is(store):
+    store.upload(STYLE.prefix + COLLECTION, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
+    declare_all(store, STYLE, [generation(1)], PATIENCE)
+    told = said(store, COLLECTION)
+    assert told["generations"][:2] == [7, {"generation_id": 1}]
+    assert told["theirs"] == 1
+
+
+def test_generations_that_are_no_list_are_not_written_over(store):
+    store.upload(STYLE.prefix + COLLECTION, b'{"generations": {}}')
+    with pytest.raises(SidecarBroken, match="its generations are not a list"):
+        declare_all(store, STYLE, [generation(1)], PATIENCE)

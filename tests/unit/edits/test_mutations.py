@@ -1,0 +1,236 @@
+"""Deleting, hiding and describing: in which order, what happens in between, and what a repeat does."""
+
+import json
+
+import pytest
+from unit.values import EVENING, MORNING, NOON, PREFIX, STYLE
+from unit.worlds import Hand, one_by_one
+
+from s3_manifest.edits import mutations
+from s3_manifest.edits.edits import Patience, SidecarBroken
+from s3_manifest.edits.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
+from s3_manifest.manifest.collections import parse_collections
+from s3_manifest.query.change_token import Awaited
+from s3_manifest.storage.heads import is_there
+from s3_manifest.storage.store import OutcomeUnknown
+
+PROMPTS = f"{PREFIX}prompt_metadata.json"
+ANY = frozenset()
+
+
+@pytest.fixture
+def hand():
+    return Hand()
+
+
+def patience(seconds_left=lambda: 20.0):
+    return Patience(lambda _: None, lambda: 0.5, seconds_left, lambda: 1_000)
+
+
+def delete(hand, filename="a.png", only=ANY):
+    return mutations.delete_file(hand.store, hand.collections, STYLE, filename, only, patience())
+
+
+def say(hand, **said):
+    hand.store.upload(PROMPTS, json.dumps(said).encode())
+
+
+def said(hand):
+    return json.loads(hand.store.objects[PROMPTS][1])
+
+
+def below(hand):
+    return sorted(key.removeprefix(PREFIX) for key in hand.store.objects if key.startswith(PREFIX))
+
+
+def test_a_file_is_deleted_and_what_is_said_of_it_taken_out_and_nothing_else(hand):
+    hand.upload("a.png", "a.txt", "b.png")
+    say(hand, **{"a.png": {"good": False}, "b.png": "x"})
+    etag = hand.store.head(f"{PREFIX}a.png").etag
+    assert delete(hand) == (True, Awaited(s3_key=f"{PREFIX}a.png", gone=etag))
+    assert below(hand) == ["a.txt", "b.png", "prompt_metadata.json"]
+    assert said(hand) == {"b.png": "x"}
+
+
+def test_a_file_of_which_nothing_is_said_is_deleted_without_a_word(hand):
+    hand.upload("a.png")
+    delete(hand)
+    assert below(hand) == []
+
+
+@pytest.mark.parametrize("filename", ["b.png", "", "folder/", "deep/a.png", "x" * 1100, "a\0", "collection.json"])
+def test_what_is_not_there_is_not_deleted(hand, filename):
+    hand.upload("a.png", "collection.json")
+    hand.store.upload(f"{PREFIX}folder/", b"")
+    with pytest.raises(NoSuchFile):
+        delete(hand, filename)
+    assert below(hand) == ["a.png", "collection.json", "folder/"]
+
+
+def test_what_is_another_collections_is_not_deleted():
+    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
+    hand = Hand(collections=nested)
+    hand.upload("drafts/1/a.png", "drafts/a.png")
+    style = nested.named("style", "16")
+    with pytest.raises(NoSuchFile):
+        mutations.delete_file(hand.store, nested, style, "drafts/1/a.png", ANY, patience())
+    mutations.delete_file(hand.store, nested, style, "drafts/a.png", ANY, patience())
+    assert below(hand) == ["drafts/1/a.png"]
+
+
+def test_only_the_object_that_the_caller_saw_is_deleted(hand):
+    hand.upload("a.png", body=b"newer")
+    say(hand, **{"a.png": "x"})
+    with pytest.raises(NotTheOne, match="another object"):
+        delete(hand, only=frozenset({"0" * 32}))
+    assert below(hand) == ["a.png", "prompt_metadata.json"]
+    etag = hand.store.head(f"{PREFIX}a.png").etag
+    assert delete(hand, only=frozenset({"0" * 32, etag}))[0]
+
+
+def test_an_upload_that_comes_in_between_is_kept_and_so_is_what_is_said(hand, monkeypatch):
+    hand.upload("a.png", body=b"seen")
+    say(hand, **{"a.png": "x"})
+    delete_if = hand.store.delete_if
+
+    def delete_later(key, etag):
+        hand.upload("a.png", body=b"newer")
+        return delete_if(key, etag)
+
+    monkeypatch.setattr(hand.store, "delete_if", delete_later)
+    with pytest.raises(NewerUpload, match="nothing was deleted"):
+        delete(hand)
+    assert hand.store.get(f"{PREFIX}a.png").body == b"newer"
+    assert said(hand) == {"a.png": "x"}
+
+
+def test_what_is_said_meanwhile_of_a_new_file_of_that_name_is_kept(hand, monkeypatch):
+    hand.upload("a.png")
+    say(hand, **{"a.png": "old"})
+    delete_if = hand.store.delete_if
+
+    def delete_and_lose_the_race(key, etag):
+        deleted = delete_if(key, etag)
+        say(hand, **{"a.png": "new"})
+        return deleted
+
+    monkeypatch.setattr(hand.store, "delete_if", delete_and_lose_the_race)
+    delete(hand)
+    assert said(hand) == {"a.png": "new"}
+
+
+def test_a_repeat_after_a_crash_in_between_finishes_it(hand, monkeypatch):
+    hand.upload("a.png")
+    say(hand, **{"a.png": "x", "b.png": "y"})
+    with monkeypatch.context() as patch:
+        patch.setattr("s3_manifest.edits.edits.forget", crash)
+        with pytest.raises(OutcomeUnknown):
+            delete(hand)
+    deleted, awaited = delete(hand)
+    assert (deleted, awaited.s3_key, awaited.edit) == (False, PROMPTS, 1_000)
+    assert said(hand) == {"b.png": "y"}
+    with pytest.raises(NoSuchFile):
+        delete(hand)
+
+
+def crash(*_):
+    raise OutcomeUnknown("k", "crashed")
+
+
+def test_with_a_broken_sidecar_nothing_is_deleted(hand):
+    hand.upload("a.png")
+    hand.store.upload(PROMPTS, b"{")
+    with pytest.raises(SidecarBroken):
+        delete(hand)
+    assert below(hand) == ["a.png", "prompt_metadata.json"]
+
+
+def amend(hand, **what):
+    return mutations.amend(hand.store, hand.collections, one_by_one, STYLE, what, patience())
+
+
+def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
+    hand.upload("a.png", "b.png")
+    with pytest.raises(NoSuchFile, match=r"c\.png"):
+        amend(hand, **{"a.png": {"good": False}, "c.png": {"good": False}})
+    assert PROMPTS not in hand.store.objects
+    assert amend(hand, **{"a.png": {"good": False}, "b.png": {"good": False}}).attempts == 1
+    assert said(hand) == {"a.png": {"good": False}, "b.png": {"good": False}}
+
+
+@pytest.mark.parametrize("filename", ["a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl"])
+def test_what_describes_others_is_not_described(hand, filename):
+    hand.upload("a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
+    with pytest.raises(NoSuchFile, match="describes others"):
+        amend(hand, **{filename: {"good": False}})
+
+
+def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_none(hand):
+    hand.upload("a.png", "a.txt", "deep/b.png", "collection.json")
+    hand.store.upload(f"{PREFIX}folder/", b"")
+    count, edited = mutations.hide_all(hand.store, hand.collections, STYLE, patience())
+    assert (count, edited.s3_key) == (2, PROMPTS)
+    assert said(hand) == {"a.png": {"hidden": True}, "deep/b.png": {"hidden": True}}
+
+
+def test_too_many_are_not_hidden_at_all(hand, monkeypatch):
+    monkeypatch.setattr(mutations, "MAX_HIDDEN", 2)
+    hand.upload("a.png", "b.png", "c.png")
+    with pytest.raises(TooManyFiles):
+        mutations.hide_all(hand.store, hand.collections, STYLE, patience())
+    assert PROMPTS not in hand.store.objects
+
+
+def empty(hand, seconds_left=lambda: 20.0, collection=STYLE):
+    return mutations.empty(hand.store, hand.collections, collection, patience(seconds_left))
+
+
+def test_everything_of_a_collection_is_deleted_and_nothing_beside_it(hand):
+    hand.upload("a.png", last_modified=MORNING)
+    hand.upload("a.txt", "deep/b.png", "collection.json", last_modified=NOON)
+    hand.store.upload("styles/160/a.png", b"")
+    assert empty(hand) == mutations.Emptied(4, (), complete=True, awaited=Awaited(s3_key=PREFIX, emptied=NOON))
+    assert hand.store.list("").keys == ("styles/160/a.png",)
+    assert empty(hand) == mutations.Emptied(0, (), complete=True, awaited=None)
+
+
+def test_the_sidecars_go_last_and_stay_where_time_ends(hand):
+    hand.store.page = 2
+    hand.upload("a.png", "b.png", "c.png", "collection.json", "d.png", "prompt_metadata.json")
+    left = iter([20.0, 20.0, 7.9])
+    found = empty(hand, lambda: next(left))
+    assert found == mutations.Emptied(3, (), complete=False, awaited=None)
+    assert below(hand) == ["collection.json", "d.png", "prompt_metadata.json"]
+    assert empty(hand).complete
+    assert below(hand) == []
+
+
+def test_what_is_uploaded_meanwhile_stays_and_so_does_what_describes_it(hand, monkeypatch):
+    hand.upload("a.png", "b.png", "prompt_metadata.json")
+    delete_listed = hand.store.delete_listed
+
+    def delete_later(objects):
+        hand.upload("a.png", body=b"newer", last_modified=EVENING)
+        return delete_listed(objects)
+
+    monkeypatch.setattr(hand.store, "delete_listed", delete_later)
+    found = empty(hand)
+    assert (found.deleted, found.kept, found.complete, found.awaited) == (1, (f"{PREFIX}a.png", PROMPTS), False, None)
+    assert below(hand) == ["a.png", "prompt_metadata.json"]
+
+
+def test_a_nested_collection_stays():
+    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
+    hand = Hand(collections=nested)
+    hand.upload("a.png", "drafts/1/a.png", "drafts/b.png")
+    assert empty(hand, collection=nested.named("style", "16")).deleted == 2
+    assert below(hand) == ["drafts/1/a.png"]
+
+
+@pytest.mark.parametrize(("key", "there"), [("a.png", True), ("", False), (None, False)])
+def test_a_collection_is_there_where_it_has_an_object_or_a_manifest(hand, key, there):
+    if key is not None:
+        hand.upload(key)
+    assert is_there(hand.store, hand.collections, STYLE) is there
+    hand.store.upload(STYLE.head_key, b"{}")
+    assert is_there(hand.store, hand.collections, STYLE)

@@ -1,0 +1,213 @@
+"""What is asked of uploads: which names are taken, and what the headers of a PUT say."""
+
+import base64
+
+import pytest
+from pydantic import ValidationError
+from unit.values import COLLECTIONS, LOCATION, NOON, STYLE
+
+from s3_manifest.edits.uploads import Generation, Image, Uploads, bad_names, headers_of
+from s3_manifest.manifest.collections import parse_collections
+from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.sidecars.formats import Declared
+from s3_manifest.storage.store import Present
+from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES
+
+MD5 = "9e107d9d372bb6826bd81d3542a419d6"
+MD5_BASE64 = "nhB9nTcrtoJr2B01QqQZ1g=="
+
+
+def image(filename="a.png", **more):
+    return Image.model_validate({"filename": filename, "size": 3, "md5": MD5} | more)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "a.png",
+        "A.JPG",
+        "deep/er/a b+c%20.webp",
+        "ünïcödé 🎨.png",
+        "a.txt",
+        ".hidden.png",
+        "collection.json.png",
+        "/".join(["a" * 200] * 4) + ".png",
+    ],
+)
+def test_a_name_of_an_image_or_a_caption_is_taken(filename):
+    assert list(bad_names(COLLECTIONS, STYLE, [filename])) == []
+
+
+@pytest.mark.parametrize(
+    ("filename", "reason"),
+    [
+        ("", "path"),
+        (".", "path"),
+        ("..", "path"),
+        ("/a.png", "path"),
+        ("a/", "path"),
+        ("a//b.png", "path"),
+        ("a/./b.png", "path"),
+        ("../17/a.png", "path"),
+        ("a/../b.png", "path"),
+        ("a\\b.png", "backslash"),
+        ("a\0.png", "control"),
+        ("a\n.png", "control"),
+        ("a\x7f.png", "control"),
+        ("a\x85.png", "control"),
+        ("a\u2028.png", "control"),
+        ("a\ud800.png", "control"),
+        ("a" * 256 + ".png", "more than 255 bytes"),
+        (".s3-manifest/a.png", "working folder"),
+        (".S3-Manifest./a.png", "working folder"),
+        ("a" * 1100 + ".png", "1024"),
+        ("ü" * 510 + ".png", "1024"),
+        ("collection.json", "sidecar"),
+        ("prompt_metadata.json", "sidecar"),
+        ("metadata.jsonl", "sidecar"),
+        ("a.exe", "neither"),
+        ("png", "neither"),
+        ("deep/collection.json", "neither"),
+    ],
+)
+def test_another_name_is_refused_and_the_reason_told(filename, reason):
+    (bad,) = bad_names(COLLECTIONS, STYLE, ["good.png", filename])
+    assert bad.at == 1
+    assert reason in bad.reason
+
+
+def test_a_name_is_taken_once():
+    (bad,) = bad_names(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
+    assert (bad.at, bad.reason) == (2, "it is named before, at 0")
+
+
+def test_a_name_of_a_nested_collection_is_that_ones():
+    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
+    (bad,) = bad_names(nested, nested.named("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
+    assert (bad.at, bad.reason) == (1, "it is another collection's")
+
+
+@pytest.mark.parametrize("md5", [MD5, MD5.upper(), MD5_BASE64, f" {MD5} "])
+def test_an_md5_is_hex_or_base64(md5):
+    assert image(md5=md5).md5 == MD5
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("md5", ""),
+        ("md5", "x"),
+        ("md5", MD5[:-1]),
+        ("md5", base64.b64encode(b"15 bytes exactl").decode()),
+        ("md5", None),
+        ("size", -1),
+        ("size", (5 << 30) + 1),
+        ("size", "3"),
+        ("size", True),
+        ("content_type", "image"),
+        ("content_type", "image/png\r\nx-amz-acl: public-read"),
+        ("content_type", ""),
+        ("prompt", 7),
+        ("prompt", "x" * 20_001),
+        ("generated_at", "yesterday"),
+        ("good", True),
+        ("filename", None),
+    ],
+)
+def test_another_field_or_value_is_refused(field, value):
+    with pytest.raises(ValidationError):
+        image(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "id_"), [(7, 7), ("7", 7), ("007", "007"), ("run a", "run a"), (None, None), ("9" * 19, "9" * 19)]
+)
+def test_an_id_is_what_it_will_be_once_it_was_user_metadata(given, id_):
+    assert Generation(generation_id=given).generation_id == id_
+
+
+@pytest.mark.parametrize("id_", [-1, 10**18, "", "x" * 201, 1.5, True])
+def test_another_id_is_refused(id_):
+    with pytest.raises(ValidationError):
+        Generation(generation_id=id_)
+
+
+@pytest.mark.parametrize("wish", [{"images": []}, {"images": [{"filename": "a.png", "size": 0, "md5": MD5}] * 251}])
+def test_from_1_to_250_images_are_asked_for(wish):
+    with pytest.raises(ValidationError):
+        Uploads.model_validate(wish)
+
+
+def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
+    headers, left = headers_of(image(), None, overwrite=False)
+    assert headers == {
+        "Content-Length": "3",
+        "Content-MD5": MD5_BASE64,
+        "Content-Type": "image/png",
+        "If-None-Match": "*",
+        "x-amz-meta-md5": MD5,
+    }
+    assert left == {}
+    assert "If-None-Match" not in headers_of(image(), None, overwrite=True).headers
+
+
+@pytest.mark.parametrize(
+    ("filename", "given", "content_type"),
+    [
+        ("a.jpeg", None, "image/jpeg"),
+        ("a.JPG", None, "image/jpeg"),
+        ("a.tif", None, "image/tiff"),
+        ("a.txt", None, "text/plain; charset=utf-8"),
+        ("a.png", "image/x-mine; v=1", "image/x-mine; v=1"),
+    ],
+)
+def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, given, content_type):
+    assert headers_of(image(filename, content_type=given), None, overwrite=True).headers["Content-Type"] == content_type
+
+
+def test_what_the_headers_tell_is_what_the_manifest_then_says():
+    generation = Declared(generation_id=7, type="batch", generated_at=NOON)
+    told = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
+    headers, _ = headers_of(image(**told), generation, overwrite=False)
+    assert all(value.isascii() and value.isprintable() for value in headers.values())
+    metadata = {name.removeprefix("x-amz-meta-"): value for name, value in headers.items() if name.startswith("x-amz")}
+    entry = entry_of(Present("styles/16/a.png", 3, "e", NOON, metadata=metadata), STYLE, LOCATION, "s3_event")
+    assert (entry.prompt, entry.local_path, entry.generated_at) == (
+        told["prompt"],
+        told["local_path"],
+        "2026-03-01T11:00:00.000Z",
+    )
+    assert (entry.generation_id, entry.generation_type, entry.md5_hash) == (7, "batch", MD5)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "local_path", "left"),
+    [
+        ("x" * 1900, None, []),
+        ("x" * 2000, None, ["prompt"]),
+        ("ü" * 800, None, ["prompt"]),
+        ("short", "p" * 1000, []),
+        ("x" * 1000, "p" * 1000, ["prompt"]),
+        ("x" * 1000, "ü" * 512, ["prompt"]),
+        (None, "ü" * 512, []),
+    ],
+)
+def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_path, left):
+    headers, found = headers_of(image(prompt=prompt, local_path=local_path), None, overwrite=False)
+    assert found == {name: {"prompt": prompt, "local_path": local_path}[name] for name in left}
+    sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
+    assert sum(sizes) <= MAX_METADATA_BYTES
+
+
+def test_the_longest_names_of_a_generation_leave_room_enough():
+    generation = Declared(generation_id="🎨" * 200, type="ü" * 200, generated_at=NOON)
+    headers, left = headers_of(image(prompt="x", local_path="y"), generation, overwrite=False)
+    sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
+    assert sum(sizes) <= MAX_METADATA_BYTES
+    assert "x-amz-meta-generation-id" in headers
+    assert left.keys() == {"generation_type"}  # what is shorter still fits
+
+
+def test_a_file_and_a_folder_of_one_name_are_not_uploaded_together():
+    bad = bad_names(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
+    assert [(one.at, "a file and a folder of one name" in one.reason) for one in bad] == [(0, True), (2, True)]

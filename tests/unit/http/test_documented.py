@@ -1,0 +1,62 @@
+import pytest
+
+from s3_manifest.http.api_docs import joined, tidied
+
+
+def document(path, schema, **schemas):
+    refers = {"$ref": "#/components/schemas/Thing"}
+    answer = {"200": {"content": {"application/json": {"schema": refers}}}}
+    return {
+        "paths": {path: {"get": {"responses": answer}}},
+        "components": {"schemas": {"Thing": schema, "Things": {"items": refers}} | schemas},
+    }
+
+
+def schema_of(whole, path):
+    ref = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    return whole["components"]["schemas"][ref.rpartition("/")[2]]
+
+
+def test_schemas_that_have_but_a_name_in_common_stay_apart():
+    whole = joined([document("/a", {"type": "string"}), document("/b", {"type": "integer"})])
+    assert (schema_of(whole, "/a"), schema_of(whole, "/b")) == ({"type": "string"}, {"type": "integer"})
+    assert set(whole["components"]["schemas"]) == {"Thing", "Thing2", "Things"}
+
+
+def test_schemas_that_are_the_same_are_one():
+    whole = joined([document("/a", {"type": "string"}), document("/b", {"type": "string"}, More={})])
+    assert set(whole["components"]["schemas"]) == {"Thing", "Things", "More"}
+
+
+def test_methods_of_one_path_come_together():
+    other = document("/a", {})
+    other["paths"]["/a"] = {"post": {"responses": {}}}
+    assert set(joined([document("/a", {}), other])["paths"]["/a"]) == {"get", "post"}
+
+
+def routed(parameter=None, **responses):
+    operation = {"responses": responses, "parameters": [parameter] if parameter else []}
+    (found,) = tidied({"paths": {"/a": {"get": operation}}})["paths"]["/a"].values()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("schema", "tidy"),
+    [
+        ({"type": "string"}, {"type": "string"}),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}], "title": "A"}, {"type": "string", "title": "A"}),
+        ({"anyOf": [{"type": "number", "maximum": 20}, {"type": "null"}]}, {"type": "number", "maximum": 20}),
+    ],
+)
+def test_a_parameter_is_left_out_and_never_null(schema, tidy):
+    assert routed({"schema": schema})["parameters"] == [{"schema": tidy}]
+
+
+def test_what_is_never_answered_is_not_promised_and_what_the_http_api_answers_is():
+    problem = {"application/problem+json": {}}
+    found = routed(**{"422": {}, "304": {"content": {"x": {}}}, "404": {"content": problem}})["responses"]
+    assert set(found) == {"304", "401", "403", "404", "429"}
+    assert found["304"] == {}
+    assert set(found["404"]["content"]) == {"application/json", "application/problem+json"}
+    assert set(found["401"]["content"]) == set(found["429"]["content"]) == {"application/json"}
+    assert set(found["403"]["content"]) == {"application/json", "application/problem+json"}

@@ -1,0 +1,201 @@
+import uuid
+
+import pytest
+
+from s3_manifest.manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    MAX_BELOW_FOLDER_BYTES,
+    Collection,
+    Collections,
+    IdTooLong,
+    InvalidCollections,
+    Pattern,
+    parse_collections,
+)
+from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest.storage import chain, heads
+from s3_manifest_cli.local_stack import stack
+
+ROOT = "_manifests/"
+STYLES = "style=styles/{style_id}/"
+NESTED = f"{STYLES}, variant=styles/{{variant_id}}/variants/, draft=styles/16/{{draft_id}}/"
+
+
+def collection_of(key, text=STYLES):
+    return parse_collections(text, ROOT).of(key)
+
+
+def test_the_defaults_are_the_templates():
+    parameters = stack.template()["Parameters"]
+    assert [parameters[name]["Default"] for name in ("Collections", "ManifestRoot")] == [
+        DEFAULT_COLLECTIONS,
+        DEFAULT_ROOT,
+    ]
+
+
+def test_a_key_belongs_to_the_collection_whose_prefix_it_is_below():
+    assert collection_of("styles/16/a.jpg") == Collection("style", "16", "styles/16/", ROOT)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "collection_id", "filename"),
+    [
+        ("styles/9/a.jpg", "style", "9", "a.jpg"),
+        ("styles/9/variants/a.jpg", "variant", "9", "a.jpg"),
+        ("styles/16/variants/a.jpg", "draft", "variants", "a.jpg"),
+        ("styles/16/x/a.jpg", "draft", "x", "a.jpg"),
+        ("styles/16/a.jpg", "style", "16", "a.jpg"),
+        ("styles/9/variantsx/a.jpg", "style", "9", "variantsx/a.jpg"),
+    ],
+)
+def test_a_key_belongs_to_the_deepest_collection_that_holds_it(key, kind, collection_id, filename):
+    found = collection_of(key, NESTED)
+    assert (found.kind, found.id, found.filename(key)) == (kind, collection_id, filename)
+
+
+@pytest.mark.parametrize(
+    ("key", "collection_id", "filename"),
+    [
+        ("styles/16//a.jpg", "16", "/a.jpg"),
+        ("styles/16/deep/er/a.jpg", "16", "deep/er/a.jpg"),
+        ("styles/16/folder/", "16", "folder/"),
+        ("styles/ü +%/a.jpg", "ü +%", "a.jpg"),
+        ("styles/../a.jpg", "..", "a.jpg"),
+    ],
+)
+def test_everything_below_the_prefix_is_the_filename(key, collection_id, filename):
+    found = collection_of(key)
+    assert (found.id, found.filename(key)) == (collection_id, filename)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "styles",
+        "styles/",
+        "styles/a.jpg",
+        "styles/16",
+        "styles/16/",
+        "styles//a.jpg",
+        "Styles/16/a.jpg",
+        "/styles/16/a.jpg",
+        "other/16/a.jpg",
+        "_manifests/styles/16/manifest.json",
+        "_manifests/a/b.jpg",
+    ],
+)
+def test_a_key_outside_of_all_collections_belongs_to_none(key):
+    assert collection_of(key) is None
+
+
+def test_what_is_kept_below_the_root_is_no_collections_whatever_its_pattern():
+    everything = Collections([Pattern("any", "", "/")], ROOT)
+    assert everything.of("x/a.jpg").id == "x"
+    assert everything.of("_manifests/styles/16/manifest.json") is None
+
+
+def test_the_manifest_is_kept_below_the_root_at_the_prefix_of_its_collection():
+    assert collection_of("styles/16/a.jpg").head_key == "_manifests/styles/16/manifest.json"
+
+
+def test_a_collection_is_found_by_its_name_as_by_its_keys():
+    collections = parse_collections(NESTED, ROOT)
+    for key in ("styles/9/a", "styles/9/variants/a", "styles/16/x/a"):
+        of_key = collections.of(key)
+        assert collections.named(of_key.kind, of_key.id) == of_key
+
+
+@pytest.mark.parametrize(("kind", "collection_id"), [("actor", "1"), ("style", ""), ("style", "1/2"), ("", "1")])
+def test_a_name_that_can_be_no_collection_finds_none(kind, collection_id):
+    assert parse_collections(STYLES, ROOT).named(kind, collection_id) is None
+
+
+def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none():
+    collections = parse_collections(STYLES, ROOT)
+    longest = "é" * 457
+    link = chain.Link(10**12 - 1, uuid.uuid4().hex, uuid.uuid4().hex)
+    assert len(chain.key_of(collections.named("style", longest), link).encode()) == 1024
+    assert collections.of(f"styles/{longest}/a.jpg").id == longest
+    collections.check_id("style", longest)
+    for too_long in (longest + "x", "x" * 915, "x" * 992, "x" * 5000):
+        assert collections.named("style", too_long) is None
+        assert collections.of(f"styles/{too_long}/a.jpg") is None
+        with pytest.raises(IdTooLong, match="may have 914"):
+            collections.check_id("style", too_long)
+        with pytest.raises(IdTooLong):
+            collections.check_key(f"styles/{too_long}/a.jpg")
+
+
+def test_no_key_that_is_made_for_a_collection_is_longer_than_its_longest_one():
+    collection, commit = parse_collections(STYLES, ROOT).named("style", "1"), uuid.uuid4().hex
+    keys = [
+        collection.head_key,
+        chain.key_of(collection, chain.Link(10**12 - 1, commit, commit)),
+        chain.key_of(collection, chain.Link(1, commit, chain.REPAIRED)),
+        heads.checkpoint_key(collection, 10**12 - 1, commit),
+        f"{collection.folder}pages/{commit}-99999.json",
+        *(f"{collection.folder}sidecars/{commit}-{name}" for name in SIDECARS),
+        f"{collection.folder}releases/{'r' * 64}.json",
+        f"{collection.folder}set-aside/{commit}-10000.json",
+        f"{collection.folder}turn.json",
+    ]
+    assert max(len(key.encode()) for key in keys) == len(collection.folder) + MAX_BELOW_FOLDER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("text", "prefixes"),
+    [
+        (STYLES, ["styles/"]),
+        (f"{STYLES},actor=actors/{{actor_id}}/", ["actors/", "styles/"]),
+        (NESTED, ["styles/"]),
+        ("one=a/b/{one_id}/,two=a/bc/{two_id}/", ["a/b/", "a/bc/"]),
+    ],
+    ids=["one", "two", "nested", "alike"],
+)
+def test_no_two_of_the_subscribed_prefixes_overlap(text, prefixes):
+    assert parse_collections(text, ROOT).subscriptions() == prefixes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "at least one"),
+        (" , ", "at least one"),
+        ("styles/{style_id}/", "write 'kind="),
+        ("Style=styles/{Style_id}/", "lower-case"),
+        ("style=styles/", "must hold {style_id}"),
+        ("style=styles/{actor_id}/", "must hold {style_id}"),
+        ("style=a/{style_id}/{style_id}/", "once"),
+        ("style=a/{x}/{style_id}/", "no other"),
+        ("style={style_id}/", "below a fixed prefix"),
+        ("style=/styles/{style_id}/", "below a fixed prefix"),
+        ("style=styles/x{style_id}/", "whole path segment"),
+        ("style=styles/{style_id}", "whole path segment"),
+        ("style=styles/{style_id}/x", "must end in '/'"),
+        ("style=_manifests/{style_id}/", "overlap"),
+        ("style=_manifests/deep/{style_id}/", "overlap"),
+        (f"{STYLES},style=other/{{style_id}}/", "two collections are named 'style'"),
+        (f"{STYLES},actor=styles/{{actor_id}}/", "the same prefix"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_words_that_say_what_to_write(text, words):
+    with pytest.raises(InvalidCollections, match=words):
+        parse_collections(text, ROOT)
+
+
+@pytest.mark.parametrize("root", ["", "/", "manifests", "/manifests/"])
+def test_a_root_that_is_no_prefix_is_refused(root):
+    with pytest.raises(InvalidCollections, match="manifest root"):
+        parse_collections(STYLES, root)
+
+
+def test_a_root_above_the_collections_is_refused():
+    with pytest.raises(InvalidCollections, match="overlap"):
+        parse_collections("style=data/styles/{style_id}/", "data/")
+
+
+def test_a_root_inside_a_prefix_of_the_collections_is_refused():
+    with pytest.raises(InvalidCollections, match="overlap"):
+        parse_collections(STYLES, "styles/_manifests/")

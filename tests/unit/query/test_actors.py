@@ -1,0 +1,177 @@
+import pytest
+from unit.values import COLLECTIONS, NOON, ROOT
+from unit.worlds import WatchedStore, one_by_one
+
+from s3_manifest.manifest.collections import parse_collections
+from s3_manifest.query import actors
+from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
+from s3_manifest.storage.heads import holds_objects
+
+ACTORS = "actors/"
+MAN, WOMAN = "0042_european_30_male", "0042_asian_25_female"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("0042_european_30_male", 42),
+        ("0042", 42),
+        ("42", 42),
+        ("42_", 42),
+        ("0042_a\nb", 42),
+        ("0", 0),
+        ("000_x", 0),
+        ("european_0042", None),
+        ("42-european", None),
+        ("42european", None),
+        ("_42", None),
+        ("٤٢", None),
+        ("", None),
+        ("9" * 19, None),
+    ],
+)
+def test_a_number_is_the_digits_that_a_name_begins_with(name, number):
+    assert actors.number_of(name) == number
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("42", ["42", "042", "0042", "00042", "000042", "0000042", "00000042"]),
+        ("0042", ["42", "042", "0042", "00042", "000042", "0000042", "00000042"]),
+        ("12345678", ["12345678"]),
+        ("000000042", ["42", "042", "0042", "00042", "000042", "0000042", "00000042", "000000042"]),
+        ("0", ["0", "00", "000", "0000", "00000", "000000", "0000000", "00000000"]),
+    ],
+)
+def test_a_number_may_be_written_with_zeros_before_it(asked, written):
+    assert actors.spellings(asked) == written
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "meant"),
+    [
+        ("42", [MAN], [MAN]),
+        ("0042", [MAN], [MAN]),
+        ("42", ["0042", "420_x", "4200"], ["0042"]),
+        ("42", [MAN, WOMAN], [WOMAN, MAN]),
+        ("42", [MAN, "42"], ["42"]),
+        ("0042", [MAN, "0042", "42"], ["0042"]),
+        ("42", [MAN, MAN], [MAN]),
+        ("42", [], []),
+    ],
+)
+def test_a_number_means_each_actor_that_has_it_but_one_written_just_so_means_that(asked, names, meant):
+    assert actors.meant(asked, names) == meant
+
+
+def bucket(*names, manifests=()):
+    store = WatchedStore()
+    for number in range(1000, 1100):
+        store.upload(f"{ACTORS}{number}_somebody/a.png", b"x")
+        store.upload(f"{ROOT}{ACTORS}{number}_somebody/manifest.json", b"{}")
+    for name in names:
+        store.upload(f"{ACTORS}{name}/a.png", b"x")
+    for name in manifests:
+        store.upload(f"{ROOT}{ACTORS}{name}/manifest.json", b"{}")
+    return store
+
+
+def resolved(store, asked, collections=COLLECTIONS):
+    return actors.resolve(store, collections, one_by_one, asked).id
+
+
+@pytest.mark.parametrize("asked", [MAN, "0042", "42", "00042"])
+@pytest.mark.parametrize(
+    ("objects", "manifests"), [([MAN], [MAN]), ([MAN], []), ([], [MAN])], ids=["both", "objects", "manifest"]
+)
+def test_an_actor_is_found_by_each_of_its_names_by_its_objects_or_its_manifest(asked, objects, manifests):
+    assert resolved(bucket(*objects, manifests=manifests), asked) == MAN
+
+
+@pytest.mark.parametrize("name", ["0042", "42", "000042_x", "42_größe 🎨"])
+def test_an_actor_may_be_called_by_its_number_alone_or_padded_to_any_width(name):
+    assert resolved(bucket(name), "42") == name
+
+
+@pytest.mark.parametrize("asked", ["42", "0042", "7"])
+def test_no_more_is_asked_for_when_there_are_many_actors(asked):
+    few, many = bucket(MAN), bucket(MAN)
+    for number in range(5000):
+        many.upload(f"{ACTORS}{number + 20_000}_somebody/a.png", b"x")
+    for store in (few, many):
+        if asked == "7":
+            with pytest.raises(NoSuchActor, match="no actor with the number 7"):
+                resolved(store, asked)
+        else:
+            assert resolved(store, asked) == MAN
+    assert few.requests == many.requests
+    assert len(few.requests) <= 25
+
+
+def test_a_full_name_is_not_looked_for():
+    store = bucket()
+    assert resolved(store, MAN) == MAN
+    assert store.requests == []
+
+
+def test_one_that_is_asked_for_as_its_manifest_is_called_takes_one_request():
+    store = bucket("0042", MAN, manifests=["0042"])
+    assert resolved(store, "0042") == "0042"
+    assert store.requests == [f"HEAD {ROOT}{ACTORS}0042/manifest.json"]
+
+
+@pytest.mark.parametrize(("objects", "manifests"), [([MAN, WOMAN], []), ([MAN], [WOMAN]), ([], [MAN, WOMAN])])
+def test_a_number_of_several_actors_is_ambiguous_and_they_are_named(objects, manifests):
+    with pytest.raises(AmbiguousActor, match=f"full name: {WOMAN}, {MAN}$"):
+        resolved(bucket(*objects, manifests=manifests), "42")
+
+
+def test_of_very_many_with_one_number_some_are_named():
+    names = [f"0042_{letter}" for letter in "abcdefghijklmnop"]
+    with pytest.raises(AmbiguousActor, match=r"0042_a, .*, 0042_j, …$"):
+        resolved(bucket(*names), "42")
+
+
+def test_what_is_left_of_an_actor_that_is_gone_makes_no_number_ambiguous():
+    store = bucket(MAN, manifests=[MAN])
+    store.upload(f"{ROOT}{ACTORS}{WOMAN}/changes/1.json", b"{}")
+    assert resolved(store, "42") == MAN
+
+
+@pytest.mark.parametrize("asked", ["", "a/b", "x" * 1100])
+def test_a_name_that_no_actor_can_have_is_no_actor(asked):
+    with pytest.raises(NoSuchActor, match="there can be no actor"):
+        resolved(bucket(), asked)
+
+
+def test_a_deployment_may_have_no_actors():
+    with pytest.raises(NoSuchActor, match="Collections names none"):
+        resolved(bucket(), "42", parse_collections("style=styles/{style_id}/", ROOT))
+
+
+def test_what_follows_the_name_in_an_actors_prefix_does_not_matter():
+    collections = parse_collections("actor=actors/{actor_id}/training/", ROOT)
+    store = WatchedStore()
+    store.upload(f"{ACTORS}{MAN}/training/a.png", b"x")
+    store.upload(f"{ACTORS}{WOMAN}/other/a.png", b"x")
+    assert resolved(store, "42", collections) == MAN
+
+
+@pytest.mark.parametrize(
+    ("key", "holds"),
+    [
+        ("actors/7/", False),
+        ("actors/7/a.png", True),
+        ("actors/7/deep/a.png", True),
+        ("actors/77/a.png", False),
+        ("actors/7/drafts/1/a.png", False),
+    ],
+)
+def test_an_actor_holds_what_is_its_own(key, holds):
+    nested = parse_collections("actor=actors/{actor_id}/, draft=actors/7/drafts/{draft_id}/", ROOT)
+    store = WatchedStore(now=lambda: NOON)
+    store.upload("actors/7/", b"")
+    store.upload(key, b"x")
+    for collections in [nested] if "drafts" in key else [nested, COLLECTIONS]:
+        assert holds_objects(store, collections, collections.named("actor", "7")) is holds

@@ -1,0 +1,158 @@
+import random
+
+import pytest
+from unit.values import NOON, PREFIX, SMALL_PAGES, STYLE, entry, file_seen, head_of
+from unit.worlds import Hand, one_by_one
+
+from s3_manifest.manifest import layout
+from s3_manifest.query import stats
+from s3_manifest.query.stats import Point, Size, days_until, grown, sizes_at, totals_of_head
+from s3_manifest.storage import chain
+
+NOTHING = {"top": 2, "growth_partial": False, "partial": False, "cursor": None}
+
+
+def totals(kind, id_, files, size, created_at=NOON):
+    facts = {"kind": kind, "id": id_, "total_files": files, "total_size_bytes": size, "created_at": created_at}
+    return totals_of_head(head_of(file_seen("a.jpg"))).model_copy(update=facts)
+
+
+SOME = [
+    totals("actor", "1", 1, 100, "2026-01-03T00:00:00.000Z"),
+    totals("style", "a", 2, 300, "2026-01-01T00:00:00.000Z"),
+    totals("style", "b", 3, 200, "2026-01-02T00:00:00.000Z"),
+]
+
+
+def test_storage_is_summed_in_all_and_by_kind():
+    found = stats.summed(SOME, [], None, **NOTHING)
+    assert (found.total_collections, found.total_files, found.total_size_bytes) == (3, 6, 600)
+    assert [(one.kind, one.total_collections, one.total_files, one.total_size_bytes) for one in found.kinds] == [
+        ("actor", 1, 1, 100),
+        ("style", 2, 5, 500),
+    ]
+
+
+def test_the_largest_and_the_newest_come_first():
+    found = stats.summed(SOME, [], None, **NOTHING)
+    assert [one.id for one in found.largest] == ["a", "b"]
+    assert [one.id for one in found.newest] == ["1", "b"]
+    assert [one.id for one in found.collections] == ["1", "a", "b"]
+    assert (found.largest_files, found.newest_files) == (None, None)
+
+
+def test_of_one_collection_the_largest_and_newest_files_are_told():
+    entries = [
+        entry("old.jpg", size=9, last_modified="2026-01-01T00:00:00.000Z"),
+        entry("new.jpg", size=2, last_modified="2026-01-03T00:00:00.000Z"),
+        entry("between.jpg", size=3, last_modified="2026-01-02T00:00:00.000Z"),
+        entry("hidden.jpg", size=99).model_copy(update={"hidden": True}),
+    ]
+    found = stats.summed(SOME[:1], [], entries, **NOTHING)
+    assert [one.filename for one in found.largest_files] == ["old.jpg", "between.jpg"]
+    assert [one.filename for one in found.newest_files] == ["new.jpg", "between.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("days", "ends"),
+    [
+        (0, []),
+        (1, [("2026-03-01", NOON)]),
+        (
+            3,
+            [
+                ("2026-02-27", "2026-02-27T23:59:59.999Z"),
+                ("2026-02-28", "2026-02-28T23:59:59.999Z"),
+                ("2026-03-01", NOON),
+            ],
+        ),
+    ],
+)
+def test_days_end_at_midnight_utc_and_today_with_now(days, ends):
+    assert days_until(NOON, days) == ends
+
+
+def test_growth_counts_what_is_known_and_says_of_how_many_collections():
+    days = [("2026-02-28", ""), ("2026-03-01", "")]
+    told = [[None, Size(2, 20)], [Size(0, 0), Size(1, 5)]]
+    assert grown(days, told) == [
+        Point(day="2026-02-28", total_collections=1, total_files=0, total_size_bytes=0),
+        Point(day="2026-03-01", total_collections=2, total_files=3, total_size_bytes=25),
+    ]
+
+
+def at(minute):
+    return f"2026-03-{1 + minute // 1440:02}T{minute // 60 % 24:02}:{minute % 60:02}:00.000Z"
+
+
+def life(seed):
+    """A collection's life, and how much it held after each minute of it."""
+    hand, chance, truth, minute = Hand(), random.Random(seed), [], 0
+    for _ in range(chance.choice([1, 3, 30, 150])):
+        gap = chance.choice([1, 1, 2, 50])
+        truth += [truth[-1] if truth else Size(0, 0)] * gap
+        minute += gap
+        hand.now = at(minute)
+        name = f"{chance.randrange(12):02}.jpg"
+        if chance.random() < 0.3:
+            hand.store.remove(PREFIX + name)
+        else:
+            hand.upload(name, body=b"x" * chance.randrange(100))
+        hand.commit([PREFIX + name])
+        sizes = [p.size for key, (p, _) in hand.store.objects.items() if key.startswith(PREFIX)]
+        truth.append(Size(len(sizes), sum(sizes)))
+        minute += 1
+    return hand, truth, minute
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_collection_held_at_any_moments_is_told_by_its_records(seed, monkeypatch):
+    for name, bound in SMALL_PAGES.items():
+        monkeypatch.setattr(layout, name, bound)
+    hand, truth, end = life(seed)
+    chance = random.Random(seed)
+    minutes = sorted(chance.randrange(end) for _ in range(chance.choice([1, 2, 9])))
+    told = sizes_at(hand.store, one_by_one, STYLE, [at(minute) for minute in minutes])
+    assert told == [truth[minute] for minute in minutes]
+
+
+def test_a_collection_that_did_not_change_takes_the_head_and_one_record():
+    hand, _, end = life(1)
+    hand.store.requests.clear()
+    sizes_at(hand.store, one_by_one, STYLE, [at(end + n) for n in range(30)])
+    assert len(hand.store.asked_for("GET")) == 2
+    assert len(hand.store.asked_for("LIST")) == 1
+
+
+def test_many_revisions_take_few_requests():
+    hand = Hand()
+    for revision in range(600):
+        hand.now = at(revision)
+        hand.commit(hand.upload("a.jpg", body=b"x" * revision))
+    hand.store.requests.clear()
+    found = sizes_at(hand.store, one_by_one, STYLE, [at(minute) for minute in (100, 200, 300, 599)])
+    assert [size.size_bytes for size in found] == [100, 200, 300, 599]
+    assert len(hand.store.asked_for("GET")) < 60
+
+
+def test_of_what_is_not_kept_any_more_nothing_is_told():
+    hand, truth, end = life(5)
+    records = hand.store.list(chain.folder(STYLE)).keys
+    gone = len(records) // 2
+    hand.store.delete(records[:gone])
+    moments = [at(minute) for minute in range(0, end, 7)]
+    told = sizes_at(hand.store, one_by_one, STYLE, moments)
+    assert told[0] is None
+    assert [size for size in told if size] == [
+        truth[minute] for minute, size in zip(range(0, end, 7), told, strict=True) if size
+    ]
+
+
+def test_without_any_record_only_what_is_now_is_known():
+    hand, truth, end = life(2)
+    hand.store.delete(hand.store.list(chain.folder(STYLE)).keys)
+    assert sizes_at(hand.store, one_by_one, STYLE, [at(0), at(end)]) == [None, truth[-1]]
+
+
+def test_of_no_manifest_nothing_is_known():
+    assert sizes_at(Hand().store, one_by_one, STYLE, [NOON]) == [None]

@@ -1,0 +1,191 @@
+import json
+
+import pytest
+from unit.values import ACTOR, BUCKET, EVENING, MORNING, NOON, ROOT, entry, file_seen, head_of, merged
+from unit.worlds import one_by_one
+
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.query import training
+from s3_manifest.query.training import TrainingImage, actor_manifest, base_image, size_mb, statistics, training_data
+from s3_manifest.query.truncation import escaped_size
+from s3_manifest.query.views import AnswerTooLarge
+from s3_manifest.sidecars.descriptions import Seen
+from s3_manifest.storage import heads
+from s3_manifest.storage.memory import MemoryStore
+
+MAN = Collection("actor", "0042_european_30_male", "actors/0042_european_30_male/", ROOT)
+MEBIBYTE = 1 << 20
+
+
+def entries(*names, **facts):
+    return [entry(name, **facts) for name in names]
+
+
+def shown(found):
+    return [image.filename for image in training_data(MAN, HEAD, found).training_images]
+
+
+def actors_file(filename):
+    key = ACTOR.prefix + filename
+    return Seen(key, entry(filename).model_copy(update={"s3_key": key}))
+
+
+HEAD = head_of(file_seen("a.jpg"))
+
+
+def test_an_actor_is_told_by_number_and_by_name():
+    for view in (training_data(MAN, HEAD, []), actor_manifest(MAN, HEAD, [])):
+        assert (view.actor_id, view.actor_name) == (42, "0042_european_30_male")
+
+
+def test_one_without_a_number_is_told_by_its_name():
+    nameless = Collection("actor", "somebody", "actors/somebody/", ROOT)
+    assert training_data(nameless, HEAD, []).actor_id == "somebody"
+
+
+def test_a_training_image_is_told_with_its_place_its_url_its_size_and_whether_it_is_good():
+    seen = entry("b.jpg", size=3 * MEBIBYTE // 2, last_modified=EVENING)
+    found = [entry("a.jpg"), seen.model_copy(update={"good": False})]
+    first, second = training_data(MAN, HEAD, found).training_images
+    assert first.index == 0
+    assert second == TrainingImage(
+        index=1, filename="b.jpg", s3_url=seen.s3_url, size_mb=1.5, modified_date=EVENING, good=False
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.JPG", "a.jpeg", "a.png", "a.webp", "deep/a.gif", "a.tiff", "a.avif", "a.heic", "a.bmp"]
+)
+def test_an_image_by_its_name_is_a_training_image(name):
+    assert shown(entries(name)) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.json", "model.safetensors", "a.mp4", "a", "jpg", "a.jpg.bak"])
+def test_what_is_no_image_by_its_name_is_none(name):
+    assert shown(entries("a.jpg", name)) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("facts", [{"hidden": True}, {"caption": "a lighthouse"}])
+def test_what_is_not_among_the_manifests_files_is_no_training_image(facts):
+    apart = entry("b.jpg").model_copy(update=facts)
+    assert shown([entry("a.jpg"), apart]) == ["a.jpg"]
+    assert actor_manifest(MAN, HEAD, [apart]).total_images == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "base"),
+    [
+        (["a.jpg", "base_image.png"], "base_image.png"),
+        (["a.jpg", "base.jpg"], "base.jpg"),
+        (["base.jpg", "base_image.png"], "base_image.png"),
+        (["BASE.PNG"], "BASE.PNG"),
+        (["base_image.jpg", "base_image.png"], "base_image.jpg"),
+        (["deep/base_image.png", "my_base.png", "base_image_2.png", "base"], None),
+        ([], None),
+    ],
+)
+def test_the_base_image_is_the_one_at_the_top_that_is_called_so(names, base):
+    found = base_image(entries(*names))
+    assert (found and found.filename) == base
+    url = training_data(MAN, HEAD, [one for one in entries(*names) if one.filename != "base"]).base_image_path
+    assert url == (found and found.s3_url)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(0, 0.0), (MEBIBYTE, 1.0), (MEBIBYTE + MEBIBYTE // 3, 1.33), (5242, 0.0), (5243, 0.01)]
+)
+def test_sizes_are_in_units_of_2_to_the_20_bytes_to_two_digits(size, told):
+    assert size_mb(size) == told
+
+
+def test_statistics_are_of_all_images_and_of_each_generation():
+    seen = [
+        file_seen("a.jpg", size=MEBIBYTE),
+        file_seen("b.jpg", size=MEBIBYTE),
+        file_seen("c.jpg", size=MEBIBYTE, metadata={"generation-id": "7"}),
+        file_seen("notes.pdf", size=MEBIBYTE),
+    ]
+    head = head_of(*seen)
+    found = statistics(head, [one.what for one in seen if one.key.endswith(".jpg")])
+    assert (found.training_images_count, found.training_data_size_mb) == (3, 3.0)
+    told = {(one.generation_id, one.type): (one.image_count, one.size_mb) for one in found.generations}
+    assert told == {(1, "s3_event"): (2, 2.0), (7, "declared"): (1, 1.0)}
+    assert list(told) == [(one.generation_id, one.type) for one in head.generations]
+
+
+def test_sizes_are_summed_before_they_are_rounded():
+    found = statistics(HEAD, entries(*(f"{n}.jpg" for n in range(100)), size=5000))
+    assert found.training_data_size_mb == 0.48
+
+
+def test_a_view_says_what_it_was_made_from():
+    head = merged(head_of(file_seen("a.jpg"), complete=False), file_seen("b.jpg"), commit="c2", now=EVENING)
+    view = training_data(MAN, head, head.files)
+    assert (view.manifest_updated, view.revision, view.complete) == (EVENING, 2, False)
+    whole = actor_manifest(MAN, head, head.files)
+    assert (whole.created_at, whole.updated_at, whole.revision) == (NOON, EVENING, 2)
+    assert whole.manifest_path == "_manifests/actors/0042_european_30_male/manifest.json"
+    assert whole.total_generations == len(whole.generations) == 1
+    assert whole.generations == head.generations
+
+
+@pytest.mark.parametrize(
+    ("prompt", "preview"),
+    [(None, None), ("", ""), ("short", "short"), ("é" * 100, "é" * 100), ("🎨" * 101, "🎨" * 100)],
+)
+def test_a_prompts_preview_is_its_first_hundred_characters(prompt, preview):
+    told = entry("a.jpg").model_copy(update={"prompt": prompt})
+    (image,) = actor_manifest(MAN, HEAD, [told]).images
+    assert (image.prompt, image.prompt_preview) == (prompt, preview)
+
+
+def test_an_image_is_told_with_all_that_training_needs():
+    told = entry("a.jpg", size=5, metadata={"generation-id": "7", "generated-at": MORNING, "prompt": "a lighthouse"})
+    (image,) = json.loads(actor_manifest(MAN, HEAD, [told]).model_dump_json())["images"]
+    assert image == {
+        "index": 0,
+        "filename": "a.jpg",
+        "s3_url": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/styles/16/a.jpg",
+        "s3_key": "styles/16/a.jpg",
+        "prompt": "a lighthouse",
+        "prompt_preview": "a lighthouse",
+        "generated_at": MORNING,
+        "last_modified": told.last_modified,
+        "size": 5,
+        "etag": told.etag,
+        "md5_hash": told.md5_hash,
+        "generation_id": 7,
+        "generation_type": "declared",
+        "source": "s3_event",
+        "good": True,
+        "labels": [],
+    }
+
+
+def read(head):
+    store = MemoryStore()
+    heads.save(store, ACTOR, head, None)
+    return training.read(store, one_by_one, ACTOR, heads.load(store, ACTOR), training_data)
+
+
+def test_an_answer_is_json_of_one_head():
+    head = head_of(actors_file("a.jpg"), collection=ACTOR)
+    answer = read(head)
+    assert json.loads(answer.json)["total_count"] == 1
+    assert answer.etag
+
+
+def test_what_does_not_fit_into_one_answer_is_not_answered_in_part(monkeypatch):
+    head = head_of(*(actors_file(f"{n}.jpg") for n in range(50)), collection=ACTOR)
+    size = escaped_size(read(head).json)
+    monkeypatch.setattr(training, "MAX_ANSWER_BYTES", size)
+    assert read(head)
+    monkeypatch.setattr(training, "MAX_ANSWER_BYTES", size - 1)
+    with pytest.raises(AnswerTooLarge):
+        read(head)
+
+
+def test_of_very_many_files_none_is_read(monkeypatch):
+    monkeypatch.setattr(training, "MAX_FILES", 1)
+    with pytest.raises(AnswerTooLarge):
+        read(head_of(actors_file("a.jpg"), actors_file("b.jpg"), collection=ACTOR))

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+from unit.values import entry, head_of
+
+from s3_manifest.manifest.changes import Alteration
+from s3_manifest.reconcile.announcements import MAX_DETAIL_BYTES, announcement, event
+
+
+def alterations(added=(), altered=(), removed=()):
+    """Those of one revision that added, altered and removed these keys."""
+
+    def one(key, *, before, after):
+        file = entry().model_copy(update={"s3_key": key})
+        return Alteration(filename=key, cause="sweep", before=file if before else None, after=file if after else None)
+
+    return [
+        *(one(key, before=False, after=True) for key in added),
+        *(one(key, before=True, after=True) for key in altered),
+        *(one(key, before=True, after=False) for key in removed),
+    ]
+
+
+def told(added=(), altered=(), removed=(), **more):
+    """What is announced of a revision with these changes, as whoever gets the event reads it."""
+    facts = head_of().model_copy(update={"revision": 7, "commit": "c7", "total_files": 3, "total_size_bytes": 30})
+    entry = event(announcement(facts, alterations(added, altered, removed), **more), "default")
+    return json.loads(entry["Detail"])
+
+
+def test_it_says_of_which_collection_what_revision_and_what_changed():
+    facts = head_of()
+    assert told(["styles/16/a.png", "styles/16/b.png"], ["styles/16/c.png"], []) == {
+        "kind": "style",
+        "id": "16",
+        "s3_bucket": facts.s3_bucket,
+        "s3_prefix": "styles/16/",
+        "revision": 7,
+        "commit": "c7",
+        "committed_at": facts.last_synced,
+        "complete": True,
+        "total_files": 3,
+        "total_size_bytes": 30,
+        "added": 2,
+        "altered": 1,
+        "removed": 0,
+        "keys": {"added": ["styles/16/a.png", "styles/16/b.png"], "altered": ["styles/16/c.png"], "removed": []},
+        "repeated": False,
+    }
+
+
+def test_a_repeat_says_that_it_is_one():
+    assert told(repeated=True)["repeated"] is True
+
+
+@pytest.mark.parametrize("bus", ["default", "images", "arn:aws:events:us-east-1:123456789012:event-bus/images"])
+def test_the_entry_is_addressed_to_the_bus(bus):
+    entry = event(announcement(head_of(), []), bus)
+    detail = entry.pop("Detail")
+    assert entry == {"Source": "s3-manifest", "DetailType": "Manifest Changed", "EventBusName": bus}
+    assert json.loads(detail)["id"] == "16"
+
+
+def keys_of(size, letter):
+    """Keys whose part of the detail, with the quotes and commas around them, is of so many bytes in UTF-8."""
+    key = letter * 100
+    each = len(json.dumps(key, ensure_ascii=False).encode()) + 1
+    return [key] * (size // each)
+
+
+@pytest.mark.parametrize(
+    ("letter", "size", "named"),
+    [
+        ("a", 0.9, True),
+        ("a", 1.1, False),
+        ("日", 0.9, True),
+        ("日", 1.1, False),
+        # Six bytes each, as JSON has to write it.
+        ("\x01", 0.9, True),
+        ("\x01", 1.1, False),
+    ],
+)
+@pytest.mark.parametrize("where", ["added", "altered", "removed"])
+def test_keys_that_would_not_fit_are_left_out_and_still_counted(letter, size, named, where):
+    keys = keys_of(int(size * MAX_DETAIL_BYTES), letter)
+    detail = told(**{where: keys})
+    assert detail[where] == len(keys)
+    assert detail["keys"] == ({"added": [], "altered": [], "removed": []} | {where: keys} if named else None)
+
+
+@pytest.mark.parametrize("letter", ["a", "日", "\x01", '"'])
+@pytest.mark.parametrize("count", [10, 500, 5000])
+def test_no_entry_comes_near_what_eventbridge_takes(letter, count):
+    entry = event(announcement(head_of(), alterations([letter * 300] * count)), "default")
+    assert sum(len(text.encode()) for text in entry.values()) < 0.8 * 256 * 1024

@@ -1,0 +1,221 @@
+import itertools
+
+import pytest
+from unit.values import (
+    BUCKET,
+    EVENING,
+    MORNING,
+    NOON,
+    OTHER_MD5,
+    PREFIX,
+    altered,
+    entry,
+    file_seen,
+    gone,
+    head_of,
+    merged,
+    sidecar_seen,
+)
+
+from s3_manifest.reconcile.merge import generations_after
+
+THREE = (file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
+
+
+def said(head):
+    """What the manifest says, without what changes in every commit."""
+    return head.model_dump(exclude={"commit", "last_change", "last_synced", "revision"})
+
+
+def names(head):
+    return [entry.filename for entry in head.files]
+
+
+def test_the_first_commit_makes_the_manifest():
+    head = merged(None, *THREE, commit="c1", now=NOON)
+    assert (head.kind, head.id, head.s3_bucket, head.s3_prefix) == ("style", "16", BUCKET, PREFIX)
+    assert (head.revision, head.commit, head.last_change) == (1, "c1", "c1")
+    assert (head.created_at, head.last_synced, head.last_verified_at) == (NOON, NOON, None)
+    assert (head.total_files, head.total_size_bytes, head.complete) == (2, 8, False)
+
+
+def test_a_first_commit_that_saw_nothing_makes_an_empty_manifest():
+    head = merged(None, gone("a.jpg"), complete=True)
+    assert (head.files, head.total_files, head.total_size_bytes, head.generations) == ((), 0, 0, ())
+    assert (head.revision, head.complete) == (1, True)
+
+
+@pytest.mark.parametrize("source", ["s3_event", "s3_scan"])
+def test_what_is_seen_again_changes_nothing_but_the_commit(source):
+    first = head_of(*THREE)
+    again = merged(first, file_seen("a.jpg", source), *THREE[1:], commit="c2", now=EVENING)
+    assert said(again) == said(first)
+    assert (again.revision, again.last_change) == (first.revision, first.last_change)
+    assert (again.commit, again.last_synced) == ("c2", EVENING)
+
+
+def test_a_commit_about_no_key_at_all_is_a_fresh_commit_too():
+    assert merged(head_of(*THREE), commit="c2").commit == "c2"
+
+
+def test_the_order_in_which_keys_are_seen_does_not_matter():
+    before = head_of(file_seen("a.jpg", size=9), file_seen("old.jpg"), sidecar_seen("metadata.jsonl"))
+    seen = (*THREE, gone("old.jpg"), gone("metadata.jsonl"))
+    results = [merged(before, *order) for order in itertools.permutations(seen)]
+    assert all(result == results[0] for result in results)
+
+
+def test_keys_seen_in_two_commits_are_as_if_seen_in_one():
+    together = merged(head_of(file_seen("old.jpg")), *THREE, gone("old.jpg"))
+    apart = merged(merged(head_of(file_seen("old.jpg")), *THREE), gone("old.jpg"))
+    assert said(apart) == said(together)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        file_seen("new.jpg"),
+        file_seen("a.jpg", etag=OTHER_MD5),
+        file_seen("a.jpg", storage_class="GLACIER"),
+        gone("a.jpg"),
+        sidecar_seen("metadata.jsonl"),
+        sidecar_seen("collection.json", etag=OTHER_MD5, title="Snow"),
+        sidecar_seen("collection.json", title="Ice"),
+        gone("collection.json"),
+    ],
+    ids=[
+        "added",
+        "replaced",
+        "cooled",
+        "removed",
+        "sidecar added",
+        "sidecar replaced",
+        "title replaced",
+        "title removed",
+    ],
+)
+def test_the_revision_rises_by_one_where_the_manifest_says_something_else(seen):
+    first = head_of(*THREE)
+    second = merged(first, seen, commit="c2", now=EVENING)
+    assert (second.revision, second.commit, second.last_change) == (2, "c2", "c2")
+    assert said(second) != said(first)
+
+
+@pytest.mark.parametrize("seen", [gone("never.jpg"), file_seen("a.jpg", "s3_scan"), gone("metadata.jsonl")])
+def test_the_revision_stays_where_the_manifest_says_the_same(seen):
+    assert merged(head_of(*THREE), seen).revision == 1
+
+
+def test_many_keys_in_one_commit_are_one_revision():
+    assert merged(head_of(*THREE), file_seen("c"), file_seen("d"), gone("a.jpg")).revision == 2
+
+
+def test_files_are_in_the_order_of_their_names_each_once():
+    head = head_of(*(file_seen(name) for name in ("b", "a/z", "a", "B", "é", "a b", "🎨", "a", "\ufffd")))
+    assert names(head) == ["B", "a", "a b", "a/z", "b", "é", "\ufffd", "🎨"]
+    assert names(head) == sorted(names(head), key=str.encode)
+
+
+def test_totals_are_of_the_files_that_are_there():
+    head = merged(head_of(file_seen("a", size=10), file_seen("b", size=5)), gone("a"), file_seen("c", size=7))
+    assert (head.total_files, head.total_size_bytes) == (2, 12)
+
+
+def test_sidecars_are_listed_apart_in_order_and_not_counted():
+    head = head_of(
+        sidecar_seen("prompt_metadata.json"), file_seen("a.jpg"), sidecar_seen("collection.json", title="Snow")
+    )
+    assert [sidecar.s3_key for sidecar in head.sidecars] == [
+        PREFIX + "collection.json",
+        PREFIX + "prompt_metadata.json",
+    ]
+    assert (names(head), head.total_files, head.total_size_bytes) == (["a.jpg"], 1, 3)
+
+
+def test_a_key_is_a_file_or_a_sidecar_and_never_both():
+    was_file = head_of(file_seen("metadata.jsonl"))
+    now_sidecar = merged(was_file, sidecar_seen("metadata.jsonl"))
+    assert (now_sidecar.total_files, len(now_sidecar.sidecars)) == (0, 1)
+    file_again = merged(now_sidecar, file_seen("metadata.jsonl"))
+    assert (file_again.total_files, len(file_again.sidecars)) == (1, 0)
+
+
+def test_the_title_is_what_collection_json_says_for_as_long_as_it_is_there():
+    head = head_of(file_seen("a.jpg"))
+    assert head.title is None
+    head = merged(head, sidecar_seen("collection.json", title="Snow"))
+    assert head.title == "Snow"
+    head = merged(head, file_seen("b.jpg"), sidecar_seen("prompt_metadata.json"))
+    assert head.title == "Snow"
+    head = merged(head, sidecar_seen("collection.json", etag=OTHER_MD5, title=None))
+    assert head.title is None
+    head = merged(head, sidecar_seen("collection.json", title="Ice"))
+    assert merged(head, gone("collection.json")).title is None
+
+
+def test_a_collection_json_further_down_gives_no_title():
+    assert merged(head_of(sidecar_seen("collection.json", title="Snow")), gone("deep/collection.json")).title == "Snow"
+
+
+def test_a_manifest_that_is_complete_stays_so():
+    complete = merged(None, *THREE, complete=True)
+    assert merged(complete, file_seen("new.jpg"), complete=False).complete
+
+
+def test_to_become_complete_is_a_change():
+    head = merged(merged(None, *THREE, complete=False), complete=True, commit="c2")
+    assert (head.complete, head.revision, head.last_change) == (True, 2, "c2")
+
+
+def test_the_moment_of_making_and_of_verifying_outlive_a_commit():
+    first = head_of(*THREE).model_copy(update={"last_verified_at": NOON})
+    second = merged(first, file_seen("new.jpg"), now=EVENING)
+    assert (second.created_at, second.last_synced, second.last_verified_at) == (NOON, EVENING, NOON)
+
+
+@pytest.mark.parametrize("seen", [(), (file_seen("new.jpg"),)], ids=["nothing new", "something new"])
+def test_a_slow_clock_does_not_turn_the_manifests_time_back(seen):
+    assert merged(head_of(*THREE), *seen, now=MORNING).last_synced == NOON
+
+
+def declared(filename, type_, number, **facts):
+    return entry(filename, metadata={"generation-type": type_, "generation-id": str(number)}, **facts)
+
+
+def counts(entries):
+    generations = generations_after((), [altered(None, entry) for entry in entries])
+    return [(g.type, g.generation_id, g.image_count, g.generated_at) for g in generations]
+
+
+def test_the_files_of_each_generation_are_counted_oldest_first():
+    assert counts(
+        [
+            declared("a", "lora", 2, last_modified=EVENING),
+            declared("b", "lora", 1, last_modified=NOON),
+            declared("c", "lora", 2, last_modified=NOON),
+            declared("d", "sdxl", 1, last_modified=MORNING),
+            entry("e", last_modified=EVENING),
+        ]
+    ) == [
+        ("sdxl", 1, 1, MORNING),
+        ("lora", 1, 1, NOON),
+        ("lora", 2, 2, NOON),
+        ("s3_event", 1, 1, EVENING),
+    ]
+
+
+def test_a_generation_was_generated_when_its_first_image_was():
+    told = entry("a", metadata={"generated-at": "2026-01-01"}, last_modified=EVENING)
+    assert counts([told, entry("b", last_modified=MORNING)]) == [("s3_event", 1, 2, "2026-01-01T00:00:00.000Z")]
+
+
+def test_generations_do_not_depend_on_the_order_of_files():
+    files = [declared(str(n), f"t{n % 3}", n % 2) for n in range(6)]
+    assert {tuple(counts(order)) for order in itertools.permutations(files)} == {tuple(counts(files))}
+
+
+def test_the_manifest_counts_its_generations_anew_with_every_change():
+    head = head_of(file_seen("a.jpg", "s3_scan"), file_seen("b.jpg", "s3_scan"))
+    assert [g.image_count for g in head.generations] == [2]
+    assert [g.image_count for g in merged(head, gone("a.jpg")).generations] == [1]
+    assert merged(head, gone("a.jpg"), gone("b.jpg")).generations == ()

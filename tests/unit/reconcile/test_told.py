@@ -1,0 +1,168 @@
+"""What looking at keys alters of a manifest, and what the change record says of that."""
+
+import pytest
+from unit.values import (
+    EVENING,
+    MORNING,
+    NOON,
+    OTHER_MD5,
+    PREFIX,
+    PUT,
+    altered,
+    entry,
+    file_seen,
+    gone,
+    head_of,
+    merged,
+    sidecar_seen,
+    told_of,
+)
+
+from s3_manifest.manifest.changes import decode_record, encode_record
+from s3_manifest.manifest.model import SWEEP
+from s3_manifest.reconcile.merge import FIRST, Told, generations_after, record_of
+
+KNOWN = {"a.jpg": entry("a.jpg"), "b.jpg": entry("b.jpg", size=5)}
+HEAD = head_of(file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
+REPLACED = {"etag": OTHER_MD5, "last_modified": NOON}
+
+
+def news(*seen, causes=None):
+    return told_of(HEAD, *seen, causes=causes or {})
+
+
+@pytest.mark.parametrize(
+    ("seen", "before", "after"),
+    [
+        (file_seen("new.jpg"), None, entry("new.jpg")),
+        (gone("a.jpg"), entry("a.jpg"), None),
+        (file_seen("a.jpg", **REPLACED), entry("a.jpg"), entry("a.jpg", **REPLACED)),
+        (file_seen("a.jpg", storage_class="GLACIER"), entry("a.jpg"), entry("a.jpg", storage_class="GLACIER")),
+        (sidecar_seen("a.jpg"), entry("a.jpg"), None),
+    ],
+    ids=["new", "gone", "replaced", "cooled", "a sidecar now"],
+)
+def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after):
+    key = PREFIX + (before or after).filename
+    (found,) = news(seen, causes={key: "ObjectCreated:Copy"}).alterations
+    assert (found.before, found.after, found.cause) == (before, after, "ObjectCreated:Copy")
+    assert found.filename == (before or after).filename
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        file_seen("a.jpg"),
+        file_seen("a.jpg", "s3_scan"),
+        gone("never.jpg"),
+        sidecar_seen("collection.json", title="Snow"),
+        gone("metadata.jsonl"),
+    ],
+)
+def test_what_is_as_the_manifest_says_is_no_alteration(seen):
+    assert news(seen)._replace(declared=None) == Told((), HEAD.sidecars, HEAD.title, None, ())
+
+
+def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():
+    causes = {PREFIX + "b.jpg": "ObjectRemoved:Delete"}
+    assert [(one.filename, one.cause) for one in news(gone("a.jpg"), gone("b.jpg"), causes=causes).alterations] == [
+        ("a.jpg", SWEEP),
+        ("b.jpg", "ObjectRemoved:Delete"),
+    ]
+
+
+def test_a_replaced_file_is_told_to_be_from_where_it_was_seen_and_a_cooled_one_from_where_it_was_first():
+    (replaced,) = news(file_seen("a.jpg", "s3_scan", **REPLACED)).alterations
+    (cooled,) = news(file_seen("a.jpg", "s3_scan", storage_class="GLACIER")).alterations
+    assert (replaced.after.source, cooled.after.source) == ("s3_scan", "s3_event")
+
+
+def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manifest_says_then():
+    alterations = [
+        altered(None, entry("n.jpg")),
+        altered(KNOWN["a.jpg"], entry("a.jpg", **REPLACED)),
+        altered(KNOWN["b.jpg"], None),
+    ]
+    after = merged(HEAD, file_seen("n.jpg"), file_seen("a.jpg", **REPLACED), gone("b.jpg"), commit="c2", now=EVENING)
+    record = record_of(after, HEAD, alterations)
+    assert (record.added, record.altered, record.removed) == tuple((one,) for one in alterations)
+    assert list(record.alterations()) == alterations
+    assert (record.revision, record.commit, record.previous, record.last_synced) == (2, "c2", "c1", EVENING)
+    assert (record.total_files, record.total_size_bytes, record.title) == (2, 6, "Snow")
+    assert (record.generations, record.sidecars) == (after.generations, after.sidecars)
+    assert decode_record(encode_record(record)) == record
+
+
+def test_the_previous_commit_is_the_last_that_changed_something():
+    fenced = merged(HEAD, commit="fence", now=EVENING)
+    after = merged(fenced, file_seen("n.jpg"), commit="c3")
+    assert record_of(after, fenced, ()).previous == "c1"
+    assert record_of(HEAD, None, ()).previous == FIRST
+
+
+@pytest.mark.parametrize(("before", "expected"), [(0, 1), (41, 42)])
+def test_the_first_revision_follows_on_those_before(before, expected):
+    first = merged(None, file_seen("a.jpg"), revisions_before=before)
+    assert first.revision == expected
+    assert merged(first, file_seen("b.jpg"), revisions_before=before).revision == expected + 1
+
+
+@pytest.mark.parametrize(
+    ("had", "found", "expected"),
+    [
+        (None, None, None),
+        (None, NOON, NOON),
+        (NOON, None, NOON),
+        (NOON, EVENING, EVENING),
+        (NOON, MORNING, NOON),
+        (NOON, NOON, NOON),
+    ],
+)
+@pytest.mark.parametrize("seen", [(), (file_seen("n.jpg"),)], ids=["nothing new", "something new"])
+def test_the_time_of_verification_never_goes_back_and_is_no_news(seen, had, found, expected):
+    head = HEAD.model_copy(update={"last_verified_at": had})
+    after = merged(head, *seen, complete=True, verified_at=found, commit="c2")
+    assert (after.last_verified_at, after.revision) == (expected, 1 + len(seen))
+
+
+def made(filename, at, run=1):
+    return entry(filename, last_modified=at, metadata={"generation-type": "lora", "generation-id": str(run)})
+
+
+def dates(generations):
+    return [(one.generation_id, one.image_count, one.generated_at) for one in generations]
+
+
+@pytest.mark.parametrize(
+    ("alterations", "expected"),
+    [
+        ([], [(1, 2, NOON)]),
+        ([altered(made("a", NOON), None)], [(1, 1, NOON)]),
+        ([altered(made("b", EVENING), None)], [(1, 1, NOON)]),
+        ([altered(made("a", NOON), None), altered(made("b", EVENING), None)], []),
+        ([altered(made("a", NOON), made("a", EVENING))], [(1, 2, NOON)]),
+        ([altered(None, made("c", MORNING))], [(1, 3, MORNING)]),
+        ([altered(None, made("c", EVENING))], [(1, 3, NOON)]),
+        ([altered(made("a", NOON), made("a", NOON, run=2))], [(1, 1, NOON), (2, 1, NOON)]),
+        ([altered(None, made("c", MORNING, run=2))], [(2, 1, MORNING), (1, 2, NOON)]),
+        (
+            [altered(made("a", NOON), None), altered(made("b", EVENING), None), altered(None, made("c", EVENING))],
+            [(1, 1, EVENING)],
+        ),
+    ],
+)
+def test_a_generation_keeps_its_date_for_as_long_as_it_has_a_file(alterations, expected):
+    before = generations_after((), [altered(None, made("a", NOON)), altered(None, made("b", EVENING))])
+    assert dates(generations_after(before, alterations)) == expected
+
+
+def test_the_order_of_alterations_does_not_matter_to_generations():
+    alterations = [altered(made("a", NOON), made("a", NOON, run=2)), altered(None, made("c", MORNING, run=2))]
+    before = generations_after((), [altered(None, made("a", NOON))])
+    assert generations_after(before, alterations) == generations_after(before, alterations[::-1])
+
+
+def test_a_file_that_comes_and_goes_leaves_no_generation_behind():
+    one = made("a", NOON)
+    once = generations_after((), [altered(None, one, PUT)])
+    assert generations_after(once, [altered(one, None)]) == ()

@@ -1,0 +1,144 @@
+"""What files go by of what sidecars say, and how that follows the sidecars: at once, or a stretch at a time."""
+
+import pytest
+from unit.values import PREFIX, STYLE, gone, sidecar_seen
+
+from s3_manifest.manifest.model import Sidecar, SidecarCopy
+from s3_manifest.manifest.runs import sha256_of
+from s3_manifest.sidecars.descriptions import Descriptions, concerned, copies_of, described, looked_at, revised
+from s3_manifest.sidecars.formats import Described, decode_copy
+
+PROMPTS = "prompt_metadata.json"
+NAMES = [f"{letter}.jpg" for letter in "abcdef"]
+
+
+def said(prompt, names=NAMES):
+    return {name: Described(prompt=prompt) for name in names}
+
+
+class Followed:
+    """A manifest's sidecars and copies, through one look after the other."""
+
+    def __init__(self):
+        self.sidecars, self.objects, self.commits = (), {}, 0
+
+    @property
+    def descriptions(self):
+        return described(
+            STYLE, self.sidecars, {key: decode_copy(self.objects[key]) for key in copies_of(self.sidecars)}
+        )
+
+    def look(self, *seen, up_to=None):
+        self.commits += 1
+        looked = looked_at(STYLE, seen)
+        found = concerned(self.descriptions, looked)
+        revision = revised(self.descriptions, self.sidecars, looked, up_to, f"{self.commits}-")
+        self.sidecars = revision.sidecars
+        assert not self.objects.keys() & dict(revision.copies).keys()
+        self.objects |= dict(revision.copies)
+        assert {n: revision.descriptions.said(n, None) for n in NAMES} == {
+            n: self.descriptions.said(n, None) for n in NAMES
+        }
+        return sorted(found)
+
+    def prompts(self):
+        return [self.descriptions.said(name, None).prompt for name in NAMES]
+
+
+def written(prompt, names=NAMES):
+    return sidecar_seen(PROMPTS, f"etag of {prompt}", files=said(prompt, names))
+
+
+def test_files_go_by_a_sidecar_once_it_was_looked_at():
+    followed = Followed()
+    assert followed.look(written("x", NAMES[:2])) == NAMES[:2]
+    assert followed.prompts() == ["x", "x", None, None, None, None]
+    assert followed.look(written("y", NAMES[1:3])) == NAMES[:3]
+    assert followed.prompts() == [None, "y", "y", None, None, None]
+    assert followed.look(gone(PROMPTS)) == NAMES[1:3]
+    assert (followed.prompts(), followed.sidecars) == ([None] * 6, ())
+
+
+def test_to_look_at_the_same_again_alters_nothing_and_makes_no_copy():
+    followed = Followed()
+    followed.look(written("x"))
+    before = (followed.sidecars, dict(followed.objects))
+    assert followed.look(written("x")) == []
+    assert (followed.sidecars, followed.objects) == before
+
+
+def test_only_files_of_which_something_else_is_said_are_concerned():
+    followed = Followed()
+    followed.look(written("x"))
+    now = sidecar_seen(PROMPTS, "new", files=said("x") | {"c.jpg": Described(prompt="x", good=False)})
+    assert followed.look(now) == ["c.jpg"]
+
+
+def test_a_sidecar_that_says_nothing_of_files_has_no_copy():
+    followed = Followed()
+    followed.look(sidecar_seen("collection.json", title="Snow"), sidecar_seen(PROMPTS, "broken"))
+    assert [sidecar.copies for sidecar in followed.sidecars] == [(), ()]
+    assert followed.objects == {}
+
+
+def test_until_it_is_applied_to_all_the_rest_goes_by_what_it_said_before():
+    followed = Followed()
+    followed.look(written("x"))
+    assert followed.look(written("y"), up_to="c.jpg") == NAMES
+    assert followed.prompts() == ["y", "y", "x", "x", "x", "x"]
+    assert not followed.sidecars[0].is_applied
+    assert followed.look(written("y"), up_to="e.jpg") == NAMES[2:]
+    assert followed.prompts() == ["y", "y", "y", "y", "x", "x"]
+    assert len(followed.objects) == 2
+    assert followed.look(written("y")) == NAMES[4:]
+    assert (followed.prompts(), followed.sidecars[0].is_applied) == (["y"] * 6, True)
+    assert len(followed.sidecars[0].copies) == 1
+
+
+@pytest.mark.parametrize("up_to", ["a.jpg", "b.jpg", "d.jpg", "f.jpg"])
+def test_another_edit_in_the_middle_of_that_is_applied_from_the_beginning(up_to):
+    followed = Followed()
+    followed.look(written("x"))
+    followed.look(written("y"), up_to="d.jpg")
+    followed.look(written("z"), up_to=up_to)
+    before = NAMES.index(up_to)
+    expected = ["z"] * before + ["y"] * max(0, 3 - before) + ["x"] * (6 - max(3, before))
+    assert followed.prompts() == expected
+    assert followed.look(written("z")) == NAMES[before:]
+    assert (followed.prompts(), followed.sidecars[0].is_applied) == (["z"] * 6, True)
+
+
+def test_a_deleted_sidecar_is_known_until_no_file_goes_by_it_any_more():
+    followed = Followed()
+    followed.look(written("x"))
+    assert followed.look(gone(PROMPTS), up_to="c.jpg") == NAMES
+    assert followed.prompts() == [None, None, "x", "x", "x", "x"]
+    assert [(one.etag, one.is_applied) for one in followed.sidecars] == [("", False)]
+    followed.look(gone(PROMPTS))
+    assert (followed.prompts(), followed.sidecars) == ([None] * 6, ())
+
+
+def test_the_first_stretch_of_a_new_sidecar_leaves_the_rest_as_it_is():
+    followed = Followed()
+    followed.look(written("x"), up_to="c.jpg")
+    assert followed.prompts() == ["x", "x", None, None, None, None]
+    assert not followed.sidecars[0].is_applied
+
+
+def test_prompt_metadata_counts_more_than_an_image_folder():
+    followed = Followed()
+    followed.look(sidecar_seen("metadata.jsonl", files=said("folder")), written("x", NAMES[:1]))
+    assert followed.prompts() == ["x", *["folder"] * 5]
+
+
+def test_sidecars_are_kept_in_order_and_with_what_is_known_of_them():
+    followed = Followed()
+    followed.look(written("x"), sidecar_seen("collection.json"))
+    assert [sidecar.s3_key for sidecar in followed.sidecars] == [PREFIX + "collection.json", PREFIX + PROMPTS]
+    copy = SidecarCopy(key=f"1-{PROMPTS}", sha256=sha256_of(followed.objects[f"1-{PROMPTS}"]))
+    assert followed.sidecars[1] == Sidecar(s3_key=PREFIX + PROMPTS, etag="etag of x", copies=(copy,))
+
+
+def test_without_sidecars_nothing_is_said():
+    assert Descriptions({}).said("a.jpg", None) == Described()
+    assert Descriptions({}).said("a.jpg", "a fox") == Described(prompt="a fox")

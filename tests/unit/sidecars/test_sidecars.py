@@ -1,0 +1,493 @@
+"""What sidecars say, from their bytes; and what an entry says once that is laid over it."""
+
+import gzip
+import json
+
+import pytest
+from unit.values import MORNING, NOON, described, entry
+
+from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.sidecars.formats import (
+    COLLECTION,
+    IMAGE_FOLDER,
+    IMAGE_FOLDER_CSV,
+    IMAGE_FOLDER_PARQUET,
+    MAX_LABELS,
+    MAX_PROMPT_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_TITLE,
+    NOTHING,
+    PROMPTS,
+    Declared,
+    Described,
+    Description,
+    caption_of,
+    captioned_by,
+    decode_copy,
+    edit_of,
+    encode_copy,
+    is_caption,
+    is_image,
+    laid_over,
+    oversized,
+    read_caption,
+    read_sidecar,
+    said_of,
+    taken_off,
+)
+
+from unit.values import LOCATION, STYLE  # isort: skip
+
+FULL = {
+    "prompt": "a fox",
+    "good": False,
+    "hidden": True,
+    "labels": ["blurry", "left"],
+    "generation_id": 7,
+    "generation_type": "replicate_flux_kontext",
+    "generated_at": "2026-03-01T13:00:00+01:00",
+    "local_path": "/d/a.jpg",
+}
+LORA = {"generation_id": 7, "type": "lora", "generated_at": NOON}
+
+
+def prompts(said):
+    return read_sidecar(PROMPTS, json.dumps(said).encode())
+
+
+def lines(*rows):
+    return read_sidecar(IMAGE_FOLDER, b"\n".join(r if isinstance(r, bytes) else json.dumps(r).encode() for r in rows))
+
+
+def facts(said):
+    return read_sidecar(COLLECTION, json.dumps(said).encode())
+
+
+def test_prompt_metadata_says_what_it_says_of_each_file():
+    found = prompts({"a.jpg": FULL, "deep/b.jpg": {"good": True, "seed": 4711}, "c.jpg": "a hare"})
+    assert found.problems == ()
+    assert found.files == {
+        "a.jpg": Described(**FULL | {"generated_at": NOON}),
+        "deep/b.jpg": Described(good=True),
+        "c.jpg": Described(prompt="a hare"),
+    }
+
+
+@pytest.mark.parametrize("said", [{}, {"seed": 1}, {"prompt": None}, {"good": None, "labels": None}])
+def test_what_says_nothing_of_a_file_is_as_if_it_were_not_there(said):
+    assert prompts({"a.jpg": said}) == Description()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("good", "no", "a.jpg.good: Input should be a valid boolean"),
+        ("good", 0, "a.jpg.good: "),
+        ("prompt", 7, "a.jpg.prompt: Input should be a valid string"),
+        ("prompt", ["x"], "a.jpg.prompt: "),
+        ("labels", "blurry", "a.jpg.labels: "),
+        ("labels", [1], "a.jpg.labels: "),
+        ("generation_id", 1.5, "a.jpg.generation_id: "),
+        ("generated_at", "yesterday", "a.jpg.generated_at: "),
+        ("generated_at", "0001-01-01T00:00:00+14:00", "a.jpg.generated_at: "),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_a_problem_and_the_rest_counts(field, value, words):
+    found = prompts({"a.jpg": {"local_path": "/x", field: value}, "b.jpg": {"good": False}})
+    assert found.problems[0].startswith(words)
+    assert found.files == {"a.jpg": Described(local_path="/x"), "b.jpg": Described(good=False)}
+
+
+@pytest.mark.parametrize("said", [7, ["a fox"], True])
+def test_what_is_said_of_a_file_has_to_be_an_object_or_its_prompt(said):
+    found = prompts({"a.jpg": said, "b.jpg": "a hare"})
+    assert found.problems == ("a.jpg: it has to be an object, or the prompt",)
+    assert found.files == {"b.jpg": Described(prompt="a hare")}
+
+
+@pytest.mark.parametrize("filename", [PROMPTS, COLLECTION])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 10_000, "not JSON"),
+        (b"[]", "not a JSON object"),
+    ],
+)
+def test_a_broken_sidecar_says_nothing_but_that_it_is(filename, body, words):
+    found = read_sidecar(filename, body)
+    assert found == Description(problems=found.problems)
+    (problem,) = found.problems
+    assert words in problem
+
+
+def test_of_many_problems_the_first_are_told_and_the_others_counted():
+    found = prompts({f"{number}.jpg": 7 for number in range(25)})
+    assert (len(found.problems), found.problems[-1]) == (21, "and 5 more")
+
+
+@pytest.mark.parametrize("column", ["prompt", "text", "caption"])
+def test_an_image_folder_has_a_line_for_each_file(column):
+    found = lines({"file_name": "a.jpg", column: "a fox", "split": "train"}, b"", {"file_name": "b.jpg", "good": False})
+    assert found == Description(files={"a.jpg": Described(prompt="a fox"), "b.jpg": Described(good=False)})
+
+
+def test_a_broken_line_is_a_problem_and_the_others_count():
+    found = lines({"file_name": "a.jpg", "text": "a"}, b"{", {"text": "b"}, [], {"file_name": "a.jpg", "text": "c"})
+    assert found.files == {"a.jpg": Described(prompt="a")}
+    assert [problem.partition(":")[0] for problem in found.problems] == [
+        "line 2",
+        "line 3 has no file_name",
+        "line 4 is not a JSON object",
+        "line 5",
+    ]
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+WAYS = pytest.mark.parametrize("packed", [bytes, gzip.compress])
+FOX, FLAT = {"a.jpg": Described(prompt="a füchs")}, '{"a.jpg": "a füchs"}'
+
+
+@WAYS
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    ("filename", "text", "found"),
+    [
+        (PROMPTS, FLAT, Description(files=FOX)),
+        (COLLECTION, '{"title": "füchse"}', Description(title="füchse")),
+        (IMAGE_FOLDER, '{"file_name": "a.jpg", "text": "a füchs"}\n', Description(files=FOX)),
+        (IMAGE_FOLDER_CSV, "file_name,text\na.jpg,a füchs\n", Description(files=FOX)),
+    ],
+)
+def test_every_sidecar_is_read_however_it_is_encoded(filename, text, found, encoding, packed):
+    assert read_sidecar(filename, packed(text.encode(encoding))) == found
+
+
+@WAYS
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_caption_is_read_however_it_is_encoded(encoding, packed):
+    assert read_caption(packed("a füchs\n".encode(encoding))) == ("a füchs", None)
+
+
+def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
+    bomb = gzip.compress(b" " * 100_000_000)
+    for filename in (PROMPTS, COLLECTION, IMAGE_FOLDER, IMAGE_FOLDER_CSV):
+        found = read_sidecar(filename, bomb)
+        assert found == Description(problems=found.problems)
+        assert "decompresses to more than" in found.problems[0]
+    assert "decompresses to more than" in read_caption(bomb)[1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ['"an owl \\ud83e"', "1e999", "NaN", "-Infinity", "[" * 300 + "]" * 300, "[" * 50_000 + "]" * 50_000, "9" * 5000],
+)
+def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
+    found = read_sidecar(PROMPTS, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode())
+    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.problems[0].startswith("a.jpg.prompt")
+
+    generation = f'{{"generation_id": 1, "generated_at": "2026-03-01", "metadata": {{"x": {bad}, "y": 1}}}}'
+    found = read_sidecar(COLLECTION, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
+    assert (found.title, found.generations[0].metadata["y"]) == ("Foxes", 1)
+    assert ("x" in found.generations[0].metadata) == bad.startswith("[")  # as deep as may be
+    assert found.problems[0].startswith("generations.0.metadata.x")
+    json.dumps(found.generations[0].model_dump(mode="json"), allow_nan=False).encode()
+
+    rows = [f'{{"file_name": "a.jpg", "text": {bad}, "good": false}}', '{"file_name": "b.jpg", "text": "a fox"}']
+    found = read_sidecar(IMAGE_FOLDER, "\n".join(rows).encode())
+    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.problems[0].startswith("line 1: text")
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"file_name": "./a.png"}, ["./a.png", "a.png"]),
+        ({"file_name": "sub\\b.png"}, ["sub/b.png", "sub\\b.png"]),
+        ({"file_name": ".\\sub\\b.png"}, [".\\sub\\b.png", "sub/b.png"]),
+        ({"file_name": "sub//b.png"}, ["sub//b.png", "sub/b.png"]),
+        ({"file_name": "sub/../a.png"}, ["a.png", "sub/../a.png"]),
+        ({"image_file_name": "a.png"}, ["a.png"]),
+        ({"file_names": ["a.png", "b.png"]}, ["a.png", "b.png"]),
+    ],
+)
+def test_names_are_taken_as_the_loader_takes_them(row, names):
+    found = lines(row | {"text": "a fox"})
+    assert found == Description(files=dict.fromkeys(names, Described(prompt="a fox")))
+
+
+def test_a_file_that_is_named_exactly_goes_before_one_that_only_means_it():
+    found = lines({"file_name": "./a.png", "text": "a fox"}, {"file_name": "a.png", "text": "a hare"})
+    assert found.files["a.png"] == Described(prompt="a hare")
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/a.png", "C:\\a.png", "https://x/a.png", "..", ""])
+def test_a_name_that_the_loader_refuses_is_a_problem(name):
+    found = lines({"file_name": name, "text": "a fox"})
+    assert not found.files
+    assert found.problems[0].startswith("line 1")
+
+
+@pytest.mark.parametrize(
+    ("said", "prompt", "problems"),
+    [
+        ({"text": 1984}, "1984", 0),
+        ({"text": 0}, "0", 0),
+        ({"text": 1.5}, "1.5", 0),
+        ({"text": ["a fox", "a red fox"]}, "a fox", 1),
+        ({"text": ["a fox"]}, "a fox", 0),
+        ({"text": []}, None, 0),
+        ({"prompt": None, "text": "a fox"}, "a fox", 0),
+        ({"prompt": {"x": 1}, "text": "a fox"}, "a fox", 1),
+        ({"prompt": True}, None, 1),
+        ({"prompt": [[1]]}, None, 1),
+    ],
+)
+def test_a_prompt_may_be_a_number_or_a_list_and_what_is_not_used_is_a_problem(said, prompt, problems):
+    found = lines({"file_name": "a.png"} | said)
+    assert found.files == ({"a.png": Described(prompt=prompt)} if prompt is not None else {})
+    assert len(found.problems) == problems
+
+
+ROWS = [{"file_name": "a.png", "text": "a fox"}, {"file_name": "b.png", "text": "a hare"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\r".join(json.dumps(row) for row in ROWS),
+        "\r\n".join(json.dumps(row) for row in ROWS),
+        "\n".join(json.dumps(row, indent=2) for row in ROWS),
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        ",\n".join(json.dumps(row) for row in ROWS),
+    ],
+)
+def test_lines_and_layout_of_an_image_folder_do_not_matter(body):
+    assert lines(body.encode()) == Description(
+        files={"a.png": Described(prompt="a fox"), "b.png": Described(prompt="a hare")}
+    )
+
+
+def table(text):
+    return read_sidecar(IMAGE_FOLDER_CSV, text if isinstance(text, bytes) else text.encode())
+
+
+def test_a_csv_says_what_the_lines_say():
+    found = table(
+        "file_name,text,good,hidden,labels,generation_id,split\r\n"
+        'a.png,"a fox, ""red""\nat night",false,,"[""blurry"", ""left""]",7,train\r\n'
+        "\r\n"
+        "sub\\b.png,1984,TRUE,1,left,run 7\r\n"
+    )
+    second = Described(prompt="1984", good=True, hidden=True, labels=("left",), generation_id="run 7")
+    assert found == Description(
+        files={
+            "a.png": Described(prompt='a fox, "red"\nat night', good=False, labels=("blurry", "left"), generation_id=7),
+            "sub/b.png": second,
+            "sub\\b.png": second,
+        }
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_a_csv_end_in_any_way(end):
+    assert table(end.join(["file_name,text", "a.png,a fox"])).files == {"a.png": Described(prompt="a fox")}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("a.png,a fox\n", "names no column file_name"),
+        ("file_name;text\na.png;a fox\n", "columns are separated by commas"),
+        ("file_name,text\na.png,a fox,more\n", "line 2: it has 3 fields"),
+        ("file_name,text\n,a fox\n", "line 2 has no file_name"),
+        ("file_name,good\na.png,perhaps\n", "line 2.good"),
+        ("file_name,text\na.png,Z\xfcrich\n".encode("latin-1"), "line 2.text: it is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_a_problem(body, words):
+    assert words in table(body).problems[0]
+
+
+def test_a_field_of_a_csv_may_be_long_and_costs_itself_where_it_is_too_long():
+    found = table(f"file_name,text\na.png,{'x' * 200_000}\nb.png,a fox\n")
+    assert found.files == {"b.png": Described(prompt="a fox")}
+    assert found.problems == (f"line 2.prompt: it has 200000 bytes, and may have {MAX_PROMPT_BYTES}",)
+
+
+def test_parquet_is_not_read_and_says_so():
+    found = read_sidecar(IMAGE_FOLDER_PARQUET, b"PAR1")
+    assert found == Description(problems=("Parquet is not read; write the same as metadata.jsonl",))
+
+
+@pytest.mark.parametrize(
+    ("field", "most", "too_much"),
+    [
+        ("prompt", "ü" * (MAX_PROMPT_BYTES // 2), "ü" * (MAX_PROMPT_BYTES // 2) + "x"),
+        ("local_path", "x" * MAX_TEXT_BYTES, "x" * (MAX_TEXT_BYTES + 1)),
+        ("generation_type", "x" * MAX_TEXT_BYTES, "x" * (MAX_TEXT_BYTES + 1)),
+        ("generation_id", "x" * MAX_TEXT_BYTES, "x" * (MAX_TEXT_BYTES + 1)),
+        ("labels", ["x" * MAX_TEXT_BYTES], ["x" * (MAX_TEXT_BYTES + 1)]),
+        ("labels", ["x"] * MAX_LABELS, ["x"] * (MAX_LABELS + 1)),
+    ],
+)
+def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_limit(field, most, too_much):
+    assert prompts({"a.jpg": {field: most, "good": False}}).problems == ()
+    found = prompts({"a.jpg": {field: too_much, "good": False}, "b.jpg": "a fox"})
+    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    (problem,) = found.problems
+    assert problem.startswith(f"a.jpg.{field}: ")
+    assert (
+        problem.endswith(f"may have {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
+        or str(MAX_LABELS) in problem
+    )
+    assert not list(oversized(Described(**{field: most})))
+
+
+def test_what_no_object_can_be_named_is_a_problem_and_short():
+    found = prompts({"n" * 5000: "a fox", "b.jpg": "a hare"})
+    assert found.files == {"b.jpg": Described(prompt="a hare")}
+    assert len(found.problems[0]) < 600
+
+
+def test_collection_json_gives_the_title_and_declares_generations():
+    found = facts({"title": "Snow", "generations": [LORA | {"metadata": {"steps": [1, {"x": None}]}}], "more": 1})
+    declared = Declared(**LORA, metadata={"steps": [1, {"x": None}]})
+    assert found == Description(title="Snow", generations=(declared,))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"title": 7}, "title: it has to be text"),
+        ({"title": "x" * (MAX_TITLE + 1)}, "title: it has 1001 characters"),
+        ({"generations": {}}, "generations: it has to be a list"),
+        ({"generations": [LORA | {"generated_at": None}]}, "generations.0.generated_at: "),
+        ({"generations": [{"generation_id": 7}]}, "generations.0.generated_at: Field required"),
+        ({"generations": [7]}, "generations.0."),
+        ({"generations": [LORA, LORA]}, "generations.1: it is declared before: lora 7"),
+    ],
+)
+def test_what_is_wrong_with_a_collection_json_is_told(said, words):
+    (problem,) = facts(said).problems
+    assert problem.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b" a fox\n", "a fox"), ("\ufeffa hare".encode(), "a hare"), ("狐".encode(), "狐"), (b"\n", ""), (b"", "")],
+)
+def test_a_caption_is_its_text_without_blanks_around_it(body, text):
+    assert read_caption(body) == (text, None)
+
+
+def test_a_caption_that_is_not_utf_8_has_no_text():
+    text, problem = read_caption(b"Z\xfcrich")
+    assert text == ""
+    assert "not UTF-8" in problem
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.PNG", "deep/a b.jpeg", "a.b.webp", ".jpg", "a.txt.png"])
+def test_an_image_and_its_caption_know_each_other(name):
+    assert is_image(name)
+    assert is_caption(caption_of(name))
+    assert name in captioned_by(caption_of(name))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "txt", "a.TXT", "a.json", "a", "a.jpg/", "jpg"])
+def test_other_files_have_no_caption(name):
+    assert not is_image(name)
+
+
+SAID = [
+    NOTHING,
+    Described(prompt="x"),
+    Described(prompt="own"),
+    Described(good=False),
+    Described(good=True, hidden=False, labels=()),
+    Described(hidden=True, labels=("a",)),
+    Described(generation_id=9),
+    Described(generation_type="lora"),
+    Described(generation_id=7, generation_type="lora", generated_at=MORNING, local_path="/x"),
+]
+OWN = [
+    entry(),
+    entry(metadata={"prompt": "own", "generation-id": "7", "local-path": "/own"}),
+    entry_of(described(prompt="own", generated_at=NOON, generation_type="run"), STYLE, LOCATION, "s3_scan"),
+]
+
+
+@pytest.mark.parametrize("own", OWN, ids=["bare", "with an id", "with a type"])
+@pytest.mark.parametrize("said", SAID)
+def test_what_was_laid_over_an_entry_can_be_taken_off_again(own, said):
+    assert taken_off(laid_over(own, said)) == own
+    for other in SAID:
+        assert laid_over(taken_off(laid_over(own, said)), other) == laid_over(own, other)
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_a_sidecar_counts_more_than_the_object_itself_and_nothing_is_lost(own):
+    made = laid_over(own, Described(prompt="x", good=False, labels=("a",), generation_id=9))
+    assert (made.prompt, made.good, made.labels, made.is_file) == ("x", False, ("a",), True)
+    assert (made.generation_id, made.generation_type) == (9, "declared")
+    assert made.overridden["prompt"] == own.prompt
+    assert made.overridden["generation_id"] == own.generation_id
+
+
+def test_a_hidden_entry_is_no_file():
+    assert not laid_over(entry(), Described(hidden=True)).is_file
+    assert laid_over(entry(), Described(hidden=False)) == entry()
+
+
+FIRST, SECOND = Description(files={"a.jpg": Described(prompt="1")}), Description(files={"a.jpg": Described(prompt="2")})
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "caption", "prompt"),
+    [
+        ((), None, None),
+        ((), "c", "c"),
+        ((), "", None),
+        ((FIRST,), "c", "1"),
+        ((FIRST, SECOND), "c", "1"),
+        ((SECOND, FIRST), None, "2"),
+        ((Description(files={"a.jpg": Described(good=False)}), SECOND), "c", "2"),
+        ((Description(files={"b.jpg": Described(prompt="b")}),), "c", "c"),
+    ],
+)
+def test_the_first_sidecar_that_says_something_counts_and_a_caption_counts_least(descriptions, caption, prompt):
+    assert said_of("a.jpg", descriptions, caption).prompt == prompt
+
+
+def test_a_generations_id_is_taken_with_its_own_type():
+    one = Description(files={"a.jpg": Described(generation_id=1)})
+    other = Description(files={"a.jpg": Described(generation_id=2, generation_type="lora", good=False)})
+    assert said_of("a.jpg", (one, other)) == Described(generation_id=1, good=False)
+    assert said_of("a.jpg", (other, one)) == Described(generation_id=2, generation_type="lora", good=False)
+
+
+def test_a_copy_keeps_what_is_said_of_files():
+    found = prompts({"a.jpg": FULL, "b.jpg": "a hare"})
+    assert decode_copy(encode_copy(found)) == found
+    assert decode_copy(encode_copy(facts({"title": "Snow"}))) == Description()
+
+
+@pytest.mark.parametrize(
+    ("text", "edit"),
+    [
+        ("7", 7),
+        ("", None),
+        ("-1", None),
+        ("7.0", None),
+        ("\N{ARABIC-INDIC DIGIT SEVEN}", None),
+        ("9" * 18, None),
+        ("9" * 17, 10**17 - 1),
+    ],
+)
+def test_the_number_of_an_edit_is_a_plain_number(text, edit):
+    assert edit_of({"edit": text}) == edit
+    assert edit_of({}) is None

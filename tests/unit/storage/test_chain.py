@@ -1,0 +1,178 @@
+import math
+import random
+
+import pytest
+from unit.values import STYLE, file_seen, head_of, merged
+from unit.worlds import WatchedStore
+
+from s3_manifest.reconcile.merge import FIRST, record_of
+from s3_manifest.storage import chain
+from s3_manifest.storage.chain import Link
+
+FOLDER = "_manifests/styles/16/changes/"
+
+
+def head_at(revision, last_change):
+    return head_of().model_copy(update={"revision": revision, "last_change": last_change, "commit": "latest"})
+
+
+def link(text):
+    """``3 c b`` is the record of revision 3 that the commit c made after the commit b."""
+    revision, commit, previous = text.split()
+    return Link(int(revision), commit, previous)
+
+
+def links(*texts):
+    return sorted(map(link, texts))
+
+
+def stored(*records):
+    store = WatchedStore()
+    for record in records:
+        store.add(chain.key_of(STYLE, record), b"{}")
+    store.requests.clear()
+    return store
+
+
+def test_the_key_of_a_record_says_its_revision_and_the_commits_that_made_it_and_the_one_before():
+    first = head_of(file_seen("a.jpg"))
+    second = merged(first, file_seen("b.jpg"), commit="c2")
+    assert chain.key_of(STYLE, record_of(first, None, ())) == f"{FOLDER}000000000001-c1-first.json"
+    assert chain.key_of(STYLE, record_of(second, first, ())) == f"{FOLDER}000000000002-c2-c1.json"
+
+
+@pytest.mark.parametrize("record", [Link(1, "c", FIRST), Link(999_999_999_999, "0" * 32, "f" * 32), Link(42, "c", "b")])
+def test_a_record_is_read_off_its_key(record):
+    assert chain.links([chain.key_of(STYLE, record)]) == [record]
+
+
+def test_keys_are_in_the_order_of_their_revisions():
+    records = [Link(revision, "c", "b") for revision in (1, 2, 9, 10, 99, 100, 10**11)]
+    keys = [chain.key_of(STYLE, record) for record in records]
+    assert keys == sorted(keys)
+    assert chain.links(keys) == records
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x",
+        "000000000001-a.json",
+        "000000000001-a-b",
+        "000000000001-a-b.json.bak",
+        "1-a-b.json",
+        "0000000000001-a-b.json",
+        "00000000000x-a-b.json",
+        "000000000001-a-b-c.json",
+        "000000000001--b.json",
+        "000000000001-a-.json",
+        "x000000000001-a-b.json",
+        "000000000001-a-b.json\n",
+    ],
+)
+def test_what_others_put_there_is_no_record(name):
+    assert chain.links([FOLDER + name]) == []
+
+
+@pytest.mark.parametrize("revision", [0, 1, 8, 9, 99])
+def test_a_listing_after_a_revision_begins_with_the_next_one(revision):
+    keys = [chain.key_of(STYLE, Link(n, "\U0010ffff", "b")) for n in range(1, 101)]
+    assert [key for key in keys if key > chain.after_revision(STYLE, revision)] == keys[revision:]
+
+
+THREE = ("1 a first", "2 b a", "3 c b")
+
+
+@pytest.mark.parametrize(
+    ("names", "head", "expected"),
+    [
+        (THREE, (3, "c"), THREE),
+        ((*THREE, "1 x first"), (3, "c"), THREE),
+        ((*THREE, "2 x a"), (3, "c"), THREE),
+        ((*THREE, "3 x b", "3 y b"), (3, "c"), THREE),
+        ((*THREE, "1 x first", "2 y a", "3 z b", "4 w c"), (3, "c"), THREE),
+        ((*THREE, "4 d c"), (3, "c"), THREE),
+        ((*THREE, "4 d c", "4 e c"), (3, "c"), THREE),
+        ((*THREE, "4 d c", "5 e d"), (3, "c"), THREE),
+        (("2 b a", "3 c b"), (3, "c"), ("2 b a", "3 c b")),
+        (("3 c b", "3 x b"), (3, "c"), ("3 c b",)),
+        (("1 a first", "2 b a", "2 x a"), (3, "c"), ("1 a first",)),
+        (("1 a first", "2 b a", "3 c b", "3 x b", "4 d c"), (9, "z"), THREE),
+        ((*THREE, "4 d first", "5 e d"), (5, "e"), ("1 a first", "2 b a", "4 d first", "5 e d")),
+        (("1 a first", "1 b first"), (1, "b"), ("1 b first",)),
+        # A later record of a lost commit, after one of the same revision in a manifest that is gone.
+        ((*THREE, "3 x first", "4 y x"), (3, "c"), THREE),
+        # An earlier manifest had the same revisions, and so did a commit that was lost.
+        (
+            ("4 p first", "5 q p", "5 f first", "6 r q", "6 g f", "7 h g"),
+            (7, "h"),
+            ("5 f first", "6 g f", "7 h g"),
+        ),
+        ((), (3, "c"), ()),
+        # An id that comes again, as none does, is told apart by its revision.
+        (("1 a first", "2 b a", "2 a a", "3 c b"), (3, "c"), ("1 a first", "2 b a", "3 c b")),
+    ],
+)
+def test_on_the_chain_are_the_records_that_the_head_came_to_be_by(names, head, expected):
+    assert chain.on_chain(links(*names), head_at(*head)) == links(*expected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_chain_is_found_among_any_number_of_lost_commits(seed):
+    rng = random.Random(seed)
+    made, last = [], FIRST
+    lost = []
+    for revision in range(1, rng.randrange(2, 40)):
+        commit = f"c{revision}"
+        made.append(Link(revision, commit, last))
+        lost += [Link(revision, f"{rng.choice('abdz')}{revision}x{n}", last) for n in range(rng.randrange(4))]
+        last = commit
+    in_flight = [Link(made[-1].revision + 1, f"n{n}", last) for n in range(rng.randrange(3))]
+    names = sorted(made + lost + in_flight)
+    assert chain.on_chain(names, head_at(made[-1].revision, last)) == made
+    cut = rng.randrange(len(made))
+    assert chain.on_chain([n for n in names if n.revision > cut], head_at(made[-1].revision, last)) == made[cut:]
+
+
+def test_without_a_record_the_last_revision_is_none():
+    assert chain.last_revision(stored(), STYLE) == 0
+
+
+@pytest.mark.parametrize("last", [*range(1, 40), 63, 64, 65, 99, 100, 127, 128, 129, 255, 256, 257, 300])
+def test_the_last_revision_is_found_in_few_listings(last):
+    store = stored(*(Link(n, "c", "b") for n in range(1, last + 1)))
+    assert chain.last_revision(store, STYLE) == last
+    assert len(store.asked_for("LIST")) == len(store.requests) <= 2 * math.log2(last + 1) + 2
+
+
+@pytest.mark.parametrize(
+    "revisions",
+    [{300}, {2}, {7, 300}, {1, 300}, set(range(250, 301)), {1, 2, 3, 100}, {5, 6, 9, 17, 33}, {10**11, 10**11 + 5}],
+    ids=str,
+)
+def test_the_last_revision_is_found_after_any_gap_that_retention_left(revisions):
+    store = stored(*(Link(n, "c", "b") for n in revisions))
+    assert chain.last_revision(store, STYLE) == max(revisions)
+    assert len(store.requests) <= 2 * math.log2(max(revisions)) + 4
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_last_revision_is_found_among_any_records(seed):
+    rng = random.Random(seed)
+    revisions = rng.sample(range(1, 301), rng.randrange(1, 60))
+    store = stored(*(Link(n, f"c{m}", "b") for n in revisions for m in range(rng.randrange(1, 3))))
+    assert chain.last_revision(store, STYLE) == max(revisions)
+
+
+@pytest.mark.parametrize("name", ["000000000002-note.txt", "0", "zzz", "000000000009-a-b.json.bak"])
+def test_what_others_put_there_hides_no_later_revision(name):
+    store = stored(*(Link(n, "c", "b") for n in (1, 2, 3, 8, 9)))
+    store.upload(FOLDER + name, b"")
+    assert chain.last_revision(store, STYLE) == 9
+
+
+def test_the_records_of_other_collections_do_not_count():
+    store = stored(Link(3, "c", "b"))
+    store.add(chain.key_of(STYLE._replace(prefix="styles/160/"), Link(9, "c", "b")), b"{}")
+    assert chain.last_revision(store, STYLE) == 3

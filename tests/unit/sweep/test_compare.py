@@ -1,0 +1,157 @@
+import pytest
+from unit.sweeping import known, names
+from unit.values import PREFIX, STYLE
+from unit.worlds import seconds
+
+from s3_manifest.manifest import layout
+from s3_manifest.storage import heads
+from s3_manifest.storage.store import Conflict
+from s3_manifest.sweep.compare import Comparer, ranges
+
+pytestmark = pytest.mark.usefixtures("small_pages")
+
+SWEPT = {
+    "0003.jpg": "gone",
+    "0004.jpg": "other",
+    "0005a.jpg": "new",
+    "0017.jpg": "other",
+    "0018.jpg": "gone",
+    "0035.jpg": "gone",
+    "!": "new",
+    "zzz": "new",
+}
+
+
+def drifted():
+    """A hand whose manifest is wrong about the files in ``SWEPT``."""
+    hand = known(36)
+    for name, what in SWEPT.items():
+        if what == "gone":
+            hand.store.remove(PREFIX + name)
+        else:
+            hand.upload(name, body=what.encode() * 2)
+    hand.store.requests.clear()
+    return hand
+
+
+def comparer(hand, stop_at_keys=10_000, stop_at_seconds_left=30):
+    loaded = heads.load(hand.store, STYLE)
+    return Comparer(hand.world, STYLE, loaded, stop_at_keys=stop_at_keys, stop_at_seconds_left=stop_at_seconds_left)
+
+
+def found(hand, slots_each=64, start="", **more):
+    """What differs, by all ranges from a filename on; each range goes on where it stopped."""
+    compare = comparer(hand, **more)
+    keys, stops = [], 0
+    for whole in ranges(compare.slots, start, slots_each):
+        within, rest = whole, start
+        while rest is not None:
+            result = compare.compare(within, rest)
+            keys += result.keys
+            assert result.rest is None or result.rest > rest
+            rest = result.rest
+            if rest is not None:
+                stops += 1
+                within = range(layout.slot_of(compare.slots, rest), within.stop)
+    return sorted(key.removeprefix(PREFIX) for key in keys), stops
+
+
+@pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36, 1000])
+@pytest.mark.parametrize("slots_each", [1, 2, 4, 64])
+def test_what_differs_is_found_once_in_whatever_pieces_it_is_listed(slots_each, listing):
+    hand = drifted()
+    hand.store.page = listing
+    assert found(hand, slots_each) == (sorted(SWEPT), 0)
+
+
+@pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36])
+@pytest.mark.parametrize("stop_at_keys", [0, 1, 3])
+def test_what_differs_is_found_once_wherever_the_comparison_stops(stop_at_keys, listing):
+    hand = drifted()
+    hand.store.page = listing
+    keys, stops = found(hand, stop_at_keys=stop_at_keys)
+    assert keys == sorted(SWEPT)
+    assert stops or listing == 36
+
+
+@pytest.mark.parametrize(
+    "start", ["0003.jpg", "0003.jpg\0", "0004.jpg", "0005.jpgx", "0006.jpg", "0017.jpg", "0036", "~"]
+)
+@pytest.mark.parametrize("slots_each", [1, 64])
+def test_from_a_name_on_nothing_before_it_is_compared(start, slots_each):
+    assert found(drifted(), slots_each, start) == (sorted(name for name in SWEPT if name >= start), 0)
+
+
+def test_with_little_time_left_a_comparison_stops_after_a_listing():
+    hand = drifted()
+    hand.store.page = 5
+    hand.seconds_left = seconds(29)
+    keys, stops = found(hand)
+    assert (keys, stops) == (sorted(SWEPT), len(hand.store.asked_for("LIST")) - 1)
+
+
+def test_each_page_is_read_once_also_if_it_is_as_listed():
+    hand = drifted()
+    pages = [page.key for page in hand.head().pages]
+    found(hand)
+    assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == pages
+
+
+@pytest.mark.parametrize(
+    ("count", "start", "slots_each", "expected"),
+    [
+        (0, "", 2, [range(1)]),
+        (5, "0003.jpg", 2, [range(1)]),
+        (36, "", 64, [range(6)]),
+        (36, "", 4, [range(4), range(4, 6)]),
+        (36, "0006.jpg", 2, [range(1, 3), range(3, 5), range(5, 6)]),
+        (36, "zzz", 2, [range(5, 6)]),
+    ],
+)
+def test_a_collection_is_compared_in_ranges_of_so_many_pages(count, start, slots_each, expected):
+    assert ranges(comparer(known(count)).slots, start, slots_each) == expected
+
+
+@pytest.mark.parametrize("sidecar", ["collection.json", "metadata.jsonl", "prompt_metadata.json"])
+@pytest.mark.parametrize("happened", ["new", "other", "gone"])
+@pytest.mark.parametrize("count", [5, 36])
+def test_a_sidecar_that_differs_is_found(sidecar, happened, count):
+    hand = known(count)
+    if happened != "new":
+        hand.commit(hand.upload(sidecar, body=b"{}"))
+        assert found(hand)[0] == []
+    hand.store.remove(PREFIX + sidecar)
+    if happened != "gone":
+        hand.upload(sidecar, body=b'{"title": "Ice"}')
+    assert found(hand)[0] == [sidecar]
+    assert found(hand, slots_each=1, stop_at_keys=0)[0] == [sidecar]
+
+
+def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed():
+    hand = known(5)
+    hand.store.page = 10
+    hand.upload(*(f"0002-{n:03}" for n in range(200)))
+    result = comparer(hand, stop_at_keys=1).compare(range(1), "")
+    assert 0 < len(result.keys) < 60
+    assert result.rest is not None
+
+
+@pytest.mark.parametrize("left", [0, 1, 7], ids=["everything", "all but the last", "all but the last few"])
+def test_where_everything_is_gone_a_comparison_stops_soon_too(left):
+    """Of a large collection that was emptied more would differ than a sweep can hold."""
+    hand = known(360)
+    for name in names(*range(360 - left)):
+        hand.store.remove(PREFIX + name)
+    result = comparer(hand, stop_at_keys=10).compare(range(60), "")
+    assert 10 <= len(result.keys) <= 10 + 6
+    assert result.rest is not None
+
+
+def test_a_page_that_went_with_its_head_is_a_conflict():
+    hand = drifted()
+    compare = comparer(hand)
+    first = hand.head().pages[0].key
+    hand.commit(hand.upload("0001.jpg", body=b"theirs"))
+    hand.store.remove(first)
+    with pytest.raises(Conflict):
+        compare.compare(range(6), "")

@@ -1,0 +1,105 @@
+import pytest
+from unit.sweeping import PAUSE
+from unit.values import COLLECTIONS, PUT
+from unit.worlds import Hand, WatchedStore, seconds
+
+from s3_manifest.manifest.collections import parse_collections
+from s3_manifest.manifest.jobs import Sweep, SweepAll
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.sweep.sweep import run_job
+
+NESTED = parse_collections(
+    "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/drafts/{draft_id}/", COLLECTIONS.root
+)
+
+
+def holding(*keys, page=1000, collections=COLLECTIONS):
+    hand = Hand(WatchedStore(page=page), collections=collections)
+    for key in keys:
+        hand.store.upload(key, b"xyz")
+    return hand
+
+
+def remembered(hand, *names):
+    """These collections have a manifest, and nothing in S3 any more."""
+    for kind, collection_id in names:
+        collection = hand.collections.named(kind, collection_id)
+        commit(hand.world, collection, {collection.prefix + "gone": PUT})
+    return hand
+
+
+def enumerated(hand, left=lambda: 900):
+    """The collections that a sweep is asked for of, in order, and how many messages that took."""
+    queue, found, messages = [SweepAll()], [], 0
+    hand.asked.clear()
+    while queue:
+        hand.seconds_left = left
+        done = run_job(hand.world, queue.pop(0), PAUSE)
+        messages += 1
+        sweeps = [job for job in hand.asked if isinstance(job, Sweep)]
+        queue = [job for job in hand.asked if isinstance(job, SweepAll)]
+        assert done.enqueued == len(sweeps)
+        assert done.finished == (not queue)
+        found += [(job.kind, job.id) for job in sweeps]
+        hand.asked.clear()
+        assert messages < 1000, "the enumeration has no end"
+    return found, messages
+
+
+def styles(*ids):
+    return [("style", str(one)) for one in ids]
+
+
+@pytest.mark.parametrize(
+    ("keys", "manifests", "expected"),
+    [
+        ([], [], []),
+        (["styles/16/a.jpg"], [], styles(16)),
+        ([], styles(16), styles(16)),
+        (["styles/16/a.jpg"], styles(16), styles(16)),
+        (["styles/16/a.jpg", "styles/16/b/c.jpg", "styles/17/a.jpg"], styles(15, 17, 18), styles(15, 16, 17, 18)),
+        (["styles/16/a.jpg"], [("actor", "7")], [("actor", "7"), ("style", "16")]),
+        (["actors/7/a.jpg", "actors/16/a.jpg"], styles(7), [("actor", "16"), ("actor", "7"), ("style", "7")]),
+        # A folder's name ends in its slash, so what sorts before "/" puts the longer id first.
+        (["styles/a/x", "styles/a b/x", "styles/a-/x"], styles("a!", "a0"), styles("a b", "a!", "a-", "a", "a0")),
+        (["styles/\ufffd/x", "styles/🎨/x"], styles("é", "🎨"), styles("é", "\ufffd", "🎨")),
+        (["styles/loose.jpg", "styles//x", "other/16/x", "styles/16/"], [], styles(16)),
+    ],
+)
+def test_each_collection_is_swept_once_whether_s3_knows_of_it_or_a_manifest_or_both(keys, manifests, expected):
+    assert enumerated(remembered(holding(*keys), *manifests)) == (expected, 1)
+
+
+@pytest.mark.parametrize("page", [7, 100, 1000])
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 102, 200, 201, 250])
+def test_of_any_number_of_collections_none_is_left_out(count, page):
+    hand = holding(*(f"styles/{n:03}/a.jpg" for n in range(count)), "actors/7/a.jpg", page=page)
+    found, _ = enumerated(remembered(hand, *styles("000", "zzz")))
+    assert found == [("actor", "7"), *styles(*(f"{n:03}" for n in range(count)), "zzz")]
+
+
+@pytest.mark.parametrize("count", [1, 100, 101, 250])
+def test_an_enumeration_that_pauses_goes_on_where_it_was(count):
+    keys = [f"{kind}s/{n:03}/a.jpg" for kind in ("actor", "style") for n in range(count)]
+    found, messages = enumerated(holding(*keys), left=seconds(PAUSE - 1))
+    assert found == [(kind, f"{n:03}") for kind in ("actor", "style") for n in range(count)]
+    assert messages > 1
+
+
+def test_going_on_after_a_collection_that_is_gone_misses_no_other():
+    hand = holding("styles/a/x", "styles/c/x", "actors/7/x")
+    run_job(hand.world, SweepAll(kind="style", after="b"), PAUSE)
+    assert [job.id for job in hand.asked] == ["c"]
+
+
+def test_a_nested_collection_is_swept_beside_the_one_around_it():
+    hand = holding("styles/16/a.jpg", "styles/16/variants/b.jpg", "styles/drafts/d/c.jpg", collections=NESTED)
+    found, _ = enumerated(hand)
+    assert {("style", "16"), ("variant", "16"), ("draft", "d")} <= set(found)
+    assert len(set(found)) == len(found)
+
+
+def test_the_objects_themselves_are_not_listed():
+    hand = holding(*(f"styles/16/{n}.jpg" for n in range(50)))
+    enumerated(hand)
+    assert {request.split()[0] for request in hand.store.requests} == {"FOLDERS"}

@@ -1,0 +1,358 @@
+"""The template as CloudFormation takes it: dependencies, accepted parameters, and what they deploy."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import combinations, product
+
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from s3_manifest.aws.settings import Settings
+from s3_manifest.http import scopes
+from s3_manifest_cli.local_stack.stack import template
+
+TEMPLATE = template()
+PARAMETERS = TEMPLATE["Parameters"]
+RESOURCES = TEMPLATE["Resources"]
+DEFAULTS = {name: str(one["Default"]) for name, one in PARAMETERS.items()}
+JWT = {"ApiAuth": "JWT", "JwtIssuer": "https://issuer.example.com/", "JwtAudience": "manifests"}
+API_PARTS = ("Integration", "Authorizer", "Route", "Stage")
+
+
+def truth(condition, values):
+    """What a condition, or a rule's assertion, evaluates to."""
+    if isinstance(condition, str):
+        return condition
+    ((function, given),) = condition.items()
+    if function == "Ref":
+        return values[given]
+    if function == "Condition":
+        return truth(TEMPLATE["Conditions"][given], values)
+    found = [truth(one, values) for one in given]
+    combine = {"Fn::Equals": lambda pair: pair[0] == pair[1], "Fn::Not": lambda one: not one[0]}
+    return (combine | {"Fn::And": all, "Fn::Or": any})[function](found)
+
+
+def deployed(**parameters):
+    """The resources that there are under these parameters, each choice made."""
+    values = DEFAULTS | parameters
+
+    def chosen(part):
+        match part:
+            case {"Fn::If": [name, then, otherwise]}:
+                return chosen(then if truth({"Condition": name}, values) else otherwise)
+            case dict():
+                return {key: chosen(value) for key, value in part.items()}
+            case list():
+                return [chosen(one) for one in part]
+        return part
+
+    return {
+        name: chosen(resource)
+        for name, resource in RESOURCES.items()
+        if "Condition" not in resource or truth({"Condition": resource["Condition"]}, values)
+    }
+
+
+def named_in(part):
+    """What a part of the template refers to."""
+    match part:
+        case {"Ref": name} | {"Fn::GetAtt": [name, *_]}:
+            yield name
+        case {"Fn::Sub": str() as text} | {"Fn::Sub": [str() as text, _]}:
+            yield from (name.partition(".")[0] for name in re.findall(r"\${([\w.:]+)}", text))
+            if isinstance(part["Fn::Sub"], list):
+                yield from named_in(part["Fn::Sub"][1])
+        case dict():
+            for key, value in part.items():
+                yield from [value] if key == "DependsOn" and isinstance(value, str) else ()
+                yield from value if key == "DependsOn" and isinstance(value, list) else named_in(value)
+        case list():
+            for one in part:
+                yield from named_in(one)
+
+
+def before(name, resources):
+    """All that is made before this resource."""
+    found, waiting = set(), [name]
+    while waiting:
+        direct = set(named_in(resources[waiting.pop()])) & resources.keys()
+        waiting += direct - found
+        found |= direct
+    return found
+
+
+@pytest.mark.parametrize(("auth", "edits"), list(product(({}, JWT), ("true", "false"))))
+def test_no_two_parts_of_the_api_are_changed_at_once(auth, edits):
+    resources = deployed(**auth, AllowEdits=edits)
+    parts = [name for name, one in resources.items() if one["Type"].startswith("AWS::ApiGatewayV2::")]
+    assert {RESOURCES[name]["Type"].rpartition("::")[2] for name in parts} >= {"Integration", "Route", "Stage"}
+    unordered = [
+        (one, other)
+        for one, other in combinations(parts, 2)
+        if one not in before(other, resources) and other not in before(one, resources)
+    ]
+    assert unordered == []
+
+
+def test_the_api_comes_before_the_first_function_so_that_sam_local_reads_it():
+    kinds = [one["Type"] for one in RESOURCES.values()]
+    last_of_the_api = max(i for i, kind in enumerate(kinds) if kind.startswith("AWS::ApiGatewayV2::"))
+    assert last_of_the_api < kinds.index("AWS::Serverless::Function")
+
+
+@pytest.mark.parametrize("edits", ["true", "false"])
+def test_what_is_deployed_refers_to_nothing_that_is_not(edits):
+    resources = deployed(AllowEdits=edits)
+    known = resources.keys() | PARAMETERS.keys() | {"Name"}
+    dangling = {
+        (name, other)
+        for name, one in resources.items()
+        for other in named_in(one)
+        if other not in known and not other.startswith("AWS::")
+    }
+    assert {pair for pair in dangling if pair[1] in RESOURCES} == set()
+
+
+def test_without_edits_no_function_may_write_or_delete_data():
+    resources = deployed(AllowEdits="false")
+    assert not [name for name in resources if name.startswith("Edit")]
+    routes = [one["Properties"]["RouteKey"] for one in resources.values() if one["Type"].endswith("::Route")]
+    assert sorted(routes) == [
+        "GET /api/{proxy+}",
+        "POST /api/manifests/rescan",
+        "POST /api/manifests/{kind}/{id}/rescan",
+    ]
+    assert resources["QueryFunction"]["Properties"]["Environment"]["Variables"]["ALLOW_EDITS"] == {"Ref": "AllowEdits"}
+
+
+def test_nobody_pays_for_announcements_or_a_dashboard_that_they_did_not_ask_for():
+    assert "Dashboard" not in deployed()
+    assert "Dashboard" in deployed(CreateDashboard="true")
+    assert DEFAULTS["AnnounceChanges"] == "false"
+
+
+@pytest.mark.parametrize("edits", ["true", "false"])
+def test_the_dashboard_shows_the_functions_that_there_are(edits):
+    text, more = deployed(CreateDashboard="true", AllowEdits=edits)["Dashboard"]["Properties"]["DashboardBody"][
+        "Fn::Sub"
+    ]
+    for name, value in more.items():
+        text = text.replace(f"${{{name}}}", value["Fn::Sub"] if isinstance(value, dict) else value)
+    widgets = json.loads(re.sub(r"\${([^}]+)}", r"\1", text))["widgets"]
+    shown = {one[3] for widget in widgets for one in widget["properties"]["metrics"] if one[0] == "AWS/Lambda"}
+    functions = {"ReconcileFunction", "SweepFunction", "QueryFunction", "RescanFunction"}
+    assert shown == functions | ({"EditFunction"} if edits == "true" else set())
+
+
+RIGHTS = {"GET": "read", "POST": "edit", "PATCH": "edit", "DELETE": "delete"}
+
+
+@pytest.mark.parametrize("given", list(product(("", "images/read"), ("", "images/edit"), ("", "images/delete"))))
+def test_each_route_requires_the_scope_that_the_functions_require(given, monkeypatch):
+    names = ("JwtReadScope", "JwtEditScope", "JwtDeleteScope")
+    values = dict(zip(names, given, strict=True))
+    resources = deployed(**JWT, **values)
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    environment = {name: values.get(one.get("Ref"), "x") for name, one in variables.items() if isinstance(one, dict)}
+    monkeypatch.setattr(scopes, "settings", lambda: Settings.model_validate(environment))
+    routes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    assert len(routes) == 6
+    for route in routes:
+        needed = scopes.required(RIGHTS[route["RouteKey"].partition(" ")[0]])
+        required = route["AuthorizationScopes"]
+        assert [values[one["Ref"]] for one in required] == [needed] if needed else required == {"Ref": "AWS::NoValue"}
+
+
+def test_requests_are_limited_and_logged():
+    stage = deployed()["ApiStage"]["Properties"]
+    assert set(stage["DefaultRouteSettings"]) == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
+    assert "\n" not in stage["AccessLogSettings"]["Format"].strip()
+    quiet = deployed(ApiAccessLog="false")
+    assert "ApiLogs" not in quiet
+    assert quiet["ApiStage"]["Properties"]["AccessLogSettings"] == {"Ref": "AWS::NoValue"}
+
+
+@pytest.fixture(scope="module")
+def transformed():
+    """The template as the SAM transform hands it to CloudFormation."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    made = template()
+    for one in made["Resources"].values():
+        for where in ("CodeUri", "ContentUri"):
+            if where in one.get("Properties", {}):
+                one["Properties"][where] = "s3://artifacts/code.zip"
+    return Translator({}, Parser()).translate(made, {})["Resources"]
+
+
+def test_each_function_logs_json_at_the_level_asked_for_into_its_own_group(transformed):
+    functions = {name: one for name, one in transformed.items() if one["Type"] == "AWS::Lambda::Function"}
+    assert len(functions) == 6
+    for name, one in functions.items():
+        group = {"Ref": name.replace("Function", "Logs")}
+        expected = {"LogFormat": "JSON", "ApplicationLogLevel": {"Ref": "LogLevel"}, "LogGroup": group}
+        assert one["Properties"]["LoggingConfig"] == expected
+
+
+@pytest.mark.parametrize("on_lambda", [True, False], ids=["Lambda", "elsewhere"])
+def test_each_level_that_may_be_asked_for_is_the_level_that_functions_log_at(on_lambda):
+    levels = PARAMETERS["LogLevel"]["AllowedValues"]
+    assert levels == ["DEBUG", "INFO", "WARN", "ERROR"]
+    program = "from aws_lambda_powertools import Logger; print(Logger(service='a').log_level)"
+    found = []
+    for level in levels:
+        # Lambda sets the first from LoggingConfig where logs are JSON; the second is the template's.
+        given = {"AWS_LAMBDA_LOG_LEVEL": level} if on_lambda else {}
+        environment = {**os.environ, **given, "POWERTOOLS_LOG_LEVEL": level}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, check=True
+        )
+        found.append(int(done.stdout))
+    assert found == [10, 20, 30, 40]
+
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/"
+UUID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        (
+            "ExistingBucket",
+            ["", "abc", "my-images.example.com"],
+            ["true", "ab", "My-Images", "s3://images", "arn:aws:s3:::images", "a" * 64, "images/", "images-"],
+        ),
+        ("BucketName", ["", "my-images"], ["Images", "my_images", "-images"]),
+        (
+            "Collections",
+            [
+                "style=styles/{style_id}/",
+                "a=x/{a_id}/y/,b=z/{b_id}/",
+                "style=styles/{style_id}/, actor=a b/{actor_id}/",
+            ],
+            [
+                "",
+                "styles/{style_id}/",
+                "style=styles/",
+                "style=styles/{actor_id}/",
+                "style=/{style_id}/",
+                "style={style_id}/",
+                "style=styles/{style_id}",
+                "Style=styles/{Style_id}/",
+                "style=styles/{style_id}/,actor",
+                "a=x/{a_id}/ b=y/{b_id}/",
+            ],
+        ),
+        ("ManifestRoot", ["_manifests/", "a/b/"], ["", "/", "_manifests", "/a/", "a*/", "${aws:username}/", "a//"]),
+        (
+            "KmsKeyArn",
+            ["", KEY + UUID, KEY + "mrk-" + "0" * 32, KEY.replace("aws", "aws-us-gov") + UUID],
+            [UUID, "alias/images", KEY.replace("key/", "alias/") + "images", KEY, KEY + "*"],
+        ),
+        (
+            "AlarmTopicArn",
+            ["", TOPIC, TOPIC.replace("aws", "aws-cn")],
+            ["alarms", TOPIC.replace("sns", "sqs"), TOPIC + ".fifo", TOPIC + ":0d4d", "me@example.com"],
+        ),
+        (
+            "JwtIssuer",
+            ["", "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_a", "https://a.example.com/"],
+            ["a.example.com", "http://a.example.com", "https://", "https://a.example.com/?a=b"],
+        ),
+        ("JwtAudience", ["", "a", "a,b"], [",", "a,", "a, b", ",a"]),
+        (
+            "SweepSchedule",
+            [
+                "",
+                "rate(1 day)",
+                "rate(12 hours)",
+                "rate(1 hour)",
+                "cron(0 3 * * ? *)",
+                "cron(0/15 3 ? * MON-FRI *)",
+                "cron(0 3 L * ? 2027)",
+                "cron(0 3 ? * 6#3 *)",
+            ],
+            [
+                "daily",
+                "rate(1 days)",
+                "rate(12 hour)",
+                "rate(0 days)",
+                "rate(1.5 hours)",
+                "cron(0 3 * * * *)",
+                "cron(0 3 * * ?)",
+                "cron(0 3 ? * ? *)",
+                "0 3 * * *",
+            ],
+        ),
+        ("EventBusName", ["default", "my.bus/1"], ["", "arn:aws:events:us-east-1:123456789012:event-bus/a"]),
+        ("HistoryDays", ["1", "30", "3650"], ["", "0", "-1", "1.5", "1e2", "030"]),
+        ("Md5MaxBytes", ["0", "104857600"], ["", "-1", "1.5", "100MB"]),
+        ("JwtReadScope", ["", "images/read", "https://a.example.com/images.read"], ["a b", 'a"b', "a\\b", "a" * 65]),
+        ("JwtEditScope", ["", "images/edit"], ["a b", "a" * 65]),
+        ("JwtDeleteScope", ["", "images/delete"], ["a b", "a" * 65]),
+        ("ApiRateLimit", ["1", "10000"], ["0", "1.5", ""]),
+        ("ApiBurstLimit", ["1", "5000"], ["0", "1.5", ""]),
+        ("MaxWaitSeconds", ["0", "9", "10", "20"], ["21", "-1", "1.5", "", "010"]),
+        ("QueryConcurrency", ["0", "1", "1000"], ["-1", "1.5", "", "01"]),
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_deployment_is_refused_before_it(parameter, good, bad):
+    pattern = PARAMETERS[parameter]["AllowedPattern"]
+    assert [value for value in good if not re.fullmatch(pattern, value)] == []
+    assert [value for value in bad if re.fullmatch(pattern, value)] == []
+    assert re.fullmatch(pattern, DEFAULTS[parameter])
+    assert "ConstraintDescription" in PARAMETERS[parameter]
+
+
+def test_every_parameter_is_checked_and_described():
+    free = {
+        name for name, one in PARAMETERS.items() if not one.keys() & {"AllowedValues", "AllowedPattern", "MinValue"}
+    }
+    assert free == set()
+    assert [name for name, one in PARAMETERS.items() if "Description" not in one] == []
+
+
+def refusals(**parameters):
+    """The rules that refuse these parameters."""
+    values = DEFAULTS | parameters
+    return [
+        name
+        for name, rule in TEMPLATE["Rules"].items()
+        if "RuleCondition" not in rule or truth(rule["RuleCondition"], values)
+        for assertion in rule["Assertions"]
+        if not truth(assertion["Assert"], values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({}, []),
+        ({"ExistingBucket": "images"}, []),
+        ({"BucketName": "images"}, []),
+        ({"ExistingBucket": "images", "BucketName": "images"}, ["EitherBucket"]),
+        (JWT, []),
+        (JWT | {"JwtReadScope": "images/read", "JwtDeleteScope": "images/delete"}, []),
+        ({"JwtReadScope": "images/read"}, ["ScopesAreOfTokens"]),
+        ({"JwtDeleteScope": "images/delete"}, ["ScopesAreOfTokens"]),
+        (JWT | {"JwtIssuer": ""}, ["JwtHasAnIssuerAndAnAudience"]),
+        (JWT | {"JwtAudience": ""}, ["JwtHasAnIssuerAndAnAudience"]),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused(parameters, refused):
+    assert refusals(**parameters) == refused
+
+
+def test_gets_are_bounded_where_that_is_asked_for_and_nowhere_else():
+    def reserved(**parameters):
+        return deployed(**parameters)["QueryFunction"]["Properties"].get("ReservedConcurrentExecutions")
+
+    assert reserved(QueryConcurrency="100") == {"Ref": "QueryConcurrency"}
+    assert reserved() in (None, {"Ref": "AWS::NoValue"})
