@@ -51,7 +51,7 @@ class Bench(NamedTuple):
         return took
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """One program, once; ``missed`` and ``wrong`` are files."""
 
     program: Program
@@ -121,20 +121,20 @@ def _warm(bench: Bench, ours: Program) -> None:
         shutil.copytree(bench.place.cache, bench.place.warm)
 
 
-def _seen(program: Program, bench: Bench, changed: set[str]) -> Seen:
+def _seen(program: Program, bench: Bench, changed: set[str]) -> Observation:
     """Runs it as often as it is to be, and once through the relay."""
     print(f"  {program.title} …", file=sys.stderr, flush=True)
     runs = [] if program.slow else [bench.run(program, bench.endpoint) for _ in range(bench.repetitions)]
     bench.counted.taken()
     through = bench.run(program, bench.counting)
     names = program.names(through.output)
-    return Seen(program, best(runs or [through]), bench.counted.taken(), changed - names, names - changed)
+    return Observation(program, best(runs or [through]), bench.counted.taken(), changed - names, names - changed)
 
 
-def _table(seen: list[Seen]) -> str:
+def _table(seen: list[Observation]) -> str:
     ours = seen[0].took
 
-    def row(one: Seen) -> tuple[object, ...]:
+    def row(one: Observation) -> tuple[object, ...]:
         return (
             f"`{one.program.title}`",
             f"{one.took.wall:.1f}",
@@ -151,7 +151,7 @@ def _table(seen: list[Seen]) -> str:
     return table(head, map(row, seen))
 
 
-def _aims(unchanged: list[Seen], changed: list[Seen], changes: int) -> Iterator[Aim]:
+def _aims(unchanged: list[Observation], changed: list[Observation], changes: int) -> Iterator[Aim]:
     for name in ("rclone check", "aws s3 sync", "dvc data status"):
         ratios = [
             one.took.wall / seen[0].took.wall

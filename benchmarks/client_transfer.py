@@ -55,7 +55,7 @@ class Bench(NamedTuple):
     ids: Iterator[int]
 
 
-class Seen(NamedTuple):
+class Runs(NamedTuple):
     """One program, one way. ``server`` is seconds of the server's CPU in its last run."""
 
     program: Program
@@ -86,7 +86,7 @@ def section(small: Files, large: Files, repetitions: int = REPETITIONS) -> Secti
 
 def _compared(
     rclone: Path, programs: list[Program], files: Files, repetitions: int, work: Path
-) -> Iterator[tuple[Verb, list[Seen]]]:
+) -> Iterator[tuple[Verb, list[Runs]]]:
     tree, served = work / "tree", work / "served"
     collection = COLLECTIONS.named("style", "1")
     assert collection
@@ -100,7 +100,7 @@ def _compared(
         yield "push", [_pushed(one, bench, repetitions) for one in programs]
 
 
-def _pulled(program: Program, bench: Bench, repetitions: int) -> Seen:
+def _pulled(program: Program, bench: Bench, repetitions: int) -> Runs:
     print(f"  pull, {program.title} …", file=sys.stderr, flush=True)
     right = []
 
@@ -117,7 +117,7 @@ def _pulled(program: Program, bench: Bench, repetitions: int) -> Seen:
     return _seen(program, bench, repetitions, once, right)
 
 
-def _pushed(program: Program, bench: Bench, repetitions: int) -> Seen:
+def _pushed(program: Program, bench: Bench, repetitions: int) -> Runs:
     print(f"  push, {program.title} …", file=sys.stderr, flush=True)
     right = []
 
@@ -133,7 +133,7 @@ def _pushed(program: Program, bench: Bench, repetitions: int) -> Seen:
     return _seen(program, bench, repetitions, once, right)
 
 
-def _seen(program: Program, bench: Bench, repetitions: int, once: Callable[[str], Took], right: list[bool]) -> Seen:
+def _seen(program: Program, bench: Bench, repetitions: int, once: Callable[[str], Took], right: list[bool]) -> Runs:
     runs = []
     for _ in range(repetitions):
         before = bench.server.cpu()
@@ -141,7 +141,7 @@ def _seen(program: Program, bench: Bench, repetitions: int, once: Callable[[str]
         server = bench.server.cpu() - before
     bench.counted.taken()
     once(bench.counting)
-    return Seen(program, best(runs), bench.counted.taken(), server, all(right))
+    return Runs(program, best(runs), bench.counted.taken(), server, all(right))
 
 
 def _run(program: Program, verb: Verb, folder: Path, style: str, endpoint: str, bench: Bench) -> Took:
@@ -161,10 +161,10 @@ def _same(one: Path, other: Path) -> bool:
     return names[0] == names[1] and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names[0])
 
 
-def _table(seen: list[Seen]) -> str:
+def _table(seen: list[Runs]) -> str:
     fastest = min(one.took.wall for one in seen)
 
-    def row(one: Seen) -> tuple[object, ...]:
+    def row(one: Runs) -> tuple[object, ...]:
         return (
             f"`{one.program.title}`",
             f"{one.took.wall:.1f}",
@@ -181,7 +181,7 @@ def _table(seen: list[Seen]) -> str:
     return table(head, map(row, seen))
 
 
-def _aims(verb: Verb, files: Files, seen: list[Seen]) -> Iterator[Aim]:
+def _aims(verb: Verb, files: Files, seen: list[Runs]) -> Iterator[Aim]:
     mine, *rest = seen
     if rest:
         fastest = min(rest, key=lambda one: one.took.wall)

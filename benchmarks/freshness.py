@@ -164,7 +164,7 @@ def _rate(rate: float) -> str:
 def _first_sight(bucket: TimedBucket, time: VirtualTime, keys: Sequence[str]) -> None:
     """Makes every collection's manifest, so that what is counted is changes."""
     messages = handlers.messages([Event(0, key, "0" * 32) for key in keys])
-    report = reconcile(handlers.world(bucket, time, handlers.Outbox()), messages)
+    report = reconcile(handlers.environment(bucket, time, handlers.Outbox()), messages)
     assert not report.failed, report.failed
 
 

@@ -150,7 +150,7 @@ class _Batch:
         self.events = shape.changes(bucket)
         self._messages = handlers.messages(self.events)
         store = wired_store(bucket, self.traffic, self.time.uncounted)
-        self._world = handlers.world(store, self.time, handlers.Outbox())
+        self._world = handlers.environment(store, self.time, handlers.Outbox())
         # Once before, for what boto3 makes at a client's first request.
         self.time.spawn(lambda: self._warm_up(store))
         self.time.run()

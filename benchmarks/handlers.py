@@ -13,13 +13,13 @@ from benchmarks.sqs_queue import Event, Received
 from benchmarks.traffic import CPU_PER_REQUEST
 from benchmarks.virtual_time import VirtualTime
 from benchmarks.wire import BUCKET
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Location, parse_collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, Timestamp, timestamp
 from s3_manifest.reconcile import lease as turns
 from s3_manifest.reconcile.drain import RECEIVE_MESSAGES, ChangeQueue, reconcile_and_drain
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage.memory import EPOCH
 from s3_manifest.storage.store import Store
@@ -41,7 +41,7 @@ class Outbox:
     def enqueue(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:
         self.jobs += [(job, delay_seconds) for job in jobs]
 
-    def announce(self, _head: Head, _alterations: Sequence[Alteration], *, repeated: bool) -> None:
+    def announce(self, _head: Head, _alterations: Sequence[FileChange], *, repeated: bool) -> None:
         del repeated
         self.announced += 1
 
@@ -62,8 +62,8 @@ def ours(store: Store, time: VirtualTime, outbox: Outbox) -> Invoke:
             with time.uncounted():
                 return [Message(message.id, notification(message.event), message.receives) for message in received]
 
-        environment = world(store, time, outbox, invocation.seconds_left, lambda: clock(time))
-        report = reconcile_and_drain(environment, ChangeQueue(receive, delete), sent(batch))
+        given = environment(store, time, outbox, invocation.seconds_left, lambda: clock(time))
+        report = reconcile_and_drain(given, ChangeQueue(receive, delete), sent(batch))
         assert not report.crashes, report.crashes
         return Handled(report.failed, [milliseconds / 1000 for milliseconds in report.freshness_ms])
 
@@ -102,15 +102,15 @@ def _change(store: Store, event: Event) -> None:
     store.add(collection.head_key, json.dumps(manifest).encode())
 
 
-def world(
+def environment(
     store: Store,
     time: VirtualTime,
     outbox: Outbox,
     seconds_left: Callable[[], float] = lambda: 900.0,
     now: Callable[[], Timestamp] = lambda: EPOCH,
-) -> World:
+) -> Environment:
     """What ours is given."""
-    return World(
+    return Environment(
         store=store,
         collections=COLLECTIONS,
         location=LOCATION,

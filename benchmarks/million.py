@@ -75,7 +75,7 @@ class Million:
         outcomes: list[int] = []
 
         def work() -> None:
-            report = reconcile(self.queue.world(lambda: 900.0), handlers.messages(events))
+            report = reconcile(self.queue.environment(lambda: 900.0), handlers.messages(events))
             assert not report.failed, report.failed
             outcomes.append(sum(o.added + o.altered + o.removed for o in report.outcomes))
 

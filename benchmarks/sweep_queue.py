@@ -10,7 +10,7 @@ from collections.abc import Callable
 from benchmarks import handlers, template
 from benchmarks.virtual_time import VirtualTime, Worker
 from s3_manifest.manifest.jobs import Job, decode_job, encode_job
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.store import Store
 from s3_manifest.sweep.sweep import Swept, run_job
 
@@ -52,15 +52,17 @@ class SweepQueue:
         done: list[Swept] = []
 
         def work() -> None:
-            world = self.world(lambda: begun + timeout - self._time.now)
+            environment = self.environment(lambda: begun + timeout - self._time.now)
             # As the function's handler has it: from half time on, the rest is left to another message.
-            done.append(run_job(world, decode_job(body), timeout / 2, repeated=repeated))
+            done.append(run_job(environment, decode_job(body), timeout / 2, repeated=repeated))
 
         self._time.spawn(work, worker)
         self._time.run()
         self.cpu_seconds += worker.cpu_seconds
         return done[0] if done else None
 
-    def world(self, seconds_left: Callable[[], float]) -> World:
+    def environment(self, seconds_left: Callable[[], float]) -> Environment:
         """What the functions are given."""
-        return handlers.world(self._store, self._time, self._outbox, seconds_left, lambda: handlers.clock(self._time))
+        return handlers.environment(
+            self._store, self._time, self._outbox, seconds_left, lambda: handlers.clock(self._time)
+        )

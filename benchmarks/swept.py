@@ -16,11 +16,11 @@ import boto3
 from benchmarks.yardsticks import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.aws.threads import each
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Location, parse_collections
 from s3_manifest.manifest.jobs import Job, Sweep
 from s3_manifest.manifest.model import Head, timestamp
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import listed
@@ -36,7 +36,7 @@ def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
     reads = s3_client(endpoint, session=session)
     store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
     jobs: deque[Job] = deque([Sweep(kind=collection.kind, id=collection.id)])
-    world = World(
+    environment = Environment(
         store=store,
         collections=COLLECTIONS,
         location=Location(bucket, REGION),
@@ -52,7 +52,7 @@ def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
         commit_id=lambda: uuid.uuid4().hex,
     )
     while jobs:
-        run_job(world, jobs.popleft(), _SECONDS / 2)
+        run_job(environment, jobs.popleft(), _SECONDS / 2)
     head = heads.load(store, collection).head
     assert head
     assert head.complete
@@ -61,5 +61,5 @@ def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
     return head
 
 
-def _nobody(_head: Head, _alterations: Sequence[Alteration], *, repeated: bool) -> None:
+def _nobody(_head: Head, _alterations: Sequence[FileChange], *, repeated: bool) -> None:
     del repeated

@@ -14,7 +14,7 @@ from typing import Any
 
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.memory import EPOCH, MemoryStore
-from s3_manifest.storage.store import Listed, Listing, Observation, Present, Stored
+from s3_manifest.storage.store import HeadResult, Listed, Listing, Present, Stored
 
 _SUFFIX = ".png"
 
@@ -62,7 +62,7 @@ class SyntheticObjects:
         """The key of the synthetic object with that number."""
         return f"{self.prefix}{number:08d}{_SUFFIX}"
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         number = self._number(key)
         return self.uploaded.head(key) if number is None else self._present(number)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.synthetic import SyntheticObjects
 from benchmarks.traffic import Request, Traffic
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Folders, Listing, NotModified, Observation, Stored
+from s3_manifest.storage.store import Folders, HeadResult, Listing, NotModified, Stored
 
 # What S3 sends of one object, or of one folder, in a listing.
 _LISTED_BYTES, _FOLDER_BYTES = 304, 120
@@ -33,7 +33,7 @@ class TimedBucket:
         self._traffic.end(len(found.body) if isinstance(found, Stored) else 0)
         return found
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         self._traffic.begin(Request("HEAD", key))
         return self._truth.head(key)
 

@@ -29,7 +29,7 @@ from benchmarks import wire_xml
 from benchmarks.traffic import Request, Traffic
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import Absent, Listing, Observation, Present, Stored
+from s3_manifest.storage.store import Absent, HeadResult, Listing, Present, Stored
 
 BUCKET = "images"
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
@@ -40,7 +40,7 @@ _CODES: Mapping[int, str] = {304: "NotModified", 404: "NoSuchKey", 412: "Precond
 class Contents(Protocol):
     """What a bucket holds; ``memory.MemoryStore`` and ``synthetic.SyntheticObjects`` are such."""
 
-    def head(self, key: str) -> Observation: ...
+    def head(self, key: str) -> HeadResult: ...
     def get(self, key: str) -> Stored | None: ...
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing: ...
     def upload(self, key: str, body: bytes, **facts: Any) -> Present: ...  # noqa: ANN401

@@ -29,9 +29,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Raises ``ReconcileFailed`` for an event that did not come from a queue.
     """
     queued, messages = _messages(event)
-    world = runtime.world(lambda: context.get_remaining_time_in_millis() / 1000)
+    environment = runtime.environment(lambda: context.get_remaining_time_in_millis() / 1000)
     queue = runtime.queue() if queued else None
-    report = reconcile_and_drain(world, queue, messages) if queue else reconcile(world, messages)
+    report = reconcile_and_drain(environment, queue, messages) if queue else reconcile(environment, messages)
     _log(report)
     _measure(report)
     if report.failed and not queued:

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
 from s3_manifest.subscription import custom_resource
-from s3_manifest.subscription.retrying import Patience
+from s3_manifest.subscription.retrying import RetryPolicy
 
 logger = Logger(service="subscription")
 
@@ -56,7 +56,7 @@ def _environment(context: LambdaContext) -> custom_resource.Environment:
         sqs=sqs_client(endpoint),
         events=cache(lambda: events_client(endpoint)),
         sweep_queue_url=settings().sweep_queue_url,
-        patience=Patience(time.sleep, lambda: context.get_remaining_time_in_millis() / 1000),
+        retry_policy=RetryPolicy(time.sleep, lambda: context.get_remaining_time_in_millis() / 1000),
         warn=logger.warning,
     )
 

@@ -33,10 +33,10 @@ def _is_done(record: dict[str, Any], context: LambdaContext) -> bool:
     receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 2))
     # What is left at half time goes into a message of its own, lest it be cut off in the middle.
     half_time = context.get_remaining_time_in_millis() / 2000
-    world = runtime.world(lambda: context.get_remaining_time_in_millis() / 1000)
+    environment = runtime.environment(lambda: context.get_remaining_time_in_millis() / 1000)
     swept = Swept()
     try:
-        run_job(world, decode_job(record["body"]), half_time, repeated=receives > 1, swept=swept)
+        run_job(environment, decode_job(record["body"]), half_time, repeated=receives > 1, swept=swept)
     except _FORESEEN as error:
         logger.error(  # noqa: TRY400  # foreseen: the reason says it all
             "failed", message_id=record["messageId"], attempt=receives, reason=str(error)

@@ -10,8 +10,8 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from client.transfers import Bucket, Proxy, refusal, session
+from unit.environments import Hand
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest.collections import Collection, Collections, Location
@@ -75,7 +75,7 @@ class Sides:
     @property
     def _world(self) -> Any:
         location = Location(self.bucket.name, REGION)
-        return replace(self.hand.world, store=self.store, location=location, collections=self.collections)
+        return replace(self.hand.environment, store=self.store, location=location, collections=self.collections)
 
     @property
     def store(self) -> S3Store:

@@ -79,7 +79,7 @@ def _client(endpoint: str) -> Any:
     return s3_client(endpoint, session=session())
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """A request as the proxy got it."""
 
     method: str
@@ -113,10 +113,10 @@ class Proxy:
     what it gets, and ``after`` what it answers."""
 
     def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
-        self.seen: list[Seen] = []
-        self.before: Callable[[Seen], Reply | None] = lambda _: None
-        self.sent: Callable[[Seen, bytes], bytes] = lambda _, body: body
-        self.after: Callable[[Seen, Reply], Reply] = lambda _, reply: reply
+        self.seen: list[Observation] = []
+        self.before: Callable[[Observation], Reply | None] = lambda _: None
+        self.sent: Callable[[Observation, bytes], bytes] = lambda _, body: body
+        self.after: Callable[[Observation, Reply], Reply] = lambda _, reply: reply
         self._upstream = urlsplit(endpoint).netloc
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -129,7 +129,7 @@ class Proxy:
     def endpoint(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
-    def of(self, method: str, key: str = "") -> list[Seen]:
+    def of(self, method: str, key: str = "") -> list[Observation]:
         return [one for one in self.seen if one.method == method and one.key.endswith(key)]
 
     def __enter__(self) -> Self:
@@ -141,7 +141,7 @@ class Proxy:
         self._thread.join()
         self._server.server_close()
 
-    def _answer(self, request: Seen, body: bytes) -> Reply:
+    def _answer(self, request: Observation, body: bytes) -> Reply:
         self.seen.append(request)
         if reply := self.before(request):
             return reply
@@ -163,7 +163,7 @@ class Proxy:
             def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                reply = owner._answer(Seen(self.command, self.path, headers), body)
+                reply = owner._answer(Observation(self.command, self.path, headers), body)
                 length = dict(reply.headers).get("Content-Length") if self.command == "HEAD" else str(len(reply.body))
                 self.send_response(reply.status)
                 for name, value in reply.headers:

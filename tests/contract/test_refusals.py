@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from contract.answers import Answer, error
+from unit.environments import Hand
 from unit.values import PUT, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.aws import clients
 from s3_manifest.reconcile.commit import commit
@@ -108,9 +108,9 @@ def test_a_missing_bucket_is_no_absence_of_its_objects(s3_bucket, read):
 
 
 def test_in_a_missing_bucket_nothing_is_believed_to_be_absent(s3_bucket):
-    world = replace(Hand().world, store=in_missing_bucket(s3_bucket))
+    environment = replace(Hand().environment, store=in_missing_bucket(s3_bucket))
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
-        commit(world, STYLE, {STYLE.prefix + "a.jpg": PUT})
+        commit(environment, STYLE, {STYLE.prefix + "a.jpg": PUT})
 
 
 @pytest.mark.parametrize("replaces", [None, ETAG])

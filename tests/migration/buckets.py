@@ -15,7 +15,7 @@ from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, 
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import Generation, Head
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.sidecars.formats import COLLECTION, SIDECARS, laid_over, read_sidecar, said_of
+from s3_manifest.sidecars.formats import COLLECTION, SIDECARS, apply_overrides, description_of, read_sidecar
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH, MemoryStore
 from s3_manifest.storage.store import Conflict
@@ -70,7 +70,7 @@ class Bucket(MemoryStore):
         for key in sorted(keys, key=collection.filename):
             if collection.filename(key) not in SIDECARS:
                 entry = entry_of(self.objects[key][0], collection, LOCATION, "s3_event")
-                files.append(laid_over(entry, said_of(entry.filename, told.values())))
+                files.append(apply_overrides(entry, description_of(entry.filename, told.values())))
         about = told.get(COLLECTION)
         counts = Counter((entry.generation_id, entry.generation_type) for entry in files)
         generations = [

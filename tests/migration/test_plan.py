@@ -1,7 +1,7 @@
 import pytest
 from migration.buckets import KINDS
 
-from s3_manifest.sidecars.formats import Declared, Described
+from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.gather import Gathered, Image, Word
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 from s3_manifest_cli.migration.plan import Choices, Upload, plan
@@ -21,7 +21,7 @@ def planned(image, local=None, there=None, choices=S3, *, said=None, **gathered)
 
 
 def named(**said):
-    return Image("a.png", "x/a.png", Described(**said), (WORD,))
+    return Image("a.png", "x/a.png", FileDescription(**said), (WORD,))
 
 
 NOBODYS = Image("a.png", "x/a.png")
@@ -66,10 +66,10 @@ def test_what_is_uploaded_is_what_is_local_only_and_what_was_asked_for(image, th
     ("before", "choices", "written", "conflicts"),
     [
         (None, S3, {"prompt": "legacy", "good": False}, ()),
-        (Described(prompt="legacy"), S3, {"good": False}, ()),
-        (Described(prompt="newer"), S3, {"good": False}, ("a.png: prompt",)),
-        (Described(prompt="newer"), LOCAL, {"prompt": "legacy", "good": False}, ()),
-        (Described(prompt="legacy", good=False, labels=("x",)), S3, None, ()),
+        (FileDescription(prompt="legacy"), S3, {"good": False}, ()),
+        (FileDescription(prompt="newer"), S3, {"good": False}, ("a.png: prompt",)),
+        (FileDescription(prompt="newer"), LOCAL, {"prompt": "legacy", "good": False}, ()),
+        (FileDescription(prompt="legacy", good=False, labels=("x",)), S3, None, ()),
     ],
 )
 def test_what_a_sidecar_says_already_stands(before, choices, written, conflicts):
@@ -79,12 +79,12 @@ def test_what_a_sidecar_says_already_stands(before, choices, written, conflicts)
 
 
 def test_a_generation_stays_with_its_own_type():
-    part = planned(named(generation_id=1, generation_type="flux"), ONE, ONE, said=Described(generation_id=2))
+    part = planned(named(generation_id=1, generation_type="flux"), ONE, ONE, said=FileDescription(generation_id=2))
     assert (part.words.files, part.conflicts) == ({}, ("a.png: generation_id", "a.png: generation_type"))
 
 
 def test_where_an_image_lay_is_no_conflict():
-    part = planned(named(local_path="x/a.png"), ONE, ONE, said=Described(local_path="y/a.png"))
+    part = planned(named(local_path="x/a.png"), ONE, ONE, said=FileDescription(local_path="y/a.png"))
     assert (part.words.files, part.conflicts) == ({}, ())
 
 
@@ -111,7 +111,7 @@ def test_a_title_that_is_there_stands(before, choices, written, expected, confli
 
 def test_generations_are_declared_that_are_not_yet():
     one, two, two_else = (
-        Declared(generation_id=id_, type="t", generated_at="2025-01-01", metadata=metadata)
+        GenerationDeclaration(generation_id=id_, type="t", generated_at="2025-01-01", metadata=metadata)
         for id_, metadata in ((1, {}), (2, {}), (2, {"seed": 1}))
     )
     gathered = Gathered(generations=(one, two))
@@ -124,7 +124,7 @@ def test_generations_are_declared_that_are_not_yet():
 
 def test_a_wrong_sync_status_and_another_md5_are_noted():
     word = WORD._replace(claim=Claim(where="", status="synced", md5=OTHER))
-    (item,) = planned(Image("a.png", "x/a.png", Described(), (word,)), ONE).items
+    (item,) = planned(Image("a.png", "x/a.png", FileDescription(), (word,)), ONE).items
     assert item.note == "called synced in m.json; a legacy file names another MD5"
 
 

@@ -6,7 +6,7 @@ from random import Random
 from typing import TypeVar
 
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Conflict, Folders, Listing, Observation, OutcomeUnknown, ReadFailed, Stored
+from s3_manifest.storage.store import Conflict, Folders, HeadResult, Listing, OutcomeUnknown, ReadFailed, Stored
 from simulation.scheduler import Scheduler
 
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ class SimulatedBucket:
     def get_unless(self, key: str, etag: str) -> None:
         raise NotImplementedError("the reconciler reads whole heads")
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         return self._read(key, lambda: self.truth.head(key))
 
     def md5(self, key: str, etag: str) -> str:

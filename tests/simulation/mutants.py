@@ -32,18 +32,18 @@ class Mutant:
             (copy / module).write_text(source.replace(old, new))
 
 
-_BEFORE_LOAD = "    collection, store = outcome.collection, world.store\n"
-_OBSERVE = "        seen, failures = observe(world, collection, keys, causes, outcome.md5s)\n"
+_BEFORE_LOAD = "    collection, store = outcome.collection, environment.store\n"
+_OBSERVE = "        seen, failures = observe(environment, collection, keys, causes, outcome.md5s)\n"
 _SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
 _LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
 _SUCCESS = "        except OutcomeUnknown:\n            rest = pending[min(size, len(pending)) :]\n"
 
-_RECONCILE_DRAINED = "    report = reconcile(world, [*messages, *drained])\n"
+_RECONCILE_DRAINED = "    report = reconcile(environment, [*messages, *drained])\n"
 
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
         unseen = [key for key in keys if key not in looked]
-        fresh, failures = observe(world, collection, unseen, causes, outcome.md5s)
+        fresh, failures = observe(environment, collection, unseen, causes, outcome.md5s)
         looked |= {one.key: one for one in fresh}
         seen = [looked[k] for k in keys if k in looked]
 """
@@ -52,17 +52,17 @@ _REMEMBER_LISTING = """\
                 truth = self._world.store.truth
                 LISTED[id(truth), key] = truth.head(key)
 """
-_LOOK = "    try:\n        outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated"
+_LOOK = "    try:\n        outcome = commit(environment, collection, dict.fromkeys(progress.looks, SWEEP), repeated"
 _COMMIT_AS_LISTED = """\
     import dataclasses, types
     from s3_manifest.sweep.compare import LISTED
     from s3_manifest.storage.store import Absent
-    real = world.store
+    real = environment.store
     store = types.SimpleNamespace(
         **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
         head=lambda key: LISTED.get((id(real.truth), key)) or Absent(key),
     )
-    listed = dataclasses.replace(world, store=store)
+    listed = dataclasses.replace(environment, store=store)
     try:
         outcome = commit(listed, collection, dict.fromkeys(progress.looks, SWEEP), repeated"""
 
@@ -71,7 +71,7 @@ MUTANTS = (
         "HEAD before reading the head",
         "reconcile/commit.py",
         (
-            (_BEFORE_LOAD, _BEFORE_LOAD + "    early = observe(world, collection, pending, causes, {})\n"),
+            (_BEFORE_LOAD, _BEFORE_LOAD + "    early = observe(environment, collection, pending, causes, {})\n"),
             (
                 _OBSERVE,
                 "        seen, failures = ([one for one in found if one.key in keys] for found in early)\n",
@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(
         "write without a fresh commit id",
         "reconcile/commit.py",
-        (("    commit_id = world.commit_id()\n", "    commit_id = before.commit if before else 'first'\n"),),
+        (("    commit_id = environment.commit_id()\n", "    commit_id = before.commit if before else 'first'\n"),),
     ),
     Mutant(
         "sweep applies its listing",
@@ -115,7 +115,7 @@ MUTANTS = (
     Mutant(
         "treat 403/5xx on HEAD as absent",
         "reconcile/observe.py",
-        (("            return failure\n", "            return Seen(key, None)\n"),),
+        (("            return failure\n", "            return Observation(key, None)\n"),),
     ),
     Mutant(
         "take a lost answer for success",
@@ -131,12 +131,15 @@ MUTANTS = (
         "ask for the sweep only after the head is written",
         "reconcile/observe.py",
         (
-            ("        world.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n", "        ASKS.append(sweep)\n"),
+            (
+                "        environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n",
+                "        ASKS.append(sweep)\n",
+            ),
             ("SWEEP_DELAY_SECONDS = 5\n", "ASKS: list = []\n"),
         ),
         (
-            ("reconcile/commit.py", "import computed_before, first_sight", "import ASKS, computed_before, first_sight"),
-            ("reconcile/commit.py", _SAVE, _SAVE + "    while ASKS:\n        world.enqueue([ASKS.pop()])\n"),
+            ("reconcile/commit.py", "import ComputedMd5s, computed_before", "import ASKS, ComputedMd5s, computed_before"),
+            ("reconcile/commit.py", _SAVE, _SAVE + "    while ASKS:\n        environment.enqueue([ASKS.pop()])\n"),
         ),
     ),
     Mutant(

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
 
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Location, parse_collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
 from s3_manifest.manifest.model import Head, UnreadableManifest, days_before, timestamp
 from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.drain import ChangeQueue, QueueFailed, reconcile_and_drain
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import StoreError
@@ -286,9 +286,9 @@ class Simulation:
             lambda: self.day,
         )
 
-    def _world(self) -> World:
+    def _world(self) -> Environment:
         hasty = self.chance.random() < 0.1
-        return World(
+        return Environment(
             store=self._bucket(),
             collections=COLLECTIONS,
             location=Location(BUCKET, "us-east-1"),
@@ -317,7 +317,7 @@ class Simulation:
             self._maybe_crash()
             self.queue.send(encode_job(job), is_job=True)
 
-    def _announce(self, head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:
+    def _announce(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
         self._maybe_crash()
         self.judge.on_announcement(head)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from unit.environments import Hand
 from unit.values import PREFIX, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.manifest.jobs import Job, Sweep, decode_job, encode_job
 from s3_manifest.sidecars.formats import SIDECARS
@@ -40,7 +40,7 @@ def swept(
     while queue:
         if left:
             hand.seconds_left = left()
-        done.append(run_job(hand.world, decode_job(queue.pop(0)), PAUSE, repeated=repeated))
+        done.append(run_job(hand.environment, decode_job(queue.pop(0)), PAUSE, repeated=repeated))
         queue += map(encode_job, hand.asked)
         hand.asked.clear()
         assert len(done) < 300, "the sweep has no end"

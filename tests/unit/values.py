@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from s3_manifest.manifest import layout
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection, Location, parse_collections
 from s3_manifest.manifest.model import Entry, Head, Sidecar, Source
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.reconcile.merge import Told, merge, told
-from s3_manifest.sidecars.descriptions import Descriptions, Seen, concerned, looked_at, revised
-from s3_manifest.sidecars.formats import Description
+from s3_manifest.sidecars.descriptions import Descriptions, Observation, concerned, looked_at, revised
+from s3_manifest.sidecars.formats import SidecarContent
 from s3_manifest.storage.store import Present
 
 ROOT = "_manifests/"
@@ -42,22 +42,22 @@ def entry(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) ->
     return entry_of(present(filename, **facts), STYLE, LOCATION, source)
 
 
-def file_seen(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) -> Seen:
-    return Seen(PREFIX + filename, entry(filename, source, **facts))
+def file_seen(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) -> Observation:
+    return Observation(PREFIX + filename, entry(filename, source, **facts))
 
 
-def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None, **said: Any) -> Seen:
-    description = Description(title=title, **said)
-    return Seen(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
+def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None, **said: Any) -> Observation:
+    description = SidecarContent(title=title, **said)
+    return Observation(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
 
 
-def gone(filename: str) -> Seen:
-    return Seen(PREFIX + filename, None)
+def gone(filename: str) -> Observation:
+    return Observation(PREFIX + filename, None)
 
 
 def merged(
     head: Head | None,
-    *seen: Seen,
+    *seen: Observation,
     commit: str = "c1",
     now: str = NOON,
     collection: Collection = STYLE,
@@ -72,7 +72,7 @@ def merged(
 
 def told_of(
     head: Head | None,
-    *seen: Seen,
+    *seen: Observation,
     causes: Mapping[str, str] | None = None,
     collection: Collection = STYLE,
 ) -> Told:
@@ -91,10 +91,10 @@ def told_of(
     )
 
 
-def head_of(*seen: Seen, complete: bool = True, collection: Collection = STYLE) -> Head:
+def head_of(*seen: Observation, complete: bool = True, collection: Collection = STYLE) -> Head:
     return merged(None, *seen, complete=complete, collection=collection)
 
 
-def altered(before: Entry | None, after: Entry | None, cause: str = PUT) -> Alteration:
+def altered(before: Entry | None, after: Entry | None, cause: str = PUT) -> FileChange:
     """What a commit says of one file; None where it was not there, or is not."""
-    return Alteration(filename=(before or after).filename, cause=cause, before=before, after=after)
+    return FileChange(filename=(before or after).filename, cause=cause, before=before, after=after)

@@ -15,7 +15,7 @@ from s3_manifest_cli.client.sync.sync import Prepared, prepare
 from s3_manifest_cli.client.transfer.headers import Told
 from s3_manifest_cli.terminal.named import missing, named_collection
 from s3_manifest_cli.terminal.options import FOLDER, TIME, Function, deployment, filters, telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
 
 
@@ -57,7 +57,7 @@ def pull(
     folder: Path | None,
     filters: Filter,
     deployment: Deployment,
-    teller: Teller,
+    printer: Printer,
     **options: Any,  # noqa: ANN401  # as Choices
 ) -> None:
     """Make the folder LOCAL what the manifest of COLLECTION says.
@@ -66,7 +66,7 @@ def pull(
     has stays, unless --delete is given; and then a file goes only if S3 says that there is none. An interrupted pull
     is finished by a second one. Objects whose keys cannot be file names are listed and skipped.
     """
-    _copy("pull", deployment, collection, folder, filters, Choices(**options), teller)
+    _copy("pull", deployment, collection, folder, filters, Choices(**options), printer)
 
 
 @click.command()
@@ -83,7 +83,7 @@ def push(
     collection: str | None,
     filters: Filter,
     deployment: Deployment,
-    teller: Teller,
+    printer: Printer,
     **options: Any,  # noqa: ANN401  # as Choices
 ) -> None:
     """Make COLLECTION what the folder LOCAL has.
@@ -92,7 +92,7 @@ def push(
     path here. S3 refuses other bytes, and whatever came in between: no newer object is replaced. What only S3 has
     stays, unless --delete is given.
     """
-    _copy("push", deployment, collection, folder, filters, Choices(**options), teller)
+    _copy("push", deployment, collection, folder, filters, Choices(**options), printer)
 
 
 @click.command()
@@ -111,7 +111,7 @@ def sync(
     collection: str | None,
     filters: Filter,
     deployment: Deployment,
-    teller: Teller,
+    printer: Printer,
     **options: Any,  # noqa: ANN401  # as Choices
 ) -> None:
     """Make the folder LOCAL and COLLECTION the same, both ways.
@@ -120,7 +120,7 @@ def sync(
     conflict, and left as it is, unless --prefer says which side stands. With --delete what was deleted on one side
     is deleted on the other; without it, it comes back.
     """
-    _copy("sync", deployment, collection, folder, filters, Choices(**options), teller)
+    _copy("sync", deployment, collection, folder, filters, Choices(**options), printer)
 
 
 def _copy(
@@ -130,7 +130,7 @@ def _copy(
     folder: Path | None,
     filters: Filter,
     choices: Choices,
-    teller: Teller,
+    printer: Printer,
 ) -> None:
     if choices.apply is None and (named is None or folder is None):
         raise missing(*(name for name, given in (("COLLECTION", named), ("LOCAL", folder)) if given is None))
@@ -155,4 +155,4 @@ def _copy(
             progress=progress,
         )
 
-    run(verb, deployment, prepared, choices, teller)
+    run(verb, deployment, prepared, choices, printer)

@@ -12,7 +12,7 @@ from s3_manifest_cli.client.manifests.diff import Diff, Difference, Sort, diff
 from s3_manifest_cli.client.manifests.revision_spec import Point, parse_point
 from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
 from s3_manifest_cli.terminal.options import deployment, filters, telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.output import files as count_of
 
 _SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
@@ -26,7 +26,7 @@ _LONGEST = 60
 @filters
 @deployment
 @telling
-def diff_command(before: str, after: str, filters: Filter, deployment: Deployment, teller: Teller) -> None:
+def diff_command(before: str, after: str, filters: Filter, deployment: Deployment, printer: Printer) -> None:
     """Tell how the manifest B differs from A: COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).
 
     \b
@@ -39,12 +39,12 @@ def diff_command(before: str, after: str, filters: Filter, deployment: Deploymen
     """  # click's mark for a paragraph that is not to be filled
     points = parse_point(before), parse_point(after)
     found = diff(deployment, *points, filters)
-    teller.unmatched(found.unmatched)
-    _tell(found, teller)
+    printer.unmatched(found.unmatched)
+    _tell(found, printer)
     sides = list(zip((found.before, found.after), map(_is_past, points), strict=True))
     for facts, is_past in sides if sides[0] != sides[1] else sides[:1]:
-        warn_of_doubts(facts, teller, is_past=is_past)
-    teller.document(
+        warn_of_doubts(facts, printer, is_past=is_past)
+    printer.document(
         {
             "before": _which(*sides[0]),
             "after": _which(*sides[1]),
@@ -79,20 +79,20 @@ def _json(one: Difference) -> dict[str, Any]:
     }
 
 
-def _tell(found: Diff, teller: Teller) -> None:
+def _tell(found: Diff, printer: Printer) -> None:
     for facts, sign in ((found.before, "---"), (found.after, "+++")):
-        teller.say(f"{sign} {facts.kind}/{facts.id} at revision {facts.revision}, {facts.last_synced}")
+        printer.say(f"{sign} {facts.kind}/{facts.id} at revision {facts.revision}, {facts.last_synced}")
     if found.before.title != found.after.title:
-        teller.say(f"~ title: {found.before.title!r} -> {found.after.title!r}", _COLOURS["described"])
+        printer.say(f"~ title: {found.before.title!r} -> {found.after.title!r}", _COLOURS["described"])
     for one in found.files:
         unproven = "" if one.is_proven else "  (by ETag and size alone: not proven)"
-        teller.say(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
+        printer.say(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
         for word in one.words:
-            teller.say(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
+            printer.say(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
     told = ", ".join(f"{count:,} {sort}" for sort, count in found.totals.items() if count)
-    teller.say(told or "The files are the same.")
+    printer.say(told or "The files are the same.")
     if found.unproven:
-        teller.say(
+        printer.say(
             f"The same by ETag and size alone, with no MD5 or checksum to prove it: {count_of(len(found.unproven))}"
         )
 

@@ -16,7 +16,7 @@ from s3_manifest_cli.client.access.remedies import unavailable
 from s3_manifest_cli.client.doctor import Examination, Finding, Severity
 from s3_manifest_cli.client.manifests.deployment import parse_kinds
 from s3_manifest_cli.terminal.options import telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 
 _MARKS: dict[Severity, tuple[str, str | None]] = {
     "ok": ("ok", "green"),
@@ -66,7 +66,7 @@ def doctor(
     endpoint_url: str | None,
     profile: str | None,
     region: str | None,
-    teller: Teller,
+    printer: Printer,
 ) -> None:
     """Examine a deployed stack, or a bucket: what is wrong with it, each finding with its mend.
 
@@ -88,7 +88,7 @@ def doctor(
     place = _named(stack, bucket, kinds, manifest_root, fix=fix)
     try:
         session = session_of(profile, region)
-        progress = partial(_progress, teller)
+        progress = partial(_progress, printer)
         if isinstance(place, str):
             examined = client.doctor(
                 place,
@@ -112,14 +112,14 @@ def doctor(
     except BotoCoreError as error:  # no region
         raise unavailable(fault_of(error), "not examined") from error
     for finding in examined.fixed:
-        teller.say(_line("fixed", finding), "green")
+        printer.say(_line("fixed", finding), "green")
     for finding in examined.findings:
         word, colour = _MARKS[finding.severity]
-        teller.say(_line(word, finding), colour)
+        printer.say(_line(word, finding), colour)
         if finding.mend:
-            teller.say(f"{'':{_WIDTH}} mend: {finding.mend}")
-    teller.say(_summary(examined))
-    teller.document(examined)
+            printer.say(f"{'':{_WIDTH}} mend: {finding.mend}")
+    printer.say(_summary(examined))
+    printer.document(examined)
     sys.exit(examined.exit_code)
 
 
@@ -152,8 +152,8 @@ def _named(stack: str | None, bucket: str | None, kinds: str | None, root: str |
     return _Bucket(bucket, parse_kinds(kinds, root))
 
 
-def _progress(teller: Teller, doing: str) -> None:
-    if not (teller.quiet or teller.as_json):
+def _progress(printer: Printer, doing: str) -> None:
+    if not (printer.quiet or printer.as_json):
         click.echo(f"{doing} …", err=True)
 
 

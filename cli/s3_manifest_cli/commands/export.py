@@ -18,7 +18,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
 from s3_manifest_cli.terminal.options import FOLDER, deployment, filters, past, telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 
 
 @click.command()
@@ -47,7 +47,7 @@ def export(
     at: str | None,
     filters: Filter,
     deployment: Deployment,
-    teller: Teller,
+    printer: Printer,
     **options: Any,  # noqa: ANN401  # the formats' own
 ) -> None:
     """Write the manifest of COLLECTION as FORMAT, for other tools.
@@ -66,30 +66,30 @@ def export(
     Files that the format cannot hold are named, and the exit code is 1; of an incomplete manifest it is 3.
     """  # click's mark for a paragraph that is not to be filled
     output = None if output == Path("-") else output
-    given = _fit(format_, output, options, teller)
+    given = _fit(format_, output, options, printer)
     with ExitStack() as stack:
         if "size_of" in given:
             given["size_of"] = stack.enter_context(sizes_in(given["size_of"]))
         manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
         unmatched = filters.unmatched([entry.filename for entry in manifest.files])
-        teller.unmatched(unmatched)
+        printer.unmatched(unmatched)
         exported = _written(filter_files(manifest, filters), format_, output, given)
     is_past = revision is not None or at is not None
-    warn_of_doubts(manifest.facts, teller, is_past=is_past)
+    warn_of_doubts(manifest.facts, printer, is_past=is_past)
     for problem in exported.problems:
-        teller.error(f"{problem.s3_key}: {problem.problem}")
+        printer.error(f"{problem.s3_key}: {problem.problem}")
     if output:
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
-        teller.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
+        printer.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
         if format_ in {"imagefolder", "imagefolder-parquet"}:
             call = f'load_dataset("imagefolder", data_files={str(output)!r}, split="train")'
-            teller.say(f"Load it in Python, where the images lie beside it: {call}")
+            printer.say(f"Load it in Python, where the images lie beside it: {call}")
         about = doubts_json(manifest.facts, is_past=is_past) | {"unmatched_filters": unmatched}
-        teller.document(exported._asdict() | about)
+        printer.document(exported._asdict() | about)
     sys.exit(exit_code(facts=manifest.facts, failed=False, differs=bool(exported.problems)))
 
 
-def _fit(format_: str, output: Path | None, options: Mapping[str, Any], teller: Teller) -> dict[str, Any]:
+def _fit(format_: str, output: Path | None, options: Mapping[str, Any], printer: Printer) -> dict[str, Any]:
     """The options that were given. Raises ``UsageError`` where they do not fit the format, or each other."""
     chosen = FORMATS[format_]
     given = {name: value for name, value in options.items() if value not in (None, False)}
@@ -98,7 +98,7 @@ def _fit(format_: str, output: Path | None, options: Mapping[str, Any], teller: 
             raise click.UsageError(f"{option.opts[0]} is not an option of {format_}")
     if chosen.is_folder and (output is None or output.is_file()):
         raise click.UsageError(f"{format_} makes a folder of files: name it with --output")
-    if teller.as_json and output is None:
+    if printer.as_json and output is None:
         raise click.UsageError("--json tells what was written to a file or folder: name that with --output")
     return given
 

@@ -7,13 +7,13 @@ from typing import Any
 import click
 from pydantic_core import to_json
 
-from s3_manifest.manifest.changes import Alteration, Sort
+from s3_manifest.manifest.changes import FileChange, Sort
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.history import LIMIT, History, Untold, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
 from s3_manifest_cli.terminal.endings import INTERRUPTED
 from s3_manifest_cli.terminal.options import deployment, telling
-from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as counted
 
 _SIGNS: dict[Sort, str] = {"added": "+", "altered": "*", "removed": "-"}
@@ -29,7 +29,7 @@ _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "
 @deployment
 @telling
 def history_command(
-    collection: str, since: int | None, limit: int, files: bool, follows: bool, deployment: Deployment, teller: Teller
+    collection: str, since: int | None, limit: int, files: bool, follows: bool, deployment: Deployment, printer: Printer
 ) -> None:
     """Show the revision history of COLLECTION, oldest first.
 
@@ -39,15 +39,15 @@ def history_command(
     found = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
     told: list[Change | Untold] = sorted((*found.untold, *found.changes), key=_revision)
     for one in told:
-        _tell(one, teller, files=files)
+        _tell(one, printer, files=files)
     if follows:
-        _follow(found, told, deployment, teller, files=files)
+        _follow(found, told, deployment, printer, files=files)
     if found.reached < found.revision:
         rest = f"s3-manifest history {collection} --since {found.reached}"
-        teller.say(f"There are more, up to revision {found.revision}: {rest}")
+        printer.say(f"There are more, up to revision {found.revision}: {rest}")
     elif not told:
-        teller.say(f"Nothing changed since revision {found.revision}.")
-    teller.document(
+        printer.say(f"Nothing changed since revision {found.revision}.")
+    printer.document(
         {
             "kind": found.collection.kind,
             "id": found.collection.id,
@@ -60,21 +60,21 @@ def history_command(
 
 
 def _follow(
-    found: History, told: list[Change | Untold], deployment: Deployment, teller: Teller, *, files: bool
+    found: History, told: list[Change | Untold], deployment: Deployment, printer: Printer, *, files: bool
 ) -> None:
     """Until Ctrl-C, which here is the usual end and no failure to report."""
     for one in told:
-        _line(one, teller)
+        _line(one, printer)
     try:
         for one in follow(deployment.manifests, found.collection, found.reached):
-            _tell(one, teller, files=files)
-            _line(one, teller)
+            _tell(one, printer, files=files)
+            _line(one, printer)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def _line(one: Change | Untold, teller: Teller) -> None:
-    if teller.as_json:
+def _line(one: Change | Untold, printer: Printer) -> None:
+    if printer.as_json:
         fields: dict[str, Any] = {"untold": one._asdict()} if isinstance(one, Untold) else one.model_dump()
         click.echo(to_json(fields))
 
@@ -83,12 +83,12 @@ def _revision(one: Change | Untold) -> int:
     return one.first if isinstance(one, Untold) else one.revision
 
 
-def _tell(one: Change | Untold, teller: Teller, *, files: bool) -> None:
+def _tell(one: Change | Untold, printer: Printer, *, files: bool) -> None:
     if isinstance(one, Untold):
         which = f"revision {one.first}" if one.first == one.last else f"revisions {one.first} to {one.last}"
-        teller.say(f"{which}: not told, {one.why}", "magenta")
+        printer.say(f"{which}: not told, {one.why}", "magenta")
         return
-    lists: Mapping[Sort, tuple[Alteration, ...] | None] = {
+    lists: Mapping[Sort, tuple[FileChange, ...] | None] = {
         "added": one.added,
         "altered": one.altered,
         "removed": one.removed,
@@ -97,7 +97,7 @@ def _tell(one: Change | Untold, teller: Teller, *, files: bool) -> None:
     if None in lists.values():
         counts = f"too many files for an answer: they are in {one.s3_key}"
     total = f"{counted(one.total_files)}, {size(one.total_size_bytes)}"
-    teller.say(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
+    printer.say(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
     for alteration in (*(one.added or ()), *(one.altered or ()), *(one.removed or ())) if files else ():
         sign = _SIGNS[alteration.sort]
-        teller.say(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])
+        printer.say(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])

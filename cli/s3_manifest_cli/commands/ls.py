@@ -9,7 +9,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.terminal.endings import FAILED
 from s3_manifest_cli.terminal.options import deployment, telling
-from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as count_of
 
 
@@ -17,7 +17,7 @@ from s3_manifest_cli.terminal.output import files as count_of
 @click.argument("kind", required=False)
 @deployment
 @telling
-def ls(kind: str | None, deployment: Deployment, teller: Teller) -> None:
+def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     """List collections with file counts and sizes (only of KIND, if given).
 
     One whose manifest cannot be read is listed with what is wrong, and the exit code is 3.
@@ -29,15 +29,15 @@ def ls(kind: str | None, deployment: Deployment, teller: Teller) -> None:
     unreadable = [one for one in found if isinstance(one, UnreadableCollection)]
     for one in found:
         if isinstance(one, CollectionTotals):
-            teller.say(_line(one))
+            printer.say(_line(one))
         else:
-            teller.say(f"{one.kind}/{one.id}  unreadable: {one.problem}", "red")
+            printer.say(f"{one.kind}/{one.id}  unreadable: {one.problem}", "red")
     totals = [one for one in found if isinstance(one, CollectionTotals)]
     files, size_bytes = sum(one.total_files for one in totals), sum(one.total_size_bytes for one in totals)
     collections = "1 collection" if len(found) == 1 else f"{len(found):,} collections"
     not_read = f", {len(unreadable):,} unreadable" if unreadable else ""
-    teller.say(f"{collections}{not_read}, {count_of(files)}, {size(size_bytes)}")
-    teller.document([one.model_dump() for one in found])
+    printer.say(f"{collections}{not_read}, {count_of(files)}, {size(size_bytes)}")
+    printer.document([one.model_dump() for one in found])
     sys.exit(FAILED if unreadable else 0)
 
 

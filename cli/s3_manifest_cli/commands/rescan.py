@@ -8,7 +8,7 @@ import click
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.rescan import Asked, Swept, rescan, rescan_all, wait_for
 from s3_manifest_cli.terminal.options import deployment, telling
-from s3_manifest_cli.terminal.output import Teller, files
+from s3_manifest_cli.terminal.output import Printer, files
 
 
 @click.command(name="rescan")
@@ -20,7 +20,7 @@ from s3_manifest_cli.terminal.output import Teller, files
 @deployment
 @telling
 def rescan_command(
-    names: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, teller: Teller
+    names: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, printer: Printer
 ) -> None:
     """Have the stack compare COLLECTIONs with what is in S3, and mend their manifests.
 
@@ -37,19 +37,19 @@ def rescan_command(
     end = time.monotonic() + (wait or 0)
     for one in asked if wait is not None else ():
         done.append(wait_for(deployment.manifests, one, max(0.0, end - time.monotonic())))
-        _tell(done[-1], teller)
+        _tell(done[-1], printer)
     if wait is None:
         for one in asked:
-            teller.say(f"{_name(one)}: asked for at {one.requested_at}")
-        teller.say("Each is done once its manifest was verified after that: s3-manifest info COLLECTION")
-    teller.document([_json(one) for one in (done or asked)])
+            printer.say(f"{_name(one)}: asked for at {one.requested_at}")
+        printer.say("Each is done once its manifest was verified after that: s3-manifest info COLLECTION")
+    printer.document([_json(one) for one in (done or asked)])
 
 
 def _name(asked: Asked) -> str:
     return f"{asked.collection.kind}/{asked.collection.id}"
 
 
-def _tell(swept: Swept, teller: Teller) -> None:
+def _tell(swept: Swept, printer: Printer) -> None:
     facts, drift = swept.facts, swept.drift
     if drift is None:
         found = "whether there was drift is not told by what is kept"
@@ -57,9 +57,9 @@ def _tell(swept: Swept, teller: Teller) -> None:
             found = f"{files(facts.total_files)}, the manifest is complete now"
     else:
         found = f"not as the manifest said: {files(len(drift))}" if drift else "no drift"
-    teller.say(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
+    printer.say(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
     for one in drift or ():
-        teller.say(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
+        printer.say(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
 
 
 def _json(one: Asked | Swept) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from s3_manifest_cli.client.sync.restore import prepare_restore
 from s3_manifest_cli.client.sync.sync import Prepared
 from s3_manifest_cli.terminal.named import missing, named_collection
 from s3_manifest_cli.terminal.options import FOLDER, deployment, filters, past, telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
 
 
@@ -36,7 +36,7 @@ def restore(
     at: Timestamp | None,
     filters: Filter,
     deployment: Deployment,
-    teller: Teller,
+    printer: Printer,
     **options: Any,  # noqa: ANN401  # as Choices
 ) -> None:
     """Bring back what COLLECTION was: to the folder LOCAL, or with --in-s3 in S3.
@@ -70,4 +70,4 @@ def restore(
         )
 
     is_past = revision is not None or at is not None
-    run("restore", deployment, prepared, choices, teller, is_past=is_past)
+    run("restore", deployment, prepared, choices, printer, is_past=is_past)

@@ -21,7 +21,7 @@ from s3_manifest_cli.terminal.manifest_warnings import (
 )
 from s3_manifest_cli.terminal.named import named_collection
 from s3_manifest_cli.terminal.options import FOLDER, Function, deployment, filters, telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.steps import read_so_far, steps
 
 if TYPE_CHECKING:  # what these need is imported once the folder is looked at
@@ -88,7 +88,7 @@ def status_command(
     filters: Filter,
     look: "Look",
     deployment: "Deployment",
-    teller: Teller,
+    printer: Printer,
 ) -> None:
     """Compare the folder LOCAL with the manifest of COLLECTION, by MD5, and list nothing in S3.
 
@@ -100,7 +100,7 @@ def status_command(
     ! unverifiable   here and in S3, and nothing proves whether the bytes are the same
     """  # click's mark for a paragraph that is not to be filled
     named = named_collection(deployment, collection, folder, "status {local} {collection}")
-    with steps(teller) as show:
+    with steps(printer) as show:
         found = s3_manifest_cli.status(
             deployment,
             folder,
@@ -110,13 +110,13 @@ def status_command(
             look=look,
             progress=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
         )
-    teller.unmatched(found.unmatched)
+    printer.unmatched(found.unmatched)
     if combined:
-        teller.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
+        printer.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
     else:
-        _tell(found, collection, teller)
-    warn_of_doubts(found.facts, teller)
-    teller.document(as_json(found, found.files if combined else found.differences))
+        _tell(found, collection, printer)
+    warn_of_doubts(found.facts, printer)
+    printer.document(as_json(found, found.files if combined else found.differences))
     sys.exit(exit_code(facts=found.facts, failed=is_unreadable(found.problems), differs=not found.is_in_sync))
 
 
@@ -141,22 +141,22 @@ def as_json(found: "Status", files: "list[Compared]") -> dict[str, Any]:
     }
 
 
-def _tell(found: "Status", collection: str, teller: Teller) -> None:
+def _tell(found: "Status", collection: str, printer: Printer) -> None:
     facts = found.facts
-    teller.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
+    printer.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
     for state, count in found.totals.items():
         if count or state == "synced":
-            teller.say(f"  {state:<12}  {count:>7,}  {MEANINGS[state]}")
+            printer.say(f"  {state:<12}  {count:>7,}  {MEANINGS[state]}")
     for one in found.differences:
         why = f" ({one.why})" if one.why else ""
-        teller.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS[one.state])
+        printer.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS[one.state])
     for problem in found.problems:
-        teller.say(f"! {problem.path}: {problem.reason}", "magenta")
+        printer.say(f"! {problem.path}: {problem.reason}", "magenta")
     if found.is_in_sync:
         return
-    teller.say("")
+    printer.say("")
     totals = found.totals
     if totals["s3_only"] or totals["out_of_sync"]:
-        teller.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
+        printer.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
     if totals["local_only"] or totals["out_of_sync"]:
-        teller.say(f"To update S3: s3-manifest push {found.folder} {collection}")
+        printer.say(f"To update S3: s3-manifest push {found.folder} {collection}")

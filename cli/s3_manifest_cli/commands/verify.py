@@ -15,7 +15,7 @@ from s3_manifest_cli.terminal.audit_output import audit_json, tell_audit
 from s3_manifest_cli.terminal.manifest_warnings import exit_code, is_unreadable, problems_json, warn_of_doubts
 from s3_manifest_cli.terminal.named import missing, named_collection
 from s3_manifest_cli.terminal.options import deployment, filters, telling
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.steps import read_so_far, steps
 
 
@@ -45,7 +45,7 @@ def verify_command(
     settle: float,
     filters: Filter,
     deployment: Deployment,
-    teller: Teller,
+    printer: Printer,
 ) -> None:
     """Prove that every file of the folder LOCAL is what the manifest of COLLECTION says, by reading all of them.
 
@@ -65,7 +65,7 @@ def verify_command(
         if filters != Filter() or allow_extra:
             raise click.UsageError("--remote is about all of a collection: leave out the other options of a folder")
         bucket = deployment.bucket or deployment.manifests.facts(collection).s3_bucket
-        with steps(teller) as show:
+        with steps(printer) as show:
             audited = audit(
                 deployment.manifests,
                 store_of(deployment, bucket),
@@ -75,12 +75,12 @@ def verify_command(
                 read=read,
                 told=lambda files: show(f"{files:,} files looked at"),
             )
-        tell_audit(audited, names[-1], teller, combined=combined)
-        teller.document(audit_json(audited))
+        tell_audit(audited, names[-1], printer, combined=combined)
+        printer.document(audit_json(audited))
         sys.exit(exit_code(facts=audited.facts, failed=False, differs=not audited.is_right))
     if read:
         raise click.UsageError("--read goes with --remote: files of a folder are always read")
-    with steps(teller) as show:
+    with steps(printer) as show:
         verified = verify(
             deployment,
             Path(names[0]),
@@ -88,10 +88,10 @@ def verify_command(
             filters,
             told=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
         )
-    teller.unmatched(verified.unmatched)
-    _tell(verified, names[-1], teller, combined=combined)
-    warn_of_doubts(verified.facts, teller)
-    teller.document(_json(verified))
+    printer.unmatched(verified.unmatched)
+    _tell(verified, names[-1], printer, combined=combined)
+    warn_of_doubts(verified.facts, printer)
+    printer.document(_json(verified))
     differs = not verified.is_right(allow_extra=allow_extra)
     sys.exit(exit_code(facts=verified.facts, failed=is_unreadable(verified.problems), differs=differs))
 
@@ -105,20 +105,20 @@ def _json(found: Verification) -> dict[str, Any]:
     }
 
 
-def _tell(found: Verification, collection: str, teller: Teller, *, combined: bool) -> None:
+def _tell(found: Verification, collection: str, printer: Printer, *, combined: bool) -> None:
     facts = found.facts
     if not combined:
-        teller.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}, every file read:")
+        printer.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}, every file read:")
         for state, count in found.totals.items():
             if count or state == "synced":
                 by = ", ".join(f"{count:,} by {proof}" for proof, count in found.proofs.items())
                 meaning = f"proven right: {by}" if state == "synced" and by else MEANINGS[state]
-                teller.say(f"  {state:<12}  {count:>7,}  {meaning}")
+                printer.say(f"  {state:<12}  {count:>7,}  {meaning}")
     for one in found.files:
         if combined or one.state != "synced":
             why = f"  ({one.why})" if one.why else ""
-            teller.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS.get(one.state))
+            printer.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS.get(one.state))
     for problem in found.problems:
-        teller.say(f"! {problem.path}: {problem.reason}", "magenta")
+        printer.say(f"! {problem.path}: {problem.reason}", "magenta")
     if found.totals["s3_only"] or found.totals["out_of_sync"]:
-        teller.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
+        printer.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")

@@ -39,7 +39,7 @@ from urllib.parse import unquote
 
 from s3_manifest.manifest.lenient_json import NotReadable, read_json
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.sidecars.formats import MAX_TITLE, Declared, Described, oversized
+from s3_manifest.sidecars.formats import MAX_TITLE, FileDescription, GenerationDeclaration, oversized
 from s3_manifest_cli.migration import fields as f
 from s3_manifest_cli.migration.legacy import Claim, Document, Format
 
@@ -60,7 +60,7 @@ class _Found:
     """What was read so far of one file."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.generations: list[Declared] = []
+        self.generations: list[GenerationDeclaration] = []
         self.claims: list[Claim] = []
         self.problems: list[str] = list(problems)
 
@@ -105,7 +105,7 @@ def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any],
     for where, generation in lenient(f.items, "generations") or ():
         _read_generation(found, where, generation, at, updated)
     for where, image in lenient(f.items, *_LISTS) or ():
-        _read_image(found, where, image, Described(), at)
+        _read_image(found, where, image, FileDescription(), at)
     return Document(
         path=path,
         format=format_,
@@ -138,15 +138,17 @@ def _read_generation(
     more = {key: value for key, value in generation.items() if key not in _GENERATION_FIELDS and value is not None}
     metadata = {**more, **metadata} if isinstance(metadata, dict) else more
     before = len(found.claims)
-    inherited = Described(generation_id=id_, generation_type=type_, generated_at=made)
+    inherited = FileDescription(generation_id=id_, generation_type=type_, generated_at=made)
     for place, image in lenient(f.items, *_LISTS) or ():
         _read_image(found, f"{where}.{place}", image, inherited, updated or made or at)
     times = [claim.said.generated_at for claim in found.claims[before:] if claim.said.generated_at]
     if id_ is not None and (when := made or min(times, default=None) or at):
-        found.generations.append(Declared(generation_id=id_, type=type_, generated_at=when, metadata=metadata))
+        found.generations.append(
+            GenerationDeclaration(generation_id=id_, type=type_, generated_at=when, metadata=metadata)
+        )
 
 
-def _read_image(found: _Found, where: str, image: object, inherited: Described, at: Timestamp | None) -> None:
+def _read_image(found: _Found, where: str, image: object, inherited: FileDescription, at: Timestamp | None) -> None:
     image = {"filename": image} if isinstance(image, str) else image
     if not isinstance(image, dict):
         found.problems.append(f"{where}: it has to be an object, or a filename")
@@ -171,7 +173,7 @@ def _read_image(found: _Found, where: str, image: object, inherited: Described, 
         said=_of_a_size(
             found,
             where,
-            Described(
+            FileDescription(
                 prompt=lenient(f.words, "prompt", "full_prompt", "caption", "text"),
                 good=_lenient(found, f"{where}.", f.verdict, image),
                 labels=_lenient(found, f"{where}.", f.labels, image),
@@ -198,7 +200,7 @@ def _response(path: str, content: Mapping[str, Any], found: _Found) -> Document:
     model = lenient(f.text, content, "model", "version")
     id_ = lenient(f.identity, content, "id")
     prompt = lenient(f.words, asked, "prompt") or lenient(f.words, content, "prompt")
-    said = Described(prompt=prompt, generation_id=id_, generation_type=model, generated_at=made)
+    said = FileDescription(prompt=prompt, generation_id=id_, generation_type=model, generated_at=made)
     said = _of_a_size(found, "input", said)
     outputs = content.get("output") or []
     for index, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
@@ -213,7 +215,7 @@ def _response(path: str, content: Mapping[str, Any], found: _Found) -> Document:
         metadata = {name: value for name, value in facts.items() if value is not None}
         metadata |= {"input": {name: value for name, value in asked.items() if name != "prompt"}} if asked else {}
         found.generations.append(
-            Declared(generation_id=id_, type=model or "declared", generated_at=made, metadata=metadata)
+            GenerationDeclaration(generation_id=id_, type=model or "declared", generated_at=made, metadata=metadata)
         )
     return Document(
         path=path,
@@ -234,7 +236,7 @@ def _lenient(found: _Found, where: str, read: Any, fields: Mapping[str, Any], *n
         return None
 
 
-def _of_a_size(found: _Found, where: str, said: Described) -> Described:
+def _of_a_size(found: _Found, where: str, said: FileDescription) -> FileDescription:
     """What may be said of a file, without fields that no sidecar's reader would take."""
     too_long = dict(oversized(said))
     found.problems += [f"{where}.{name}: {problem}" for name, problem in too_long.items()]

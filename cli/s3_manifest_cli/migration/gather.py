@@ -15,11 +15,17 @@ from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.sidecars.formats import Declared, Described, Description, is_image, said_of
+from s3_manifest.sidecars.formats import (
+    FileDescription,
+    GenerationDeclaration,
+    SidecarContent,
+    description_of,
+    is_image,
+)
 from s3_manifest_cli.migration import places
 from s3_manifest_cli.migration.legacy import Claim, Document, Format, Problem
 
-_UNTYPED = Declared.model_fields["type"].default
+_UNTYPED = GenerationDeclaration.model_fields["type"].default
 """The type of a generation that has none."""
 
 
@@ -40,7 +46,7 @@ class Image(NamedTuple):
 
     filename: str
     path: str | None
-    said: Described = Described()
+    said: FileDescription = FileDescription()
     words: tuple[Word, ...] = ()
 
 
@@ -49,7 +55,7 @@ class Gathered:
     """What belongs to one collection. ``documents`` are the files that tell of it."""
 
     title: str | None = None
-    generations: tuple[Declared, ...] = ()
+    generations: tuple[GenerationDeclaration, ...] = ()
     images: dict[str, Image] = field(default_factory=dict)
     doubles: list[Image] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
@@ -205,7 +211,7 @@ def _image(filename: str, words: list[Word]) -> Image:
 
     ordered = sorted(words, key=weight, reverse=True)
     path = next((word.path for word in ordered if word.path), None)
-    said = said_of(filename, [Description(files={filename: word.claim.said}) for word in ordered])
+    said = description_of(filename, [SidecarContent(files={filename: word.claim.said}) for word in ordered])
     local_path = path or next((word.named for word in ordered if word.named), None)
     return Image(filename, path, said.model_copy(update={"local_path": local_path}), tuple(ordered))
 
@@ -217,7 +223,7 @@ def _take_heading(collection: Collection, gathered: Gathered) -> None:
     gathered.title = next(titles, None)
     said = [image.said for image in gathered.images.values()]
     used = {(one.generation_id, one.generation_type or _UNTYPED) for one in said}
-    declared: dict[tuple[int | str, str], Declared] = {}
+    declared: dict[tuple[int | str, str], GenerationDeclaration] = {}
     for document in latest:
         for one in document.generations:
             identity = one.generation_id, one.type
@@ -226,7 +232,7 @@ def _take_heading(collection: Collection, gathered: Gathered) -> None:
     gathered.generations = tuple(sorted(declared.values(), key=_by_time))
 
 
-def _by_time(generation: Declared) -> tuple[Timestamp, str, str]:
+def _by_time(generation: GenerationDeclaration) -> tuple[Timestamp, str, str]:
     return generation.generated_at, generation.type, str(generation.generation_id)
 
 

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 from s3_manifest.manifest.model import Frozen, Timestamp
-from s3_manifest.sidecars.formats import Declared, Described
+from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
 
 
 class Format(IntEnum):
@@ -31,7 +31,7 @@ class Claim(Frozen):
     paths: tuple[str, ...] = ()
     md5: str | None = None
     status: str | None = None
-    said: Described = Described()
+    said: FileDescription = FileDescription()
 
 
 class Document(Frozen):
@@ -46,7 +46,7 @@ class Document(Frozen):
     title: str | None = None
     at: Timestamp | None = None
     base_image: str | None = None
-    generations: tuple[Declared, ...] = ()
+    generations: tuple[GenerationDeclaration, ...] = ()
     claims: tuple[Claim, ...] = ()
     problems: tuple[str, ...] = ()
 

@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.filenames import in_the_way
-from s3_manifest.sidecars.formats import NOTHING, Declared, Described
+from s3_manifest.sidecars.formats import NOTHING, FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.gather import Gathered, Image
 from s3_manifest_cli.migration.remote import Remote
 
@@ -82,7 +82,7 @@ class Words(NamedTuple):
 
     files: Mapping[str, Mapping[str, JsonValue]] = {}
     title: str | None = None
-    generations: tuple[Declared, ...] = ()
+    generations: tuple[GenerationDeclaration, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.files or self.title or self.generations)
@@ -92,9 +92,9 @@ class Expected(NamedTuple):
     """What the manifest has to say in the end."""
 
     md5s: Mapping[str, str]
-    files: Mapping[str, Described]
+    files: Mapping[str, FileDescription]
     title: str | None
-    generations: tuple[Declared, ...]
+    generations: tuple[GenerationDeclaration, ...]
 
 
 class Part(NamedTuple):
@@ -122,7 +122,7 @@ def plan(collection: Collection, gathered: Gathered, md5s: Mapping[str, str], re
         for one in gathered.doubles
     ]
     conflicts: list[str] = []
-    kept: dict[str, Described] = {}
+    kept: dict[str, FileDescription] = {}
     files: dict[str, Mapping[str, JsonValue]] = {}
     for item in items:
         image = gathered.images[item.filename]
@@ -139,7 +139,7 @@ def plan(collection: Collection, gathered: Gathered, md5s: Mapping[str, str], re
     elif wanted and title != wanted:
         conflicts.append("title")
     declared = {(one.generation_id, one.type): one for one in remote.generations}
-    new_ones: list[Declared] = []
+    new_ones: list[GenerationDeclaration] = []
     for one in gathered.generations:
         known = declared.get((one.generation_id, one.type))
         if known == one:
@@ -209,8 +209,8 @@ def _note(image: Image, status: Status, md5: str | None) -> str | None:
 
 
 def _merged(
-    before: Described, legacy: Described, choices: Choices
-) -> tuple[Mapping[str, JsonValue], Described, list[str]]:
+    before: FileDescription, legacy: FileDescription, choices: Choices
+) -> tuple[Mapping[str, JsonValue], FileDescription, list[str]]:
     """What is written of a file, what its sidecar then says of these fields, and the fields that stay otherwise."""
     told: dict[str, Any] = before.model_dump(mode="json", exclude_none=True)
     wanted: dict[str, Any] = legacy.model_dump(mode="json", exclude_none=True)
@@ -225,4 +225,4 @@ def _merged(
         else:
             new[name] = value
     told |= new
-    return new, Described.model_validate({name: told[name] for name in wanted if name in told}), differing
+    return new, FileDescription.model_validate({name: told[name] for name in wanted if name in told}), differing

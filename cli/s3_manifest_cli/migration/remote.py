@@ -7,7 +7,7 @@ from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest.query import reads, views
-from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, Declared, Described, read_sidecar
+from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, FileDescription, GenerationDeclaration, read_sidecar
 from s3_manifest.storage import heads
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Absent, Store
@@ -24,9 +24,9 @@ class Remote(NamedTuple):
     """What S3 has of one collection: objects by filename, and what this project's sidecars say already."""
 
     objects: Mapping[str, Object] = {}
-    files: Mapping[str, Described] = {}
+    files: Mapping[str, FileDescription] = {}
     title: str | None = None
-    generations: tuple[Declared, ...] = ()
+    generations: tuple[GenerationDeclaration, ...] = ()
 
 
 class Manifest(NamedTuple):

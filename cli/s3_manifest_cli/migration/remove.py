@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.sidecars.formats import Described
+from s3_manifest.sidecars.formats import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.gather import Gathered, Word
@@ -140,7 +140,7 @@ def _why_document_stays(document: Document, part: Part, gathered: Gathered, seen
             yield f"generation {one.type} {one.generation_id} is another one in the manifest"
 
 
-def _why_word_stays(word: Word, item: Item, said: Described | None, seen: Checked) -> str | None:
+def _why_word_stays(word: Word, item: Item, said: FileDescription | None, seen: Checked) -> str | None:
     if item.md5 is None or said is None:
         return f"it is {item.status}"
     if item.filename in seen.files:

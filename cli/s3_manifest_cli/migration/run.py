@@ -124,7 +124,7 @@ def carry_out(found: Tree, planned: Planned, store: Store, put: PutImage, choice
 
 def _edit(store: Store, part: Part, *, only_new: bool) -> None:
     give_up = time.monotonic() + _EDIT_SECONDS
-    patience = edits.Patience(
+    retry_policy = edits.RetryPolicy(
         sleep=time.sleep,
         random=random.random,
         seconds_left=lambda: give_up - time.monotonic(),
@@ -132,11 +132,11 @@ def _edit(store: Store, part: Part, *, only_new: bool) -> None:
     )
     words = part.words
     if words.files:
-        edits.describe(store, part.collection, words.files, patience, only_new=only_new)
+        edits.describe(store, part.collection, words.files, retry_policy, only_new=only_new)
     if words.title:
-        edits.retitle(store, part.collection, words.title, patience, only_new=only_new)
+        edits.retitle(store, part.collection, words.title, retry_policy, only_new=only_new)
     if words.generations:
-        edits.declare_all(store, part.collection, words.generations, patience, only_new=only_new)
+        edits.declare_all(store, part.collection, words.generations, retry_policy, only_new=only_new)
 
 
 def _each(doing: str, work: Callable[[One], Made], items: Iterable[One]) -> list[Made]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.sidecars.formats import Described
+from s3_manifest.sidecars.formats import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import Part
 from s3_manifest_cli.migration.progress import progress
@@ -83,7 +83,7 @@ def _file(filename: str, part: Part, found: Manifest) -> Iterator[str]:
         return
     if entry.md5_hash != (md5 := part.expected.md5s[filename]):
         yield f"the manifest has MD5 {entry.md5_hash}, and not {md5}"
-    said = part.expected.files.get(filename, Described())
+    said = part.expected.files.get(filename, FileDescription())
     for name, value in said.model_dump(exclude_none=True).items():
         if getattr(entry, name) != value:
             yield f"the manifest has another {name}"

@@ -4,7 +4,7 @@ from typing import Any
 
 from s3_manifest_cli.client.verify.audit import DRIFT, Audit, AuditState, Md5Proof
 from s3_manifest_cli.terminal.manifest_warnings import warn_of_doubts
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 
 _STATES: dict[AuditState, str] = {
     "right": "as the manifest says",
@@ -40,33 +40,33 @@ def audit_json(found: Audit) -> dict[str, Any]:
     }
 
 
-def tell_audit(found: Audit, collection: str, teller: Teller, *, combined: bool) -> None:
+def tell_audit(found: Audit, collection: str, printer: Printer, *, combined: bool) -> None:
     """As text: counts and what differs, or with ``combined`` each file on a line."""
     facts = found.facts
     if not combined:
-        _tell_totals(found, teller)
+        _tell_totals(found, printer)
     for one in found.files:
         if combined or one.state != "right":
             told = "  ".join(filter(None, (one.state, one.proof)))
-            teller.say(f"{told}  {one.filename}" + (f"  ({one.why})" if one.why else ""), _colour(one.state))
-    warn_of_doubts(facts, teller, is_past=True)  # it was compared with S3 just now
+            printer.say(f"{told}  {one.filename}" + (f"  ({one.why})" if one.why else ""), _colour(one.state))
+    warn_of_doubts(facts, printer, is_past=True)  # it was compared with S3 just now
     if any(one.state in DRIFT for one in found.files):
-        teller.say(f"To correct the manifest: s3-manifest rescan {collection} --wait 120")
+        printer.say(f"To correct the manifest: s3-manifest rescan {collection} --wait 120")
 
 
-def _tell_totals(found: Audit, teller: Teller) -> None:
+def _tell_totals(found: Audit, printer: Printer) -> None:
     facts = found.facts
-    teller.say(f"s3://{facts.s3_bucket}/{facts.s3_prefix} and its manifest at revision {facts.revision}:")
+    printer.say(f"s3://{facts.s3_bucket}/{facts.s3_prefix} and its manifest at revision {facts.revision}:")
     for state, count in found.totals.items():
         if count or state == "right":
-            teller.say(f"  {state:<12}  {count:>7,}  {_STATES[state]}")
+            printer.say(f"  {state:<12}  {count:>7,}  {_STATES[state]}")
     if found.settled:
-        teller.say(f"  {found.settled:,} were on their way into the manifest, and are in it now")
+        printer.say(f"  {found.settled:,} were on their way into the manifest, and are in it now")
     proofs = {proof: count for proof, count in found.proofs.items() if count}
     if proofs:
-        teller.say("What the MD5s of those that are right rest on:")
+        printer.say("What the MD5s of those that are right rest on:")
     for proof, count in proofs.items():
-        teller.say(f"  {proof:<12}  {count:>7,}  {_PROOFS[proof]}")
+        printer.say(f"  {proof:<12}  {count:>7,}  {_PROOFS[proof]}")
 
 
 def _colour(state: AuditState) -> str | None:

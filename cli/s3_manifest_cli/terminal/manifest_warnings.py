@@ -5,15 +5,15 @@ from typing import Any
 
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.scan import Problem
-from s3_manifest_cli.client.manifests.freshness import doubts, is_stale
+from s3_manifest_cli.client.manifests.freshness import is_stale, manifest_warnings
 from s3_manifest_cli.terminal.endings import DIFFERENCES, FAILED
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 
 
-def warn_of_doubts(facts: Facts | None, teller: Teller, *, is_past: bool = False) -> None:
+def warn_of_doubts(facts: Facts | None, printer: Printer, *, is_past: bool = False) -> None:
     """Says on stderr that a manifest is incomplete or stale."""
-    for doubt in doubts(facts, is_past=is_past) if facts else ():
-        teller.warn(doubt.message)
+    for doubt in manifest_warnings(facts, is_past=is_past) if facts else ():
+        printer.warn(doubt.message)
 
 
 def doubts_json(facts: Facts | None, *, is_past: bool = False) -> dict[str, Any]:

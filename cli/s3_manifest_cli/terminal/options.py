@@ -9,7 +9,7 @@ import click
 
 import s3_manifest_cli
 from s3_manifest_cli.client.local.filters import Filter
-from s3_manifest_cli.terminal.output import Teller
+from s3_manifest_cli.terminal.output import Printer
 
 Function = Callable[..., Any]
 
@@ -70,11 +70,11 @@ def past(command: Function) -> Function:
 
 
 def telling(command: Function) -> Function:
-    """``--json`` and ``--quiet``; the command gets a ``Teller`` as ``teller``."""
+    """``--json`` and ``--quiet``; the command gets a ``Printer`` as ``printer``."""
 
     @wraps(command)
     def told(*, as_json: bool, quiet: bool, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
-        return command(teller=Teller(as_json, quiet), **options)
+        return command(printer=Printer(as_json, quiet), **options)
 
     quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
     return click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")(quiet(told))

@@ -10,7 +10,7 @@ import click
 from s3_manifest_cli.terminal.endings import printable
 
 
-class Teller(NamedTuple):
+class Printer(NamedTuple):
     """What ``--json`` and ``--quiet`` ask for. Results go to stdout; errors and progress to stderr."""
 
     as_json: bool

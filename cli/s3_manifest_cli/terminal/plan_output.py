@@ -29,7 +29,7 @@ from s3_manifest_cli.terminal.manifest_warnings import (
     warn_of_doubts,
 )
 from s3_manifest_cli.terminal.options import Function
-from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as count_of
 from s3_manifest_cli.terminal.progress import progress
 from s3_manifest_cli.terminal.steps import read_so_far, steps
@@ -122,7 +122,7 @@ def run(
     deployment: Deployment,
     prepared: Callable[[ReadSoFar], Prepared],
     choices: Choices,
-    teller: Teller,
+    printer: Printer,
     *,
     is_past: bool = False,
 ) -> None:
@@ -138,26 +138,26 @@ def run(
         if plan.verb != verb:
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
     else:
-        with steps(teller) as show:
+        with steps(printer) as show:
             made = prepared(lambda count, read: show(read_so_far(count, read)))
         plan, files = made.plan, made.files
         about = _About(made.facts, tuple(made.problems), made.unmatched, made.refused, is_past=is_past)
-        about.warn(teller)
+        about.warn(printer)
     is_refused = about.refused is not None
     if choices.plan_file and not is_refused:
         with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
             out.writelines(encode(plan))
     if choices.is_dry_run:
-        _tell_plan(plan, about, teller, None if is_refused else choices.plan_file)
+        _tell_plan(plan, about, printer, None if is_refused else choices.plan_file)
         if is_refused and choices.plan_file:
-            teller.error(f"{choices.plan_file}: not written, since this plan would be refused")
+            printer.error(f"{choices.plan_file}: not written, since this plan would be refused")
         failed = is_unreadable(about.problems) or (is_refused and choices.plan_file is not None)
         sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(plan.actions)))
     moved = plan.of("download", "upload", "copy")
-    with progress(verb, len(moved), sum(one.size for one in moved), quiet=teller.quiet) as told, terminable():
+    with progress(verb, len(moved), sum(one.size for one in moved), quiet=printer.quiet) as told, terminable():
         carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
     shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
-    _tell(carried, shown, about, teller)
+    _tell(carried, shown, about, printer)
     failed = bool(carried.failed) or is_unreadable(about.problems)
     sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(carried.conflicts) or shown is False))
 
@@ -171,12 +171,12 @@ class _About(NamedTuple):
     refused: str | None = None
     is_past: bool = False
 
-    def warn(self, teller: Teller) -> None:
+    def warn(self, printer: Printer) -> None:
         """Says it on stderr, but for the refusal, which follows the plan."""
-        teller.unmatched(self.unmatched)
+        printer.unmatched(self.unmatched)
         for problem in self.problems:
-            teller.warn(f"{problem.path}: {problem.reason}")
-        warn_of_doubts(self.facts, teller, is_past=self.is_past)
+            printer.warn(f"{problem.path}: {problem.reason}")
+        warn_of_doubts(self.facts, printer, is_past=self.is_past)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -187,47 +187,47 @@ class _About(NamedTuple):
         }
 
 
-def _tell_plan(plan: Plan, about: _About, teller: Teller, written: Path | None) -> None:
+def _tell_plan(plan: Plan, about: _About, printer: Printer, written: Path | None) -> None:
     for action in plan.actions:
-        teller.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
+        printer.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
     for action in plan.of("upload", "copy"):
         if reason := unusable(action.filename):
-            teller.warn(f"{action.filename}: will be skipped: {reason}; rename the file")
+            printer.warn(f"{action.filename}: will be skipped: {reason}; rename the file")
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
-    teller.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
+    printer.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
     if about.refused:
-        teller.warn(about.refused)
+        printer.warn(about.refused)
     document = plan.model_dump(mode="json", exclude_none=True)
-    teller.document(document | about.fields | {"refused": about.refused})
+    printer.document(document | about.fields | {"refused": about.refused})
 
 
-def _tell(carried: Carried, shown: bool | None, about: _About, teller: Teller) -> None:
+def _tell(carried: Carried, shown: bool | None, about: _About, printer: Printer) -> None:
     for one in carried.failed:
-        teller.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
+        printer.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
     for one in carried.conflicts:
-        teller.say(f"conflict  {one.action.filename}", "magenta")
+        printer.say(f"conflict  {one.action.filename}", "magenta")
     for one in carried.done:
         if one.note:
-            teller.warn(f"{one.action.filename}: {one.note}")
+            printer.warn(f"{one.action.filename}: {one.note}")
     plan = carried.plan
     sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
     done = _summary((one.action for one in carried.done), _DONE, "{count} {word}")
-    teller.say(f"{sides}: {done or 'nothing to do'}")
+    printer.say(f"{sides}: {done or 'nothing to do'}")
     skipped = sum(one.is_name_refused for one in carried.failed)
     if skipped:
         whose, them = ("its name", "it") if skipped == 1 else ("their names", "them")
         told = f"{count_of(skipped)} skipped because of {whose} (listed above)."
-        teller.say(f"{told} Rename {them}; running again will not help.", "red")
+        printer.say(f"{told} Rename {them}; running again will not help.", "red")
     if failed := len(carried.failed) - skipped:
-        teller.say(f"{failed:,} failed; run it again: what is done is not done again", "red")
+        printer.say(f"{failed:,} failed; run it again: what is done is not done again", "red")
     if carried.conflicts:
         count = "1 conflict" if len(carried.conflicts) == 1 else f"{len(carried.conflicts):,} conflicts"
-        teller.say(f"{count}: choose the side that wins with --prefer", "magenta")
+        printer.say(f"{count}: choose the side that wins with --prefer", "magenta")
     if shown is False:
-        teller.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
+        printer.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
     if unread := sum(problem.kind == "unreadable" for problem in about.problems):
-        teller.say(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
-    teller.document(_as_json(carried, shown, about))
+        printer.say(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
+    printer.document(_as_json(carried, shown, about))
 
 
 def _parts(count: int) -> str:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from s3_manifest_cli.terminal.output import Teller, size
+from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as count_of
 
 
@@ -14,9 +14,9 @@ def read_so_far(files: int, size_bytes: int) -> str:
 
 
 @contextmanager
-def steps(teller: Teller) -> Iterator[Callable[[str], None]]:
+def steps(printer: Printer) -> Iterator[Callable[[str], None]]:
     """What is called with how far it has come; the line is gone when the block ends."""
-    if teller.quiet or not sys.stderr.isatty():
+    if printer.quiet or not sys.stderr.isatty():
         yield lambda _line: None
         return
     # Only a terminal needs it, and it takes a while to be imported.

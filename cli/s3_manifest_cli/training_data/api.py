@@ -17,7 +17,7 @@ from s3_manifest.edits.uploads import MAX_IMAGES, Generation, Uploads
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
 from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.formats import Declared, Described
+from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS
 from s3_manifest_cli.client.access.http_api import HttpApi
@@ -43,7 +43,7 @@ class Uploaded(Frozen):
     uploaded: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     failed: Mapping[str, str] = {}
-    generation: Declared | None = None
+    generation: GenerationDeclaration | None = None
     reflects: tuple[str, ...] = ()
 
 
@@ -79,7 +79,7 @@ class TrainingDataAPI:
         """Says something of many images in one edit: by filename, ``{"prompt": …, "good": …, "labels": […]}``."""
         for filename, one in said.items():
             try:
-                Described.model_validate(one)
+                FileDescription.model_validate(one)
             except ValidationError as error:
                 raise Invalid(f"{filename}.{first_problem(error)}") from error
         return self._service.describe(str(actor_id), said)

@@ -13,14 +13,14 @@ from pydantic import JsonValue
 
 from s3_manifest.aws.threads import each
 from s3_manifest.edits import edits, mutations
-from s3_manifest.edits.edits import Patience
+from s3_manifest.edits.edits import RetryPolicy
 from s3_manifest.edits.planning import BadCollection, BadNames, plan_uploads
 from s3_manifest.edits.uploads import Uploads
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.query import actors, training
-from s3_manifest.query.change_token import Awaited, is_reflected, revision_showing
+from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_showing
 from s3_manifest.query.cursors import InvalidCursor, seal, unseal
 from s3_manifest.query.history import NoSuchRevision
 from s3_manifest.query.training import ActorManifest
@@ -70,11 +70,11 @@ class S3Service:
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         with _told():
             collection = self._resolved(actor)
-            awaited = unseal(reflects, Awaited)
+            change_token = unseal(reflects, ChangeToken)
             return head_that(
                 self._store,
                 collection,
-                lambda now: is_reflected(self._store, each, collection, now, awaited),
+                lambda now: is_reflected(self._store, each, collection, now, change_token),
                 wait_seconds,
                 _CLOCK,
             ).holds
@@ -90,8 +90,10 @@ class S3Service:
         only = frozenset([etag] if etag else [])
         with _told():
             collection = self._resolved(actor)
-            _, awaited = mutations.delete_file(self._store, self._collections, collection, filename, only, _patience())
-            return self._done(collection, awaited)
+            _, change_token = mutations.delete_file(
+                self._store, self._collections, collection, filename, only, _patience()
+            )
+            return self._done(collection, change_token)
 
     def plan(self, actor: str, wish: Uploads) -> Planned:
         with _told():
@@ -110,14 +112,14 @@ class S3Service:
             )
         self._enqueue([sweep])
 
-    def _done(self, collection: Collection, awaited: Awaited | None) -> Done:
-        revision = revision_showing(self._store, each, collection, awaited) if awaited else None
-        return Done(actor_name=collection.id, revision=revision, reflects=awaited and seal(awaited))
+    def _done(self, collection: Collection, change_token: ChangeToken | None) -> Done:
+        revision = revision_showing(self._store, each, collection, change_token) if change_token else None
+        return Done(actor_name=collection.id, revision=revision, reflects=change_token and seal(change_token))
 
 
-def _patience() -> Patience:
+def _patience() -> RetryPolicy:
     end = time.monotonic() + PATIENCE_SECONDS
-    return Patience(
+    return RetryPolicy(
         sleep=time.sleep,
         random=random.random,
         seconds_left=lambda: end - time.monotonic(),

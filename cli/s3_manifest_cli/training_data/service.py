@@ -7,7 +7,7 @@ from s3_manifest.edits.planning import Upload
 from s3_manifest.edits.uploads import Uploads
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.formats import Declared
+from s3_manifest.sidecars.formats import GenerationDeclaration
 
 
 class Saying(TypedDict, total=False):
@@ -34,7 +34,7 @@ class Planned(Frozen):
     """Uploads to be made, each by one PUT with exactly its headers, and the generation they are from."""
 
     uploads: tuple[Upload, ...]
-    generation: Declared | None
+    generation: GenerationDeclaration | None
 
 
 class Service(Protocol):

@@ -177,9 +177,9 @@ def test_a_stdout_that_was_closed_before_is_told():
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
 def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(encoding):
     before = """
-        from s3_manifest_cli.terminal.output import Teller
+        from s3_manifest_cli.terminal.output import Printer
         from s3_manifest_cli.client.manifests import deployment
-        deployment.session_of = lambda *_: Teller(False, False).say("größe 猫.png") or exit(0)
+        deployment.session_of = lambda *_: Printer(False, False).say("größe 猫.png") or exit(0)
     """
     answer = ended("ls", "--bucket", "b", before=before, env=CLEAN | {"PYTHONIOENCODING": encoding})
     assert (answer.returncode, answer.stderr) == (0, b"")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from client.doctor_values import DEPLOYED
+from unit.environments import Hand
 from unit.values import COLLECTIONS, PREFIX, SMALL_PAGES, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.jobs import Sweep, SweepAll, decode_job

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 from contract.buckets import NAME, in_moto
 from handlers.account import botocore_session
+from unit.environments import Hand
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.manifest.collections import Location
 from s3_manifest.reconcile.commit import commit
@@ -44,7 +44,7 @@ def bucket():
         session = boto3.Session
         patch.setattr(boto3, "Session", lambda **more: session(botocore_session=botocore_session(), **more))
         with in_moto() as bucket:
-            world = replace(Hand().world, store=bucket.store, location=Location(NAME, "us-east-1"))
+            environment = replace(Hand().environment, store=bucket.store, location=Location(NAME, "us-east-1"))
             uploaded = {
                 "a.png": {"prompt": "a fox"},
                 "deep/b.png": {"prompt": "a hare"},
@@ -56,9 +56,9 @@ def bucket():
             for name, metadata in uploaded.items():
                 bucket.upload(PREFIX + name, b"bytes", metadata=metadata)
             assert COLLECTIONS.of(PREFIX + "a.png") == STYLE
-            commit(world, STYLE, dict.fromkeys((PREFIX + name for name in uploaded), PUT))
+            commit(environment, STYLE, dict.fromkeys((PREFIX + name for name in uploaded), PUT))
             bucket.upload(PREFIX + "z.png", b"more")
-            commit(world, STYLE, {PREFIX + "z.png": PUT})
+            commit(environment, STYLE, {PREFIX + "z.png": PUT})
             yield bucket
 
 

@@ -57,7 +57,7 @@ def test_every_collection_is_listed_with_its_totals(manifests, add):
 
 def test_many_collections_come_in_several_answers(manifests, add, account, reconcile, monkeypatch):
     for module in ("http", "direct"):
-        monkeypatch.setattr(f"s3_manifest_cli.client.{module}._CATALOG_PAGE", 2)
+        monkeypatch.setattr(f"s3_manifest_cli.client.manifests.{module}._CATALOG_PAGE", 2)
     add({f"styles/{number}/a.png": b"data" for number in range(5)})
     assert [one.id for one in manifests.collections()] == ["0", "1", "2", "3", "4"]
 

@@ -5,7 +5,7 @@ import pytest
 from unit.values import NOON, merged
 
 from s3_manifest.manifest.model import timestamp
-from s3_manifest.sidecars.descriptions import Seen
+from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.local.scan import Local
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
@@ -152,7 +152,7 @@ def plan(*doings):
 
 
 def facts(**changed):
-    made = merged(None, Seen("styles/16/a.jpg", None))
+    made = merged(None, Observation("styles/16/a.jpg", None))
     verified = timestamp(NOW - timedelta(days=1))
     return made.model_copy(update={"complete": True, "last_verified_at": verified} | changed)
 

@@ -7,7 +7,7 @@ import pytest
 from handlers.lambda_events import Context, s3_event
 from handlers.query.test_query import is_problem
 
-from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.query.cursors import unseal
 
 ACTOR = "0042_european_30_male"
@@ -35,8 +35,8 @@ def untouched(account):
     return [request for request in account.requests if request.method not in {"GET", "HEAD"}] == []
 
 
-def awaited(reply):
-    return unseal(reply.json["reflects"], Awaited)
+def change_token(reply):
+    return unseal(reply.json["reflects"], ChangeToken)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_file_is_described_whichever_way_its_actor_is_named(account, edit, pat
     assert said(account) == {"a.png": {"good": False, "prompt": "größe", "labels": ["x", "y"]}}
     assert (reply.json["s3_key"], reply.json["files"], reply.json["attempts"]) == (PROMPTS, ["a.png"], 1)
     assert reply.json["etag"] == account.truth(PREFIX)["prompt_metadata.json"]
-    assert awaited(reply).s3_key == PROMPTS
+    assert change_token(reply).s3_key == PROMPTS
 
 
 @pytest.mark.parametrize("path", ["/api/styles/16/images/a.png", "/api/manifests/style/16/files/a.png"])

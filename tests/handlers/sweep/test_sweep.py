@@ -365,7 +365,7 @@ def test_a_job_of_a_collection_without_objects_and_without_a_manifest_makes_none
 
 
 def test_what_nobody_foresaw_is_logged_as_a_crash_and_fails_its_message_alone(known, sweep, log, metrics, monkeypatch):
-    def crash(world, collection):
+    def crash(environment, collection):
         raise RuntimeError("nobody foresaw this")
 
     monkeypatch.setattr("s3_manifest.sweep.sweep.collect", crash)

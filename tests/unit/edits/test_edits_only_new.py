@@ -5,11 +5,11 @@ import json
 import pytest
 from unit.values import STYLE
 
-from s3_manifest.edits.edits import Patience, SidecarBroken, declare_all, describe, retitle
-from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, Declared
+from s3_manifest.edits.edits import RetryPolicy, SidecarBroken, declare_all, describe, retitle
+from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, GenerationDeclaration
 from s3_manifest.storage.memory import MemoryStore
 
-PATIENCE = Patience(sleep=lambda _: None, random=lambda: 0.5, seconds_left=lambda: 60, now_ms=lambda: 1)
+PATIENCE = RetryPolicy(sleep=lambda _: None, random=lambda: 0.5, seconds_left=lambda: 60, now_ms=lambda: 1)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def said(store, filename=PROMPTS):
 
 
 def generation(id_, **metadata):
-    return Declared(generation_id=id_, type="flux", generated_at="2025-01-01", metadata=metadata)
+    return GenerationDeclaration(generation_id=id_, type="flux", generated_at="2025-01-01", metadata=metadata)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 import json
 
 import pytest
+from unit.environments import Hand, one_by_one
 from unit.values import EVENING, MORNING, NOON, PREFIX, STYLE
-from unit.worlds import Hand, one_by_one
 
 from s3_manifest.edits import mutations
-from s3_manifest.edits.edits import Patience, SidecarBroken
+from s3_manifest.edits.edits import RetryPolicy, SidecarBroken
 from s3_manifest.edits.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
 from s3_manifest.manifest.collections import parse_collections
-from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.storage.heads import is_there
 from s3_manifest.storage.store import OutcomeUnknown
 
@@ -23,12 +23,12 @@ def hand():
     return Hand()
 
 
-def patience(seconds_left=lambda: 20.0):
-    return Patience(lambda _: None, lambda: 0.5, seconds_left, lambda: 1_000)
+def retry_policy(seconds_left=lambda: 20.0):
+    return RetryPolicy(lambda _: None, lambda: 0.5, seconds_left, lambda: 1_000)
 
 
 def delete(hand, filename="a.png", only=ANY):
-    return mutations.delete_file(hand.store, hand.collections, STYLE, filename, only, patience())
+    return mutations.delete_file(hand.store, hand.collections, STYLE, filename, only, retry_policy())
 
 
 def say(hand, **said):
@@ -47,7 +47,7 @@ def test_a_file_is_deleted_and_what_is_said_of_it_taken_out_and_nothing_else(han
     hand.upload("a.png", "a.txt", "b.png")
     say(hand, **{"a.png": {"good": False}, "b.png": "x"})
     etag = hand.store.head(f"{PREFIX}a.png").etag
-    assert delete(hand) == (True, Awaited(s3_key=f"{PREFIX}a.png", gone=etag))
+    assert delete(hand) == (True, ChangeToken(s3_key=f"{PREFIX}a.png", gone=etag))
     assert below(hand) == ["a.txt", "b.png", "prompt_metadata.json"]
     assert said(hand) == {"b.png": "x"}
 
@@ -73,8 +73,8 @@ def test_what_is_another_collections_is_not_deleted():
     hand.upload("drafts/1/a.png", "drafts/a.png")
     style = nested.named("style", "16")
     with pytest.raises(NoSuchFile):
-        mutations.delete_file(hand.store, nested, style, "drafts/1/a.png", ANY, patience())
-    mutations.delete_file(hand.store, nested, style, "drafts/a.png", ANY, patience())
+        mutations.delete_file(hand.store, nested, style, "drafts/1/a.png", ANY, retry_policy())
+    mutations.delete_file(hand.store, nested, style, "drafts/a.png", ANY, retry_policy())
     assert below(hand) == ["drafts/1/a.png"]
 
 
@@ -126,8 +126,8 @@ def test_a_repeat_after_a_crash_in_between_finishes_it(hand, monkeypatch):
         patch.setattr("s3_manifest.edits.edits.forget", crash)
         with pytest.raises(OutcomeUnknown):
             delete(hand)
-    deleted, awaited = delete(hand)
-    assert (deleted, awaited.s3_key, awaited.edit) == (False, PROMPTS, 1_000)
+    deleted, change_token = delete(hand)
+    assert (deleted, change_token.s3_key, change_token.edit) == (False, PROMPTS, 1_000)
     assert said(hand) == {"b.png": "y"}
     with pytest.raises(NoSuchFile):
         delete(hand)
@@ -146,7 +146,7 @@ def test_with_a_broken_sidecar_nothing_is_deleted(hand):
 
 
 def amend(hand, **what):
-    return mutations.amend(hand.store, hand.collections, one_by_one, STYLE, what, patience())
+    return mutations.amend(hand.store, hand.collections, one_by_one, STYLE, what, retry_policy())
 
 
 def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
@@ -168,7 +168,7 @@ def test_what_describes_others_is_not_described(hand, filename):
 def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_none(hand):
     hand.upload("a.png", "a.txt", "deep/b.png", "collection.json")
     hand.store.upload(f"{PREFIX}folder/", b"")
-    count, edited = mutations.hide_all(hand.store, hand.collections, STYLE, patience())
+    count, edited = mutations.hide_all(hand.store, hand.collections, STYLE, retry_policy())
     assert (count, edited.s3_key) == (2, PROMPTS)
     assert said(hand) == {"a.png": {"hidden": True}, "deep/b.png": {"hidden": True}}
 
@@ -177,21 +177,21 @@ def test_too_many_are_not_hidden_at_all(hand, monkeypatch):
     monkeypatch.setattr(mutations, "MAX_HIDDEN", 2)
     hand.upload("a.png", "b.png", "c.png")
     with pytest.raises(TooManyFiles):
-        mutations.hide_all(hand.store, hand.collections, STYLE, patience())
+        mutations.hide_all(hand.store, hand.collections, STYLE, retry_policy())
     assert PROMPTS not in hand.store.objects
 
 
 def empty(hand, seconds_left=lambda: 20.0, collection=STYLE):
-    return mutations.empty(hand.store, hand.collections, collection, patience(seconds_left))
+    return mutations.empty(hand.store, hand.collections, collection, retry_policy(seconds_left))
 
 
 def test_everything_of_a_collection_is_deleted_and_nothing_beside_it(hand):
     hand.upload("a.png", last_modified=MORNING)
     hand.upload("a.txt", "deep/b.png", "collection.json", last_modified=NOON)
     hand.store.upload("styles/160/a.png", b"")
-    assert empty(hand) == mutations.Emptied(4, (), complete=True, awaited=Awaited(s3_key=PREFIX, emptied=NOON))
+    assert empty(hand) == mutations.Emptied(4, (), complete=True, change_token=ChangeToken(s3_key=PREFIX, emptied=NOON))
     assert hand.store.list("").keys == ("styles/160/a.png",)
-    assert empty(hand) == mutations.Emptied(0, (), complete=True, awaited=None)
+    assert empty(hand) == mutations.Emptied(0, (), complete=True, change_token=None)
 
 
 def test_the_sidecars_go_last_and_stay_where_time_ends(hand):
@@ -199,7 +199,7 @@ def test_the_sidecars_go_last_and_stay_where_time_ends(hand):
     hand.upload("a.png", "b.png", "c.png", "collection.json", "d.png", "prompt_metadata.json")
     left = iter([20.0, 20.0, 7.9])
     found = empty(hand, lambda: next(left))
-    assert found == mutations.Emptied(3, (), complete=False, awaited=None)
+    assert found == mutations.Emptied(3, (), complete=False, change_token=None)
     assert below(hand) == ["collection.json", "d.png", "prompt_metadata.json"]
     assert empty(hand).complete
     assert below(hand) == []
@@ -215,7 +215,12 @@ def test_what_is_uploaded_meanwhile_stays_and_so_does_what_describes_it(hand, mo
 
     monkeypatch.setattr(hand.store, "delete_listed", delete_later)
     found = empty(hand)
-    assert (found.deleted, found.kept, found.complete, found.awaited) == (1, (f"{PREFIX}a.png", PROMPTS), False, None)
+    assert (found.deleted, found.kept, found.complete, found.change_token) == (
+        1,
+        (f"{PREFIX}a.png", PROMPTS),
+        False,
+        None,
+    )
     assert below(hand) == ["a.png", "prompt_metadata.json"]
 
 

@@ -9,7 +9,7 @@ from unit.values import COLLECTIONS, LOCATION, NOON, STYLE
 from s3_manifest.edits.uploads import Generation, Image, Uploads, bad_names, headers_of
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.sidecars.formats import Declared
+from s3_manifest.sidecars.formats import GenerationDeclaration
 from s3_manifest.storage.store import Present
 from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES
 
@@ -166,7 +166,7 @@ def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, 
 
 
 def test_what_the_headers_tell_is_what_the_manifest_then_says():
-    generation = Declared(generation_id=7, type="batch", generated_at=NOON)
+    generation = GenerationDeclaration(generation_id=7, type="batch", generated_at=NOON)
     told = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
     headers, _ = headers_of(image(**told), generation, overwrite=False)
     assert all(value.isascii() and value.isprintable() for value in headers.values())
@@ -200,7 +200,7 @@ def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_
 
 
 def test_the_longest_names_of_a_generation_leave_room_enough():
-    generation = Declared(generation_id="🎨" * 200, type="ü" * 200, generated_at=NOON)
+    generation = GenerationDeclaration(generation_id="🎨" * 200, type="ü" * 200, generated_at=NOON)
     headers, left = headers_of(image(prompt="x", local_path="y"), generation, overwrite=False)
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES

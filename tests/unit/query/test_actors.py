@@ -1,6 +1,6 @@
 import pytest
+from unit.environments import WatchedStore, one_by_one
 from unit.values import COLLECTIONS, NOON, ROOT
-from unit.worlds import WatchedStore, one_by_one
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.query import actors

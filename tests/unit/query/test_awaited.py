@@ -1,13 +1,13 @@
 """Whether a manifest shows a change already: each sort of change, before and after."""
 
 import pytest
+from unit.environments import Hand, one_by_one
 from unit.values import EVENING, MORNING, NOON, OTHER_MD5, PREFIX, SOME_MD5, STYLE, entry, merged, sidecar_seen
-from unit.worlds import Hand, one_by_one
 
 from s3_manifest.manifest.model import Sidecar, SidecarCopy
-from s3_manifest.query.change_token import Awaited, is_reflected, revision_showing
+from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_showing
 from s3_manifest.query.cursors import seal, unseal
-from s3_manifest.sidecars.descriptions import Seen
+from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.heads import Loaded
 
@@ -15,7 +15,7 @@ KEY, PROMPTS = f"{PREFIX}a.jpg", f"{PREFIX}prompt_metadata.json"
 
 
 def head_of(*entries, sidecars=()):
-    seen = [Seen(one.s3_key, one) for one in entries] or [sidecar_seen("collection.json")]
+    seen = [Observation(one.s3_key, one) for one in entries] or [sidecar_seen("collection.json")]
     head = merged(None, *seen)
     return head.model_copy(update={"sidecars": tuple(sidecars)})
 
@@ -25,69 +25,69 @@ def edited(number, *copies):
 
 
 @pytest.mark.parametrize(
-    ("awaited", "head", "shown"),
+    ("change_token", "head", "shown"),
     [
-        (Awaited(s3_key=PROMPTS, edit=5), None, False),
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(), False),
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(4)]), False),
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5)]), True),
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(6)]), True),
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(None)]), False),
-        (Awaited(s3_key=f"{PREFIX}collection.json", edit=5), head_of(sidecars=[edited(6)]), False),
+        (ChangeToken(s3_key=PROMPTS, edit=5), None, False),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(), False),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(4)]), False),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5)]), True),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(6)]), True),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(None)]), False),
+        (ChangeToken(s3_key=f"{PREFIX}collection.json", edit=5), head_of(sidecars=[edited(6)]), False),
         # It is being applied, stretch after stretch.
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5, SidecarCopy(key="k", up_to="b"))]), False),
-        (Awaited(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5, SidecarCopy(key="k"))]), True),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5, SidecarCopy(key="k", up_to="b"))]), False),
+        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5, SidecarCopy(key="k"))]), True),
         # Nothing was said, and nothing was there to say otherwise.
-        (Awaited(s3_key=PROMPTS, edit=0), head_of(), True),
-        (Awaited(s3_key=KEY, gone=SOME_MD5), None, False),
-        (Awaited(s3_key=KEY, gone=SOME_MD5), head_of(entry()), False),
-        (Awaited(s3_key=KEY, gone=OTHER_MD5), head_of(entry()), True),
-        (Awaited(s3_key=KEY, gone=SOME_MD5), head_of(entry("b.jpg")), True),
-        (Awaited(s3_key=KEY, md5=SOME_MD5), head_of(entry("b.jpg")), False),
-        (Awaited(s3_key=KEY, md5=SOME_MD5), head_of(entry()), True),
-        (Awaited(s3_key=KEY, md5=OTHER_MD5), head_of(entry()), False),
-        (Awaited(s3_key=PREFIX, emptied=NOON), None, False),
-        (Awaited(s3_key=PREFIX, emptied=NOON), head_of(), True),
-        (Awaited(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=MORNING)), False),
-        (Awaited(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=NOON)), False),
-        (Awaited(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=EVENING)), True),
+        (ChangeToken(s3_key=PROMPTS, edit=0), head_of(), True),
+        (ChangeToken(s3_key=KEY, gone=SOME_MD5), None, False),
+        (ChangeToken(s3_key=KEY, gone=SOME_MD5), head_of(entry()), False),
+        (ChangeToken(s3_key=KEY, gone=OTHER_MD5), head_of(entry()), True),
+        (ChangeToken(s3_key=KEY, gone=SOME_MD5), head_of(entry("b.jpg")), True),
+        (ChangeToken(s3_key=KEY, md5=SOME_MD5), head_of(entry("b.jpg")), False),
+        (ChangeToken(s3_key=KEY, md5=SOME_MD5), head_of(entry()), True),
+        (ChangeToken(s3_key=KEY, md5=OTHER_MD5), head_of(entry()), False),
+        (ChangeToken(s3_key=PREFIX, emptied=NOON), None, False),
+        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(), True),
+        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=MORNING)), False),
+        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=NOON)), False),
+        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=EVENING)), True),
         (
-            Awaited(s3_key=KEY, md5=SOME_MD5, also=(Awaited(s3_key=PROMPTS, edit=5),)),
+            ChangeToken(s3_key=KEY, md5=SOME_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
             head_of(entry(), sidecars=[edited(4)]),
             False,
         ),
         (
-            Awaited(s3_key=KEY, md5=SOME_MD5, also=(Awaited(s3_key=PROMPTS, edit=5),)),
+            ChangeToken(s3_key=KEY, md5=SOME_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
             head_of(entry(), sidecars=[edited(5)]),
             True,
         ),
         (
-            Awaited(s3_key=KEY, md5=OTHER_MD5, also=(Awaited(s3_key=PROMPTS, edit=5),)),
+            ChangeToken(s3_key=KEY, md5=OTHER_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
             head_of(entry(), sidecars=[edited(5)]),
             False,
         ),
     ],
 )
-def test_a_manifest_shows_a_change_or_it_does_not(awaited, head, shown):
-    assert is_reflected(Hand().store, one_by_one, STYLE, Loaded(head, "e"), awaited) is shown
+def test_a_manifest_shows_a_change_or_it_does_not(change_token, head, shown):
+    assert is_reflected(Hand().store, one_by_one, STYLE, Loaded(head, "e"), change_token) is shown
 
 
 @pytest.mark.parametrize(
-    ("awaited", "shown"),
+    ("change_token", "shown"),
     [
-        (Awaited(s3_key=f"{PREFIX}07.png", gone="0" * 32), True),
-        (Awaited(s3_key=f"{PREFIX}07.png", md5="0" * 32), False),
-        (Awaited(s3_key=f"{PREFIX}99.png", gone="0" * 32), True),
-        (Awaited(s3_key=PREFIX, emptied=EVENING), False),
+        (ChangeToken(s3_key=f"{PREFIX}07.png", gone="0" * 32), True),
+        (ChangeToken(s3_key=f"{PREFIX}07.png", md5="0" * 32), False),
+        (ChangeToken(s3_key=f"{PREFIX}99.png", gone="0" * 32), True),
+        (ChangeToken(s3_key=PREFIX, emptied=EVENING), False),
     ],
 )
-def test_of_a_large_collection_one_page_is_read_at_most(small_pages, awaited, shown):
+def test_of_a_large_collection_one_page_is_read_at_most(small_pages, change_token, shown):
     hand = Hand()
     hand.commit(hand.upload(*(f"{number:02d}.png" for number in range(30))))
     hand.store.requests.clear()
     loaded = heads.load(hand.store, STYLE)
     assert loaded.head.pages
-    assert is_reflected(hand.store, one_by_one, STYLE, loaded, awaited) is shown
+    assert is_reflected(hand.store, one_by_one, STYLE, loaded, change_token) is shown
     assert len(hand.store.requests) <= 2
 
 
@@ -96,31 +96,31 @@ def test_in_a_large_collection_what_was_uploaded_is_found(small_pages):
     hand.commit(hand.upload(*(f"{number:02d}.png" for number in range(30))))
     loaded = heads.load(hand.store, STYLE)
     there = hand.entries()[7]
-    assert is_reflected(hand.store, one_by_one, STYLE, loaded, Awaited(s3_key=there.s3_key, md5=there.md5_hash))
-    assert not is_reflected(hand.store, one_by_one, STYLE, loaded, Awaited(s3_key=there.s3_key, gone=there.etag))
+    assert is_reflected(hand.store, one_by_one, STYLE, loaded, ChangeToken(s3_key=there.s3_key, md5=there.md5_hash))
+    assert not is_reflected(hand.store, one_by_one, STYLE, loaded, ChangeToken(s3_key=there.s3_key, gone=there.etag))
 
 
 @pytest.mark.parametrize(
-    "awaited",
+    "change_token",
     [
-        Awaited(s3_key=PROMPTS, edit=1_700_000_000_000),
-        Awaited(s3_key=KEY, gone=SOME_MD5),
-        Awaited(s3_key=KEY, md5=SOME_MD5, also=(Awaited(s3_key=PROMPTS, edit=5),)),
-        Awaited(s3_key=PREFIX, emptied=NOON),
+        ChangeToken(s3_key=PROMPTS, edit=1_700_000_000_000),
+        ChangeToken(s3_key=KEY, gone=SOME_MD5),
+        ChangeToken(s3_key=KEY, md5=SOME_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
+        ChangeToken(s3_key=PREFIX, emptied=NOON),
     ],
 )
-def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(awaited):
-    token = seal(awaited)
-    assert unseal(token, Awaited) == awaited
-    assert "null" not in awaited.model_dump_json()
+def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(change_token):
+    token = seal(change_token)
+    assert unseal(token, ChangeToken) == change_token
+    assert "null" not in change_token.model_dump_json()
     assert token.replace("-", "").replace("_", "").isalnum()
 
 
 def test_what_was_done_is_told_as_done_although_the_manifest_cannot_be_read():
     hand = Hand()
     hand.commit(hand.upload("a.jpg"))
-    awaited = Awaited(s3_key=KEY, gone="another")
-    assert revision_showing(hand.store, one_by_one, STYLE, awaited) == 1
+    change_token = ChangeToken(s3_key=KEY, gone="another")
+    assert revision_showing(hand.store, one_by_one, STYLE, change_token) == 1
     hand.store.delete([STYLE.head_key])
     hand.store.add(STYLE.head_key, b"{")
-    assert revision_showing(hand.store, one_by_one, STYLE, awaited) is None
+    assert revision_showing(hand.store, one_by_one, STYLE, change_token) is None

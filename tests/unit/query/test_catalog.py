@@ -1,6 +1,6 @@
 import pytest
+from unit.environments import one_by_one
 from unit.values import COLLECTIONS, NOON, file_seen, head_of, sidecar_seen
-from unit.worlds import one_by_one
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.encoding import encode_head

@@ -3,9 +3,9 @@
 import random
 
 import pytest
+from unit.environments import Hand, one_by_one
 from unit.sweeping import SWEEP_STYLE, swept
 from unit.values import PREFIX, STYLE
-from unit.worlds import Hand, one_by_one
 
 from s3_manifest.query import history
 from s3_manifest.storage.store import OutcomeUnknown
@@ -60,7 +60,7 @@ def lose_a_page(hand, chance):
 
 def expire(hand, _chance):
     hand.now = f"{int(hand.now[:4]) + 1}{hand.now[4:]}"
-    collect(hand.world, STYLE)
+    collect(hand.environment, STYLE)
 
 
 def lose_a_record(hand, chance):

@@ -1,8 +1,8 @@
 import random
 
 import pytest
+from unit.environments import Hand, one_by_one
 from unit.values import NOON, PREFIX, SMALL_PAGES, STYLE, entry, file_seen, head_of
-from unit.worlds import Hand, one_by_one
 
 from s3_manifest.manifest import layout
 from s3_manifest.query import stats

@@ -1,15 +1,15 @@
 import json
 
 import pytest
+from unit.environments import one_by_one
 from unit.values import ACTOR, BUCKET, EVENING, MORNING, NOON, ROOT, entry, file_seen, head_of, merged
-from unit.worlds import one_by_one
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query import training
 from s3_manifest.query.training import TrainingImage, actor_manifest, base_image, size_mb, statistics, training_data
 from s3_manifest.query.truncation import escaped_size
 from s3_manifest.query.views import AnswerTooLarge
-from s3_manifest.sidecars.descriptions import Seen
+from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 
@@ -27,7 +27,7 @@ def shown(found):
 
 def actors_file(filename):
     key = ACTOR.prefix + filename
-    return Seen(key, entry(filename).model_copy(update={"s3_key": key}))
+    return Observation(key, entry(filename).model_copy(update={"s3_key": key}))
 
 
 HEAD = head_of(file_seen("a.jpg"))

@@ -2,8 +2,8 @@ import json
 import string
 
 import pytest
+from unit.environments import one_by_one
 from unit.values import EVENING, MORNING, NOON, STYLE, file_seen, head_of, merged
-from unit.worlds import one_by_one
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.encoding import encode_head

@@ -1,6 +1,6 @@
 import pytest
+from unit.environments import WatchedStore
 from unit.values import EVENING, NOON, STYLE, file_seen, head_of, merged
-from unit.worlds import WatchedStore
 
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.waiting import Clock, head_that, until

@@ -1,8 +1,8 @@
 """Which commits are announced: each new revision once and, where that is in doubt, once more."""
 
 import pytest
+from unit.environments import Hand, WatchedStore, seconds
 from unit.values import NOON, PREFIX, STYLE
-from unit.worlds import Hand, WatchedStore, seconds
 
 from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.commit import CHUNK, Verified

@@ -3,7 +3,7 @@ import json
 import pytest
 from unit.values import entry, head_of
 
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.reconcile.announcements import MAX_DETAIL_BYTES, announcement, event
 
 
@@ -12,7 +12,7 @@ def alterations(added=(), altered=(), removed=()):
 
     def one(key, *, before, after):
         file = entry().model_copy(update={"s3_key": key})
-        return Alteration(filename=key, cause="sweep", before=file if before else None, after=file if after else None)
+        return FileChange(filename=key, cause="sweep", before=file if before else None, after=file if after else None)
 
     return [
         *(one(key, before=False, after=True) for key in added),

@@ -3,12 +3,12 @@
 import json
 
 import pytest
+from unit.environments import Hand
 from unit.sweeping import swept
 from unit.values import PREFIX, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.edits import edits
-from s3_manifest.edits.edits import Patience, SidecarBroken
+from s3_manifest.edits.edits import RetryPolicy, SidecarBroken
 from s3_manifest.storage.store import Archived, ReadFailed
 
 PROMPTS, FOLDER, TABLE, FACTS, CAPTION = (
@@ -22,7 +22,7 @@ SAID = json.dumps({"a.jpg": {"prompt": "a fox", "labels": ["x"]}, "secret.jpg": 
 GENERATION = {"generation_id": 7, "type": "lora", "generated_at": "2026-03-01", "metadata": {"steps": 28}}
 ABOUT = json.dumps({"title": "Foxes", "generations": [GENERATION, 7]}).encode()
 RESTORED = "ObjectRestore:Completed"
-PATIENCE = Patience(sleep=lambda _: None, random=lambda: 0.0, seconds_left=lambda: 60.0, now_ms=lambda: 1)
+PATIENCE = RetryPolicy(sleep=lambda _: None, random=lambda: 0.0, seconds_left=lambda: 60.0, now_ms=lambda: 1)
 BODIES = {
     PROMPTS: SAID,
     FOLDER: b'{"file_name": "a.jpg", "generation_id": 7, "generation_type": "lora"}\n{',

@@ -1,6 +1,6 @@
 import pytest
+from unit.environments import Hand, WatchedStore, seconds
 from unit.values import EVENING, NOON, PREFIX, STYLE
-from unit.worlds import Hand, WatchedStore, seconds
 
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.reconcile.commit import CHUNK, RESERVE_SECONDS, Verified

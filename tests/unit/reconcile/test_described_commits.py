@@ -4,14 +4,14 @@ import itertools
 import json
 
 import pytest
+from unit.environments import Hand, one_by_one
 from unit.values import PREFIX, STYLE
-from unit.worlds import Hand, one_by_one
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.query import reads
 from s3_manifest.query.views import Filter
 from s3_manifest.reconcile import observe
-from s3_manifest.sidecars.formats import Described, Description
+from s3_manifest.sidecars.formats import FileDescription, SidecarContent
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import ReadFailed
 
@@ -191,7 +191,7 @@ def test_of_very_many_problems_the_first_are_listed_and_the_rest_counted():
 def test_a_later_version_that_reads_more_of_the_same_sidecar_goes_by_that(monkeypatch):
     hand = Hand()
     with monkeypatch.context() as older:
-        older.setattr(observe, "read_sidecar", lambda *_: Description(files={"b.jpg": Described(prompt="b")}))
+        older.setattr(observe, "read_sidecar", lambda *_: SidecarContent(files={"b.jpg": FileDescription(prompt="b")}))
         hand.commit([*hand.upload("a.jpg", "b.jpg"), *hand.upload(PROMPTS, body=prompts(a="x", b="b"))])
     hand.commit([PREFIX + PROMPTS])
     assert said(hand) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}

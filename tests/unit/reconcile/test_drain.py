@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.parsers import ResponseParserError
 from handlers.lambda_events import s3_event
+from unit.environments import Hand, seconds
 from unit.values import PREFIX, STYLE
-from unit.worlds import Hand, seconds
 
 from s3_manifest.aws import change_queue
 from s3_manifest.reconcile import drain
@@ -53,7 +53,7 @@ class Queue:
         self.deleted += [one.receipt for one in found]
 
     def run(self, hand: Hand, batch: Sequence[Message]) -> Report:
-        return reconcile_and_drain(hand.world, ChangeQueue(self.receive, self.delete), batch)
+        return reconcile_and_drain(hand.environment, ChangeQueue(self.receive, self.delete), batch)
 
 
 @pytest.fixture

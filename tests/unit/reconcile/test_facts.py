@@ -4,7 +4,7 @@ from unit.values import BUCKET, LOCATION, MORNING, NOON, PREFIX, SOME_MD5, STYLE
 from s3_manifest.manifest.collections import Location, object_url
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.reconcile.entries import decode_metadata, entry_of, is_folder, settled
-from s3_manifest.sidecars.descriptions import Seen
+from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage.store import Present
 
 
@@ -204,7 +204,7 @@ def test_what_only_looks_like_an_encoded_word_is_left_as_it_is(value):
 @pytest.mark.parametrize("value", ["=?raw_unicode_escape?Q?=5Cud800?=", "=?utf-7?Q?+2AA-?="])
 def test_no_charset_of_a_stranger_makes_a_manifest_that_cannot_be_written(value):
     made = entry_described(prompt=value)
-    assert encode_head(head_of(Seen(made.s3_key, made)))
+    assert encode_head(head_of(Observation(made.s3_key, made)))
 
 
 def test_metadata_of_every_name_is_decoded():

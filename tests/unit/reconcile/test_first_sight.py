@@ -1,8 +1,8 @@
 """The first commit of a collection that held objects before anybody watched it."""
 
 import pytest
+from unit.environments import Hand, WatchedStore
 from unit.values import COLLECTIONS, NOON, PREFIX, STYLE
-from unit.worlds import Hand, WatchedStore
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Sweep

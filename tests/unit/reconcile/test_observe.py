@@ -1,6 +1,6 @@
 import pytest
+from unit.environments import Hand, seconds
 from unit.values import OTHER_MD5, PREFIX, SOME_MD5, STYLE
-from unit.worlds import Hand, seconds
 
 from s3_manifest.storage.store import OutcomeUnknown
 

@@ -1,8 +1,8 @@
 """Commits of a collection with many files: by the small bounds, more than eight are many."""
 
 import pytest
+from unit.environments import Hand
 from unit.values import EVENING, NOON, PREFIX, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.model import UnreadableManifest

@@ -1,9 +1,9 @@
 """Repairs beside others: what is claimed of the manifest, and who goes on, when there is more than one at work."""
 
 import pytest
+from unit.environments import one_by_one
 from unit.sweeping import PAUSE, forget, known, names, swept, told, truth
 from unit.values import EVENING, PREFIX, STYLE
-from unit.worlds import one_by_one
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.jobs import Progress, Sweep
@@ -37,7 +37,7 @@ def test_a_manifest_that_holds_no_pages_any_more_has_none_to_repair():
     hand.commit([PREFIX + names(0)[0]])
     assert hand.head().pages == ()
     forget(hand)
-    assert repair(hand.world, STYLE, job.broken).finished
+    assert repair(hand.environment, STYLE, job.broken).finished
     assert hand.store.written == []
 
 
@@ -54,7 +54,7 @@ def test_a_page_that_is_lost_while_another_is_repaired_is_repaired_with_it():
         return get(key)
 
     hand.store.get = lost_after_it_was_read
-    assert repair(hand.world, STYLE, job.broken).finished
+    assert repair(hand.environment, STYLE, job.broken).finished
     assert len(reads) >= 2
     assert told(hand) == truth(hand)
     assert sum(one.image_count for one in hand.head().generations) == hand.head().total_files
@@ -63,7 +63,7 @@ def test_a_page_that_is_lost_while_another_is_repaired_is_repaired_with_it():
 def test_the_record_of_a_repair_names_no_files_as_added():
     hand, job = with_a_lost_page()
     hand.store.remove(PREFIX + names(12)[0])
-    assert repair(hand.world, STYLE, job.broken).finished
+    assert repair(hand.environment, STYLE, job.broken).finished
     (key,) = [key for key in hand.store.objects if key.endswith(f"-{REPAIRED}.json")]
     record = decode_record(hand.store.objects[key][1])
     assert record.revision == hand.head().revision
@@ -83,7 +83,7 @@ def test_what_others_commit_while_a_repair_observes_is_not_undone():
         return head(key)
 
     hand.store.head = others_commit_first
-    outcome = repair(hand.world, STYLE, job.broken)
+    outcome = repair(hand.environment, STYLE, job.broken)
     assert (outcome.finished, outcome.conflicts) == (True, 1)
     assert told(hand) == truth(hand)
 
@@ -91,7 +91,7 @@ def test_what_others_commit_while_a_repair_observes_is_not_undone():
 def paused_after_the_first_pages(hand):
     """A sweep that compared the first pages, and is to go on with the rest."""
     hand.seconds_left = lambda: PAUSE - 1
-    run_job(hand.world, Sweep(kind="style", id="16"), PAUSE)
+    run_job(hand.environment, Sweep(kind="style", id="16"), PAUSE)
     hand.seconds_left = lambda: 900.0
     (job,) = hand.asked
     hand.asked.clear()
@@ -105,7 +105,7 @@ def test_a_sweep_does_not_call_complete_what_a_repair_left_out_behind_it():
     hand.store.remove(hand.head().pages[0].key)
     odd = PREFIX + names(2)[0]
     hand.store.unreadable.add(odd)
-    assert repair(hand.world, STYLE, [hand.head().pages[0].key]).finished
+    assert repair(hand.environment, STYLE, [hand.head().pages[0].key]).finished
     assert not hand.head().complete
     hand.store.unreadable.clear()
     hand.now = EVENING
@@ -148,7 +148,7 @@ def test_a_repair_that_died_before_it_was_announced_is_announced_by_whoever_repe
 
     hand.announce = fail
     with pytest.raises(AnnouncementFailed):
-        run_job(hand.world, job, PAUSE)
+        run_job(hand.environment, job, PAUSE)
     hand.announce = announce
     assert hand.announced == []
     swept(hand, job, repeated=True)
@@ -172,7 +172,7 @@ def test_a_repair_in_part_that_died_before_its_sweep_is_followed_by_that_when_it
 def test_of_many_that_ask_for_a_repair_only_those_that_may_have_begun_it_sweep():
     hand, job = with_a_lost_page()
     hand.store.unreadable.add(PREFIX + names(13)[0])
-    repair(hand.world, STYLE, job.broken)
+    repair(hand.environment, STYLE, job.broken)
     forget(hand)
     assert swept(hand, job)[0].finished
     assert hand.store.asked_for("LIST", PREFIX) == []
@@ -187,7 +187,7 @@ def test_a_rebuild_that_time_ran_out_for_is_tried_again():
     hand.seconds_left = lambda: 5.0
     job = Sweep(kind="style", id="16", broken=(copy.key,))
     with pytest.raises(SweepFailed, match="time ran out"):
-        run_job(hand.world, job, PAUSE)
+        run_job(hand.environment, job, PAUSE)
     hand.seconds_left = lambda: 900.0
     hand.asked.clear()
     swept(hand, job, repeated=True)

@@ -5,8 +5,8 @@ import itertools
 import json
 
 import pytest
+from unit.environments import Hand
 from unit.values import PREFIX
-from unit.worlds import Hand
 
 from s3_manifest.sidecars.formats import captioned_by, captions_of, is_captioned, read_json_caption
 

@@ -6,14 +6,14 @@ from unit.values import PREFIX, STYLE, gone, sidecar_seen
 from s3_manifest.manifest.model import Sidecar, SidecarCopy
 from s3_manifest.manifest.runs import sha256_of
 from s3_manifest.sidecars.descriptions import Descriptions, concerned, copies_of, described, looked_at, revised
-from s3_manifest.sidecars.formats import Described, decode_copy
+from s3_manifest.sidecars.formats import FileDescription, decode_content
 
 PROMPTS = "prompt_metadata.json"
 NAMES = [f"{letter}.jpg" for letter in "abcdef"]
 
 
 def said(prompt, names=NAMES):
-    return {name: Described(prompt=prompt) for name in names}
+    return {name: FileDescription(prompt=prompt) for name in names}
 
 
 class Followed:
@@ -25,7 +25,7 @@ class Followed:
     @property
     def descriptions(self):
         return described(
-            STYLE, self.sidecars, {key: decode_copy(self.objects[key]) for key in copies_of(self.sidecars)}
+            STYLE, self.sidecars, {key: decode_content(self.objects[key]) for key in copies_of(self.sidecars)}
         )
 
     def look(self, *seen, up_to=None):
@@ -70,7 +70,7 @@ def test_to_look_at_the_same_again_alters_nothing_and_makes_no_copy():
 def test_only_files_of_which_something_else_is_said_are_concerned():
     followed = Followed()
     followed.look(written("x"))
-    now = sidecar_seen(PROMPTS, "new", files=said("x") | {"c.jpg": Described(prompt="x", good=False)})
+    now = sidecar_seen(PROMPTS, "new", files=said("x") | {"c.jpg": FileDescription(prompt="x", good=False)})
     assert followed.look(now) == ["c.jpg"]
 
 
@@ -140,5 +140,5 @@ def test_sidecars_are_kept_in_order_and_with_what_is_known_of_them():
 
 
 def test_without_sidecars_nothing_is_said():
-    assert Descriptions({}).said("a.jpg", None) == Described()
-    assert Descriptions({}).said("a.jpg", "a fox") == Described(prompt="a fox")
+    assert Descriptions({}).said("a.jpg", None) == FileDescription()
+    assert Descriptions({}).said("a.jpg", "a fox") == FileDescription(prompt="a fox")

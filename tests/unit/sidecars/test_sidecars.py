@@ -18,22 +18,22 @@ from s3_manifest.sidecars.formats import (
     MAX_TITLE,
     NOTHING,
     PROMPTS,
-    Declared,
-    Described,
-    Description,
+    FileDescription,
+    GenerationDeclaration,
+    SidecarContent,
+    apply_overrides,
     caption_of,
     captioned_by,
-    decode_copy,
+    decode_content,
+    description_of,
     edit_of,
-    encode_copy,
+    encode_content,
     is_caption,
     is_image,
-    laid_over,
     oversized,
     read_caption,
     read_sidecar,
-    said_of,
-    taken_off,
+    strip_overrides,
 )
 
 from unit.values import LOCATION, STYLE  # isort: skip
@@ -67,15 +67,15 @@ def test_prompt_metadata_says_what_it_says_of_each_file():
     found = prompts({"a.jpg": FULL, "deep/b.jpg": {"good": True, "seed": 4711}, "c.jpg": "a hare"})
     assert found.problems == ()
     assert found.files == {
-        "a.jpg": Described(**FULL | {"generated_at": NOON}),
-        "deep/b.jpg": Described(good=True),
-        "c.jpg": Described(prompt="a hare"),
+        "a.jpg": FileDescription(**FULL | {"generated_at": NOON}),
+        "deep/b.jpg": FileDescription(good=True),
+        "c.jpg": FileDescription(prompt="a hare"),
     }
 
 
 @pytest.mark.parametrize("said", [{}, {"seed": 1}, {"prompt": None}, {"good": None, "labels": None}])
 def test_what_says_nothing_of_a_file_is_as_if_it_were_not_there(said):
-    assert prompts({"a.jpg": said}) == Description()
+    assert prompts({"a.jpg": said}) == SidecarContent()
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_what_says_nothing_of_a_file_is_as_if_it_were_not_there(said):
 def test_a_field_that_cannot_be_read_is_a_problem_and_the_rest_counts(field, value, words):
     found = prompts({"a.jpg": {"local_path": "/x", field: value}, "b.jpg": {"good": False}})
     assert found.problems[0].startswith(words)
-    assert found.files == {"a.jpg": Described(local_path="/x"), "b.jpg": Described(good=False)}
+    assert found.files == {"a.jpg": FileDescription(local_path="/x"), "b.jpg": FileDescription(good=False)}
 
 
 @pytest.mark.parametrize("said", [7, ["a fox"], True])
 def test_what_is_said_of_a_file_has_to_be_an_object_or_its_prompt(said):
     found = prompts({"a.jpg": said, "b.jpg": "a hare"})
     assert found.problems == ("a.jpg: it has to be an object, or the prompt",)
-    assert found.files == {"b.jpg": Described(prompt="a hare")}
+    assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
 
 
 @pytest.mark.parametrize("filename", [PROMPTS, COLLECTION])
@@ -118,7 +118,7 @@ def test_what_is_said_of_a_file_has_to_be_an_object_or_its_prompt(said):
 )
 def test_a_broken_sidecar_says_nothing_but_that_it_is(filename, body, words):
     found = read_sidecar(filename, body)
-    assert found == Description(problems=found.problems)
+    assert found == SidecarContent(problems=found.problems)
     (problem,) = found.problems
     assert words in problem
 
@@ -131,12 +131,14 @@ def test_of_many_problems_the_first_are_told_and_the_others_counted():
 @pytest.mark.parametrize("column", ["prompt", "text", "caption"])
 def test_an_image_folder_has_a_line_for_each_file(column):
     found = lines({"file_name": "a.jpg", column: "a fox", "split": "train"}, b"", {"file_name": "b.jpg", "good": False})
-    assert found == Description(files={"a.jpg": Described(prompt="a fox"), "b.jpg": Described(good=False)})
+    assert found == SidecarContent(
+        files={"a.jpg": FileDescription(prompt="a fox"), "b.jpg": FileDescription(good=False)}
+    )
 
 
 def test_a_broken_line_is_a_problem_and_the_others_count():
     found = lines({"file_name": "a.jpg", "text": "a"}, b"{", {"text": "b"}, [], {"file_name": "a.jpg", "text": "c"})
-    assert found.files == {"a.jpg": Described(prompt="a")}
+    assert found.files == {"a.jpg": FileDescription(prompt="a")}
     assert [problem.partition(":")[0] for problem in found.problems] == [
         "line 2",
         "line 3 has no file_name",
@@ -147,7 +149,7 @@ def test_a_broken_line_is_a_problem_and_the_others_count():
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
 WAYS = pytest.mark.parametrize("packed", [bytes, gzip.compress])
-FOX, FLAT = {"a.jpg": Described(prompt="a füchs")}, '{"a.jpg": "a füchs"}'
+FOX, FLAT = {"a.jpg": FileDescription(prompt="a füchs")}, '{"a.jpg": "a füchs"}'
 
 
 @WAYS
@@ -155,10 +157,10 @@ FOX, FLAT = {"a.jpg": Described(prompt="a füchs")}, '{"a.jpg": "a füchs"}'
 @pytest.mark.parametrize(
     ("filename", "text", "found"),
     [
-        (PROMPTS, FLAT, Description(files=FOX)),
-        (COLLECTION, '{"title": "füchse"}', Description(title="füchse")),
-        (IMAGE_FOLDER, '{"file_name": "a.jpg", "text": "a füchs"}\n', Description(files=FOX)),
-        (IMAGE_FOLDER_CSV, "file_name,text\na.jpg,a füchs\n", Description(files=FOX)),
+        (PROMPTS, FLAT, SidecarContent(files=FOX)),
+        (COLLECTION, '{"title": "füchse"}', SidecarContent(title="füchse")),
+        (IMAGE_FOLDER, '{"file_name": "a.jpg", "text": "a füchs"}\n', SidecarContent(files=FOX)),
+        (IMAGE_FOLDER_CSV, "file_name,text\na.jpg,a füchs\n", SidecarContent(files=FOX)),
     ],
 )
 def test_every_sidecar_is_read_however_it_is_encoded(filename, text, found, encoding, packed):
@@ -175,7 +177,7 @@ def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
     bomb = gzip.compress(b" " * 100_000_000)
     for filename in (PROMPTS, COLLECTION, IMAGE_FOLDER, IMAGE_FOLDER_CSV):
         found = read_sidecar(filename, bomb)
-        assert found == Description(problems=found.problems)
+        assert found == SidecarContent(problems=found.problems)
         assert "decompresses to more than" in found.problems[0]
     assert "decompresses to more than" in read_caption(bomb)[1]
 
@@ -186,7 +188,7 @@ def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
 )
 def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
     found = read_sidecar(PROMPTS, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode())
-    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
     assert found.problems[0].startswith("a.jpg.prompt")
 
     generation = f'{{"generation_id": 1, "generated_at": "2026-03-01", "metadata": {{"x": {bad}, "y": 1}}}}'
@@ -198,7 +200,7 @@ def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
 
     rows = [f'{{"file_name": "a.jpg", "text": {bad}, "good": false}}', '{"file_name": "b.jpg", "text": "a fox"}']
     found = read_sidecar(IMAGE_FOLDER, "\n".join(rows).encode())
-    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
     assert found.problems[0].startswith("line 1: text")
 
 
@@ -216,12 +218,12 @@ def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
 )
 def test_names_are_taken_as_the_loader_takes_them(row, names):
     found = lines(row | {"text": "a fox"})
-    assert found == Description(files=dict.fromkeys(names, Described(prompt="a fox")))
+    assert found == SidecarContent(files=dict.fromkeys(names, FileDescription(prompt="a fox")))
 
 
 def test_a_file_that_is_named_exactly_goes_before_one_that_only_means_it():
     found = lines({"file_name": "./a.png", "text": "a fox"}, {"file_name": "a.png", "text": "a hare"})
-    assert found.files["a.png"] == Described(prompt="a hare")
+    assert found.files["a.png"] == FileDescription(prompt="a hare")
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/a.png", "C:\\a.png", "https://x/a.png", "..", ""])
@@ -248,7 +250,7 @@ def test_a_name_that_the_loader_refuses_is_a_problem(name):
 )
 def test_a_prompt_may_be_a_number_or_a_list_and_what_is_not_used_is_a_problem(said, prompt, problems):
     found = lines({"file_name": "a.png"} | said)
-    assert found.files == ({"a.png": Described(prompt=prompt)} if prompt is not None else {})
+    assert found.files == ({"a.png": FileDescription(prompt=prompt)} if prompt is not None else {})
     assert len(found.problems) == problems
 
 
@@ -267,8 +269,8 @@ ROWS = [{"file_name": "a.png", "text": "a fox"}, {"file_name": "b.png", "text": 
     ],
 )
 def test_lines_and_layout_of_an_image_folder_do_not_matter(body):
-    assert lines(body.encode()) == Description(
-        files={"a.png": Described(prompt="a fox"), "b.png": Described(prompt="a hare")}
+    assert lines(body.encode()) == SidecarContent(
+        files={"a.png": FileDescription(prompt="a fox"), "b.png": FileDescription(prompt="a hare")}
     )
 
 
@@ -283,10 +285,12 @@ def test_a_csv_says_what_the_lines_say():
         "\r\n"
         "sub\\b.png,1984,TRUE,1,left,run 7\r\n"
     )
-    second = Described(prompt="1984", good=True, hidden=True, labels=("left",), generation_id="run 7")
-    assert found == Description(
+    second = FileDescription(prompt="1984", good=True, hidden=True, labels=("left",), generation_id="run 7")
+    assert found == SidecarContent(
         files={
-            "a.png": Described(prompt='a fox, "red"\nat night', good=False, labels=("blurry", "left"), generation_id=7),
+            "a.png": FileDescription(
+                prompt='a fox, "red"\nat night', good=False, labels=("blurry", "left"), generation_id=7
+            ),
             "sub/b.png": second,
             "sub\\b.png": second,
         }
@@ -295,7 +299,7 @@ def test_a_csv_says_what_the_lines_say():
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_of_a_csv_end_in_any_way(end):
-    assert table(end.join(["file_name,text", "a.png,a fox"])).files == {"a.png": Described(prompt="a fox")}
+    assert table(end.join(["file_name,text", "a.png,a fox"])).files == {"a.png": FileDescription(prompt="a fox")}
 
 
 @pytest.mark.parametrize(
@@ -315,13 +319,13 @@ def test_what_is_wrong_with_a_csv_is_a_problem(body, words):
 
 def test_a_field_of_a_csv_may_be_long_and_costs_itself_where_it_is_too_long():
     found = table(f"file_name,text\na.png,{'x' * 200_000}\nb.png,a fox\n")
-    assert found.files == {"b.png": Described(prompt="a fox")}
+    assert found.files == {"b.png": FileDescription(prompt="a fox")}
     assert found.problems == (f"line 2.prompt: it has 200000 bytes, and may have {MAX_PROMPT_BYTES}",)
 
 
 def test_parquet_is_not_read_and_says_so():
     found = read_sidecar(IMAGE_FOLDER_PARQUET, b"PAR1")
-    assert found == Description(problems=("Parquet is not read; write the same as metadata.jsonl",))
+    assert found == SidecarContent(problems=("Parquet is not read; write the same as metadata.jsonl",))
 
 
 @pytest.mark.parametrize(
@@ -338,26 +342,26 @@ def test_parquet_is_not_read_and_says_so():
 def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_limit(field, most, too_much):
     assert prompts({"a.jpg": {field: most, "good": False}}).problems == ()
     found = prompts({"a.jpg": {field: too_much, "good": False}, "b.jpg": "a fox"})
-    assert found.files == {"a.jpg": Described(good=False), "b.jpg": Described(prompt="a fox")}
+    assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
     (problem,) = found.problems
     assert problem.startswith(f"a.jpg.{field}: ")
     assert (
         problem.endswith(f"may have {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
         or str(MAX_LABELS) in problem
     )
-    assert not list(oversized(Described(**{field: most})))
+    assert not list(oversized(FileDescription(**{field: most})))
 
 
 def test_what_no_object_can_be_named_is_a_problem_and_short():
     found = prompts({"n" * 5000: "a fox", "b.jpg": "a hare"})
-    assert found.files == {"b.jpg": Described(prompt="a hare")}
+    assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
     assert len(found.problems[0]) < 600
 
 
 def test_collection_json_gives_the_title_and_declares_generations():
     found = facts({"title": "Snow", "generations": [LORA | {"metadata": {"steps": [1, {"x": None}]}}], "more": 1})
-    declared = Declared(**LORA, metadata={"steps": [1, {"x": None}]})
-    assert found == Description(title="Snow", generations=(declared,))
+    declared = GenerationDeclaration(**LORA, metadata={"steps": [1, {"x": None}]})
+    assert found == SidecarContent(title="Snow", generations=(declared,))
 
 
 @pytest.mark.parametrize(
@@ -405,14 +409,14 @@ def test_other_files_have_no_caption(name):
 
 SAID = [
     NOTHING,
-    Described(prompt="x"),
-    Described(prompt="own"),
-    Described(good=False),
-    Described(good=True, hidden=False, labels=()),
-    Described(hidden=True, labels=("a",)),
-    Described(generation_id=9),
-    Described(generation_type="lora"),
-    Described(generation_id=7, generation_type="lora", generated_at=MORNING, local_path="/x"),
+    FileDescription(prompt="x"),
+    FileDescription(prompt="own"),
+    FileDescription(good=False),
+    FileDescription(good=True, hidden=False, labels=()),
+    FileDescription(hidden=True, labels=("a",)),
+    FileDescription(generation_id=9),
+    FileDescription(generation_type="lora"),
+    FileDescription(generation_id=7, generation_type="lora", generated_at=MORNING, local_path="/x"),
 ]
 OWN = [
     entry(),
@@ -424,14 +428,14 @@ OWN = [
 @pytest.mark.parametrize("own", OWN, ids=["bare", "with an id", "with a type"])
 @pytest.mark.parametrize("said", SAID)
 def test_what_was_laid_over_an_entry_can_be_taken_off_again(own, said):
-    assert taken_off(laid_over(own, said)) == own
+    assert strip_overrides(apply_overrides(own, said)) == own
     for other in SAID:
-        assert laid_over(taken_off(laid_over(own, said)), other) == laid_over(own, other)
+        assert apply_overrides(strip_overrides(apply_overrides(own, said)), other) == apply_overrides(own, other)
 
 
 @pytest.mark.parametrize("own", OWN)
 def test_a_sidecar_counts_more_than_the_object_itself_and_nothing_is_lost(own):
-    made = laid_over(own, Described(prompt="x", good=False, labels=("a",), generation_id=9))
+    made = apply_overrides(own, FileDescription(prompt="x", good=False, labels=("a",), generation_id=9))
     assert (made.prompt, made.good, made.labels, made.is_file) == ("x", False, ("a",), True)
     assert (made.generation_id, made.generation_type) == (9, "declared")
     assert made.overridden["prompt"] == own.prompt
@@ -439,11 +443,14 @@ def test_a_sidecar_counts_more_than_the_object_itself_and_nothing_is_lost(own):
 
 
 def test_a_hidden_entry_is_no_file():
-    assert not laid_over(entry(), Described(hidden=True)).is_file
-    assert laid_over(entry(), Described(hidden=False)) == entry()
+    assert not apply_overrides(entry(), FileDescription(hidden=True)).is_file
+    assert apply_overrides(entry(), FileDescription(hidden=False)) == entry()
 
 
-FIRST, SECOND = Description(files={"a.jpg": Described(prompt="1")}), Description(files={"a.jpg": Described(prompt="2")})
+FIRST, SECOND = (
+    SidecarContent(files={"a.jpg": FileDescription(prompt="1")}),
+    SidecarContent(files={"a.jpg": FileDescription(prompt="2")}),
+)
 
 
 @pytest.mark.parametrize(
@@ -455,25 +462,25 @@ FIRST, SECOND = Description(files={"a.jpg": Described(prompt="1")}), Description
         ((FIRST,), "c", "1"),
         ((FIRST, SECOND), "c", "1"),
         ((SECOND, FIRST), None, "2"),
-        ((Description(files={"a.jpg": Described(good=False)}), SECOND), "c", "2"),
-        ((Description(files={"b.jpg": Described(prompt="b")}),), "c", "c"),
+        ((SidecarContent(files={"a.jpg": FileDescription(good=False)}), SECOND), "c", "2"),
+        ((SidecarContent(files={"b.jpg": FileDescription(prompt="b")}),), "c", "c"),
     ],
 )
 def test_the_first_sidecar_that_says_something_counts_and_a_caption_counts_least(descriptions, caption, prompt):
-    assert said_of("a.jpg", descriptions, caption).prompt == prompt
+    assert description_of("a.jpg", descriptions, caption).prompt == prompt
 
 
 def test_a_generations_id_is_taken_with_its_own_type():
-    one = Description(files={"a.jpg": Described(generation_id=1)})
-    other = Description(files={"a.jpg": Described(generation_id=2, generation_type="lora", good=False)})
-    assert said_of("a.jpg", (one, other)) == Described(generation_id=1, good=False)
-    assert said_of("a.jpg", (other, one)) == Described(generation_id=2, generation_type="lora", good=False)
+    one = SidecarContent(files={"a.jpg": FileDescription(generation_id=1)})
+    other = SidecarContent(files={"a.jpg": FileDescription(generation_id=2, generation_type="lora", good=False)})
+    assert description_of("a.jpg", (one, other)) == FileDescription(generation_id=1, good=False)
+    assert description_of("a.jpg", (other, one)) == FileDescription(generation_id=2, generation_type="lora", good=False)
 
 
 def test_a_copy_keeps_what_is_said_of_files():
     found = prompts({"a.jpg": FULL, "b.jpg": "a hare"})
-    assert decode_copy(encode_copy(found)) == found
-    assert decode_copy(encode_copy(facts({"title": "Snow"}))) == Description()
+    assert decode_content(encode_content(found)) == found
+    assert decode_content(encode_content(facts({"title": "Snow"}))) == SidecarContent()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import math
 import random
 
 import pytest
+from unit.environments import WatchedStore
 from unit.values import STYLE, file_seen, head_of, merged
-from unit.worlds import WatchedStore
 
 from s3_manifest.reconcile.merge import FIRST, record_of
 from s3_manifest.storage import chain

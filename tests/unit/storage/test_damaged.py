@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from unit.environments import one_by_one
 from unit.sweeping import forget, known, names, swept, told, truth
 from unit.values import EVENING, PREFIX, STYLE
-from unit.worlds import one_by_one
 
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
 from s3_manifest.manifest.model import BrokenObjects
@@ -189,15 +189,15 @@ def test_a_batch_fails_only_for_the_keys_of_the_broken_page_and_asks_for_its_rep
     hand, key = harmed(harm)
     healthy, broken = names(3)[0], names(13)[0]
     hand.upload(healthy, broken, body=b"other")
-    report = reconcile(hand.world, [Message("healthy", message(healthy)), Message("broken", message(broken))])
+    report = reconcile(hand.environment, [Message("healthy", message(healthy)), Message("broken", message(broken))])
     assert list(report.failed) == ["broken"], report.failed
     assert key in report.failed["broken"]
     assert {entry.size_bytes for entry in pages_but(hand, key) if entry.filename == healthy} == {5}
     (job,) = hand.asked
     assert job == Sweep(kind="style", id="16", broken=(key,))
     hand.asked.clear()
-    run_job(hand.world, decode_job(encode_job(job)), 30)
-    assert reconcile(hand.world, [Message("broken", message(broken), 2)]).failed == {}
+    run_job(hand.environment, decode_job(encode_job(job)), 30)
+    assert reconcile(hand.environment, [Message("broken", message(broken), 2)]).failed == {}
     assert told(hand) == truth(hand)
 
 

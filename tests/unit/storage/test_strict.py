@@ -3,20 +3,20 @@
 import json
 
 import pytest
+from unit.environments import Hand
 from unit.sweeping import known
 from unit.values import STYLE, entry, head_of
-from unit.worlds import Hand
 
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.jobs import MalformedJob, decode_job
 from s3_manifest.manifest.model import NewerManifest, Summary, UnreadableManifest
 from s3_manifest.query.catalog import Position
 from s3_manifest.query.cursors import InvalidCursor, seal, unseal
-from s3_manifest.sidecars.descriptions import Seen
+from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Present
 
-FIELDS = json.loads(encode_head(head_of(*(Seen(e.s3_key, e) for e in map(entry, ("a.jpg", "b.jpg"))))))
+FIELDS = json.loads(encode_head(head_of(*(Observation(e.s3_key, e) for e in map(entry, ("a.jpg", "b.jpg"))))))
 
 
 def changed(path, value):

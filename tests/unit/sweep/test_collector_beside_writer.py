@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from unit.environments import Hand
 from unit.sweeping import known
 from unit.values import NOON, PREFIX, PUT, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.manifest.runs import decode_page
@@ -59,7 +59,9 @@ def lived() -> tuple[Hand, dict[int, dict[str, str]]]:
     said = {1: files_of(hand)}
     for number in range(1, DAYS + 1):
         hand.now = timestamp(datetime.fromisoformat(NOON) + timedelta(days=number))
-        commit(hand.world, STYLE, dict.fromkeys(hand.upload(f"{number * 5 % 24:04}.jpg", body=b"%d" % number), PUT))
+        commit(
+            hand.environment, STYLE, dict.fromkeys(hand.upload(f"{number * 5 % 24:04}.jpg", body=b"%d" % number), PUT)
+        )
         said[hand.head().revision] = files_of(hand)
     hand.upload("0002.jpg", "0011b.jpg", body=b"by the writer")
     hand.store.remove(PREFIX + "0013.jpg")
@@ -76,11 +78,11 @@ def files_of(hand: Hand) -> dict[str, str]:
 
 def write(hand: Hand, store: Any) -> None:
     keys = [PREFIX + name for name in ("0002.jpg", "0011b.jpg", "0013.jpg", "0023.jpg")]
-    commit(replace(hand.world, store=store), STYLE, dict.fromkeys(keys, PUT))
+    commit(replace(hand.environment, store=store), STYLE, dict.fromkeys(keys, PUT))
 
 
 def collect_garbage(hand: Hand, store: Any) -> None:
-    collect.collect(replace(hand.world, store=store, history_days=HISTORY_DAYS), STYLE)
+    collect.collect(replace(hand.environment, store=store, history_days=HISTORY_DAYS), STYLE)
 
 
 def until_killed(act: Act, hand: Hand, number: int) -> None:
@@ -103,7 +105,7 @@ def kept_revisions(hand: Hand, said: dict[int, dict[str, str]]) -> list[int]:
         try:
             read = reads.page(
                 hand.store,
-                hand.world.each,
+                hand.environment.each,
                 STYLE,
                 heads.load(hand.store, STYLE),
                 Filter(),
@@ -165,7 +167,7 @@ def test_what_only_a_new_checkpoint_refers_to_is_kept_whenever_it_was_written(st
     def commit_twice() -> None:
         # The first leaves a checkpoint that refers to pages which the second takes the place of.
         for names in (["0002.jpg"], ["0006.jpg", "0013.jpg", "0018.jpg", "0023.jpg"]):
-            commit(hand.world, STYLE, dict.fromkeys(hand.upload(*names, body=b"more"), PUT))
+            commit(hand.environment, STYLE, dict.fromkeys(hand.upload(*names, body=b"more"), PUT))
             said[hand.head().revision] = files_of(hand)
 
     collect_garbage(hand, Stepped(hand.store, step, commit_twice))

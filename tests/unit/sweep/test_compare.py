@@ -1,7 +1,7 @@
 import pytest
+from unit.environments import seconds
 from unit.sweeping import known, names
 from unit.values import PREFIX, STYLE
-from unit.worlds import seconds
 
 from s3_manifest.manifest import layout
 from s3_manifest.storage import heads
@@ -36,7 +36,9 @@ def drifted():
 
 def comparer(hand, stop_at_keys=10_000, stop_at_seconds_left=30):
     loaded = heads.load(hand.store, STYLE)
-    return Comparer(hand.world, STYLE, loaded, stop_at_keys=stop_at_keys, stop_at_seconds_left=stop_at_seconds_left)
+    return Comparer(
+        hand.environment, STYLE, loaded, stop_at_keys=stop_at_keys, stop_at_seconds_left=stop_at_seconds_left
+    )
 
 
 def found(hand, slots_each=64, start="", **more):

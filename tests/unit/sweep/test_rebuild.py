@@ -1,7 +1,7 @@
 import pytest
+from unit.environments import Hand
 from unit.sweeping import SWEEP_STYLE, forget, known, names, swept, told, truth
 from unit.values import EVENING, PREFIX, STYLE
-from unit.worlds import Hand
 
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import OutcomeUnknown

@@ -1,7 +1,7 @@
 import pytest
+from unit.environments import Hand, WatchedStore
 from unit.sweeping import PAUSE, SWEEP_STYLE, drift, forget, known, names, swept, told, truth
 from unit.values import COLLECTIONS, EVENING, MORNING, NOON, PREFIX, STYLE
-from unit.worlds import Hand, WatchedStore
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.collections import parse_collections
@@ -109,21 +109,21 @@ def test_each_page_is_read_once():
     pages = [page.key for page in hand.head().pages]
     hand.upload("0007.jpg", body=b"other")
     hand.store.requests.clear()
-    run_job(hand.world, SWEEP_STYLE, PAUSE)
+    run_job(hand.environment, SWEEP_STYLE, PAUSE)
     assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == pages
 
 
 def test_what_differs_is_looked_at_when_events_on_their_way_have_arrived_and_what_they_told_is_no_drift():
     hand = known(5)
     keys = hand.upload("0001.jpg", "0002.jpg", body=b"other")
-    first = run_job(hand.world, SWEEP_STYLE, PAUSE)
+    first = run_job(hand.environment, SWEEP_STYLE, PAUSE)
     assert (first.finished, first.enqueued, hand.delays, hand.store.looks) == (False, 1, [LOOK_AGAIN_SECONDS], [])
     assert hand.asked[0].progress.looks == tuple(keys)
     hand.commit(keys[:1])
     hand.store.looks.clear()
     (job,) = hand.asked
     hand.asked.clear()
-    second = run_job(hand.world, job, PAUSE)
+    second = run_job(hand.environment, job, PAUSE)
     assert hand.store.looks == keys
     assert (second.altered, second.finished) == (1, True)
 
@@ -154,7 +154,7 @@ def test_a_manifest_is_verified_as_of_the_time_its_sweep_began():
     hand.upload("new.jpg")
     hand.now = EVENING
     later = "2026-03-01T23:00:00.000Z"
-    run_job(hand.world, SWEEP_STYLE, PAUSE)
+    run_job(hand.environment, SWEEP_STYLE, PAUSE)
     hand.now = later
     swept(hand, hand.asked.pop())
     assert (hand.head().last_verified_at, hand.head().last_synced) == (EVENING, later)
@@ -179,7 +179,7 @@ def test_what_a_sweep_alters_is_said_to_be_because_of_it():
 def test_a_sweep_brings_nothing_back_that_goes_after_it_was_listed():
     hand = known(5)
     hand.upload("new.jpg")
-    run_job(hand.world, SWEEP_STYLE, PAUSE)
+    run_job(hand.environment, SWEEP_STYLE, PAUSE)
     hand.store.remove(PREFIX + "new.jpg")
     done = swept(hand, hand.asked.pop())
     assert (hand.filenames(), drift(done), done[-1].finished) == (names(*range(5)), (0, 0, 0), True)
@@ -221,7 +221,7 @@ def test_of_an_empty_collection_without_a_manifest_none_is_made(left_over):
 @pytest.mark.parametrize("names", [{"kind": "gone"}, {"id": "a/b"}, {"id": ""}])
 def test_a_job_for_what_is_no_collection_any_more_does_nothing(names):
     hand = known(5)
-    assert run_job(hand.world, SWEEP_STYLE.model_copy(update=names), PAUSE) == Swept(finished=True)
+    assert run_job(hand.environment, SWEEP_STYLE.model_copy(update=names), PAUSE) == Swept(finished=True)
     assert hand.store.requests == []
 
 

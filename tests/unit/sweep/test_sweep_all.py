@@ -1,7 +1,7 @@
 import pytest
+from unit.environments import Hand, WatchedStore, seconds
 from unit.sweeping import PAUSE
 from unit.values import COLLECTIONS, PUT
-from unit.worlds import Hand, WatchedStore, seconds
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Sweep, SweepAll
@@ -24,7 +24,7 @@ def remembered(hand, *names):
     """These collections have a manifest, and nothing in S3 any more."""
     for kind, collection_id in names:
         collection = hand.collections.named(kind, collection_id)
-        commit(hand.world, collection, {collection.prefix + "gone": PUT})
+        commit(hand.environment, collection, {collection.prefix + "gone": PUT})
     return hand
 
 
@@ -34,7 +34,7 @@ def enumerated(hand, left=lambda: 900):
     hand.asked.clear()
     while queue:
         hand.seconds_left = left
-        done = run_job(hand.world, queue.pop(0), PAUSE)
+        done = run_job(hand.environment, queue.pop(0), PAUSE)
         messages += 1
         sweeps = [job for job in hand.asked if isinstance(job, Sweep)]
         queue = [job for job in hand.asked if isinstance(job, SweepAll)]
@@ -88,7 +88,7 @@ def test_an_enumeration_that_pauses_goes_on_where_it_was(count):
 
 def test_going_on_after_a_collection_that_is_gone_misses_no_other():
     hand = holding("styles/a/x", "styles/c/x", "actors/7/x")
-    run_job(hand.world, SweepAll(kind="style", after="b"), PAUSE)
+    run_job(hand.environment, SweepAll(kind="style", after="b"), PAUSE)
     assert [job.id for job in hand.asked] == ["c"]
 
 

@@ -4,9 +4,9 @@ import json
 from itertools import pairwise
 
 import pytest
+from unit.environments import Hand, WatchedStore, seconds
 from unit.sweeping import PAUSE, SWEEP_STYLE, drift, forget, known, names, swept, told, truth
 from unit.values import EVENING, NOON, PREFIX, SMALL_PAGES, STYLE
-from unit.worlds import Hand, WatchedStore, seconds
 
 from s3_manifest.manifest.jobs import Progress, encode_job
 from s3_manifest.reconcile.announcements import AnnouncementFailed
@@ -100,7 +100,7 @@ def test_a_sweep_that_dies_at_any_request_and_is_delivered_again_ends_with_the_s
     mend = faulty(hand, at, StoreError("key", "503"))
     while queue:
         try:
-            run_job(hand.world, queue[0], PAUSE, repeated=bool(died))
+            run_job(hand.environment, queue[0], PAUSE, repeated=bool(died))
         except StoreError:
             died += 1
             mend()
@@ -119,7 +119,7 @@ DEATHS = ["announcing", "after the head was written, unanswered"]
 def test_a_revision_of_a_sweep_that_died_before_it_announced_it_is_announced_by_its_repeat(death):
     hand = known(5)
     hand.upload("new.jpg")
-    run_job(hand.world, SWEEP_STYLE, PAUSE)
+    run_job(hand.environment, SWEEP_STYLE, PAUSE)
     (job,) = hand.asked
     announce, put = hand.announce, hand.store.put
 
@@ -136,10 +136,10 @@ def test_a_revision_of_a_sweep_that_died_before_it_announced_it_is_announced_by_
     else:
         hand.store.put = unanswered
     with pytest.raises((AnnouncementFailed, SweepFailed)):
-        run_job(hand.world, job, PAUSE)
+        run_job(hand.environment, job, PAUSE)
     hand.announce, hand.store.put, hand.seconds_left = announce, put, seconds(900)
     assert (hand.head().revision, hand.announced) == (2, [])
-    run_job(hand.world, job, PAUSE, repeated=True)
+    run_job(hand.environment, job, PAUSE, repeated=True)
     assert (2, True) in hand.announced
 
 
@@ -148,7 +148,7 @@ def test_an_answer_that_is_lost_as_time_runs_short_is_made_up_for_by_the_rest_of
     monkeypatch.setattr("s3_manifest.reconcile.commit.CHUNK", 1)
     hand = known(3)
     hand.upload("new.jpg", "newer.jpg")
-    run_job(hand.world, SWEEP_STYLE, PAUSE)
+    run_job(hand.environment, SWEEP_STYLE, PAUSE)
     put, writes = hand.store.put, iter(range(9))
 
     def second_unanswered(key, body, **more):
@@ -158,7 +158,7 @@ def test_an_answer_that_is_lost_as_time_runs_short_is_made_up_for_by_the_rest_of
             raise OutcomeUnknown(key, "lost")
 
     hand.store.put = second_unanswered
-    run_job(hand.world, hand.asked.pop(), PAUSE)
+    run_job(hand.environment, hand.asked.pop(), PAUSE)
     hand.store.put, hand.seconds_left = put, seconds(900)
     assert (hand.head().revision, hand.announced) == (3, [(2, False)])
     swept(hand, hand.asked.pop())
@@ -167,11 +167,11 @@ def test_an_answer_that_is_lost_as_time_runs_short_is_made_up_for_by_the_rest_of
 
 def test_without_time_for_one_look_the_message_is_tried_again():
     hand = drifted()
-    run_job(hand.world, SWEEP_STYLE, PAUSE)
+    run_job(hand.environment, SWEEP_STYLE, PAUSE)
     (job,) = hand.asked
     hand.seconds_left = seconds(RESERVE_SECONDS - 1)
     with pytest.raises(SweepFailed, match="time ran out"):
-        run_job(hand.world, job, PAUSE)
+        run_job(hand.environment, job, PAUSE)
     assert len(hand.asked) == 1
 
 
@@ -188,7 +188,7 @@ def test_a_key_to_be_looked_at_again_is_carried_on():
     hand.store.unreadable = {PREFIX + "0001.jpg"}
     hand.seconds_left = seconds(900, 900, 900, PAUSE - 1)
     while not (hand.asked and hand.asked[-1].progress.unreadable):
-        run_job(hand.world, hand.asked.pop() if hand.asked else job, PAUSE)
+        run_job(hand.environment, hand.asked.pop() if hand.asked else job, PAUSE)
     assert hand.asked[-1].progress.unreadable == (PREFIX + "0001.jpg",)
     hand.store.unreadable = set()
     hand.seconds_left = seconds(900)
@@ -266,6 +266,6 @@ def test_a_message_with_many_unreadable_keys_fits_into_the_queue_all_the_same():
     hand.upload(*long)
     unreadable = tuple(hand.upload(*("墨" * 330 + name for name in names(*range(MAX_UNREADABLE)))))
     progress = Progress(created_at=hand.head().created_at, started_at=NOON, unreadable=unreadable)
-    run_job(hand.world, SWEEP_STYLE.model_copy(update={"progress": progress}), PAUSE)
+    run_job(hand.environment, SWEEP_STYLE.model_copy(update={"progress": progress}), PAUSE)
     (job,) = hand.asked
     assert len(encode_job(job)) <= 262_144

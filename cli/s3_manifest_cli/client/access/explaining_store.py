@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import Fault, Observation, ReadFailed
+from s3_manifest.storage.store import Fault, HeadResult, ReadFailed
 from s3_manifest_cli.client.access.faults import read_error
 from s3_manifest_cli.client.access.remedies import advice
 
@@ -24,7 +24,7 @@ class ExplainingStore(S3Store):
         self._asks = reads
         self._general: dict[int, Fault] = {}
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         """What is at ``key`` now. Raises ``ReadFailed``, with S3's error code where a GET learns it."""
         try:
             return super().head(key)

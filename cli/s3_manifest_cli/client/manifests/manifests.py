@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
@@ -69,9 +69,9 @@ class Change(Strict):
     complete: bool
     total_files: Count
     total_size_bytes: Count
-    added: Tuple[Alteration] | None
-    altered: Tuple[Alteration] | None
-    removed: Tuple[Alteration] | None
+    added: Tuple[FileChange] | None
+    altered: Tuple[FileChange] | None
+    removed: Tuple[FileChange] | None
 
 
 class Manifests(Protocol):

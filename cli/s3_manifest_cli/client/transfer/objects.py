@@ -9,7 +9,7 @@ from typing import Any, Self
 import boto3
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.storage.store import Conflict, Fault, Observation, ReadFailed, StoreError
+from s3_manifest.storage.store import Conflict, Fault, HeadResult, ReadFailed, StoreError
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.access.faults import (
     CHANGED,
@@ -75,7 +75,7 @@ class Objects:
             requests.cancel()
             requests.wait()
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         """What is at ``key`` now. Raises ``ReadFailed``."""
         try:
             return self._store.head(key)

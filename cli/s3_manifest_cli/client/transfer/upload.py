@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import (
     Conflict,
-    Observation,
+    HeadResult,
     OutcomeUnknown,
     Present,
     StoreError,
@@ -271,7 +271,7 @@ def _is_it(seen: Present, given: Given) -> bool:
     return seen.etag != given.replaces or said.items() <= seen.metadata.items()
 
 
-def _etag(seen: Observation) -> str | None:
+def _etag(seen: HeadResult) -> str | None:
     return seen.etag if isinstance(seen, Present) else None
 
 

@@ -13,14 +13,14 @@ from s3_manifest.aws import change_queue, outbox
 from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import each
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collections, parse_collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.query.waiting import Clock
 from s3_manifest.reconcile.announcements import announcement, event
 from s3_manifest.reconcile.drain import ChangeQueue
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.s3 import S3Store
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def clock() -> Clock:
     return Clock(time.monotonic, time.sleep)
 
 
-def world(seconds_left: Callable[[], float]) -> World:
+def environment(seconds_left: Callable[[], float]) -> Environment:
     """What reconciling and sweeping need; ``seconds_left`` is what remains of this invocation."""
-    return World(
+    return Environment(
         store=store(),
         collections=collections(),
         location=settings().location,
@@ -68,14 +68,14 @@ def world(seconds_left: Callable[[], float]) -> World:
     )
 
 
-def announce(head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:
-    """See ``world.Announce``: on the bus of the settings; does nothing where there is none. From any thread."""
+def announce(head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
+    """See ``environment.Announce``: on the bus of the settings; does nothing where there is none. From any thread."""
     if bus := settings().event_bus:
         outbox.put_event(_events(), event(announcement(head, alterations, repeated=repeated), bus))
 
 
 def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:
-    """See ``world.Enqueue``: in the sweep queue of the settings. From any thread.
+    """See ``environment.Enqueue``: in the sweep queue of the settings. From any thread.
 
     Where it raises, some of the jobs may be in the queue, and all have to be sent again.
     """

@@ -11,7 +11,7 @@ _THREADS = 32
 
 
 def each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """``work`` of every item, some 30 at once; its results in order. See ``world.Each``.
+    """``work`` of every item, some 30 at once; its results in order. See ``environment.Each``.
 
     Threads are made anew each time: some milliseconds, for which nothing outlives the call and one
     call may be made within another.

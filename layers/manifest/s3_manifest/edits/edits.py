@@ -18,9 +18,9 @@ from s3_manifest.sidecars.formats import (
     EDIT,
     NOTHING,
     PROMPTS,
-    Declared,
-    Described,
-    Description,
+    FileDescription,
+    GenerationDeclaration,
+    SidecarContent,
     edit_of,
     max_bytes,
     read_sidecar,
@@ -53,7 +53,7 @@ class Busy(Exception):
     """So many others edit the same sidecar that time ran out; the edit was not seen to be made."""
 
 
-class Patience(NamedTuple):
+class RetryPolicy(NamedTuple):
     """What waiting for one's turn takes; ``random`` is uniform in [0, 1), ``now_ms`` milliseconds since 1970."""
 
     sleep: Callable[[float], None]
@@ -95,7 +95,7 @@ def describe(
     store: Store,
     collection: Collection,
     said: Mapping[str, Mapping[str, JsonValue]],
-    patience: Patience,
+    retry_policy: RetryPolicy,
     *,
     only_new: bool = False,
 ) -> Edited:
@@ -128,14 +128,14 @@ def describe(
             found = files.get(filename, NOTHING)
             for name, value in wanted.items():
                 # What else is said is their authors' own affair.
-                if name in Described.model_fields and getattr(found, name) != _as_read(name, value):
+                if name in FileDescription.model_fields and getattr(found, name) != _as_read(name, value):
                     raise NotAsWanted(f"{filename}.{name}: {_NOT_READ}")
 
-    return _edit(store, key, change, check, patience)
+    return _edit(store, key, change, check, retry_policy)
 
 
 def forget(
-    store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], patience: Patience
+    store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], retry_policy: RetryPolicy
 ) -> Edited | None:
     """Takes out of ``prompt_metadata.json`` what it says of these files, where that is still what was ``said``.
 
@@ -154,12 +154,12 @@ def forget(
 
     if not said:
         return None
-    edited = _edit(store, key, change, None, patience, numbers=False)
+    edited = _edit(store, key, change, None, retry_policy, numbers=False)
     return edited if found else None
 
 
 def retitle(
-    store: Store, collection: Collection, title: str | None, patience: Patience, *, only_new: bool = False
+    store: Store, collection: Collection, title: str | None, retry_policy: RetryPolicy, *, only_new: bool = False
 ) -> Edited:
     """Sets the collection's title in ``collection.json``; None takes it out.
 
@@ -177,12 +177,12 @@ def retitle(
         if not only_new and _read(COLLECTION, fields).title != title:
             raise NotAsWanted(f"title: {_NOT_READ}")
 
-    return _edit(store, collection.prefix + COLLECTION, change, check, patience)
+    return _edit(store, collection.prefix + COLLECTION, change, check, retry_policy)
 
 
 def declare(
-    store: Store, collection: Collection, wanted: Wanted, now: Timestamp, above: int, patience: Patience
-) -> tuple[Edited, Declared]:
+    store: Store, collection: Collection, wanted: Wanted, now: Timestamp, above: int, retry_policy: RetryPolicy
+) -> tuple[Edited, GenerationDeclaration]:
     """Declares a generation in ``collection.json``, over what that says of the same id and type; as it is then.
 
     One without an id gets the number after the greatest that is declared, of any type, and after
@@ -190,7 +190,7 @@ def declare(
     ``describe``.
     """
     key = collection.prefix + COLLECTION
-    made: Declared | None = None
+    made: GenerationDeclaration | None = None
     written: dict[str, Any] = {}
 
     def change(fields: dict[str, Any], may_be_written: bool) -> None:
@@ -209,14 +209,19 @@ def declare(
         if made:
             _check_declared(fields, [made])
 
-    edited = _edit(store, key, change, check, patience)
+    edited = _edit(store, key, change, check, retry_policy)
     if made is None:
         raise AssertionError("an edit is tried at least once")
     return edited, made
 
 
 def declare_all(
-    store: Store, collection: Collection, generations: Iterable[Declared], patience: Patience, *, only_new: bool = False
+    store: Store,
+    collection: Collection,
+    generations: Iterable[GenerationDeclaration],
+    retry_policy: RetryPolicy,
+    *,
+    only_new: bool = False,
 ) -> Edited:
     """Declares generations in ``collection.json``, each in place of what that says of the same id and type.
 
@@ -236,7 +241,7 @@ def declare_all(
         if not only_new:
             _check_declared(fields, wanted.values())
 
-    return _edit(store, key, change, check, patience)
+    return _edit(store, key, change, check, retry_policy)
 
 
 def _generations_in(fields: Mapping[str, Any], key: str) -> list[Any]:
@@ -248,13 +253,13 @@ def _generations_in(fields: Mapping[str, Any], key: str) -> list[Any]:
 
 def _over(
     before: Mapping[str, Any], wanted: Wanted, id_: int | str, now: Timestamp, key: str
-) -> tuple[dict[str, Any], Declared]:
+) -> tuple[dict[str, Any], GenerationDeclaration]:
     """The generation as it is to be written, with what else is said of it, and as it is read then."""
     given = wanted.model_dump(exclude_none=True) | {"generation_id": id_}
     after = {"generated_at": now, "metadata": {}, **before, **given}
-    known = {name: after[name] for name in Declared.model_fields if name in after}
+    known = {name: after[name] for name in GenerationDeclaration.model_fields if name in after}
     try:
-        made = Declared.model_validate(read_json(_encoded(known)).value)
+        made = GenerationDeclaration.model_validate(read_json(_encoded(known)).value)
     except ValidationError as error:
         raise SidecarBroken(f"{key}: generation {wanted.type} {id_}: {first_problem(error)}; mend it") from error
     # Strangers write times in many forms; ours is the manifest's.
@@ -280,7 +285,7 @@ def _said_of(fields: Mapping[str, Any], key: str, filename: str) -> Mapping[str,
 
 
 def _edit(
-    store: Store, key: str, change: _Change, check: _Check | None, patience: Patience, *, numbers: bool = True
+    store: Store, key: str, change: _Change, check: _Check | None, retry_policy: RetryPolicy, *, numbers: bool = True
 ) -> Edited:
     """``numbers``: a sidecar that says already what is wanted, but was written by others, gets a number to wait for."""
     attempts, may_be_written = 0, False
@@ -296,16 +301,16 @@ def _edit(
         if len(body) > (most := max_bytes(key.rpartition("/")[2])):
             raise SidecarFull(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
         _check(key, fields, body, check)
-        edit = max(patience.now_ms(), number + 1)
+        edit = max(retry_policy.now_ms(), number + 1)
         attempts += 1
         try:
             etag = store.put(key, body, replaces=stored.etag if stored else None, metadata={EDIT: str(edit)})
         except (Conflict, OutcomeUnknown) as lost:
             may_be_written = may_be_written or isinstance(lost, OutcomeUnknown)
-            pause = patience.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(attempts, 10))
-            if patience.seconds_left() < pause + _ATTEMPT_SECONDS:
+            pause = retry_policy.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(attempts, 10))
+            if retry_policy.seconds_left() < pause + _ATTEMPT_SECONDS:
                 raise Busy(f"{key}: others kept changing it; try again") from lost
-            patience.sleep(pause)
+            retry_policy.sleep(pause)
             continue
         return Edited(key, etag, edit, attempts)
 
@@ -342,7 +347,7 @@ def _as_it_is(key: str, stored: Stored | None, fields: Mapping[str, Any]) -> byt
         raise SidecarBroken(f"{key}: {error}, so it cannot be edited: {where}; mend or delete it") from error
 
 
-def _read(name: str, fields: Mapping[str, Any]) -> Description:
+def _read(name: str, fields: Mapping[str, Any]) -> SidecarContent:
     """What the reconciler will read of these fields."""
     return read_sidecar(name, _encoded(fields))
 
@@ -350,12 +355,12 @@ def _read(name: str, fields: Mapping[str, Any]) -> Description:
 def _as_read(name: str, value: JsonValue) -> object:
     """A field as a reader has it: a time in our form, a list as a tuple. Raises ``NotAsWanted``."""
     try:
-        return getattr(Described.model_validate({name: value}), name)
+        return getattr(FileDescription.model_validate({name: value}), name)
     except ValidationError as error:
         raise NotAsWanted(first_problem(error)) from error
 
 
-def _check_declared(fields: Mapping[str, Any], wanted: Iterable[Declared]) -> None:
+def _check_declared(fields: Mapping[str, Any], wanted: Iterable[GenerationDeclaration]) -> None:
     read = _read(COLLECTION, fields).generations
     for one in wanted:
         if one not in read:

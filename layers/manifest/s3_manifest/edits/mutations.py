@@ -9,10 +9,10 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from s3_manifest.edits import edits
-from s3_manifest.edits.edits import Edited, Patience
+from s3_manifest.edits.edits import Edited, RetryPolicy
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.manifest.lenient_json import SURROGATE
-from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.sidecars.formats import SIDECARS, is_caption
 from s3_manifest.storage.store import Conflict, Each, Listed, Present, Store, listings
@@ -44,13 +44,13 @@ class Emptied(NamedTuple):
     """How far the deletion of a collection's objects came.
 
     ``kept`` are the keys of what was written anew meanwhile, and then of the sidecars. ``complete``:
-    nothing is left of what was listed; ``awaited`` only then.
+    nothing is left of what was listed; ``change_token`` only then.
     """
 
     deleted: int
     kept: tuple[str, ...]
     complete: bool
-    awaited: Awaited | None
+    change_token: ChangeToken | None
 
 
 def look(store: Store, collections: Collections, collection: Collection, filename: str) -> Present:
@@ -70,8 +70,8 @@ def delete_file(
     collection: Collection,
     filename: str,
     only: frozenset[str],
-    patience: Patience,
-) -> tuple[bool, Awaited | None]:
+    retry_policy: RetryPolicy,
+) -> tuple[bool, ChangeToken | None]:
     """Deletes an object, and takes out what is said of it; whether it was still there.
 
     In this order, so that a crash in between leaves words about nothing, which a repeat takes out,
@@ -85,7 +85,7 @@ def delete_file(
     try:
         seen = look(store, collections, collection, filename)
     except NoSuchFile:
-        if edited := edits.forget(store, collection, said, patience):
+        if edited := edits.forget(store, collection, said, retry_policy):
             return False, awaited_edit(edited)
         raise
     _check(seen, only)
@@ -93,8 +93,8 @@ def delete_file(
         deleted = store.delete_if(seen.key, seen.etag)
     except Conflict as conflict:
         raise NewerUpload(f"a newer upload of {filename} is there; nothing was deleted") from conflict
-    edits.forget(store, collection, said, patience)
-    return deleted, Awaited(s3_key=seen.key, gone=seen.etag)
+    edits.forget(store, collection, said, retry_policy)
+    return deleted, ChangeToken(s3_key=seen.key, gone=seen.etag)
 
 
 def hide_file(
@@ -103,12 +103,12 @@ def hide_file(
     collection: Collection,
     filename: str,
     only: frozenset[str],
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> Edited:
     """Says that a file is hidden; the object stays. Raises ``NotTheOne``, ``NoSuchFile``, and as ``edits.describe``."""
     _check_is_file(filename)
     _check(look(store, collections, collection, filename), only)
-    return edits.describe(store, collection, {filename: {"hidden": True}}, patience)
+    return edits.describe(store, collection, {filename: {"hidden": True}}, retry_policy)
 
 
 def amend(
@@ -117,7 +117,7 @@ def amend(
     each: Each,
     collection: Collection,
     said: Mapping[str, Mapping[str, JsonValue]],
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> Edited:
     """Sets fields of files that are there, all in one edit; null takes a field out.
 
@@ -127,10 +127,12 @@ def amend(
     for filename in said:
         _check_is_file(filename)
     each(lambda filename: look(store, collections, collection, filename), said)
-    return edits.describe(store, collection, said, patience)
+    return edits.describe(store, collection, said, retry_policy)
 
 
-def hide_all(store: Store, collections: Collections, collection: Collection, patience: Patience) -> tuple[int, Edited]:
+def hide_all(
+    store: Store, collections: Collections, collection: Collection, retry_policy: RetryPolicy
+) -> tuple[int, Edited]:
     """Hides every file there is now; how many those are. Raises ``TooManyFiles``, and as ``edits.describe``."""
     names: list[str] = []
     for listing in listings(store, collection.prefix):
@@ -140,10 +142,10 @@ def hide_all(store: Store, collections: Collections, collection: Collection, pat
         if len(names) > MAX_HIDDEN:
             raise TooManyFiles(f"more than {MAX_HIDDEN} files are not hidden at once; PATCH them in batches")
     said: dict[str, dict[str, JsonValue]] = {name: {"hidden": True} for name in names}
-    return len(names), edits.describe(store, collection, said, patience)
+    return len(names), edits.describe(store, collection, said, retry_policy)
 
 
-def empty(store: Store, collections: Collections, collection: Collection, patience: Patience) -> Emptied:
+def empty(store: Store, collections: Collections, collection: Collection, retry_policy: RetryPolicy) -> Emptied:
     """Deletes all objects of the collection, each as it was listed, the sidecars last, for as long as time allows.
 
     A nested collection's stay. A repeat goes on where this stopped. Raises ``StoreError``; some are
@@ -153,8 +155,8 @@ def empty(store: Store, collections: Collections, collection: Collection, patien
     kept: list[str] = []
     sidecars: list[Listed] = []
     for listing in listings(store, collection.prefix):
-        if patience.seconds_left() < _RESERVE_SECONDS:
-            return Emptied(deleted, tuple(kept), complete=False, awaited=None)
+        if retry_policy.seconds_left() < _RESERVE_SECONDS:
+            return Emptied(deleted, tuple(kept), complete=False, change_token=None)
         own = _own_objects(collections, collection, listing.objects)
         sidecars += (one for one in own if collection.filename(one.key) in SIDECARS)
         rest = [one for one in own if collection.filename(one.key) not in SIDECARS]
@@ -166,8 +168,8 @@ def empty(store: Store, collections: Collections, collection: Collection, patien
     others = [one.key for one in sidecars] if kept else store.delete_listed(sidecars)
     kept += others
     deleted += len(sidecars) - len(others)
-    awaited = Awaited(s3_key=collection.prefix, emptied=latest) if latest and not kept else None
-    return Emptied(deleted, tuple(kept), complete=not kept, awaited=awaited)
+    change_token = ChangeToken(s3_key=collection.prefix, emptied=latest) if latest and not kept else None
+    return Emptied(deleted, tuple(kept), complete=not kept, change_token=change_token)
 
 
 def _check_is_file(filename: str) -> None:
@@ -187,6 +189,6 @@ def _own_objects(collections: Collections, collection: Collection, objects: Iter
     return [one for one in objects if one.key == collection.prefix or collections.of(one.key) == collection]
 
 
-def awaited_edit(edited: Edited) -> Awaited:
+def awaited_edit(edited: Edited) -> ChangeToken:
     """What a manifest has to show of an edit."""
-    return Awaited(s3_key=edited.s3_key, edit=edited.edit)
+    return ChangeToken(s3_key=edited.s3_key, edit=edited.edit)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from s3_manifest.edits import edits
-from s3_manifest.edits.edits import Edited, Patience, Wanted
+from s3_manifest.edits.edits import Edited, RetryPolicy, Wanted
 from s3_manifest.edits.mutations import awaited_edit
 from s3_manifest.edits.uploads import BadName, Headers, Image, Uploads, bad_names, headers_of, wrong_with_id
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
-from s3_manifest.query.change_token import Awaited
+from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.query.cursors import seal
-from s3_manifest.sidecars.formats import Declared
+from s3_manifest.sidecars.formats import GenerationDeclaration
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Store
@@ -54,12 +54,17 @@ class Plan(NamedTuple):
     """The uploads to make, the generation they are declared to be from, and the sidecars that were edited for them."""
 
     uploads: tuple[Upload, ...]
-    generation: Declared | None
-    awaited: Awaited | None
+    generation: GenerationDeclaration | None
+    change_token: ChangeToken | None
 
 
 def plan_uploads(
-    store: S3Store, collections: Collections, collection: Collection, wish: Uploads, now: datetime, patience: Patience
+    store: S3Store,
+    collections: Collections,
+    collection: Collection,
+    wish: Uploads,
+    now: datetime,
+    retry_policy: RetryPolicy,
 ) -> Plan:
     """Declares the generation, tells the sidecar what no header can, and presigns a PUT for each.
 
@@ -70,9 +75,9 @@ def plan_uploads(
         raise BadCollection(f"{collection.kind} {collection.id}: {reason}")
     if bad := list(bad_names(collections, collection, [image.filename for image in wish.images])):
         raise BadNames(bad)
-    edited, generation = _declared(store, collection, wish, timestamp(now), patience)
+    edited, generation = _declared(store, collection, wish, timestamp(now), retry_policy)
     headers = [headers_of(image, generation, overwrite=wish.overwrite) for image in wish.images]
-    described, fields = _described(store, collection, wish.images, headers, patience)
+    described, fields = _described(store, collection, wish.images, headers, retry_policy)
     expires_at = timestamp(now.astimezone(UTC) + timedelta(seconds=wish.expires_in))
     uploads = tuple(
         Upload(
@@ -83,7 +88,7 @@ def plan_uploads(
             headers=one.headers,
             expires_at=expires_at,
             in_sidecar=tuple(fields.get(image.filename, ())),
-            reflects=seal(Awaited(s3_key=collection.prefix + image.filename, md5=image.md5)),
+            reflects=seal(ChangeToken(s3_key=collection.prefix + image.filename, md5=image.md5)),
         )
         for image, one in zip(wish.images, headers, strict=True)
     )
@@ -91,19 +96,19 @@ def plan_uploads(
 
 
 def _declared(
-    store: Store, collection: Collection, wish: Uploads, now: Timestamp, patience: Patience
-) -> tuple[Edited | None, Declared | None]:
+    store: Store, collection: Collection, wish: Uploads, now: Timestamp, retry_policy: RetryPolicy
+) -> tuple[Edited | None, GenerationDeclaration | None]:
     if wish.generation is None:
         return None, None
     head = heads.load(store, collection).head
     known = (one.generation_id for one in head.generations) if head else ()
     above = max((id_ for id_ in known if isinstance(id_, int)), default=0)
     wanted = Wanted.model_validate(wish.generation.model_dump())
-    return edits.declare(store, collection, wanted, now, above, patience)
+    return edits.declare(store, collection, wanted, now, above, retry_policy)
 
 
 def _described(
-    store: Store, collection: Collection, images: tuple[Image, ...], headers: list[Headers], patience: Patience
+    store: Store, collection: Collection, images: tuple[Image, ...], headers: list[Headers], retry_policy: RetryPolicy
 ) -> tuple[Edited | None, Mapping[str, Mapping[str, JsonValue]]]:
     """Sets in the sidecar what did not fit into headers, and what it tells already: else that would count more."""
     told = edits.described(store, collection, [image.filename for image in images])
@@ -115,10 +120,10 @@ def _described(
         fields |= one.left
         if fields:
             said[image.filename] = fields
-    return (edits.describe(store, collection, said, patience) if said else None), said
+    return (edits.describe(store, collection, said, retry_policy) if said else None), said
 
 
-def _awaited(edited: Iterable[Edited]) -> Awaited | None:
+def _awaited(edited: Iterable[Edited]) -> ChangeToken | None:
     """What a manifest has to show of all of these."""
     shown = [awaited_edit(one) for one in edited]
     return shown[0].model_copy(update={"also": tuple(shown[1:])}) if shown else None

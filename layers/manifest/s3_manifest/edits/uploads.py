@@ -17,7 +17,7 @@ from s3_manifest.sidecars.formats import (
     MAX_PROMPT_BYTES,
     MAX_TEXT_BYTES,
     SIDECARS,
-    Declared,
+    GenerationDeclaration,
     Moment,
     is_caption,
     is_image,
@@ -196,7 +196,7 @@ def _wrong_with(collections: Collections, collection: Collection, filename: str)
     return next((reason for reason, is_so in wrong.items() if is_so), None) or unusable(filename)
 
 
-def headers_of(image: Image, generation: Declared | None, *, overwrite: bool) -> Headers:
+def headers_of(image: Image, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:
     """The headers of its PUT, and the fields for which user metadata has no room: the prompt first.
 
     The MD5 is among the user metadata too: the ETag of an object that is encrypted with a customer key is none.

@@ -97,16 +97,16 @@ def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
         requested_at = _now()
         if head is None and not holds_objects(store, runtime.collections(), collection):
             raise actors.NoSuchActor(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
-        patience = wanted.wait or 0
+        retry_policy = wanted.wait or 0
         if head is None or wanted.force_rescan:
             # Of several requests for a manifest that is not there, the first one's sweep makes it.
             made_at, asked_at = (None, requested_at) if wanted.force_rescan else (requested_at, None)
             sweep = Sweep(kind=collection.kind, id=collection.id, created_at=made_at, asked_at=asked_at)
             runtime.enqueue([sweep])
-            patience = PATIENCE_SECONDS if wanted.wait is None else wanted.wait
+            retry_policy = PATIENCE_SECONDS if wanted.wait is None else wanted.wait
         else:
             requested_at = head.created_at
-        left = max(0.0, min(patience, settings().max_wait_seconds) - (clock.monotonic() - began))
+        left = max(0.0, min(retry_policy, settings().max_wait_seconds) - (clock.monotonic() - began))
         is_done = made_or_verified(requested_at if wanted.force_rescan else None)
         loaded, done = head_that(store, collection, is_done, left, clock)
         if not done:

@@ -9,12 +9,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import each
-from s3_manifest.edits.edits import Patience
+from s3_manifest.edits.edits import RetryPolicy
 from s3_manifest.http.web import Answer, json_answer, path_of, tags_of
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query import actors
-from s3_manifest.query.change_token import Awaited, revision_showing
+from s3_manifest.query.change_token import ChangeToken, revision_showing
 from s3_manifest.query.cursors import seal
 
 WAIT_SECONDS = 20
@@ -41,19 +41,19 @@ class Reflection(Frozen):
     manifest: str
 
 
-def answered(collection: Collection, awaited: Awaited | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
+def answered(collection: Collection, change_token: ChangeToken | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
     """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
-    revision = revision_showing(runtime.store(), each, collection, awaited) if awaited else None
-    token = seal(awaited) if awaited else None
+    revision = revision_showing(runtime.store(), each, collection, change_token) if change_token else None
+    token = seal(change_token) if change_token else None
     awaits = {"reflects": token, "wait": WAIT_SECONDS} if token else {}
     manifest = path_of(collection, awaits)
     reflection = {"revision": revision, "reflected": revision is not None, "reflects": token, "manifest": manifest}
     return json_answer(200, done | reflection)
 
 
-def patience(context: LambdaContext) -> Patience:
+def retry_policy(context: LambdaContext) -> RetryPolicy:
     """As much as is left of an invocation."""
-    return Patience(
+    return RetryPolicy(
         sleep=time.sleep,
         random=random.random,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,

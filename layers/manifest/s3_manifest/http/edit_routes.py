@@ -24,7 +24,7 @@ from s3_manifest.http.edit_requests import (
     check_not_cut_off,
     collection_of,
     etags,
-    patience,
+    retry_policy,
 )
 from s3_manifest.http.web import ActorId, Answer, BadParameter, CollectionId, Kind, api, json_answer, path_of, problem
 from s3_manifest.manifest.collections import Collection
@@ -283,7 +283,7 @@ def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[
         check_not_cut_off(runtime.collections().begins(collection))
     if not is_there(store, runtime.collections(), collection):
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
-    edited = edits.retitle(store, collection, titled.title, patience(app.lambda_context))
+    edited = edits.retitle(store, collection, titled.title, retry_policy(app.lambda_context))
     return answered(collection, awaited_edit(edited), title=titled.title)
 
 
@@ -313,11 +313,11 @@ def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_mat
         raise BadParameter("confirm", "confirm: it deletes a whole collection, and this path names a file")
     where = runtime.store(), runtime.collections(), collection, filename, etags(if_match)
     if delete_from_s3:
-        deleted, awaited = mutations.delete_file(*where, patience(app.lambda_context))
+        deleted, change_token = mutations.delete_file(*where, retry_policy(app.lambda_context))
     else:
-        deleted, awaited = False, awaited_edit(mutations.hide_file(*where, patience(app.lambda_context)))
+        deleted, change_token = False, awaited_edit(mutations.hide_file(*where, retry_policy(app.lambda_context)))
     done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
-    return answered(collection, awaited, **done, hidden=not delete_from_s3)
+    return answered(collection, change_token, **done, hidden=not delete_from_s3)
 
 
 def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answer:
@@ -328,17 +328,17 @@ def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answ
     if not is_there(store, runtime.collections(), collection):
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
     if not delete_from_s3:
-        hidden, edited = mutations.hide_all(store, runtime.collections(), collection, patience(app.lambda_context))
+        hidden, edited = mutations.hide_all(store, runtime.collections(), collection, retry_policy(app.lambda_context))
         return answered(collection, awaited_edit(edited), deleted=0, hidden=hidden, kept=[], complete=True)
-    found = mutations.empty(store, runtime.collections(), collection, patience(app.lambda_context))
+    found = mutations.empty(store, runtime.collections(), collection, retry_policy(app.lambda_context))
     done = {"deleted": found.deleted, "hidden": 0, "kept": found.kept[:100], "complete": found.complete}
-    return answered(collection, found.awaited, **done)
+    return answered(collection, found.change_token, **done)
 
 
 def _amended(collection: Collection, changes: Mapping[str, Change]) -> Answer:
     said = {filename: change.said() for filename, change in changes.items()}
     edited = mutations.amend(
-        runtime.store(), runtime.collections(), each, collection, said, patience(app.lambda_context)
+        runtime.store(), runtime.collections(), each, collection, said, retry_policy(app.lambda_context)
     )
     done = {"s3_key": edited.s3_key, "etag": edited.etag, "attempts": edited.attempts, "files": list(said)}
     return answered(collection, awaited_edit(edited), **done)

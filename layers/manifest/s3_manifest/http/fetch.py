@@ -12,7 +12,7 @@ from s3_manifest.aws.threads import each
 from s3_manifest.http.web import Answer, json_text, tags_of
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head
-from s3_manifest.query.change_token import Awaited, is_reflected
+from s3_manifest.query.change_token import ChangeToken, is_reflected
 from s3_manifest.query.cursors import InvalidCursor, unseal
 from s3_manifest.query.reads import Read
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS, head_that, until
@@ -74,9 +74,9 @@ def fetch(
     store, clock, tags = runtime.store(), runtime.clock(), tags_of(if_none_match)
     seconds = min(wait or 0, settings().max_wait_seconds)
     if reflects is not None:
-        awaited = _awaited(collection, reflects)
+        change_token = _awaited(collection, reflects)
         loaded, reflected = head_that(
-            store, collection, lambda now: is_reflected(store, each, collection, now, awaited), seconds, clock
+            store, collection, lambda now: is_reflected(store, each, collection, now, change_token), seconds, clock
         )
         return Fetched(loaded, _is_among(loaded.etag, tags), reflected)
     if tags:
@@ -129,15 +129,15 @@ def _reflected(fetched: Fetched) -> dict[str, str]:
     return {"X-Manifest-Reflected": "true"} if fetched.reflected else _NOT_YET
 
 
-def _awaited(collection: Collection, token: str) -> Awaited:
+def _awaited(collection: Collection, token: str) -> ChangeToken:
     try:
-        awaited = unseal(token, Awaited)
+        change_token = unseal(token, ChangeToken)
     except InvalidCursor as error:
         raise InvalidToken("the token is not one of this API: use it exactly as it was given") from error
-    kinds_of_change = (awaited.edit, awaited.gone, awaited.md5, awaited.emptied)
-    if sum(one is not None for one in kinds_of_change) != 1 or not awaited.s3_key.startswith(collection.prefix):
+    kinds_of_change = (change_token.edit, change_token.gone, change_token.md5, change_token.emptied)
+    if sum(one is not None for one in kinds_of_change) != 1 or not change_token.s3_key.startswith(collection.prefix):
         raise InvalidToken(f"the token is not of a change of {collection.kind} {collection.id}")
-    return awaited
+    return change_token
 
 
 def _is_among(etag: str | None, tags: list[str]) -> bool:

@@ -11,10 +11,10 @@ from s3_manifest.edits.planning import BadCollection, BadNames, Upload, plan_upl
 from s3_manifest.edits.uploads import Uploads
 from s3_manifest.http import scopes
 from s3_manifest.http.api_docs import answers
-from s3_manifest.http.edit_requests import Reflection, actor_of, answered, collection_of, patience
+from s3_manifest.http.edit_requests import Reflection, actor_of, answered, collection_of, retry_policy
 from s3_manifest.http.web import ActorId, Answer, CollectionId, Kind, problem
 from s3_manifest.manifest.collections import Collection, IdTooLong
-from s3_manifest.sidecars.formats import Declared
+from s3_manifest.sidecars.formats import GenerationDeclaration
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 
@@ -26,7 +26,7 @@ class Planned(Reflection):
     """
 
     uploads: tuple[Upload, ...]
-    generation: Declared | None
+    generation: GenerationDeclaration | None
 
 
 Wish = Annotated[Uploads, Body()]
@@ -73,7 +73,7 @@ def _planned(collection: Collection, wish: Uploads) -> Answer:
             collection,
             wish,
             datetime.now(UTC),
-            patience(router.lambda_context),
+            retry_policy(router.lambda_context),
         )
     except BadCollection as bad:
         return problem(400, str(bad), parameter="id")
@@ -83,4 +83,4 @@ def _planned(collection: Collection, wish: Uploads) -> Answer:
         "uploads": [one.model_dump() for one in plan.uploads],
         "generation": plan.generation and plan.generation.model_dump(mode="json"),
     }
-    return answered(collection, plan.awaited, **done)
+    return answered(collection, plan.change_token, **done)

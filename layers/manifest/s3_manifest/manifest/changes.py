@@ -16,7 +16,7 @@ SORTS: tuple[Sort, ...] = get_args(Sort)
 """What an alteration is to a manifest's files, and so where it stands in a change record."""
 
 
-class Alteration(Strict):
+class FileChange(Strict):
     """What one revision altered of one object; ``before`` is None where it is new, ``after`` where it is gone.
 
     ``cause`` is what made us look: S3's name of the event, or ``sweep``.
@@ -44,12 +44,12 @@ class ChangeRecord(Facts):
 
     previous: str
     checkpoint: Sha256 | None = None
-    added: Tuple[Alteration]
-    altered: Tuple[Alteration]
-    removed: Tuple[Alteration]
-    unlisted: Tuple[Alteration] = ()
+    added: Tuple[FileChange]
+    altered: Tuple[FileChange]
+    removed: Tuple[FileChange]
+    unlisted: Tuple[FileChange] = ()
 
-    def alterations(self) -> Iterator[Alteration]:
+    def alterations(self) -> Iterator[FileChange]:
         """All of them."""
         return chain(self.added, self.altered, self.removed, self.unlisted)
 

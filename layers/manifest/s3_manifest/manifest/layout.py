@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest.manifest import digests
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.model import Entry, Head, PageRef, Role
 from s3_manifest.manifest.runs import Run, sha256_of
 
@@ -92,9 +92,9 @@ def is_out(slots: Sequence[Slot], filename: str) -> bool:
     return isinstance(slot, PageRef) and slot.first <= filename <= slot.last
 
 
-def altered(slots: Sequence[Slot], alterations: Iterable[Alteration]) -> list[Slot]:
+def altered(slots: Sequence[Slot], alterations: Iterable[FileChange]) -> list[Slot]:
     """The slots, as they were read, after the alterations; the slots concerned must be open."""
-    concerned: dict[int, list[Alteration]] = {}
+    concerned: dict[int, list[FileChange]] = {}
     for one in alterations:
         concerned.setdefault(slot_of(slots, one.filename), []).append(one)
     return [_altered(slot, concerned[index]) if index in concerned else slot for index, slot in enumerate(slots)]
@@ -156,7 +156,7 @@ def laid_out(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout:
     return Layout((), tuple(pages), tuple(new))
 
 
-def _altered(slot: Slot, alterations: Sequence[Alteration]) -> Open:
+def _altered(slot: Slot, alterations: Sequence[FileChange]) -> Open:
     if isinstance(slot, PageRef):
         raise TypeError(f"{slot.key} is altered without having been read")
     run = slot.run.replaced({one.filename: one.after for one in alterations})

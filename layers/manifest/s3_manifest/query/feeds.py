@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from s3_manifest.manifest.changes import Alteration, ChangeRecord
+from s3_manifest.manifest.changes import ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head
 from s3_manifest.query import history
@@ -79,7 +79,7 @@ def _records(
         reached, left, from_anew = block[-1].revision, left - len(block), False
 
 
-def _removal(record: ChangeRecord, one: Alteration) -> dict[str, Any]:
+def _removal(record: ChangeRecord, one: FileChange) -> dict[str, Any]:
     return {
         "filename": one.filename,
         "removed_at": record.last_synced,

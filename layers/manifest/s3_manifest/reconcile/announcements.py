@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.model import Facts, Frozen, Timestamp
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Announcement(Frozen):
     repeated: bool = False
 
 
-def announcement(facts: Facts, alterations: Sequence[Alteration], *, repeated: bool = False) -> Announcement:
+def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: bool = False) -> Announcement:
     """The announcement of the revision that ``facts`` were committed with."""
     keys = {sort: _keys(alterations, sort) for sort in ("added", "altered", "removed")}
     found = Announcement(
@@ -89,7 +89,7 @@ def event(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": _detail(announcement)}
 
 
-def _keys(alterations: Sequence[Alteration], sort: str) -> tuple[str, ...]:
+def _keys(alterations: Sequence[FileChange], sort: str) -> tuple[str, ...]:
     entries = (one.after or one.before for one in alterations if one.sort == sort)
     return tuple(entry.s3_key for entry in entries if entry)
 

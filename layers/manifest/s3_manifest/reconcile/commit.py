@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from s3_manifest.manifest import layout
-from s3_manifest.manifest.changes import Alteration, ChangeRecord
+from s3_manifest.manifest.changes import ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import MAX_BROKEN, JobsNotQueued, Sweep
 from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import BrokenObjects, Head, Timestamp
 from s3_manifest.manifest.runs import encode_page
-from s3_manifest.reconcile.environment import RESERVE_SECONDS, World
+from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.reconcile.lease import GIVE_WAY_SECONDS, MIN_KEYS, is_busy, turn
 from s3_manifest.reconcile.merge import Told, merge, names_concerned, record_of, told
 from s3_manifest.reconcile.observe import ComputedMd5s, computed_before, first_sight, observe
 from s3_manifest.reconcile.opening import Opener, entries_of
-from s3_manifest.sidecars.descriptions import Seen, as_last_read, concerned, looked_at, revised
+from s3_manifest.sidecars.descriptions import Observation, as_last_read, concerned, looked_at, revised
 from s3_manifest.storage import chain, heads
 from s3_manifest.storage.pages import Broken, broken_objects
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
@@ -92,7 +92,7 @@ class Outcome:
 
 
 def commit(
-    world: World,
+    environment: Environment,
     collection: Collection,
     causes: Mapping[str, str],
     *,
@@ -115,49 +115,53 @@ def commit(
     """
     outcome = Outcome(collection, unannounced=repeated)
     try:
-        _commit(world, outcome, causes, verified, set_aside)
+        _commit(environment, outcome, causes, verified, set_aside)
     except BrokenObjects as error:
-        _ask_for_repair(world, collection, error.keys)
+        _ask_for_repair(environment, collection, error.keys)
         raise
     if outcome.broken:
-        _ask_for_repair(world, collection, outcome.broken)
+        _ask_for_repair(environment, collection, outcome.broken)
         if not outcome.commits:
             raise broken_objects(collection, list(outcome.broken.values()))
     return outcome
 
 
-def _ask_for_repair(world: World, collection: Collection, broken: Iterable[str]) -> None:
+def _ask_for_repair(environment: Environment, collection: Collection, broken: Iterable[str]) -> None:
     """Asks for a sweep of the collection, if one of the broken objects is still referred to by then."""
     # Where it cannot be asked for, the messages that failed are delivered again, and ask again.
     with suppress(JobsNotQueued):
-        world.enqueue([Sweep(kind=collection.kind, id=collection.id, broken=tuple(sorted(broken)[:MAX_BROKEN]))])
+        environment.enqueue([Sweep(kind=collection.kind, id=collection.id, broken=tuple(sorted(broken)[:MAX_BROKEN]))])
 
 
 def _commit(
-    world: World, outcome: Outcome, causes: Mapping[str, str], verified: Verified | None, set_aside: str | None
+    environment: Environment,
+    outcome: Outcome,
+    causes: Mapping[str, str],
+    verified: Verified | None,
+    set_aside: str | None,
 ) -> None:
     collection = outcome.collection
     pending = sorted(causes)
     many = len(pending)
     size, lost_in_a_row = CHUNK, 0
-    while world.seconds_left() >= RESERVE_SECONDS:
+    while environment.seconds_left() >= RESERVE_SECONDS:
         try:
             lost_before = lost_in_a_row > 0
-            with turn(world, collection, many, RESERVE_SECONDS, lost=lost_before):
+            with turn(environment, collection, many, RESERVE_SECONDS, lost=lost_before):
                 gives_way = many < MIN_KEYS and not lost_before
-                rest = _attempt(world, outcome, pending, causes, size, verified, set_aside, gives_way=gives_way)
+                rest = _attempt(environment, outcome, pending, causes, size, verified, set_aside, gives_way=gives_way)
         except (Conflict, OutcomeUnknown) as lost:
             # Everything is looked at again, but less of it: a long look loses against short ones.
             outcome.conflicts += 1
             outcome.unannounced |= isinstance(lost, OutcomeUnknown)
             lost_in_a_row += 1
             size = max(1, size // 2)
-            back_off(world, lost_in_a_row)
+            back_off(environment, lost_in_a_row)
             continue
         pending, size, lost_in_a_row = sorted(rest), min(CHUNK, size * 2), 0
         if not pending:
             if outcome.unannounced and outcome.head:
-                world.announce(outcome.head, (), repeated=True)
+                environment.announce(outcome.head, (), repeated=True)
                 outcome.unannounced = False
             outcome.finished = not outcome.not_done
             return
@@ -165,7 +169,7 @@ def _commit(
 
 
 def _attempt(
-    world: World,
+    environment: Environment,
     outcome: Outcome,
     pending: Sequence[str],
     causes: Mapping[str, str],
@@ -176,18 +180,18 @@ def _attempt(
     gives_way: bool,
 ) -> Sequence[str]:
     """One commit of as many of the pending keys as one may hold; the keys that are still to be done."""
-    collection, store = outcome.collection, world.store
+    collection, store = outcome.collection, environment.store
     loaded = heads.load(store, collection, set_aside)
-    if gives_way and loaded.head and is_busy(loaded.head.last_synced, world.now()):
-        world.sleep(GIVE_WAY_SECONDS)
+    if gives_way and loaded.head and is_busy(loaded.head.last_synced, environment.now()):
+        environment.sleep(GIVE_WAY_SECONDS)
         loaded = heads.load(store, collection, set_aside)
     before = loaded.head
     slots = layout.slots_of(before)
     keys, touched = _portion(slots, list(map(collection.filename, pending[:size])))
     keys, rest = pending[: len(keys)], pending[len(keys) :]
-    opener = Opener(world, collection, loaded)
+    opener = Opener(environment, collection, loaded)
     slots = opener.opened(slots, touched)
-    now = world.now()
+    now = environment.now()
     covers_all, revisions_before = False, 0
     failing: list[ReadFailed] = []
     if before:
@@ -199,13 +203,13 @@ def _attempt(
             return rest
         keys = _without(keys, failing)
         outcome.md5s.update(computed_before(entries_of(slots, map(collection.filename, keys)).values()))
-        seen, failures = observe(world, collection, keys, causes, outcome.md5s)
+        seen, failures = observe(environment, collection, keys, causes, outcome.md5s)
         covers_all = verified is not None and verified.is_of(before) and not rest
     else:
-        seen, failures, covers_all = first_sight(world, collection, keys, causes, outcome.md5s, now)
-        revisions_before = _revisions_before(world, outcome)
+        seen, failures, covers_all = first_sight(environment, collection, keys, causes, outcome.md5s, now)
+        revisions_before = _revisions_before(environment, outcome)
     outcome.observed += len(seen) + len(failures)
-    commit_id = world.commit_id()
+    commit_id = environment.commit_id()
     slots, news, copies, unapplied, needing = _told(opener, slots, seen, causes, commit_id)
     failures = [*failures, *failing, *needing]
     outcome.broken |= opener.broken
@@ -214,7 +218,7 @@ def _attempt(
     head = merge(
         before,
         collection,
-        world.location.bucket,
+        environment.location.bucket,
         news,
         laid_out,
         commit=commit_id,
@@ -227,18 +231,18 @@ def _attempt(
     if raised:
         record = record_of(head, before, news.alterations)
         objects = [*copies, *objects_of(collection, head, laid_out, record)]
-        world.each(lambda one: store.add(*one), objects)
+        environment.each(lambda one: store.add(*one), objects)
     if before is None:
         outcome.void.add(commit_id)  # until it is known to be made
     # Even where nothing changed: the fresh commit id makes a slower worker's stale write fail.
     heads.save(store, collection, head, replaces=loaded.etag)
     outcome.void.clear()
-    note(world, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
+    note(environment, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
     return [*rest, *unapplied]
 
 
 def _told(
-    opener: Opener, slots: list[Slot], seen: Sequence[Seen], causes: Mapping[str, str], commit_id: str
+    opener: Opener, slots: list[Slot], seen: Sequence[Observation], causes: Mapping[str, str], commit_id: str
 ) -> tuple[list[Slot], Told, Sequence[tuple[str, bytes]], list[str], list[ReadFailed]]:
     """What was seen, and what sidecars now say otherwise of other files, as news of the manifest.
 
@@ -281,10 +285,10 @@ def _without(keys: Sequence[str], failing: Iterable[ReadFailed]) -> Sequence[str
 
 
 def note(
-    world: World,
+    environment: Environment,
     outcome: Outcome,
     head: Head,
-    alterations: Sequence[Alteration],
+    alterations: Sequence[FileChange],
     keys: Iterable[str],
     failures: Iterable[ReadFailed],
     *,
@@ -301,10 +305,10 @@ def note(
         outcome.removed += one.after is None
         outcome.altered += one.before is not None and one.after is not None
     failed = {failure.key for failure in failures}
-    outcome.committed_at |= dict.fromkeys((key for key in keys if key not in failed), world.now())
+    outcome.committed_at |= dict.fromkeys((key for key in keys if key not in failed), environment.now())
     _note_failures(outcome, failures)
     if raised:
-        world.announce(head, alterations, repeated=False)
+        environment.announce(head, alterations, repeated=False)
         outcome.unannounced = False
 
 
@@ -316,10 +320,10 @@ def _note_failures(outcome: Outcome, failures: Iterable[ReadFailed]) -> None:
             outcome.unreadable[failure.key] = str(failure)
 
 
-def _revisions_before(world: World, outcome: Outcome) -> int:
+def _revisions_before(environment: Environment, outcome: Outcome) -> int:
     """What revision a manifest has to follow on that is made now: somebody may know one that is not there any more."""
-    before = chain.last_revision(world.store, outcome.collection)
-    if outcome.void and not chain.last_revision(world.store, outcome.collection, outcome.void):
+    before = chain.last_revision(environment.store, outcome.collection)
+    if outcome.void and not chain.last_revision(environment.store, outcome.collection, outcome.void):
         return 0  # all that is there are records of our own, of commits that were not made
     return before
 
@@ -345,6 +349,6 @@ def objects_of(
     yield from heads.history_of(collection, head, record)
 
 
-def back_off(world: World, lost_in_a_row: int) -> None:
+def back_off(environment: Environment, lost_in_a_row: int) -> None:
     """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/"""
-    world.sleep(world.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(lost_in_a_row, 10)))
+    environment.sleep(environment.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(lost_in_a_row, 10)))

@@ -11,7 +11,7 @@ the messages to the queue, which delivers them again.
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.reconcile import Message, Report, reconcile
 
 FULL_BATCH = 10
@@ -58,39 +58,39 @@ DELETE_MESSAGES = 10
 """The most that one DeleteMessageBatch takes."""
 
 
-def reconcile_and_drain(world: World, queue: ChangeQueue, messages: Sequence[Message]) -> Report:
+def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: Sequence[Message]) -> Report:
     """``reconcile`` for a batch from the event source and, if that is full, for what else the queue holds.
 
     The report is about all of them. The messages of the batch are the event source's to delete; the
     drained ones that did not fail are deleted here, after the commits.
     """
     errors: list[str] = []
-    drained = _drain(world, queue, messages, errors)
+    drained = _drain(environment, queue, messages, errors)
     suspects = [message for message in drained if message.receives >= SUSPECT_RECEIVES]
     drained = [message for message in drained if message.receives < SUSPECT_RECEIVES]
-    report = reconcile(world, [*messages, *drained])
-    _delete_done(world, queue, report, drained)
+    report = reconcile(environment, [*messages, *drained])
+    _delete_done(environment, queue, report, drained)
     if suspects:
-        of_suspects = reconcile(world, suspects)
-        _delete_done(world, queue, of_suspects, suspects)
+        of_suspects = reconcile(environment, suspects)
+        _delete_done(environment, queue, of_suspects, suspects)
         report.join(of_suspects)
     report.queue_errors += errors
     return report
 
 
-def _delete_done(world: World, queue: ChangeQueue, report: Report, drained: Sequence[Message]) -> None:
+def _delete_done(environment: Environment, queue: ChangeQueue, report: Report, drained: Sequence[Message]) -> None:
     """Deletes those of the drained messages that did not fail, and notes them in the report of their commits."""
     report.drained = len(drained)
     done = [message for message in drained if message.id not in report.failed]
     chunks = [done[start : start + DELETE_MESSAGES] for start in range(0, len(done), DELETE_MESSAGES)]
-    report.queue_errors += filter(None, world.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
+    report.queue_errors += filter(None, environment.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
 
 
-def _drain(world: World, queue: ChangeQueue, batch: Sequence[Message], errors: list[str]) -> list[Message]:
+def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message], errors: list[str]) -> list[Message]:
     if len(batch) < FULL_BATCH or any(message.receives >= SUSPECT_RECEIVES for message in batch):
         return []
     drained: list[Message] = []
-    calls, stop_at = 1, world.seconds_left() * (1 - TIME_SHARE)
+    calls, stop_at = 1, environment.seconds_left() * (1 - TIME_SHARE)
 
     def receive(_: int) -> Sequence[Message]:
         # Not raised: what the calls beside it received has to be worked on.
@@ -107,10 +107,10 @@ def _drain(world: World, queue: ChangeQueue, batch: Sequence[Message], errors: l
     while (missing := MAX_MESSAGES - len(drained)) > 0 and _bytes(drained) < MAX_BYTES:
         # Twice as many each time: a short queue costs few calls, a long one few rounds.
         calls = min(calls * 2, MAX_CALLS, -(-missing // RECEIVE_MESSAGES))
-        answers = world.each(receive, range(calls))
+        answers = environment.each(receive, range(calls))
         drained += (message for answer in answers for message in answer)
         is_empty = any(len(answer) < RECEIVE_MESSAGES for answer in answers)
-        if is_empty or world.seconds_left() < stop_at:
+        if is_empty or environment.seconds_left() < stop_at:
             break
     return drained
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collections, Location
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, Timestamp
@@ -21,7 +21,7 @@ class Announce(Protocol):
     Raises ``AnnouncementFailed``.
     """
 
-    def __call__(self, head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:  # noqa: D102
+    def __call__(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:  # noqa: D102
         ...
 
 
@@ -36,7 +36,7 @@ class Enqueue(Protocol):
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """What is given to the commit protocol instead of being reached for.
 
     ``seconds_left`` is what remains until whoever runs this is stopped; ``random`` is uniform in

@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, StoreError
 
 MIN_KEYS = 16
@@ -46,7 +46,7 @@ class _Turn(NamedTuple):
 
 @contextmanager
 def turn(
-    world: World, collection: Collection, keys: int, until_seconds_left: float, *, lost: bool = False
+    environment: Environment, collection: Collection, keys: int, until_seconds_left: float, *, lost: bool = False
 ) -> Iterator[None]:
     """Waits, if there are many keys, until nobody else works on many keys of the collection.
 
@@ -54,13 +54,13 @@ def turn(
     block is run. ``lost``: an attempt at this was made before, so nobody is given way to.
     """
     key = f"{collection.folder}turn.json"
-    taken = _take(world, key, until_seconds_left, gives_way=not lost) if keys >= MIN_KEYS else None
+    taken = _take(environment, key, until_seconds_left, gives_way=not lost) if keys >= MIN_KEYS else None
     try:
         yield
     finally:
         if taken:
             with suppress(StoreError):
-                _write(world, taken.key, holder=None, replaces=taken.etag)
+                _write(environment, taken.key, holder=None, replaces=taken.etag)
 
 
 def is_busy(written_at: Timestamp, now: Timestamp) -> bool:
@@ -68,23 +68,25 @@ def is_busy(written_at: Timestamp, now: Timestamp) -> bool:
     return abs(datetime.fromisoformat(now) - datetime.fromisoformat(written_at)) < _BUSY
 
 
-def _take(world: World, key: str, until_seconds_left: float, *, gives_way: bool) -> _Turn | None:
+def _take(environment: Environment, key: str, until_seconds_left: float, *, gives_way: bool) -> _Turn | None:
     seen, waited = "", 0.0
     try:
-        while world.seconds_left() >= until_seconds_left:
-            stored = world.store.get(key)
+        while environment.seconds_left() >= until_seconds_left:
+            stored = environment.store.get(key)
             if stored and stored.etag != seen:
                 seen, waited = stored.etag, 0.0
             if stored is None or stored.body.startswith(_FREE) or waited >= _PATIENCE_SECONDS:
-                if stored and gives_way and _was_just_given_back(stored.body, world.now()):
+                if stored and gives_way and _was_just_given_back(stored.body, environment.now()):
                     gives_way = False
-                    world.sleep(GIVE_WAY_SECONDS)
+                    environment.sleep(GIVE_WAY_SECONDS)
                     continue
                 with suppress(Conflict, OutcomeUnknown):
-                    return _Turn(key, _write(world, key, world.commit_id(), stored.etag if stored else None))
+                    return _Turn(
+                        key, _write(environment, key, environment.commit_id(), stored.etag if stored else None)
+                    )
             gives_way = False
-            pause = _POLL_SECONDS * (0.5 + world.random())
-            world.sleep(pause)
+            pause = _POLL_SECONDS * (0.5 + environment.random())
+            environment.sleep(pause)
             waited += pause
     except StoreError:
         return None
@@ -98,7 +100,7 @@ def _was_just_given_back(body: bytes, now: Timestamp) -> bool:
         return False
 
 
-def _write(world: World, key: str, holder: str | None, replaces: str | None) -> str:
+def _write(environment: Environment, key: str, holder: str | None, replaces: str | None) -> str:
     # The id makes every write another object, so that an ETag names one turn.
-    body = to_json({"holder": holder, "id": world.commit_id(), "at": world.now()})
-    return world.store.put(key, body, replaces=replaces, metadata={})
+    body = to_json({"holder": holder, "id": environment.commit_id(), "at": environment.now()})
+    return environment.store.put(key, body, replaces=replaces, metadata={})

@@ -3,23 +3,23 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_manifest.manifest.changes import SORTS, Alteration, ChangeRecord
+from s3_manifest.manifest.changes import SORTS, ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
 from s3_manifest.reconcile.entries import settled
 from s3_manifest.sidecars import captions
-from s3_manifest.sidecars.descriptions import Revision, Seen, looked_at
+from s3_manifest.sidecars.descriptions import Observation, Revision, looked_at
 from s3_manifest.sidecars.formats import (
     COLLECTION,
-    Declared,
-    Description,
+    GenerationDeclaration,
+    SidecarContent,
+    apply_overrides,
     captioned_by,
     captions_of,
     is_captioned,
-    laid_over,
     may_be_caption,
-    taken_off,
+    strip_overrides,
 )
 from s3_manifest.storage.chain import FIRST, REPAIRED
 
@@ -27,10 +27,10 @@ from s3_manifest.storage.chain import FIRST, REPAIRED
 class Told(NamedTuple):
     """What looking at some keys told of a collection, compared with what its manifest said."""
 
-    alterations: tuple[Alteration, ...]
+    alterations: tuple[FileChange, ...]
     sidecars: tuple[Sidecar, ...]
     title: str | None
-    declared: tuple[Declared, ...] | None
+    declared: tuple[GenerationDeclaration, ...] | None
     """The generations that a ``collection.json`` declares; None: nobody looked at one."""
     problems: tuple[Problem, ...]
     """What is wrong with the sidecars."""
@@ -40,7 +40,7 @@ def told(
     head: Head | None,
     collection: Collection,
     known: Mapping[str, Entry],
-    seen: Iterable[Seen],
+    seen: Iterable[Observation],
     causes: Mapping[str, str],
     *,
     revision: Revision,
@@ -55,23 +55,23 @@ def told(
     looked = {collection.filename(one.key): _as_last_read(known.get(collection.filename(one.key)), one) for one in seen}
     reasons = {name: causes.get(collection.prefix + name, SWEEP) for name in looked}
     reasons |= {name: causes.get(key, SWEEP) for name, key in _followers(looked, concerned, collection)}
-    alterations: list[Alteration] = []
+    alterations: list[FileChange] = []
     for name, cause in reasons.items():
         before = known.get(name)
-        after = _by_itself(before, looked[name]) if name in looked else before and taken_off(before)
+        after = _by_itself(before, looked[name]) if name in looked else before and strip_overrides(before)
         if after and after.caption is None:
             caption = _caption(name, looked, known) if is_captioned(name) else None
-            after = laid_over(after, revision.descriptions.said(name, caption))
+            after = apply_overrides(after, revision.descriptions.said(name, caption))
         if before is not after and before != after:
-            alterations.append(Alteration(filename=name, cause=cause, before=before, after=after))
-    sidecars = {one.key: one.description or Description() for one in looked_at(collection, seen).values()}
+            alterations.append(FileChange(filename=name, cause=cause, before=before, after=after))
+    sidecars = {one.key: one.description or SidecarContent() for one in looked_at(collection, seen).values()}
     title, declared = head.title if head else None, None
     if (described := sidecars.get(collection.prefix + COLLECTION)) is not None:
         title, declared = described.title, described.generations
     return Told(tuple(alterations), revision.sidecars, title, declared, _problems(head, sidecars))
 
 
-def names_concerned(collection: Collection, seen: Iterable[Seen], concerned: Iterable[str]) -> set[str]:
+def names_concerned(collection: Collection, seen: Iterable[Observation], concerned: Iterable[str]) -> set[str]:
     """The filenames of all entries that what was seen may alter, or that it is to be compared with."""
     names = {collection.filename(one.key) for one in seen}
     names |= {image for name in names if may_be_caption(name) for image in captioned_by(name)}
@@ -95,7 +95,7 @@ def _followers(
     yield from ((name, key) for name, key in concerned.items() if name not in looked)
 
 
-def _as_last_read(before: Entry | None, seen: Seen) -> Entry | None:
+def _as_last_read(before: Entry | None, seen: Observation) -> Entry | None:
     """The entry that was seen, a caption that cannot be read now with the text it had: that is valid for its ETag."""
     entry = seen.what if isinstance(seen.what, Entry) else None
     if entry is None or not seen.unread or before is None or before.caption is None or before.etag != entry.etag:
@@ -105,10 +105,10 @@ def _as_last_read(before: Entry | None, seen: Seen) -> Entry | None:
 
 def _by_itself(before: Entry | None, after: Entry | None) -> Entry | None:
     """What an object says itself, after a look at it."""
-    return settled(taken_off(before), after) if before and after else after
+    return settled(strip_overrides(before), after) if before and after else after
 
 
-def _problems(head: Head | None, sidecars: Mapping[str, Description]) -> tuple[Problem, ...]:
+def _problems(head: Head | None, sidecars: Mapping[str, SidecarContent]) -> tuple[Problem, ...]:
     """What is wrong with the sidecars: those that were looked at, and those of before."""
     known = {sidecar.s3_key for sidecar in head.sidecars} if head else set()
     kept = [one for one in (head.problems if head else ()) if one.s3_key in known - sidecars.keys()]
@@ -182,7 +182,7 @@ def merge(
 
 
 def record_of(
-    head: Head, before: Head | None, alterations: Sequence[Alteration], *, is_repair: bool = False
+    head: Head, before: Head | None, alterations: Sequence[FileChange], *, is_repair: bool = False
 ) -> ChangeRecord:
     """The change record of the revision that ``head`` is, in place of ``before``."""
     fields: dict[str, Any] = {name: getattr(head, name) for name in Facts.model_fields}
@@ -194,7 +194,9 @@ def record_of(
 
 
 def generations_after(
-    generations: Iterable[Generation], alterations: Sequence[Alteration], declared: Iterable[Declared] | None = None
+    generations: Iterable[Generation],
+    alterations: Sequence[FileChange],
+    declared: Iterable[GenerationDeclaration] | None = None,
 ) -> tuple[Generation, ...]:
     """The generations of the files, oldest first, each with the count of its files, and those that are ``declared``.
 
@@ -235,7 +237,7 @@ def _undeclared(group: Generation) -> Generation | None:
     return group.model_copy(update=update)
 
 
-def _declared(group: Generation | None, declaration: Declared) -> Generation:
+def _declared(group: Generation | None, declaration: GenerationDeclaration) -> Generation:
     return Generation(
         generation_id=declaration.generation_id,
         type=declaration.type,

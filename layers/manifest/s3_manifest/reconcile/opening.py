@@ -6,7 +6,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import Entry, PageRef
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.merge import Told
 from s3_manifest.sidecars.descriptions import Descriptions
 from s3_manifest.storage import heads, pages
@@ -17,12 +17,12 @@ from s3_manifest.storage.store import ReadFailed
 class Opener:
     """Opens slots of one loaded head. Methods raise ``Conflict`` where it is another one by now, ``StoreError``."""
 
-    def __init__(self, world: World, collection: Collection, loaded: heads.Loaded) -> None:
+    def __init__(self, environment: Environment, collection: Collection, loaded: heads.Loaded) -> None:
         self.collection = collection
         self.loaded = loaded
         self.broken: dict[str, Broken] = {}
         """The broken pages met so far, by key."""
-        self._world = world
+        self._world = environment
 
     def opened(self, slots: list[Slot], indices: Iterable[int]) -> list[Slot]:
         """The slots with the pages at these indices read, except for broken ones."""

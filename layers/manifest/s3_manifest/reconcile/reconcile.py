@@ -11,7 +11,7 @@ from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import Timestamp, UnreadableManifest
 from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.commit import Outcome, commit
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.events import Change, MalformedEvent, decode_body
 from s3_manifest.storage.store import StoreError
 
@@ -81,7 +81,7 @@ class Report:
             setattr(self, one.name, mine | its if isinstance(mine, dict) else mine + its)
 
 
-def reconcile(world: World, messages: Sequence[Message]) -> Report:
+def reconcile(environment: Environment, messages: Sequence[Message]) -> Report:
     """Brings every collection that the messages speak of up to date, several collections at once.
 
     A malformed message, an unreadable object, a broken head fail the messages that they concern
@@ -91,25 +91,25 @@ def reconcile(world: World, messages: Sequence[Message]) -> Report:
         retries=sum(message.receives > 1 for message in messages),
         attempts={message.id: message.receives for message in messages},
     )
-    concerned = _sort(world, report, messages)
+    concerned = _sort(environment, report, messages)
 
     def commit_changes(collection: Collection) -> Outcome:
         concerns = concerned[collection]
         causes = {key: max(of_key, key=_time).change.event_name for key, of_key in concerns.items()}
         repeated = any(concern.message.receives > 1 for of_key in concerns.values() for concern in of_key)
-        return commit(world, collection, causes, repeated=repeated)
+        return commit(environment, collection, causes, repeated=repeated)
 
-    for collection, result in zip(concerned, world.each(_isolated(commit_changes), concerned), strict=True):
+    for collection, result in zip(concerned, environment.each(_isolated(commit_changes), concerned), strict=True):
         _note(report, concerned[collection], result)
     return report
 
 
-def _sort(world: World, report: Report, messages: Iterable[Message]) -> dict[Collection, Concerns]:
+def _sort(environment: Environment, report: Report, messages: Iterable[Message]) -> dict[Collection, Concerns]:
     """What each collection is concerned by; what is no collection's concern is noted in the report."""
     concerned: dict[Collection, Concerns] = defaultdict(lambda: defaultdict(list))
     for message in messages:
         try:
-            for collection, change in _route(world, report, message):
+            for collection, change in _route(environment, report, message):
                 concerned[collection][change.key].append(Concern(message, change))
         except MalformedEvent as error:
             report.fail([message.id], error)
@@ -131,24 +131,24 @@ def _note(report: Report, concerns: Concerns, result: Outcome | Exception) -> No
         report.freshness_ms += [age for age in ages if age is not None]
 
 
-def _route(world: World, report: Report, message: Message) -> Iterator[tuple[Collection, Change]]:
+def _route(environment: Environment, report: Report, message: Message) -> Iterator[tuple[Collection, Change]]:
     """The changes to look at, each with its collection; the rest is noted as dropped."""
     changes = decode_body(message.body)
     report.received += len(changes)
     if not changes:
         report.dropped.append((message.id, "it names no object, as S3's test message does not"))
     for change in changes:
-        if change.bucket != world.location.bucket:
-            report.dropped.append((message.id, f"its bucket is {change.bucket}, not {world.location.bucket}"))
-        elif collection := world.collections.of(change.key):
+        if change.bucket != environment.location.bucket:
+            report.dropped.append((message.id, f"its bucket is {change.bucket}, not {environment.location.bucket}"))
+        elif collection := environment.collections.of(change.key):
             yield collection, change
         else:
-            report.dropped.append((message.id, _why_dropped(world, change)))
+            report.dropped.append((message.id, _why_dropped(environment, change)))
 
 
-def _why_dropped(world: World, change: Change) -> str:
+def _why_dropped(environment: Environment, change: Change) -> str:
     try:
-        world.collections.check_key(change.key)
+        environment.collections.check_key(change.key)
     except IdTooLong as error:
         return f"key {change.key}: {error}"
     return f"key {change.key} belongs to no collection"

@@ -18,12 +18,12 @@ from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
 from s3_manifest.manifest.runs import Run, encode_page, sha256_of
 from s3_manifest.reconcile.commit import Outcome, back_off, note, objects_of
 from s3_manifest.reconcile.entries import UNDECLARED_GENERATION
-from s3_manifest.reconcile.environment import RESERVE_SECONDS, World
+from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.reconcile.lease import turn
 from s3_manifest.reconcile.merge import Told, merge, names_concerned, record_of, told
 from s3_manifest.reconcile.observe import observe
 from s3_manifest.reconcile.opening import Opener, entries_of
-from s3_manifest.sidecars.descriptions import Revision, Seen
+from s3_manifest.sidecars.descriptions import Observation, Revision
 from s3_manifest.sidecars.formats import SIDECARS, captions_of, is_captioned
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.pages import Broken
@@ -74,7 +74,7 @@ class _Work:
     contents: dict[str, _Contents] = field(default_factory=dict)
 
 
-def repair(world: World, collection: Collection, broken: Iterable[str]) -> Outcome:
+def repair(environment: Environment, collection: Collection, broken: Iterable[str]) -> Outcome:
     """Replaces those of these pages that the manifest still refers to, and others found broken on the way.
 
     ``finished`` says whether time sufficed. Raises ``TooMuchIsBroken``, ``BrokenObjects`` (a copy of a sidecar
@@ -82,40 +82,40 @@ def repair(world: World, collection: Collection, broken: Iterable[str]) -> Outco
     """
     outcome, work = Outcome(collection), _Work(set(broken))
     lost_in_a_row = 0
-    while world.seconds_left() >= RESERVE_SECONDS:
+    while environment.seconds_left() >= RESERVE_SECONDS:
         try:
-            with turn(world, collection, layout.MAX_PAGE, RESERVE_SECONDS, lost=lost_in_a_row > 0):
-                _attempt(world, outcome, work)
+            with turn(environment, collection, layout.MAX_PAGE, RESERVE_SECONDS, lost=lost_in_a_row > 0):
+                _attempt(environment, outcome, work)
         except (Conflict, OutcomeUnknown) as lost:
             outcome.conflicts += 1
             outcome.unannounced |= isinstance(lost, OutcomeUnknown)
             lost_in_a_row += 1
             if lost_in_a_row > 2:  # a long observation keeps losing against short ones
                 work.most = max(1, work.most // 2)
-            back_off(world, lost_in_a_row)
+            back_off(environment, lost_in_a_row)
             continue
         if outcome.unannounced and outcome.head:
-            world.announce(outcome.head, (), repeated=True)
+            environment.announce(outcome.head, (), repeated=True)
             outcome.unannounced = False
         outcome.finished = True
         break
     return outcome
 
 
-def _attempt(world: World, outcome: Outcome, work: _Work) -> None:
-    collection, store = outcome.collection, world.store
+def _attempt(environment: Environment, outcome: Outcome, work: _Work) -> None:
+    collection, store = outcome.collection, environment.store
     loaded = heads.load(store, collection)
     before = outcome.head = loaded.head
     if before is None:
         return
-    _read_healthy(world, collection, loaded, before, work)
+    _read_healthy(environment, collection, loaded, before, work)
     ranges = _ranges(before.pages, work.broken)
     if not ranges:
         return
-    now = world.now()
-    opener = Opener(world, collection, loaded)
+    now = environment.now()
+    opener = Opener(environment, collection, loaded)
     descriptions = opener.descriptions()
-    seen, failures, covers_all = _observe(world, outcome, work, ranges)
+    seen, failures, covers_all = _observe(environment, outcome, work, ranges)
     healthy: list[Slot] = [page for page in before.pages if page.key not in work.broken]
     slots = healthy or [Open(Run(), 0, 0, 0)]
     names = names_concerned(collection, seen, ())
@@ -128,24 +128,24 @@ def _attempt(world: World, outcome: Outcome, work: _Work) -> None:
     base = before.model_copy(update={"generations": _recounted(before.generations, work)})
     known = entries_of(slots, names)
 
-    def told_of(observed: Sequence[Seen]) -> Told:
+    def told_of(observed: Sequence[Observation]) -> Told:
         revision = Revision(descriptions, before.sidecars, ())
         return told(base, collection, known, observed, {}, revision=revision, concerned={})
 
     by_source = {source: told_of(_as_from(source, seen)) for source in get_args(Source)}
-    commit_id = world.commit_id()
+    commit_id = environment.commit_id()
     if restored := _restored(ranges, by_source, f"{collection.folder}pages/{commit_id}"):
         head = _with_pages(before, {ref.key: run.ref(key) for ref, key, run in restored}, commit_id, now)
-        world.each(lambda one: store.add(one[1], encode_page(one[2])), restored)
+        environment.each(lambda one: store.add(one[1], encode_page(one[2])), restored)
         heads.save(store, collection, head, replaces=loaded.etag)
-        note(world, outcome, head, (), [one.key for one in seen], failures, made=False, raised=False)
+        note(environment, outcome, head, (), [one.key for one in seen], failures, made=False, raised=False)
         return
     news = by_source[_likely_source(before, base)]
     laid_out = opener.laid_out(slots, news, commit_id)
     head = merge(
         base,
         collection,
-        world.location.bucket,
+        environment.location.bucket,
         news,
         laid_out,
         commit=commit_id,
@@ -155,17 +155,19 @@ def _attempt(world: World, outcome: Outcome, work: _Work) -> None:
     )
     head = head.model_copy(update={"generations": _as_old_as_before(head.generations, before.generations)})
     record = record_of(head, before, (), is_repair=True)  # of entries, nobody knows what it altered
-    world.each(lambda one: store.add(*one), list(objects_of(collection, head, laid_out, record)))
+    environment.each(lambda one: store.add(*one), list(objects_of(collection, head, laid_out, record)))
     heads.save(store, collection, head, replaces=loaded.etag)
-    note(world, outcome, head, (), [one.key for one in seen], failures, made=False, raised=True)
+    note(environment, outcome, head, (), [one.key for one in seen], failures, made=False, raised=True)
 
 
-def _read_healthy(world: World, collection: Collection, loaded: heads.Loaded, head: Head, work: _Work) -> None:
+def _read_healthy(
+    environment: Environment, collection: Collection, loaded: heads.Loaded, head: Head, work: _Work
+) -> None:
     """Reads the pages not read so far: the files of the generations are counted anew. Finds what else is broken."""
     todo = [page for page in head.pages if page.key not in work.contents and page.key not in work.broken]
     for start in range(0, len(todo), _READ_AT_ONCE):
         refs = todo[start : start + _READ_AT_ONCE]
-        found = pages.examine(world.store, world.each, collection, loaded, refs)
+        found = pages.examine(environment.store, environment.each, collection, loaded, refs)
         for ref, run in zip(refs, found, strict=True):
             if isinstance(run, Broken):
                 work.broken.add(ref.key)
@@ -201,14 +203,14 @@ def _ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_Range]:
 
 
 def _observe(
-    world: World, outcome: Outcome, work: _Work, ranges: Sequence[_Range]
-) -> tuple[list[Seen], list[ReadFailed], bool]:
+    environment: Environment, outcome: Outcome, work: _Work, ranges: Sequence[_Range]
+) -> tuple[list[Observation], list[ReadFailed], bool]:
     """What is in S3 in these ranges, and whether that is all: listed and observed after the head was read."""
     collection = outcome.collection
     keys: list[str] = []
     covers_all = True
     for one in ranges:
-        found = _listed(world, collection, one, work.most)
+        found = _listed(environment, collection, one, work.most)
         covers_all &= len(found) <= work.most
         keys += found[: work.most]
     listed = set(keys)
@@ -218,17 +220,17 @@ def _observe(
             captions = [caption for caption in captions_of(filename) if any(one.holds(caption) for one in ranges)]
             if any(collection.prefix + caption not in listed for caption in captions):
                 keys.append(collection.prefix + filename)
-    seen, failures = observe(world, collection, keys, {}, outcome.md5s)
+    seen, failures = observe(environment, collection, keys, {}, outcome.md5s)
     outcome.observed += len(keys)
     return seen, failures, covers_all and not failures
 
 
-def _listed(world: World, collection: Collection, within: _Range, most: int) -> list[str]:
+def _listed(environment: Environment, collection: Collection, within: _Range, most: int) -> list[str]:
     """The keys of files and captions in a range, in order; one more than ``most`` of them, if there are."""
     keys: list[str] = []
     after = collection.prefix + within.after if within.after else ""
-    for listing in listings(world.store, collection.prefix, after):
-        for key in world.collections.own_keys(collection, listing.keys):
+    for listing in listings(environment.store, collection.prefix, after):
+        for key in environment.collections.own_keys(collection, listing.keys):
             filename = collection.filename(key)
             if within.ends is not None and filename >= within.ends:
                 return keys
@@ -239,7 +241,7 @@ def _listed(world: World, collection: Collection, within: _Range, most: int) -> 
     return keys
 
 
-def _as_from(source: Source, seen: Sequence[Seen]) -> list[Seen]:
+def _as_from(source: Source, seen: Sequence[Observation]) -> list[Observation]:
     """What was seen, as if this had made us look: S3 does not tell what did, when an entry was made."""
 
     def of(entry: Entry) -> Entry:

@@ -1,4 +1,4 @@
-"""Captions, ``prompt_metadata.json``, ``metadata.*`` and ``collection.json``: reading them, and which files they describe.
+"""Captions, ``prompt_metadata.json``, ``metadata.*`` and ``collection.json``: what they say about which files.
 
 Pure. Imports ``manifest``.
 """

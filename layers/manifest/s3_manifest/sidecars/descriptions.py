@@ -14,17 +14,17 @@ from s3_manifest.sidecars.formats import (
     ARCHIVED,
     COLLECTION,
     SIDECARS,
-    Declared,
-    Described,
-    Description,
-    encode_copy,
-    said_of,
+    FileDescription,
+    GenerationDeclaration,
+    SidecarContent,
+    description_of,
+    encode_content,
 )
 
-NOTHING_SAID = Description()
+NOTHING_SAID = SidecarContent()
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """What a key was when it was looked at: a file or a caption, a sidecar, or neither (absent, or a folder).
 
     ``description`` is what a sidecar says. An entry says only what the object itself does. ``unread`` says why the
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
     key: str
     what: Entry | Sidecar | None
-    description: Description | None = None
+    description: SidecarContent | None = None
     unread: str | None = None
 
 
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     """What the files before ``up_to`` (None: the rest) go by: a copy of what the sidecar said."""
 
     copy: SidecarCopy
-    description: Description
+    description: SidecarContent
 
 
 class Descriptions:
@@ -52,18 +52,18 @@ class Descriptions:
         self.parts = parts
         """By the sidecar's filename."""
 
-    def said(self, filename: str, caption: str | None) -> Described:
+    def said(self, filename: str, caption: str | None) -> FileDescription:
         """What is said of a file, which has a caption with that text (None: none)."""
-        return said_of(filename, (self.in_effect(sidecar, filename) for sidecar in SIDECARS), caption)
+        return description_of(filename, (self.in_effect(sidecar, filename) for sidecar in SIDECARS), caption)
 
-    def in_effect(self, sidecar: str, filename: str) -> Description:
+    def in_effect(self, sidecar: str, filename: str) -> SidecarContent:
         """What a file goes by of what that sidecar says."""
         for copy, description in self.parts.get(sidecar, ()):
             if copy.up_to is None or filename < copy.up_to:
                 return description
         return NOTHING_SAID
 
-    def differing(self, sidecar: str, now: Description) -> list[str]:
+    def differing(self, sidecar: str, now: SidecarContent) -> list[str]:
         """The filenames of which the sidecar says now something else than they go by; sorted."""
         spoken_of = set(now.files).union(*(part.description.files for part in self.parts.get(sidecar, ())))
         return sorted(
@@ -85,7 +85,9 @@ def copies_of(sidecars: Iterable[Sidecar]) -> list[str]:
     return [copy.key for sidecar in sidecars for copy in sidecar.copies]
 
 
-def described(collection: Collection, sidecars: Iterable[Sidecar], copies: Mapping[str, Description]) -> Descriptions:
+def described(
+    collection: Collection, sidecars: Iterable[Sidecar], copies: Mapping[str, SidecarContent]
+) -> Descriptions:
     """What the files of a manifest with these sidecars go by; ``copies`` has what each of their copies says."""
     return Descriptions(
         {
@@ -95,15 +97,15 @@ def described(collection: Collection, sidecars: Iterable[Sidecar], copies: Mappi
     )
 
 
-def looked_at(collection: Collection, seen: Iterable[Seen]) -> dict[str, Seen]:
+def looked_at(collection: Collection, seen: Iterable[Observation]) -> dict[str, Observation]:
     """Those of the seen keys that are sidecars', by filename, whether one is there or not."""
     names = ((collection.filename(one.key), one) for one in seen)
     return {name: one for name, one in names if name in SIDECARS}
 
 
 def as_last_read(
-    head: Head | None, collection: Collection, before: Descriptions, seen: Sequence[Seen]
-) -> Sequence[Seen]:
+    head: Head | None, collection: Collection, before: Descriptions, seen: Sequence[Observation]
+) -> Sequence[Observation]:
     """What was seen, sidecars that cannot be read now with what they said when they were: that is valid for their ETag.
 
     One that was never read for the ETag it has says nothing.
@@ -117,20 +119,22 @@ def as_last_read(
     ]
 
 
-def _as_last_read(head: Head, collection: Collection, before: Descriptions, unread: Seen, was: Sidecar) -> Seen:
+def _as_last_read(
+    head: Head, collection: Collection, before: Descriptions, unread: Observation, was: Sidecar
+) -> Observation:
     if not isinstance(unread.what, Sidecar) or unread.what.etag != was.etag:
         return unread
     name = collection.filename(was.s3_key)
     parts = before.parts.get(name, ())
     now = unread.description.problems if unread.description else ()
     told = (one.problem for one in head.problems if one.s3_key == was.s3_key)
-    description = Description(
+    description = SidecarContent(
         files=parts[0].description.files if parts else {},
         problems=(*(problem for problem in told if not problem.startswith(ARCHIVED) and problem not in now), *now),
     )
     if name == COLLECTION:
         declared = tuple(
-            Declared(
+            GenerationDeclaration(
                 generation_id=one.generation_id, type=one.type, generated_at=one.generated_at, metadata=one.metadata
             )
             for one in head.generations
@@ -140,7 +144,7 @@ def _as_last_read(head: Head, collection: Collection, before: Descriptions, unre
     return unread._replace(what=unread.what.model_copy(update={"edit": was.edit}), description=description)
 
 
-def concerned(before: Descriptions, looked: Mapping[str, Seen]) -> dict[str, str]:
+def concerned(before: Descriptions, looked: Mapping[str, Observation]) -> dict[str, str]:
     """The filenames that sidecars which were looked at speak of otherwise than before, each with that sidecar's key."""
     found: dict[str, str] = {}
     for name, one in looked.items():
@@ -149,7 +153,7 @@ def concerned(before: Descriptions, looked: Mapping[str, Seen]) -> dict[str, str
 
 
 def revised(
-    before: Descriptions, sidecars: Iterable[Sidecar], looked: Mapping[str, Seen], up_to: str | None, folder: str
+    before: Descriptions, sidecars: Iterable[Sidecar], looked: Mapping[str, Observation], up_to: str | None, folder: str
 ) -> Revision:
     """What files go by once the sidecars that were looked at are applied to those before ``up_to`` (None: to all).
 
@@ -170,7 +174,7 @@ def revised(
             if latest and is_known:
                 key, sha256 = latest.copy.key, latest.copy.sha256
             else:
-                key, body = f"{folder}{name}", encode_copy(found)
+                key, body = f"{folder}{name}", encode_content(found)
                 sha256 = sha256_of(body)
                 new.append((key, body))
             parts[name] = (Part(SidecarCopy(key=key, sha256=sha256, up_to=up_to), found), *rest)

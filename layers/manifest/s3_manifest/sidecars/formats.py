@@ -68,7 +68,7 @@ Moment = Annotated[Timestamp, BeforeValidator(_moment)]
 GenerationId = StrictInt | StrictStr
 
 
-class Described(Frozen):
+class FileDescription(Frozen):
     """What sidecars say of one file; None where they say nothing."""
 
     prompt: StrictStr | None = None
@@ -81,7 +81,7 @@ class Described(Frozen):
     local_path: StrictStr | None = None
 
 
-class Declared(Frozen):
+class GenerationDeclaration(Frozen):
     """A generation that a ``collection.json`` declares."""
 
     generation_id: GenerationId
@@ -90,16 +90,16 @@ class Declared(Frozen):
     metadata: Mapping[str, JsonValue] = {}
 
 
-class Description(Frozen):
+class SidecarContent(Frozen):
     """What one sidecar says."""
 
     title: str | None = None
-    generations: tuple[Declared, ...] = ()
-    files: Mapping[str, Described] = {}
+    generations: tuple[GenerationDeclaration, ...] = ()
+    files: Mapping[str, FileDescription] = {}
     problems: tuple[str, ...] = ()
 
 
-NOTHING = Described()
+NOTHING = FileDescription()
 
 
 def is_caption(filename: str) -> bool:
@@ -144,20 +144,20 @@ def max_bytes(filename: str) -> int:
     return MAX_COLLECTION_BYTES if filename == COLLECTION else MAX_SIDECAR_BYTES
 
 
-def read_sidecar(filename: str, body: bytes) -> Description:
+def read_sidecar(filename: str, body: bytes) -> SidecarContent:
     """What a sidecar of that name says."""
     most = max_bytes(filename)
     if filename == IMAGE_FOLDER_PARQUET:
-        return Description(problems=("Parquet is not read; write the same as metadata.jsonl",))
+        return SidecarContent(problems=("Parquet is not read; write the same as metadata.jsonl",))
     try:
         if rows := _ROWS.get(filename):
             return _read_image_folder(rows(body, most=most))
         document = read_json(body, most=most)
     except NotReadable as error:
-        return Description(problems=(str(error),))
+        return SidecarContent(problems=(str(error),))
     problems = _Problems(document.problems)
     if not isinstance(document.value, dict):
-        return Description(problems=("it is not a JSON object",))
+        return SidecarContent(problems=("it is not a JSON object",))
     if filename == COLLECTION:
         return _read_collection(document.value, problems)
     return _read_prompts(document.value, problems)
@@ -197,7 +197,7 @@ def text_of_caption(filename: str, body: bytes) -> str | None:
 _LIMITED = ("prompt", "generation_id", "generation_type", "local_path")
 
 
-def oversized(said: Described) -> Iterator[tuple[str, str]]:
+def oversized(said: FileDescription) -> Iterator[tuple[str, str]]:
     """The fields that are longer than may be said of one file, each with what is wrong with it."""
     for name in _LIMITED:
         value, most = getattr(said, name), MAX_PROMPT_BYTES if name == "prompt" else MAX_TEXT_BYTES
@@ -216,11 +216,13 @@ def edit_of(metadata: Mapping[str, str]) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else None
 
 
-def said_of(filename: str, descriptions: Iterable[Description], caption: str | None = None) -> Described:
+def description_of(
+    filename: str, descriptions: Iterable[SidecarContent], caption: str | None = None
+) -> FileDescription:
     """What all of them say of a file, the first that says something of a field counting; a caption counts least."""
     found = [files[filename] for files in (one.files for one in descriptions) if filename in files]
     if caption:
-        found.append(Described(prompt=caption))
+        found.append(FileDescription(prompt=caption))
     if len(found) < 2:
         return found[0] if found else NOTHING
     said: dict[str, Any] = {}
@@ -229,10 +231,10 @@ def said_of(filename: str, descriptions: Iterable[Description], caption: str | N
         if "generation_id" in said:  # an id goes with its own type
             fields.pop("generation_type", None)
         said = fields | said
-    return Described.model_construct(**{**_NOTHING_SAID, **said})
+    return FileDescription.model_construct(**{**_NOTHING_SAID, **said})
 
 
-def laid_over(entry: Entry, said: Described) -> Entry:
+def apply_overrides(entry: Entry, said: FileDescription) -> Entry:
     """The entry that the manifest has, from one that only says what the object itself does."""
     fields = _fields(said)
     if "generation_id" in fields:
@@ -244,34 +246,34 @@ def laid_over(entry: Entry, said: Described) -> Entry:
     return entry.model_copy(update={**fields, "overridden": overridden})
 
 
-def taken_off(entry: Entry) -> Entry:
-    """The entry that only says what the object itself does: what ``laid_over`` was given."""
+def strip_overrides(entry: Entry) -> Entry:
+    """The entry that only says what the object itself does: what ``apply_overrides`` was given."""
     if not (entry.overridden or entry.hidden or entry.labels or not entry.good):
         return entry
     return entry.model_copy(update={**entry.overridden, "overridden": {}, "good": True, "labels": (), "hidden": False})
 
 
-def differing(before: Description, after: Description) -> Iterator[str]:
+def differing(before: SidecarContent, after: SidecarContent) -> Iterator[str]:
     """The filenames of which they do not say the same."""
     said, says = before.files, after.files
     return (name for name in sorted(said.keys() | says.keys()) if said.get(name) != says.get(name))
 
 
-def encode_copy(description: Description) -> bytes:
+def encode_content(description: SidecarContent) -> bytes:
     """What it says of files, as JSON; the rest is in the manifest's head."""
     return description.model_dump_json(include={"files"}, exclude_none=True).encode()
 
 
-def decode_copy(body: bytes) -> Description:
-    """What ``encode_copy`` was given, as far as files go. Raises ``ValidationError``."""
-    return Description.model_validate_json(body)
+def decode_content(body: bytes) -> SidecarContent:
+    """What ``encode_content`` was given, as far as files go. Raises ``ValidationError``."""
+    return SidecarContent.model_validate_json(body)
 
 
-_NOTHING_SAID = dict.fromkeys(Described.model_fields)
+_NOTHING_SAID = dict.fromkeys(FileDescription.model_fields)
 _OVERRIDABLE = ("prompt", "generated_at", "generation_id", "generation_type", "local_path")
 
 
-def _fields(said: Described) -> dict[str, Any]:
+def _fields(said: FileDescription) -> dict[str, Any]:
     return {name: value for name in _NOTHING_SAID if (value := getattr(said, name)) is not None}
 
 
@@ -294,7 +296,7 @@ class _Problems:
         return (*self._found, f"and {self._more} more") if self._more else tuple(self._found)
 
 
-def _read_collection(fields: Mapping[str, Any], problems: _Problems) -> Description:
+def _read_collection(fields: Mapping[str, Any], problems: _Problems) -> SidecarContent:
     title = fields.get("title")
     if title is not None and not isinstance(title, str):
         problems.add("title: it has to be text")
@@ -302,35 +304,35 @@ def _read_collection(fields: Mapping[str, Any], problems: _Problems) -> Descript
     elif title and len(title) > MAX_TITLE:
         problems.add(f"title: it has {len(title)} characters, and may have {MAX_TITLE}")
         title = None
-    declared: dict[tuple[int | str, str], Declared] = {}
+    declared: dict[tuple[int | str, str], GenerationDeclaration] = {}
     generations = fields.get("generations", [])
     if not isinstance(generations, list):
         problems.add("generations: it has to be a list")
         generations = []
     for index, generation in enumerate(generations):
         try:
-            one = Declared.model_validate(_known(generation, Declared))
+            one = GenerationDeclaration.model_validate(_known(generation, GenerationDeclaration))
         except ValidationError as error:
             problems.add(f"generations.{index}.{first_problem(error)}")
             continue
         if (one.generation_id, one.type) in declared:
             problems.add(f"generations.{index}: it is declared before: {one.type} {one.generation_id}")
         declared.setdefault((one.generation_id, one.type), one)
-    return Description(title=title, generations=tuple(declared.values()), problems=problems.told())
+    return SidecarContent(title=title, generations=tuple(declared.values()), problems=problems.told())
 
 
-def _read_prompts(fields: Mapping[str, Any], problems: _Problems) -> Description:
-    files = dict[str, Described]()
+def _read_prompts(fields: Mapping[str, Any], problems: _Problems) -> SidecarContent:
+    files = dict[str, FileDescription]()
     for filename, said in fields.items():
         described = _read_described({"prompt": said} if isinstance(said, str) else said, filename, problems)
         if described is not NOTHING and _is_a_name(filename, filename, problems):
             files[filename] = described
-    return Description(files=files, problems=problems.told())
+    return SidecarContent(files=files, problems=problems.told())
 
 
-def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> Description:
+def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> SidecarContent:
     """https://huggingface.co/docs/datasets/image_dataset#imagefolder"""
-    problems, exact, files, alternatives = _Problems(), dict[str, Described](), dict[str, Described](), 0
+    problems, exact, files, alternatives = _Problems(), dict[str, FileDescription](), dict[str, FileDescription](), 0
     for row in rows:
         if isinstance(row, Skipped):
             problems.add(row.problem)
@@ -348,7 +350,7 @@ def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> Descriptio
     if alternatives:
         problems.add(f"prompts with alternatives: {alternatives}; the first of each counts")
     described_files = {name: said for name, said in (files | exact).items() if said is not NOTHING}
-    return Description(files=described_files, problems=problems.told())
+    return SidecarContent(files=described_files, problems=problems.told())
 
 
 def _prompt_of(row: image_folder.Row, problems: _Problems) -> tuple[str | None, bool]:
@@ -381,21 +383,21 @@ def _is_a_name(filename: str, where: str, problems: _Problems) -> bool:
     return False
 
 
-def _read_described(fields: object, where: str, problems: _Problems) -> Described:
+def _read_described(fields: object, where: str, problems: _Problems) -> FileDescription:
     """What is said of one file, as far as it can be read."""
     if not isinstance(fields, dict):
         problems.add(f"{where}: it has to be an object, or the prompt")
         return NOTHING
-    said = {name: value for name, value in _known(fields, Described).items() if value is not None}
+    said = {name: value for name, value in _known(fields, FileDescription).items() if value is not None}
     if not said:
         return NOTHING
     try:
-        described = Described.model_validate(said)
+        described = FileDescription.model_validate(said)
     except ValidationError as error:
         for problem in error.errors():
             problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
             said.pop(str(problem["loc"][0]), None)
-        described = Described.model_validate(said)
+        described = FileDescription.model_validate(said)
     if not said:
         return NOTHING
     too_long = dict(oversized(described))

@@ -13,10 +13,10 @@ from s3_manifest.storage.store import (
     Archived,
     Conflict,
     Folders,
+    HeadResult,
     Listed,
     Listing,
     NotModified,
-    Observation,
     Present,
     Stored,
 )
@@ -61,7 +61,7 @@ class MemoryStore:
         stored = self.get(key)
         return NotModified(etag) if stored and stored.etag == etag else stored
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         return self.objects[key][0] if key in self.objects else Absent(key)
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import BrokenObjects, PageRef, Sidecar, SidecarCopy, UnreadableManifest, first_problem
 from s3_manifest.manifest.runs import Run, sha256_of, verified_page
 from s3_manifest.sidecars.descriptions import Descriptions, copies_of, described
-from s3_manifest.sidecars.formats import Description, decode_copy, encode_copy, read_sidecar
+from s3_manifest.sidecars.formats import SidecarContent, decode_content, encode_content, read_sidecar
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Archived, Conflict, Each, Store, Stored
 
@@ -55,18 +55,18 @@ def read(store: Store, each: Each, collection: Collection, loaded: heads.Loaded,
 
 def examine_copies(
     store: Store, each: Each, collection: Collection, loaded: heads.Loaded
-) -> dict[str, Description | Broken]:
+) -> dict[str, SidecarContent | Broken]:
     """What each copy of a sidecar that a loaded head refers to says, by key. Raises ``Conflict``, as ``examine``."""
     copies = [copy for sidecar in _sidecars(loaded) for copy in sidecar.copies]
 
-    def read_copy(copy: SidecarCopy) -> Description | Broken:
+    def read_copy(copy: SidecarCopy) -> SidecarContent | Broken:
         stored = _stored(store, copy.key)
         if isinstance(stored, str):
             return _broken(store, collection, loaded, copy.key, stored)
         if copy.sha256 is not None and sha256_of(stored.body) != copy.sha256:
             return _broken(store, collection, loaded, copy.key, "its content is not what the manifest refers to")
         try:
-            return decode_copy(stored.body)
+            return decode_content(stored.body)
         except ValidationError as error:
             return _broken(store, collection, loaded, copy.key, first_problem(error))
 
@@ -91,10 +91,10 @@ def restored_descriptions(store: Store, each: Each, collection: Collection, load
         stored = _stored(store, sidecar.s3_key)
         if isinstance(stored, str) or stored.etag != sidecar.etag:
             continue
-        body = encode_copy(read_sidecar(collection.filename(sidecar.s3_key), stored.body))
+        body = encode_content(read_sidecar(collection.filename(sidecar.s3_key), stored.body))
         if copy.sha256 in (None, sha256_of(body)):
             store.add(copy.key, body)
-            found[copy.key] = decode_copy(body)
+            found[copy.key] = decode_content(body)
     return _described(collection, loaded, found)
 
 
@@ -112,10 +112,12 @@ def _sidecars(loaded: heads.Loaded) -> Sequence[Sidecar]:
     return loaded.head.sidecars if loaded.head else ()
 
 
-def _described(collection: Collection, loaded: heads.Loaded, found: Mapping[str, Description | Broken]) -> Descriptions:
+def _described(
+    collection: Collection, loaded: heads.Loaded, found: Mapping[str, SidecarContent | Broken]
+) -> Descriptions:
     if broken := [one for one in found.values() if isinstance(one, Broken)]:
         raise broken_objects(collection, broken)
-    copies = {key: one for key, one in found.items() if isinstance(one, Description)}
+    copies = {key: one for key, one in found.items() if isinstance(one, SidecarContent)}
     return described(collection, _sidecars(loaded), copies)
 
 

@@ -12,10 +12,10 @@ from s3_manifest.storage.store import (
     Conflict,
     Fault,
     Folders,
+    HeadResult,
     Listed,
     Listing,
     NotModified,
-    Observation,
     OutcomeUnknown,
     Present,
     ReadFailed,
@@ -76,7 +76,7 @@ class S3Store:
                 return None
             raise _read_error(key, fault_of(error)) from error
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         try:
             answer = self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             return _present(key, answer)

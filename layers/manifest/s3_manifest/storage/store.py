@@ -93,7 +93,7 @@ class Absent(NamedTuple):
     key: str
 
 
-Observation = Present | Absent
+HeadResult = Present | Absent
 
 
 class Stored(NamedTuple):
@@ -150,7 +150,7 @@ class Store(Protocol):
         """Like ``get``, but ``NotModified``, without the body, if that is still its ETag."""
         ...
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         """What is at ``key`` now."""
         ...
 

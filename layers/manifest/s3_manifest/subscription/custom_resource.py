@@ -18,7 +18,7 @@ from s3_manifest.manifest.jobs import SweepAll
 from s3_manifest.manifest.model import first_problem
 from s3_manifest.subscription import event_rule, request_order, retrying, subscription
 from s3_manifest.subscription.event_rule import Rule
-from s3_manifest.subscription.retrying import GaveUp, Patience
+from s3_manifest.subscription.retrying import GaveUp, RetryPolicy
 from s3_manifest.subscription.subscription import Configuration, NotReadable, NotSubscribed, Superseded
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Environment(NamedTuple):
     sqs: "SQSClient"
     events: Callable[[], "EventBridgeClient"]
     sweep_queue_url: str
-    patience: Patience
+    retry_policy: RetryPolicy
     warn: Callable[[str], None]
 
 
@@ -144,8 +144,8 @@ def _subscribe(properties: Properties, old: Properties | None, request: str, env
         subscription.apply,
         environment.s3,
         properties.bucket,
-        sleep=environment.patience.sleep,
-        seconds_left=environment.patience.seconds_left,
+        sleep=environment.retry_policy.sleep,
+        seconds_left=environment.retry_policy.seconds_left,
         is_latest=partial(_is_latest, properties, request, environment),
         queue_arn=properties.queue_arn,
     )
@@ -192,7 +192,7 @@ def _is_to_be_turned_off(rule: Rule, bucket: str, environment: Environment) -> b
         return False
     asked = partial(event_rule.is_needed_by_others, environment.events(), bucket, rule.name)
     try:
-        return not retrying.insist(asked, environment.patience)
+        return not retrying.insist(asked, environment.retry_policy)
     except GaveUp as error:
         environment.warn(f"bucket {bucket}: EventBridge stays on, because its other rules were not listed: {error}")
         return False
@@ -287,8 +287,8 @@ def _unsubscribe(bucket: str, properties: "Properties | _Removed", environment: 
             environment.s3,
             bucket,
             change,
-            environment.patience.sleep,
-            seconds_left=environment.patience.seconds_left,
+            environment.retry_policy.sleep,
+            seconds_left=environment.retry_policy.seconds_left,
             removing=True,
         )
     except environment.s3.exceptions.NoSuchBucket:
@@ -299,7 +299,7 @@ def _unsubscribe(bucket: str, properties: "Properties | _Removed", environment: 
 
 def _insist(attempt: Callable[[], T], doing: str, environment: Environment) -> T:
     try:
-        return retrying.insist(attempt, environment.patience)
+        return retrying.insist(attempt, environment.retry_policy)
     except GaveUp as error:
         mend = "; allow it to this role, in the organization's policies too" if error.denied else ""
         raise RequestFailed(f"could not {doing}: {error}{mend}") from error

@@ -43,21 +43,21 @@ class GaveUp(Exception):
         self.denied = denied
 
 
-class Patience(NamedTuple):
+class RetryPolicy(NamedTuple):
     """How to wait between attempts, and how many seconds this invocation has left."""
 
     sleep: Callable[[float], None]
     seconds_left: Callable[[], float] = lambda: float("inf")
 
 
-def insist(attempt: Callable[[], T], patience: Patience) -> T:
+def insist(attempt: Callable[[], T], retry_policy: RetryPolicy) -> T:
     """Repeats ``attempt`` until it succeeds; its result.
 
     Raises ``GaveUp`` when the attempts or the time are used up, and at once any error that waiting cannot cure.
     """
     problem, denied = "no time was left for an attempt", False
     for _ in range(ATTEMPTS):
-        if patience.seconds_left() < _NEEDED_SECONDS:
+        if retry_policy.seconds_left() < _NEEDED_SECONDS:
             break
         try:
             return attempt()
@@ -69,7 +69,7 @@ def insist(attempt: Callable[[], T], patience: Patience) -> T:
             problem, denied = describe(error), code(error) in _DENIED
         except (BotoCoreError, ResponseParserError) as error:
             problem, denied = str(error), False
-        patience.sleep(PAUSE_SECONDS)
+        retry_policy.sleep(PAUSE_SECONDS)
     raise GaveUp(problem, denied=denied)
 
 

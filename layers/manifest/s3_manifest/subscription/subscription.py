@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from s3_manifest.subscription import retrying
-from s3_manifest.subscription.retrying import GaveUp, NotDone, Patience
+from s3_manifest.subscription.retrying import GaveUp, NotDone, RetryPolicy
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -157,7 +157,7 @@ def apply(
             raise NotDone("another party writes it at the same time")
 
     try:
-        retrying.insist(attempt, Patience(sleep, seconds_left))
+        retrying.insist(attempt, RetryPolicy(sleep, seconds_left))
     except GaveUp as error:
         kind = NotSubscribed if was_read or not error.denied else NotReadable
         mend = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head, Timestamp, days_before
-from s3_manifest.reconcile.environment import RESERVE_SECONDS, World
+from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.sidecars.descriptions import copies_of
 from s3_manifest.storage import chain, heads
 from s3_manifest.storage.store import Store, listed
@@ -15,15 +15,15 @@ GRACE_DAYS = 1
 _AT_ONCE = 1000
 
 
-def collect(world: World, collection: Collection) -> int:
+def collect(environment: Environment, collection: Collection) -> int:
     """Deletes pages, copies and records of lost commits, and history older than is to be kept; how many objects.
 
     Stops when time runs out, and may be stopped at any point: what it deletes, nothing refers to.
     Raises ``StoreError``, ``UnreadableManifest`` (of the head).
     """
-    now, store = world.now(), world.store
+    now, store = environment.now(), environment.store
     grace = days_before(now, GRACE_DAYS)
-    kept_since = days_before(now, max(GRACE_DAYS, world.history_days))
+    kept_since = days_before(now, max(GRACE_DAYS, environment.history_days))
     folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
     old = {one.key for folder in folders for one in listed(store, folder) if one.last_modified < grace}
     head = heads.load(store, collection).head
@@ -36,10 +36,10 @@ def collect(world: World, collection: Collection) -> int:
     expired += _records(store, collection, head, grace, kept_since)
     old -= {page.key for page in head.pages}.union(copies_of(head.sidecars))
     if old:
-        old -= _kept(world, collection, [one.key for one in checkpoints if one.last_modified >= kept_since])
+        old -= _kept(environment, collection, [one.key for one in checkpoints if one.last_modified >= kept_since])
     garbage = [*expired, *sorted(old)]
     deleted = 0
-    while deleted < len(garbage) and world.seconds_left() >= RESERVE_SECONDS:
+    while deleted < len(garbage) and environment.seconds_left() >= RESERVE_SECONDS:
         batch = garbage[deleted : deleted + _AT_ONCE]
         store.delete(batch)
         deleted += len(batch)
@@ -64,11 +64,11 @@ def _records(
             yield key
 
 
-def _kept(world: World, collection: Collection, checkpoints: list[str]) -> set[str]:
+def _kept(environment: Environment, collection: Collection, checkpoints: list[str]) -> set[str]:
     """The pages that these checkpoints refer to."""
 
     def pages(key: str) -> set[str]:
-        stored = world.store.get(key)
+        stored = environment.store.get(key)
         return {page.key for page in heads.decode(collection, stored.body).pages} if stored else set()
 
-    return set().union(*world.each(pages, checkpoints))
+    return set().union(*environment.each(pages, checkpoints))

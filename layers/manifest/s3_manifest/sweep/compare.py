@@ -24,7 +24,7 @@ from s3_manifest.storage.store import Each, Listed, Listing, Store, listings
 
 
 class Reading(Protocol):
-    """What of a ``World`` comparing takes: nothing is written."""
+    """What of a ``Environment`` comparing takes: nothing is written."""
 
     @property
     def store(self) -> Store:
@@ -105,7 +105,7 @@ class Comparer:
 
     def __init__(
         self,
-        world: Reading,
+        environment: Reading,
         collection: Collection,
         loaded: Loaded,
         *,
@@ -113,7 +113,7 @@ class Comparer:
         stop_at_seconds_left: float,
         doubts_problems: bool = False,
     ) -> None:
-        self._world = world
+        self._world = environment
         self._collection = collection
         self._loaded = loaded
         self._stop_at_keys = stop_at_keys

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.manifest.runs import sha256_of, verified_page
-from s3_manifest.sidecars.formats import decode_copy
+from s3_manifest.sidecars.formats import decode_content
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Archived, Store
 
@@ -30,7 +30,7 @@ def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
             stored = store.get(copy.key)
             if stored is None or copy.sha256 not in (None, sha256_of(stored.body)):
                 return False
-            decode_copy(stored.body)
+            decode_content(stored.body)
         for page in head.pages:
             stored = store.get(page.key)
             if stored is None:

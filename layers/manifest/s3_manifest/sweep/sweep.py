@@ -16,7 +16,7 @@ from s3_manifest.manifest.collections import Collection, IdTooLong, Pattern
 from s3_manifest.manifest.jobs import Job, Progress, Sweep, SweepAll
 from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
 from s3_manifest.reconcile.commit import Outcome, Verified, commit
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.repair import TooMuchIsBroken, repair
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.heads import holds_objects
@@ -86,7 +86,12 @@ class Swept:
 
 
 def run_job(
-    world: World, job: Job, pause_with_seconds_left: float, *, repeated: bool = False, swept: Swept | None = None
+    environment: Environment,
+    job: Job,
+    pause_with_seconds_left: float,
+    *,
+    repeated: bool = False,
+    swept: Swept | None = None,
 ) -> Swept:
     """Does a job of the sweep queue, or as much of it as there is time for, and asks for the rest.
 
@@ -96,37 +101,41 @@ def run_job(
     """
     swept = Swept() if swept is None else swept
     if isinstance(job, SweepAll):
-        _sweep_all(world, job, swept, pause_with_seconds_left)
+        _sweep_all(environment, job, swept, pause_with_seconds_left)
         return swept
-    collection = swept.collection = world.collections.named(job.kind, job.id)
+    collection = swept.collection = environment.collections.named(job.kind, job.id)
     if collection is None:  # no longer one of the collections, or none that there can be a manifest of
         swept.finished = True
         try:
-            world.collections.check_id(job.kind, job.id)
+            environment.collections.check_id(job.kind, job.id)
         except IdTooLong as error:
             swept.skipped = f"{job.kind}/{job.id}: {error}"
         return swept
-    progress = job.progress or _begin(world, collection, job, swept, repeated=repeated)
+    progress = job.progress or _begin(environment, collection, job, swept, repeated=repeated)
     if progress:
         progress = progress.model_copy(update={"unannounced": progress.unannounced or repeated})
-        _go_on(world, collection, progress, swept, pause_with_seconds_left)
+        _go_on(environment, collection, progress, swept, pause_with_seconds_left)
     return swept
 
 
-def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, repeated: bool) -> Progress | None:
+def _begin(
+    environment: Environment, collection: Collection, job: Sweep, swept: Swept, *, repeated: bool
+) -> Progress | None:
     """Where to begin; None where there is nothing (more) to do."""
-    started_at = world.now()
-    set_aside = rebuild.set_aside(world.store, collection) if job.rebuild else None
-    loaded = heads.load(world.store, collection, set_aside)
-    if job.broken and _is_repaired(world, collection, loaded, job.broken, swept, repeated=repeated):
+    started_at = environment.now()
+    set_aside = rebuild.set_aside(environment.store, collection) if job.rebuild else None
+    loaded = heads.load(environment.store, collection, set_aside)
+    if job.broken and _is_repaired(environment, collection, loaded, job.broken, swept, repeated=repeated):
         if loaded.head and repeated:
-            world.announce(loaded.head, (), repeated=True)
+            environment.announce(loaded.head, (), repeated=True)
         swept.finished = True
         return None
     head = loaded.head
     # Somebody who saw the collection for the first time asks for a sweep before there is a manifest.
-    if head is None and (set_aside or job.created_at or holds_objects(world.store, world.collections, collection)):
-        outcome = commit(world, collection, {}, set_aside=set_aside, repeated=repeated)
+    if head is None and (
+        set_aside or job.created_at or holds_objects(environment.store, environment.collections, collection)
+    ):
+        outcome = commit(environment, collection, {}, set_aside=set_aside, repeated=repeated)
         swept.outcomes.append(outcome)
         if not outcome.finished:
             raise SweepFailed(f"{collection.prefix}: time ran out before there was a manifest; it is tried again later")
@@ -135,56 +144,56 @@ def _begin(world: World, collection: Collection, job: Sweep, swept: Swept, *, re
     is_done = bool(job.asked_at and head and head.complete and (head.last_verified_at or "") >= job.asked_at)
     if head is None or is_done or job.created_at not in (None, head.created_at):
         if head and repeated:
-            world.announce(head, (), repeated=True)
+            environment.announce(head, (), repeated=True)
         swept.finished = True
         return None
     return Progress(created_at=head.created_at, started_at=started_at, first_revision=head.first_revision)
 
 
 def _go_on(
-    world: World, collection: Collection, progress: Progress, swept: Swept, pause_with_seconds_left: float
+    environment: Environment, collection: Collection, progress: Progress, swept: Swept, pause_with_seconds_left: float
 ) -> None:
     """Lists, looks, lists on, until all is done or time runs short."""
     while True:
-        loaded = heads.load(world.store, collection)
+        loaded = heads.load(environment.store, collection)
         swept.progress = progress
         if loaded.head is None or loaded.head.created_at != progress.created_at:
             swept.finished = True  # another manifest is there by now, with a sweep of its own
             return
-        progress = _since_repaired(world, loaded.head, progress)
+        progress = _since_repaired(environment, loaded.head, progress)
         delay = 0
         if progress.looks:
-            progress = _look(world, collection, progress, swept, is_drift=loaded.head.complete)
+            progress = _look(environment, collection, progress, swept, is_drift=loaded.head.complete)
         elif progress.finished_listing:
-            if _finish(world, collection, progress, swept):
+            if _finish(environment, collection, progress, swept):
                 return
         else:
             try:
-                progress = _list_on(world, collection, loaded, progress, swept, pause_with_seconds_left)
+                progress = _list_on(environment, collection, loaded, progress, swept, pause_with_seconds_left)
             except Conflict:
                 # A page was collected between the head that referred to it and the look at it.
                 pass
             else:
                 delay = LOOK_AGAIN_SECONDS if progress.looks and loaded.head.complete else 0
-        if delay or world.seconds_left() < pause_with_seconds_left:
+        if delay or environment.seconds_left() < pause_with_seconds_left:
             swept.progress = progress = _fitting(collection, progress)
-            world.enqueue([Sweep(kind=collection.kind, id=collection.id, progress=progress)], delay_seconds=delay)
+            environment.enqueue([Sweep(kind=collection.kind, id=collection.id, progress=progress)], delay_seconds=delay)
             swept.enqueued += 1
             return
 
 
-def _since_repaired(world: World, head: Head, progress: Progress) -> Progress:
+def _since_repaired(environment: Environment, head: Head, progress: Progress) -> Progress:
     """The progress, from the beginning if a repair left out what was compared before."""
     if progress.first_revision == head.first_revision:
         return progress
     update: dict[str, object] = {"first_revision": head.first_revision}
     if progress.first_revision is not None and not head.complete:
-        update |= {"started_at": world.now(), "start": "", "finished_listing": False}
+        update |= {"started_at": environment.now(), "start": "", "finished_listing": False}
     return progress.model_copy(update=update)
 
 
 def _list_on(
-    world: World,
+    environment: Environment,
     collection: Collection,
     loaded: heads.Loaded,
     progress: Progress,
@@ -195,10 +204,10 @@ def _list_on(
 
     What is found broken is repaired at once, and compared then.
     """
-    if _repaired_copies(world, collection, loaded, swept):
+    if _repaired_copies(environment, collection, loaded, swept):
         return progress
     comparer = Comparer(
-        world,
+        environment,
         collection,
         loaded,
         stop_at_keys=MAX_DIFFERENT,
@@ -210,9 +219,9 @@ def _list_on(
     at_once, rest = found[:RANGES], found[RANGES:]
     looks: list[str] = []
     listed, start = progress.listed, comparer.begins(rest[0].start) if rest else None
-    compared = world.each(lambda within: comparer.compare(within, progress.start), at_once)
+    compared = environment.each(lambda within: comparer.compare(within, progress.start), at_once)
     if broken := [one.key for comparison in compared for one in comparison.broken]:
-        _repair(world, collection, broken, swept)
+        _repair(environment, collection, broken, swept)
         return progress
     for comparison in compared:
         looks += comparison.keys
@@ -231,18 +240,20 @@ def _list_on(
     )
 
 
-def _look(world: World, collection: Collection, progress: Progress, swept: Swept, *, is_drift: bool) -> Progress:
+def _look(
+    environment: Environment, collection: Collection, progress: Progress, swept: Swept, *, is_drift: bool
+) -> Progress:
     """Looks at what was found to differ, through the ordinary commits."""
     try:
-        outcome = commit(world, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
+        outcome = commit(environment, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
     except BrokenObjects as error:
-        _repair_all(world, collection, error.keys, swept)
+        _repair_all(environment, collection, error.keys, swept)
         return progress
     swept.outcomes.append(outcome)
     if not outcome.commits:
         raise SweepFailed(f"{collection.prefix}: time ran out before {progress.start!r}; it is tried again later")
     if outcome.broken:
-        _repair(world, collection, outcome.broken, swept)
+        _repair(environment, collection, outcome.broken, swept)
         looks = (*outcome.not_done, *outcome.unreadable)
         return progress.model_copy(update={"looks": looks, "unannounced": outcome.unannounced})
     unreadable = (*progress.unreadable, *outcome.unreadable)
@@ -262,19 +273,19 @@ def _look(world: World, collection: Collection, progress: Progress, swept: Swept
     return progress.model_copy(update=update)
 
 
-def _finish(world: World, collection: Collection, progress: Progress, swept: Swept) -> bool:
+def _finish(environment: Environment, collection: Collection, progress: Progress, swept: Swept) -> bool:
     """Marks the manifest complete and verified, and collects its garbage; False where a repair came before that."""
     verified = Verified(progress.created_at, progress.started_at, progress.first_revision or 1)
     # The odd ones met on the way have their second chance here.
     again = dict.fromkeys(progress.unreadable, SWEEP)
     try:
-        outcome = commit(world, collection, again, verified=verified, repeated=progress.unannounced)
+        outcome = commit(environment, collection, again, verified=verified, repeated=progress.unannounced)
     except BrokenObjects as error:
-        _repair_all(world, collection, error.keys, swept)
+        _repair_all(environment, collection, error.keys, swept)
         return False
     swept.outcomes.append(outcome)
     if outcome.broken:
-        _repair(world, collection, outcome.broken, swept)
+        _repair(environment, collection, outcome.broken, swept)
         return False
     if outcome.unreadable:
         raise _unreadable(collection, tuple(outcome.unreadable), outcome)
@@ -284,14 +295,14 @@ def _finish(world: World, collection: Collection, progress: Progress, swept: Swe
         return False  # it was repaired meanwhile
     swept.finished = True
     try:
-        swept.collected = collect(world, collection)
+        swept.collected = collect(environment, collection)
     except (UnreadableManifest, Archived) as error:  # of a checkpoint: it expires, and the garbage with it
         swept.not_collected = str(error)
     return True
 
 
 def _is_repaired(
-    world: World,
+    environment: Environment,
     collection: Collection,
     loaded: heads.Loaded,
     keys: Iterable[str],
@@ -300,47 +311,47 @@ def _is_repaired(
     repeated: bool,
 ) -> bool:
     """Repairs what is broken of these objects of a manifest; whether nothing is left for a sweep to do."""
-    if loaded.head is None or _repaired_copies(world, collection, loaded, swept):
+    if loaded.head is None or _repaired_copies(environment, collection, loaded, swept):
         return True
     refs = [page for page in loaded.head.pages if page.key in keys]
-    found = pages.examine(world.store, world.each, collection, loaded, refs)
+    found = pages.examine(environment.store, environment.each, collection, loaded, refs)
     if broken := [one.key for one in found if isinstance(one, Broken)]:
-        _repair(world, collection, broken, swept)
+        _repair(environment, collection, broken, swept)
     # An attempt before this one may have died between a repair of part and the sweep for the rest.
     head = swept.outcomes[-1].head if swept.outcomes else loaded.head if repeated else None
     return head is None or head.complete
 
 
-def _repaired_copies(world: World, collection: Collection, loaded: heads.Loaded, swept: Swept) -> bool:
+def _repaired_copies(environment: Environment, collection: Collection, loaded: heads.Loaded, swept: Swept) -> bool:
     """Sees to the copies of sidecars; whether the manifest is another one now."""
-    found = pages.examine_copies(world.store, world.each, collection, loaded)
+    found = pages.examine_copies(environment.store, environment.each, collection, loaded)
     broken = [key for key, one in found.items() if isinstance(one, Broken)]
     if not broken:
         return False
     swept.repaired += broken
     try:
-        pages.restored_descriptions(world.store, world.each, collection, loaded)
+        pages.restored_descriptions(environment.store, environment.each, collection, loaded)
     except BrokenObjects:
         # What the entries go by is not known any more: only objects and sidecars themselves tell it.
-        _rebuild(world, collection, swept)
+        _rebuild(environment, collection, swept)
         return True
     return False
 
 
-def _repair_all(world: World, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
+def _repair_all(environment: Environment, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
     """Replaces what a commit found broken: copies of sidecars, without which it commits nothing, and pages."""
     with suppress(Conflict):  # the manifest is another one by now, and is looked at again
-        if not _repaired_copies(world, collection, heads.load(world.store, collection), swept):
-            _repair(world, collection, broken, swept)
+        if not _repaired_copies(environment, collection, heads.load(environment.store, collection), swept):
+            _repair(environment, collection, broken, swept)
 
 
-def _repair(world: World, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
+def _repair(environment: Environment, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
     """Replaces broken pages by what S3 says now."""
     broken = list(broken)
     try:
-        outcome = repair(world, collection, broken)
+        outcome = repair(environment, collection, broken)
     except (TooMuchIsBroken, BrokenObjects):
-        _rebuild(world, collection, swept)
+        _rebuild(environment, collection, swept)
     else:
         swept.outcomes.append(outcome)
         if not outcome.finished:
@@ -348,10 +359,10 @@ def _repair(world: World, collection: Collection, broken: Iterable[str], swept: 
     swept.repaired += [key for key in broken if key not in swept.repaired]
 
 
-def _rebuild(world: World, collection: Collection, swept: Swept) -> None:
+def _rebuild(environment: Environment, collection: Collection, swept: Swept) -> None:
     """Sets a manifest aside that cannot be repaired, and begins a new one, with a sweep of its own."""
-    if set_aside := rebuild.set_aside(world.store, collection):
-        outcome = commit(world, collection, {}, set_aside=set_aside)
+    if set_aside := rebuild.set_aside(environment.store, collection):
+        outcome = commit(environment, collection, {}, set_aside=set_aside)
         swept.outcomes.append(outcome)
         if not outcome.finished:
             raise SweepFailed(f"{collection.prefix}: time ran out before it was rebuilt; it is tried again later")
@@ -381,32 +392,32 @@ def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: Outcome)
     )
 
 
-def _sweep_all(world: World, job: SweepAll, swept: Swept, pause_with_seconds_left: float) -> None:
+def _sweep_all(environment: Environment, job: SweepAll, swept: Swept, pause_with_seconds_left: float) -> None:
     """Asks for a sweep of each collection."""
-    for pattern in sorted(world.collections.patterns):
+    for pattern in sorted(environment.collections.patterns):
         if pattern.kind < job.kind:
             continue
-        ids = _ids(world, pattern, job.after if pattern.kind == job.kind else "")
+        ids = _ids(environment, pattern, job.after if pattern.kind == job.kind else "")
         while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_AT_ONCE)]:
-            world.enqueue(jobs)
+            environment.enqueue(jobs)
             swept.enqueued += len(jobs)
-            if world.seconds_left() < pause_with_seconds_left:
-                world.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
+            if environment.seconds_left() < pause_with_seconds_left:
+                environment.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
                 return
     swept.finished = True
 
 
-def _ids(world: World, pattern: Pattern, after: str) -> Iterator[str]:
+def _ids(environment: Environment, pattern: Pattern, after: str) -> Iterator[str]:
     """The ids of one kind, in order: of what lies in S3, and of what has a manifest."""
-    roots = (pattern.before, world.collections.root + pattern.before)
-    folders = heapq.merge(*(_folders(world, root, after) for root in roots))
+    roots = (pattern.before, environment.collections.root + pattern.before)
+    folders = heapq.merge(*(_folders(environment, root, after) for root in roots))
     return (folder.removesuffix("/") for folder, _ in groupby(folders) if folder != "/")
 
 
-def _folders(world: World, prefix: str, after: str) -> Iterator[str]:
+def _folders(environment: Environment, prefix: str, after: str) -> Iterator[str]:
     """The folders below a prefix, named without it, in S3's order."""
     start, truncated = f"{prefix}{after}/" if after else "", True
     while truncated:
-        prefixes, truncated = world.store.folders(prefix, after=start)
+        prefixes, truncated = environment.store.folders(prefix, after=start)
         yield from (folder.removeprefix(prefix) for folder in prefixes)
         start = prefixes[-1] if prefixes else start

@@ -7,16 +7,16 @@ from typing import Any
 
 from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, PUT, STYLE
 
-from s3_manifest.manifest.changes import Alteration
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Entry, Head
 from s3_manifest.manifest.runs import decode_page
 from s3_manifest.reconcile.commit import Outcome, commit
-from s3_manifest.reconcile.environment import World
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Folders, Listing, Observation, ReadFailed
+from s3_manifest.storage.store import Folders, HeadResult, Listing, ReadFailed
 
 
 @dataclass
@@ -39,7 +39,7 @@ class WatchedStore(MemoryStore):
         self.requests.append(f"GET {key}")
         return super().get(key)
 
-    def head(self, key: str) -> Observation:
+    def head(self, key: str) -> HeadResult:
         self.looks.append(key)
         self.requests.append(f"HEAD {key}")
         if key in self.unreadable:
@@ -105,8 +105,8 @@ class Hand:
         self.store.now = lambda: self.now
 
     @property
-    def world(self) -> World:
-        return World(
+    def environment(self) -> Environment:
+        return Environment(
             store=self.store,
             collections=self.collections,
             location=LOCATION,
@@ -129,12 +129,12 @@ class Hand:
         self.asked += jobs
         self.delays += [delay_seconds] * len(jobs)
 
-    def announce(self, head: Head, alterations: Sequence[Alteration], *, repeated: bool) -> None:
+    def announce(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
         self.announced.append((head.revision, repeated))
 
     def commit(self, keys: Iterable[str], cause: str = PUT, collection: Collection = STYLE, **more: Any) -> Outcome:
         """A commit of these keys, each looked at for the same cause."""
-        return commit(self.world, collection, dict.fromkeys(keys, cause), **more)
+        return commit(self.environment, collection, dict.fromkeys(keys, cause), **more)
 
     def upload(self, *filenames: str, body: bytes = b"xyz", **facts: Any) -> list[str]:
         return [self.store.upload(PREFIX + filename, body, **facts).key for filename in filenames]
