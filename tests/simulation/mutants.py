@@ -138,7 +138,7 @@ MUTANTS = (
             ("SWEEP_DELAY_SECONDS = 5\n", "ASKS: list = []\n"),
         ),
         (
-            ("reconcile/commit.py", "import ComputedMd5s, computed_before", "import ASKS, ComputedMd5s, computed_before"),
+            ("reconcile/commit.py", "observe import ComputedMd5s", "observe import ASKS, ComputedMd5s"),
             ("reconcile/commit.py", _SAVE, _SAVE + "    while ASKS:\n        environment.enqueue([ASKS.pop()])\n"),
         ),
     ),

@@ -18,7 +18,7 @@ def local() -> None:
 @local.command()
 def demo() -> None:
     """Change things in S3 and watch what the manifest says, and how soon."""
-    _run("demo", "run_demo")
+    _run("local_stack.demo", "run_demo")
 
 
 @local.command()
@@ -31,7 +31,7 @@ def demo() -> None:
 )
 def serve(port: int) -> None:
     """Keep the stack up, for any S3 client."""
-    _run("serve", "run_serve", port)
+    _run("local_stack.serve", "run_serve", port)
 
 
 def _run(module: str, name: str, *arguments: Any) -> None:  # noqa: ANN401  # the function's own
