@@ -24,7 +24,7 @@ from s3_manifest_cli.migration import tree
 from s3_manifest_cli.migration.plan import Choices
 from s3_manifest_cli.migration.remove import remove
 from s3_manifest_cli.migration.report import Result, exit_code
-from s3_manifest_cli.migration.run import Planned, carry_out, make_plan
+from s3_manifest_cli.migration.run import MigrationPlan, carry_out, make_plan
 from s3_manifest_cli.migration.verify import Clock, verify
 
 BUCKET = "storyboard-user-files"
@@ -110,10 +110,10 @@ class Migration:
     bucket: Bucket = field(default_factory=Bucket)
     deployed: bool = True
 
-    def plan(self, **choices: bool) -> Planned:
+    def plan(self, **choices: bool) -> MigrationPlan:
         return make_plan(tree.walk(self.root), KINDS, self.bucket, Choices(**choices))
 
-    def run(self, *, remove_legacy: bool = False, **choices: bool) -> tuple[Planned, Result]:
+    def run(self, *, remove_legacy: bool = False, **choices: bool) -> tuple[MigrationPlan, Result]:
         found = tree.walk(self.root)
         planned = make_plan(found, KINDS, self.bucket, Choices(**choices))
         failed = carry_out(found, planned, self.bucket, self.bucket.put_image, Choices(**choices))

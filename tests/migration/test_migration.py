@@ -8,7 +8,7 @@ from migration.buckets import BUCKET, KINDS, Migration, md5
 
 from s3_manifest.storage.store import OutcomeUnknown, ReadFailed, WriteRefused
 from s3_manifest_cli.migration import report, tree
-from s3_manifest_cli.migration.run import Planned
+from s3_manifest_cli.migration.run import MigrationPlan
 
 NAME = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{NAME}/"
@@ -166,12 +166,12 @@ def test_a_collection_that_cannot_be_looked_at_is_an_error_and_the_others_are_mi
     actor(migration, "a.png")
     migration.file("data/s3_manifests/style_1_s3_manifest.json", json.dumps({"files": ["b.png"]}))
     key = "styles/1/b.png"
-    look = migration.bucket.head
+    observe_collection = migration.bucket.head
 
     def head(one):
         if one == key:
             raise ReadFailed(one, "403")
-        return look(one)
+        return observe_collection(one)
 
     migration.bucket.head = head
     planned, result = migration.run()
@@ -287,7 +287,7 @@ def test_nothing_is_written_but_images_and_sidecars(migration):
 def test_a_plan_tells_how_much_there_is_to_do(migration):
     actor(migration, "a.png")
     planned = migration.plan()
-    assert isinstance(planned, Planned)
+    assert isinstance(planned, MigrationPlan)
     assert (len(planned.uploads), len(planned.edits), planned.is_done) == (1, 1, False)
     assert report.exit_code(planned, None) == report.DIFFERENCES
     migration.run()

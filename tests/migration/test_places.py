@@ -1,8 +1,8 @@
 import pytest
 from migration.buckets import KINDS
 
-from s3_manifest_cli.migration.legacy import Claim, Document, Format
-from s3_manifest_cli.migration.places import Files, Misplaced, collection_of, filename_of, local_file, within
+from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
+from s3_manifest_cli.migration.places import Files, InvalidReference, collection_of, filename_of, local_file, within
 
 NAME = "0042_european_30_male"
 ACTOR = KINDS.named("actor", NAME)
@@ -11,7 +11,7 @@ FOLDER = f"data/actors/{NAME}/training_data"
 
 
 def document(*ids, format_=Format.ACTOR_SYNC, **claim):
-    claims = (Claim(where="images.0", **claim),) if claim else ()
+    claims = (ImageRecord(where="images.0", **claim),) if claim else ()
     return Document(path="data/actor_manifests/x_manifest.json", format=format_, ids=ids, claims=claims)
 
 
@@ -32,7 +32,7 @@ def test_an_actor_is_known_by_its_full_name_or_its_number(ids, id_):
 
 
 def test_a_number_that_two_actors_have_is_nobodys():
-    with pytest.raises(Misplaced, match="0042 may be any of 0042_a, 0042_b"):
+    with pytest.raises(InvalidReference, match="0042 may be any of 0042_a, 0042_b"):
         collection_of(document("0042"), KINDS, {"0042_a", "0042_b"})
 
 
@@ -45,7 +45,7 @@ def test_keys_in_s3_say_whose_a_manifest_is():
 
 
 def test_a_manifest_without_a_name_is_nobodys():
-    with pytest.raises(Misplaced):
+    with pytest.raises(InvalidReference):
         collection_of(document("a/b"), KINDS, set())
 
 
@@ -66,7 +66,7 @@ def test_a_manifest_without_a_name_is_nobodys():
     ],
 )
 def test_the_filename_comes_from_the_key_the_url_the_name_or_the_path(fields, filename):
-    assert filename_of(Claim(where="", **fields), ACTOR, KINDS) == filename
+    assert filename_of(ImageRecord(where="", **fields), ACTOR, KINDS) == filename
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_the_filename_comes_from_the_key_the_url_the_name_or_the_path(fields, fi
     ],
 )
 def test_what_is_no_file_of_the_collection_is_refused(fields):
-    with pytest.raises(Misplaced):
-        filename_of(Claim(where="", **fields), ACTOR, KINDS)
+    with pytest.raises(InvalidReference):
+        filename_of(ImageRecord(where="", **fields), ACTOR, KINDS)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_local_path_means_places_in_the_tree(path, places):
 
 @pytest.mark.parametrize("path", ["../../../etc/passwd", "/x/data/../../etc/passwd", "a\x00", "../.."])
 def test_a_path_that_leads_out_of_the_tree_is_refused(path):
-    with pytest.raises(Misplaced):
+    with pytest.raises(InvalidReference):
         within(path, "data/x")
 
 
@@ -128,7 +128,7 @@ def test_a_path_that_leads_out_of_the_tree_is_refused(path):
 )
 def test_an_actors_file_is_where_its_path_says_or_with_its_training_data(paths, found):
     files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
-    claim = Claim(where="", filename="a.png", paths=paths)
+    claim = ImageRecord(where="", filename="a.png", paths=paths)
     assert local_file(claim, document(NAME), "a.png", ACTOR, files).path == found
 
 

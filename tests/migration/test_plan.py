@@ -2,21 +2,25 @@ import pytest
 from migration.buckets import KINDS
 
 from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
-from s3_manifest_cli.migration.gather import Gathered, Image, Word
-from s3_manifest_cli.migration.legacy import Claim, Document, Format
+from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
+from s3_manifest_cli.migration.merge import Image, LegacyCollection, Mention
 from s3_manifest_cli.migration.plan import Choices, Upload, plan
-from s3_manifest_cli.migration.remote import Object, Remote
+from s3_manifest_cli.migration.remote import Object, RemoteCollection
 
 ACTOR = KINDS.named("actor", "0042_european_30_male")
 ONE, OTHER = "1" * 32, "2" * 32
-WORD = Word(Document(path="m.json", format=Format.ACTOR), Claim(where=""), None, None)
+WORD = Mention(Document(path="m.json", format=Format.ACTOR), ImageRecord(where=""), None, None)
 S3, LOCAL = Choices(), Choices(prefer_local=True)
 
 
 def planned(image, local=None, there=None, choices=S3, *, said=None, **gathered):
-    remote = Remote({"a.png": Object("e", there)} if there else {}, {"a.png": said} if said else {})
+    remote = RemoteCollection({"a.png": Object("e", there)} if there else {}, {"a.png": said} if said else {})
     return plan(
-        ACTOR, Gathered(images={"a.png": image}, **gathered), {"x/a.png": local} if local else {}, remote, choices
+        ACTOR,
+        LegacyCollection(images={"a.png": image}, **gathered),
+        {"x/a.png": local} if local else {},
+        remote,
+        choices,
     )
 
 
@@ -105,7 +109,7 @@ def test_words_are_not_written_of_what_s3_will_not_have(image, local):
     ],
 )
 def test_a_title_that_is_there_stands(before, choices, written, expected, conflicts):
-    part = plan(ACTOR, Gathered(title="Legacy"), {}, Remote(title=before), choices)
+    part = plan(ACTOR, LegacyCollection(title="Legacy"), {}, RemoteCollection(title=before), choices)
     assert (part.words.title, part.expected.title, part.conflicts) == (written, expected, conflicts)
 
 
@@ -114,16 +118,16 @@ def test_generations_are_declared_that_are_not_yet():
         GenerationDeclaration(generation_id=id_, type="t", generated_at="2025-01-01", metadata=metadata)
         for id_, metadata in ((1, {}), (2, {}), (2, {"seed": 1}))
     )
-    gathered = Gathered(generations=(one, two))
-    part = plan(ACTOR, gathered, {}, Remote(generations=(two_else,)), S3)
+    gathered = LegacyCollection(generations=(one, two))
+    part = plan(ACTOR, gathered, {}, RemoteCollection(generations=(two_else,)), S3)
     assert (part.words.generations, part.conflicts) == ((one,), ("generation t 2",))
     assert set(map(repr, part.expected.generations)) == {repr(one), repr(two_else)}
-    part = plan(ACTOR, gathered, {}, Remote(generations=(two_else,)), LOCAL)
+    part = plan(ACTOR, gathered, {}, RemoteCollection(generations=(two_else,)), LOCAL)
     assert part.words.generations == (one, two)
 
 
 def test_a_wrong_sync_status_and_another_md5_are_noted():
-    word = WORD._replace(claim=Claim(where="", status="synced", md5=OTHER))
+    word = WORD._replace(claim=ImageRecord(where="", status="synced", md5=OTHER))
     (item,) = planned(Image("a.png", "x/a.png", FileDescription(), (word,)), ONE).items
     assert item.note == "called synced in m.json; a legacy file names another MD5"
 
@@ -131,7 +135,7 @@ def test_a_wrong_sync_status_and_another_md5_are_noted():
 @pytest.mark.parametrize("there", [{"a.png": Object("e", "x" * 32)}, {"a.png/b.png/c.png": Object("e", "x" * 32)}])
 def test_what_no_copy_could_hold_beside_the_rest_is_not_uploaded_and_stays_a_difference(there):
     images = {name: Image(name, name, words=named().words) for name in ("a.png/b.png", "c.png")}
-    part = plan(ACTOR, Gathered(images=images), dict.fromkeys(images, "y" * 32), Remote(there), S3)
+    part = plan(ACTOR, LegacyCollection(images=images), dict.fromkeys(images, "y" * 32), RemoteCollection(there), S3)
     blocked, other = part.items
     assert (blocked.filename, blocked.upload, blocked.is_left) == ("a.png/b.png", None, True)
     assert "a file and a folder of one name; rename one" in blocked.note

@@ -8,7 +8,7 @@ from unit.values import ACTOR, EVENING, NOON, file_seen, head_of
 
 from s3_manifest.query.training import actor_manifest
 from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS
-from s3_manifest_cli.training_data import Done, NotFound, get_training_data_api
+from s3_manifest_cli.training_data import EditResult, NotFound, get_training_data_api
 
 URL = "https://api.invalid"
 
@@ -69,7 +69,7 @@ def test_a_deployment_that_waits_for_less_than_is_asked_is_asked_again_until_the
 
     asked.answer = answer
     api = get_training_data_api(URL, token=GIVEN)
-    done = Done(actor_name="42", revision=None, reflects="x")
+    done = EditResult(actor_name="42", revision=None, reflects="x")
     assert api.wait_for(42, done, wait=30) is False
     assert now[0] == pytest.approx(30, abs=3)
     assert len(asked) == 11

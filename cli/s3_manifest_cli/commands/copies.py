@@ -14,7 +14,7 @@ from s3_manifest_cli.client.sync.plan import Verb, Wishes
 from s3_manifest_cli.client.sync.sync import Prepared, prepare
 from s3_manifest_cli.client.transfer.headers import Told
 from s3_manifest_cli.terminal.named import missing, named_collection
-from s3_manifest_cli.terminal.options import FOLDER, TIME, Function, deployment, filters, telling
+from s3_manifest_cli.terminal.options import FOLDER, TIME, Function, deployment_options, filter_options, output_options
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
 
@@ -49,9 +49,9 @@ def _uploads(command: Function) -> Function:
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @planning("Delete local files that are not in S3.")
 @PORTABLE
-@filters
-@deployment
-@telling
+@filter_options
+@deployment_options
+@output_options
 def pull(
     collection: str | None,
     folder: Path | None,
@@ -75,9 +75,9 @@ def pull(
 @planning("Delete objects in S3 that are not in LOCAL.")
 @_uploads
 @WAIT
-@filters
-@deployment
-@telling
+@filter_options
+@deployment_options
+@output_options
 def push(
     folder: Path | None,
     collection: str | None,
@@ -103,9 +103,9 @@ def push(
 @PORTABLE
 @_uploads
 @WAIT
-@filters
-@deployment
-@telling
+@filter_options
+@deployment_options
+@output_options
 def sync(
     folder: Path | None,
     collection: str | None,

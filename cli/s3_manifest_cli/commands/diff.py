@@ -11,7 +11,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.diff import Diff, Difference, Sort, diff
 from s3_manifest_cli.client.manifests.revision_spec import Point, parse_point
 from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
-from s3_manifest_cli.terminal.options import deployment, filters, telling
+from s3_manifest_cli.terminal.options import deployment_options, filter_options, output_options
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.output import files as count_of
 
@@ -23,9 +23,9 @@ _LONGEST = 60
 @click.command(name="diff")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@filters
-@deployment
-@telling
+@filter_options
+@deployment_options
+@output_options
 def diff_command(before: str, after: str, filters: Filter, deployment: Deployment, printer: Printer) -> None:
     """Tell how the manifest B differs from A: COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).
 
@@ -81,18 +81,18 @@ def _json(one: Difference) -> dict[str, Any]:
 
 def _tell(found: Diff, printer: Printer) -> None:
     for facts, sign in ((found.before, "---"), (found.after, "+++")):
-        printer.say(f"{sign} {facts.kind}/{facts.id} at revision {facts.revision}, {facts.last_synced}")
+        printer.write(f"{sign} {facts.kind}/{facts.id} at revision {facts.revision}, {facts.last_synced}")
     if found.before.title != found.after.title:
-        printer.say(f"~ title: {found.before.title!r} -> {found.after.title!r}", _COLOURS["described"])
+        printer.write(f"~ title: {found.before.title!r} -> {found.after.title!r}", _COLOURS["described"])
     for one in found.files:
         unproven = "" if one.is_proven else "  (by ETag and size alone: not proven)"
-        printer.say(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
+        printer.write(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
         for word in one.words:
-            printer.say(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
+            printer.write(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
     told = ", ".join(f"{count:,} {sort}" for sort, count in found.totals.items() if count)
-    printer.say(told or "The files are the same.")
+    printer.write(told or "The files are the same.")
     if found.unproven:
-        printer.say(
+        printer.write(
             f"The same by ETag and size alone, with no MD5 or checksum to prove it: {count_of(len(found.unproven))}"
         )
 

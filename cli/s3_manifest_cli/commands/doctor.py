@@ -15,7 +15,7 @@ from s3_manifest_cli.client.access.aws_session import session_of
 from s3_manifest_cli.client.access.remedies import unavailable
 from s3_manifest_cli.client.doctor import Examination, Finding, Severity
 from s3_manifest_cli.client.manifests.deployment import parse_kinds
-from s3_manifest_cli.terminal.options import telling
+from s3_manifest_cli.terminal.options import output_options
 from s3_manifest_cli.terminal.output import Printer
 
 _MARKS: dict[Severity, tuple[str, str | None]] = {
@@ -54,7 +54,7 @@ _WIDTH = max(len(word) for word, _ in _MARKS.values())
 )
 @click.option("--profile", help="The AWS profile.  [env: AWS_PROFILE]")
 @click.option("--region", help="The AWS region.  [env: AWS_DEFAULT_REGION]")
-@telling
+@output_options
 def doctor(
     stack: str | None,
     bucket: str | None,
@@ -112,13 +112,13 @@ def doctor(
     except BotoCoreError as error:  # no region
         raise unavailable(fault_of(error), "not examined") from error
     for finding in examined.fixed:
-        printer.say(_line("fixed", finding), "green")
+        printer.write(_line("fixed", finding), "green")
     for finding in examined.findings:
         word, colour = _MARKS[finding.severity]
-        printer.say(_line(word, finding), colour)
+        printer.write(_line(word, finding), colour)
         if finding.mend:
-            printer.say(f"{'':{_WIDTH}} mend: {finding.mend}")
-    printer.say(_summary(examined))
+            printer.write(f"{'':{_WIDTH}} mend: {finding.mend}")
+    printer.write(_summary(examined))
     printer.document(examined)
     sys.exit(examined.exit_code)
 

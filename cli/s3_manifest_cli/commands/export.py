@@ -17,7 +17,13 @@ from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
-from s3_manifest_cli.terminal.options import FOLDER, deployment, filters, past, telling
+from s3_manifest_cli.terminal.options import (
+    FOLDER,
+    deployment_options,
+    filter_options,
+    output_options,
+    revision_options,
+)
 from s3_manifest_cli.terminal.output import Printer
 
 
@@ -30,15 +36,15 @@ from s3_manifest_cli.terminal.output import Printer
     type=click.Path(allow_dash=True, path_type=Path),
     help="A file, or for kohya a folder; else stdout.",
 )
-@past
-@filters
+@revision_options
+@filter_options
 @click.option("--images", "size_of", type=FOLDER, help="For cvat: where the images lie, to learn their sizes from.")
 @click.option("--license", help="For croissant: the URL of the licence.")
 @click.option("--creator", help="For croissant: who made it.")
 @click.option("--url", help="For croissant: its page.")
 @click.option("--for-spreadsheets", is_flag=True, help="For csv: no cell is taken for a formula.")
-@deployment
-@telling
+@deployment_options
+@output_options
 def export(
     collection: str,
     format_: str,
@@ -80,10 +86,10 @@ def export(
         printer.error(f"{problem.s3_key}: {problem.problem}")
     if output:
         left_out = f", {exported.left_out:,} left out" if exported.left_out else ""
-        printer.say(f"{exported.files:,} files of {collection} in {output}{left_out}")
+        printer.write(f"{exported.files:,} files of {collection} in {output}{left_out}")
         if format_ in {"imagefolder", "imagefolder-parquet"}:
             call = f'load_dataset("imagefolder", data_files={str(output)!r}, split="train")'
-            printer.say(f"Load it in Python, where the images lie beside it: {call}")
+            printer.write(f"Load it in Python, where the images lie beside it: {call}")
         about = doubts_json(manifest.facts, is_past=is_past) | {"unmatched_filters": unmatched}
         printer.document(exported._asdict() | about)
     sys.exit(exit_code(facts=manifest.facts, failed=False, differs=bool(exported.problems)))

@@ -12,7 +12,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.history import LIMIT, History, Untold, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
 from s3_manifest_cli.terminal.endings import INTERRUPTED
-from s3_manifest_cli.terminal.options import deployment, telling
+from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as counted
 
@@ -26,8 +26,8 @@ _COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="So many revisions at most.")
 @click.option("--files", is_flag=True, help="Each file too, and what made the stack look at it.")
 @click.option("--follow", "follows", is_flag=True, help="Go on until Ctrl-C. With --json: a line for each.")
-@deployment
-@telling
+@deployment_options
+@output_options
 def history_command(
     collection: str, since: int | None, limit: int, files: bool, follows: bool, deployment: Deployment, printer: Printer
 ) -> None:
@@ -44,9 +44,9 @@ def history_command(
         _follow(found, told, deployment, printer, files=files)
     if found.reached < found.revision:
         rest = f"s3-manifest history {collection} --since {found.reached}"
-        printer.say(f"There are more, up to revision {found.revision}: {rest}")
+        printer.write(f"There are more, up to revision {found.revision}: {rest}")
     elif not told:
-        printer.say(f"Nothing changed since revision {found.revision}.")
+        printer.write(f"Nothing changed since revision {found.revision}.")
     printer.document(
         {
             "kind": found.collection.kind,
@@ -86,7 +86,7 @@ def _revision(one: Change | Untold) -> int:
 def _tell(one: Change | Untold, printer: Printer, *, files: bool) -> None:
     if isinstance(one, Untold):
         which = f"revision {one.first}" if one.first == one.last else f"revisions {one.first} to {one.last}"
-        printer.say(f"{which}: not told, {one.why}", "magenta")
+        printer.write(f"{which}: not told, {one.why}", "magenta")
         return
     lists: Mapping[Sort, tuple[FileChange, ...] | None] = {
         "added": one.added,
@@ -97,7 +97,7 @@ def _tell(one: Change | Untold, printer: Printer, *, files: bool) -> None:
     if None in lists.values():
         counts = f"too many files for an answer: they are in {one.s3_key}"
     total = f"{counted(one.total_files)}, {size(one.total_size_bytes)}"
-    printer.say(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
+    printer.write(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
     for alteration in (*(one.added or ()), *(one.altered or ()), *(one.removed or ())) if files else ():
         sign = _SIGNS[alteration.sort]
-        printer.say(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])
+        printer.write(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])

@@ -8,15 +8,15 @@ from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.terminal.endings import FAILED
-from s3_manifest_cli.terminal.options import deployment, telling
+from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as count_of
 
 
 @click.command()
 @click.argument("kind", required=False)
-@deployment
-@telling
+@deployment_options
+@output_options
 def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     """List collections with file counts and sizes (only of KIND, if given).
 
@@ -29,14 +29,14 @@ def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     unreadable = [one for one in found if isinstance(one, UnreadableCollection)]
     for one in found:
         if isinstance(one, CollectionTotals):
-            printer.say(_line(one))
+            printer.write(_line(one))
         else:
-            printer.say(f"{one.kind}/{one.id}  unreadable: {one.problem}", "red")
+            printer.write(f"{one.kind}/{one.id}  unreadable: {one.problem}", "red")
     totals = [one for one in found if isinstance(one, CollectionTotals)]
     files, size_bytes = sum(one.total_files for one in totals), sum(one.total_size_bytes for one in totals)
     collections = "1 collection" if len(found) == 1 else f"{len(found):,} collections"
     not_read = f", {len(unreadable):,} unreadable" if unreadable else ""
-    printer.say(f"{collections}{not_read}, {count_of(files)}, {size(size_bytes)}")
+    printer.write(f"{collections}{not_read}, {count_of(files)}, {size(size_bytes)}")
     printer.document([one.model_dump() for one in found])
     sys.exit(FAILED if unreadable else 0)
 

@@ -7,7 +7,7 @@ import click
 
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.rescan import Asked, Swept, rescan, rescan_all, wait_for
-from s3_manifest_cli.terminal.options import deployment, telling
+from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, files
 
 
@@ -17,8 +17,8 @@ from s3_manifest_cli.terminal.output import Printer, files
 @click.option(
     "--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait until it is done; drift takes a minute."
 )
-@deployment
-@telling
+@deployment_options
+@output_options
 def rescan_command(
     names: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, printer: Printer
 ) -> None:
@@ -40,8 +40,8 @@ def rescan_command(
         _tell(done[-1], printer)
     if wait is None:
         for one in asked:
-            printer.say(f"{_name(one)}: asked for at {one.requested_at}")
-        printer.say("Each is done once its manifest was verified after that: s3-manifest info COLLECTION")
+            printer.write(f"{_name(one)}: asked for at {one.requested_at}")
+        printer.write("Each is done once its manifest was verified after that: s3-manifest info COLLECTION")
     printer.document([_json(one) for one in (done or asked)])
 
 
@@ -57,9 +57,9 @@ def _tell(swept: Swept, printer: Printer) -> None:
             found = f"{files(facts.total_files)}, the manifest is complete now"
     else:
         found = f"not as the manifest said: {files(len(drift))}" if drift else "no drift"
-    printer.say(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
+    printer.write(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
     for one in drift or ():
-        printer.say(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
+        printer.write(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
 
 
 def _json(one: Asked | Swept) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.restore import prepare_restore
 from s3_manifest_cli.client.sync.sync import Prepared
 from s3_manifest_cli.terminal.named import missing, named_collection
-from s3_manifest_cli.terminal.options import FOLDER, deployment, filters, past, telling
+from s3_manifest_cli.terminal.options import (
+    FOLDER,
+    deployment_options,
+    filter_options,
+    output_options,
+    revision_options,
+)
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
 
@@ -21,13 +27,13 @@ from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planni
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="[LOCAL]", type=FOLDER, required=False)
 @click.option("--in-s3", is_flag=True, help="Restore the objects in S3 itself, and nothing here.")
-@past
+@revision_options
 @planning("Delete also what was not there then.")
 @PORTABLE
 @WAIT
-@filters
-@deployment
-@telling
+@filter_options
+@deployment_options
+@output_options
 def restore(
     collection: str | None,
     folder: Path | None,

@@ -20,7 +20,7 @@ from s3_manifest_cli.terminal.manifest_warnings import (
     warn_of_doubts,
 )
 from s3_manifest_cli.terminal.named import named_collection
-from s3_manifest_cli.terminal.options import FOLDER, Function, deployment, filters, telling
+from s3_manifest_cli.terminal.options import FOLDER, Function, deployment_options, filter_options, output_options
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.steps import read_so_far, steps
 
@@ -76,10 +76,10 @@ def _aside(command: Function) -> Function:
 @click.argument("collection")
 @click.option("--combined", is_flag=True, help="Each file on a line, behind = - + * or !, as rclone check has them.")
 @click.option("--read-all", is_flag=True, help="Read every file here, also those that were not changed since.")
-@filters
+@filter_options
 @_aside
-@deployment
-@telling
+@deployment_options
+@output_options
 def status_command(
     folder: Path,
     collection: str,
@@ -112,7 +112,7 @@ def status_command(
         )
     printer.unmatched(found.unmatched)
     if combined:
-        printer.say_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
+        printer.write_all((f"{SIGNS[one.state]} {one.filename}", COLOURS.get(one.state)) for one in found.files)
     else:
         _tell(found, collection, printer)
     warn_of_doubts(found.facts, printer)
@@ -143,20 +143,20 @@ def as_json(found: "Status", files: "list[Compared]") -> dict[str, Any]:
 
 def _tell(found: "Status", collection: str, printer: Printer) -> None:
     facts = found.facts
-    printer.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
+    printer.write(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}:")
     for state, count in found.totals.items():
         if count or state == "synced":
-            printer.say(f"  {state:<12}  {count:>7,}  {MEANINGS[state]}")
+            printer.write(f"  {state:<12}  {count:>7,}  {MEANINGS[state]}")
     for one in found.differences:
         why = f" ({one.why})" if one.why else ""
-        printer.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS[one.state])
+        printer.write(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS[one.state])
     for problem in found.problems:
-        printer.say(f"! {problem.path}: {problem.reason}", "magenta")
+        printer.write(f"! {problem.path}: {problem.reason}", "magenta")
     if found.is_in_sync:
         return
-    printer.say("")
+    printer.write("")
     totals = found.totals
     if totals["s3_only"] or totals["out_of_sync"]:
-        printer.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
+        printer.write(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
     if totals["local_only"] or totals["out_of_sync"]:
-        printer.say(f"To update S3: s3-manifest push {found.folder} {collection}")
+        printer.write(f"To update S3: s3-manifest push {found.folder} {collection}")

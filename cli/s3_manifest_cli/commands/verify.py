@@ -14,7 +14,7 @@ from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
 from s3_manifest_cli.terminal.audit_output import audit_json, tell_audit
 from s3_manifest_cli.terminal.manifest_warnings import exit_code, is_unreadable, problems_json, warn_of_doubts
 from s3_manifest_cli.terminal.named import missing, named_collection
-from s3_manifest_cli.terminal.options import deployment, filters, telling
+from s3_manifest_cli.terminal.options import deployment_options, filter_options, output_options
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.steps import read_so_far, steps
 
@@ -33,9 +33,9 @@ from s3_manifest_cli.terminal.steps import read_so_far, steps
     metavar="SECONDS",
     help="With --remote: look again after so long at what differs, and only then call it drift.",
 )
-@filters
-@deployment
-@telling
+@filter_options
+@deployment_options
+@output_options
 def verify_command(
     names: tuple[str, ...],
     remote: bool,
@@ -108,17 +108,17 @@ def _json(found: Verification) -> dict[str, Any]:
 def _tell(found: Verification, collection: str, printer: Printer, *, combined: bool) -> None:
     facts = found.facts
     if not combined:
-        printer.say(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}, every file read:")
+        printer.write(f"{found.folder} and {facts.kind}/{facts.id} at revision {facts.revision}, every file read:")
         for state, count in found.totals.items():
             if count or state == "synced":
                 by = ", ".join(f"{count:,} by {proof}" for proof, count in found.proofs.items())
                 meaning = f"proven right: {by}" if state == "synced" and by else MEANINGS[state]
-                printer.say(f"  {state:<12}  {count:>7,}  {meaning}")
+                printer.write(f"  {state:<12}  {count:>7,}  {meaning}")
     for one in found.files:
         if combined or one.state != "synced":
             why = f"  ({one.why})" if one.why else ""
-            printer.say(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS.get(one.state))
+            printer.write(f"{SIGNS[one.state]} {one.filename}{why}", COLOURS.get(one.state))
     for problem in found.problems:
-        printer.say(f"! {problem.path}: {problem.reason}", "magenta")
+        printer.write(f"! {problem.path}: {problem.reason}", "magenta")
     if found.totals["s3_only"] or found.totals["out_of_sync"]:
-        printer.say(f"To update the local folder: s3-manifest pull {collection} {found.folder}")
+        printer.write(f"To update the local folder: s3-manifest pull {collection} {found.folder}")

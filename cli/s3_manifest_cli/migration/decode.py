@@ -41,7 +41,7 @@ from s3_manifest.manifest.lenient_json import NotReadable, read_json
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.sidecars.formats import MAX_TITLE, FileDescription, GenerationDeclaration, oversized
 from s3_manifest_cli.migration import fields as f
-from s3_manifest_cli.migration.legacy import Claim, Document, Format
+from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
 
 _PATHS = (
     (Format.STYLE, re.compile(r"data/s3_manifests/style_([^/]+)_s3_manifest\.json")),
@@ -56,12 +56,12 @@ _MADE = ("generated_at", "created_at", "completed_at", "timestamp")
 _GENERATION_FIELDS = {"generation_id", "id", "type", "generation_type", "generated_at", "metadata", *_LISTS}
 
 
-class _Found:
+class _Decoded:
     """What was read so far of one file."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.generations: list[GenerationDeclaration] = []
-        self.claims: list[Claim] = []
+        self.claims: list[ImageRecord] = []
         self.problems: list[str] = list(problems)
 
 
@@ -82,13 +82,13 @@ def decode(path: str, body: bytes) -> Document:
         content = {"images": content}
     if not isinstance(content, dict):
         return Document(path=path, format=format_, ids=_ids(name), problems=("it is not a JSON object",))
-    found = _Found(problems)
+    found = _Decoded(problems)
     if format_ is Format.RESPONSE:
         return _response(path, content, found)
     return _manifest(path, format_, name, content, found)
 
 
-def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any], found: _Found) -> Document:
+def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any], found: _Decoded) -> Document:
     kind = "style" if format_ is Format.STYLE else "actor"
 
     def lenient(read: Any, *names: str) -> Any:  # noqa: ANN401  # whatever it reads
@@ -120,7 +120,7 @@ def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any],
 
 
 def _read_generation(
-    found: _Found, where: str, generation: object, at: Timestamp | None, updated: Timestamp | None
+    found: _Decoded, where: str, generation: object, at: Timestamp | None, updated: Timestamp | None
 ) -> None:
     if not isinstance(generation, dict):
         found.problems.append(f"{where}: it has to be an object")
@@ -148,7 +148,7 @@ def _read_generation(
         )
 
 
-def _read_image(found: _Found, where: str, image: object, inherited: FileDescription, at: Timestamp | None) -> None:
+def _read_image(found: _Decoded, where: str, image: object, inherited: FileDescription, at: Timestamp | None) -> None:
     image = {"filename": image} if isinstance(image, str) else image
     if not isinstance(image, dict):
         found.problems.append(f"{where}: it has to be an object, or a filename")
@@ -161,7 +161,7 @@ def _read_image(found: _Found, where: str, image: object, inherited: FileDescrip
     type_ = lenient(f.text, "generation_type")
     if id_ is None:
         id_, type_ = inherited.generation_id, type_ or inherited.generation_type
-    claim = Claim(
+    claim = ImageRecord(
         where=where,
         at=lenient(f.moment, "updated_at", "modified_at") or at,
         key=lenient(f.text, "s3_key", "key"),
@@ -189,7 +189,7 @@ def _read_image(found: _Found, where: str, image: object, inherited: FileDescrip
     found.claims.append(claim)
 
 
-def _response(path: str, content: Mapping[str, Any], found: _Found) -> Document:
+def _response(path: str, content: Mapping[str, Any], found: _Decoded) -> Document:
     asked = content.get("input")
     asked = asked if isinstance(asked, dict) else {}
 
@@ -209,7 +209,7 @@ def _response(path: str, content: Mapping[str, Any], found: _Found) -> Document:
             found.problems.append(f"output.{index}: it has to be a URL or a filename")
             continue
         name = PurePosixPath(unquote(url.partition("?")[0].partition("#")[0])).name
-        found.claims.append(Claim(where=f"output.{index}", at=made, filename=name, said=said))
+        found.claims.append(ImageRecord(where=f"output.{index}", at=made, filename=name, said=said))
     if id_ is not None and made and found.claims:
         facts = {"model": content.get("model"), "version": content.get("version")}
         metadata = {name: value for name, value in facts.items() if value is not None}
@@ -227,7 +227,7 @@ def _response(path: str, content: Mapping[str, Any], found: _Found) -> Document:
     )
 
 
-def _lenient(found: _Found, where: str, read: Any, fields: Mapping[str, Any], *names: str) -> Any:  # noqa: ANN401
+def _lenient(found: _Decoded, where: str, read: Any, fields: Mapping[str, Any], *names: str) -> Any:  # noqa: ANN401
     """What ``read`` makes of the fields, or None and a problem."""
     try:
         return read(fields, *names)
@@ -236,7 +236,7 @@ def _lenient(found: _Found, where: str, read: Any, fields: Mapping[str, Any], *n
         return None
 
 
-def _of_a_size(found: _Found, where: str, said: FileDescription) -> FileDescription:
+def _of_a_size(found: _Decoded, where: str, said: FileDescription) -> FileDescription:
     """What may be said of a file, without fields that no sidecar's reader would take."""
     too_long = dict(oversized(said))
     found.problems += [f"{where}.{name}: {problem}" for name, problem in too_long.items()]

@@ -15,7 +15,7 @@ class Format(IntEnum):
     RESPONSE = 3
 
 
-class Claim(Frozen):
+class ImageRecord(Frozen):
     """What a legacy file says of one image.
 
     ``where`` is its place in the file, ``at`` when this was said. ``paths`` are local ones, as they
@@ -47,7 +47,7 @@ class Document(Frozen):
     at: Timestamp | None = None
     base_image: str | None = None
     generations: tuple[GenerationDeclaration, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[ImageRecord, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.manifest.filenames import unusable
 from s3_manifest.sidecars.formats import SIDECARS
-from s3_manifest_cli.migration.legacy import Claim, Document, Format
+from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
 
 ACTORS = "data/actors/"
 TRAINING = "training_data/"
@@ -23,7 +23,7 @@ _FULL_NAME = re.compile(r"\d+_.+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Misplaced(ValueError):
+class InvalidReference(ValueError):
     """What is named cannot be taken for a file of the collection, or of the tree; the text says why."""
 
 
@@ -48,7 +48,7 @@ class Files:
         return alike[0] if len(alike) == 1 else None
 
 
-class Found(NamedTuple):
+class FileLocation(NamedTuple):
     """Where the file of a claim is: ``path`` in the tree (None: nowhere), ``named`` the first place it may be."""
 
     path: str | None
@@ -59,7 +59,7 @@ def collection_of(document: Document, collections: Collections, actors: Group[st
     """The collection that a manifest speaks of.
 
     Its S3 keys decide where they agree; else its names do: of an actor the one that is a full name
-    (``0042_european_30_male``), or the full name among ``actors`` with that number. Raises ``Misplaced``.
+    (``0042_european_30_male``), or the full name among ``actors`` with that number. Raises ``InvalidReference``.
     """
     kind = document.kind
     keys = (key for claim in document.claims for key in _keys(claim))
@@ -69,7 +69,7 @@ def collection_of(document: Document, collections: Collections, actors: Group[st
     for name in _names(document, actors):
         if found := collections.named(kind, name):
             return found
-    raise Misplaced(f"it is not known which {kind} it is of: it has no {kind}_id that can be one")
+    raise InvalidReference(f"it is not known which {kind} it is of: it has no {kind}_id that can be one")
 
 
 def _names(document: Document, actors: Group[str]) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _names(document: Document, actors: Group[str]) -> Iterator[str]:
         for number in (name for name in document.ids if name.isdecimal()):
             alike = [actor for actor in actors if _number(actor) == int(number)]
             if len(alike) > 1:
-                raise Misplaced(f"{number} may be any of {', '.join(sorted(alike))}")
+                raise InvalidReference(f"{number} may be any of {', '.join(sorted(alike))}")
             yield from alike
     yield from document.ids
 
@@ -88,20 +88,20 @@ def _number(actor: str) -> int | None:
     return int(number) if _FULL_NAME.fullmatch(actor) and number.isdecimal() else None
 
 
-def filename_of(claim: Claim, collection: Collection, collections: Collections) -> str:
-    """The filename, below the collection's prefix, of the image that a claim is about. Raises ``Misplaced``."""
+def filename_of(claim: ImageRecord, collection: Collection, collections: Collections) -> str:
+    """The filename, below the collection's prefix, of the image that a claim is about. Raises ``InvalidReference``."""
     for key in _keys(claim):
         if key.startswith(collection.prefix):
             return checked(collection.filename(key), collection, collections)
         if key == claim.key:
-            raise Misplaced(f"its key {key!r} is outside of {collection.prefix}; copy the object there")
+            raise InvalidReference(f"its key {key!r} is outside of {collection.prefix}; copy the object there")
     for path in (claim.filename, *claim.paths):
         if path:
             return checked(_below_training(path, claim), collection, collections)
-    raise Misplaced("it names no file")
+    raise InvalidReference("it names no file")
 
 
-def _below_training(path: str, claim: Claim) -> str:
+def _below_training(path: str, claim: ImageRecord) -> str:
     _, found, below = path.replace("\\", "/").rpartition(f"/{TRAINING}")
     if found:
         return below
@@ -109,20 +109,22 @@ def _below_training(path: str, claim: Claim) -> str:
 
 
 def checked(filename: str, collection: Collection, collections: Collections) -> str:
-    """The filename, if the collection can have a file of that name. Raises ``Misplaced``."""
+    """The filename, if the collection can have a file of that name. Raises ``InvalidReference``."""
     if reason := unusable(filename):
-        raise Misplaced(f"{filename!r} is not the name of a file below {collection.prefix}: {reason}; rename the file")
+        raise InvalidReference(
+            f"{filename!r} is not the name of a file below {collection.prefix}: {reason}; rename the file"
+        )
     key = collection.prefix + filename
     if len(key.encode(errors="replace")) > MAX_KEY_BYTES:
-        raise Misplaced(f"{filename[:60]!r}… is too long for a key of S3")
+        raise InvalidReference(f"{filename[:60]!r}… is too long for a key of S3")
     if filename in SIDECARS:
-        raise Misplaced(f"{filename} is the name of a sidecar")
+        raise InvalidReference(f"{filename} is the name of a sidecar")
     if collections.of(key) != collection:
-        raise Misplaced(f"{filename!r} would belong to another collection")
+        raise InvalidReference(f"{filename!r} would belong to another collection")
     return filename
 
 
-def _keys(claim: Claim) -> Iterator[str]:
+def _keys(claim: ImageRecord) -> Iterator[str]:
     """The keys that it may mean: of a URL with the bucket in its host, or in its path."""
     if claim.key:
         yield claim.key.removeprefix("/")
@@ -137,10 +139,12 @@ def _keys(claim: Claim) -> Iterator[str]:
             yield path.partition("/")[2]
 
 
-def local_file(claim: Claim, document: Document, filename: str, collection: Collection, files: Files) -> Found:
+def local_file(
+    claim: ImageRecord, document: Document, filename: str, collection: Collection, files: Files
+) -> FileLocation:
     """The file of the tree that a claim is about: where it says, else where such files lie.
 
-    Raises ``Misplaced`` where a path leads out of the tree.
+    Raises ``InvalidReference`` where a path leads out of the tree.
     """
     folder = posixpath.dirname(document.path)
     places = [place for path in claim.paths for place in within(path, folder)]
@@ -148,18 +152,18 @@ def local_file(claim: Claim, document: Document, filename: str, collection: Coll
     if collection.kind == "actor":
         places += [f"{folder}/{filename}"] if document.format is Format.ACTOR else []
         places.append(f"{ACTORS}{collection.id}/{TRAINING}{filename}")
-    return Found(next((found for place in places if (found := files.find(place))), None), named)
+    return FileLocation(next((found for place in places if (found := files.find(place))), None), named)
 
 
 def within(path: str, folder: str) -> list[str]:
     """The places below the root that a path may mean: from the root, from the folder, or from a ``data/`` in it.
 
-    An absolute path of another machine means only the last of these. Raises ``Misplaced`` for one that
+    An absolute path of another machine means only the last of these. Raises ``InvalidReference`` for one that
     leads out of the tree.
     """
     path = path.replace("\\", "/")
     if _CONTROL.search(path):
-        raise Misplaced(f"{path!r} is not a path")
+        raise InvalidReference(f"{path!r} is not a path")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
         _, found, rest = path.partition("/data/")
         readings = [f"data/{rest}"] if found else []
@@ -167,7 +171,7 @@ def within(path: str, folder: str) -> list[str]:
         readings = [path, f"{folder}/{path}"]
     places = [place for place in map(posixpath.normpath, readings) if not _leaves(place)]
     if readings and not places:
-        raise Misplaced(f"{path!r} leads out of the tree, and is not read")
+        raise InvalidReference(f"{path!r} leads out of the tree, and is not read")
     return places
 
 

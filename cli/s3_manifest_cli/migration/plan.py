@@ -23,8 +23,8 @@ from pydantic import JsonValue
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.filenames import in_the_way
 from s3_manifest.sidecars.formats import NOTHING, FileDescription, GenerationDeclaration
-from s3_manifest_cli.migration.gather import Gathered, Image
-from s3_manifest_cli.migration.remote import Remote
+from s3_manifest_cli.migration.merge import Image, LegacyCollection
+from s3_manifest_cli.migration.remote import RemoteCollection
 
 
 class Status(StrEnum):
@@ -57,7 +57,7 @@ class Upload(NamedTuple):
     replaces: str | None
 
 
-class Item(NamedTuple):
+class ImagePlan(NamedTuple):
     """One image: what it is, and what is done.
 
     ``md5`` is that which S3 shall have in the end, ``local_md5`` that of the file on disk.
@@ -77,7 +77,7 @@ class Item(NamedTuple):
         return self.upload is None and (self.status in LEFT or self.status is Status.LOCAL_ONLY)
 
 
-class Words(NamedTuple):
+class SidecarEdits(NamedTuple):
     """What is written into the sidecars of a collection."""
 
     files: Mapping[str, Mapping[str, JsonValue]] = {}
@@ -88,7 +88,7 @@ class Words(NamedTuple):
         return bool(self.files or self.title or self.generations)
 
 
-class Expected(NamedTuple):
+class ExpectedManifest(NamedTuple):
     """What the manifest has to say in the end."""
 
     md5s: Mapping[str, str]
@@ -97,28 +97,34 @@ class Expected(NamedTuple):
     generations: tuple[GenerationDeclaration, ...]
 
 
-class Part(NamedTuple):
+class CollectionPlan(NamedTuple):
     """What is to be done for one collection. ``conflicts`` are words that stay in the legacy files only."""
 
     collection: Collection
-    items: tuple[Item, ...]
-    words: Words
-    expected: Expected
+    items: tuple[ImagePlan, ...]
+    words: SidecarEdits
+    expected: ExpectedManifest
     conflicts: tuple[str, ...]
 
     @property
-    def uploads(self) -> Iterator[Item]:
+    def uploads(self) -> Iterator[ImagePlan]:
         """The images that are uploaded."""
         return (item for item in self.items if item.upload)
 
 
-def plan(collection: Collection, gathered: Gathered, md5s: Mapping[str, str], remote: Remote, choices: Choices) -> Part:
+def plan(
+    collection: Collection,
+    gathered: LegacyCollection,
+    md5s: Mapping[str, str],
+    remote: RemoteCollection,
+    choices: Choices,
+) -> CollectionPlan:
     """What is to be done for a collection; ``md5s`` are those of the local files, by path."""
     items = [_item(image, md5s, remote, choices) for _, image in sorted(gathered.images.items())]
     blocked = in_the_way({item.filename for item in items if item.upload} | remote.objects.keys())
     items = [_kept_here(item, blocked[item.filename]) if item.filename in blocked else item for item in items]
     items += [
-        Item(one.filename, one.path, Status.ORPHANED, note="the collection has another file of that name")
+        ImagePlan(one.filename, one.path, Status.ORPHANED, note="the collection has another file of that name")
         for one in gathered.doubles
     ]
     conflicts: list[str] = []
@@ -150,11 +156,11 @@ def plan(collection: Collection, gathered: Gathered, md5s: Mapping[str, str], re
             conflicts.append(f"generation {one.type} {one.generation_id}")
     says = declared | {(one.generation_id, one.type): one for one in new_ones}
     asked = {(one.generation_id, one.type) for one in gathered.generations}
-    return Part(
+    return CollectionPlan(
         collection,
         tuple(items),
-        Words(files, title if title != remote.title else None, tuple(new_ones)),
-        Expected(
+        SidecarEdits(files, title if title != remote.title else None, tuple(new_ones)),
+        ExpectedManifest(
             {item.filename: item.md5 for item in items if item.md5},
             kept,
             title if wanted else None,
@@ -164,7 +170,7 @@ def plan(collection: Collection, gathered: Gathered, md5s: Mapping[str, str], re
     )
 
 
-def _item(image: Image, md5s: Mapping[str, str], remote: Remote, choices: Choices) -> Item:
+def _item(image: Image, md5s: Mapping[str, str], remote: RemoteCollection, choices: Choices) -> ImagePlan:
     local = md5s.get(image.path) if image.path else None
     there = remote.objects.get(image.filename)
     status = _status(image, local, there.md5 if there else None)
@@ -175,10 +181,10 @@ def _item(image: Image, md5s: Mapping[str, str], remote: Remote, choices: Choice
         elif status is Status.OUT_OF_SYNC and choices.prefer_local and there:
             upload = Upload(image.path, local, there.etag)
     md5 = upload.md5 if upload else there.md5 if there else None
-    return Item(image.filename, image.path, status, md5, local, upload, _note(image, status, local or md5))
+    return ImagePlan(image.filename, image.path, status, md5, local, upload, _note(image, status, local or md5))
 
 
-def _kept_here(item: Item, other: str) -> Item:
+def _kept_here(item: ImagePlan, other: str) -> ImagePlan:
     """The item without an upload that no copy could hold."""
     if item.upload is None:
         return item

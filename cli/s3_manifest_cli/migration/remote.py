@@ -20,7 +20,7 @@ class Object(NamedTuple):
     md5: str | None
 
 
-class Remote(NamedTuple):
+class RemoteCollection(NamedTuple):
     """What S3 has of one collection: objects by filename, and what this project's sidecars say already."""
 
     objects: Mapping[str, Object] = {}
@@ -49,7 +49,7 @@ def manifest(store: Store, collection: Collection) -> Manifest | None:
     return reads.steadily(store, collection, heads.load(store, collection), read)
 
 
-def look(store: Store, collection: Collection, filenames: Iterable[str]) -> Remote:
+def observe_collection(store: Store, collection: Collection, filenames: Iterable[str]) -> RemoteCollection:
     """What S3 has of these files. Raises ``StoreError``, ``UnreadableManifest``."""
     found = manifest(store, collection)
     objects: dict[str, Object] = {}
@@ -61,11 +61,11 @@ def look(store: Store, collection: Collection, filenames: Iterable[str]) -> Remo
         else:
             # What a manifest does not have may have come since: it is some seconds late.
             unknown.append(filename)
-    looked = each(lambda name: see(store, collection.prefix + name), unknown)
+    looked = each(lambda name: observe_object(store, collection.prefix + name), unknown)
     objects |= {filename: seen for filename, seen in zip(unknown, looked, strict=True) if seen}
     prompts, about = (store.get(collection.prefix + name) for name in (PROMPTS, COLLECTION))
     declared = read_sidecar(COLLECTION, about.body) if about else None
-    return Remote(
+    return RemoteCollection(
         objects,
         read_sidecar(PROMPTS, prompts.body).files if prompts else {},
         declared.title if declared else None,
@@ -73,7 +73,7 @@ def look(store: Store, collection: Collection, filenames: Iterable[str]) -> Remo
     )
 
 
-def see(store: Store, key: str) -> Object | None:
+def observe_object(store: Store, key: str) -> Object | None:
     """The object at a key, its MD5 computed from its bytes where S3 does not tell. Raises ``StoreError``."""
     seen = store.head(key)
     if isinstance(seen, Absent):

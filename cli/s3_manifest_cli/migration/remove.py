@@ -15,13 +15,13 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.sidecars.formats import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import tree
-from s3_manifest_cli.migration.gather import Gathered, Word
 from s3_manifest_cli.migration.legacy import Document, Format, Problem
-from s3_manifest_cli.migration.plan import Item, Part
-from s3_manifest_cli.migration.remote import see
-from s3_manifest_cli.migration.run import Planned
+from s3_manifest_cli.migration.merge import LegacyCollection, Mention
+from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan
+from s3_manifest_cli.migration.remote import observe_object
+from s3_manifest_cli.migration.run import MigrationPlan
 from s3_manifest_cli.migration.tree import Tree
-from s3_manifest_cli.migration.verify import Checked
+from s3_manifest_cli.migration.verify import Verification
 
 _HUMAN = ("prompt", "good", "labels")
 
@@ -33,14 +33,16 @@ class Removed(NamedTuple):
     kept: tuple[Problem, ...]
 
 
-def removable(planned: Planned, checked: Mapping[Collection, Checked]) -> tuple[Mapping[str, str], list[Problem]]:
+def removable(
+    planned: MigrationPlan, checked: Mapping[Collection, Verification]
+) -> tuple[Mapping[str, str], list[Problem]]:
     """The paths that may go, images (with their MD5) before the files that tell of them, and why others stay."""
     may_go: dict[str, str] = {}
     kept: list[Problem] = []
     manifests: list[str] = []
     unread = {problem.path for problem in planned.problems}
     for part in planned.parts:
-        seen = checked.get(part.collection, Checked({}, ("it was not verified",)))
+        seen = checked.get(part.collection, Verification({}, ("it was not verified",)))
         for item in part.items:
             if item.path is None:
                 continue
@@ -66,7 +68,7 @@ def removable(planned: Planned, checked: Mapping[Collection, Checked]) -> tuple[
     return may_go | dict.fromkeys(manifests, ""), kept
 
 
-def remove(found: Tree, planned: Planned, checked: Mapping[Collection, Checked], store: Store) -> Removed:
+def remove(found: Tree, planned: MigrationPlan, checked: Mapping[Collection, Verification], store: Store) -> Removed:
     """Removes what may go. An image that is not what was verified any more, on disk or in S3, stays."""
     may_go, kept = removable(planned, checked)
     changed = _changed(found, planned, store, may_go)
@@ -84,15 +86,15 @@ def remove(found: Tree, planned: Planned, checked: Mapping[Collection, Checked],
     return Removed(tuple(gone), tuple(kept))
 
 
-def _changed(found: Tree, planned: Planned, store: Store, may_go: Mapping[str, str]) -> Mapping[str, str]:
+def _changed(found: Tree, planned: MigrationPlan, store: Store, may_go: Mapping[str, str]) -> Mapping[str, str]:
     """Why some of what may go must stay after all, by a last look at each image."""
     keys = {
         item.path: part.collection.prefix + item.filename for part in planned.parts for item in part.items if item.path
     }
 
-    def look(path: str) -> str | None:
+    def observe_collection(path: str) -> str | None:
         try:
-            there = see(store, keys[path])
+            there = observe_object(store, keys[path])
             is_same = there is not None and there.md5 == tree.md5(found, path) == may_go[path]
         except StoreError as error:
             return str(error)
@@ -101,7 +103,7 @@ def _changed(found: Tree, planned: Planned, store: Store, may_go: Mapping[str, s
         return None if is_same else "it was changed meanwhile"
 
     images = [path for path, md5 in may_go.items() if md5]
-    changed = {path: reason for path, reason in zip(images, each(look, images), strict=True) if reason}
+    changed = {path: reason for path, reason in zip(images, each(observe_collection, images), strict=True) if reason}
     for part in planned.parts:
         if any(item.path in changed for item in part.items):
             # What its legacy files say is not where it was seen any more.
@@ -112,7 +114,7 @@ def _changed(found: Tree, planned: Planned, store: Store, may_go: Mapping[str, s
     return changed
 
 
-def _why_image_stays(item: Item, seen: Checked) -> str | None:
+def _why_image_stays(item: ImagePlan, seen: Verification) -> str | None:
     if item.local_md5 is None or item.local_md5 != item.md5:
         return f"{item.status}: S3 does not have these bytes"
     if item.filename in seen.files:
@@ -120,7 +122,9 @@ def _why_image_stays(item: Item, seen: Checked) -> str | None:
     return seen.rest[0] if seen.rest else None
 
 
-def _why_document_stays(document: Document, part: Part, gathered: Gathered, seen: Checked) -> Iterator[str]:
+def _why_document_stays(
+    document: Document, part: CollectionPlan, gathered: LegacyCollection, seen: Verification
+) -> Iterator[str]:
     yield from seen.rest
     if document.title and document.title not in (part.expected.title, part.collection.id):
         yield "its title is not the one in the manifest"
@@ -140,7 +144,7 @@ def _why_document_stays(document: Document, part: Part, gathered: Gathered, seen
             yield f"generation {one.type} {one.generation_id} is another one in the manifest"
 
 
-def _why_word_stays(word: Word, item: Item, said: FileDescription | None, seen: Checked) -> str | None:
+def _why_word_stays(word: Mention, item: ImagePlan, said: FileDescription | None, seen: Verification) -> str | None:
     if item.md5 is None or said is None:
         return f"it is {item.status}"
     if item.filename in seen.files:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.migration.legacy import Problem
-from s3_manifest_cli.migration.plan import Item, Part, Status
+from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, Status
 from s3_manifest_cli.migration.remove import Removed
-from s3_manifest_cli.migration.run import Planned
-from s3_manifest_cli.migration.verify import Checked
+from s3_manifest_cli.migration.run import MigrationPlan
+from s3_manifest_cli.migration.verify import Verification
 
 _MAX_LINES = 20
 
@@ -21,11 +21,11 @@ class Result(NamedTuple):
     """What came of a run: what failed, what each manifest was seen to say, and what was removed."""
 
     failed: tuple[Problem, ...]
-    checked: Mapping[Collection, Checked]
+    checked: Mapping[Collection, Verification]
     removed: Removed | None
 
 
-def exit_code(planned: Planned, result: Result | None) -> int:
+def exit_code(planned: MigrationPlan, result: Result | None) -> int:
     """The worst that there is to say. Of a plan alone, what is to be done is a difference."""
     if planned.problems or (result and result.failed):
         return ERRORS
@@ -37,13 +37,13 @@ def exit_code(planned: Planned, result: Result | None) -> int:
     return DIFFERENCES if left or unverified else DONE
 
 
-def counts(planned: Planned) -> dict[str, int]:
+def counts(planned: MigrationPlan) -> dict[str, int]:
     """How many images there are of each status."""
     counted = Counter(item.status for part in planned.parts for item in part.items)
     return {status.value: counted[status] for status in Status}
 
 
-def as_json(planned: Planned, result: Result | None) -> dict[str, Any]:
+def as_json(planned: MigrationPlan, result: Result | None) -> dict[str, Any]:
     """All of it. ``result`` is None for a plan."""
     said: dict[str, Any] = {
         "counts": counts(planned),
@@ -61,7 +61,7 @@ def as_json(planned: Planned, result: Result | None) -> dict[str, Any]:
     return said | {"exit_code": exit_code(planned, result)}
 
 
-def _part_json(part: Part, result: Result | None) -> dict[str, Any]:
+def _part_json(part: CollectionPlan, result: Result | None) -> dict[str, Any]:
     checked = result.checked.get(part.collection) if result else None
     return {
         "kind": part.collection.kind,
@@ -89,7 +89,7 @@ def _part_json(part: Part, result: Result | None) -> dict[str, Any]:
     }
 
 
-def plan_lines(planned: Planned) -> Iterator[str]:
+def plan_lines(planned: MigrationPlan) -> Iterator[str]:
     """The plan, as people read it."""
     total = sum(counts(planned).values())
     yield f"{len(planned.parts):,} collections, {total:,} images:"
@@ -103,7 +103,7 @@ def plan_lines(planned: Planned) -> Iterator[str]:
         yield f"To do: {len(planned.uploads):,} uploads, and words of {len(planned.edits):,} collections into sidecars."
 
 
-def result_lines(planned: Planned, result: Result) -> Iterator[str]:
+def result_lines(planned: MigrationPlan, result: Result) -> Iterator[str]:
     """The result, as people read it."""
     yield from _some("failed", (f"{one.path}: {one.problem}" for one in result.failed))
     yield from _some("not verified", _unverified(result))
@@ -126,7 +126,7 @@ _MEANING = {
 }
 
 
-def _left(planned: Planned) -> Iterator[str]:
+def _left(planned: MigrationPlan) -> Iterator[str]:
     for part in planned.parts:
         for item in part.items:
             if item.is_left:
@@ -135,7 +135,7 @@ def _left(planned: Planned) -> Iterator[str]:
             yield f"{part.collection.prefix}: its sidecar says otherwise, and stands: {conflict}"
 
 
-def _more(item: Item) -> str:
+def _more(item: ImagePlan) -> str:
     said = [f"on disk {item.path}"] if item.path else []
     said += [item.note] if item.note else []
     return f" ({'; '.join(said)})" if said else ""

@@ -16,9 +16,9 @@ from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import remote, tree
 from s3_manifest_cli.migration.decode import decode
-from s3_manifest_cli.migration.gather import Gathered, Legacy, gather
 from s3_manifest_cli.migration.legacy import Document, Problem
-from s3_manifest_cli.migration.plan import Choices, Item, Part, plan
+from s3_manifest_cli.migration.merge import LegacyCollection, LegacyData, merge
+from s3_manifest_cli.migration.plan import Choices, CollectionPlan, ImagePlan, plan
 from s3_manifest_cli.migration.progress import progress
 from s3_manifest_cli.migration.tree import Tree
 from s3_manifest_cli.migration.upload import PutImage, upload
@@ -30,20 +30,20 @@ One = TypeVar("One")
 Made = TypeVar("Made")
 
 
-class Planned(NamedTuple):
+class MigrationPlan(NamedTuple):
     """All that is to be done, and what could not be read."""
 
-    legacy: Legacy
-    parts: tuple[Part, ...]
+    legacy: LegacyData
+    parts: tuple[CollectionPlan, ...]
     problems: tuple[Problem, ...]
 
     @property
-    def uploads(self) -> list[tuple[Part, Item]]:
+    def uploads(self) -> list[tuple[CollectionPlan, ImagePlan]]:
         """The images to be uploaded."""
         return [(part, item) for part in self.parts for item in part.uploads]
 
     @property
-    def edits(self) -> list[Part]:
+    def edits(self) -> list[CollectionPlan]:
         """The collections whose sidecars are to be edited."""
         return [part for part in self.parts if part.words]
 
@@ -53,7 +53,7 @@ class Planned(NamedTuple):
         return not self.uploads and not self.edits
 
 
-def read(found: Tree, collections: Collections) -> tuple[Legacy, list[Problem]]:
+def read(found: Tree, collections: Collections) -> tuple[LegacyData, list[Problem]]:
     """What the legacy files of the tree say, and what could not be read."""
     documents: list[Document] = []
     problems = list(found.problems)
@@ -64,10 +64,10 @@ def read(found: Tree, collections: Collections) -> tuple[Legacy, list[Problem]]:
             except OSError as error:
                 problems.append(_problem(path, error))
             told(1)
-    return gather(documents, found.paths, collections), problems
+    return merge(documents, found.paths, collections), problems
 
 
-def make_plan(found: Tree, collections: Collections, store: Store, choices: Choices) -> Planned:
+def make_plan(found: Tree, collections: Collections, store: Store, choices: Choices) -> MigrationPlan:
     """What is to be done, from what is on disk and in S3 now. Changes nothing."""
     legacy, problems = read(found, collections)
     problems += legacy.problems
@@ -81,10 +81,10 @@ def make_plan(found: Tree, collections: Collections, store: Store, choices: Choi
             return _problem(path, error)
         return None
 
-    def compare(one: tuple[Collection, Gathered]) -> Part | Problem:
+    def compare(one: tuple[Collection, LegacyCollection]) -> CollectionPlan | Problem:
         collection, gathered = one
         try:
-            there = remote.look(store, collection, gathered.images)
+            there = remote.observe_collection(store, collection, gathered.images)
         except (StoreError, UnreadableManifest) as error:
             return Problem(path=collection.prefix, problem=str(error))
         return plan(collection, gathered, md5s, there, choices)
@@ -94,14 +94,14 @@ def make_plan(found: Tree, collections: Collections, store: Store, choices: Choi
     by_prefix = sorted(legacy.collections.items(), key=lambda one: one[0].prefix)
     compared = _each("Comparing with S3", compare, by_prefix)
     problems += (one for one in compared if isinstance(one, Problem))
-    parts = tuple(one for one in compared if isinstance(one, Part))
-    return Planned(legacy, parts, tuple(problems))
+    parts = tuple(one for one in compared if isinstance(one, CollectionPlan))
+    return MigrationPlan(legacy, parts, tuple(problems))
 
 
-def carry_out(found: Tree, planned: Planned, store: Store, put: PutImage, choices: Choices) -> list[Problem]:
+def carry_out(found: Tree, planned: MigrationPlan, store: Store, put: PutImage, choices: Choices) -> list[Problem]:
     """Does what is planned; what failed, the rest is done all the same."""
 
-    def store_image(one: tuple[Part, Item]) -> Problem | None:
+    def store_image(one: tuple[CollectionPlan, ImagePlan]) -> Problem | None:
         part, item = one
         if item.upload is None:
             return None
@@ -111,7 +111,7 @@ def carry_out(found: Tree, planned: Planned, store: Store, put: PutImage, choice
             return _problem(item.upload.path, error)
         return None
 
-    def edit(part: Part) -> Problem | None:
+    def edit(part: CollectionPlan) -> Problem | None:
         try:
             _edit(store, part, only_new=not choices.prefer_local)
         except (StoreError, edits.NotAsWanted, edits.SidecarBroken, edits.SidecarFull, edits.Busy) as error:
@@ -122,7 +122,7 @@ def carry_out(found: Tree, planned: Planned, store: Store, put: PutImage, choice
     return [problem for problem in failed if problem]
 
 
-def _edit(store: Store, part: Part, *, only_new: bool) -> None:
+def _edit(store: Store, part: CollectionPlan, *, only_new: bool) -> None:
     give_up = time.monotonic() + _EDIT_SECONDS
     retry_policy = edits.RetryPolicy(
         sleep=time.sleep,

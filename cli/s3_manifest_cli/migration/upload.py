@@ -10,7 +10,7 @@ from s3_manifest.storage.user_metadata import fit
 from s3_manifest_cli.client.access.faults import FAULTS, fault_of, write_error
 from s3_manifest_cli.client.transfer.headers import content_type
 from s3_manifest_cli.migration.plan import Upload
-from s3_manifest_cli.migration.remote import see
+from s3_manifest_cli.migration.remote import observe_object
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -65,7 +65,7 @@ def upload(store: Store, put: PutImage, key: str, body: bytes, wanted: Upload) -
             return
         except (Conflict, OutcomeUnknown) as error:
             failure = error
-            seen = see(store, key)
+            seen = observe_object(store, key)
             if seen and seen.md5 == wanted.md5:
                 return
             if (seen.etag if seen else None) != wanted.replaces:

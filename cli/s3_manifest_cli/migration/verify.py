@@ -9,7 +9,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.sidecars.formats import FileDescription
 from s3_manifest.storage.store import Store, StoreError
-from s3_manifest_cli.migration.plan import Part
+from s3_manifest_cli.migration.plan import CollectionPlan
 from s3_manifest_cli.migration.progress import progress
 from s3_manifest_cli.migration.remote import Manifest, manifest
 
@@ -26,7 +26,7 @@ class Clock(NamedTuple):
 CLOCK = Clock()
 
 
-class Checked(NamedTuple):
+class Verification(NamedTuple):
     """What a collection's manifest says otherwise than it should: of files by name, and of the rest."""
 
     files: Mapping[str, str]
@@ -38,13 +38,15 @@ class Checked(NamedTuple):
         return not self.files and not self.rest
 
 
-def verify(store: Store, parts: Sequence[Part], seconds: float, clock: Clock = CLOCK) -> Mapping[Collection, Checked]:
+def verify(
+    store: Store, parts: Sequence[CollectionPlan], seconds: float, clock: Clock = CLOCK
+) -> Mapping[Collection, Verification]:
     """Compares the manifests with what is expected of them until they say it, at most for so long.
 
     The deployed stack writes them, from the events that the migration made: that takes it some seconds.
     """
     give_up = clock.monotonic() + seconds
-    checked: dict[Collection, Checked] = {}
+    checked: dict[Collection, Verification] = {}
     waiting = list(parts)
     with progress("Verifying manifests", len(waiting)) as told:
         while True:
@@ -57,26 +59,26 @@ def verify(store: Store, parts: Sequence[Part], seconds: float, clock: Clock = C
             clock.sleep(_POLL_SECONDS)
 
 
-def _check(store: Store, part: Part) -> Checked:
+def _check(store: Store, part: CollectionPlan) -> Verification:
     try:
         found = manifest(store, part.collection)
     except (StoreError, UnreadableManifest) as error:
-        return Checked({}, (str(error),))
+        return Verification({}, (str(error),))
     return check(part, found)
 
 
-def check(part: Part, found: Manifest | None) -> Checked:
+def check(part: CollectionPlan, found: Manifest | None) -> Verification:
     """What the manifest of a collection says otherwise than the plan expects."""
     expected = part.expected
     if not (expected.md5s or expected.title or expected.generations):
-        return Checked({})
+        return Verification({})
     if found is None:
-        return Checked({}, ("there is no manifest; is the stack deployed for this bucket? A rescan makes one",))
+        return Verification({}, ("there is no manifest; is the stack deployed for this bucket? A rescan makes one",))
     files = {name: "; ".join(wrong) for name in expected.md5s if (wrong := list(_file(name, part, found)))}
-    return Checked(files, tuple(_rest(part, found)))
+    return Verification(files, tuple(_rest(part, found)))
 
 
-def _file(filename: str, part: Part, found: Manifest) -> Iterator[str]:
+def _file(filename: str, part: CollectionPlan, found: Manifest) -> Iterator[str]:
     entry = found.entries.get(filename)
     if entry is None:
         yield "it is not in the manifest"
@@ -89,7 +91,7 @@ def _file(filename: str, part: Part, found: Manifest) -> Iterator[str]:
             yield f"the manifest has another {name}"
 
 
-def _rest(part: Part, found: Manifest) -> Iterator[str]:
+def _rest(part: CollectionPlan, found: Manifest) -> Iterator[str]:
     expected = part.expected
     if expected.title and found.facts.title != expected.title:
         yield f"the manifest has the title {found.facts.title!r}, and not {expected.title!r}"

@@ -48,25 +48,25 @@ def tell_audit(found: Audit, collection: str, printer: Printer, *, combined: boo
     for one in found.files:
         if combined or one.state != "right":
             told = "  ".join(filter(None, (one.state, one.proof)))
-            printer.say(f"{told}  {one.filename}" + (f"  ({one.why})" if one.why else ""), _colour(one.state))
+            printer.write(f"{told}  {one.filename}" + (f"  ({one.why})" if one.why else ""), _colour(one.state))
     warn_of_doubts(facts, printer, is_past=True)  # it was compared with S3 just now
     if any(one.state in DRIFT for one in found.files):
-        printer.say(f"To correct the manifest: s3-manifest rescan {collection} --wait 120")
+        printer.write(f"To correct the manifest: s3-manifest rescan {collection} --wait 120")
 
 
 def _tell_totals(found: Audit, printer: Printer) -> None:
     facts = found.facts
-    printer.say(f"s3://{facts.s3_bucket}/{facts.s3_prefix} and its manifest at revision {facts.revision}:")
+    printer.write(f"s3://{facts.s3_bucket}/{facts.s3_prefix} and its manifest at revision {facts.revision}:")
     for state, count in found.totals.items():
         if count or state == "right":
-            printer.say(f"  {state:<12}  {count:>7,}  {_STATES[state]}")
+            printer.write(f"  {state:<12}  {count:>7,}  {_STATES[state]}")
     if found.settled:
-        printer.say(f"  {found.settled:,} were on their way into the manifest, and are in it now")
+        printer.write(f"  {found.settled:,} were on their way into the manifest, and are in it now")
     proofs = {proof: count for proof, count in found.proofs.items() if count}
     if proofs:
-        printer.say("What the MD5s of those that are right rest on:")
+        printer.write("What the MD5s of those that are right rest on:")
     for proof, count in proofs.items():
-        printer.say(f"  {proof:<12}  {count:>7,}  {_PROOFS[proof]}")
+        printer.write(f"  {proof:<12}  {count:>7,}  {_PROOFS[proof]}")
 
 
 def _colour(state: AuditState) -> str | None:

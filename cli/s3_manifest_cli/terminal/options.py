@@ -45,7 +45,7 @@ _DEPLOYMENT = {
 }
 
 
-def deployment(command: Function) -> Function:
+def deployment_options(command: Function) -> Function:
     """Options that name a deployment; the command gets it as ``deployment``."""
 
     @wraps(command)
@@ -56,7 +56,7 @@ def deployment(command: Function) -> Function:
     return _with_options(connected, [(f"--{name.replace('_', '-')}", help_) for name, help_ in _DEPLOYMENT.items()])
 
 
-def past(command: Function) -> Function:
+def revision_options(command: Function) -> Function:
     """``--revision`` and ``--at``, of which one may be given."""
 
     @wraps(command)
@@ -69,7 +69,7 @@ def past(command: Function) -> Function:
     return click.option("--revision", type=click.IntRange(1), help="As it was at that revision.")(at(dated))
 
 
-def telling(command: Function) -> Function:
+def output_options(command: Function) -> Function:
     """``--json`` and ``--quiet``; the command gets a ``Printer`` as ``printer``."""
 
     @wraps(command)
@@ -80,7 +80,7 @@ def telling(command: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")(quiet(told))
 
 
-def filters(command: Function) -> Function:
+def filter_options(command: Function) -> Function:
     """``--include`` and ``--exclude``; the command gets a ``Filter`` as ``filters``."""
 
     @wraps(command)

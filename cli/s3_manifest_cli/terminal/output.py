@@ -16,12 +16,12 @@ class Printer(NamedTuple):
     as_json: bool
     quiet: bool
 
-    def say(self, line: str, colour: str | None = None) -> None:
+    def write(self, line: str, colour: str | None = None) -> None:
         """A line of text; nothing with ``--json`` or ``--quiet``."""
         if not self.as_json and not self.quiet:
             click.echo(_coloured(line, colour))
 
-    def say_all(self, lines: Iterable[tuple[str, str | None]]) -> None:
+    def write_all(self, lines: Iterable[tuple[str, str | None]]) -> None:
         """Many lines, each with its colour, in one go: click flushes what it is given."""
         if not self.as_json and not self.quiet:
             click.echo("".join(f"{_coloured(line, colour)}\n" for line, colour in lines), nl=False)

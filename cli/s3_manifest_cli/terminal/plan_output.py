@@ -189,12 +189,12 @@ class _About(NamedTuple):
 
 def _tell_plan(plan: Plan, about: _About, printer: Printer, written: Path | None) -> None:
     for action in plan.actions:
-        printer.say(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
+        printer.write(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
     for action in plan.of("upload", "copy"):
         if reason := unusable(action.filename):
             printer.warn(f"{action.filename}: will be skipped: {reason}; rename the file")
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
-    printer.say((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
+    printer.write((f"to do: {todo}" if todo else "nothing to do") + (f"; written to {written}" if written else ""))
     if about.refused:
         printer.warn(about.refused)
     document = plan.model_dump(mode="json", exclude_none=True)
@@ -205,28 +205,28 @@ def _tell(carried: Carried, shown: bool | None, about: _About, printer: Printer)
     for one in carried.failed:
         printer.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
     for one in carried.conflicts:
-        printer.say(f"conflict  {one.action.filename}", "magenta")
+        printer.write(f"conflict  {one.action.filename}", "magenta")
     for one in carried.done:
         if one.note:
             printer.warn(f"{one.action.filename}: {one.note}")
     plan = carried.plan
     sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
     done = _summary((one.action for one in carried.done), _DONE, "{count} {word}")
-    printer.say(f"{sides}: {done or 'nothing to do'}")
+    printer.write(f"{sides}: {done or 'nothing to do'}")
     skipped = sum(one.is_name_refused for one in carried.failed)
     if skipped:
         whose, them = ("its name", "it") if skipped == 1 else ("their names", "them")
         told = f"{count_of(skipped)} skipped because of {whose} (listed above)."
-        printer.say(f"{told} Rename {them}; running again will not help.", "red")
+        printer.write(f"{told} Rename {them}; running again will not help.", "red")
     if failed := len(carried.failed) - skipped:
-        printer.say(f"{failed:,} failed; run it again: what is done is not done again", "red")
+        printer.write(f"{failed:,} failed; run it again: what is done is not done again", "red")
     if carried.conflicts:
         count = "1 conflict" if len(carried.conflicts) == 1 else f"{len(carried.conflicts):,} conflicts"
-        printer.say(f"{count}: choose the side that wins with --prefer", "magenta")
+        printer.write(f"{count}: choose the side that wins with --prefer", "magenta")
     if shown is False:
         printer.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
     if unread := sum(problem.kind == "unreadable" for problem in about.problems):
-        printer.say(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
+        printer.write(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
     printer.document(_as_json(carried, shown, about))
 
 

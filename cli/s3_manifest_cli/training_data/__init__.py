@@ -2,25 +2,26 @@
 
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.errors import S3ManifestError as TrainingDataError
-from s3_manifest_cli.training_data.api import TrainingDataAPI, get_training_data_api
+from s3_manifest_cli.training_data.api import TrainingDataAPI, UploadResult, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage
-from s3_manifest_cli.training_data.manifest import Saved, TrainingDataManifest
-from s3_manifest_cli.training_data.service import Done
-from s3_manifest_cli.training_data.sync import Synced, TrainingDataSync
+from s3_manifest_cli.training_data.manifest import SaveResult, TrainingDataManifest
+from s3_manifest_cli.training_data.service import EditResult
+from s3_manifest_cli.training_data.sync import SyncResult, TrainingDataSync
 
 __all__ = [
-    "Done",
+    "EditResult",
     "Invalid",
     "LocalImage",
     "NotFound",
     "NotYet",
     "Refused",
-    "Saved",
-    "Synced",
+    "SaveResult",
+    "SyncResult",
     "TrainingDataAPI",
     "TrainingDataError",
     "TrainingDataManifest",
     "TrainingDataSync",
     "Unavailable",
+    "UploadResult",
     "get_training_data_api",
 ]

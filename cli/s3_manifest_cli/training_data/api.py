@@ -25,7 +25,7 @@ from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService
-from s3_manifest_cli.training_data.service import Done, Saying, Service
+from s3_manifest_cli.training_data.service import EditResult, ImageFields, TrainingDataService
 
 WAIT_SECONDS = LOOK_AGAIN_SECONDS + 60.0
 """How long a call waits for the manifest to be made, or to show what was done, unless it says how long.
@@ -34,7 +34,7 @@ A sweep that finds a difference looks at it again after ``LOOK_AGAIN_SECONDS``, 
 """
 
 
-class Uploaded(Frozen):
+class UploadResult(Frozen):
     """What became of an upload: the filenames that were uploaded, that were there already, and that failed, and why.
 
     ``generation`` is the one they are declared to be from.
@@ -53,7 +53,7 @@ class TrainingDataAPI:
     Methods raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: TrainingDataService) -> None:
         self._service = service
         self._pool = urllib3.PoolManager(maxsize=32)
 
@@ -71,11 +71,11 @@ class TrainingDataAPI:
         """Has the actor's manifest compared with what is in S3; what it says after that."""
         return self.get_training_data(actor_id, force_rescan=True, wait=wait)
 
-    def update_training_image(self, actor_id: str | int, filename: str, **said: Unpack[Saying]) -> Done:
+    def update_training_image(self, actor_id: str | int, filename: str, **said: Unpack[ImageFields]) -> EditResult:
         """Says something of an image: ``prompt``, ``good``, ``labels``, ``hidden``. A repeat changes nothing."""
         return self.update_training_images(actor_id, {filename: said})
 
-    def update_training_images(self, actor_id: str | int, said: Mapping[str, Saying]) -> Done:
+    def update_training_images(self, actor_id: str | int, said: Mapping[str, ImageFields]) -> EditResult:
         """Says something of many images in one edit: by filename, ``{"prompt": …, "good": …, "labels": […]}``."""
         for filename, one in said.items():
             try:
@@ -86,7 +86,7 @@ class TrainingDataAPI:
 
     def delete_training_image(
         self, actor_id: str | int, filename: str, *, delete_from_s3: bool = False, etag: str | None = None
-    ) -> Done:
+    ) -> EditResult:
         """Hides an image from the manifest's files or, with ``delete_from_s3``, deletes it.
 
         A hidden one stays in S3, and comes back with ``update_training_image(…, hidden=None)``. With an
@@ -104,7 +104,7 @@ class TrainingDataAPI:
         prompts: Mapping[str, str] | None = None,
         generation: Generation | None = None,
         overwrite: bool = False,
-    ) -> Uploaded:
+    ) -> UploadResult:
         """Uploads files, several at once, with their prompts (by filename) and the generation that made them.
 
         S3 checks their bytes. A file that is there already is left as it is, and is among the
@@ -112,7 +112,7 @@ class TrainingDataAPI:
         more. Raises ``Invalid`` before anything is uploaded where a name or a field cannot be.
         """
         locals_ = {one.name: one for one in (_local(image, prompts or {}) for image in images)}
-        uploaded = Uploaded()
+        uploaded = UploadResult()
         wishes = [image_of(one) for one in locals_.values()] if locals_ else []
         for start in range(0, len(wishes), MAX_IMAGES):
             batch = wishes[start : start + MAX_IMAGES]
@@ -124,7 +124,7 @@ class TrainingDataAPI:
             failed = put_all(self._pool, [(one, locals_[one.filename].path) for one in plan.uploads])
             unchanged = self._unchanged(actor_id, {one.filename: one.md5 for one in batch if one.filename in failed})
             done = [one for one in plan.uploads if one.filename not in failed]
-            uploaded = Uploaded(
+            uploaded = UploadResult(
                 uploaded=(*uploaded.uploaded, *(one.filename for one in done)),
                 unchanged=(*uploaded.unchanged, *unchanged),
                 failed={**uploaded.failed, **{n: str(e) for n, e in failed.items() if n not in unchanged}},
@@ -135,9 +135,9 @@ class TrainingDataAPI:
                 generation = Generation(generation_id=plan.generation.generation_id, type=plan.generation.type)
         return uploaded
 
-    def wait_for(self, actor_id: str | int, done: Done | Uploaded, *, wait: float = WAIT_SECONDS) -> bool:
+    def wait_for(self, actor_id: str | int, done: EditResult | UploadResult, *, wait: float = WAIT_SECONDS) -> bool:
         """Waits until the manifest shows what was done, ``wait`` seconds at most; whether it does."""
-        if isinstance(done, Uploaded):
+        if isinstance(done, UploadResult):
             return all(self._service.shows(str(actor_id), token, wait) for token in done.reflects)
         return (
             done.revision is not None

@@ -33,7 +33,7 @@ from s3_manifest.storage.store import StoreError
 from s3_manifest_cli.client.access.remedies import explained, of_manifest
 from s3_manifest_cli.client.manifests.direct import Enqueue
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
-from s3_manifest_cli.training_data.service import Done, Planned, Saying
+from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
 
 PATIENCE_SECONDS = 30
 """How long an edit takes its turn beside others."""
@@ -79,14 +79,14 @@ class S3Service:
                 _CLOCK,
             ).holds
 
-    def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
+    def describe(self, actor: str, said: Mapping[str, ImageFields]) -> EditResult:
         with _told():
             collection = self._resolved(actor)
             fields = {filename: dict[str, JsonValue](one) for filename, one in said.items()}  # type: ignore[arg-type]  # a TypedDict of JSON
             edited = mutations.amend(self._store, self._collections, each, collection, fields, _patience())
             return self._done(collection, mutations.awaited_edit(edited))
 
-    def delete(self, actor: str, filename: str, etag: str | None) -> Done:
+    def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         only = frozenset([etag] if etag else [])
         with _told():
             collection = self._resolved(actor)
@@ -95,11 +95,11 @@ class S3Service:
             )
             return self._done(collection, change_token)
 
-    def plan(self, actor: str, wish: Uploads) -> Planned:
+    def plan(self, actor: str, wish: Uploads) -> UploadPlan:
         with _told():
             collection = self._resolved(actor)
             plan = plan_uploads(self._store, self._collections, collection, wish, datetime.now(UTC), _patience())
-        return Planned(uploads=plan.uploads, generation=plan.generation)
+        return UploadPlan(uploads=plan.uploads, generation=plan.generation)
 
     def _resolved(self, actor: str) -> Collection:
         return actors.resolve(self._store, self._collections, each, actor)
@@ -112,9 +112,9 @@ class S3Service:
             )
         self._enqueue([sweep])
 
-    def _done(self, collection: Collection, change_token: ChangeToken | None) -> Done:
+    def _done(self, collection: Collection, change_token: ChangeToken | None) -> EditResult:
         revision = revision_showing(self._store, each, collection, change_token) if change_token else None
-        return Done(actor_name=collection.id, revision=revision, reflects=change_token and seal(change_token))
+        return EditResult(actor_name=collection.id, revision=revision, reflects=change_token and seal(change_token))
 
 
 def _patience() -> RetryPolicy:

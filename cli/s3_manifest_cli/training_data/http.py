@@ -11,7 +11,7 @@ from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query.training import ActorManifest
 from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, shaped
 from s3_manifest_cli.errors import NotYet
-from s3_manifest_cli.training_data.service import Done, Planned, Saying
+from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
 
 _ACTOR = "/api/training-data/{}"
 _PAUSE_SECONDS = 1.0
@@ -45,23 +45,27 @@ class HttpService:
                 return True
         return False
 
-    def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
+    def describe(self, actor: str, said: Mapping[str, ImageFields]) -> EditResult:
         asked = address("/api/actors/{}/training-data", actor)
         return self._done(self._api.ask("PATCH", *asked, body={"files": said}))
 
-    def delete(self, actor: str, filename: str, etag: str | None) -> Done:
+    def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         asked = address(f"{_ACTOR}/images", actor, {FILENAME: filename, "delete_from_s3": "true"})
         headers = {"If-Match": f'"{etag}"'} if etag else {}
         return self._done(self._api.ask("DELETE", *asked, headers=headers))
 
-    def plan(self, actor: str, wish: Uploads) -> Planned:
+    def plan(self, actor: str, wish: Uploads) -> UploadPlan:
         body = wish.model_dump(mode="json", exclude_none=True)
         reply = self._api.ask("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
-        return shaped(Planned, reply.model_copy(update={"body": {k: reply.body.get(k) for k in Planned.model_fields}}))
+        return shaped(
+            UploadPlan, reply.model_copy(update={"body": {k: reply.body.get(k) for k in UploadPlan.model_fields}})
+        )
 
-    def _done(self, reply: Reply) -> Done:
+    def _done(self, reply: Reply) -> EditResult:
         name = id_in(field(reply, "manifest", str))
-        return shaped(Done, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, Done)}}))
+        return shaped(
+            EditResult, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, EditResult)}})
+        )
 
 
 def _waits(seconds: float) -> Iterator[float]:

@@ -12,7 +12,7 @@ from s3_manifest.sidecars.formats import GenerationDeclaration
 from s3_manifest_cli.errors import NotFound, S3ManifestError
 from s3_manifest_cli.training_data.api import TrainingDataAPI, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage
-from s3_manifest_cli.training_data.service import Saying
+from s3_manifest_cli.training_data.service import ImageFields
 
 
 class StagedGeneration(NamedTuple):
@@ -34,7 +34,7 @@ class Image(Frozen):
     staged: Literal["no", "added", "updated"]
 
 
-class Saved(Frozen):
+class SaveResult(Frozen):
     """What was carried out on S3, by filename, and what failed, and why: that stays staged."""
 
     uploaded: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class TrainingDataManifest:
         self._api = api or get_training_data_api()
         self._generations: list[Generation] = []
         self._added: dict[str, _Addition] = {}
-        self._updated: dict[str, Saying] = {}
+        self._updated: dict[str, ImageFields] = {}
         self._removed: dict[str, bool] = {}
 
     def add_generation(
@@ -99,7 +99,7 @@ class TrainingDataManifest:
         if self._added.pop(filename, None) is None:
             self._removed[filename] = delete_from_s3
 
-    def update_image(self, filename: str, **said: Unpack[Saying]) -> None:
+    def update_image(self, filename: str, **said: Unpack[ImageFields]) -> None:
         """Stages what is to be said of an image: ``prompt``, ``good``, ``labels``, ``hidden``."""
         self._updated[filename] = {**self._updated.get(filename, {}), **said}
 
@@ -130,7 +130,7 @@ class TrainingDataManifest:
         hidden = {name for name, said in self._updated.items() if said.get("hidden")}
         return [images[name] for name in sorted(images.keys() - hidden)]
 
-    def save(self) -> Saved:
+    def save(self) -> SaveResult:
         """Carries out what is staged: uploads, then what is said of images, then removals.
 
         What was done is staged no more, so that a repeat does what failed. Raises ``S3ManifestError`` where
@@ -157,8 +157,8 @@ class TrainingDataManifest:
         updated = tuple(name for name in said if name not in removed)
         return saved.model_copy(update={"updated": updated, "removed": tuple(removed), "failed": failed})
 
-    def _upload(self) -> Saved:
-        saved = Saved()
+    def _upload(self) -> SaveResult:
+        saved = SaveResult()
         for number, overwrite in sorted({_group(one) for one in self._added.values()}):
             group = [one.local for one in self._added.values() if _group(one) == (number, overwrite)]
             generation = self._generations[number] if number >= 0 else None
@@ -170,7 +170,7 @@ class TrainingDataManifest:
                 )
             for name in (*done.uploaded, *done.unchanged):
                 del self._added[name]
-            saved = Saved(
+            saved = SaveResult(
                 uploaded=saved.uploaded + done.uploaded,
                 unchanged=saved.unchanged + done.unchanged,
                 failed={**saved.failed, **done.failed},
@@ -196,7 +196,7 @@ def _group(one: _Addition) -> tuple[int, bool]:
     return (one.generation.number if one.generation else -1, one.overwrite)
 
 
-def _as_updated(image: Image, said: Saying) -> Image:
+def _as_updated(image: Image, said: ImageFields) -> Image:
     good = said.get("good", image.good)
     staged = "added" if image.staged == "added" else "updated"
     update = {"prompt": said.get("prompt", image.prompt), "good": good is not False, "staged": staged}

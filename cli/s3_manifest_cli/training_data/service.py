@@ -10,7 +10,7 @@ from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.formats import GenerationDeclaration
 
 
-class Saying(TypedDict, total=False):
+class ImageFields(TypedDict, total=False):
     """What is to be said of an image; None takes back what was said before, and what is left out stays."""
 
     prompt: str | None
@@ -19,7 +19,7 @@ class Saying(TypedDict, total=False):
     hidden: bool | None
 
 
-class Done(Frozen):
+class EditResult(Frozen):
     """What was done in S3, and whether the manifest shows it by now.
 
     ``revision`` is one that shows it; None before, and then ``reflects`` is the token to wait with.
@@ -30,14 +30,14 @@ class Done(Frozen):
     reflects: str | None
 
 
-class Planned(Frozen):
+class UploadPlan(Frozen):
     """Uploads to be made, each by one PUT with exactly its headers, and the generation they are from."""
 
     uploads: tuple[Upload, ...]
     generation: GenerationDeclaration | None
 
 
-class Service(Protocol):
+class TrainingDataService(Protocol):
     """One deployment. Any method may raise ``S3ManifestError``.
 
     ``actor`` is a full name, a padded number or a number.
@@ -51,14 +51,14 @@ class Service(Protocol):
         """Whether the manifest shows the change with that token, waited for so long."""
         ...
 
-    def describe(self, actor: str, said: Mapping[str, Saying]) -> Done:
+    def describe(self, actor: str, said: Mapping[str, ImageFields]) -> EditResult:
         """Sets fields of files (prompt, good, labels, hidden, …), all in one edit; None takes a field out."""
         ...
 
-    def delete(self, actor: str, filename: str, etag: str | None) -> Done:
+    def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         """Deletes a file in S3; with an ``etag`` only the object that has it."""
         ...
 
-    def plan(self, actor: str, wish: Uploads) -> Planned:
+    def plan(self, actor: str, wish: Uploads) -> UploadPlan:
         """Prepares uploads: names checked, the generation declared, each presigned."""
         ...

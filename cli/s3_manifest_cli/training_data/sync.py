@@ -8,11 +8,11 @@ from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.formats import captions_of, is_image, text_of_caption
 from s3_manifest_cli.errors import NotFound
-from s3_manifest_cli.training_data.api import TrainingDataAPI, Uploaded, get_training_data_api
+from s3_manifest_cli.training_data.api import TrainingDataAPI, UploadResult, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage, md5_at
 
 
-class Synced(Frozen):
+class SyncResult(Frozen):
     """How a folder and S3 compare, by filename and MD5, and what was uploaded of what only the folder had.
 
     ``out_of_sync``: both have it, with other bytes; neither is touched. ``unverified``: S3 proves no MD5 of it.
@@ -23,7 +23,7 @@ class Synced(Frozen):
     s3_only: tuple[str, ...]
     out_of_sync: tuple[str, ...]
     unverified: tuple[str, ...]
-    uploaded: Uploaded
+    uploaded: UploadResult
 
 
 class TrainingDataSync:
@@ -43,7 +43,7 @@ class TrainingDataSync:
         *,
         upload: bool = True,
         generation: Generation | None = None,
-    ) -> Synced:
+    ) -> SyncResult:
         """Compares an actor with S3 and with a ``folder``, and uploads what images only the folder has.
 
         Images lie in the folder as below the actor's prefix; of ``<name>.txt`` beside one its text is the
@@ -58,11 +58,11 @@ class TrainingDataSync:
         both = [name for name in local if name in known]
         md5s = {name: md5_at(local[name].path) for name in both}
         local_only = [name for name in local if name not in known]
-        uploaded = Uploaded()
+        uploaded = UploadResult()
         if upload and local_only:
             images = [local[name] for name in local_only]
             uploaded = self._api.upload_training_images(actor_id, images, generation=generation)
-        return Synced(
+        return SyncResult(
             synced=tuple(name for name in both if known[name] == md5s[name]),
             local_only=tuple(local_only),
             s3_only=tuple(name for name in known if folder and name not in local),

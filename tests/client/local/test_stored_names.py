@@ -16,7 +16,7 @@ from s3_manifest_cli.client.local.folders import folder_at
 from s3_manifest_cli.client.local.names import FileSystem, refusals, refused_uploads
 from s3_manifest_cli.client.local.probe import folding_of
 from s3_manifest_cli.client.local.scan import scan
-from s3_manifest_cli.migration.places import Misplaced, checked
+from s3_manifest_cli.migration.places import InvalidReference, checked
 
 LINUX = FileSystem()
 FOLDING = FileSystem(folds_case=True, folds_form=True)
@@ -68,7 +68,7 @@ def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
     assert filename in refusals([filename], file_system=LINUX)
     assert filename in refused_uploads([filename], [], file_system=LINUX, folds=lambda: LINUX)
     assert list(bad_names(COLLECTIONS, STYLE, [filename]))
-    with pytest.raises(Misplaced):
+    with pytest.raises(InvalidReference):
         checked(filename, STYLE, COLLECTIONS)
 
 

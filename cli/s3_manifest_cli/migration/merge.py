@@ -23,17 +23,17 @@ from s3_manifest.sidecars.formats import (
     is_image,
 )
 from s3_manifest_cli.migration import places
-from s3_manifest_cli.migration.legacy import Claim, Document, Format, Problem
+from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord, Problem
 
 _UNTYPED = GenerationDeclaration.model_fields["type"].default
 """The type of a generation that has none."""
 
 
-class Word(NamedTuple):
+class Mention(NamedTuple):
     """One claim, of one document, and where the file is that it means."""
 
     document: Document
-    claim: Claim
+    claim: ImageRecord
     path: str | None
     named: str | None
 
@@ -47,11 +47,11 @@ class Image(NamedTuple):
     filename: str
     path: str | None
     said: FileDescription = FileDescription()
-    words: tuple[Word, ...] = ()
+    words: tuple[Mention, ...] = ()
 
 
 @dataclass
-class Gathered:
+class LegacyCollection:
     """What belongs to one collection. ``documents`` are the files that tell of it."""
 
     title: str | None = None
@@ -61,10 +61,10 @@ class Gathered:
     documents: list[Document] = field(default_factory=list)
 
 
-class Legacy(NamedTuple):
+class LegacyData(NamedTuple):
     """What the tree says, by collection, and what of it could not be read."""
 
-    collections: dict[Collection, Gathered]
+    collections: dict[Collection, LegacyCollection]
     problems: tuple[Problem, ...]
 
 
@@ -76,7 +76,7 @@ class _Gathering:
         self.problems: list[Problem] = []
         self.documents = {document.path: document for document in documents}
         self.owners: dict[str, Collection] = {}
-        self.words: dict[Collection, dict[str, list[Word]]] = defaultdict(lambda: defaultdict(list))
+        self.words: dict[Collection, dict[str, list[Mention]]] = defaultdict(lambda: defaultdict(list))
         self.taken: dict[str, tuple[Collection, str]] = {}
         self.spare: set[str] = set()
 
@@ -84,7 +84,7 @@ class _Gathering:
         self.problems.append(Problem(path=document.path, problem=f"{where}: {problem}" if where else str(problem)))
 
 
-def gather(documents: Sequence[Document], paths: Iterable[str], collections: Collections) -> Legacy:
+def merge(documents: Sequence[Document], paths: Iterable[str], collections: Collections) -> LegacyData:
     """What these documents say of the files with these ``paths``, which are all there are in the tree."""
     doing = _Gathering(documents, paths, collections)
     for document in documents:
@@ -99,7 +99,7 @@ def gather(documents: Sequence[Document], paths: Iterable[str], collections: Col
     for document in documents:
         if document.format is Format.RESPONSE:
             _take_response(doing, document, folders)
-    gathered: dict[Collection, Gathered] = defaultdict(Gathered)
+    gathered: dict[Collection, LegacyCollection] = defaultdict(LegacyCollection)
     for path, collection in doing.owners.items():
         gathered[collection].documents.append(doing.documents[path])
     for collection, by_name in doing.words.items():
@@ -108,7 +108,7 @@ def gather(documents: Sequence[Document], paths: Iterable[str], collections: Col
     for collection, one in gathered.items():
         _take_heading(collection, one)
     _take_orphans(doing, folders, gathered)
-    return Legacy(dict(gathered), tuple(doing.problems))
+    return LegacyData(dict(gathered), tuple(doing.problems))
 
 
 def _is_actors(path: str) -> bool:
@@ -118,7 +118,7 @@ def _is_actors(path: str) -> bool:
 def _take_manifest(doing: _Gathering, document: Document, actors: set[str]) -> None:
     try:
         collection = places.collection_of(document, doing.collections, actors)
-    except places.Misplaced as error:
+    except places.InvalidReference as error:
         if not document.problems:
             doing.blame(document, error)
         return
@@ -128,16 +128,16 @@ def _take_manifest(doing: _Gathering, document: Document, actors: set[str]) -> N
     for claim in document.claims:
         try:
             filename = places.filename_of(claim, collection, doing.collections)
-        except places.Misplaced as error:
+        except places.InvalidReference as error:
             doing.blame(document, error, claim.where)
             continue
         try:
             path, named = places.local_file(claim, document, filename, collection, doing.files)
-        except places.Misplaced as error:
+        except places.InvalidReference as error:
             doing.blame(document, error, claim.where)
             nowhere = claim.model_copy(update={"paths": ()})
             path, named = places.local_file(nowhere, document, filename, collection, doing.files)
-        doing.words[collection][filename].append(Word(document, claim, path, named))
+        doing.words[collection][filename].append(Mention(document, claim, path, named))
         if path:
             doing.taken.setdefault(path, (collection, filename))
 
@@ -145,7 +145,7 @@ def _take_manifest(doing: _Gathering, document: Document, actors: set[str]) -> N
 def _existing(doing: _Gathering, path: str, document: Document) -> Iterator[str]:
     try:
         found = places.within(path, posixpath.dirname(document.path))
-    except places.Misplaced:
+    except places.InvalidReference:
         return
     yield from (file for place in found if (file := doing.files.find(place)))
 
@@ -188,10 +188,10 @@ def _take_response(doing: _Gathering, document: Document, folders: _Folders) -> 
             continue  # the answer named it, and nobody kept it
         try:
             places.checked(filename, collection, doing.collections)
-        except places.Misplaced as error:
+        except places.InvalidReference as error:
             doing.blame(document, error, claim.where)
             continue
-        doing.words[collection][filename].append(Word(document, claim, path, None))
+        doing.words[collection][filename].append(Mention(document, claim, path, None))
         if path:
             doing.taken.setdefault(path, placed)
 
@@ -202,10 +202,10 @@ def _only_image(doing: _Gathering, folder: str, document: Document) -> str | Non
     return beside[0] if len(beside) == len(document.claims) == 1 else None
 
 
-def _image(filename: str, words: list[Word]) -> Image:
+def _image(filename: str, words: list[Mention]) -> Image:
     order = {id(word): index for index, word in enumerate(words)}
 
-    def weight(word: Word) -> tuple[bool, str, int, int]:
+    def weight(word: Mention) -> tuple[bool, str, int, int]:
         is_response = word.document.format is Format.RESPONSE
         return not is_response, word.claim.at or "", -word.document.format, order[id(word)]
 
@@ -216,7 +216,7 @@ def _image(filename: str, words: list[Word]) -> Image:
     return Image(filename, path, said.model_copy(update={"local_path": local_path}), tuple(ordered))
 
 
-def _take_heading(collection: Collection, gathered: Gathered) -> None:
+def _take_heading(collection: Collection, gathered: LegacyCollection) -> None:
     """The title and the generations: of each the latest word."""
     latest = sorted(gathered.documents, key=lambda one: (one.at or "", -one.format), reverse=True)
     titles = (one.title for one in latest if one.title and one.title != collection.id)
@@ -236,7 +236,7 @@ def _by_time(generation: GenerationDeclaration) -> tuple[Timestamp, str, str]:
     return generation.generated_at, generation.type, str(generation.generation_id)
 
 
-def _take_orphans(doing: _Gathering, folders: _Folders, gathered: dict[Collection, Gathered]) -> None:
+def _take_orphans(doing: _Gathering, folders: _Folders, gathered: dict[Collection, LegacyCollection]) -> None:
     chosen = {image.path for one in gathered.values() for image in one.images.values() if image.path}
     for path in doing.paths:
         if path in chosen or path in doing.spare or not is_image(path.lower()):
@@ -247,7 +247,7 @@ def _take_orphans(doing: _Gathering, folders: _Folders, gathered: dict[Collectio
         collection, filename = placed
         try:
             places.checked(filename, collection, doing.collections)
-        except places.Misplaced as error:
+        except places.InvalidReference as error:
             doing.problems.append(Problem(path=path, problem=str(error)))
             continue
         if filename in gathered[collection].images:

@@ -4,7 +4,7 @@ import pytest
 from migration.buckets import KINDS
 
 from s3_manifest_cli.migration.decode import decode
-from s3_manifest_cli.migration.gather import gather
+from s3_manifest_cli.migration.merge import merge
 
 NAME = "0042_european_30_male"
 FOLDER = f"data/actors/{NAME}/training_data"
@@ -18,7 +18,7 @@ EARLY, LATE = "2025-01-01T00:00:00.000Z", "2025-02-02T00:00:00.000Z"
 
 def gathered(documents, paths=(), id_=NAME):
     """What these documents, by path, say together of the actor with that name."""
-    found = gather([decode(path, json.dumps(content).encode()) for path, content in documents.items()], paths, KINDS)
+    found = merge([decode(path, json.dumps(content).encode()) for path, content in documents.items()], paths, KINDS)
     assert found.problems == ()
     return found.collections[KINDS.named("style" if id_ == "16" else "actor", id_)]
 
