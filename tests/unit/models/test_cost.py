@@ -1,4 +1,4 @@
-"""The monthly bill that the README shows."""
+"""The monthly bill that the page on deployment shows."""
 
 import random
 

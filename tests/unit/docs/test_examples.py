@@ -1,4 +1,4 @@
-"""The README's commands: the ones that deploy are accepted by the template, and curl's signature by AWS."""
+"""The documents' commands: the ones that deploy are accepted by the template, and curl's signature by AWS."""
 
 import os
 import re
@@ -9,29 +9,21 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from unit.docs.pages import PROJECT, blocks, commands
 
 from s3_manifest_cli.local_stack.stack import template
 
-PROJECT = Path(__file__).parents[3]
-README = (PROJECT / "README.md").read_text()
-BLOCKS = [text for _, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
 SAMCONFIG = tomllib.loads((PROJECT / "samconfig.toml").read_text())
 PARAMETERS = template()["Parameters"]
 
 
-def lines(beginning):
-    """The commands that begin so."""
-    return [line for block in BLOCKS for line in block.replace("\\\n", "").splitlines() if line.startswith(beginning)]
-
-
-@pytest.mark.parametrize("line", lines("sam deploy"))
+@pytest.mark.parametrize("line", commands("sam deploy"))
 def test_a_deployment_takes_at_most_two_parameters_that_the_template_accepts(line):
     _, _, *arguments = shlex.split(line)
     overrides = []
@@ -45,7 +37,7 @@ def test_a_deployment_takes_at_most_two_parameters_that_the_template_accepts(lin
 
 
 def test_no_example_has_questions_asked_that_edit_the_projects_own_files():
-    assert "--guided" not in README
+    assert not [block for block in blocks() if "--guided" in block]
 
 
 @pytest.mark.parametrize("environment", ["default", "prod"])
@@ -60,7 +52,7 @@ def test_a_deployment_needs_no_other_answers_than_those_of_samconfig(environment
 
 def test_the_stack_that_is_examined_is_the_one_that_was_deployed():
     stack = SAMCONFIG["default"]["deploy"]["parameters"]["stack_name"]
-    assert f"s3-manifest doctor --stack {stack}" in lines("s3-manifest doctor")
+    assert f"s3-manifest doctor --stack {stack}" in commands("s3-manifest doctor")
 
 
 class Signature(SigV4Auth):
@@ -99,7 +91,7 @@ def requests() -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 def test_curl_signs_as_aws_expects(requests):
     url, seen = requests
-    (command,) = [block for block in BLOCKS if block.startswith("curl --aws-sigv4")]
+    (command,) = [block for block in blocks() if block.startswith("curl --aws-sigv4")]
     credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2lu/+EXAMPLE==")
     environment = {
         **os.environ,

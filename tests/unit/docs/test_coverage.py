@@ -1,16 +1,15 @@
-"""The README's tables of what proves it: no row without a test that there is, and no name without a row."""
+"""The coverage page: every row names tests that exist, and every route, field and public name has a row."""
 
 import ast
 import inspect
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import get_args, get_origin
 
-import click
 import pytest
 from pydantic import BaseModel
+from unit.docs.pages import PROJECT, code_in, headings, page, rows, section
 
 import query_handler
 from s3_manifest.http import api_docs, edit_routes, rescan_routes, upload_routes, web
@@ -18,13 +17,11 @@ from s3_manifest.http.edit_requests import Reflection
 from s3_manifest.query import stats, training
 from s3_manifest.sidecars import formats
 from s3_manifest_cli import training_data
-from s3_manifest_cli.main import main
 from s3_manifest_cli.migration.plan import Status
 
-TESTS = Path(__file__).parents[2]
-README = (TESTS.parent / "README.md").read_text()
-SECTION = README.partition("\n## What proves it\n")[2].partition("\n## ")[0]
-HEADINGS = re.findall(r"^### (.+)$", SECTION, re.MULTILINE)
+TESTS = PROJECT / "tests"
+PAGE = page("coverage")
+HEADINGS = headings(PAGE)[1:]
 METHODS = ("GET ", "POST ", "PUT ", "PATCH ", "DELETE ")
 
 MODELS = {
@@ -40,43 +37,9 @@ MODELS = {
 }
 
 
-CLIENT = README.partition("\n## Client\n")[2].partition("\n### ")[0]
-
-
-def commands():
-    """Each command's usage, without its options, and what its help begins with."""
-    top = click.Context(main, info_name="s3-manifest")
-    for name in main.list_commands(top):
-        command = main.get_command(top, name)
-        pieces = command.collect_usage_pieces(click.Context(command, info_name=name, parent=top))
-        usage = " ".join([name, *(piece for piece in pieces if piece != "[OPTIONS]")])
-        yield usage, " ".join(command.help.partition("\n\n")[0].split()).removesuffix(".")
-
-
-def test_each_command_is_told_as_its_help_tells_it():
-    told = re.findall(r"^\| `(.+?)` \| (.+) \|$", CLIENT, re.MULTILINE)
-    assert told == [one for one in commands() if not one[0].startswith("local ")]
-
-
-@pytest.mark.parametrize("name", [name for usage, _ in commands() if (name := usage.split()[0]) != "local"])
-def test_each_command_has_the_options_that_the_readme_says_every_one_has(name):
-    command = main.get_command(None, name)
-    options = {option for one in command.params for option in one.opts}
-    if name not in {"migrate", "doctor"}:
-        assert {"--json", "--quiet", "--bucket", "--stack", "--api-url", "--profile"} <= options
-    assert all(one.help for one in command.params if isinstance(one, click.Option))
-    assert all(word in CLIENT for word in ("`--json`", "`--quiet`", "`--bucket`", "`--stack`", "`--api-url`"))
-
-
-def rows(heading):
-    """The cells of each row of a table, without its head."""
-    table = SECTION.partition(f"### {heading}\n")[2].partition("\n### ")[0]
-    lines = [line for line in table.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-
-
-def coded(cell):
-    return re.findall(r"`([^`]+)`", cell)
+@cache
+def coverage(heading):
+    return rows(section(PAGE, heading))
 
 
 def plain(request):
@@ -92,14 +55,14 @@ def functions_in(path):
 
 def test_there_is_a_table_for_each_part():
     assert HEADINGS == ["Endpoints", "Fields", "Files beside the data", "Client", "Python", "Migration"]
-    assert all(rows(heading) for heading in HEADINGS)
+    assert all(coverage(heading) for heading in HEADINGS)
 
 
 @pytest.mark.parametrize(
-    "row", [row for heading in HEADINGS for row in rows(heading)], ids=lambda row: " ".join(row[:-1])[:80]
+    "row", [row for heading in HEADINGS for row in coverage(heading)], ids=lambda row: " ".join(row[:-1])[:80]
 )
 def test_each_row_names_tests_that_there_are(row):
-    tests = coded(row[-1])
+    tests = code_in(row[-1])
     assert row[-1] == ", ".join(f"`{test}`" for test in tests) != ""
     for test in tests:
         path, _, name = test.partition("::")
@@ -110,7 +73,7 @@ def test_each_row_names_tests_that_there_are(row):
 def test_each_request_of_the_api_has_one_row_and_no_other_has():
     document = json.loads(web.openapi(query_handler.app, rescan_routes.app, edit_routes.app))
     requests = [f"{method.upper()} {plain(path)}" for path, methods in document["paths"].items() for method in methods]
-    told = [plain(name) for row in rows("Endpoints") for name in coded(row[0]) if name.startswith(METHODS)]
+    told = [plain(name) for row in coverage("Endpoints") for name in code_in(row[0]) if name.startswith(METHODS)]
     assert sorted(told) == sorted(requests)
 
 
@@ -134,10 +97,10 @@ def fields_of(where, model):
 
 def fields_told():
     of = []
-    for answer, fields, _ in rows("Fields"):
+    for answer, fields, _ in coverage("Fields"):
         if answer:
-            of = [plain(name) for name in coded(answer)] or [answer]
-        yield from ((one, field) for one in of for field in coded(fields))
+            of = [plain(name) for name in code_in(answer)] or [answer]
+        yield from ((one, field) for one in of for field in code_in(fields))
 
 
 def test_each_field_has_a_row():
@@ -157,16 +120,16 @@ def test_each_public_name_of_the_python_api_has_a_row():
         if not name.startswith("_")
     }
     told = set()
-    for names, _ in rows("Python"):
-        of = coded(names)[0].partition(".")[0]
-        told |= {of + name if name.startswith(".") else name for name in coded(names)}
+    for names, _ in coverage("Python"):
+        of = code_in(names)[0].partition(".")[0]
+        told |= {of + name if name.startswith(".") else name for name in code_in(names)}
     assert told == public | {"get_training_data_api"}
 
 
 @pytest.mark.parametrize("name", [*formats.SIDECARS, "<name>.txt"])
 def test_each_sidecar_has_a_row(name):
-    assert any(name in coded(row[0]) for row in rows("Files beside the data"))
+    assert any(name in code_in(row[0]) for row in coverage("Files beside the data"))
 
 
 def test_each_status_of_a_plan_has_a_row():
-    assert {name for row in rows("Migration") for name in coded(row[0])} >= {status.value for status in Status}
+    assert {name for row in coverage("Migration") for name in code_in(row[0])} >= {status.value for status in Status}

@@ -1,0 +1,50 @@
+"""The project's documents: their text, code blocks, sections and tables."""
+
+import re
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[3]
+README = PROJECT / "README.md"
+PAGES = sorted((PROJECT / "docs").glob("*.md"))
+DOCUMENTS = [README, PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md", PROJECT / "events" / "README.md", *PAGES]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    return (PROJECT / "docs" / f"{name}.md").read_text()
+
+
+def blocks(language: str | None = None) -> list[str]:
+    """The code blocks of the README and of docs/, in any language or in one."""
+    texts = [path.read_text() for path in (README, *PAGES)]
+    return [block for text in texts for name, block in _FENCE.findall(text) if language in {None, name}]
+
+
+def commands(beginning: str) -> list[str]:
+    """The lines of all code blocks that begin with ``beginning``, each with its continuation lines."""
+    lines = [line for block in blocks() for line in block.replace("\\\n", "").splitlines()]
+    return [line for line in lines if line.startswith(beginning)]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", text))
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", _FENCE.sub("", text), re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below a heading of the second level, up to the next one."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of each table row of a section, without the tables' heads."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def code_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
