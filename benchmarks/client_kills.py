@@ -25,8 +25,7 @@ from benchmarks import client_tree, yardsticks
 from benchmarks.soak import wait_until_idle
 from benchmarks.table import Aim, Section, report, table
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.running import local_stack
-from s3_manifest_cli.local_stack.stack import Stack
+from s3_manifest_cli.local_stack.stack import Stack, local_stack
 
 KILLS, FILES, LARGE, LARGE_MB = 50, 200, 4, 40
 _SIGNALS = (*[signal.SIGKILL] * 6, signal.SIGTERM, signal.SIGINT)

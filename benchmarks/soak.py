@@ -23,8 +23,7 @@ import psutil
 from botocore.config import Config
 
 from s3_manifest_cli.local_stack.platform import Platform
-from s3_manifest_cli.local_stack.running import BUCKET, STACK
-from s3_manifest_cli.local_stack.stack import Stack, existing_stack
+from s3_manifest_cli.local_stack.stack import BUCKET, STACK, Stack, existing_stack
 
 PREFIX = "styles/16/"
 THREADS = 16

@@ -26,7 +26,7 @@ from moto.s3.models import s3_backends
 
 import query_handler
 import rescan_handler
-from s3_manifest.aws import outbox
+from s3_manifest.aws import messaging
 from s3_manifest.aws.clients import s3_client, sqs_client
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, parse_collections
 from s3_manifest.storage.s3 import S3Store
@@ -92,7 +92,7 @@ def api(account: Account) -> Iterator[Any]:
 @pytest.fixture
 def through_s3(account: Account, session: Any, tmp_path: Path) -> Deployment:
     boto = boto3.DEFAULT_SESSION
-    enqueue = partial(outbox.send_jobs, sqs_client(session=boto), account.sweep_queue_url, delay_seconds=0)
+    enqueue = partial(messaging.send_jobs, sqs_client(session=boto), account.sweep_queue_url, delay_seconds=0)
     store = S3Store(BUCKET, s3_client(session=boto), s3_client(retries=False, session=boto))
     manifests = S3Manifests(store, COLLECTIONS, enqueue)
     return Deployment(manifests, COLLECTIONS, boto, None, BUCKET, "s3", tmp_path / "cache")

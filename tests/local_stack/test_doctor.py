@@ -12,8 +12,7 @@ from click.testing import CliRunner
 
 from s3_manifest_cli.client.doctor import Examination, Finding, Limits, doctor
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.running import STACK
-from s3_manifest_cli.local_stack.stack import Stack, delete, deploy
+from s3_manifest_cli.local_stack.stack import STACK, Stack, delete, deploy
 from s3_manifest_cli.main import main
 
 AILING = "ailing"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from s3_manifest_cli.local_stack import serve
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.running import STACK
+from s3_manifest_cli.local_stack.stack import STACK
 from s3_manifest_cli.main import main
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": REGION}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from s3_manifest_cli.local_stack.running import STACK
+from s3_manifest_cli.local_stack.stack import STACK
 
 RECONCILE = ("EventsReceived", "EventsDropped", "EventsFailed", "Commits", "UnchangedCommits", "Conflicts")
 SWEEP = ("Commits", "UnchangedCommits", "Conflicts", "DriftMissing", "DriftUnexpected", "DriftAltered", "Sweeps")

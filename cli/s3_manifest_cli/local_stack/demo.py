@@ -10,8 +10,7 @@ import click
 from s3_manifest_cli.local_stack.demo_actor import walk_actor
 from s3_manifest_cli.local_stack.demo_copy import walk_copy
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.running import local_stack
-from s3_manifest_cli.local_stack.stack import Stack
+from s3_manifest_cli.local_stack.stack import Stack, local_stack
 
 STYLE, ACTOR = "styles/16/", "system_actors/training_data/0042_european_30_male/"
 _GIVE_UP_SECONDS = 60

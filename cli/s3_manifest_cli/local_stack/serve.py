@@ -10,7 +10,7 @@ import click
 from s3_manifest_cli.local_stack.artifacts import cache_folder
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.running import STACK, local_stack
+from s3_manifest_cli.local_stack.stack import STACK, local_stack
 
 
 def run_serve(port: int) -> None:

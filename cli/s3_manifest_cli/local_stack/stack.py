@@ -1,22 +1,30 @@
 """The project's own template, deployed on a local platform: the same wiring as on AWS."""
 
 import json
+import signal
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import click
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from samtranslator.yaml_helper import yaml_parse
 
 from s3_manifest.http import addressing
-from s3_manifest_cli.local_stack.artifacts import PROJECT, function_zip, layer_zip
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
+from s3_manifest_cli.local_stack.artifacts import PROJECT, function_zip, layer_is_built, layer_zip
+from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
+
+STACK = "s3-manifest"
+BUCKET = "storyboard-user-files"
 
 _ARTIFACTS = "s3-manifest-artifacts"
 # An HTTP API answers within 30.
@@ -196,3 +204,30 @@ def _packaged(template: dict[str, Any], platform: Platform) -> dict[str, Any]:
         s3.put_object(Bucket=_ARTIFACTS, Key=f"{name}.zip", Body=content)
         resource["Properties"][where] = {"Bucket": _ARTIFACTS, "Key": f"{name}.zip"}
     return template
+
+
+@contextmanager
+def _step(doing: str) -> Iterator[None]:
+    """Prints a step when it starts, and its duration when it ends."""
+    click.echo(f"  {doing} … ", nl=False)
+    started = time.monotonic()
+    yield
+    click.echo(f"{time.monotonic() - started:.1f} s")
+
+
+@contextmanager
+def local_stack(port: int = 0) -> Iterator[Stack]:
+    """Deploys the template on this machine and removes everything when the block ends, also on SIGTERM."""
+    signal.signal(signal.SIGTERM, _stop)
+    if not layer_is_built():
+        with _step("Installing the dependencies of the functions (once)"):
+            layer_zip()
+    with running_platform(port) as platform:
+        click.echo(f"  S3, SQS, Lambda and API Gateway answer at {platform.endpoint} (MiniStack)")
+        with _step("Deploying template.yaml through CloudFormation"):
+            stack = deploy(platform, STACK, {"BucketName": BUCKET})
+        yield stack
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)

@@ -11,7 +11,7 @@ import urllib3
 from botocore.config import Config
 from pydantic import ValidationError
 
-from s3_manifest.aws import outbox
+from s3_manifest.aws import messaging
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.edits.uploads import MAX_IMAGES, Generation, Uploads
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
@@ -181,7 +181,7 @@ def get_training_data_api(
     enqueue = None
     if queue_url:
         sqs = boto3.client("sqs", config=Config(retries={"mode": "standard"}))
-        enqueue = partial(outbox.send_jobs, sqs, queue_url, delay_seconds=0)
+        enqueue = partial(messaging.send_jobs, sqs, queue_url, delay_seconds=0)
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     store = S3Store(bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
     return TrainingDataAPI(S3Service(store, parse_collections(collections, manifest_root), enqueue))

@@ -77,7 +77,7 @@ def test_a_full_batch_is_committed_with_the_rest_of_the_queue(account, send, inv
 
 
 def test_a_batch_that_is_not_full_makes_no_request_to_the_queue(account, send, invoke, monkeypatch):
-    monkeypatch.setattr("s3_manifest.aws.change_queue.receive", lambda *_: pytest.fail("a request to the queue"))
+    monkeypatch.setattr("s3_manifest.aws.messaging.receive", lambda *_: pytest.fail("a request to the queue"))
     send(upload(account, 9))
     assert invoke() == []
     assert in_queue(account) == 0

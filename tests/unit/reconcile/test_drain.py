@@ -11,7 +11,7 @@ from handlers.lambda_events import s3_event
 from unit.environments import Hand, seconds
 from unit.values import PREFIX, STYLE
 
-from s3_manifest.aws import change_queue
+from s3_manifest.aws import messaging
 from s3_manifest.reconcile import drain
 from s3_manifest.reconcile.drain import ChangeQueue, QueueFailed, reconcile_and_drain
 from s3_manifest.reconcile.events import decode_body
@@ -194,9 +194,9 @@ def test_whatever_botocore_raises_is_a_failed_request_to_the_queue(fault):
             raise fault
 
     with pytest.raises(QueueFailed, match="no messages received"):
-        change_queue.receive(Client(), "the queue")
+        messaging.receive(Client(), "the queue")
     with pytest.raises(QueueFailed, match="1 messages not deleted"):
-        change_queue.delete(Client(), "the queue", messages(1))
+        messaging.delete(Client(), "the queue", messages(1))
 
 
 def test_the_messages_of_these_tests_are_s3s():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import boto3
 from botocore.exceptions import BotoCoreError, NoRegionError
 
-from s3_manifest.aws import outbox
+from s3_manifest.aws import messaging
 from s3_manifest.aws.clients import s3_client, sqs_client
 from s3_manifest.manifest.collections import (
     DEFAULT_COLLECTIONS,
@@ -130,7 +130,7 @@ def connect(
         with _as_named():
             if queue_url:
                 queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
-                enqueue = partial(outbox.send_jobs, queue, queue_url, delay_seconds=0)
+                enqueue = partial(messaging.send_jobs, queue, queue_url, delay_seconds=0)
             reads = s3_client(endpoint, session=session)
         # Nothing is written through this store, and a client that does not retry takes as long to make as any.
         named = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}

@@ -9,7 +9,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from s3_manifest.aws import change_queue, outbox
+from s3_manifest.aws import messaging
 from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import each
@@ -71,7 +71,7 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
 def announce(head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
     """See ``environment.Announce``: on the bus of the settings; does nothing where there is none. From any thread."""
     if bus := settings().event_bus:
-        outbox.put_event(_events(), event(announcement(head, alterations, repeated=repeated), bus))
+        messaging.put_event(_events(), event(announcement(head, alterations, repeated=repeated), bus))
 
 
 def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:
@@ -79,15 +79,15 @@ def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:
 
     Where it raises, some of the jobs may be in the queue, and all have to be sent again.
     """
-    outbox.send_jobs(_sqs(), settings().sweep_queue_url, jobs, delay_seconds)
+    messaging.send_jobs(_sqs(), settings().sweep_queue_url, jobs, delay_seconds)
 
 
 def queue() -> ChangeQueue | None:
     """The change queue of the settings; None where a function was given none."""
     if url := settings().change_queue_url:
         return ChangeQueue(
-            receive=lambda: change_queue.receive(_sqs(), url),
-            delete=lambda messages: change_queue.delete(_sqs(), url, messages),
+            receive=lambda: messaging.receive(_sqs(), url),
+            delete=lambda messages: messaging.delete(_sqs(), url, messages),
         )
     return None
 

@@ -1,4 +1,4 @@
-"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_faults``), and in ``outbox``."""
+"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_faults``), and in ``messaging``."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence

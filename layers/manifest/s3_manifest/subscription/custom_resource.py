@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from s3_manifest.aws import outbox
+from s3_manifest.aws import messaging
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import SweepAll
 from s3_manifest.manifest.model import first_problem
@@ -226,7 +226,7 @@ def _sweep(properties: Properties, old: Properties | None, environment: Environm
     if "EventBridge" in (properties.event_source, old.event_source if old else ""):
         delays.append(SECOND_SWEEP_SECONDS)
     for delay in delays:
-        send = partial(outbox.send_job, environment.sqs, environment.sweep_queue_url, SweepAll(), delay)
+        send = partial(messaging.send_job, environment.sqs, environment.sweep_queue_url, SweepAll(), delay)
         _insist(send, f"ask for a sweep in {environment.sweep_queue_url}", environment)
 
 

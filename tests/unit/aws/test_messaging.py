@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from unit.values import MORNING
 
-from s3_manifest.aws import outbox
+from s3_manifest.aws import messaging
 from s3_manifest.manifest.jobs import JobsNotQueued, Progress, Sweep, decode_job
 from s3_manifest.reconcile.announcements import AnnouncementFailed
 
@@ -54,26 +54,26 @@ def sweeps(count):
 def test_an_event_is_put_as_it_is():
     put = []
     client = SimpleNamespace(put_events=lambda **given: put.append(given) or {"FailedEntryCount": 0, "Entries": [{}]})
-    outbox.put_event(client, EVENT)
+    messaging.put_event(client, EVENT)
     assert put == [{"Entries": [EVENT]}]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_event_that_cannot_be_sent_fails_the_announcement(fault):
     with pytest.raises(AnnouncementFailed, match="event bus images"):
-        outbox.put_event(answering(fault), EVENT)
+        messaging.put_event(answering(fault), EVENT)
 
 
 def test_an_event_that_eventbridge_answers_200_to_and_does_not_take_fails_the_announcement():
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}
     with pytest.raises(AnnouncementFailed, match="event bus images: InternalFailure: try again"):
-        outbox.put_event(answering(refused), EVENT)
+        messaging.put_event(answering(refused), EVENT)
 
 
 @pytest.mark.parametrize(("count", "calls"), [(0, []), (1, [1]), (10, [10]), (11, [10, 1]), (25, [10, 10, 5])])
 def test_jobs_are_sent_ten_at_a_time(count, calls):
     queue = Queue()
-    outbox.send_jobs(queue, "queue", iter(sweeps(count)), 0)
+    messaging.send_jobs(queue, "queue", iter(sweeps(count)), 0)
     assert [len(call) for call in queue.calls] == calls
     assert queue.jobs == sweeps(count)
     assert all(len({entry["Id"] for entry in call}) == len(call) for call in queue.calls)
@@ -89,7 +89,7 @@ def test_large_jobs_share_a_request_only_while_sqs_takes_it():
         for n in (1, 1, 1, 3, 1)
     ]
     queue = Queue()
-    outbox.send_jobs(queue, "queue", large, 0)
+    messaging.send_jobs(queue, "queue", large, 0)
     assert queue.jobs == large
     assert [len(call) for call in queue.calls] == [2, 1, 1, 1]
 
@@ -97,14 +97,14 @@ def test_large_jobs_share_a_request_only_while_sqs_takes_it():
 @pytest.mark.parametrize("delay", [0, 900])
 def test_every_job_waits_as_long(delay):
     queue = Queue()
-    outbox.send_jobs(queue, "queue", sweeps(11), delay)
+    messaging.send_jobs(queue, "queue", sweeps(11), delay)
     assert {entry["DelaySeconds"] for call in queue.calls for entry in call} == {delay}
 
 
 @pytest.mark.parametrize("name", ["日本", "\ufffe\uffff", "\x00\x0b", 'a"b\\c', "🎨", "\x7f"])
 def test_names_that_sqs_would_refuse_in_a_message_come_through(name):
     queue = Queue()
-    outbox.send_jobs(queue, "queue", [Sweep(kind="style", id=name)], 0)
+    messaging.send_jobs(queue, "queue", [Sweep(kind="style", id=name)], 0)
     assert queue.jobs == [Sweep(kind="style", id=name)]
     assert all(" " <= character <= "\x7f" for character in queue.calls[0][0]["MessageBody"])
 
@@ -112,10 +112,10 @@ def test_names_that_sqs_would_refuse_in_a_message_come_through(name):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_jobs_that_cannot_be_sent_are_not_queued(fault):
     with pytest.raises(JobsNotQueued, match="queue"):
-        outbox.send_jobs(answering(fault), "queue", sweeps(1), 0)
+        messaging.send_jobs(answering(fault), "queue", sweeps(1), 0)
 
 
 @pytest.mark.parametrize("refused", ["0", "9", "10"])
 def test_one_job_that_sqs_answers_200_to_and_does_not_take_is_enough(refused):
     with pytest.raises(JobsNotQueued, match="InternalError"):
-        outbox.send_jobs(Queue(refused=[refused]), "queue", sweeps(11), 0)
+        messaging.send_jobs(Queue(refused=[refused]), "queue", sweeps(11), 0)
