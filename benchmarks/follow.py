@@ -42,7 +42,7 @@ class Follower:
             assert change["revision"] == self.revision + 1, "a revision was left out"
             self.revision = change["revision"]
             self.counted["revisions"] += 1
-            for sort in ("added", "altered", "removed"):
+            for sort in ("added", "modified", "removed"):
                 self.counted[sort] += len(change[sort])
                 for one in change[sort]:
                     self._apply(one["before"], one["after"])
@@ -107,7 +107,7 @@ def main() -> int:
     )
     counted = follower.counted
     print(f"{counted['requests']} requests told of {counted['revisions']} revisions: {counted['added']} files added,")
-    print(f"{counted['altered']} altered, {counted['removed']} removed; revision {follower.revision}")
+    print(f"{counted['modified']} modified, {counted['removed']} removed; revision {follower.revision}")
     print(f"in the bucket: {len(bucket)}; known to the follower: {len(follower.files)}")
     print("the follower knows the bucket" if follower.files == bucket else "THE FOLLOWER KNOWS SOMETHING ELSE")
     return 0 if follower.files == bucket else 1

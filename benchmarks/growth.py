@@ -163,7 +163,7 @@ class _Batch:
         self.time.run()
         (report,) = reports
         assert not report.failed, report.failed
-        assert sum(o.added + o.altered for o in report.outcomes) == len(self.events)
+        assert sum(o.added + o.modified for o in report.outcomes) == len(self.events)
 
     @staticmethod
     def _warm_up(store: object) -> None:

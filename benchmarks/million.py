@@ -77,7 +77,7 @@ class Million:
         def work() -> None:
             report = reconcile(self.queue.environment(lambda: 900.0), handlers.messages(events))
             assert not report.failed, report.failed
-            outcomes.append(sum(o.added + o.altered + o.removed for o in report.outcomes))
+            outcomes.append(sum(o.added + o.modified + o.removed for o in report.outcomes))
 
         self.time.spawn(work)
         self.time.run()

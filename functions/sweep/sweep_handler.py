@@ -62,7 +62,7 @@ def _log(swept: Swept) -> None:
             collection=collection,
             missing=swept.missing,
             unexpected=swept.unexpected,
-            altered=swept.altered,
+            altered=swept.modified,
             keys=swept.drifted[:100],
         )
     if swept.repaired:
@@ -87,5 +87,5 @@ def _measure(swept: Swept) -> None:
         told.add_metric("Drift", MetricUnit.Count, swept.drift)
         told.add_metric("DriftMissing", MetricUnit.Count, swept.missing)
         told.add_metric("DriftUnexpected", MetricUnit.Count, swept.unexpected)
-        told.add_metric("DriftAltered", MetricUnit.Count, swept.altered)
+        told.add_metric("DriftAltered", MetricUnit.Count, swept.modified)
         told.add_metric("Sweeps", MetricUnit.Count, int(swept.finished and swept.collection is not None))

@@ -41,7 +41,7 @@ def test_each_revision_reaches_a_rule_that_asks_for_its_kind(stack, s3, style, m
     assert (event["source"], event["detail-type"]) == ("s3-manifest", "Manifest Changed")
     said = event["detail"]
     assert (said["id"], said["revision"], said["commit"]) == (style, 1, manifest["last_change"])
-    assert said["keys"] == {"added": [key], "altered": [], "removed": []}
+    assert said["keys"] == {"added": [key], "modified": [], "removed": []}
     assert said["total_size_bytes"] == 5
 
     s3.delete_object(Bucket=stack.bucket, Key=key)

@@ -48,10 +48,10 @@ class Follower:
         self.since = change["revision"]
         for one in change["added"]:
             assert one["filename"] not in self.files
-        for one in (*change["altered"], *change["removed"]):
+        for one in (*change["modified"], *change["removed"]):
             assert self.files.pop(one["filename"]) == one["before"]["etag"]
             self.size_bytes -= one["before"]["size_bytes"]
-        for one in (*change["added"], *change["altered"]):
+        for one in (*change["added"], *change["modified"]):
             self.files[one["filename"]] = one["after"]["etag"]
             self.size_bytes += one["after"]["size_bytes"]
         assert (len(self.files), self.size_bytes) == (change["total_files"], change["total_size_bytes"])

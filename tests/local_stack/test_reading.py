@@ -48,12 +48,12 @@ def test_a_style_is_told_of_verified_and_mended(run, stack, s3, style, manifest_
     code, found = run("verify", "--remote", name, "--settle", 0.1)
     assert (code, {one["filename"]: one["state"] for one in found["files"]}) == (
         1,
-        {"a.png": "altered", "b.png": "missing"},
+        {"a.png": "modified", "b.png": "missing"},
     )
     code, (swept,) = run("rescan", name, "--wait", 30)
     assert code == 0
     assert sorted((one["filename"], one["sort"]) for one in swept["drift"]) == [
-        ("a.png", "altered"),
+        ("a.png", "modified"),
         ("b.png", "removed"),
     ]
     code, found = run("history", name)

@@ -55,7 +55,7 @@ def test_what_no_event_told_of_is_mended_by_a_rescan_and_reported_as_drift(
     changes = stack.get(
         f"/api/manifests/style/{style.replace(' ', '%20')}/changes", {"since": before["revision"]}
     ).body["changes"]
-    causes = {one["cause"] for change in changes for one in (*change["added"], *change["altered"], *change["removed"])}
+    causes = {one["cause"] for change in changes for one in (*change["added"], *change["modified"], *change["removed"])}
     assert causes == {"sweep"}
 
 

@@ -48,8 +48,8 @@ def swept(
 
 
 def drift(done: list[Swept]) -> tuple[int, int, int]:
-    """Missing, unexpected and altered files, of all messages together."""
-    return sum(s.missing for s in done), sum(s.unexpected for s in done), sum(s.altered for s in done)
+    """Missing, unexpected and modified files, of all messages together."""
+    return sum(s.missing for s in done), sum(s.unexpected for s in done), sum(s.modified for s in done)
 
 
 def truth(hand: Hand) -> list[tuple[str, str, str]]:

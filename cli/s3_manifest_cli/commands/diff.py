@@ -15,8 +15,8 @@ from s3_manifest_cli.terminal.options import deployment_options, filter_options,
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.output import files as count_of
 
-_SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "altered": "*", "described": "~"}
-_COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "altered": "yellow", "described": "cyan"}
+_SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "modified": "*", "described": "~"}
+_COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "modified": "yellow", "described": "cyan"}
 _LONGEST = 60
 
 

@@ -16,8 +16,8 @@ from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as counted
 
-_SIGNS: dict[Sort, str] = {"added": "+", "altered": "*", "removed": "-"}
-_COLOURS: dict[Sort, str] = {"added": "green", "altered": "yellow", "removed": "red"}
+_SIGNS: dict[Sort, str] = {"added": "+", "modified": "*", "removed": "-"}
+_COLOURS: dict[Sort, str] = {"added": "green", "modified": "yellow", "removed": "red"}
 
 
 @click.command(name="history")
@@ -34,7 +34,7 @@ def history_command(
     """Show the revision history of COLLECTION, oldest first.
 
     \b
-    + added   * altered   - removed (or hidden)
+    + added   * modified   - removed (or hidden)
     """  # click's mark for a paragraph that is not to be filled
     found = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
     told: list[Change | Untold] = sorted((*found.untold, *found.changes), key=_revision)
@@ -90,7 +90,7 @@ def _tell(one: Change | Untold, printer: Printer, *, files: bool) -> None:
         return
     lists: Mapping[Sort, tuple[FileChange, ...] | None] = {
         "added": one.added,
-        "altered": one.altered,
+        "modified": one.modified,
         "removed": one.removed,
     }
     counts = "  ".join(f"{_SIGNS[sort]}{len(told):,}" for sort, told in lists.items() if told)
@@ -98,6 +98,6 @@ def _tell(one: Change | Untold, printer: Printer, *, files: bool) -> None:
         counts = f"too many files for an answer: they are in {one.s3_key}"
     total = f"{counted(one.total_files)}, {size(one.total_size_bytes)}"
     printer.write(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
-    for alteration in (*(one.added or ()), *(one.altered or ()), *(one.removed or ())) if files else ():
+    for alteration in (*(one.added or ()), *(one.modified or ()), *(one.removed or ())) if files else ():
         sign = _SIGNS[alteration.sort]
         printer.write(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])

@@ -82,7 +82,7 @@ def _show_changes(stack: Stack) -> None:
     answer = stack.get(f"{_STYLE_PATH}/changes", {"since": 0})
     click.echo(f"  GET {_STYLE_PATH}/changes?since=0 -> {answer.status}")
     for change in answer.body["changes"]:
-        for sort in ("added", "altered", "removed"):
+        for sort in ("added", "modified", "removed"):
             for one in change[sort]:
                 said = f"{sort} {one['filename']} ({one['cause']})"
                 click.echo(f"    revision {change['revision']}, {change['committed_at']}: {said}")

@@ -10,7 +10,7 @@ _STATES: dict[AuditState, str] = {
     "right": "as the manifest says",
     "missing": "in the manifest, and not in S3",
     "unexpected": "in S3, and not in the manifest",
-    "altered": "in S3 other than the manifest says",
+    "modified": "in S3 other than the manifest says",
     "unverifiable": "read, and nothing proves whether the bytes are those of the manifest",
     "unsettled": "changed while they were looked at: run this again",
     "unreadable": "S3 did not tell",

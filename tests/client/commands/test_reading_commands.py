@@ -115,10 +115,10 @@ def test_diff_tells_what_differs_and_its_exit_code_says_whether(run, life):
         "    good: True -> False",
         "* b.png",
         "+ c.png",
-        "1 added, 1 altered, 1 described",
+        "1 added, 1 modified, 1 described",
     ]
     code, found = as_json(run("diff", "style/16@2", "style/16@1", "--json"))
-    assert (code, [(one["filename"], one["sort"]) for one in found["files"]]) == (1, [("b.png", "altered")])
+    assert (code, [(one["filename"], one["sort"]) for one in found["files"]]) == (1, [("b.png", "modified")])
     assert run("diff", "style/16@3", "style/16")[0] == 0
     assert run("diff", "style/16@nope", "style/16")[0] == 2
     assert run("diff", "style/16@9", "style/16")[0] == 3

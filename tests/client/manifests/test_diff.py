@@ -53,8 +53,8 @@ def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same
     [
         ([], [entry()], "added", (), True),
         ([entry()], [], "removed", (), True),
-        ([entry()], [entry(etag=OTHER_MD5)], "altered", (), True),
-        ([large()], [large(etag=OTHER_PARTS)], "altered", (), False),
+        ([entry()], [entry(etag=OTHER_MD5)], "modified", (), True),
+        ([large()], [large(etag=OTHER_PARTS)], "modified", (), False),
         ([entry()], [entry(metadata={"prompt": "a fox"})], "described", ("prompt",), True),
         ([entry()], [entry(metadata={"generation-id": "7"})], "described", ("generation_id", "generation_type"), True),
         (
@@ -65,7 +65,7 @@ def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same
             True,
         ),
         ([large()], [large(good=False)], "described", ("good",), False),
-        ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "altered", ("prompt",), True),
+        ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "modified", ("prompt",), True),
     ],
 )
 def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sort, words, is_proven):
@@ -73,7 +73,7 @@ def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sor
     (one,) = found.files
     assert (one.filename, one.sort, one.words, one.is_proven) == ("a.jpg", sort, words, is_proven)
     assert ([one.before], [one.after]) == (before or [None], after or [None])
-    assert found.totals == dict.fromkeys(("added", "removed", "altered", "described"), 0) | {sort: 1}
+    assert found.totals == dict.fromkeys(("added", "removed", "modified", "described"), 0) | {sort: 1}
     assert not found.is_same
 
 
@@ -122,8 +122,8 @@ def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, li
     def told(before, after):
         return [(one.filename, one.sort) for one in diff(deployment, parse_point(before), parse_point(after)).files]
 
-    assert told("style/16@1", "style/16") == [("a.png", "altered"), ("b.png", "removed")]
-    assert told("style/16", "style/16@1") == [("a.png", "altered"), ("b.png", "added")]
+    assert told("style/16@1", "style/16") == [("a.png", "modified"), ("b.png", "removed")]
+    assert told("style/16", "style/16@1") == [("a.png", "modified"), ("b.png", "added")]
     assert told(f"style/16@{life.at[2]:%Y-%m-%dT%H:%M:%SZ}", "style/16@3") == [("b.png", "removed")]
     assert told("style/16", "s3://storyboard-user-files/styles/16/") == []
     with pytest.raises(NotFound):

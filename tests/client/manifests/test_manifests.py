@@ -171,7 +171,7 @@ def test_changes_say_what_each_revision_did_and_why(manifests, life, style):
     life.remove("b.png")
     first, second, third = manifests.changes(style, 0, 10)
     assert [one.filename for one in first.added] == ["a.png", "b.png"]
-    ((altered,), (removed,)) = second.altered, third.removed
+    ((altered,), (removed,)) = second.modified, third.removed
     assert (altered.before.size_bytes, altered.after.size_bytes, altered.cause) == (4, 5, "ObjectCreated:Put")
     assert (removed.filename, removed.after, removed.cause) == ("b.png", None, "ObjectRemoved:Delete")
     assert [change.committed_at for change in (first, second, third)] == [timestamp(life.at[n]) for n in (1, 2, 3)]

@@ -42,7 +42,7 @@ def test_drift_is_told_and_what_events_told_of_is_none(deployment, add, account,
     asked = rescan(deployment.manifests, style)
     add({"styles/16/told.png": b"by its event"})
     swept = wait_for(deployment.manifests, asked, 60, clock)
-    assert found(swept) == [("gone.png", "removed"), ("new.png", "added"), ("other.png", "altered")]
+    assert found(swept) == [("gone.png", "removed"), ("new.png", "added"), ("other.png", "modified")]
     assert {one.revision for one in swept.drift} == {swept.facts.revision}
 
 

@@ -55,9 +55,9 @@ def test_what_differs_for_good_is_drift(audited, add, account):
     account.put("styles/16/collection.json", b'{"title": "Dynamic"}')
     found = audited(settle_seconds=7)
     assert states(found) == {
-        "bytes.png": "altered",
-        "class.png": "altered",
-        "collection.json": "altered",
+        "bytes.png": "modified",
+        "class.png": "modified",
+        "collection.json": "modified",
         "gone.png": "missing",
         "kept.png": "right",
         "new.png": "unexpected",
@@ -124,7 +124,7 @@ def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_
         "computed.png": ("right", "read"),
         "declared.png": ("right", "read"),
         "etag.png": ("right", "read"),
-        "lie.png": ("altered", None),
+        "lie.png": ("modified", None),
     }
     (lie,) = (one for one in found.files if one.filename == "lie.png")
     assert "do not have the MD5 that the uploader declares (md5: 000" in lie.why

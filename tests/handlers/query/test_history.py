@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from handlers.lambda_events import s3_event
@@ -39,7 +40,7 @@ def test_changes_from_the_first_on_are_the_manifest_at_every_step(get, long_life
         for one in change["added"]:
             assert (one["before"], one["filename"] in files) == (None, False)
             files[one["filename"]] = one["after"]
-        for one in change["altered"]:
+        for one in change["modified"]:
             assert one["before"] == files[one["filename"]] != one["after"]
             files[one["filename"]] = one["after"]
         for one in change["removed"]:
@@ -84,7 +85,7 @@ def test_each_change_says_what_caused_it_and_when_it_was_committed(account, get,
         "a.png": "ObjectCreated:Put",
         "listed.png": "sweep",
     }
-    (altered,), (removed,) = second["altered"], third["removed"]
+    (altered,), (removed,) = second["modified"], third["removed"]
     assert (altered["cause"], removed["cause"]) == (
         "ObjectCreated:CompleteMultipartUpload",
         "LifecycleExpiration:Delete",
@@ -98,14 +99,14 @@ def test_a_change_of_the_title_alone_is_a_change(get, life):
     life.add("a.png")
     life.add("collection.json", body=b'{"title": "Dynamic"}')
     (change,) = get(CHANGES, since=1).json["changes"]
-    assert (change["title"], change["added"], change["altered"], change["removed"]) == ("Dynamic", [], [], [])
+    assert (change["title"], change["added"], change["modified"], change["removed"]) == ("Dynamic", [], [], [])
 
 
 def test_the_record_of_each_change_is_where_it_says(account, get, long_life):
     for change in follow(get, 0, 1000):
         record = json.loads(account.read(change["s3_key"]))
-        assert {name: record[name] for name in ("added", "altered", "removed")} == {
-            name: change[name] for name in ("added", "altered", "removed")
+        assert {name: record[name] for name in ("added", "modified", "removed")} == {
+            name: change[name] for name in ("added", "modified", "removed")
         }
         assert (record["revision"], record["commit"]) == (change["revision"], change["commit"])
 
@@ -306,6 +307,16 @@ def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, 
     assert [key in reason for key, reason in zip((record, record, HEAD), reasons, strict=True)] == [True] * 3
 
 
+def test_a_record_of_an_earlier_version_is_told_with_todays_names(account, get, life):
+    life.live(3)
+    _, second, _ = life.records()
+    before = get(CHANGES, since=0).json
+    body = account.read(second).replace(b'"modified":', b'"altered":')
+    body = body[: body.rindex(b',"sha256"')]
+    account.put(second, body + b',"sha256":"%s"}' % sha256(body).hexdigest().encode())
+    assert get(CHANGES, since=0).json == before
+
+
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
 @pytest.mark.parametrize("harm", ["lost", "emptied", "altered", "cut off", "another one"])
 def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_followed(account, get, life, path, harm):
@@ -347,15 +358,15 @@ def enlarge(account, record, count, sort, entry_of=quotes):
 
     def alteration(number):
         made = entry | {"filename": f"{number:05}.png", "s3_key": f"{PREFIX}{number:05}.png"} | entry_of(number)
-        before, after = {"added": (None, made), "altered": (made, made), "removed": (made, None)}[sort]
+        before, after = {"added": (None, made), "modified": (made, made), "removed": (made, None)}[sort]
         return {"filename": made["filename"], "cause": "sweep", "before": before, "after": after}
 
-    lists = {name: [] for name in ("added", "altered", "removed")} | {sort: list(map(alteration, range(count)))}
+    lists = {name: [] for name in ("added", "modified", "removed")} | {sort: list(map(alteration, range(count)))}
     told.pop("sha256")
     account.put(record, encode_record(decode_record(json.dumps(told | lists).encode())))
 
 
-@pytest.mark.parametrize("sort", ["added", "altered", "removed"])
+@pytest.mark.parametrize("sort", ["added", "modified", "removed"])
 def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where_they_are(account, get, life, sort):
     life.live(5)
     enlarge(account, life.records()[2], 2_000, sort)
@@ -365,7 +376,7 @@ def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where
     assert second.status == 200
     assert second.size < 6 * 1024 * 1024
     huge, *others = second.json["changes"]
-    assert (huge["added"], huge["altered"], huge["removed"], huge["revision"]) == (None, None, None, 3)
+    assert (huge["added"], huge["modified"], huge["removed"], huge["revision"]) == (None, None, None, 3)
     assert len(json.loads(account.read(huge["s3_key"]))[sort]) == 2_000
     assert [change["revision"] for change in others] == [4, 5]
     assert all(change["added"] is not None for change in others)

@@ -68,9 +68,9 @@ def test_each_revision_is_announced_once_and_what_changes_nothing_is_not(account
         "total_files": 2,
         "total_size_bytes": 9,
         "added": 2,
-        "altered": 0,
+        "modified": 0,
         "removed": 0,
-        "keys": {"added": [f"{PREFIX}a.png", f"{PREFIX}b.png"], "altered": [], "removed": []},
+        "keys": {"added": [f"{PREFIX}a.png", f"{PREFIX}b.png"], "modified": [], "removed": []},
         "repeated": False,
     }
     reconcile({"2": s3_event(f"{PREFIX}a.png")})
@@ -79,8 +79,8 @@ def test_each_revision_is_announced_once_and_what_changes_nothing_is_not(account
     account.delete(f"{PREFIX}b.png")
     reconcile({"3": s3_event(f"{PREFIX}a.png"), "4": s3_event(f"{PREFIX}b.png")})
     (said,) = announced()
-    assert (said["revision"], said["added"], said["altered"], said["removed"]) == (2, 0, 1, 1)
-    assert said["keys"] == {"added": [], "altered": [f"{PREFIX}a.png"], "removed": [f"{PREFIX}b.png"]}
+    assert (said["revision"], said["added"], said["modified"], said["removed"]) == (2, 0, 1, 1)
+    assert said["keys"] == {"added": [], "modified": [f"{PREFIX}a.png"], "removed": [f"{PREFIX}b.png"]}
 
 
 def test_each_collection_of_a_batch_is_announced_by_itself(account, reconcile, announced):
@@ -112,7 +112,7 @@ def test_a_commit_that_is_announced_to_nobody_fails_its_messages_and_is_announce
         ("16", 1, True, 1),
         ("17", 1, True, 1),
     ]
-    assert found[0]["keys"] == {"added": [], "altered": [], "removed": []}
+    assert found[0]["keys"] == {"added": [], "modified": [], "removed": []}
 
 
 def test_one_that_eventbridge_takes_the_request_of_but_not_the_event_fails(account, reconcile, bus, log):

@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 
 import pytest
 from pydantic import ValidationError
@@ -145,8 +146,29 @@ def test_a_head_with_broken_pages_is_unreadable(pages):
 
 def test_a_change_record_is_the_same_after_it_was_written_and_read():
     assert decode_record(encode_record(RECORD)) == RECORD
-    lists = [len(json.loads(encode_record(RECORD))[name]) for name in ("added", "altered", "removed")]
+    lists = [len(json.loads(encode_record(RECORD))[name]) for name in ("added", "modified", "removed")]
     assert lists == [1, 1, 1]
+
+
+def as_earlier_versions_wrote_it(record, *, is_sealed):
+    """A change record that says ``altered`` for ``modified``; the oldest have no SHA-256."""
+    body = encode_record(record).replace(b'"modified":', b'"altered":')[: -len(b',"sha256":""}') - 64]
+    return body + (b',"sha256":"%s"}' % sha256(body).hexdigest().encode() if is_sealed else b"}")
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_record_of_an_earlier_version_is_read_and_written_with_todays_names(is_sealed):
+    body = as_earlier_versions_wrote_it(RECORD, is_sealed=is_sealed)
+    assert json.loads(body)["altered"]
+    assert decode_record(body) == RECORD
+    assert encode_record(decode_record(body)) == encode_record(RECORD)
+
+
+@pytest.mark.parametrize("names", [(b'"modified":', b'"changed":'), (b'"added":[', b'"altered":[],"added":[')])
+def test_a_record_without_modified_files_or_with_both_names_for_them_is_unreadable(names):
+    body = encode_record(RECORD).replace(*names)[: -len(b',"sha256":""}') - 64] + b"}"
+    with pytest.raises(UnreadableManifest):
+        decode_record(body)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from s3_manifest.manifest.changes import FileChange
 from s3_manifest.reconcile.announcements import MAX_DETAIL_BYTES, announcement, event
 
 
-def alterations(added=(), altered=(), removed=()):
-    """Those of one revision that added, altered and removed these keys."""
+def alterations(added=(), modified=(), removed=()):
+    """Those of one revision that added, modified and removed these keys."""
 
     def one(key, *, before, after):
         file = entry().model_copy(update={"s3_key": key})
@@ -16,15 +16,15 @@ def alterations(added=(), altered=(), removed=()):
 
     return [
         *(one(key, before=False, after=True) for key in added),
-        *(one(key, before=True, after=True) for key in altered),
+        *(one(key, before=True, after=True) for key in modified),
         *(one(key, before=True, after=False) for key in removed),
     ]
 
 
-def told(added=(), altered=(), removed=(), **more):
+def told(added=(), modified=(), removed=(), **more):
     """What is announced of a revision with these changes, as whoever gets the event reads it."""
     facts = head_of().model_copy(update={"revision": 7, "commit": "c7", "total_files": 3, "total_size_bytes": 30})
-    entry = event(announcement(facts, alterations(added, altered, removed), **more), "default")
+    entry = event(announcement(facts, alterations(added, modified, removed), **more), "default")
     return json.loads(entry["Detail"])
 
 
@@ -42,9 +42,9 @@ def test_it_says_of_which_collection_what_revision_and_what_changed():
         "total_files": 3,
         "total_size_bytes": 30,
         "added": 2,
-        "altered": 1,
+        "modified": 1,
         "removed": 0,
-        "keys": {"added": ["styles/16/a.png", "styles/16/b.png"], "altered": ["styles/16/c.png"], "removed": []},
+        "keys": {"added": ["styles/16/a.png", "styles/16/b.png"], "modified": ["styles/16/c.png"], "removed": []},
         "repeated": False,
     }
 
@@ -80,12 +80,12 @@ def keys_of(size, letter):
         ("\x01", 1.1, False),
     ],
 )
-@pytest.mark.parametrize("where", ["added", "altered", "removed"])
+@pytest.mark.parametrize("where", ["added", "modified", "removed"])
 def test_keys_that_would_not_fit_are_left_out_and_still_counted(letter, size, named, where):
     keys = keys_of(int(size * MAX_DETAIL_BYTES), letter)
     detail = told(**{where: keys})
     assert detail[where] == len(keys)
-    assert detail["keys"] == ({"added": [], "altered": [], "removed": []} | {where: keys} if named else None)
+    assert detail["keys"] == ({"added": [], "modified": [], "removed": []} | {where: keys} if named else None)
 
 
 @pytest.mark.parametrize("letter", ["a", "日", "\x01", '"'])

@@ -97,7 +97,7 @@ def test_the_change_record_names_the_files_and_what_said_so():
     (key,) = [key for key in hand.store.objects if f"changes/{2:012}" in key]
     record = decode_record(hand.store.objects[key][1])
     (removed,) = record.removed
-    assert (record.added, record.altered, record.unlisted) == ((), (), ())
+    assert (record.added, record.modified, record.unlisted) == ((), (), ())
     assert (removed.filename, removed.before.prompt, removed.after.hidden) == ("b.jpg", "y", True)
 
 

@@ -105,7 +105,7 @@ def test_the_record_says_what_the_revision_altered():
     hand.commit([*keys(7), *hand.upload("0019.jpg", body=b"other"), *hand.upload("0019a.jpg")])
     (key,) = hand.store.asked_for("ADD", f"{STYLE.folder}changes/")
     record = decode_record(hand.store.objects[key][1])
-    assert [[one.filename for one in part] for part in (record.added, record.altered, record.removed)] == [
+    assert [[one.filename for one in part] for part in (record.added, record.modified, record.removed)] == [
         ["0019a.jpg"],
         ["0019.jpg"],
         ["0007.jpg"],
@@ -119,7 +119,7 @@ def test_one_commit_touches_no_more_pages_than_it_may_hold(pages, commits, monke
     monkeypatch.setattr(protocol, "PAGES", pages)
     hand = paged()
     outcome = hand.commit(hand.upload(*names(*range(36)), body=b"other"))
-    assert (outcome.commits, outcome.altered, outcome.finished) == (commits, 36, True)
+    assert (outcome.commits, outcome.modified, outcome.finished) == (commits, 36, True)
     # An image's caption may sort before it, and so be the last of the page before.
     assert max(pages_in_a_commit(hand, "GET")) <= min(pages, 6) + 1
     assert max(pages_in_a_commit(hand, "ADD")) == min(pages, 6)

@@ -85,7 +85,7 @@ def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manife
     ]
     after = merged(HEAD, file_seen("n.jpg"), file_seen("a.jpg", **REPLACED), gone("b.jpg"), commit="c2", now=EVENING)
     record = record_of(after, HEAD, alterations)
-    assert (record.added, record.altered, record.removed) == tuple((one,) for one in alterations)
+    assert (record.added, record.modified, record.removed) == tuple((one,) for one in alterations)
     assert list(record.alterations()) == alterations
     assert (record.revision, record.commit, record.previous, record.last_synced) == (2, "c2", "c1", EVENING)
     assert (record.total_files, record.total_size_bytes, record.title) == (2, 6, "Snow")

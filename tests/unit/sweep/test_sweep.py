@@ -25,7 +25,7 @@ def other(hand, *filenames):
     hand.upload(*filenames, body=b"other")
 
 
-# What happened without an event, and the drift that a sweep has to find: missing, unexpected, altered.
+# What happened without an event, and the drift that a sweep has to find: missing, unexpected, modified.
 HAPPENED = {
     "nothing": (lambda hand: None, (0, 0, 0)),
     "a file more": (lambda hand: hand.upload("0003a.jpg"), (0, 1, 0)),
@@ -125,7 +125,7 @@ def test_what_differs_is_looked_at_when_events_on_their_way_have_arrived_and_wha
     hand.asked.clear()
     second = run_job(hand.environment, job, PAUSE)
     assert hand.store.looks == keys
-    assert (second.altered, second.finished) == (1, True)
+    assert (second.modified, second.finished) == (1, True)
 
 
 def test_of_a_manifest_that_is_not_complete_what_is_missing_is_looked_at_at_once_and_is_no_drift():

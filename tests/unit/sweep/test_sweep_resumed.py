@@ -8,7 +8,7 @@ from unit.environments import Hand, WatchedStore, seconds
 from unit.sweeping import PAUSE, SWEEP_STYLE, drift, forget, known, names, swept, told, truth
 from unit.values import EVENING, NOON, PREFIX, SMALL_PAGES, STYLE
 
-from s3_manifest.manifest.jobs import Progress, encode_job
+from s3_manifest.manifest.jobs import Progress, decode_job, encode_job
 from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.commit import RESERVE_SECONDS
 from s3_manifest.storage.store import OutcomeUnknown, StoreError
@@ -65,6 +65,18 @@ def test_a_sweep_of_an_incomplete_manifest_that_pauses_at_any_point_completes_it
     ended_well(hand)
     assert (drift(done), set(hand.delays) <= {0}) == ((0, 0, 0), True)
     assert sorted(set(hand.store.looks)) == [PREFIX + name for name in names(*range(1, 36))]
+
+
+def test_a_job_that_an_earlier_version_put_into_the_queue_is_carried_on():
+    hand = drifted()
+    progress = Progress(created_at=hand.head().created_at, started_at=EVENING, missing=1, unexpected=2, modified=3)
+    body = encode_job(SWEEP_STYLE.model_copy(update={"progress": progress}))
+    job = decode_job(body.replace('"modified":3', '"altered":3'))
+    assert job.progress == progress
+    done = swept(hand, job)
+    ended_well(hand)
+    last = done[-1].progress
+    assert (last.missing, last.unexpected, last.modified) == (1 + 3, 2 + 3, 3 + 1)
 
 
 def test_a_paused_sweep_looks_at_nothing_twice_and_lists_on_where_it_was():

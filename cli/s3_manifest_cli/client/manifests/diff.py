@@ -10,8 +10,8 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.client.manifests.revision_spec import Point
 
-Sort = Literal["added", "removed", "altered", "described"]
-"""``altered``: other bytes. ``described``: the same bytes, and the manifests say something else of them."""
+Sort = Literal["added", "removed", "modified", "described"]
+"""``modified``: other bytes. ``described``: the same bytes, and the manifests say something else of them."""
 
 SORTS: tuple[Sort, ...] = get_args(Sort)
 
@@ -101,7 +101,7 @@ def compared(before: Manifest, after: Manifest, filters: Filter = EVERYTHING) ->
         is_same, by = same_bytes(was, is_)
         words = tuple(word for word in WORDS if getattr(was, word) != getattr(is_, word))
         if not is_same or words:
-            files.append(Difference(name, "described" if is_same else "altered", was, is_, by, words))
+            files.append(Difference(name, "described" if is_same else "modified", was, is_, by, words))
         if is_same and by == "etag":
             unproven.append(name)
     return Diff(before.facts, after.facts, files, unproven, unmatched)

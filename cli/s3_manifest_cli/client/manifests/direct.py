@@ -224,6 +224,6 @@ def _change(collection: Collection, record: ChangeRecord) -> Change:
         total_files=record.total_files,
         total_size_bytes=record.total_size_bytes,
         added=record.added,
-        altered=record.altered,
+        modified=record.modified,
         removed=record.removed,
     )

@@ -56,7 +56,7 @@ class Index(NamedTuple):
 
 
 class Change(Strict):
-    """What one revision did; ``added``, ``altered`` and ``removed`` are null where they were too many for an answer.
+    """What one revision did; ``added``, ``modified`` and ``removed`` are null where they were too many for an answer.
 
     ``s3_key`` is the change record, that has them all.
     """
@@ -70,7 +70,7 @@ class Change(Strict):
     total_files: Count
     total_size_bytes: Count
     added: Tuple[FileChange] | None
-    altered: Tuple[FileChange] | None
+    modified: Tuple[FileChange] | None
     removed: Tuple[FileChange] | None
 
 

@@ -113,7 +113,7 @@ def _drift(manifests: Manifests, asked: Asked, facts: Facts) -> list[Drift] | No
     found = history(manifests, asked.collection, since=asked.revision, limit=facts.revision - asked.revision)
     drift: list[Drift] = []
     for change in found.changes:
-        lists = (change.added, change.altered, change.removed)
+        lists = (change.added, change.modified, change.removed)
         if None in lists:
             return None
         drift += (

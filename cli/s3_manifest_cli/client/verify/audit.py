@@ -24,14 +24,14 @@ from s3_manifest_cli.client.manifests.direct import told as as_errors
 from s3_manifest_cli.client.manifests.manifests import Manifest, Manifests
 from s3_manifest_cli.client.verify.proofs import Checker, Expected, Verdict
 
-AuditState = Literal["right", "missing", "unexpected", "altered", "unverifiable", "unsettled", "unreadable"]
-"""``missing``: the manifest has it and S3 has not. ``unexpected``: the other way round. ``altered``: S3 has another
+AuditState = Literal["right", "missing", "unexpected", "modified", "unverifiable", "unsettled", "unreadable"]
+"""``missing``: the manifest has it and S3 has not. ``unexpected``: the other way round. ``modified``: S3 has another
 object, or other bytes. These three are drift. ``unverifiable``: its bytes were read, and nothing that the manifest
 says proves them. ``unsettled``: it was changed while it was looked at. ``unreadable``: S3 did not tell."""
 
 STATES: tuple[AuditState, ...] = get_args(AuditState)
 
-DRIFT: frozenset[AuditState] = frozenset({"missing", "unexpected", "altered"})
+DRIFT: frozenset[AuditState] = frozenset({"missing", "unexpected", "modified"})
 
 Md5Proof = Literal["read", "etag", "checksum", "declared", "computed", "none"]
 """What the manifest's MD5 rests on. ``read``: the bytes were read just now. ``etag``: S3 says now that the object was
@@ -200,7 +200,7 @@ def _fault(said: _Said | None, look: _Look) -> tuple[AuditState, str] | None:
     if look is None:
         return "missing", "the manifest has it, and S3 has not"
     faults = list(_other(said, look))
-    return ("altered", "; ".join(faults)) if faults else None
+    return ("modified", "; ".join(faults)) if faults else None
 
 
 def _other(said: _Said, look: Present) -> Iterator[str]:
@@ -266,7 +266,7 @@ def _judged(one: Audited, said: Entry, verdict: Verdict) -> Audited:
         return one._replace(proof="declared", why=verdict.note)
     if verdict.status == "right":
         return one._replace(proof="read" if said.md5_hash else "none", why=verdict.why)
-    return one._replace(state="altered" if verdict.status == "wrong" else "unverifiable", proof=None, why=verdict.why)
+    return one._replace(state="modified" if verdict.status == "wrong" else "unverifiable", proof=None, why=verdict.why)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -46,6 +46,6 @@ def log_commit(logger: Logger, outcome: Outcome) -> None:
         conflicts=outcome.conflicts,
         observed=outcome.observed,
         added=outcome.added,
-        altered=outcome.altered,
+        altered=outcome.modified,
         removed=outcome.removed,
     )

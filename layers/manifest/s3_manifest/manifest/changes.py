@@ -1,4 +1,4 @@
-"""Change records: what each revision altered of the manifest's files."""
+"""Change records: what each revision changed in the manifest's files."""
 
 import re
 from collections.abc import Iterator
@@ -6,10 +6,12 @@ from hashlib import sha256
 from itertools import chain
 from typing import Literal, get_args
 
+from pydantic import AliasChoices, Field
+
 from s3_manifest.manifest.encoding import decode, facts_json, json_bytes
 from s3_manifest.manifest.model import Entry, Facts, Sha256, Strict, Tuple, UnreadableManifest
 
-Sort = Literal["added", "altered", "removed", "unlisted"]
+Sort = Literal["added", "modified", "removed", "unlisted"]
 _SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"\}\Z')
 
 SORTS: tuple[Sort, ...] = get_args(Sort)
@@ -17,7 +19,7 @@ SORTS: tuple[Sort, ...] = get_args(Sort)
 
 
 class FileChange(Strict):
-    """What one revision altered of one object; ``before`` is None where it is new, ``after`` where it is gone.
+    """What one revision changed in one object; ``before`` is None where it is new, ``after`` where it is gone.
 
     ``cause`` is what made us look: S3's name of the event, or ``sweep``.
     """
@@ -31,11 +33,11 @@ class FileChange(Strict):
     def sort(self) -> Sort:
         """What it is to the manifest's files; ``unlisted`` if it was none of them, and is none."""
         was, is_ = (entry is not None and entry.is_file for entry in (self.before, self.after))
-        return ("altered" if is_ else "removed") if was else ("added" if is_ else "unlisted")
+        return ("modified" if is_ else "removed") if was else ("added" if is_ else "unlisted")
 
 
 class ChangeRecord(Facts):
-    """What one revision added, altered and removed, and what the manifest said then of the collection.
+    """What one revision added, modified and removed, and what the manifest said then of the collection.
 
     ``previous`` is the ``commit`` of the revision before, or ``first``. A file that was hidden is
     ``removed``; ``unlisted`` is what concerned captions, and files that stayed hidden. ``checkpoint`` is the SHA-256
@@ -45,13 +47,13 @@ class ChangeRecord(Facts):
     previous: str
     checkpoint: Sha256 | None = None
     added: Tuple[FileChange]
-    altered: Tuple[FileChange]
+    modified: Tuple[FileChange] = Field(validation_alias=AliasChoices("modified", "altered"))
     removed: Tuple[FileChange]
     unlisted: Tuple[FileChange] = ()
 
     def alterations(self) -> Iterator[FileChange]:
         """All of them."""
-        return chain(self.added, self.altered, self.removed, self.unlisted)
+        return chain(self.added, self.modified, self.removed, self.unlisted)
 
 
 def encode_record(record: ChangeRecord) -> bytes:
@@ -68,7 +70,7 @@ def encode_record(record: ChangeRecord) -> bytes:
 def decode_record(body: bytes) -> ChangeRecord:
     """The change record that ``encode_record`` wrote. Raises ``UnreadableManifest``, as ``decode_head``.
 
-    One that an earlier version of this program wrote has no ``sha256``.
+    Earlier versions wrote no ``sha256``, and ``altered`` for ``modified``.
     """
     if (seal := _SEAL.search(body)) is None:
         return decode(body, ChangeRecord)  # with a sha256 anywhere else it has a field that is not known

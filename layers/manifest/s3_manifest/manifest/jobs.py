@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from s3_manifest.manifest.model import Frozen, Timestamp, first_problem
 
@@ -34,9 +34,9 @@ class Progress(Frozen):
 
     ``looks`` are keys found to differ that are still to be looked at, ``unreadable`` those that S3
     did not tell about. ``unannounced``: a revision may have been made that nobody was told of.
-    ``missing``, ``unexpected`` and ``altered`` count the drift mended so far. ``first_revision`` is that of the
+    ``missing``, ``unexpected`` and ``modified`` count the drift mended so far. ``first_revision`` is that of the
     manifest: a repair alters it, and what that could not observe is missing again, also before ``start``. None in
-    what earlier versions wrote.
+    what earlier versions wrote; those wrote ``altered`` for ``modified``.
     """
 
     created_at: Timestamp
@@ -50,7 +50,7 @@ class Progress(Frozen):
     listed: int = 0
     missing: int = 0
     unexpected: int = 0
-    altered: int = 0
+    modified: int = Field(0, validation_alias=AliasChoices("modified", "altered"))
 
 
 class Sweep(Frozen):

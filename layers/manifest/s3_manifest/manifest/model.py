@@ -217,7 +217,7 @@ class PageRef(Strict):
 class Facts(Strict):
     """What a manifest says of its collection at one revision, apart from the files.
 
-    ``revision`` counts the commits that altered what the manifest says; ``last_change`` is the
+    ``revision`` counts the commits that changed what the manifest says; ``last_change`` is the
     ``commit`` of the last of those. ``complete`` is false until
     everything that was in S3 before the first commit has been looked at. ``last_verified_at`` is when
     the last finished sweep began: what the manifest says was compared with S3 after that.

@@ -21,7 +21,7 @@ def changes(store: Store, each: Each, collection: Collection, head: Head, since:
     """The changes of at most ``limit`` revisions after ``since``, in order and with none left out.
 
     ``next`` is the revision to ask for the following ones with, ``more`` whether there are any by
-    now. One whose files do not fit into an answer comes without them (``added``, ``altered`` and
+    now. One whose files do not fit into an answer comes without them (``added``, ``modified`` and
     ``removed`` are null): ``s3_key`` is where its record is. Raises ``HistoryGone``,
     ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
     """
@@ -30,7 +30,7 @@ def changes(store: Store, each: Each, collection: Collection, head: Head, since:
     for record in _records(store, each, collection, head, since, limit):
         change = to_json(_change(collection, record))
         if not told and escaped_size(change) > room:
-            nothing = dict.fromkeys(("added", "altered", "removed"))
+            nothing = dict.fromkeys(("added", "modified", "removed"))
             change = to_json(_change(collection, record) | nothing)
         room -= escaped_size(change) + 1
         if room < 0:
@@ -116,7 +116,7 @@ def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
         "total_files": record.total_files,
         "total_size_bytes": record.total_size_bytes,
         "added": record.added,
-        "altered": record.altered,
+        "modified": record.modified,
         "removed": record.removed,
     }
 

@@ -25,10 +25,10 @@ class AnnouncementFailed(Exception):
 
 
 class Keys(Frozen):
-    """The S3 keys of the files that a revision added, altered and removed."""
+    """The S3 keys of the files that a revision added, modified and removed."""
 
     added: tuple[str, ...]
-    altered: tuple[str, ...]
+    modified: tuple[str, ...]
     removed: tuple[str, ...]
 
 
@@ -39,7 +39,7 @@ class Announcement(Frozen):
     higher one, is sent. The same may come twice, and they come in any order. ``repeated`` marks one
     that is sent because an earlier attempt may have died before it announced.
 
-    ``added``, ``altered`` and ``removed`` count files. ``keys`` names them; it is None where that
+    ``added``, ``modified`` and ``removed`` count files. ``keys`` names them; it is None where that
     would be too large for an event, and the manifest has to be asked.
     """
 
@@ -54,7 +54,7 @@ class Announcement(Frozen):
     total_files: int
     total_size_bytes: int
     added: int
-    altered: int
+    modified: int
     removed: int
     keys: Keys | None
     repeated: bool = False
@@ -62,7 +62,7 @@ class Announcement(Frozen):
 
 def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: bool = False) -> Announcement:
     """The announcement of the revision that ``facts`` were committed with."""
-    keys = {sort: _keys(alterations, sort) for sort in ("added", "altered", "removed")}
+    keys = {sort: _keys(alterations, sort) for sort in ("added", "modified", "removed")}
     found = Announcement(
         kind=facts.kind,
         id=facts.id,
@@ -75,7 +75,7 @@ def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: b
         total_files=facts.total_files,
         total_size_bytes=facts.total_size_bytes,
         added=len(keys["added"]),
-        altered=len(keys["altered"]),
+        modified=len(keys["modified"]),
         removed=len(keys["removed"]),
         keys=Keys(**keys),
         repeated=repeated,

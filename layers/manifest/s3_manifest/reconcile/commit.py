@@ -70,9 +70,9 @@ class Outcome:
     observed: int = 0
     """Looks at a key, those of void attempts among them."""
     added: int = 0
-    altered: int = 0
+    modified: int = 0
     removed: int = 0
-    """Files that these commits added, altered and removed."""
+    """Files that these commits added, modified and removed."""
     committed_at: dict[str, Timestamp] = field(default_factory=dict)
     """When each key's commit was made, for those that were."""
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -303,7 +303,7 @@ def note(
     for one in alterations:
         outcome.added += one.before is None
         outcome.removed += one.after is None
-        outcome.altered += one.before is not None and one.after is not None
+        outcome.modified += one.before is not None and one.after is not None
     failed = {failure.key for failure in failures}
     outcome.committed_at |= dict.fromkeys((key for key in keys if key not in failed), environment.now())
     _note_failures(outcome, failures)

@@ -63,7 +63,7 @@ class Swept:
     """The keys that were looked at for it."""
     missing: int = 0
     unexpected: int = 0
-    altered: int = 0
+    modified: int = 0
     """Drift, as far as this message mended it: files that were gone, new or other than the manifest said."""
     progress: Progress | None = None
     """How far the sweep came; None where there was nothing to do."""
@@ -82,7 +82,7 @@ class Swept:
     @property
     def drift(self) -> int:
         """Files that the manifest was wrong about, without an event having told."""
-        return self.missing + self.unexpected + self.altered
+        return self.missing + self.unexpected + self.modified
 
 
 def run_job(
@@ -264,11 +264,11 @@ def _look(
         swept.drifted += progress.looks
         swept.missing += outcome.removed
         swept.unexpected += outcome.added
-        swept.altered += outcome.altered
+        swept.modified += outcome.modified
         update |= {
             "missing": progress.missing + outcome.removed,
             "unexpected": progress.unexpected + outcome.added,
-            "altered": progress.altered + outcome.altered,
+            "modified": progress.modified + outcome.modified,
         }
     return progress.model_copy(update=update)
 
