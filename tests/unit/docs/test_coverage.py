@@ -29,7 +29,7 @@ MODELS = {
     "GET /api/training-data/{}": training.ActorManifest,
     "GET /api/stats": stats.Stats,
     "PATCH /api/actors/{}/training-data/{}": edit_routes.Amended,
-    "the same, asked": edit_routes.Change,
+    "its request body": edit_routes.Change,
     "PATCH /api/styles/{}": edit_routes.Retitled,
     "DELETE /api/training-data/{}/images/{}": edit_routes.Deleted,
     "DELETE /api/training-data/{}": edit_routes.Emptied,
@@ -105,8 +105,8 @@ def fields_told():
 
 def test_each_field_has_a_row():
     expected = {found for where, model in MODELS.items() for found in fields_of(where, model)}
-    expected |= {("each edit", name) for name in Reflection.model_fields}
-    expected |= {("202 instead of either", name) for name in api_docs.UNDER_WAY["properties"]}
+    expected |= {("every edit", name) for name in Reflection.model_fields}
+    expected |= {("202 of both", name) for name in api_docs.UNDER_WAY["properties"]}
     expected |= {("POST /api/training-data/{}/rescan", name) for name in api_docs.QUEUED["properties"]}
     assert set(fields_told()) == expected
 
