@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from benchmarks.soak import serving, wait_until_idle
 from s3_manifest.query.change_token import ChangeToken
-from s3_manifest.query.cursors import unseal
+from s3_manifest.query.cursors import decode_cursor
 from s3_manifest_cli.local_stack.stack import Answer, Stack, http_put
 
 STYLE = "16"
@@ -99,7 +99,7 @@ def toggle(stack: Stack, client: int, edits: int) -> Edits:
         found.counted["edits"] += 1
         found.counted["attempts"] += answer.body["attempts"]
         found.counted["unchanged"] += answer.body["attempts"] == 0
-        found.acknowledged.append(Acknowledged(unseal(answer.body["reflects"], ChangeToken).edit or 0, said))
+        found.acknowledged.append(Acknowledged(decode_cursor(answer.body["reflects"], ChangeToken).edit or 0, said))
     return found
 
 

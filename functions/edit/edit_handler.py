@@ -5,8 +5,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_manifest.edits.edits import Busy, NotAsWanted, SidecarBroken, SidecarFull
-from s3_manifest.edits.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
+from s3_manifest.edits.edits import InvalidEdit, SidecarTooLarge, TooManyConflicts, UnreadableSidecar
+from s3_manifest.edits.mutations import EtagMismatch, NewerUpload, NoSuchFile, TooManyFiles
 from s3_manifest.http.edit_requests import AmbiguousPath, NoSuchCollection
 from s3_manifest.http.edit_routes import app
 from s3_manifest.http.web import Answer, problem, resolve
@@ -25,32 +25,32 @@ def not_there(error: Exception) -> Answer:
     return problem(404, str(error))
 
 
-@app.exception_handler([AmbiguousActor, AmbiguousPath, NewerUpload, SidecarBroken])
+@app.exception_handler([AmbiguousActor, AmbiguousPath, NewerUpload, UnreadableSidecar])
 def conflict(error: Exception) -> Answer:
     """409: what is there is not what it takes; nothing was changed."""
     return problem(409, str(error))
 
 
-@app.exception_handler(NotAsWanted)
-def not_as_wanted(error: NotAsWanted) -> Answer:
+@app.exception_handler(InvalidEdit)
+def not_as_wanted(error: InvalidEdit) -> Answer:
     """400: what was to be written would be read otherwise, or not at all; nothing was changed."""
     return problem(400, str(error), parameter="body")
 
 
-@app.exception_handler(NotTheOne)
-def precondition_failed(error: NotTheOne) -> Answer:
+@app.exception_handler(EtagMismatch)
+def precondition_failed(error: EtagMismatch) -> Answer:
     """412: ``If-Match`` names another object; nothing was changed."""
     return problem(412, str(error), parameter="if-match")
 
 
-@app.exception_handler([SidecarFull, TooManyFiles])
+@app.exception_handler([SidecarTooLarge, TooManyFiles])
 def too_large(error: Exception) -> Answer:
     """413: it does not fit into a sidecar; that was not changed."""
     return problem(413, str(error))
 
 
-@app.exception_handler(Busy)
-def busy(error: Busy) -> Answer:
+@app.exception_handler(TooManyConflicts)
+def busy(error: TooManyConflicts) -> Answer:
     """503: it may be done the next time, and does no harm if it was done already."""
     logger.warning("busy", reason=str(error))
     return _try_again(str(error))

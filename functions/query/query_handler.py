@@ -32,7 +32,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp, timestamp
 from s3_manifest.query import actors, feeds, reads
 from s3_manifest.query.catalog import Position, read_catalog
-from s3_manifest.query.cursors import seal, unseal
+from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.query.views import AnswerTooLarge, Filter, Listing
 
 logger = Logger(service="query")
@@ -88,9 +88,9 @@ def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> Answer:
 
     One whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
     """
-    after = unseal(cursor, Position) if cursor else None
+    after = decode_cursor(cursor, Position) if cursor else None
     found, following = read_catalog(runtime.store(), runtime.collections(), each, limit, after)
-    return json_answer(200, {"collections": found, "cursor": seal(following) if following else None})
+    return json_answer(200, {"collections": found, "cursor": encode_cursor(following) if following else None})
 
 
 @app.get(

@@ -42,11 +42,11 @@ def manifest(store: Store, collection: Collection) -> Manifest | None:
     def read(now: heads.Loaded) -> Manifest | None:
         if now.head is None:
             return None
-        past = reads.past_of(store, each, collection, now)
+        past = reads.read_revision(store, each, collection, now)
         entries = [entry for run in views.runs(store, each, collection, past) for entry in run.entries()]
         return Manifest(past.facts, {entry.filename: entry for entry in entries})
 
-    return reads.steadily(store, collection, heads.load(store, collection), read)
+    return reads.retry_on_conflict(store, collection, heads.load(store, collection), read)
 
 
 def observe_collection(store: Store, collection: Collection, filenames: Iterable[str]) -> RemoteCollection:

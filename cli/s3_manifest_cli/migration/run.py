@@ -114,7 +114,13 @@ def carry_out(found: Tree, planned: MigrationPlan, store: Store, put: PutImage, 
     def edit(part: CollectionPlan) -> Problem | None:
         try:
             _edit(store, part, only_new=not choices.prefer_local)
-        except (StoreError, edits.NotAsWanted, edits.SidecarBroken, edits.SidecarFull, edits.Busy) as error:
+        except (
+            StoreError,
+            edits.InvalidEdit,
+            edits.UnreadableSidecar,
+            edits.SidecarTooLarge,
+            edits.TooManyConflicts,
+        ) as error:
             return _problem(part.collection.prefix, error)
         return None
 
@@ -132,11 +138,11 @@ def _edit(store: Store, part: CollectionPlan, *, only_new: bool) -> None:
     )
     words = part.words
     if words.files:
-        edits.describe(store, part.collection, words.files, retry_policy, only_new=only_new)
+        edits.update_descriptions(store, part.collection, words.files, retry_policy, only_new=only_new)
     if words.title:
-        edits.retitle(store, part.collection, words.title, retry_policy, only_new=only_new)
+        edits.set_title(store, part.collection, words.title, retry_policy, only_new=only_new)
     if words.generations:
-        edits.declare_all(store, part.collection, words.generations, retry_policy, only_new=only_new)
+        edits.declare_generations(store, part.collection, words.generations, retry_policy, only_new=only_new)
 
 
 def _each(doing: str, work: Callable[[One], Made], items: Iterable[One]) -> list[Made]:

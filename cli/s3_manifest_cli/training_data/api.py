@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from s3_manifest.aws import messaging
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.edits.uploads import MAX_IMAGES, Generation, Uploads
+from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, UploadRequest
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
 from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
@@ -102,7 +102,7 @@ class TrainingDataAPI:
         images: Iterable[LocalImage | Path | str],
         *,
         prompts: Mapping[str, str] | None = None,
-        generation: Generation | None = None,
+        generation: GenerationRequest | None = None,
         overwrite: bool = False,
     ) -> UploadResult:
         """Uploads files, several at once, with their prompts (by filename) and the generation that made them.
@@ -117,7 +117,7 @@ class TrainingDataAPI:
         for start in range(0, len(wishes), MAX_IMAGES):
             batch = wishes[start : start + MAX_IMAGES]
             try:
-                wish = Uploads(images=tuple(batch), generation=generation, overwrite=overwrite)
+                wish = UploadRequest(images=tuple(batch), generation=generation, overwrite=overwrite)
             except ValidationError as error:
                 raise Invalid(first_problem(error)) from error
             plan = self._service.plan(str(actor_id), wish)
@@ -132,7 +132,7 @@ class TrainingDataAPI:
                 reflects=(*uploaded.reflects, *(one.reflects for one in done)),
             )
             if plan.generation:  # the next batch is of the same one
-                generation = Generation(generation_id=plan.generation.generation_id, type=plan.generation.type)
+                generation = GenerationRequest(generation_id=plan.generation.generation_id, type=plan.generation.type)
         return uploaded
 
     def wait_for(self, actor_id: str | int, done: EditResult | UploadResult, *, wait: float = WAIT_SECONDS) -> bool:

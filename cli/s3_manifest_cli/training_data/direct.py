@@ -14,18 +14,18 @@ from pydantic import JsonValue
 from s3_manifest.aws.threads import each
 from s3_manifest.edits import edits, mutations
 from s3_manifest.edits.edits import RetryPolicy
-from s3_manifest.edits.planning import BadCollection, BadNames, plan_uploads
-from s3_manifest.edits.uploads import Uploads
+from s3_manifest.edits.planning import InvalidCollectionId, InvalidFilenames, plan_uploads
+from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.query import actors, training
-from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_showing
-from s3_manifest.query.cursors import InvalidCursor, seal, unseal
+from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
+from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
 from s3_manifest.query.history import NoSuchRevision
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.query.views import AnswerTooLarge
-from s3_manifest.query.waiting import Clock, head_that, made_or_verified
+from s3_manifest.query.waiting import Clock, complete_since, wait_for_head
 from s3_manifest.storage import heads
 from s3_manifest.storage.heads import holds_objects
 from s3_manifest.storage.s3 import S3Store
@@ -60,8 +60,8 @@ class S3Service:
                 made_at, asked_at = (None, requested_at) if force_rescan else (requested_at, None)
                 kind, id_ = collection.kind, collection.id
                 self._ask_for(Sweep(kind=kind, id=id_, created_at=made_at, asked_at=asked_at))
-            is_done = made_or_verified(requested_at if force_rescan else None)
-            loaded, done = head_that(self._store, collection, is_done, wait_seconds, _CLOCK)
+            is_done = complete_since(requested_at if force_rescan else None)
+            loaded, done = wait_for_head(self._store, collection, is_done, wait_seconds, _CLOCK)
             if not done:
                 raise NotYet(f"{actor}: it is still being compared with S3; ask again")
             read = training.read(self._store, each, collection, loaded, training.actor_manifest)
@@ -70,8 +70,8 @@ class S3Service:
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         with _told():
             collection = self._resolved(actor)
-            change_token = unseal(reflects, ChangeToken)
-            return head_that(
+            change_token = decode_cursor(reflects, ChangeToken)
+            return wait_for_head(
                 self._store,
                 collection,
                 lambda now: is_reflected(self._store, each, collection, now, change_token),
@@ -83,8 +83,8 @@ class S3Service:
         with _told():
             collection = self._resolved(actor)
             fields = {filename: dict[str, JsonValue](one) for filename, one in said.items()}  # type: ignore[arg-type]  # a TypedDict of JSON
-            edited = mutations.amend(self._store, self._collections, each, collection, fields, _patience())
-            return self._done(collection, mutations.awaited_edit(edited))
+            edited = mutations.update_files(self._store, self._collections, each, collection, fields, _patience())
+            return self._done(collection, mutations.edit_token(edited))
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         only = frozenset([etag] if etag else [])
@@ -95,7 +95,7 @@ class S3Service:
             )
             return self._done(collection, change_token)
 
-    def plan(self, actor: str, wish: Uploads) -> UploadPlan:
+    def plan(self, actor: str, wish: UploadRequest) -> UploadPlan:
         with _told():
             collection = self._resolved(actor)
             plan = plan_uploads(self._store, self._collections, collection, wish, datetime.now(UTC), _patience())
@@ -113,8 +113,10 @@ class S3Service:
         self._enqueue([sweep])
 
     def _done(self, collection: Collection, change_token: ChangeToken | None) -> EditResult:
-        revision = revision_showing(self._store, each, collection, change_token) if change_token else None
-        return EditResult(actor_name=collection.id, revision=revision, reflects=change_token and seal(change_token))
+        revision = revision_reflecting(self._store, each, collection, change_token) if change_token else None
+        return EditResult(
+            actor_name=collection.id, revision=revision, reflects=change_token and encode_cursor(change_token)
+        )
 
 
 def _patience() -> RetryPolicy:
@@ -137,16 +139,16 @@ def _told() -> Iterator[None]:
     except (
         actors.AmbiguousActor,
         mutations.NewerUpload,
-        mutations.NotTheOne,
-        edits.SidecarBroken,
-        edits.SidecarFull,
+        mutations.EtagMismatch,
+        edits.UnreadableSidecar,
+        edits.SidecarTooLarge,
     ) as error:
         raise Refused(str(error)) from error
-    except (BadCollection, BadNames, InvalidCursor, AnswerTooLarge, edits.NotAsWanted) as error:
+    except (InvalidCollectionId, InvalidFilenames, InvalidCursor, AnswerTooLarge, edits.InvalidEdit) as error:
         raise Invalid(str(error)) from error
     except StoreError as error:
         raise explained(error) from error
     except UnreadableManifest as error:
         raise of_manifest(error) from error
-    except (edits.Busy, JobsNotQueued) as error:
+    except (edits.TooManyConflicts, JobsNotQueued) as error:
         raise Unavailable(str(error)) from error

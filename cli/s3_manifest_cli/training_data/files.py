@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import urllib3
 
-from s3_manifest.edits.planning import Upload
-from s3_manifest.edits.uploads import Image
+from s3_manifest.edits.planning import PresignedUpload
+from s3_manifest.edits.uploads import ImageUpload
 from s3_manifest_cli.client.local.md5s import md5_of
 from s3_manifest_cli.errors import Refused, Unavailable
 
@@ -29,9 +29,9 @@ class LocalImage(NamedTuple):
         return self.filename or self.path.name
 
 
-def image_of(local: LocalImage) -> Image:
+def image_of(local: LocalImage) -> ImageUpload:
     """What is told of a file before it is uploaded; reads it once. Raises ``OSError``, ``ValidationError``."""
-    return Image.model_validate(
+    return ImageUpload.model_validate(
         {
             "filename": local.name,
             "size": local.path.stat().st_size,
@@ -49,14 +49,14 @@ def md5_at(path: Path) -> str:
         return md5_of(file)
 
 
-def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[Upload, Path]]) -> dict[str, Exception]:
+def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[PresignedUpload, Path]]) -> dict[str, Exception]:
     """Makes presigned uploads, several at once; the errors of those that were not made, by filename.
 
     S3 refuses bytes that are not the announced ones, and to replace what is there unless that was asked for.
     """
     todo = list(uploads)
 
-    def put(one: tuple[Upload, Path]) -> Exception | None:
+    def put(one: tuple[PresignedUpload, Path]) -> Exception | None:
         upload, path = one
         try:
             _put(pool, upload, path)
@@ -69,7 +69,7 @@ def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[Upload, Path]]) -
     return {upload.filename: error for (upload, _), error in zip(todo, results, strict=True) if error}
 
 
-def _put(pool: urllib3.PoolManager, upload: Upload, path: Path) -> None:
+def _put(pool: urllib3.PoolManager, upload: PresignedUpload, path: Path) -> None:
     try:
         with path.open("rb") as file:
             # An answer that is lost may be of a PUT that was made: a repeat of that would be refused by its own doing.

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from s3_manifest.edits.uploads import Uploads
+from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query.training import ActorManifest
 from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, shaped
@@ -54,7 +54,7 @@ class HttpService:
         headers = {"If-Match": f'"{etag}"'} if etag else {}
         return self._done(self._api.ask("DELETE", *asked, headers=headers))
 
-    def plan(self, actor: str, wish: Uploads) -> UploadPlan:
+    def plan(self, actor: str, wish: UploadRequest) -> UploadPlan:
         body = wish.model_dump(mode="json", exclude_none=True)
         reply = self._api.ask("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
         return shaped(

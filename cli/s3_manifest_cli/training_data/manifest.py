@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Unpack
 
 from pydantic import JsonValue
 
-from s3_manifest.edits.uploads import Generation
+from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.model import Frozen, Timestamp
 from s3_manifest.sidecars.formats import GenerationDeclaration
 from s3_manifest_cli.errors import NotFound, S3ManifestError
@@ -57,7 +57,7 @@ class TrainingDataManifest:
     def __init__(self, actor_id: str | int, api: TrainingDataAPI | None = None) -> None:
         self.actor_id = actor_id
         self._api = api or get_training_data_api()
-        self._generations: list[Generation] = []
+        self._generations: list[GenerationRequest] = []
         self._added: dict[str, _Addition] = {}
         self._updated: dict[str, ImageFields] = {}
         self._removed: dict[str, bool] = {}
@@ -75,7 +75,7 @@ class TrainingDataManifest:
         It is declared with the first of its images. Raises ``pydantic.ValidationError``.
         """
         given = {"generation_id": generation_id, "type": type, "generated_at": generated_at, "metadata": metadata}
-        self._generations.append(Generation.model_validate(given))
+        self._generations.append(GenerationRequest.model_validate(given))
         return StagedGeneration(len(self._generations) - 1)
 
     def add_image(
@@ -165,7 +165,7 @@ class TrainingDataManifest:
             done = self._api.upload_training_images(self.actor_id, group, generation=generation, overwrite=overwrite)
             if done.generation and number >= 0:
                 # A repeat adds to the same one.
-                self._generations[number] = Generation(
+                self._generations[number] = GenerationRequest(
                     generation_id=done.generation.generation_id, type=done.generation.type
                 )
             for name in (*done.uploaded, *done.unchanged):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol, TypedDict
 
-from s3_manifest.edits.planning import Upload
-from s3_manifest.edits.uploads import Uploads
+from s3_manifest.edits.planning import PresignedUpload
+from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.formats import GenerationDeclaration
@@ -33,7 +33,7 @@ class EditResult(Frozen):
 class UploadPlan(Frozen):
     """Uploads to be made, each by one PUT with exactly its headers, and the generation they are from."""
 
-    uploads: tuple[Upload, ...]
+    uploads: tuple[PresignedUpload, ...]
     generation: GenerationDeclaration | None
 
 
@@ -59,6 +59,6 @@ class TrainingDataService(Protocol):
         """Deletes a file in S3; with an ``etag`` only the object that has it."""
         ...
 
-    def plan(self, actor: str, wish: Uploads) -> UploadPlan:
+    def plan(self, actor: str, wish: UploadRequest) -> UploadPlan:
         """Prepares uploads: names checked, the generation declared, each presigned."""
         ...

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from s3_manifest.edits.uploads import Generation
+from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.formats import captions_of, is_image, text_of_caption
@@ -42,7 +42,7 @@ class TrainingDataSync:
         folder: Path | str | None = None,
         *,
         upload: bool = True,
-        generation: Generation | None = None,
+        generation: GenerationRequest | None = None,
     ) -> SyncResult:
         """Compares an actor with S3 and with a ``folder``, and uploads what images only the folder has.
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.values import COLLECTIONS, STYLE
 
-from s3_manifest.edits.uploads import bad_names
+from s3_manifest.edits.uploads import invalid_filenames
 from s3_manifest_cli.client.local.folders import folder_at
 from s3_manifest_cli.client.local.names import FileSystem, refusals, refused_uploads
 from s3_manifest_cli.client.local.probe import folding_of
@@ -67,7 +67,7 @@ def test_it_can_with_real_files(names):
 def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
     assert filename in refusals([filename], file_system=LINUX)
     assert filename in refused_uploads([filename], [], file_system=LINUX, folds=lambda: LINUX)
-    assert list(bad_names(COLLECTIONS, STYLE, [filename]))
+    assert list(invalid_filenames(COLLECTIONS, STYLE, [filename]))
     with pytest.raises(InvalidReference):
         checked(filename, STYLE, COLLECTIONS)
 

@@ -8,7 +8,7 @@ from handlers.lambda_events import Context, s3_event
 from handlers.query.test_query import is_problem
 
 from s3_manifest.query.change_token import ChangeToken
-from s3_manifest.query.cursors import unseal
+from s3_manifest.query.cursors import decode_cursor
 
 ACTOR = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{ACTOR}/"
@@ -36,7 +36,7 @@ def untouched(account):
 
 
 def change_token(reply):
-    return unseal(reply.json["reflects"], ChangeToken)
+    return decode_cursor(reply.json["reflects"], ChangeToken)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from handlers.query.test_query import is_problem
 
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.query.change_token import ChangeToken
-from s3_manifest.query.cursors import unseal
+from s3_manifest.query.cursors import decode_cursor
 
 ACTOR = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{ACTOR}/"
@@ -48,7 +48,7 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
     ends = [moment + timedelta(seconds=600) for moment in (before, datetime.now(UTC))]
     assert timestamp(ends[0]) <= one["expires_at"] <= timestamp(ends[1])
-    assert unseal(one["reflects"], ChangeToken) == ChangeToken(s3_key=one["s3_key"], md5=MD5)
+    assert decode_cursor(one["reflects"], ChangeToken) == ChangeToken(s3_key=one["s3_key"], md5=MD5)
     assert (other["headers"]["Content-Type"], other["in_sidecar"]) == ("image/jpeg", [])
     assert reply.json | {"uploads": [], "generation": None} == {
         "uploads": [],
@@ -99,7 +99,7 @@ def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
     for one in reply.json["uploads"]:
         told = {name: one["headers"][f"x-amz-meta-generation-{name}"] for name in ("id", "type")}
         assert told == {"id": "1", "type": "batch"}
-    assert unseal(reply.json["reflects"], ChangeToken).s3_key == f"{PREFIX}collection.json"
+    assert decode_cursor(reply.json["reflects"], ChangeToken).s3_key == f"{PREFIX}collection.json"
 
 
 def test_the_next_generation_has_the_next_number_whoever_told_of_the_one_before(account, edit, reconcile):
@@ -125,7 +125,7 @@ def test_a_prompt_that_is_too_long_for_a_header_is_in_the_sidecar_at_once(accoun
     assert (one["in_sidecar"], other["in_sidecar"]) == (["prompt"], [])
     assert "x-amz-meta-prompt" not in one["headers"]
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == {"long.png": {"prompt": long}}
-    change_token = unseal(reply.json["reflects"], ChangeToken)
+    change_token = decode_cursor(reply.json["reflects"], ChangeToken)
     assert [change_token.s3_key, *(one.s3_key for one in change_token.also)] == [
         f"{PREFIX}collection.json",
         f"{PREFIX}prompt_metadata.json",

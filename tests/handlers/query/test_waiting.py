@@ -7,7 +7,7 @@ from handlers.lambda_events import s3_event
 
 from s3_manifest.aws import runtime
 from s3_manifest.query.change_token import ChangeToken
-from s3_manifest.query.cursors import seal
+from s3_manifest.query.cursors import encode_cursor
 from s3_manifest.query.waiting import Clock
 
 ACTOR = "system_actors/training_data/0042/"
@@ -98,21 +98,21 @@ def upload_of(asked):
 
 def test_a_change_is_waited_for_until_the_manifest_reflects_it(asked, waits):
     waits.happens = [(2, lambda: asked.put("x.png")), (4, lambda: asked.put("b.png"))]
-    reply = asked(wait=20, reflects=seal(upload_of(asked)))
+    reply = asked(wait=20, reflects=encode_cursor(upload_of(asked)))
     assert (reply.status, reply.headers["x-manifest-reflected"], reply.json["revision"]) == (200, "true", 3)
     assert 4 <= waits.seconds < 5.5
 
 
 def test_a_manifest_that_does_not_reflect_it_in_time_is_answered_and_says_so(asked, waits):
-    reply = asked(wait=3, reflects=seal(upload_of(asked)))
+    reply = asked(wait=3, reflects=encode_cursor(upload_of(asked)))
     assert (reply.status, reply.headers["x-manifest-reflected"], reply.json["revision"]) == (200, "false", 1)
     assert waits.seconds == pytest.approx(3)
 
 
 def test_without_a_wait_it_is_said_at_once_whether_the_change_is_reflected(asked, waits):
-    assert asked(reflects=seal(upload_of(asked))).headers["x-manifest-reflected"] == "false"
+    assert asked(reflects=encode_cursor(upload_of(asked))).headers["x-manifest-reflected"] == "false"
     asked.put("b.png")
-    assert asked(reflects=seal(upload_of(asked))).headers["x-manifest-reflected"] == "true"
+    assert asked(reflects=encode_cursor(upload_of(asked))).headers["x-manifest-reflected"] == "true"
     assert waits.seconds == 0
 
 
@@ -121,14 +121,14 @@ def test_a_deletion_is_waited_for_too(account, asked, waits, reconcile):
     key = f"{asked.prefix}b.png"
     account.delete(key)
     waits.happens = [(1, lambda: reconcile({"1": s3_event(key, event="ObjectRemoved:Delete")}))]
-    reply = asked(wait=20, reflects=seal(ChangeToken(s3_key=key, gone=etag)))
+    reply = asked(wait=20, reflects=encode_cursor(ChangeToken(s3_key=key, gone=etag)))
     assert (reply.headers["x-manifest-reflected"], reply.json["revision"]) == ("true", 3)
 
 
 def test_with_a_token_and_a_tag_the_token_is_waited_for(asked, waits):
     etag = asked().etag
     waits.happens = [(2, lambda: asked.put("b.png"))]
-    token = seal(upload_of(asked))
+    token = encode_cursor(upload_of(asked))
     assert asked({"if-none-match": etag}, wait=20, reflects=token).json["revision"] == 2
     reply = asked({"if-none-match": asked().etag}, reflects=token)
     assert (reply.status, reply.headers["x-manifest-reflected"]) == (304, "true")
@@ -139,9 +139,9 @@ def test_a_token_of_something_else_is_400_and_named(asked):
         "x",
         "größe",
         base64.urlsafe_b64encode(b"[]").decode(),
-        seal(ChangeToken(s3_key="styles/17/a.png", md5="x")),
-        seal(ChangeToken(s3_key=f"{asked.prefix}a.png")),
-        seal(ChangeToken(s3_key=f"{asked.prefix}a.png", md5="x", edit=1)),
+        encode_cursor(ChangeToken(s3_key="styles/17/a.png", md5="x")),
+        encode_cursor(ChangeToken(s3_key=f"{asked.prefix}a.png")),
+        encode_cursor(ChangeToken(s3_key=f"{asked.prefix}a.png", md5="x", edit=1)),
     ):
         reply = asked(reflects=token)
         assert (reply.status, reply.json["parameter"]) == (400, "reflects")
@@ -175,7 +175,7 @@ def test_no_request_waits_longer_than_the_deployment_allows(
     asked, account, get, waits, monkeypatch, new_process, how, most, waited
 ):
     etag = asked().etag
-    token = seal(ChangeToken(s3_key=f"{asked.prefix}b.png", md5="0" * 32))
+    token = encode_cursor(ChangeToken(s3_key=f"{asked.prefix}b.png", md5="0" * 32))
     monkeypatch.setenv("MAX_WAIT_SECONDS", most)
     new_process()
     match how:

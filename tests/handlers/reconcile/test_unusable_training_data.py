@@ -11,7 +11,7 @@ from handlers.lambda_events import BUCKET, Context, http_request
 import edit_handler
 import query_handler
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.edits.uploads import Generation
+from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest_cli.client.access.http_api import HttpApi
@@ -79,7 +79,7 @@ def test_a_generation_with_such_a_value_is_not_declared(api, account, tmp_path, 
     image = tmp_path / "b.png"
     image.write_bytes(b"bytes")
     with pytest.raises((Invalid, ValueError)):
-        api.upload_training_images(ACTOR, [LocalImage(image)], generation=Generation(metadata={"x": value}))
+        api.upload_training_images(ACTOR, [LocalImage(image)], generation=GenerationRequest(metadata={"x": value}))
     assert untouched(account)
 
 

@@ -13,7 +13,7 @@ from unit.docs.pages import PROJECT, code_in, headings, page, rows, section
 
 import query_handler
 from s3_manifest.http import api_docs, edit_routes, rescan_routes, upload_routes, web
-from s3_manifest.http.edit_requests import Reflection
+from s3_manifest.http.edit_requests import ChangeResponse
 from s3_manifest.query import stats, training
 from s3_manifest.sidecars import formats
 from s3_manifest_cli import training_data
@@ -28,12 +28,12 @@ MODELS = {
     "GET /api/actors/{}/training-data": training.TrainingData,
     "GET /api/training-data/{}": training.ActorManifest,
     "GET /api/stats": stats.Stats,
-    "PATCH /api/actors/{}/training-data/{}": edit_routes.Amended,
-    "its request body": edit_routes.Change,
-    "PATCH /api/styles/{}": edit_routes.Retitled,
-    "DELETE /api/training-data/{}/images/{}": edit_routes.Deleted,
-    "DELETE /api/training-data/{}": edit_routes.Emptied,
-    "POST /api/training-data/{}/uploads": upload_routes.Planned,
+    "PATCH /api/actors/{}/training-data/{}": edit_routes.UpdateFilesResponse,
+    "its request body": edit_routes.FileUpdate,
+    "PATCH /api/styles/{}": edit_routes.SetTitleResponse,
+    "DELETE /api/training-data/{}/images/{}": edit_routes.DeleteFileResponse,
+    "DELETE /api/training-data/{}": edit_routes.DeleteCollectionResponse,
+    "POST /api/training-data/{}/uploads": upload_routes.UploadPlanResponse,
 }
 
 
@@ -87,7 +87,7 @@ def models_in(annotation, mark=""):
 
 def fields_of(where, model):
     """A model's fields and those of the models in it, each with where it is."""
-    of_each_edit = Reflection.model_fields if issubclass(model, Reflection) else {}
+    of_each_edit = ChangeResponse.model_fields if issubclass(model, ChangeResponse) else {}
     for name, field in model.model_fields.items():
         if name not in of_each_edit:
             yield where, name
@@ -105,7 +105,7 @@ def fields_told():
 
 def test_each_field_has_a_row():
     expected = {found for where, model in MODELS.items() for found in fields_of(where, model)}
-    expected |= {("every edit", name) for name in Reflection.model_fields}
+    expected |= {("every edit", name) for name in ChangeResponse.model_fields}
     expected |= {("202 of both", name) for name in api_docs.UNDER_WAY["properties"]}
     expected |= {("POST /api/training-data/{}/rescan", name) for name in api_docs.QUEUED["properties"]}
     assert set(fields_told()) == expected

@@ -9,7 +9,7 @@ import pytest
 from unit.values import NOON, PREFIX, STYLE
 
 from s3_manifest.edits import edits
-from s3_manifest.edits.edits import Busy, RetryPolicy, SidecarBroken, SidecarFull, Wanted
+from s3_manifest.edits.edits import RetryPolicy, SidecarTooLarge, TooManyConflicts, UnreadableSidecar, Wanted
 from s3_manifest.sidecars import formats
 from s3_manifest.sidecars.formats import GenerationDeclaration, edit_of
 from s3_manifest.storage.memory import MemoryStore
@@ -86,13 +86,13 @@ def lost(key=PROMPTS):
 def test_what_is_said_of_files_is_set_and_the_rest_stays(store, before, said, after):
     if before is not None:
         store.upload(PROMPTS, json.dumps(before).encode())
-    edits.describe(store, STYLE, said, retry_policy())
+    edits.update_descriptions(store, STYLE, said, retry_policy())
     assert (store.says() if PROMPTS in store.objects else None) == after
 
 
 def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
-    first = edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy())
-    again = edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    first = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    again = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
     assert (first.attempts, again.attempts, store.puts) == (1, 0, 1)
     assert again._replace(attempts=1) == first
     assert store.edit() == first.edit
@@ -100,13 +100,20 @@ def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
 
 def test_what_others_wrote_gets_a_number_even_where_it_says_so_already(store):
     store.upload(PROMPTS, b'{"a.png": {"good": false}}')
-    assert edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy()).edit == store.edit() == 1_000
+    assert (
+        edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy()).edit
+        == store.edit()
+        == 1_000
+    )
 
 
 @pytest.mark.parametrize(("now_ms", "expected"), [(500, 1_001), (1_000, 1_001), (1_001, 1_001), (5_000, 5_000)])
 def test_each_edit_has_a_greater_number_whatever_the_clock_says(store, now_ms, expected):
-    edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy(now_ms=lambda: 1_000))
-    assert edits.describe(store, STYLE, {"a.png": {"good": True}}, retry_policy(now_ms=lambda: now_ms)).edit == expected
+    edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy(now_ms=lambda: 1_000))
+    assert (
+        edits.update_descriptions(store, STYLE, {"a.png": {"good": True}}, retry_policy(now_ms=lambda: now_ms)).edit
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_each_edit_has_a_greater_number_whatever_the_clock_says(store, now_ms, e
 def test_a_title_is_set_and_taken_out(store, before, title, after):
     if before is not None:
         store.upload(COLLECTION, json.dumps(before).encode())
-    edits.retitle(store, STYLE, title, retry_policy())
+    edits.set_title(store, STYLE, title, retry_policy())
     assert (store.says(COLLECTION) if COLLECTION in store.objects else None) == after
 
 
@@ -140,25 +147,25 @@ def test_a_title_is_set_and_taken_out(store, before, title, after):
 )
 def test_what_was_said_of_a_file_is_forgotten_and_nothing_else(store, before, said, after, is_edit):
     store.upload(PROMPTS, json.dumps(before).encode())
-    assert (edits.forget(store, STYLE, said, retry_policy()) is not None) == is_edit
+    assert (edits.remove_descriptions(store, STYLE, said, retry_policy()) is not None) == is_edit
     assert store.says() == after
     assert store.puts == is_edit
 
 
 def test_where_nothing_is_said_there_is_nothing_to_forget(store):
-    assert edits.forget(store, STYLE, {"a.png": {"good": False}}, retry_policy()) is None
+    assert edits.remove_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy()) is None
     assert store.objects == {}
 
 
 def test_what_is_said_of_some_files_is_read(store):
     store.upload(PROMPTS, b'{"a.png": "x", "b.png": {"good": false}, "broken.png": 7}')
-    assert edits.described(store, STYLE, ["a.png", "b.png", "c.png"]) == {
+    assert edits.read_descriptions(store, STYLE, ["a.png", "b.png", "c.png"]) == {
         "a.png": {"prompt": "x"},
         "b.png": {"good": False},
     }
-    with pytest.raises(SidecarBroken, match=r"broken\.png"):
-        edits.described(store, STYLE, ["broken.png"])
-    assert edits.described(Sidecars(), STYLE, ["a.png"]) == {}
+    with pytest.raises(UnreadableSidecar, match=r"broken\.png"):
+        edits.read_descriptions(store, STYLE, ["broken.png"])
+    assert edits.read_descriptions(Sidecars(), STYLE, ["a.png"]) == {}
 
 
 BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
@@ -168,10 +175,10 @@ BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
 def test_a_broken_sidecar_is_refused_with_the_mend_and_left_as_it_is(store, body):
     store.upload(PROMPTS, body)
     for edit in (
-        lambda: edits.describe(store, STYLE, {"a.png": {"good": True}}, retry_policy()),
-        lambda: edits.forget(store, STYLE, {"a.png": {"good": True}}, retry_policy()),
+        lambda: edits.update_descriptions(store, STYLE, {"a.png": {"good": True}}, retry_policy()),
+        lambda: edits.remove_descriptions(store, STYLE, {"a.png": {"good": True}}, retry_policy()),
     ):
-        with pytest.raises(SidecarBroken, match=r"^styles/16/prompt_metadata\.json: .*mend"):
+        with pytest.raises(UnreadableSidecar, match=r"^styles/16/prompt_metadata\.json: .*mend"):
             edit()
     assert (store.objects[PROMPTS][1], store.puts) == (body, 0)
 
@@ -189,8 +196,8 @@ def test_a_broken_sidecar_is_refused_with_the_mend_and_left_as_it_is(store, body
 )
 def test_a_broken_declaration_is_refused_and_left_as_it_is(store, body):
     store.upload(COLLECTION, body)
-    with pytest.raises(SidecarBroken, match=r"^styles/16/collection\.json: .*mend"):
-        edits.declare(store, STYLE, Wanted(generation_id=7), NOON, 0, retry_policy())
+    with pytest.raises(UnreadableSidecar, match=r"^styles/16/collection\.json: .*mend"):
+        edits.declare_generation(store, STYLE, Wanted(generation_id=7), NOON, 0, retry_policy())
     assert (store.objects[COLLECTION][1], store.puts) == (body, 0)
 
 
@@ -200,13 +207,13 @@ def test_a_sidecar_is_not_made_larger_than_one_is_read(store, monkeypatch, key, 
 
     def edit(text):
         if key == PROMPTS:
-            edits.describe(store, STYLE, {"a.png": {"prompt": text}}, retry_policy())
+            edits.update_descriptions(store, STYLE, {"a.png": {"prompt": text}}, retry_policy())
         else:
-            edits.retitle(store, STYLE, text, retry_policy())
+            edits.set_title(store, STYLE, text, retry_policy())
 
     edit("x" * 50)
     before = store.objects[key]
-    with pytest.raises(SidecarFull, match="100"):
+    with pytest.raises(SidecarTooLarge, match="100"):
         edit("x" * 100)
     assert store.objects[key] == before
 
@@ -216,7 +223,7 @@ def test_50_000_files_fit_into_a_sidecar(store):
         f"image_{number:05d}.png": {"good": False, "prompt": f"a lighthouse at dawn, no. {number}"}
         for number in range(50_000)
     }
-    edits.describe(store, STYLE, said, retry_policy())
+    edits.update_descriptions(store, STYLE, said, retry_policy())
     assert len(store.objects[PROMPTS][1]) < formats.MAX_SIDECAR_BYTES
 
 
@@ -260,7 +267,7 @@ def test_50_000_files_fit_into_a_sidecar(store):
 )
 def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wanted, above, made):
     store.upload(COLLECTION, json.dumps({"title": "t", "generations": declared}).encode())
-    assert edits.declare(store, STYLE, wanted, NOON, above, retry_policy())[1] == made
+    assert edits.declare_generation(store, STYLE, wanted, NOON, above, retry_policy())[1] == made
     after = store.says(COLLECTION)
     assert after["title"] == "t"
     assert [one for one in after["generations"] if one in declared or one == made.model_dump(mode="json")] == after[
@@ -271,31 +278,31 @@ def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wante
 
 def test_what_else_is_said_of_a_generation_stays(store):
     store.upload(COLLECTION, b'{"generations": [{"generation_id": 7, "theirs": 1}]}')
-    edits.declare(store, STYLE, Wanted(generation_id=7, type="declared"), NOON, 0, retry_policy())
+    edits.declare_generation(store, STYLE, Wanted(generation_id=7, type="declared"), NOON, 0, retry_policy())
     (one,) = store.says(COLLECTION)["generations"]
     assert (one["theirs"], one["generated_at"]) == (1, NOON)
 
 
 def test_with_an_id_a_repeat_writes_nothing(store):
     for _ in range(3):
-        edits.declare(store, STYLE, Wanted(generation_id=7), NOON, 0, retry_policy())
+        edits.declare_generation(store, STYLE, Wanted(generation_id=7), NOON, 0, retry_policy())
     assert store.puts == 1
 
 
 def test_without_an_id_each_gets_its_own(store):
-    ids = [edits.declare(store, STYLE, Wanted(), NOON, 0, retry_policy())[1].generation_id for _ in range(3)]
+    ids = [edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())[1].generation_id for _ in range(3)]
     assert ids == [1, 2, 3]
 
 
 def test_one_that_lost_to_another_like_it_gets_the_next_id(store):
-    store.before_put = [lambda: edits.declare(store, STYLE, Wanted(), NOON, 0, retry_policy())]
-    assert edits.declare(store, STYLE, Wanted(), NOON, 0, retry_policy())[1].generation_id == 2
+    store.before_put = [lambda: edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())]
+    assert edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())[1].generation_id == 2
     assert [one["generation_id"] for one in store.says(COLLECTION)["generations"]] == [1, 2]
 
 
 def test_one_whose_answer_was_lost_is_not_declared_twice(store):
     store.after_put = [lost(COLLECTION)]
-    edited, made = edits.declare(store, STYLE, Wanted(), NOON, 0, retry_policy())
+    edited, made = edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())
     assert (made.generation_id, store.puts) == (1, 1)
     assert edited.edit == store.edit(COLLECTION)
     assert len(store.says(COLLECTION)["generations"]) == 1
@@ -304,17 +311,19 @@ def test_one_whose_answer_was_lost_is_not_declared_twice(store):
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
 def test_a_lost_answer_is_asked_about(store, written):
     (store.after_put if written else store.before_put).append(lost())
-    edited = edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    edited = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
     assert store.says() == {"a.png": {"good": False}}
     assert edited.edit == store.edit()
 
 
 def test_what_others_say_meanwhile_is_kept(store):
     def others():
-        edits.describe(store, STYLE, {"a.png": {"prompt": "theirs"}, "b.png": {"good": False}}, retry_policy())
+        edits.update_descriptions(
+            store, STYLE, {"a.png": {"prompt": "theirs"}, "b.png": {"good": False}}, retry_policy()
+        )
 
     store.before_put = [others]
-    edited = edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    edited = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
     assert store.says() == {"a.png": {"prompt": "theirs", "good": False}, "b.png": {"good": False}}
     assert (edited.attempts, edited.edit) == (2, 1_001)
 
@@ -322,15 +331,15 @@ def test_what_others_say_meanwhile_is_kept(store):
 def test_between_attempts_it_waits_longer_and_longer_up_to_a_second(store):
     slept = []
     store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
-    edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy(slept=slept))
+    edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy(slept=slept))
     assert slept == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_it_gives_up_before_its_time_runs_out(store):
     left = iter([5.0, 2.6, 2.1, 0.0])
     store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
-    with pytest.raises(Busy, match=r"prompt_metadata\.json"):
-        edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy(lambda: next(left)))
+    with pytest.raises(TooManyConflicts, match=r"prompt_metadata\.json"):
+        edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy(lambda: next(left)))
     assert store.puts == 3
 
 
@@ -341,7 +350,7 @@ def test_what_s3_does_not_do_is_not_tried_again(store, error):
 
     store.before_put = [refuse]
     with pytest.raises(type(error)):
-        edits.describe(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+        edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
     assert store.puts == 1
 
 
@@ -375,7 +384,7 @@ def test_of_edits_interleaved_at_every_request_none_is_lost(seed):
 
     def edit(number):
         said = {f"{chance.randrange(3)}.png": {"prompt": str(number), f"own {number}": number}}
-        acknowledged.append((edits.describe(store, STYLE, said, retry_policy(lambda: 1e9)).edit, said))
+        acknowledged.append((edits.update_descriptions(store, STYLE, said, retry_policy(lambda: 1e9)).edit, said))
 
     others += [lambda number=number: edit(number) for number in range(20)]
     while others:

@@ -5,7 +5,7 @@ import json
 import pytest
 from unit.values import STYLE
 
-from s3_manifest.edits.edits import RetryPolicy, SidecarBroken, declare_all, describe, retitle
+from s3_manifest.edits.edits import RetryPolicy, UnreadableSidecar, declare_generations, set_title, update_descriptions
 from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, GenerationDeclaration
 from s3_manifest.storage.memory import MemoryStore
 
@@ -37,40 +37,40 @@ def generation(id_, **metadata):
 )
 def test_only_what_nothing_is_said_of_is_new(store, before, more, after):
     store.upload(STYLE.prefix + PROMPTS, json.dumps({"a.png": before}).encode())
-    describe(store, STYLE, {"a.png": more}, PATIENCE, only_new=True)
+    update_descriptions(store, STYLE, {"a.png": more}, PATIENCE, only_new=True)
     assert said(store) == {"a.png": after}
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, "New"), ({"title": None}, "New"), ({"title": "Old"}, "Old")])
 def test_a_title_that_is_there_stays(store, before, after):
     store.upload(STYLE.prefix + COLLECTION, json.dumps(before).encode())
-    retitle(store, STYLE, "New", PATIENCE, only_new=True)
+    set_title(store, STYLE, "New", PATIENCE, only_new=True)
     assert said(store, COLLECTION) == {"title": after}
 
 
 def test_several_generations_are_declared_at_once(store):
-    declare_all(store, STYLE, [generation(1), generation(2)], PATIENCE)
-    declare_all(store, STYLE, [generation(2, seed=1), generation(3)], PATIENCE)
+    declare_generations(store, STYLE, [generation(1), generation(2)], PATIENCE)
+    declare_generations(store, STYLE, [generation(2, seed=1), generation(3)], PATIENCE)
     told = said(store, COLLECTION)["generations"]
     assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {}), (2, {"seed": 1}), (3, {})]
 
 
 def test_a_repeat_of_a_declaration_writes_nothing(store):
     for wanted in ([generation(1), generation(2)], [generation(1)]):
-        edited = declare_all(store, STYLE, wanted, PATIENCE)
+        edited = declare_generations(store, STYLE, wanted, PATIENCE)
     assert edited.edit == 1
 
 
 def test_a_generation_that_is_declared_already_stays(store):
-    declare_all(store, STYLE, [generation(1, seed=1)], PATIENCE)
-    declare_all(store, STYLE, [generation(1, seed=2), generation(2)], PATIENCE, only_new=True)
+    declare_generations(store, STYLE, [generation(1, seed=1)], PATIENCE)
+    declare_generations(store, STYLE, [generation(1, seed=2), generation(2)], PATIENCE, only_new=True)
     told = said(store, COLLECTION)["generations"]
     assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {"seed": 1}), (2, {})]
 
 
 def test_what_is_no_generation_stays_where_it_is(store):
     store.upload(STYLE.prefix + COLLECTION, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
-    declare_all(store, STYLE, [generation(1)], PATIENCE)
+    declare_generations(store, STYLE, [generation(1)], PATIENCE)
     told = said(store, COLLECTION)
     assert told["generations"][:2] == [7, {"generation_id": 1}]
     assert told["theirs"] == 1
@@ -78,5 +78,5 @@ def test_what_is_no_generation_stays_where_it_is(store):
 
 def test_generations_that_are_no_list_are_not_written_over(store):
     store.upload(STYLE.prefix + COLLECTION, b'{"generations": {}}')
-    with pytest.raises(SidecarBroken, match="its generations are not a list"):
-        declare_all(store, STYLE, [generation(1)], PATIENCE)
+    with pytest.raises(UnreadableSidecar, match="its generations are not a list"):
+        declare_generations(store, STYLE, [generation(1)], PATIENCE)

@@ -7,8 +7,8 @@ from unit.environments import Hand, one_by_one
 from unit.values import EVENING, MORNING, NOON, PREFIX, STYLE
 
 from s3_manifest.edits import mutations
-from s3_manifest.edits.edits import RetryPolicy, SidecarBroken
-from s3_manifest.edits.mutations import NewerUpload, NoSuchFile, NotTheOne, TooManyFiles
+from s3_manifest.edits.edits import RetryPolicy, UnreadableSidecar
+from s3_manifest.edits.mutations import EtagMismatch, NewerUpload, NoSuchFile, TooManyFiles
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.storage.heads import is_there
@@ -81,7 +81,7 @@ def test_what_is_another_collections_is_not_deleted():
 def test_only_the_object_that_the_caller_saw_is_deleted(hand):
     hand.upload("a.png", body=b"newer")
     say(hand, **{"a.png": "x"})
-    with pytest.raises(NotTheOne, match="another object"):
+    with pytest.raises(EtagMismatch, match="another object"):
         delete(hand, only=frozenset({"0" * 32}))
     assert below(hand) == ["a.png", "prompt_metadata.json"]
     etag = hand.store.head(f"{PREFIX}a.png").etag
@@ -123,7 +123,7 @@ def test_a_repeat_after_a_crash_in_between_finishes_it(hand, monkeypatch):
     hand.upload("a.png")
     say(hand, **{"a.png": "x", "b.png": "y"})
     with monkeypatch.context() as patch:
-        patch.setattr("s3_manifest.edits.edits.forget", crash)
+        patch.setattr("s3_manifest.edits.edits.remove_descriptions", crash)
         with pytest.raises(OutcomeUnknown):
             delete(hand)
     deleted, change_token = delete(hand)
@@ -140,21 +140,21 @@ def crash(*_):
 def test_with_a_broken_sidecar_nothing_is_deleted(hand):
     hand.upload("a.png")
     hand.store.upload(PROMPTS, b"{")
-    with pytest.raises(SidecarBroken):
+    with pytest.raises(UnreadableSidecar):
         delete(hand)
     assert below(hand) == ["a.png", "prompt_metadata.json"]
 
 
-def amend(hand, **what):
-    return mutations.amend(hand.store, hand.collections, one_by_one, STYLE, what, retry_policy())
+def update_files(hand, **what):
+    return mutations.update_files(hand.store, hand.collections, one_by_one, STYLE, what, retry_policy())
 
 
 def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
     hand.upload("a.png", "b.png")
     with pytest.raises(NoSuchFile, match=r"c\.png"):
-        amend(hand, **{"a.png": {"good": False}, "c.png": {"good": False}})
+        update_files(hand, **{"a.png": {"good": False}, "c.png": {"good": False}})
     assert PROMPTS not in hand.store.objects
-    assert amend(hand, **{"a.png": {"good": False}, "b.png": {"good": False}}).attempts == 1
+    assert update_files(hand, **{"a.png": {"good": False}, "b.png": {"good": False}}).attempts == 1
     assert said(hand) == {"a.png": {"good": False}, "b.png": {"good": False}}
 
 
@@ -162,7 +162,7 @@ def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
 def test_what_describes_others_is_not_described(hand, filename):
     hand.upload("a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
     with pytest.raises(NoSuchFile, match="describes others"):
-        amend(hand, **{filename: {"good": False}})
+        update_files(hand, **{filename: {"good": False}})
 
 
 def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_none(hand):
@@ -181,27 +181,29 @@ def test_too_many_are_not_hidden_at_all(hand, monkeypatch):
     assert PROMPTS not in hand.store.objects
 
 
-def empty(hand, seconds_left=lambda: 20.0, collection=STYLE):
-    return mutations.empty(hand.store, hand.collections, collection, retry_policy(seconds_left))
+def delete_all(hand, seconds_left=lambda: 20.0, collection=STYLE):
+    return mutations.delete_all(hand.store, hand.collections, collection, retry_policy(seconds_left))
 
 
 def test_everything_of_a_collection_is_deleted_and_nothing_beside_it(hand):
     hand.upload("a.png", last_modified=MORNING)
     hand.upload("a.txt", "deep/b.png", "collection.json", last_modified=NOON)
     hand.store.upload("styles/160/a.png", b"")
-    assert empty(hand) == mutations.Emptied(4, (), complete=True, change_token=ChangeToken(s3_key=PREFIX, emptied=NOON))
+    assert delete_all(hand) == mutations.DeletionResult(
+        4, (), complete=True, change_token=ChangeToken(s3_key=PREFIX, emptied=NOON)
+    )
     assert hand.store.list("").keys == ("styles/160/a.png",)
-    assert empty(hand) == mutations.Emptied(0, (), complete=True, change_token=None)
+    assert delete_all(hand) == mutations.DeletionResult(0, (), complete=True, change_token=None)
 
 
 def test_the_sidecars_go_last_and_stay_where_time_ends(hand):
     hand.store.page = 2
     hand.upload("a.png", "b.png", "c.png", "collection.json", "d.png", "prompt_metadata.json")
     left = iter([20.0, 20.0, 7.9])
-    found = empty(hand, lambda: next(left))
-    assert found == mutations.Emptied(3, (), complete=False, change_token=None)
+    found = delete_all(hand, lambda: next(left))
+    assert found == mutations.DeletionResult(3, (), complete=False, change_token=None)
     assert below(hand) == ["collection.json", "d.png", "prompt_metadata.json"]
-    assert empty(hand).complete
+    assert delete_all(hand).complete
     assert below(hand) == []
 
 
@@ -214,7 +216,7 @@ def test_what_is_uploaded_meanwhile_stays_and_so_does_what_describes_it(hand, mo
         return delete_listed(objects)
 
     monkeypatch.setattr(hand.store, "delete_listed", delete_later)
-    found = empty(hand)
+    found = delete_all(hand)
     assert (found.deleted, found.kept, found.complete, found.change_token) == (
         1,
         (f"{PREFIX}a.png", PROMPTS),
@@ -228,7 +230,7 @@ def test_a_nested_collection_stays():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
     hand = Hand(collections=nested)
     hand.upload("a.png", "drafts/1/a.png", "drafts/b.png")
-    assert empty(hand, collection=nested.named("style", "16")).deleted == 2
+    assert delete_all(hand, collection=nested.named("style", "16")).deleted == 2
     assert below(hand) == ["drafts/1/a.png"]
 
 

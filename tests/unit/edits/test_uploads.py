@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from unit.values import COLLECTIONS, LOCATION, NOON, STYLE
 
-from s3_manifest.edits.uploads import Generation, Image, Uploads, bad_names, headers_of
+from s3_manifest.edits.uploads import GenerationRequest, ImageUpload, UploadRequest, invalid_filenames, upload_headers
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.sidecars.formats import GenerationDeclaration
@@ -18,7 +18,7 @@ MD5_BASE64 = "nhB9nTcrtoJr2B01QqQZ1g=="
 
 
 def image(filename="a.png", **more):
-    return Image.model_validate({"filename": filename, "size": 3, "md5": MD5} | more)
+    return ImageUpload.model_validate({"filename": filename, "size": 3, "md5": MD5} | more)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def image(filename="a.png", **more):
     ],
 )
 def test_a_name_of_an_image_or_a_caption_is_taken(filename):
-    assert list(bad_names(COLLECTIONS, STYLE, [filename])) == []
+    assert list(invalid_filenames(COLLECTIONS, STYLE, [filename])) == []
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_a_name_of_an_image_or_a_caption_is_taken(filename):
     ],
 )
 def test_another_name_is_refused_and_the_reason_told(filename, reason):
-    (bad,) = bad_names(COLLECTIONS, STYLE, ["good.png", filename])
+    (bad,) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename])
     assert bad.at == 1
     assert reason in bad.reason
 
 
 def test_a_name_is_taken_once():
-    (bad,) = bad_names(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
+    (bad,) = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
     assert (bad.at, bad.reason) == (2, "it is named before, at 0")
 
 
 def test_a_name_of_a_nested_collection_is_that_ones():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
-    (bad,) = bad_names(nested, nested.named("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
+    (bad,) = invalid_filenames(nested, nested.named("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
     assert (bad.at, bad.reason) == (1, "it is another collection's")
 
 
@@ -123,23 +123,23 @@ def test_another_field_or_value_is_refused(field, value):
     ("given", "id_"), [(7, 7), ("7", 7), ("007", "007"), ("run a", "run a"), (None, None), ("9" * 19, "9" * 19)]
 )
 def test_an_id_is_what_it_will_be_once_it_was_user_metadata(given, id_):
-    assert Generation(generation_id=given).generation_id == id_
+    assert GenerationRequest(generation_id=given).generation_id == id_
 
 
 @pytest.mark.parametrize("id_", [-1, 10**18, "", "x" * 201, 1.5, True])
 def test_another_id_is_refused(id_):
     with pytest.raises(ValidationError):
-        Generation(generation_id=id_)
+        GenerationRequest(generation_id=id_)
 
 
 @pytest.mark.parametrize("wish", [{"images": []}, {"images": [{"filename": "a.png", "size": 0, "md5": MD5}] * 251}])
 def test_from_1_to_250_images_are_asked_for(wish):
     with pytest.raises(ValidationError):
-        Uploads.model_validate(wish)
+        UploadRequest.model_validate(wish)
 
 
 def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
-    headers, left = headers_of(image(), None, overwrite=False)
+    headers, left = upload_headers(image(), None, overwrite=False)
     assert headers == {
         "Content-Length": "3",
         "Content-MD5": MD5_BASE64,
@@ -148,7 +148,7 @@ def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
         "x-amz-meta-md5": MD5,
     }
     assert left == {}
-    assert "If-None-Match" not in headers_of(image(), None, overwrite=True).headers
+    assert "If-None-Match" not in upload_headers(image(), None, overwrite=True).headers
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,16 @@ def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
     ],
 )
 def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, given, content_type):
-    assert headers_of(image(filename, content_type=given), None, overwrite=True).headers["Content-Type"] == content_type
+    assert (
+        upload_headers(image(filename, content_type=given), None, overwrite=True).headers["Content-Type"]
+        == content_type
+    )
 
 
 def test_what_the_headers_tell_is_what_the_manifest_then_says():
     generation = GenerationDeclaration(generation_id=7, type="batch", generated_at=NOON)
     told = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
-    headers, _ = headers_of(image(**told), generation, overwrite=False)
+    headers, _ = upload_headers(image(**told), generation, overwrite=False)
     assert all(value.isascii() and value.isprintable() for value in headers.values())
     metadata = {name.removeprefix("x-amz-meta-"): value for name, value in headers.items() if name.startswith("x-amz")}
     entry = entry_of(Present("styles/16/a.png", 3, "e", NOON, metadata=metadata), STYLE, LOCATION, "s3_event")
@@ -193,7 +196,7 @@ def test_what_the_headers_tell_is_what_the_manifest_then_says():
     ],
 )
 def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_path, left):
-    headers, found = headers_of(image(prompt=prompt, local_path=local_path), None, overwrite=False)
+    headers, found = upload_headers(image(prompt=prompt, local_path=local_path), None, overwrite=False)
     assert found == {name: {"prompt": prompt, "local_path": local_path}[name] for name in left}
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES
@@ -201,7 +204,7 @@ def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_
 
 def test_the_longest_names_of_a_generation_leave_room_enough():
     generation = GenerationDeclaration(generation_id="🎨" * 200, type="ü" * 200, generated_at=NOON)
-    headers, left = headers_of(image(prompt="x", local_path="y"), generation, overwrite=False)
+    headers, left = upload_headers(image(prompt="x", local_path="y"), generation, overwrite=False)
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES
     assert "x-amz-meta-generation-id" in headers
@@ -209,5 +212,5 @@ def test_the_longest_names_of_a_generation_leave_room_enough():
 
 
 def test_a_file_and_a_folder_of_one_name_are_not_uploaded_together():
-    bad = bad_names(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
+    bad = invalid_filenames(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
     assert [(one.at, "a file and a folder of one name" in one.reason) for one in bad] == [(0, True), (2, True)]

@@ -5,8 +5,8 @@ from unit.environments import Hand, one_by_one
 from unit.values import EVENING, MORNING, NOON, OTHER_MD5, PREFIX, SOME_MD5, STYLE, entry, merged, sidecar_seen
 
 from s3_manifest.manifest.model import Sidecar, SidecarCopy
-from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_showing
-from s3_manifest.query.cursors import seal, unseal
+from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
+from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.heads import Loaded
@@ -110,8 +110,8 @@ def test_in_a_large_collection_what_was_uploaded_is_found(small_pages):
     ],
 )
 def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(change_token):
-    token = seal(change_token)
-    assert unseal(token, ChangeToken) == change_token
+    token = encode_cursor(change_token)
+    assert decode_cursor(token, ChangeToken) == change_token
     assert "null" not in change_token.model_dump_json()
     assert token.replace("-", "").replace("_", "").isalnum()
 
@@ -120,7 +120,7 @@ def test_what_was_done_is_told_as_done_although_the_manifest_cannot_be_read():
     hand = Hand()
     hand.commit(hand.upload("a.jpg"))
     change_token = ChangeToken(s3_key=KEY, gone="another")
-    assert revision_showing(hand.store, one_by_one, STYLE, change_token) == 1
+    assert revision_reflecting(hand.store, one_by_one, STYLE, change_token) == 1
     hand.store.delete([STYLE.head_key])
     hand.store.add(STYLE.head_key, b"{")
-    assert revision_showing(hand.store, one_by_one, STYLE, change_token) is None
+    assert revision_reflecting(hand.store, one_by_one, STYLE, change_token) is None

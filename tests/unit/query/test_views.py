@@ -9,7 +9,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.query import reads, views
 from s3_manifest.query.catalog import Position
-from s3_manifest.query.cursors import InvalidCursor, seal, unseal
+from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
 from s3_manifest.query.reads import ManifestChanged
 from s3_manifest.query.truncation import escaped_size
 from s3_manifest.query.views import AnswerTooLarge, Filter
@@ -150,9 +150,9 @@ def test_a_cursor_made_elsewhere_is_refused(cursor):
 
 def test_a_cursor_of_another_kind_of_page_is_refused():
     with pytest.raises(InvalidCursor):
-        page(LETTERS, EVERYTHING, 3, seal(Position(kind="style", id="16")))
+        page(LETTERS, EVERYTHING, 3, encode_cursor(Position(kind="style", id="16")))
     with pytest.raises(InvalidCursor):
-        unseal(cursor_of(LETTERS), Position)
+        decode_cursor(cursor_of(LETTERS), Position)
 
 
 @pytest.mark.parametrize("name", ["ü 🎨", "a" * 1024, '"', "??>>", "", "a\nb"])

@@ -3,7 +3,7 @@ from unit.environments import WatchedStore
 from unit.values import EVENING, NOON, STYLE, file_seen, head_of, merged
 
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.query.waiting import Clock, head_that, until
+from s3_manifest.query.waiting import Clock, poll_until, wait_for_head
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Conflict
 
@@ -51,12 +51,12 @@ def time():
     ],
 )
 def test_it_is_asked_until_it_holds_or_the_time_is_over(time, true_at, seconds, answer, waited):
-    assert until(lambda: time.seconds >= true_at, bool, seconds, time.clock) is answer
+    assert poll_until(lambda: time.seconds >= true_at, bool, seconds, time.clock) is answer
     assert time.seconds == pytest.approx(waited, abs=0.2)
 
 
 def test_pauses_are_short_at_first_and_a_second_at_most(time):
-    until(lambda: False, bool, 20, time.clock)
+    poll_until(lambda: False, bool, 20, time.clock)
     assert time.slept[0] == pytest.approx(0.1)
     assert max(time.slept) == 1.0
     assert time.slept[:-1] == sorted(time.slept[:-1])
@@ -84,7 +84,7 @@ TWO = merged(ONE, file_seen("b.jpg"), commit="c2", now=EVENING)
 def test_a_head_that_says_it_already_is_answered_at_once_by_one_request(store, time):
     save(store, ONE)
     store.requests.clear()
-    awaiting = head_that(store, STYLE, has_files(1), 20, time.clock)
+    awaiting = wait_for_head(store, STYLE, has_files(1), 20, time.clock)
     assert (awaiting.loaded.head, awaiting.holds, time.slept) == (ONE, True, [])
     assert store.requests == [f"GET {STYLE.head_key}"]
 
@@ -92,28 +92,28 @@ def test_a_head_that_says_it_already_is_answered_at_once_by_one_request(store, t
 def test_a_head_is_waited_for_until_it_says_it(store, time):
     save(store, ONE)
     time.at(3, lambda: save(store, TWO))
-    awaiting = head_that(store, STYLE, has_files(2), 20, time.clock)
+    awaiting = wait_for_head(store, STYLE, has_files(2), 20, time.clock)
     assert (awaiting.loaded.head, awaiting.holds) == (TWO, True)
     assert 3 <= time.seconds < 4.1
 
 
 def test_a_manifest_may_come_to_be_meanwhile_and_go(store, time):
     time.at(2, lambda: save(store, ONE))
-    assert head_that(store, STYLE, has_files(1), 20, time.clock).loaded.head == ONE
+    assert wait_for_head(store, STYLE, has_files(1), 20, time.clock).loaded.head == ONE
     time.at(time.seconds + 2, lambda: store.remove(STYLE.head_key))
-    assert head_that(store, STYLE, lambda loaded: loaded.head is None, 20, time.clock).holds
+    assert wait_for_head(store, STYLE, lambda loaded: loaded.head is None, 20, time.clock).holds
 
 
 def test_what_is_there_is_answered_when_the_time_is_over(store, time):
     save(store, ONE)
-    awaiting = head_that(store, STYLE, has_files(2), 5, time.clock)
+    awaiting = wait_for_head(store, STYLE, has_files(2), 5, time.clock)
     assert (awaiting.loaded.head, awaiting.holds, time.seconds) == (ONE, False, pytest.approx(5))
 
 
 def test_a_head_that_stays_the_same_is_not_judged_again(store, time):
     save(store, ONE)
     asked = []
-    head_that(store, STYLE, lambda loaded: bool(asked.append(loaded)), 5, time.clock)
+    wait_for_head(store, STYLE, lambda loaded: bool(asked.append(loaded)), 5, time.clock)
     assert len(asked) == 1
 
 
@@ -126,10 +126,10 @@ def test_a_head_that_was_replaced_while_it_was_judged_is_read_again(store, time)
             raise Conflict(STYLE.head_key, "a page is gone")
         return True
 
-    assert head_that(store, STYLE, says, 5, time.clock).loaded.head == TWO
+    assert wait_for_head(store, STYLE, says, 5, time.clock).loaded.head == TWO
 
 
 def test_a_head_that_cannot_be_read_is_no_answer(store, time):
     store.upload(STYLE.head_key, b"broken", last_modified=NOON)
     with pytest.raises(UnreadableManifest):
-        head_that(store, STYLE, has_files(1), 20, time.clock)
+        wait_for_head(store, STYLE, has_files(1), 20, time.clock)

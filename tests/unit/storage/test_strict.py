@@ -11,7 +11,7 @@ from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.jobs import MalformedJob, decode_job
 from s3_manifest.manifest.model import NewerManifest, Summary, UnreadableManifest
 from s3_manifest.query.catalog import Position
-from s3_manifest.query.cursors import InvalidCursor, seal, unseal
+from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
 from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Present
@@ -146,8 +146,8 @@ def test_a_job_of_other_types_is_malformed(body):
 
 
 def test_a_cursor_with_anything_between_its_signs_is_none():
-    cursor = seal(Position(kind="style", id="16"))
-    assert unseal(cursor, Position) == Position(kind="style", id="16")
+    cursor = encode_cursor(Position(kind="style", id="16"))
+    assert decode_cursor(cursor, Position) == Position(kind="style", id="16")
     for wrong in (cursor[:4] + "!" + cursor[4:], cursor + "\n", cursor.replace("e", "é", 1), " " + cursor):
         with pytest.raises(InvalidCursor):
-            unseal(wrong, Position)
+            decode_cursor(wrong, Position)

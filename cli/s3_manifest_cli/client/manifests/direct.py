@@ -76,18 +76,18 @@ class S3Manifests:
         with told():
             loaded = heads.load(self._store, collection)
             self._there(collection, loaded)
-            return facts_of(reads.past_of(self._store, each, collection, loaded, revision, at).facts)
+            return facts_of(reads.read_revision(self._store, each, collection, loaded, revision, at).facts)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         def read(loaded: Loaded) -> Manifest:
-            past = reads.past_of(self._store, each, collection, loaded, revision, at)
+            past = reads.read_revision(self._store, each, collection, loaded, revision, at)
             entries = [entry for run in views.runs(self._store, each, collection, past) for entry in run.entries()]
             return Manifest(facts_of(past.facts), *(_of(role, entries) for role in _ROLES))
 
         with told():
             loaded = heads.load(self._store, collection)
             self._there(collection, loaded)
-            return reads.steadily(self._store, collection, loaded, read)
+            return reads.retry_on_conflict(self._store, collection, loaded, read)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         with told():
@@ -100,7 +100,9 @@ class S3Manifests:
                 loaded = heads.load(self._store, collection)
             self._there(collection, loaded)
             segments = {segment.key: segment for segment in known.segments} if known else {}
-            return reads.steadily(self._store, collection, loaded, lambda now: self._indexed(collection, now, segments))
+            return reads.retry_on_conflict(
+                self._store, collection, loaded, lambda now: self._indexed(collection, now, segments)
+            )
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         with told():

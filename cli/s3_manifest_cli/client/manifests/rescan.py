@@ -7,7 +7,7 @@ from s3_manifest.manifest.changes import Sort
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import SWEEP, Facts, Timestamp
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
-from s3_manifest.query.waiting import Clock, until
+from s3_manifest.query.waiting import Clock, poll_until
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.history import history
 from s3_manifest_cli.client.manifests.manifests import Manifests
@@ -86,7 +86,7 @@ def wait_for(manifests: Manifests, asked: Asked, seconds: float, clock: Clock = 
     def is_done(facts: Facts | None) -> bool:
         return facts is not None and (facts.last_verified_at or "") >= asked.requested_at
 
-    facts = until(lambda: _facts(manifests, asked.collection), is_done, seconds, clock)
+    facts = poll_until(lambda: _facts(manifests, asked.collection), is_done, seconds, clock)
     if facts is None or not is_done(facts):
         name = f"{asked.collection.kind}/{asked.collection.id}"
         why = "" if facts else "; it has no manifest, so there may be no object in it"

@@ -32,24 +32,24 @@ _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 _ATTEMPT_SECONDS = 2.0
 # What changes the fields of a sidecar; whether an attempt to write that may have succeeded unheard.
 _Change = Callable[[dict[str, Any], bool], None]
-# Raises ``NotAsWanted`` where these fields of a sidecar, written and read again, do not say what they should.
+# Raises ``InvalidEdit`` where these fields of a sidecar, written and read again, do not say what they should.
 _Check = Callable[[dict[str, Any]], None]
 _NOT_READ = "it would not be read as it is given, so nothing was written; give text, numbers and nesting that JSON has"
 
 
-class SidecarBroken(Exception):
+class UnreadableSidecar(Exception):
     """A sidecar that cannot be read is not written over; the text says what is wrong with it, and the mend."""
 
 
-class NotAsWanted(ValueError):
+class InvalidEdit(ValueError):
     """What was to be written would not be read as it was meant; nothing was written. The text says which part."""
 
 
-class SidecarFull(Exception):
+class SidecarTooLarge(Exception):
     """The sidecar would be larger than what is read of one; nothing was written."""
 
 
-class Busy(Exception):
+class TooManyConflicts(Exception):
     """So many others edit the same sidecar that time ran out; the edit was not seen to be made."""
 
 
@@ -62,7 +62,7 @@ class RetryPolicy(NamedTuple):
     now_ms: Callable[[], int]
 
 
-class Edited(NamedTuple):
+class SidecarEdit(NamedTuple):
     """A sidecar as it says what was wanted: its ``edit`` is greater than that of every edit before.
 
     ``attempts`` of writing it: 0 where it said so already.
@@ -83,27 +83,29 @@ class Wanted(Frozen):
     metadata: Mapping[str, JsonValue] | None = None
 
 
-def described(store: Store, collection: Collection, filenames: Iterable[str]) -> Mapping[str, Mapping[str, JsonValue]]:
-    """What ``prompt_metadata.json`` says of these files, where it does. Raises ``SidecarBroken``, ``ReadFailed``."""
+def read_descriptions(
+    store: Store, collection: Collection, filenames: Iterable[str]
+) -> Mapping[str, Mapping[str, JsonValue]]:
+    """The fields of these files in ``prompt_metadata.json``. Raises ``UnreadableSidecar``, ``ReadFailed``."""
     key = collection.prefix + PROMPTS
     stored = _stored(store, key)
     fields = _decoded(key, stored.body) if stored else {}
     return {filename: _said_of(fields, key, filename) for filename in filenames if filename in fields}
 
 
-def describe(
+def update_descriptions(
     store: Store,
     collection: Collection,
     said: Mapping[str, Mapping[str, JsonValue]],
     retry_policy: RetryPolicy,
     *,
     only_new: bool = False,
-) -> Edited:
+) -> SidecarEdit:
     """Sets fields of files, by filename, in ``prompt_metadata.json``; null takes a field out again.
 
     The fields are those of ``sidecars.Described``, already checked; what else the sidecar says stays
     as it is, with ``only_new`` every field that says something by then. A repeat changes nothing.
-    Raises ``SidecarBroken``, ``NotAsWanted``, ``SidecarFull``, ``Busy``, ``StoreError``.
+    Raises ``UnreadableSidecar``, ``InvalidEdit``, ``SidecarTooLarge``, ``TooManyConflicts``, ``StoreError``.
     """
     key = collection.prefix + PROMPTS
     made: dict[str, dict[str, JsonValue]] = {}
@@ -129,18 +131,18 @@ def describe(
             for name, value in wanted.items():
                 # What else is said is their authors' own affair.
                 if name in FileDescription.model_fields and getattr(found, name) != _as_read(name, value):
-                    raise NotAsWanted(f"{filename}.{name}: {_NOT_READ}")
+                    raise InvalidEdit(f"{filename}.{name}: {_NOT_READ}")
 
     return _edit(store, key, change, check, retry_policy)
 
 
-def forget(
+def remove_descriptions(
     store: Store, collection: Collection, said: Mapping[str, Mapping[str, JsonValue]], retry_policy: RetryPolicy
-) -> Edited | None:
+) -> SidecarEdit | None:
     """Takes out of ``prompt_metadata.json`` what it says of these files, where that is still what was ``said``.
 
     So what somebody says meanwhile of a new file of that name stays. None where there is nothing to
-    take out; nothing is written then. Raises as ``describe``.
+    take out; nothing is written then. Raises as ``update_descriptions``.
     """
     key = collection.prefix + PROMPTS
     found = False
@@ -158,12 +160,12 @@ def forget(
     return edited if found else None
 
 
-def retitle(
+def set_title(
     store: Store, collection: Collection, title: str | None, retry_policy: RetryPolicy, *, only_new: bool = False
-) -> Edited:
+) -> SidecarEdit:
     """Sets the collection's title in ``collection.json``; None takes it out.
 
-    With ``only_new`` one that is there by then stays. Raises as ``describe``.
+    With ``only_new`` one that is there by then stays. Raises as ``update_descriptions``.
     """
 
     def change(fields: dict[str, Any], _: bool) -> None:
@@ -175,19 +177,19 @@ def retitle(
 
     def check(fields: dict[str, Any]) -> None:
         if not only_new and _read(COLLECTION, fields).title != title:
-            raise NotAsWanted(f"title: {_NOT_READ}")
+            raise InvalidEdit(f"title: {_NOT_READ}")
 
     return _edit(store, collection.prefix + COLLECTION, change, check, retry_policy)
 
 
-def declare(
+def declare_generation(
     store: Store, collection: Collection, wanted: Wanted, now: Timestamp, above: int, retry_policy: RetryPolicy
-) -> tuple[Edited, GenerationDeclaration]:
+) -> tuple[SidecarEdit, GenerationDeclaration]:
     """Declares a generation in ``collection.json``, over what that says of the same id and type; as it is then.
 
     One without an id gets the number after the greatest that is declared, of any type, and after
     ``above``; one without a time was generated ``now``. With an id a repeat changes nothing. Raises as
-    ``describe``.
+    ``update_descriptions``.
     """
     key = collection.prefix + COLLECTION
     made: GenerationDeclaration | None = None
@@ -215,17 +217,17 @@ def declare(
     return edited, made
 
 
-def declare_all(
+def declare_generations(
     store: Store,
     collection: Collection,
     generations: Iterable[GenerationDeclaration],
     retry_policy: RetryPolicy,
     *,
     only_new: bool = False,
-) -> Edited:
+) -> SidecarEdit:
     """Declares generations in ``collection.json``, each in place of what that says of the same id and type.
 
-    With ``only_new`` those that are declared by then stay. A repeat changes nothing. Raises as ``describe``.
+    With ``only_new`` those that are declared by then stay. A repeat changes nothing. Raises as ``update_descriptions``.
     """
     key = collection.prefix + COLLECTION
     wanted = {(one.generation_id, one.type): one for one in generations}
@@ -247,7 +249,7 @@ def declare_all(
 def _generations_in(fields: Mapping[str, Any], key: str) -> list[Any]:
     known = fields.get("generations", [])
     if not isinstance(known, list):
-        raise SidecarBroken(f"{key}: its generations are not a list; mend it")
+        raise UnreadableSidecar(f"{key}: its generations are not a list; mend it")
     return known
 
 
@@ -261,7 +263,7 @@ def _over(
     try:
         made = GenerationDeclaration.model_validate(read_json(_encoded(known)).value)
     except ValidationError as error:
-        raise SidecarBroken(f"{key}: generation {wanted.type} {id_}: {first_problem(error)}; mend it") from error
+        raise UnreadableSidecar(f"{key}: generation {wanted.type} {id_}: {first_problem(error)}; mend it") from error
     # Strangers write times in many forms; ours is the manifest's.
     return {**after, "generated_at": made.generated_at}, made
 
@@ -280,13 +282,15 @@ def _said_of(fields: Mapping[str, Any], key: str, filename: str) -> Mapping[str,
     said = fields.get(filename, {})
     said = {"prompt": said} if isinstance(said, str) else said
     if not isinstance(said, dict):
-        raise SidecarBroken(f"{key}: what it says of {filename} is neither an object nor a prompt; mend or delete it")
+        raise UnreadableSidecar(
+            f"{key}: what it says of {filename} is neither an object nor a prompt; mend or delete it"
+        )
     return said
 
 
 def _edit(
     store: Store, key: str, change: _Change, check: _Check | None, retry_policy: RetryPolicy, *, numbers: bool = True
-) -> Edited:
+) -> SidecarEdit:
     """``numbers``: a sidecar that says already what is wanted, but was written by others, gets a number to wait for."""
     attempts, may_be_written = 0, False
     while True:
@@ -297,9 +301,9 @@ def _edit(
         change(fields, may_be_written)
         body = _encoded(fields)
         if body == before and (stored is None or number or not numbers):
-            return Edited(key, stored.etag if stored else "", number, attempts)
+            return SidecarEdit(key, stored.etag if stored else "", number, attempts)
         if len(body) > (most := max_bytes(key.rpartition("/")[2])):
-            raise SidecarFull(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
+            raise SidecarTooLarge(f"{key}: it would have {len(body)} bytes; of more than {most} it is not read")
         _check(key, fields, body, check)
         edit = max(retry_policy.now_ms(), number + 1)
         attempts += 1
@@ -309,17 +313,17 @@ def _edit(
             may_be_written = may_be_written or isinstance(lost, OutcomeUnknown)
             pause = retry_policy.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(attempts, 10))
             if retry_policy.seconds_left() < pause + _ATTEMPT_SECONDS:
-                raise Busy(f"{key}: others kept changing it; try again") from lost
+                raise TooManyConflicts(f"{key}: others kept changing it; try again") from lost
             retry_policy.sleep(pause)
             continue
-        return Edited(key, etag, edit, attempts)
+        return SidecarEdit(key, etag, edit, attempts)
 
 
 def _stored(store: Store, key: str) -> Stored | None:
     try:
         return store.get(key)
     except Archived as error:
-        raise SidecarBroken(
+        raise UnreadableSidecar(
             f"{key}: it is archived, so it cannot be edited; restore and copy it over itself, or delete it, and repeat"
         ) from error
 
@@ -328,23 +332,23 @@ def _encoded(fields: Mapping[str, Any]) -> bytes:
     try:
         return sidecar_json.encode(fields)
     except ValueError as error:
-        raise NotAsWanted(f"it cannot be written as JSON: {error}") from error
+        raise InvalidEdit(f"it cannot be written as JSON: {error}") from error
 
 
 def _decoded(key: str, body: bytes) -> dict[str, Any]:
     try:
         return sidecar_json.decode(body, most=max_bytes(key.rpartition("/")[2]))
     except NotReadable as error:
-        raise SidecarBroken(f"{key}: {error}; mend or delete it") from error
+        raise UnreadableSidecar(f"{key}: {error}; mend or delete it") from error
 
 
 def _as_it_is(key: str, stored: Stored | None, fields: Mapping[str, Any]) -> bytes:
-    """A sidecar before it is edited, as it is written. Raises ``SidecarBroken`` where that cannot be."""
+    """A sidecar before it is edited, as it is written. Raises ``UnreadableSidecar`` where that cannot be."""
     try:
         return sidecar_json.encode(fields)
     except ValueError as error:
         where = sidecar_json.where(stored.body, max_bytes(key.rpartition("/")[2])) if stored else ""
-        raise SidecarBroken(f"{key}: {error}, so it cannot be edited: {where}; mend or delete it") from error
+        raise UnreadableSidecar(f"{key}: {error}, so it cannot be edited: {where}; mend or delete it") from error
 
 
 def _read(name: str, fields: Mapping[str, Any]) -> SidecarContent:
@@ -353,25 +357,25 @@ def _read(name: str, fields: Mapping[str, Any]) -> SidecarContent:
 
 
 def _as_read(name: str, value: JsonValue) -> object:
-    """A field as a reader has it: a time in our form, a list as a tuple. Raises ``NotAsWanted``."""
+    """A field as a reader has it: a time in our form, a list as a tuple. Raises ``InvalidEdit``."""
     try:
         return getattr(FileDescription.model_validate({name: value}), name)
     except ValidationError as error:
-        raise NotAsWanted(first_problem(error)) from error
+        raise InvalidEdit(first_problem(error)) from error
 
 
 def _check_declared(fields: Mapping[str, Any], wanted: Iterable[GenerationDeclaration]) -> None:
     read = _read(COLLECTION, fields).generations
     for one in wanted:
         if one not in read:
-            raise NotAsWanted(f"generation {one.type} {one.generation_id}: {_NOT_READ}")
+            raise InvalidEdit(f"generation {one.type} {one.generation_id}: {_NOT_READ}")
 
 
 def _check(key: str, fields: dict[str, Any], body: bytes, check: _Check | None) -> None:
-    """Reads what is to be written as the reconciler will. Raises ``NotAsWanted``."""
+    """Reads what is to be written as the reconciler will. Raises ``InvalidEdit``."""
     try:
         read_json(body, most=max_bytes(key.rpartition("/")[2]))
         if check:
             check(fields)
-    except (NotReadable, NotAsWanted) as error:
-        raise NotAsWanted(f"{key}: {error}") from error
+    except (NotReadable, InvalidEdit) as error:
+        raise InvalidEdit(f"{key}: {error}") from error

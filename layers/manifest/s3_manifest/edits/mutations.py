@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from s3_manifest.edits import edits
-from s3_manifest.edits.edits import Edited, RetryPolicy
+from s3_manifest.edits.edits import RetryPolicy, SidecarEdit
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
 from s3_manifest.manifest.lenient_json import SURROGATE
 from s3_manifest.query.change_token import ChangeToken
@@ -32,7 +32,7 @@ class NewerUpload(Exception):
     """While it was to be deleted the object was written anew; nothing was deleted."""
 
 
-class NotTheOne(Exception):
+class EtagMismatch(Exception):
     """The object is not the one that was to be deleted or hidden, by its ETag; nothing was changed."""
 
 
@@ -40,7 +40,7 @@ class TooManyFiles(Exception):
     """The collection has more files than one edit describes; nothing was changed."""
 
 
-class Emptied(NamedTuple):
+class DeletionResult(NamedTuple):
     """How far the deletion of a collection's objects came.
 
     ``kept`` are the keys of what was written anew meanwhile, and then of the sidecars. ``complete``:
@@ -53,7 +53,7 @@ class Emptied(NamedTuple):
     change_token: ChangeToken | None
 
 
-def look(store: Store, collections: Collections, collection: Collection, filename: str) -> Present:
+def find_object(store: Store, collections: Collections, collection: Collection, filename: str) -> Present:
     """The object of that name. Raises ``NoSuchFile``, also for what is another collection's, or a folder."""
     key = collection.prefix + filename
     possible = "\0" not in key and not SURROGATE.search(key)
@@ -75,25 +75,25 @@ def delete_file(
     """Deletes an object, and takes out what is said of it; whether it was still there.
 
     In this order, so that a crash in between leaves words about nothing, which a repeat takes out,
-    and never an image without its prompt. A caption beside it stays. Raises ``NotTheOne``
+    and never an image without its prompt. A caption beside it stays. Raises ``EtagMismatch``
     where its ETag is none of ``only`` (empty: any will do), ``NewerUpload``, ``NoSuchFile`` where
-    there is neither it nor a word about it, and as ``edits.forget``.
+    there is neither it nor a word about it, and as ``edits.remove_descriptions``.
     """
     if filename in SIDECARS:
         raise NoSuchFile(f"{filename} is not one of the files: it describes others")
-    said = edits.described(store, collection, [filename])
+    said = edits.read_descriptions(store, collection, [filename])
     try:
-        seen = look(store, collections, collection, filename)
+        seen = find_object(store, collections, collection, filename)
     except NoSuchFile:
-        if edited := edits.forget(store, collection, said, retry_policy):
-            return False, awaited_edit(edited)
+        if edited := edits.remove_descriptions(store, collection, said, retry_policy):
+            return False, edit_token(edited)
         raise
     _check(seen, only)
     try:
         deleted = store.delete_if(seen.key, seen.etag)
     except Conflict as conflict:
         raise NewerUpload(f"a newer upload of {filename} is there; nothing was deleted") from conflict
-    edits.forget(store, collection, said, retry_policy)
+    edits.remove_descriptions(store, collection, said, retry_policy)
     return deleted, ChangeToken(s3_key=seen.key, gone=seen.etag)
 
 
@@ -104,36 +104,36 @@ def hide_file(
     filename: str,
     only: frozenset[str],
     retry_policy: RetryPolicy,
-) -> Edited:
-    """Says that a file is hidden; the object stays. Raises ``NotTheOne``, ``NoSuchFile``, and as ``edits.describe``."""
+) -> SidecarEdit:
+    """Hides a file; the object stays. Raises ``EtagMismatch``, ``NoSuchFile``, and as ``edits.update_descriptions``."""
     _check_is_file(filename)
-    _check(look(store, collections, collection, filename), only)
-    return edits.describe(store, collection, {filename: {"hidden": True}}, retry_policy)
+    _check(find_object(store, collections, collection, filename), only)
+    return edits.update_descriptions(store, collection, {filename: {"hidden": True}}, retry_policy)
 
 
-def amend(
+def update_files(
     store: Store,
     collections: Collections,
     each: Each,
     collection: Collection,
     said: Mapping[str, Mapping[str, JsonValue]],
     retry_policy: RetryPolicy,
-) -> Edited:
+) -> SidecarEdit:
     """Sets fields of files that are there, all in one edit; null takes a field out.
 
     Raises ``NoSuchFile``, naming the first that is not there or is none: nothing is edited then. Else
-    as ``edits.describe``.
+    as ``edits.update_descriptions``.
     """
     for filename in said:
         _check_is_file(filename)
-    each(lambda filename: look(store, collections, collection, filename), said)
-    return edits.describe(store, collection, said, retry_policy)
+    each(lambda filename: find_object(store, collections, collection, filename), said)
+    return edits.update_descriptions(store, collection, said, retry_policy)
 
 
 def hide_all(
     store: Store, collections: Collections, collection: Collection, retry_policy: RetryPolicy
-) -> tuple[int, Edited]:
-    """Hides every file there is now; how many those are. Raises ``TooManyFiles``, and as ``edits.describe``."""
+) -> tuple[int, SidecarEdit]:
+    """Hides every file there is now; their number. Raises ``TooManyFiles``, and as ``edits.update_descriptions``."""
     names: list[str] = []
     for listing in listings(store, collection.prefix):
         own = _own_objects(collections, collection, listing.objects)
@@ -142,10 +142,12 @@ def hide_all(
         if len(names) > MAX_HIDDEN:
             raise TooManyFiles(f"more than {MAX_HIDDEN} files are not hidden at once; PATCH them in batches")
     said: dict[str, dict[str, JsonValue]] = {name: {"hidden": True} for name in names}
-    return len(names), edits.describe(store, collection, said, retry_policy)
+    return len(names), edits.update_descriptions(store, collection, said, retry_policy)
 
 
-def empty(store: Store, collections: Collections, collection: Collection, retry_policy: RetryPolicy) -> Emptied:
+def delete_all(
+    store: Store, collections: Collections, collection: Collection, retry_policy: RetryPolicy
+) -> DeletionResult:
     """Deletes all objects of the collection, each as it was listed, the sidecars last, for as long as time allows.
 
     A nested collection's stay. A repeat goes on where this stopped. Raises ``StoreError``; some are
@@ -156,7 +158,7 @@ def empty(store: Store, collections: Collections, collection: Collection, retry_
     sidecars: list[Listed] = []
     for listing in listings(store, collection.prefix):
         if retry_policy.seconds_left() < _RESERVE_SECONDS:
-            return Emptied(deleted, tuple(kept), complete=False, change_token=None)
+            return DeletionResult(deleted, tuple(kept), complete=False, change_token=None)
         own = _own_objects(collections, collection, listing.objects)
         sidecars += (one for one in own if collection.filename(one.key) in SIDECARS)
         rest = [one for one in own if collection.filename(one.key) not in SIDECARS]
@@ -169,7 +171,7 @@ def empty(store: Store, collections: Collections, collection: Collection, retry_
     kept += others
     deleted += len(sidecars) - len(others)
     change_token = ChangeToken(s3_key=collection.prefix, emptied=latest) if latest and not kept else None
-    return Emptied(deleted, tuple(kept), complete=not kept, change_token=change_token)
+    return DeletionResult(deleted, tuple(kept), complete=not kept, change_token=change_token)
 
 
 def _check_is_file(filename: str) -> None:
@@ -179,7 +181,7 @@ def _check_is_file(filename: str) -> None:
 
 def _check(seen: Present, only: frozenset[str]) -> None:
     if only and seen.etag not in only:
-        raise NotTheOne(f"{seen.key} has the ETag {seen.etag}: it is another object; nothing was changed")
+        raise EtagMismatch(f"{seen.key} has the ETag {seen.etag}: it is another object; nothing was changed")
 
 
 def _own_objects(collections: Collections, collection: Collection, objects: Iterable[Listed]) -> Sequence[Listed]:
@@ -189,6 +191,6 @@ def _own_objects(collections: Collections, collection: Collection, objects: Iter
     return [one for one in objects if one.key == collection.prefix or collections.of(one.key) == collection]
 
 
-def awaited_edit(edited: Edited) -> ChangeToken:
+def edit_token(edited: SidecarEdit) -> ChangeToken:
     """What a manifest has to show of an edit."""
     return ChangeToken(s3_key=edited.s3_key, edit=edited.edit)

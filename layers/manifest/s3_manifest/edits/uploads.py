@@ -105,7 +105,7 @@ Text = Annotated[StrictStr, AfterValidator(_text)]
 Prompt = Annotated[StrictStr, Field(max_length=20_000), _at_most(MAX_PROMPT_BYTES)]
 
 
-class Image(Frozen):
+class ImageUpload(Frozen):
     """One file to be uploaded; ``md5`` in hex or base64."""
 
     filename: StrictStr = Field(description="The path below the collection's prefix")
@@ -119,7 +119,7 @@ class Image(Frozen):
     local_path: Annotated[StrictStr, Field(max_length=1000), _at_most(MAX_TEXT_BYTES)] | None = None
 
 
-class Generation(Frozen):
+class GenerationRequest(Frozen):
     """The run that made the files; without an id it gets the next number."""
 
     generation_id: Id | None = None
@@ -128,16 +128,16 @@ class Generation(Frozen):
     metadata: Annotated[Mapping[str, JsonValue], AfterValidator(_usable)] | None = None
 
 
-class Uploads(Frozen):
+class UploadRequest(Frozen):
     """What is to be uploaded."""
 
-    images: tuple[Image, ...] = Field(min_length=1, max_length=MAX_IMAGES)
-    generation: Generation | None = None
+    images: tuple[ImageUpload, ...] = Field(min_length=1, max_length=MAX_IMAGES)
+    generation: GenerationRequest | None = None
     overwrite: StrictBool = Field(default=False, description="Else S3 refuses to replace a file")
     expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds that the URLs are good for")
 
 
-class BadName(NamedTuple):
+class InvalidFilename(NamedTuple):
     """A filename that cannot be uploaded to: which of the images it is, from 0, and why."""
 
     at: int
@@ -160,17 +160,21 @@ def wrong_with_id(collection: Collection) -> str | None:
     return None
 
 
-def bad_names(collections: Collections, collection: Collection, filenames: Sequence[str]) -> Iterator[BadName]:
+def invalid_filenames(
+    collections: Collections, collection: Collection, filenames: Sequence[str]
+) -> Iterator[InvalidFilename]:
     """Those that no file of the collection can have, or that are named before."""
     before: dict[str, int] = {}
     blocked = in_the_way(filenames)
     for index, filename in enumerate(filenames):
         if reason := _wrong_with(collections, collection, filename):
-            yield BadName(index, reason)
+            yield InvalidFilename(index, reason)
         elif filename in blocked:
-            yield BadName(index, f"it and {blocked[filename]!r} cannot both be there, a file and a folder of one name")
+            yield InvalidFilename(
+                index, f"it and {blocked[filename]!r} cannot both be there, a file and a folder of one name"
+            )
         elif filename in before:
-            yield BadName(index, f"it is named before, at {before[filename]}")
+            yield InvalidFilename(index, f"it is named before, at {before[filename]}")
         before.setdefault(filename, index)
 
 
@@ -196,7 +200,7 @@ def _wrong_with(collections: Collections, collection: Collection, filename: str)
     return next((reason for reason, is_so in wrong.items() if is_so), None) or unusable(filename)
 
 
-def headers_of(image: Image, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:
+def upload_headers(image: ImageUpload, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:
     """The headers of its PUT, and the fields for which user metadata has no room: the prompt first.
 
     The MD5 is among the user metadata too: the ETag of an object that is encrypted with a customer key is none.

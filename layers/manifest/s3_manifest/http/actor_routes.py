@@ -20,7 +20,7 @@ from s3_manifest.manifest.model import Head, Timestamp, timestamp
 from s3_manifest.query import actors, training
 from s3_manifest.query.training import ActorManifest, TrainingData, View
 from s3_manifest.query.views import AnswerTooLarge
-from s3_manifest.query.waiting import head_that, made_or_verified
+from s3_manifest.query.waiting import complete_since, wait_for_head
 from s3_manifest.storage.heads import holds_objects
 
 PATIENCE_SECONDS = 10
@@ -107,8 +107,8 @@ def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
         else:
             requested_at = head.created_at
         left = max(0.0, min(retry_policy, settings().max_wait_seconds) - (clock.monotonic() - began))
-        is_done = made_or_verified(requested_at if wanted.force_rescan else None)
-        loaded, done = head_that(store, collection, is_done, left, clock)
+        is_done = complete_since(requested_at if wanted.force_rescan else None)
+        loaded, done = wait_for_head(store, collection, is_done, left, clock)
         if not done:
             return _under_way(collection, path, loaded.head, requested_at)
         fetched = fetch(collection, wanted.if_none_match, reflects=wanted.reflects)

@@ -14,8 +14,8 @@ from s3_manifest.http.web import Answer, json_answer, path_of, tags_of
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query import actors
-from s3_manifest.query.change_token import ChangeToken, revision_showing
-from s3_manifest.query.cursors import seal
+from s3_manifest.query.change_token import ChangeToken, revision_reflecting
+from s3_manifest.query.cursors import encode_cursor
 
 WAIT_SECONDS = 20
 """How long a GET of the manifest that an answer refers to waits for what was done."""
@@ -29,7 +29,7 @@ class AmbiguousPath(Exception):
     """The path of a request may be the beginning of another object's name; nothing was changed."""
 
 
-class Reflection(Frozen):
+class ChangeResponse(Frozen):
     """Whether the manifest shows what was done. Until it does, ask for ``manifest``: that waits for it.
 
     ``revision`` is one that shows it, and null before; ``reflects`` a token for ``?reflects=``.
@@ -43,8 +43,8 @@ class Reflection(Frozen):
 
 def answered(collection: Collection, change_token: ChangeToken | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
     """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
-    revision = revision_showing(runtime.store(), each, collection, change_token) if change_token else None
-    token = seal(change_token) if change_token else None
+    revision = revision_reflecting(runtime.store(), each, collection, change_token) if change_token else None
+    token = encode_cursor(change_token) if change_token else None
     awaits = {"reflects": token, "wait": WAIT_SECONDS} if token else {}
     manifest = path_of(collection, awaits)
     reflection = {"revision": revision, "reflected": revision is not None, "reflects": token, "manifest": manifest}

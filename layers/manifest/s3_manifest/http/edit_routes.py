@@ -11,14 +11,14 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import each
 from s3_manifest.edits import edits, mutations
-from s3_manifest.edits.mutations import awaited_edit
+from s3_manifest.edits.mutations import edit_token
 from s3_manifest.edits.uploads import Prompt
 from s3_manifest.http import upload_routes
 from s3_manifest.http.addressing import ID
 from s3_manifest.http.api_docs import QUEUED, answers
 from s3_manifest.http.edit_requests import (
+    ChangeResponse,
     NoSuchCollection,
-    Reflection,
     actor_of,
     answered,
     check_not_cut_off,
@@ -40,7 +40,7 @@ MAX_FILES = 1000
 """Of one PATCH: each is looked at in S3 before any is edited."""
 
 
-class Change(Frozen):
+class FileUpdate(Frozen):
     """What is to be said of a file; null takes a field out, one that is left out stays as it is."""
 
     good: StrictBool | None = Field(default=None, description="Whether it is fit for training")
@@ -49,7 +49,7 @@ class Change(Frozen):
     hidden: StrictBool | None = Field(default=None, description="Whether it is left out of the manifest's files")
 
     @model_validator(mode="after")
-    def _says_something(self) -> "Change":
+    def _says_something(self) -> "FileUpdate":
         if not self.model_fields_set:
             raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
         return self
@@ -59,16 +59,16 @@ class Change(Frozen):
         return self.model_dump(mode="json", include=self.model_fields_set - {"files"})
 
 
-class Changes(Change):
+class FilesUpdate(FileUpdate):
     """What is to be said of many files, by filename; or, with ``?filename=``, of that one, without ``files``."""
 
-    files: Mapping[str, Change] | None = Field(default=None, min_length=1, max_length=MAX_FILES)
+    files: Mapping[str, FileUpdate] | None = Field(default=None, min_length=1, max_length=MAX_FILES)
 
     @model_validator(mode="after")
-    def _says_something(self) -> "Changes":
+    def _says_something(self) -> "FilesUpdate":
         return self  # by_filename knows what
 
-    def by_filename(self, filename: str | None) -> Mapping[str, Change]:
+    def by_filename(self, filename: str | None) -> Mapping[str, FileUpdate]:
         """The changes of each file. Raises ``BadParameter`` where they are neither of one file nor of many."""
         if filename is None:
             others = self.model_fields_set - {"files"}
@@ -79,17 +79,17 @@ class Changes(Change):
         if "files" in self.model_fields_set:
             raise BadParameter("files", "files: with ?filename=, the body is what to say of that file")
         if not self.model_fields_set:
-            raise BadParameter("body", f"give at least one of {', '.join(Change.model_fields)}")
+            raise BadParameter("body", f"give at least one of {', '.join(FileUpdate.model_fields)}")
         return {filename: self}
 
 
-class Titled(Frozen):
+class TitleUpdate(Frozen):
     """The collection's title; null takes it out."""
 
     title: Annotated[StrictStr, Field(max_length=MAX_TITLE)] | None
 
 
-class Deleted(Reflection):
+class DeleteFileResponse(ChangeResponse):
     """``deleted``: the object is gone from S3. ``hidden``: it stays, and is not among the manifest's files."""
 
     filename: str
@@ -98,7 +98,7 @@ class Deleted(Reflection):
     hidden: bool
 
 
-class Amended(Reflection):
+class UpdateFilesResponse(ChangeResponse):
     """The sidecar that says so now, and of which files; ``attempts`` of writing it: 0 where it said so already."""
 
     s3_key: str
@@ -107,13 +107,13 @@ class Amended(Reflection):
     files: tuple[str, ...]
 
 
-class Retitled(Reflection):
+class SetTitleResponse(ChangeResponse):
     """The title that the collection has now."""
 
     title: str | None
 
 
-class Emptied(Reflection):
+class DeleteCollectionResponse(ChangeResponse):
     """How many objects were ``deleted``, or files ``hidden``. Unless it is ``complete``, repeat the request.
 
     ``kept`` are some of the keys that were written anew meanwhile.
@@ -144,13 +144,13 @@ FromS3 = Annotated[
     bool, Query(description="Whether to delete the object; else it stays in S3, and is hidden, which can be undone")
 ]
 Confirm = Annotated[str, Query(description="The full id of the collection: the deletion is meant")]
-OneChange = Annotated[Change, Body()]
-ManyChanges = Annotated[Changes, Body()]
+OneChange = Annotated[FileUpdate, Body()]
+ManyChanges = Annotated[FilesUpdate, Body()]
 
-_DELETES_ONE = answers({200: Deleted}, 400, 404, 409, 412, 413, 503)
-_DELETES_ALL = answers({200: Emptied}, 400, 404, 409, 413, 503)
-_AMENDS = answers({200: Amended}, 400, 404, 409, 413, 503)
-_RETITLES = answers({200: Retitled}, 400, 404, 409, 413, 503)
+_DELETES_ONE = answers({200: DeleteFileResponse}, 400, 404, 409, 412, 413, 503)
+_DELETES_ALL = answers({200: DeleteCollectionResponse}, 400, 404, 409, 413, 503)
+_AMENDS = answers({200: UpdateFilesResponse}, 400, 404, 409, 413, 503)
+_RETITLES = answers({200: SetTitleResponse}, 400, 404, 409, 413, 503)
 
 
 @app.delete(
@@ -270,21 +270,21 @@ def patch_files(kind: Kind, collection_id: CollectionId, changes: ManyChanges, f
 
 
 @app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_RETITLES)
-def patch_style(style_id: CollectionId, titled: Annotated[Titled, Body()]) -> Answer:
+def patch_style(style_id: CollectionId, titled: Annotated[TitleUpdate, Body()]) -> Answer:
     """See the route for any collection."""
     return patch_collection("style", style_id, titled)
 
 
 @app.patch("/api/manifests/<kind>/<collection_id>", summary="Set a collection's title", responses=_RETITLES)
-def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[Titled, Body()]) -> Answer:
+def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[TitleUpdate, Body()]) -> Answer:
     """In its ``collection.json``. 404: there is nothing in the collection."""
     collection, store = collection_of(kind, collection_id), runtime.store()
     if ID not in app.current_event.query_string_parameters:
         check_not_cut_off(runtime.collections().begins(collection))
     if not is_there(store, runtime.collections(), collection):
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
-    edited = edits.retitle(store, collection, titled.title, retry_policy(app.lambda_context))
-    return answered(collection, awaited_edit(edited), title=titled.title)
+    edited = edits.set_title(store, collection, titled.title, retry_policy(app.lambda_context))
+    return answered(collection, edit_token(edited), title=titled.title)
 
 
 @app.post(
@@ -315,7 +315,7 @@ def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_mat
     if delete_from_s3:
         deleted, change_token = mutations.delete_file(*where, retry_policy(app.lambda_context))
     else:
-        deleted, change_token = False, awaited_edit(mutations.hide_file(*where, retry_policy(app.lambda_context)))
+        deleted, change_token = False, edit_token(mutations.hide_file(*where, retry_policy(app.lambda_context)))
     done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
     return answered(collection, change_token, **done, hidden=not delete_from_s3)
 
@@ -329,16 +329,16 @@ def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answ
         raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
     if not delete_from_s3:
         hidden, edited = mutations.hide_all(store, runtime.collections(), collection, retry_policy(app.lambda_context))
-        return answered(collection, awaited_edit(edited), deleted=0, hidden=hidden, kept=[], complete=True)
-    found = mutations.empty(store, runtime.collections(), collection, retry_policy(app.lambda_context))
+        return answered(collection, edit_token(edited), deleted=0, hidden=hidden, kept=[], complete=True)
+    found = mutations.delete_all(store, runtime.collections(), collection, retry_policy(app.lambda_context))
     done = {"deleted": found.deleted, "hidden": 0, "kept": found.kept[:100], "complete": found.complete}
     return answered(collection, found.change_token, **done)
 
 
-def _amended(collection: Collection, changes: Mapping[str, Change]) -> Answer:
+def _amended(collection: Collection, changes: Mapping[str, FileUpdate]) -> Answer:
     said = {filename: change.said() for filename, change in changes.items()}
-    edited = mutations.amend(
+    edited = mutations.update_files(
         runtime.store(), runtime.collections(), each, collection, said, retry_policy(app.lambda_context)
     )
     done = {"s3_key": edited.s3_key, "etag": edited.etag, "attempts": edited.attempts, "files": list(said)}
-    return answered(collection, awaited_edit(edited), **done)
+    return answered(collection, edit_token(edited), **done)

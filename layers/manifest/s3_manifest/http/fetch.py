@@ -13,9 +13,9 @@ from s3_manifest.http.web import Answer, json_text, tags_of
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head
 from s3_manifest.query.change_token import ChangeToken, is_reflected
-from s3_manifest.query.cursors import InvalidCursor, unseal
+from s3_manifest.query.cursors import InvalidCursor, decode_cursor
 from s3_manifest.query.reads import Read
-from s3_manifest.query.waiting import MAX_WAIT_SECONDS, head_that, until
+from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
 from s3_manifest.storage import heads
 from s3_manifest.storage.heads import Loaded
 from s3_manifest.storage.store import NotModified, Stored
@@ -75,18 +75,18 @@ def fetch(
     seconds = min(wait or 0, settings().max_wait_seconds)
     if reflects is not None:
         change_token = _awaited(collection, reflects)
-        loaded, reflected = head_that(
+        loaded, reflected = wait_for_head(
             store, collection, lambda now: is_reflected(store, each, collection, now, change_token), seconds, clock
         )
         return Fetched(loaded, _is_among(loaded.etag, tags), reflected)
     if tags:
-        stored = until(
+        stored = poll_until(
             lambda: _unless(collection, tags), lambda found: not isinstance(found, NotModified), seconds, clock
         )
         if isinstance(stored, NotModified):
             return Fetched(Loaded(None, stored.etag), same=True)
         return Fetched(Loaded(heads.decode(collection, stored.body), stored.etag) if stored else Loaded(None, None))
-    return Fetched(head_that(store, collection, lambda now: now.head is not None, seconds, clock).loaded)
+    return Fetched(wait_for_head(store, collection, lambda now: now.head is not None, seconds, clock).loaded)
 
 
 def named(kind: str, collection_id: str) -> Collection:
@@ -131,7 +131,7 @@ def _reflected(fetched: Fetched) -> dict[str, str]:
 
 def _awaited(collection: Collection, token: str) -> ChangeToken:
     try:
-        change_token = unseal(token, ChangeToken)
+        change_token = decode_cursor(token, ChangeToken)
     except InvalidCursor as error:
         raise InvalidToken("the token is not one of this API: use it exactly as it was given") from error
     kinds_of_change = (change_token.edit, change_token.gone, change_token.md5, change_token.emptied)

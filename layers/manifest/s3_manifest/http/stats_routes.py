@@ -16,7 +16,7 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Entry, timestamp
 from s3_manifest.query import stats, training
 from s3_manifest.query.catalog import Position, read_catalog
-from s3_manifest.query.cursors import seal, unseal
+from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.query.stats import CollectionTotals, Size, Stats, UnreadableCollection
 from s3_manifest.storage import heads
 from s3_manifest.storage.heads import Loaded
@@ -50,7 +50,7 @@ def get_stats(
     store, collections = runtime.store(), _of_kind(runtime.collections(), kind)
     if collection_id is not None:
         return _of_one(store, collections, kind, collection_id, top, days)
-    after = unseal(cursor, Position) if cursor else None
+    after = decode_cursor(cursor, Position) if cursor else None
     found, following = read_catalog(store, collections, each, limit, after, _ROWS_BYTES)
     told = [stats.totals_of(row) for row in found]
     rows = [one for one in told if isinstance(one, CollectionTotals)]
@@ -64,7 +64,7 @@ def get_stats(
             top=top,
             growth_partial=growth_partial,
             partial=bool(cursor or following),
-            cursor=seal(following) if following else None,
+            cursor=encode_cursor(following) if following else None,
             unreadable=[one for one in told if isinstance(one, UnreadableCollection)],
         )
     )

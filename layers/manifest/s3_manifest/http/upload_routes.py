@@ -7,11 +7,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
-from s3_manifest.edits.planning import BadCollection, BadNames, Upload, plan_uploads
-from s3_manifest.edits.uploads import Uploads
+from s3_manifest.edits.planning import InvalidCollectionId, InvalidFilenames, PresignedUpload, plan_uploads
+from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http import scopes
 from s3_manifest.http.api_docs import answers
-from s3_manifest.http.edit_requests import Reflection, actor_of, answered, collection_of, retry_policy
+from s3_manifest.http.edit_requests import ChangeResponse, actor_of, answered, collection_of, retry_policy
 from s3_manifest.http.web import ActorId, Answer, CollectionId, Kind, problem
 from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.sidecars.formats import GenerationDeclaration
@@ -19,18 +19,18 @@ from s3_manifest.sidecars.formats import GenerationDeclaration
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 
 
-class Planned(Reflection):
+class UploadPlanResponse(ChangeResponse):
     """The ``uploads`` to make, and the generation they are declared to be from.
 
     What of it is about the manifest is about the sidecars alone: the uploads are still to come.
     """
 
-    uploads: tuple[Upload, ...]
+    uploads: tuple[PresignedUpload, ...]
     generation: GenerationDeclaration | None
 
 
-Wish = Annotated[Uploads, Body()]
-_PLANS = answers({200: Planned}, 400, 404, 409, 413, 503)
+Wish = Annotated[UploadRequest, Body()]
+_PLANS = answers({200: UploadPlanResponse}, 400, 404, 409, 413, 503)
 
 
 @router.post(
@@ -62,7 +62,7 @@ def post_collection_uploads(kind: Kind, collection_id: CollectionId, wish: Wish)
     return _planned(collection, wish)
 
 
-def _planned(collection: Collection, wish: Uploads) -> Answer:
+def _planned(collection: Collection, wish: UploadRequest) -> Answer:
     if wish.overwrite:
         # What is replaced is gone, as if it were deleted.
         scopes.require(router.current_event.raw_event, "delete")
@@ -75,9 +75,9 @@ def _planned(collection: Collection, wish: Uploads) -> Answer:
             datetime.now(UTC),
             retry_policy(router.lambda_context),
         )
-    except BadCollection as bad:
+    except InvalidCollectionId as bad:
         return problem(400, str(bad), parameter="id")
-    except BadNames as bad:
+    except InvalidFilenames as bad:
         return problem(400, str(bad), parameter=f"images.{bad.found[0].at}.filename")
     done = {
         "uploads": [one.model_dump() for one in plan.uploads],

@@ -40,7 +40,7 @@ def is_reflected(store: Store, each: Each, collection: Collection, loaded: Loade
     return all(_is_shown(store, each, collection, loaded, one) for one in (change_token, *change_token.also))
 
 
-def revision_showing(store: Store, each: Each, collection: Collection, change_token: ChangeToken) -> int | None:
+def revision_reflecting(store: Store, each: Each, collection: Collection, change_token: ChangeToken) -> int | None:
     """The revision that the manifest is at, if it shows the change by now.
 
     Raises nothing: what was to be done is done, whatever is the matter with the manifest.

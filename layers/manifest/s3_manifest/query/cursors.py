@@ -13,12 +13,12 @@ class InvalidCursor(ValueError):
     """A cursor that this API did not make."""
 
 
-def seal(position: BaseModel) -> str:
+def encode_cursor(position: BaseModel) -> str:
     """The cursor for a position."""
     return base64.urlsafe_b64encode(position.model_dump_json().encode()).decode().rstrip("=")
 
 
-def unseal(cursor: str, shape: type[Position]) -> Position:
+def decode_cursor(cursor: str, shape: type[Position]) -> Position:
     """The position in a cursor. Raises ``InvalidCursor``."""
     try:
         sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

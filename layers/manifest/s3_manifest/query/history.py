@@ -33,7 +33,7 @@ class NoSuchRevision(Exception):
     """There is no such revision yet, or the manifest was not there at that time."""
 
 
-class Past(NamedTuple):
+class ManifestRevision(NamedTuple):
     """A manifest at one revision: what it said of the collection, and how its files differ from a head's.
 
     ``differs`` gives, by filename, the entry there was instead of the one that the files of ``base``
@@ -124,7 +124,9 @@ def _first_of(store: Store, collection: Collection, head: Head, low: int) -> int
     return high
 
 
-def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.Loaded, revision: int) -> Past:
+def at_revision(
+    store: Store, each: Each, collection: Collection, loaded: heads.Loaded, revision: int
+) -> ManifestRevision:
     """The manifest as it was at a revision. Reads at most ``CHECKPOINT_EVERY`` change records.
 
     Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
@@ -133,7 +135,7 @@ def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.
     if head is None or not 1 <= revision <= head.revision:
         raise NoSuchRevision(f"there is no revision {revision}; the last is {head.revision if head else 0}")
     if revision == head.revision:
-        return Past(head, loaded, {})
+        return ManifestRevision(head, loaded, {})
     checkpoint = -(-revision // heads.CHECKPOINT_EVERY) * heads.CHECKPOINT_EVERY
     links = _links(store, collection, head, revision, min(checkpoint, head.revision))
     records = _records(store, each, collection, links)
@@ -142,7 +144,7 @@ def at_revision(store: Store, each: Each, collection: Collection, loaded: heads.
     for record in records[1:]:
         for one in record.alterations():
             differs.setdefault(one.filename, one.before)
-    return Past(records[0], base, differs)
+    return ManifestRevision(records[0], base, differs)
 
 
 def revision_at(store: Store, collection: Collection, head: Head, moment: Timestamp) -> int:

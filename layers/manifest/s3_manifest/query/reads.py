@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Frozen, Timestamp
 from s3_manifest.query import history, views
-from s3_manifest.query.cursors import seal, unseal
-from s3_manifest.query.history import HistoryGone, Past
+from s3_manifest.query.cursors import decode_cursor, encode_cursor
+from s3_manifest.query.history import HistoryGone, ManifestRevision
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Conflict, Each, ReadFailed, Store
 
@@ -39,10 +39,10 @@ def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded
     """The canonical manifest with all of its files. Raises ``AnswerTooLarge``, and as ``page``."""
 
     def read(now: heads.Loaded) -> Read:
-        past = past_of(store, each, collection, now)
+        past = read_revision(store, each, collection, now)
         return Read(views.whole(store, each, collection, past), now.etag)
 
-    return steadily(store, collection, loaded, read)
+    return retry_on_conflict(store, collection, loaded, read)
 
 
 def page(
@@ -64,52 +64,52 @@ def page(
     ``ManifestChanged``, ``HistoryGone``, ``NoSuchRevision``, ``AnswerTooLarge``, ``StoreError``,
     ``UnreadableManifest``.
     """
-    place = unseal(cursor, _Place) if cursor else None
+    place = decode_cursor(cursor, _Place) if cursor else None
 
     def read(now: heads.Loaded) -> Read:
         if place:
             if now.head is None or now.head.created_at != place.created_at:
                 raise ManifestChanged("the manifest was made anew in between")
             try:
-                past = past_of(store, each, collection, now, place.revision)
+                past = read_revision(store, each, collection, now, place.revision)
             except HistoryGone as gone:
                 raise ManifestChanged(f"the pages read so far are of revision {place.revision}, and {gone}") from gone
         else:
-            past = past_of(store, each, collection, now, revision, at)
+            past = read_revision(store, each, collection, now, revision, at)
         found = views.page(store, each, collection, past, wanted, limit, place.start if place else "")
         following = None
         if found.following is not None:
             made = _Place(revision=past.facts.revision, created_at=past.facts.created_at, start=found.following)
-            following = seal(made)
+            following = encode_cursor(made)
         is_present = past.facts is now.head
         return Read(views.page_json(past, found, wanted.listing, following), now.etag if is_present else None)
 
-    return steadily(store, collection, loaded, read)
+    return retry_on_conflict(store, collection, loaded, read)
 
 
-def past_of(
+def read_revision(
     store: Store,
     each: Each,
     collection: Collection,
     loaded: heads.Loaded,
     revision: int | None = None,
     at: Timestamp | None = None,
-) -> Past:
+) -> ManifestRevision:
     """What a loaded manifest said: at a ``revision``, ``at`` a time, or as it is.
 
     Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``, and ``Conflict`` where the
-    head is another one by now: see ``steadily``.
+    head is another one by now: see ``retry_on_conflict``.
     """
     if loaded.head is None:
         raise history.NoSuchRevision("the manifest is not there any more")
     if revision is None and at is None:
-        return Past(loaded.head, loaded, {})
+        return ManifestRevision(loaded.head, loaded, {})
     if revision is None and at is not None:
         revision = history.revision_at(store, collection, loaded.head, at)
     return history.at_revision(store, each, collection, loaded, revision or 0)
 
 
-def steadily(
+def retry_on_conflict(
     store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Answer]
 ) -> Answer:
     """What ``read`` makes of the head; of the next one, where the first one's pages were collected meanwhile."""

@@ -14,7 +14,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Frozen, Generation, Head, PageRef, Timestamp
 from s3_manifest.query.actors import number_of
 from s3_manifest.query.history import NoSuchRevision
-from s3_manifest.query.reads import Read, steadily
+from s3_manifest.query.reads import Read, retry_on_conflict
 from s3_manifest.query.truncation import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.query.views import AnswerTooLarge
 from s3_manifest.sidecars.formats import is_image
@@ -255,7 +255,7 @@ def read(store: Store, each: Each, collection: Collection, loaded: Loaded, view:
             raise too_large
         return Read(body, now.etag)
 
-    return steadily(store, collection, loaded, answer)
+    return retry_on_conflict(store, collection, loaded, answer)
 
 
 def entries_of(store: Store, each: Each, collection: Collection, loaded: Loaded) -> list[Entry]:

@@ -12,7 +12,7 @@ from s3_manifest.manifest.encoding import facts_json, json_bytes
 from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import BrokenObjects, PageRef, Role, Timestamp
 from s3_manifest.manifest.runs import Row, Run
-from s3_manifest.query.history import HistoryGone, Past
+from s3_manifest.query.history import HistoryGone, ManifestRevision
 from s3_manifest.query.truncation import MAX_ANSWER_BYTES, cut_entry, escaped_size, fitting_facts
 from s3_manifest.sidecars.formats import captioned_by, captions_of, is_captioned, may_be_caption
 from s3_manifest.storage import pages
@@ -76,7 +76,7 @@ class Page(NamedTuple):
     following: str | None
 
 
-def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes:
+def whole(store: Store, each: Each, collection: Collection, past: ManifestRevision) -> bytes:
     """The canonical manifest: all of its files and, apart, captions and hidden ones.
 
     Raises ``AnswerTooLarge``, ``Conflict``, ``StoreError``.
@@ -93,13 +93,15 @@ def whole(store: Store, each: Each, collection: Collection, past: Past) -> bytes
     return body
 
 
-def runs(store: Store, each: Each, collection: Collection, past: Past) -> Iterator[Run]:
+def runs(store: Store, each: Each, collection: Collection, past: ManifestRevision) -> Iterator[Run]:
     """All entries, in order. Raises ``Conflict`` (the pages are gone, as the manifest changed), ``StoreError``."""
     slots = layout.slots_of(past.base.head)
     return _runs(store, each, collection, past, slots, range(len(slots)))
 
 
-def page(store: Store, each: Each, collection: Collection, past: Past, wanted: Filter, limit: int, start: str) -> Page:
+def page(
+    store: Store, each: Each, collection: Collection, past: ManifestRevision, wanted: Filter, limit: int, start: str
+) -> Page:
     """At most ``limit`` of the files that pass, from the filename ``start`` on.
 
     There may be fewer, or none, though more follow: so much is read for one answer, and no more. An entry
@@ -134,7 +136,7 @@ def page(store: Store, each: Each, collection: Collection, past: Past, wanted: F
     return Page(lines, None if following is None or wanted.is_past(following) else following)
 
 
-def page_json(past: Past, found: Page, listing: Listing, cursor: str | None) -> bytes:
+def page_json(past: ManifestRevision, found: Page, listing: Listing, cursor: str | None) -> bytes:
     """The manifest with a page of what is listed; totals are those of the whole manifest, whatever is shown."""
     return _answer(fitting_facts(facts_json(past.facts)), {listing: found.lines}, cursor=cursor)
 
@@ -149,7 +151,9 @@ def _answer(facts: Mapping[str, Any], lines: Mapping[Listing, list[bytes]], **mo
 class _Reader:
     """Reads pages of a manifest for one answer, each once."""
 
-    def __init__(self, store: Store, each: Each, collection: Collection, past: Past, slots: list[Slot]) -> None:
+    def __init__(
+        self, store: Store, each: Each, collection: Collection, past: ManifestRevision, slots: list[Slot]
+    ) -> None:
         self._of = (store, each, collection, past, slots)
         self._slots = slots
         self._read: dict[int, Run] = {}
@@ -170,7 +174,7 @@ class _Reader:
 
 
 def _runs(
-    store: Store, each: Each, collection: Collection, past: Past, slots: list[Slot], indices: range
+    store: Store, each: Each, collection: Collection, past: ManifestRevision, slots: list[Slot], indices: range
 ) -> Iterator[Run]:
     """The files of these slots, as they were."""
     chosen = [slots[index] for index in indices]
@@ -194,7 +198,7 @@ def _runs(
         yield run.replaced(differs) if differs else run
 
 
-def _first(past: Past, slots: list[Slot], start: str) -> int:
+def _first(past: ManifestRevision, slots: list[Slot], start: str) -> int:
     """The index of the slot to begin with, for what follows from the filename ``start`` on."""
     index = layout.slot_of(slots, start)
     slot = slots[index]

@@ -24,14 +24,14 @@ class Clock(NamedTuple):
     sleep: Callable[[float], None]
 
 
-class Awaiting(NamedTuple):
+class HeadWait(NamedTuple):
     """A head as it was last read, and whether it says what was waited for."""
 
     loaded: Loaded
     holds: bool
 
 
-def until(ask: Callable[[], Answer], holds: Callable[[Answer], bool], seconds: float, clock: Clock) -> Answer:
+def poll_until(ask: Callable[[], Answer], holds: Callable[[Answer], bool], seconds: float, clock: Clock) -> Answer:
     """Asks until the answer holds, for so many seconds at most; the last answer, whether it holds or not.
 
     It is asked once at least, and for the last time when the time is over.
@@ -47,7 +47,7 @@ def until(ask: Callable[[], Answer], holds: Callable[[Answer], bool], seconds: f
     return answer
 
 
-def made_or_verified(since: Timestamp | None) -> Callable[[Loaded], bool]:
+def complete_since(since: Timestamp | None) -> Callable[[Loaded], bool]:
     """What holds of a manifest that is complete and, if ``since`` is given, was compared with S3 since then."""
 
     def says(loaded: Loaded) -> bool:
@@ -59,9 +59,9 @@ def made_or_verified(since: Timestamp | None) -> Callable[[Loaded], bool]:
     return says
 
 
-def head_that(
+def wait_for_head(
     store: Store, collection: Collection, says: Callable[[Loaded], bool], seconds: float, clock: Clock
-) -> Awaiting:
+) -> HeadWait:
     """The collection's head once ``says`` holds of it, or as it is after so many seconds.
 
     While it stays the same that costs little: it is not read again, nor is ``says`` asked again.
@@ -69,12 +69,12 @@ def head_that(
     """
     known: Loaded | None = None
 
-    def ask() -> Awaiting:
+    def ask() -> HeadWait:
         nonlocal known
         if known is not None and known.etag:
             stored = store.get_unless(collection.head_key, known.etag)
             if isinstance(stored, NotModified):
-                return Awaiting(known, holds=False)
+                return HeadWait(known, holds=False)
         else:
             stored = store.get(collection.head_key)
         head = heads.decode(collection, stored.body) if stored else None
@@ -83,8 +83,8 @@ def head_that(
             holds = says(loaded)
         except Conflict:
             known = None  # there is a newer one by now
-            return Awaiting(loaded, holds=False)
+            return HeadWait(loaded, holds=False)
         known = loaded
-        return Awaiting(loaded, holds)
+        return HeadWait(loaded, holds)
 
-    return until(ask, lambda awaiting: awaiting.holds, seconds, clock)
+    return poll_until(ask, lambda awaiting: awaiting.holds, seconds, clock)
