@@ -1,0 +1,70 @@
+"""One collection's manifest as it was read, and all that is needed to read the objects it refers to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from s3_manifest.manifest import layout
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Entry, Head, PageRef
+from s3_manifest.manifest.runs import Run
+from s3_manifest.storage import heads, pages
+from s3_manifest.storage.heads import Checkpoint, Loaded
+from s3_manifest.storage.store import Each, Store
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A head (None: the collection has no manifest) and its ETag, the store it is from, and how to send many requests.
+
+    Pages are immutable until the collector deletes them: a method that reads one raises ``Conflict`` where it is gone
+    and a newer head no longer refers to it. ``reload`` then gives the newer head.
+    """
+
+    store: Store
+    parallel_map: Each
+    collection: Collection
+    loaded: Loaded
+
+    @classmethod
+    def load(cls, store: Store, parallel_map: Each, collection: Collection) -> "Snapshot":
+        """The collection's present manifest. Raises ``UnreadableManifest``, ``StoreError``."""
+        return cls(store, parallel_map, collection, heads.load(store, collection))
+
+    @property
+    def head(self) -> Head | None:
+        """The head; None where there is no manifest."""
+        return self.loaded.head
+
+    @property
+    def etag(self) -> str | None:
+        """The head's ETag."""
+        return self.loaded.etag
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether the head is a copy that was kept of an earlier revision."""
+        return isinstance(self.loaded, Checkpoint)
+
+    def reload(self) -> "Snapshot":
+        """The present manifest. Raises as ``load``."""
+        return replace(self, loaded=heads.load(self.store, self.collection))
+
+    def slots(self) -> Sequence[layout.Slot]:
+        """The open run and the references to pages, in order of filenames."""
+        return layout.slots_of(self.head)
+
+    def read(self, slots: Sequence[layout.Slot]) -> Iterator[Run]:
+        """The entries of each slot. Raises ``BrokenObjects``, ``Conflict``, ``StoreError``."""
+        refs = [slot for slot in slots if isinstance(slot, PageRef)]
+        runs = iter(pages.read(self.store, self.parallel_map, self.collection, self.loaded, refs))
+        return (next(runs) if isinstance(slot, PageRef) else slot.run for slot in slots)
+
+    def entries(self) -> list[Entry]:
+        """All entries, in order of filenames. Raises as ``read``."""
+        return [entry for run in self.read(self.slots()) for entry in run.entries()]
+
+    def entry(self, filename: str) -> Entry | None:
+        """The entry of that name. Reads one page at most; raises as ``read``."""
+        slots = self.slots()
+        (run,) = self.read([slots[layout.slot_of(slots, filename)]])
+        return run.find(filename)
