@@ -16,8 +16,8 @@ def page(name: str) -> str:
 
 
 def blocks(language: str | None = None) -> list[str]:
-    """The code blocks of the README and of docs/, in any language or in one."""
-    texts = [path.read_text() for path in (README, *PAGES)]
+    """The code blocks of all documents, in any language or in one."""
+    texts = [path.read_text() for path in DOCUMENTS]
     return [block for text in texts for name, block in _FENCE.findall(text) if language in {None, name}]
 
 
@@ -25,6 +25,12 @@ def commands(beginning: str) -> list[str]:
     """The lines of all code blocks that begin with ``beginning``, each with its continuation lines."""
     lines = [line for block in blocks() for line in block.replace("\\\n", "").splitlines()]
     return [line for line in lines if line.startswith(beginning)]
+
+
+def code_spans(*documents: Path) -> list[str]:
+    """The code in running text and tables of some documents, or of all."""
+    texts = [_FENCE.sub("", path.read_text()) for path in documents or DOCUMENTS]
+    return [" ".join(span.split()) for text in texts for span in re.findall(r"`([^`]+)`", text)]
 
 
 def without_code(text: str) -> str:

@@ -42,18 +42,18 @@ def coverage(heading):
     return rows(section(PAGE, heading))
 
 
-def plain(request):
-    """A request without its query, whatever its parameters are called."""
+def without_query(request):
+    """A request without its query; all names of path parameters become ``{}``."""
     return re.sub(r"{\w+}", "{}", request.partition("?")[0])
 
 
 @cache
 def functions_in(path):
     body = ast.parse((TESTS / path).read_text()).body if (TESTS / path).is_file() else []
-    return {one.name for one in body if isinstance(one, ast.FunctionDef)}
+    return {node.name for node in body if isinstance(node, ast.FunctionDef)}
 
 
-def test_there_is_a_table_for_each_part():
+def test_each_part_has_a_table():
     assert HEADINGS == ["Endpoints", "Fields", "Files beside the data", "Client", "Python", "Migration"]
     assert all(coverage(heading) for heading in HEADINGS)
 
@@ -61,7 +61,7 @@ def test_there_is_a_table_for_each_part():
 @pytest.mark.parametrize(
     "row", [row for heading in HEADINGS for row in coverage(heading)], ids=lambda row: " ".join(row[:-1])[:80]
 )
-def test_each_row_names_tests_that_there_are(row):
+def test_each_row_names_existing_tests(row):
     tests = code_in(row[-1])
     assert row[-1] == ", ".join(f"`{test}`" for test in tests) != ""
     for test in tests:
@@ -70,60 +70,62 @@ def test_each_row_names_tests_that_there_are(row):
         assert name in functions_in(path), test
 
 
-def test_each_request_of_the_api_has_one_row_and_no_other_has():
+def test_each_request_of_the_api_has_exactly_one_row_and_no_other_request_has_any():
     document = json.loads(web.openapi(query_handler.app, rescan_routes.app, edit_routes.app))
-    requests = [f"{method.upper()} {plain(path)}" for path, methods in document["paths"].items() for method in methods]
-    told = [plain(name) for row in coverage("Endpoints") for name in code_in(row[0]) if name.startswith(METHODS)]
-    assert sorted(told) == sorted(requests)
+    requests = [
+        f"{method.upper()} {without_query(path)}" for path, methods in document["paths"].items() for method in methods
+    ]
+    cells = [cell for row in coverage("Endpoints") for cell in code_in(row[0]) if cell.startswith(METHODS)]
+    assert sorted(map(without_query, cells)) == sorted(requests)
 
 
-def models_in(annotation, mark=""):
-    """The models of a field, each with what is put after the field's name: ``[]`` where there are several."""
+def models_in(annotation, suffix=""):
+    """The models of a field, each with the suffix of the field's name: ``[]`` for a tuple of models."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, mark
-    for inner in get_args(annotation):
-        yield from models_in(inner, "[]" if get_origin(annotation) is tuple else mark)
+        yield annotation, suffix
+    for argument in get_args(annotation):
+        yield from models_in(argument, "[]" if get_origin(annotation) is tuple else suffix)
 
 
-def fields_of(where, model):
-    """A model's fields and those of the models in it, each with where it is."""
-    of_each_edit = ChangeResponse.model_fields if issubclass(model, ChangeResponse) else {}
+def fields_of(answer, model):
+    """A model's fields and those of the models in it, each as ``(answer or object, field)``."""
+    reflection = ChangeResponse.model_fields if issubclass(model, ChangeResponse) else {}
     for name, field in model.model_fields.items():
-        if name not in of_each_edit:
-            yield where, name
-        for inner, mark in models_in(field.annotation):
-            yield from fields_of(f"{name}{mark}" if where in MODELS else f"{where}.{name}{mark}", inner)
+        if name not in reflection:
+            yield answer, name
+        for nested, suffix in models_in(field.annotation):
+            yield from fields_of(f"{name}{suffix}" if answer in MODELS else f"{answer}.{name}{suffix}", nested)
 
 
-def fields_told():
-    of = []
-    for answer, fields, _ in coverage("Fields"):
-        if answer:
-            of = [plain(name) for name in code_in(answer)] or [answer]
-        yield from ((one, field) for one in of for field in code_in(fields))
+def documented_fields():
+    answers = []
+    for cell, fields, _ in coverage("Fields"):
+        if cell:
+            answers = [without_query(name) for name in code_in(cell)] or [cell]
+        yield from ((answer, field) for answer in answers for field in code_in(fields))
 
 
 def test_each_field_has_a_row():
-    expected = {found for where, model in MODELS.items() for found in fields_of(where, model)}
+    expected = {field for answer, model in MODELS.items() for field in fields_of(answer, model)}
     expected |= {("every edit", name) for name in ChangeResponse.model_fields}
     expected |= {("202 of both", name) for name in api_docs.UNDER_WAY["properties"]}
     expected |= {("POST /api/training-data/{}/rescan", name) for name in api_docs.QUEUED["properties"]}
-    assert set(fields_told()) == expected
+    assert set(documented_fields()) == expected
 
 
 def test_each_public_name_of_the_python_api_has_a_row():
     classes = (training_data.TrainingDataAPI, training_data.TrainingDataManifest, training_data.TrainingDataSync)
     public = {
-        f"{of.__name__}.{name}"
-        for of in classes
-        for name, _ in inspect.getmembers(of, inspect.isfunction)
+        f"{class_.__name__}.{name}"
+        for class_ in classes
+        for name, _ in inspect.getmembers(class_, inspect.isfunction)
         if not name.startswith("_")
     }
-    told = set()
+    documented = set()
     for names, _ in coverage("Python"):
-        of = code_in(names)[0].partition(".")[0]
-        told |= {of + name if name.startswith(".") else name for name in code_in(names)}
-    assert told == public | {"get_training_data_api"}
+        class_name = code_in(names)[0].partition(".")[0]
+        documented |= {class_name + name if name.startswith(".") else name for name in code_in(names)}
+    assert documented == public | {"get_training_data_api"}
 
 
 @pytest.mark.parametrize("name", [*formats.SIDECARS, "<name>.txt"])
@@ -131,5 +133,5 @@ def test_each_sidecar_has_a_row(name):
     assert any(name in code_in(row[0]) for row in coverage("Files beside the data"))
 
 
-def test_each_status_of_a_plan_has_a_row():
+def test_each_status_of_a_migration_plan_has_a_row():
     assert {name for row in coverage("Migration") for name in code_in(row[0])} >= {status.value for status in Status}

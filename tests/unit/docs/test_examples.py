@@ -36,27 +36,27 @@ def test_a_deployment_takes_at_most_two_parameters_that_the_template_accepts(lin
         assert re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
 
 
-def test_no_example_has_questions_asked_that_edit_the_projects_own_files():
+def test_no_example_asks_questions_that_edit_the_projects_own_files():
     assert not [block for block in blocks() if "--guided" in block]
 
 
 @pytest.mark.parametrize("environment", ["default", "prod"])
-def test_a_deployment_needs_no_other_answers_than_those_of_samconfig(environment):
-    given = SAMCONFIG[environment]["deploy"]["parameters"]
-    assert {"stack_name", "resolve_s3", "capabilities"} <= given.keys()
-    for override in given.get("parameter_overrides", ()):
+def test_samconfig_answers_every_question_of_a_deployment(environment):
+    answers = SAMCONFIG[environment]["deploy"]["parameters"]
+    assert {"stack_name", "resolve_s3", "capabilities"} <= answers.keys()
+    for override in answers.get("parameter_overrides", ()):
         name, _, value = override.partition("=")
-        assert value in [str(one) for one in PARAMETERS[name]["AllowedValues"]]
-    assert all("Default" in one for one in PARAMETERS.values())
+        assert value in [str(value) for value in PARAMETERS[name]["AllowedValues"]]
+    assert all("Default" in parameter for parameter in PARAMETERS.values())
 
 
-def test_the_stack_that_is_examined_is_the_one_that_was_deployed():
+def test_the_examined_stack_is_the_deployed_one():
     stack = SAMCONFIG["default"]["deploy"]["parameters"]["stack_name"]
     assert f"s3-manifest doctor --stack {stack}" in commands("s3-manifest doctor")
 
 
 class Signature(SigV4Auth):
-    """The signature that AWS expects: the query decoded, encoded anew and sorted.
+    """The signature that AWS expects: it decodes, encodes and sorts the query itself.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
@@ -68,12 +68,12 @@ class Signature(SigV4Auth):
 
 @pytest.fixture
 def requests() -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
-    """The URL of a server that answers anything, and the requests that it was sent: the path and the headers."""
-    seen = []
+    """The URL of a server that answers anything, and its requests: path and headers."""
+    received = []
 
     class Listener(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            received.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             self.send_response(200)
             self.end_headers()
 
@@ -83,14 +83,14 @@ def requests() -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
     with HTTPServer(("127.0.0.1", 0), Listener) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", seen
+        yield f"http://127.0.0.1:{server.server_port}", received
         server.shutdown()
         thread.join()
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 def test_curl_signs_as_aws_expects(requests):
-    url, seen = requests
+    url, received = requests
     (command,) = [block for block in blocks() if block.startswith("curl --aws-sigv4")]
     credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2lu/+EXAMPLE==")
     environment = {
@@ -101,7 +101,7 @@ def test_curl_signs_as_aws_expects(requests):
         "AWS_SESSION_TOKEN": credentials.token,
     }
     subprocess.run(["/bin/sh", "-c", command], env=environment, check=True, capture_output=True, timeout=30)
-    ((path, headers),) = seen
+    ((path, headers),) = received
     signed, signature = re.search(r"SignedHeaders=(.*?), *Signature=(.*)", headers["authorization"]).groups()
     assert "x-amz-security-token" in signed.split(";")
     request = AWSRequest("GET", url + path, headers={name: headers[name] for name in signed.split(";")})

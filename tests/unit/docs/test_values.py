@@ -1,0 +1,104 @@
+"""The values that pages show: examples are accepted by what reads them, and tables list exactly what exists."""
+
+import json
+import re
+
+import pytest
+from unit.docs.pages import code_in, page, rows, section
+
+from s3_manifest.edits.planning import PresignedUpload
+from s3_manifest.edits.uploads import UploadRequest
+from s3_manifest.http.edit_routes import FileUpdate
+from s3_manifest.manifest.encoding import decode_head
+from s3_manifest.manifest.model import Md5Source
+from s3_manifest.reconcile import announcements
+from s3_manifest.sidecars import formats
+from s3_manifest_cli.client.export import FORMATS
+from s3_manifest_cli.local_stack.stack import template
+
+MANIFEST, SIDECARS, DEPLOY, HTTP = page("manifest"), page("sidecars"), page("deploy"), page("http-api")
+PARAMETERS = template()["Parameters"]
+
+
+def block(text, language):
+    """The only code block of a text in a language."""
+    (content,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return content
+
+
+def test_the_example_of_a_manifest_is_one():
+    text = block(section(MANIFEST, "Example"), "json")
+    head = decode_head(text.encode())
+    assert (head.id, head.revision, head.total_files) == ("16", 3, 1)
+    assert head.files[0].prompt == "a lighthouse at dawn"
+
+
+def test_each_field_of_a_manifest_and_of_an_entry_that_is_not_plain_is_described():
+    described = {name.removeprefix("files[].") for row in rows(section(MANIFEST, "Fields")) for name in code_in(row[0])}
+    example = json.loads(block(section(MANIFEST, "Example"), "json"))
+    plain = {"schema", "kind", "style_id", "style_title", "s3_bucket", "s3_prefix", "files"}
+    assert example.keys() - plain <= described
+    assert example["files"][0].keys() - {"size_bytes", "content_type", "storage_class"} <= described
+
+
+def test_each_proof_of_an_md5_is_described():
+    described = {name for row in rows(section(MANIFEST, "MD5")) for name in code_in(row[0])}
+    assert described == {*Md5Source.__args__, "null"}
+
+
+def test_the_example_of_an_announcement_is_one_and_the_rule_matches_it():
+    text = section(MANIFEST, "Announcements")
+    event = json.loads(block(text, "json"))
+    announcements.Announcement.model_validate(event["detail"])
+    assert event["detail"].keys() == announcements.Announcement.model_fields.keys()
+    assert (event["source"], event["detail-type"]) == (announcements.SOURCE, announcements.DETAIL_TYPE)
+    pattern = json.loads(re.search(r"'({.*})'", text)[1])
+    assert pattern.keys() <= event.keys()
+    assert pattern["detail"].keys() <= event["detail"].keys()
+
+
+@pytest.mark.parametrize("name", ["prompt_metadata.json", "metadata.jsonl", "metadata.csv"])
+def test_the_example_of_a_sidecar_is_read_without_a_problem(name):
+    text = SIDECARS.partition(f"### {name}\n")[2].partition("\n### ")[0]
+    read = formats.read_sidecar(name, block(text, name.rpartition(".")[2]).encode())
+    assert not read.problems
+    assert read.files["a.png"].prompt == "a fox"
+
+
+def test_the_example_of_a_collection_is_read_without_a_problem():
+    text = SIDECARS.partition("### collection.json\n")[2].partition("\n## ")[0]
+    read = formats.read_sidecar("collection.json", block(text, "json").encode())
+    assert not read.problems
+    assert (read.title, [generation.generation_id for generation in read.generations]) == ("Dynamic Simplicity", [7])
+
+
+def test_each_parameter_of_the_template_is_described_with_its_default():
+    described = {}
+    for names, default, _ in rows(section(DEPLOY, "Parameters")):
+        described |= dict.fromkeys(code_in(names), default)
+    assert described.keys() == PARAMETERS.keys()
+    for name, cell in described.items():
+        default = str(PARAMETERS[name]["Default"])
+        assert default in "".join(code_in(cell)) + cell or default in {"", "104857600"}, name
+
+
+def test_each_export_format_is_described():
+    described = [name for row in rows(section(page("client"), "Exporting")) for name in code_in(row[0])]
+    assert sorted(described) == sorted(FORMATS)
+
+
+def test_the_example_of_an_upload_is_accepted_and_answered_with_these_fields():
+    request, answer = re.search(
+        r"POST /api/training-data/42/uploads\n({.*?})\n\n({.*?})\n```", HTTP, re.DOTALL
+    ).groups()
+    uploads = UploadRequest.model_validate_json(request)
+    assert [image.filename for image in uploads.images] == ["a.png"]
+    fields = set(re.findall(r'"(\w+)":', answer.partition('"generation"')[0])) - {"uploads"}
+    assert fields <= PresignedUpload.model_fields.keys()
+
+
+@pytest.mark.parametrize("body", re.findall(r"`({\"(?:good|files)\".*?})`", HTTP))
+def test_the_example_of_an_edit_is_accepted(body):
+    value = json.loads(body.replace(", …}}", "}}"))
+    for change in value.get("files", {"a.png": value}).values():
+        FileUpdate.model_validate(change)
