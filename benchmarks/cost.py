@@ -42,14 +42,14 @@ _LOG_PROGRAM = """
 import contextlib, io, sys
 import reconcile_handler as handler
 from s3_manifest.aws import runtime
-from s3_manifest.reconcile.commit import Outcome
-from s3_manifest.reconcile.reconcile import Report
+from s3_manifest.reconcile.commit import CommitResult
+from s3_manifest.reconcile.reconcile import BatchResult
 def size(collections, changes):
     output = io.StringIO()
     handler.logger.handlers[0].setStream(output)
     one = runtime.collections().of("styles/16/image.png")
-    report = Report(received=changes, freshness_ms=[1234.0] * changes,
-                    outcomes=[Outcome(one, commits=1, finished=True) for _ in range(collections)])
+    report = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
+                    results=[CommitResult(one, commits=1, finished=True) for _ in range(collections)])
     with contextlib.redirect_stdout(output):
         handler._log(report)
         handler._measure(report)

@@ -18,7 +18,7 @@ from benchmarks.table import Aim, Section, table
 from benchmarks.traffic import TimedTraffic
 from benchmarks.virtual_time import VirtualTime, Worker
 from benchmarks.wire import wired_store
-from s3_manifest.reconcile.reconcile import Report, reconcile
+from s3_manifest.reconcile.reconcile import BatchResult, reconcile
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 MAX_RATIO = 2.0
@@ -158,12 +158,12 @@ class _Batch:
         self.time.now = 0.0
 
     def run(self) -> None:
-        reports: list[Report] = []
+        reports: list[BatchResult] = []
         self.time.spawn(lambda: reports.append(reconcile(self._world, self._messages)), self.worker)
         self.time.run()
         (report,) = reports
         assert not report.failed, report.failed
-        assert sum(o.added + o.modified for o in report.outcomes) == len(self.events)
+        assert sum(o.added + o.modified for o in report.results) == len(self.events)
 
     @staticmethod
     def _warm_up(store: object) -> None:

@@ -32,7 +32,7 @@ from s3_manifest.query.views import Filter
 from s3_manifest.reconcile.reconcile import reconcile
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import listed
-from s3_manifest.sweep.sweep import Swept
+from s3_manifest.sweep.sweep import SweepResult
 
 BATCHES = (10, 30, 100, 260, 600)
 """Changes in each batch of the change queue, a thousand in all."""
@@ -54,7 +54,7 @@ class Million:
         self.store = TimedBucket(self.truth, self.traffic)
         self.queue = SweepQueue(self.time, self.store, _lives)
 
-    def sweep(self) -> list[Swept]:
+    def sweep(self) -> list[SweepResult]:
         """One of the collection, from its first message to its last."""
         return self.queue.drain(_SWEEP)
 
@@ -72,16 +72,16 @@ class Million:
 
     def reconcile(self, events: Sequence[Event]) -> None:
         """One batch of the change queue."""
-        outcomes: list[int] = []
+        results: list[int] = []
 
         def work() -> None:
             report = reconcile(self.queue.environment(lambda: 900.0), handlers.messages(events))
             assert not report.failed, report.failed
-            outcomes.append(sum(o.added + o.modified + o.removed for o in report.outcomes))
+            results.append(sum(o.added + o.modified + o.removed for o in report.results))
 
         self.time.spawn(work)
         self.time.run()
-        assert outcomes == [len(events)]
+        assert results == [len(events)]
 
     def manifest(self) -> Iterator[dict[str, Any]]:
         """Every file that the manifest names, page by page as the query function answers."""
@@ -177,7 +177,7 @@ def _lives() -> float:
     return random.uniform(0, 150) if random.random() < _KILLED else sys.maxsize
 
 
-def _drift(swept: Sequence[Swept]) -> int:
+def _drift(swept: Sequence[SweepResult]) -> int:
     return sum(one.drift for one in swept)
 
 

@@ -12,7 +12,7 @@ from benchmarks.virtual_time import VirtualTime, Worker
 from s3_manifest.manifest.jobs import Job, decode_job, encode_job
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.store import Store
-from s3_manifest.sweep.sweep import Swept, run_job
+from s3_manifest.sweep.sweep import SweepResult, run_job
 
 
 class SweepQueue:
@@ -27,10 +27,10 @@ class SweepQueue:
         self._lives = lives
         self._outbox = handlers.Outbox()
 
-    def drain(self, job: Job) -> list[Swept]:
+    def drain(self, job: Job) -> list[SweepResult]:
         """What came of the job, and of all that it asked for, message by message."""
         waiting: deque[tuple[str, float, bool]] = deque([(encode_job(job), self._time.now, False)])
-        done: list[Swept] = []
+        done: list[SweepResult] = []
         while waiting:
             body, at, repeated = waiting.popleft()
             begun = self._time.now = max(self._time.now, at)
@@ -45,11 +45,11 @@ class SweepQueue:
                 waiting.append((body, begun + template.sweep_visibility(), True))
         return done
 
-    def _invoke(self, body: str, *, repeated: bool) -> Swept | None:
+    def _invoke(self, body: str, *, repeated: bool) -> SweepResult | None:
         """None: it died."""
         begun, timeout = self._time.now, template.sweep_timeout()
         worker = Worker(dies_at=begun + min(timeout, self._lives()))
-        done: list[Swept] = []
+        done: list[SweepResult] = []
 
         def work() -> None:
             environment = self.environment(lambda: begun + timeout - self._time.now)

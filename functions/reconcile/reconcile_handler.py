@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from s3_manifest.aws import runtime
 from s3_manifest.aws.telemetry import count_commits, log_commit, metrics
 from s3_manifest.reconcile.drain import reconcile_and_drain
-from s3_manifest.reconcile.reconcile import Message, Report, reconcile
+from s3_manifest.reconcile.reconcile import BatchResult, Message, reconcile
 
 logger = Logger(service="reconcile")
 
@@ -57,7 +57,7 @@ def _receives(record: dict[str, Any]) -> int:
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", 2))
 
 
-def _log(report: Report) -> None:
+def _log(report: BatchResult) -> None:
     for message_id, reason in report.dropped:
         logger.info("dropped", message_id=message_id, reason=reason)
     for message_id, reason in report.failed.items():
@@ -68,11 +68,11 @@ def _log(report: Report) -> None:
         logger.warning("queue request failed", reason=error)
     for crash in report.crashes:
         logger.error("crashed", exc_info=crash)
-    for outcome in report.outcomes:
+    for outcome in report.results:
         log_commit(logger, outcome)
 
 
-def _measure(report: Report) -> None:
+def _measure(report: BatchResult) -> None:
     with metrics("reconcile") as told:
         # First: every hundredth value of one metric ends a line, and a line must not be empty at the end.
         for milliseconds in report.freshness_ms:
@@ -81,4 +81,4 @@ def _measure(report: Report) -> None:
         told.add_metric("EventsDropped", MetricUnit.Count, len(report.dropped))
         told.add_metric("EventsFailed", MetricUnit.Count, len(report.failed))
         told.add_metric("Retries", MetricUnit.Count, report.retries)
-        count_commits(told, report.outcomes)
+        count_commits(told, report.results)

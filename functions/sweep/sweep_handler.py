@@ -12,7 +12,7 @@ from s3_manifest.manifest.jobs import JobsNotQueued, MalformedJob, decode_job
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.storage.store import StoreError
-from s3_manifest.sweep.sweep import SweepFailed, Swept, run_job
+from s3_manifest.sweep.sweep import SweepFailed, SweepResult, run_job
 
 logger = Logger(service="sweep")
 
@@ -34,7 +34,7 @@ def _is_done(record: dict[str, Any], context: LambdaContext) -> bool:
     # What is left at half time goes into a message of its own, lest it be cut off in the middle.
     half_time = context.get_remaining_time_in_millis() / 2000
     environment = runtime.environment(lambda: context.get_remaining_time_in_millis() / 1000)
-    swept = Swept()
+    swept = SweepResult()
     try:
         run_job(environment, decode_job(record["body"]), half_time, repeated=receives > 1, swept=swept)
     except _FORESEEN as error:
@@ -52,9 +52,9 @@ def _is_done(record: dict[str, Any], context: LambdaContext) -> bool:
     return True
 
 
-def _log(swept: Swept) -> None:
+def _log(swept: SweepResult) -> None:
     collection = swept.collection.prefix if swept.collection else None
-    for outcome in swept.outcomes:
+    for outcome in swept.results:
         log_commit(logger, outcome)
     if swept.drift:
         logger.warning(
@@ -81,9 +81,9 @@ def _log(swept: Swept) -> None:
         )
 
 
-def _measure(swept: Swept) -> None:
+def _measure(swept: SweepResult) -> None:
     with metrics("sweep") as told:
-        count_commits(told, swept.outcomes)
+        count_commits(told, swept.results)
         told.add_metric("Drift", MetricUnit.Count, swept.drift)
         told.add_metric("DriftMissing", MetricUnit.Count, swept.missing)
         told.add_metric("DriftUnexpected", MetricUnit.Count, swept.unexpected)

@@ -35,7 +35,7 @@ class Bounds:
                 (layout, "MIN_PAGE", chance.choice((1, largest // 2 + 1))),
                 (heads, "CHECKPOINT_EVERY", chance.choice((1, 2, 3, 100))),
                 (sweep, "MAX_DIFFERENT", chance.choice((1, 2, 500))),
-                (sweep, "MAX_LOOKS_BYTES", chance.choice((20, 40, 150_000))),
+                (sweep, "MAX_PENDING_BYTES", chance.choice((20, 40, 150_000))),
                 (sweep, "RANGES", chance.choice((1, 2, 8))),
                 (sweep, "MIN_PAGES", chance.choice((1, 8))),
                 (sweep, "MAX_PAGES", chance.choice((1, 2, 64))),

@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         "a redelivered message is not announced again",
         "reconcile/commit.py",
-        (("outcome = Outcome(collection, unannounced=repeated)", "outcome = Outcome(collection)"),),
+        (("outcome = CommitResult(collection, unannounced=repeated)", "outcome = CommitResult(collection)"),),
     ),
     Mutant(
         "sweep trusts the digest in the head without reading the page",

@@ -12,7 +12,7 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Entry, Head
 from s3_manifest.manifest.runs import decode_page
-from s3_manifest.reconcile.commit import Outcome, commit
+from s3_manifest.reconcile.commit import CommitResult, commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
@@ -132,7 +132,9 @@ class Hand:
     def announce(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
         self.announced.append((head.revision, repeated))
 
-    def commit(self, keys: Iterable[str], cause: str = PUT, collection: Collection = STYLE, **more: Any) -> Outcome:
+    def commit(
+        self, keys: Iterable[str], cause: str = PUT, collection: Collection = STYLE, **more: Any
+    ) -> CommitResult:
         """A commit of these keys, each looked at for the same cause."""
         return commit(self.environment, collection, dict.fromkeys(keys, cause), **more)
 

@@ -8,7 +8,7 @@ from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest.jobs import Job, Sweep, decode_job, encode_job
 from s3_manifest.sidecars.formats import SIDECARS
-from s3_manifest.sweep.sweep import Swept, run_job
+from s3_manifest.sweep.sweep import SweepResult, run_job
 
 PAUSE = 30.0
 SWEEP_STYLE = Sweep(kind=STYLE.kind, id=STYLE.id)
@@ -34,9 +34,9 @@ def forget(hand: Hand) -> None:
 
 def swept(
     hand: Hand, job: Job = SWEEP_STYLE, left: Callable[[], Callable[[], float]] | None = None, *, repeated: bool = False
-) -> list[Swept]:
+) -> list[SweepResult]:
     """What came of each message, the queue having been emptied; ``left`` makes each message's time."""
-    queue, done = [encode_job(job)], list[Swept]()
+    queue, done = [encode_job(job)], list[SweepResult]()
     while queue:
         if left:
             hand.seconds_left = left()
@@ -47,7 +47,7 @@ def swept(
     return done
 
 
-def drift(done: list[Swept]) -> tuple[int, int, int]:
+def drift(done: list[SweepResult]) -> tuple[int, int, int]:
     """Missing, unexpected and modified files, of all messages together."""
     return sum(s.missing for s in done), sum(s.unexpected for s in done), sum(s.modified for s in done)
 

@@ -8,7 +8,7 @@ from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection, Location, parse_collections
 from s3_manifest.manifest.model import Entry, Head, Sidecar, Source
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.reconcile.merge import Told, merge, told
+from s3_manifest.reconcile.merge import Delta, merge, told
 from s3_manifest.sidecars.descriptions import Descriptions, Observation, concerned, looked_at, revised
 from s3_manifest.sidecars.formats import SidecarContent
 from s3_manifest.storage.store import Present
@@ -75,7 +75,7 @@ def told_of(
     *seen: Observation,
     causes: Mapping[str, str] | None = None,
     collection: Collection = STYLE,
-) -> Told:
+) -> Delta:
     """What these tell of the collection, seen because of a ``Put`` if nothing else is said."""
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
     looked = looked_at(collection, seen)

@@ -5,7 +5,7 @@ from unit.environments import Hand, WatchedStore, seconds
 from unit.values import NOON, PREFIX, STYLE
 
 from s3_manifest.reconcile.announcements import AnnouncementFailed
-from s3_manifest.reconcile.commit import CHUNK, Verified
+from s3_manifest.reconcile.commit import CHUNK, Verification
 from s3_manifest.storage.store import Conflict, OutcomeUnknown
 
 HEAD = STYLE.head_key
@@ -59,7 +59,7 @@ def test_whatever_raises_the_revision_is_announced(news):
     if news == "sidecar":
         hand.commit(hand.upload("metadata.jsonl"))
     if news == "complete":
-        hand.commit([], verified=Verified(NOON, NOON))
+        hand.commit([], verification=Verification(NOON, NOON))
     assert hand.announced == [(2, False)]
 
 

@@ -4,7 +4,7 @@ import pytest
 from unit.values import entry, head_of
 
 from s3_manifest.manifest.changes import FileChange
-from s3_manifest.reconcile.announcements import MAX_DETAIL_BYTES, announcement, event
+from s3_manifest.reconcile.announcements import MAX_DETAIL_BYTES, announcement, eventbridge_entry
 
 
 def alterations(added=(), modified=(), removed=()):
@@ -24,7 +24,7 @@ def alterations(added=(), modified=(), removed=()):
 def told(added=(), modified=(), removed=(), **more):
     """What is announced of a revision with these changes, as whoever gets the event reads it."""
     facts = head_of().model_copy(update={"revision": 7, "commit": "c7", "total_files": 3, "total_size_bytes": 30})
-    entry = event(announcement(facts, alterations(added, modified, removed), **more), "default")
+    entry = eventbridge_entry(announcement(facts, alterations(added, modified, removed), **more), "default")
     return json.loads(entry["Detail"])
 
 
@@ -55,7 +55,7 @@ def test_a_repeat_says_that_it_is_one():
 
 @pytest.mark.parametrize("bus", ["default", "images", "arn:aws:events:us-east-1:123456789012:event-bus/images"])
 def test_the_entry_is_addressed_to_the_bus(bus):
-    entry = event(announcement(head_of(), []), bus)
+    entry = eventbridge_entry(announcement(head_of(), []), bus)
     detail = entry.pop("Detail")
     assert entry == {"Source": "s3-manifest", "DetailType": "Manifest Changed", "EventBusName": bus}
     assert json.loads(detail)["id"] == "16"
@@ -91,5 +91,5 @@ def test_keys_that_would_not_fit_are_left_out_and_still_counted(letter, size, na
 @pytest.mark.parametrize("letter", ["a", "日", "\x01", '"'])
 @pytest.mark.parametrize("count", [10, 500, 5000])
 def test_no_entry_comes_near_what_eventbridge_takes(letter, count):
-    entry = event(announcement(head_of(), alterations([letter * 300] * count)), "default")
+    entry = eventbridge_entry(announcement(head_of(), alterations([letter * 300] * count)), "default")
     assert sum(len(text.encode()) for text in entry.values()) < 0.8 * 256 * 1024

@@ -3,8 +3,8 @@ from unit.environments import Hand, WatchedStore, seconds
 from unit.values import EVENING, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.reconcile.commit import CHUNK, RESERVE_SECONDS, Verified
-from s3_manifest.reconcile.lease import GIVE_WAY_SECONDS
+from s3_manifest.reconcile.commit import CHUNK, RESERVE_SECONDS, Verification
+from s3_manifest.reconcile.lease import YIELD_SECONDS
 from s3_manifest.storage.store import OutcomeUnknown, WriteRefused
 
 HEAD = STYLE.head_key
@@ -172,7 +172,7 @@ def test_where_time_runs_short_nothing_more_is_begun_and_what_is_left_is_said():
     keys = hand.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 2)))
     hand.seconds_left = seconds(RESERVE_SECONDS, RESERVE_SECONDS - 0.1)
     outcome = hand.commit(keys)
-    assert (outcome.finished, list(outcome.not_done)) == (False, keys[CHUNK:])
+    assert (outcome.finished, list(outcome.timed_out)) == (False, keys[CHUNK:])
     assert len(hand.filenames()) == CHUNK
 
 
@@ -180,7 +180,7 @@ def test_without_time_nothing_is_read_nor_written():
     hand = started("a.jpg")
     hand.seconds_left = seconds(RESERVE_SECONDS - 0.1)
     outcome = hand.commit([PREFIX + "a.jpg"])
-    assert (outcome.finished, list(outcome.not_done)) == (False, [PREFIX + "a.jpg"])
+    assert (outcome.finished, list(outcome.timed_out)) == (False, [PREFIX + "a.jpg"])
     assert hand.store.requests == []
 
 
@@ -189,7 +189,7 @@ def test_conflicts_without_end_end_with_the_time():
     hand.store.before_put = failing_puts(*[OutcomeUnknown(HEAD, "lost")] * 99)
     hand.seconds_left = seconds(60, 40, 20, 5)
     outcome = hand.commit([PREFIX + "a.jpg"])
-    assert (outcome.conflicts, outcome.commits, list(outcome.not_done)) == (3, 0, [PREFIX + "a.jpg"])
+    assert (outcome.conflicts, outcome.commits, list(outcome.timed_out)) == (3, 0, [PREFIX + "a.jpg"])
 
 
 def test_a_key_that_s3_does_not_tell_about_leaves_its_entry_as_it_was():
@@ -226,9 +226,9 @@ def test_looks_that_complete_a_manifest_complete_only_the_one_they_were_for():
     keys = hand.upload("a.jpg", "b.jpg", "c.jpg")
     hand.commit(keys[:1])
     assert not hand.head().complete
-    hand.commit(keys, verified=Verified(EVENING, EVENING))
+    hand.commit(keys, verification=Verification(EVENING, EVENING))
     assert not hand.head().complete
-    hand.commit(keys, verified=Verified(NOON, EVENING))
+    hand.commit(keys, verification=Verification(NOON, EVENING))
     assert hand.head().complete
 
 
@@ -236,7 +236,7 @@ def test_only_the_last_chunk_completes():
     hand = Hand(WatchedStore(page=2))
     keys = hand.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 1)))
     hand.commit(keys[:1])
-    hand.commit(keys, verified=Verified(NOON, EVENING))
+    hand.commit(keys, verification=Verification(NOON, EVENING))
     assert [head.complete for head in hand.store.written] == [False, False, True]
 
 
@@ -246,7 +246,7 @@ def test_a_key_that_was_not_looked_at_keeps_a_manifest_incomplete(filename):
     keys = hand.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 1)))
     hand.commit(keys[1:2])
     hand.store.unreadable = {PREFIX + filename}
-    hand.commit(keys, verified=Verified(NOON, EVENING))
+    hand.commit(keys, verification=Verification(NOON, EVENING))
     assert not hand.head().complete
 
 
@@ -254,7 +254,7 @@ def test_a_key_that_was_not_looked_at_keeps_a_manifest_incomplete(filename):
 def test_whoever_comes_anew_to_a_head_that_was_just_written_gives_way_and_reads_it_again():
     hand = started("a.jpg")
     hand.commit(hand.upload("b.jpg"))
-    assert hand.slept == [GIVE_WAY_SECONDS]
+    assert hand.slept == [YIELD_SECONDS]
     assert hand.store.requests[:3] == [f"GET {HEAD}", f"GET {HEAD}", f"HEAD {PREFIX}b.jpg"]
 
 
@@ -263,8 +263,8 @@ def test_whoever_lost_a_commit_gives_way_to_nobody():
     hand = started("a.jpg")
     hand.store.before_put = failing_puts(OutcomeUnknown(HEAD, "lost"), OutcomeUnknown(HEAD, "lost"))
     hand.commit(hand.upload("b.jpg"))
-    assert hand.slept[0] == GIVE_WAY_SECONDS
-    assert GIVE_WAY_SECONDS not in hand.slept[1:]
+    assert hand.slept[0] == YIELD_SECONDS
+    assert YIELD_SECONDS not in hand.slept[1:]
 
 
 @pytest.mark.usefixtures("busy")

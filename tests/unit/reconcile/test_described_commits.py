@@ -293,7 +293,7 @@ def test_a_stretch_that_time_does_not_suffice_for_is_left_to_the_next_delivery(m
     left = iter([900, 900, 900, 900, 1, 1, 1, 1])
     hand.seconds_left = lambda: next(left)
     outcome = hand.commit([key])
-    assert (outcome.finished, outcome.not_done) == (False, [key])
+    assert (outcome.finished, outcome.timed_out) == (False, [key])
     assert {entry.prompt for entry in hand.entries()} == {"x", None}
     hand.seconds_left = lambda: 900
     assert hand.commit([key]).finished

@@ -15,7 +15,7 @@ from s3_manifest.aws import messaging
 from s3_manifest.reconcile import drain
 from s3_manifest.reconcile.drain import ChangeQueue, QueueFailed, reconcile_and_drain
 from s3_manifest.reconcile.events import decode_body
-from s3_manifest.reconcile.reconcile import Message, Report
+from s3_manifest.reconcile.reconcile import BatchResult, Message
 
 
 def message(number: int, receives: int = 1) -> Message:
@@ -52,7 +52,7 @@ class Queue:
             raise QueueFailed("10 messages not deleted: 503")
         self.deleted += [one.receipt for one in found]
 
-    def run(self, hand: Hand, batch: Sequence[Message]) -> Report:
+    def run(self, hand: Hand, batch: Sequence[Message]) -> BatchResult:
         return reconcile_and_drain(hand.environment, ChangeQueue(self.receive, self.delete), batch)
 
 
@@ -74,7 +74,7 @@ def test_a_full_batch_and_the_rest_of_the_queue_are_one_commit(hand):
     report = queue.run(hand, messages(10))
     assert report.drained == 47
     assert report.received == 57
-    assert [outcome.commits for outcome in report.outcomes] == [1]
+    assert [outcome.commits for outcome in report.results] == [1]
     assert len(hand.entries()) == 57
     assert queue.deleted == [f"receipt{number}" for number in range(10, 57)]
 

@@ -69,7 +69,7 @@ def test_where_time_runs_short_no_more_md5s_are_computed_and_those_there_are_are
     hand.seconds_left = seconds(900, 900, 5)
     outcome = hand.commit([*keys, *hand.upload("proven.jpg")])
     assert hand.store.digests == keys[:1]
-    assert outcome.not_done == keys[1:]
+    assert outcome.timed_out == keys[1:]
     assert not outcome.unreadable
     assert hand.filenames() == ["a.jpg", "proven.jpg"]
 

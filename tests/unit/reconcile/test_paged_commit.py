@@ -7,7 +7,7 @@ from unit.values import EVENING, NOON, PREFIX, STYLE
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.reconcile import commit as protocol
-from s3_manifest.reconcile.commit import Verified
+from s3_manifest.reconcile.commit import Verification
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import OutcomeUnknown, WriteRefused
 
@@ -134,7 +134,7 @@ def pages_in_a_commit(hand: Hand, verb: str) -> list[int]:
 def test_with_bounded_pages_the_last_commit_completes_and_no_other(monkeypatch):
     monkeypatch.setattr(protocol, "PAGES", 1)
     hand = paged()
-    hand.commit(keys(*range(36)), verified=Verified(hand.head().created_at, EVENING))
+    hand.commit(keys(*range(36)), verification=Verification(hand.head().created_at, EVENING))
     assert [head.last_verified_at for head in hand.store.written[-6:]] == [NOON] * 5 + [EVENING]
 
 

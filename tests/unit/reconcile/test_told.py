@@ -20,7 +20,7 @@ from unit.values import (
 
 from s3_manifest.manifest.changes import decode_record, encode_record
 from s3_manifest.manifest.model import SWEEP
-from s3_manifest.reconcile.merge import FIRST, Told, generations_after, record_of
+from s3_manifest.reconcile.merge import FIRST, Delta, generations_after, record_of
 
 KNOWN = {"a.jpg": entry("a.jpg"), "b.jpg": entry("b.jpg", size=5)}
 HEAD = head_of(file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
@@ -60,7 +60,7 @@ def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after
     ],
 )
 def test_what_is_as_the_manifest_says_is_no_alteration(seen):
-    assert news(seen)._replace(declared=None) == Told((), HEAD.sidecars, HEAD.title, None, ())
+    assert news(seen)._replace(declared=None) == Delta((), HEAD.sidecars, HEAD.title, None, ())
 
 
 def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():

@@ -5,7 +5,7 @@ import pytest
 from unit.environments import Hand, seconds
 from unit.values import STYLE
 
-from s3_manifest.reconcile.lease import GIVE_WAY_SECONDS, MIN_KEYS, turn
+from s3_manifest.reconcile.lease import MIN_KEYS, YIELD_SECONDS, turn
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, WriteRefused
 
@@ -130,7 +130,7 @@ def test_a_turn_that_was_just_given_back_is_left_for_a_while_to_those_that_wait_
         pass
     with turn(hand.environment, STYLE, MANY, 10):
         assert holder(hand)
-    assert hand.slept == [GIVE_WAY_SECONDS]
+    assert hand.slept == [YIELD_SECONDS]
 
 
 @pytest.mark.usefixtures("busy")
@@ -140,7 +140,7 @@ def test_whoever_waits_for_a_turn_never_pauses_for_longer_than_others_leave_it_f
     hand.seconds_left = seconds(13, 12, 11, 9)
     with turn(hand.environment, STYLE, MANY, 10):
         pass
-    assert max(hand.slept) < GIVE_WAY_SECONDS
+    assert max(hand.slept) < YIELD_SECONDS
 
 
 @pytest.mark.usefixtures("busy")
@@ -159,7 +159,7 @@ def test_whoever_lost_or_waited_takes_a_turn_as_soon_as_it_is_given_back(since):
 
     with turn(replace(hand.environment, sleep=sleep), STYLE, MANY, 10, lost=since == "lost"):
         assert holder(hand)
-    assert GIVE_WAY_SECONDS not in hand.slept
+    assert YIELD_SECONDS not in hand.slept
     assert len(hand.slept) == (since == "waited")
 
 

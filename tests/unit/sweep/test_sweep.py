@@ -8,7 +8,7 @@ from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Progress
 from s3_manifest.manifest.model import SWEEP, UnreadableManifest
 from s3_manifest.sweep import sweep
-from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS, Swept, run_job
+from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS, SweepResult, run_job
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -221,7 +221,7 @@ def test_of_an_empty_collection_without_a_manifest_none_is_made(left_over):
 @pytest.mark.parametrize("names", [{"kind": "gone"}, {"id": "a/b"}, {"id": ""}])
 def test_a_job_for_what_is_no_collection_any_more_does_nothing(names):
     hand = known(5)
-    assert run_job(hand.environment, SWEEP_STYLE.model_copy(update=names), PAUSE) == Swept(finished=True)
+    assert run_job(hand.environment, SWEEP_STYLE.model_copy(update=names), PAUSE) == SweepResult(finished=True)
     assert hand.store.requests == []
 
 
@@ -238,7 +238,7 @@ def test_a_job_for_an_earlier_manifest_of_the_collection_does_nothing():
         ),
     ):
         (done,) = swept(hand, job)
-        assert (done.finished, done.outcomes) == (True, [])
+        assert (done.finished, done.results) == (True, [])
     assert hand.head() == before
 
 

@@ -251,7 +251,7 @@ def test_with_many_keys_found_to_differ_they_are_looked_at_before_the_listing_go
 
 @pytest.mark.parametrize("deep", ["", "画" * 250, '"\x01' * 300], ids=["short", "long", "escaped"])
 def test_looks_that_do_not_fit_into_a_message_are_found_again(deep, monkeypatch):
-    monkeypatch.setattr(sweep, "MAX_LOOKS_BYTES", 5000)
+    monkeypatch.setattr(sweep, "MAX_PENDING_BYTES", 5000)
     hand = known(36)
     hand.upload(*(f"{name}{deep}" for name in names(*range(100, 260))))
     for name in names(*range(0, 36, 2)):

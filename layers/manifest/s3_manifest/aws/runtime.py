@@ -18,7 +18,7 @@ from s3_manifest.manifest.collections import Collections, parse_collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.query.waiting import Clock
-from s3_manifest.reconcile.announcements import announcement, event
+from s3_manifest.reconcile.announcements import announcement, eventbridge_entry
 from s3_manifest.reconcile.drain import ChangeQueue
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.s3 import S3Store
@@ -71,7 +71,7 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
 def announce(head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
     """See ``environment.Announce``: on the bus of the settings; does nothing where there is none. From any thread."""
     if bus := settings().event_bus:
-        messaging.put_event(_events(), event(announcement(head, alterations, repeated=repeated), bus))
+        messaging.put_event(_events(), eventbridge_entry(announcement(head, alterations, repeated=repeated), bus))
 
 
 def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:

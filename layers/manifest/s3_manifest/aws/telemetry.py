@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from s3_manifest.aws.settings import settings
-from s3_manifest.reconcile.commit import Outcome
+from s3_manifest.reconcile.commit import CommitResult
 
 NAMESPACE = "S3Manifest"
 
@@ -25,15 +25,15 @@ def metrics(service: str) -> Iterator[EphemeralMetrics]:
     told.flush_metrics()
 
 
-def count_commits(told: EphemeralMetrics, outcomes: Iterable[Outcome]) -> None:
+def count_commits(told: EphemeralMetrics, results: Iterable[CommitResult]) -> None:
     """The commits, those that changed nothing, and the attempts that were lost."""
-    made = list(outcomes)
+    made = list(results)
     told.add_metric("Commits", MetricUnit.Count, sum(outcome.commits for outcome in made))
     told.add_metric("UnchangedCommits", MetricUnit.Count, sum(outcome.unchanged for outcome in made))
     told.add_metric("Conflicts", MetricUnit.Count, sum(outcome.conflicts for outcome in made))
 
 
-def log_commit(logger: Logger, outcome: Outcome) -> None:
+def log_commit(logger: Logger, outcome: CommitResult) -> None:
     """One line for each collection that was committed to."""
     logger.info(
         "committed" if outcome.finished else "time ran out",

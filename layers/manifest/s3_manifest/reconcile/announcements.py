@@ -84,7 +84,7 @@ def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: b
     return found.model_copy(update={"keys": None}) if too_large else found
 
 
-def event(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef":
+def eventbridge_entry(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef":
     """The entry of PutEvents that puts it on the bus of that name or ARN."""
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": _detail(announcement)}
 

@@ -20,10 +20,10 @@ from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import BrokenObjects, Head, Timestamp
 from s3_manifest.manifest.runs import encode_page
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
-from s3_manifest.reconcile.lease import GIVE_WAY_SECONDS, MIN_KEYS, is_busy, turn
-from s3_manifest.reconcile.merge import Told, merge, names_concerned, record_of, told
-from s3_manifest.reconcile.observe import ComputedMd5s, computed_before, first_sight, observe
-from s3_manifest.reconcile.opening import Opener, entries_of
+from s3_manifest.reconcile.lease import MIN_KEYS, YIELD_SECONDS, is_busy, turn
+from s3_manifest.reconcile.merge import Delta, affected_filenames, merge, record_of, told
+from s3_manifest.reconcile.observe import ComputedMd5s, computed_md5s, first_sight, observe
+from s3_manifest.reconcile.opening import WorkingSet, entries_of
 from s3_manifest.sidecars.descriptions import Observation, as_last_read, concerned, looked_at, revised
 from s3_manifest.storage import chain, heads
 from s3_manifest.storage.pages import Broken, broken_objects
@@ -38,7 +38,7 @@ PAGES = 32
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0
 
 
-class Verified(NamedTuple):
+class Verification(NamedTuple):
     """That a sweep, begun at ``started_at``, looked at all there was, for the manifest made at ``created_at``.
 
     Of one whose history began with another revision than ``first_revision`` it does not hold: it was repaired since.
@@ -48,13 +48,13 @@ class Verified(NamedTuple):
     started_at: Timestamp
     first_revision: int = 1
 
-    def is_of(self, head: Head) -> bool:
+    def applies_to(self, head: Head) -> bool:
         """Whether it is this manifest that was verified."""
         return (head.created_at, head.first_revision) == (self.created_at, self.first_revision)
 
 
 @dataclass
-class Outcome:
+class CommitResult:
     """What came of committing keys of one collection; it grows as the work goes on."""
 
     collection: Collection
@@ -77,7 +77,7 @@ class Outcome:
     """When each key's commit was made, for those that were."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Keys that S3 would not tell about, with its words; the manifest is as before for them."""
-    not_done: list[str] = field(default_factory=list)
+    timed_out: list[str] = field(default_factory=list)
     """Keys that time did not suffice for."""
     finished: bool = False
     """Whether time sufficed."""
@@ -96,14 +96,14 @@ def commit(
     collection: Collection,
     causes: Mapping[str, str],
     *,
-    verified: Verified | None = None,
+    verification: Verification | None = None,
     repeated: bool = False,
     set_aside: str | None = None,
-) -> Outcome:
+) -> CommitResult:
     """Brings the manifest up to date for these keys, in chunks; what came of it.
 
     ``causes`` says, for each key, what made us look: S3's name of an event, or ``sweep``.
-    ``verified`` says that with these keys all that was in S3 has been looked at; the last chunk then
+    ``verification`` says that with these keys all that was in S3 has been looked at; the last chunk then
     marks the manifest complete and verified. ``repeated`` says that an earlier attempt at this may
     have died after its commit: the manifest is then announced even if nothing is new. ``set_aside``
     is the ETag of an unreadable head that the first commit takes the place of.
@@ -113,9 +113,9 @@ def commit(
     Safe to repeat, and to run any number of times at once. Raises ``UnreadableManifest``,
     ``StoreError`` (of the manifest's own objects, or of the announcement).
     """
-    outcome = Outcome(collection, unannounced=repeated)
+    outcome = CommitResult(collection, unannounced=repeated)
     try:
-        _commit(environment, outcome, causes, verified, set_aside)
+        _commit(environment, outcome, causes, verification, set_aside)
     except BrokenObjects as error:
         _ask_for_repair(environment, collection, error.keys)
         raise
@@ -135,9 +135,9 @@ def _ask_for_repair(environment: Environment, collection: Collection, broken: It
 
 def _commit(
     environment: Environment,
-    outcome: Outcome,
+    outcome: CommitResult,
     causes: Mapping[str, str],
-    verified: Verified | None,
+    verification: Verification | None,
     set_aside: str | None,
 ) -> None:
     collection = outcome.collection
@@ -149,7 +149,9 @@ def _commit(
             lost_before = lost_in_a_row > 0
             with turn(environment, collection, many, RESERVE_SECONDS, lost=lost_before):
                 gives_way = many < MIN_KEYS and not lost_before
-                rest = _attempt(environment, outcome, pending, causes, size, verified, set_aside, gives_way=gives_way)
+                rest = _attempt(
+                    environment, outcome, pending, causes, size, verification, set_aside, gives_way=gives_way
+                )
         except (Conflict, OutcomeUnknown) as lost:
             # Everything is looked at again, but less of it: a long look loses against short ones.
             outcome.conflicts += 1
@@ -163,18 +165,18 @@ def _commit(
             if outcome.unannounced and outcome.head:
                 environment.announce(outcome.head, (), repeated=True)
                 outcome.unannounced = False
-            outcome.finished = not outcome.not_done
+            outcome.finished = not outcome.timed_out
             return
-    outcome.not_done += pending
+    outcome.timed_out += pending
 
 
 def _attempt(
     environment: Environment,
-    outcome: Outcome,
+    outcome: CommitResult,
     pending: Sequence[str],
     causes: Mapping[str, str],
     size: int,
-    verified: Verified | None,
+    verification: Verification | None,
     set_aside: str | None,
     *,
     gives_way: bool,
@@ -183,13 +185,13 @@ def _attempt(
     collection, store = outcome.collection, environment.store
     loaded = heads.load(store, collection, set_aside)
     if gives_way and loaded.head and is_busy(loaded.head.last_synced, environment.now()):
-        environment.sleep(GIVE_WAY_SECONDS)
+        environment.sleep(YIELD_SECONDS)
         loaded = heads.load(store, collection, set_aside)
     before = loaded.head
     slots = layout.slots_of(before)
     keys, touched = _portion(slots, list(map(collection.filename, pending[:size])))
     keys, rest = pending[: len(keys)], pending[len(keys) :]
-    opener = Opener(environment, collection, loaded)
+    opener = WorkingSet(environment, collection, loaded)
     slots = opener.opened(slots, touched)
     now = environment.now()
     covers_all, revisions_before = False, 0
@@ -202,9 +204,9 @@ def _attempt(
             _note_failures(outcome, failing)
             return rest
         keys = _without(keys, failing)
-        outcome.md5s.update(computed_before(entries_of(slots, map(collection.filename, keys)).values()))
+        outcome.md5s.update(computed_md5s(entries_of(slots, map(collection.filename, keys)).values()))
         seen, failures = observe(environment, collection, keys, causes, outcome.md5s)
-        covers_all = verified is not None and verified.is_of(before) and not rest
+        covers_all = verification is not None and verification.applies_to(before) and not rest
     else:
         seen, failures, covers_all = first_sight(environment, collection, keys, causes, outcome.md5s, now)
         revisions_before = _revisions_before(environment, outcome)
@@ -213,7 +215,7 @@ def _attempt(
     slots, news, copies, unapplied, needing = _told(opener, slots, seen, causes, commit_id)
     failures = [*failures, *failing, *needing]
     outcome.broken |= opener.broken
-    covers_all = covers_all and not (unapplied or failures or outcome.unreadable or outcome.not_done)
+    covers_all = covers_all and not (unapplied or failures or outcome.unreadable or outcome.timed_out)
     laid_out = opener.laid_out(slots, news, commit_id)
     head = merge(
         before,
@@ -224,7 +226,7 @@ def _attempt(
         commit=commit_id,
         now=now,
         complete=covers_all,
-        verified_at=(verified.started_at if verified else now) if covers_all else None,
+        verified_at=(verification.started_at if verification else now) if covers_all else None,
         revisions_before=revisions_before,
     )
     raised = before is None or head.revision > before.revision
@@ -242,8 +244,8 @@ def _attempt(
 
 
 def _told(
-    opener: Opener, slots: list[Slot], seen: Sequence[Observation], causes: Mapping[str, str], commit_id: str
-) -> tuple[list[Slot], Told, Sequence[tuple[str, bytes]], list[str], list[ReadFailed]]:
+    opener: WorkingSet, slots: list[Slot], seen: Sequence[Observation], causes: Mapping[str, str], commit_id: str
+) -> tuple[list[Slot], Delta, Sequence[tuple[str, bytes]], list[str], list[ReadFailed]]:
     """What was seen, and what sidecars now say otherwise of other files, as news of the manifest.
 
     With it the slots, those opened that it concerns; copies of sidecars, to be written; the keys of sidecars
@@ -261,15 +263,15 @@ def _told(
         applied, _ = _portion(slots, list(files))
         up_to = list(files)[len(applied)] if len(applied) < len(files) else None
         files = {name: files[name] for name in applied}
-        names = names_concerned(collection, seen, files)
+        names = affected_filenames(collection, seen, files)
         # The pages of what was seen are open; most others are not needed to know that something is not there.
         out = {layout.slot_of(slots, name) for name in names if layout.is_out(slots, name)}
         slots = opener.opened(slots, out)
         if not opener.holds_out(slots, names):
             break
-        left_out = {one.key for one in seen if opener.holds_out(slots, names_concerned(collection, [one], ()))}
+        left_out = {one.key for one in seen if opener.holds_out(slots, affected_filenames(collection, [one], ()))}
         left_out |= {
-            key for name, key in files.items() if opener.holds_out(slots, names_concerned(collection, (), [name]))
+            key for name, key in files.items() if opener.holds_out(slots, affected_filenames(collection, (), [name]))
         }
         seen = [one for one in seen if one.key not in left_out]
         needing += map(opener.failure, sorted(left_out))
@@ -286,7 +288,7 @@ def _without(keys: Sequence[str], failing: Iterable[ReadFailed]) -> Sequence[str
 
 def note(
     environment: Environment,
-    outcome: Outcome,
+    outcome: CommitResult,
     head: Head,
     alterations: Sequence[FileChange],
     keys: Iterable[str],
@@ -312,15 +314,15 @@ def note(
         outcome.unannounced = False
 
 
-def _note_failures(outcome: Outcome, failures: Iterable[ReadFailed]) -> None:
+def _note_failures(outcome: CommitResult, failures: Iterable[ReadFailed]) -> None:
     for failure in failures:
         if isinstance(failure, TimeRanOut):
-            outcome.not_done.append(failure.key)
+            outcome.timed_out.append(failure.key)
         else:
             outcome.unreadable[failure.key] = str(failure)
 
 
-def _revisions_before(environment: Environment, outcome: Outcome) -> int:
+def _revisions_before(environment: Environment, outcome: CommitResult) -> int:
     """What revision a manifest has to follow on that is made now: somebody may know one that is not there any more."""
     before = chain.last_revision(environment.store, outcome.collection)
     if outcome.void and not chain.last_revision(environment.store, outcome.collection, outcome.void):

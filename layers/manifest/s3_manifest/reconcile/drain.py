@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from s3_manifest.reconcile.environment import Environment
-from s3_manifest.reconcile.reconcile import Message, Report, reconcile
+from s3_manifest.reconcile.reconcile import BatchResult, Message, reconcile
 
 FULL_BATCH = 10
 """Lambda's poller hands out at most so many messages without a batching window."""
@@ -58,7 +58,7 @@ DELETE_MESSAGES = 10
 """The most that one DeleteMessageBatch takes."""
 
 
-def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: Sequence[Message]) -> Report:
+def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: Sequence[Message]) -> BatchResult:
     """``reconcile`` for a batch from the event source and, if that is full, for what else the queue holds.
 
     The report is about all of them. The messages of the batch are the event source's to delete; the
@@ -78,7 +78,7 @@ def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: 
     return report
 
 
-def _delete_done(environment: Environment, queue: ChangeQueue, report: Report, drained: Sequence[Message]) -> None:
+def _delete_done(environment: Environment, queue: ChangeQueue, report: BatchResult, drained: Sequence[Message]) -> None:
     """Deletes those of the drained messages that did not fail, and notes them in the report of their commits."""
     report.drained = len(drained)
     done = [message for message in drained if message.id not in report.failed]

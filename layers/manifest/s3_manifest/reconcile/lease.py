@@ -26,7 +26,7 @@ from s3_manifest.storage.store import Conflict, OutcomeUnknown, StoreError
 MIN_KEYS = 16
 """Fewer keys are quicker looked at, and again if need be, than a turn is taken."""
 
-GIVE_WAY_SECONDS = 0.4
+YIELD_SECONDS = 0.4
 """A little longer than a commit of few keys takes, and than the longest pause of whoever waits for a turn."""
 
 _BUSY = timedelta(seconds=0.5)
@@ -78,7 +78,7 @@ def _take(environment: Environment, key: str, until_seconds_left: float, *, give
             if stored is None or stored.body.startswith(_FREE) or waited >= _PATIENCE_SECONDS:
                 if stored and gives_way and _was_just_given_back(stored.body, environment.now()):
                     gives_way = False
-                    environment.sleep(GIVE_WAY_SECONDS)
+                    environment.sleep(YIELD_SECONDS)
                     continue
                 with suppress(Conflict, OutcomeUnknown):
                     return _Turn(

@@ -24,7 +24,7 @@ from s3_manifest.sidecars.formats import (
 from s3_manifest.storage.chain import FIRST, REPAIRED
 
 
-class Told(NamedTuple):
+class Delta(NamedTuple):
     """What looking at some keys told of a collection, compared with what its manifest said."""
 
     alterations: tuple[FileChange, ...]
@@ -45,10 +45,10 @@ def told(
     *,
     revision: Revision,
     concerned: Mapping[str, str],
-) -> Told:
+) -> Delta:
     """What the seen keys alter, those that sidecars of a ``revision`` speak of otherwise among them.
 
-    ``known`` are the manifest's entries by filename, of all that this concerns: see ``names_concerned``.
+    ``known`` are the manifest's entries by filename, of all that this concerns: see ``affected_filenames``.
     ``causes`` says, by key, what made us look; for the others a listing did. ``concerned`` gives, by
     filename, the key of the sidecar that speaks of it otherwise.
     """
@@ -68,10 +68,10 @@ def told(
     title, declared = head.title if head else None, None
     if (described := sidecars.get(collection.prefix + COLLECTION)) is not None:
         title, declared = described.title, described.generations
-    return Told(tuple(alterations), revision.sidecars, title, declared, _problems(head, sidecars))
+    return Delta(tuple(alterations), revision.sidecars, title, declared, _problems(head, sidecars))
 
 
-def names_concerned(collection: Collection, seen: Iterable[Observation], concerned: Iterable[str]) -> set[str]:
+def affected_filenames(collection: Collection, seen: Iterable[Observation], concerned: Iterable[str]) -> set[str]:
     """The filenames of all entries that what was seen may alter, or that it is to be compared with."""
     names = {collection.filename(one.key) for one in seen}
     names |= {image for name in names if may_be_caption(name) for image in captioned_by(name)}
@@ -120,7 +120,7 @@ def merge(
     head: Head | None,
     collection: Collection,
     bucket: str,
-    told: Told,
+    told: Delta,
     layout: Layout,
     *,
     commit: str,
@@ -145,7 +145,7 @@ def merge(
     problems = (*told.problems, *captions.problems(collection.prefix, layout.entries))
     generations = generations_after(head.generations if head else (), told.alterations, told.declared)
     synced = max(now, head.last_synced) if head else now
-    verified = max([at for at in (verified_at, head.last_verified_at if head else None) if at], default=None)
+    verification = max([at for at in (verified_at, head.last_verified_at if head else None) if at], default=None)
     said = (told.title, complete, told.sidecars, problems, generations)
     if (
         head
@@ -153,7 +153,7 @@ def merge(
         and not told.alterations
         and (head.title, head.complete, head.sidecars, head.problems, head.generations) == said
     ):
-        return head.model_copy(update={"commit": commit, "last_synced": synced, "last_verified_at": verified})
+        return head.model_copy(update={"commit": commit, "last_synced": synced, "last_verified_at": verification})
     revision = (head.revision if head else revisions_before) + 1
     return Head(
         kind=collection.kind,
@@ -163,7 +163,7 @@ def merge(
         s3_prefix=collection.prefix,
         created_at=head.created_at if head else now,
         last_synced=synced,
-        last_verified_at=verified,
+        last_verified_at=verification,
         complete=complete,
         revision=revision,
         first_revision=revision if is_repair or head is None else head.first_revision,

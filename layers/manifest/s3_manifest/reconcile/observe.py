@@ -99,7 +99,7 @@ def first_sight(
     return seen, failures, covers_all
 
 
-def computed_before(entries: Iterable[Entry]) -> ComputedMd5s:
+def computed_md5s(entries: Iterable[Entry]) -> ComputedMd5s:
     """The MD5s that were computed for a manifest's entries before."""
     return {(e.s3_key, e.etag): e.md5_hash for e in entries if e.md5_source == "computed" and e.md5_hash}
 

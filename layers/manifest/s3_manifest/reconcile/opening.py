@@ -7,14 +7,14 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import Entry, PageRef
 from s3_manifest.reconcile.environment import Environment
-from s3_manifest.reconcile.merge import Told
+from s3_manifest.reconcile.merge import Delta
 from s3_manifest.sidecars.descriptions import Descriptions
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.pages import Broken
 from s3_manifest.storage.store import ReadFailed
 
 
-class Opener:
+class WorkingSet:
     """Opens slots of one loaded head. Methods raise ``Conflict`` where it is another one by now, ``StoreError``."""
 
     def __init__(self, environment: Environment, collection: Collection, loaded: heads.Loaded) -> None:
@@ -66,7 +66,7 @@ class Opener:
         """
         return pages.restored_descriptions(self._world.store, self._world.each, self.collection, self.loaded)
 
-    def laid_out(self, slots: list[Slot], news: Told, commit_id: str) -> Layout:
+    def laid_out(self, slots: list[Slot], news: Delta, commit_id: str) -> Layout:
         """The entries after the alterations, in pages if they are many; reads what pages it needs for that."""
         after = layout.joined(layout.altered(slots, news.alterations))
         while wanted := layout.wanted(after, self.broken):

@@ -10,7 +10,7 @@ from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import Timestamp, UnreadableManifest
 from s3_manifest.reconcile.announcements import AnnouncementFailed
-from s3_manifest.reconcile.commit import Outcome, commit
+from s3_manifest.reconcile.commit import CommitResult, commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.events import Change, MalformedEvent, decode_body
 from s3_manifest.storage.store import StoreError
@@ -45,7 +45,7 @@ Concerns = dict[str, list[Concern]]
 
 
 @dataclass
-class Report:
+class BatchResult:
     """What came of a batch, for its answer, its logs and its metrics."""
 
     received: int = 0
@@ -64,7 +64,7 @@ class Report:
     """Errors that nobody foresaw; the messages they concern are among the failed."""
     dropped: list[tuple[str, str]] = field(default_factory=list)
     """The ids of messages, and what of them is no concern of ours."""
-    outcomes: list[Outcome] = field(default_factory=list)
+    results: list[CommitResult] = field(default_factory=list)
     freshness_ms: list[float] = field(default_factory=list)
     """For each change that was committed, the milliseconds since S3 says that it happened."""
 
@@ -74,26 +74,26 @@ class Report:
             self.crashes.append(error)
         self.failed |= dict.fromkeys(message_ids, str(error) or type(error).__name__)
 
-    def join(self, other: "Report") -> None:
+    def join(self, other: "BatchResult") -> None:
         """Adds what came of other messages."""
         for one in fields(self):
             mine, its = getattr(self, one.name), getattr(other, one.name)
             setattr(self, one.name, mine | its if isinstance(mine, dict) else mine + its)
 
 
-def reconcile(environment: Environment, messages: Sequence[Message]) -> Report:
+def reconcile(environment: Environment, messages: Sequence[Message]) -> BatchResult:
     """Brings every collection that the messages speak of up to date, several collections at once.
 
     A malformed message, an unreadable object, a broken head fail the messages that they concern
     and no others. A repeat changes nothing.
     """
-    report = Report(
+    report = BatchResult(
         retries=sum(message.receives > 1 for message in messages),
         attempts={message.id: message.receives for message in messages},
     )
     concerned = _sort(environment, report, messages)
 
-    def commit_changes(collection: Collection) -> Outcome:
+    def commit_changes(collection: Collection) -> CommitResult:
         concerns = concerned[collection]
         causes = {key: max(of_key, key=_time).change.event_name for key, of_key in concerns.items()}
         repeated = any(concern.message.receives > 1 for of_key in concerns.values() for concern in of_key)
@@ -104,7 +104,7 @@ def reconcile(environment: Environment, messages: Sequence[Message]) -> Report:
     return report
 
 
-def _sort(environment: Environment, report: Report, messages: Iterable[Message]) -> dict[Collection, Concerns]:
+def _sort(environment: Environment, report: BatchResult, messages: Iterable[Message]) -> dict[Collection, Concerns]:
     """What each collection is concerned by; what is no collection's concern is noted in the report."""
     concerned: dict[Collection, Concerns] = defaultdict(lambda: defaultdict(list))
     for message in messages:
@@ -116,13 +116,13 @@ def _sort(environment: Environment, report: Report, messages: Iterable[Message])
     return concerned
 
 
-def _note(report: Report, concerns: Concerns, result: Outcome | Exception) -> None:
+def _note(report: BatchResult, concerns: Concerns, result: CommitResult | Exception) -> None:
     """What came of one collection's commits, for the messages that it concerns."""
     if isinstance(result, Exception):
         report.fail({concern.message.id for of_key in concerns.values() for concern in of_key}, result)
         return
-    report.outcomes.append(result)
-    reasons = dict.fromkeys(result.not_done, "time ran out before it was committed") | result.unreadable
+    report.results.append(result)
+    reasons = dict.fromkeys(result.timed_out, "time ran out before it was committed") | result.unreadable
     for key, reason in reasons.items():
         # A first sight also looks at keys that no message named.
         report.failed |= dict.fromkeys((concern.message.id for concern in concerns.get(key, ())), reason)
@@ -131,7 +131,7 @@ def _note(report: Report, concerns: Concerns, result: Outcome | Exception) -> No
         report.freshness_ms += [age for age in ages if age is not None]
 
 
-def _route(environment: Environment, report: Report, message: Message) -> Iterator[tuple[Collection, Change]]:
+def _route(environment: Environment, report: BatchResult, message: Message) -> Iterator[tuple[Collection, Change]]:
     """The changes to look at, each with its collection; the rest is noted as dropped."""
     changes = decode_body(message.body)
     report.received += len(changes)

@@ -16,13 +16,13 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Open, Slot
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
 from s3_manifest.manifest.runs import Run, encode_page, sha256_of
-from s3_manifest.reconcile.commit import Outcome, back_off, note, objects_of
+from s3_manifest.reconcile.commit import CommitResult, back_off, note, objects_of
 from s3_manifest.reconcile.entries import UNDECLARED_GENERATION
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.reconcile.lease import turn
-from s3_manifest.reconcile.merge import Told, merge, names_concerned, record_of, told
+from s3_manifest.reconcile.merge import Delta, affected_filenames, merge, record_of, told
 from s3_manifest.reconcile.observe import observe
-from s3_manifest.reconcile.opening import Opener, entries_of
+from s3_manifest.reconcile.opening import WorkingSet, entries_of
 from s3_manifest.sidecars.descriptions import Observation, Revision
 from s3_manifest.sidecars.formats import SIDECARS, captions_of, is_captioned
 from s3_manifest.storage import heads, pages
@@ -38,7 +38,7 @@ _MAX_KEYS = 4 * layout.MAX_PAGE
 _READ_AT_ONCE = 32
 
 
-class TooMuchIsBroken(Exception):
+class TooManyBrokenPages(Exception):
     """So many pages are broken that the manifest is to be rebuilt."""
 
 
@@ -74,13 +74,13 @@ class _Work:
     contents: dict[str, _Contents] = field(default_factory=dict)
 
 
-def repair(environment: Environment, collection: Collection, broken: Iterable[str]) -> Outcome:
+def repair(environment: Environment, collection: Collection, broken: Iterable[str]) -> CommitResult:
     """Replaces those of these pages that the manifest still refers to, and others found broken on the way.
 
-    ``finished`` says whether time sufficed. Raises ``TooMuchIsBroken``, ``BrokenObjects`` (a copy of a sidecar
+    ``finished`` says whether time sufficed. Raises ``TooManyBrokenPages``, ``BrokenObjects`` (a copy of a sidecar
     is broken as well), ``UnreadableManifest``, ``StoreError``.
     """
-    outcome, work = Outcome(collection), _Work(set(broken))
+    outcome, work = CommitResult(collection), _Work(set(broken))
     lost_in_a_row = 0
     while environment.seconds_left() >= RESERVE_SECONDS:
         try:
@@ -102,7 +102,7 @@ def repair(environment: Environment, collection: Collection, broken: Iterable[st
     return outcome
 
 
-def _attempt(environment: Environment, outcome: Outcome, work: _Work) -> None:
+def _attempt(environment: Environment, outcome: CommitResult, work: _Work) -> None:
     collection, store = outcome.collection, environment.store
     loaded = heads.load(store, collection)
     before = outcome.head = loaded.head
@@ -113,12 +113,12 @@ def _attempt(environment: Environment, outcome: Outcome, work: _Work) -> None:
     if not ranges:
         return
     now = environment.now()
-    opener = Opener(environment, collection, loaded)
+    opener = WorkingSet(environment, collection, loaded)
     descriptions = opener.descriptions()
     seen, failures, covers_all = _observe(environment, outcome, work, ranges)
     healthy: list[Slot] = [page for page in before.pages if page.key not in work.broken]
     slots = healthy or [Open(Run(), 0, 0, 0)]
-    names = names_concerned(collection, seen, ())
+    names = affected_filenames(collection, seen, ())
     own = {collection.filename(one.key) for one in seen}
     wanted = {layout.slot_of(slots, name) for name in names if name in own or layout.is_out(slots, name)}
     slots = opener.opened(slots, wanted)
@@ -128,7 +128,7 @@ def _attempt(environment: Environment, outcome: Outcome, work: _Work) -> None:
     base = before.model_copy(update={"generations": _recounted(before.generations, work)})
     known = entries_of(slots, names)
 
-    def told_of(observed: Sequence[Observation]) -> Told:
+    def told_of(observed: Sequence[Observation]) -> Delta:
         revision = Revision(descriptions, before.sidecars, ())
         return told(base, collection, known, observed, {}, revision=revision, concerned={})
 
@@ -174,7 +174,7 @@ def _read_healthy(
             else:
                 work.contents[ref.key] = _contents(run)
     if sum(page.key in work.broken for page in head.pages) > MAX_PAGES:
-        raise TooMuchIsBroken(f"{collection.head_key}: more than {MAX_PAGES} of its pages are broken")
+        raise TooManyBrokenPages(f"{collection.head_key}: more than {MAX_PAGES} of its pages are broken")
     for key in work.contents.keys() - ({page.key for page in head.pages} - work.broken):
         del work.contents[key]
 
@@ -203,7 +203,7 @@ def _ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_Range]:
 
 
 def _observe(
-    environment: Environment, outcome: Outcome, work: _Work, ranges: Sequence[_Range]
+    environment: Environment, outcome: CommitResult, work: _Work, ranges: Sequence[_Range]
 ) -> tuple[list[Observation], list[ReadFailed], bool]:
     """What is in S3 in these ranges, and whether that is all: listed and observed after the head was read."""
     collection = outcome.collection
@@ -254,7 +254,7 @@ def _as_from(source: Source, seen: Sequence[Observation]) -> list[Observation]:
 
 
 def _restored(
-    ranges: Sequence[_Range], by_source: Mapping[Source, Told], name: str
+    ranges: Sequence[_Range], by_source: Mapping[Source, Delta], name: str
 ) -> list[tuple[PageRef, str, Run]] | None:
     """The lost pages, each with the key and run of the new one; None unless all are, byte for byte, as they were."""
     made: list[tuple[PageRef, str, Run]] = []

@@ -15,9 +15,9 @@ from itertools import groupby, islice
 from s3_manifest.manifest.collections import Collection, IdTooLong, Pattern
 from s3_manifest.manifest.jobs import Job, Progress, Sweep, SweepAll
 from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
-from s3_manifest.reconcile.commit import Outcome, Verified, commit
+from s3_manifest.reconcile.commit import CommitResult, Verification, commit
 from s3_manifest.reconcile.environment import Environment
-from s3_manifest.reconcile.repair import TooMuchIsBroken, repair
+from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.heads import holds_objects
 from s3_manifest.storage.pages import Broken
@@ -29,7 +29,7 @@ from s3_manifest.sweep.compare import Comparer, just_after, ranges
 LOOK_AGAIN_SECONDS = 60
 """What differs is looked at after this long, when the events on their way have arrived: the rest is drift."""
 
-MAX_LOOKS_BYTES, MAX_UNREADABLE_BYTES = 150_000, 100_000
+MAX_PENDING_BYTES, MAX_UNREADABLE_BYTES = 150_000, 100_000
 """What the keys in one message may come to, and those of them that S3 did not tell about.
 
 Every SQS-compatible server takes 256 KB.
@@ -53,11 +53,11 @@ class SweepFailed(Exception):
 
 
 @dataclass
-class Swept:
+class SweepResult:
     """What came of one message of the sweep queue."""
 
     collection: Collection | None = None
-    outcomes: list[Outcome] = field(default_factory=list)
+    results: list[CommitResult] = field(default_factory=list)
     """What came of looking at what differed."""
     drifted: list[str] = field(default_factory=list)
     """The keys that were looked at for it."""
@@ -91,15 +91,15 @@ def run_job(
     pause_with_seconds_left: float,
     *,
     repeated: bool = False,
-    swept: Swept | None = None,
-) -> Swept:
+    swept: SweepResult | None = None,
+) -> SweepResult:
     """Does a job of the sweep queue, or as much of it as there is time for, and asks for the rest.
 
     ``repeated``: the message was delivered before. What came of it is put into ``swept``, if that is
     given, as the work goes on: it was done even if this raises in the end. Raises ``SweepFailed``,
     ``UnreadableManifest``, ``StoreError``; the message is then to be delivered again.
     """
-    swept = Swept() if swept is None else swept
+    swept = SweepResult() if swept is None else swept
     if isinstance(job, SweepAll):
         _sweep_all(environment, job, swept, pause_with_seconds_left)
         return swept
@@ -119,7 +119,7 @@ def run_job(
 
 
 def _begin(
-    environment: Environment, collection: Collection, job: Sweep, swept: Swept, *, repeated: bool
+    environment: Environment, collection: Collection, job: Sweep, swept: SweepResult, *, repeated: bool
 ) -> Progress | None:
     """Where to begin; None where there is nothing (more) to do."""
     started_at = environment.now()
@@ -136,7 +136,7 @@ def _begin(
         set_aside or job.created_at or holds_objects(environment.store, environment.collections, collection)
     ):
         outcome = commit(environment, collection, {}, set_aside=set_aside, repeated=repeated)
-        swept.outcomes.append(outcome)
+        swept.results.append(outcome)
         if not outcome.finished:
             raise SweepFailed(f"{collection.prefix}: time ran out before there was a manifest; it is tried again later")
         # If it was this that made it, that looked at everything, or asked for a sweep of its own.
@@ -151,7 +151,11 @@ def _begin(
 
 
 def _go_on(
-    environment: Environment, collection: Collection, progress: Progress, swept: Swept, pause_with_seconds_left: float
+    environment: Environment,
+    collection: Collection,
+    progress: Progress,
+    swept: SweepResult,
+    pause_with_seconds_left: float,
 ) -> None:
     """Lists, looks, lists on, until all is done or time runs short."""
     while True:
@@ -197,7 +201,7 @@ def _list_on(
     collection: Collection,
     loaded: heads.Loaded,
     progress: Progress,
-    swept: Swept,
+    swept: SweepResult,
     pause_with_seconds_left: float,
 ) -> Progress:
     """Compares a few ranges at once, until one of them stops early or there is something to look at.
@@ -241,7 +245,7 @@ def _list_on(
 
 
 def _look(
-    environment: Environment, collection: Collection, progress: Progress, swept: Swept, *, is_drift: bool
+    environment: Environment, collection: Collection, progress: Progress, swept: SweepResult, *, is_drift: bool
 ) -> Progress:
     """Looks at what was found to differ, through the ordinary commits."""
     try:
@@ -249,17 +253,17 @@ def _look(
     except BrokenObjects as error:
         _repair_all(environment, collection, error.keys, swept)
         return progress
-    swept.outcomes.append(outcome)
+    swept.results.append(outcome)
     if not outcome.commits:
         raise SweepFailed(f"{collection.prefix}: time ran out before {progress.start!r}; it is tried again later")
     if outcome.broken:
         _repair(environment, collection, outcome.broken, swept)
-        looks = (*outcome.not_done, *outcome.unreadable)
+        looks = (*outcome.timed_out, *outcome.unreadable)
         return progress.model_copy(update={"looks": looks, "unannounced": outcome.unannounced})
     unreadable = (*progress.unreadable, *outcome.unreadable)
     if len(unreadable) > MAX_UNREADABLE or _size(unreadable) > MAX_UNREADABLE_BYTES:
         raise _unreadable(collection, unreadable, outcome)
-    update = {"looks": tuple(outcome.not_done), "unreadable": unreadable, "unannounced": outcome.unannounced}
+    update = {"looks": tuple(outcome.timed_out), "unreadable": unreadable, "unannounced": outcome.unannounced}
     if is_drift:
         swept.drifted += progress.looks
         swept.missing += outcome.removed
@@ -273,17 +277,17 @@ def _look(
     return progress.model_copy(update=update)
 
 
-def _finish(environment: Environment, collection: Collection, progress: Progress, swept: Swept) -> bool:
+def _finish(environment: Environment, collection: Collection, progress: Progress, swept: SweepResult) -> bool:
     """Marks the manifest complete and verified, and collects its garbage; False where a repair came before that."""
-    verified = Verified(progress.created_at, progress.started_at, progress.first_revision or 1)
+    verification = Verification(progress.created_at, progress.started_at, progress.first_revision or 1)
     # The odd ones met on the way have their second chance here.
     again = dict.fromkeys(progress.unreadable, SWEEP)
     try:
-        outcome = commit(environment, collection, again, verified=verified, repeated=progress.unannounced)
+        outcome = commit(environment, collection, again, verification=verification, repeated=progress.unannounced)
     except BrokenObjects as error:
         _repair_all(environment, collection, error.keys, swept)
         return False
-    swept.outcomes.append(outcome)
+    swept.results.append(outcome)
     if outcome.broken:
         _repair(environment, collection, outcome.broken, swept)
         return False
@@ -291,7 +295,7 @@ def _finish(environment: Environment, collection: Collection, progress: Progress
         raise _unreadable(collection, tuple(outcome.unreadable), outcome)
     if not outcome.finished:
         raise SweepFailed(f"{collection.prefix}: time ran out at the end of the sweep; it is tried again later")
-    if outcome.head and outcome.head.created_at == progress.created_at and not verified.is_of(outcome.head):
+    if outcome.head and outcome.head.created_at == progress.created_at and not verification.applies_to(outcome.head):
         return False  # it was repaired meanwhile
     swept.finished = True
     try:
@@ -306,7 +310,7 @@ def _is_repaired(
     collection: Collection,
     loaded: heads.Loaded,
     keys: Iterable[str],
-    swept: Swept,
+    swept: SweepResult,
     *,
     repeated: bool,
 ) -> bool:
@@ -318,11 +322,13 @@ def _is_repaired(
     if broken := [one.key for one in found if isinstance(one, Broken)]:
         _repair(environment, collection, broken, swept)
     # An attempt before this one may have died between a repair of part and the sweep for the rest.
-    head = swept.outcomes[-1].head if swept.outcomes else loaded.head if repeated else None
+    head = swept.results[-1].head if swept.results else loaded.head if repeated else None
     return head is None or head.complete
 
 
-def _repaired_copies(environment: Environment, collection: Collection, loaded: heads.Loaded, swept: Swept) -> bool:
+def _repaired_copies(
+    environment: Environment, collection: Collection, loaded: heads.Loaded, swept: SweepResult
+) -> bool:
     """Sees to the copies of sidecars; whether the manifest is another one now."""
     found = pages.examine_copies(environment.store, environment.each, collection, loaded)
     broken = [key for key, one in found.items() if isinstance(one, Broken)]
@@ -338,32 +344,32 @@ def _repaired_copies(environment: Environment, collection: Collection, loaded: h
     return False
 
 
-def _repair_all(environment: Environment, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
+def _repair_all(environment: Environment, collection: Collection, broken: Iterable[str], swept: SweepResult) -> None:
     """Replaces what a commit found broken: copies of sidecars, without which it commits nothing, and pages."""
     with suppress(Conflict):  # the manifest is another one by now, and is looked at again
         if not _repaired_copies(environment, collection, heads.load(environment.store, collection), swept):
             _repair(environment, collection, broken, swept)
 
 
-def _repair(environment: Environment, collection: Collection, broken: Iterable[str], swept: Swept) -> None:
+def _repair(environment: Environment, collection: Collection, broken: Iterable[str], swept: SweepResult) -> None:
     """Replaces broken pages by what S3 says now."""
     broken = list(broken)
     try:
         outcome = repair(environment, collection, broken)
-    except (TooMuchIsBroken, BrokenObjects):
+    except (TooManyBrokenPages, BrokenObjects):
         _rebuild(environment, collection, swept)
     else:
-        swept.outcomes.append(outcome)
+        swept.results.append(outcome)
         if not outcome.finished:
             raise SweepFailed(f"{collection.prefix}: time ran out while it was repaired; it is tried again later")
     swept.repaired += [key for key in broken if key not in swept.repaired]
 
 
-def _rebuild(environment: Environment, collection: Collection, swept: Swept) -> None:
+def _rebuild(environment: Environment, collection: Collection, swept: SweepResult) -> None:
     """Sets a manifest aside that cannot be repaired, and begins a new one, with a sweep of its own."""
     if set_aside := rebuild.set_aside(environment.store, collection):
         outcome = commit(environment, collection, {}, set_aside=set_aside)
-        swept.outcomes.append(outcome)
+        swept.results.append(outcome)
         if not outcome.finished:
             raise SweepFailed(f"{collection.prefix}: time ran out before it was rebuilt; it is tried again later")
 
@@ -373,7 +379,7 @@ def _fitting(collection: Collection, progress: Progress) -> Progress:
     size = _size(progress.unreadable)
     for count, key in enumerate(progress.looks):
         size += _size([key])
-        if count and size > MAX_LOOKS_BYTES:
+        if count and size > MAX_PENDING_BYTES:
             kept = progress.looks[:count]
             start = just_after(collection.filename(kept[-1]))
             return progress.model_copy(update={"looks": kept, "start": start, "finished_listing": False})
@@ -385,14 +391,14 @@ def _size(keys: Iterable[str]) -> int:
     return sum(len(json.dumps(key)) + 1 for key in keys)
 
 
-def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: Outcome) -> SweepFailed:
+def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: CommitResult) -> SweepFailed:
     return SweepFailed(
         f"{collection.prefix}: {len(keys)} objects could not be looked at, the first:"
         f" {next(iter(outcome.unreadable.values()), keys[0])}. Mend that and redrive this message"
     )
 
 
-def _sweep_all(environment: Environment, job: SweepAll, swept: Swept, pause_with_seconds_left: float) -> None:
+def _sweep_all(environment: Environment, job: SweepAll, swept: SweepResult, pause_with_seconds_left: float) -> None:
     """Asks for a sweep of each collection."""
     for pattern in sorted(environment.collections.patterns):
         if pattern.kind < job.kind:
