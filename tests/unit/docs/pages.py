@@ -5,8 +5,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[3]
 README = PROJECT / "README.md"
+CONTRIBUTING = PROJECT / "CONTRIBUTING.md"
 PAGES = sorted((PROJECT / "docs").glob("*.md"))
-DOCUMENTS = [README, PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md", PROJECT / "events" / "README.md", *PAGES]
+DOCUMENTS = [README, CONTRIBUTING, PROJECT / "CHANGELOG.md", PROJECT / "events" / "README.md", *PAGES]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

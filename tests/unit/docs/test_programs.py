@@ -8,7 +8,7 @@ import shlex
 import boto3
 import click
 import pytest
-from unit.docs.pages import DOCUMENTS, PROJECT, blocks, code_spans
+from unit.docs.pages import CONTRIBUTING, DOCUMENTS, PROJECT, blocks, code_spans
 
 import query_handler
 from s3_manifest.http import edit_routes, rescan_routes, web
@@ -114,3 +114,13 @@ def test_each_path_of_the_repository_that_a_document_names_exists(document):
         path = span.partition("::")[0].partition(" ")[0]
         if path.startswith(REPOSITORY) and not re.search(r"[<>*{…]", path):
             assert (PROJECT / path).exists(), span
+
+
+FOLDERS = {"L": "layers/manifest/s3_manifest", "C": "cli/s3_manifest_cli", "P": "."}
+
+
+def test_each_file_that_a_newcomer_is_sent_to_exists():
+    paths = re.findall(r"\b([LCP]) `([^`]+)`", CONTRIBUTING.read_text())
+    assert len(paths) > 20
+    for folder, path in paths:
+        assert (PROJECT / FOLDERS[folder] / path).exists(), path
