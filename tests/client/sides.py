@@ -17,7 +17,7 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest.collections import Collection, Collections, Location
 from s3_manifest.manifest.filenames import WORKING
 from s3_manifest.manifest.model import Head, timestamp
-from s3_manifest.reconcile.commit import Verified, commit
+from s3_manifest.reconcile.commit import Verification, commit
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import listed
@@ -60,8 +60,8 @@ class Sides:
         now = datetime.now(UTC)
         head = heads.load(self.store, self.collection).head
         self.hand.now = timestamp(now)
-        verified = Verified(head.created_at if head else self.hand.now, timestamp(now - ago))
-        commit(self._world, self.collection, dict.fromkeys(map(self.key, filenames), PUT), verified=verified)
+        verification = Verification(head.created_at if head else self.hand.now, timestamp(now - ago))
+        commit(self._world, self.collection, dict.fromkeys(map(self.key, filenames), PUT), verification=verification)
 
     def commit_incomplete(self, *filenames: str) -> None:
         """The manifest tells of these, and not of another that S3 would not tell about."""
