@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.doctor import Examination as Examination
     from s3_manifest_cli.client.doctor import doctor as doctor
     from s3_manifest_cli.client.doctor import doctor_bucket as doctor_bucket
-    from s3_manifest_cli.client.export import Exported as Exported
+    from s3_manifest_cli.client.export import ExportResult as ExportResult
     from s3_manifest_cli.client.export import export as export
     from s3_manifest_cli.client.local.filters import Filter as Filter
     from s3_manifest_cli.client.local.scan import Problem as Problem
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.manifests.rescan import wait_for as wait_for
     from s3_manifest_cli.client.manifests.revision_spec import Point as Point
     from s3_manifest_cli.client.manifests.revision_spec import parse_point as parse_point
-    from s3_manifest_cli.client.sync.execute import Carried as Carried
-    from s3_manifest_cli.client.sync.execute import Progress as Progress
-    from s3_manifest_cli.client.sync.execute import Step as Step
+    from s3_manifest_cli.client.sync.execute import SyncResult as SyncResult
+    from s3_manifest_cli.client.sync.options import Progress as Progress
+    from s3_manifest_cli.client.sync.options import SyncOptions as SyncOptions
     from s3_manifest_cli.client.sync.plan import Action as Action
     from s3_manifest_cli.client.sync.plan import Plan as Plan
-    from s3_manifest_cli.client.sync.plan import Wishes as Wishes
     from s3_manifest_cli.client.sync.restore import prepare_restore as prepare_restore
     from s3_manifest_cli.client.sync.restore import restore as restore
-    from s3_manifest_cli.client.sync.sync import Prepared as Prepared
-    from s3_manifest_cli.client.sync.sync import complete as complete
+    from s3_manifest_cli.client.sync.runner import Step as Step
+    from s3_manifest_cli.client.sync.sync import PreparedPlan as PreparedPlan
+    from s3_manifest_cli.client.sync.sync import apply_plan as apply_plan
     from s3_manifest_cli.client.sync.sync import prepare as prepare
     from s3_manifest_cli.client.sync.sync import pull as pull
     from s3_manifest_cli.client.sync.sync import push as push
     from s3_manifest_cli.client.sync.sync import sync as sync
     from s3_manifest_cli.client.sync.sync import wait_until_shown as wait_until_shown
-    from s3_manifest_cli.client.transfer.cancellation import Stop as Stop
-    from s3_manifest_cli.client.transfer.cancellation import Stopped as Stopped
-    from s3_manifest_cli.client.transfer.headers import Told as Told
+    from s3_manifest_cli.client.transfer.cancellation import Cancellation as Cancellation
+    from s3_manifest_cli.client.transfer.cancellation import Cancelled as Cancelled
+    from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata as UploadMetadata
     from s3_manifest_cli.client.verify.audit import Audit as Audit
     from s3_manifest_cli.client.verify.audit import audit as audit
     from s3_manifest_cli.client.verify.compare import Compared as Compared
@@ -69,18 +69,20 @@ _PLACES = {
     "s3_manifest_cli.client.verify.audit": ("Audit", "audit"),
     "s3_manifest_cli.client.manifests.diff": ("Diff", "diff"),
     "s3_manifest_cli.client.doctor": ("Examination", "doctor", "doctor_bucket"),
-    "s3_manifest_cli.client.export": ("Exported", "export"),
+    "s3_manifest_cli.client.export": ("ExportResult", "export"),
     "s3_manifest_cli.client.manifests.history": ("History", "history"),
     "s3_manifest_cli.client.manifests.manifests": ("Manifest", "Manifests"),
     "s3_manifest_cli.client.manifests.revision_spec": ("Point", "parse_point"),
     "s3_manifest_cli.client.manifests.rescan": ("Swept", "rescan", "rescan_all", "wait_for"),
     "s3_manifest_cli.client.verify.verify": ("Verification", "verify"),
     "s3_manifest.manifest.collections": ("Collection",),
-    "s3_manifest_cli.client.sync.execute": ("Carried", "Progress", "Step"),
+    "s3_manifest_cli.client.sync.execute": ("SyncResult",),
+    "s3_manifest_cli.client.sync.options": ("Progress", "SyncOptions"),
+    "s3_manifest_cli.client.sync.runner": ("Step",),
     "s3_manifest_cli.client.verify.compare": ("Compared",),
     "s3_manifest_cli.client.sync.sync": (
-        "Prepared",
-        "complete",
+        "PreparedPlan",
+        "apply_plan",
         "prepare",
         "pull",
         "push",
@@ -89,13 +91,13 @@ _PLACES = {
     ),
     "s3_manifest_cli.client.manifests.deployment": ("Deployment", "connect"),
     "s3_manifest_cli.client.local.filters": ("Filter",),
-    "s3_manifest_cli.client.sync.plan": ("Action", "Plan", "Wishes"),
+    "s3_manifest_cli.client.sync.plan": ("Action", "Plan"),
     "s3_manifest_cli.client.sync.restore": ("prepare_restore", "restore"),
     "s3_manifest_cli.client.local.scan": ("Problem",),
     "s3_manifest_cli.client.verify.status": ("Status", "status"),
-    "s3_manifest_cli.client.transfer.cancellation": ("Stop", "Stopped"),
+    "s3_manifest_cli.client.transfer.cancellation": ("Cancellation", "Cancelled"),
     "s3_manifest_cli.errors": ("Invalid", "NotFound", "NotYet", "Refused", "S3ManifestError", "Unavailable"),
-    "s3_manifest_cli.client.transfer.headers": ("Told",),
+    "s3_manifest_cli.client.transfer.upload_metadata": ("UploadMetadata",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 

@@ -10,7 +10,7 @@ from unit.values import STYLE, entry, head_of
 
 from s3_manifest.manifest.model import Entry, Facts, Generation
 from s3_manifest.sidecars.formats import is_image
-from s3_manifest_cli.client.export import FORMATS, Exported
+from s3_manifest_cli.client.export import FORMATS, ExportResult
 
 ODD = (
     "#hash.png",
@@ -90,7 +90,7 @@ def on_disk(folder: Path, *filenames: str, **fields: Any) -> list[Entry]:
     return entries
 
 
-def exported(name: str, entries: list[Entry], of: Facts | None = None, **options: Any) -> tuple[bytes, Exported]:
+def exported(name: str, entries: list[Entry], of: Facts | None = None, **options: Any) -> tuple[bytes, ExportResult]:
     """What a format makes of entries that can be read once, and the same the second time."""
     bodies = []
     for _ in range(2):
@@ -103,6 +103,6 @@ def exported(name: str, entries: list[Entry], of: Facts | None = None, **options
     return bodies[0], result
 
 
-def problems(result: Exported) -> dict[str, str]:
+def problems(result: ExportResult) -> dict[str, str]:
     """By filename."""
     return {one.s3_key.removeprefix(STYLE.prefix): one.problem for one in result.problems}

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest_cli.client.transfer.cancellation import Stop
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
 
@@ -51,8 +51,10 @@ class Bucket(NamedTuple):
     endpoint: str
     client: Any
 
-    def objects(self, endpoint: str | None = None, stop: Stop | None = None, memory: int = 64 << 20) -> Objects:
-        return Objects(self.name, session(), endpoint or self.endpoint, stop=stop, memory=memory)
+    def objects(
+        self, endpoint: str | None = None, cancellation: Cancellation | None = None, memory: int = 64 << 20
+    ) -> Objects:
+        return Objects(self.name, session(), endpoint or self.endpoint, cancellation=cancellation, memory=memory)
 
     def put(self, key: str, body: bytes, **more: Any) -> str:
         return self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)["ETag"].strip('"')

@@ -6,7 +6,7 @@ https://github.com/cvat-ai/cvat/blob/develop/utils/dataset_manifest/core.py
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from s3_manifest_cli.client.export.images import sizes_in
+from s3_manifest_cli.client.export.cvat import image_sizes
 
 pytestmark = pytest.mark.readers
 
@@ -18,7 +18,7 @@ def test_an_image_is_as_wide_and_high_as_it_is_shown(suffix, orientation, tmp_pa
     if orientation:
         exif[ExifTags.Base.Orientation] = orientation
     Image.new("RGB", (7, 11)).save(tmp_path / f"a.{suffix}", exif=exif)
-    with Image.open(tmp_path / f"a.{suffix}") as image, sizes_in(tmp_path) as size_of:
+    with Image.open(tmp_path / f"a.{suffix}") as image, image_sizes(tmp_path) as size_of:
         assert size_of(f"a.{suffix}") == ImageOps.exif_transpose(image).size
         assert size_of(f"a.{suffix}") == ((11, 7) if orientation and orientation > 4 else (7, 11))
 
@@ -26,5 +26,5 @@ def test_an_image_is_as_wide_and_high_as_it_is_shown(suffix, orientation, tmp_pa
 @pytest.mark.parametrize("suffix", ["png", "webp", "gif", "bmp", "avif"])
 def test_the_size_of_each_format_is_told(suffix, tmp_path):
     Image.new("RGB", (7, 11)).save(tmp_path / f"a.{suffix}")
-    with sizes_in(tmp_path) as size_of:
+    with image_sizes(tmp_path) as size_of:
         assert size_of(f"a.{suffix}") == (7, 11)

@@ -14,7 +14,7 @@ from client.exports import FULL, PROMPT, exported, facts, file
 from s3_manifest.manifest.encoding import facts_json
 from s3_manifest.manifest.model import Entry
 from s3_manifest_cli.client.export import FORMATS
-from s3_manifest_cli.client.export.parquet import ROW_GROUP
+from s3_manifest_cli.client.export.tables import ROW_GROUP
 
 pytestmark = pytest.mark.readers
 

@@ -8,11 +8,11 @@ import click
 
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.reading import ReadSoFar
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.sync.plan import Verb, Wishes
-from s3_manifest_cli.client.sync.sync import Prepared, prepare
-from s3_manifest_cli.client.transfer.headers import Told
+from s3_manifest_cli.client.sync.options import SyncOptions
+from s3_manifest_cli.client.sync.plan import Verb
+from s3_manifest_cli.client.sync.sync import PreparedPlan, prepare
+from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
 from s3_manifest_cli.terminal.named import missing, named_collection
 from s3_manifest_cli.terminal.options import FOLDER, TIME, Function, deployment_options, filter_options, output_options
 from s3_manifest_cli.terminal.output import Printer
@@ -20,7 +20,7 @@ from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planni
 
 
 def _uploads(command: Function) -> Function:
-    """What is said of files that are uploaded; the command gets it as ``said``."""
+    """What is said of files that are uploaded; the command gets it as ``upload_metadata``."""
 
     @wraps(command)
     def generated(
@@ -30,8 +30,10 @@ def _uploads(command: Function) -> Function:
         generated_at: Timestamp | None,
         **options: Any,  # noqa: ANN401  # the command's own
     ) -> Any:  # noqa: ANN401  # whatever the command returns
-        said = Told(generation_id=generation_id, generation_type=generation_type, generated_at=generated_at)
-        return command(said=said, **options)
+        upload_metadata = UploadMetadata(
+            generation_id=generation_id, generation_type=generation_type, generated_at=generated_at
+        )
+        return command(upload_metadata=upload_metadata, **options)
 
     options = (
         click.option("--generation-id", metavar="ID", help="The generation that the uploaded files are from."),
@@ -139,20 +141,9 @@ def _copy(
             "--apply says what is done, and where: leave out COLLECTION, LOCAL, --include and --exclude"
         )
 
-    def prepared(progress: ReadSoFar) -> Prepared:
-        wishes = Wishes(choices.delete, choices.prefer)
+    def prepared(options: SyncOptions) -> PreparedPlan:
         order = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
         collection = named_collection(deployment, named or "", folder, order)
-        return prepare(
-            deployment,
-            verb,
-            folder or Path(),
-            collection,
-            filters,
-            wishes,
-            max_delete=choices.max_delete,
-            is_dry_run=choices.is_dry_run,
-            progress=progress,
-        )
+        return prepare(deployment, verb, folder or Path(), collection, filters, options)
 
     run(verb, deployment, prepared, choices, printer)

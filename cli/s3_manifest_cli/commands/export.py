@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from s3_manifest_cli.client.export import FORMATS, Exported, filter_files, write
-from s3_manifest_cli.client.export.folder import put_in
-from s3_manifest_cli.client.export.images import sizes_in
-from s3_manifest_cli.client.export.whole import whole_file
+from s3_manifest_cli.client.export import FORMATS, ExportResult, filter_files, write
+from s3_manifest_cli.client.export.cvat import image_sizes
+from s3_manifest_cli.client.export.output import atomic_file, folder_writer
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
@@ -75,7 +74,7 @@ def export(
     given = _fit(format_, output, options, printer)
     with ExitStack() as stack:
         if "size_of" in given:
-            given["size_of"] = stack.enter_context(sizes_in(given["size_of"]))
+            given["size_of"] = stack.enter_context(image_sizes(given["size_of"]))
         manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
         unmatched = filters.unmatched([entry.filename for entry in manifest.files])
         printer.unmatched(unmatched)
@@ -109,10 +108,10 @@ def _fit(format_: str, output: Path | None, options: Mapping[str, Any], printer:
     return given
 
 
-def _written(manifest: Manifest, name: str, output: Path | None, options: Mapping[str, Any]) -> Exported:
+def _written(manifest: Manifest, name: str, output: Path | None, options: Mapping[str, Any]) -> ExportResult:
     chosen = FORMATS[name]
     if output and chosen.is_folder:
         with Destination(output) as destination:
-            return write(chosen, manifest, put_in(destination), **options)
-    with whole_file(output) if output else click.open_file("-", "wb") as out:
+            return write(chosen, manifest, folder_writer(destination), **options)
+    with atomic_file(output) if output else click.open_file("-", "wb") as out:
         return write(chosen, manifest, out, **options)

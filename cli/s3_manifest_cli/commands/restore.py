@@ -7,10 +7,10 @@ import click
 
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.reading import ReadSoFar
 from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.restore import prepare_restore
-from s3_manifest_cli.client.sync.sync import Prepared
+from s3_manifest_cli.client.sync.sync import PreparedPlan
 from s3_manifest_cli.terminal.named import missing, named_collection
 from s3_manifest_cli.terminal.options import (
     FOLDER,
@@ -61,18 +61,13 @@ def restore(
     if choices.apply and (collection or folder or in_s3 or revision or at or filters != EVERYTHING):
         raise click.UsageError("--apply says what is done, and where: leave out what else names it, and the filters")
 
-    def prepared(progress: ReadSoFar) -> Prepared:
+    def prepared(options: SyncOptions) -> PreparedPlan:
         return prepare_restore(
             deployment,
             named_collection(deployment, collection or "", folder, "restore {collection} {local}"),
             folder,
             filters,
-            revision=revision,
-            at=at,
-            delete=choices.delete,
-            max_delete=choices.max_delete,
-            is_dry_run=choices.is_dry_run,
-            progress=progress,
+            options._replace(revision=revision, at=at),
         )
 
     is_past = revision is not None or at is not None

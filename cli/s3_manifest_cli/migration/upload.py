@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, Store, StoreError
 from s3_manifest.storage.user_metadata import fit
 from s3_manifest_cli.client.access.faults import FAULTS, fault_of, write_error
-from s3_manifest_cli.client.transfer.headers import content_type
+from s3_manifest_cli.client.transfer.upload_metadata import content_type
 from s3_manifest_cli.migration.plan import Upload
 from s3_manifest_cli.migration.remote import observe_object
 

@@ -10,16 +10,16 @@ import click
 
 from s3_manifest.manifest.filenames import unusable
 from s3_manifest.manifest.model import Facts
-from s3_manifest_cli.client.export.whole import whole_file
+from s3_manifest_cli.client.export.output import atomic_file
 from s3_manifest_cli.client.local.disk import telling
-from s3_manifest_cli.client.local.reading import ReadSoFar
 from s3_manifest_cli.client.local.scan import Problem
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.sync.execute import NOTHING_SAID, Carried
-from s3_manifest_cli.client.sync.plan import MAX_DELETE, Action, Doing, Plan, Preference, Verb, decode, encode
-from s3_manifest_cli.client.sync.sync import Prepared, complete, wait_until_shown
+from s3_manifest_cli.client.sync.execute import SyncResult
+from s3_manifest_cli.client.sync.options import MAX_DELETE, Preference, Progress, SyncOptions
+from s3_manifest_cli.client.sync.plan import Action, ActionType, Plan, Verb, decode, encode
+from s3_manifest_cli.client.sync.sync import PreparedPlan, apply_plan, wait_until_shown
 from s3_manifest_cli.client.transfer.cancellation import terminable
-from s3_manifest_cli.client.transfer.headers import Told
+from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
 from s3_manifest_cli.client.verify.compare import Compared
 from s3_manifest_cli.terminal.manifest_warnings import (
     doubts_json,
@@ -43,7 +43,7 @@ WAIT = click.option(
     help="Wait so long until the manifest shows what was changed in S3.",
 )
 
-_WORDS: dict[Doing, str] = {
+_WORDS: dict[ActionType, str] = {
     "download": "download",
     "upload": "upload",
     "copy": "restore in S3",
@@ -51,14 +51,14 @@ _WORDS: dict[Doing, str] = {
     "delete_remote": "delete in S3",
     "conflict": "conflict",
 }
-_DONE: dict[Doing, str] = {
+_DONE: dict[ActionType, str] = {
     "download": "downloaded",
     "upload": "uploaded",
     "copy": "restored in S3",
     "delete_local": "deleted here",
     "delete_remote": "deleted in S3",
 }
-_COLOURS: dict[Doing, str] = {"delete_local": "red", "delete_remote": "red", "conflict": "magenta"}
+_COLOURS: dict[ActionType, str] = {"delete_local": "red", "delete_remote": "red", "conflict": "magenta"}
 
 
 class Choices(NamedTuple):
@@ -71,13 +71,25 @@ class Choices(NamedTuple):
     apply: Path | None
     portable: bool = False
     prefer: Preference | None = None
-    said: Told = NOTHING_SAID
+    upload_metadata: UploadMetadata = UploadMetadata()
     wait: float = 0
 
     @property
     def is_dry_run(self) -> bool:
         """Whether the plan is only shown or written, and nothing else changed."""
         return self.dry_run or self.plan_file is not None
+
+    def sync_options(self, progress: Progress) -> SyncOptions:
+        """The same for the client."""
+        return SyncOptions(
+            delete=self.delete,
+            prefer=self.prefer,
+            max_delete=self.max_delete,
+            dry_run=self.is_dry_run,
+            portable=self.portable,
+            upload_metadata=self.upload_metadata,
+            progress=progress,
+        )
 
 
 def planning(delete: str) -> Callable[[Function], Function]:
@@ -120,7 +132,7 @@ def planning(delete: str) -> Callable[[Function], Function]:
 def run(
     verb: Verb,
     deployment: Deployment,
-    prepared: Callable[[ReadSoFar], Prepared],
+    prepared: Callable[[SyncOptions], PreparedPlan],
     choices: Choices,
     printer: Printer,
     *,
@@ -139,13 +151,14 @@ def run(
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
     else:
         with steps(printer) as show:
-            made = prepared(lambda count, read: show(read_so_far(count, read)))
+            progress_of_reading = Progress(on_read=lambda count, read: show(read_so_far(count, read)))
+            made = prepared(choices.sync_options(progress_of_reading))
         plan, files = made.plan, made.files
         about = _About(made.facts, tuple(made.problems), made.unmatched, made.refused, is_past=is_past)
         about.warn(printer)
     is_refused = about.refused is not None
     if choices.plan_file and not is_refused:
-        with telling(str(choices.plan_file), "not written"), whole_file(choices.plan_file) as out:
+        with telling(str(choices.plan_file), "not written"), atomic_file(choices.plan_file) as out:
             out.writelines(encode(plan))
     if choices.is_dry_run:
         _tell_plan(plan, about, printer, None if is_refused else choices.plan_file)
@@ -153,13 +166,13 @@ def run(
             printer.error(f"{choices.plan_file}: not written, since this plan would be refused")
         failed = is_unreadable(about.problems) or (is_refused and choices.plan_file is not None)
         sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(plan.actions)))
-    moved = plan.of("download", "upload", "copy")
+    moved = plan.select("download", "upload", "copy")
     with progress(verb, len(moved), sum(one.size for one in moved), quiet=printer.quiet) as told, terminable():
-        carried = complete(deployment, plan, files, told, said=choices.said, portable=choices.portable)
-    shown = wait_until_shown(deployment, carried, choices.wait) if choices.wait else None
-    _tell(carried, shown, about, printer)
-    failed = bool(carried.failed) or is_unreadable(about.problems)
-    sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(carried.conflicts) or shown is False))
+        result = apply_plan(deployment, plan, files, choices.sync_options(told))
+    shown = wait_until_shown(deployment, result, choices.wait) if choices.wait else None
+    _tell(result, shown, about, printer)
+    failed = bool(result.failed) or is_unreadable(about.problems)
+    sys.exit(exit_code(facts=about.facts, failed=failed, differs=bool(result.conflicts) or shown is False))
 
 
 class _About(NamedTuple):
@@ -190,7 +203,7 @@ class _About(NamedTuple):
 def _tell_plan(plan: Plan, about: _About, printer: Printer, written: Path | None) -> None:
     for action in plan.actions:
         printer.write(f"{_WORDS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
-    for action in plan.of("upload", "copy"):
+    for action in plan.select("upload", "copy"):
         if reason := unusable(action.filename):
             printer.warn(f"{action.filename}: will be skipped: {reason}; rename the file")
     todo = _summary(plan.actions, _WORDS, "{word} {count}")
@@ -201,57 +214,57 @@ def _tell_plan(plan: Plan, about: _About, printer: Printer, written: Path | None
     printer.document(document | about.fields | {"refused": about.refused})
 
 
-def _tell(carried: Carried, shown: bool | None, about: _About, printer: Printer) -> None:
-    for one in carried.failed:
+def _tell(result: SyncResult, shown: bool | None, about: _About, printer: Printer) -> None:
+    for one in result.failed:
         printer.error(f"{_WORDS[one.action.action]} {one.action.filename}: {one.error}")
-    for one in carried.conflicts:
+    for one in result.conflicts:
         printer.write(f"conflict  {one.action.filename}", "magenta")
-    for one in carried.done:
+    for one in result.done:
         if one.note:
             printer.warn(f"{one.action.filename}: {one.note}")
-    plan = carried.plan
+    plan = result.plan
     sides = f"{plan.folder} and {plan.kind}/{plan.id}" if plan.folder else f"{plan.kind}/{plan.id}"
-    done = _summary((one.action for one in carried.done), _DONE, "{count} {word}")
+    done = _summary((one.action for one in result.done), _DONE, "{count} {word}")
     printer.write(f"{sides}: {done or 'nothing to do'}")
-    skipped = sum(one.is_name_refused for one in carried.failed)
+    skipped = sum(one.is_name_refused for one in result.failed)
     if skipped:
         whose, them = ("its name", "it") if skipped == 1 else ("their names", "them")
         told = f"{count_of(skipped)} skipped because of {whose} (listed above)."
         printer.write(f"{told} Rename {them}; running again will not help.", "red")
-    if failed := len(carried.failed) - skipped:
+    if failed := len(result.failed) - skipped:
         printer.write(f"{failed:,} failed; run it again: what is done is not done again", "red")
-    if carried.conflicts:
-        count = "1 conflict" if len(carried.conflicts) == 1 else f"{len(carried.conflicts):,} conflicts"
+    if result.conflicts:
+        count = "1 conflict" if len(result.conflicts) == 1 else f"{len(result.conflicts):,} conflicts"
         printer.write(f"{count}: choose the side that wins with --prefer", "magenta")
     if shown is False:
         printer.warn("the manifest does not show all of it yet; see: s3-manifest doctor")
     if unread := sum(problem.kind == "unreadable" for problem in about.problems):
         printer.write(f"{_parts(unread)} of the folder could not be read (listed above)", "red")
-    printer.document(_as_json(carried, shown, about))
+    printer.document(_as_json(result, shown, about))
 
 
 def _parts(count: int) -> str:
     return "1 part" if count == 1 else f"{count:,} parts"
 
 
-def _as_json(carried: Carried, shown: bool | None, about: _About) -> dict[str, Any]:
-    return carried.plan.model_dump(exclude={"actions"}) | {
-        "done": Counter(one.action.action for one in carried.done),
-        "failed": len(carried.failed),
-        "conflicts": len(carried.conflicts),
+def _as_json(result: SyncResult, shown: bool | None, about: _About) -> dict[str, Any]:
+    return result.plan.model_dump(exclude={"actions"}) | {
+        "done": Counter(one.action.action for one in result.done),
+        "failed": len(result.failed),
+        "conflicts": len(result.conflicts),
         "shown": shown,
         **about.fields,
         "files": [
             {"action": one.action.action, "filename": one.action.filename, "size": one.action.size, "error": one.error}
-            for one in carried.steps
+            for one in result.steps
         ],
     }
 
 
-def _summary(actions: Iterable[Action], words: Mapping[Doing, str], told: str) -> str:
+def _summary(actions: Iterable[Action], words: Mapping[ActionType, str], told: str) -> str:
     """How many of each there are, and how much is moved by them; ``told`` says how a word and its count go."""
-    counts: Counter[Doing] = Counter()
-    moved: Counter[Doing] = Counter()
+    counts: Counter[ActionType] = Counter()
+    moved: Counter[ActionType] = Counter()
     for action in actions:
         counts[action.action] += 1
         moved[action.action] += action.size

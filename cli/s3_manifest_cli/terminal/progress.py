@@ -5,14 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from s3_manifest_cli.client.sync.execute import Progress, silent
+from s3_manifest_cli.client.sync.options import Progress
 
 
 @contextmanager
 def progress(doing: str, files: int, size_bytes: int, *, quiet: bool) -> Iterator[Progress]:
     """A bar for so many files and bytes, told by whoever moves them; any thread may."""
     if quiet or not files or not sys.stderr.isatty():
-        yield silent()
+        yield Progress()
         return
     # Only a terminal needs it, and it takes a while to be imported.
     from rich import progress as bars  # noqa: PLC0415
@@ -29,4 +29,6 @@ def progress(doing: str, files: int, size_bytes: int, *, quiet: bool) -> Iterato
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(doing, total=size_bytes, files=0)
         counted = itertools.count(1)
-        yield Progress(moved=lambda size: bar.advance(task, size), done=lambda: bar.update(task, files=next(counted)))
+        yield Progress(
+            on_bytes=lambda size: bar.advance(task, size), on_file=lambda: bar.update(task, files=next(counted))
+        )

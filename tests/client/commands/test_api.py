@@ -12,14 +12,14 @@ from client.sides import both
 
 import s3_manifest_cli
 from s3_manifest_cli import (
+    Cancellation,
+    Cancelled,
     Filter,
     Invalid,
     NotFound,
-    Stop,
-    Stopped,
-    Told,
-    Wishes,
-    complete,
+    SyncOptions,
+    UploadMetadata,
+    apply_plan,
     main,
     prepare,
     pull,
@@ -45,7 +45,7 @@ def test_every_name_of_the_api_is_there_and_is_typed():
 @pytest.mark.parametrize(
     ("names", "imported"),
     [
-        ("Filter, Wishes, Invalid", []),
+        ("Filter, SyncOptions, Invalid", []),
         ("connect, status", ["boto3"]),
         ("pull", ["boto3", "s3_manifest_cli.client.transfer.crt"]),
     ],
@@ -68,23 +68,25 @@ def test_the_help_of_all_commands_is_what_each_says_of_itself(name):
 def test_the_four_verbs_return_what_they_did(sides):
     sides.put("a.png", "b.png")
     there, collection = sides.deployment, sides.deployment.collection("style/16")
-    carried = pull(there, collection, sides.folder, Filter(include=("a*",)))
-    (step,) = carried.steps
+    result = pull(there, collection, sides.folder, Filter(include=("a*",)))
+    (step,) = result.steps
     assert (step.action.action, step.action.filename, step.error) == ("download", "a.png", None)
     assert "md5" in step.proof
     sides.write("c.png")
-    carried = push(there, sides.folder, collection, said=Told(generation_id="7"))
-    assert [(one.action.action, one.action.filename) for one in carried.done] == [("upload", "c.png")]
+    result = push(
+        there, sides.folder, collection, options=SyncOptions(upload_metadata=UploadMetadata(generation_id="7"))
+    )
+    assert [(one.action.action, one.action.filename) for one in result.done] == [("upload", "c.png")]
     sides.commit("c.png")
     sides.write("a.png", body=b"mine")
     sides.put("a.png", body=b"theirs")
-    carried = sync(there, sides.folder, collection)
-    assert [one.action.filename for one in carried.conflicts] == ["a.png"]
-    assert [one.action.filename for one in carried.done] == ["b.png"]
-    carried = sync(there, sides.folder, collection, wishes=Wishes(prefer="s3"))
-    assert (sides.files["a.png"], carried.conflicts, carried.failed) == (b"theirs", [], [])
-    carried = restore(there, collection, sides.folder / "copy")
-    assert len(carried.done) == 3
+    result = sync(there, sides.folder, collection)
+    assert [one.action.filename for one in result.conflicts] == ["a.png"]
+    assert [one.action.filename for one in result.done] == ["b.png"]
+    result = sync(there, sides.folder, collection, options=SyncOptions(prefer="s3"))
+    assert (sides.files["a.png"], result.conflicts, result.failed) == (b"theirs", [], [])
+    result = restore(there, collection, sides.folder / "copy")
+    assert len(result.done) == 3
     assert {name for name in sides.files if name.startswith("copy/")} == {"copy/a.png", "copy/b.png", "copy/c.png"}
     assert restore(there, collection, None).steps == ()
 
@@ -104,24 +106,24 @@ def test_where_only_the_http_api_is_named_the_manifest_tells_the_bucket_that_a_p
     there = sides.deployment._replace(bucket=None)
     plan = prepare(there, "pull", sides.folder, sides.collection).plan
     with pytest.raises(Invalid, match="s3://another/styles/16/, which is not of this deployment"):
-        complete(there, plan.model_copy(update={"s3_bucket": "another"}))
-    complete(there, plan)
+        apply_plan(there, plan.model_copy(update={"s3_bucket": "another"}))
+    apply_plan(there, plan)
     assert sides.files == both("a.png")
 
 
 def test_a_run_that_is_asked_to_stop_says_so_and_the_next_one_goes_on(sides):
     sides.put("a.png", "slow.png", "z.png")
-    stop, end = Stop(), threading.Event()
+    cancellation, end = Cancellation(), threading.Event()
 
     def before(request):
         if request.method == "GET" and request.key.endswith("slow.png"):
-            stop.ask()
+            cancellation.cancel()
             end.wait(10)
 
     sides.proxy.before = before
     try:
-        with pytest.raises(Stopped):
-            pull(sides.deployment, sides.collection, sides.folder, stop=stop)
+        with pytest.raises(Cancelled):
+            pull(sides.deployment, sides.collection, sides.folder, options=SyncOptions(cancellation=cancellation))
     finally:
         end.set()
     sides.proxy.before = lambda _: None

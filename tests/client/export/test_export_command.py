@@ -21,9 +21,9 @@ from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
 from s3_manifest.manifest.collections import Location
 from s3_manifest.reconcile.commit import commit
 from s3_manifest_cli.client.export import FORMATS
-from s3_manifest_cli.client.export.exported import CannotHold
-from s3_manifest_cli.client.export.folder import put_in
-from s3_manifest_cli.client.export.images import sizes_in
+from s3_manifest_cli.client.export.cvat import image_sizes
+from s3_manifest_cli.client.export.output import folder_writer
+from s3_manifest_cli.client.export.writer import UnsupportedFile
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.main import main
@@ -279,7 +279,7 @@ def test_cvat_has_the_sizes_of_images_as_they_are_shown_and_is_told_which_are_mi
         r"styles/16/line\nbreak\x1b[2J.png",
         "styles/16/z.png",
     ]
-    assert "its width and height cannot be told" in told[2]
+    assert "its width and height are not known" in told[2]
 
 
 def test_a_size_is_told_of_files_that_are_images_and_through_no_link(tmp_path):
@@ -294,7 +294,7 @@ def test_a_size_is_told_of_files_that_are_images_and_through_no_link(tmp_path):
     (tmp_path / "link.jpg").symlink_to("turned.jpg")
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
-    with sizes_in(tmp_path) as size_of:
+    with image_sizes(tmp_path) as size_of:
         assert {path.name: size_of(path.name) for path in tmp_path.iterdir()} == {
             "turned.jpg": (480, 640),
             "upright.jpg": (640, 480),
@@ -307,8 +307,8 @@ def test_a_size_is_told_of_files_that_are_images_and_through_no_link(tmp_path):
 def test_captions_that_the_disk_takes_for_one_do_not_replace_each_other(tmp_path):
     with Destination(tmp_path) as destination:
         destination.file_system = destination.file_system.portable()
-        put = put_in(destination)
+        put = folder_writer(destination)
         put("Fox.txt", b"one")
-        with pytest.raises(CannotHold, match=r"'fox.txt' and 'Fox.txt' are one name to this disk"):
+        with pytest.raises(UnsupportedFile, match=r"this disk treats 'fox.txt' and 'Fox.txt' as one name"):
             put("fox.txt", b"other")
     assert captions(tmp_path) == {"Fox.txt": "one"}

@@ -6,7 +6,7 @@ from client.exports import IMAGES, NO_FILES, STAMP, exported, facts, file, of_ge
 
 from s3_manifest.sidecars.formats import IMAGE_FOLDER, is_image, read_caption, read_sidecar
 from s3_manifest_cli.client.export import FORMATS
-from s3_manifest_cli.client.export.images import sizes_in
+from s3_manifest_cli.client.export.cvat import image_sizes
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.local_stack.pictures import png
 
@@ -112,7 +112,7 @@ def test_cvat_reads_each_image_with_its_size(tmp_path):
     for size, name in enumerate(("a.b.png", "deep/föx.png"), 3):
         (tmp_path / name).write_bytes(png(size, (1, 2, 3)))
 
-    with sizes_in(tmp_path) as size_of:
+    with image_sizes(tmp_path) as size_of:
         body, result = exported("cvat", [file("a.b.png"), file("deep/föx.png"), file("notes.json")], size_of=size_of)
     assert body.isascii()
     version, kind, *images = [json.loads(line) for line in io.BytesIO(body)]
@@ -128,7 +128,7 @@ def test_an_image_whose_size_cannot_be_told_is_not_for_cvat():
     sizes = {"a.png": (640, 480)}
     body, result = exported("cvat", [file("a.png"), file("b.png")], size_of=sizes.get)
     assert (body.count(b'"name"'), result.files) == (1, 1)
-    assert problems(result) == {"b.png": "its width and height cannot be told"}
+    assert problems(result) == {"b.png": "its width and height are not known"}
 
 
 def test_without_sizes_there_is_nothing_for_cvat():

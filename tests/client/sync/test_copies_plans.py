@@ -110,8 +110,8 @@ def test_a_sync_is_planned_and_applied(differing, plan):
         ({"s3_prefix": "styles/17/"}, "not of this deployment"),
         ({"id": "17"}, "not of this deployment"),
         ({"kind": "nonsense"}, "not of this deployment"),
-        ({"folder": ""}, "names no folder by its absolute path: ''"),
-        ({"folder": "dest"}, "names no folder by its absolute path: 'dest'"),
+        ({"folder": ""}, "is not an absolute path: ''"),
+        ({"folder": "dest"}, "is not an absolute path: 'dest'"),
         ({"plan": 2}, "line 1 of the plan: plan"),
         ({"extra": 2}, "line 1 of the plan: extra"),
     ],
@@ -272,4 +272,4 @@ def test_it_lists_them_too_where_the_manifest_is_not_good_enough_to_delete_by(si
     sides.write("extra.png", "more.png")
     answer = sides.pull("--delete", "--dry-run", exit_code=3)
     assert "delete here   extra.png" in answer.stdout
-    assert "incomplete, so nothing is deleted by it" in answer.stderr
+    assert "Nothing is deleted, because the manifest of style/16 is incomplete." in answer.stderr

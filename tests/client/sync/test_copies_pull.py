@@ -140,7 +140,7 @@ def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides)
     answer = sides.pull("--delete", exit_code=3)
     assert sides.files == both("a.png", "just uploaded.png")
     assert "just uploaded.png: " in answer.stderr
-    assert "what is in S3 is not what the manifest told" in answer.stderr
+    assert "not deleted: S3 has another object than the manifest" in answer.stderr
 
 
 def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
@@ -153,7 +153,11 @@ def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
 
 @pytest.mark.parametrize(
     ("verified", "says"),
-    [(None, "incomplete"), (timedelta(days=4), "was not compared with S3 for 3 days"), (timedelta(days=2), None)],
+    [
+        (None, "incomplete"),
+        (timedelta(days=4), "was not compared with S3 in the last 3 days"),
+        (timedelta(days=2), None),
+    ],
 )
 def test_by_a_manifest_that_may_not_know_all_nothing_is_deleted_and_nothing_else_done(sides, verified, says):
     sides.put_late("a.png")

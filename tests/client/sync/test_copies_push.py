@@ -108,7 +108,7 @@ def test_unfinished_uploads_of_others_to_a_files_key_are_told(sides, monkeypatch
     monkeypatch.setattr("s3_manifest_cli.client.transfer.upload.PART", 10)
     sides.bucket.client.create_multipart_upload(Bucket=sides.bucket.name, Key=sides.key("a.png"))
     sides.write("a.png", "b.png")
-    assert "a.png: other unfinished uploads to its key (1) keep their parts in S3" in sides.push().stderr
+    assert "a.png: S3 keeps the parts of another unfinished upload to this key." in sides.push().stderr
     assert len(sides.bucket.unfinished()) == 1
 
 
@@ -217,7 +217,7 @@ def test_where_the_folder_was_not_read_to_its_end_nothing_is_deleted_in_s3(sides
     # As after a disk was moved elsewhere, and a link put in its place.
     (sides.folder / ("deep" if in_the_way == "folder" else "c.png")).symlink_to(sides.folder.parent)
     answer = sides.push("--delete", "--include", "*.png", "--include", "deep/*", exit_code=3)
-    assert "nothing is deleted in S3" in answer.stderr
+    assert "Nothing is deleted in S3" in answer.stderr
     assert sides.objects.keys() == {"a.png", "deep/b.png", "deep/c.txt"}
     sides.push("--delete", "--exclude", "deep" if in_the_way == "folder" else "c.png", "--exclude", "deep/c*")
     kept = {"deep/b.png"} if in_the_way == "folder" else set()  # what excludes a folder excludes all below it
@@ -239,7 +239,7 @@ def test_a_file_whose_key_s3_would_not_take_is_told(sides):
     sides.write("a.png", long)
     answer = sides.push(exit_code=3)
     assert sides.objects == both("a.png")
-    assert "its key would have 1,115 bytes, and S3 has at most 1,024; rename it" in answer.stderr
+    assert "its key would have 1,115 bytes; S3 allows 1,024. Rename the file" in answer.stderr
 
 
 def test_a_push_waits_until_the_manifest_shows_what_was_pushed(sides):

@@ -169,5 +169,5 @@ def test_a_plan_that_names_sidecars_is_refused_by_name(sides):
     sides.write("b.png", "prompt_metadata.json")
     sides.push("--plan", sides.cache / "plan", exit_code=1)
     answer = sides.call("push", "--apply", edited(sides, filename="prompt_metadata.json"), "--json", exit_code=3)
-    assert "no file of style/16" in refused(answer)["prompt_metadata.json"]
+    assert "not a file of style/16" in refused(answer)["prompt_metadata.json"]
     assert sides.objects == {}

@@ -112,7 +112,7 @@ def test_a_disk_that_is_not_mounted_or_a_manifest_that_is_gone_deletes_nothing(s
         if how == "empty":
             sides.folder.mkdir()
     answer = sides.sync("--delete", exit_code=3)
-    assert "nothing is deleted" in answer.stderr
+    assert "Nothing is deleted" in answer.stderr
     assert sides.objects == both("a.png", "b.png")
     if how == "no manifest":
         assert sides.files == both("a.png", "b.png")

@@ -9,7 +9,16 @@ from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.local.scan import Local
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
-from s3_manifest_cli.client.sync.plan import Action, Agreed, Plan, Wishes, actions, check_deletions, decode, encode
+from s3_manifest_cli.client.sync.plan import (
+    Action,
+    BaselineEntry,
+    Plan,
+    SyncOptions,
+    actions,
+    check_deletions,
+    decode,
+    encode,
+)
 from s3_manifest_cli.client.verify.compare import Compared
 from s3_manifest_cli.errors import Invalid, Refused
 
@@ -18,7 +27,7 @@ HERE = Local("a.png", 5, 1_000, 2_000, 7)
 CHANGED_HERE = HERE._replace(ctime_ns=3_000)
 THERE = RemoteFile("a.png", 5, "m", "e", "files", None, NOON)
 CHANGED_THERE = THERE._replace(etag="other")
-AGREED = {"a.png": Agreed("e", HERE.identity)}
+AGREED = {"a.png": BaselineEntry("e", HERE.identity)}
 
 LOCAL_ONLY = Compared("a.png", "local_only", HERE, None)
 S3_ONLY = Compared("a.png", "s3_only", None, THERE)
@@ -27,8 +36,8 @@ UNVERIFIABLE = Compared("a.png", "unverifiable", HERE, THERE, "why")
 SYNCED = Compared("a.png", "synced", HERE, THERE)
 
 
-def planned(verb, one, wishes, base=None):
-    return [action.action for action in actions(verb, [one], wishes, base)]
+def planned(verb, one, options, base=None):
+    return [action.action for action in actions(verb, [one], options, base)]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,7 @@ def planned(verb, one, wishes, base=None):
     ],
 )
 def test_a_pull_makes_the_folder_what_s3_has_and_a_push_the_other_way_round(verb, one, delete, action):
-    assert planned(verb, one, Wishes(delete=delete)) == action
+    assert planned(verb, one, SyncOptions(delete=delete)) == action
 
 
 @pytest.mark.parametrize(
@@ -74,15 +83,15 @@ def test_a_pull_makes_the_folder_what_s3_has_and_a_push_the_other_way_round(verb
     ],
 )
 def test_a_sync_takes_the_side_that_changed_since_the_last_one(one, base, delete, action):
-    assert planned("sync", one, Wishes(delete=delete), base) == action
+    assert planned("sync", one, SyncOptions(delete=delete), base) == action
 
 
 @pytest.mark.parametrize("verb", ["pull", "push", "sync"])
 def test_what_nothing_proves_is_believed_to_be_what_it_was_agreed_to_be(verb):
-    assert planned(verb, UNVERIFIABLE, Wishes(), AGREED) == []
+    assert planned(verb, UNVERIFIABLE, SyncOptions(), AGREED) == []
     for changed in (UNVERIFIABLE._replace(local=CHANGED_HERE), UNVERIFIABLE._replace(remote=CHANGED_THERE)):
-        assert len(planned(verb, changed, Wishes(), AGREED)) == 1
-    assert planned(verb, OUT_OF_SYNC, Wishes(), AGREED) != []
+        assert len(planned(verb, changed, SyncOptions(), AGREED)) == 1
+    assert planned(verb, OUT_OF_SYNC, SyncOptions(), AGREED) != []
 
 
 @pytest.mark.parametrize(
@@ -100,7 +109,7 @@ def test_in_a_conflict_that_side_stands_which_is_preferred(prefer, changed_here,
     mtime_ns = int(datetime.fromisoformat(changed_here).replace(tzinfo=UTC).timestamp() * 1e9)
     there = THERE._replace(last_modified="2026-06-01T00:00:00.000Z")
     one = OUT_OF_SYNC._replace(local=HERE._replace(mtime_ns=mtime_ns), remote=there)
-    assert planned("sync", one, Wishes(prefer=prefer)) == [action]
+    assert planned("sync", one, SyncOptions(prefer=prefer)) == [action]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +124,7 @@ def test_in_a_conflict_that_side_stands_which_is_preferred(prefer, changed_here,
     ],
 )
 def test_what_one_side_changed_and_the_other_deleted_is_as_that_side_has_it_which_is_preferred(one, prefer, action):
-    assert planned("sync", one, Wishes(delete=True, prefer=prefer), AGREED) == [action]
+    assert planned("sync", one, SyncOptions(delete=True, prefer=prefer), AGREED) == [action]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ def test_what_one_side_changed_and_the_other_deleted_is_as_that_side_has_it_whic
     ],
 )
 def test_an_action_knows_both_sides_as_they_were_and_how_much_is_moved(verb, one, size):
-    (action,) = actions(verb, [one], Wishes())
+    (action,) = actions(verb, [one], SyncOptions())
     assert action.size == size
     assert action.local == (one.local and one.local.identity)
     assert action.etag == (one.remote and one.remote.etag)
@@ -206,7 +215,7 @@ def without(whole, **changed):
             "line 2.*action",
         ),
         ([next(encode(plan())).replace(b'"plan":1', b'"plan":2')], "line 1.*plan"),
-        ([*encode(plan("download")), list(encode(plan("delete_local")))[1]], "line 3.*'0.png' is there twice"),
+        ([*encode(plan("download")), list(encode(plan("delete_local")))[1]], "line 3.*'0.png' is listed twice"),
         (without(plan("download"), etag=None), "line 2.*'0.png' has no etag"),
         (without(plan("upload"), local=None), "line 2.*'0.png' has no local"),
         (without(plan("delete_local"), local=None), "line 2.*'0.png' has no local"),

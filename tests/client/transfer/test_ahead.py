@@ -4,22 +4,22 @@ import pytest
 from client.transfers import md5, random_bytes
 
 from s3_manifest.storage.store import Conflict
-from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
-from s3_manifest_cli.client.transfer.download import Wanted
-from s3_manifest_cli.client.transfer.prefetch import ahead
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
+from s3_manifest_cli.client.transfer.download import DownloadRequest
+from s3_manifest_cli.client.transfer.prefetch import prefetch
 
 BODY = random_bytes(1000)
 
 
 def stored(bucket, count):
-    """So many objects with their numbers, as ``ahead`` takes them."""
+    """So many objects with their numbers, as ``prefetch`` takes them."""
     etag = bucket.put("styles/16/a.png", BODY)
-    return [(number, Wanted("a.png", "styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
+    return [(number, DownloadRequest("a.png", "styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
 
 
 def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
     (one, wanted), *_ = stored(bucket, 1)
-    came = {it.item: it for it in ahead(objects, [(one, wanted), (1, wanted._replace(etag=md5(b"another")))])}
+    came = {it.item: it for it in prefetch(objects, [(one, wanted), (1, wanted._replace(etag=md5(b"another")))])}
     assert came[0].body == [BODY]
     assert came[0].error is None
     assert isinstance(came[1].error, Conflict)
@@ -28,12 +28,12 @@ def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
 def test_many_are_on_their_way_while_one_thread_waits(bucket, objects, proxy):
     meeting = threading.Barrier(4)
     proxy.before = lambda _: meeting.wait(10) and None
-    assert sorted(it.item for it in ahead(objects, stored(bucket, 4))) == list(range(4))
+    assert sorted(it.item for it in prefetch(objects, stored(bucket, 4))) == list(range(4))
 
 
 def test_no_more_come_than_there_is_room_for(bucket, proxy):
     with bucket.objects(proxy.endpoint, memory=2 * len(BODY)) as objects:
-        coming = ahead(objects, stored(bucket, 5))
+        coming = prefetch(objects, stored(bucket, 5))
         first, second = next(coming), next(coming)
         assert len(proxy.seen) == 2
         for one in (first, second):
@@ -45,10 +45,10 @@ def test_no_more_come_than_there_is_room_for(bucket, proxy):
     assert len(rest) == 3
 
 
-def test_nothing_begins_after_a_stop(bucket, proxy):
-    stop = Stop()
-    with bucket.objects(proxy.endpoint, stop) as objects:
-        stop.ask()
-        with pytest.raises(Stopped):
-            next(ahead(objects, stored(bucket, 2)))
+def test_nothing_begins_after_a_cancellation(bucket, proxy):
+    cancellation = Cancellation()
+    with bucket.objects(proxy.endpoint, cancellation) as objects:
+        cancellation.cancel()
+        with pytest.raises(Cancelled):
+            next(prefetch(objects, stored(bucket, 2)))
     assert proxy.seen == []

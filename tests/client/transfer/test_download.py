@@ -9,8 +9,8 @@ from client.transfers import Bucket, Proxy, Reply, md5, random_bytes, refusal
 
 from s3_manifest.storage.store import Conflict, ReadFailed
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
-from s3_manifest_cli.client.transfer.download import Downloaded, Wanted, download
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
+from s3_manifest_cli.client.transfer.download import Downloaded, DownloadRequest, download
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.errors import Unavailable
 
@@ -24,18 +24,18 @@ def _small_ranges(monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.transfer.download.PART", PART)
 
 
-def wanted(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> Wanted:
-    return Wanted("a.bin", key, len(body), etag, **({"md5": md5(body)} | more))
+def wanted(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> DownloadRequest:
+    return DownloadRequest("a.bin", key, len(body), etag, **({"md5": md5(body)} | more))
 
 
-def fetch(objects: Objects, folder: Path, what: Wanted, moved=lambda _: None) -> Downloaded:
+def fetch(objects: Objects, folder: Path, what: DownloadRequest, moved=lambda _: None) -> Downloaded:
     with Destination(folder) as destination, destination.partial(what.filename, what.token) as partial:
         done = download(objects, what, partial, moved)
         partial.finish()
         return done
 
 
-def fail_once(objects: Objects, proxy: Proxy, folder: Path, what: Wanted) -> str:
+def fail_once(objects: Objects, proxy: Proxy, folder: Path, what: DownloadRequest) -> str:
     """A run that gets all but one range of a large object; that range."""
     bad = f"bytes={PART}-{2 * PART - 1}"
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
@@ -206,7 +206,7 @@ import boto3
 from pathlib import Path
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.transfer import download as module
-from s3_manifest_cli.client.transfer.download import Wanted, download
+from s3_manifest_cli.client.transfer.download import DownloadRequest, download
 from s3_manifest_cli.client.transfer.objects import Objects
 
 module.PART = 1 << 16
@@ -218,7 +218,7 @@ def die(count):
     if len(moved) == 4:  # the first is what an earlier run has fetched
         os._exit(9)
 
-wanted = Wanted("a.bin", "styles/16/a.bin", int(size), etag, etag)
+wanted = DownloadRequest("a.bin", "styles/16/a.bin", int(size), etag, etag)
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
     with Destination(Path(folder)) as destination, destination.partial("a.bin", wanted.token) as partial:
         download(objects, wanted, partial, die)
@@ -307,22 +307,22 @@ def test_what_nothing_proves_is_fetched_whole_and_said_to_be_unverifiable(bucket
 
 def test_a_stop_ends_it_and_what_came_is_kept(bucket, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    stop = Stop()
+    cancellation = Cancellation()
     reached = threading.Event()
 
     def hold(request):
         if not request.range.startswith("bytes=0-"):
             reached.set()
-            threading.Event().wait(30 if not stop.asked else 0)
+            threading.Event().wait(30 if not cancellation.is_requested else 0)
 
     def ask():
         reached.wait(30)
-        stop.ask()
+        cancellation.cancel()
 
     proxy.before = hold
     asking = threading.Thread(target=ask)
     asking.start()
-    with bucket.objects(proxy.endpoint, stop) as objects, pytest.raises(Stopped):
+    with bucket.objects(proxy.endpoint, cancellation) as objects, pytest.raises(Cancelled):
         fetch(objects, tmp_path, what)
     asking.join()
     assert not (tmp_path / "a.bin").exists()

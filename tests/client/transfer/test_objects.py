@@ -148,24 +148,25 @@ PULL = """
 import sys
 import boto3
 from pathlib import Path
-from s3_manifest_cli.client.transfer.concurrency import at_once
+from s3_manifest_cli.client.transfer.concurrency import map_concurrently
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.transfer.download import Wanted, download
+from s3_manifest_cli.client.transfer.download import DownloadRequest, download
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.cancellation import Stop, terminable
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, terminable
 
 endpoint, bucket, folder, etag, size = sys.argv[1:]
-stop = Stop()
-wanted = [Wanted(f"{n}.bin", "styles/16/a.png", int(size), etag, etag) for n in range(100_000)]
+cancellation = Cancellation()
+wanted = [DownloadRequest(f"{n}.bin", "styles/16/a.png", int(size), etag, etag) for n in range(100_000)]
 session = boto3.Session("test", "test", region_name="us-east-1")
 try:
-    with Objects(bucket, session, endpoint, stop=stop) as objects, Destination(Path(folder)) as destination:
+    objects = Objects(bucket, session, endpoint, cancellation=cancellation)
+    with objects, Destination(Path(folder)) as destination:
         def pull(one):
             with destination.partial(one.filename, one.token) as partial:
                 download(objects, one, partial)
                 partial.finish()
         with terminable():
-            for outcome in at_once(pull, wanted, stop):
+            for outcome in map_concurrently(pull, wanted, cancellation):
                 print(outcome.error or "ok", flush=True)
 except KeyboardInterrupt:
     sys.exit(130)

@@ -13,13 +13,13 @@ from client.transfers import Proxy, Reply, md5, random_bytes, refusal, session
 from s3_manifest.reconcile.entries import decode_metadata
 from s3_manifest.storage.store import Absent, Conflict, OutcomeUnknown, WriteRefused
 from s3_manifest_cli.client.transfer import multipart
-from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
-from s3_manifest_cli.client.transfer.checksums import Sums, crc_of, sums_of
-from s3_manifest_cli.client.transfer.headers import Told, content_type, metadata
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
+from s3_manifest_cli.client.transfer.checksums import Checksums, compute_checksums, crc_of
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.resumable_uploads import give_up_idle
-from s3_manifest_cli.client.transfer.unfinished_uploads import Begun, Unfinished
-from s3_manifest_cli.client.transfer.upload import FileChanged, Given, Uploaded, upload
+from s3_manifest_cli.client.transfer.resumable_uploads import abort_idle_uploads
+from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUpload, UnfinishedUploads
+from s3_manifest_cli.client.transfer.upload import FileChanged, Uploaded, UploadRequest, upload
+from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata, upload_headers
 
 KEY = "styles/16/ä b.png"
 PART = 1 << 20
@@ -35,17 +35,16 @@ def _small_parts(monkeypatch):
 
 
 @pytest.fixture
-def unfinished(tmp_path) -> Unfinished:
-    return Unfinished(tmp_path / "unfinished")
+def unfinished(tmp_path) -> UnfinishedUploads:
+    return UnfinishedUploads(tmp_path / "unfinished")
 
 
-def given(body: bytes, replaces: str | None = None, **told: str) -> Given:
-    values = metadata(md5(body), Told(**told)).values
-    headers = {"Content-Type": content_type(KEY)} | {f"x-amz-meta-{name}": value for name, value in values.items()}
-    return Given(KEY, len(body), sums_of(io.BytesIO(body), len(body)), replaces, headers)
+def given(body: bytes, replaces: str | None = None, **told: str) -> UploadRequest:
+    headers = upload_headers(KEY, md5(body), UploadMetadata(**told)).headers
+    return UploadRequest(KEY, len(body), compute_checksums(io.BytesIO(body), len(body)), replaces, headers)
 
 
-def store(objects, folder: Path, body: bytes, what: Given, unfinished, moved=lambda _: None) -> Uploaded:
+def store(objects, folder: Path, body: bytes, what: UploadRequest, unfinished, moved=lambda _: None) -> Uploaded:
     path = folder / "file"
     path.write_bytes(body)
     with path.open("rb", buffering=0) as file:
@@ -144,7 +143,7 @@ def test_a_file_that_is_changed_between_two_looks_at_a_part_is_not_stored(bucket
         if number == 1:
             with (tmp_path / "file").open("r+b") as file:
                 file.write(b"other")
-            sums = Sums(md5(b"other" + LARGE[5:PART]), 0)
+            sums = Checksums(md5(b"other" + LARGE[5:PART]), 0)
         begin_part(key, upload_id, number, body, size, sums, done)
 
     objects.begin_part = changed
@@ -264,10 +263,10 @@ import boto3
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.checksums import Sums
-from s3_manifest_cli.client.transfer.unfinished_uploads import Unfinished
+from s3_manifest_cli.client.transfer.checksums import Checksums
+from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer import upload as module
-from s3_manifest_cli.client.transfer.upload import Given, upload
+from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
 
 FIRST
 module.PART = 1 << 20
@@ -279,14 +278,14 @@ def die(count):
     if len(sent) == 2:
         os._exit(9)
 
-given = Given(key, int(size), Sums(md5, int(crc)), None, dict(one.split("=", 1) for one in headers))
+given = UploadRequest(key, int(size), Checksums(md5, int(crc)), None, dict(one.split("=", 1) for one in headers))
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
     with open(Path(folder) / "file", "rb", buffering=0) as file:
-        upload(objects, file, given, Unfinished(Path(folder) / "unfinished"), die)
+        upload(objects, file, given, UnfinishedUploads(Path(folder) / "unfinished"), die)
 """
 
 
-def run_upload(bucket: str, endpoint: str, folder: Path, what: Given, first: str = "") -> int:
+def run_upload(bucket: str, endpoint: str, folder: Path, what: UploadRequest, first: str = "") -> int:
     """The exit code of a run of its own, which dies after two parts, or by what it does ``first``."""
     headers = [f"{name}={value}" for name, value in what.headers.items()]
     of_file = [str(folder), KEY, str(what.size), *map(str, what.sums), *headers]
@@ -295,7 +294,7 @@ def run_upload(bucket: str, endpoint: str, folder: Path, what: Given, first: str
 
 
 @pytest.fixture
-def killed(bucket, tmp_path) -> Given:
+def killed(bucket, tmp_path) -> UploadRequest:
     """What a run was killed over after two of three parts."""
     what = given(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
@@ -313,7 +312,7 @@ class CutOff(BaseException):
 
 
 @pytest.fixture
-def cut_off(bucket, tmp_path, unfinished) -> Given:
+def cut_off(bucket, tmp_path, unfinished) -> UploadRequest:
     """What a run was cut off in, after one of three parts at least."""
     what = given(LARGE)
 
@@ -361,19 +360,19 @@ def test_an_upload_that_was_aborted_elsewhere_is_begun_anew(bucket, objects, tmp
 
 
 def test_what_nobody_goes_on_with_is_given_up_after_a_week(bucket, objects, tmp_path, unfinished, cut_off):
-    give_up_idle(objects, unfinished)
-    give_up_idle(objects, unfinished, {KEY}, idle_seconds=0)
+    abort_idle_uploads(objects, unfinished)
+    abort_idle_uploads(objects, unfinished, {KEY}, idle_seconds=0)
     assert len(bucket.unfinished()) == 1
     (record,) = (tmp_path / "unfinished").iterdir()
     week = record.stat().st_mtime - 7 * 24 * 3600
     os.utime(record, (week, week))
-    give_up_idle(objects, unfinished)
+    abort_idle_uploads(objects, unfinished)
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
 def test_what_cannot_be_given_up_stays_remembered(bucket, objects, proxy, unfinished, cut_off):
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "DELETE" else None
-    give_up_idle(objects, unfinished, idle_seconds=0)
+    abort_idle_uploads(objects, unfinished, idle_seconds=0)
     assert len(list(unfinished.all(bucket.name))) == 1
 
 
@@ -423,7 +422,7 @@ def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
     monkeypatch.setattr(multipart, "begin", begin)
     assert len(bucket.unfinished()) == 1
     if then == "given up":
-        give_up_idle(objects, unfinished, idle_seconds=0)
+        abort_idle_uploads(objects, unfinished, idle_seconds=0)
     else:
         body = LARGE[::-1] if then == "changed" else LARGE
         if then == "there already":
@@ -482,9 +481,9 @@ def test_an_upload_of_somebody_else_is_left_alone_and_told(bucket, objects, tmp_
 
 
 def test_a_stop_ends_it_and_the_next_run_goes_on(bucket, proxy, tmp_path, unfinished):
-    stop = Stop()
-    ended = hold_the_third_part(proxy, stop.ask)
-    with bucket.objects(proxy.endpoint, stop) as objects, pytest.raises(Stopped):
+    cancellation = Cancellation()
+    ended = hold_the_third_part(proxy, cancellation.cancel)
+    with bucket.objects(proxy.endpoint, cancellation) as objects, pytest.raises(Cancelled):
         store(objects, tmp_path, LARGE, given(LARGE), unfinished)
     ended.set()
     assert bucket.keys() == []
@@ -578,13 +577,13 @@ def test_there_are_never_more_parts_than_s3_takes(size, parts, of):
 
 
 def test_what_cannot_be_remembered_or_read_is_forgotten(tmp_path):
-    begun = Begun(bucket="b", key="k", upload_id="u", size=1, md5="0", part_size=1, headers={})
+    begun = UnfinishedUpload(bucket="b", key="k", upload_id="u", size=1, md5="0", part_size=1, headers={})
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
-    unwritable = Unfinished(blocked / "folder")
+    unwritable = UnfinishedUploads(blocked / "folder")
     unwritable.remember(begun)
     assert unwritable.recall("b", "k") is None
-    written = Unfinished(tmp_path / "folder")
+    written = UnfinishedUploads(tmp_path / "folder")
     written.remember(begun)
     assert written.recall("b", "k") == begun
     next((tmp_path / "folder").iterdir()).write_bytes(b"{")

@@ -3,6 +3,7 @@
 import pytest
 
 from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.client.sync.options import Progress, SyncOptions
 from s3_manifest_cli.client.sync.sync import prepare
 from s3_manifest_cli.client.verify.status import status
 from s3_manifest_cli.client.verify.verify import verify
@@ -109,7 +110,7 @@ def test_how_far_it_came_within_one_large_file_is_told(deployment, add, style, f
     add({"styles/16/a.png": body})
     write({"a.png": body})
     for compare in (
-        lambda told: prepare(deployment, "push", folder, style, progress=told),
+        lambda told: prepare(deployment, "push", folder, style, options=SyncOptions(progress=Progress(told))),
         lambda told: verify(deployment, folder, style, told=told),
         lambda told: status(deployment, folder, style, read_all=True, progress=told),
     ):

@@ -1,4 +1,4 @@
-"""Croissant, the description of a dataset by MLCommons, as JSON-LD."""
+"""Croissant, the JSON-LD description of a dataset by MLCommons."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,8 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from s3_manifest.manifest.model import Entry, Facts, Problem
-from s3_manifest_cli.client.export.exported import CannotHold, Exported, write_each
-from s3_manifest_cli.client.export.sums import sha256_of
+from s3_manifest_cli.client.export.checksum_lists import sha256_of
+from s3_manifest_cli.client.export.writer import ExportResult, UnsupportedFile, write_each
 
 _IN_MEMORY = 16 << 20
 
@@ -57,25 +57,25 @@ def write_croissant(
     license: str | None = None,  # noqa: A002  # the property's name
     creator: str | None = None,
     url: str | None = None,
-) -> Exported:
-    """Describes the collection in Croissant 1.0: a ``FileObject`` for each file, a record set with the prompts.
+) -> ExportResult:
+    """Describes the collection in Croissant 1.0: a ``FileObject`` for each file, and a record set with the prompts.
 
-    A file of which neither the MD5 nor the SHA-256 is known is a problem: readers refuse a description that lacks
-    both. It has to name the ``license`` (the URL of one) and the ``creator`` too, which the manifest does not
-    know: each that is not given is a problem of the collection's prefix. ``url`` is its page, by default its place
-    in S3. Its version is the revision as a major version, for a revision may replace and remove files.
+    A file without a known MD5 or SHA-256 is a problem: readers refuse a description without either. A description also
+    needs the ``license`` (its URL) and the ``creator``, which the manifest does not hold: each missing one is a problem
+    of the collection's prefix. ``url`` is the page of the dataset, by default its place in S3. The version is the
+    revision as a major version, since a revision may replace and remove files.
     https://docs.mlcommons.org/croissant/docs/croissant-spec.html
     """
-    record_before, file_before = _separators(), _separators()
+    record_separators, file_separators = _separators(), _separators()
     with SpooledTemporaryFile(_IN_MEMORY) as records:
 
         def file_object(entry: Entry) -> bytes:
             body = to_json(_file_object(entry))
-            records.write(next(record_before) + to_json(_record(entry)))
-            return next(file_before) + body
+            records.write(next(record_separators) + to_json(_record(entry)))
+            return next(file_separators) + body
 
-        head = to_json(_dataset(facts, license, creator, url))
-        out.write(head.removesuffix(b"}") + b',"distribution":[')
+        dataset = to_json(_dataset(facts, license, creator, url))
+        out.write(dataset.removesuffix(b"}") + b',"distribution":[')
         exported = write_each("croissant", entries, out, file_object)
         out.write(b'],"recordSet":[')
         if exported.files:
@@ -84,7 +84,7 @@ def write_croissant(
             shutil.copyfileobj(records, out)
             out.write(b"]}")
         out.write(b"]}\n")
-    return exported._replace(problems=(*_unknown(facts, license=license, creator=creator), *exported.problems))
+    return exported._replace(problems=(*_missing(facts, license=license, creator=creator), *exported.problems))
 
 
 def _separators() -> Iterator[bytes]:
@@ -92,7 +92,7 @@ def _separators() -> Iterator[bytes]:
 
 
 def _dataset(facts: Facts, license_url: str | None, creator: str | None, url: str | None) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -103,16 +103,16 @@ def _dataset(facts: Facts, license_url: str | None, creator: str | None, url: st
         "version": f"{facts.revision}.0.0",
     }
     if license_url:
-        said["license"] = license_url
+        fields["license"] = license_url
     if creator:
-        said["creator"] = {"@type": "sc:Organization", "name": creator}
-    return said
+        fields["creator"] = {"@type": "sc:Organization", "name": creator}
+    return fields
 
 
-def _unknown(facts: Facts, **given: str | None) -> Iterator[Problem]:
-    for name, value in given.items():
+def _missing(facts: Facts, **properties: str | None) -> Iterator[Problem]:
+    for name, value in properties.items():
         if not value:
-            problem = f"a Croissant description has to name the {name}, and the manifest does not know it; name it"
+            problem = f"a Croissant description needs the {name}, which the manifest does not hold. Pass --{name}"
             yield Problem(s3_key=facts.s3_prefix, problem=problem)
 
 
@@ -120,10 +120,10 @@ def _file_object(entry: Entry) -> dict[str, Any]:
     digests = {"md5": entry.md5_hash, "sha256": sha256_of(entry)}
     known = {name: digest for name, digest in digests.items() if digest}
     if not known:
-        raise CannotHold("neither its MD5 nor its SHA-256 is known")
+        raise UnsupportedFile("neither its MD5 nor its SHA-256 is known")
     return {
         "@type": "cr:FileObject",
-        # An id is a relative IRI; in a folder, so that no filename is taken for an absolute one, nor for a record's.
+        # An id is a relative IRI. The folder keeps filenames from being read as absolute ones, or as ids of records.
         "@id": f"files/{quote(entry.filename)}",
         "name": entry.filename,
         "contentUrl": entry.s3_url,
@@ -149,5 +149,5 @@ def _record_set() -> dict[str, Any]:
 
 
 def _record(entry: Entry) -> dict[str, Any]:
-    said = {"file": entry.filename, "content_url": entry.s3_url, "generation_id": str(entry.generation_id)}
-    return {f"records/{name}": said[name] if name in said else getattr(entry, name) for name in _FIELDS}
+    renamed = {"file": entry.filename, "content_url": entry.s3_url, "generation_id": str(entry.generation_id)}
+    return {f"records/{name}": renamed[name] if name in renamed else getattr(entry, name) for name in _FIELDS}

@@ -1,35 +1,32 @@
-"""What a folder and a collection agreed on when they were last seen to be the same: by that a sync tells who changed.
+"""The state at the last sync of a folder with a collection, used to tell which side changed since.
 
-Kept on this machine. Where it is lost, a sync takes for a conflict what it could have decided.
+It is stored on this machine. Without it, a sync reports conflicts that it could have decided.
 """
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.local.state_files import name_of, replace
-from s3_manifest_cli.client.sync.plan import Agreed
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.sync.plan import BaselineEntry
 
-_SHAPE = TypeAdapter(dict[str, Agreed])
-
-
-def load(cache: Path, folder: Path, deployment: str, collection: Collection) -> Mapping[str, Agreed]:
-    """By filename; empty where nothing is known."""
-    try:
-        return _SHAPE.validate_json(_path(cache, folder, deployment, collection).read_bytes())
-    except (OSError, ValidationError):
-        return {}
+_ENTRIES = TypeAdapter(dict[str, BaselineEntry])
 
 
-def save(cache: Path, folder: Path, deployment: str, collection: Collection, agreed: Mapping[str, Agreed]) -> None:
-    """Keeps it instead of what was kept."""
-    # Without a cache, as on a read-only home, syncs ask more often.
-    with contextlib.suppress(OSError):
-        replace(_path(cache, folder, deployment, collection), _SHAPE.dump_json(dict(agreed)))
+class Baseline:
+    """The baseline of a folder and a collection: ``entries`` by filename, none if nothing is stored."""
 
+    def __init__(self, deployment: Deployment, collection: Collection, folder: Path) -> None:
+        name = name_of(folder.resolve(), deployment.name, collection.head_key)
+        self._path = deployment.cache / f"base-{name}.json"
+        self.entries: dict[str, BaselineEntry] = {}
+        with contextlib.suppress(OSError, ValidationError):
+            self.entries = _ENTRIES.validate_json(self._path.read_bytes())
 
-def _path(cache: Path, folder: Path, deployment: str, collection: Collection) -> Path:
-    return cache / f"base-{name_of(folder.resolve(), deployment, collection.head_key)}.json"
+    def save(self) -> None:
+        """Stores the entries. Without a writable cache, as in a read-only home, syncs report more conflicts."""
+        with contextlib.suppress(OSError):
+            replace(self._path, _ENTRIES.dump_json(self.entries))

@@ -1,4 +1,4 @@
-"""What is to be done so that a folder and a collection become the same, decided before any of it is done. Pure."""
+"""Decides what to transfer and delete so that a folder and a collection become the same. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -9,30 +9,26 @@ from pydantic import NonNegativeInt, ValidationError
 from s3_manifest.manifest.model import Facts, Frozen, Timestamp, first_problem
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.manifests.freshness import MAX_AGE_DAYS
+from s3_manifest_cli.client.sync.options import MAX_DELETE, Preference, SyncOptions
 from s3_manifest_cli.client.verify.compare import Compared, FileState
 from s3_manifest_cli.errors import Invalid, Refused
 
 Verb = Literal["pull", "push", "sync", "restore"]
-Doing = Literal["download", "upload", "copy", "delete_local", "delete_remote", "conflict"]
-"""``copy``: an older version of an object is made the newest. A ``conflict`` is left to the user: both sides changed,
-or nobody can tell which one did."""
-
-Preference = Literal["local", "s3", "newer"]
-
-MAX_DELETE = 100
+ActionType = Literal["download", "upload", "copy", "delete_local", "delete_remote", "conflict"]
+"""``copy`` makes an older version of an object the newest. ``conflict``: both sides changed, or it is not known which
+one did, and the user decides."""
 
 
 class Action(Frozen):
-    """One file's part of a plan.
+    """The part of a plan that concerns one file.
 
-    ``local`` is the file here, and ``etag`` the object in S3, that the plan was made of, None where none was known of:
-    where either is another by the time that it is this file's turn, nothing is done to it. ``md5``, ``declared``,
-    ``checksum`` and ``last_modified`` are those of what is downloaded, ``size`` that or the upload's. A ``version_id``
-    names the version of the object that is downloaded or copied; of a copy ``etag`` is that of the object which it
-    replaces.
+    ``local`` is the local file and ``etag`` the object in S3 as the plan saw them, None if there was none: if either
+    changed since, nothing is done. ``size`` is that of the transferred file; ``md5``, ``declared``, ``checksum`` and
+    ``last_modified`` are those of a download. ``version_id`` is the version to download or copy; for a copy, ``etag``
+    is that of the object which it replaces.
     """
 
-    action: Doing
+    action: ActionType
     filename: str
     state: FileState
     size: NonNegativeInt
@@ -46,9 +42,9 @@ class Action(Frozen):
 
 
 class Plan(Frozen):
-    """All that is to be done, in order of the files' names, and the manifest that it was decided from.
+    """The actions, sorted by filename, and the manifest that they derive from.
 
-    ``folder`` is an absolute path, or empty where nothing is done to a folder.
+    ``folder`` is an absolute path; it is empty if the plan concerns S3 only.
     """
 
     plan: Literal[1] = 1
@@ -61,133 +57,127 @@ class Plan(Frozen):
     revision: int
     actions: tuple[Action, ...] = ()
 
-    def of(self, *doings: Doing) -> list[Action]:
-        """The actions that do one of these."""
-        return [action for action in self.actions if action.action in doings]
+    def select(self, *types: ActionType) -> list[Action]:
+        """The actions of these types."""
+        return [action for action in self.actions if action.action in types]
 
 
-class Wishes(NamedTuple):
-    """``delete``: whether files go that the other side does not have. ``prefer``: which side stands in a conflict."""
-
-    delete: bool = False
-    prefer: Preference | None = None
-
-
-class Agreed(NamedTuple):
-    """A file as it was when the two sides were last seen to have the same bytes."""
+class BaselineEntry(NamedTuple):
+    """A file as it was when both sides were last known to have the same bytes."""
 
     etag: str
     local: Identity
 
 
 def actions(
-    verb: Verb, files: Iterable[Compared], wishes: Wishes, base: Mapping[str, Agreed] | None = None
+    verb: Verb, files: Iterable[Compared], options: SyncOptions, baseline: Mapping[str, BaselineEntry] | None = None
 ) -> tuple[Action, ...]:
-    """What is to be done with each file that is not ``synced``.
+    """The action for each file that is not ``synced``.
 
-    A pull makes the folder what the manifest says, a push the collection what the folder has. A sync does both: what
-    changed on one side since ``base`` goes to the other. What changed on both, or is not in ``base``, is a conflict.
-    Of files that nothing proves ``base`` is believed: those that did not change since then are the same.
+    A pull makes the folder match the manifest, a push makes the collection match the folder. A sync does both: what
+    changed on one side since the baseline goes to the other. A file that changed on both sides, or that is not in the
+    baseline, is a conflict. If nothing proves the bytes of a file, an unchanged baseline entry counts as proof.
     """
-    known = base or {}
+    known = baseline or {}
 
-    def decided() -> Iterator[Action]:
-        for one in files:
-            if one.state == "synced" or (_is_in_doubt(one) and _is_agreed(one, known.get(one.filename))):
+    def plan() -> Iterator[Action]:
+        for file in files:
+            entry = known.get(file.filename)
+            if file.state == "synced" or (_is_in_doubt(file) and _is_unchanged(file, entry)):
                 continue
-            doing: Doing | None
+            action_type: ActionType | None
             if verb == "sync":
-                doing = _synced(one, wishes, known.get(one.filename))
+                action_type = _sync_action(file, options, entry)
             elif verb == "pull":
-                doing = "download" if one.remote else "delete_local" if wishes.delete else None
+                action_type = "download" if file.remote else "delete_local" if options.delete else None
             else:
-                doing = "upload" if one.local else "delete_remote" if wishes.delete else None
-            if doing:
-                yield _action(doing, one)
+                action_type = "upload" if file.local else "delete_remote" if options.delete else None
+            if action_type:
+                yield _action(action_type, file)
 
-    return tuple(decided())
-
-
-def _synced(one: Compared, wishes: Wishes, agreed: Agreed | None) -> Doing:
-    here = one.local is not None and (agreed is None or one.local.identity != agreed.local)
-    there = one.remote is not None and (agreed is None or one.remote.etag != agreed.etag)
-    if one.remote is None or one.local is None:
-        return _one_sided(one, wishes, is_known=agreed is not None, is_changed=here or there)
-    if here != there:
-        return "upload" if here else "download"
-    return _preferred(one, wishes.prefer)
+    return tuple(plan())
 
 
-def _is_in_doubt(one: Compared) -> bool:
-    """Whether nothing proves the bytes, or nothing but the uploader's word is against them."""
-    return one.state == "unverifiable" or (one.state == "out_of_sync" and bool(one.remote and one.remote.declared))
+def _sync_action(file: Compared, options: SyncOptions, entry: BaselineEntry | None) -> ActionType:
+    local_changed = file.local is not None and (entry is None or file.local.identity != entry.local)
+    remote_changed = file.remote is not None and (entry is None or file.remote.etag != entry.etag)
+    if file.remote is None or file.local is None:
+        return _one_sided(file, options, is_known=entry is not None, is_changed=local_changed or remote_changed)
+    if local_changed != remote_changed:
+        return "upload" if local_changed else "download"
+    return _preferred(file, options.prefer)
 
 
-def _is_agreed(one: Compared, agreed: Agreed | None) -> bool:
-    """Whether both sides are as they were when they were last seen to have the same bytes."""
-    return (one.remote and one.remote.etag, one.local and one.local.identity) == agreed
+def _is_in_doubt(file: Compared) -> bool:
+    """Whether nothing proves the bytes, or only the uploader's claim contradicts them."""
+    return file.state == "unverifiable" or (file.state == "out_of_sync" and bool(file.remote and file.remote.declared))
 
 
-def _one_sided(one: Compared, wishes: Wishes, *, is_known: bool, is_changed: bool) -> Doing:
-    """Of a file that one side has; where the other is known to have had it too, somebody deleted it there."""
-    keep: Doing = "upload" if one.remote is None else "download"
-    if not is_known or not wishes.delete:
+def _is_unchanged(file: Compared, entry: BaselineEntry | None) -> bool:
+    """Whether both sides are as in the baseline."""
+    return (file.remote and file.remote.etag, file.local and file.local.identity) == entry
+
+
+def _one_sided(file: Compared, options: SyncOptions, *, is_known: bool, is_changed: bool) -> ActionType:
+    """The action for a file that one side has. If the baseline knows it, the other side deleted it."""
+    keep: ActionType = "upload" if file.remote is None else "download"
+    if not is_known or not options.delete:
         return keep
-    drop: Doing = "delete_local" if one.remote is None else "delete_remote"
+    delete: ActionType = "delete_local" if file.remote is None else "delete_remote"
     if not is_changed:
-        return drop
-    if wishes.prefer is None:
+        return delete
+    if options.prefer is None:
         return "conflict"
-    # Nobody knows when it was deleted; and what was changed since is not to be had again.
-    return keep if wishes.prefer in {"newer", "local" if one.remote is None else "s3"} else drop
+    # The time of the deletion is not known, and a change that is deleted is lost: "newer" keeps the change.
+    return keep if options.prefer in {"newer", "local" if file.remote is None else "s3"} else delete
 
 
-def _preferred(one: Compared, preference: Preference | None) -> Doing:
-    if preference == "newer" and one.local and one.remote:
-        # S3 tells whole seconds.
-        here = one.local.mtime_ns // 1_000_000_000
-        there = int(datetime.fromisoformat(one.remote.last_modified).timestamp())
-        preference = None if here == there else "local" if here > there else "s3"
+def _preferred(file: Compared, preference: Preference | None) -> ActionType:
+    if preference == "newer" and file.local and file.remote:
+        # S3 has whole seconds.
+        local = file.local.mtime_ns // 1_000_000_000
+        remote = int(datetime.fromisoformat(file.remote.last_modified).timestamp())
+        preference = None if local == remote else "local" if local > remote else "s3"
     if preference is None:
         return "conflict"
     return "upload" if preference == "local" else "download"
 
 
-def _action(doing: Doing, one: Compared) -> Action:
-    local, remote = one.local, one.remote
-    source = local if doing in {"upload", "delete_local"} or remote is None else remote
-    fetched = remote if doing == "download" else None
+def _action(action_type: ActionType, file: Compared) -> Action:
+    local, remote = file.local, file.remote
+    source = local if action_type in {"upload", "delete_local"} or remote is None else remote
+    download = remote if action_type == "download" else None
     return Action(
-        action=doing,
-        filename=one.filename,
-        state=one.state,
+        action=action_type,
+        filename=file.filename,
+        state=file.state,
         size=source.size if source else 0,
         etag=remote.etag if remote else None,
-        md5=fetched.md5 if fetched else None,
-        declared=fetched.declared if fetched else None,
-        checksum=fetched.checksum if fetched else None,
-        last_modified=fetched.last_modified if fetched else None,
+        md5=download.md5 if download else None,
+        declared=download.declared if download else None,
+        checksum=download.checksum if download else None,
+        last_modified=download.last_modified if download else None,
         local=local.identity if local else None,
     )
 
 
 def check_deletions(plan: Plan, facts: Facts, now: datetime, *, max_delete: int = MAX_DELETE) -> None:
-    """Raises ``Refused`` where files would be deleted by a manifest that may not know all, or too many of them."""
-    count = len(plan.of("delete_local", "delete_remote"))
+    """Raises ``Refused`` if the plan deletes too many files, or relies on an incomplete or stale manifest for it."""
+    count = len(plan.select("delete_local", "delete_remote"))
     if not count:
         return
     name = f"{facts.kind}/{facts.id}"
-    rescan = f"compare it with S3 first (s3-manifest rescan {name} --wait 300), or leave out --delete"
+    remedy = f"Run 's3-manifest rescan {name} --wait 300' first, or leave out --delete"
     if count > max_delete:
         files = "1 file" if count == 1 else f"{count:,} files"
         raise Refused(f"Would delete {files}; the limit is {max_delete:,}. Pass --max-delete {count} to allow it.")
     if not facts.complete:
-        raise Refused(f"the manifest of {name} is incomplete, so nothing is deleted by it: {rescan}")
+        raise Refused(f"Nothing is deleted, because the manifest of {name} is incomplete. {remedy}.")
     verified = facts.last_verified_at
     if verified is None or datetime.fromisoformat(verified) < now - timedelta(days=MAX_AGE_DAYS):
         raise Refused(
-            f"the manifest of {name} was not compared with S3 for {MAX_AGE_DAYS} days (the last time: {verified}), so"
-            f" nothing is deleted by it: {rescan}"
+            f"Nothing is deleted, because the manifest of {name} was not compared with S3 in the last {MAX_AGE_DAYS}"
+            f" days (last: {verified or 'never'}). {remedy}."
         )
 
 
@@ -199,9 +189,9 @@ def encode(plan: Plan) -> Iterator[bytes]:
 
 
 def decode(lines: Iterable[bytes]) -> Plan:
-    """The plan that ``encode`` wrote, some of its actions taken out by the user perhaps. Raises ``Invalid``."""
+    """The plan that ``encode`` wrote; the user may have removed actions. Raises ``Invalid``."""
     plan: Plan | None = None
-    found: dict[str, Action] = {}
+    actions: dict[str, Action] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -211,20 +201,22 @@ def decode(lines: Iterable[bytes]) -> Plan:
                 continue
             action = Action.model_validate_json(line)
         except ValidationError as error:
-            raise Invalid(f"line {number} of the plan: {first_problem(error)}; {_ANEW}") from error
-        lacking = [name for name in _NEEDED[action.action] if getattr(action, name) is None]
-        if lacking:
-            raise Invalid(f"line {number} of the plan: {action.filename!r} has no {' and no '.join(lacking)}; {_ANEW}")
-        if action.filename in found:
-            raise Invalid(f"line {number} of the plan: {action.filename!r} is there twice; {_ANEW}")
-        found[action.filename] = action
+            raise _invalid_line(number, first_problem(error)) from error
+        if missing := [name for name in _NEEDED[action.action] if getattr(action, name) is None]:
+            raise _invalid_line(number, f"{action.filename!r} has no {' and no '.join(missing)}")
+        if action.filename in actions:
+            raise _invalid_line(number, f"{action.filename!r} is listed twice")
+        actions[action.filename] = action
     if plan is None:
-        raise Invalid(f"the plan is empty; {_ANEW}")
-    return plan.model_copy(update={"actions": tuple(found.values())})
+        raise Invalid("The plan is empty. Create it again with --plan.")
+    return plan.model_copy(update={"actions": tuple(actions.values())})
 
 
-_ANEW = "make it anew with --plan"
-_NEEDED: Mapping[Doing, tuple[str, ...]] = {
+def _invalid_line(number: int, problem: str) -> Invalid:
+    return Invalid(f"line {number} of the plan: {problem}. Create the plan again with --plan.")
+
+
+_NEEDED: Mapping[ActionType, tuple[str, ...]] = {
     "download": ("etag",),
     "upload": ("local",),
     "copy": (),
@@ -232,4 +224,4 @@ _NEEDED: Mapping[Doing, tuple[str, ...]] = {
     "delete_remote": ("etag",),
     "conflict": (),
 }
-"""What an action cannot do without. Of a copy without a version it is told why there is none."""
+"""The fields that an action needs. A copy without a version fails with a message of its own."""

@@ -1,4 +1,4 @@
-"""What of a plan is not begun: files that cannot be where they would go, or that are none of the collection's."""
+"""Files of a plan that are refused: for their names, or because they are not the collection's."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -25,54 +25,54 @@ def refusals(
     *,
     portable: bool,
 ) -> Mapping[str, str]:
-    """Why nothing is done to files, by name: for their own names, or for what else is there or comes.
+    """The reason for each file that is refused, by filename.
 
-    What a pull would refuse is not stored in S3 either. ``file_system`` is that of the folder that is written to, if
-    one is, and ``source`` the folder that is read; with ``portable`` names are refused that some other file system
-    could not hold. Raises ``NotFound``, ``Unavailable``.
+    Names that a pull would refuse are not uploaded either. ``file_system`` is that of the folder that changes, if one
+    does, and ``source`` the folder of the uploads; ``portable`` also refuses names that another file system could not
+    hold. Raises ``NotFound``, ``Unavailable``.
     """
-    refused = {one.filename: why for one in plan.actions if (why := _misplaced(deployment, collection, one))}
-    downloads = [one.filename for one in plan.of("download")]
+    refused = {action.filename: why for action in plan.actions if (why := _misplaced(deployment, collection, action))}
+    downloads = [action.filename for action in plan.select("download")]
     if file_system and downloads:
         together = names.refusals(
-            {*downloads, *_beside(deployment, collection, plan)},
+            {*downloads, *_downloaded_earlier(deployment, collection, plan)},
             file_system=file_system.portable() if portable else file_system,
         )
         refused |= {name: together[name] for name in downloads if name in together}
-    if stored := [one.filename for one in plan.of("upload", "copy") if one.filename not in refused]:
+    if stored := [action.filename for action in plan.select("upload", "copy") if action.filename not in refused]:
         refused |= names.refused_uploads(
             stored,
-            _left(deployment, collection, plan),
+            _remaining(deployment, collection, plan),
             file_system=file_system or FileSystem(),
             folds=lambda: file_system or (folding_of(source, stored) if source else FileSystem()),
         )
     return refused
 
 
-def _left(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
-    """What is in S3 once all that is to be deleted there is gone."""
-    deleted = {one.filename for one in plan.of("delete_remote")}
-    with contextlib.suppress(NotFound):  # there is nothing yet
+def _remaining(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
+    """The filenames in S3 that the plan does not delete."""
+    deleted = {action.filename for action in plan.select("delete_remote")}
+    with contextlib.suppress(NotFound):  # there is no manifest yet
         index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-        yield from (one.filename for one in index.files() if one.filename not in deleted)
+        yield from (file.filename for file in index.files() if file.filename not in deleted)
 
 
-def _beside(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
-    """What may be there besides the downloads, as an earlier run has fetched it."""
+def _downloaded_earlier(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
+    """The filenames that earlier pulls may have written besides this plan's downloads."""
     if plan.verb != "restore":
         index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-        yield from (one.filename for one in index.files() if one.role != "hidden")
+        yield from (file.filename for file in index.files() if file.role != "hidden")
 
 
 def _misplaced(deployment: Deployment, collection: Collection, action: Action) -> str | None:
-    """Why an action is none of this folder and collection's, as in a plan that somebody wrote."""
+    """Why an action does not belong to this folder and collection, as in an edited plan; None if it does."""
     name = action.filename
     if action.action in {"upload", "delete_local"} and (why := no_path(name)):
         return f"{why}; rename the file"
     if action.action in {"upload", "copy", "delete_remote"}:
         key = collection.prefix + name
         if name in SIDECARS or deployment.collections.of(key) != collection:
-            return f"it is no file of {collection.kind}/{collection.id}, so nothing is done to it"
+            return f"skipped, it is not a file of {collection.kind}/{collection.id}"
         if (size := len(key.encode())) > MAX_KEY_BYTES:
-            return f"its key would have {size:,} bytes, and S3 has at most {MAX_KEY_BYTES:,}; rename it"
+            return f"its key would have {size:,} bytes; S3 allows {MAX_KEY_BYTES:,}. Rename the file"
     return None

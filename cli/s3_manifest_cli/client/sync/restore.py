@@ -1,26 +1,24 @@
-"""A collection as its manifest told at some revision, brought back: to a folder, or in S3."""
+"""Restores a collection as it was at some revision, to a folder or in S3."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Entry, Timestamp
+from s3_manifest.manifest.model import Entry
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.reading import ReadSoFar, nobody
 from s3_manifest_cli.client.local.scan import Problem, check_folder
 from s3_manifest_cli.client.local.scan_process import look
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import remote_file
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
-from s3_manifest_cli.client.sync.execute import Carried, Progress
-from s3_manifest_cli.client.sync.plan import MAX_DELETE, Action, Plan, Wishes, actions, check_deletions
-from s3_manifest_cli.client.sync.sync import Prepared, absolute, bucket_of, complete
-from s3_manifest_cli.client.transfer.cancellation import Stop
+from s3_manifest_cli.client.sync.execute import SyncResult
+from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
+from s3_manifest_cli.client.sync.plan import Action, actions
+from s3_manifest_cli.client.sync.sync import PreparedPlan, absolute, apply_plan, new_plan, refuse_deletions
 from s3_manifest_cli.client.verify.compare import Compared, FileState
 from s3_manifest_cli.client.verify.status import compare_with, meant, unmatched_filters
-from s3_manifest_cli.errors import NotFound, Refused
+from s3_manifest_cli.errors import NotFound
 
 
 def prepare_restore(
@@ -28,62 +26,42 @@ def prepare_restore(
     collection: Collection,
     folder: Path | None,
     filters: Filter = EVERYTHING,
-    *,
-    revision: int | None = None,
-    at: Timestamp | None = None,
-    delete: bool = False,
-    max_delete: int = MAX_DELETE,
-    is_dry_run: bool = False,
-    progress: ReadSoFar = nobody,
-) -> Prepared:
-    """What is to be done so that the folder, or without one S3 itself, has the files that the manifest told of.
+    options: SyncOptions = DEFAULTS,
+) -> PreparedPlan:
+    """The plan that gives the folder, or S3 itself if it is None, the files of the manifest; nothing is changed.
 
-    As it is, as it was at a ``revision``, or ``at`` a time. Of a file that was replaced or deleted since, the version
-    is taken that the manifest named: only a versioned bucket has it, and where there is none that is told of the file
-    when its turn comes. With ``delete`` also what was not there then goes. Nothing is changed. Raises ``NotFound``
-    where there is no manifest, revision, or no file that is meant; ``Refused`` as ``prepare``; ``Unavailable``.
+    The manifest is the current one, or the one at ``options.revision`` or ``options.at``. Files that were replaced or
+    deleted since come from the versions that the manifest names: only a versioned bucket has them, and a missing
+    version fails when the plan is executed. ``options.delete`` also deletes files that the manifest does not have.
+    Raises ``NotFound`` if there is no such manifest, or no file in it that the filters include; ``Refused`` as
+    ``prepare``; ``Unavailable``.
     """
     if folder is not None:
         check_folder(folder, must_exist=False)
-    wanted = deployment.manifests.read(collection, revision=revision, at=at)
-    then = {entry.filename: entry for entry in (*wanted.files, *wanted.captions, *wanted.hidden)}
-    is_meant = filters.compiled()
-    if filters.include and not any(map(is_meant, then)):
-        raise NotFound(f"{collection.kind}/{collection.id} had no such file at revision {wanted.facts.revision}")
-    now = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-    wishes = Wishes(delete=delete)
-    plan = Plan(
-        verb="restore",
-        folder="" if folder is None else absolute(folder),
-        kind=collection.kind,
-        id=collection.id,
-        s3_bucket=bucket_of(deployment, wanted.facts),
-        s3_prefix=collection.prefix,
-        revision=wanted.facts.revision,
-    )
+    manifest = deployment.manifests.read(collection, revision=options.revision, at=options.at)
+    entries = {entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)}
+    is_selected = filters.compiled()
+    if filters.include and not any(map(is_selected, entries)):
+        raise NotFound(f"{collection.kind}/{collection.id} had no such file at revision {manifest.facts.revision}")
+    index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+    current = {file.filename: file for file in index.files()}
     problems: list[Problem] = []
-    unmatched: tuple[str, ...] = ()
-    there = {one.filename: one for one in now.files()}
     if folder is None:
-        unmatched = filters.unmatched({*then, *there})
-        files = [one for one in _in_s3(then, there) if is_meant(one.filename)]
-        made = tuple(_copies(files, then, wishes))
+        unmatched = filters.unmatched({*entries, *current})
+        files = [file for file in _compare_in_s3(entries, current) if is_selected(file.filename)]
+        planned = tuple(_copies(files, entries, delete=options.delete))
     else:
-        remote = [remote_file(entry) for _, entry in sorted(then.items())]
-        here = look(folder, deployment.cache)
-        unmatched = unmatched_filters(filters, here, remote)
-        files = compare_with(deployment, folder, here, collection, remote, filters, progress=progress).files
-        problems = meant(here.problems, filters)
-        made = tuple(_of_version(action, then, there) for action in actions("pull", files, wishes))
-    plan = plan.model_copy(update={"actions": made})
-    refused = None
-    try:
-        check_deletions(plan, now.facts, datetime.now(UTC), max_delete=max_delete)
-    except Refused as error:
-        if not is_dry_run:
-            raise
-        refused = str(error)
-    return Prepared(plan, wanted.facts, files, problems, unmatched, refused)
+        remote = [remote_file(entry) for _, entry in sorted(entries.items())]
+        local = look(folder, deployment.cache)
+        unmatched = unmatched_filters(filters, local, remote)
+        progress = options.progress.on_read
+        files = compare_with(deployment, folder, local, collection, remote, filters, progress=progress).files
+        problems = meant(local.problems, filters)
+        planned = tuple(_with_version(action, entries, current) for action in actions("pull", files, options))
+    path = absolute(folder) if folder else ""
+    plan = new_plan(deployment, "restore", path, collection, manifest.facts).model_copy(update={"actions": planned})
+    refused = refuse_deletions(plan, index.facts, options)
+    return PreparedPlan(plan, manifest.facts, files, problems, unmatched, refused)
 
 
 def restore(
@@ -91,61 +69,51 @@ def restore(
     collection: Collection,
     folder: Path | None,
     filters: Filter = EVERYTHING,
-    *,
-    revision: int | None = None,
-    at: Timestamp | None = None,
-    delete: bool = False,
-    max_delete: int = MAX_DELETE,
-    portable: bool = False,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
-) -> Carried:
-    """Brings it back to the folder, or without one in S3. Raises as ``prepare_restore`` and ``complete``."""
-    made = prepare_restore(
-        deployment, collection, folder, filters, revision=revision, at=at, delete=delete, max_delete=max_delete
-    )
-    return complete(deployment, made.plan, made.files, progress, portable=portable, stop=stop)
+    options: SyncOptions = DEFAULTS,
+) -> SyncResult:
+    """Restores the files to the folder, or in S3 if it is None. Raises as ``prepare_restore`` and ``apply_plan``."""
+    prepared = prepare_restore(deployment, collection, folder, filters, options)
+    return apply_plan(deployment, prepared.plan, prepared.files, options)
 
 
-def _of_version(action: Action, then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Action:
-    entry, is_ = then.get(action.filename), now.get(action.filename)
+def _with_version(action: Action, entries: Mapping[str, Entry], current: Mapping[str, RemoteFile]) -> Action:
+    entry, file = entries.get(action.filename), current.get(action.filename)
     if entry is None:
-        # What came to S3 since then may go here, and is no reason to think that the manifest is late.
-        return action.model_copy(update={"etag": is_.etag if is_ else None})
-    # Not everybody who may read objects may read versions.
-    is_newest = is_ is not None and is_.etag == entry.etag
+        # The object of a file that is deleted here may be newer than the restored manifest.
+        return action.model_copy(update={"etag": file.etag if file else None})
+    # The permission to read objects does not include their versions.
+    is_newest = file is not None and file.etag == entry.etag
     return action.model_copy(update={"version_id": None if is_newest else entry.version_id})
 
 
-def _in_s3(then: Mapping[str, Entry], now: Mapping[str, RemoteFile]) -> Iterator[Compared]:
-    """What S3 has now beside what it had: ``s3_only`` was there then alone, ``local_only`` is there now alone."""
-    for filename in sorted({*then, *now}):
-        was, is_ = then.get(filename), now.get(filename)
+def _compare_in_s3(entries: Mapping[str, Entry], current: Mapping[str, RemoteFile]) -> Iterator[Compared]:
+    """Compares the restored with the current files: ``s3_only`` only the former have, ``local_only`` the latter."""
+    for filename in sorted({*entries, *current}):
+        entry, file = entries.get(filename), current.get(filename)
         state: FileState
-        if was is None:
+        if entry is None:
             state = "local_only"
-        elif is_ is None:
+        elif file is None:
             state = "s3_only"
         else:
-            same = was.etag == is_.etag and (was.md5_hash is None or was.md5_hash == is_.md5)
-            state = "synced" if same else "out_of_sync"
-        yield Compared(filename, state, None, is_)
+            is_same = entry.etag == file.etag and (entry.md5_hash is None or entry.md5_hash == file.md5)
+            state = "synced" if is_same else "out_of_sync"
+        yield Compared(filename, state, None, file)
 
 
-def _copies(files: list[Compared], then: Mapping[str, Entry], wishes: Wishes) -> Iterator[Action]:
-    for one in files:
-        etag = one.remote.etag if one.remote else None
-        if one.state in {"s3_only", "out_of_sync"}:
-            was = then[one.filename]
+def _copies(files: list[Compared], entries: Mapping[str, Entry], *, delete: bool) -> Iterator[Action]:
+    for file in files:
+        etag = file.remote.etag if file.remote else None
+        if file.state in {"s3_only", "out_of_sync"}:
+            entry = entries[file.filename]
             yield Action(
                 action="copy",
-                filename=one.filename,
-                state=one.state,
-                size=was.size_bytes,
+                filename=file.filename,
+                state=file.state,
+                size=entry.size_bytes,
                 etag=etag,
-                version_id=was.version_id,
+                version_id=entry.version_id,
             )
-        elif one.state == "local_only" and wishes.delete and one.remote:
-            yield Action(
-                action="delete_remote", filename=one.filename, state=one.state, size=one.remote.size, etag=etag
-            )
+        elif file.state == "local_only" and delete and file.remote:
+            size = file.remote.size
+            yield Action(action="delete_remote", filename=file.filename, state=file.state, size=size, etag=etag)

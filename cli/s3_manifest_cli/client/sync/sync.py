@@ -1,4 +1,4 @@
-"""A folder on this machine and a collection, made the same: planned first, from the manifest and the files' MD5s."""
+"""Makes a folder and a collection the same: plans from the manifest and the MD5s of files, then applies the plan."""
 
 import contextlib
 import time
@@ -11,28 +11,26 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.hashes import Digests, now_ns
-from s3_manifest_cli.client.local.reading import ReadSoFar, nobody
 from s3_manifest_cli.client.local.scan import Local, Problem, check_folder
 from s3_manifest_cli.client.local.scan_process import Here, look
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.sync import baseline
-from s3_manifest_cli.client.sync.execute import NOTHING_SAID, Carried, Progress, carry_out
-from s3_manifest_cli.client.sync.plan import MAX_DELETE, Agreed, Plan, Verb, Wishes, actions, check_deletions
-from s3_manifest_cli.client.transfer.cancellation import Stop
-from s3_manifest_cli.client.transfer.headers import Told
+from s3_manifest_cli.client.sync.baseline import Baseline
+from s3_manifest_cli.client.sync.execute import SyncResult, execute
+from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
+from s3_manifest_cli.client.sync.plan import BaselineEntry, Plan, Verb, actions, check_deletions
 from s3_manifest_cli.client.verify.compare import Compared, FileState, totals
 from s3_manifest_cli.client.verify.status import compare_with, meant, unmatched_filters
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
-_ASK_AGAIN_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
-class Prepared(NamedTuple):
-    """A plan, and what it was made of. ``facts`` is None where the collection has no manifest yet.
+class PreparedPlan(NamedTuple):
+    """A plan and what it derives from. ``facts`` is None if the collection has no manifest yet.
 
-    ``unmatched`` are filters that match nothing on either side, as options. ``refused`` says why the plan may not be
-    carried out, for its deletions; only a dry run has such a plan.
+    ``unmatched`` lists filters, as options, that match nothing on either side. ``refused`` is the reason why the
+    deletions of the plan are refused; only a dry run returns such a plan.
     """
 
     plan: Plan
@@ -44,7 +42,7 @@ class Prepared(NamedTuple):
 
     @property
     def totals(self) -> dict[FileState, int]:
-        """How many files are in each state."""
+        """The number of files in each state."""
         return totals(self.files)
 
 
@@ -54,19 +52,13 @@ def prepare(
     folder: Path,
     collection: Collection,
     filters: Filter = EVERYTHING,
-    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
-    *,
-    max_delete: int = MAX_DELETE,
-    is_dry_run: bool = False,
-    progress: ReadSoFar = nobody,
-) -> Prepared:
-    """What is to be done to make them the same; nothing is changed anywhere. ``progress`` hears of what is read.
+    options: SyncOptions = DEFAULTS,
+) -> PreparedPlan:
+    """The plan of a pull, push or sync; nothing is changed.
 
-    In a dry run the plan is returned also where its deletions would be refused, and ``refused`` says why.
-
-    Raises ``Invalid`` where there is no folder to push, ``NotFound`` where there is no manifest to pull by,
-    ``Refused`` where deletions are planned that the manifest, or what could be read of the folder, is not good enough
-    for, or that are too many, and ``Unavailable``.
+    Raises ``Invalid`` if there is no folder to push, ``NotFound`` if there is no manifest to pull, ``Unavailable``, and
+    ``Refused`` for deletions: too many, by a manifest that is incomplete or stale, or of objects whose files may only
+    be unreadable. A dry run returns a refused plan, with the reason.
     """
     check_folder(folder, must_exist=verb == "push")
     path = absolute(folder)
@@ -76,38 +68,18 @@ def prepare(
     except NotFound:
         if verb == "pull":
             raise
+    facts = index.facts if index else None
+    plan = new_plan(deployment, verb, path, collection, facts)
     remote = list(index.files()) if index else []
-    here = look(folder, deployment.cache)
-    unmatched = unmatched_filters(filters, here, remote)
-    files = compare_with(deployment, folder, here, collection, remote, filters, progress=progress).files
-    base = baseline.load(deployment.cache, folder, deployment.name, collection)
-    plan = Plan(
-        verb=verb,
-        folder=path,
-        kind=collection.kind,
-        id=collection.id,
-        s3_bucket=bucket_of(deployment, index.facts if index else None),
-        s3_prefix=collection.prefix,
-        revision=index.facts.revision if index else 0,
-        actions=actions(verb, files, wishes, base),
-    )
-    refused = None
-    try:
-        if index:
-            check_deletions(plan, index.facts, datetime.now(UTC), max_delete=max_delete)
-        elif plan.of("delete_local"):
-            raise Refused(
-                f"{collection.kind}/{collection.id} has no manifest any more, so nothing is deleted by it: see"
-                " s3-manifest doctor, or leave out --delete"
-            )
-        if plan.of("delete_remote"):
-            _check_folder(verb, folder, here, filters)
-    except Refused as error:
-        if not is_dry_run:
-            raise
-        refused = str(error)
-    problems = meant(here.problems, filters)
-    return Prepared(plan, index.facts if index else None, files, problems, unmatched, refused)
+    local = look(folder, deployment.cache)
+    unmatched = unmatched_filters(filters, local, remote)
+    progress = options.progress.on_read
+    files = compare_with(deployment, folder, local, collection, remote, filters, progress=progress).files
+    baseline = Baseline(deployment, collection, folder)
+    plan = plan.model_copy(update={"actions": actions(verb, files, options, baseline.entries)})
+    refused = refuse_deletions(plan, facts, options) or _refuse_remote_deletions(plan, local, filters, options)
+    problems = meant(local.problems, filters)
+    return PreparedPlan(plan, facts, files, problems, unmatched, refused)
 
 
 def pull(
@@ -115,16 +87,11 @@ def pull(
     collection: Collection,
     folder: Path,
     filters: Filter = EVERYTHING,
-    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
-    *,
-    max_delete: int = MAX_DELETE,
-    portable: bool = False,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
-) -> Carried:
-    """Makes the folder what the manifest of the collection says. Raises as ``prepare`` and ``complete``."""
-    made = prepare(deployment, "pull", folder, collection, filters, wishes, max_delete=max_delete)
-    return complete(deployment, made.plan, made.files, progress, portable=portable, stop=stop)
+    options: SyncOptions = DEFAULTS,
+) -> SyncResult:
+    """Downloads the collection into the folder, only what differs. Raises as ``prepare`` and ``apply_plan``."""
+    prepared = prepare(deployment, "pull", folder, collection, filters, options)
+    return apply_plan(deployment, prepared.plan, prepared.files, options)
 
 
 def push(
@@ -132,16 +99,11 @@ def push(
     folder: Path,
     collection: Collection,
     filters: Filter = EVERYTHING,
-    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
-    *,
-    max_delete: int = MAX_DELETE,
-    said: Told = NOTHING_SAID,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
-) -> Carried:
-    """Makes the collection what the folder has. Raises as ``prepare`` and ``complete``."""
-    made = prepare(deployment, "push", folder, collection, filters, wishes, max_delete=max_delete)
-    return complete(deployment, made.plan, made.files, progress, said=said, stop=stop)
+    options: SyncOptions = DEFAULTS,
+) -> SyncResult:
+    """Uploads the folder to the collection, only what differs. Raises as ``prepare`` and ``apply_plan``."""
+    prepared = prepare(deployment, "push", folder, collection, filters, options)
+    return apply_plan(deployment, prepared.plan, prepared.files, options)
 
 
 def sync(
@@ -149,134 +111,160 @@ def sync(
     folder: Path,
     collection: Collection,
     filters: Filter = EVERYTHING,
-    wishes: Wishes = Wishes(),  # noqa: B008  # it is immutable
-    *,
-    max_delete: int = MAX_DELETE,
-    portable: bool = False,
-    said: Told = NOTHING_SAID,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
-) -> Carried:
-    """Makes both the same; what both changed is among ``conflicts``. Raises as ``prepare`` and ``complete``."""
-    made = prepare(deployment, "sync", folder, collection, filters, wishes, max_delete=max_delete)
-    return complete(deployment, made.plan, made.files, progress, said=said, portable=portable, stop=stop)
+    options: SyncOptions = DEFAULTS,
+) -> SyncResult:
+    """Transfers changes in both directions; files that both sides changed are ``conflicts`` of the result.
+
+    Raises as ``prepare`` and ``apply_plan``.
+    """
+    prepared = prepare(deployment, "sync", folder, collection, filters, options)
+    return apply_plan(deployment, prepared.plan, prepared.files, options)
 
 
 def absolute(folder: Path) -> str:
-    """The folder's path, wherever the plan is read again. Raises ``Invalid`` where it is not UTF-8."""
+    """The absolute path of a folder. Raises ``Invalid`` if it is not UTF-8."""
     path = str(folder.absolute())
     try:
         path.encode()
     except UnicodeEncodeError as error:
-        raise Invalid(f"the path of the folder is not UTF-8: {path!a}; rename it") from error
+        raise Invalid(f"The path of the folder is not UTF-8: {path!a}. Rename the folder.") from error
     return path
 
 
-def _check_folder(verb: Verb, folder: Path, here: Here, filters: Filter) -> None:
-    """Raises ``Refused`` where files may be missed here only because the folder, or a part of it, cannot be read."""
-    if verb == "sync" and not here.files:
-        raise Refused(
-            f"{folder} is empty, as a disk is that is not mounted, so nothing is deleted in S3 by it: if that is what"
-            " is meant, push it with --delete"
-        )
-    # Whatever a folder's own name, files below it may be meant.
-    for problem in meant(here.problems, Filter(exclude=filters.exclude)):
-        raise Refused(
-            f"{problem.path}: {problem.reason}. What is behind it was not looked at, so nothing is deleted in S3:"
-            " mend that, or --exclude it"
-        )
-
-
-def bucket_of(deployment: Deployment, facts: Facts | None) -> str:
-    """The bucket that a collection is in. Raises ``Invalid`` where nobody has named it, or the manifest is a copy."""
+def new_plan(deployment: Deployment, verb: Verb, folder: str, collection: Collection, facts: Facts | None) -> Plan:
+    """A plan without actions. Raises ``Invalid`` if the bucket is not known, or the manifest is of another bucket."""
     if facts and deployment.bucket and facts.s3_bucket != deployment.bucket:
         raise Invalid(
             f"This manifest describes s3://{facts.s3_bucket}/{facts.s3_prefix}, but you asked for"
             f" s3://{deployment.bucket}.",
             remedy=f"Pass --bucket {facts.s3_bucket}, or rescan the collection in this bucket.",
         )
-    if bucket := facts.s3_bucket if facts else deployment.bucket:
-        return bucket
-    raise Invalid("there is no manifest yet to tell the bucket: name it with --bucket")
+    bucket = facts.s3_bucket if facts else deployment.bucket
+    if not bucket:
+        raise Invalid("There is no manifest yet that names the bucket. Pass --bucket.")
+    return Plan(
+        verb=verb,
+        folder=folder,
+        kind=collection.kind,
+        id=collection.id,
+        s3_bucket=bucket,
+        s3_prefix=collection.prefix,
+        revision=facts.revision if facts else 0,
+    )
 
 
-def complete(
+def refuse_deletions(plan: Plan, facts: Facts | None, options: SyncOptions) -> str | None:
+    """Why the manifest does not allow the deletions of the plan; None if it does.
+
+    Raises ``Refused`` instead, unless it is a dry run.
+    """
+    try:
+        if facts:
+            check_deletions(plan, facts, datetime.now(UTC), max_delete=options.max_delete)
+        elif plan.select("delete_local"):
+            raise Refused(
+                f"Nothing is deleted, because the manifest of {plan.kind}/{plan.id} is gone. Run s3-manifest doctor, or"
+                " leave out --delete."
+            )
+    except Refused as error:
+        if not options.dry_run:
+            raise
+        return str(error)
+    return None
+
+
+def _refuse_remote_deletions(plan: Plan, local: Here, filters: Filter, options: SyncOptions) -> str | None:
+    """Why local files may be missing only because the folder cannot be read; None if that is not so.
+
+    Raises ``Refused`` instead, unless it is a dry run.
+    """
+    reason = None
+    if not plan.select("delete_remote"):
+        return None
+    if plan.verb == "sync" and not local.files:
+        reason = (
+            f"Nothing is deleted in S3, because {plan.folder} is empty: its disk may not be mounted. To delete the"
+            " objects, push the folder with --delete."
+        )
+    # A filter may exclude a folder's own name but include files in it.
+    elif problems := meant(local.problems, Filter(exclude=filters.exclude)):
+        reason = (
+            f"Nothing is deleted in S3, because a part of the folder was not read: {problems[0].path}:"
+            f" {problems[0].reason}. Fix that, or --exclude it."
+        )
+    if reason and not options.dry_run:
+        raise Refused(reason)
+    return reason
+
+
+def apply_plan(
     deployment: Deployment,
     plan: Plan,
     files: Iterable[Compared] = (),
-    progress: Progress | None = None,
-    *,
-    said: Told = NOTHING_SAID,
-    portable: bool = False,
-    stop: Stop | None = None,
-) -> Carried:
-    """Carries the plan out, as ``carry_out``, and keeps on this machine what is the same on both sides by then.
+    options: SyncOptions = DEFAULTS,
+) -> SyncResult:
+    """Executes a plan as ``execute`` does, and stores the new baseline; ``files`` are those of the ``PreparedPlan``.
 
-    ``files`` are what the plan was made of; ``said`` is told of every file that is uploaded, its own prompt and path
-    apart. Raises as ``carry_out``, and ``Invalid`` where the plan is not about this deployment, or names no folder.
+    A dry run returns a result without steps. Raises as ``execute``, and ``Invalid`` if the plan is of another
+    deployment, or its folder is not an absolute path.
     """
-    collection = _of_plan(deployment, plan)
-    if plan.of("download", "upload", "delete_local") and not Path(plan.folder).is_absolute():
-        raise Invalid(f"the plan names no folder by its absolute path: {plan.folder!r}; make it anew with --plan")
-    began_ns = now_ns()
-    folder = Path(plan.folder)
-    agreed = dict(baseline.load(deployment.cache, folder, deployment.name, collection)) if plan.folder else {}
-    carried = carry_out(deployment, collection, plan, progress, said=said, agreed=agreed, portable=portable, stop=stop)
+    if options.dry_run:
+        return SyncResult(plan, ())
+    collection = _collection(deployment, plan)
+    if plan.select("download", "upload", "delete_local") and not Path(plan.folder).is_absolute():
+        raise Invalid(f"The folder of the plan is not an absolute path: {plan.folder!r}. Create it again with --plan.")
     if not plan.folder:
-        return carried
-    read = {Local(one.action.filename, *one.local): one.md5 for one in carried.done if one.local and one.md5}
+        return execute(deployment, collection, plan, options, {})
+    start_ns = now_ns()
+    folder = Path(plan.folder)
+    baseline = Baseline(deployment, collection, folder)
+    result = execute(deployment, collection, plan, options, baseline.entries)
     with Digests(deployment.cache, folder) as digests:
-        digests.learn(read, began_ns)
-    for one in files:
-        if one.state == "synced" and one.local and one.remote:
-            agreed[one.filename] = Agreed(one.remote.etag, one.local.identity)
-    for step in carried.done:
+        md5s = {Local(step.action.filename, *step.local): step.md5 for step in result.done if step.local and step.md5}
+        digests.learn(md5s, start_ns)
+    for file in files:
+        if file.state == "synced" and file.local and file.remote:
+            baseline.entries[file.filename] = BaselineEntry(file.remote.etag, file.local.identity)
+    for step in result.done:
         if step.local and step.etag:
-            agreed[step.action.filename] = Agreed(step.etag, step.local)
+            baseline.entries[step.action.filename] = BaselineEntry(step.etag, step.local)
         else:
-            agreed.pop(step.action.filename, None)
-    baseline.save(deployment.cache, folder, deployment.name, collection, agreed)
-    return carried
+            baseline.entries.pop(step.action.filename, None)
+    baseline.save()
+    return result
 
 
-def _of_plan(deployment: Deployment, plan: Plan) -> Collection:
-    """The collection that a plan is about. Raises ``Invalid`` where it is not of this deployment; ``Unavailable``."""
+def _collection(deployment: Deployment, plan: Plan) -> Collection:
+    """The collection of a plan. Raises ``Invalid`` if it is of another deployment; ``Unavailable``."""
     collection = deployment.collections.named(plan.kind, plan.id)
-    if (
-        collection is None
-        or collection.prefix != plan.s3_prefix
-        or _bucket(deployment, collection) not in {None, plan.s3_bucket}
-    ):
-        raise Invalid(
-            f"This plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
-            " deployment"
-        )
-    return collection
+    if collection and collection.prefix == plan.s3_prefix:
+        bucket = deployment.bucket
+        if bucket is None:
+            with contextlib.suppress(NotFound):
+                bucket = deployment.manifests.facts(collection).s3_bucket
+        if bucket in {None, plan.s3_bucket}:
+            return collection
+    raise Invalid(
+        f"This plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
+        " deployment"
+    )
 
 
-def _bucket(deployment: Deployment, collection: Collection) -> str | None:
-    """The bucket that a collection is in; None where nobody knows."""
-    if deployment.bucket is None:
-        with contextlib.suppress(NotFound):
-            return deployment.manifests.facts(collection).s3_bucket
-    return deployment.bucket
-
-
-def wait_until_shown(deployment: Deployment, carried: Carried, seconds: float) -> bool:
-    """Waits until the manifest shows all that was changed in S3, so long at most; whether it does."""
-    plan = carried.plan
+def wait_until_shown(deployment: Deployment, result: SyncResult, seconds: float) -> bool:
+    """Waits at most ``seconds`` until the manifest shows the changes in S3; returns whether it does."""
+    plan = result.plan
     collection = Collection(plan.kind, plan.id, plan.s3_prefix, deployment.collections.root)
-    stored = {one.action.filename: one.etag for one in carried.done if one.action.action in {"upload", "copy"}}
-    deleted = {one.action.filename: one.action.etag for one in carried.done if one.action.action == "delete_remote"}
-    end = time.monotonic() + seconds
+    stored = {step.action.filename: step.etag for step in result.done if step.action.action in {"upload", "copy"}}
+    deleted = {step.action.filename: step.action.etag for step in result.done if step.action.action == "delete_remote"}
+    deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(NotFound, Unavailable):  # all is stored, and this only looks
+        with contextlib.suppress(NotFound, Unavailable):  # the changes are done; only the manifest is read here
             index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-            there = {one.filename: one.etag for one in index.files()}
-            is_shown = all(there.get(name) == etag for name, etag in stored.items())
-            if is_shown and all(there.get(name) != etag for name, etag in deleted.items()):
+            etags = {file.filename: file.etag for file in index.files()}
+            is_stored = all(etags.get(name) == etag for name, etag in stored.items())
+            if is_stored and all(etags.get(name) != etag for name, etag in deleted.items()):
                 return True
-        left = end - time.monotonic()
-        if left <= 0:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
             return False
-        time.sleep(min(_ASK_AGAIN_SECONDS, left))
+        time.sleep(min(_POLL_SECONDS, remaining))

@@ -4,33 +4,33 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from s3_manifest_cli.client.transfer.cancellation import Stop
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
 
 
 class Budget:
     """Bytes, taken before they are fetched or read and given back when nobody holds them any more."""
 
-    def __init__(self, size: int, stop: Stop) -> None:
-        self._size, self._free, self._stop = size, size, stop
+    def __init__(self, size: int, cancellation: Cancellation) -> None:
+        self._size, self._free, self._cancellation = size, size, cancellation
         self._changed = threading.Condition()
-        stop.when_asked(self._wake)
+        cancellation.on_cancel(self._wake)
 
     def take(self, size: int) -> int:
-        """Waits until there are so many, and takes them; how many were taken. Raises ``Stopped``.
+        """Waits until there are so many, and takes them; how many were taken. Raises ``Cancelled``.
 
         What is larger than all there is takes all there is: it comes to its turn, alone.
         """
         taken = min(size, self._size)
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= taken or self._stop.asked)
-            self._stop.check()
+            self._changed.wait_for(lambda: self._free >= taken or self._cancellation.is_requested)
+            self._cancellation.check()
             self._free -= taken
         return taken
 
     def try_take(self, size: int) -> int | None:
-        """The same without waiting; None where there are not so many now. Raises ``Stopped``."""
+        """The same without waiting; None where there are not so many now. Raises ``Cancelled``."""
         taken = min(size, self._size)
-        self._stop.check()
+        self._cancellation.check()
         with self._changed:
             if self._free < taken:
                 return None

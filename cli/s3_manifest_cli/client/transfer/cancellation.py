@@ -1,4 +1,4 @@
-"""The wish that a run ends now, asked once and heard by all that is under way."""
+"""Cancellation of a run from any thread, noticed by everything in progress."""
 
 import signal
 import threading
@@ -7,54 +7,54 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Stopped(Exception):
-    """It was not done, as the run was asked to stop. No failure: the next run goes on from here."""
+class Cancelled(Exception):
+    """The run was cancelled before this was done. It is no failure: the next run continues from here."""
 
 
-class Stop:
-    """Asked for from any thread; what waits is woken, and what begins afterwards does not begin."""
+class Cancellation:
+    """A request to end a run: waiting threads wake up, and nothing new begins."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
-        self._calls: list[Callable[[], None]] = []
+        self._event = threading.Event()
+        self._callbacks: list[Callable[[], None]] = []
 
     @property
-    def asked(self) -> bool:
-        """Whether somebody has asked."""
-        return self._asked.is_set()
+    def is_requested(self) -> bool:
+        """Whether ``cancel`` was called."""
+        return self._event.is_set()
 
-    def ask(self) -> None:
-        """Ends the run. A repeat does no harm."""
-        self._asked.set()
-        for call in list(self._calls):
-            call()
+    def cancel(self) -> None:
+        """Requests the end of the run. A repeat is harmless."""
+        self._event.set()
+        for callback in list(self._callbacks):
+            callback()
 
     def check(self) -> None:
-        """Raises ``Stopped`` if somebody has asked."""
-        if self.asked:
-            raise Stopped
+        """Raises ``Cancelled`` after ``cancel``."""
+        if self.is_requested:
+            raise Cancelled
 
     def sleep(self, seconds: float) -> None:
-        """Waits so long. Raises ``Stopped`` as soon as somebody asks."""
-        self._asked.wait(seconds)
+        """Waits. Raises ``Cancelled`` as soon as ``cancel`` is called."""
+        self._event.wait(seconds)
         self.check()
 
-    def when_asked(self, call: Callable[[], None]) -> None:
-        """``call`` is made in the thread that asks; it must be quick."""
-        self._calls.append(call)
-        if self.asked:
-            call()
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Registers a callback for ``cancel``, which calls it in its own thread; it must be quick."""
+        self._callbacks.append(callback)
+        if self.is_requested:
+            callback()
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """In the block a SIGTERM is a ``KeyboardInterrupt`` as Ctrl-C is. For the main thread, which gets both."""
+    """Makes SIGTERM raise ``KeyboardInterrupt``, as Ctrl-C does, for the block. For the main thread."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

@@ -9,20 +9,20 @@ from awscrt import checksums  # type: ignore[import-untyped]  # it says its type
 _BLOCK = 1 << 20
 
 
-class Sums(NamedTuple):
+class Checksums(NamedTuple):
     """``md5`` in hex; ``crc`` is the CRC-64/NVME of the same bytes."""
 
     md5: str
     crc: int
 
 
-def sums_of(file: BinaryIO, size: int) -> Sums:
+def compute_checksums(file: BinaryIO, size: int) -> Checksums:
     """Those of all that is left to be read, of about that size. Raises ``OSError``."""
     md5, crc = hashlib.md5(usedforsecurity=False), 0
     while block := file.read(min(_BLOCK, size + 1)):
         md5.update(block)
         crc = crc_of(block, crc)
-    return Sums(md5.hexdigest(), crc)
+    return Checksums(md5.hexdigest(), crc)
 
 
 def crc_of_both(before: int, crc: int, size: int) -> int:

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 from s3_manifest.storage.store import StoreError
-from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.errors import S3ManifestError
 
 Item = TypeVar("Item")
@@ -30,8 +30,8 @@ class _Ended(NamedTuple):
     fault: BaseException | None
 
 
-def at_once(
-    work: Callable[[Item], Result], items: Iterable[Item], stop: Stop, *, threads: int = _THREADS
+def map_concurrently(
+    work: Callable[[Item], Result], items: Iterable[Item], cancellation: Cancellation, *, threads: int = _THREADS
 ) -> Iterator[Outcome[Item, Result]]:
     """``work`` of every item, so many at once, in threads that end with the iterator.
 
@@ -39,8 +39,8 @@ def at_once(
     ``OSError`` is that item's; any other stops all and is raised here. ``items`` is read only as far as there are
     threads for them, in any of those.
 
-    Who leaves the iterator, by Ctrl-C or otherwise, asks ``stop``, and waits until what is under way has noticed:
-    such items, and those that were not begun, have no outcome.
+    Leaving the iterator, by Ctrl-C or otherwise, cancels, and waits until running items have noticed: they, and items
+    that did not start, have no outcome.
     """
     todo = iter(items)
     turn = threading.Lock()
@@ -54,9 +54,9 @@ def at_once(
     def run() -> None:
         fault: BaseException | None = None
         try:
-            while not stop.asked:
+            while not cancellation.is_requested:
                 done.put(one())
-        except (StopIteration, Stopped):
+        except (StopIteration, Cancelled):
             pass
         except BaseException as error:  # noqa: BLE001  # it is raised where the outcomes are
             fault = error
@@ -70,7 +70,7 @@ def at_once(
     try:
         yield from _outcomes(done, len(running))
     except BaseException:
-        stop.ask()
+        cancellation.cancel()
         raise
     finally:
         for thread in running:

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from s3_manifest_cli.client.access.aws_session import credentials_of
 from s3_manifest_cli.client.access.faults import FAULTS, fault_of
 from s3_manifest_cli.client.access.remedies import unavailable
-from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ Received = Callable[[Answer, bytes, int], None]
 
 
 class Requests:
-    """One bucket. ``stop`` ends what is under way, and nothing begins after it.
+    """One bucket. ``cancellation`` ends what is under way, and nothing begins after it.
 
     With ``retries`` a request is made up to six times where no answer came or S3 was busy.
     """
 
-    def __init__(self, place: Place, session: boto3.Session, stop: Stop, *, retries: bool) -> None:
+    def __init__(self, place: Place, session: boto3.Session, cancellation: Cancellation, *, retries: bool) -> None:
         self._place = place
-        self._stop = stop
+        self._cancellation = cancellation
         self._credentials = _Credentials(session, place.region)
         self._client = s3.S3Client(
             region=place.region,
@@ -125,10 +125,10 @@ class Requests:
         # By number: what knew the request itself would keep it, and its body, until the next garbage collection.
         self._active: dict[int, s3.S3Request] = {}
         self._numbers = itertools.count()
-        stop.when_asked(self.cancel)
+        cancellation.on_cancel(self.cancel)
 
     def answer(self, request: Request, received: Received | None = None) -> Answer:
-        """Makes a request, and waits for its end; ``received`` as for ``begin``. Raises ``Stopped``."""
+        """Makes a request, and waits for its end; ``received`` as for ``begin``. Raises ``Cancelled``."""
         over = threading.Lock()
         over.acquire()
         answer = self.begin(request, lambda _: over.release(), received)
@@ -136,13 +136,13 @@ class Requests:
         return answer
 
     def begin(self, request: Request, ended: Callable[[Answer], None], received: Received | None = None) -> Answer:
-        """Begins a request; its answer, which ``ended`` gets when all is over. Raises ``Stopped``.
+        """Begins a request; its answer, which ``ended`` gets when all is over. Raises ``Cancelled``.
 
         ``received`` gets the answer's bytes and their offset in the object. Both are called in the runtime's threads,
         of which there are few (``ended`` here already where nothing could begin); an error that ``received`` raises is
         the answer's.
         """
-        self._stop.check()
+        self._cancellation.check()
         answer = Answer()
         try:
             signing = self._credentials.signing()
@@ -169,7 +169,7 @@ class Requests:
         number = next(self._numbers)
         self._active[number] = made
         made.finished_future.add_done_callback(lambda _: self._active.pop(number, None))
-        if self._stop.asked:
+        if self._cancellation.is_requested:
             made.cancel()
         return answer
 
@@ -192,8 +192,8 @@ class Requests:
         return http.HttpRequest(request.method, path, headers, body)
 
     def _told(self, error: Exception) -> Exception:
-        if self._stop.asked and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
-            return Stopped()
+        if self._cancellation.is_requested and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
+            return Cancelled()
         return error
 
 

@@ -11,7 +11,7 @@ from s3_manifest_cli.client.access.faults import NoRanges
 from s3_manifest_cli.client.local.disk import failure, telling
 from s3_manifest_cli.client.local.partials import Partial
 from s3_manifest_cli.client.transfer import ranges
-from s3_manifest_cli.client.transfer.cancellation import Stopped
+from s3_manifest_cli.client.transfer.cancellation import Cancelled
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.offsets import read_at, write_at
 from s3_manifest_cli.client.transfer.ranges import Range
@@ -24,11 +24,11 @@ PART = 8 << 20
 _AT_ONCE = 8
 _BLOCK = 1 << 20
 
-Moved = Callable[[int], None]
-"""Told of bytes as they are done, those that an earlier run has fetched too; from several threads."""
+OnBytes = Callable[[int], None]
+"""Called with the size of fetched bytes, also of those from an earlier run; from several threads."""
 
 
-class Wanted(NamedTuple):
+class DownloadRequest(NamedTuple):
     """An object as the manifest tells of it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``.
 
     ``declared`` names the user metadata that the MD5 is from, where it is but the uploader's word.
@@ -67,18 +67,22 @@ class _Arrived(NamedTuple):
 
 
 def download(
-    objects: Objects, wanted: Wanted, partial: Partial, moved: Moved = lambda _: None, body: bytes | None = None
+    objects: Objects,
+    wanted: DownloadRequest,
+    partial: Partial,
+    on_bytes: OnBytes = lambda _: None,
+    body: bytes | None = None,
 ) -> Downloaded:
     """Fetches the object into the partial, which the caller then finishes, or closes: what came stays for the next run.
 
-    ``body`` is all of an object that is no larger than ``PART``, where somebody has fetched it (``ahead``).
+    ``body`` is all of an object that is no larger than ``PART``, where somebody has fetched it (``prefetch``).
 
     Every request asks for this very object, by its ETag and version. The bytes are compared with all that the manifest
     tells of them; wrong ones are removed, the partial discarded. Bytes that S3's own checksums or parts prove are right
     whatever MD5 their uploader declares; the verdict has a note then.
 
-    Raises ``Conflict`` where the object is another, or gone; ``ReadFailed``, also for wrong bytes; ``Stopped``; and as
-    ``Destination`` for what the disk does not do. Whatever happens, nothing writes to the partial afterwards.
+    Raises ``Conflict`` where the object is another, or gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
+    as ``Destination`` for what the disk does not do. Whatever happens, nothing writes to the partial afterwards.
     """
     expected = Expected(wanted.size, wanted.md5, wanted.etag, wanted.checksum, declared=wanted.declared)
     if wanted.size <= PART:
@@ -87,14 +91,14 @@ def download(
                 verdict = _small(wanted, objects.get(wanted.key, wanted.etag, wanted.version_id), expected, partial)
         else:
             verdict = _small(wanted, body, expected, partial)
-        moved(wanted.size)
+        on_bytes(wanted.size)
         done = Downloaded(verdict, wanted.size)
     else:
         expected = _with_parts(objects, wanted, expected)
         try:
-            done = _in_ranges(objects, wanted, expected, partial, moved)
+            done = _in_ranges(objects, wanted, expected, partial, on_bytes)
         except NoRanges:
-            done = _in_one(objects, wanted, expected, partial, moved)
+            done = _in_one(objects, wanted, expected, partial, on_bytes)
     if proofs.is_word_against_bytes(expected, done.verdict):
         done = done._replace(verdict=_without_the_word(objects, wanted, expected, partial, done.verdict))
     if done.verdict.status == "wrong":
@@ -103,7 +107,7 @@ def download(
     return done
 
 
-def _small(wanted: Wanted, body: bytes, expected: Expected, partial: Partial) -> Verdict:
+def _small(wanted: DownloadRequest, body: bytes, expected: Expected, partial: Partial) -> Verdict:
     checker = Checker(expected)
     checker.update(body)
     with telling(wanted.filename, "not written"):
@@ -113,7 +117,7 @@ def _small(wanted: Wanted, body: bytes, expected: Expected, partial: Partial) ->
     return checker.verdict()
 
 
-def _with_parts(objects: Objects, wanted: Wanted, expected: Expected) -> Expected:
+def _with_parts(objects: Objects, wanted: DownloadRequest, expected: Expected) -> Expected:
     """Where only its parts prove the object: with their sizes, if they are all as the first, which S3 tells."""
     count = wanted.etag.rpartition("-")[2] if "-" in wanted.etag else ""
     if not count.isdigit() or proofs.can_be_proven(expected._replace(etag="")):
@@ -124,7 +128,7 @@ def _with_parts(objects: Objects, wanted: Wanted, expected: Expected) -> Expecte
 
 
 def _without_the_word(
-    objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, verdict: Verdict
+    objects: Objects, wanted: DownloadRequest, expected: Expected, partial: Partial, verdict: Verdict
 ) -> Verdict:
     """The verdict on bytes that have not the MD5 which their uploader declares: what S3 keeps of them decides.
 
@@ -143,15 +147,17 @@ def _without_the_word(
     return proofs.came_twice(expected) if again.digest() == came else verdict
 
 
-def _in_ranges(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:
+def _in_ranges(
+    objects: Objects, wanted: DownloadRequest, expected: Expected, partial: Partial, on_bytes: OnBytes
+) -> Downloaded:
     with telling(wanted.filename, "not written"):
         there = _recorded(wanted, expected, partial)
         os.ftruncate(partial.fd, wanted.size)
     kept = sum(one.size for one in there)
-    moved(kept)
+    on_bytes(kept)
     checker, checked = Checker(expected), 0
     for part in _Fetching(objects, wanted, partial).arriving(ranges.missing(wanted.size, there, PART)):
-        moved(part.size)
+        on_bytes(part.size)
         there = ranges.joined((*there, part))
         with telling(wanted.filename, "not written"):
             os.write(partial.record, ranges.line(part))
@@ -169,18 +175,20 @@ def _in_ranges(objects: Objects, wanted: Wanted, expected: Expected, partial: Pa
     return Downloaded(verdict, wanted.size - kept)
 
 
-def _in_one(objects: Objects, wanted: Wanted, expected: Expected, partial: Partial, moved: Moved) -> Downloaded:
+def _in_one(
+    objects: Objects, wanted: DownloadRequest, expected: Expected, partial: Partial, on_bytes: OnBytes
+) -> Downloaded:
     checker, at = Checker(expected), 0
     for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
         checker.update(block)
         with telling(wanted.filename, "not written"):
             write_at(partial.fd, block, at)
         at += len(block)
-        moved(len(block))
+        on_bytes(len(block))
     return Downloaded(checker.verdict(), at)
 
 
-def _recorded(wanted: Wanted, expected: Expected, partial: Partial) -> tuple[Range, ...]:
+def _recorded(wanted: DownloadRequest, expected: Expected, partial: Partial) -> tuple[Range, ...]:
     """The ranges that an earlier run has fetched; the record is ready for more."""
     os.lseek(partial.record, 0, os.SEEK_SET)
     text = b""
@@ -200,7 +208,7 @@ def _recorded(wanted: Wanted, expected: Expected, partial: Partial) -> tuple[Ran
 class _Fetching:
     """Ranges of one object on their way into its partial file."""
 
-    def __init__(self, objects: Objects, wanted: Wanted, partial: Partial) -> None:
+    def __init__(self, objects: Objects, wanted: DownloadRequest, partial: Partial) -> None:
         self._objects, self._wanted, self._partial = objects, wanted, partial
         self._arrived: SimpleQueue[_Arrived] = SimpleQueue()
         self._pending = 0
@@ -230,7 +238,7 @@ class _Fetching:
         while self._pending < _AT_ONCE and self._error is None and (part := next(todo, None)):
             try:
                 self._begin(part)
-            except Stopped as error:
+            except Cancelled as error:
                 self._error = error
 
     def _begin(self, part: Range) -> None:
@@ -266,7 +274,7 @@ def _check(objects: Objects, checker: Checker, fd: int, part: Range) -> int:
     """Reads a part of the file; how far it was read now."""
     at = part.start
     while at < part.end and (block := read_at(fd, min(_BLOCK, part.end - at), at)):
-        objects.stop.check()
+        objects.cancellation.check()
         checker.update(block)
         at += len(block)
     return at

@@ -21,8 +21,8 @@ from s3_manifest_cli.client.access.faults import (
     write_error,
 )
 from s3_manifest_cli.client.transfer.budget import Budget
-from s3_manifest_cli.client.transfer.cancellation import Stop, Stopped
-from s3_manifest_cli.client.transfer.checksums import Sums, encoded
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
+from s3_manifest_cli.client.transfer.checksums import Checksums, encoded
 from s3_manifest_cli.client.transfer.crt import Answer, Body, Request, Requests, in_its_region, place_of
 from s3_manifest_cli.client.transfer.ranges import Range
 
@@ -31,14 +31,14 @@ _BLOCK = 1 << 20
 _AMAZONS = (".amazonaws.com", ".amazonaws.com.cn")
 
 Done = Callable[[str, Exception | None], None]
-"""Told once when a request has ended: the ETag, and what went wrong (``StoreError``, ``Stopped``, what was raised)."""
+"""Called once at the end of a request with the ETag, and the error: a ``StoreError``, ``Cancelled``, or any other."""
 
 
 class Objects:
     """One bucket, with a session's credentials, which are asked for anew as they expire.
 
-    ``endpoint`` is another S3's than Amazon's. ``stop`` ends all that is under way: that, and what begins later, raises
-    ``Stopped``. ``budget`` is for the bytes that callers have in memory, ``memory`` of them.
+    ``endpoint`` is another S3's than Amazon's. ``cancellation`` ends all requests: these, and later ones, raise
+    ``Cancelled``. ``budget`` is for the bytes that callers have in memory, ``memory`` of them.
 
     Methods may be called from many threads. A context manager: when its block ends nothing is under way.
     """
@@ -49,13 +49,13 @@ class Objects:
         session: boto3.Session,
         endpoint: str | None = None,
         *,
-        stop: Stop | None = None,
+        cancellation: Cancellation | None = None,
         memory: int = _MEMORY,
     ) -> None:
         """Raises ``Unavailable`` where there are no credentials."""
         self.bucket = bucket
-        self.stop = stop or Stop()
-        self.budget = Budget(memory, self.stop)
+        self.cancellation = cancellation or Cancellation()
+        self.budget = Budget(memory, self.cancellation)
         self.client = s3_client(endpoint, session=session)
         """For what is rare, and may be repeated."""
         self.writes = s3_client(endpoint, retries=False, session=session)
@@ -64,8 +64,8 @@ class Objects:
         place = place_of(self.client if endpoint else in_its_region(self.client, session, bucket), bucket)
         self.compares_crcs = place.host.endswith(_AMAZONS)
         """Whether it is known to compare parts with their CRC, as Amazon's does; MD5s every S3 compares."""
-        self._repeated = Requests(place, session, self.stop, retries=True)
-        self._once = Requests(place, session, self.stop, retries=False)
+        self._repeated = Requests(place, session, self.cancellation, retries=True)
+        self._once = Requests(place, session, self.cancellation, retries=False)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class Objects:
     def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
         """All bytes of the object with that ETag, in one request.
 
-        Raises ``Conflict`` where it is another, or gone; ``ReadFailed``, ``Stopped``.
+        Raises ``Conflict`` where it is another, or gone; ``ReadFailed``, ``Cancelled``.
         """
         ended: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
         self.begin_get_all(key, etag, version_id, lambda body, error: ended.put((body, error)))
@@ -111,7 +111,7 @@ class Objects:
         """Begins to fetch all bytes of the object with that ETag; ``done`` gets them, or an error as ``get`` raises it.
 
         It is called in a thread of the runtime, of which there are few: it should do next to nothing. Raises
-        ``Stopped``.
+        ``Cancelled``.
         """
         blocks: list[bytes] = []
 
@@ -130,7 +130,7 @@ class Objects:
         """Begins to fetch a part of the object with that ETag: ``sink`` gets its bytes, in order, and their offset.
 
         Both are called in threads of the runtime, of which there are few: ``sink`` should write to a disk and no more.
-        Raises ``Stopped``; all else is told to ``done``, as is what ``sink`` raises.
+        Raises ``Cancelled``; all else is told to ``done``, as is what ``sink`` raises.
         """
         at = part.start
 
@@ -155,7 +155,7 @@ class Objects:
                 at = part.start
                 try:
                     self._repeated.begin(request, ended, received)
-                except Stopped as stopped:
+                except Cancelled as stopped:
                     done("", stopped)
             else:
                 ended(answer)
@@ -174,7 +174,7 @@ class Objects:
             if answer["ETag"].strip('"') != etag:
                 raise _other_object(key)
             for block in answer["Body"].iter_chunks(_BLOCK):
-                self.stop.check()
+                self.cancellation.check()
                 yield block
         except FAULTS as error:
             raise _of_read(key, error, version_id) from error
@@ -194,7 +194,7 @@ class Objects:
         """Stores an object if the ETag of the one there is ``replaces`` (None: if there is none); its new ETag.
 
         S3 refuses bytes that have not the MD5, in hex. Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``,
-        ``Stopped``. Is never retried in here.
+        ``Cancelled``. Is never retried in here.
         """
         condition = {"If-Match": f'"{replaces}"'} if replaces else {"If-None-Match": "*"}
         request = Request(
@@ -205,7 +205,9 @@ class Objects:
             raise _of_write(key, answer.error, is_known=replaces is not None) from answer.error
         return answer.etag
 
-    def begin_part(self, key: str, upload_id: str, number: int, body: Body, size: int, sums: Sums, done: Done) -> None:
+    def begin_part(
+        self, key: str, upload_id: str, number: int, body: Body, size: int, checksums: Checksums, done: Done
+    ) -> None:
         """Begins to store a part of an upload in parts, which replaces the part of that number. As ``begin_get``.
 
         S3 refuses bytes that have not that MD5, or that CRC where ``md5`` is empty. ``body`` is read once, before
@@ -215,7 +217,7 @@ class Objects:
         def ended(answer: Answer) -> None:
             done(answer.etag, answer.error and _of_write(key, answer.error, is_known=True))
 
-        proof = _by_md5(sums.md5) if sums.md5 else {"x-amz-checksum-crc64nvme": encoded(sums.crc)}
+        proof = _by_md5(checksums.md5) if checksums.md5 else {"x-amz-checksum-crc64nvme": encoded(checksums.crc)}
         query = {"partNumber": str(number), "uploadId": upload_id}
         self._repeated.begin(Request("UploadPart", "PUT", key, _said(size, proof), query, body), ended)
 

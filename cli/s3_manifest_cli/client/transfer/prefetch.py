@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
-from s3_manifest_cli.client.transfer.download import Wanted
+from s3_manifest_cli.client.transfer.download import DownloadRequest
 from s3_manifest_cli.client.transfer.objects import Objects
 
 Item = TypeVar("Item")
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 _AT_ONCE = 128
 
 
-class Came(NamedTuple, Generic[Item]):
+class Fetched(NamedTuple, Generic[Item]):
     """What came of an object: ``body`` holds all of its bytes as one, unless there is an ``error``.
 
     ``taken`` is what they hold of ``Objects.budget``, for who gets this to give back.
@@ -24,12 +24,12 @@ class Came(NamedTuple, Generic[Item]):
     error: Exception | None
 
 
-def ahead(objects: Objects, items: Iterable[tuple[Item, Wanted]]) -> Iterator[Came[Item]]:
-    """Each object as soon as it came, in any order, as many on their way as there is room for. Raises ``Stopped``.
+def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) -> Iterator[Fetched[Item]]:
+    """Each object as soon as it came, in any order, as many on their way as there is room for. Raises ``Cancelled``.
 
     Who leaves the iterator leaves what is on its way to the end of ``objects``.
     """
-    came: SimpleQueue[Came[Item]] = SimpleQueue()
+    came: SimpleQueue[Fetched[Item]] = SimpleQueue()
     todo = iter(items)
     following = next(todo, None)
     pending = 0
@@ -47,9 +47,11 @@ def ahead(objects: Objects, items: Iterable[tuple[Item, Wanted]]) -> Iterator[Ca
         yield came.get()
 
 
-def _begin(objects: Objects, item: Item, wanted: Wanted, taken: int, came: "SimpleQueue[Came[Item]]") -> None:
+def _begin(
+    objects: Objects, item: Item, wanted: DownloadRequest, taken: int, came: "SimpleQueue[Fetched[Item]]"
+) -> None:
     def done(body: bytes, error: Exception | None) -> None:
-        came.put(Came(item, [body], taken, error))
+        came.put(Fetched(item, [body], taken, error))
 
     try:
         objects.begin_get_all(wanted.key, wanted.etag, wanted.version_id, done)

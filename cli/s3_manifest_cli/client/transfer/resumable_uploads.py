@@ -18,7 +18,7 @@ from s3_manifest.storage.store import StoreError, WriteRefused
 from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.multipart import Listed, Part
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.unfinished_uploads import Begun, Unfinished
+from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUpload, UnfinishedUploads
 
 IDLE_SECONDS = 7 * 24 * 3600.0
 """After so long without a run that went on with it, an upload is one that nobody will finish."""
@@ -38,7 +38,7 @@ class Open(NamedTuple):
     others: tuple[str, ...]
 
 
-def begin(objects: Objects, wanted: Begun, unfinished: Unfinished) -> Open:
+def begin(objects: Objects, wanted: UnfinishedUpload, unfinished: UnfinishedUploads) -> Open:
     """The upload that an earlier run has begun of this, or a new one. Raises ``OutcomeUnknown``, ``WriteRefused``."""
     known = unfinished.recall(wanted.bucket, wanted.key)
     if known and known.upload_id and known.is_of(wanted):
@@ -69,14 +69,14 @@ def begin(objects: Objects, wanted: Begun, unfinished: Unfinished) -> Open:
     return Open(upload_id, wanted.by_crc, {}, others)
 
 
-def give_up(objects: Objects, key: str, unfinished: Unfinished) -> None:
+def abort_upload(objects: Objects, key: str, unfinished: UnfinishedUploads) -> None:
     """Aborts what this machine has begun to that key; what cannot be aborted stays remembered."""
     if begun := unfinished.recall(objects.bucket, key):
         _give_up(objects, begun, unfinished)
 
 
-def give_up_idle(
-    objects: Objects, unfinished: Unfinished, wanted: Collection[str] = (), idle_seconds: float = IDLE_SECONDS
+def abort_idle_uploads(
+    objects: Objects, unfinished: UnfinishedUploads, wanted: Collection[str] = (), idle_seconds: float = IDLE_SECONDS
 ) -> None:
     """Aborts what this machine has begun in the bucket so long ago, apart from what is ``wanted``, by their keys."""
     for begun in list(unfinished.all(objects.bucket, idle_seconds)):
@@ -84,7 +84,7 @@ def give_up_idle(
             _give_up(objects, begun, unfinished)
 
 
-def _give_up(objects: Objects, begun: Begun, unfinished: Unfinished) -> None:
+def _give_up(objects: Objects, begun: UnfinishedUpload, unfinished: UnfinishedUploads) -> None:
     with contextlib.suppress(StoreError):
         if begun.upload_id:
             multipart.abort(objects, begun.key, begun.upload_id)
@@ -93,7 +93,7 @@ def _give_up(objects: Objects, begun: Begun, unfinished: Unfinished) -> None:
         unfinished.forget(begun.bucket, begun.key)
 
 
-def _abort_lost(objects: Objects, asked: Begun, listed: Listed) -> set[str]:
+def _abort_lost(objects: Objects, asked: UnfinishedUpload, listed: Listed) -> set[str]:
     """Aborts the upload that was asked for, and whose id was not learnt; what was aborted."""
     if asked.upload_id or asked.there is None:
         return set()

@@ -15,7 +15,7 @@ from s3_manifest.manifest.model import Frozen
 from s3_manifest_cli.client.local.state_files import name_of, replace
 
 
-class Begun(Frozen):
+class UnfinishedUpload(Frozen):
     """An upload in parts: of which bytes (size, MD5 in hex), in parts of which size, and with which headers.
 
     With ``by_crc`` S3 compares the parts with their CRCs, not with MD5s. ``upload_id`` is None from before S3 is asked
@@ -35,22 +35,22 @@ class Begun(Frozen):
     there: tuple[str, ...] | None = None
     asked_at: float = 0
 
-    def is_of(self, other: "Begun") -> bool:
+    def is_of(self, other: "UnfinishedUpload") -> bool:
         """Whether both are to store the same."""
         return _what(self) == _what(other)
 
 
-class Unfinished:
+class UnfinishedUploads:
     """A folder with a small file for each. Where it cannot be written, as on a read-only home, none is remembered."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def recall(self, bucket: str, key: str) -> Begun | None:
+    def recall(self, bucket: str, key: str) -> UnfinishedUpload | None:
         """The upload to that key that is not finished."""
         return _read(self._path(bucket, key))
 
-    def remember(self, begun: Begun) -> None:
+    def remember(self, begun: UnfinishedUpload) -> None:
         """Remembers it, in place of one to the same key, whatever becomes of the run or the machine."""
         with contextlib.suppress(OSError):
             replace(self._path(begun.bucket, begun.key), begun.model_dump_json().encode(), at_once=True)
@@ -60,7 +60,7 @@ class Unfinished:
         with contextlib.suppress(OSError):
             self._path(bucket, key).unlink()
 
-    def all(self, bucket: str, idle_seconds: float = 0) -> Iterator[Begun]:
+    def all(self, bucket: str, idle_seconds: float = 0) -> Iterator[UnfinishedUpload]:
         """Those to that bucket that were remembered so long ago at least."""
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
             with contextlib.suppress(FileNotFoundError):  # another run has finished it
@@ -72,12 +72,12 @@ class Unfinished:
         return self._folder / f"{name_of(bucket, key)}.json"
 
 
-def _what(begun: Begun) -> object:
+def _what(begun: UnfinishedUpload) -> object:
     return begun.bucket, begun.key, begun.size, begun.md5, begun.part_size, begun.headers
 
 
-def _read(path: Path) -> Begun | None:
+def _read(path: Path) -> UnfinishedUpload | None:
     try:
-        return Begun.model_validate_json(path.read_bytes())
+        return UnfinishedUpload.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None

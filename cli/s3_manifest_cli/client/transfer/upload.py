@@ -18,13 +18,13 @@ from s3_manifest.storage.store import (
 )
 from s3_manifest_cli.client.access.faults import CHANGED
 from s3_manifest_cli.client.transfer import multipart
-from s3_manifest_cli.client.transfer.cancellation import Stopped
-from s3_manifest_cli.client.transfer.checksums import Sums, crc_of, crc_of_both, encoded
+from s3_manifest_cli.client.transfer.cancellation import Cancelled
+from s3_manifest_cli.client.transfer.checksums import Checksums, crc_of, crc_of_both, encoded
 from s3_manifest_cli.client.transfer.multipart import Part
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.offsets import read_at, read_into
-from s3_manifest_cli.client.transfer.resumable_uploads import Open, begin, give_up
-from s3_manifest_cli.client.transfer.unfinished_uploads import Begun, Unfinished
+from s3_manifest_cli.client.transfer.resumable_uploads import Open, abort_upload, begin
+from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUpload, UnfinishedUploads
 
 PART = 16 << 20
 """Files up to this size are stored in one request, larger ones in parts of it, or of more where those were too many."""
@@ -37,16 +37,16 @@ Moved = Callable[[int], None]
 """Told of bytes as they are done, those that an earlier run has stored too; from several threads."""
 
 
-class Given(NamedTuple):
+class UploadRequest(NamedTuple):
     """A file as it was when it was decided to upload it.
 
     ``replaces`` is the ETag of the object that it takes the place of, None: there must be none. ``headers`` are
-    ``Content-Type`` and ``x-amz-meta-…``, see ``s3_manifest_cli.client.transfer.headers``.
+    ``Content-Type`` and ``x-amz-meta-…``, see ``s3_manifest_cli.client.transfer.upload_metadata``.
     """
 
     key: str
     size: int
-    sums: Sums
+    sums: Checksums
     replaces: str | None
     headers: Mapping[str, str]
 
@@ -68,7 +68,7 @@ class FileChanged(Conflict):
 
 
 def upload(
-    objects: Objects, file: BinaryIO, given: Given, unfinished: Unfinished, moved: Moved = lambda _: None
+    objects: Objects, file: BinaryIO, given: UploadRequest, unfinished: UnfinishedUploads, moved: Moved = lambda _: None
 ) -> Uploaded:
     """Stores the file, which is open for reading and unbuffered; only its descriptor is used.
 
@@ -78,7 +78,7 @@ def upload(
     parts that it had stored.
 
     Raises ``FileChanged``; ``Conflict`` where another object is there by now, which stays; ``WriteRefused``,
-    ``OutcomeUnknown``, ``ReadFailed``, ``Stopped``, ``OSError``.
+    ``OutcomeUnknown``, ``ReadFailed``, ``Cancelled``, ``OSError``.
     """
     is_whole = given.size <= PART
     told: set[int] = set()
@@ -87,10 +87,10 @@ def upload(
         if attempt or not is_whole:
             seen = objects.head(given.key)
             if isinstance(seen, Present) and _is_it(seen, given):
-                give_up(objects, given.key, unfinished)
+                abort_upload(objects, given.key, unfinished)
                 return Uploaded(seen.etag, 0)
             if _etag(seen) != given.replaces:
-                give_up(objects, given.key, unfinished)
+                abort_upload(objects, given.key, unfinished)
                 raise Conflict(given.key, CHANGED)
         try:
             if is_whole:
@@ -100,11 +100,11 @@ def upload(
             raise
         except (Conflict, OutcomeUnknown) as error:
             failure = error
-            objects.stop.sleep(random() * 0.1 * 2**attempt)  # noqa: S311  # full jitter, no secret
+            objects.cancellation.sleep(random() * 0.1 * 2**attempt)  # noqa: S311  # full jitter, no secret
     raise failure
 
 
-def _whole(objects: Objects, file: BinaryIO, given: Given, moved: Moved) -> Uploaded:
+def _whole(objects: Objects, file: BinaryIO, given: UploadRequest, moved: Moved) -> Uploaded:
     with objects.budget.taken(given.size):
         # A byte more, so that a file that has grown is noticed.
         body = read_at(file.fileno(), given.size + 1, 0)
@@ -144,8 +144,8 @@ class _InParts:
         self,
         objects: Objects,
         file: BinaryIO,
-        given: Given,
-        unfinished: Unfinished,
+        given: UploadRequest,
+        unfinished: UnfinishedUploads,
         moved: Moved,
         told: set[int],
     ) -> None:
@@ -169,14 +169,14 @@ class _InParts:
             etag = multipart.complete(objects, given.key, begun.upload_id, self._parts, given.replaces)
         except (Conflict, WriteRefused):
             # The next attempt begins anew, if there is one.
-            give_up(objects, given.key, self._unfinished)
+            abort_upload(objects, given.key, self._unfinished)
             raise
         self._unfinished.forget(objects.bucket, given.key)
         return Uploaded(etag, self._sent, begun.others)
 
     def _begun(self) -> Open:
         given = self._given
-        wanted = Begun(
+        wanted = UnfinishedUpload(
             bucket=self._objects.bucket,
             key=given.key,
             size=given.size,
@@ -222,7 +222,7 @@ class _InParts:
 
         def done(etag: str, error: Exception | None) -> None:
             objects.budget.give(taken)
-            if not isinstance(error, Stopped) and body.crc != sums.crc and not body.left:
+            if not isinstance(error, Cancelled) and body.crc != sums.crc and not body.left:
                 error = _changed(given)
             self._done.put(_Stored(number, Part(size, etag, crc), error))
 
@@ -234,7 +234,7 @@ class _InParts:
         self._pending += 1
         return sums.crc
 
-    def _read(self, start: int, size: int, *, by_crc: bool) -> Sums:
+    def _read(self, start: int, size: int, *, by_crc: bool) -> Checksums:
         """Of a part; the MD5, which takes its time, only where it is needed. Raises ``FileChanged``."""
         md5 = hashlib.md5(usedforsecurity=False)
         part = _Bytes(self._file.fileno(), start, size)
@@ -243,7 +243,7 @@ class _InParts:
                 md5.update(self._buffer[:read])
         if part.left:
             raise _changed(self._given)
-        return Sums("" if by_crc else md5.hexdigest(), part.crc)
+        return Checksums("" if by_crc else md5.hexdigest(), part.crc)
 
     def _next(self) -> None:
         one = self._done.get()
@@ -261,19 +261,19 @@ class _InParts:
             self._moved(size)
 
 
-def _is_it(seen: Present, given: Given) -> bool:
+def _is_it(seen: Present, given: UploadRequest) -> bool:
     """Whether the object is what was to be stored, by whomever."""
     proven = proven_md5(seen)
     if not proven or (proven[0], seen.size) != (given.sums.md5, given.size):
         return False
     # The same bytes have the same ETag: then only what is told of them says whether they were stored anew.
-    said = user_metadata(given.headers)
-    return seen.etag != given.replaces or said.items() <= seen.metadata.items()
+    upload_metadata = user_metadata(given.headers)
+    return seen.etag != given.replaces or upload_metadata.items() <= seen.metadata.items()
 
 
 def _etag(seen: HeadResult) -> str | None:
     return seen.etag if isinstance(seen, Present) else None
 
 
-def _changed(given: Given) -> FileChanged:
+def _changed(given: UploadRequest) -> FileChanged:
     return FileChanged(given.key, "the file was changed since it was compared; run it again")

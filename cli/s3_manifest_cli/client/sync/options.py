@@ -1,0 +1,46 @@
+"""The options of ``pull``, ``push``, ``sync`` and ``restore``."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest_cli.client.local.reading import ReadSoFar, nobody
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
+from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
+
+Preference = Literal["local", "s3", "newer"]
+
+MAX_DELETE = 100
+
+
+class Progress(NamedTuple):
+    """Callbacks, called from any thread: see ``ReadSoFar``; with transferred bytes; and for each transferred file."""
+
+    on_read: ReadSoFar = nobody
+    on_bytes: Callable[[int], None] = lambda _: None
+    on_file: Callable[[], None] = lambda: None
+
+
+class SyncOptions(NamedTuple):
+    """The options, each with its default.
+
+    ``delete`` deletes files that the other side lacks, unless they are more than ``max_delete``: then nothing is done.
+    ``dry_run`` plans, and changes nothing. ``portable`` refuses filenames that some file system cannot hold. ``prefer``
+    is the side that wins a conflict of a sync. ``upload_metadata`` becomes user metadata of all uploaded files.
+    ``revision`` or ``at``, a time, select what a restore brings back; by default the current files.
+    ``progress`` reports how far it is, and ``cancellation`` ends it: the call then raises ``Cancelled``.
+    """
+
+    delete: bool = False
+    prefer: Preference | None = None
+    max_delete: int = MAX_DELETE
+    dry_run: bool = False
+    portable: bool = False
+    upload_metadata: UploadMetadata = UploadMetadata()
+    revision: int | None = None
+    at: Timestamp | None = None
+    progress: Progress = Progress()
+    cancellation: Cancellation | None = None
+
+
+DEFAULTS = SyncOptions()

@@ -1,0 +1,54 @@
+"""The headers of an upload: its media type and its user metadata."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from s3_manifest.edits.uploads import CONTENT_TYPES
+from s3_manifest.storage.store import METADATA_PREFIX
+from s3_manifest.storage.user_metadata import fit
+
+_CONTENT_TYPES = {**CONTENT_TYPES, "mp4": "video/mp4"}
+
+
+class UploadMetadata(NamedTuple):
+    """What becomes user metadata of an uploaded file, as far as it is known."""
+
+    prompt: str | None = None
+    local_path: str | None = None
+    generated_at: str | None = None
+    generation_id: str | None = None
+    generation_type: str | None = None
+
+
+class UploadHeaders(NamedTuple):
+    """The headers, and the names of the metadata fields that S3 has no room for."""
+
+    headers: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+
+def upload_headers(key: str, md5: str, metadata: UploadMetadata = UploadMetadata()) -> UploadHeaders:  # noqa: B008  # it is immutable
+    """The headers of an upload, with as much user metadata as S3 accepts.
+
+    The MD5 of the bytes, in hex, is part of it, because the ETag of an object that is uploaded in parts, or encrypted
+    with a customer's key, is none. The prompt is the longest field, and can be in a sidecar: the other fields come
+    first.
+    """
+    fitted = fit(
+        {
+            "md5": md5,
+            "generation-id": metadata.generation_id,
+            "generated-at": metadata.generated_at,
+            "generation-type": metadata.generation_type,
+            "local-path": metadata.local_path,
+            "prompt": metadata.prompt,
+        }
+    )
+    values = {METADATA_PREFIX + name: value for name, value in fitted.values.items()}
+    return UploadHeaders({"Content-Type": content_type(key)} | values, fitted.left_out)
+
+
+def content_type(key: str) -> str:
+    """The media type that belongs to the suffix of a key, in any case."""
+    stem, _, suffix = key.rpartition("/")[2].rpartition(".")
+    return _CONTENT_TYPES.get(suffix.lower() if stem else "", "application/octet-stream")
