@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.manifests.history import history as history
     from s3_manifest_cli.client.manifests.manifests import Manifest as Manifest
     from s3_manifest_cli.client.manifests.manifests import Manifests as Manifests
-    from s3_manifest_cli.client.manifests.rescan import Swept as Swept
+    from s3_manifest_cli.client.manifests.rescan import RescanResult as RescanResult
     from s3_manifest_cli.client.manifests.rescan import rescan as rescan
     from s3_manifest_cli.client.manifests.rescan import rescan_all as rescan_all
     from s3_manifest_cli.client.manifests.rescan import wait_for as wait_for
-    from s3_manifest_cli.client.manifests.revision_spec import Point as Point
-    from s3_manifest_cli.client.manifests.revision_spec import parse_point as parse_point
+    from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec as RevisionSpec
+    from s3_manifest_cli.client.manifests.revision_spec import parse_revision_spec as parse_revision_spec
     from s3_manifest_cli.client.sync.execute import SyncResult as SyncResult
     from s3_manifest_cli.client.sync.options import Progress as Progress
     from s3_manifest_cli.client.sync.options import SyncOptions as SyncOptions
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata as UploadMetadata
     from s3_manifest_cli.client.verify.audit import Audit as Audit
     from s3_manifest_cli.client.verify.audit import audit as audit
-    from s3_manifest_cli.client.verify.compare import Compared as Compared
+    from s3_manifest_cli.client.verify.compare import FileStatus as FileStatus
+    from s3_manifest_cli.client.verify.status import LocalCopy as LocalCopy
     from s3_manifest_cli.client.verify.status import Status as Status
     from s3_manifest_cli.client.verify.status import status as status
     from s3_manifest_cli.client.verify.verify import Verification as Verification
@@ -72,14 +73,14 @@ _PLACES = {
     "s3_manifest_cli.client.export": ("ExportResult", "export"),
     "s3_manifest_cli.client.manifests.history": ("History", "history"),
     "s3_manifest_cli.client.manifests.manifests": ("Manifest", "Manifests"),
-    "s3_manifest_cli.client.manifests.revision_spec": ("Point", "parse_point"),
-    "s3_manifest_cli.client.manifests.rescan": ("Swept", "rescan", "rescan_all", "wait_for"),
+    "s3_manifest_cli.client.manifests.revision_spec": ("RevisionSpec", "parse_revision_spec"),
+    "s3_manifest_cli.client.manifests.rescan": ("RescanResult", "rescan", "rescan_all", "wait_for"),
     "s3_manifest_cli.client.verify.verify": ("Verification", "verify"),
     "s3_manifest.manifest.collections": ("Collection",),
     "s3_manifest_cli.client.sync.execute": ("SyncResult",),
     "s3_manifest_cli.client.sync.options": ("Progress", "SyncOptions"),
     "s3_manifest_cli.client.sync.runner": ("Step",),
-    "s3_manifest_cli.client.verify.compare": ("Compared",),
+    "s3_manifest_cli.client.verify.compare": ("FileStatus",),
     "s3_manifest_cli.client.sync.sync": (
         "PreparedPlan",
         "apply_plan",
@@ -94,7 +95,7 @@ _PLACES = {
     "s3_manifest_cli.client.sync.plan": ("Action", "Plan"),
     "s3_manifest_cli.client.sync.restore": ("prepare_restore", "restore"),
     "s3_manifest_cli.client.local.scan": ("Problem",),
-    "s3_manifest_cli.client.verify.status": ("Status", "status"),
+    "s3_manifest_cli.client.verify.status": ("LocalCopy", "Status", "status"),
     "s3_manifest_cli.client.transfer.cancellation": ("Cancellation", "Cancelled"),
     "s3_manifest_cli.errors": ("Invalid", "NotFound", "NotYet", "Refused", "S3ManifestError", "Unavailable"),
     "s3_manifest_cli.client.transfer.upload_metadata": ("UploadMetadata",),

@@ -29,7 +29,7 @@ class NotFound(S3ManifestError):
     code = "not_found"
 
 
-class NotKept(NotFound):
+class HistoryExpired(NotFound):
     """What was asked for is past keeping; ``oldest`` is the first revision after it whose change may be kept."""
 
     code = "not_kept"

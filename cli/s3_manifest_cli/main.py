@@ -177,12 +177,12 @@ def _ending(error: BaseException) -> Ending:
         return endings.INTERRUPTION
     if not isinstance(error, S3ManifestError | OSError):
         from s3_manifest.manifest.model import UnreadableManifest  # noqa: PLC0415  # it imports pydantic
-        from s3_manifest_cli.client.access.remedies import explained, of_manifest  # noqa: PLC0415  # it imports botocore
+        from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error  # noqa: PLC0415  # it imports botocore
 
         if isinstance(error, StoreError):
-            error = explained(error)
+            error = explain_store_error(error)
         elif isinstance(error, UnreadableManifest):
-            error = of_manifest(error)
+            error = explain_manifest_error(error)
     if isinstance(error, S3ManifestError):
         code = endings.USAGE if isinstance(error, Invalid) else endings.FAILED
         return Ending(code, error.code, str(error), error.remedy)

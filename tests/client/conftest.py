@@ -16,7 +16,7 @@ import boto3
 import handlers.conftest as functions
 import pytest
 from client import transfers
-from client.sides import Sides, made_once
+from client.sides import Sides, cached_s3_client
 from client.transfers import Bucket, Proxy, fresh_bucket
 from handlers.account import Account
 from handlers.lambda_events import BUCKET, Context, http_request, s3_event
@@ -226,8 +226,8 @@ def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
     # A session reads botocore's descriptions of S3, which takes longer than a test.
     monkeypatch.setattr(boto3, "Session", lambda **_: transfers.session())
-    monkeypatch.setattr(client_deployment, "s3_client", made_once)
-    monkeypatch.setattr(client_objects, "s3_client", made_once)
+    monkeypatch.setattr(client_deployment, "s3_client", cached_s3_client)
+    monkeypatch.setattr(client_objects, "s3_client", cached_s3_client)
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest-evil").mkdir()
     (tmp_path / "dest-evil/x").write_bytes(b"secret")

@@ -179,7 +179,7 @@ def _client(endpoint: str, *, retries: bool) -> Any:
     return s3_client(endpoint, retries=retries, session=session())
 
 
-def made_once(endpoint: str, *, retries: bool = True, **_: Any) -> Any:
+def cached_s3_client(endpoint: str, *, retries: bool = True, **_: Any) -> Any:
     """As ``s3_client``; to make one takes as long as the rest of a command."""
     return _client(endpoint, retries=retries)
 

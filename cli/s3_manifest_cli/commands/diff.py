@@ -8,15 +8,15 @@ import click
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.diff import Diff, Difference, Sort, diff
-from s3_manifest_cli.client.manifests.revision_spec import Point, parse_point
+from s3_manifest_cli.client.manifests.diff import Diff, DiffKind, FileDifference, diff
+from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec, parse_revision_spec
 from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
 from s3_manifest_cli.terminal.options import deployment_options, filter_options, output_options
 from s3_manifest_cli.terminal.output import Printer
 from s3_manifest_cli.terminal.output import files as count_of
 
-_SIGNS: dict[Sort, str] = {"added": "+", "removed": "-", "modified": "*", "described": "~"}
-_COLOURS: dict[Sort, str] = {"added": "green", "removed": "red", "modified": "yellow", "described": "cyan"}
+_SIGNS: dict[DiffKind, str] = {"added": "+", "removed": "-", "modified": "*", "described": "~"}
+_COLOURS: dict[DiffKind, str] = {"added": "green", "removed": "red", "modified": "yellow", "described": "cyan"}
 _LONGEST = 60
 
 
@@ -37,7 +37,7 @@ def diff_command(before: str, after: str, filters: Filter, deployment: Deploymen
 
     The exit code is 1 if they differ.
     """  # click's mark for a paragraph that is not to be filled
-    points = parse_point(before), parse_point(after)
+    points = parse_revision_spec(before), parse_revision_spec(after)
     found = diff(deployment, *points, filters)
     printer.unmatched(found.unmatched)
     _tell(found, printer)
@@ -58,7 +58,7 @@ def diff_command(before: str, after: str, filters: Filter, deployment: Deploymen
     sys.exit(exit_code(facts=least, failed=False, differs=not found.is_same))
 
 
-def _is_past(point: Point) -> bool:
+def _is_past(point: RevisionSpec) -> bool:
     return point.revision is not None or point.at is not None
 
 
@@ -67,13 +67,13 @@ def _which(facts: Facts, is_past: bool) -> dict[str, Any]:
     return named | doubts_json(facts, is_past=is_past)
 
 
-def _json(one: Difference) -> dict[str, Any]:
+def _json(one: FileDifference) -> dict[str, Any]:
     return {
         "filename": one.filename,
         "sort": one.sort,
         "by": one.by,
         "is_proven": one.is_proven,
-        "words": one.words,
+        "words": one.fields,
         "before": one.before and one.before.model_dump(),
         "after": one.after and one.after.model_dump(),
     }
@@ -87,7 +87,7 @@ def _tell(found: Diff, printer: Printer) -> None:
     for one in found.files:
         unproven = "" if one.is_proven else "  (by ETag and size alone: not proven)"
         printer.write(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
-        for word in one.words:
+        for word in one.fields:
             printer.write(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
     told = ", ".join(f"{count:,} {sort}" for sort, count in found.totals.items() if count)
     printer.write(told or "The files are the same.")

@@ -12,9 +12,9 @@ from s3_manifest.manifest.collections import Collections
 from s3_manifest.storage.aws_faults import fault_of
 from s3_manifest_cli.client import doctor as client
 from s3_manifest_cli.client.access.aws_session import session_of
-from s3_manifest_cli.client.access.remedies import unavailable
+from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.client.doctor import Examination, Finding, Severity
-from s3_manifest_cli.client.manifests.deployment import parse_kinds
+from s3_manifest_cli.client.manifests.deployment import configured_collections
 from s3_manifest_cli.terminal.options import output_options
 from s3_manifest_cli.terminal.output import Printer
 
@@ -149,7 +149,7 @@ def _named(stack: str | None, bucket: str | None, kinds: str | None, root: str |
         )
     if fix:
         raise click.UsageError("--fix needs the stack whose queue is to be notified: --stack NAME")
-    return _Bucket(bucket, parse_kinds(kinds, root))
+    return _Bucket(bucket, configured_collections(kinds, root))
 
 
 def _progress(printer: Printer, doing: str) -> None:

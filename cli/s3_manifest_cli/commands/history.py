@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from s3_manifest.manifest.changes import FileChange, Sort
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.history import LIMIT, History, Untold, follow, history
+from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, History, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
 from s3_manifest_cli.terminal.endings import INTERRUPTED
 from s3_manifest_cli.terminal.options import deployment_options, output_options
@@ -23,7 +23,9 @@ _COLOURS: dict[Sort, str] = {"added": "green", "modified": "yellow", "removed": 
 @click.command(name="history")
 @click.argument("collection")
 @click.option("--since", type=click.IntRange(0), metavar="REVISION", help="After that revision; else the last ones.")
-@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="So many revisions at most.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="So many revisions at most."
+)
 @click.option("--files", is_flag=True, help="Each file too, and what made the stack look at it.")
 @click.option("--follow", "follows", is_flag=True, help="Go on until Ctrl-C. With --json: a line for each.")
 @deployment_options
@@ -37,13 +39,13 @@ def history_command(
     + added   * modified   - removed (or hidden)
     """  # click's mark for a paragraph that is not to be filled
     found = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
-    told: list[Change | Untold] = sorted((*found.untold, *found.changes), key=_revision)
+    told: list[Change | ExpiredRevisions] = sorted((*found.expired, *found.changes), key=_revision)
     for one in told:
         _tell(one, printer, files=files)
     if follows:
         _follow(found, told, deployment, printer, files=files)
-    if found.reached < found.revision:
-        rest = f"s3-manifest history {collection} --since {found.reached}"
+    if found.last_revision < found.revision:
+        rest = f"s3-manifest history {collection} --since {found.last_revision}"
         printer.write(f"There are more, up to revision {found.revision}: {rest}")
     elif not told:
         printer.write(f"Nothing changed since revision {found.revision}.")
@@ -52,39 +54,39 @@ def history_command(
             "kind": found.collection.kind,
             "id": found.collection.id,
             "revision": found.revision,
-            "reached": found.reached,
+            "reached": found.last_revision,
             "changes": [change.model_dump() for change in found.changes],
-            "untold": [one._asdict() for one in found.untold],
+            "untold": [one._asdict() for one in found.expired],
         }
     )
 
 
 def _follow(
-    found: History, told: list[Change | Untold], deployment: Deployment, printer: Printer, *, files: bool
+    found: History, told: list[Change | ExpiredRevisions], deployment: Deployment, printer: Printer, *, files: bool
 ) -> None:
     """Until Ctrl-C, which here is the usual end and no failure to report."""
     for one in told:
         _line(one, printer)
     try:
-        for one in follow(deployment.manifests, found.collection, found.reached):
+        for one in follow(deployment.manifests, found.collection, found.last_revision):
             _tell(one, printer, files=files)
             _line(one, printer)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def _line(one: Change | Untold, printer: Printer) -> None:
+def _line(one: Change | ExpiredRevisions, printer: Printer) -> None:
     if printer.as_json:
-        fields: dict[str, Any] = {"untold": one._asdict()} if isinstance(one, Untold) else one.model_dump()
+        fields: dict[str, Any] = {"untold": one._asdict()} if isinstance(one, ExpiredRevisions) else one.model_dump()
         click.echo(to_json(fields))
 
 
-def _revision(one: Change | Untold) -> int:
-    return one.first if isinstance(one, Untold) else one.revision
+def _revision(one: Change | ExpiredRevisions) -> int:
+    return one.first if isinstance(one, ExpiredRevisions) else one.revision
 
 
-def _tell(one: Change | Untold, printer: Printer, *, files: bool) -> None:
-    if isinstance(one, Untold):
+def _tell(one: Change | ExpiredRevisions, printer: Printer, *, files: bool) -> None:
+    if isinstance(one, ExpiredRevisions):
         which = f"revision {one.first}" if one.first == one.last else f"revisions {one.first} to {one.last}"
         printer.write(f"{which}: not told, {one.why}", "magenta")
         return

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.rescan import Asked, Swept, rescan, rescan_all, wait_for
+from s3_manifest_cli.client.manifests.rescan import RescanRequest, RescanResult, rescan, rescan_all, wait_for
 from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, files
 
@@ -33,7 +33,7 @@ def rescan_command(
         asked = rescan_all(deployment)
     else:
         asked = [rescan(deployment.manifests, deployment.collection(one)) for one in names]
-    done: list[Swept] = []
+    done: list[RescanResult] = []
     end = time.monotonic() + (wait or 0)
     for one in asked if wait is not None else ():
         done.append(wait_for(deployment.manifests, one, max(0.0, end - time.monotonic())))
@@ -45,31 +45,31 @@ def rescan_command(
     printer.document([_json(one) for one in (done or asked)])
 
 
-def _name(asked: Asked) -> str:
+def _name(asked: RescanRequest) -> str:
     return f"{asked.collection.kind}/{asked.collection.id}"
 
 
-def _tell(swept: Swept, printer: Printer) -> None:
+def _tell(swept: RescanResult, printer: Printer) -> None:
     facts, drift = swept.facts, swept.drift
     if drift is None:
         found = "whether there was drift is not told by what is kept"
-        if swept.asked.revision is None or not swept.asked.complete:
+        if swept.request.revision is None or not swept.request.complete:
             found = f"{files(facts.total_files)}, the manifest is complete now"
     else:
         found = f"not as the manifest said: {files(len(drift))}" if drift else "no drift"
-    printer.write(f"{_name(swept.asked)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
+    printer.write(f"{_name(swept.request)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
     for one in drift or ():
         printer.write(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
 
 
-def _json(one: Asked | Swept) -> dict[str, Any]:
-    asked = one.asked if isinstance(one, Swept) else one
+def _json(one: RescanRequest | RescanResult) -> dict[str, Any]:
+    asked = one.request if isinstance(one, RescanResult) else one
     fields: dict[str, Any] = {
         "kind": asked.collection.kind,
         "id": asked.collection.id,
         "requested_at": asked.requested_at,
     }
-    if isinstance(one, Swept):
+    if isinstance(one, RescanResult):
         drift = None if one.drift is None else [found._asdict() for found in one.drift]
         fields |= {"last_verified_at": one.facts.last_verified_at, "revision": one.facts.revision, "drift": drift}
     return fields

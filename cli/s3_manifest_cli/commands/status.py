@@ -11,7 +11,7 @@ import click
 
 import s3_manifest_cli
 from s3_manifest_cli.client.local.filters import Filter
-from s3_manifest_cli.client.local.scan_subprocess import looking_aside
+from s3_manifest_cli.client.local.scan_process import scan_in_background
 from s3_manifest_cli.terminal.manifest_warnings import (
     doubts_json,
     exit_code,
@@ -26,9 +26,9 @@ from s3_manifest_cli.terminal.steps import read_so_far, steps
 
 if TYPE_CHECKING:  # what these need is imported once the folder is looked at
     from s3_manifest.manifest.model import Facts
-    from s3_manifest_cli.client.local.scan_process import Look
+    from s3_manifest_cli.client.local.hashes import Scanner
     from s3_manifest_cli.client.manifests.deployment import Deployment
-    from s3_manifest_cli.client.verify.compare import Compared, FileState
+    from s3_manifest_cli.client.verify.compare import FileState, FileStatus
     from s3_manifest_cli.client.verify.status import Status
 
 SIGNS: "dict[FileState, str]" = {
@@ -54,7 +54,7 @@ MEANINGS: "dict[FileState, str]" = {
 
 
 def _aside(command: Function) -> Function:
-    """The folder is looked at while all else is done; the command gets it as ``look``."""
+    """The folder is looked at while all else is done; the command gets it as ``scanner``."""
 
     @wraps(command)
     def beside(*, folder: Path, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
@@ -62,8 +62,8 @@ def _aside(command: Function) -> Function:
         # once takes as long as comparing both.
         gc.disable()
         try:
-            with looking_aside(folder) as look:
-                return command(folder=folder, look=look, **options)
+            with scan_in_background(folder) as scanner:
+                return command(folder=folder, scanner=scanner, **options)
         finally:
             gc.freeze()  # the traceback of the exit still holds all of it
             gc.enable()
@@ -86,7 +86,7 @@ def status_command(
     combined: bool,
     read_all: bool,
     filters: Filter,
-    look: "Look",
+    scanner: "Scanner",
     deployment: "Deployment",
     printer: Printer,
 ) -> None:
@@ -101,13 +101,9 @@ def status_command(
     """  # click's mark for a paragraph that is not to be filled
     named = named_collection(deployment, collection, folder, "status {local} {collection}")
     with steps(printer) as show:
-        found = s3_manifest_cli.status(
-            deployment,
-            folder,
-            named,
-            filters,
+        found = s3_manifest_cli.LocalCopy(deployment, folder, named, filters).status(
             read_all=read_all,
-            look=look,
+            scanner=scanner,
             progress=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
         )
     printer.unmatched(found.unmatched)
@@ -132,7 +128,7 @@ def sides(facts: "Facts", folder: Path, totals: "Mapping[FileState, int]") -> di
     }
 
 
-def as_json(found: "Status", files: "list[Compared]") -> dict[str, Any]:
+def as_json(found: "Status", files: "list[FileStatus]") -> dict[str, Any]:
     """The status, with some of its files."""
     return sides(found.facts, found.folder, found.totals) | {
         "files": [{"filename": one.filename, "state": one.state, "why": one.why} for one in files],

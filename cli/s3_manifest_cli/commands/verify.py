@@ -8,7 +8,7 @@ import click
 
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.verify.audit import audit, store_of
+from s3_manifest_cli.client.verify.audit import audit
 from s3_manifest_cli.client.verify.verify import Verification, verify
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, sides
 from s3_manifest_cli.terminal.audit_output import audit_json, tell_audit
@@ -64,20 +64,17 @@ def verify_command(
     if remote:
         if filters != Filter() or allow_extra:
             raise click.UsageError("--remote is about all of a collection: leave out the other options of a folder")
-        bucket = deployment.bucket or deployment.manifests.facts(collection).s3_bucket
         with steps(printer) as show:
             audited = audit(
-                deployment.manifests,
-                store_of(deployment, bucket),
-                deployment.collections,
+                deployment,
                 collection,
                 settle_seconds=settle,
                 read=read,
-                told=lambda files: show(f"{files:,} files looked at"),
+                progress=lambda files: show(f"{files:,} files looked at"),
             )
         tell_audit(audited, names[-1], printer, combined=combined)
         printer.document(audit_json(audited))
-        sys.exit(exit_code(facts=audited.facts, failed=False, differs=not audited.is_right))
+        sys.exit(exit_code(facts=audited.facts, failed=False, differs=not audited.is_consistent))
     if read:
         raise click.UsageError("--read goes with --remote: files of a folder are always read")
     with steps(printer) as show:
@@ -86,13 +83,13 @@ def verify_command(
             Path(names[0]),
             collection,
             filters,
-            told=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
+            progress=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
         )
     printer.unmatched(verified.unmatched)
     _tell(verified, names[-1], printer, combined=combined)
     warn_of_doubts(verified.facts, printer)
     printer.document(_json(verified))
-    differs = not verified.is_right(allow_extra=allow_extra)
+    differs = not verified.is_verified(allow_extra=allow_extra)
     sys.exit(exit_code(facts=verified.facts, failed=is_unreadable(verified.problems), differs=differs))
 
 

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from s3_manifest_cli.client.local.md5s import md5_of
+from s3_manifest_cli.client.local.hashes import md5_of
 from s3_manifest_cli.migration.decode import format_of
 from s3_manifest_cli.migration.legacy import Problem
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, Store, StoreError
 from s3_manifest.storage.user_metadata import fit
-from s3_manifest_cli.client.access.faults import FAULTS, fault_of, write_error
+from s3_manifest_cli.client.access.s3_errors import REQUEST_ERRORS, fault_of, write_error
 from s3_manifest_cli.client.transfer.upload_metadata import content_type
 from s3_manifest_cli.migration.plan import Upload
 from s3_manifest_cli.migration.remote import observe_object
@@ -45,7 +45,7 @@ def s3_images(client: "S3Client", bucket: str) -> PutImage:
                 Metadata=dict(fit({"local-path": local_path}).values),
                 **condition,
             )
-        except FAULTS as error:
+        except REQUEST_ERRORS as error:
             raise write_error(key, fault_of(error), is_known=True) from error
 
     return put

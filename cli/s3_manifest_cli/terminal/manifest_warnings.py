@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.scan import Problem
-from s3_manifest_cli.client.manifests.freshness import is_stale, manifest_warnings
+from s3_manifest_cli.client.manifests.manifest_warnings import is_stale, manifest_warnings
 from s3_manifest_cli.terminal.endings import DIFFERENCES, FAILED
 from s3_manifest_cli.terminal.output import Printer
 

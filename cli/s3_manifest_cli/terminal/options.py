@@ -21,10 +21,10 @@ class _Time(click.ParamType[str]):
     name = "time"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from s3_manifest_cli.client.manifests.revision_spec import moment  # noqa: PLC0415  # few commands need it
+        from s3_manifest_cli.client.manifests.revision_spec import parse_time  # noqa: PLC0415  # few commands need it
 
         try:
-            return moment(value)
+            return parse_time(value)
         except ValueError:
             return self.fail(f"{value!r} is not a time: write it as 2026-11-21 or 2026-11-21T10:00:00Z", param, ctx)
 

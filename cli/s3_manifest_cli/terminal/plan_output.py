@@ -11,7 +11,7 @@ import click
 from s3_manifest.manifest.filenames import unusable
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.export.output import atomic_file
-from s3_manifest_cli.client.local.disk import telling
+from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.scan import Problem
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.execute import SyncResult
@@ -20,7 +20,7 @@ from s3_manifest_cli.client.sync.plan import Action, ActionType, Plan, Verb, dec
 from s3_manifest_cli.client.sync.sync import PreparedPlan, apply_plan, wait_until_shown
 from s3_manifest_cli.client.transfer.cancellation import terminable
 from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
-from s3_manifest_cli.client.verify.compare import Compared
+from s3_manifest_cli.client.verify.compare import FileStatus
 from s3_manifest_cli.terminal.manifest_warnings import (
     doubts_json,
     exit_code,
@@ -142,10 +142,10 @@ def run(
 
     ``is_past``: the manifest that is planned by is one of the past.
     """
-    files: list[Compared] = []
+    files: list[FileStatus] = []
     about = _About()
     if choices.apply:
-        with telling(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
+        with disk_errors(str(choices.apply), "not read"), choices.apply.open("rb") as lines:
             plan = decode(lines)
         if plan.verb != verb:
             raise click.UsageError(f"{choices.apply} is the plan of a {plan.verb}")
@@ -158,7 +158,7 @@ def run(
         about.warn(printer)
     is_refused = about.refused is not None
     if choices.plan_file and not is_refused:
-        with telling(str(choices.plan_file), "not written"), atomic_file(choices.plan_file) as out:
+        with disk_errors(str(choices.plan_file), "not written"), atomic_file(choices.plan_file) as out:
             out.writelines(encode(plan))
     if choices.is_dry_run:
         _tell_plan(plan, about, printer, None if is_refused else choices.plan_file)

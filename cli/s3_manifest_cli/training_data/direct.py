@@ -30,7 +30,7 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.heads import holds_objects
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
-from s3_manifest_cli.client.access.remedies import explained, of_manifest
+from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error
 from s3_manifest_cli.client.manifests.direct import Enqueue
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
@@ -147,8 +147,8 @@ def _told() -> Iterator[None]:
     except (InvalidCollectionId, InvalidFilenames, InvalidCursor, AnswerTooLarge, edits.InvalidEdit) as error:
         raise Invalid(str(error)) from error
     except StoreError as error:
-        raise explained(error) from error
+        raise explain_store_error(error) from error
     except UnreadableManifest as error:
-        raise of_manifest(error) from error
+        raise explain_manifest_error(error) from error
     except (edits.TooManyConflicts, JobsNotQueued) as error:
         raise Unavailable(str(error)) from error

@@ -9,7 +9,7 @@ import urllib3
 
 from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import ImageUpload
-from s3_manifest_cli.client.local.md5s import md5_of
+from s3_manifest_cli.client.local.hashes import md5_of
 from s3_manifest_cli.errors import Refused, Unavailable
 
 _AT_ONCE = 16

@@ -65,7 +65,7 @@ def bucket():
 @pytest.fixture
 def export(bucket, monkeypatch):
     # The manifest is of a day long ago, by a clock of its own.
-    monkeypatch.setattr("s3_manifest_cli.client.manifests.freshness.MAX_AGE_DAYS", 36_500)
+    monkeypatch.setattr("s3_manifest_cli.client.manifests.manifest_warnings.MAX_AGE_DAYS", 36_500)
 
     def export(*arguments, exit_code=0):
         answer = CliRunner().invoke(main, ["export", "style/16", *map(str, arguments), "--bucket", NAME])

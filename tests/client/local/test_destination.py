@@ -1,5 +1,6 @@
 import ctypes
 import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -13,11 +14,11 @@ from collections import Counter
 
 import pytest
 
-from s3_manifest_cli.client.local import folders, lock
+from s3_manifest_cli.client.local import folders
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.folders import OpenFolder
 from s3_manifest_cli.client.local.names import FileSystem
-from s3_manifest_cli.client.local.partials import looked_at
+from s3_manifest_cli.client.local.partials import identity_at
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
 WORKING = ".s3-manifest"
@@ -143,7 +144,7 @@ def test_a_name_that_can_be_no_file_is_invalid_whoever_asks(root, filename):
 
 
 def destination_identity(root):
-    return looked_at(OpenFolder.at(str(root.parent / "dest-evil")), "x")
+    return identity_at(OpenFolder.at(str(root.parent / "dest-evil")), "x")
 
 
 @pytest.mark.parametrize("target", ["../dest-evil", "{parent}/dest-evil", ".", "nowhere"])
@@ -443,15 +444,15 @@ def test_a_second_run_into_one_folder_is_refused_until_the_first_has_ended(root)
 
 
 def test_a_lock_that_was_removed_while_it_was_waited_for_locks_out_nobody_and_is_taken_anew(root, monkeypatch):
-    take, calls = lock._lock, []
+    flock, calls = fcntl.flock, []
 
-    def late(fd):
+    def late(fd, operation):
         if not calls:
-            (root / WORKING / "lock").unlink()  # the last deed of the run before
+            (root / WORKING / "lock").unlink()  # as a run does when it ends
         calls.append(fd)
-        return take(fd)
+        flock(fd, operation)
 
-    monkeypatch.setattr(lock, "_lock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     with Destination(root):
         assert (root / WORKING / "lock").exists()
         with pytest.raises(Refused, match="another run"), Destination(root):
@@ -540,9 +541,9 @@ def test_a_disk_that_takes_names_for_one_is_known_and_no_file_replaces_another(r
     destination = Destination(root)
     destination._at = FoldingFolder.at
     with destination:
-        assert destination.file_system.folds_case
+        assert destination.file_system.ignores_case
         assert destination.file_system.windows_names
-        assert not destination.file_system.folds_form
+        assert not destination.file_system.ignores_unicode_form
         with pytest.raises(Invalid, match=r"holds \?"):
             destination.partial("a?.png", "t")
         write(destination, "a.png", b"first", expected=None)
@@ -556,7 +557,7 @@ FULL = """
 import os, subprocess, sys
 from pathlib import Path
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.disk import telling
+from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.errors import Unavailable
 root = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=10", "tmpfs", root], check=True)
@@ -565,7 +566,7 @@ with Destination(root) as destination:
         os.write(partial.fd, b"small")
         partial.finish()
     try:
-        with destination.partial("large.png", "t") as partial, telling("large.png", "not written"):
+        with destination.partial("large.png", "t") as partial, disk_errors("large.png", "not written"):
             for _ in range(100):
                 os.write(partial.fd, b"x" * 4096)
         raise AssertionError

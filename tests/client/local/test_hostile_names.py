@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from s3_manifest_cli.client.local import folders
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.names import refusals
+from s3_manifest_cli.client.local.names import invalid_names
 from s3_manifest_cli.client.local.scan import scan
 from s3_manifest_cli.errors import Invalid, NotFound, Refused
 
@@ -53,7 +53,7 @@ def pull(root, names, *, portable):
     done, refused = set(), {}
     with Destination(root) as destination:
         file_system = destination.file_system.portable() if portable else destination.file_system
-        refused = dict(refusals(names, file_system=file_system))
+        refused = dict(invalid_names(names, file_system=file_system))
         for name in dict.fromkeys(names):
             if name in refused:
                 with suppress(Invalid, Refused):  # by itself it may do no harm

@@ -3,12 +3,12 @@ import unicodedata
 
 import pytest
 
-from s3_manifest_cli.client.local.names import FileSystem, folded, refusal, refusals
+from s3_manifest_cli.client.local.names import FileSystem, invalid_name_reason, invalid_names, normalize_name
 
 LINUX = FileSystem()
 ANYWHERE = LINUX.portable()
-MACOS = FileSystem(folds_case=True, folds_form=True)
-NTFS = FileSystem(folds_case=True, windows_names=True)
+MACOS = FileSystem(ignores_case=True, ignores_unicode_form=True)
+NTFS = FileSystem(ignores_case=True, windows_names=True)
 
 NFC, NFD = unicodedata.normalize("NFC", "größe.png"), unicodedata.normalize("NFD", "größe.png")
 
@@ -52,8 +52,8 @@ NFC, NFD = unicodedata.normalize("NFC", "größe.png"), unicodedata.normalize("N
 )
 @pytest.mark.parametrize("file_system", [LINUX, ANYWHERE])
 def test_what_can_be_no_file_below_a_folder_is_refused_everywhere(filename, reason, file_system):
-    assert reason in refusal(filename, file_system)
-    assert refusals([filename, "a.png"], file_system=file_system).keys() == {filename}
+    assert reason in invalid_name_reason(filename, file_system)
+    assert invalid_names([filename, "a.png"], file_system=file_system).keys() == {filename}
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_what_can_be_no_file_below_a_folder_is_refused_everywhere(filename, reas
     ],
 )
 def test_what_windows_does_not_allow_is_refused_only_there_and_in_a_portable_copy(filename, reason):
-    assert refusal(filename, LINUX) is None
-    assert refusal(filename, MACOS) is None
+    assert invalid_name_reason(filename, LINUX) is None
+    assert invalid_name_reason(filename, MACOS) is None
     for file_system in (NTFS, ANYWHERE):
         with pytest.raises(AssertionError, match=reason):
-            raise AssertionError(refusal(filename, file_system))
+            raise AssertionError(invalid_name_reason(filename, file_system))
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_what_windows_does_not_allow_is_refused_only_there_and_in_a_portable_cop
     ],
 )
 def test_other_names_are_taken_everywhere(filename):
-    assert refusal(filename, LINUX) is refusal(filename, ANYWHERE) is None
+    assert invalid_name_reason(filename, LINUX) is invalid_name_reason(filename, ANYWHERE) is None
 
 
 @pytest.mark.parametrize("file_system", [LINUX, MACOS, NTFS])
 def test_a_file_and_a_folder_of_one_name_are_both_refused(file_system):
-    refused = refusals(["a", "a/b", "a/c/d", "ab", "b/a", "a.png"], file_system=file_system)
+    refused = invalid_names(["a", "a/b", "a/c/d", "ab", "b/a", "a.png"], file_system=file_system)
     assert refused.keys() == {"a", "a/b", "a/c/d"}
     assert all("a file and a folder of one name" in reason for reason in refused.values())
 
@@ -142,12 +142,12 @@ def test_a_file_and_a_folder_of_one_name_are_both_refused(file_system):
 )
 def test_names_that_the_disk_takes_for_one_are_all_refused(names, takes_for_one):
     for file_system in (LINUX, MACOS, NTFS, ANYWHERE):
-        refused = refusals([*names, "other.png"], file_system=file_system)
+        refused = invalid_names([*names, "other.png"], file_system=file_system)
         assert refused.keys() == (set(names) if file_system in takes_for_one else set())
 
 
 def test_a_reason_names_what_is_in_the_way_and_the_mend():
-    refused = refusals(["A.png", "a.png", "a.PNG"], file_system=MACOS)
+    refused = invalid_names(["A.png", "a.png", "a.PNG"], file_system=MACOS)
     assert refused["a.png"] == (
         "'a.png' and 'A.png' are one name to this disk, and neither may replace the other; rename one in S3"
     )
@@ -156,15 +156,15 @@ def test_a_reason_names_what_is_in_the_way_and_the_mend():
 
 def test_the_order_of_the_names_does_not_matter():
     names = ["a", "a/b", "A/c", "x", "X", "x/y", "ok", "../x", "con", NFC, NFD, "Ok/z", "p/q", "P/q", "fine/x"]
-    first = refusals(names, file_system=ANYWHERE)
+    first = invalid_names(names, file_system=ANYWHERE)
     assert first.keys() == set(names) - {"fine/x"}
     for seed in range(20):
         random.Random(seed).shuffle(names)
-        assert refusals(names, file_system=ANYWHERE) == first
+        assert invalid_names(names, file_system=ANYWHERE) == first
 
 
 def test_what_is_refused_for_itself_is_in_nobodys_way():
-    assert refusals(["a", "a/../b", "a//c"], file_system=LINUX).keys() == {"a/../b", "a//c"}
+    assert invalid_names(["a", "a/../b", "a//c"], file_system=LINUX).keys() == {"a/../b", "a//c"}
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_what_is_refused_for_itself_is_in_nobodys_way():
     [("A", "a", MACOS), (NFC, NFD, MACOS), ("ẞ", "ss", NTFS), ("\u0131", "I", NTFS), (NFC.upper(), NFD, ANYWHERE)],
 )
 def test_names_for_one_file_fold_to_one_text(one, other, file_system):
-    assert folded(one, file_system) == folded(other, file_system)
-    assert folded(one, LINUX) != folded(other, LINUX)
+    assert normalize_name(one, file_system) == normalize_name(other, file_system)
+    assert normalize_name(one, LINUX) != normalize_name(other, LINUX)
 
 
 def test_a_shorter_limit_of_the_disk_counts():
-    assert "more than 143 bytes" in refusal("x" * 144, LINUX._replace(max_name_bytes=143))
-    assert "may have 20 bytes" in refusal("a/" * 10 + "b", LINUX._replace(max_path_bytes=20))
-    assert refusal("a/" * 9 + "bb", LINUX._replace(max_path_bytes=20)) is None
+    assert "more than 143 bytes" in invalid_name_reason("x" * 144, LINUX._replace(max_name_bytes=143))
+    assert "may have 20 bytes" in invalid_name_reason("a/" * 10 + "b", LINUX._replace(max_path_bytes=20))
+    assert invalid_name_reason("a/" * 9 + "bb", LINUX._replace(max_path_bytes=20)) is None

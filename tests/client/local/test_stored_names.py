@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from unit.values import COLLECTIONS, STYLE
 
 from s3_manifest.edits.uploads import invalid_filenames
+from s3_manifest_cli.client.local.file_system import detect_name_folding
 from s3_manifest_cli.client.local.folders import folder_at
-from s3_manifest_cli.client.local.names import FileSystem, refusals, refused_uploads
-from s3_manifest_cli.client.local.probe import folding_of
+from s3_manifest_cli.client.local.names import FileSystem, invalid_names, invalid_upload_names
 from s3_manifest_cli.client.local.scan import scan
 from s3_manifest_cli.migration.places import InvalidReference, checked
 
 LINUX = FileSystem()
-FOLDING = FileSystem(folds_case=True, folds_form=True)
+FOLDING = FileSystem(ignores_case=True, ignores_unicode_form=True)
 UNUSABLE = [
     "back\\slash.png",
     "line\nbreak.png",
@@ -41,9 +41,9 @@ filenames = st.lists(components, min_size=1, max_size=3).map("/".join)
 @settings(max_examples=300)
 @given(st.lists(filenames, max_size=6), st.lists(filenames, max_size=4), st.sampled_from([LINUX, FOLDING]))
 def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploads, there, file_system):
-    refused = refused_uploads(uploads, there, file_system=LINUX, folds=lambda: file_system)
+    refused = invalid_upload_names(uploads, there, file_system=LINUX, folds=lambda: file_system)
     stored = set(uploads) - refused.keys()
-    assert not refusals({*stored, *there}, file_system=file_system).keys() & stored
+    assert not invalid_names({*stored, *there}, file_system=file_system).keys() & stored
 
 
 @settings(max_examples=150)
@@ -57,16 +57,16 @@ def test_it_can_with_real_files(names):
                 path.touch()
         here = [one.filename for one in scan(Path(place), [])]
         with folder_at(place) as top:
-            folding = folding_of(top, here)
-        refused = refused_uploads(here, [], file_system=LINUX, folds=lambda: folding)
+            folding = detect_name_folding(top, here)
+        refused = invalid_upload_names(here, [], file_system=LINUX, folds=lambda: folding)
         stored = set(here) - refused.keys()
-        assert not refusals(stored, file_system=folding).keys()
+        assert not invalid_names(stored, file_system=folding).keys()
 
 
 @pytest.mark.parametrize("filename", [*UNUSABLE, "x" * 256 + ".png"])
 def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
-    assert filename in refusals([filename], file_system=LINUX)
-    assert filename in refused_uploads([filename], [], file_system=LINUX, folds=lambda: LINUX)
+    assert filename in invalid_names([filename], file_system=LINUX)
+    assert filename in invalid_upload_names([filename], [], file_system=LINUX, folds=lambda: LINUX)
     assert list(invalid_filenames(COLLECTIONS, STYLE, [filename]))
     with pytest.raises(InvalidReference):
         checked(filename, STYLE, COLLECTIONS)
@@ -130,13 +130,13 @@ def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
     (tmp_path / "deep/a\u0308.png").touch()
     before = sorted(tmp_path.rglob("*"))
     with folder_at(str(tmp_path)) as top:
-        assert folding_of(top, ["1", "deep/a\u0308.png"]) == LINUX
+        assert detect_name_folding(top, ["1", "deep/a\u0308.png"]) == LINUX
         (tmp_path / "deep/\u00e4.png").symlink_to("a\u0308.png")
-        assert folding_of(top, ["deep/a\u0308.png"]) == LINUX
+        assert detect_name_folding(top, ["deep/a\u0308.png"]) == LINUX
         (tmp_path / "deep/\u00e4.png").unlink()
         # As a disk does that takes both for one: two names of one file.
         (tmp_path / "deep/\u00e4.png").hardlink_to(tmp_path / "deep/a\u0308.png")
-        assert folding_of(top, ["deep/a\u0308.png"]).folds_form
+        assert detect_name_folding(top, ["deep/a\u0308.png"]).ignores_unicode_form
     assert {*tmp_path.rglob("*")} - {*before} == {tmp_path / "deep/\u00e4.png"}
 
 

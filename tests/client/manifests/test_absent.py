@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest_cli.client.manifests.absent import Reached, no_manifest
+from s3_manifest_cli.client.manifests.absent import Connection, no_manifest_error
 
 STYLE = Collection("style", "16", "styles/16/", "_manifests/")
 
@@ -14,26 +14,26 @@ STYLE = Collection("style", "16", "styles/16/", "_manifests/")
     ("reached", "remedy"),
     [
         (
-            Reached("b", {"--stack": "s", "--region": "eu-west-1"}, can_rescan=True),
+            Connection("b", {"--stack": "s", "--region": "eu-west-1"}, can_rescan=True),
             "Upload something to s3://b/styles/16/, or run 's3-manifest rescan style/16 --stack s --region eu-west-1'.",
         ),
         (
-            Reached("b", {"--bucket": "b", "--profile": "p"}),
+            Connection("b", {"--bucket": "b", "--profile": "p"}),
             "Upload something to s3://b/styles/16/, or run 's3-manifest rescan style/16 --stack NAME --profile p'.",
         ),
         (
-            Reached(None, {"--api-url": "https://a"}, can_rescan=True),
+            Connection(None, {"--api-url": "https://a"}, can_rescan=True),
             "Upload something to styles/16/ in its bucket, or run 's3-manifest rescan style/16 --api-url https://a'.",
         ),
     ],
 )
 def test_both_ways_to_a_manifest_are_told(reached, remedy):
-    told = no_manifest(STYLE, reached)
+    told = no_manifest_error(STYLE, reached)
     assert (told.message, told.remedy) == ("style/16 has no manifest yet.", remedy)
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "$(rm -rf /)", "`x`", ";"])
 def test_a_command_with_any_id_does_no_more_than_it_says(name):
-    told = no_manifest(STYLE._replace(id=name), Reached("b", {"--stack": "s"}, can_rescan=True))
+    told = no_manifest_error(STYLE._replace(id=name), Connection("b", {"--stack": "s"}, can_rescan=True))
     command = told.remedy.partition(" or run ")[2].removesuffix(".")[1:-1]
     assert shlex.split(command) == ["s3-manifest", "rescan", f"style/{name}", "--stack", "s"]

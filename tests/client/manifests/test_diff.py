@@ -3,9 +3,9 @@
 import pytest
 from unit.values import NOON, OTHER_MD5, SOME_MD5, entry, head_of
 
-from s3_manifest_cli.client.manifests.diff import compared, diff, same_bytes
+from s3_manifest_cli.client.manifests.diff import compare_manifests, diff, same_bytes
 from s3_manifest_cli.client.manifests.manifests import Manifest
-from s3_manifest_cli.client.manifests.revision_spec import parse_point
+from s3_manifest_cli.client.manifests.revision_spec import parse_revision_spec
 from s3_manifest_cli.errors import NotFound
 
 PARTS, OTHER_PARTS = f"{SOME_MD5}-2", f"{OTHER_MD5}-2"
@@ -49,7 +49,7 @@ def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "sort", "words", "is_proven"),
+    ("before", "after", "sort", "fields", "is_proven"),
     [
         ([], [entry()], "added", (), True),
         ([entry()], [], "removed", (), True),
@@ -68,23 +68,25 @@ def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same
         ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "modified", ("prompt",), True),
     ],
 )
-def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sort, words, is_proven):
-    found = compared(manifest(*before), manifest(*after))
+def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sort, fields, is_proven):
+    found = compare_manifests(manifest(*before), manifest(*after))
     (one,) = found.files
-    assert (one.filename, one.sort, one.words, one.is_proven) == ("a.jpg", sort, words, is_proven)
+    assert (one.filename, one.sort, one.fields, one.is_proven) == ("a.jpg", sort, fields, is_proven)
     assert ([one.before], [one.after]) == (before or [None], after or [None])
     assert found.totals == dict.fromkeys(("added", "removed", "modified", "described"), 0) | {sort: 1}
     assert not found.is_same
 
 
 def test_the_same_bytes_uploaded_again_are_no_difference():
-    found = compared(manifest(entry()), manifest(entry(last_modified=NOON, version_id="v", storage_class="GLACIER")))
+    found = compare_manifests(
+        manifest(entry()), manifest(entry(last_modified=NOON, version_id="v", storage_class="GLACIER"))
+    )
     assert found.is_same
     assert (found.files, found.unproven) == ([], [])
 
 
 def test_the_same_by_etag_and_size_alone_is_told_to_be_unproven():
-    found = compared(manifest(large(), entry("b.jpg")), manifest(large(), entry("b.jpg")))
+    found = compare_manifests(manifest(large(), entry("b.jpg")), manifest(large(), entry("b.jpg")))
     assert (found.files, found.unproven, found.is_same) == ([], ["a.jpg"], True)
 
 
@@ -93,19 +95,19 @@ def test_captions_and_hidden_files_are_compared_too():
     hidden = entry("b.jpg").model_copy(update={"hidden": True})
     before = manifest(entry("a.jpg"), entry("b.jpg"), captions=(caption,))
     after = manifest(entry("a.jpg"), captions=(caption.model_copy(update={"caption": "a hare"}),), hidden=(hidden,))
-    assert [(one.filename, one.sort, one.words) for one in compared(before, after).files] == [
+    assert [(one.filename, one.sort, one.fields) for one in compare_manifests(before, after).files] == [
         ("a.txt", "described", ("caption",)),
         ("b.jpg", "described", ("hidden",)),
     ]
 
 
 def test_another_title_is_a_difference():
-    found = compared(manifest(entry()), manifest(entry(), title="Dynamic"))
+    found = compare_manifests(manifest(entry()), manifest(entry(), title="Dynamic"))
     assert (found.files, found.is_same) == ([], False)
 
 
 def test_files_come_by_name():
-    found = compared(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
+    found = compare_manifests(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
     assert [(one.filename, one.sort) for one in found.files] == [
         ("a", "removed"),
         ("b", "removed"),
@@ -120,7 +122,10 @@ def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, li
     life.remove("b.png")
 
     def told(before, after):
-        return [(one.filename, one.sort) for one in diff(deployment, parse_point(before), parse_point(after)).files]
+        return [
+            (one.filename, one.sort)
+            for one in diff(deployment, parse_revision_spec(before), parse_revision_spec(after)).files
+        ]
 
     assert told("style/16@1", "style/16") == [("a.png", "modified"), ("b.png", "removed")]
     assert told("style/16", "style/16@1") == [("a.png", "modified"), ("b.png", "added")]

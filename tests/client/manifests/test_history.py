@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from s3_manifest_cli.client.manifests.history import Untold, follow, history
+from s3_manifest_cli.client.manifests.history import ExpiredRevisions, follow, history
 from s3_manifest_cli.errors import NotFound
 
 
@@ -37,7 +37,7 @@ ASKED = (
 def test_the_last_revisions_are_told_or_those_after_one(manifests, lived, style):
     for asked, told, reached in ASKED:
         found = history(manifests, style, **asked)
-        assert (revisions(found), found.reached, found.revision, found.untold) == (told, reached, 5, []), asked
+        assert (revisions(found), found.last_revision, found.revision, found.expired) == (told, reached, 5, []), asked
 
 
 def test_what_one_answer_does_not_hold_is_asked_for_again(manifests, lived, style, monkeypatch):
@@ -51,17 +51,17 @@ def test_where_changes_are_not_kept_any_more_it_goes_on_from_where_they_are(mani
         lived.account.delete(record)
     found = history(manifests, style)
     assert revisions(found) == [3, 4, 5]
-    ((first, last, why),) = found.untold
+    ((first, last, why),) = found.expired
     assert (first, last) == (1, 2)
     assert "not kept" in why
-    assert history(manifests, style, since=2).untold == []
+    assert history(manifests, style, since=2).expired == []
 
 
 def test_where_none_is_kept_that_is_told(manifests, lived, style):
     for record in lived.records():
         lived.account.delete(record)
     found = history(manifests, style)
-    assert (found.changes, [(one.first, one.last) for one in found.untold], found.reached) == ([], [(1, 5)], 5)
+    assert (found.changes, [(one.first, one.last) for one in found.expired], found.last_revision) == ([], [(1, 5)], 5)
 
 
 def test_there_is_no_history_of_what_is_not_there(manifests, lived, style):
@@ -86,6 +86,6 @@ def test_a_follower_is_told_of_each_revision_once_and_waits_for_the_next(manifes
 
 def test_a_follower_is_told_of_what_it_missed_for_good(manifests, lived, style):
     lived.account.delete(lived.records()[0])
-    untold, change = islice(follow(manifests, style, 0), 2)
-    assert isinstance(untold, Untold)
-    assert (untold.first, untold.last, change.revision) == (1, 1, 2)
+    expired, change = islice(follow(manifests, style, 0), 2)
+    assert isinstance(expired, ExpiredRevisions)
+    assert (expired.first, expired.last, change.revision) == (1, 1, 2)

@@ -12,7 +12,7 @@ from s3_manifest.manifest.jobs import Sweep, SweepAll
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.storage import heads
 from s3_manifest_cli.client.manifests.http import HttpManifests
-from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
+from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, Unavailable
 
 HEAD = f"_manifests/{PREFIX}manifest.json"
 ACTORS = "system_actors/training_data/"
@@ -143,7 +143,7 @@ def test_what_is_not_there_yet_or_was_not_then_is_not_found(manifests, life, sty
         for read in (manifests.read, manifests.facts):
             with pytest.raises(NotFound) as refused:
                 read(style, **asked)
-            assert not isinstance(refused.value, NotKept)
+            assert not isinstance(refused.value, HistoryExpired)
     with pytest.raises(NotFound, match="the last is 1"):
         manifests.changes(style, 2, 10)
 
@@ -159,7 +159,7 @@ def test_what_is_not_kept_any_more_says_from_where_on_it_is(manifests, life, sty
         lambda: manifests.read(style, revision=2),
         lambda: manifests.facts(style, at=early),
     ):
-        with pytest.raises(NotKept) as gone:
+        with pytest.raises(HistoryExpired) as gone:
             ask()
         assert gone.value.oldest == 5
     assert [change.revision for change in manifests.changes(style, 4, 10)] == [5, 6]

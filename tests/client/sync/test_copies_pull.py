@@ -73,7 +73,7 @@ def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration
     assert (entry.md5_hash, entry.md5_source) == (wrong, "md5chksum")
     answer = sides.pull()
     assert (sides.folder / "a.png").read_bytes() == body
-    assert f"a.png: the MD5 that its uploader declares (md5chksum: {wrong}) is wrong" in answer.stderr
+    assert f"a.png: the uploader declares a wrong MD5 (md5chksum: {wrong})" in answer.stderr
     assert "wrong bytes" not in answer.stderr
     assert "nothing to do" in sides.pull().stdout
     assert "nothing to do" in sides.push().stdout
@@ -91,7 +91,7 @@ def test_a_wrong_declaration_of_an_object_that_hardly_anything_proves_ends_in_no
     in_parts(sides, "a.png", body[:cut], body[cut:], Metadata={"md5": "0123456789abcdef" * 2})
     answer = sides.pull()
     assert (sides.folder / "a.png").read_bytes() == body
-    assert "a.png: the MD5 that its uploader declares (md5: " in answer.stderr
+    assert "a.png: the uploader declares a wrong MD5 (md5: " in answer.stderr
     assert "nothing to do" in sides.pull().stdout
     sides.write("a.png", body=body[:-1] + b"x")
     sides.pull()

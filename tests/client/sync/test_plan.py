@@ -7,7 +7,7 @@ from unit.values import NOON, merged
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest_cli.client.local.partials import Identity
-from s3_manifest_cli.client.local.scan import Local
+from s3_manifest_cli.client.local.scan import LocalFile
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.plan import (
     Action,
@@ -19,21 +19,21 @@ from s3_manifest_cli.client.sync.plan import (
     decode,
     encode,
 )
-from s3_manifest_cli.client.verify.compare import Compared
+from s3_manifest_cli.client.verify.compare import FileStatus
 from s3_manifest_cli.errors import Invalid, Refused
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-HERE = Local("a.png", 5, 1_000, 2_000, 7)
+HERE = LocalFile("a.png", 5, 1_000, 2_000, 7)
 CHANGED_HERE = HERE._replace(ctime_ns=3_000)
 THERE = RemoteFile("a.png", 5, "m", "e", "files", None, NOON)
 CHANGED_THERE = THERE._replace(etag="other")
 AGREED = {"a.png": BaselineEntry("e", HERE.identity)}
 
-LOCAL_ONLY = Compared("a.png", "local_only", HERE, None)
-S3_ONLY = Compared("a.png", "s3_only", None, THERE)
-OUT_OF_SYNC = Compared("a.png", "out_of_sync", HERE, THERE)
-UNVERIFIABLE = Compared("a.png", "unverifiable", HERE, THERE, "why")
-SYNCED = Compared("a.png", "synced", HERE, THERE)
+LOCAL_ONLY = FileStatus("a.png", "local_only", HERE, None)
+S3_ONLY = FileStatus("a.png", "s3_only", None, THERE)
+OUT_OF_SYNC = FileStatus("a.png", "out_of_sync", HERE, THERE)
+UNVERIFIABLE = FileStatus("a.png", "unverifiable", HERE, THERE, "why")
+SYNCED = FileStatus("a.png", "synced", HERE, THERE)
 
 
 def planned(verb, one, options, base=None):

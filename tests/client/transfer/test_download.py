@@ -52,7 +52,7 @@ def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
     moved = []
     done = fetch(objects, tmp_path, what, moved.append)
     assert (tmp_path / "a.bin").read_bytes() == body
-    assert (done.verdict.status, done.verdict.by, done.fetched) == ("right", ("md5",), len(body))
+    assert (done.verdict.status, done.verdict.proofs, done.fetched) == ("match", ("md5",), len(body))
     assert sum(moved) == len(body)
     assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
 
@@ -62,7 +62,7 @@ def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
 )
 def test_every_key_is_that_key(bucket, objects, tmp_path, key):
     what = wanted(SMALL, bucket.put(key, SMALL), key)
-    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert fetch(objects, tmp_path, what).verdict.status == "match"
 
 
 def test_a_large_object_is_fetched_in_ranges_that_all_name_the_object_that_is_meant(bucket, objects, proxy, tmp_path):
@@ -110,7 +110,7 @@ def test_a_version_is_fetched_even_where_another_came_after_it(bucket, objects, 
     bucket.put("styles/16/a.bin", LARGE)
     # Of a version MiniStack knows no ranges.
     what = wanted(SMALL, answer["ETag"].strip('"'), version_id=answer["VersionId"])
-    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert fetch(objects, tmp_path, what).verdict.status == "match"
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
@@ -133,7 +133,7 @@ def test_of_a_server_that_sends_less_than_was_asked_for_nothing_is_taken(bucket,
 def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_path):
     what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
     proxy.before = lambda request: Reply(200, [("ETag", f'"{what.etag}"')], LARGE)
-    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert fetch(objects, tmp_path, what).verdict.status == "match"
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
@@ -149,7 +149,7 @@ def test_a_connection_that_breaks_is_tried_again(bucket, objects, proxy, tmp_pat
         return reply._replace(cut=100)
 
     proxy.after = once
-    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert fetch(objects, tmp_path, what).verdict.status == "match"
     assert broken
 
 
@@ -157,7 +157,7 @@ def test_a_server_that_is_busy_is_asked_again(bucket, objects, proxy, tmp_path):
     what = wanted(SMALL, bucket.put("styles/16/a.bin", SMALL))
     busy = [refusal(503, "SlowDown"), refusal(500, "InternalError")]
     proxy.before = lambda _: busy.pop() if busy else None
-    assert fetch(objects, tmp_path, what).verdict.status == "right"
+    assert fetch(objects, tmp_path, what).verdict.status == "match"
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
@@ -175,7 +175,7 @@ def test_what_a_failed_run_has_fetched_is_not_fetched_again(bucket, objects, pro
     moved = []
     done = fetch(objects, tmp_path, what, moved.append)
     assert [one.range for one in proxy.of("GET")] == [bad]
-    assert (done.verdict.status, done.fetched, sum(moved)) == ("right", PART, len(LARGE))
+    assert (done.verdict.status, done.fetched, sum(moved)) == ("match", PART, len(LARGE))
     assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
 
 
@@ -233,7 +233,7 @@ def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, pr
     done = fetch(objects, tmp_path, what)
     # The third was moved, and its line is written after that: two are recorded.
     assert len(proxy.of("GET")) == 2
-    assert done.verdict.status == "right"
+    assert done.verdict.status == "match"
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
@@ -281,7 +281,7 @@ def test_without_an_md5_parts_of_an_odd_size_prove_it_as_s3_tells_the_size(bucke
     body = random_bytes(odd + 1000)
     what = wanted(body, uploaded_in_parts(bucket, [odd, 1000], body), md5=None)
     done = fetch(objects, tmp_path, what)
-    assert (done.verdict.status, done.verdict.by) == ("right", ("etag",))
+    assert (done.verdict.status, done.verdict.proofs) == ("match", ("etag",))
 
 
 def test_parts_of_uneven_sizes_prove_nothing_and_then_what_an_earlier_run_left_does_not_count(

@@ -1,9 +1,8 @@
 """A manifest verified against S3: drift, and what is only on its way; and what each MD5 rests on."""
 
 import pytest
-from handlers.lambda_events import BUCKET
 
-from s3_manifest_cli.client.verify.audit import audit, store_of
+from s3_manifest_cli.client.verify.audit import audit
 from s3_manifest_cli.errors import NotFound, Unavailable
 
 MD5 = "8d777f385d3dfec8815d20f7496026dc"
@@ -24,8 +23,7 @@ def audited(deployment, style):
             audited.pauses.append(seconds)
             meanwhile()
 
-        store = store_of(deployment, BUCKET)
-        return audit(deployment.manifests, store, deployment.collections, style, sleep=sleep, **options)
+        return audit(deployment, style, sleep=sleep, **options)
 
     audited.pauses = []
     return audited
@@ -35,14 +33,14 @@ def states(found):
     return {one.filename: one.state for one in found.files}
 
 
-def test_a_manifest_that_says_what_is_in_s3_is_right(audited, add, account):
+def test_a_manifest_that_says_what_is_in_s3_is_consistent(audited, add, account):
     for folder in ("styles/16/", "styles/16/deep/"):  # as the console makes them
         account.put(folder, b"")
     add({"styles/16/a.png": b"data", "styles/16/größe/b.png": b"", "styles/16/a.txt": b"a fox"})
     add({"styles/16/prompt_metadata.json": '{"größe/b.png": {"hidden": true}}'.encode(), "styles/160/other.png": b"x"})
     found = audited()
     assert states(found) == dict.fromkeys(("a.png", "a.txt", "größe/b.png", "prompt_metadata.json"), "right")
-    assert (found.is_right, found.settled, found.facts.revision, audited.pauses) == (True, 0, 2, [])
+    assert (found.is_consistent, found.settled, found.facts.revision, audited.pauses) == (True, 0, 2, [])
 
 
 def test_what_differs_for_good_is_drift(audited, add, account):
@@ -66,7 +64,7 @@ def test_what_differs_for_good_is_drift(audited, add, account):
     assert "its storage class is GLACIER_IR, and the manifest says STANDARD" in whys["class.png"]
     assert whys["bytes.png"].startswith("its ETag is ")
     assert f"and the manifest says {MD5}" in whys["bytes.png"]
-    assert (audited.pauses, found.is_right) == ([7], False)
+    assert (audited.pauses, found.is_consistent) == ([7], False)
 
 
 def test_what_was_only_on_its_way_is_no_drift(audited, add, account, tell):
@@ -75,7 +73,7 @@ def test_what_was_only_on_its_way_is_no_drift(audited, add, account, tell):
     account.put("styles/16/other.png", b"newer")
     account.put("styles/16/new.png")
     found = audited(lambda: tell(*(f"styles/16/{name}.png" for name in ("gone", "other", "new"))))
-    assert (found.is_right, found.settled) == (True, 3)
+    assert (found.is_consistent, found.settled) == (True, 3)
     assert states(found) == {"new.png": "right", "other.png": "right"}
     assert found.facts.revision == 2
 
@@ -84,7 +82,7 @@ def test_what_is_changed_again_meanwhile_is_not_called_drift_nor_right(audited, 
     add({"styles/16/a.png": b"data"})
     account.put("styles/16/a.png", b"newer")
     found = audited(lambda: account.put("styles/16/a.png", b"newest"))
-    assert (states(found), found.is_right) == ({"a.png": "unsettled"}, False)
+    assert (states(found), found.is_consistent) == ({"a.png": "unsettled"}, False)
 
 
 def test_without_time_to_settle_what_differs_is_told_at_once(audited, account, add):
@@ -113,7 +111,7 @@ def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, tell,
         "none.png": "none",
     }
     assert found.proofs == {"read": 0, "etag": 1, "checksum": 0, "declared": 1, "computed": 1, "none": 1}
-    assert found.is_right
+    assert found.is_consistent
 
 
 def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_all_proofs, account, tell):
@@ -128,20 +126,20 @@ def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_
     }
     (lie,) = (one for one in found.files if one.filename == "lie.png")
     assert "do not have the MD5 that the uploader declares (md5: 000" in lie.why
-    assert not found.is_right
+    assert not found.is_consistent
 
 
 def test_bytes_that_nothing_proves_are_unverifiable(audited, account, tell, put_bare, no_md5s):
     put_bare("styles/16/bare.png", b"data")
     account.put_in_parts("styles/16/parts.png", b"data")
     tell("styles/16/bare.png", "styles/16/parts.png")
-    assert audited().is_right
+    assert audited().is_consistent
     found = audited(read=True)
     assert {one.filename: (one.state, one.proof) for one in found.files} == {
         "bare.png": ("unverifiable", None),
         "parts.png": ("right", "none"),
     }
-    assert not found.is_right
+    assert not found.is_consistent
 
 
 def test_an_object_that_was_replaced_before_it_was_read_is_unsettled(audited, add, account):
@@ -159,7 +157,7 @@ def test_an_object_that_s3_does_not_tell_about_is_neither_missing_nor_right(audi
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     account.refuse("HEAD", "styles/16/a.png", 403)
     found = audited()
-    assert (states(found), found.is_right) == ({"a.png": "unreadable", "b.png": "right"}, False)
+    assert (states(found), found.is_consistent) == ({"a.png": "unreadable", "b.png": "right"}, False)
     assert "403" in found.files[0].why
     account.faults.clear()
     account.refuse("GET", "styles/16/b.png", 403)

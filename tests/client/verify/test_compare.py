@@ -3,13 +3,21 @@
 import pytest
 
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.scan import Local
+from s3_manifest_cli.client.local.scan import LocalFile
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
-from s3_manifest_cli.client.verify.compare import STATES, Compared, Comparison, compare, same, totals, undecided
+from s3_manifest_cli.client.verify.compare import (
+    STATES,
+    Comparison,
+    FileStatus,
+    compare,
+    match_cached,
+    same_size_pairs,
+    totals,
+)
 
 
 def here(name="a.png", size=3):
-    return Local(name, size, 1, 1, 1)
+    return LocalFile(name, size, 1, 1, 1)
 
 
 def there(name="a.png", size=3, role="files"):
@@ -56,7 +64,7 @@ def test_files_come_by_name_and_only_those_that_are_meant():
 
 def test_only_files_of_the_same_size_have_to_be_read():
     local = {"a": here("a"), "b": here("b", size=4), "c": here("c")}
-    assert undecided(local, [there("a"), there("b"), there("d")]) == [(here("a"), there("a"))]
+    assert same_size_pairs(local, [there("a"), there("b"), there("d")]) == [(here("a"), there("a"))]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +80,7 @@ def test_only_files_of_the_same_size_have_to_be_read():
 )
 def test_only_a_known_md5_makes_files_the_same_at_once(size, md5, md5_there, is_same):
     local, remote = {"a.png": (*here(size=size), md5)}, there()._replace(md5=md5_there)
-    found, rest = same(local, [remote, there("b.png")])
+    found, rest = match_cached(local, [remote, there("b.png")])
     assert found == ([((*here(), md5), remote)] if is_same else [])
     assert (rest, "a.png" in local) == ([there("b.png")] if is_same else [remote, there("b.png")], not is_same)
 
@@ -81,11 +89,19 @@ def test_files_that_are_the_same_are_told_like_all_others():
     others = compare({"a": here("a"), "c": here("c")}, [there("c")], {"c": True}, EVERYTHING.compiled())
     found = Comparison([((*here("b"), "0" * 32), there("b"))], others)
     assert [(one.filename, one.state) for one in found.files] == [("a", "local_only"), ("b", "synced"), ("c", "synced")]
-    assert found.files[1] == Compared("b", "synced", here("b"), there("b"))
+    assert found.files[1] == FileStatus("b", "synced", here("b"), there("b"))
     assert found.differences == [others[0]]
-    assert found.totals == totals(found.files) == dict.fromkeys(STATES, 0) | {"local_only": 1, "synced": 2}
+    assert (
+        found.totals
+        == totals(file.state for file in found.files)
+        == dict.fromkeys(STATES, 0) | {"local_only": 1, "synced": 2}
+    )
 
 
 def test_every_state_is_counted():
     found = compared([here("a"), here("b")], [there("b"), there("c")], {"b": True})
-    assert totals(found) == dict.fromkeys(STATES, 0) | {"local_only": 1, "synced": 1, "s3_only": 1}
+    assert totals(file.state for file in found) == dict.fromkeys(STATES, 0) | {
+        "local_only": 1,
+        "synced": 1,
+        "s3_only": 1,
+    }

@@ -4,11 +4,10 @@ import pytest
 
 from s3_manifest_cli.client.local import reading
 from s3_manifest_cli.client.local.filters import Filter
-from s3_manifest_cli.client.local.md5s import md5_of
-from s3_manifest_cli.client.local.reading import Unread, read_each
+from s3_manifest_cli.client.local.hashes import md5_of, scan_folder
+from s3_manifest_cli.client.local.reading import ReadFailure, read_files
 from s3_manifest_cli.client.local.scan import scan
-from s3_manifest_cli.client.local.scan_process import look
-from s3_manifest_cli.client.verify.status import compare_with, status
+from s3_manifest_cli.client.verify.status import LocalCopy, status
 from s3_manifest_cli.errors import Invalid, NotFound
 
 
@@ -68,9 +67,9 @@ def test_without_a_folder_or_a_manifest_there_is_nothing_to_compare(deployment, 
 def test_a_folder_that_is_not_there_yet_lacks_everything(deployment, add, style, folder):
     add({"styles/16/a.png": b"data"})
     remote = list(deployment.manifests.index(style, None).files())
-    here = look(folder / "nope", deployment.cache)
+    here = scan_folder(folder / "nope", deployment.cache)
     assert here == ([], [])
-    compared = compare_with(deployment, folder / "nope", here, style, remote)
+    compared = LocalCopy(deployment, folder / "nope", style).compare(here, remote)
     assert [(one.filename, one.state) for one in compared.files] == [("a.png", "s3_only")]
 
 
@@ -155,9 +154,9 @@ def test_a_file_that_was_changed_since_it_was_looked_at_is_not_read_as_that(fold
     write({"a.png": b"data", "b.png": b"data"})
     files = sorted(scan(folder, []))
     write({"a.png": b"longer"})
-    (_, changed), (_, read) = read_each(folder, files, lambda _, file: md5_of(file))
-    assert isinstance(changed, Unread)
-    assert "changed" in changed.why
+    (_, changed), (_, read) = read_files(folder, files, lambda _, file: md5_of(file))
+    assert isinstance(changed, ReadFailure)
+    assert "changed" in changed.reason
     assert read == "8d777f385d3dfec8815d20f7496026dc"
 
 
@@ -168,5 +167,5 @@ def test_a_file_that_is_changed_while_it_is_read_is_not_known_by_what_was_read(f
         write({"a.png": b"atad"})
         return file.read()
 
-    ((_, read),) = read_each(folder, list(scan(folder, [])), read_and_write)
-    assert isinstance(read, Unread)
+    ((_, read),) = read_files(folder, list(scan(folder, [])), read_and_write)
+    assert isinstance(read, ReadFailure)

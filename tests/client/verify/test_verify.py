@@ -45,7 +45,7 @@ def test_every_file_is_told_with_what_proves_it(deployment, account, tell, style
         "sha.png": ("synced", ("sha256",)),
     }
     assert sum(found.proofs.values()) == found.totals["synced"] == 3
-    assert not found.is_right(allow_extra=True)
+    assert not found.is_verified(allow_extra=True)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_only_all_files_proven_right_are_right(
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     write(here)
     found = verify(deployment, folder, style)
-    assert (found.is_right(), found.is_right(allow_extra=True)) == (is_right, is_right_with_extra)
+    assert (found.is_verified(), found.is_verified(allow_extra=True)) == (is_right, is_right_with_extra)
 
 
 def test_what_was_not_looked_at_is_not_right(deployment, add, style, folder, write):
@@ -71,7 +71,7 @@ def test_what_was_not_looked_at_is_not_right(deployment, add, style, folder, wri
     write({"a.png": b"data"})
     (folder / "link.png").symlink_to("a.png")
     found = verify(deployment, folder, style)
-    assert (found.totals["synced"], found.is_right(allow_extra=True)) == (1, False)
+    assert (found.totals["synced"], found.is_verified(allow_extra=True)) == (1, False)
 
 
 def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, reads, later):
@@ -92,7 +92,7 @@ def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, 
 def test_only_files_that_are_meant_are_verified(deployment, add, style, folder, write, reads):
     add({"styles/16/a.png": b"data", "styles/16/b.txt": b"words"})
     write({"a.png": b"data", "c.txt": b"words"})
-    assert verify(deployment, folder, style, Filter(include=("*.png",))).is_right()
+    assert verify(deployment, folder, style, Filter(include=("*.png",))).is_verified()
     assert reads == ["a.png"]
 
 
@@ -100,7 +100,7 @@ def test_how_far_it_came_is_told(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"words"})
     write({"a.png": b"data", "b.png": b"words"})
     steps = []
-    verify(deployment, folder, style, told=lambda files, size: steps.append((files, size)))
+    verify(deployment, folder, style, progress=lambda files, size: steps.append((files, size)))
     assert steps[-1] == (2, 9)
     assert steps == sorted(steps, key=sum)
 
@@ -111,7 +111,7 @@ def test_how_far_it_came_within_one_large_file_is_told(deployment, add, style, f
     write({"a.png": body})
     for compare in (
         lambda told: prepare(deployment, "push", folder, style, options=SyncOptions(progress=Progress(told))),
-        lambda told: verify(deployment, folder, style, told=told),
+        lambda told: verify(deployment, folder, style, progress=told),
         lambda told: status(deployment, folder, style, read_all=True, progress=told),
     ):
         steps = []

@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError, NoRegionError
 
 from s3_manifest.storage.aws_faults import fault_of
 from s3_manifest.storage.store import Fault
-from s3_manifest_cli.client.access.remedies import unavailable
+from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.errors import Invalid, Unavailable
 
 _SEE_WHY = "Run 'aws sts get-caller-identity' with the same profile: it shows which step fails."

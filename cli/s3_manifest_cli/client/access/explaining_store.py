@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Fault, HeadResult, ReadFailed
-from s3_manifest_cli.client.access.faults import read_error
-from s3_manifest_cli.client.access.remedies import advice
+from s3_manifest_cli.client.access.explanations import explain
+from s3_manifest_cli.client.access.s3_errors import read_error
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -41,7 +41,7 @@ class ExplainingStore(S3Store):
             found = fault_of(error)
             if found.code and found.status != 404:
                 fault = found
-        if advice(fault).is_general:
+        if explain(fault).is_general:
             # It is the same for every key, and is asked for once.
             self._general[fault.status] = fault
         return fault

@@ -19,8 +19,8 @@ from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.storage.aws_faults import NOT_AWS
 from s3_manifest.storage.store import Fault
 from s3_manifest_cli.client.access.aws_session import credentials_of
-from s3_manifest_cli.client.access.remedies import unavailable
-from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, S3ManifestError, Unavailable
+from s3_manifest_cli.client.access.explanations import unavailable
+from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, S3ManifestError, Unavailable
 
 MAX_WAIT_SECONDS = 20
 """Of one request; a longer wait is made of several."""
@@ -122,7 +122,7 @@ class HttpApi:
         found = body or {}
         detail = str(found.get("detail") or found.get("message") or answer.reason)
         if answer.status == 410 and isinstance(oldest := found.get("oldest"), int):
-            return NotKept(f"{detail} ({answer.status})", oldest)
+            return HistoryExpired(f"{detail} ({answer.status})", oldest)
         if answer.status in _ERRORS:
             return _ERRORS[answer.status](f"{detail} ({answer.status})")
         if "detail" in found:

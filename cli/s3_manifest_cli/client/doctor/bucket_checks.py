@@ -84,12 +84,12 @@ def versions(clients: Clients, deployed: Deployed) -> list[Finding]:
     return lifecycle.judge_versioning(_bucket(clients, deployed, set()))
 
 
-def _bucket(clients: Clients, deployed: Deployed, untold: set[str]) -> lifecycle.Bucket:
+def _bucket(clients: Clients, deployed: Deployed, expired: set[str]) -> lifecycle.Bucket:
     found = asked(clients.s3.get_bucket_versioning, Bucket=deployed.bucket)
     return lifecycle.Bucket(
         name=deployed.bucket,
         root=deployed.root,
-        expiry_is_told={prefix: prefix not in untold for prefix in deployed.kinds.subscriptions()},
+        expiry_is_told={prefix: prefix not in expired for prefix in deployed.kinds.subscriptions()},
         history_days=int(deployed.parameters["HistoryDays"]),
         is_own=deployed.is_own_bucket,
         versioning=found.get("Status", ""),

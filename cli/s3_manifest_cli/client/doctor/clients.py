@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
-from s3_manifest_cli.client.access.remedies import advice
+from s3_manifest_cli.client.access.explanations import explain
 from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def asked(call: Callable[..., Any], *, absent: Container[str] = (), **parameters
 def _unanswered(error: Exception, reason: str, mend: str = "") -> Unanswered:
     """With the cause and the remedy that are told of the code, where it is none of this one question."""
     fault = fault_of(error)
-    told = advice(fault)
+    told = explain(fault)
     return Unanswered(*(told[:2] if told.is_general else (reason, mend)), fault.code)
 
 

@@ -146,8 +146,8 @@ def _compare(store: S3Store, deployed: Deployed, chosen: Sequence[Collection], l
 
 
 def _round(clients: Clients, deployed: Deployed, findings: list[Finding], seconds: float) -> list[Finding]:
-    untold = {one.subject for one in _told(findings) if one.severity == "error"}
-    if blocked := sorted(untold & set(deployed.kinds.subscriptions())):
+    expired = {one.subject for one in _told(findings) if one.severity == "error"}
+    if blocked := sorted(expired & set(deployed.kinds.subscriptions())):
         found = f"nobody tells the queue of changes below {blocked[0]}, so it cannot come to its end"
         return [not_checked(round_trip.CHECK, deployed.bucket, found, "mend that first")]
     return guarded(round_trip.CHECK, deployed.bucket, partial(round_trip.go, clients, deployed, seconds))

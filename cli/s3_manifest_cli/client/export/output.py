@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from s3_manifest_cli.client.export.writer import UnsupportedFile, WriteFile
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.disk import telling
-from s3_manifest_cli.client.local.names import folded
+from s3_manifest_cli.client.local.disk import disk_errors
+from s3_manifest_cli.client.local.names import normalize_name
 from s3_manifest_cli.errors import Invalid, Refused
 
 
@@ -22,7 +22,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     An existing file keeps its mode. A symlink stays, and its target is replaced. A pipe or a device is written to
     directly. Raises ``Invalid`` if the parent folder does not exist, and ``Refused`` and ``Unavailable`` as ``disk``.
     """
-    with telling(str(path), "not written"):
+    with disk_errors(str(path), "not written"):
         existing = path.stat() if path.exists() else None
         if existing and not stat.S_ISREG(existing.st_mode):
             with path.open("wb") as out:
@@ -52,7 +52,7 @@ def folder_writer(destination: Destination) -> WriteFile:
     names: dict[str, str] = {}
 
     def write(name: str, body: bytes) -> None:
-        other = names.setdefault(folded(name, destination.file_system), name)
+        other = names.setdefault(normalize_name(name, destination.file_system), name)
         if other != name:
             raise UnsupportedFile(f"this disk treats {name!r} and {other!r} as one name; rename one in S3")
         try:
@@ -66,7 +66,7 @@ def folder_writer(destination: Destination) -> WriteFile:
 def _write(destination: Destination, name: str, body: bytes) -> None:
     with destination.partial(name, "export") as partial:
         try:
-            with telling(name, "not written"), os.fdopen(partial.fd, "wb", closefd=False) as file:
+            with disk_errors(name, "not written"), os.fdopen(partial.fd, "wb", closefd=False) as file:
                 file.truncate(0)
                 file.write(body)
             partial.finish()

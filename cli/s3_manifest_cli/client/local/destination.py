@@ -19,13 +19,18 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from s3_manifest.manifest.filenames import WORKING
-from s3_manifest_cli.client.local import lock, names
-from s3_manifest_cli.client.local.disk import telling
+from s3_manifest_cli.client.local import names
+from s3_manifest_cli.client.local.disk import disk_errors
+from s3_manifest_cli.client.local.file_system import detect_file_system, mode_of_new_files
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.names import FileSystem
-from s3_manifest_cli.client.local.partials import Identity, Partial, looked_at
-from s3_manifest_cli.client.local.probe import mode_of_new_files, probe
+from s3_manifest_cli.client.local.partials import Identity, Partial, identity_at
 from s3_manifest_cli.errors import Invalid, NotFound, Refused
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 _LOCK = "lock"
 _ATTEMPTS = 100
@@ -53,19 +58,19 @@ class Destination:
         self._at: Callable[[str], Folder] = folder_at
 
     def __enter__(self) -> Self:
-        with telling(str(self.root), "not opened"):
+        with disk_errors(str(self.root), "not opened"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._root = self._at(str(self.root))
         try:
-            with telling(f"{self.root}/{WORKING}", "not opened"):
+            with disk_errors(f"{self.root}/{WORKING}", "not opened"):
                 self._working, self._lock = self._take()
         except BaseException:
             self._root.close()
             raise
         try:
-            with telling(f"{self.root}/{WORKING}", "not written"):
+            with disk_errors(f"{self.root}/{WORKING}", "not written"):
                 self._mode = mode_of_new_files(self._working)
-                self.file_system = probe(self._working, os.path.realpath(self.root))
+                self.file_system = detect_file_system(self._working, os.path.realpath(self.root))
         except BaseException:
             self._release()
             raise
@@ -81,25 +86,25 @@ class Destination:
         token must not be open at once.
         """
         self._parts(filename)
-        with telling(filename, "not written"):
+        with disk_errors(filename, "not written"):
             return Partial(filename, _partial_name(filename, token), self._working, self._made_place, self._mode)
 
     def identity(self, filename: str) -> Identity | None:
         """What tells the state of the file that is there; None where there is none."""
-        with telling(filename, "not looked at"):
+        with disk_errors(filename, "not looked at"):
             try:
                 folder, name = self._place(filename)
             except FileNotFoundError:
                 return None
             with folder:
-                return looked_at(folder, name)
+                return identity_at(folder, name)
 
     def open_read(self, filename: str) -> BinaryIO:
         """The file, open for reading and unbuffered. Only a regular one: no pipe or device is waited for.
 
         Raises ``NotFound``.
         """
-        with telling(filename, "not read"):
+        with disk_errors(filename, "not read"):
             try:
                 folder, name = self._place(filename)
                 with folder:
@@ -117,11 +122,11 @@ class Destination:
         Raises ``Refused`` where another file, or another state of it, has its name by now. Someone who puts
         another file there between that look and the removal right after it loses it.
         """
-        with telling(filename, "not removed"):
+        with disk_errors(filename, "not removed"):
             try:
                 folder, name = self._place(filename)
                 with folder:
-                    there = looked_at(folder, name)
+                    there = identity_at(folder, name)
                     if there is not None and there != expected:
                         raise Refused(f"{filename!r} was not removed: it was changed meanwhile; look at it again")
                     if there is None:
@@ -139,7 +144,7 @@ class Destination:
         """
         kept = {_partial_name(*one) for one in wanted}
         removed = 0
-        with telling(f"{self.root}/{WORKING}", "not tidied"):
+        with disk_errors(f"{self.root}/{WORKING}", "not tidied"):
             for name in self._working.names():
                 if name != _LOCK and name.partition(".")[0] not in kept:
                     try:
@@ -150,7 +155,7 @@ class Destination:
         return removed
 
     def _parts(self, filename: str) -> list[str]:
-        if reason := names.refusal(filename, self.file_system):
+        if reason := names.invalid_name_reason(filename, self.file_system):
             raise Invalid(f"{filename!r}: {reason}")
         return filename.split("/")
 
@@ -194,15 +199,15 @@ class Destination:
             except FileNotFoundError:
                 continue  # another run ended just now, and took the folder with it
             try:
-                held = lock.take(working, _LOCK)
+                lock = acquire_lock(working, _LOCK)
             except FileNotFoundError:
                 working.close()
                 continue
             except BaseException:
                 working.close()
                 raise
-            if held is not None:
-                return working, held
+            if lock is not None:
+                return working, lock
             working.close()
             break
         raise Refused(f"{self.root} is being written to by another run; wait until that has ended, or end it")
@@ -241,3 +246,28 @@ def _partial_name(filename: str, token: str) -> str:
     """Of fixed length and without the filename's characters, which may be any."""
     digest = hashlib.blake2b(f"{len(filename)}:{filename}{token}".encode(errors="surrogatepass"), digest_size=16)
     return digest.hexdigest()
+
+
+def acquire_lock(folder: Folder, name: str) -> int | None:
+    """A descriptor that holds the lock file ``name`` until it is closed; None while another process holds it.
+
+    The kernel releases the lock when the process dies. Raises ``FileNotFoundError`` where the folder or the lock file
+    was removed meanwhile: open the folder anew and try again. Raises ``OSError``.
+    """
+    fd = folder.open(name, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.close(fd)
+            return None
+        # The previous holder removes the file when it ends, and a lock on a removed file excludes nobody.
+        if not os.path.samestat(os.fstat(fd), folder.stat(name)):
+            raise FileNotFoundError(name)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

@@ -31,15 +31,15 @@ _UNNAMEABLE = {
 
 
 @contextmanager
-def telling(filename: str, what: str) -> Iterator[None]:
-    """Turns an ``OSError`` of the block into what ``failure`` makes of it."""
+def disk_errors(filename: str, what: str) -> Iterator[None]:
+    """Turns an ``OSError`` of the block into what ``disk_error`` makes of it."""
     try:
         yield
     except OSError as error:
-        raise failure(filename, what, error) from error
+        raise disk_error(filename, what, error) from error
 
 
-def failure(filename: str, what: str, error: OSError) -> Invalid | Refused | Unavailable:
+def disk_error(filename: str, what: str, error: OSError) -> Invalid | Refused | Unavailable:
     """The error for the user; ``what`` says what was not done: ``not written``.
 
     ``Refused`` where something on the disk is in the way, ``Invalid`` where the disk cannot hold such a

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+    from s3_manifest_cli.client.local.scan import Problem
+
 
 class Filter(NamedTuple):
     """Files that match ``include`` (all files, if it is empty) and do not match ``exclude``.
@@ -55,6 +57,11 @@ class Filter(NamedTuple):
             return exclude is None or not exclude.match_file(_comparable(path + _ANY_NAME))
 
         return may_select
+
+    def select_problems(self, problems: "Iterable[Problem]") -> "list[Problem]":
+        """The problems with paths that the filter may select: a folder may hold selected files, whatever its name."""
+        may_select = self.may_select()
+        return [problem for problem in problems if may_select(problem.path)]
 
     def unmatched(self, filenames: Collection[str]) -> tuple[str, ...]:
         """The options that match none of these filenames, as the user wrote them.

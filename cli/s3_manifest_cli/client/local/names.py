@@ -20,20 +20,20 @@ MAX_PATH_BYTES = 4095
 class FileSystem(NamedTuple):
     """What a file system does with names.
 
-    ``folds_case`` and ``folds_form``: it takes names for one that differ only in case, or only in Unicode
+    ``ignores_case`` and ``ignores_unicode_form``: it takes names for one that differ only in case, or only in Unicode
     form (NFC, NFD). ``windows_names``: it holds only names that Windows allows. ``max_path_bytes`` is of
     the filename, without the folder that it lies below.
     """
 
-    folds_case: bool = False
-    folds_form: bool = False
+    ignores_case: bool = False
+    ignores_unicode_form: bool = False
     windows_names: bool = False
     max_name_bytes: int = MAX_NAME_BYTES
     max_path_bytes: int = MAX_PATH_BYTES
 
     def portable(self) -> Self:
         """The same, refusing also what any usual file system refuses: for a copy that is carried on."""
-        return self._replace(folds_case=True, folds_form=True, windows_names=True)
+        return self._replace(ignores_case=True, ignores_unicode_form=True, windows_names=True)
 
 
 _DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
@@ -44,7 +44,7 @@ _SHORT_WORKING = re.compile(r"s3[^/~]{0,4}~\d+", re.IGNORECASE)
 _RENAME = "rename the object in S3"
 
 
-def refusals(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[str, str]:
+def invalid_names(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[str, str]:
     """Why each filename that may not be a file there may not, and the mend; the others are not in it.
 
     Names that would be in each other's way are refused all, so that the order of the names does not
@@ -52,13 +52,13 @@ def refusals(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[st
     takes them for one, files, or the folders that files lie in, whose names differ only in case or form.
     """
     names = frozenset(filenames)
-    refused = {name: reason for name in names if (reason := refusal(name, file_system))}
+    refused = {name: reason for name in names if (reason := invalid_name_reason(name, file_system))}
     good = names - refused.keys() if refused else names
     refused.update(_clashes(good, file_system))
     return refused
 
 
-def refused_uploads(
+def invalid_upload_names(
     uploads: Iterable[str], there: Iterable[str], *, file_system: FileSystem, folds: Callable[[], FileSystem]
 ) -> Mapping[str, str]:
     """Why each filename that may not be stored in S3 may not, and the mend: a pull to this machine would refuse it.
@@ -66,21 +66,21 @@ def refused_uploads(
     ``there`` are the filenames that are in S3 afterwards, besides. ``folds`` tells which names the folder's file
     system takes for one; it is asked only where that matters.
     """
-    folding = file_system._replace(folds_case=True, folds_form=True)
+    folding = file_system._replace(ignores_case=True, ignores_unicode_form=True)
 
     def top(name: str) -> str:
-        return folded(name.partition("/")[0], folding)
+        return normalize_name(name.partition("/")[0], folding)
 
     names = frozenset(uploads)
     tops = frozenset(map(top, names))
     near = names.union(name for name in there if top(name) in tops)
-    refused = refusals(near, file_system=file_system)
-    if refusals(near, file_system=folding).keys() - refused.keys():
-        refused = refusals(near, file_system=folds())
+    refused = invalid_names(near, file_system=file_system)
+    if invalid_names(near, file_system=folding).keys() - refused.keys():
+        refused = invalid_names(near, file_system=folds())
     return {name: refused[name].replace(_RENAME, "rename the file") for name in names if name in refused}
 
 
-def refusal(filename: str, file_system: FileSystem) -> str | None:
+def invalid_name_reason(filename: str, file_system: FileSystem) -> str | None:
     """Why this filename, for itself, may not be a file there, and the mend; None where it may be."""
     if reason := unusable(filename, file_system.max_name_bytes):
         return f"{reason}; {_RENAME}"
@@ -94,19 +94,19 @@ def refusal(filename: str, file_system: FileSystem) -> str | None:
     return None
 
 
-def folded(filename: str, file_system: FileSystem) -> str:
+def normalize_name(filename: str, file_system: FileSystem) -> str:
     """The same text for all filenames that the file system takes for one.
 
     It may also be the same for some that a certain file system tells apart: each has tables of its own.
     """
     if filename.isascii():
-        return filename.lower() if file_system.folds_case else filename
-    if file_system.folds_form:
+        return filename.lower() if file_system.ignores_case else filename
+    if file_system.ignores_unicode_form:
         filename = unicodedata.normalize("NFD", IGNORED.sub("", filename))
-    if file_system.folds_case:
+    if file_system.ignores_case:
         # Upper case first: some file systems compare that, and there a dotless i is an i.
         filename = filename.upper().casefold()
-    return unicodedata.normalize("NFD", filename) if file_system.folds_form else filename
+    return unicodedata.normalize("NFD", filename) if file_system.ignores_unicode_form else filename
 
 
 def _may_not_be_for_windows(filename: str) -> bool:
@@ -154,7 +154,7 @@ def _spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, li
     """The paths, grouped by what the file system takes for one."""
     found: dict[str, list[str]] = {}
     for path in paths:
-        found.setdefault(folded(path, file_system), []).append(path)
+        found.setdefault(normalize_name(path, file_system), []).append(path)
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import EllipsisType
 from typing import NamedTuple, Self
 
-from s3_manifest_cli.client.local.disk import telling
+from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.folders import Folder
 from s3_manifest_cli.errors import Refused
 
@@ -26,12 +26,12 @@ class Identity(NamedTuple):
     inode: int
 
 
-def identity_of(found: os.stat_result) -> Identity:
+def identity_from_stat(found: os.stat_result) -> Identity:
     """The identity that a ``stat`` tells."""
     return Identity(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def looked_at(folder: Folder, name: str) -> Identity | None:
+def identity_at(folder: Folder, name: str) -> Identity | None:
     """The identity of a regular file; None where nothing has that name. Raises ``OSError`` for anything else."""
     try:
         found = folder.stat(name)
@@ -41,7 +41,7 @@ def looked_at(folder: Folder, name: str) -> Identity | None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-    return identity_of(found)
+    return identity_from_stat(found)
 
 
 class Partial:
@@ -71,7 +71,7 @@ class Partial:
         without a lock of theirs.
         """
         if self._record is None:
-            with telling(self.filename, "not written"):
+            with disk_errors(self.filename, "not written"):
                 if not self.resumed:
                     _drop(self._working, self._name + _RECORD)
                 self._record, _ = _own(self._working, self._name + _RECORD)
@@ -90,7 +90,7 @@ class Partial:
         expected, and ``Unavailable``; then nothing is under its name that was not before, and the partial
         stays.
         """
-        with telling(self.filename, "not written"):
+        with disk_errors(self.filename, "not written"):
             return self._finish(mtime_ns, fsync, expected)
 
     def _finish(self, mtime_ns: int | None, fsync: bool, expected: Identity | EllipsisType | None) -> Identity:
@@ -105,7 +105,7 @@ class Partial:
         folder, name = self._put(expected)
         with folder:
             # Windows does not move what is open. Elsewhere the descriptor tells of this very file, whoever writes next.
-            done = identity_of(folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd))
+            done = identity_from_stat(folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd))
             if fsync:
                 folder.sync()
         if self._record is not None or self.resumed:
@@ -119,7 +119,7 @@ class Partial:
         for attempt in range(_ATTEMPTS):
             folder, name = self._place(self.filename)
             try:
-                there = looked_at(folder, name)
+                there = identity_at(folder, name)
                 if not isinstance(expected, EllipsisType) and there != expected:
                     raise Refused(
                         f"{self.filename!r} was not written: what is there is not what was there before; run this again"
@@ -140,7 +140,7 @@ class Partial:
     def discard(self) -> None:
         """Closes it and removes its bytes and its record."""
         self.close()
-        with telling(self.filename, "not cleaned up"):
+        with disk_errors(self.filename, "not cleaned up"):
             _drop(self._working, self._name)
             _drop(self._working, self._name + _RECORD)
 

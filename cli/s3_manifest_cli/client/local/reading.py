@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 
 from s3_manifest.sidecars.formats import MAX_CAPTION_BYTES, captions_of, is_captioned, text_of_caption
 from s3_manifest_cli.client.local.folders import Folder, folder_at
-from s3_manifest_cli.client.local.partials import Identity, identity_of
-from s3_manifest_cli.client.local.scan import Local, denied
+from s3_manifest_cli.client.local.partials import Identity, identity_from_stat
+from s3_manifest_cli.client.local.scan import LocalFile, denied
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -26,46 +26,49 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 Answer = TypeVar("Answer")
 
 
-class Unread(NamedTuple):
+class ReadFailure(NamedTuple):
     """Why a file could not be read; ``is_denied``: by the disk, and not because it was changed meanwhile."""
 
-    why: str
+    reason: str
     is_denied: bool = False
 
 
-ReadSoFar = Callable[[int, int], None]
+ReadProgress = Callable[[int, int], None]
 """Told of files and bytes, how many were read so far; from any thread, and many times within a large file."""
 
 
-def nobody(_files: int, _bytes: int) -> None:
+def no_progress(_files: int, _bytes: int) -> None:
     """Hears how much was read, and does nothing."""
 
 
-class Changed(Exception):
+class FileChanged(Exception):
     """It is not the file that was looked at, or not any more; the text says so."""
 
 
-def read_each(
-    folder: Path, files: Sequence[Local], read: Callable[[Local, BinaryIO], Answer], progress: ReadSoFar = nobody
-) -> Iterator[tuple[Local, Answer | Unread]]:
-    """What ``read`` makes of each file, several at once and in order; ``progress`` hears of every block that is read.
+def read_files(
+    folder: Path,
+    files: Sequence[LocalFile],
+    read: Callable[[LocalFile, BinaryIO], Answer],
+    progress: ReadProgress = no_progress,
+) -> Iterator[tuple[LocalFile, Answer | ReadFailure]]:
+    """Calls ``read`` with each file, several in parallel, and yields the results in order.
 
-    A file that cannot be read, or was changed since it was looked at or meanwhile, is ``Unread``. No link is followed:
-    what is behind one is another file.
+    A file that cannot be read, or that changed since it was scanned, gives a ``ReadFailure``. Links are not followed.
+    ``progress`` gets the files and bytes read so far.
     """
 
-    def answer(local: Local) -> tuple[Local, Answer | Unread]:
+    def answer(local: LocalFile) -> tuple[LocalFile, Answer | ReadFailure]:
         try:
-            with unchanged(top, local.filename, local.identity) as file:
+            with open_unchanged(top, local.filename, local.identity) as file:
                 return local, read(local, counter.watched(file))
-        except Changed as error:
-            return local, Unread(str(error))
+        except FileChanged as error:
+            return local, ReadFailure(str(error))
         except OSError as error:
-            return local, Unread(f"skipped, {denied(error)}", is_denied=True)
+            return local, ReadFailure(f"skipped, {denied(error)}", is_denied=True)
         finally:
             counter.file_done()
 
-    def together(start: int) -> list[tuple[Local, Answer | Unread]]:
+    def together(start: int) -> list[tuple[LocalFile, Answer | ReadFailure]]:
         return [answer(local) for local in files[start : start + _TOGETHER]]
 
     if not files:
@@ -84,13 +87,13 @@ def read_each(
 class _Counter:
     """Counts what many threads read."""
 
-    def __init__(self, progress: ReadSoFar) -> None:
+    def __init__(self, progress: ReadProgress) -> None:
         self._progress = progress
         self._files = self._bytes = 0
         self._lock = Lock()
 
     def watched(self, file: BinaryIO) -> BinaryIO:
-        return file if self._progress is nobody else cast("BinaryIO", _Watched(file, self.read))
+        return file if self._progress is no_progress else cast("BinaryIO", _Watched(file, self.read))
 
     def read(self, size: int) -> None:
         with self._lock:
@@ -126,10 +129,10 @@ class _Watched(io.RawIOBase):
 
 
 @contextmanager
-def unchanged(top: Folder, filename: str, identity: Identity) -> Iterator[BinaryIO]:
+def open_unchanged(top: Folder, filename: str, identity: Identity) -> Iterator[BinaryIO]:
     """The file, open for reading and unbuffered, if it is in that state, and only if it still is when the block ends.
 
-    Raises ``Changed``, ``OSError``.
+    Raises ``FileChanged``, ``OSError``.
     """
     with open_file(top, filename) as file:
         _same(file, identity)
@@ -153,11 +156,11 @@ def open_file(top: Folder, filename: str) -> BinaryIO:
 
 
 def _same(file: BinaryIO, identity: Identity) -> None:
-    if identity_of(os.fstat(file.fileno())) != identity:
-        raise Changed("it was changed since it was looked at; run this again")
+    if identity_from_stat(os.fstat(file.fileno())) != identity:
+        raise FileChanged("it was changed since it was looked at; run this again")
 
 
-def prompt_beside(source: Folder, filename: str) -> str | None:
+def caption_prompt(source: Folder, filename: str) -> str | None:
     """What the first caption beside an image or a video says; None where none says anything, as in its manifest."""
     if not is_captioned(filename):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from s3_manifest.manifest.filenames import WORKING
-from s3_manifest_cli.client.local.disk import failure
+from s3_manifest_cli.client.local.disk import disk_error
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.errors import Invalid, Unavailable
@@ -24,11 +24,11 @@ _KINDS = {
 }
 
 
-State: TypeAlias = tuple[str, int, int, int, int]
-"""What a ``Local`` holds. Making 100,000 of those takes as long as comparing them does."""
+FileStat: TypeAlias = tuple[str, int, int, int, int]
+"""What a ``LocalFile`` holds. Making 100,000 of those takes as long as comparing them does."""
 
 
-class Local(NamedTuple):
+class LocalFile(NamedTuple):
     """A regular file: ``filename`` is its path below the folder with ``/``. Times are nanoseconds."""
 
     filename: str
@@ -81,12 +81,12 @@ def check_folder(folder: Path, *, must_exist: bool) -> None:
             raise Unavailable(f"{folder} was not read: its symbolic links lead in a circle.", code="ELOOP") from error
         if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):  # of a folder that the user names, not of a file from S3
             raise Unavailable(f"{folder} was not read: {error.strerror}.", code=errno.errorcode[error.errno]) from error
-        raise failure(str(folder), "not read", error) from error
+        raise disk_error(str(folder), "not read", error) from error
     if not is_folder:
         raise Invalid(f"{folder} is not a folder")
 
 
-def scan(root: Path, problems: list[Problem]) -> Iterator[Local]:
+def scan(root: Path, problems: list[Problem]) -> Iterator[LocalFile]:
     """The regular files below a folder, in any order; what is none is added to ``problems``.
 
     The root may be reached through a link; nothing below it is. The client's working folder is left out.
@@ -94,20 +94,20 @@ def scan(root: Path, problems: list[Problem]) -> Iterator[Local]:
     itself cannot be read.
     """
     for files in walk(root, problems):
-        yield from map(Local._make, files)
+        yield from map(LocalFile._make, files)
 
 
-def walk(root: Path, problems: list[Problem]) -> Iterator[list[State]]:
+def walk(root: Path, problems: list[Problem]) -> Iterator[list[FileStat]]:
     """As ``scan``: the files of a folder at a time."""
     try:
         top = folder_at(str(root))
     except OSError as error:
-        raise failure(str(root), "not read", error) from error
+        raise disk_error(str(root), "not read", error) from error
     with top:
         todo = [""]
         while todo:
             below = todo.pop()
-            files: list[State] = []
+            files: list[FileStat] = []
             try:
                 with _opened(top, below) as folder:
                     _look(folder, below, files, todo, problems)
@@ -115,7 +115,7 @@ def walk(root: Path, problems: list[Problem]) -> Iterator[list[State]]:
                 pass  # removed since its parent was read
             except OSError as error:
                 if not below:
-                    raise failure(str(root), "not read", error) from error
+                    raise disk_error(str(root), "not read", error) from error
                 problems.append(Problem(_printable(below), f"skipped, {denied(error)}"))
             yield files
 
@@ -129,7 +129,7 @@ def _opened(top: Folder, below: str) -> Folder:
     return folder
 
 
-def _look(folder: Folder, below: str, files: list[State], todo: list[str], problems: list[Problem]) -> None:
+def _look(folder: Folder, below: str, files: list[FileStat], todo: list[str], problems: list[Problem]) -> None:
     with folder.entries() as entries:
         for entry in entries:
             name = entry.name

@@ -8,7 +8,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.errors import NotFound
 
 
-class Reached(NamedTuple):
+class Connection(NamedTuple):
     """How a deployment was reached: ``options`` are those of another command that is to reach it too.
 
     ``bucket`` is None where nobody named it. ``can_rescan``: whether these options are enough to ask for a sweep.
@@ -19,7 +19,7 @@ class Reached(NamedTuple):
     can_rescan: bool = False
 
 
-def no_manifest(collection: Collection, reached: Reached) -> NotFound:
+def no_manifest_error(collection: Collection, reached: Connection) -> NotFound:
     """That a collection has no manifest yet, and both ways in which it gets one."""
     name = f"{collection.kind}/{collection.id}"
     place = f"s3://{reached.bucket}/{collection.prefix}" if reached.bucket else f"{collection.prefix} in its bucket"

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.encoding import facts_from, facts_json
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest_cli.client.local.state_files import name_of, replace
+from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 from s3_manifest_cli.client.manifests.manifests import Index, Manifests, RemoteFile, Segment
 
 _VERSION = 3
@@ -24,7 +24,7 @@ def index(manifests: Manifests, collection: Collection, folder: Path, deployment
 
     ``deployment`` tells collections of the same name apart. Raises ``NotFound``, ``Unavailable``.
     """
-    path = folder / f"manifest-{name_of(deployment, collection.head_key)}.json"
+    path = folder / f"manifest-{stable_name(deployment, collection.head_key)}.json"
     known = _load(path)
     found = manifests.index(collection, known)
     if found is not known:
@@ -52,7 +52,7 @@ def _save(path: Path, found: Index) -> None:
     }
     # A cache that cannot be written, as on a read-only home, is done without.
     with contextlib.suppress(OSError):
-        replace(path, to_json(kept))
+        write_atomically(path, to_json(kept))
 
 
 def _columns(files: Sequence[RemoteFile]) -> dict[str, list[Any]]:

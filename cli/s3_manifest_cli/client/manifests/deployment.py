@@ -25,10 +25,10 @@ from s3_manifest.query.actors import KIND, is_number
 from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest_cli.client.access.aws_session import credentials_of, session_of
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
+from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.client.access.http_api import HttpApi
-from s3_manifest_cli.client.access.remedies import unavailable
 from s3_manifest_cli.client.local import state_files
-from s3_manifest_cli.client.manifests.absent import Reached
+from s3_manifest_cli.client.manifests.absent import Connection
 from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.client.manifests.http import HttpManifests
 from s3_manifest_cli.client.manifests.manifests import Manifests
@@ -114,8 +114,8 @@ def connect(
     if not explicit:
         bucket = says.get("BucketName") or given("S3_MANIFEST_BUCKET")
         api_url = None if bucket else given("S3_MANIFEST_API_URL")
-    kinds = parse_kinds(collections or says.get("Collections"), manifest_root or says.get("ManifestRoot"))
-    folder = cache or state_files.folder()
+    kinds = configured_collections(collections or says.get("Collections"), manifest_root or says.get("ManifestRoot"))
+    folder = cache or state_files.state_folder()
     options = {
         "--collections": collections,
         "--manifest-root": manifest_root,
@@ -134,13 +134,13 @@ def connect(
             reads = s3_client(endpoint, session=session)
         # Nothing is written through this store, and a client that does not retry takes as long to make as any.
         named = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}
-        reached = Reached(bucket, _given(named | options), can_rescan=enqueue is not None)
+        reached = Connection(bucket, _given(named | options), can_rescan=enqueue is not None)
         store = ExplainingStore(bucket, reads, writes=reads)
         manifests: Manifests = S3Manifests(store, kinds, enqueue, reached)
         return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
     if api_url:
         api = HttpApi(api_url, session, token or given("S3_MANIFEST_API_TOKEN"))
-        reached = Reached(None, _given({"--api-url": api_url} | options), can_rescan=True)
+        reached = Connection(None, _given({"--api-url": api_url} | options), can_rescan=True)
         return Deployment(HttpManifests(api, kinds, reached), kinds, session, endpoint, None, api_url, folder)
     raise Invalid("which deployment? Give --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET")
 
@@ -181,7 +181,7 @@ def _as_named() -> Iterator[None]:
         ) from error
 
 
-def parse_kinds(text: str | None, root: str | None) -> Collections:
+def configured_collections(text: str | None, root: str | None) -> Collections:
     """The kinds of collections that the option or the environment names, else the defaults. Raises ``Invalid``."""
     text = text or os.environ.get("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS
     root = root or os.environ.get("S3_MANIFEST_ROOT") or DEFAULT_ROOT

@@ -8,14 +8,14 @@ from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
-from s3_manifest_cli.client.manifests.revision_spec import Point
+from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec
 
-Sort = Literal["added", "removed", "modified", "described"]
+DiffKind = Literal["added", "removed", "modified", "described"]
 """``modified``: other bytes. ``described``: the same bytes, and the manifests say something else of them."""
 
-SORTS: tuple[Sort, ...] = get_args(Sort)
+DIFF_KINDS: tuple[DiffKind, ...] = get_args(DiffKind)
 
-WORDS = (
+DESCRIPTION_FIELDS = (
     "prompt",
     "good",
     "labels",
@@ -33,19 +33,19 @@ WORDS = (
 _CHECKSUMS = ("sha256", "sha1", "crc64nvme", "crc32c", "crc32")
 
 
-class Difference(NamedTuple):
-    """One file that the two manifests tell otherwise. ``words`` are fields in which they differ.
+class FileDifference(NamedTuple):
+    """One file that the two manifests tell otherwise. ``fields`` are fields in which they differ.
 
     ``by`` is what the bytes were compared by: ``size``, ``md5`` or a checksum of the whole object, which prove it; or
     ``etag``, which proves nothing, as two uploads of the same bytes may have two. None where only one side has it.
     """
 
     filename: str
-    sort: Sort
+    sort: DiffKind
     before: Entry | None
     after: Entry | None
     by: str | None = None
-    words: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
     @property
     def is_proven(self) -> bool:
@@ -61,15 +61,15 @@ class Diff(NamedTuple):
 
     before: Facts
     after: Facts
-    files: list[Difference]
+    files: list[FileDifference]
     unproven: list[str]
     unmatched: tuple[str, ...] = ()
 
     @property
-    def totals(self) -> dict[Sort, int]:
+    def totals(self) -> dict[DiffKind, int]:
         """How many files there are of each sort."""
         counted = Counter(one.sort for one in self.files)
-        return {sort: counted[sort] for sort in SORTS}
+        return {sort: counted[sort] for sort in DIFF_KINDS}
 
     @property
     def is_same(self) -> bool:
@@ -77,31 +77,31 @@ class Diff(NamedTuple):
         return not self.files and self.before.title == self.after.title
 
 
-def diff(deployment: Deployment, before: Point, after: Point, filters: Filter = EVERYTHING) -> Diff:
+def diff(deployment: Deployment, before: RevisionSpec, after: RevisionSpec, filters: Filter = EVERYTHING) -> Diff:
     """How the second manifest differs from the first, in the files that the filters select.
 
-    Captions and hidden files are compared as files are. Raises ``Invalid``, ``NotFound``, ``NotKept``, ``Refused``,
-    ``Unavailable``.
+    Captions and hidden files are compared like files. Raises ``Invalid``, ``NotFound``, ``HistoryExpired``,
+    ``Refused``, ``Unavailable``.
     """
-    return compared(_read(deployment, before), _read(deployment, after), filters)
+    return compare_manifests(_read(deployment, before), _read(deployment, after), filters)
 
 
-def compared(before: Manifest, after: Manifest, filters: Filter = EVERYTHING) -> Diff:
+def compare_manifests(before: Manifest, after: Manifest, filters: Filter = EVERYTHING) -> Diff:
     """How they differ. Pure. Raises as ``Filter.unmatched``."""
     old, new = _entries(before), _entries(after)
     names = old.keys() | new.keys()
     unmatched = filters.unmatched(names)
-    files: list[Difference] = []
+    files: list[FileDifference] = []
     unproven: list[str] = []
     for name in filter(filters.compiled(), sorted(names)):
         was, is_ = old.get(name), new.get(name)
         if was is None or is_ is None:
-            files.append(Difference(name, "added" if was is None else "removed", was, is_))
+            files.append(FileDifference(name, "added" if was is None else "removed", was, is_))
             continue
         is_same, by = same_bytes(was, is_)
-        words = tuple(word for word in WORDS if getattr(was, word) != getattr(is_, word))
-        if not is_same or words:
-            files.append(Difference(name, "described" if is_same else "modified", was, is_, by, words))
+        fields = tuple(word for word in DESCRIPTION_FIELDS if getattr(was, word) != getattr(is_, word))
+        if not is_same or fields:
+            files.append(FileDifference(name, "described" if is_same else "modified", was, is_, by, fields))
         if is_same and by == "etag":
             unproven.append(name)
     return Diff(before.facts, after.facts, files, unproven, unmatched)
@@ -130,5 +130,5 @@ def _entries(manifest: Manifest) -> dict[str, Entry]:
     return {entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)}
 
 
-def _read(deployment: Deployment, point: Point) -> Manifest:
+def _read(deployment: Deployment, point: RevisionSpec) -> Manifest:
     return deployment.manifests.read(deployment.collection(point.collection), revision=point.revision, at=point.at)

@@ -28,10 +28,10 @@ from s3_manifest.storage import chain, heads, pages
 from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.storage.heads import Loaded
 from s3_manifest.storage.store import NotModified, Store, StoreError
-from s3_manifest_cli.client.access.remedies import explained, of_manifest, unavailable
-from s3_manifest_cli.client.manifests.absent import Reached, no_manifest
+from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
+from s3_manifest_cli.client.manifests.absent import Connection, no_manifest_error
 from s3_manifest_cli.client.manifests.manifests import Change, Index, Manifest, RemoteFile, Segment
-from s3_manifest_cli.errors import Invalid, NotFound, NotKept, Refused, Unavailable
+from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
 _RECORDS_AT_ONCE = 50
@@ -51,7 +51,7 @@ class S3Manifests:
         store: Store,
         collections: Collections,
         enqueue: Enqueue | None = None,
-        reached: Reached = Reached(),  # noqa: B008  # it is immutable
+        reached: Connection = Connection(),  # noqa: B008  # it is immutable
     ) -> None:
         self._store = store
         self._collections = collections
@@ -61,7 +61,7 @@ class S3Manifests:
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         after = None
         while True:
-            with told():
+            with translated_errors():
                 page = catalog.read_catalog(self._store, self._collections, each, _CATALOG_PAGE, after)
             yield from map(totals_of, page.collections)
             if page.following is None:
@@ -69,11 +69,11 @@ class S3Manifests:
             after = page.following
 
     def actor(self, asked: str) -> Collection:
-        with told():
+        with translated_errors():
             return actors.resolve(self._store, self._collections, each, asked)
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
-        with told():
+        with translated_errors():
             loaded = heads.load(self._store, collection)
             self._there(collection, loaded)
             return facts_of(reads.read_revision(self._store, each, collection, loaded, revision, at).facts)
@@ -84,13 +84,13 @@ class S3Manifests:
             entries = [entry for run in views.runs(self._store, each, collection, past) for entry in run.entries()]
             return Manifest(facts_of(past.facts), *(_of(role, entries) for role in _ROLES))
 
-        with told():
+        with translated_errors():
             loaded = heads.load(self._store, collection)
             self._there(collection, loaded)
             return reads.retry_on_conflict(self._store, collection, loaded, read)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
-        with told():
+        with translated_errors():
             if known:
                 stored = self._store.get_unless(collection.head_key, known.etag)
                 if isinstance(stored, NotModified):
@@ -105,7 +105,7 @@ class S3Manifests:
             )
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
-        with told():
+        with translated_errors():
             head = self._there(collection, heads.load(self._store, collection))
             limit = min(limit, _RECORDS_AT_ONCE)
             records = history.changes_since(self._store, each, collection, head, since, limit)
@@ -120,7 +120,7 @@ class S3Manifests:
     def _there(self, collection: Collection, loaded: Loaded) -> Head:
         if loaded.head:
             return loaded.head
-        raise no_manifest(collection, self._reached)
+        raise no_manifest_error(collection, self._reached)
 
     def _queued(self, job: Job) -> Timestamp:
         if self._enqueue is None:
@@ -129,7 +129,7 @@ class S3Manifests:
                 " --sweep-queue-url, or go through its HTTP API with --api-url"
             )
         requested_at = timestamp(datetime.now(UTC))
-        with told():
+        with translated_errors():
             self._enqueue([job])
         return requested_at
 
@@ -163,11 +163,11 @@ def remote_file(entry: Entry) -> RemoteFile:
         entry.role,
         entry.checksum,
         entry.last_modified,
-        declared(entry.md5_source),
+        declared_source(entry.md5_source),
     )
 
 
-def declared(md5_source: str | None) -> str | None:
+def declared_source(md5_source: str | None) -> str | None:
     """The user metadata that an MD5 is from; None where it is not from there."""
     return md5_source if md5_source in DECLARED_MD5S else None
 
@@ -178,24 +178,24 @@ def facts_of(facts: Facts) -> Facts:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """The package's errors, as this client names them."""
     try:
         yield
     except (actors.NoSuchActor, history.NoSuchRevision) as error:
         raise NotFound(str(error)) from error
     except history.HistoryGone as error:
-        raise NotKept(str(error), error.oldest) from error
+        raise HistoryExpired(str(error), error.oldest) from error
     except actors.AmbiguousActor as error:
         raise Refused(str(error)) from error
     except StoreError as error:
-        raise explained(error) from error
+        raise explain_store_error(error) from error
     except JobsNotQueued as error:
         if isinstance(error.__cause__, AWS_FAULTS):
             raise unavailable(fault_of(error.__cause__), "no rescan was queued") from error
         raise Unavailable(str(error)) from error
     except UnreadableManifest as error:
-        raise of_manifest(error) from error
+        raise explain_manifest_error(error) from error
 
 
 def _of(role: Role, entries: Sequence[Entry]) -> tuple[Entry, ...]:
@@ -211,7 +211,7 @@ def _from_fields(fields: Mapping[str, Any], role: Role) -> RemoteFile:
         role,
         fields["checksum"],
         fields["last_modified"],
-        declared(fields["md5_source"]),
+        declared_source(fields["md5_source"]),
     )
 
 

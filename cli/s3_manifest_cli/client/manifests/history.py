@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.manifests.manifests import Change, Manifests
-from s3_manifest_cli.errors import NotFound, NotKept
+from s3_manifest_cli.errors import HistoryExpired, NotFound
 
-LIMIT = 20
+DEFAULT_LIMIT = 20
 """So many revisions are told, if nothing else is asked for."""
 
 _AT_ONCE = 100
 
 
-class Untold(NamedTuple):
+class ExpiredRevisions(NamedTuple):
     """The revisions from ``first`` to ``last``, whose changes are not told, and ``why``."""
 
     first: int
@@ -23,20 +23,21 @@ class Untold(NamedTuple):
 
 
 class History(NamedTuple):
-    """Changes in order; ``revision`` is the manifest's by then.
+    """Changes in order. ``revision`` is the manifest's revision at that time.
 
-    ``reached`` is the last revision that was told, or is not kept: what follows it, asked for with ``since``, is all
-    of the rest.
+    ``last_revision`` is the last revision in ``changes`` or ``expired``. To continue, pass it as ``since``.
     """
 
     collection: Collection
     revision: int
-    reached: int
+    last_revision: int
     changes: list[Change]
-    untold: list[Untold]
+    expired: list[ExpiredRevisions]
 
 
-def history(manifests: Manifests, collection: Collection, *, since: int | None = None, limit: int = LIMIT) -> History:
+def history(
+    manifests: Manifests, collection: Collection, *, since: int | None = None, limit: int = DEFAULT_LIMIT
+) -> History:
     """The changes of the first ``limit`` revisions after ``since``; without it, of the last ``limit``.
 
     Raises ``NotFound``, ``Unavailable``.
@@ -45,14 +46,14 @@ def history(manifests: Manifests, collection: Collection, *, since: int | None =
     if since is not None and since > revision:
         raise NotFound(f"there is no revision {since} yet; the last is {revision}")
     found = History(collection, revision, max(0, revision - limit) if since is None else since, [], [])
-    while found.reached < revision and len(found.changes) < limit:
-        told = _after(manifests, collection, found.reached, limit - len(found.changes))
-        if isinstance(told, Untold):
-            found.untold.append(told)
-            found = found._replace(reached=told.last)
+    while found.last_revision < revision and len(found.changes) < limit:
+        told = _after(manifests, collection, found.last_revision, limit - len(found.changes))
+        if isinstance(told, ExpiredRevisions):
+            found.expired.append(told)
+            found = found._replace(last_revision=told.last)
         else:
             found.changes.extend(told)
-            found = found._replace(reached=told[-1].revision if told else revision)
+            found = found._replace(last_revision=told[-1].revision if told else revision)
     return found
 
 
@@ -63,11 +64,11 @@ def follow(
     *,
     pause_seconds: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Change | Untold]:
+) -> Iterator[Change | ExpiredRevisions]:
     """The changes of all revisions after ``since``, for ever, a pause after there was none. Raises as ``history``."""
     while True:
         told = _after(manifests, collection, since, _AT_ONCE)
-        if isinstance(told, Untold):
+        if isinstance(told, ExpiredRevisions):
             yield told
             since = told.last
         elif told:
@@ -77,8 +78,8 @@ def follow(
             sleep(pause_seconds)
 
 
-def _after(manifests: Manifests, collection: Collection, since: int, limit: int) -> list[Change] | Untold:
+def _after(manifests: Manifests, collection: Collection, since: int, limit: int) -> list[Change] | ExpiredRevisions:
     try:
         return manifests.changes(collection, since, limit)
-    except NotKept as gone:
-        return Untold(since + 1, max(gone.oldest - 1, since + 1), str(gone))
+    except HistoryExpired as gone:
+        return ExpiredRevisions(since + 1, max(gone.oldest - 1, since + 1), str(gone))

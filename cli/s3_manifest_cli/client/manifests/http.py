@@ -11,9 +11,9 @@ from s3_manifest.manifest.encoding import facts_from
 from s3_manifest.manifest.model import Entry, Facts, NewerManifest, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.query.actors import KIND
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
+from s3_manifest_cli.client.access.explanations import explain_manifest_error
 from s3_manifest_cli.client.access.http_api import HttpApi, Reply, field
-from s3_manifest_cli.client.access.remedies import of_manifest
-from s3_manifest_cli.client.manifests.absent import Reached, no_manifest
+from s3_manifest_cli.client.manifests.absent import Connection, no_manifest_error
 from s3_manifest_cli.client.manifests.direct import remote_file
 from s3_manifest_cli.client.manifests.manifests import Change, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
@@ -34,7 +34,7 @@ class HttpManifests:
         self,
         api: HttpApi,
         collections: Collections,
-        reached: Reached = Reached(),  # noqa: B008  # it is immutable
+        reached: Connection = Connection(),  # noqa: B008  # it is immutable
     ) -> None:
         self._api = api
         self._collections = collections
@@ -97,7 +97,7 @@ class HttpManifests:
             # A 404 may also come from a gateway, or be about a revision.
             if not error.message.startswith("there is no manifest of "):
                 raise
-            raise no_manifest(collection, self._reached) from error
+            raise no_manifest_error(collection, self._reached) from error
 
     def _read(self, collection: Collection, first: Reply, asked: Mapping[str, str]) -> Manifest:
         """All that is listed, of one revision: the first page's, if it holds so long."""
@@ -135,7 +135,7 @@ def _facts(collection: Collection, body: Mapping[str, Any]) -> Facts:
     try:
         facts = facts_from(body)
     except NewerManifest as error:
-        raise of_manifest(error) from error
+        raise explain_manifest_error(error) from error
     except UnreadableManifest as error:
         raise Unavailable(f"{_OTHER_API}: {error}") from error
     if (facts.kind, facts.id) != (collection.kind, collection.id):

@@ -89,13 +89,13 @@ class Manifests(Protocol):
         ...
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
-        """The manifest without its entries; as it is, or as ``read`` has it. Raises ``NotFound``, ``NotKept``."""
+        """As ``read``, without the entries."""
         ...
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         """The manifest with all entries: as it is, as it was at a ``revision``, or ``at`` a time.
 
-        Raises ``NotFound``, and ``NotKept`` where the history does not reach back so far.
+        Raises ``NotFound``, and ``HistoryExpired`` where the history does not reach back so far.
         """
         ...
 
@@ -107,10 +107,10 @@ class Manifests(Protocol):
         ...
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
-        """At most ``limit`` revisions after ``since``, in order and with none left out; there may be fewer.
+        """At most ``limit`` revisions after ``since``, in order and without gaps; possibly fewer.
 
-        Raises ``NotFound``: there is no manifest or no such revision. Raises ``NotKept`` where a change is not kept
-        any more: to go on, ask with the revision before ``oldest``.
+        Raises ``NotFound`` where there is no manifest or no such revision, and ``HistoryExpired`` where a change record
+        was deleted: to continue, pass the revision before its ``oldest``.
         """
         ...
 

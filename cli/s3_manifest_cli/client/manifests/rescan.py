@@ -1,4 +1,4 @@
-"""Sweeps asked for, waited for, and what they found."""
+"""Sweeps request for, waited for, and what they found."""
 
 import time
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from s3_manifest_cli.client.manifests.manifests import Manifests
 from s3_manifest_cli.errors import NotFound, NotYet
 
 
-class Asked(NamedTuple):
-    """A sweep that was asked for. ``revision`` is what the manifest was at before; None where there was none.
+class RescanRequest(NamedTuple):
+    """A sweep that was request for. ``revision`` is what the manifest was at before; None where there was none.
 
     ``complete``: everything in S3 had been looked at before, so that what the sweep finds otherwise is drift.
     """
@@ -34,19 +34,19 @@ class Drift(NamedTuple):
     revision: int
 
 
-class Swept(NamedTuple):
+class RescanResult(NamedTuple):
     """A sweep that is done. ``drift`` is None where the changes since do not tell it."""
 
-    asked: Asked
+    request: RescanRequest
     facts: Facts
     drift: list[Drift] | None
 
 
-REAL = Clock(time.monotonic, time.sleep)
+SYSTEM_CLOCK = Clock(time.monotonic, time.sleep)
 """How time passes outside of tests."""
 
 
-def rescan(manifests: Manifests, collection: Collection) -> Asked:
+def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:
     """Asks for a sweep of one collection; there may be nothing in it. A repeat asks for another.
 
     Raises ``Invalid`` where the deployment's sweep queue is not known, ``Unavailable``.
@@ -54,11 +54,11 @@ def rescan(manifests: Manifests, collection: Collection) -> Asked:
     before = _facts(manifests, collection)
     requested_at = manifests.rescan(collection)
     if before is None:
-        return Asked(collection, requested_at, None, complete=False)
-    return Asked(collection, requested_at, before.revision, before.complete)
+        return RescanRequest(collection, requested_at, None, complete=False)
+    return RescanRequest(collection, requested_at, before.revision, before.complete)
 
 
-def rescan_all(deployment: Deployment) -> list[Asked]:
+def rescan_all(deployment: Deployment) -> list[RescanRequest]:
     """Asks for a sweep of every collection, also of those that have no manifest yet; the others are returned.
 
     Raises as ``rescan``.
@@ -69,32 +69,32 @@ def rescan_all(deployment: Deployment) -> list[Asked]:
     known.sort(key=lambda one: isinstance(one, UnreadableCollection))
     named = ((deployment.collections.named(one.kind, one.id), one) for one in known)
     return [
-        Asked(collection, requested_at, one.revision, one.complete)
+        RescanRequest(collection, requested_at, one.revision, one.complete)
         if isinstance(one, CollectionTotals)
-        else Asked(collection, requested_at, None, complete=False)
+        else RescanRequest(collection, requested_at, None, complete=False)
         for collection, one in named
         if collection
     ]
 
 
-def wait_for(manifests: Manifests, asked: Asked, seconds: float, clock: Clock = REAL) -> Swept:
+def wait_for(manifests: Manifests, request: RescanRequest, seconds: float, clock: Clock = SYSTEM_CLOCK) -> RescanResult:
     """The sweep, when it is done: ``last_verified_at`` is no earlier than ``requested_at``.
 
     Raises ``NotYet`` after so many seconds, ``Unavailable``.
     """
 
     def is_done(facts: Facts | None) -> bool:
-        return facts is not None and (facts.last_verified_at or "") >= asked.requested_at
+        return facts is not None and (facts.last_verified_at or "") >= request.requested_at
 
-    facts = poll_until(lambda: _facts(manifests, asked.collection), is_done, seconds, clock)
+    facts = poll_until(lambda: _facts(manifests, request.collection), is_done, seconds, clock)
     if facts is None or not is_done(facts):
-        name = f"{asked.collection.kind}/{asked.collection.id}"
+        name = f"{request.collection.kind}/{request.collection.id}"
         why = "" if facts else "; it has no manifest, so there may be no object in it"
         raise NotYet(
             f"{name} was not compared with S3 in time{why}. The sweep goes on: it is done once s3-manifest info {name}"
-            f" tells that it was last verified at {asked.requested_at} or later"
+            f" tells that it was last verified at {request.requested_at} or later"
         )
-    return Swept(asked, facts, _drift(manifests, asked, facts))
+    return RescanResult(request, facts, _drift(manifests, request, facts))
 
 
 def _facts(manifests: Manifests, collection: Collection) -> Facts | None:
@@ -104,13 +104,13 @@ def _facts(manifests: Manifests, collection: Collection) -> Facts | None:
         return None
 
 
-def _drift(manifests: Manifests, asked: Asked, facts: Facts) -> list[Drift] | None:
+def _drift(manifests: Manifests, request: RescanRequest, facts: Facts) -> list[Drift] | None:
     """What changed in between because a listing, and no event, named it."""
-    if asked.revision is None or not asked.complete:
+    if request.revision is None or not request.complete:
         return None
-    if facts.revision <= asked.revision:
+    if facts.revision <= request.revision:
         return []
-    found = history(manifests, asked.collection, since=asked.revision, limit=facts.revision - asked.revision)
+    found = history(manifests, request.collection, since=request.revision, limit=facts.revision - request.revision)
     drift: list[Drift] = []
     for change in found.changes:
         lists = (change.added, change.modified, change.removed)
@@ -119,4 +119,4 @@ def _drift(manifests: Manifests, asked: Asked, facts: Facts) -> list[Drift] | No
         drift += (
             Drift(one.filename, one.sort, change.revision) for told in lists for one in told or () if one.cause == SWEEP
         )
-    return None if found.untold else drift
+    return None if found.expired else drift

@@ -10,7 +10,7 @@ from s3_manifest_cli.errors import Invalid
 _REVISION = re.compile(r"[1-9][0-9]{0,11}")
 
 
-class Point(NamedTuple):
+class RevisionSpec(NamedTuple):
     """A collection, by name, and one of ``revision`` and ``at``, or neither: as it is."""
 
     collection: str
@@ -18,18 +18,18 @@ class Point(NamedTuple):
     at: Timestamp | None = None
 
 
-def parse_point(text: str) -> Point:
+def parse_revision_spec(text: str) -> RevisionSpec:
     """What ``COLLECTION``, ``COLLECTION@REVISION`` or ``COLLECTION@TIME`` means. Raises ``Invalid``.
 
     A collection with an ``@`` in its name is told as ``s3://BUCKET/PREFIX/``.
     """
     collection, at, when = text.rpartition("@")
     if not at or (text.startswith("s3://") and "/" in when):
-        return Point(text)
+        return RevisionSpec(text)
     if _REVISION.fullmatch(when):
-        return Point(collection, revision=int(when))
+        return RevisionSpec(collection, revision=int(when))
     try:
-        return Point(collection, at=moment(when))
+        return RevisionSpec(collection, at=parse_time(when))
     except ValueError:
         raise Invalid(
             f"{text!r}: {when!r} is neither a revision nor a time. Write {collection}@3 or"
@@ -37,7 +37,7 @@ def parse_point(text: str) -> Point:
         ) from None
 
 
-def moment(text: str) -> Timestamp:
+def parse_time(text: str) -> Timestamp:
     """A time in ISO 8601, or a day, which is its beginning; without a zone it is UTC. Raises ``ValueError``."""
     try:
         return timestamp(datetime.fromisoformat(text))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest_cli.client.local.state_files import name_of, replace
+from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.plan import BaselineEntry
 
@@ -20,7 +20,7 @@ class Baseline:
     """The baseline of a folder and a collection: ``entries`` by filename, none if nothing is stored."""
 
     def __init__(self, deployment: Deployment, collection: Collection, folder: Path) -> None:
-        name = name_of(folder.resolve(), deployment.name, collection.head_key)
+        name = stable_name(folder.resolve(), deployment.name, collection.head_key)
         self._path = deployment.cache / f"base-{name}.json"
         self.entries: dict[str, BaselineEntry] = {}
         with contextlib.suppress(OSError, ValidationError):
@@ -29,4 +29,4 @@ class Baseline:
     def save(self) -> None:
         """Stores the entries. Without a writable cache, as in a read-only home, syncs report more conflicts."""
         with contextlib.suppress(OSError):
-            replace(self._path, _ENTRIES.dump_json(self.entries))
+            write_atomically(self._path, _ENTRIES.dump_json(self.entries))

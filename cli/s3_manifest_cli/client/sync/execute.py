@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.disk import failure
+from s3_manifest_cli.client.local.disk import disk_error
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
@@ -105,7 +105,7 @@ def _open_folders(plan: Plan, stack: ExitStack) -> tuple[Folder | None, Destinat
         try:
             source = stack.enter_context(folder_at(plan.folder))
         except OSError as error:
-            raise failure(plan.folder, "not read", error) from error
+            raise disk_error(plan.folder, "not read", error) from error
     return source, destination
 
 

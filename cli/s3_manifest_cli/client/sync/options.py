@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest_cli.client.local.reading import ReadSoFar, nobody
+from s3_manifest_cli.client.local.reading import ReadProgress, no_progress
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
 
@@ -14,9 +14,9 @@ MAX_DELETE = 100
 
 
 class Progress(NamedTuple):
-    """Callbacks, called from any thread: see ``ReadSoFar``; with transferred bytes; and for each transferred file."""
+    """Callbacks, called from any thread: see ``ReadProgress``; with transferred bytes; for each transferred file."""
 
-    on_read: ReadSoFar = nobody
+    on_read: ReadProgress = no_progress
     on_bytes: Callable[[int], None] = lambda _: None
     on_file: Callable[[], None] = lambda: None
 

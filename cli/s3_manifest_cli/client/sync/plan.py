@@ -8,9 +8,9 @@ from pydantic import NonNegativeInt, ValidationError
 
 from s3_manifest.manifest.model import Facts, Frozen, Timestamp, first_problem
 from s3_manifest_cli.client.local.partials import Identity
-from s3_manifest_cli.client.manifests.freshness import MAX_AGE_DAYS
+from s3_manifest_cli.client.manifests.manifest_warnings import MAX_AGE_DAYS
 from s3_manifest_cli.client.sync.options import MAX_DELETE, Preference, SyncOptions
-from s3_manifest_cli.client.verify.compare import Compared, FileState
+from s3_manifest_cli.client.verify.compare import FileState, FileStatus
 from s3_manifest_cli.errors import Invalid, Refused
 
 Verb = Literal["pull", "push", "sync", "restore"]
@@ -70,7 +70,7 @@ class BaselineEntry(NamedTuple):
 
 
 def actions(
-    verb: Verb, files: Iterable[Compared], options: SyncOptions, baseline: Mapping[str, BaselineEntry] | None = None
+    verb: Verb, files: Iterable[FileStatus], options: SyncOptions, baseline: Mapping[str, BaselineEntry] | None = None
 ) -> tuple[Action, ...]:
     """The action for each file that is not ``synced``.
 
@@ -98,7 +98,7 @@ def actions(
     return tuple(plan())
 
 
-def _sync_action(file: Compared, options: SyncOptions, entry: BaselineEntry | None) -> ActionType:
+def _sync_action(file: FileStatus, options: SyncOptions, entry: BaselineEntry | None) -> ActionType:
     local_changed = file.local is not None and (entry is None or file.local.identity != entry.local)
     remote_changed = file.remote is not None and (entry is None or file.remote.etag != entry.etag)
     if file.remote is None or file.local is None:
@@ -108,17 +108,17 @@ def _sync_action(file: Compared, options: SyncOptions, entry: BaselineEntry | No
     return _preferred(file, options.prefer)
 
 
-def _is_in_doubt(file: Compared) -> bool:
+def _is_in_doubt(file: FileStatus) -> bool:
     """Whether nothing proves the bytes, or only the uploader's claim contradicts them."""
     return file.state == "unverifiable" or (file.state == "out_of_sync" and bool(file.remote and file.remote.declared))
 
 
-def _is_unchanged(file: Compared, entry: BaselineEntry | None) -> bool:
+def _is_unchanged(file: FileStatus, entry: BaselineEntry | None) -> bool:
     """Whether both sides are as in the baseline."""
     return (file.remote and file.remote.etag, file.local and file.local.identity) == entry
 
 
-def _one_sided(file: Compared, options: SyncOptions, *, is_known: bool, is_changed: bool) -> ActionType:
+def _one_sided(file: FileStatus, options: SyncOptions, *, is_known: bool, is_changed: bool) -> ActionType:
     """The action for a file that one side has. If the baseline knows it, the other side deleted it."""
     keep: ActionType = "upload" if file.remote is None else "download"
     if not is_known or not options.delete:
@@ -132,7 +132,7 @@ def _one_sided(file: Compared, options: SyncOptions, *, is_known: bool, is_chang
     return keep if options.prefer in {"newer", "local" if file.remote is None else "s3"} else delete
 
 
-def _preferred(file: Compared, preference: Preference | None) -> ActionType:
+def _preferred(file: FileStatus, preference: Preference | None) -> ActionType:
     if preference == "newer" and file.local and file.remote:
         # S3 has whole seconds.
         local = file.local.mtime_ns // 1_000_000_000
@@ -143,7 +143,7 @@ def _preferred(file: Compared, preference: Preference | None) -> ActionType:
     return "upload" if preference == "local" else "download"
 
 
-def _action(action_type: ActionType, file: Compared) -> Action:
+def _action(action_type: ActionType, file: FileStatus) -> Action:
     local, remote = file.local, file.remote
     source = local if action_type in {"upload", "delete_local"} or remote is None else remote
     download = remote if action_type == "download" else None

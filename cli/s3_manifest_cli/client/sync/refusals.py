@@ -7,9 +7,9 @@ from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.filenames import no_path
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.client.local import names
+from s3_manifest_cli.client.local.file_system import detect_name_folding
 from s3_manifest_cli.client.local.folders import Folder
 from s3_manifest_cli.client.local.names import FileSystem
-from s3_manifest_cli.client.local.probe import folding_of
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.plan import Action, Plan
@@ -34,17 +34,17 @@ def refusals(
     refused = {action.filename: why for action in plan.actions if (why := _misplaced(deployment, collection, action))}
     downloads = [action.filename for action in plan.select("download")]
     if file_system and downloads:
-        together = names.refusals(
+        together = names.invalid_names(
             {*downloads, *_downloaded_earlier(deployment, collection, plan)},
             file_system=file_system.portable() if portable else file_system,
         )
         refused |= {name: together[name] for name in downloads if name in together}
     if stored := [action.filename for action in plan.select("upload", "copy") if action.filename not in refused]:
-        refused |= names.refused_uploads(
+        refused |= names.invalid_upload_names(
             stored,
             _remaining(deployment, collection, plan),
             file_system=file_system or FileSystem(),
-            folds=lambda: file_system or (folding_of(source, stored) if source else FileSystem()),
+            folds=lambda: file_system or (detect_name_folding(source, stored) if source else FileSystem()),
         )
     return refused
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.local.hashes import scan_folder
 from s3_manifest_cli.client.local.scan import Problem, check_folder
-from s3_manifest_cli.client.local.scan_process import look
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import remote_file
@@ -16,8 +16,8 @@ from s3_manifest_cli.client.sync.execute import SyncResult
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, actions
 from s3_manifest_cli.client.sync.sync import PreparedPlan, absolute, apply_plan, new_plan, refuse_deletions
-from s3_manifest_cli.client.verify.compare import Compared, FileState
-from s3_manifest_cli.client.verify.status import compare_with, meant, unmatched_filters
+from s3_manifest_cli.client.verify.compare import FileState, FileStatus
+from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import NotFound
 
 
@@ -52,11 +52,12 @@ def prepare_restore(
         planned = tuple(_copies(files, entries, delete=options.delete))
     else:
         remote = [remote_file(entry) for _, entry in sorted(entries.items())]
-        local = look(folder, deployment.cache)
-        unmatched = unmatched_filters(filters, local, remote)
+        local = scan_folder(folder, deployment.cache)
+        copy = LocalCopy(deployment, folder, collection, filters)
+        unmatched = copy.unmatched_filters(local, remote)
         progress = options.progress.on_read
-        files = compare_with(deployment, folder, local, collection, remote, filters, progress=progress).files
-        problems = meant(local.problems, filters)
+        files = copy.compare(local, remote, progress=progress).files
+        problems = filters.select_problems(local.problems)
         planned = tuple(_with_version(action, entries, current) for action in actions("pull", files, options))
     path = absolute(folder) if folder else ""
     plan = new_plan(deployment, "restore", path, collection, manifest.facts).model_copy(update={"actions": planned})
@@ -86,7 +87,7 @@ def _with_version(action: Action, entries: Mapping[str, Entry], current: Mapping
     return action.model_copy(update={"version_id": None if is_newest else entry.version_id})
 
 
-def _compare_in_s3(entries: Mapping[str, Entry], current: Mapping[str, RemoteFile]) -> Iterator[Compared]:
+def _compare_in_s3(entries: Mapping[str, Entry], current: Mapping[str, RemoteFile]) -> Iterator[FileStatus]:
     """Compares the restored with the current files: ``s3_only`` only the former have, ``local_only`` the latter."""
     for filename in sorted({*entries, *current}):
         entry, file = entries.get(filename), current.get(filename)
@@ -98,10 +99,10 @@ def _compare_in_s3(entries: Mapping[str, Entry], current: Mapping[str, RemoteFil
         else:
             is_same = entry.etag == file.etag and (entry.md5_hash is None or entry.md5_hash == file.md5)
             state = "synced" if is_same else "out_of_sync"
-        yield Compared(filename, state, None, file)
+        yield FileStatus(filename, state, None, file)
 
 
-def _copies(files: list[Compared], entries: Mapping[str, Entry], *, delete: bool) -> Iterator[Action]:
+def _copies(files: list[FileStatus], entries: Mapping[str, Entry], *, delete: bool) -> Iterator[Action]:
     for file in files:
         etag = file.remote.etag if file.remote else None
         if file.state in {"s3_only", "out_of_sync"}:

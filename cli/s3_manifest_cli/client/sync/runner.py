@@ -10,10 +10,10 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.store import Conflict, Present
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.disk import failure
+from s3_manifest_cli.client.local.disk import disk_error
 from s3_manifest_cli.client.local.folders import Folder
 from s3_manifest_cli.client.local.partials import Identity
-from s3_manifest_cli.client.local.reading import Changed, prompt_beside, unchanged
+from s3_manifest_cli.client.local.reading import FileChanged, caption_prompt, open_unchanged
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, ActionType, BaselineEntry
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
@@ -23,7 +23,7 @@ from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
 from s3_manifest_cli.client.transfer.upload_metadata import upload_headers
-from s3_manifest_cli.client.verify.proofs import Expected, verify
+from s3_manifest_cli.client.verify.proofs import ExpectedContent, check_file
 from s3_manifest_cli.errors import Refused
 
 Value = TypeVar("Value")
@@ -87,7 +87,7 @@ class Runner:
                     raise
                 partial.discard()
                 return earlier
-        return Step(action, local=local, etag=request.etag, proof=result.verdict.by, note=result.verdict.note)
+        return Step(action, local=local, etag=request.etag, proof=result.verdict.proofs, note=result.verdict.warning)
 
     def _downloaded_earlier(self, action: Action) -> Step | None:
         """The step of a download that an earlier run of the same plan did, so that a plan can be applied again.
@@ -100,23 +100,23 @@ class Runner:
         if local is None or local == action.local or local.size != action.size or action.etag is None:
             return None
         with destination.open_read(action.filename) as file:
-            expected = Expected(action.size, action.md5, action.etag, action.checksum, declared=action.declared)
-            verdict = verify(file, expected)
-        is_same = verdict.status == "right" or (
+            expected = ExpectedContent(action.size, action.md5, action.etag, action.checksum, declared=action.declared)
+            verdict = check_file(file, expected)
+        is_same = verdict.status == "match" or (
             verdict.status == "unverifiable" and self.baseline.get(action.filename) == (action.etag, local)
         )
         if not is_same or destination.identity(action.filename) != local:
             return None
         self.options.progress.on_bytes(action.size)
-        return Step(action, local=local, etag=action.etag, proof=verdict.by)
+        return Step(action, local=local, etag=action.etag, proof=verdict.proofs)
 
     def upload(self, action: Action) -> Step:
         """Uploads a file with its MD5, its path, and the prompt of the caption beside it."""
         source, local = _required(self.source), _required(action.local)
         try:
-            with unchanged(source, action.filename, local) as file:
+            with open_unchanged(source, action.filename, local) as file:
                 checksums = compute_checksums(file, local.size)
-                prompt = prompt_beside(source, action.filename)
+                prompt = caption_prompt(source, action.filename)
                 # As ``Path`` joins it, in a tenth of the time.
                 path = self.folder.rstrip(os.sep) + os.sep + action.filename.replace("/", os.sep)
                 metadata = self.options.upload_metadata._replace(prompt=prompt, local_path=path)
@@ -124,7 +124,7 @@ class Runner:
                 headers, left_out = upload_headers(key, checksums.md5, metadata)
                 request = UploadRequest(key, local.size, checksums, action.etag, headers)
                 result = upload(self.objects, file, request, self.unfinished, self.options.progress.on_bytes)
-        except Changed as error:
+        except FileChanged as error:
             raise Refused(str(error)) from error
         notes = [_left_out_note(left_out)] if left_out else []
         if count := len(result.others):
@@ -164,7 +164,7 @@ class Runner:
     def explain(self, action: Action, error: Exception | None) -> str:
         """The error without the filename, which the user reads beside it."""
         if isinstance(error, OSError):
-            error = failure(action.filename, "not read" if action.action == "upload" else "not written", error)
+            error = disk_error(action.filename, "not read" if action.action == "upload" else "not written", error)
         reason = str(error)
         name = action.filename
         for prefix in (f"{self.collection.prefix}{name}: ", f"{name!r}: ", f"{name!r} was "):

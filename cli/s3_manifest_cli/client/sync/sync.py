@@ -10,17 +10,16 @@ from typing import NamedTuple
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.hashes import Digests, now_ns
-from s3_manifest_cli.client.local.scan import Local, Problem, check_folder
-from s3_manifest_cli.client.local.scan_process import Here, look
+from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, now_ns, scan_folder
+from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.baseline import Baseline
 from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.sync.plan import BaselineEntry, Plan, Verb, actions, check_deletions
-from s3_manifest_cli.client.verify.compare import Compared, FileState, totals
-from s3_manifest_cli.client.verify.status import compare_with, meant, unmatched_filters
+from s3_manifest_cli.client.verify.compare import FileState, FileStatus, totals
+from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
 _POLL_SECONDS = 0.5
@@ -35,7 +34,7 @@ class PreparedPlan(NamedTuple):
 
     plan: Plan
     facts: Facts | None
-    files: list[Compared]
+    files: list[FileStatus]
     problems: list[Problem]
     unmatched: tuple[str, ...] = ()
     refused: str | None = None
@@ -43,7 +42,7 @@ class PreparedPlan(NamedTuple):
     @property
     def totals(self) -> dict[FileState, int]:
         """The number of files in each state."""
-        return totals(self.files)
+        return totals(file.state for file in self.files)
 
 
 def prepare(
@@ -71,14 +70,15 @@ def prepare(
     facts = index.facts if index else None
     plan = new_plan(deployment, verb, path, collection, facts)
     remote = list(index.files()) if index else []
-    local = look(folder, deployment.cache)
-    unmatched = unmatched_filters(filters, local, remote)
+    local = scan_folder(folder, deployment.cache)
+    copy = LocalCopy(deployment, folder, collection, filters)
+    unmatched = copy.unmatched_filters(local, remote)
     progress = options.progress.on_read
-    files = compare_with(deployment, folder, local, collection, remote, filters, progress=progress).files
+    files = copy.compare(local, remote, progress=progress).files
     baseline = Baseline(deployment, collection, folder)
     plan = plan.model_copy(update={"actions": actions(verb, files, options, baseline.entries)})
     refused = refuse_deletions(plan, facts, options) or _refuse_remote_deletions(plan, local, filters, options)
-    problems = meant(local.problems, filters)
+    problems = filters.select_problems(local.problems)
     return PreparedPlan(plan, facts, files, problems, unmatched, refused)
 
 
@@ -173,7 +173,7 @@ def refuse_deletions(plan: Plan, facts: Facts | None, options: SyncOptions) -> s
     return None
 
 
-def _refuse_remote_deletions(plan: Plan, local: Here, filters: Filter, options: SyncOptions) -> str | None:
+def _refuse_remote_deletions(plan: Plan, local: LocalScan, filters: Filter, options: SyncOptions) -> str | None:
     """Why local files may be missing only because the folder cannot be read; None if that is not so.
 
     Raises ``Refused`` instead, unless it is a dry run.
@@ -187,7 +187,7 @@ def _refuse_remote_deletions(plan: Plan, local: Here, filters: Filter, options: 
             " objects, push the folder with --delete."
         )
     # A filter may exclude a folder's own name but include files in it.
-    elif problems := meant(local.problems, Filter(exclude=filters.exclude)):
+    elif problems := Filter(exclude=filters.exclude).select_problems(local.problems):
         reason = (
             f"Nothing is deleted in S3, because a part of the folder was not read: {problems[0].path}:"
             f" {problems[0].reason}. Fix that, or --exclude it."
@@ -200,7 +200,7 @@ def _refuse_remote_deletions(plan: Plan, local: Here, filters: Filter, options: 
 def apply_plan(
     deployment: Deployment,
     plan: Plan,
-    files: Iterable[Compared] = (),
+    files: Iterable[FileStatus] = (),
     options: SyncOptions = DEFAULTS,
 ) -> SyncResult:
     """Executes a plan as ``execute`` does, and stores the new baseline; ``files`` are those of the ``PreparedPlan``.
@@ -219,9 +219,11 @@ def apply_plan(
     folder = Path(plan.folder)
     baseline = Baseline(deployment, collection, folder)
     result = execute(deployment, collection, plan, options, baseline.entries)
-    with Digests(deployment.cache, folder) as digests:
-        md5s = {Local(step.action.filename, *step.local): step.md5 for step in result.done if step.local and step.md5}
-        digests.learn(md5s, start_ns)
+    with DigestCache(deployment.cache, folder) as digests:
+        md5s = {
+            LocalFile(step.action.filename, *step.local): step.md5 for step in result.done if step.local and step.md5
+        }
+        digests.store_md5s(md5s, start_ns)
     for file in files:
         if file.state == "synced" and file.local and file.remote:
             baseline.entries[file.filename] = BaselineEntry(file.remote.etag, file.local.identity)

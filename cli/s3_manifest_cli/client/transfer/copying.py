@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from s3_manifest.storage.s3 import metadata_of
 from s3_manifest.storage.store import Conflict, Present
-from s3_manifest_cli.client.access.faults import CHANGED, FAULTS, VERSION_GONE, fault_of, write_error
+from s3_manifest_cli.client.access.s3_errors import (
+    OBJECT_CHANGED,
+    OBJECT_VERSION_GONE,
+    REQUEST_ERRORS,
+    fault_of,
+    write_error,
+)
 from s3_manifest_cli.client.transfer.objects import Objects
 
 if TYPE_CHECKING:
@@ -36,16 +42,16 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     if (seen.etag if isinstance(seen, Present) else None) != replaces:
         if isinstance(seen, Present) and _is_it(objects, seen, version_id):
             return seen.etag
-        raise Conflict(key, CHANGED)
+        raise Conflict(key, OBJECT_CHANGED)
     condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
     source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}
     try:
         copy = _whole if size <= _MAX_WHOLE else _in_parts
         return copy(objects, key, source, size, condition).strip('"')
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.code == "NoSuchVersion":
-            raise Conflict(key, VERSION_GONE) from error
+            raise Conflict(key, OBJECT_VERSION_GONE) from error
         raise write_error(key, fault, is_known=True) from error
 
 
@@ -53,7 +59,7 @@ def _is_it(objects: Objects, seen: Present, version_id: str) -> bool:
     """Whether the newest version is already like that one."""
     try:
         was = objects.client.head_object(Bucket=objects.bucket, Key=seen.key, VersionId=version_id)
-    except FAULTS:
+    except REQUEST_ERRORS:
         return False
     metadata = metadata_of(was["Metadata"])
     return (was["ETag"].strip('"'), was["ContentLength"], metadata) == (seen.etag, seen.size, seen.metadata)
@@ -86,6 +92,6 @@ def _in_parts(objects: Objects, key: str, source: "CopySourceTypeDef", size: int
         done = objects.writes.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
         return done["ETag"]
     except BaseException:
-        with contextlib.suppress(*FAULTS):  # what went wrong before is what counts
+        with contextlib.suppress(*REQUEST_ERRORS):  # what went wrong before is what counts
             client.abort_multipart_upload(**upload)
         raise

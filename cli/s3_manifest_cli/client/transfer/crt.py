@@ -19,8 +19,8 @@ from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # as 
 from botocore.exceptions import ClientError
 
 from s3_manifest_cli.client.access.aws_session import credentials_of
-from s3_manifest_cli.client.access.faults import FAULTS, fault_of
-from s3_manifest_cli.client.access.remedies import unavailable
+from s3_manifest_cli.client.access.explanations import unavailable
+from s3_manifest_cli.client.access.s3_errors import REQUEST_ERRORS, fault_of
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.errors import Invalid
 
@@ -44,7 +44,7 @@ def place_of(client: "S3Client", bucket: str) -> Place:
     """Where a client finds a bucket. Makes no request. Raises ``Unavailable`` where there are no credentials."""
     try:
         url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": _ANY})
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         raise unavailable(fault_of(error), f"bucket {bucket}: not reached") from error
     parts = urlsplit(url)
     return Place(parts.netloc, parts.path.removesuffix(_ANY), parts.scheme == "https", client.meta.region_name)
@@ -61,7 +61,7 @@ def in_its_region(client: "S3Client", session: boto3.Session, bucket: str) -> "S
     except ClientError as fault:
         # A refusal tells the region too.
         region = fault.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         raise unavailable(fault_of(error), f"bucket {bucket}: not reached") from error
     if region in (None, client.meta.region_name):
         return client
@@ -146,7 +146,7 @@ class Requests:
         answer = Answer()
         try:
             signing = self._credentials.signing()
-        except FAULTS as fault:
+        except REQUEST_ERRORS as fault:
             answer.error = fault
             ended(answer)
             return answer
@@ -218,7 +218,7 @@ class _Credentials:
     def signing(self) -> auth.AwsSigningConfig:
         """How a request is signed now: for each one anew, as nobody hears what is raised in the runtime's threads.
 
-        Raises one of ``FAULTS`` where they have ended and there are no new ones.
+        Raises one of ``REQUEST_ERRORS`` where they have ended and there are no new ones.
         """
         frozen = self._found.get_frozen_credentials()
         # Both at once: other threads read them.

@@ -7,8 +7,8 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from s3_manifest.storage.store import ReadFailed
-from s3_manifest_cli.client.access.faults import NoRanges
-from s3_manifest_cli.client.local.disk import failure, telling
+from s3_manifest_cli.client.access.s3_errors import NoRangeSupport
+from s3_manifest_cli.client.local.disk import disk_error, disk_errors
 from s3_manifest_cli.client.local.partials import Partial
 from s3_manifest_cli.client.transfer import ranges
 from s3_manifest_cli.client.transfer.cancellation import Cancelled
@@ -16,7 +16,7 @@ from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.offsets import read_at, write_at
 from s3_manifest_cli.client.transfer.ranges import Range
 from s3_manifest_cli.client.verify import proofs
-from s3_manifest_cli.client.verify.proofs import Checker, Expected, Verdict
+from s3_manifest_cli.client.verify.proofs import CheckResult, ContentChecker, ExpectedContent
 
 PART = 8 << 20
 """Objects up to this size are fetched in one request, larger ones in ranges of it."""
@@ -55,7 +55,7 @@ class Downloaded(NamedTuple):
     ``fetched`` is how many of them came from S3 now; the rest an earlier run had fetched.
     """
 
-    verdict: Verdict
+    verdict: CheckResult
     fetched: int
 
 
@@ -84,7 +84,7 @@ def download(
     Raises ``Conflict`` where the object is another, or gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
     as ``Destination`` for what the disk does not do. Whatever happens, nothing writes to the partial afterwards.
     """
-    expected = Expected(wanted.size, wanted.md5, wanted.etag, wanted.checksum, declared=wanted.declared)
+    expected = ExpectedContent(wanted.size, wanted.md5, wanted.etag, wanted.checksum, declared=wanted.declared)
     if wanted.size <= PART:
         if body is None:
             with objects.budget.taken(wanted.size):
@@ -97,30 +97,30 @@ def download(
         expected = _with_parts(objects, wanted, expected)
         try:
             done = _in_ranges(objects, wanted, expected, partial, on_bytes)
-        except NoRanges:
+        except NoRangeSupport:
             done = _in_one(objects, wanted, expected, partial, on_bytes)
-    if proofs.is_word_against_bytes(expected, done.verdict):
+    if proofs.contradicts_only_declared_md5(expected, done.verdict):
         done = done._replace(verdict=_without_the_word(objects, wanted, expected, partial, done.verdict))
-    if done.verdict.status == "wrong":
+    if done.verdict.status == "mismatch":
         partial.discard()
-        raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.why}")
+        raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.reason}")
     return done
 
 
-def _small(wanted: DownloadRequest, body: bytes, expected: Expected, partial: Partial) -> Verdict:
-    checker = Checker(expected)
+def _small(wanted: DownloadRequest, body: bytes, expected: ExpectedContent, partial: Partial) -> CheckResult:
+    checker = ContentChecker(expected)
     checker.update(body)
-    with telling(wanted.filename, "not written"):
+    with disk_errors(wanted.filename, "not written"):
         write_at(partial.fd, body, 0)
         if partial.resumed:
             os.ftruncate(partial.fd, len(body))
-    return checker.verdict()
+    return checker.result()
 
 
-def _with_parts(objects: Objects, wanted: DownloadRequest, expected: Expected) -> Expected:
+def _with_parts(objects: Objects, wanted: DownloadRequest, expected: ExpectedContent) -> ExpectedContent:
     """Where only its parts prove the object: with their sizes, if they are all as the first, which S3 tells."""
     count = wanted.etag.rpartition("-")[2] if "-" in wanted.etag else ""
-    if not count.isdigit() or proofs.can_be_proven(expected._replace(etag="")):
+    if not count.isdigit() or proofs.is_verifiable(expected._replace(etag="")):
         return expected
     size = objects.first_part(wanted.key, wanted.etag, wanted.version_id) or 0
     sizes = [size] * (int(count) - 1) + [wanted.size - size * (int(count) - 1)]
@@ -128,72 +128,72 @@ def _with_parts(objects: Objects, wanted: DownloadRequest, expected: Expected) -
 
 
 def _without_the_word(
-    objects: Objects, wanted: DownloadRequest, expected: Expected, partial: Partial, verdict: Verdict
-) -> Verdict:
+    objects: Objects, wanted: DownloadRequest, expected: ExpectedContent, partial: Partial, verdict: CheckResult
+) -> CheckResult:
     """The verdict on bytes that have not the MD5 which their uploader declares: what S3 keeps of them decides.
 
     Where it keeps nothing that proves them, they are fetched once more: what comes twice is what is stored.
     """
     known = _with_parts(objects, wanted, expected._replace(md5_hash=None)).part_sizes
-    with telling(wanted.filename, "not read"), os.fdopen(os.dup(partial.fd), "rb") as file:
-        verdict = proofs.settled(file, expected._replace(part_sizes=known), verdict)
-        if not proofs.is_word_against_bytes(expected, verdict):
+    with disk_errors(wanted.filename, "not read"), os.fdopen(os.dup(partial.fd), "rb") as file:
+        verdict = proofs.recheck_declared_md5(file, expected._replace(part_sizes=known), verdict)
+        if not proofs.contradicts_only_declared_md5(expected, verdict):
             return verdict
         file.seek(0)
         came = hashlib.file_digest(file, "md5").digest()
     again = hashlib.md5(usedforsecurity=False)
     for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
         again.update(block)
-    return proofs.came_twice(expected) if again.digest() == came else verdict
+    return proofs.unconfirmed_declared_md5(expected) if again.digest() == came else verdict
 
 
 def _in_ranges(
-    objects: Objects, wanted: DownloadRequest, expected: Expected, partial: Partial, on_bytes: OnBytes
+    objects: Objects, wanted: DownloadRequest, expected: ExpectedContent, partial: Partial, on_bytes: OnBytes
 ) -> Downloaded:
-    with telling(wanted.filename, "not written"):
+    with disk_errors(wanted.filename, "not written"):
         there = _recorded(wanted, expected, partial)
         os.ftruncate(partial.fd, wanted.size)
     kept = sum(one.size for one in there)
     on_bytes(kept)
-    checker, checked = Checker(expected), 0
+    checker, checked = ContentChecker(expected), 0
     for part in _Fetching(objects, wanted, partial).arriving(ranges.missing(wanted.size, there, PART)):
         on_bytes(part.size)
         there = ranges.joined((*there, part))
-        with telling(wanted.filename, "not written"):
+        with disk_errors(wanted.filename, "not written"):
             os.write(partial.record, ranges.line(part))
             if there[0].start == 0:
                 # Read while they are in memory, and while others are on their way.
                 checked = _check(objects, checker, partial.fd, Range(checked, there[0].end))
-    with telling(wanted.filename, "not read"):
+    with disk_errors(wanted.filename, "not read"):
         _check(objects, checker, partial.fd, Range(checked, wanted.size))
-    verdict = checker.verdict()
+    verdict = checker.result()
     if verdict.status == "unverifiable" and kept:
         # Nothing proves what an earlier run has left, so it does not count.
-        with telling(wanted.filename, "not written"):
+        with disk_errors(wanted.filename, "not written"):
             os.ftruncate(partial.record, 0)
         return _in_ranges(objects, wanted, expected, partial, lambda _: None)
     return Downloaded(verdict, wanted.size - kept)
 
 
 def _in_one(
-    objects: Objects, wanted: DownloadRequest, expected: Expected, partial: Partial, on_bytes: OnBytes
+    objects: Objects, wanted: DownloadRequest, expected: ExpectedContent, partial: Partial, on_bytes: OnBytes
 ) -> Downloaded:
-    checker, at = Checker(expected), 0
+    checker, at = ContentChecker(expected), 0
     for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
         checker.update(block)
-        with telling(wanted.filename, "not written"):
+        with disk_errors(wanted.filename, "not written"):
             write_at(partial.fd, block, at)
         at += len(block)
         on_bytes(len(block))
-    return Downloaded(checker.verdict(), at)
+    return Downloaded(checker.result(), at)
 
 
-def _recorded(wanted: DownloadRequest, expected: Expected, partial: Partial) -> tuple[Range, ...]:
+def _recorded(wanted: DownloadRequest, expected: ExpectedContent, partial: Partial) -> tuple[Range, ...]:
     """The ranges that an earlier run has fetched; the record is ready for more."""
     os.lseek(partial.record, 0, os.SEEK_SET)
     text = b""
     # Of a file of another size, as a crash of the machine leaves one, no record is true.
-    if proofs.can_be_proven(expected) and os.fstat(partial.fd).st_size == wanted.size:
+    if proofs.is_verifiable(expected) and os.fstat(partial.fd).st_size == wanted.size:
         while block := os.read(partial.record, _BLOCK):
             text += block
     found = ranges.recorded(text, wanted.etag, wanted.size)
@@ -230,7 +230,7 @@ class _Fetching:
             while self._pending:
                 self._next()
         if isinstance(self._error, OSError):
-            raise failure(self._wanted.filename, "not written", self._error) from self._error
+            raise disk_error(self._wanted.filename, "not written", self._error) from self._error
         if self._error:
             raise self._error
 
@@ -270,7 +270,7 @@ class _Fetching:
         return None
 
 
-def _check(objects: Objects, checker: Checker, fd: int, part: Range) -> int:
+def _check(objects: Objects, checker: ContentChecker, fd: int, part: Range) -> int:
     """Reads a part of the file; how far it was read now."""
     at = part.start
     while at < part.end and (block := read_at(fd, min(_BLOCK, part.end - at), at)):

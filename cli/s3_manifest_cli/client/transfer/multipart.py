@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from s3_manifest.storage.store import user_metadata
-from s3_manifest_cli.client.access.faults import FAULTS, fault_of, read_error, write_error
+from s3_manifest_cli.client.access.s3_errors import REQUEST_ERRORS, fault_of, read_error, write_error
 from s3_manifest_cli.client.transfer.objects import Objects
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: boo
         answer = objects.writes.create_multipart_upload(
             Bucket=objects.bucket, Key=key, ContentType=headers["Content-Type"], Metadata=metadata, **algorithm
         )
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         raise write_error(key, fault_of(error), is_known=False) from error
     return answer["UploadId"]
 
@@ -67,7 +67,7 @@ def uploads(objects: Objects, key: str) -> Listed:
     """The uploads to a key that are not finished. Raises ``ReadFailed``."""
     try:
         pages = list(_pages(objects, key))
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         raise read_error(key, fault_of(error), is_known=False) from error
     date = pages[0]["ResponseMetadata"]["HTTPHeaders"].get("date")
     asked_at = parsedate_to_datetime(date).timestamp() if date else time.time()
@@ -100,7 +100,7 @@ def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | No
     try:
         pages = objects.client.get_paginator("list_parts").paginate(Bucket=objects.bucket, Key=key, UploadId=upload_id)
         found = [part for page in pages for part in page.get("Parts", ())]
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.status == 404 and fault.code != "NoSuchBucket":
             return None
@@ -125,7 +125,7 @@ def complete(objects: Objects, key: str, upload_id: str, parts: Mapping[int, Par
         answer = objects.writes.complete_multipart_upload(
             Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}, **condition
         )
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         raise write_error(key, fault_of(error), is_known=True) from error
     return answer["ETag"].strip('"')
 
@@ -134,7 +134,7 @@ def abort(objects: Objects, key: str, upload_id: str) -> None:
     """Drops an upload and its parts; one that is gone does not matter. Raises ``OutcomeUnknown``, ``WriteRefused``."""
     try:
         objects.client.abort_multipart_upload(Bucket=objects.bucket, Key=key, UploadId=upload_id)
-    except FAULTS as error:
+    except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.status != 404:
             raise write_error(key, fault, is_known=False) from error

@@ -11,12 +11,12 @@ import boto3
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.store import Conflict, Fault, HeadResult, ReadFailed, StoreError
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
-from s3_manifest_cli.client.access.faults import (
-    CHANGED,
-    FAULTS,
-    NoRanges,
+from s3_manifest_cli.client.access.s3_errors import (
+    OBJECT_CHANGED,
+    REQUEST_ERRORS,
+    NoRangeSupport,
     fault_of,
-    is_passing,
+    is_retryable,
     read_error,
     write_error,
 )
@@ -139,7 +139,7 @@ class Objects:
             if error := _other(key, etag, answer):
                 raise error
             if offset != at or at + len(block) > part.end:
-                raise NoRanges(key, "the server sent other bytes of it than those that were asked for")
+                raise NoRangeSupport(key, "the server sent other bytes of it than those that were asked for")
             sink(block, offset)
             at += len(block)
 
@@ -151,7 +151,7 @@ class Objects:
 
         def ended_once(answer: Answer) -> None:
             nonlocal at
-            if answer.error and is_passing(answer.error):
+            if answer.error and is_retryable(answer.error):
                 at = part.start
                 try:
                     self._repeated.begin(request, ended, received)
@@ -176,7 +176,7 @@ class Objects:
             for block in answer["Body"].iter_chunks(_BLOCK):
                 self.cancellation.check()
                 yield block
-        except FAULTS as error:
+        except REQUEST_ERRORS as error:
             raise _of_read(key, error, version_id) from error
 
     def first_part(self, key: str, etag: str, version_id: str | None = None) -> int | None:
@@ -185,7 +185,7 @@ class Objects:
         try:
             # A HEAD tells it too, but not everywhere.
             found = self.client.get_object(Bucket=self.bucket, Key=key, PartNumber=1, IfMatch=f'"{etag}"', **version)
-        except FAULTS:
+        except REQUEST_ERRORS:
             return None
         found["Body"].close()
         return found["ContentLength"]
@@ -240,14 +240,14 @@ def _other(key: str, etag: str, answer: Answer) -> Conflict | None:
 
 
 def _other_object(key: str) -> Conflict:
-    return Conflict(key, CHANGED)
+    return Conflict(key, OBJECT_CHANGED)
 
 
 def _of_read(key: str, error: Exception, version_id: str | None) -> Exception:
-    if not isinstance(error, FAULTS):
+    if not isinstance(error, REQUEST_ERRORS):
         return error
     return read_error(key, fault_of(error), is_known=True, is_version=version_id is not None)
 
 
 def _of_write(key: str, error: Exception, *, is_known: bool) -> Exception:
-    return write_error(key, fault_of(error), is_known=is_known) if isinstance(error, FAULTS) else error
+    return write_error(key, fault_of(error), is_known=is_known) if isinstance(error, REQUEST_ERRORS) else error

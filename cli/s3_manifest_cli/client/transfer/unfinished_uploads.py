@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from s3_manifest.manifest.model import Frozen
-from s3_manifest_cli.client.local.state_files import name_of, replace
+from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 
 
 class UnfinishedUpload(Frozen):
@@ -53,7 +53,7 @@ class UnfinishedUploads:
     def remember(self, begun: UnfinishedUpload) -> None:
         """Remembers it, in place of one to the same key, whatever becomes of the run or the machine."""
         with contextlib.suppress(OSError):
-            replace(self._path(begun.bucket, begun.key), begun.model_dump_json().encode(), at_once=True)
+            write_atomically(self._path(begun.bucket, begun.key), begun.model_dump_json().encode(), durable=True)
 
     def forget(self, bucket: str, key: str) -> None:
         """It is finished, or aborted."""
@@ -69,7 +69,7 @@ class UnfinishedUploads:
                     yield begun
 
     def _path(self, bucket: str, key: str) -> Path:
-        return self._folder / f"{name_of(bucket, key)}.json"
+        return self._folder / f"{stable_name(bucket, key)}.json"
 
 
 def _what(begun: UnfinishedUpload) -> object:

@@ -16,7 +16,7 @@ from s3_manifest.storage.store import (
     WriteRefused,
     user_metadata,
 )
-from s3_manifest_cli.client.access.faults import CHANGED
+from s3_manifest_cli.client.access.s3_errors import OBJECT_CHANGED
 from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.cancellation import Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, crc_of, crc_of_both, encoded
@@ -91,7 +91,7 @@ def upload(
                 return Uploaded(seen.etag, 0)
             if _etag(seen) != given.replaces:
                 abort_upload(objects, given.key, unfinished)
-                raise Conflict(given.key, CHANGED)
+                raise Conflict(given.key, OBJECT_CHANGED)
         try:
             if is_whole:
                 return _whole(objects, file, given, moved)

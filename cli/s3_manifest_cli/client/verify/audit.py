@@ -1,52 +1,49 @@
-"""A manifest verified against S3 itself: every object is looked at, and what proves its MD5 is told.
+"""Audits a manifest against S3: observes every object, and reports what each MD5 is based on.
 
-One HEAD request for each file. What differs may be a change that the manifest does not show yet, so it is looked at
-once more, after some seconds: drift is only what is still the same then, and still not what the manifest says.
+It makes one HEAD request for each file. A difference may be a change that the manifest does not show yet, so it is
+observed again after some seconds. Only a difference that persists is drift.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.aws.threads import each
-from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, Sidecar
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, listings
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.direct import declared
-from s3_manifest_cli.client.manifests.direct import told as as_errors
-from s3_manifest_cli.client.manifests.manifests import Manifest, Manifests
-from s3_manifest_cli.client.verify.proofs import Checker, Expected, Verdict
+from s3_manifest_cli.client.manifests.direct import declared_source, translated_errors
+from s3_manifest_cli.client.manifests.manifests import Manifest
+from s3_manifest_cli.client.verify.proofs import ContentChecker, ExpectedContent
 
 AuditState = Literal["right", "missing", "unexpected", "modified", "unverifiable", "unsettled", "unreadable"]
-"""``missing``: the manifest has it and S3 has not. ``unexpected``: the other way round. ``modified``: S3 has another
-object, or other bytes. These three are drift. ``unverifiable``: its bytes were read, and nothing that the manifest
-says proves them. ``unsettled``: it was changed while it was looked at. ``unreadable``: S3 did not tell."""
+"""``missing``: in the manifest, not in S3. ``unexpected``: in S3, not in the manifest. ``modified``: S3 has another
+object or other bytes. These three are drift. ``unverifiable``: the bytes were read, and nothing in the manifest proves
+them. ``unsettled``: the object changed during the audit. ``unreadable``: S3 refused the request."""
 
 STATES: tuple[AuditState, ...] = get_args(AuditState)
 
 DRIFT: frozenset[AuditState] = frozenset({"missing", "unexpected", "modified"})
 
 Md5Proof = Literal["read", "etag", "checksum", "declared", "computed", "none"]
-"""What the manifest's MD5 rests on. ``read``: the bytes were read just now. ``etag``: S3 says now that the object was
-uploaded in one part and is not encrypted with a key of KMS or of a customer, so its ETag is the MD5. ``checksum``: S3
-has the MD5 of the whole object as a checksum. ``declared``: whoever uploaded it says so in user metadata, which is a
-claim, and no proof. ``computed``: the reconciler read the bytes of the object, which is still the one with that ETag.
-``none``: the manifest has no MD5."""
+"""What the manifest's MD5 is based on. ``read``: this audit read the bytes. ``etag``: the object was uploaded in one
+part and is not encrypted with a key of KMS or of a customer, so S3's ETag is the MD5. ``checksum``: S3 has the MD5 of
+the whole object as a checksum. ``declared``: the uploader declares it in user metadata, which proves nothing.
+``computed``: the reconciler read the bytes, and the object still has that ETag. ``none``: the manifest has no MD5."""
 
 PROOFS: tuple[Md5Proof, ...] = get_args(Md5Proof)
 
-_TOGETHER = 1000
-_READ_TOGETHER = 8
+_HEAD_BATCH = 1000
+_READ_BATCH = 8
 
 
-class Audited(NamedTuple):
+class AuditedFile(NamedTuple):
     """One file, caption, hidden file or sidecar; a sidecar has no ``proof``."""
 
     filename: str
@@ -56,99 +53,91 @@ class Audited(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What came of it, by filename. ``settled``: so many were not as the manifest said at first, and were later."""
+    """The result, by filename. ``settled`` is the number of files that differed at first and no longer do."""
 
     facts: Facts
-    files: list[Audited]
+    files: list[AuditedFile]
     settled: int
 
     @property
     def totals(self) -> dict[AuditState, int]:
-        """How many files are in each state."""
-        counted = Counter(one.state for one in self.files)
-        return {state: counted[state] for state in STATES}
+        """The number of files in each state."""
+        counts = Counter(file.state for file in self.files)
+        return {state: counts[state] for state in STATES}
 
     @property
     def proofs(self) -> dict[Md5Proof, int]:
-        """What the MD5s of so many files rest on, of those that are right."""
-        counted = Counter(one.proof for one in self.files if one.state == "right")
-        return {proof: counted[proof] for proof in PROOFS}
+        """The number of right files by what their MD5 is based on."""
+        counts = Counter(file.proof for file in self.files if file.state == "right")
+        return {proof: counts[proof] for proof in PROOFS}
 
     @property
-    def is_right(self) -> bool:
-        """Whether all is as the manifest says."""
-        return all(one.state == "right" for one in self.files)
+    def is_consistent(self) -> bool:
+        """Whether S3 holds exactly what the manifest says."""
+        return all(file.state == "right" for file in self.files)
 
 
 class _Unreadable(NamedTuple):
-    why: str
+    reason: str
 
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-_Look = Present | None | _Unreadable
-_Said = Entry | Sidecar
-
-
-def store_of(deployment: Deployment, bucket: str) -> S3Store:
-    """The bucket, with the user's own AWS credentials, whichever way manifests are read. Only for reading."""
-    client = s3_client(deployment.endpoint, session=deployment.session)
-    return ExplainingStore(bucket, client, client)
+_Observation = Present | None | _Unreadable
+_Expected = Entry | Sidecar
+_Difference = tuple[AuditState, str]
 
 
 def audit(
-    manifests: Manifests,
-    store: S3Store,
-    collections: Collections,
+    deployment: Deployment,
     collection: Collection,
     *,
     settle_seconds: float = 10,
     read: bool = False,
-    told: Callable[[int], None] = lambda _files: None,
+    progress: Callable[[int], None] = lambda _files: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Audit:
-    """The collection's manifest against a listing of S3 and a look at each object.
+    """Compares the collection's manifest with a listing of S3 and a HEAD of each object.
 
-    With ``read`` the bytes of each are read too, and proven by all that the manifest says of them. ``told`` is called
-    as the work goes on, with how many files were looked at. Raises ``NotFound``, ``Unavailable``; an object that S3
-    does not tell about is ``unreadable``.
+    It uses the user's AWS credentials, also for a deployment that is reached over HTTP. With ``read``, the bytes of
+    each object are read and checked too. ``progress`` gets the number of files observed so far. Raises ``NotFound``,
+    ``Unavailable``; an object that S3 refuses is ``unreadable``.
     """
-    manifest = manifests.read(collection)
-    says = _says(manifest, collection)
-    with as_errors():
-        names = sorted(says.keys() | _listed(store, collections, collection))
-    looks = _look(store, collection, names, told)
-    wrong = {name: fault for name in names if (fault := _fault(says.get(name), looks[name]))}
+    manifest = deployment.manifests.read(collection)
+    auditor = _Auditor(deployment, collection, deployment.bucket or manifest.facts.s3_bucket, progress)
+    expected = _expected(manifest, collection)
+    with translated_errors():
+        names = sorted(expected.keys() | auditor.list_names())
+    observed = auditor.observe(names)
+    differences = {name: difference for name in names if (difference := _compare(expected.get(name), observed[name]))}
     settled = 0
-    if wrong and settle_seconds:
+    if differences and settle_seconds:
         sleep(settle_seconds)
-        manifest = manifests.read(collection)
-        now_says = _says(manifest, collection)
-        again = _look(store, collection, list(wrong), told)
-        for name in list(wrong):
-            says.pop(name, None)
-            if name in now_says:
-                says[name] = now_says[name]
-            before, looks[name] = looks[name], again[name]
-            if fault := _fault(says.get(name), again[name]):
-                wrong[name] = fault if again[name] == before else ("unsettled", "it was changed meanwhile")
+        manifest = deployment.manifests.read(collection)
+        expected_now = _expected(manifest, collection)
+        for name, observation in auditor.observe(list(differences)).items():
+            expected.pop(name, None)
+            if name in expected_now:
+                expected[name] = expected_now[name]
+            if difference := _compare(expected.get(name), observation):
+                is_same = observation == observed[name]
+                differences[name] = difference if is_same else ("unsettled", "it changed during the audit")
             else:
-                del wrong[name]
+                del differences[name]
                 settled += 1
-    files = [
-        Audited(name, wrong[name][0], None, wrong[name][1])
-        if name in wrong
-        else Audited(name, "right", proof_of(said) if isinstance(said, Entry) else None)
-        for name in names
-        if (said := says.get(name)) or name in wrong
-    ]
-    if read:
-        files = _read_all(store, says, files, told)
-    return Audit(manifest.facts, files, settled)
+    files: list[AuditedFile] = []
+    for name in names:
+        entry = expected.get(name)
+        if name in differences:
+            state, why = differences[name]
+            files.append(AuditedFile(name, state, None, why))
+        elif entry:
+            files.append(AuditedFile(name, "right", _md5_proof(entry) if isinstance(entry, Entry) else None))
+    return Audit(manifest.facts, auditor.read(files, expected) if read else files, settled)
 
 
-def proof_of(entry: Entry) -> Md5Proof:
-    """What the MD5 of an entry that is as S3 says rests on."""
+def _md5_proof(entry: Entry) -> Md5Proof:
     match entry.md5_source:
         case None:
             return "none"
@@ -158,117 +147,111 @@ def proof_of(entry: Entry) -> Md5Proof:
             return "declared"
 
 
-def _says(manifest: Manifest, collection: Collection) -> dict[str, _Said]:
-    entries: dict[str, _Said] = {
+def _expected(manifest: Manifest, collection: Collection) -> dict[str, _Expected]:
+    entries: dict[str, _Expected] = {
         entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)
     }
-    # Without an ETag it is gone, and what it said is still being taken back.
-    return entries | {collection.filename(one.s3_key): one for one in manifest.facts.sidecars if one.etag}
-
-
-def _listed(store: S3Store, collections: Collections, collection: Collection) -> set[str]:
-    found: set[str] = set()
-    for listing in listings(store, collection.prefix):
-        keys = [one.key for one in listing.objects if not is_folder(one)]
-        found |= {collection.filename(key) for key in collections.own_keys(collection, keys)}
-    return found
-
-
-def _look(
-    store: S3Store, collection: Collection, names: Sequence[str], told: Callable[[int], None]
-) -> dict[str, _Look]:
-    def look(name: str) -> _Look:
-        try:
-            found = store.head(collection.prefix + name)
-        except ReadFailed as failure:
-            return _Unreadable(str(failure))
-        return None if isinstance(found, Absent) or is_folder(found) else found
-
-    looks: dict[str, _Look] = {}
-    for some in _batches(names, _TOGETHER):
-        looks |= zip(some, each(look, some), strict=True)
-        told(len(looks))
-    return looks
-
-
-def _fault(said: _Said | None, look: _Look) -> tuple[AuditState, str] | None:
-    """What is wrong of a file; None where it is as the manifest says."""
-    if isinstance(look, _Unreadable):
-        return "unreadable", look.why
-    if said is None:
-        return ("unexpected", "S3 has it, and the manifest has not") if look else None
-    if look is None:
-        return "missing", "the manifest has it, and S3 has not"
-    faults = list(_other(said, look))
-    return ("modified", "; ".join(faults)) if faults else None
-
-
-def _other(said: _Said, look: Present) -> Iterator[str]:
-    if isinstance(said, Sidecar):
-        if said.etag != look.etag:
-            yield f"its ETag is {look.etag}, and the manifest says {said.etag}"
-        return
-    pairs: dict[str, tuple[object, object]] = {
-        "ETag": (look.etag, said.etag),
-        "size": (look.size, said.size_bytes),
-        # Whole seconds, as some servers tell no more.
-        "time": (look.last_modified[:19], said.last_modified[:19]),
+    # A sidecar without an ETag was deleted, and its descriptions are still being removed.
+    return entries | {
+        collection.filename(sidecar.s3_key): sidecar for sidecar in manifest.facts.sidecars if sidecar.etag
     }
-    is_another = look.etag != said.etag
-    if not is_another:
-        pairs |= {
-            "storage class": (look.storage_class, said.storage_class),
-            "version": (look.version_id, said.version_id),
-        }
-    for name, (is_, says) in pairs.items():
-        if is_ != says:
-            yield f"its {name} is {is_}, and the manifest says {says}"
-    if is_another:  # and so is all the rest of it
+
+
+class _Auditor:
+    """Reads one collection's objects. ``progress`` gets the number of objects done."""
+
+    def __init__(
+        self, deployment: Deployment, collection: Collection, bucket: str, progress: Callable[[int], None]
+    ) -> None:
+        client = s3_client(deployment.endpoint, session=deployment.session)
+        self._store = ExplainingStore(bucket, client, client)
+        self._collections = deployment.collections
+        self._collection = collection
+        self._progress = progress
+
+    def list_names(self) -> set[str]:
+        names: set[str] = set()
+        for listing in listings(self._store, self._collection.prefix):
+            keys = [listed.key for listed in listing.objects if not is_folder(listed)]
+            names |= set(map(self._collection.filename, self._collections.own_keys(self._collection, keys)))
+        return names
+
+    def observe(self, names: Sequence[str]) -> dict[str, _Observation]:
+        return dict(zip(names, self._in_batches(self._head, names, _HEAD_BATCH), strict=True))
+
+    def read(self, files: Sequence[AuditedFile], expected: Mapping[str, _Expected]) -> list[AuditedFile]:
+        """The same files; the bytes of the right ones are read, and decide."""
+
+        def check(file: AuditedFile) -> AuditedFile:
+            entry = expected.get(file.filename)
+            return self._check_bytes(file, entry) if file.state == "right" and isinstance(entry, Entry) else file
+
+        return list(self._in_batches(check, files, _READ_BATCH))
+
+    def _in_batches(self, function: Callable[[Item], Result], items: Sequence[Item], size: int) -> Iterable[Result]:
+        for start in range(0, len(items), size):
+            batch = items[start : start + size]
+            yield from each(function, batch)
+            self._progress(start + len(batch))
+
+    def _head(self, name: str) -> _Observation:
+        try:
+            observation = self._store.head(self._collection.prefix + name)
+        except ReadFailed as error:
+            return _Unreadable(str(error))
+        return None if isinstance(observation, Absent) or is_folder(observation) else observation
+
+    def _check_bytes(self, file: AuditedFile, entry: Entry) -> AuditedFile:
+        declared = declared_source(entry.md5_source)
+        checker = ContentChecker(
+            ExpectedContent(entry.size_bytes, entry.md5_hash, entry.etag, entry.checksum, declared=declared)
+        )
+        try:
+            for block in self._store.blocks(entry.s3_key, entry.etag):
+                checker.update(block)
+        except Conflict:
+            return file._replace(state="unsettled", proof=None, why="it changed during the audit")
+        except ReadFailed as error:
+            return file._replace(state="unreadable", proof=None, why=str(error))
+        result = checker.result()
+        if result.warning:
+            return file._replace(proof="declared", why=result.warning)
+        if result.status == "match":
+            return file._replace(proof="read" if entry.md5_hash else "none", why=result.reason)
+        state: AuditState = "modified" if result.status == "mismatch" else "unverifiable"
+        return file._replace(state=state, proof=None, why=result.reason)
+
+
+def _compare(expected: _Expected | None, observed: _Observation) -> _Difference | None:
+    """How an object differs from the manifest; None where it does not."""
+    if isinstance(observed, _Unreadable):
+        return "unreadable", observed.reason
+    if expected is None:
+        return ("unexpected", "it is in S3, but not in the manifest") if observed else None
+    if observed is None:
+        return "missing", "it is in the manifest, but not in S3"
+    fields = "; ".join(_differing_fields(expected, observed))
+    return ("modified", fields) if fields else None
+
+
+def _differing_fields(expected: _Expected, observed: Present) -> Iterator[str]:
+    is_same = observed.etag == expected.etag
+    pairs: dict[str, tuple[object, object]] = {"ETag": (observed.etag, expected.etag)}
+    if isinstance(expected, Entry):
+        pairs["size"] = (observed.size, expected.size_bytes)
+        # Whole seconds: some servers return no more.
+        pairs["time"] = (observed.last_modified[:19], expected.last_modified[:19])
+        if is_same:
+            pairs["storage class"] = (observed.storage_class, expected.storage_class)
+            pairs["version"] = (observed.version_id, expected.version_id)
+    for name, (in_s3, in_manifest) in pairs.items():
+        if in_s3 != in_manifest:
+            yield f"its {name} is {in_s3}, and the manifest says {in_manifest}"
+    if not is_same or isinstance(expected, Sidecar):
         return
-    proven = proven_md5(look)
-    if proven and proven != (said.md5_hash, said.md5_source):
-        yield f"its MD5 is {proven[0]} ({proven[1]}), and the manifest says {said.md5_hash} ({said.md5_source})"
-    if not proven and said.md5_source not in (None, "computed"):
-        yield f"S3 does not say its MD5, and the manifest says {said.md5_hash} ({said.md5_source})"
-
-
-def _read_all(
-    store: S3Store, says: Mapping[str, _Said], files: Sequence[Audited], told: Callable[[int], None]
-) -> list[Audited]:
-    """The same files, those that were right by what their bytes prove."""
-
-    def prove(one: Audited) -> Audited:
-        said = says.get(one.filename)
-        return _proven(store, one, said) if one.state == "right" and isinstance(said, Entry) else one
-
-    found: list[Audited] = []
-    for some in _batches(files, _READ_TOGETHER):
-        found += each(prove, some)
-        told(len(found))
-    return found
-
-
-def _proven(store: S3Store, one: Audited, said: Entry) -> Audited:
-    expected = Expected(said.size_bytes, said.md5_hash, said.etag, said.checksum, declared=declared(said.md5_source))
-    checker = Checker(expected)
-    try:
-        for block in store.blocks(said.s3_key, said.etag):
-            checker.update(block)
-    except Conflict:
-        return one._replace(state="unsettled", proof=None, why="it was changed meanwhile")
-    except ReadFailed as failure:
-        return one._replace(state="unreadable", proof=None, why=str(failure))
-    return _judged(one, said, checker.verdict())
-
-
-def _judged(one: Audited, said: Entry, verdict: Verdict) -> Audited:
-    if verdict.note:
-        return one._replace(proof="declared", why=verdict.note)
-    if verdict.status == "right":
-        return one._replace(proof="read" if said.md5_hash else "none", why=verdict.why)
-    return one._replace(state="modified" if verdict.status == "wrong" else "unverifiable", proof=None, why=verdict.why)
-
-
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    stored = f"the manifest says {expected.md5_hash} ({expected.md5_source})"
+    proven = proven_md5(observed)
+    if proven and proven != (expected.md5_hash, expected.md5_source):
+        yield f"its MD5 is {proven[0]} ({proven[1]}), and {stored}"
+    if not proven and expected.md5_source not in (None, "computed"):
+        yield f"S3 has no proof of its MD5, and {stored}"

@@ -1,125 +1,116 @@
-"""A folder beside a manifest: what each file is to the other. Pure; by MD5s, never by sizes or times alone."""
+"""Compares local files with a manifest by their bytes, never by size or time alone. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from operator import itemgetter
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, get_args
 
-from s3_manifest_cli.client.local.hashes import Known, Verdict
-from s3_manifest_cli.client.local.scan import Local
+from s3_manifest_cli.client.local.hashes import MatchResult, ScannedFile
+from s3_manifest_cli.client.local.scan import LocalFile
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 
 FileState = Literal["synced", "local_only", "s3_only", "out_of_sync", "unverifiable"]
-"""``out_of_sync``: both have it, with other bytes. ``unverifiable``: both do, and what the manifest says proves neither
-that the bytes are the same, nor that they are not; or the file here could not be read."""
+"""``out_of_sync``: both sides have the file, with different bytes. ``unverifiable``: both have it, and either nothing
+in the manifest proves whether the bytes are the same, or the local file could not be read."""
 
 STATES: tuple[FileState, ...] = get_args(FileState)
 
 
-class Compared(NamedTuple):
-    """One file, as both sides have it; ``why`` says what stood in the way of telling."""
+class FileStatus(NamedTuple):
+    """One file on both sides; ``why`` is the reason that its bytes could not be compared."""
 
     filename: str
     state: FileState
-    local: Local | None
+    local: LocalFile | None
     remote: RemoteFile | None
     why: str | None = None
 
 
 class Comparison(NamedTuple):
-    """All files that were compared: ``same`` are synced, as was known at once; ``others`` are the rest, by name.
+    """All compared files: ``matches`` are synced by a cached MD5, ``others`` are the remaining files by name.
 
-    Most files are the same, most of the time, and nobody asks for them one by one: they are as they were found.
+    Usually most files match and no caller asks for them one by one, so they are kept as they were read.
     """
 
-    same: list[tuple[Known, RemoteFile]]
-    others: list[Compared]
+    matches: list[tuple[ScannedFile, RemoteFile]]
+    others: list[FileStatus]
 
     @property
-    def files(self) -> list[Compared]:
+    def files(self) -> list[FileStatus]:
         """Every file, by name."""
-        same = [Compared(here[0], "synced", Local._make(here[:-1]), there) for here, there in self.same]
-        return sorted(same + self.others, key=itemgetter(0))
+        matches = [FileStatus(file[0], "synced", LocalFile._make(file[:-1]), remote) for file, remote in self.matches]
+        return sorted(matches + self.others, key=itemgetter(0))
 
     @property
-    def differences(self) -> list[Compared]:
-        """Those that are not ``synced``, by name."""
-        return [one for one in self.others if one.state != "synced"]
+    def differences(self) -> list[FileStatus]:
+        """The files that are not ``synced``, by name."""
+        return [file for file in self.others if file.state != "synced"]
 
     @property
     def totals(self) -> dict[FileState, int]:
-        """How many files are in each state, none left out."""
-        found = totals(self.others)
-        return found | {"synced": found["synced"] + len(self.same)}
+        """The number of files in each state."""
+        counts = totals(file.state for file in self.others)
+        return counts | {"synced": counts["synced"] + len(self.matches)}
 
 
-def same(
-    local: MutableMapping[str, Known], remote: Iterable[RemoteFile]
-) -> tuple[list[tuple[Known, RemoteFile]], list[RemoteFile]]:
-    """The files that are known to have the manifest's MD5, which ``local`` then has no more; and the rest of it."""
-    found: list[tuple[Known, RemoteFile]] = []
-    rest: list[RemoteFile] = []
-    for there in remote:
-        here = local.get(there.filename)
-        if here is not None and here[1] == there.size and here[5] == there.md5 is not None:
-            found.append((here, there))
-            del local[there.filename]
+def match_cached(
+    local: MutableMapping[str, ScannedFile], remote: Iterable[RemoteFile]
+) -> tuple[list[tuple[ScannedFile, RemoteFile]], list[RemoteFile]]:
+    """The files whose cached MD5 is the manifest's, removed from ``local``; and the remaining remote files."""
+    matches: list[tuple[ScannedFile, RemoteFile]] = []
+    remaining: list[RemoteFile] = []
+    for remote_file in remote:
+        file = local.get(remote_file.filename)
+        if file is not None and file[1] == remote_file.size and file[5] == remote_file.md5 is not None:
+            matches.append((file, remote_file))
+            del local[remote_file.filename]
         else:
-            rest.append(there)
-    return found, rest
+            remaining.append(remote_file)
+    return matches, remaining
 
 
-def undecided(local: Mapping[str, Local], remote: Iterable[RemoteFile]) -> list[tuple[Local, RemoteFile]]:
-    """The files whose bytes must be known: those that both sides have with the same size."""
-    return [(here, there) for there in remote if (here := local.get(there.filename)) and here.size == there.size]
+def same_size_pairs(local: Mapping[str, LocalFile], remote: Iterable[RemoteFile]) -> list[tuple[LocalFile, RemoteFile]]:
+    """The files whose bytes must be compared: both sides have them, with the same size."""
+    return [
+        (file, remote_file)
+        for remote_file in remote
+        if (file := local.get(remote_file.filename)) and file.size == remote_file.size
+    ]
 
 
 def compare(
-    local: Mapping[str, Local],
+    local: Mapping[str, LocalFile],
     remote: Iterable[RemoteFile],
-    verdicts: Mapping[str, Verdict],
-    is_meant: Callable[[str], bool],
-) -> list[Compared]:
-    """Every file that is meant, by name.
+    results: Mapping[str, MatchResult],
+    selects: Callable[[str], bool],
+) -> list[FileStatus]:
+    """The status of every file that ``selects`` accepts, by name.
 
-    ``verdicts`` tells of each of the ``undecided`` whether the bytes are the same, or why that cannot be told. A file
-    that the manifest hides is compared where it is here, and not missed where it is not.
+    ``results`` has the match result of each of the ``same_size_pairs``. A file that the manifest hides is compared
+    where it exists locally, and not missed where it does not.
     """
-    found: list[Compared] = []
-    rest = dict(local)
-    for there in remote:
-        name = there.filename
-        here = rest.pop(name, None)
-        if not is_meant(name):
+    files: list[FileStatus] = []
+    local_only = dict(local)
+    for remote_file in remote:
+        name = remote_file.filename
+        file = local_only.pop(name, None)
+        if not selects(name):
             continue
-        if here is None:
-            if there.role != "hidden":
-                found.append(Compared(name, "s3_only", None, there))
-        elif here.size != there.size:
-            found.append(Compared(name, "out_of_sync", here, there))
+        if file is None:
+            if remote_file.role != "hidden":
+                files.append(FileStatus(name, "s3_only", None, remote_file))
+        elif file.size != remote_file.size:
+            files.append(FileStatus(name, "out_of_sync", file, remote_file))
+        elif isinstance(result := results[name], str):
+            files.append(FileStatus(name, "unverifiable", file, remote_file, result))
         else:
-            verdict = verdicts[name]
-            if verdict is True:
-                found.append(Compared(name, "synced", here, there))
-            elif verdict is False:
-                found.append(Compared(name, "out_of_sync", here, there))
-            else:
-                found.append(Compared(name, "unverifiable", here, there, verdict))
-    found += (Compared(name, "local_only", here, None) for name, here in rest.items() if is_meant(name))
-    found.sort(key=itemgetter(0))
-    return found
+            files.append(FileStatus(name, "synced" if result else "out_of_sync", file, remote_file))
+    files += (FileStatus(name, "local_only", file, None) for name, file in local_only.items() if selects(name))
+    files.sort(key=itemgetter(0))
+    return files
 
 
-class InState(Protocol):
-    """A file, whatever else is known of it."""
-
-    @property
-    def state(self) -> FileState:
-        """What it is to the other side."""
-        ...
-
-
-def totals(files: Iterable[InState]) -> dict[FileState, int]:
-    """How many files are in each state, none left out."""
-    counted = Counter(one.state for one in files)
-    return {state: counted[state] for state in STATES}
+def totals(states: Iterable[FileState]) -> dict[FileState, int]:
+    """The number of files in each state, including zeros."""
+    counts = Counter(states)
+    return {state: counts[state] for state in STATES}

@@ -1,6 +1,6 @@
-"""A folder compared with a collection's manifest. Nothing is listed in S3, and nothing changed anywhere."""
+"""Compares a folder with a collection's manifest. Lists nothing in S3 and changes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -8,24 +8,38 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.hashes import Digests, Known, Verdict, now_ns
-from s3_manifest_cli.client.local.md5s import md5_of
-from s3_manifest_cli.client.local.reading import ReadSoFar, Unread, nobody, read_each
-from s3_manifest_cli.client.local.scan import Local, Problem, check_folder, scan
-from s3_manifest_cli.client.local.scan_process import Here, Look, look
+from s3_manifest_cli.client.local.hashes import (
+    DigestCache,
+    LocalScan,
+    MatchResult,
+    ScannedFile,
+    Scanner,
+    md5_of,
+    now_ns,
+    scan_folder,
+)
+from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, no_progress, read_files
+from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder, scan
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
-from s3_manifest_cli.client.verify.compare import Compared, Comparison, FileState, compare, same, undecided
+from s3_manifest_cli.client.verify.compare import (
+    Comparison,
+    FileState,
+    FileStatus,
+    compare,
+    match_cached,
+    same_size_pairs,
+)
 
 File = TypeVar("File")
 
 
 class Status(NamedTuple):
-    """How a folder and a manifest compare, file by file in order of their names, and what was not looked at.
+    """How a folder and a manifest compare, by filename, and which parts of the folder were skipped.
 
-    ``facts`` tell the manifest's revision, whether it is complete, and when it was last compared with S3.
-    ``unmatched`` are filters that match nothing on either side, as options.
+    ``facts`` has the manifest's revision, whether it is complete, and when it was last compared with S3.
+    ``unmatched`` are filter options that match no file on either side.
     """
 
     folder: Path
@@ -35,24 +49,102 @@ class Status(NamedTuple):
     unmatched: tuple[str, ...] = ()
 
     @property
-    def files(self) -> list[Compared]:
-        """All files; made anew each time, which takes as long as comparing them."""
+    def files(self) -> list[FileStatus]:
+        """All files. Built on each access, which takes as long as the comparison."""
         return self.comparison.files
 
     @property
     def totals(self) -> dict[FileState, int]:
-        """How many files are in each state."""
+        """The number of files in each state."""
         return self.comparison.totals
 
     @property
-    def differences(self) -> list[Compared]:
-        """Those that are not ``synced``."""
+    def differences(self) -> list[FileStatus]:
+        """The files that are not ``synced``."""
         return self.comparison.differences
 
     @property
     def is_in_sync(self) -> bool:
-        """Whether all files are the same on both sides, as far as both were looked at."""
+        """Whether all files are the same on both sides and no part of the folder was skipped."""
         return not self.problems and not self.differences
+
+
+class LocalCopy(NamedTuple):
+    """A folder, the collection that it is a copy of, and the filters that select the compared files."""
+
+    deployment: Deployment
+    folder: Path
+    collection: Collection
+    filters: Filter = EVERYTHING
+
+    def status(
+        self, *, read_all: bool = False, scanner: Scanner = scan_folder, progress: ReadProgress = no_progress
+    ) -> Status:
+        """As the function ``status``; ``scanner`` lists the folder."""
+        check_folder(self.folder, must_exist=True)
+        index = cache.index(self.deployment.manifests, self.collection, self.deployment.cache, self.deployment.name)
+        local = scanner(self.folder, self.deployment.cache)
+        remote = list(index.files())
+        unmatched = self.unmatched_filters(local, remote)
+        problems = list(local.problems)
+        comparison = self.compare(local, remote, problems, read_all=read_all, progress=progress)
+        return Status(self.folder, index.facts, comparison, self.filters.select_problems(problems), unmatched)
+
+    def compare(
+        self,
+        local: LocalScan,
+        remote: Sequence[RemoteFile],
+        problems: list[Problem] | None = None,
+        *,
+        read_all: bool = False,
+        progress: ReadProgress = no_progress,
+    ) -> Comparison:
+        """Compares a scan of the folder with files of a manifest, as ``status`` does.
+
+        Files that the disk refuses to read are added to ``problems``.
+        """
+        selects = self.filters.compiled()
+        scanned = self.own_files({file[0]: file for file in local.files})
+        if self.filters != EVERYTHING:
+            scanned = {name: file for name, file in scanned.items() if selects(name)}
+            remote = [file for file in remote if selects(file.filename)]
+        matches: list[tuple[ScannedFile, RemoteFile]] = []
+        if not read_all:
+            matches, remote = match_cached(scanned, remote)
+        files = {name: LocalFile._make(file[:-1]) for name, file in scanned.items()}
+        results: dict[str, MatchResult] = {}
+        if pairs := same_size_pairs(files, remote):
+            md5s = {} if read_all else {name: file[-1] for name, file in scanned.items()}
+            with DigestCache(self.deployment.cache, self.folder) as digests:
+                matcher = _Matcher(self.folder, digests, progress, read_all=read_all)
+                results = matcher.match(pairs, md5s)
+            if problems is not None:
+                problems += (
+                    Problem(name, failure.reason) for name, failure in matcher.failures.items() if failure.is_denied
+                )
+        return Comparison(matches, compare(files, remote, results, selects))
+
+    def unmatched_filters(self, local: LocalScan, remote: Iterable[RemoteFile]) -> tuple[str, ...]:
+        """The filter options that match no file on either side. Raises as ``Filter.unmatched``."""
+        if self.filters == EVERYTHING:
+            return ()
+        names = {file[0] for file in local.files} | {problem.path for problem in local.problems}
+        return self.filters.unmatched(names | {file.filename for file in remote})
+
+    def scan(self, problems: list[Problem]) -> dict[str, LocalFile]:
+        """The folder's files that belong to the collection, by name. A missing folder has none. Raises as ``scan``."""
+        files = scan(self.folder, problems) if self.folder.exists() else ()
+        return self.own_files({file.filename: file for file in files})
+
+    def own_files(self, files: dict[str, File]) -> dict[str, File]:
+        """These files without sidecars and without files of nested collections."""
+        for name in SIDECARS:
+            files.pop(name, None)
+        collections = self.deployment.collections
+        if not collections.is_nested(self.collection):
+            return files
+        prefix = self.collection.prefix
+        return {name: file for name, file in files.items() if collections.of(prefix + name) == self.collection}
 
 
 def status(
@@ -62,175 +154,84 @@ def status(
     filters: Filter = EVERYTHING,
     *,
     read_all: bool = False,
-    look: Look = look,
-    progress: ReadSoFar = nobody,
+    progress: ReadProgress = no_progress,
 ) -> Status:
-    """How the folder and the collection compare now.
+    """Compares the folder with the collection's current manifest.
 
-    The manifest is fetched only where the one that is kept here is another, and a file is read only where it has the
-    size that the manifest says and was changed since it was last read; with ``read_all`` all of those are. Of what the
-    manifest has no MD5, the bytes are compared by its checksums, or by those of its parts (``proofs``). Captions are
-    compared as files are; sidecars are not. With ``look`` the folder may have been looked at already. ``progress``
-    hears of what is read. Raises ``Invalid`` where there is no such folder, ``NotFound`` where there is no manifest,
-    ``Unavailable``.
+    The manifest is fetched only if it differs from the cached one. A file is read only if its size is the manifest's
+    and it changed since it was last read; ``read_all`` reads all files of that size. Where the manifest has no MD5, the
+    object's checksums, or those of its parts, are compared (``proofs``). Captions are compared like files, sidecars are
+    not. ``progress`` gets the files and bytes read so far. Raises ``Invalid`` where there is no such folder,
+    ``NotFound`` where there is no manifest, ``Unavailable``.
     """
-    check_folder(folder, must_exist=True)
-    index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
-    here = look(folder, deployment.cache)
-    remote = list(index.files())
-    unmatched = unmatched_filters(filters, here, remote)
-    problems = list(here.problems)
-    comparison = compare_with(
-        deployment, folder, here, collection, remote, filters, problems, read_all=read_all, progress=progress
-    )
-    return Status(folder, index.facts, comparison, meant(problems, filters), unmatched)
+    return LocalCopy(deployment, folder, collection, filters).status(read_all=read_all, progress=progress)
 
 
-def compare_with(
-    deployment: Deployment,
-    folder: Path,
-    here: Here,
-    collection: Collection,
-    remote: Sequence[RemoteFile],
-    filters: Filter = EVERYTHING,
-    problems: list[Problem] | None = None,
-    *,
-    read_all: bool = False,
-    progress: ReadSoFar = nobody,
-) -> Comparison:
-    """As ``status``, with what the folder holds and what a manifest says.
+class _Matcher:
+    """Decides whether local bytes are those of the objects; reads the files that the cache does not know.
 
-    A file that could not be read is added to ``problems``.
+    ``failures`` are the files that could not be read. With ``read_all`` the cache is written only.
     """
-    is_meant = filters.compiled()
-    local = own({one[0]: one for one in here.files}, deployment, collection)
-    if filters != EVERYTHING:
-        local = {name: one for name, one in local.items() if is_meant(name)}
-        remote = [one for one in remote if is_meant(one.filename)]
-    known: list[tuple[Known, RemoteFile]] = []
-    if not read_all:
-        known, remote = same(local, remote)
-    rest = {name: Local._make(one[:-1]) for name, one in local.items()}
-    md5s = {name: one[-1] for name, one in local.items()}
-    verdicts: dict[str, Verdict] = {}
-    if todo := undecided(rest, remote):
-        with Digests(deployment.cache, folder) as digests:
-            unread: dict[str, Unread] = {}
-            verdicts = _verdicts(folder, todo, {} if read_all else md5s, digests, unread, progress, read_all=read_all)
-            if problems is not None:
-                problems += (Problem(name, one.why) for name, one in unread.items() if one.is_denied)
-    return Comparison(known, compare(rest, remote, verdicts, is_meant))
 
+    def __init__(self, folder: Path, digests: DigestCache, progress: ReadProgress, *, read_all: bool) -> None:
+        self.failures: dict[str, ReadFailure] = {}
+        self._folder = folder
+        self._digests = digests
+        self._progress = progress
+        self._read_all = read_all
 
-def meant(problems: Iterable[Problem], filters: Filter) -> list[Problem]:
-    """The problems of what the filters may select. Files below a folder may be, whatever its own name."""
-    may_select = filters.may_select()
-    return [problem for problem in problems if may_select(problem.path)]
+    def match(
+        self, pairs: Sequence[tuple[LocalFile, RemoteFile]], md5s: Mapping[str, str | None]
+    ) -> dict[str, MatchResult]:
+        """The match result of each pair, by filename; ``md5s`` are the known MD5s of local files."""
+        results: dict[str, MatchResult] = {}
+        unread: dict[LocalFile, str] = {}
+        to_prove: dict[LocalFile, RemoteFile] = {}
+        for file, remote in pairs:
+            if remote.md5 is None:
+                to_prove[file] = remote
+            elif md5 := md5s.get(file.filename):
+                results[file.filename] = md5 == remote.md5
+            else:
+                unread[file] = remote.md5
+        if unread:
+            results |= self._match_md5s(unread)
+        # A declared MD5 may be wrong; then the checksums or parts that S3 has decide.
+        to_prove |= {file: remote for file, remote in pairs if remote.declared and results.get(file.filename) is False}
+        if to_prove:
+            files_read, bytes_read = len(unread), sum(file.size for file in unread)
+            results |= self._match_proofs(
+                to_prove, lambda files, size_bytes: self._progress(files_read + files, bytes_read + size_bytes)
+            )
+        return results
 
+    def _match_md5s(self, md5s: Mapping[LocalFile, str]) -> dict[str, MatchResult]:
+        start_ns = now_ns()
+        found = dict(read_files(self._folder, list(md5s), lambda _, file: md5_of(file), self._progress))
+        failures = {file.filename: failure for file, failure in found.items() if isinstance(failure, ReadFailure)}
+        self.failures |= failures
+        self._digests.store_md5s({file: md5 for file, md5 in found.items() if isinstance(md5, str)}, start_ns)
+        results: dict[str, MatchResult] = {file.filename: md5 == md5s[file] for file, md5 in found.items()}
+        return results | {name: failure.reason for name, failure in failures.items()}
 
-def unmatched_filters(filters: Filter, here: Here, remote: Iterable[RemoteFile]) -> tuple[str, ...]:
-    """The filters that match nothing in the folder and nothing in the manifest. Raises as ``Filter.unmatched``."""
-    if filters == EVERYTHING:
-        return ()
-    there = {one[0] for one in here.files} | {problem.path for problem in here.problems}
-    return filters.unmatched(there | {one.filename for one in remote})
+    def _match_proofs(
+        self, pairs: Mapping[LocalFile, RemoteFile], progress: Callable[[int, int], None]
+    ) -> dict[str, MatchResult]:
+        # It loads a library of checksums that few runs need.
+        from s3_manifest_cli.client.verify.proofs import check_files, verification_key  # noqa: PLC0415
 
-
-def own_files(
-    deployment: Deployment, folder: Path, collection: Collection, problems: list[Problem]
-) -> dict[str, Local]:
-    """The files of a folder that would be files of the collection, by name; none if it is not there.
-
-    Raises as ``scan``.
-    """
-    found = scan(folder, problems) if folder.exists() else ()
-    return own({one.filename: one for one in found}, deployment, collection)
-
-
-def own(files: dict[str, File], deployment: Deployment, collection: Collection) -> dict[str, File]:
-    """The files, by name, once those are taken from them that are none of the collection's: sidecars, nested ones."""
-    for name in SIDECARS:
-        files.pop(name, None)
-    collections = deployment.collections
-    if collections.is_nested(collection):
-        return {name: one for name, one in files.items() if collections.of(collection.prefix + name) == collection}
-    return files
-
-
-def _verdicts(
-    folder: Path,
-    todo: Sequence[tuple[Local, RemoteFile]],
-    md5s: Mapping[str, str | None],
-    digests: Digests,
-    unread: dict[str, Unread],
-    progress: ReadSoFar,
-    *,
-    read_all: bool,
-) -> dict[str, Verdict]:
-    """Whether the bytes of each file are those that the manifest tells of; why that cannot be said of others.
-
-    Those that could not be read are added to ``unread``.
-    """
-    verdicts: dict[str, Verdict] = {}
-    md5s_of: dict[Local, str] = {}
-    others: dict[Local, RemoteFile] = {}
-    for here, there in todo:
-        if there.md5 is None:
-            others[here] = there
-        elif md5 := md5s.get(here.filename):
-            verdicts[here.filename] = md5 == there.md5
-        else:
-            md5s_of[here] = there.md5
-    if md5s_of:
-        verdicts |= _by_md5(folder, md5s_of, digests, unread, progress)
-    # What the uploader declares may be wrong: then the checksums or parts that S3 has decide.
-    others |= {here: there for here, there in todo if there.declared and verdicts.get(here.filename) is False}
-    if others:
-        files, size = len(md5s_of), sum(here.size for here in md5s_of)
-
-        def after(more_files: int, more_bytes: int) -> None:
-            progress(files + more_files, size + more_bytes)
-
-        verdicts |= _by_proof(folder, others, digests, unread, after, read_all=read_all)
-    return verdicts
-
-
-def _by_md5(
-    folder: Path, md5s: Mapping[Local, str], digests: Digests, unread: dict[str, Unread], progress: ReadSoFar
-) -> dict[str, Verdict]:
-    began_ns = now_ns()
-    read = dict(read_each(folder, list(md5s), lambda _, file: md5_of(file), progress))
-    unread |= {here.filename: found for here, found in read.items() if isinstance(found, Unread)}
-    digests.learn({here: md5 for here, md5 in read.items() if isinstance(md5, str)}, began_ns)
-    return {
-        here.filename: found.why if isinstance(found, Unread) else found == md5s[here] for here, found in read.items()
-    }
-
-
-def _by_proof(
-    folder: Path,
-    others: Mapping[Local, RemoteFile],
-    digests: Digests,
-    unread: dict[str, Unread],
-    progress: ReadSoFar,
-    *,
-    read_all: bool,
-) -> dict[str, Verdict]:
-    # It loads a library of checksums, that few runs need.
-    from s3_manifest_cli.client.verify.proving import prove_each, told_by  # noqa: PLC0415
-
-    known = {} if read_all else digests.verdicts()
-    found = {here: known.get((here, told_by(there))) for here, there in others.items()}
-    began_ns = now_ns()
-    read = prove_each(folder, [(here, there) for here, there in others.items() if found[here] is None], progress)
-    learnt: dict[Local, Verdict] = {}
-    why: dict[str, Verdict] = {}
-    for here, verdict in read:
-        if isinstance(verdict, Unread):
-            unread[here.filename] = verdict
-            why[here.filename] = verdict.why
-        else:
-            learnt[here] = verdict.why if verdict.status == "unverifiable" else verdict.status == "right"
-    digests.judge({(here, told_by(others[here])): verdict for here, verdict in learnt.items()}, began_ns)
-    told = {here.filename: verdict for here, verdict in found.items() if verdict is not None}
-    return told | {here.filename: verdict for here, verdict in learnt.items()} | why
+        cached = {} if self._read_all else self._digests.match_results()
+        keys = {file: (file, verification_key(remote)) for file, remote in pairs.items()}
+        results = {file.filename: cached[key] for file, key in keys.items() if key in cached}
+        unread = [(file, remote) for file, remote in pairs.items() if keys[file] not in cached]
+        start_ns = now_ns()
+        learned: dict[tuple[LocalFile, str], MatchResult] = {}
+        for file, result in check_files(self._folder, unread, progress):
+            if isinstance(result, ReadFailure):
+                self.failures[file.filename] = result
+                results[file.filename] = result.reason
+            else:
+                learned[keys[file]] = result.match_result
+                results[file.filename] = result.match_result
+        self._digests.store_matches(learned, start_ns)
+        return results

@@ -1,4 +1,4 @@
-"""A folder verified: every file read anew, and each by what proves it."""
+"""Verifies a folder: reads every file and proves it against the manifest."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from typing import NamedTuple
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.reading import ReadSoFar, Unread, nobody
+from s3_manifest_cli.client.local.hashes import MatchResult
+from s3_manifest_cli.client.local.reading import ReadProgress, no_progress
 from s3_manifest_cli.client.local.scan import Problem, check_folder
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.verify.compare import FileState, compare, totals, undecided
-from s3_manifest_cli.client.verify.proofs import Verdict
-from s3_manifest_cli.client.verify.proving import prove_each
-from s3_manifest_cli.client.verify.status import meant, own_files
+from s3_manifest_cli.client.verify.compare import FileState, compare, same_size_pairs, totals
+from s3_manifest_cli.client.verify.proofs import CheckResult, check_files
+from s3_manifest_cli.client.verify.status import LocalCopy
 
 
-class Verified(NamedTuple):
-    """One file. ``by`` is what proves its state (see ``proofs.Verdict``); of one that is on one side only, nothing."""
+class VerifiedFile(NamedTuple):
+    """One file. ``by`` names the proofs of its state (``CheckResult.proofs``), ``why`` the reason of a difference."""
 
     filename: str
     state: FileState
@@ -27,31 +27,31 @@ class Verified(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """What came of it, by filename; ``problems`` are what in the folder is no file, or could not be looked at.
+    """The result, by filename. ``problems`` are parts of the folder that were skipped or could not be read.
 
-    ``unmatched`` are filters that match nothing on either side, as options.
+    ``unmatched`` are filter options that match no file on either side.
     """
 
     folder: Path
     facts: Facts
-    files: list[Verified]
+    files: list[VerifiedFile]
     problems: list[Problem]
     unmatched: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[FileState, int]:
-        """How many files are in each state."""
-        return totals(self.files)
+        """The number of files in each state."""
+        return totals(file.state for file in self.files)
 
     @property
     def proofs(self) -> Mapping[str, int]:
-        """By what so many files are proven right, each counted for the first of its proofs."""
-        return Counter(one.by[0] for one in self.files if one.state == "synced")
+        """The number of synced files by their strongest proof."""
+        return Counter(file.by[0] for file in self.files if file.state == "synced")
 
-    def is_right(self, *, allow_extra: bool = False) -> bool:
-        """Whether every file of the manifest is here and proven right, and no other (unless that is allowed)."""
+    def is_verified(self, *, allow_extra: bool = False) -> bool:
+        """Whether every file of the manifest is in the folder and proven, and (without ``allow_extra``) no other."""
         allowed = {"synced", "local_only"} if allow_extra else {"synced"}
-        return not self.problems and all(one.state in allowed for one in self.files)
+        return not self.problems and all(file.state in allowed for file in self.files)
 
 
 def verify(
@@ -60,41 +60,40 @@ def verify(
     collection: Collection,
     filters: Filter = EVERYTHING,
     *,
-    told: ReadSoFar = nobody,
+    progress: ReadProgress = no_progress,
 ) -> Verification:
-    """Every file of the folder against the manifest, which is fetched, and the files read, whatever is kept of them.
+    """Checks every file of the folder against the manifest. Uses no cache: the manifest and all files are read.
 
-    What cannot be proven is ``unverifiable``, and never ``synced``. ``told`` is called while files are read, with how
-    many files and bytes were by then. Raises ``Invalid`` where there is no such folder, ``NotFound``,
-    ``Refused``, ``Unavailable``.
+    A file that cannot be proven is ``unverifiable``, never ``synced``. ``progress`` gets the files and bytes read so
+    far. Raises ``Invalid`` where there is no such folder, ``NotFound``, ``Refused``, ``Unavailable``.
     """
     check_folder(folder, must_exist=True)
+    copy = LocalCopy(deployment, folder, collection, filters)
     index = deployment.manifests.index(collection, None)
-    is_meant = filters.compiled()
+    selects = filters.compiled()
     problems: list[Problem] = []
-    local = own_files(deployment, folder, collection, problems)
+    local = copy.scan(problems)
     remote = list(index.files())
-    unmatched = filters.unmatched({*local, *(one.filename for one in remote), *(one.path for one in problems)})
-    todo = [(here, there) for here, there in undecided(local, remote) if is_meant(here.filename)]
-    verdicts: dict[str, Verdict | Unread] = {}
-    for here, verdict in prove_each(folder, todo, told):
-        verdicts[here.filename] = verdict
-        if isinstance(verdict, Unread) and verdict.is_denied:
-            problems.append(Problem(here.filename, verdict.why))
-    files = []
-    for one in compare(local, remote, {name: _told(verdict) for name, verdict in verdicts.items()}, is_meant):
-        found = verdicts.get(one.filename)
-        if isinstance(found, Verdict):
-            files.append(Verified(one.filename, one.state, found.by, found.why))
-        elif one.state == "out_of_sync" and one.local and one.remote:
-            why = f"it has {one.local.size} bytes, and the manifest says {one.remote.size}"
-            files.append(Verified(one.filename, one.state, ("size",), why))
+    names = {*local, *(file.filename for file in remote), *(problem.path for problem in problems)}
+    unmatched = filters.unmatched(names)
+    pairs = [(file, remote_file) for file, remote_file in same_size_pairs(local, remote) if selects(file.filename)]
+    results: dict[str, MatchResult] = {}
+    checks: dict[str, CheckResult] = {}
+    for file, result in check_files(folder, pairs, progress):
+        if isinstance(result, CheckResult):
+            checks[file.filename] = result
+            results[file.filename] = result.match_result
         else:
-            files.append(Verified(one.filename, one.state, (), one.why))
-    return Verification(folder, index.facts, files, meant(problems, filters), unmatched)
-
-
-def _told(verdict: Verdict | Unread) -> bool | str:
-    if isinstance(verdict, Unread) or verdict.status == "unverifiable":
-        return verdict.why
-    return verdict.status == "right"
+            results[file.filename] = result.reason
+            if result.is_denied:
+                problems.append(Problem(file.filename, result.reason))
+    files = []
+    for status in compare(local, remote, results, selects):
+        proofs: tuple[str, ...] = ()
+        why = status.why
+        if check := checks.get(status.filename):
+            proofs, why = check.proofs, check.reason
+        elif status.state == "out_of_sync" and status.local and status.remote:
+            proofs, why = ("size",), f"it has {status.local.size} bytes, the manifest {status.remote.size}"
+        files.append(VerifiedFile(status.filename, status.state, proofs, why))
+    return Verification(folder, index.facts, files, filters.select_problems(problems), unmatched)

@@ -22,7 +22,7 @@ _BUCKET_NAME = re.compile('Invalid bucket name "([^"]*)"')
 _HOST = re.compile(r"https?://([^/\s\"'?]+)")
 
 
-class Advice(NamedTuple):
+class Explanation(NamedTuple):
     """What failed, and what to do next, in whole sentences.
 
     ``is_general``: the cause is this machine's setup, the network or the bucket, and not the one object asked for.
@@ -33,7 +33,7 @@ class Advice(NamedTuple):
     is_general: bool = True
 
 
-def advice(fault: Fault, allow: str = _READ) -> Advice:
+def explain(fault: Fault, allow: str = _READ) -> Explanation:
     """What the user should know of a fault; of an unknown one, its own words.
 
     ``allow``: the permissions that the request needs.
@@ -46,14 +46,14 @@ def advice(fault: Fault, allow: str = _READ) -> Advice:
     return _of_status(fault, allow)
 
 
-def _naming_host(found: Advice, fault: Fault) -> Advice:
+def _naming_host(found: Explanation, fault: Fault) -> Explanation:
     host = _HOST.search(fault.message)
     if not host or not found.message.startswith(_SERVER):
         return found
     return found._replace(message=host[1] + found.message.removeprefix(_SERVER))
 
 
-def explained(error: StoreError) -> Unavailable:
+def explain_store_error(error: StoreError) -> Unavailable:
     """The error for the user of a request that a store made."""
     if error.fault is None:
         return Unavailable(str(error))
@@ -61,7 +61,7 @@ def explained(error: StoreError) -> Unavailable:
     return unavailable(error.fault, f"{error.key}: {what}")
 
 
-def of_manifest(error: UnreadableManifest) -> Unavailable:
+def explain_manifest_error(error: UnreadableManifest) -> Unavailable:
     """The error for the user of a manifest that this version does not read.
 
     One of a newer version is never to be moved away: whoever wrote it reads it well.
@@ -74,42 +74,42 @@ def of_manifest(error: UnreadableManifest) -> Unavailable:
 
 def unavailable(fault: Fault, what: str, allow: str = _READ) -> Unavailable:
     """The error for the user; ``what`` says on what, and what was not done, where the cause is not a general one."""
-    told = advice(fault, allow)
+    told = explain(fault, allow)
     message = told.message if told.is_general else f"{what}: {told.message}"
     return Unavailable(message, remedy=told.remedy, code=fault.code or (str(fault.status) if fault.status else ""))
 
 
-def _by_region(fault: Fault) -> Advice | None:
+def _by_region(fault: Fault) -> Explanation | None:
     is_elsewhere = fault.code in _OTHER_REGION or (
         fault.status in (301, 307) and fault.code in ("", "MovedPermanently")
     )
     if not is_elsewhere:
         return None
     if fault.region:
-        return Advice(f"The bucket is in {fault.region}.", f"Pass --region {fault.region}.")
+        return Explanation(f"The bucket is in {fault.region}.", f"Pass --region {fault.region}.")
     if fault.code:
         find = "Find it with 'aws s3api get-bucket-location --bucket BUCKET'"
-        return Advice("The bucket is in another region.", f"{find}, and pass --region.")
+        return Explanation("The bucket is in another region.", f"{find}, and pass --region.")
     return _BY_CODE[NOT_AWS]
 
 
-def _by_text(fault: Fault) -> Advice | None:
+def _by_text(fault: Fault) -> Explanation | None:
     """Where one code has several causes, and the message alone tells them apart."""
     text = fault.message.lower()
     if fault.code == "AccessDenied" and "explicit deny" in text:
-        return Advice(
+        return Explanation(
             _sentence(fault),
             f"Change the policy that denies it{_denying(text)}: to allow it elsewhere does not help.",
             is_general=False,
         )
     if fault.code == "AccessDenied" and "kms:" in text:
-        return Advice(
+        return Explanation(
             _sentence(fault),
             "Allow kms:Decrypt and kms:GenerateDataKey with that key.",
             is_general=False,
         )
     if fault.code == "ParamValidationError" and (name := _BUCKET_NAME.search(fault.message)):
-        return Advice(f"{name[1]!r} is not the name of a bucket.", "Check --bucket and S3_MANIFEST_BUCKET.")
+        return Explanation(f"{name[1]!r} is not the name of a bucket.", "Check --bucket and S3_MANIFEST_BUCKET.")
     if fault.code in ("InvalidSignatureException", "AuthFailure"):
         is_clock = "signature expired" in text or "not yet current" in text
         return _BY_CODE["RequestTimeTooSkewed" if is_clock else "SignatureDoesNotMatch"]
@@ -129,12 +129,12 @@ def _denying(text: str) -> str:
     return next((f" (the {name} one)" for phrase, name in kinds.items() if phrase in text), "")
 
 
-def _of_status(fault: Fault, allow: str) -> Advice:
+def _of_status(fault: Fault, allow: str) -> Explanation:
     if fault.code not in _BY_OBJECT:
         if fault.status in (429, 503):
             return _BUSY
         if fault.status >= 500:
-            return Advice(f"The server failed ({fault.words.rstrip('.')}).", "Repeat the command in a minute.")
+            return Explanation(f"The server failed ({fault.words.rstrip('.')}).", "Repeat the command in a minute.")
         if 300 <= fault.status < 400:
             return _BY_CODE[NOT_AWS]
     remedy = _BY_OBJECT.get(fault.code, "")
@@ -142,7 +142,7 @@ def _of_status(fault: Fault, allow: str) -> Advice:
         remedy = f"Allow {allow}."
     elif fault.status == 400 and not fault.code:
         remedy = _SSE_C
-    return Advice(_sentence(fault), remedy, is_general=False)
+    return Explanation(_sentence(fault), remedy, is_general=False)
 
 
 def _sentence(fault: Fault) -> str:
@@ -153,55 +153,59 @@ _OTHER_REGION = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 
-_EXPIRED = Advice("Your AWS session has expired.", "Log in again (for example 'aws sso login') and repeat the command.")
-_NO_SSO = Advice(
+_EXPIRED = Explanation(
+    "Your AWS session has expired.", "Log in again (for example 'aws sso login') and repeat the command."
+)
+_NO_SSO = Explanation(
     "You are not logged in to AWS, or the login has expired.",
     "Log in (for example 'aws sso login') with the same profile, and repeat the command.",
 )
-_UNKNOWN_KEY = Advice(
+_UNKNOWN_KEY = Explanation(
     "AWS does not know this access key.",
     "It may be deleted, or belong to another server: check AWS_ACCESS_KEY_ID, the profile and --endpoint-url.",
 )
-_WRONG_TOKEN = Advice(
+_WRONG_TOKEN = Explanation(
     "AWS refuses the session token.",
     "Take AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN from one login, or unset all three.",
 )
-_WRONG_SECRET = Advice(
+_WRONG_SECRET = Explanation(
     "AWS refuses the signature: the secret key does not belong to the access key.",
     "Check AWS_SECRET_ACCESS_KEY or the profile for missing or extra characters. If they are right, a proxy on the way"
     " changes requests.",
 )
-_CLOCK = Advice(
+_CLOCK = Explanation(
     "This machine's clock is wrong, so AWS refuses its requests.",
     "Set the clock (for example 'sudo timedatectl set-ntp true') and repeat the command.",
 )
-_NO_BUCKET = Advice(
+_NO_BUCKET = Explanation(
     "There is no such bucket.", "Check --bucket or S3_MANIFEST_BUCKET, the AWS account and --endpoint-url."
 )
-_BUSY = Advice("The server is busy and refused the request.", "Repeat the command in a minute.")
-_ACCOUNT = Advice(
+_BUSY = Explanation("The server is busy and refused the request.", "Repeat the command in a minute.")
+_ACCOUNT = Explanation(
     "AWS has disabled access for this account or bucket.",
     "Only the account's owner can lift that: see the AWS console, or contact AWS Support.",
 )
-_NO_CREDENTIALS = Advice("No AWS credentials found.", "Set AWS_PROFILE or --profile, or run 'aws configure'.")
-_NO_REGION = Advice("No AWS region is set.", "Pass --region, or set AWS_DEFAULT_REGION.")
-_CERTIFICATE = Advice(
+_NO_CREDENTIALS = Explanation("No AWS credentials found.", "Set AWS_PROFILE or --profile, or run 'aws configure'.")
+_NO_REGION = Explanation("No AWS region is set.", "Pass --region, or set AWS_DEFAULT_REGION.")
+_CERTIFICATE = Explanation(
     "The server has a TLS certificate that is not trusted.",
     "If your network inspects TLS, set AWS_CA_BUNDLE to a file with its certificate; otherwise check --endpoint-url"
     " and the clock.",
 )
-_PROXY = Advice("The proxy cannot be used.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
-_UNRESOLVED = Advice(
+_PROXY = Explanation("The proxy cannot be used.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
+_UNRESOLVED = Explanation(
     "The server is not found: its name does not resolve.",
     "Check the network and the address: --region and --endpoint-url.",
 )
-_UNREACHED = Advice("The server cannot be reached.", "Check the network and the address: --region and --endpoint-url.")
-_SILENT = Advice(
+_UNREACHED = Explanation(
+    "The server cannot be reached.", "Check the network and the address: --region and --endpoint-url."
+)
+_SILENT = Explanation(
     "The server does not answer.", "Check the network, the proxy settings and --endpoint-url, and repeat the command."
 )
-_BROKEN = Advice("The connection broke.", "Repeat the command: what is done is not done again.")
+_BROKEN = Explanation("The connection broke.", "Repeat the command: what is done is not done again.")
 
-_BY_CODE: Mapping[str, Advice] = {
+_BY_CODE: Mapping[str, Explanation] = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"), _EXPIRED),
     **dict.fromkeys(
         (
@@ -235,18 +239,18 @@ _BY_CODE: Mapping[str, Advice] = {
     ),
     **dict.fromkeys(("AllAccessDisabled", "AccountProblem", "NotSignedUp", "OptInRequired"), _ACCOUNT),
     **dict.fromkeys(("NoCredentialsError", "AWS_AUTH_SIGNING_NO_CREDENTIALS"), _NO_CREDENTIALS),
-    "PartialCredentialsError": Advice(
+    "PartialCredentialsError": Explanation(
         "The AWS credentials are incomplete.", "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a profile."
     ),
     **dict.fromkeys(
         ("CredentialRetrievalError", "MetadataRetrievalError"),
-        Advice(
+        Explanation(
             "The AWS credentials could not be fetched.",
             "Run 'aws sts get-caller-identity' with the same profile: it shows which step fails.",
         ),
     ),
     **dict.fromkeys(("NoRegionError", "EndpointResolutionError"), _NO_REGION),
-    "InvalidRegionError": Advice("This is not an AWS region.", "Check --region and AWS_DEFAULT_REGION."),
+    "InvalidRegionError": Explanation("This is not an AWS region.", "Check --region and AWS_DEFAULT_REGION."),
     "SSLError": _CERTIFICATE,
     **dict.fromkeys(("ProxyConnectionError", "ProxyError", "InvalidProxiesConfigError"), _PROXY),
     **dict.fromkeys((NO_ADDRESS, "AWS_IO_DNS_INVALID_NAME", "AWS_IO_DNS_NO_ADDRESS_FOR_HOST"), _UNRESOLVED),
@@ -270,14 +274,14 @@ _BY_CODE: Mapping[str, Advice] = {
         ),
         _BROKEN,
     ),
-    NOT_AWS: Advice(
+    NOT_AWS: Explanation(
         "Something else than AWS answered.",
         "If your network has a login page (captive portal), open a browser and log in; otherwise check --endpoint-url"
         " and the proxy settings.",
     ),
 }
 
-_BY_PREFIX: Mapping[str, Advice] = {
+_BY_PREFIX: Mapping[str, Explanation] = {
     "AWS_IO_TLS": _CERTIFICATE,
     "AWS_IO_DNS": _UNRESOLVED,
     "AWS_IO_SOCKET": _UNREACHED,

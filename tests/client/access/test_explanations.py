@@ -6,15 +6,15 @@ from client.transfers import md5, refusal
 
 from s3_manifest.storage.aws_faults import fault_of
 from s3_manifest.storage.store import Fault, OutcomeUnknown, ReadFailed, WriteRefused
-from s3_manifest_cli.client.access.faults import write_error
-from s3_manifest_cli.client.access.remedies import advice, explained
+from s3_manifest_cli.client.access.explanations import explain, explain_store_error
+from s3_manifest_cli.client.access.s3_errors import write_error
 
 KEY = "styles/16/a.png"
 EXPIRED = "Your AWS session has expired. Log in again (for example 'aws sso login') and repeat the command."
 
 
 def text(fault: Fault) -> str:
-    return " ".join(advice(fault)[:2]).strip()
+    return " ".join(explain(fault)[:2]).strip()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_head_that_is_refused_without_a_code_is_explained_by_one_get(objects, 
         with pytest.raises(ReadFailed) as refused:
             objects.head(KEY)
         assert refused.value.fault.code == code
-        assert explained(refused.value).code == code
+        assert explain_store_error(refused.value).code == code
         assert "SSE-C" not in str(refused.value)
     assert len(proxy.of("GET")) == 1
 

@@ -7,9 +7,9 @@ from awscrt.s3 import S3ResponseError  # type: ignore[import-untyped]  # as abov
 
 from s3_manifest.storage import aws_faults
 from s3_manifest.storage.store import Conflict, Fault, OutcomeUnknown, ReadFailed, StoreError, WriteRefused
-from s3_manifest_cli.client.access.remedies import Advice, advice
+from s3_manifest_cli.client.access.explanations import Explanation, explain
 
-FAULTS = (*aws_faults.AWS_FAULTS, AwsCrtError)
+REQUEST_ERRORS = (*aws_faults.AWS_FAULTS, AwsCrtError)
 
 _CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,500})</Message>")
@@ -24,12 +24,12 @@ _REFUSED = re.compile("AWS_ERROR_HTTP_INVALID_(HEADER|METHOD|PATH)")
 _NOT_REACHED = re.compile("AWS_AUTH_SIGNING_|AWS_IO_TLS_ERROR_NEGOTIATION")
 
 
-class NoRanges(ReadFailed):
+class NoRangeSupport(ReadFailed):
     """The server sends all of an object, whatever part of it is asked for."""
 
 
 def fault_of(error: Exception) -> Fault:
-    """What one of ``FAULTS`` says."""
+    """What one of ``REQUEST_ERRORS`` says."""
     if isinstance(error, S3ResponseError):
         body = error.body or b""
         code, message, region = (_text(pattern, body) for pattern in (_CODE, _MESSAGE, _REGION))
@@ -43,7 +43,7 @@ def fault_of(error: Exception) -> Fault:
     return aws_faults.fault_of(error)
 
 
-def is_passing(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether the same read may go well the next time: no answer came, or S3 was busy."""
     if not isinstance(error, AwsCrtError):
         return False
@@ -58,19 +58,19 @@ def read_error(key: str, fault: Fault, *, is_known: bool, is_version: bool = Fal
     """
     if is_known and (fault.status == 412 or (fault.status == 404 and fault.code != "NoSuchBucket")):
         is_gone = fault.code == "NoSuchVersion" or (is_version and fault.status == 404)
-        return Conflict(key, VERSION_GONE if is_gone else CHANGED, fault)
+        return Conflict(key, OBJECT_VERSION_GONE if is_gone else OBJECT_CHANGED, fault)
     # The runtime has room for what was asked for, and got more.
-    error = NoRanges if fault.code == _TOO_MUCH else ReadFailed
-    return error(key, _reason("not read", advice(fault)), fault)
+    error = NoRangeSupport if fault.code == _TOO_MUCH else ReadFailed
+    return error(key, _reason("not read", explain(fault)), fault)
 
 
-CHANGED = (
+OBJECT_CHANGED = (
     "Skipped: the object in S3 changed or was deleted after this manifest was written. Run status again in a few"
     " seconds."
 )
 """Of an object that is another one than the manifest has, or gone."""
 
-VERSION_GONE = "S3 no longer has this version."
+OBJECT_VERSION_GONE = "S3 no longer has this version."
 
 
 def write_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
@@ -79,18 +79,18 @@ def write_error(key: str, fault: Fault, *, is_known: bool) -> StoreError:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     if fault.status in (409, 412) or (fault.status == 404 and is_known and fault.code != "NoSuchBucket"):
-        return Conflict(key, CHANGED, fault)
-    told = advice(fault, "s3:PutObject on it, and kms:GenerateDataKey with its key")
+        return Conflict(key, OBJECT_CHANGED, fault)
+    told = explain(fault, "s3:PutObject on it, and kms:GenerateDataKey with its key")
     if not fault.is_sent or (400 <= fault.status < 500 and fault.status != 429 and fault.code not in _PASSING):
         return WriteRefused(key, _reason("not written", told), fault)
     return OutcomeUnknown(key, f"whether it was written is not known: {_joined(told)}", fault)
 
 
-def _reason(what: str, told: Advice) -> str:
+def _reason(what: str, told: Explanation) -> str:
     return _joined(told) if told.is_general else f"{what}: {_joined(told)}"
 
 
-def _joined(told: Advice) -> str:
+def _joined(told: Explanation) -> str:
     return f"{told.message} {told.remedy}".strip()
 
 

@@ -25,12 +25,12 @@ def mode_of_new_files(folder: Folder) -> int:
         _drop(folder, name)
 
 
-def probe(folder: Folder, root: str) -> FileSystem:
+def detect_file_system(folder: Folder, root: str) -> FileSystem:
     """Which names the file system of a folder can hold below ``root``, and which it takes for one."""
     windows = sys.platform == "win32"
     return FileSystem(
-        folds_case=_same(folder, "probe-case-a", "PROBE-CASE-A"),
-        folds_form=_same(folder, "probe-form-\u00e4", "probe-form-a\u0308"),
+        ignores_case=_same(folder, "probe-case-a", "PROBE-CASE-A"),
+        ignores_unicode_form=_same(folder, "probe-form-\u00e4", "probe-form-a\u0308"),
         # On Windows "a:b" opens a second stream of "a", and "nul" a device: not to be tried.
         windows_names=windows
         or not all(_holds(folder, f"probe-{name}") for name in ("name-a:b", 'n<>"|?*', "n.", "n ")),
@@ -39,12 +39,12 @@ def probe(folder: Folder, root: str) -> FileSystem:
     )
 
 
-def folding_of(top: Folder, filenames: Iterable[str]) -> FileSystem:
+def detect_name_folding(top: Folder, filenames: Iterable[str]) -> FileSystem:
     """Which names a folder takes for one, found out with files that are there and without writing any."""
     names = list(filenames)
     return FileSystem(
-        folds_case=_is_found_as(top, names, str.swapcase),
-        folds_form=_is_found_as(top, names, _other_form),
+        ignores_case=_is_found_as(top, names, str.swapcase),
+        ignores_unicode_form=_is_found_as(top, names, _other_form),
     )
 
 
