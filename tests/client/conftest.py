@@ -50,15 +50,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 
 
-class Requests(BaseHTTPRequestHandler):
-    """Hands requests to the functions as API Gateway does; ``server.asked`` has them."""
+class RequestHandler(BaseHTTPRequestHandler):
+    """Hands requests to the functions as API Gateway does; ``server.requests`` has them."""
 
     def answer(self) -> None:
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode() or None
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = dict(parse_qsl(url.query, keep_blank_values=True))
-        self.server.asked.append((self.command, url.path, query))
+        self.server.requests.append((self.command, url.path, query))
         event = http_request(unquote(url.path), query, headers, self.command, body)
         function = rescan_handler if self.command == "POST" else query_handler
         answered = function.handler(event, Context(function_name="api"))
@@ -78,9 +78,9 @@ class Requests(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api(account: Account) -> Iterator[Any]:
-    """The HTTP API, on loopback: ``api.url``, and what it was ``asked``."""
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-    server.asked, server.url = [], f"http://127.0.0.1:{server.server_port}"
+    """The HTTP API, on loopback: ``api.url``, and its ``requests``."""
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), RequestHandler)
+    server.requests, server.url = [], f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=partial(server.serve_forever, poll_interval=0.005))
     thread.start()
     yield server
@@ -146,23 +146,23 @@ def life(account: Account, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> L
 
 
 @pytest.fixture
-def tell(reconcile: Any) -> Callable[..., None]:
+def send_events(reconcile: Any) -> Callable[..., None]:
     """Lets events about these keys come."""
 
-    def tell(*keys: str) -> None:
+    def send_events(*keys: str) -> None:
         assert reconcile({"m": s3_event(*keys)}) == []
 
-    return tell
+    return send_events
 
 
 @pytest.fixture
-def add(account: Account, tell: Callable[..., None]) -> Callable[..., None]:
+def add(account: Account, send_events: Callable[..., None]) -> Callable[..., None]:
     """Puts objects, by key, and lets their events come."""
 
     def add(objects: dict[str, bytes], **facts: Any) -> None:
         for key, body in objects.items():
             account.put(key, body, **facts)
-        tell(*objects)
+        send_events(*objects)
 
     return add
 
@@ -205,7 +205,7 @@ def write(folder: Path) -> Callable[[dict[str, bytes]], None]:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files here that were opened and read, by name."""
     found: list[str] = []
     opened = reading.open_file
@@ -214,7 +214,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> None:
+def files_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is written in the test was written long before it is read."""
     monkeypatch.setattr("s3_manifest_cli.client.verify.status.now_ns", lambda: 4 * 10**18)
 

@@ -42,12 +42,12 @@ class Sides:
     def put(self, *filenames: str, body: bytes | None = None, **more: Any) -> None:
         """Objects, each of other bytes if none are given, and the manifest tells of them."""
         for name in filenames:
-            self.put_late(name, body, **more)
+            self.put_uncommitted(name, body, **more)
         self.commit(*filenames)
 
-    def put_late(self, filename: str, body: bytes | None = None, **more: Any) -> str:
+    def put_uncommitted(self, filename: str, body: bytes | None = None, **more: Any) -> str:
         """An object that the manifest does not tell of yet; its ETag."""
-        return self.bucket.put(self.key(filename), bytes_of(filename) if body is None else body, **more)
+        return self.bucket.put(self.key(filename), content_of(filename) if body is None else body, **more)
 
     def delete(self, filename: str) -> None:
         self.bucket.client.delete_object(Bucket=self.bucket.name, Key=self.key(filename))
@@ -65,7 +65,7 @@ class Sides:
 
     def commit_incomplete(self, *filenames: str) -> None:
         """The manifest tells of these, and not of another that S3 would not tell about."""
-        self.put_late("unreadable.png")
+        self.put_uncommitted("unreadable.png")
         self.hand.now = timestamp(datetime.now(UTC))
         self.proxy.before = lambda one: refusal(403, "No") if one.key.endswith("unreadable.png") else None
         store = S3Store(self.bucket.name, _client(self.proxy.endpoint, retries=True), self.bucket.client)
@@ -95,7 +95,7 @@ class Sides:
         """Files here, with the bytes that ``put`` gives objects of these names."""
         for name in filenames:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_bytes(bytes_of(name) if body is None else body)
+            (self.folder / name).write_bytes(content_of(name) if body is None else body)
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -184,10 +184,10 @@ def cached_s3_client(endpoint: str, *, retries: bool = True, **_: Any) -> Any:
     return _client(endpoint, retries=retries)
 
 
-def bytes_of(filename: str) -> bytes:
+def content_of(filename: str) -> bytes:
     return f"the bytes of {filename}".encode()
 
 
-def both(*filenames: str) -> dict[str, bytes]:
+def bytes_by_name(*filenames: str) -> dict[str, bytes]:
     """What ``Sides.put`` and ``Sides.write`` make of these names."""
-    return {name: bytes_of(name) for name in filenames}
+    return {name: content_of(name) for name in filenames}

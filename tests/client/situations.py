@@ -155,14 +155,14 @@ def _incomplete(stage: Stage) -> None:
 
 
 def _stale(stage: Stage) -> None:
-    stage.sides.put_late("a.png")
+    stage.sides.put_uncommitted("a.png")
     stage.sides.write("a.png")
     stage.sides.verify(timedelta(days=9), "a.png")
 
 
 def _changed(stage: Stage) -> None:
     stage.sides.put("a.png")
-    stage.sides.put_late("a.png", b"newer bytes")
+    stage.sides.put_uncommitted("a.png", b"newer bytes")
 
 
 def _archived(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from client.sides import both
+from client.sides import bytes_by_name
 
 import s3_manifest_cli
 from s3_manifest_cli import (
@@ -108,7 +108,7 @@ def test_where_only_the_http_api_is_named_the_manifest_tells_the_bucket_that_a_p
     with pytest.raises(Invalid, match="s3://another/styles/16/, which is not of this deployment"):
         apply_plan(there, plan.model_copy(update={"s3_bucket": "another"}))
     apply_plan(there, plan)
-    assert sides.files == both("a.png")
+    assert sides.files == bytes_by_name("a.png")
 
 
 def test_a_run_that_is_asked_to_stop_says_so_and_the_next_one_goes_on(sides):
@@ -128,4 +128,4 @@ def test_a_run_that_is_asked_to_stop_says_so_and_the_next_one_goes_on(sides):
         end.set()
     sides.proxy.before = lambda _: None
     pull(sides.deployment, sides.collection, sides.folder)
-    assert sides.files == both("a.png", "slow.png", "z.png")
+    assert sides.files == bytes_by_name("a.png", "slow.png", "z.png")

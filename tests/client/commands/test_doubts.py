@@ -91,7 +91,7 @@ def test_an_incomplete_manifest_is_told_by_every_command_and_is_no_success(sides
 
 
 def test_a_manifest_that_nobody_compared_with_s3_for_days_is_told_by_every_command(sides, tmp_path):
-    sides.put_late("a.png")
+    sides.put_uncommitted("a.png")
     sides.write("a.png")
     sides.verify(timedelta(days=4), "a.png")
     for call in calls(sides, tmp_path):
@@ -113,7 +113,7 @@ def test_of_a_manifest_that_was_compared_lately_nothing_is_said(sides, tmp_path)
 
 
 def test_a_restore_of_the_past_tells_only_what_the_manifest_lacked_then(sides):
-    sides.put_late("a.png")
+    sides.put_uncommitted("a.png")
     sides.write("a.png")
     sides.verify(timedelta(days=4), "a.png")
     assert sides.restore("--revision", 1, sides.folder).stderr == ""

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from client.sides import both
+from client.sides import bytes_by_name
 
 from s3_manifest_cli import pull
 from s3_manifest_cli.client.export import export
@@ -87,7 +87,7 @@ def test_reading_commands_filter_and_report_in_the_same_way(differing, verb):
 
 def test_a_restore_filters_in_the_same_way(differing):
     differing.restore(differing.folder, "--exclude", "sub/", "--exclude", "subs/", "--delete")
-    assert differing.files == both("both.png", "s3.png", "sub/here.png", "sub/deep/here.txt")
+    assert differing.files == bytes_by_name("both.png", "s3.png", "sub/here.png", "sub/deep/here.txt")
     answer = differing.restore(differing.folder, "--include", "*.pgn", exit_code=3)
     assert "style/16 had no such file at revision 1" in answer.stderr
 

@@ -193,7 +193,7 @@ WRONG = (
 
 def test_wrong_usage_is_told_before_anything_is_asked(run, api):
     for arguments in WRONG:
-        assert (run(*arguments)[0], api.asked) == (2, []), arguments
+        assert (run(*arguments)[0], api.requests) == (2, []), arguments
 
 
 def test_what_is_not_there_is_an_error(run):

@@ -193,7 +193,7 @@ def test_an_index_has_what_comparing_needs_of_every_entry(manifests, life, style
 def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deployment, request, life, style):
     life.add("a.png")
     known = deployment.manifests.index(style, None)
-    asked = life.account.requests if deployment.bucket else request.getfixturevalue("api").asked
+    asked = life.account.requests if deployment.bucket else request.getfixturevalue("api").requests
     asked.clear()
     assert deployment.manifests.index(style, known) is known
     assert len(asked) == 1

@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from client.sides import both
+from client.sides import bytes_by_name
 from client.transfers import random_bytes, refusal
 
 from s3_manifest_cli.client.local import folders
@@ -48,10 +48,10 @@ def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number
         end.set()
         pull.kill()
     assert (pull.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
-    assert sides.files.items() <= both("a.png", "b.png").items()
+    assert sides.files.items() <= bytes_by_name("a.png", "b.png").items()
     sides.proxy.before = lambda _: None
     sides.pull()
-    assert sides.files == both("a.png", "slow.png", "b.png", "deep/slow.png")
+    assert sides.files == bytes_by_name("a.png", "slow.png", "b.png", "deep/slow.png")
     assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "b.png", "deep", "slow.png"]
 
 
@@ -89,7 +89,7 @@ def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
     sides.proxy.before = lambda _: None
     sides.proxy.seen.clear()
     sides.push()
-    assert sides.objects == both("a.png", "slow.png") | {"large.bin": large}
+    assert sides.objects == bytes_by_name("a.png", "slow.png") | {"large.bin": large}
     assert not [one for one in sides.proxy.of("PUT") if "partNumber=1" in one.path]
     assert sides.bucket.unfinished() == []
 
@@ -108,13 +108,13 @@ def test_a_server_that_is_gone_in_the_middle_is_told_and_a_second_pull_finishes(
 
     sides.proxy.after = after
     answer = sides.pull(exit_code=3)
-    assert sides.files == both("a.png")
+    assert sides.files == bytes_by_name("a.png")
     assert answer.stderr.count("\n") == 3
     assert "3 failed; run it again: what is done is not done again" in answer.stdout
     sides.proxy.after = lambda _, reply: reply
     sides.proxy.seen.clear()
     sides.pull()
-    assert sides.files == both("a.png", "b.png", "c.png") | {"large.bin": large}
+    assert sides.files == bytes_by_name("a.png", "b.png", "c.png") | {"large.bin": large}
     assert "a.png" not in sides.gets()
 
 
@@ -251,4 +251,4 @@ def test_where_nothing_can_be_kept_on_this_machine_copies_go_on(sides):
     sides.push()
     sides.commit("b.png")
     sides.sync()
-    assert sides.files == sides.objects == both("a.png", "b.png")
+    assert sides.files == sides.objects == bytes_by_name("a.png", "b.png")

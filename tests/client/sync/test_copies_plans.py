@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from client.sides import both, bytes_of
+from client.sides import bytes_by_name, content_of
 from client.transfers import random_bytes
 
 from s3_manifest_cli.client.sync.plan import Action, Plan, encode
@@ -63,7 +63,7 @@ def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
     plan.write_text(first + "".join(line for line in lines if "differs" not in line))
     answer = differing.call("pull", "--apply", plan)
     assert "1 downloaded (19 bytes), 1 deleted here" in answer.stdout
-    assert differing.files == both("same.png", "s3.png") | {"differs.png": b"mine"}
+    assert differing.files == bytes_by_name("same.png", "s3.png") | {"differs.png": b"mine"}
     assert (
         "1 downloaded" in differing.call("pull", "--apply", plan).stdout
     )  # its s3.png is here by now, and that is well
@@ -75,14 +75,14 @@ def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
     differing.write("mine.png", body=b"changed again")
     differing.put("s3.png", body=b"changed again")
     answer = differing.call("pull", "--apply", plan, exit_code=3)
-    assert differing.files == both("same.png") | dict.fromkeys(("differs.png", "mine.png"), b"changed again")
+    assert differing.files == bytes_by_name("same.png") | dict.fromkeys(("differs.png", "mine.png"), b"changed again")
     assert "3 failed; run it again" in answer.stdout
     differing.push("--delete", "--plan", plan, exit_code=1)
     differing.write("mine.png", body=b"and again")
-    differing.put_late("differs.png", b"and again")
-    differing.put_late("s3.png", b"and again")
+    differing.put_uncommitted("differs.png", b"and again")
+    differing.put_uncommitted("s3.png", b"and again")
     differing.call("push", "--apply", plan, exit_code=3)
-    assert differing.objects == both("same.png") | dict.fromkeys(("differs.png", "s3.png"), b"and again")
+    assert differing.objects == bytes_by_name("same.png") | dict.fromkeys(("differs.png", "s3.png"), b"and again")
 
 
 def test_a_plan_is_applied_from_wherever(differing, plan, monkeypatch):
@@ -90,7 +90,7 @@ def test_a_plan_is_applied_from_wherever(differing, plan, monkeypatch):
     differing.call("pull", "style/16", "dest", "--plan", plan, exit_code=1)
     monkeypatch.chdir("/")
     differing.call("pull", "--apply", plan)
-    assert differing.files == both("differs.png", "s3.png", "same.png", "mine.png")
+    assert differing.files == bytes_by_name("differs.png", "s3.png", "same.png", "mine.png")
     assert not Path("/dest").exists()
 
 
@@ -98,8 +98,8 @@ def test_a_sync_is_planned_and_applied(differing, plan):
     differing.sync("--plan", plan, exit_code=1)
     answer = differing.call("sync", "--apply", plan, exit_code=1)
     assert "1 conflict: " in answer.stdout
-    assert differing.files["s3.png"] == bytes_of("s3.png")
-    assert differing.objects["mine.png"] == bytes_of("mine.png")
+    assert differing.files["s3.png"] == content_of("s3.png")
+    assert differing.objects["mine.png"] == content_of("mine.png")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_documents_are_json_and_nothing_else(differing, plan):
     assert (told["verb"], told["folder"]) == ("pull", str(differing.folder))
     assert [one["action"] for one in told["actions"]] == ["download", "delete_local", "download"]
     assert json.loads(differing.pull("--plan", plan, "--json", exit_code=1).stdout)["actions"]
-    differing.put_late("s3.png", b"late")
+    differing.put_uncommitted("s3.png", b"late")
     told = json.loads(differing.pull("--json", exit_code=3).stdout)
     assert told["done"] == {"download": 1}
     assert (told["failed"], told["conflicts"], told["shown"]) == (1, 0, None)
@@ -176,7 +176,7 @@ def test_documents_are_json_and_nothing_else(differing, plan):
 
 
 def test_quiet_says_nothing_but_errors(differing):
-    differing.put_late("s3.png", b"late")
+    differing.put_uncommitted("s3.png", b"late")
     answer = differing.pull("--quiet", exit_code=3)
     assert answer.stdout == ""
     assert answer.stderr.count("\n") == 1
@@ -208,7 +208,7 @@ def test_also_where_nothing_is_kept_of_the_first_time(sides, plan):
     sides.call("pull", "--apply", plan)
     sides.cache = sides.cache.with_name("another cache")
     sides.call("pull", "--apply", plan)
-    assert sides.files == both("a.png", "b.png")
+    assert sides.files == bytes_by_name("a.png", "b.png")
 
 
 def test_a_large_download_that_is_done_is_not_fetched_again(sides, plan):
@@ -237,7 +237,7 @@ def test_a_restore_in_s3_that_is_applied_a_second_time_is_done(sides, plan):
     sides.restore("--in-s3", "--revision", 1, "--delete", "--plan", plan, exit_code=1)
     for _ in range(3):
         sides.call("restore", "--apply", plan)
-        assert sides.objects == both("a.png", "b.png")
+        assert sides.objects == bytes_by_name("a.png", "b.png")
 
 
 @pytest.mark.parametrize("verb", ["pull", "push", "sync", "restore"])

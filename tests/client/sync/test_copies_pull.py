@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timedelta
 
 import pytest
-from client.sides import both
+from client.sides import bytes_by_name
 from client.transfers import refusal
 
 from s3_manifest_cli.client.local.destination import Destination
@@ -16,7 +16,7 @@ def test_what_is_missing_or_differs_comes_and_what_is_the_same_is_not_touched(si
     sides.write("differs.png", body=b"other bytes")
     before = (sides.folder / "same.png").stat()
     answer = sides.pull()
-    assert sides.files == both("same.png", "differs.png", "deep/missing.png", "mine.txt")
+    assert sides.files == bytes_by_name("same.png", "differs.png", "deep/missing.png", "mine.txt")
     after = (sides.folder / "same.png").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert sorted(sides.gets()) == ["deep/missing.png", "differs.png"]
@@ -41,7 +41,7 @@ def test_a_pull_makes_the_folder_that_is_not_there(sides):
     sides.put("a.png")
     sides.folder = sides.folder / "new/folder"
     sides.pull()
-    assert sides.files == both("a.png")
+    assert sides.files == bytes_by_name("a.png")
 
 
 def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
@@ -49,7 +49,7 @@ def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
     sides.put("prompt_metadata.json", body=b'{"hidden.png": {"hidden": true}}')
     assert [one.filename for one in sides.head.hidden] == ["hidden.png"]
     sides.pull()
-    assert sides.files == both("a.png", "a.txt")
+    assert sides.files == bytes_by_name("a.png", "a.txt")
 
 
 def in_parts(sides, filename, *blocks, **more):
@@ -120,7 +120,7 @@ def test_filters_say_what_is_meant(sides):
     sides.put("a.png", "b.png", "a.txt", "deep/a.png")
     sides.write("old.png", "old.txt")
     sides.pull("--include", "*.png", "--exclude", "deep/*", "--delete")
-    assert sides.files == both("a.png", "b.png", "old.txt")
+    assert sides.files == bytes_by_name("a.png", "b.png", "old.txt")
 
 
 def test_what_s3_has_not_goes_with_delete_alone(sides):
@@ -128,17 +128,17 @@ def test_what_s3_has_not_goes_with_delete_alone(sides):
     sides.write("a.png", "deep/extra.png")
     assert "nothing to do" in sides.pull().stdout
     answer = sides.pull("--delete")
-    assert sides.files == both("a.png")
+    assert sides.files == bytes_by_name("a.png")
     assert not (sides.folder / "deep").exists()
     assert "1 deleted here" in answer.stdout
 
 
 def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides):
     sides.put("a.png")
-    sides.put_late("just uploaded.png")
+    sides.put_uncommitted("just uploaded.png")
     sides.write("a.png", "just uploaded.png", "extra.png")
     answer = sides.pull("--delete", exit_code=3)
-    assert sides.files == both("a.png", "just uploaded.png")
+    assert sides.files == bytes_by_name("a.png", "just uploaded.png")
     assert "just uploaded.png: " in answer.stderr
     assert "not deleted: S3 has another object than the manifest" in answer.stderr
 
@@ -148,7 +148,7 @@ def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
     sides.write("a.png", "extra.png")
     sides.proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "HEAD" else None
     sides.pull("--delete", exit_code=3)
-    assert sides.files == both("a.png", "extra.png")
+    assert sides.files == bytes_by_name("a.png", "extra.png")
 
 
 @pytest.mark.parametrize(
@@ -160,20 +160,20 @@ def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
     ],
 )
 def test_by_a_manifest_that_may_not_know_all_nothing_is_deleted_and_nothing_else_done(sides, verified, says):
-    sides.put_late("a.png")
+    sides.put_uncommitted("a.png")
     if verified is None:
         sides.commit_incomplete("a.png")
     else:
         sides.verify(verified, "a.png")
     sides.write("extra.png")
     answer = sides.pull("--delete", exit_code=3 if says else 0)
-    assert sides.files == (both("extra.png") if says else both("a.png"))
+    assert sides.files == (bytes_by_name("extra.png") if says else bytes_by_name("a.png"))
     if says:
         assert says in answer.stderr
         assert "s3-manifest rescan style/16" in answer.stderr
         assert sides.gets() == []
         sides.pull(exit_code=0 if verified else 3)
-        assert sides.files == both("a.png", "extra.png")
+        assert sides.files == bytes_by_name("a.png", "extra.png")
 
 
 def test_more_deletions_than_are_allowed_are_refused_before_anything_is_done(sides):
@@ -181,29 +181,29 @@ def test_more_deletions_than_are_allowed_are_refused_before_anything_is_done(sid
     sides.write("x", "y", "z")
     answer = sides.pull("--delete", "--max-delete", 2, exit_code=3)
     assert "--max-delete" in answer.stderr
-    assert sides.files == both("x", "y", "z")
+    assert sides.files == bytes_by_name("x", "y", "z")
     sides.pull("--delete", "--max-delete", 3)
-    assert sides.files == both("a.png")
+    assert sides.files == bytes_by_name("a.png")
 
 
 def test_nothing_is_deleted_where_a_transfer_failed(sides):
     sides.put("a.png", "b.png")
     sides.write("extra.png")
-    sides.put_late("b.png", b"another by now")
+    sides.put_uncommitted("b.png", b"another by now")
     answer = sides.pull("--delete", exit_code=3)
-    assert sides.files == both("a.png", "extra.png")
+    assert sides.files == bytes_by_name("a.png", "extra.png")
     assert "extra.png: not deleted" in answer.stderr
     sides.commit("b.png")
     sides.pull("--delete")
-    assert sides.files == both("a.png") | {"b.png": b"another by now"}
+    assert sides.files == bytes_by_name("a.png") | {"b.png": b"another by now"}
 
 
 @pytest.mark.parametrize("becomes", ["another", "gone"])
 def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(sides, becomes):
     sides.put("a.png", "b.png", "c.png")
-    sides.put_late("b.png", b"another") if becomes == "another" else sides.delete("b.png")
+    sides.put_uncommitted("b.png", b"another") if becomes == "another" else sides.delete("b.png")
     answer = sides.pull(exit_code=3)
-    assert sides.files == both("a.png", "c.png")
+    assert sides.files == bytes_by_name("a.png", "c.png")
     assert "download b.png: Skipped: the object in S3 changed or was deleted" in answer.stderr
     assert "1 failed" in answer.stdout
     assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "c.png"]
@@ -214,7 +214,7 @@ def test_a_file_that_is_changed_here_before_its_turn_stays(sides):
     sides.write("a.png", body=b"old")
     with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"newer, mine")):
         answer = sides.pull(exit_code=3)
-    assert sides.files == {"a.png": b"newer, mine"} | both("b.png")
+    assert sides.files == {"a.png": b"newer, mine"} | bytes_by_name("b.png")
     assert "what is there is not what was there before; run this again" in answer.stderr
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_is_changed_before_it_is_deleted_stays(sides):
     sides.write("a.png", "extra.png")
     with sides.meanwhile("HEAD", "extra.png", lambda: sides.write("extra.png", body=b"used again")):
         answer = sides.pull("--delete", exit_code=3)
-    assert sides.files == both("a.png") | {"extra.png": b"used again"}
+    assert sides.files == bytes_by_name("a.png") | {"extra.png": b"used again"}
     assert "extra.png" in answer.stderr
 
 
@@ -241,7 +241,7 @@ def test_of_two_pulls_into_one_folder_at_once_one_is_refused(sides):
     assert "is being written to by another run" in answer.stderr
     assert sides.files == {}
     sides.pull()
-    assert sides.files == both("a.png")
+    assert sides.files == bytes_by_name("a.png")
 
 
 def test_without_a_manifest_there_is_nothing_to_pull_by(sides):

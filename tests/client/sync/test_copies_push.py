@@ -3,7 +3,7 @@
 from email.header import decode_header, make_header
 
 import pytest
-from client.sides import both, bytes_of
+from client.sides import bytes_by_name, content_of
 from client.transfers import md5, refusal
 
 from s3_manifest.manifest.collections import Collection, parse_collections
@@ -20,7 +20,7 @@ def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
     sides.write("same.png", "deep/new.png")
     sides.write("changed.png", body=b"mine")
     answer = sides.push()
-    assert sides.objects == both("same.png", "theirs.png", "deep/new.png") | {"changed.png": b"mine"}
+    assert sides.objects == bytes_by_name("same.png", "theirs.png", "deep/new.png") | {"changed.png": b"mine"}
     assert sorted(one.key.rpartition("16/")[2] for one in sides.proxy.of("PUT")) == ["changed.png", "deep/new.png"]
     assert "2 uploaded" in answer.stdout
     sides.commit("changed.png", "deep/new.png")
@@ -40,7 +40,7 @@ def test_the_manifest_of_what_was_pushed_tells_all_that_was_known_of_it(sides):
     assert told(sides, "f\u00f6x.txt")["ContentType"] == "text/plain; charset=utf-8"
     said = {name: str(make_header(decode_header(value))) for name, value in found["Metadata"].items()}
     assert said == {
-        "md5": md5(bytes_of("f\u00f6x.PNG")),
+        "md5": md5(content_of("f\u00f6x.PNG")),
         "prompt": "ein Fuchs im Schnee \u2603",
         "local-path": str(sides.folder / "f\u00f6x.PNG"),
         "generation-id": "7",
@@ -127,10 +127,10 @@ def test_a_caption_that_cannot_be_read_is_no_prompt(sides):
 def test_a_newer_object_than_the_manifest_knows_stays(sides, knows):
     sides.put("b.png", *(["a.png"] if knows else []))
     sides.write("a.png", body=b"mine")
-    sides.put_late("a.png", b"somebody else's")
+    sides.put_uncommitted("a.png", b"somebody else's")
     sides.write("c.png")
     answer = sides.push(exit_code=3)
-    assert sides.objects == both("b.png", "c.png") | {"a.png": b"somebody else's"}
+    assert sides.objects == bytes_by_name("b.png", "c.png") | {"a.png": b"somebody else's"}
     assert (
         "upload a.png: Skipped: the object in S3 changed or was deleted after this manifest was written."
         in answer.stderr
@@ -143,7 +143,7 @@ def test_a_newer_object_than_the_manifest_knows_stays(sides, knows):
 def test_the_same_bytes_that_somebody_stored_meanwhile_are_no_failure(sides):
     sides.put("b.png")
     sides.write("a.png")
-    sides.put_late("a.png")
+    sides.put_uncommitted("a.png")
     sides.push()
 
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_changed_while_it_is_uploaded_is_told(sides):
         answer = sides.push(exit_code=3)
     assert "upload a.png: it was changed since it was looked at; run this again" in answer.stderr
     # What was stored is what the file was; the next push stores what it is.
-    assert sides.objects == both("a.png", "b.png")
+    assert sides.objects == bytes_by_name("a.png", "b.png")
     sides.commit("a.png", "b.png")
     sides.push()
     assert sides.objects["a.png"] == b"changed"
@@ -177,25 +177,25 @@ def test_a_file_that_is_gone_before_its_turn_is_told_and_the_rest_goes_on(sides)
     (sides.folder / "a.png").unlink()
     answer = sides.call("push", "--apply", plan, exit_code=3)
     assert "upload a.png: not read: No such file or directory" in answer.stderr
-    assert sides.objects == both("b.png")
+    assert sides.objects == bytes_by_name("b.png")
 
 
 def test_where_there_is_no_manifest_yet_nothing_that_is_there_is_replaced(sides):
-    sides.put_late("theirs.png", b"theirs")
+    sides.put_uncommitted("theirs.png", b"theirs")
     sides.write("theirs.png", body=b"mine")
     sides.write("new.png")
     answer = sides.push(exit_code=3)
-    assert sides.objects == {"theirs.png": b"theirs"} | both("new.png")
+    assert sides.objects == {"theirs.png": b"theirs"} | bytes_by_name("new.png")
     assert "upload theirs.png: Skipped: the object in S3 changed" in answer.stderr
 
 
 def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
     sides.put("a.png", "gone here.png", "replaced.png")
-    sides.put_late("unknown.png")
-    sides.put_late("replaced.png", b"another by now")
+    sides.put_uncommitted("unknown.png")
+    sides.put_uncommitted("replaced.png", b"another by now")
     sides.write("a.png")
     answer = sides.push("--delete", exit_code=3)
-    assert sides.objects == both("a.png", "unknown.png") | {"replaced.png": b"another by now"}
+    assert sides.objects == bytes_by_name("a.png", "unknown.png") | {"replaced.png": b"another by now"}
     assert "delete in S3 replaced.png: " in answer.stderr
     assert "1 deleted in S3" in answer.stdout
 
@@ -205,7 +205,7 @@ def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
     sides.write("a.png")
     sides.proxy.before = lambda one: refusal(403, "AccessDenied") if one.method == "PUT" else None
     answer = sides.push("--delete", exit_code=3)
-    assert sides.objects == both("extra.png")
+    assert sides.objects == bytes_by_name("extra.png")
     assert "Allow s3:PutObject" in answer.stderr
     assert "extra.png: not deleted" in answer.stderr
 
@@ -228,17 +228,17 @@ def test_sidecars_and_a_nested_collections_files_are_not_pushed(sides):
     sides.collections = parse_collections("style=styles/{style_id}/, part=styles/16/parts/{part_id}/", "_manifests/")
     sides.write("a.png", "collection.json", "prompt_metadata.json", "metadata.jsonl", "parts/7/b.png")
     sides.push()
-    assert sides.objects == both("a.png")
+    assert sides.objects == bytes_by_name("a.png")
     sides.collection = Collection("part", "7", "styles/16/parts/7/", "_manifests/")
     sides.call("push", sides.folder / "parts/7", "part/7")
-    assert sides.objects == {"b.png": bytes_of("parts/7/b.png")}
+    assert sides.objects == {"b.png": content_of("parts/7/b.png")}
 
 
 def test_a_file_whose_key_s3_would_not_take_is_told(sides):
     long = "/".join(["x" * 200] * 5) + "/" + "y" * 100
     sides.write("a.png", long)
     answer = sides.push(exit_code=3)
-    assert sides.objects == both("a.png")
+    assert sides.objects == bytes_by_name("a.png")
     assert "its key would have 1,115 bytes; S3 allows 1,024. Rename the file" in answer.stderr
 
 
@@ -264,7 +264,7 @@ def test_where_the_manifest_does_not_show_it_in_time_that_is_told(sides):
     sides.write("a.png", "b.png")
     answer = sides.push("--wait", 0.1, exit_code=1)
     assert "the manifest does not show all of it yet; see: s3-manifest doctor" in answer.stderr
-    assert sides.objects == both("a.png", "b.png")
+    assert sides.objects == bytes_by_name("a.png", "b.png")
 
 
 def test_a_folder_that_is_not_there_is_wrong_usage(sides):

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from client.sides import both
+from client.sides import bytes_by_name
 from client.transfers import random_bytes
 
 from s3_manifest_cli.client.transfer import copying
@@ -19,14 +19,14 @@ def past(sides):
     time.sleep(0.01)
     sides.put("a.png", body=b"replaced")
     sides.delete("b.png")
-    sides.put_late("new.png")
+    sides.put_uncommitted("new.png")
     sides.commit("b.png", "new.png")
     assert sides.head.revision == 3
     return sides
 
 
-NOW = both("deep/c.png", "new.png") | {"a.png": b"replaced"}
-THEN = both("a.png", "b.png", "deep/c.png")
+NOW = bytes_by_name("deep/c.png", "new.png") | {"a.png": b"replaced"}
+THEN = bytes_by_name("a.png", "b.png", "deep/c.png")
 
 
 def test_a_folder_gets_what_there_was_at_a_revision(past):
@@ -51,7 +51,7 @@ def test_with_delete_a_folder_is_what_there_was(past):
     past.pull()
     past.write("mine.png")
     past.restore(past.folder, "--revision", 1)
-    assert past.files == THEN | both("new.png", "mine.png")
+    assert past.files == THEN | bytes_by_name("new.png", "mine.png")
     past.restore(past.folder, "--revision", 1, "--delete")
     assert past.files == THEN
     assert past.objects == NOW
@@ -59,14 +59,14 @@ def test_with_delete_a_folder_is_what_there_was(past):
 
 def test_some_files_are_restored(past):
     past.restore(past.folder, "--revision", 1, "--include", "b.*")
-    assert past.files == both("b.png")
+    assert past.files == bytes_by_name("b.png")
     answer = past.restore(past.folder, "--revision", 1, "--include", "new.png", exit_code=3)
     assert "style/16 had no such file at revision 1" in answer.stderr
 
 
 def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
     answer = past.restore("--in-s3", "--revision", 1)
-    assert past.objects == THEN | both("new.png")
+    assert past.objects == THEN | bytes_by_name("new.png")
     assert "2 restored in S3" in answer.stdout
     assert past.files == {}
     # The manifest does not tell of it yet.
@@ -88,9 +88,9 @@ def test_in_s3_with_delete_what_was_not_there_then_goes_and_can_be_brought_back(
 
 
 def test_an_object_that_is_replaced_meanwhile_stays(past):
-    with past.meanwhile("HEAD", "a.png", lambda: past.put_late("a.png", b"newest")):
+    with past.meanwhile("HEAD", "a.png", lambda: past.put_uncommitted("a.png", b"newest")):
         answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
-    assert past.objects == both("b.png", "deep/c.png", "new.png") | {"a.png": b"newest"}
+    assert past.objects == bytes_by_name("b.png", "deep/c.png", "new.png") | {"a.png": b"newest"}
     assert "restore in S3 a.png: Skipped: the object in S3 changed" in answer.stderr
 
 
@@ -101,7 +101,7 @@ def test_a_version_that_s3_has_not_any_more_is_told_and_the_rest_goes_on(past):
     assert "a.png: S3 no longer has this version." in answer.stderr
     assert past.objects["b.png"] == THEN["b.png"]
     past.restore(past.folder, "--revision", 1, exit_code=3)
-    assert past.files == both("b.png", "deep/c.png")
+    assert past.files == bytes_by_name("b.png", "deep/c.png")
 
 
 def test_what_was_stored_before_the_bucket_had_versions_is_told_file_by_file(sides):
@@ -114,7 +114,7 @@ def test_what_was_stored_before_the_bucket_had_versions_is_told_file_by_file(sid
     failed = {one["filename"]: one["error"] for one in json.loads(answer.stdout)["files"] if one["error"]}
     assert failed.keys() == {"a.png"}
     assert "was not versioned" in failed["a.png"]
-    assert sides.objects == both("b.png") | {"a.png": b"replaced"} | dict.fromkeys(
+    assert sides.objects == bytes_by_name("b.png") | {"a.png": b"replaced"} | dict.fromkeys(
         ("c.png", "d.png"), b"with a version"
     )
     sides.restore("--in-s3", "--revision", 2, "--exclude", "a.png")
@@ -133,7 +133,7 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
     assert (told["Metadata"]["prompt"], told["ContentType"]) == ("a fox", "image/tiff")
     assert past.bucket.unfinished() == []
     past.put("large.bin", body=b"replaced again")
-    with past.meanwhile("POST", "large.bin", lambda: past.put_late("large.bin", b"newest")):
+    with past.meanwhile("POST", "large.bin", lambda: past.put_uncommitted("large.bin", b"newest")):
         answer = past.restore("--in-s3", "--revision", 4, exit_code=3)
     assert "large.bin: Skipped: the object in S3 changed" in answer.stderr
     assert past.objects["large.bin"] == b"newest"

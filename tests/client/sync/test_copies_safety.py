@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from client.sides import both
+from client.sides import bytes_by_name
 
 from s3_manifest.manifest.encoding import encode_head
 
@@ -59,7 +59,7 @@ def refused(answer):
 def test_names_that_lead_elsewhere_are_each_refused_by_name_and_the_rest_comes(sides):
     sides.put(*NAMES, *GOOD)
     answer = sides.pull("--json", exit_code=3)
-    assert sides.files == both(*GOOD)
+    assert sides.files == bytes_by_name(*GOOD)
     told = refused(answer)
     assert told.keys() == NAMES.keys()
     assert [name for name, reason in NAMES.items() if reason not in told[name]] == []
@@ -80,18 +80,18 @@ def test_a_key_with_nul_is_refused_by_name(sides):
     sides.bucket.put(sides.collection.head_key, encode_head(head))
     answer = sides.pull("--json", exit_code=3)
     assert "control character" in refused(answer)["nul\0.png"]
-    assert sides.files == both(*GOOD)
+    assert sides.files == bytes_by_name(*GOOD)
 
 
 def test_names_that_some_other_disk_cannot_hold_are_refused_where_that_is_asked_for(sides):
     sides.put(*ODD, *GOOD)
     answer = sides.pull("--portable", "--json", exit_code=3)
-    assert sides.files == both(*GOOD)
+    assert sides.files == bytes_by_name(*GOOD)
     told = refused(answer)
     assert [name for name, reason in ODD.items() if reason not in told.get(name, "")] == []
     if os.uname().sysname == "Linux":
         sides.pull()
-        assert sides.files == both(*ODD, *GOOD)
+        assert sides.files == bytes_by_name(*ODD, *GOOD)
 
 
 def test_links_at_a_files_place_and_in_its_path_are_not_followed(sides):
@@ -105,7 +105,7 @@ def test_links_at_a_files_place_and_in_its_path_are_not_followed(sides):
     told = refused(answer)
     assert told.keys() == {"at.png", "in/x", "under/deep/x"}
     assert all("link" in reason for reason in told.values())
-    assert {name: sides.files[name] for name in GOOD} == both(*GOOD)
+    assert {name: sides.files[name] for name in GOOD} == bytes_by_name(*GOOD)
     # Links of the user's own are told, and never deleted.
     assert "symbolic link" in sides.pull("--delete", exit_code=3).stderr
     assert (sides.folder / "at.png").is_symlink()
@@ -128,7 +128,7 @@ def test_a_push_reads_nothing_through_a_link(sides):
     (sides.folder / "x.png").symlink_to(sides.folder.parent / "dest-evil/x")
     (sides.folder / "good.txt").symlink_to(sides.folder.parent / "dest-evil/x")  # would be the prompt of good.png
     answer = sides.push()
-    assert sides.objects == both(*GOOD)
+    assert sides.objects == bytes_by_name(*GOOD)
     assert (
         "prompt" not in sides.bucket.client.head_object(Bucket=sides.bucket.name, Key=sides.key("good.png"))["Metadata"]
     )
@@ -161,7 +161,7 @@ def test_a_plan_that_names_what_is_elsewhere_is_refused_by_name(sides, name):
     sides.pull("--delete", "--plan", plan, "--include", "b.png", exit_code=1)
     answer = sides.call("pull", "--apply", edited(sides, filename=name, local=identity), "--json", exit_code=3)
     assert refused(answer).keys() == {name}
-    assert sides.objects == both("a.png")
+    assert sides.objects == bytes_by_name("a.png")
 
 
 def test_a_plan_that_names_sidecars_is_refused_by_name(sides):

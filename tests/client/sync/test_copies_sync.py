@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from client.sides import both, bytes_of
+from client.sides import bytes_by_name, content_of
 
 
 def agree(sides, *filenames):
@@ -17,7 +17,7 @@ def test_what_one_side_has_goes_to_the_other(sides):
     sides.put("theirs.png", "same.png")
     sides.write("mine.png", "same.png")
     answer = sides.sync()
-    assert sides.files == sides.objects == both("theirs.png", "mine.png", "same.png")
+    assert sides.files == sides.objects == bytes_by_name("theirs.png", "mine.png", "same.png")
     assert "1 uploaded" in answer.stdout
     assert "1 downloaded" in answer.stdout
     sides.commit("mine.png")
@@ -29,7 +29,7 @@ def test_what_changed_on_one_side_since_then_goes_to_the_other(sides):
     sides.write("a.png", body=b"mine")
     sides.put("b.png", body=b"theirs")
     sides.sync()
-    assert sides.files == sides.objects == both("c.png") | {"a.png": b"mine", "b.png": b"theirs"}
+    assert sides.files == sides.objects == bytes_by_name("c.png") | {"a.png": b"mine", "b.png": b"theirs"}
 
 
 def test_what_both_changed_is_a_conflict_and_stays_until_somebody_says_which_side_stands(sides):
@@ -41,7 +41,7 @@ def test_what_both_changed_is_a_conflict_and_stays_until_somebody_says_which_sid
     assert "conflict  a.png" in answer.stdout
     assert "--prefer" in answer.stdout
     assert (sides.files["a.png"], sides.objects["a.png"]) == (b"mine", b"theirs")
-    assert sides.objects["new.png"] == bytes_of("new.png")
+    assert sides.objects["new.png"] == content_of("new.png")
     sides.commit("new.png")
     sides.sync("--prefer", "local")
     assert sides.files["a.png"] == sides.objects["a.png"] == b"mine"
@@ -63,19 +63,19 @@ def test_what_was_deleted_on_one_side_comes_back_unless_deletions_are_wished_for
     sides.delete("b.png")
     sides.commit("b.png")
     sides.sync()
-    assert sides.files == sides.objects == both("a.png", "b.png", "c.png")
+    assert sides.files == sides.objects == bytes_by_name("a.png", "b.png", "c.png")
     sides.commit("b.png")
     (sides.folder / "a.png").unlink()
     sides.delete("b.png")
     sides.commit("b.png")
     sides.sync("--delete")
-    assert sides.files == sides.objects == both("c.png")
+    assert sides.files == sides.objects == bytes_by_name("c.png")
     # What both have forgotten may come again, from either side.
     sides.commit("a.png", "b.png")
     sides.write("b.png", body=b"new")
     sides.put("a.png", body=b"new")
     sides.sync("--delete")
-    assert sides.files == sides.objects == both("c.png") | dict.fromkeys(("a.png", "b.png"), b"new")
+    assert sides.files == sides.objects == bytes_by_name("c.png") | dict.fromkeys(("a.png", "b.png"), b"new")
 
 
 def test_what_one_side_deleted_and_the_other_changed_is_a_conflict(sides):
@@ -86,10 +86,10 @@ def test_what_one_side_deleted_and_the_other_changed_is_a_conflict(sides):
     sides.delete("b.png")
     sides.commit("b.png")
     sides.sync("--delete", exit_code=1)
-    assert sides.files == both("c.png") | {"b.png": b"mine"}
-    assert sides.objects == both("c.png") | {"a.png": b"theirs"}
+    assert sides.files == bytes_by_name("c.png") | {"b.png": b"mine"}
+    assert sides.objects == bytes_by_name("c.png") | {"a.png": b"theirs"}
     sides.sync("--delete", "--prefer", "s3")
-    assert sides.files == sides.objects == both("c.png") | {"a.png": b"theirs"}
+    assert sides.files == sides.objects == bytes_by_name("c.png") | {"a.png": b"theirs"}
 
 
 def test_where_what_was_agreed_on_is_lost_nothing_is_overwritten_and_nothing_deleted(sides):
@@ -98,8 +98,8 @@ def test_where_what_was_agreed_on_is_lost_nothing_is_overwritten_and_nothing_del
     sides.write("a.png", body=b"mine")
     (sides.folder / "b.png").unlink()
     sides.sync("--delete", exit_code=1)
-    assert sides.files == both("b.png", "c.png") | {"a.png": b"mine"}
-    assert sides.objects == both("a.png", "b.png", "c.png")
+    assert sides.files == bytes_by_name("b.png", "c.png") | {"a.png": b"mine"}
+    assert sides.objects == bytes_by_name("a.png", "b.png", "c.png")
 
 
 @pytest.mark.parametrize("how", ["empty", "not there", "no manifest"])
@@ -113,9 +113,9 @@ def test_a_disk_that_is_not_mounted_or_a_manifest_that_is_gone_deletes_nothing(s
             sides.folder.mkdir()
     answer = sides.sync("--delete", exit_code=3)
     assert "Nothing is deleted" in answer.stderr
-    assert sides.objects == both("a.png", "b.png")
+    assert sides.objects == bytes_by_name("a.png", "b.png")
     if how == "no manifest":
-        assert sides.files == both("a.png", "b.png")
+        assert sides.files == bytes_by_name("a.png", "b.png")
 
 
 @pytest.mark.parametrize("change", ["upload", "download"])
@@ -126,11 +126,11 @@ def test_by_a_manifest_that_is_late_a_second_sync_undoes_nothing(sides, change):
         sides.write("new.png")
         sides.sync()
     else:
-        sides.put_late("a.png", b"theirs")
+        sides.put_uncommitted("a.png", b"theirs")
     # The manifest tells of the old a.png, and of no new.png.
     sides.sync("--delete", exit_code=3 if change == "upload" else 0)
     if change == "upload":
-        assert sides.files == sides.objects == {"a.png": b"mine"} | both("b.png", "new.png")
+        assert sides.files == sides.objects == {"a.png": b"mine"} | bytes_by_name("b.png", "new.png")
     else:
         assert sides.objects["a.png"] == b"theirs"
 
@@ -150,13 +150,13 @@ def test_a_pull_and_a_push_count_as_seen_to_be_the_same(sides):
 def test_without_a_manifest_a_sync_is_a_push(sides):
     sides.write("a.png")
     sides.sync()
-    assert sides.objects == both("a.png")
+    assert sides.objects == bytes_by_name("a.png")
 
 
 def test_an_object_that_changes_after_the_plan_was_made_is_told(sides):
     agree(sides, "a.png", "b.png")
     sides.write("a.png", body=b"mine")
-    with sides.meanwhile("PUT", "a.png", lambda: sides.put_late("a.png", b"theirs")):
+    with sides.meanwhile("PUT", "a.png", lambda: sides.put_uncommitted("a.png", b"theirs")):
         answer = sides.sync(exit_code=3)
-    assert sides.objects == {"a.png": b"theirs"} | both("b.png")
+    assert sides.objects == {"a.png": b"theirs"} | bytes_by_name("b.png")
     assert "Skipped: the object in S3 changed" in answer.stderr

@@ -67,12 +67,12 @@ def test_what_differs_for_good_is_drift(audited, add, account):
     assert (audited.pauses, found.is_consistent) == ([7], False)
 
 
-def test_what_was_only_on_its_way_is_no_drift(audited, add, account, tell):
+def test_what_was_only_on_its_way_is_no_drift(audited, add, account, send_events):
     add({"styles/16/gone.png": b"data", "styles/16/other.png": b"data"})
     account.delete("styles/16/gone.png")
     account.put("styles/16/other.png", b"newer")
     account.put("styles/16/new.png")
-    found = audited(lambda: tell(*(f"styles/16/{name}.png" for name in ("gone", "other", "new"))))
+    found = audited(lambda: send_events(*(f"styles/16/{name}.png" for name in ("gone", "other", "new"))))
     assert (found.is_consistent, found.settled) == (True, 3)
     assert states(found) == {"new.png": "right", "other.png": "right"}
     assert found.facts.revision == 2
@@ -92,17 +92,17 @@ def test_without_time_to_settle_what_differs_is_told_at_once(audited, account, a
 
 
 @pytest.fixture
-def of_all_proofs(account, tell):
+def of_all_proofs(account, send_events):
     """A file for each way to know an MD5."""
     account.put("styles/16/etag.png", b"data")
     account.put_in_parts("styles/16/declared.png", b"data", Metadata={"md5": MD5})
     account.put_in_parts("styles/16/computed.png", b"data")
-    tell(*(f"styles/16/{name}.png" for name in ("etag", "declared", "computed")))
+    send_events(*(f"styles/16/{name}.png" for name in ("etag", "declared", "computed")))
 
 
-def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, tell, no_md5s):
+def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, send_events, no_md5s):
     account.put_in_parts("styles/16/none.png", b"data")
-    tell("styles/16/none.png")
+    send_events("styles/16/none.png")
     found = audited()
     assert {one.filename: one.proof for one in found.files} == {
         "computed.png": "computed",
@@ -114,9 +114,9 @@ def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, tell,
     assert found.is_consistent
 
 
-def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_all_proofs, account, tell):
+def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_all_proofs, account, send_events):
     account.put_in_parts("styles/16/lie.png", b"data", Metadata={"md5": "0" * 32})
-    tell("styles/16/lie.png")
+    send_events("styles/16/lie.png")
     found = audited(read=True)
     assert {one.filename: (one.state, one.proof) for one in found.files} == {
         "computed.png": ("right", "read"),
@@ -129,10 +129,10 @@ def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_
     assert not found.is_consistent
 
 
-def test_bytes_that_nothing_proves_are_unverifiable(audited, account, tell, put_bare, no_md5s):
+def test_bytes_that_nothing_proves_are_unverifiable(audited, account, send_events, put_bare, no_md5s):
     put_bare("styles/16/bare.png", b"data")
     account.put_in_parts("styles/16/parts.png", b"data")
-    tell("styles/16/bare.png", "styles/16/parts.png")
+    send_events("styles/16/bare.png", "styles/16/parts.png")
     assert audited().is_consistent
     found = audited(read=True)
     assert {one.filename: (one.state, one.proof) for one in found.files} == {

@@ -73,41 +73,41 @@ def test_a_folder_that_is_not_there_yet_lacks_everything(deployment, add, style,
     assert [(one.filename, one.state) for one in compared.files] == [("a.png", "s3_only")]
 
 
-def test_only_files_that_are_meant_are_read_and_told(deployment, add, style, folder, write, reads):
+def test_only_files_that_are_meant_are_read_and_told(deployment, add, style, folder, write, files_read):
     add({"styles/16/a.png": b"data", "styles/16/b.jpg": b"data"})
     write({"a.png": b"data", "b.jpg": b"atad", "c.jpg": b"data"})
     found = status(deployment, folder, style, Filter(include=("*.png",)))
-    assert (states(found), reads) == ({"a.png": "synced"}, ["a.png"])
+    assert (states(found), files_read) == ({"a.png": "synced"}, ["a.png"])
 
 
-def test_a_file_that_was_not_touched_is_read_once(deployment, add, style, folder, write, reads, later):
+def test_a_file_that_was_not_touched_is_read_once(deployment, add, style, folder, write, files_read, files_settled):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
     for _ in range(3):
         assert states(status(deployment, folder, style)) == {"a.png": "synced"}
-    assert reads == ["a.png"]
+    assert files_read == ["a.png"]
     status(deployment, folder, style, read_all=True)
-    assert reads == ["a.png"] * 2
+    assert files_read == ["a.png"] * 2
     write({"a.png": b"atad"})
     assert states(status(deployment, folder, style)) == {"a.png": "out_of_sync"}
-    assert reads == ["a.png"] * 3
+    assert files_read == ["a.png"] * 3
 
 
-def test_a_file_of_another_size_is_never_read(deployment, add, style, folder, write, reads):
+def test_a_file_of_another_size_is_never_read(deployment, add, style, folder, write, files_read):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data and more"})
     assert states(status(deployment, folder, style)) == {"a.png": "out_of_sync"}
-    assert reads == []
+    assert files_read == []
 
 
 def test_what_has_no_md5_is_proven_by_a_checksum_or_by_its_parts(
-    deployment, account, tell, style, folder, write, no_md5s, put_bare, reads, later
+    deployment, account, send_events, style, folder, write, no_md5s, put_bare, files_read, files_settled
 ):
     account.put_in_parts("styles/16/parts.bin", b"data")
     account.put_in_parts("styles/16/other.bin", b"data")
     account.put("styles/16/sha.bin", b"data", ServerSideEncryption="aws:kms", ChecksumAlgorithm="SHA256")
     put_bare("styles/16/bare.bin", b"data")
-    tell(*(f"styles/16/{name}.bin" for name in ("parts", "other", "sha", "bare")))
+    send_events(*(f"styles/16/{name}.bin" for name in ("parts", "other", "sha", "bare")))
     assert {one.md5 for one in deployment.manifests.index(style, None).files()} == {None}
     write({"parts.bin": b"data", "other.bin": b"atad", "sha.bin": b"data", "bare.bin": b"data"})
     for _ in range(2):
@@ -120,20 +120,20 @@ def test_what_has_no_md5_is_proven_by_a_checksum_or_by_its_parts(
             "sha.bin": "synced",
         }
         assert {one.filename for one in found.files if one.why} == {"bare.bin", "other.bin"}
-    assert sorted(reads) == ["bare.bin", "other.bin", "parts.bin", "sha.bin"]
+    assert sorted(files_read) == ["bare.bin", "other.bin", "parts.bin", "sha.bin"]
     write({"sha.bin": b"atad"})
     assert states(status(deployment, folder, style))["sha.bin"] == "out_of_sync"
 
 
 def test_a_verdict_is_not_used_of_an_object_that_came_later(
-    deployment, account, tell, style, folder, write, no_md5s, reads, later
+    deployment, account, send_events, style, folder, write, no_md5s, files_read, files_settled
 ):
     write({"a.bin": b"data"})
     for body, state in ((b"data", "synced"), (b"atad", "unverifiable"), (b"data", "synced")):
         account.put_in_parts("styles/16/a.bin", body)
-        tell("styles/16/a.bin")
+        send_events("styles/16/a.bin")
         assert states(status(deployment, folder, style)) == {"a.bin": state}
-    assert len(reads) == 3
+    assert len(files_read) == 3
 
 
 def test_a_file_that_cannot_be_read_is_not_known_to_be_anything(deployment, add, style, folder, write, monkeypatch):

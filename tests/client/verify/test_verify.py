@@ -20,7 +20,9 @@ def told(found):
     return {one.filename: (one.state, one.by) for one in found.files}
 
 
-def test_every_file_is_told_with_what_proves_it(deployment, account, tell, style, folder, write, no_md5s, put_bare):
+def test_every_file_is_told_with_what_proves_it(
+    deployment, account, send_events, style, folder, write, no_md5s, put_bare
+):
     account.put("styles/16/md5.png", b"data", ChecksumAlgorithm="CRC64NVME")
     account.put("styles/16/sha.png", b"data", ServerSideEncryption="aws:kms", ChecksumAlgorithm="SHA256")
     account.put("styles/16/wrong.png", b"data")
@@ -29,7 +31,7 @@ def test_every_file_is_told_with_what_proves_it(deployment, account, tell, style
     account.put_in_parts("styles/16/parts.png", b"data")
     put_bare("styles/16/bare.png", b"data")
     names = ("md5", "sha", "wrong", "longer", "parts", "bare")
-    tell(*(f"styles/16/{name}.png" for name in (*names, "gone")))
+    send_events(*(f"styles/16/{name}.png" for name in (*names, "gone")))
     write({f"{name}.png": b"data" for name in names})
     write({"wrong.png": b"atad", "longer.png": b"data and more", "extra.png": b"data"})
     found = verify(deployment, folder, style)
@@ -74,7 +76,7 @@ def test_what_was_not_looked_at_is_not_right(deployment, add, style, folder, wri
     assert (found.totals["synced"], found.is_verified(allow_extra=True)) == (1, False)
 
 
-def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, reads, later):
+def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, files_read, files_settled):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
     status(deployment, folder, style)
@@ -83,17 +85,17 @@ def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, 
     for path in kept:
         path.write_bytes(path.read_bytes().replace(md5, b"0" * 32))
     assert len(kept) == 2
-    reads.clear()
+    files_read.clear()
     for _ in range(2):
         assert told(verify(deployment, folder, style)) == {"a.png": ("synced", ("md5", "crc32"))}
-    assert reads == ["a.png"] * 2
+    assert files_read == ["a.png"] * 2
 
 
-def test_only_files_that_are_meant_are_verified(deployment, add, style, folder, write, reads):
+def test_only_files_that_are_meant_are_verified(deployment, add, style, folder, write, files_read):
     add({"styles/16/a.png": b"data", "styles/16/b.txt": b"words"})
     write({"a.png": b"data", "c.txt": b"words"})
     assert verify(deployment, folder, style, Filter(include=("*.png",))).is_verified()
-    assert reads == ["a.png"]
+    assert files_read == ["a.png"]
 
 
 def test_how_far_it_came_is_told(deployment, add, style, folder, write):
