@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s3_manifest.manifest.collections import Collection as Collection
     from s3_manifest.query.stats import CollectionTotals as CollectionTotals
+    from s3_manifest_cli.client.doctor import DoctorOptions as DoctorOptions
     from s3_manifest_cli.client.doctor import Examination as Examination
     from s3_manifest_cli.client.doctor import doctor as doctor
     from s3_manifest_cli.client.doctor import doctor_bucket as doctor_bucket
@@ -69,7 +70,7 @@ _PLACES = {
     "s3_manifest.query.stats": ("CollectionTotals",),
     "s3_manifest_cli.client.verify.audit": ("Audit", "audit"),
     "s3_manifest_cli.client.manifests.diff": ("Diff", "diff"),
-    "s3_manifest_cli.client.doctor": ("Examination", "doctor", "doctor_bucket"),
+    "s3_manifest_cli.client.doctor": ("DoctorOptions", "Examination", "doctor", "doctor_bucket"),
     "s3_manifest_cli.client.export": ("ExportResult", "export"),
     "s3_manifest_cli.client.manifests.history": ("History", "history"),
     "s3_manifest_cli.client.manifests.manifests": ("Manifest", "Manifests"),

@@ -1,7 +1,7 @@
-"""CloudFormation custom resource: has the changes of the bucket's collections sent to the change queue.
+"""CloudFormation custom resource: subscribes the change queue to the changes of the bucket's collections.
 
-S3 knows one notification configuration per bucket, written as a whole, so ours is merged into
-whatever is there. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
+A bucket has one notification configuration, which is written as a whole, so this stack's part is merged into it.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 """
 
 import time
@@ -20,38 +20,38 @@ from s3_manifest.subscription.retrying import RetryPolicy
 
 logger = Logger(service="subscription")
 
-# The whole answer must not be larger than 4096 bytes, and a character may be four of them.
+# The whole response may have 4096 bytes, and a character up to four.
 _MAX_REASON = 700
-_ANSWER_ATTEMPTS = 3
+_RESPONSE_ATTEMPTS = 3
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Applies the request and answers CloudFormation, whatever happens in between.
+    """Carries out the request and always responds to CloudFormation.
 
-    The bucket is the physical id: a stack that moves to another one is unsubscribed from the first.
+    The physical id is the bucket: CloudFormation deletes the old one after an update to another bucket.
     """
-    answer = {
+    response = {
         "Status": "SUCCESS",
         "PhysicalResourceId": custom_resource.physical_id(event),
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
     }
     try:
-        answer["PhysicalResourceId"] = custom_resource.carry_out(event, _environment(context))
+        response["PhysicalResourceId"] = custom_resource.handle(event, _services(context))
     except Exception as error:
-        # Whatever it was: CloudFormation waits until ServiceTimeout for an answer that does not come.
+        # Without a response CloudFormation waits until ServiceTimeout.
         logger.exception("failed")
-        answer |= {
+        response |= {
             "Status": "FAILED",
             "Reason": f"{str(error)[:_MAX_REASON]} (see log stream {context.log_stream_name})",
         }
-    _deliver(event["ResponseURL"], to_json(answer))
+    _deliver(event["ResponseURL"], to_json(response))
 
 
-def _environment(context: LambdaContext) -> custom_resource.Environment:
+def _services(context: LambdaContext) -> custom_resource.Services:
     endpoint = settings().endpoint
-    return custom_resource.Environment(
-        # One attempt a request: what fails is repeated with the whole of its read, change and write.
+    return custom_resource.Services(
+        # Without retries: a failed request is retried together with its read, change and write.
         s3=s3_client(endpoint, retries=False),
         sqs=sqs_client(endpoint),
         events=cache(lambda: events_client(endpoint)),
@@ -62,15 +62,15 @@ def _environment(context: LambdaContext) -> custom_resource.Environment:
 
 
 def _deliver(url: str, body: bytes) -> None:
-    """Sends the answer; a lost one would have CloudFormation wait until its timeout."""
-    for attempt in range(1, _ANSWER_ATTEMPTS + 1):
+    """Sends the response, with retries: CloudFormation waits for a lost one until its timeout."""
+    for attempt in range(1, _RESPONSE_ATTEMPTS + 1):
         try:
             # The URL is signed for a request without a content type.
             urlopen(Request(url, data=body, method="PUT", headers={"Content-Type": ""}), timeout=10).close()
         except OSError:
-            if attempt == _ANSWER_ATTEMPTS:
+            if attempt == _RESPONSE_ATTEMPTS:
                 raise
-            logger.exception("the answer was not delivered")
+            logger.exception("response not delivered")
             time.sleep(attempt)
         else:
             return

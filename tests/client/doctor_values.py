@@ -1,12 +1,12 @@
-"""A deployed stack, as CloudFormation would tell of it."""
+"""A deployed stack, as CloudFormation describes it."""
 
-from s3_manifest_cli.client.doctor.deployed import FUNCTIONS, Deployed
+from s3_manifest_cli.client.doctor.stack import FUNCTIONS, Stack
 
 _NAMES = [*FUNCTIONS, *(f"{name}Role" for name in FUNCTIONS), "SweepRule", "ReconcileLogs", "SweepLogs"]
 _QUEUES = ("ChangeQueue", "SweepQueue", "DeadLetterQueue")
 
-DEPLOYED = Deployed(
-    stack="it",
+STACK = Stack(
+    name="it",
     status="CREATE_COMPLETE",
     partition="aws",
     region="us-east-1",
@@ -30,5 +30,5 @@ DEPLOYED = Deployed(
 )
 
 
-def deployed(**parameters: str) -> Deployed:
-    return DEPLOYED._replace(parameters={**DEPLOYED.parameters, **parameters})
+def stack_with(**parameters: str) -> Stack:
+    return STACK._replace(parameters={**STACK.parameters, **parameters})

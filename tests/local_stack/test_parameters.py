@@ -6,7 +6,7 @@ from urllib.parse import quote
 import boto3
 import pytest
 
-from s3_manifest_cli.client.doctor import Limits, doctor
+from s3_manifest_cli.client.doctor import DoctorOptions, Limits, doctor
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import Stack, deploy
 
@@ -66,15 +66,15 @@ def test_its_api_changes_nothing_and_lists_the_routes_that_there_are(quiet, func
         ({"Collections": "style=styles/{actor_id}/"}, "kind=prefix/{kind_id}/"),
     ],
 )
-def test_parameters_that_cannot_work_are_refused_before_anything_is_made(stack, parameters, words):
+def test_parameters_that_cannot_work_are_rejected_before_anything_is_created(stack, parameters, words):
     cloudformation = stack.platform.client("cloudformation")
     with pytest.raises(cloudformation.exceptions.ClientError, match=re.escape(words)):
         deploy(stack.platform, "refused", parameters)
-    assert "refused" not in {one["StackName"] for one in cloudformation.list_stacks()["StackSummaries"]}
+    assert "refused" not in {summary["StackName"] for summary in cloudformation.list_stacks()["StackSummaries"]}
 
 
-def test_it_is_found_to_be_well(quiet):
+def test_doctor_finds_no_problem(quiet):
     session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
-    limits = Limits(comparing=30, again=0.5, round_trip=20)
-    found = doctor(QUIET, session=session, endpoint=quiet.platform.endpoint, limits=limits)
-    assert [one for one in found.findings if one.severity in {"warning", "error", "not_checked"}] == []
+    limits = Limits(compare=30, recheck_after=0.5, round_trip=20)
+    examination = doctor(QUIET, DoctorOptions(session=session, endpoint=quiet.platform.endpoint, limits=limits))
+    assert examination.with_severity("warning", "error", "not_checked") == ()

@@ -1,9 +1,9 @@
-"""``s3-manifest doctor``: the command line of an examination."""
+"""``s3-manifest doctor``: examines a stack or a bucket, and prints the findings."""
 
 import os
 import sys
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import click
 from botocore.exceptions import BotoCoreError
@@ -13,7 +13,7 @@ from s3_manifest.storage.aws_faults import fault_of
 from s3_manifest_cli.client import doctor as client
 from s3_manifest_cli.client.access.aws_session import session_of
 from s3_manifest_cli.client.access.explanations import unavailable
-from s3_manifest_cli.client.doctor import Examination, Finding, Severity
+from s3_manifest_cli.client.doctor import DoctorOptions, Examination, Finding, Severity
 from s3_manifest_cli.client.manifests.deployment import configured_collections
 from s3_manifest_cli.terminal.options import output_options
 from s3_manifest_cli.terminal.output import Printer
@@ -29,29 +29,22 @@ _WIDTH = max(len(word) for word, _ in _MARKS.values())
 
 
 @click.command()
-@click.option("--stack", help="The stack's name.  [env: S3_MANIFEST_STACK]")
+@click.option("--stack", help="The CloudFormation stack.  [env: S3_MANIFEST_STACK]")
 @click.option(
-    "--bucket",
-    help="Instead of a stack: examine this bucket and its S3 server alone.  [env: S3_MANIFEST_BUCKET]",
+    "--bucket", help="Examine only this bucket and its S3 server, without a stack.  [env: S3_MANIFEST_BUCKET]"
 )
 @click.option("--collections", "kinds", help="With --bucket: the kinds of collections.  [env: S3_MANIFEST_COLLECTIONS]")
-@click.option("--manifest-root", help="With --bucket: where its manifests are.  [env: S3_MANIFEST_ROOT]")
-@click.option(
-    "--fix", is_flag=True, help="Merge our part into the bucket's notification configuration, if it is wrong."
-)
-@click.option("--no-round-trip", is_flag=True, help="Put no object into a collection to see it in its manifest.")
+@click.option("--manifest-root", help="With --bucket: the prefix of its manifests.  [env: S3_MANIFEST_ROOT]")
+@click.option("--fix", is_flag=True, help="Repair the bucket's notifications; those of others are kept.")
+@click.option("--no-round-trip", is_flag=True, help="Upload no test object into a collection.")
 @click.option(
     "--collection",
     "collections",
     multiple=True,
     metavar="COLLECTION",
-    help="Compare this one with S3, and no other; may be repeated.",
+    help="Compare only this collection with S3 (repeatable).",
 )
-@click.option(
-    "--endpoint-url",
-    envvar="AWS_ENDPOINT_URL",
-    help="Where AWS answers, if it is another server.  [env: AWS_ENDPOINT_URL]",
-)
+@click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Another server than AWS.  [env: AWS_ENDPOINT_URL]")
 @click.option("--profile", help="The AWS profile.  [env: AWS_PROFILE]")
 @click.option("--region", help="The AWS region.  [env: AWS_DEFAULT_REGION]")
 @output_options
@@ -68,100 +61,91 @@ def doctor(
     region: str | None,
     printer: Printer,
 ) -> None:
-    """Examine a deployed stack, or a bucket: what is wrong with it, each finding with its mend.
+    """Find what is wrong with a stack or a bucket, and how to fix it.
 
-    It looks at the bucket's notifications, lifecycle rules and policy, at queues, functions, roles and alarms,
-    and compares manifests with what is in S3. It writes a small object below the manifest root, and one into a
-    collection of its own, named __doctor-…, and removes both.
+    Checks the bucket's notifications, lifecycle rules and policy, the queues, functions, roles and alarms, and
+    compares manifests with S3. Uploads two small test objects, one below the manifest root and one into a collection
+    named __doctor-…, and removes both.
 
-    With --bucket, which needs no stack, it looks at that bucket and its manifests, and at whether its S3 server keeps
-    the conditions that manifests rest on. That is the question to ask of a self-hosted server.
+    With --bucket, checks only the bucket, its manifests, and whether its S3 server honours conditional requests, on
+    which manifests depend. Use this for a self-hosted server.
+
+    \b
+    Examples:
+      s3-manifest doctor --stack s3-manifest
+      s3-manifest doctor --bucket images --endpoint-url http://minio:9000
 
     \b
     Exit codes:
       0    nothing is wrong
       1    there are warnings or errors
       2    wrong usage
-      3    there are none, but something could not be checked
+      3    no warnings or errors, but some checks could not be made
       130  interrupted
-    """  # click's mark for a paragraph that is not to be filled
-    place = _named(stack, bucket, kinds, manifest_root, fix=fix)
+    """
+    target = _target(stack, bucket, kinds, manifest_root, fix=fix)
     try:
-        session = session_of(profile, region)
-        progress = partial(_progress, printer)
-        if isinstance(place, str):
-            examined = client.doctor(
-                place,
-                fix=fix,
-                go_round=not no_round_trip,
-                collections=collections,
-                session=session,
-                endpoint=endpoint_url,
-                progress=progress,
-            )
+        options = DoctorOptions(
+            fix=fix,
+            round_trip=not no_round_trip,
+            collections=collections,
+            session=session_of(profile, region),
+            endpoint=endpoint_url,
+            progress=partial(_print_progress, printer),
+        )
+        if isinstance(target, str):
+            examination = client.doctor(target, options)
         else:
-            endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3")
-            examined = client.doctor_bucket(
-                place.name,
-                kinds=place.kinds,
-                collections=collections,
-                session=session,
-                endpoint=endpoint,
-                progress=progress,
-            )
+            options = replace(options, endpoint=endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3"))
+            examination = client.doctor_bucket(*target, options)
     except BotoCoreError as error:  # no region
         raise unavailable(fault_of(error), "not examined") from error
-    for finding in examined.fixed:
+    for finding in examination.fixed:
         printer.write(_line("fixed", finding), "green")
-    for finding in examined.findings:
+    for finding in examination.findings:
         word, colour = _MARKS[finding.severity]
         printer.write(_line(word, finding), colour)
         if finding.mend:
-            printer.write(f"{'':{_WIDTH}} mend: {finding.mend}")
-    printer.write(_summary(examined))
-    printer.document(examined)
-    sys.exit(examined.exit_code)
+            printer.write(f"{'':{_WIDTH}} fix: {finding.mend}")
+    printer.write(_summary(examination))
+    printer.document(examination)
+    sys.exit(examination.exit_code)
 
 
-class _Bucket(NamedTuple):
-    """A bucket that is examined without a stack."""
-
-    name: str
-    kinds: Collections
-
-
-def _named(stack: str | None, bucket: str | None, kinds: str | None, root: str | None, *, fix: bool) -> str | _Bucket:
-    """The stack's name, or the bucket. What is an option counts for more than what the environment has."""
+def _target(
+    stack: str | None, bucket: str | None, kinds: str | None, root: str | None, *, fix: bool
+) -> str | tuple[str, Collections]:
+    """Returns the stack's name, or the bucket and its kinds. Options take precedence over the environment."""
     if stack and bucket:
-        raise click.UsageError("name a stack or a bucket: --stack examines its bucket too")
-    given = os.environ.get
+        raise click.UsageError("Pass either --stack or --bucket: --stack examines the stack's bucket too.")
+    environment = os.environ.get
     if not bucket:
-        stack = stack or given("S3_MANIFEST_STACK")
-        bucket = None if stack else given("S3_MANIFEST_BUCKET")
+        stack = stack or environment("S3_MANIFEST_STACK")
+        bucket = None if stack else environment("S3_MANIFEST_BUCKET")
     if stack:
         if kinds or root:
-            raise click.UsageError("--collections and --manifest-root go with --bucket: of a stack they are known")
+            raise click.UsageError("--collections and --manifest-root require --bucket; a stack has its own settings.")
         return stack
     if not bucket:
         raise click.UsageError(
             "doctor needs the CloudFormation stack: --stack NAME. List yours with 'aws cloudformation list-stacks'."
-            " For a bucket without a stack, as on a self-hosted S3 server, it needs --bucket NAME."
+            " For a bucket without a stack, such as on a self-hosted S3 server, pass --bucket NAME."
         )
     if fix:
-        raise click.UsageError("--fix needs the stack whose queue is to be notified: --stack NAME")
-    return _Bucket(bucket, configured_collections(kinds, root))
+        raise click.UsageError("--fix needs the stack that receives the notifications: pass --stack NAME.")
+    return bucket, configured_collections(kinds, root)
 
 
-def _progress(printer: Printer, doing: str) -> None:
+def _print_progress(printer: Printer, step: str) -> None:
     if not (printer.quiet or printer.as_json):
-        click.echo(f"{doing} …", err=True)
+        click.echo(f"{step} …", err=True)
 
 
 def _line(word: str, finding: Finding) -> str:
     return f"{word:{_WIDTH}} {finding.check}: {finding.subject}: {finding.found}"
 
 
-def _summary(examined: Examination) -> str:
-    counts = {severity: len(examined.of(severity)) for severity in _MARKS}
-    told = [f"{count} {_MARKS[severity][0].lower()}" for severity, count in counts.items() if count]
-    return f"{examined.stack or f's3://{examined.bucket}'}: {', '.join(told)}."
+def _summary(examination: Examination) -> str:
+    counts = {word.lower(): len(examination.with_severity(severity)) for severity, (word, _) in _MARKS.items()}
+    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{examination.stack or f's3://{examination.bucket}'}: {summary}."

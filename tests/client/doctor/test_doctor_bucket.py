@@ -1,4 +1,4 @@
-"""A bucket is examined without a stack, as on a self-hosted server of S3's API."""
+"""A bucket is examined without a stack, as on a self-hosted S3 server."""
 
 import json
 from datetime import UTC, datetime
@@ -37,10 +37,10 @@ def server():
 
 
 def by_check(answer):
-    return {(one["check"], one["severity"]): one for one in json.loads(answer.stdout)["findings"]}
+    return {(finding["check"], finding["severity"]): finding for finding in json.loads(answer.stdout)["findings"]}
 
 
-def test_a_bucket_on_a_server_that_keeps_conditions_is_well_and_left_as_it_was(server, examine):
+def test_a_bucket_on_a_server_that_honours_conditions_is_ok_and_unchanged(server, examine):
     before = dict(server.objects)
     answer = examine("--bucket", "bucket", "--endpoint-url", server.endpoint, "--json")
     assert set(by_check(answer)) == {
@@ -58,48 +58,48 @@ def test_a_bucket_on_a_server_that_keeps_conditions_is_well_and_left_as_it_was(s
     assert server.objects == before
 
 
-def test_a_server_that_refuses_quoted_etags_is_found_out(server, examine):
+def test_a_server_that_rejects_quoted_etags_is_an_error(server, examine):
     server.faults = ("quoted_refused",)
     answer = examine("--bucket", "bucket", "--endpoint-url", server.endpoint, exit_code=1)
     assert "no commit can ever succeed" in answer.stdout
     assert "s3://bucket: " in answer.stdout
 
 
-def test_the_bucket_may_come_from_the_environment_and_its_manifests_lie_elsewhere(server, examine, monkeypatch):
+def test_the_bucket_may_come_from_the_environment_and_the_manifest_root_from_an_option(server, examine, monkeypatch):
     monkeypatch.setenv("S3_MANIFEST_BUCKET", "bucket")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
     examine("--manifest-root", "other/", "--collections", "album=albums/{album_id}/")
-    written = [one for one in server.requests if one.startswith("PUT")]
+    written = [request for request in server.requests if request.startswith("PUT")]
     assert written
-    assert all(one.startswith("PUT /bucket/other/__doctor/") for one in written)
+    assert all(request.startswith("PUT /bucket/other/__doctor/") for request in written)
 
 
-def test_a_manifest_that_cannot_be_read_is_found(server, examine):
+def test_an_unreadable_manifest_is_an_error(server, examine):
     server.objects["bucket/_manifests/styles/16/manifest.json"] = b"{"
     answer = examine("--bucket", "bucket", "--endpoint-url", server.endpoint, "--json", exit_code=1)
-    found = by_check(answer)["manifests", "error"]
-    assert "the manifest cannot be read" in found["found"]
-    assert "s3-manifest rescan style/16 --stack NAME" in found["mend"]
+    finding = by_check(answer)["manifests", "error"]
+    assert "the manifest cannot be read" in finding["found"]
+    assert "s3-manifest rescan style/16 --stack NAME" in finding["mend"]
 
 
-def test_a_collection_without_a_manifest_is_a_fault_only_if_it_is_named(server, examine):
+def test_a_collection_without_a_manifest_is_a_warning_only_if_it_is_named(server, examine):
     where = ["--bucket", "bucket", "--endpoint-url", server.endpoint]
     examine(*where)
     answer = examine(*where, "--collection", "style/16", "--json", exit_code=1)
     stamp = datetime(2026, 3, 1, 8, tzinfo=UTC)
     assert stamp < datetime.now(UTC)  # so that the object is not of the last minute
-    assert by_check(answer)["manifests", "warning"]["found"] == "there are objects in S3, and no manifest of them"
+    assert by_check(answer)["manifests", "warning"]["found"] == "there are objects in S3 and no manifest"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "doctor needs the CloudFormation stack: --stack NAME. List yours with 'aws cloudformation list-stacks'."),
-        (["--stack", "s", "--bucket", "b"], "a stack or a bucket"),
+        (["--stack", "s", "--bucket", "b"], "either --stack or --bucket"),
         (["--bucket", "b", "--fix"], "--fix needs the stack"),
-        (["--stack", "s", "--manifest-root", "r/"], "go with --bucket"),
+        (["--stack", "s", "--manifest-root", "r/"], "require --bucket"),
         (["--bucket", "b", "--collections", "nonsense"], "collection 'nonsense'"),
     ],
 )
-def test_what_cannot_be_asked_is_wrong_usage(arguments, told, examine):
-    assert told in " ".join(examine(*arguments, exit_code=2).stderr.split())
+def test_contradictory_options_are_wrong_usage(arguments, message, examine):
+    assert message in " ".join(examine(*arguments, exit_code=2).stderr.split())

@@ -1,4 +1,4 @@
-"""AWS's refusals, told in one way; and what is said where nothing of a stack is to be learned."""
+"""Failed requests say what to allow; and doctor's exit codes."""
 
 import boto3
 import pytest
@@ -6,8 +6,8 @@ from botocore.config import Config
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
-from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.model import Examination, error, not_checked, notice, ok, warning
+from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.findings import Examination, error, not_checked, notice, ok, warning
 from s3_manifest_cli.main import main
 
 NOWHERE = "http://127.0.0.1:9"
@@ -22,7 +22,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("service", "operation", "parameters", "code", "mend"),
+    ("service", "operation", "parameters", "code", "permission"),
     [
         ("s3", "get_bucket_notification_configuration", {"Bucket": "b"}, "AccessDenied", "s3:GetBucketNotification"),
         ("s3", "get_bucket_lifecycle_configuration", {"Bucket": "b"}, "AccessDenied", "s3:GetLifecycleConfiguration"),
@@ -38,26 +38,30 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
         ("sqs", "list_message_move_tasks", {"SourceArn": "a"}, "InternalFailure", ""),
     ],
 )
-def test_a_refusal_says_what_to_allow(clients, service, operation, parameters, code, mend):
-    client = clients.of(service)
+def test_a_denied_request_says_which_permission_to_allow(clients, service, operation, parameters, code, permission):
+    client = clients.client(service)
     with Stubber(client) as stubber:
         stubber.add_client_error(operation, service_error_code=code, service_message="no")
-        with pytest.raises(Unanswered, match=code) as refused:
-            asked(getattr(client, operation), **parameters)
-    allow = f"allow {mend} to whoever runs this" if mend else mend
-    assert refused.value.mend == ("this server has no such request" if mend is None else allow)
+        with pytest.raises(RequestFailed, match=code) as refused:
+            send(getattr(client, operation), **parameters)
+    allow = (
+        f"allow {permission} to your IAM identity (aws sts get-caller-identity shows it), and run doctor again"
+        if permission
+        else ""
+    )
+    assert refused.value.remedy == ("this server does not support the request" if permission is None else allow)
 
 
-def test_what_is_absent_is_no_refusal(clients):
+def test_an_absent_resource_is_no_failure(clients):
     client = clients.s3
     with Stubber(client) as stubber:
         stubber.add_client_error("get_bucket_policy", service_error_code="NoSuchBucketPolicy")
-        assert asked(client.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket="b") is None
+        assert send(client.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket="b") is None
 
 
-FOUND = {
-    one.severity: one
-    for one in (
+FINDINGS = {
+    finding.severity: finding
+    for finding in (
         ok("c", "s", "f"),
         notice("c", "s", "f"),
         warning("c", "s", "f", "m"),
@@ -77,8 +81,8 @@ FOUND = {
         (["not_checked", "error"], 1),
     ],
 )
-def test_the_exit_code_tells_the_worst(severities, code):
-    findings = tuple(FOUND[severity] for severity in severities)
+def test_the_exit_code_is_that_of_the_worst_finding(severities, code):
+    findings = tuple(FINDINGS[severity] for severity in severities)
     assert Examination(stack="s", examined_at="2026-03-01T00:00:00.000Z", findings=findings).exit_code == code
 
 
@@ -100,7 +104,7 @@ def test_the_exit_code_tells_the_worst(severities, code):
         ),
     ],
 )
-def test_wrong_usage_is_2_and_no_answer_3(monkeypatch, arguments, code, words):
+def test_wrong_usage_exits_with_2_and_an_unreachable_server_with_3(monkeypatch, arguments, code, words):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     monkeypatch.delenv("AWS_PROFILE", raising=False)

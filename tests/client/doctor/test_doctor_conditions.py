@@ -1,4 +1,4 @@
-"""Servers that keep conditions, and servers that break them in one of the known ways, and what is found of each."""
+"""Servers that honour conditional requests, and servers that break them in one of the known ways."""
 
 import boto3
 import pytest
@@ -12,7 +12,7 @@ SESSION = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
 
 
 def probed(*faults):
-    """What is found of a server with these faults, of which nothing is left in the bucket."""
+    """Returns the findings about a server with these faults; asserts that the bucket is left unchanged."""
     with SmallS3(*faults) as server:
         server.objects["bucket/theirs.png"] = b"theirs"
         findings = probe(Clients(SESSION, server.endpoint), "bucket", "_manifests/")
@@ -21,42 +21,42 @@ def probed(*faults):
     return findings
 
 
-def test_a_server_that_keeps_conditions_is_well():
-    assert [(one.severity, one.check) for one in probed()] == [
+def test_a_server_that_honours_conditions_is_ok():
+    assert [(finding.severity, finding.check) for finding in probed()] == [
         ("ok", check) for check in (WRITES, PARTS, READS, DELETES)
     ]
 
 
 @pytest.mark.parametrize(
-    ("fault", "check", "found"),
+    ("fault", "check", "text"),
     [
         (
             "quoted_refused",
             WRITES,
-            r"refuses If-Match with the object's own ETag in quotes.*no commit can ever succeed",
+            r"rejects If-Match with the object's own ETag in quotes.*no commit can ever succeed",
         ),
-        ("writes_ignored", WRITES, r"ignores If-None-Match: \* and If-Match: .*are lost"),
-        ("always_refused", WRITES, r"refuses If-None-Match: \* where there is no object"),
-        ("created_by_if_match", WRITES, "accepts If-Match where there is no object"),
-        ("other_etags", WRITES, "a PUT answers with the ETag 0+1, and a HEAD with"),
+        ("writes_ignored", WRITES, r"ignores If-None-Match: \* and If-Match: .*are lost silently"),
+        ("always_refused", WRITES, r"rejects If-None-Match: \* for a missing object"),
+        ("created_by_if_match", WRITES, "accepts If-Match for a missing object"),
+        ("other_etags", WRITES, "a PUT returns the ETag 0+1, and a HEAD"),
         ("unsupported", WRITES, "does not support them"),
         ("not_modified_ignored", READS, "ignores If-None-Match of a GET"),
         ("deletes_ignored", DELETES, "ignores If-Match of a DELETE"),
         ("deletes_ignored", DELETES, "ignores the ETags of DeleteObjects"),
-        ("quoted_refused", DELETES, "refuses If-Match of a DELETE with the object's own ETag"),
+        ("quoted_refused", DELETES, "rejects If-Match of a DELETE with the object's own ETag"),
         ("unsupported", DELETES, "does not support them"),
-        ("racing", WRITES, "of 8 requests that create an object at once [2-8] succeed"),
+        ("racing", WRITES, "[2-8] of 8 concurrent requests to create one object succeed"),
         ("parts_ignored", PARTS, "ignores If-Match of an upload in parts"),
-        ("quoted_refused", PARTS, "refuses If-Match of an upload in parts with the object's ETag"),
+        ("quoted_refused", PARTS, "rejects If-Match of an upload in parts with the object's ETag"),
     ],
 )
-def test_a_server_that_does_not_is_found_out(fault, check, found):
-    errors = [one for one in probed(fault) if one.severity == "error"]
-    with pytest.raises(AssertionError, match=found):
-        raise AssertionError([one.found for one in errors if one.check == check])
-    assert all("another S3 server" in one.mend for one in errors)
+def test_a_server_that_breaks_conditions_is_an_error(fault, check, text):
+    errors = [finding for finding in probed(fault) if finding.severity == "error"]
+    with pytest.raises(AssertionError, match=text):
+        raise AssertionError([finding.found for finding in errors if finding.check == check])
+    assert all("another S3 server" in finding.mend for finding in errors)
 
 
 @pytest.mark.parametrize("fault", ["deletes_ignored", "not_modified_ignored"])
-def test_what_is_well_is_still_said_to_be_so(fault):
-    assert WRITES in [one.check for one in probed(fault) if one.severity == "ok"]
+def test_checks_that_pass_are_reported_beside_errors(fault):
+    assert WRITES in [finding.check for finding in probed(fault) if finding.severity == "ok"]

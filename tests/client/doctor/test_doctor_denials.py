@@ -1,13 +1,13 @@
-"""A bucket's policy is read for what it will refuse to the functions, before it does."""
+"""Reports what a bucket's policy denies the functions, before they send a request."""
 
 import json
 
 import pytest
-from client.doctor_values import DEPLOYED, deployed
+from client.doctor_values import STACK, stack_with
 
-from s3_manifest_cli.client.doctor.checks.callers import Facts
-from s3_manifest_cli.client.doctor.checks.permissions import judge_denials, needs
-from s3_manifest_cli.client.doctor.deployed import FUNCTIONS
+from s3_manifest_cli.client.doctor.checks.callers import Surroundings
+from s3_manifest_cli.client.doctor.checks.permissions import check_bucket_policy
+from s3_manifest_cli.client.doctor.stack import FUNCTIONS
 
 BUCKET = "arn:aws:s3:::bucket"
 ROLES = "arn:aws:iam::1:role/it-*"
@@ -15,7 +15,7 @@ ROLE, SESSION = (
     "arn:aws:iam::1:role/it-ReconcileFunctionRole",
     "arn:aws:sts::1:assumed-role/it-ReconcileFunctionRole/it-ReconcileFunction",
 )
-ALL_ROLES = [DEPLOYED.role_arn(name) for name in FUNCTIONS]
+ALL_ROLES = [STACK.role_arn(name) for name in FUNCTIONS]
 KEY = "arn:aws:kms:us-east-1:1:key/k"
 SSE, SSE_KEY = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
 PUT = {"Action": "s3:PutObject"}
@@ -28,14 +28,14 @@ EVERYTHING = {
 }
 
 
-def statement(**changed):
-    """Denies everything to everybody, but for what is changed; None takes a part out."""
-    made = EVERYTHING | changed
-    return {key: value for key, value in made.items() if value is not None}
+def statement(**changes):
+    """Denies everything to everybody, except for the changes; None removes a part."""
+    return {key: value for key, value in (EVERYTHING | changes).items() if value is not None}
 
 
-def found_in(*statements, stack=DEPLOYED, **facts):
-    return judge_denials(stack, {"Version": "2012-10-17", "Statement": list(statements)}, needs(stack), Facts(**facts))
+def findings_of(*statements, stack=STACK, **surroundings):
+    policy = {"Version": "2012-10-17", "Statement": list(statements)}
+    return check_bucket_policy(stack, policy, Surroundings(**surroundings))
 
 
 def put_if(operator, key, value):
@@ -130,55 +130,55 @@ NONE = {
 
 
 @pytest.mark.parametrize("denied", CERTAIN.values(), ids=CERTAIN)
-def test_a_statement_that_will_refuse_a_function_is_an_error_with_what_lets_the_functions_through(denied):
-    (found,) = found_in(denied)
-    assert (found.severity, found.subject) == ("error", "Theirs")
-    assert "Function s3:" in found.found
-    condition = json.loads("{" + found.mend.partition("add {")[2].partition("}} to its conditions")[0] + "}}")
-    mended = statement(**denied) | {"Condition": denied.get("Condition", {}) | condition}
+def test_a_statement_that_denies_a_function_is_an_error_with_an_exemption_for_the_functions(denied):
+    (finding,) = findings_of(denied)
+    assert (finding.severity, finding.subject) == ("error", "Theirs")
+    assert "Function s3:" in finding.found
+    condition = json.loads("{" + finding.mend.partition("add {")[2].partition("}} to its conditions")[0] + "}}")
+    exempting = statement(**denied) | {"Condition": denied.get("Condition", {}) | condition}
     if "NotPrincipal" in denied:
-        mended = {key: value for key, value in mended.items() if key != "NotPrincipal"} | {"Principal": "*"}
-    assert [one.severity for one in found_in(mended)] == ["ok"]
+        exempting = {key: value for key, value in exempting.items() if key != "NotPrincipal"} | {"Principal": "*"}
+    assert [finding.severity for finding in findings_of(exempting)] == ["ok"]
 
 
-@pytest.mark.parametrize(("denied", "because"), POSSIBLE.values(), ids=POSSIBLE)
-def test_a_statement_that_may_refuse_one_is_a_warning_that_names_it_and_what_is_not_known(denied, because):
-    (found,) = found_in(denied)
-    assert (found.severity, found.subject) == ("warning", "Theirs")
-    assert because in found.found
-    assert ROLES in found.mend
+@pytest.mark.parametrize(("denied", "condition"), POSSIBLE.values(), ids=POSSIBLE)
+def test_a_statement_that_may_deny_a_function_is_a_warning_that_names_the_unknown_condition(denied, condition):
+    (finding,) = findings_of(denied)
+    assert (finding.severity, finding.subject) == ("warning", "Theirs")
+    assert condition in finding.found
+    assert ROLES in finding.mend
 
 
 @pytest.mark.parametrize("harmless", NONE.values(), ids=NONE)
-def test_a_statement_that_refuses_none_is_nothing_to_tell(harmless):
-    assert [one.severity for one in found_in(harmless)] == ["ok"]
+def test_a_statement_that_denies_no_function_is_ok(harmless):
+    assert [finding.severity for finding in findings_of(harmless)] == ["ok"]
 
 
-def test_every_statement_is_found_with_all_that_it_refuses():
+def test_every_statement_is_reported_with_all_that_it_denies():
     first = put_if("Null", SSE, "true")
     second = statement(Sid=None, Resource=f"{BUCKET}/_manifests/*", Action="s3:DeleteObject")
-    by_subject = {one.subject: one.found for one in found_in(first, second, NONE["old TLS"])}
+    by_subject = {finding.subject: finding.found for finding in findings_of(first, second, NONE["old TLS"])}
     assert set(by_subject) == {"Theirs", "number 2"}
     writers = ("ReconcileFunction", "SweepFunction", "EditFunction")
     assert all(f"{name} s3:PutObject" in by_subject["Theirs"] for name in writers)
     assert by_subject["number 2"] == "this statement denies SweepFunction s3:DeleteObject"
 
 
-def test_what_a_function_that_is_not_deployed_would_be_refused_is_no_concern():
+def test_statements_that_deny_only_undeployed_functions_are_ok():
     only_edits = statement(Action="s3:PutObject", Resource=f"{BUCKET}/styles/*")
-    assert [one.severity for one in found_in(only_edits)] == ["error"]
-    assert [one.severity for one in found_in(only_edits, stack=deployed(AllowEdits="false"))] == ["ok"]
+    assert [finding.severity for finding in findings_of(only_edits)] == ["error"]
+    assert [finding.severity for finding in findings_of(only_edits, stack=stack_with(AllowEdits="false"))] == ["ok"]
 
 
 @pytest.mark.parametrize("key", ["aws:SourceVpce", "aws:SourceVpc"])
-def test_a_function_outside_of_any_vpc_comes_through_no_endpoint_of_a_policy(key):
-    outside, inside = dict.fromkeys(DEPLOYED.functions, False), dict.fromkeys(DEPLOYED.functions, True)
+def test_a_function_outside_of_a_vpc_uses_none_of_the_accounts_endpoints(key):
+    outside, inside = dict.fromkeys(STACK.functions, False), dict.fromkeys(STACK.functions, True)
     denied = if_("StringNotEquals", key, "vpc-1")
-    assert [one.severity for one in found_in(denied, in_vpc=outside)] == ["error"]
-    assert [one.severity for one in found_in(denied, in_vpc=inside)] == ["warning"]
+    assert [finding.severity for finding in findings_of(denied, in_vpc=outside)] == ["error"]
+    assert [finding.severity for finding in findings_of(denied, in_vpc=inside)] == ["warning"]
 
 
 @pytest.mark.parametrize(("organization", "severity"), [("o-1", "ok"), ("o-2", "error"), (None, "warning")])
-def test_an_organization_that_is_known_is_compared(organization, severity):
+def test_a_known_organization_is_compared(organization, severity):
     denied = if_("StringNotEquals", "aws:PrincipalOrgID", "o-1")
-    assert [one.severity for one in found_in(denied, organization=organization)] == [severity]
+    assert [finding.severity for finding in findings_of(denied, organization=organization)] == [severity]

@@ -2,23 +2,23 @@
 
 import pytest
 
-from s3_manifest_cli.client.doctor.checks.lifecycle import Bucket, judge, judge_versioning
+from s3_manifest_cli.client.doctor.checks.lifecycle import Retention, check, check_versioning
 
-BUCKET = Bucket("bucket", "_manifests/", {"styles/": True}, 30, is_own=False, versioning="")
+BUCKET = Retention("bucket", "_manifests/", ["styles/"], history_days=30)
 VERSIONED = BUCKET._replace(versioning="Enabled")
 OLD = {"NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
 
 
-def rules(*given):
-    return {"Rules": [{"ID": "it", "Status": "Enabled", **one} for one in given]}
+def configuration(*rules):
+    return {"Rules": [{"ID": "it", "Status": "Enabled", **rule} for rule in rules]}
 
 
-def expiring(prefix, **more):
-    return {"Filter": {"Prefix": prefix}, "Expiration": {"Days": 90}, **more}
+def expiring(prefix, **fields):
+    return {"Filter": {"Prefix": prefix}, "Expiration": {"Days": 90}, **fields}
 
 
 @pytest.mark.parametrize(
-    ("given", "bucket", "expected"),
+    ("rules", "retention", "expected"),
     [
         ([], BUCKET, [("ok", "bucket")]),
         ([expiring("logs/")], BUCKET, [("ok", "bucket")]),
@@ -27,7 +27,7 @@ def expiring(prefix, **more):
         # The older form of a rule, for the whole bucket.
         ([{"Prefix": "", "Expiration": {"Days": 90}}], BUCKET, [("error", "_manifests/"), ("notice", "styles/")]),
         ([expiring("styles/1")], BUCKET, [("notice", "styles/")]),
-        ([expiring("styles/")], BUCKET._replace(expiry_is_told={"styles/": False}), [("warning", "styles/")]),
+        ([expiring("styles/")], BUCKET._replace(unnoticed={"styles/"}), [("warning", "styles/")]),
         (
             [
                 {
@@ -46,25 +46,26 @@ def expiring(prefix, **more):
         ([{"Filter": {}, "Transitions": [{"Days": 1, "StorageClass": "GLACIER_IR"}]}], BUCKET, [("ok", "bucket")]),
         ([], VERSIONED, [("notice", "_manifests/")]),
         ([{"Filter": {"Prefix": "_manifests/"}, **OLD}], VERSIONED, [("ok", "bucket")]),
-        # Of one style's manifests alone.
+        # Only for the manifests of one style.
         ([{"Filter": {"Prefix": "_manifests/styles/16/"}, **OLD}], VERSIONED, [("notice", "_manifests/")]),
         ([{"Filter": {}, **OLD}], VERSIONED, [("notice", "styles/")]),
     ],
 )
-def test_rules_are_judged_by_what_they_remove(given, bucket, expected):
-    assert [(one.severity, one.subject) for one in judge(rules(*given), bucket)] == expected
+def test_rules_are_reported_by_what_they_remove(rules, retention, expected):
+    findings = check(configuration(*rules), retention)
+    assert [(finding.severity, finding.subject) for finding in findings] == expected
 
 
-def test_old_versions_that_go_before_the_history_does_are_told_of():
-    (found,) = judge(rules({"Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 7}}), VERSIONED)
-    assert "brought back for 7 days, and history tells of 30" in found.found
+def test_a_retention_of_old_versions_shorter_than_the_history_is_reported():
+    (finding,) = check(configuration({"Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 7}}), VERSIONED)
+    assert "can be restored for 7 days; the history keeps 30" in finding.found
 
 
 @pytest.mark.parametrize(
     ("status", "is_own", "severity"),
     [("Enabled", True, "ok"), ("Suspended", True, "warning"), ("", True, "warning"), ("", False, "notice")],
 )
-def test_without_versioning_nothing_comes_back(status, is_own, severity):
-    (found,) = judge_versioning(BUCKET._replace(versioning=status, is_own=is_own))
-    assert found.severity == severity
-    assert severity == "ok" or "put-bucket-versioning --bucket bucket" in found.mend
+def test_without_versioning_nothing_can_be_restored(status, is_own, severity):
+    (finding,) = check_versioning(BUCKET._replace(versioning=status, is_own=is_own))
+    assert finding.severity == severity
+    assert severity == "ok" or "put-bucket-versioning --bucket bucket" in finding.mend

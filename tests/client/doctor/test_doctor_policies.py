@@ -1,8 +1,8 @@
-"""What policies say to a request; what is not known is not guessed."""
+"""Policies are evaluated for a request; unknown values are never guessed."""
 
 import pytest
 
-from s3_manifest_cli.client.doctor.checks.policies import Judged, Request, judge
+from s3_manifest_cli.client.doctor.checks.policies import Evaluation, Request, evaluate
 
 ROLE = "arn:aws:iam::1:role/reconcile"
 REQUEST = Request(
@@ -51,8 +51,8 @@ ALLOW = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": ["s3:PutObject
         ),
     ],
 )
-def test_statements_are_weighed_as_aws_weighs_them(statements, expected):
-    assert judge({"Statement": statements}, REQUEST) == Judged(*expected)
+def test_statements_are_evaluated_as_aws_evaluates_them(statements, expected):
+    assert evaluate({"Statement": statements}, REQUEST) == Evaluation(*expected)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_statements_are_weighed_as_aws_weighs_them(statements, expected):
         ("NotResource", "arn:aws:s3:::b/_manifests/styles/16/*", "unknown"),
     ],
 )
-def test_a_statement_is_about_all_some_or_none_of_many_objects(field, pattern, decision):
+def test_a_statement_applies_to_all_some_or_none_of_many_objects(field, pattern, decision):
     statement = {key: value for key, value in DENY.items() if key != "Resource"} | {field: pattern}
     many = REQUEST._replace(resource="arn:aws:s3:::b/_manifests/styles/*/manifest.json")
-    assert judge({"Statement": [statement]}, many).decision == decision
+    assert evaluate({"Statement": [statement]}, many).decision == decision
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_statement_is_about_all_some_or_none_of_many_objects(field, pattern, d
 def test_of_several_possible_values_all_must_agree(known, decision):
     statement = DENY | {"Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}
     request = REQUEST._replace(context={"s3:tlsversion": known})
-    assert judge({"Statement": [statement]}, request).decision == decision
+    assert evaluate({"Statement": [statement]}, request).decision == decision
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_of_several_possible_values_all_must_agree(known, decision):
     ],
 )
 def test_conditions_hold_do_not_or_are_not_known(condition, decision):
-    assert judge({"Statement": [DENY | {"Condition": condition}]}, REQUEST).decision == decision
+    assert evaluate({"Statement": [DENY | {"Condition": condition}]}, REQUEST).decision == decision

@@ -1,35 +1,35 @@
-"""Queues, functions, roles and alarms of a deployed stack, and what is found wrong with them."""
+"""The checks of the queues, functions, roles and alarms of a deployed stack."""
 
 import json
 import shlex
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from client.doctor_values import DEPLOYED, deployed
+from client.doctor_values import STACK, stack_with
 
 from s3_manifest.manifest.jobs import Sweep, SweepAll, encode_job
 from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
 from s3_manifest_cli.client.doctor.checks.permissions import needs
-from s3_manifest_cli.client.doctor.checks.queues import Letter, Queue, about
-from s3_manifest_cli.client.doctor.deployed import FUNCTIONS
-from s3_manifest_cli.client.doctor.stack_checks import stack
+from s3_manifest_cli.client.doctor.checks.queues import DeadLetter, Queue, describe
+from s3_manifest_cli.client.doctor.stack import FUNCTIONS
+from s3_manifest_cli.client.doctor.stack_checks import CHECKS
 from s3_manifest_cli.local_stack.stack import template
 
-WELL = {
+HEALTHY = {
     "ApproximateNumberOfMessages": "0",
     "ApproximateNumberOfMessagesNotVisible": "0",
     "VisibilityTimeout": "360",
     "RedrivePolicy": '{"deadLetterTargetArn": "dead", "maxReceiveCount": 5}',
 }
-QUEUE = Queue("changes", WELL, "dead", 60, None, 300, "URL")
+QUEUE = Queue("changes", HEALTHY, "dead", 60, None, 300, "URL")
 
 
-def severities(found):
-    return [one.severity for one in found]
+def severities(findings):
+    return [finding.severity for finding in findings]
 
 
 @pytest.mark.parametrize(
-    ("attributes", "more", "expected", "mend"),
+    ("attributes", "fields", "expected", "remedy"),
     [
         ({}, {}, ["ok"], ""),
         ({"ApproximateNumberOfMessages": "7"}, {"oldest": 299.0}, ["ok"], ""),
@@ -40,10 +40,10 @@ def severities(found):
         ({"VisibilityTimeout": "30"}, {}, ["warning"], "VisibilityTimeout=360"),
     ],
 )
-def test_a_queue_is_judged_by_how_it_is_set_and_what_waits(attributes, more, expected, mend):
-    found = queues.judge(QUEUE._replace(attributes=WELL | attributes, **more))
-    assert severities(found) == expected
-    assert mend in found[0].mend
+def test_a_queue_is_checked_for_its_settings_and_its_backlog(attributes, fields, expected, remedy):
+    findings = queues.check(QUEUE._replace(attributes=HEALTHY | attributes, **fields))
+    assert severities(findings) == expected
+    assert remedy in findings[0].mend
 
 
 RECORD = {
@@ -61,38 +61,41 @@ RECORD = {
         (json.dumps({"Records": [RECORD] * 7}), ", ".join(["a b.png (ObjectCreated:Put)"] * 5) + " and 2 more"),
         (encode_job(Sweep(kind="style", id="16")), "a sweep of style/16"),
         (encode_job(SweepAll()), "a sweep of all"),
-        ('{"Event": "s3:TestEvent"}', "a test message of S3's"),
+        ('{"Event": "s3:TestEvent"}', "a test message of S3"),
         ("hello", "malformed (not JSON: expected value at line 1 column 1)"),
     ],
 )
-def test_a_dead_letter_is_told_by_what_it_is_about(body, expected):
-    assert about(body) == expected
+def test_a_dead_letter_is_described_by_its_content(body, expected):
+    assert describe(body) == expected
 
 
-def test_dead_letters_are_counted_dated_and_to_be_redriven():
-    letters = [Letter("a.png", datetime(2026, 3, 2, tzinfo=UTC)), Letter("b.png", datetime(2026, 3, 1, tzinfo=UTC))]
-    (found,) = queues.judge_dead("dead", "ARN", 12, letters, ["log"])
+def test_dead_letters_are_reported_with_count_dates_and_the_redrive_command():
+    letters = [
+        DeadLetter("a.png", datetime(2026, 3, 2, tzinfo=UTC)),
+        DeadLetter("b.png", datetime(2026, 3, 1, tzinfo=UTC)),
+    ]
+    (found,) = queues.check_dead_letters("dead", "ARN", 12, letters, ["log"])
     assert found.severity == "error"
-    assert found.found.startswith("messages that failed 5 times wait here, 12 in all: ")
-    assert "a.png, b.png; the oldest is of 2026-03-01T00:00:00.000Z, and gone on 2026-03-15" in found.found
+    assert found.found.startswith("messages failed 5 times, 12 in all: ")
+    assert "a.png, b.png; the oldest was sent at 2026-03-01T00:00:00.000Z and expires on 2026-03-15" in found.found
     assert "start-message-move-task --source-arn ARN" in found.mend
-    assert severities(queues.judge_dead("dead", "ARN", 0, [], ["log"])) == ["ok"]
-    # Somebody else is looking at it.
-    assert severities(queues.judge_dead("dead", "ARN", 1, [], ["log"])) == ["error"]
+    assert severities(queues.check_dead_letters("dead", "ARN", 0, [], ["log"])) == ["ok"]
+    # Another consumer is reading it.
+    assert severities(queues.check_dead_letters("dead", "ARN", 1, [], ["log"])) == ["error"]
 
 
 ENVIRONMENT = {
     "BUCKET": "bucket",
-    "COLLECTIONS": DEPLOYED.parameters["Collections"],
+    "COLLECTIONS": STACK.parameters["Collections"],
     "MANIFEST_ROOT": "_manifests/",
 }
 
 
 @pytest.mark.parametrize(
-    ("configured", "environment", "reserved", "expected"),
+    ("changes", "environment", "reserved", "expected"),
     [
         ({}, {}, None, []),
-        # What was not called for weeks is.
+        # A function that was not invoked for weeks is inactive.
         ({"State": "Inactive"}, {}, 5, []),
         ({"State": "Failed", "StateReason": "no such layer"}, {}, None, ["error"]),
         ({"LastUpdateStatus": "Failed"}, {}, None, ["warning"]),
@@ -101,9 +104,9 @@ ENVIRONMENT = {
         ({}, {"COLLECTIONS": "style=styles/{style_id}/"}, None, ["error"]),
     ],
 )
-def test_a_function_is_judged_by_its_state_and_its_settings(configured, environment, reserved, expected):
-    given = {"FunctionName": "f", "Environment": {"Variables": ENVIRONMENT | environment}} | configured
-    assert severities(functions.judge(DEPLOYED, "ReconcileFunction", given, reserved)) == expected
+def test_a_function_is_checked_for_its_state_and_its_settings(changes, environment, reserved, expected):
+    configuration = {"FunctionName": "f", "Environment": {"Variables": ENVIRONMENT | environment}} | changes
+    assert severities(functions.check(STACK, "ReconcileFunction", configuration, reserved)) == expected
 
 
 MAPPING = {"State": "Enabled", "EventSourceArn": "queue", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
@@ -121,8 +124,8 @@ MAPPING = {"State": "Enabled", "EventSourceArn": "queue", "FunctionResponseTypes
         (MAPPING | {"LastProcessingResult": "OK"}, []),
     ],
 )
-def test_a_mapping_is_judged_by_whether_messages_come_and_failures_count(mapping, expected):
-    assert severities(functions.judge_mapping("ReconcileFunction", mapping, "queue", "uuid")) == expected
+def test_a_mapping_is_checked_for_delivery_and_failure_reports(mapping, expected):
+    assert severities(functions.check_mapping("ReconcileFunction", mapping, "queue", "uuid")) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,8 +137,8 @@ def test_a_mapping_is_judged_by_whether_messages_come_and_failures_count(mapping
         ("", None, "notice"),
     ],
 )
-def test_a_schedule_begins_sweeps_or_does_not(schedule, rule, expected):
-    assert severities(functions.judge_rule(deployed(SweepSchedule=schedule), rule)) == [expected]
+def test_a_schedule_is_checked_for_whether_it_starts_sweeps(schedule, rule, expected):
+    assert severities(functions.check_schedule(stack_with(SweepSchedule=schedule), rule)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -150,15 +153,15 @@ def test_a_schedule_begins_sweeps_or_does_not(schedule, rule, expected):
         ("cron(0 3 1 6 ? *)", 366),
     ],
 )
-def test_how_long_it_is_at_most_between_two_sweeps(schedule, days):
-    assert functions.longest_pause(schedule) == timedelta(days=days)
+def test_the_longest_time_between_two_sweeps(schedule, days):
+    assert functions.sweep_interval(schedule) == timedelta(days=days)
 
 
-def test_without_a_schedule_no_pause_is_too_long():
-    assert functions.longest_pause("") is None
+def test_without_a_schedule_there_is_no_sweep_interval():
+    assert functions.sweep_interval("") is None
 
 
-def test_alarms_that_went_off_are_gone_silent_or_notify_nobody_are_told_of():
+def test_alarms_that_are_on_deleted_disabled_or_unnotified_are_reported():
     alarm = {
         "AlarmName": "it-DriftAlarm",
         "AlarmDescription": "events were lost",
@@ -166,13 +169,16 @@ def test_alarms_that_went_off_are_gone_silent_or_notify_nobody_are_told_of():
         "StateReason": "1 datapoint was 3.0",
         "StateUpdatedTimestamp": datetime(2026, 3, 1, tzinfo=UTC),
     }
-    (found,) = functions.judge_alarms(DEPLOYED, [alarm])
-    assert (found.severity, found.found) == ("warning", "events were lost, since 2026-03-01T00:00:00.000Z")
+    (found,) = functions.check_alarms(STACK, [alarm])
+    assert (found.severity, found.found) == (
+        "warning",
+        "events were lost, since 2026-03-01T00:00:00.000Z (1 datapoint was 3.0)",
+    )
     quiet = alarm | {"StateValue": "INSUFFICIENT_DATA"}
-    assert severities(functions.judge_alarms(DEPLOYED, [quiet])) == ["ok"]
-    assert severities(functions.judge_alarms(DEPLOYED, [quiet | {"ActionsEnabled": False}])) == ["notice"]
-    assert severities(functions.judge_alarms(DEPLOYED, [])) == ["warning"]
-    assert severities(functions.judge_alarms(deployed(AlarmTopicArn=""), [quiet])) == ["notice"]
+    assert severities(functions.check_alarms(STACK, [quiet])) == ["ok"]
+    assert severities(functions.check_alarms(STACK, [quiet | {"ActionsEnabled": False}])) == ["notice"]
+    assert severities(functions.check_alarms(STACK, [])) == ["warning"]
+    assert severities(functions.check_alarms(stack_with(AlarmTopicArn=""), [quiet])) == ["notice"]
 
 
 @pytest.mark.parametrize(
@@ -186,8 +192,8 @@ def test_alarms_that_went_off_are_gone_silent_or_notify_nobody_are_told_of():
         ("DELETE_FAILED", "error"),
     ],
 )
-def test_a_stack_is_judged_by_how_its_last_deployment_went(status, expected):
-    assert severities(stack(None, DEPLOYED._replace(status=status))) == [expected]
+def test_a_stack_is_checked_for_its_last_deployment(status, expected):
+    assert severities(CHECKS["stack"](None, STACK._replace(status=status))) == [expected]
 
 
 def policy(queue, service, arn, **more):
@@ -195,7 +201,7 @@ def policy(queue, service, arn, **more):
         "Effect": "Allow",
         "Principal": {"Service": service},
         "Action": "sqs:SendMessage",
-        "Resource": DEPLOYED.queue_arn(queue),
+        "Resource": STACK.queue_arn(queue),
         "Condition": {"StringEquals": {"aws:SourceAccount": "1"}, "ArnLike": {"aws:SourceArn": arn}},
     }
     return {"Policy": json.dumps({"Statement": [statement | more]})}
@@ -222,44 +228,44 @@ RULE_SENDS = policy("SweepQueue", "events.amazonaws.com", "arn:aws:events:us-eas
         (S3_SENDS | {"KmsMasterKeyId": "alias/aws/sqs"}, RULE_SENDS, ["ok", "warning", "ok"]),
     ],
 )
-def test_who_may_send_is_told_by_the_queues_policies(change, sweep, expected):
-    assert severities(permissions.judge_senders(DEPLOYED, {"ChangeQueue": change, "SweepQueue": sweep})) == expected
+def test_senders_are_checked_with_the_queues_policies(change, sweep, expected):
+    assert severities(permissions.check_senders(STACK, {"ChangeQueue": change, "SweepQueue": sweep})) == expected
 
 
-def test_the_mend_of_a_policy_keeps_what_others_put_there_and_mends_it():
+def test_the_remedy_for_a_policy_keeps_the_statements_of_others_and_works():
     theirs = policy("ChangeQueue", "sns.amazonaws.com", "*", Sid="Theirs")
-    (found, _) = permissions.judge_senders(DEPLOYED, {"ChangeQueue": theirs, "SweepQueue": RULE_SENDS})
-    command = shlex.split(found.mend.partition(" (and")[0])
+    (found, _) = permissions.check_senders(STACK, {"ChangeQueue": theirs, "SweepQueue": RULE_SENDS})
+    command = shlex.split(found.mend)
     attributes = json.loads(command[-1])
     assert "Theirs" in attributes["Policy"]
-    assert severities(permissions.judge_senders(DEPLOYED, {"ChangeQueue": attributes, "SweepQueue": RULE_SENDS})) == [
+    assert severities(permissions.check_senders(STACK, {"ChangeQueue": attributes, "SweepQueue": RULE_SENDS})) == [
         "ok",
         "ok",
     ]
 
 
-def test_what_roles_are_asked_for_is_what_the_template_gives_them():
-    given, asked_for = set(), set()
+def test_the_checked_permissions_are_those_of_the_template():
+    granted, checked = set(), set()
     for function in FUNCTIONS:
         (policy,) = template()["Resources"][function]["Properties"]["Policies"]
-        for one in policy["Statement"]:
-            statement = one["Fn::If"][1] if "Fn::If" in one else one
+        for item in policy["Statement"]:
+            statement = item["Fn::If"][1] if "Fn::If" in item else item
             actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-            given |= {(function, action, statement["Effect"] == "Allow") for action in actions}
-    for need in needs(deployed(KmsKeyArn="arn:aws:kms:us-east-1:1:key/k", EventSource="EventBridge")):
-        asked_for |= {(need.function, action, need.granted) for action in need.actions}
-    # SAM itself gives a function what its queue takes; one that drains it has some of that from the template too.
-    taken = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-    assert {one for one in asked_for if one[1] not in taken} == {one for one in given if one[1] not in taken}
+            granted |= {(function, action, statement["Effect"] == "Allow") for action in actions}
+    for need in needs(stack_with(KmsKeyArn="arn:aws:kms:us-east-1:1:key/k", EventSource="EventBridge")):
+        checked |= {(need.function, action, need.granted) for action in need.actions}
+    # SAM itself grants what a queue's consumer needs; the function that drains the queue has some from the template.
+    consume = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+    assert {need for need in checked if need[1] not in consume} == {need for need in granted if need[1] not in consume}
 
 
-def test_what_the_simulator_denies_is_found_and_what_it_should_deny():
-    reading = next(n for n in needs(DEPLOYED) if n.function == "QueryFunction" and "s3:GetObject" in n.actions)
-    writing = next(n for n in needs(DEPLOYED) if not n.granted)
+def test_missing_and_excess_permissions_of_the_simulation_are_reported():
+    reading = next(n for n in needs(STACK) if n.function == "QueryFunction" and "s3:GetObject" in n.actions)
+    writing = next(n for n in needs(STACK) if not n.granted)
 
     def found(need, decision, **more):
         result = {"EvalActionName": need.actions[0], "EvalDecision": decision, **more}
-        return permissions.judge_simulated(need, "ROLE", [result])
+        return list(permissions.check_simulation(need, "ROLE", [result]))
 
     assert found(reading, "allowed") == found(writing, "explicitDeny") == found(writing, "implicitDeny") == []
     (denied,) = found(reading, "implicitDeny", OrganizationsDecisionDetail={"AllowedByOrganizations": False})

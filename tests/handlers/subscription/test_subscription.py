@@ -1,4 +1,4 @@
-"""The subscription function: a CloudFormation request in, a bucket's notifications merged, an answer in any case."""
+"""The subscription function merges a bucket's notifications, and always responds to CloudFormation."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from handlers.lambda_events import BUCKET, REGION, Context, sqs_event_of
 import reconcile_handler
 import subscription_handler
 from s3_manifest.manifest.jobs import SweepAll, decode_job
-from s3_manifest.subscription.subscription import EVENTS
+from s3_manifest.subscription.notifications import EVENTS
 
 OTHERS = {
     "QueueConfigurations": [
@@ -66,7 +66,7 @@ class Delivered(NamedTuple):
 
 
 class CloudFormation:
-    """The end of a ResponseURL, on loopback, and the requests it waits for answers to."""
+    """Sends requests, and receives the responses at a ResponseURL on loopback."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -80,38 +80,38 @@ class CloudFormation:
         old: dict[str, str] | None = None,
         **properties: str | None,
     ) -> dict[str, Any]:
-        """A request. A property that is None is left out; ``old`` are those that were others before an Update."""
-        given = PROPERTIES | properties
+        """Returns a request. Omits properties that are None; ``old``: those that an Update changes."""
+        current = PROPERTIES | properties
         self.requests += 1
         return {
             "RequestType": request_type,
-            "ServiceToken": given["ServiceToken"],
+            "ServiceToken": current["ServiceToken"],
             "ResponseURL": f"{self.url}/answer?X-Amz-Signature=abc%2Fdef",
             "StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/images/51af3dc0",
             "RequestId": f"request-{self.requests}",
             "LogicalResourceId": "Subscription",
             "ResourceType": "Custom::Subscription",
-            "ResourceProperties": {name: value for name, value in given.items() if value is not None},
+            "ResourceProperties": {name: value for name, value in current.items() if value is not None},
             **({"PhysicalResourceId": physical_id} if physical_id else {}),
-            **({"OldResourceProperties": given | (old or {})} if request_type == "Update" else {}),
+            **({"OldResourceProperties": current | (old or {})} if request_type == "Update" else {}),
         }
 
-    def ask(self, request_type: str, physical_id: str | None = None, **given: Any) -> dict[str, Any]:
-        """Sends a request to the function, as ``event`` makes it; the answer that came."""
-        return self.send(self.event(request_type, physical_id, **given))
+    def request(self, request_type: str, physical_id: str | None = None, **fields: Any) -> dict[str, Any]:
+        """Sends the request that ``event`` returns to the function; returns the response."""
+        return self.send(self.event(request_type, physical_id, **fields))
 
     def send(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Sends a request to the function; the answer that came."""
+        """Sends a request to the function; returns the response."""
         subscription_handler.handler(event, Context(function_name="subscription"))
         delivered = self.delivered.pop()
         assert (delivered.method, delivered.path) == ("PUT", "/answer?X-Amz-Signature=abc%2Fdef")
-        # The URL is signed for none.
+        # The URL is signed for a request without a content type.
         assert not delivered.content_type
-        # CloudFormation takes no longer answer, and waits on as if there had been none.
+        # CloudFormation ignores a longer response.
         assert len(delivered.body) <= 4096
         answer = json.loads(delivered.body)
-        asked = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
-        assert {name: answer[name] for name in asked} == asked
+        ids = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
+        assert {name: answer[name] for name in ids} == ids
         assert answer["Status"] in {"SUCCESS", "FAILED"}
         assert answer["PhysicalResourceId"]
         assert bool(answer.get("Reason")) == (answer["Status"] == "FAILED")
@@ -123,7 +123,7 @@ def cloudformation(account, monkeypatch) -> Iterator[CloudFormation]:
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            here.delivered.append(Delivered(self.command, self.path, self.headers["Content-Type"], body))
+            endpoint.delivered.append(Delivered(self.command, self.path, self.headers["Content-Type"], body))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -135,10 +135,10 @@ def cloudformation(account, monkeypatch) -> Iterator[CloudFormation]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        here = CloudFormation(f"http://127.0.0.1:{server.server_port}")
+        endpoint = CloudFormation(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield here
+        yield endpoint
         server.shutdown()
         thread.join()
 
@@ -151,14 +151,14 @@ def configuration(account, bucket: str = BUCKET) -> dict[str, Any]:
 def prefixes(found: dict[str, Any], name: str = "s3-manifest-images") -> dict[str, list[str]]:
     """The prefixes that the queue is told about, with the events, by the configurations of that name."""
     return {
-        one["Filter"]["Key"]["FilterRules"][0]["Value"]: one["Events"]
-        for one in found.get("QueueConfigurations", ())
-        if one["Id"].startswith(name + "-")
+        item["Filter"]["Key"]["FilterRules"][0]["Value"]: item["Events"]
+        for item in found.get("QueueConfigurations", ())
+        if item["Id"].startswith(name + "-")
     }
 
 
-def test_create_tells_the_queue_of_every_change_below_the_collections(account, cloudformation):
-    answer = cloudformation.ask("Create")
+def test_create_subscribes_the_queue_to_every_change_below_the_collections(account, cloudformation):
+    answer = cloudformation.request("Create")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
     found = configuration(account)
     events = set(EVENTS)
@@ -166,11 +166,11 @@ def test_create_tells_the_queue_of_every_change_below_the_collections(account, c
         "styles/": events,
         "system_actors/training_data/": events,
     }
-    assert {one["QueueArn"] for one in found["QueueConfigurations"]} == {account.queue_arn}
+    assert {item["QueueArn"] for item in found["QueueConfigurations"]} == {account.queue_arn}
 
 
-def test_an_upload_after_create_comes_into_the_queue_and_the_manifest(account, cloudformation):
-    cloudformation.ask("Create")
+def test_an_upload_after_create_reaches_the_queue_and_the_manifest(account, cloudformation):
+    cloudformation.request("Create")
     account.put("styles/16/größe +.png")
     account.put("elsewhere/a.png")
     received = account.received()
@@ -179,50 +179,50 @@ def test_an_upload_after_create_comes_into_the_queue_and_the_manifest(account, c
     assert list(account.files("styles/16/")) == ["größe +.png"]
 
 
-def test_what_others_configured_survives_create_update_and_delete(account, cloudformation):
+def test_configurations_of_others_survive_create_update_and_delete(account, cloudformation):
     account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
     before = configuration(account)
-    cloudformation.ask("Create")
-    cloudformation.ask("Update", BUCKET, Collections="style=styles/{style_id}/")
+    cloudformation.request("Create")
+    cloudformation.request("Update", BUCKET, Collections="style=styles/{style_id}/")
     found = configuration(account)
     assert list(prefixes(found)) == ["styles/"]
     assert {**found, "QueueConfigurations": found["QueueConfigurations"][:1]} == before
-    cloudformation.ask("Delete", BUCKET)
+    cloudformation.request("Delete", BUCKET)
     assert configuration(account) == before
 
 
-def test_events_on_their_way_to_eventbridge_go_on(account, cloudformation):
+def test_events_are_still_sent_to_eventbridge(account, cloudformation):
     # moto stores that they are wanted, and does not tell.
     first = [xml(200, "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>")]
     account.faults.append(lambda request: first.pop() if request.method == "GET" and first else None)
-    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert cloudformation.request("Create")["Status"] == "SUCCESS"
     (written,) = account.sent("PUT")
     assert b"<EventBridgeConfiguration" in written.body
 
 
-def test_two_stacks_may_watch_one_bucket(account, cloudformation):
-    cloudformation.ask("Create", Name="s3-manifest-images", Collections="style=styles/{style_id}/")
-    cloudformation.ask("Create", Name="s3-manifest-images2", Collections="cat=cats/{cat_id}/")
-    cloudformation.ask("Delete", BUCKET, Name="s3-manifest-images", Collections="style=styles/{style_id}/")
+def test_two_stacks_can_share_one_bucket(account, cloudformation):
+    cloudformation.request("Create", Name="s3-manifest-images", Collections="style=styles/{style_id}/")
+    cloudformation.request("Create", Name="s3-manifest-images2", Collections="cat=cats/{cat_id}/")
+    cloudformation.request("Delete", BUCKET, Name="s3-manifest-images", Collections="style=styles/{style_id}/")
     assert prefixes(configuration(account)) == {}
     assert list(prefixes(configuration(account), "s3-manifest-images2")) == ["cats/"]
 
 
 def test_a_repeat_changes_nothing(account, cloudformation):
-    cloudformation.ask("Create")
+    cloudformation.request("Create")
     once = configuration(account)
-    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert cloudformation.request("Create")["Status"] == "SUCCESS"
     assert configuration(account) == once
 
 
 def test_update_to_another_bucket_changes_the_physical_id_and_the_delete_of_the_first_follows(account, cloudformation):
     account.make_bucket("second")
-    cloudformation.ask("Create")
-    answer = cloudformation.ask("Update", BUCKET, Bucket="second")
+    cloudformation.request("Create")
+    answer = cloudformation.request("Update", BUCKET, Bucket="second")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "second")
     assert set(prefixes(configuration(account, "second"))) == {"styles/", "system_actors/training_data/"}
     # What CloudFormation does once the rest of the stack is updated: the old id, with its old properties.
-    answer = cloudformation.ask("Delete", BUCKET)
+    answer = cloudformation.request("Delete", BUCKET)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
     assert configuration(account) == {}
     assert len(prefixes(configuration(account, "second"))) == 2
@@ -230,20 +230,20 @@ def test_update_to_another_bucket_changes_the_physical_id_and_the_delete_of_the_
 
 def test_delete_acts_on_the_physical_id(account, cloudformation):
     account.make_bucket("second")
-    cloudformation.ask("Create")
-    cloudformation.ask("Create", Bucket="second")
-    cloudformation.ask("Delete", "second", Bucket=BUCKET)
+    cloudformation.request("Create")
+    cloudformation.request("Create", Bucket="second")
+    cloudformation.request("Delete", "second", Bucket=BUCKET)
     assert len(prefixes(configuration(account))) == 2
     assert configuration(account, "second") == {}
 
 
-def test_delete_succeeds_when_the_bucket_is_gone(account, cloudformation):
-    assert cloudformation.ask("Delete", "long-gone", Bucket="long-gone")["Status"] == "SUCCESS"
+def test_delete_succeeds_without_the_bucket(account, cloudformation):
+    assert cloudformation.request("Delete", "long-gone", Bucket="long-gone")["Status"] == "SUCCESS"
 
 
-def test_delete_succeeds_whatever_the_collections_are_by_now(account, cloudformation):
-    cloudformation.ask("Create")
-    assert cloudformation.ask("Delete", BUCKET, Collections="nonsense")["Status"] == "SUCCESS"
+def test_delete_succeeds_with_invalid_collections(account, cloudformation):
+    cloudformation.request("Create")
+    assert cloudformation.request("Delete", BUCKET, Collections="nonsense")["Status"] == "SUCCESS"
     assert configuration(account) == {}
 
 
@@ -273,8 +273,8 @@ def test_delete_succeeds_whatever_the_collections_are_by_now(account, cloudforma
     ],
 )
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_failure_is_answered_with_its_reason(account, cloudformation, request_type, properties, reason):
-    answer = cloudformation.ask(request_type, BUCKET if request_type == "Update" else None, **properties)
+def test_a_failed_request_is_answered_with_its_reason(account, cloudformation, request_type, properties, reason):
+    answer = cloudformation.request(request_type, BUCKET if request_type == "Update" else None, **properties)
     assert answer["Status"] == "FAILED"
     assert reason in answer["Reason"]
     assert configuration(account) == {}
@@ -284,16 +284,16 @@ def test_a_failure_is_answered_with_its_reason(account, cloudformation, request_
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_denial_by_s3_is_answered_with_what_to_allow(account, cloudformation, request_type, method):
     account.refuse(method, "", 403)
-    answer = cloudformation.ask(request_type, BUCKET if request_type != "Create" else None)
+    answer = cloudformation.request(request_type, BUCKET if request_type != "Create" else None)
     assert answer["Status"] == "FAILED"
     assert "AccessDenied" in answer["Reason"]
-    assert "allow s3:GetBucketNotification and s3:PutBucketNotification" in answer["Reason"]
+    assert "allow this role s3:GetBucketNotification and s3:PutBucketNotification" in answer["Reason"]
     assert len(account.sent(method)) > 3
 
 
-def test_a_permission_that_iam_does_not_know_yet_is_waited_for(account, cloudformation):
+def test_a_permission_that_has_not_propagated_is_retried(account, cloudformation):
     deny(account, ("GET", "PUT"), until=5)
-    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert cloudformation.request("Create")["Status"] == "SUCCESS"
     assert len(prefixes(configuration(account))) == 2
 
 
@@ -311,47 +311,45 @@ def deny(account, methods: tuple[str, ...], until: int) -> None:
 
 
 @pytest.mark.parametrize("denied", ["GET", "PUT"])
-def test_the_delete_after_a_create_that_was_denied_to_the_end_succeeds(account, cloudformation, denied):
+def test_the_delete_after_a_create_that_was_always_denied_succeeds(account, cloudformation, denied):
     deny(account, (denied,), until=99)
-    failed = cloudformation.ask("Create")
+    failed = cloudformation.request("Create")
     assert failed["Status"] == "FAILED"
-    assert cloudformation.ask("Delete", failed["PhysicalResourceId"])["Status"] == "SUCCESS"
+    assert cloudformation.request("Delete", failed["PhysicalResourceId"])["Status"] == "SUCCESS"
     account.faults.clear()
     assert configuration(account) == {}
 
 
-def test_the_delete_after_a_create_that_was_never_answered_is_about_the_bucket_of_the_properties(
-    account, cloudformation
-):
-    cloudformation.ask("Create")
-    assert cloudformation.ask("Delete", "images-Subscription-1XKJ0ZP7QW2M3")["Status"] == "SUCCESS"
+def test_the_delete_after_a_create_that_was_never_answered_uses_the_bucket_of_the_properties(account, cloudformation):
+    cloudformation.request("Create")
+    assert cloudformation.request("Delete", "images-Subscription-1XKJ0ZP7QW2M3")["Status"] == "SUCCESS"
     assert configuration(account) == {}
 
 
 @pytest.mark.parametrize("missing", ["Name", "QueueArn", "Bucket", "Collections"])
 def test_the_delete_after_a_create_without_a_property_succeeds(account, cloudformation, missing):
-    failed = cloudformation.ask("Create", **{missing: None})
+    failed = cloudformation.request("Create", **{missing: None})
     assert failed["Status"] == "FAILED"
-    assert cloudformation.ask("Delete", failed["PhysicalResourceId"], **{missing: None})["Status"] == "SUCCESS"
+    assert cloudformation.request("Delete", failed["PhysicalResourceId"], **{missing: None})["Status"] == "SUCCESS"
 
 
-def test_a_delete_that_sees_our_part_and_may_not_remove_it_fails_with_what_to_allow(account, cloudformation):
-    cloudformation.ask("Create")
+def test_a_delete_that_may_not_remove_this_stacks_part_fails_with_the_permission(account, cloudformation):
+    cloudformation.request("Create")
     deny(account, ("PUT",), until=99)
-    answer = cloudformation.ask("Delete", BUCKET)
-    assert (answer["Status"], "allow s3:" in answer["Reason"]) == ("FAILED", True)
+    answer = cloudformation.request("Delete", BUCKET)
+    assert (answer["Status"], "allow this role s3:" in answer["Reason"]) == ("FAILED", True)
 
 
-def test_a_delete_does_not_have_the_destinations_of_others_validated(account, cloudformation):
+def test_a_delete_skips_the_validation_of_destinations(account, cloudformation):
     account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
-    cloudformation.ask("Create")
+    cloudformation.request("Create")
     account.headers.clear()
-    cloudformation.ask("Delete", BUCKET)
+    cloudformation.request("Delete", BUCKET)
     (headers,) = [sent for method, sent in account.headers if method == "PUT"]
     assert headers["x-amz-skip-destination-validation"] == "true"
 
 
-def test_a_request_that_comes_twice_is_as_once(account, cloudformation):
+def test_a_request_that_arrives_twice_has_the_effect_of_one(account, cloudformation):
     for request in ("Create", "Update", "Delete"):
         event = cloudformation.event(request, None if request == "Create" else BUCKET)
         first = cloudformation.send(event), configuration(account)
@@ -388,7 +386,7 @@ def test_a_delete_that_overtakes_a_create_leaves_nothing_subscribed(account, clo
     account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
     before = configuration(account)
     later = overtaken.by(account, cloudformation.event("Delete", physical_id))
-    assert cloudformation.ask("Create")["Status"] == "FAILED"
+    assert cloudformation.request("Create")["Status"] == "FAILED"
     assert [answer["Status"] for answer in later] == ["SUCCESS"]
     assert configuration(account) == before
 
@@ -403,17 +401,17 @@ def test_a_delete_right_after_the_last_write_of_a_create_leaves_nothing_subscrib
             assert cloudformation.send(event)["Status"] == "SUCCESS"
 
     account.faults.append(fault)
-    assert cloudformation.ask("Create")["Status"] == "FAILED"
+    assert cloudformation.request("Create")["Status"] == "FAILED"
     assert configuration(account) == {}
 
 
 def test_an_update_that_is_overtaken_by_the_update_back_does_not_win(account, cloudformation, overtaken):
-    cloudformation.ask("Create")
+    cloudformation.request("Create")
     before = configuration(account)
     new = {"Collections": "cat=cats/{cat_id}/"}
     old = {"Collections": PROPERTIES["Collections"]}
     later = overtaken.by(account, cloudformation.event("Update", BUCKET, old=new))
-    assert cloudformation.ask("Update", BUCKET, old=old, **new)["Status"] == "FAILED"
+    assert cloudformation.request("Update", BUCKET, old=old, **new)["Status"] == "FAILED"
     assert [answer["Status"] for answer in later] == ["SUCCESS"]
     assert configuration(account) == before
 
@@ -422,51 +420,51 @@ def test_an_update_to_another_bucket_that_is_overtaken_by_the_update_back_leaves
     account, cloudformation, overtaken
 ):
     account.make_bucket("second")
-    cloudformation.ask("Create")
+    cloudformation.request("Create")
     before = configuration(account)
     later = overtaken.by(account, cloudformation.event("Update", BUCKET, old={"Bucket": "second"}))
-    assert cloudformation.ask("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")["Status"] == "FAILED"
+    assert cloudformation.request("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")["Status"] == "FAILED"
     assert [answer["Status"] for answer in later] == ["SUCCESS"]
     assert (configuration(account), configuration(account, "second")) == (before, {})
 
 
 def test_the_update_back_from_another_bucket_that_was_never_answered_unsubscribes_that_one(account, cloudformation):
     account.make_bucket("second")
-    cloudformation.ask("Create")
-    cloudformation.ask("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")
+    cloudformation.request("Create")
+    cloudformation.request("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")
     assert len(prefixes(configuration(account, "second"))) == 2
-    answer = cloudformation.ask("Update", BUCKET, old={"Bucket": "second"})
+    answer = cloudformation.request("Update", BUCKET, old={"Bucket": "second"})
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
     assert len(prefixes(configuration(account))) == 2
     assert configuration(account, "second") == {}
 
 
-def test_requests_are_carried_out_where_they_cannot_be_ordered(account, cloudformation):
+def test_requests_succeed_although_they_cannot_be_ordered(account, cloudformation):
     account.sqs.delete_queue(QueueUrl=account.queue_url)
-    assert cloudformation.ask("Delete", BUCKET)["Status"] == "SUCCESS"
+    assert cloudformation.request("Delete", BUCKET)["Status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_a_subscription_is_followed_by_a_sweep_of_all(account, cloudformation, request_type):
-    cloudformation.ask(request_type, BUCKET if request_type == "Update" else None)
+    cloudformation.request(request_type, BUCKET if request_type == "Update" else None)
     assert [decode_job(body) for body in account.queued()] == [SweepAll()]
 
 
-def test_neither_a_delete_nor_a_failure_asks_for_a_sweep(account, cloudformation):
-    cloudformation.ask("Delete", BUCKET)
-    cloudformation.ask("Create", Collections="nonsense")
+def test_neither_a_delete_nor_a_failure_queues_a_sweep(account, cloudformation):
+    cloudformation.request("Delete", BUCKET)
+    cloudformation.request("Create", Collections="nonsense")
     assert account.queued() == []
 
 
-def test_a_sweep_that_cannot_be_asked_for_fails_the_request_with_its_reason(account, cloudformation, new_process):
+def test_a_sweep_that_cannot_be_queued_fails_the_request_with_its_reason(account, cloudformation, new_process):
     account.sqs.delete_queue(QueueUrl=account.sweep_queue_url)
-    answer = cloudformation.ask("Create")
+    answer = cloudformation.request("Create")
     assert (answer["Status"], "NonExistentQueue" in answer["Reason"]) == ("FAILED", True)
-    assert cloudformation.ask("Delete", answer["PhysicalResourceId"])["Status"] == "SUCCESS"
+    assert cloudformation.request("Delete", answer["PhysicalResourceId"])["Status"] == "SUCCESS"
     assert configuration(account) == {}
 
 
-def test_an_answer_that_is_lost_on_the_way_is_sent_again(account, cloudformation, monkeypatch):
+def test_a_lost_response_is_sent_again(account, cloudformation, monkeypatch):
     real, failures = subscription_handler.urlopen, [ConnectionResetError(), TimeoutError()]
 
     def lossy(*arguments, **options):
@@ -475,11 +473,11 @@ def test_an_answer_that_is_lost_on_the_way_is_sent_again(account, cloudformation
         return real(*arguments, **options)
 
     monkeypatch.setattr(subscription_handler, "urlopen", lossy)
-    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert cloudformation.request("Create")["Status"] == "SUCCESS"
     assert failures == []
 
 
-def test_a_write_that_somebody_else_undoes_is_made_again(account, cloudformation):
+def test_a_write_that_another_party_overwrites_is_made_again(account, cloudformation):
     undone = []
 
     def undo(request):
@@ -489,19 +487,19 @@ def test_a_write_that_somebody_else_undoes_is_made_again(account, cloudformation
             account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
 
     account.faults.append(undo)
-    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert cloudformation.request("Create")["Status"] == "SUCCESS"
     found = configuration(account)
     assert len(undone) == 2
     assert len(prefixes(found)) == 2
-    assert [one["Id"] for one in found["TopicConfigurations"]] == ["audit"]
+    assert [item["Id"] for item in found["TopicConfigurations"]] == ["audit"]
 
 
-def test_a_queue_whose_policy_s3_does_not_know_yet_is_tried_again(account, cloudformation):
+def test_a_queue_whose_policy_has_not_propagated_to_s3_is_retried(account, cloudformation):
     account.refuse("PUT", "", 400, "InvalidArgument")
     refuse = account.faults.pop()
     account.faults.append(lambda request: refuse(request) if len(account.sent("PUT")) < 3 else None)
-    assert cloudformation.ask("Create")["Status"] == "SUCCESS"
+    assert cloudformation.request("Create")["Status"] == "SUCCESS"
     assert len(account.sent("PUT")) == 3
     account.faults[:] = [refuse]
-    answer = cloudformation.ask("Update", BUCKET)
+    answer = cloudformation.request("Update", BUCKET)
     assert (answer["Status"], "InvalidArgument" in answer["Reason"]) == ("FAILED", True)

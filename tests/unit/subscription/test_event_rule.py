@@ -1,4 +1,4 @@
-"""The EventBridge rule of a bucket: its pattern, its name, and whether anybody else needs the bucket's events."""
+"""The EventBridge rule of a bucket: its pattern, its name, and whether other rules need the bucket's events."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 
 from s3_manifest.subscription import event_rule
-from s3_manifest.subscription.subscription import EVENTS
+from s3_manifest.subscription.notifications import EVENTS
 
 BUCKET = "my-images"
 
@@ -32,9 +32,9 @@ DETAIL_TYPES = {
 
 
 def test_the_pattern_has_the_same_events_as_notifications():
-    found = json.loads(event_rule.pattern(BUCKET, ["styles/"]))["detail-type"]
+    types = json.loads(event_rule.pattern(BUCKET, ["styles/"]))["detail-type"]
     assert DETAIL_TYPES.keys() == set(EVENTS)
-    assert sorted(found) == sorted(set(DETAIL_TYPES.values()))
+    assert sorted(types) == sorted(set(DETAIL_TYPES.values()))
 
 
 def test_each_bucket_of_a_stack_has_a_rule_of_its_own_whose_name_eventbridge_takes():

@@ -1,10 +1,9 @@
-"""Examines a deployed stack and its bucket. The checks that only judge are in ``checks``.
+"""Examines a deployed stack or a bucket: the checks, their findings, and the repair of the bucket's notifications.
 
-Imports ``access`` and ``manifests``.
+Modules here send requests; those in ``checks`` turn the answers into findings. Imports ``access`` and ``manifests``.
 """
 
-from s3_manifest_cli.client.doctor.examine import Limits, doctor
-from s3_manifest_cli.client.doctor.model import Examination, Finding, Severity
-from s3_manifest_cli.client.doctor.without_stack import doctor_bucket
+from s3_manifest_cli.client.doctor.examination import DoctorOptions, Limits, doctor, doctor_bucket
+from s3_manifest_cli.client.doctor.findings import Examination, Finding, Severity
 
-__all__ = ["Examination", "Finding", "Limits", "Severity", "doctor", "doctor_bucket"]
+__all__ = ["DoctorOptions", "Examination", "Finding", "Limits", "Severity", "doctor", "doctor_bucket"]

@@ -1,150 +1,151 @@
-"""The checks of the bucket that only read: each asks AWS, and has the answer judged."""
+"""The checks of a bucket: each requests a part of its state and passes the answer to ``checks``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from s3_manifest_cli.client.doctor.checks import event_routes, lifecycle, notifications, permissions
-from s3_manifest_cli.client.doctor.checks.callers import Facts
-from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
-from s3_manifest_cli.client.doctor.model import Finding, error, ok
+from s3_manifest_cli.client.doctor.checks import lifecycle, notifications, permissions
+from s3_manifest_cli.client.doctor.checks.callers import Surroundings
+from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.findings import Finding, error, or_ok
+from s3_manifest_cli.client.doctor.stack import Check, Stack, function_configuration, queue_attributes
 
 _NO_RULE = ("ResourceNotFoundException", "ResourceNotFound")
 _NO_TOPIC = ("NotFound", "NotFoundException")
 
 
-def subscriptions(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether the queue is sent every change: by S3 itself, by topics, which have to be let in, or by EventBridge."""
-    found, aim, forwarding = _notifications(clients, deployed)
-    if deployed.uses_event_bridge:
-        return _routed(clients, deployed, found, aim)
-    findings = notifications.judge(found, aim, forwarding)
-    if forwarding:
-        attributes = queue_attributes(clients, deployed, "ChangeQueue")
-        for topic in forwarding:
-            who = f"topic {topic}"
-            findings += permissions.judge_sender(deployed, "ChangeQueue", "sns.amazonaws.com", topic, who, attributes)
-    return findings
-
-
-def _routed(
-    clients: Clients, deployed: Deployed, configuration: Mapping[str, Any], aim: notifications.Wanted
-) -> list[Finding]:
-    events, name = clients.of("events"), event_routes.rule_name(deployed)
-    rule = asked(events.describe_rule, absent=_NO_RULE, Name=name)
-    targets = asked(events.list_targets_by_rule, Rule=name)["Targets"] if rule else ()
-    return event_routes.judge(configuration, aim, deployed, rule, [one["Arn"] for one in targets])
-
-
-def wanted(deployed: Deployed) -> notifications.Wanted:
-    """What the change queue is to be told of."""
-    return notifications.Wanted(
-        bucket=deployed.bucket,
-        name=deployed.subscription,
-        queue_arn=deployed.queue_arn("ChangeQueue"),
-        prefixes=deployed.kinds.subscriptions(),
-        root=deployed.root,
-        fix=f"s3-manifest doctor --stack {deployed.stack} --fix",
+def expected(stack: Stack) -> notifications.Expected:
+    """Returns the notifications that the stack needs."""
+    return notifications.Expected(
+        bucket=stack.bucket,
+        name=stack.subscription,
+        queue_arn=stack.queue_arn("ChangeQueue"),
+        prefixes=stack.kinds.subscriptions(),
+        root=stack.root,
+        fix=f"s3-manifest doctor --stack {stack.name} --fix",
+        rule_name=stack.rule_name,
     )
 
 
-def _notifications(
-    clients: Clients, deployed: Deployed
-) -> tuple[Mapping[str, Any], notifications.Wanted, tuple[str, ...]]:
-    found = asked(clients.s3.get_bucket_notification_configuration, Bucket=deployed.bucket)
-    aim = wanted(deployed)
-    # Only a topic with our prefixes is worth a question.
-    return found, aim, tuple(t for t in notifications.topics(found, aim) if _hands_on(clients, t, aim.queue_arn))
+def _notifications(clients: Clients, stack: Stack) -> list[Finding]:
+    needed = expected(stack)
+    configuration = send(clients.s3.get_bucket_notification_configuration, Bucket=stack.bucket)
+    if stack.uses_event_bridge:
+        events = clients.client("events")
+        rule = send(events.describe_rule, absent=_NO_RULE, Name=stack.rule_name)
+        targets = send(events.list_targets_by_rule, Rule=stack.rule_name)["Targets"] if rule else ()
+        arns = [target["Arn"] for target in targets]
+        return notifications.check_event_rule(configuration, needed, rule, arns)
+    topics = notifications.topics(configuration, needed)
+    forwarding = [topic for topic in topics if _forwards(clients, topic, needed.queue_arn)]
+    findings = notifications.check(configuration, needed, forwarding)
+    if forwarding:
+        attributes = queue_attributes(clients, stack, "ChangeQueue")
+        for topic in forwarding:
+            sender = permissions.Sender("ChangeQueue", "sns.amazonaws.com", topic, f"topic {topic}")
+            findings += permissions.check_sender(stack, sender, attributes)
+    return findings
 
 
-def _hands_on(clients: Clients, topic: str, queue_arn: str) -> bool:
+def _forwards(clients: Clients, topic: str, queue_arn: str) -> bool:
+    """Whether the queue is subscribed to the topic."""
     token = ""
     while True:
-        more = {"NextToken": token} if token else {}
-        answer = asked(clients.of("sns").list_subscriptions_by_topic, absent=_NO_TOPIC, TopicArn=topic, **more) or {}
-        if any(one["Endpoint"] == queue_arn for one in answer.get("Subscriptions", ())):
+        page = {"NextToken": token} if token else {}
+        call = clients.client("sns").list_subscriptions_by_topic
+        answer = send(call, absent=_NO_TOPIC, TopicArn=topic, **page) or {}
+        if any(subscription["Endpoint"] == queue_arn for subscription in answer.get("Subscriptions", ())):
             return True
         if not (token := answer.get("NextToken", "")):
             return False
 
 
-def rules(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """What lifecycle rules do to manifests and data."""
-    absent = ("NoSuchLifecycleConfiguration",)
-    found = asked(clients.s3.get_bucket_lifecycle_configuration, absent=absent, Bucket=deployed.bucket) or {}
-    findings = subscriptions(clients, deployed)
-    gaps = {one.subject for one in findings if one.severity in {"error", "warning"}}
-    return lifecycle.judge(found, _bucket(clients, deployed, gaps))
+def check_retention(
+    clients: Clients, retention: lifecycle.Retention, checks: Iterable[str] = (lifecycle.CHECK, lifecycle.VERSIONING)
+) -> Iterator[Finding]:
+    """Checks the lifecycle rules and the versioning of a bucket."""
+    versioning = send(clients.s3.get_bucket_versioning, Bucket=retention.bucket).get("Status", "")
+    retention = retention._replace(versioning=versioning)
+    if lifecycle.CHECK in checks:
+        call, absent = clients.s3.get_bucket_lifecycle_configuration, ("NoSuchLifecycleConfiguration",)
+        yield from lifecycle.check(send(call, absent=absent, Bucket=retention.bucket) or {}, retention)
+    if lifecycle.VERSIONING in checks:
+        yield from lifecycle.check_versioning(retention)
 
 
-def versions(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """What can be brought back."""
-    return lifecycle.judge_versioning(_bucket(clients, deployed, set()))
+def _lifecycle(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    findings = _notifications(clients, stack)
+    unnoticed = {finding.subject for finding in findings if finding.severity in {"error", "warning"}}
+    retention = _retention(stack)._replace(unnoticed=unnoticed, fix=expected(stack).fix)
+    return check_retention(clients, retention, [lifecycle.CHECK])
 
 
-def _bucket(clients: Clients, deployed: Deployed, expired: set[str]) -> lifecycle.Bucket:
-    found = asked(clients.s3.get_bucket_versioning, Bucket=deployed.bucket)
-    return lifecycle.Bucket(
-        name=deployed.bucket,
-        root=deployed.root,
-        expiry_is_told={prefix: prefix not in expired for prefix in deployed.kinds.subscriptions()},
-        history_days=int(deployed.parameters["HistoryDays"]),
-        is_own=deployed.is_own_bucket,
-        versioning=found.get("Status", ""),
+def _versioning(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    return check_retention(clients, _retention(stack), [lifecycle.VERSIONING])
+
+
+def _retention(stack: Stack) -> lifecycle.Retention:
+    return lifecycle.Retention(
+        bucket=stack.bucket,
+        root=stack.root,
+        prefixes=stack.kinds.subscriptions(),
+        history_days=int(stack.parameters["HistoryDays"]),
+        is_own=stack.is_own_bucket,
     )
 
 
-def denials(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether the bucket's policy is in the way."""
-    found = asked(clients.s3.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket=deployed.bucket)
-    policy = json.loads(found["Policy"]) if found else {}
-    return permissions.judge_denials(deployed, policy, permissions.needs(deployed), _facts(clients, deployed, policy))
+def _bucket_policy(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    answer = send(clients.s3.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket=stack.bucket)
+    policy = json.loads(answer["Policy"]) if answer else {}
+    return permissions.check_bucket_policy(stack, policy, _surroundings(clients, stack, policy))
 
 
-def _facts(clients: Clients, deployed: Deployed, policy: Mapping[str, Any]) -> Facts:
-    """What the policy's conditions ask for, as far as it can be known."""
-    asked_for = json.dumps(policy).lower()
+def _surroundings(clients: Clients, stack: Stack, policy: Mapping[str, Any]) -> Surroundings:
+    """Requests only what the policy's conditions test."""
+    text = json.dumps(policy).lower()
     in_vpc: dict[str, bool] = {}
     organization = None
-    if "aws:sourcevpc" in asked_for or "aws:vpcsourceip" in asked_for:
-        for name in deployed.functions:
-            found = asked(clients.of("lambda").get_function_configuration, FunctionName=deployed.resources[name])
-            in_vpc[name] = bool(found.get("VpcConfig", {}).get("SubnetIds"))
-    if "aws:principalorgid" in asked_for:
-        with suppress(Unanswered):  # whoever runs this may not ask, or there is none
-            organization = asked(clients.of("organizations").describe_organization)["Organization"]["Id"]
-    return Facts(in_vpc, organization)
+    if "aws:sourcevpc" in text or "aws:vpcsourceip" in text:
+        for name in stack.functions:
+            configuration = function_configuration(clients, stack, name)
+            in_vpc[name] = bool(configuration.get("VpcConfig", {}).get("SubnetIds"))
+    if "aws:principalorgid" in text:
+        with suppress(RequestFailed):  # not permitted, or the account has no organization
+            organization = send(clients.client("organizations").describe_organization)["Organization"]["Id"]
+    return Surroundings(in_vpc, organization)
 
 
-def encryption(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether the functions may use the key that the bucket encrypts with, and it can be used."""
-    check, key = "encryption", deployed.parameters["KmsKeyArn"]
+def _encryption(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    key = stack.parameters["KmsKeyArn"]
+    text = f"objects are encrypted with {key}" if key else "the functions need no customer key"
+    return or_ok(_key_problems(clients, stack, key), "encryption", stack.bucket, text)
+
+
+def _key_problems(clients: Clients, stack: Stack, own_key: str) -> Iterator[Finding]:
     absent = ("ServerSideEncryptionConfigurationNotFoundError",)
-    found = asked(clients.s3.get_bucket_encryption, absent=absent, Bucket=deployed.bucket) or {}
-    rules_ = found.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
-    used = {one.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") for one in rules_} | {key}
-    findings = []
-    for name in sorted(filter(None, used)):
-        facts = asked(clients.of("kms").describe_key, KeyId=name)["KeyMetadata"]
-        # Whoever may use S3 may use AWS's own key through it.
-        if facts.get("KeyManager") != "AWS" and facts["Arn"] != key:
-            found_ = f"new objects are encrypted with {facts['Arn']}, and the functions may use {key or 'no key'}"
-            mend = f"deploy with KmsKeyArn={facts['Arn']}"
-            findings.append(error(check, deployed.bucket, found_, mend))
-        if facts["KeyState"] != "Enabled":
-            found_ = f"key {facts['Arn']} is {facts['KeyState']}: nothing encrypted with it can be read or written"
-            mend = f"aws kms enable-key --key-id {name} (first cancel-key-deletion, if it is to be deleted)"
-            findings.append(error(check, deployed.bucket, found_, mend))
-    return findings or [ok(check, deployed.bucket, f"with {key}" if key else "the functions need no key of yours")]
+    answer = send(clients.s3.get_bucket_encryption, absent=absent, Bucket=stack.bucket) or {}
+    rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+    keys = {rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") for rule in rules} | {own_key}
+    for key in sorted(filter(None, keys)):
+        metadata = send(clients.client("kms").describe_key, KeyId=key)["KeyMetadata"]
+        # Every role that may use S3 may use AWS's own key through it.
+        if metadata.get("KeyManager") != "AWS" and metadata["Arn"] != own_key:
+            text = f"new objects are encrypted with {metadata['Arn']}; the functions may use {own_key or 'no key'}"
+            yield error("encryption", stack.bucket, text, f"deploy with KmsKeyArn={metadata['Arn']}")
+        if metadata["KeyState"] != "Enabled":
+            text = f"key {metadata['Arn']} is {metadata['KeyState']}: its objects cannot be read or written"
+            remedy = f"aws kms enable-key --key-id {key}"
+            if metadata["KeyState"] == "PendingDeletion":
+                remedy = f"aws kms cancel-key-deletion --key-id {key} && {remedy}"
+            yield error("encryption", stack.bucket, text, remedy)
 
 
 CHECKS: Mapping[str, Check] = {
-    notifications.CHECK: subscriptions,
-    lifecycle.CHECK: rules,
-    lifecycle.VERSIONING: versions,
-    permissions.DENIALS: denials,
-    "encryption": encryption,
+    notifications.CHECK: _notifications,
+    lifecycle.CHECK: _lifecycle,
+    lifecycle.VERSIONING: _versioning,
+    permissions.DENIALS: _bucket_policy,
+    "encryption": _encryption,
 }
-"""Those that a missing bucket makes void."""
+"""The checks that need the bucket to exist."""

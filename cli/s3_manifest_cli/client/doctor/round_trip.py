@@ -1,130 +1,127 @@
-"""A real round trip: an object is put into a collection of its own, seen in the manifest, deleted, and gone from it."""
+"""The round trip: uploads an object, waits until its manifest lists it, deletes it, and waits until it is gone."""
 
 import hashlib
 import secrets
-import shlex
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, UnreadableManifest
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
-from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployed import Deployed
-from s3_manifest_cli.client.doctor.drift import PROBE
-from s3_manifest_cli.client.doctor.leftovers import CHECK as CLEAN_UP
-from s3_manifest_cli.client.doctor.leftovers import purge
-from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok
+from s3_manifest_cli.client.doctor import cleanup
+from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.drift import TEST_ID
+from s3_manifest_cli.client.doctor.findings import Finding, error, ok
+from s3_manifest_cli.client.doctor.stack import Stack
 
 CHECK = "round trip"
 
 _FILENAME = "doctor.bin"
 _POLL_SECONDS = 0.1
-_SETTLED_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
 _CLEAN_UPS = 3
 
 
-class Trip(NamedTuple):
-    """Seconds until the manifest showed the object, and until it showed it no more (None: it did not); its entry."""
+class _Times(NamedTuple):
+    """Seconds until the manifest listed the object and until it was gone (None: not in time), and its entry."""
 
     shown: float | None
     gone: float | None
     entry: Entry | None
 
 
-def go(clients: Clients, deployed: Deployed, seconds: float) -> list[Finding]:
-    """Makes the round trip, each half in so many seconds, and removes what is left of it. Raises ``Unanswered``.
+class RoundTrip:
+    """A round trip in a collection of its own; each half may take ``seconds``.
 
-    Who follows announcements or the catalog sees a collection named ``__doctor-…`` come, and be empty. Its
-    manifest is thrown away, as any may be, and not written: that only the stack does.
+    Followers of announcements or of the catalogue see a collection ``__doctor-…`` appear and become empty. Its
+    manifest is deleted at the end, which is safe; it is never written, because only the stack writes manifests.
     """
-    pattern = deployed.kinds.patterns[-1]
-    collection = deployed.kinds.named(pattern.kind, f"{PROBE}-{secrets.token_hex(8)}")
-    if collection is None:
-        raise Unanswered(f"a collection of kind {pattern.kind} cannot be named, its prefix is so long")
-    store = S3Store(deployed.bucket, clients.s3, clients.s3_writes)
-    body = secrets.token_bytes(64)
-    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    try:
-        trip = _trip(clients, store, collection, body, seconds)
-    except (StoreError, UnreadableManifest) as fault:
-        raise Unanswered(str(fault)) from fault
-    finally:
-        left = purge(clients, deployed.bucket, collection.prefix) + _clean_up(clients, deployed, store, collection)
-    return [*_judge(deployed, collection, trip, md5, seconds), *left]
 
+    def __init__(self, clients: Clients, stack: Stack, seconds: float) -> None:
+        self._clients, self._stack, self._seconds = clients, stack, seconds
+        self._store = S3Store(stack.bucket, clients.s3, clients.s3_writes)
+        kind = stack.kinds.patterns[-1].kind
+        collection = stack.kinds.named(kind, f"{TEST_ID}-{secrets.token_hex(8)}")
+        if collection is None:
+            raise RequestFailed(f"the prefix of kind {kind} is too long for the id of a test collection")
+        self._collection, self._key = collection, f"{collection.prefix}{_FILENAME}"
+        self._body = secrets.token_bytes(64)
 
-def _trip(clients: Clients, store: S3Store, collection: Collection, body: bytes, seconds: float) -> Trip:
-    key = f"{collection.prefix}{_FILENAME}"
-    asked(clients.s3.put_object, Bucket=store.bucket, Key=key, Body=body)
-    shown, entry = _until(store, collection, seconds, lambda entry: entry is not None)
-    if shown is None:
-        return Trip(None, None, None)
-    # The version itself, where there are versions: a delete marker would be left, and removing that is one event more.
-    _delete(clients, store.bucket, key)
-    gone, _ = _until(store, collection, seconds, lambda entry: entry is None)
-    return Trip(shown, gone, entry)
-
-
-def _delete(clients: Clients, bucket: str, key: str) -> None:
-    try:
-        found = asked(clients.s3.list_object_versions, Bucket=bucket, Prefix=key)
-        for one in found.get("Versions", ()):
-            asked(clients.s3.delete_object, Bucket=bucket, Key=key, VersionId=one["VersionId"])
-    except Unanswered:
-        asked(clients.s3.delete_object, Bucket=bucket, Key=key)
-
-
-def _until(
-    store: S3Store, collection: Collection, seconds: float, holds: Callable[[Entry | None], bool]
-) -> tuple[float | None, Entry | None]:
-    """How many seconds it took until it held of the object's entry; None if it did not."""
-    started = time.monotonic()
-    while True:
-        head = heads.load(store, collection).head
-        entry = next((one for one in head.files if one.filename == _FILENAME), None) if head else None
-        taken = time.monotonic() - started
-        if holds(entry):
-            return taken, entry
-        if taken >= seconds:
-            return None, entry
-        time.sleep(_POLL_SECONDS)
-
-
-def _clean_up(clients: Clients, deployed: Deployed, store: S3Store, collection: Collection) -> list[Finding]:
-    """Throws the manifest away; a late or doubled event makes it anew, so it is looked for again."""
-    for _ in range(_CLEAN_UPS):
-        if left := purge(clients, deployed.bucket, collection.folder):
-            return left
-        time.sleep(_SETTLED_SECONDS)
+    def make(self) -> list[Finding]:
+        """Makes the round trip and removes its objects. Raises ``RequestFailed``."""
         try:
-            if not store.list(collection.folder, limit=1).objects:
-                return []
-        except StoreError:
-            break
-    return [_may_be_left(deployed, collection)]
+            times = self._measure()
+        except (StoreError, UnreadableManifest) as fault:
+            raise RequestFailed(str(fault)) from fault
+        finally:
+            leftovers = cleanup.purge(self._clients, self._stack.bucket, self._collection.prefix) + self._clean_up()
+        return [*self._check(times), *leftovers]
 
+    def _measure(self) -> _Times:
+        send(self._clients.s3.put_object, Bucket=self._stack.bucket, Key=self._key, Body=self._body)
+        shown, entry = self._wait_until(lambda entry: entry is not None)
+        if shown is None:
+            return _Times(None, None, None)
+        self._delete()
+        gone, _ = self._wait_until(lambda entry: entry is None)
+        return _Times(shown, gone, entry)
 
-def _may_be_left(deployed: Deployed, collection: Collection) -> Finding:
-    command = f"aws s3 rm --recursive {shlex.quote(f's3://{deployed.bucket}/{collection.folder}')}"
-    return notice(CLEAN_UP, collection.folder, "an empty manifest may come to be there: events come late", command)
+    def _delete(self) -> None:
+        """Deletes the version itself where possible: removing a delete marker later would be one more event."""
+        s3, bucket = self._clients.s3, self._stack.bucket
+        try:
+            listing = send(s3.list_object_versions, Bucket=bucket, Prefix=self._key)
+            for version in listing.get("Versions", ()):
+                send(s3.delete_object, Bucket=bucket, Key=self._key, VersionId=version["VersionId"])
+        except RequestFailed:
+            send(s3.delete_object, Bucket=bucket, Key=self._key)
 
+    def _wait_until(self, condition: Callable[[Entry | None], bool]) -> tuple[float | None, Entry | None]:
+        """Returns the seconds until the object's entry met the condition (None: not in time), and the entry."""
+        start = time.monotonic()
+        while True:
+            head = heads.load(self._store, self._collection).head
+            entry = next((file for file in head.files if file.filename == _FILENAME), None) if head else None
+            elapsed = time.monotonic() - start
+            if condition(entry):
+                return elapsed, entry
+            if elapsed >= self._seconds:
+                return None, entry
+            time.sleep(_POLL_SECONDS)
 
-def _judge(deployed: Deployed, collection: Collection, trip: Trip, md5: str, seconds: float) -> list[Finding]:
-    key = f"{collection.prefix}{_FILENAME}"
-    log = deployed.resources["ReconcileLogs"]
-    mend = f"mend what the other findings tell of; else see log group {log} for {collection.prefix!r}"
-    if trip.shown is None or trip.entry is None:
-        found = f"it was put, and the manifest did not show it within {seconds:g} s"
-        return [error(CHECK, key, found, mend), _may_be_left(deployed, collection)]
-    if trip.entry.md5_hash != md5:
-        found = f"the manifest shows it with the MD5 {trip.entry.md5_hash} ({trip.entry.md5_source}), and it has {md5}"
-        return [error(CHECK, key, found, "see the bucket's encryption, and the parameter Md5MaxBytes")]
-    shown = f"shown {trip.shown:.1f} s after the PUT, with its MD5"
-    if trip.gone is None:
-        found = f"{shown}, and still shown {seconds:g} s after it was deleted"
-        return [error(CHECK, key, found, mend), _may_be_left(deployed, collection)]
-    return [ok(CHECK, collection.prefix, f"{shown}; gone {trip.gone:.1f} s after the DELETE")]
+    def _clean_up(self) -> list[Finding]:
+        """Deletes the manifest; a late or duplicate event creates it again, so it checks a few times."""
+        for _ in range(_CLEAN_UPS):
+            if findings := cleanup.purge(self._clients, self._stack.bucket, self._collection.folder):
+                return findings
+            time.sleep(_SETTLE_SECONDS)
+            try:
+                if not self._store.list(self._collection.folder, limit=1).objects:
+                    return []
+            except StoreError:
+                break
+        return [self._late_manifest()]
+
+    def _late_manifest(self) -> Finding:
+        text = "late events may create an empty manifest here"
+        return cleanup.leftover(self._stack.bucket, self._collection.folder, text)
+
+    def _check(self, times: _Times) -> list[Finding]:
+        md5 = hashlib.md5(self._body, usedforsecurity=False).hexdigest()
+        remedy = (
+            "follow the remedies of the other findings; if there are none, read the log: aws logs filter-log-events"
+            f" --log-group-name {self._stack.resources['ReconcileLogs']} --filter-pattern '\"{self._collection.id}\"'"
+        )
+        if times.shown is None or times.entry is None:
+            text = f"the manifest did not list the uploaded object within {self._seconds:g} s"
+            return [error(CHECK, self._key, text, remedy), self._late_manifest()]
+        if times.entry.md5_hash != md5:
+            text = f"the manifest has MD5 {times.entry.md5_hash} ({times.entry.md5_source}), the object has {md5}"
+            return [error(CHECK, self._key, text, "check the bucket's encryption and the parameter Md5MaxBytes")]
+        shown = f"listed {times.shown:.1f} s after the PUT, with its MD5"
+        if times.gone is None:
+            text = f"{shown}, and still listed {self._seconds:g} s after it was deleted"
+            return [error(CHECK, self._key, text, remedy), self._late_manifest()]
+        return [ok(CHECK, self._collection.prefix, f"{shown}; gone {times.gone:.1f} s after the DELETE")]

@@ -1,132 +1,122 @@
-"""The checks of the stack that only read: each asks AWS, and has the answer judged."""
+"""The checks of a stack: each requests a part of its state and passes the answer to ``checks``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
-from s3_manifest_cli.client.doctor.clients import Clients, Unanswered, asked
-from s3_manifest_cli.client.doctor.deployed import Check, Deployed, queue_attributes
-from s3_manifest_cli.client.doctor.model import Finding, error, not_checked, notice, ok, warning
+from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, or_ok, warning
+from s3_manifest_cli.client.doctor.stack import Check, Stack, function_configuration, queue_attributes
 
-_WORKERS = {
+_CONSUMERS = {
     "ChangeQueue": ("ReconcileFunction", "ReconcileFunctionChanges"),
     "SweepQueue": ("SweepFunction", "SweepFunctionJobs"),
 }
-# The thresholds of the template's alarms.
-_TOO_OLD = {"ChangeQueue": 300.0, "SweepQueue": 21600.0}
+"""The function and the event source mapping of each queue."""
+_MAX_AGES = {"ChangeQueue": 300.0, "SweepQueue": 21600.0}
+"""The thresholds of the template's alarms, in seconds."""
 _PEEK_SECONDS = 20
 _MISSING = ("ResourceNotFoundException", "ResourceNotFound", "NotFoundException")
 
 
-def stack(_clients: Clients, deployed: Deployed) -> list[Finding]:
-    """How the last deployment went."""
-    status = deployed.status
+def _status(_clients: Clients, stack: Stack) -> Iterator[Finding]:
+    status, events = stack.status, f"aws cloudformation describe-stack-events --stack-name {stack.name}"
     if status.endswith("_FAILED") or status.startswith("DELETE"):
-        mend = (
-            f"aws cloudformation describe-stack-events --stack-name {deployed.stack} tells why; mend that, and deploy"
-        )
-        return [error("stack", deployed.stack, f"it is {status}", mend)]
-    if status.endswith("_IN_PROGRESS"):
-        return [warning("stack", deployed.stack, f"it is {status}", "wait until that is done, and run this again")]
-    if "ROLLBACK" in status:
-        found = f"it is {status}: its last update failed, and it is as before"
-        return [notice("stack", deployed.stack, found, "deploy it again, and see why that fails")]
-    return [ok("stack", deployed.stack, f"it is {status}")]
+        yield error("stack", stack.name, f"its status is {status}", f"remove the cause, and deploy again: {events}")
+    elif status.endswith("_IN_PROGRESS"):
+        remedy = f"aws cloudformation wait stack-update-complete --stack-name {stack.name}; then run doctor again"
+        yield warning("stack", stack.name, f"its status is {status}", remedy)
+    elif "ROLLBACK" in status:
+        text = f"its status is {status}: the last update failed and was rolled back"
+        yield notice("stack", stack.name, text, f"remove the cause, and deploy again: {events}")
+    else:
+        yield ok("stack", stack.name, f"its status is {status}")
 
 
-def senders(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether the queues take what they are sent."""
-    return permissions.judge_senders(
-        deployed, {queue: queue_attributes(clients, deployed, queue) for queue in _WORKERS}
-    )
+def _senders(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    attributes = {queue: queue_attributes(clients, stack, queue) for queue in _CONSUMERS}
+    return permissions.check_senders(stack, attributes)
 
 
-def roles(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether the functions' roles let them do their work; what IAM's simulator says."""
-    simulate = clients.of("iam").simulate_principal_policy
-    findings = []
-    for need in permissions.needs(deployed):
-        role = deployed.role_arn(need.function)
-        answer = asked(
-            simulate,
+def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    findings = list[Finding]()
+    for need in permissions.needs(stack):
+        role = stack.role_arn(need.function)
+        answer = send(
+            clients.client("iam").simulate_principal_policy,
             PolicySourceArn=role,
             ActionNames=list(need.actions),
             ResourceArns=[need.resource],
-            # The simulator knows no more of a request than it is told.
+            # The simulator evaluates conditions only with the context that it receives.
             ContextEntries=[
                 {
                     "ContextKeyName": "aws:ResourceAccount",
-                    "ContextKeyValues": [deployed.account],
+                    "ContextKeyValues": [stack.account],
                     "ContextKeyType": "string",
                 }
             ],
         )
-        findings += permissions.judge_simulated(need, role, answer["EvaluationResults"])
-    return findings or [ok(permissions.ROLES, deployed.stack, "they let the functions do their work")]
+        findings += permissions.check_simulation(need, role, answer["EvaluationResults"])
+    return or_ok(findings, permissions.ROLES, stack.name, "they allow the functions what they need")
 
 
-def dead_letters(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """What died. The messages that are looked at are given back at once."""
-    sqs, url = clients.of("sqs"), deployed.queue_url("DeadLetterQueue")
-    waiting = int(queue_attributes(clients, deployed, "DeadLetterQueue")["ApproximateNumberOfMessages"])
+def _dead_letters(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    """Receives some messages, and makes them visible again immediately."""
+    sqs, url = clients.client("sqs"), stack.queue_url("DeadLetterQueue")
+    waiting = int(queue_attributes(clients, stack, "DeadLetterQueue")["ApproximateNumberOfMessages"])
     messages = []
     if waiting:
-        messages = asked(
+        messages = send(
             sqs.receive_message,
             QueueUrl=url,
             MaxNumberOfMessages=10,
             VisibilityTimeout=_PEEK_SECONDS,
-            WaitTimeSeconds=1,  # without it only some of the queue's servers are asked
+            WaitTimeSeconds=1,  # short polling samples only some of the queue's servers
             MessageSystemAttributeNames=["SentTimestamp"],
         ).get("Messages", [])
     for message in messages:
-        asked(sqs.change_message_visibility, QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+        send(sqs.change_message_visibility, QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
     letters = [
-        queues.Letter(
-            queues.about(message["Body"]),
+        queues.DeadLetter(
+            queues.describe(message["Body"]),
             datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
         )
         for message in messages
     ]
-    arn, logs = deployed.queue_arn("DeadLetterQueue"), [deployed.resources[n] for n in ("ReconcileLogs", "SweepLogs")]
-    return queues.judge_dead(f"{deployed.stack} DeadLetterQueue", arn, waiting, letters, logs)
+    logs = [stack.resources[name] for name in ("ReconcileLogs", "SweepLogs")]
+    arn = stack.queue_arn("DeadLetterQueue")
+    return queues.check_dead_letters(f"{stack.name} DeadLetterQueue", arn, waiting, letters, logs)
 
 
-def backlog(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """What waits in the queues, and how they are set."""
-    findings = []
-    for queue, (function, _) in _WORKERS.items():
-        attributes = queue_attributes(clients, deployed, queue)
-        configured = _configuration(clients, deployed, function)
-        name, waiting = f"{deployed.stack} {queue}", int(attributes["ApproximateNumberOfMessages"])
-        oldest = None
-        if waiting:
+def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:
+    for queue, (function, _) in _CONSUMERS.items():
+        attributes = queue_attributes(clients, stack, queue)
+        configuration = function_configuration(clients, stack, function)
+        name, url, oldest = f"{stack.name} {queue}", stack.queue_url(queue), None
+        if int(attributes["ApproximateNumberOfMessages"]):
             try:
-                oldest = _oldest(clients, deployed.queue_url(queue).rpartition("/")[2])
-            except Unanswered as unanswered:
-                findings.append(
-                    not_checked(queues.CHECK, name, f"the age of its messages: {unanswered}", unanswered.mend)
-                )
-        findings += queues.judge(
+                oldest = _oldest(clients, url.rpartition("/")[2])
+            except RequestFailed as failure:
+                text = f"the age of its messages is unknown: {failure}"
+                yield not_checked(queues.CHECK, name, text, failure.remedy)
+        yield from queues.check(
             queues.Queue(
                 name=name,
                 attributes=attributes,
-                dead_letters_arn=deployed.queue_arn("DeadLetterQueue"),
-                function_timeout=configured["Timeout"],
+                dead_letters_arn=stack.queue_arn("DeadLetterQueue"),
+                function_timeout=configuration["Timeout"],
                 oldest=oldest,
-                too_old=_TOO_OLD[queue],
-                url=deployed.queue_url(queue),
+                max_age=_MAX_AGES[queue],
+                url=url,
             )
         )
-    return findings
 
 
 def _oldest(clients: Clients, queue_name: str) -> float | None:
-    """Seconds that a queue's oldest message waited when CloudWatch was last told; SQS itself does not tell."""
+    """Returns the age of a queue's oldest message in seconds; only CloudWatch has it."""
     now = datetime.now(UTC)
-    points = asked(
-        clients.of("cloudwatch").get_metric_statistics,
+    points = send(
+        clients.client("cloudwatch").get_metric_statistics,
         Namespace="AWS/SQS",
         MetricName="ApproximateAgeOfOldestMessage",
         Dimensions=[{"Name": "QueueName", "Value": queue_name}],
@@ -139,67 +129,55 @@ def _oldest(clients: Clients, queue_name: str) -> float | None:
     return latest and float(latest["Maximum"])
 
 
-def ready(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether each function can run, with the settings that the stack has."""
-    limit = clients.of("lambda").get_function_concurrency
-    findings = []
-    for name in deployed.functions:
-        configured = _configuration(clients, deployed, name)
-        reserved = asked(limit, FunctionName=deployed.resources[name]).get("ReservedConcurrentExecutions")
-        findings += functions.judge(deployed, name, configured, reserved)
-    return findings or [ok(functions.CHECK, deployed.stack, f"all {len(deployed.functions)} are ready")]
+def _functions(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    findings, concurrency = list[Finding](), clients.client("lambda").get_function_concurrency
+    for name in stack.functions:
+        configuration = function_configuration(clients, stack, name)
+        reserved = send(concurrency, FunctionName=stack.resources[name]).get("ReservedConcurrentExecutions")
+        findings += functions.check(stack, name, configuration, reserved)
+    return or_ok(findings, functions.CHECK, stack.name, f"all {len(stack.functions)} are ready")
 
 
-def mappings(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether the functions are given the queues' messages."""
-    findings = []
-    for queue, (function, mapping) in _WORKERS.items():
-        uuid = deployed.resources[mapping]
-        found = asked(clients.of("lambda").get_event_source_mapping, absent=_MISSING, UUID=uuid)
-        findings += functions.judge_mapping(function, found, deployed.queue_arn(queue), uuid)
-    return findings or [ok(functions.MAPPINGS, deployed.stack, "the functions are given the queues' messages")]
+def _mappings(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    findings = list[Finding]()
+    for queue, (function, name) in _CONSUMERS.items():
+        uuid = stack.resources[name]
+        mapping = send(clients.client("lambda").get_event_source_mapping, absent=_MISSING, UUID=uuid)
+        findings += functions.check_mapping(function, mapping, stack.queue_arn(queue), uuid)
+    return or_ok(findings, functions.MAPPINGS, stack.name, "the functions receive the queues' messages")
 
 
-def schedule(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether sweeps are begun."""
-    name = deployed.resources.get("SweepRule")
-    rule = name and asked(clients.of("events").describe_rule, absent=_MISSING, Name=name)
-    return functions.judge_rule(deployed, rule or None)
+def _schedule(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    name = stack.resources.get("SweepRule")
+    rule = name and send(clients.client("events").describe_rule, absent=_MISSING, Name=name)
+    return functions.check_schedule(stack, rule or None)
 
 
-def event_bus(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Whether there is a bus to announce changes on."""
-    check, bus = "announcements", deployed.parameters["EventBusName"]
-    if deployed.parameters["AnnounceChanges"] != "true":
-        return [ok(check, deployed.stack, "changes are announced to nobody, as the stack is deployed")]
-    if asked(clients.of("events").describe_event_bus, absent=_MISSING, Name=bus) is None:
-        mend = f"aws events create-event-bus --name {bus}, or deploy with another EventBusName"
-        return [error(check, bus, "there is no such event bus: changes fail until they are announced", mend)]
-    return [ok(check, bus, "changes are announced on it")]
+def _event_bus(clients: Clients, stack: Stack) -> Iterator[Finding]:
+    check, bus = "announcements", stack.parameters["EventBusName"]
+    if stack.parameters["AnnounceChanges"] != "true":
+        yield ok(check, stack.name, "changes are not announced (AnnounceChanges=false)")
+    elif send(clients.client("events").describe_event_bus, absent=_MISSING, Name=bus) is None:
+        remedy = f"aws events create-event-bus --name {bus}, or deploy with another EventBusName"
+        yield error(check, bus, "the event bus does not exist: changes are retried until they can be announced", remedy)
+    else:
+        yield ok(check, bus, "changes are announced on this event bus")
 
 
-def alarms(clients: Clients, deployed: Deployed) -> list[Finding]:
-    """Which alarms went off."""
-    found = asked(clients.of("cloudwatch").describe_alarms, AlarmNames=list(deployed.alarms.values()))
-    return functions.judge_alarms(deployed, found["MetricAlarms"])
-
-
-def _configuration(clients: Clients, deployed: Deployed, function: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = asked(
-        clients.of("lambda").get_function_configuration, FunctionName=deployed.resources[function]
-    )
-    return found
+def _alarms(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    answer = send(clients.client("cloudwatch").describe_alarms, AlarmNames=list(stack.alarms.values()))
+    return functions.check_alarms(stack, answer["MetricAlarms"])
 
 
 CHECKS: Mapping[str, Check] = {
-    "stack": stack,
-    permissions.SENDERS: senders,
-    permissions.ROLES: roles,
-    functions.CHECK: ready,
-    functions.MAPPINGS: mappings,
-    functions.SCHEDULE: schedule,
-    "announcements": event_bus,
-    queues.CHECK: backlog,
-    queues.DEAD: dead_letters,
-    functions.ALARMS: alarms,
+    "stack": _status,
+    permissions.SENDERS: _senders,
+    permissions.ROLES: _roles,
+    functions.CHECK: _functions,
+    functions.MAPPINGS: _mappings,
+    functions.SCHEDULE: _schedule,
+    "announcements": _event_bus,
+    queues.CHECK: _queues,
+    queues.DEAD_LETTERS: _dead_letters,
+    functions.ALARMS: _alarms,
 }

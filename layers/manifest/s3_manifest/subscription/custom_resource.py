@@ -1,7 +1,7 @@
-"""The custom resource ``Custom::Subscription``: CloudFormation's requests, carried out.
+"""The custom resource ``Custom::Subscription``: carries out CloudFormation's requests.
 
-Every request may come twice, and may be overtaken by a later one. Delete also comes after a Create that failed or
-was never answered, and for the bucket that an Update left.
+Every request may arrive twice, and a later one may overtake it. Delete also arrives after a Create that failed or was
+never answered, and for the bucket that an Update left.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes.html
 """
 
@@ -16,10 +16,17 @@ from s3_manifest.aws import messaging
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import SweepAll
 from s3_manifest.manifest.model import first_problem
-from s3_manifest.subscription import event_rule, request_order, retrying, subscription
+from s3_manifest.subscription import event_rule, notifications
 from s3_manifest.subscription.event_rule import Rule
-from s3_manifest.subscription.retrying import GaveUp, RetryPolicy
-from s3_manifest.subscription.subscription import Configuration, NotReadable, NotSubscribed, Superseded
+from s3_manifest.subscription.notifications import (
+    BucketNotifications,
+    Configuration,
+    NotReadable,
+    NotSubscribed,
+    Superseded,
+)
+from s3_manifest.subscription.request_order import RequestOrder
+from s3_manifest.subscription.retrying import RetriesExhausted, RetryPolicy, retry
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -31,7 +38,7 @@ T = TypeVar("T")
 EventSource = Literal["Notifications", "EventBridge"]
 
 SECOND_SWEEP_SECONDS = 600
-"""S3 needs "around five minutes" to begin sending to EventBridge; a second sweep finds what changed meanwhile.
+"""S3 needs "around five minutes" to begin sending to EventBridge; a second sweep finds the changes in that time.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
 """
@@ -40,15 +47,15 @@ _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class InvalidRequest(ValueError):
-    """The resource's properties are not what the template gives it; the text says which."""
+    """The resource's properties are not those of the template; the text says which."""
 
 
 class RequestFailed(Exception):
-    """A request to AWS that failed to the end; the text says which, and why."""
+    """All attempts of a request to AWS failed; the text says which, and why."""
 
 
-class Environment(NamedTuple):
-    """What requests are carried out with. ``events`` makes its client when first asked, ``warn`` takes a log line."""
+class Services(NamedTuple):
+    """What a request uses. ``events`` makes its client on first use; ``warn`` logs a line."""
 
     s3: "S3Client"
     sqs: "SQSClient"
@@ -58,30 +65,11 @@ class Environment(NamedTuple):
     warn: Callable[[str], None]
 
 
-class _Given(BaseModel):
+class _AnyProperties(BaseModel):
+    """Properties that may never have been valid; enough to delete the resource."""
+
     # CloudFormation adds ServiceToken and ServiceTimeout.
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Properties(_Given):
-    """The resource's properties, as the template has them."""
-
-    bucket: str = Field(alias="Bucket", min_length=1)
-    queue_arn: str = Field(alias="QueueArn", min_length=1)
-    collections: str = Field(alias="Collections")
-    manifest_root: str = Field(alias="ManifestRoot")
-    name: str = Field(alias="Name", min_length=1)
-    event_source: EventSource = Field(alias="EventSource", default="Notifications")
-    rule_prefix: str = Field(alias="RulePrefix", default="")
-
-    @property
-    def rule(self) -> str:
-        """The name of the EventBridge rule for the bucket."""
-        return event_rule.name(self.rule_prefix, self.bucket)
-
-
-class _Removed(_Given):
-    """The properties that removing needs: those of a resource that was never valid may be anything."""
 
     bucket: str = Field(alias="Bucket", default="")
     queue_arn: str = Field(alias="QueueArn", default="")
@@ -90,221 +78,199 @@ class _Removed(_Given):
     rule_prefix: str = Field(alias="RulePrefix", default="")
 
 
+class Properties(_AnyProperties):
+    """The resource's properties, as in the template."""
+
+    bucket: str = Field(alias="Bucket", min_length=1)
+    queue_arn: str = Field(alias="QueueArn", min_length=1)
+    collections: str = Field(alias="Collections")
+    manifest_root: str = Field(alias="ManifestRoot")
+    name: str = Field(alias="Name", min_length=1)
+    event_source: EventSource = Field(alias="EventSource", default="Notifications")
+
+    @property
+    def prefixes(self) -> list[str]:
+        """The prefixes to subscribe to. Raises ``InvalidCollections``."""
+        return parse_collections(self.collections, self.manifest_root).subscriptions()
+
+
 def physical_id(event: Mapping[str, Any]) -> str:
-    """The physical id to answer with where a request fails: the one there is, or the bucket of a Create."""
+    """Returns the physical id for the response to a failed request: the current one, or the bucket of a Create."""
     return str(event.get("PhysicalResourceId") or event["ResourceProperties"].get("Bucket") or "none")
 
 
-def carry_out(event: Mapping[str, Any], environment: Environment) -> str:
-    """Carries out a request of CloudFormation's; the physical id to answer with. Raises what made it fail."""
-    request = f"{event['RequestType']} {event['RequestId']}"
+def handle(event: Mapping[str, Any], services: Services) -> str:
+    """Carries out a request of CloudFormation; returns the physical id for the response. Raises if it fails."""
+    request = _Request(f"{event['RequestType']} {event['RequestId']}", services)
     if event["RequestType"] == "Delete":
-        _delete(event, request, environment)
+        request.delete(physical_id(event), event["ResourceProperties"])
         return physical_id(event)
-    properties = _decode(event["ResourceProperties"])
-    old = _old(event)
-    if old and physical_id(event) == properties.bucket != old.bucket:
-        # An Update to another bucket was not answered with success, and now this one takes it back: CloudFormation
-        # does not know that bucket as a physical id, and sends no Delete for it.
-        try:
-            _leave(old.bucket, old, f"Delete {event['RequestId']}", environment)
-        except (NotSubscribed, RequestFailed) as error:
-            # The rollback itself can still succeed, and has to.
-            environment.warn(f"the subscription of an Update that failed may have stayed behind: {error}")
-    # Before anything is asked or written: a setting that is wrong stays so.
-    parse_collections(properties.collections, properties.manifest_root)
-    request_order.enter(environment.sqs, properties.queue_arn, properties.bucket, request, environment.warn)
     try:
-        _subscribe(properties, old, request, environment)
-    except Superseded:
-        _undo(properties, old, environment)
-        raise
-    _sweep(properties, old, environment)
+        properties = Properties.model_validate(event["ResourceProperties"])
+    except ValidationError as error:
+        raise InvalidRequest(f"property {first_problem(error)}") from error
+    try:
+        old = Properties.model_validate(event.get("OldResourceProperties"))
+    except ValidationError:
+        old = None  # they were never applied
+    if old and physical_id(event) == properties.bucket != old.bucket:
+        # This rolls back an Update to another bucket that did not succeed. CloudFormation does not know that bucket
+        # as a physical id, and sends no Delete for it.
+        try:
+            _Request(f"Delete {event['RequestId']}", services).leave(old.bucket, old)
+        except (NotSubscribed, RequestFailed) as error:
+            # The rollback itself has to succeed.
+            services.warn(f"the subscription of a failed Update may still exist: {error}")
+    request.put(properties, old)
     return properties.bucket
 
 
-def _decode(properties: object) -> Properties:
-    try:
-        return Properties.model_validate(properties)
-    except ValidationError as error:
-        raise InvalidRequest(f"property {first_problem(error)}") from error
+class _Request(NamedTuple):
+    name: str
+    services: Services
 
-
-def _old(event: Mapping[str, Any]) -> Properties | None:
-    """The properties before an Update; None where there are none that could ever have been applied."""
-    try:
-        return Properties.model_validate(event.get("OldResourceProperties"))
-    except ValidationError:
-        return None
-
-
-def _subscribe(properties: Properties, old: Properties | None, request: str, environment: Environment) -> None:
-    prefixes = parse_collections(properties.collections, properties.manifest_root).subscriptions()
-    apply = partial(
-        subscription.apply,
-        environment.s3,
-        properties.bucket,
-        sleep=environment.retry_policy.sleep,
-        seconds_left=environment.retry_policy.seconds_left,
-        is_latest=partial(_is_latest, properties, request, environment),
-        queue_arn=properties.queue_arn,
-    )
-    if properties.event_source == "EventBridge":
-        _put_rule(properties, prefixes, environment)
-        apply(partial(subscription.routed, name=properties.name))
-        return
-    subscribe = partial(
-        subscription.subscribed, name=properties.name, queue_arn=properties.queue_arn, prefixes=prefixes
-    )
-    rule = _rule_of(properties.bucket, old, environment) if old else None
-    turned_on = rule is not None and _is_to_be_turned_off(rule, properties.bucket, environment)
-    # One write takes the bucket from EventBridge to the queue: there is no moment without either.
-    apply(lambda current: subscribe(subscription.without_eventbridge(current) if turned_on else current))
-    if rule:
-        _delete_rule(rule, environment)
-
-
-def _put_rule(properties: Properties, prefixes: list[str], environment: Environment) -> None:
-    def attempt() -> None:
-        event_rule.ensure(
-            environment.events(),
-            environment.s3,
-            properties.rule,
-            properties.bucket,
-            prefixes,
-            properties.queue_arn,
-        )
-
-    _insist(attempt, f"make EventBridge rule {properties.rule}", environment)
-
-
-def _rule_of(bucket: str, properties: "Properties | _Removed", environment: Environment) -> Rule | None:
-    """The bucket's rule, where the properties are of a resource that may have made one."""
-    if properties.event_source != "EventBridge":
-        return None
-    name = event_rule.name(properties.rule_prefix, bucket)
-    return _insist(partial(event_rule.find, environment.events(), name), f"read EventBridge rule {name}", environment)
-
-
-def _is_to_be_turned_off(rule: Rule, bucket: str, environment: Environment) -> bool:
-    """Whether the bucket sent nothing to EventBridge before us, and nobody else depends on it by now."""
-    if not rule.turned_on:
-        return False
-    asked = partial(event_rule.is_needed_by_others, environment.events(), bucket, rule.name)
-    try:
-        return not retrying.insist(asked, environment.retry_policy)
-    except GaveUp as error:
-        environment.warn(f"bucket {bucket}: EventBridge stays on, because its other rules were not listed: {error}")
-        return False
-
-
-def _is_latest(properties: Properties, request: str, environment: Environment) -> bool:
-    found = request_order.latest(environment.sqs, properties.queue_arn, properties.bucket, environment.warn)
-    return found in {None, request}
-
-
-def _undo(properties: Properties, old: Properties | None, environment: Environment) -> None:
-    """Brings the bucket to where the request that superseded this one brings it, now that both may have written.
-
-    Only a Delete can follow a Create. An Update of the same bucket is followed by the Update back, or by a Delete.
-    """
-    while True:
-        latest = request_order.latest(environment.sqs, properties.queue_arn, properties.bucket, environment.warn) or ""
-        if not old or old.bucket != properties.bucket or latest.startswith("Delete"):
-            _unsubscribe(properties.bucket, properties, environment)
-            return
+    def put(self, properties: Properties, old: Properties | None) -> None:
+        _ = properties.prefixes  # an invalid setting fails before anything is written
+        order = self._order(properties.queue_arn, properties.bucket)
+        order.register(self.name)
         try:
-            _subscribe(old, properties, latest, environment)
+            self.subscribe(properties, old)
         except Superseded:
-            continue
-        return
+            self._undo(properties, old, order)
+            raise
+        self._queue_sweeps(properties, old)
 
+    def delete(self, resource_id: str, values: Mapping[str, Any]) -> None:
+        try:
+            properties = _AnyProperties.model_validate(values)
+        except ValidationError as error:
+            self.services.warn(f"nothing to unsubscribe: invalid property {first_problem(error)}")
+            return
+        if not properties.name:
+            self.services.warn("nothing to unsubscribe: the property Name is missing")
+            return
+        # CloudFormation invents an id for a Create that was never answered. It contains the logical id, which is not
+        # a bucket name: then the bucket is that of the properties.
+        is_bucket = resource_id == properties.bucket or _BUCKET_NAME.fullmatch(resource_id) or not properties.bucket
+        self.leave(resource_id if is_bucket else properties.bucket, properties)
 
-def _sweep(properties: Properties, old: Properties | None, environment: Environment) -> None:
-    """Has every collection compared with S3: what the bucket held before, and what changed while it was not watched."""
-    delays = [0]
-    if "EventBridge" in (properties.event_source, old.event_source if old else ""):
-        delays.append(SECOND_SWEEP_SECONDS)
-    for delay in delays:
-        send = partial(messaging.send_job, environment.sqs, environment.sweep_queue_url, SweepAll(), delay)
-        _insist(send, f"ask for a sweep in {environment.sweep_queue_url}", environment)
+    def leave(self, bucket: str, properties: _AnyProperties) -> None:
+        """Removes this stack's part from a bucket; succeeds if the configuration cannot be read.
 
+        If reading is denied, the Create before most likely failed for the same reason: another failure would turn the
+        rollback into ROLLBACK_FAILED, and no later attempt would do better. A part that was seen and cannot be removed
+        is an error: once its queue is gone, nobody could change the bucket's notifications any more.
+        """
+        if properties.queue_arn:
+            self._order(properties.queue_arn, bucket).register(self.name)
+        try:
+            self._unsubscribe(bucket, properties)
+        except NotReadable as error:
+            self.services.warn(
+                f"{error}. If it contains configurations {properties.name}-…, remove them with"
+                f" `aws s3api put-bucket-notification-configuration --bucket {bucket} --skip-destination-validation`"
+            )
 
-def _delete(event: Mapping[str, Any], request: str, environment: Environment) -> None:
-    given = event["ResourceProperties"]
-    try:
-        properties = _Removed.model_validate(given)
-    except ValidationError as error:
-        environment.warn(f"nothing was ever subscribed with property {first_problem(error)}")
-        return
-    if not properties.name:
-        environment.warn("nothing was ever subscribed without the property Name")
-        return
-    _leave(_bucket_to_leave(physical_id(event), properties.bucket), properties, request, environment)
+    def _order(self, queue_arn: str, bucket: str) -> RequestOrder:
+        return RequestOrder(self.services.sqs, queue_arn, bucket, self.services.warn)
 
-
-def _bucket_to_leave(id_: str, bucket: str) -> str:
-    """The bucket that a Delete is about: the physical id, as far as it is one of ours.
-
-    For a Create that was never answered CloudFormation makes an id up, with the logical id in it, which no bucket can
-    be called: that one is about the bucket of the properties.
-    """
-    return id_ if id_ == bucket or _BUCKET_NAME.fullmatch(id_) or not bucket else bucket
-
-
-def _leave(bucket: str, properties: "Properties | _Removed", request: str, environment: Environment) -> None:
-    """Takes our part out of a bucket, and does not fail where it cannot be known to be there.
-
-    What was denied even to be read is most likely what the Create before it failed at: to fail again would turn a
-    rollback into ROLLBACK_FAILED, and no later attempt would do better. What was seen to be there and cannot be
-    removed is an error: it would keep everybody from changing the bucket's notifications once the queue is gone.
-    """
-    if properties.queue_arn:
-        request_order.enter(environment.sqs, properties.queue_arn, bucket, request, environment.warn)
-    try:
-        _unsubscribe(bucket, properties, environment)
-    except NotReadable as error:
-        environment.warn(
-            f"{error}. If configurations {properties.name}-… are there, remove them with"
-            f" `aws s3api put-bucket-notification-configuration --bucket {bucket} --skip-destination-validation`"
+    def subscribe(self, properties: Properties, old: Properties | None) -> None:
+        bucket, services = properties.bucket, self.services
+        order = self._order(properties.queue_arn, bucket)
+        target = BucketNotifications(
+            services.s3, bucket, services.retry_policy, lambda: order.latest() in {None, self.name}
         )
+        if properties.event_source == "EventBridge":
+            rule_name = event_rule.name(properties.rule_prefix, bucket)
+            self._retry(
+                f"create EventBridge rule {rule_name}",
+                lambda: event_rule.ensure(
+                    services.events(), services.s3, rule_name, bucket, properties.prefixes, properties.queue_arn
+                ),
+            )
+            target.add(partial(notifications.with_eventbridge, without=properties.name), properties.queue_arn)
+            return
+        rule = self._find_rule(bucket, old) if old else None
+        turn_off = self._can_turn_off(rule, bucket)
 
+        def change(current: Mapping[str, Any]) -> Configuration:
+            # One write moves the bucket from EventBridge to the queue, so that no event is lost.
+            before = notifications.without_eventbridge(current) if turn_off else current
+            return notifications.with_queue(before, properties.name, properties.queue_arn, properties.prefixes)
 
-def _unsubscribe(bucket: str, properties: "Properties | _Removed", environment: Environment) -> None:
-    try:
-        rule = _rule_of(bucket, properties, environment)
-    except RequestFailed as error:
-        environment.warn(f"{error}. If the rule is there, delete it by hand")
-        rule = None
-    turned_on = rule is not None and _is_to_be_turned_off(rule, bucket, environment)
+        target.add(change, properties.queue_arn)
+        self._delete_rule(rule)
 
-    def change(current: Mapping[str, Any]) -> Configuration:
-        rest = subscription.unsubscribed(current, properties.name)
-        return subscription.without_eventbridge(rest) if turned_on else rest
+    def _undo(self, properties: Properties, old: Properties | None, order: RequestOrder) -> None:
+        """Makes the bucket what the superseding request wants, now that both may have written.
 
-    try:
-        subscription.apply(
-            environment.s3,
-            bucket,
-            change,
-            environment.retry_policy.sleep,
-            seconds_left=environment.retry_policy.seconds_left,
-            removing=True,
-        )
-    except environment.s3.exceptions.NoSuchBucket:
-        environment.warn(f"bucket {bucket} is gone, and its notifications with it")
-    if rule:
-        _delete_rule(rule, environment)
+        Only Delete follows a Create. An Update of the same bucket is followed by the Update back, or by Delete.
+        """
+        while True:
+            latest = order.latest() or ""
+            if not old or old.bucket != properties.bucket or latest.startswith("Delete"):
+                self._unsubscribe(properties.bucket, properties)
+                return
+            try:
+                self._replace(name=latest).subscribe(old, properties)
+            except Superseded:
+                continue
+            return
 
+    def _queue_sweeps(self, properties: Properties, old: Properties | None) -> None:
+        """Sweeps every collection: for objects that existed before, and changes without an event."""
+        sources, url = {properties.event_source, old and old.event_source}, self.services.sweep_queue_url
+        for delay in (0, SECOND_SWEEP_SECONDS) if "EventBridge" in sources else (0,):
+            send = partial(messaging.send_job, self.services.sqs, url, SweepAll(), delay)
+            self._retry(f"queue a sweep in {url}", send)
 
-def _insist(attempt: Callable[[], T], doing: str, environment: Environment) -> T:
-    try:
-        return retrying.insist(attempt, environment.retry_policy)
-    except GaveUp as error:
-        mend = "; allow it to this role, in the organization's policies too" if error.denied else ""
-        raise RequestFailed(f"could not {doing}: {error}{mend}") from error
+    def _unsubscribe(self, bucket: str, properties: _AnyProperties) -> None:
+        services = self.services
+        try:
+            rule = self._find_rule(bucket, properties)
+        except RequestFailed as error:
+            services.warn(f"{error}. If the rule exists, delete it by hand")
+            rule = None
+        turn_off = self._can_turn_off(rule, bucket)
 
+        def change(current: Mapping[str, Any]) -> Configuration:
+            others = notifications.without_queue(current, properties.name)
+            return notifications.without_eventbridge(others) if turn_off else others
 
-def _delete_rule(rule: Rule, environment: Environment) -> None:
-    delete = partial(event_rule.delete, environment.events(), rule.name)
-    _insist(delete, f"delete EventBridge rule {rule.name}", environment)
+        try:
+            BucketNotifications(services.s3, bucket, services.retry_policy).remove(change)
+        except services.s3.exceptions.NoSuchBucket:
+            services.warn(f"bucket {bucket} does not exist any more, so its notifications do not either")
+        self._delete_rule(rule)
+
+    def _find_rule(self, bucket: str, properties: _AnyProperties) -> Rule | None:
+        """Returns the bucket's rule if a resource with these properties may have created one."""
+        if properties.event_source != "EventBridge":
+            return None
+        name = event_rule.name(properties.rule_prefix, bucket)
+        return self._retry(f"read EventBridge rule {name}", lambda: event_rule.find(self.services.events(), name))
+
+    def _can_turn_off(self, rule: Rule | None, bucket: str) -> bool:
+        """Whether EventBridge was turned on for this stack, and no other rule needs it."""
+        if rule is None or not rule.turned_on:
+            return False
+        try:
+            return not retry(
+                lambda: event_rule.is_needed_by_others(self.services.events(), bucket, rule.name),
+                self.services.retry_policy,
+            )
+        except RetriesExhausted as error:
+            self.services.warn(f"bucket {bucket}: EventBridge stays on, because its rules could not be listed: {error}")
+            return False
+
+    def _delete_rule(self, rule: Rule | None) -> None:
+        if rule:
+            delete = partial(event_rule.delete, self.services.events(), rule.name)
+            self._retry(f"delete EventBridge rule {rule.name}", delete)
+
+    def _retry(self, action: str, attempt: Callable[[], T]) -> T:
+        try:
+            return retry(attempt, self.services.retry_policy)
+        except RetriesExhausted as error:
+            remedy = "; allow this role the action, also in the organization's policies" if error.is_denied else ""
+            raise RequestFailed(f"could not {action}: {error}{remedy}") from error

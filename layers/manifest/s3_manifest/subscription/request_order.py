@@ -1,14 +1,14 @@
-"""Which request about a bucket's subscription is the latest: an earlier one that still runs must not win.
+"""Orders the requests about a bucket's subscription, so that an earlier one that still runs does not win.
 
-CloudFormation does not wait for the function. When another resource fails or the user cancels, it sends Delete, or
-the Update back, while a Create or Update may still be retrying. Each request therefore leaves its name at a place
-that all of them see, a tag of the change queue: it belongs to the stack, and nothing stays behind in the bucket. A
-request that finds another's name there has been superseded. It asks after its last write too: whoever came later
-either read that write, or is found by that question.
+CloudFormation does not wait for the function: when another resource fails or the user cancels, it sends Delete, or the
+Update back, while a Create or Update may still be retrying. Each request therefore stores its name where all of them
+see it, in a tag of the change queue, which belongs to the stack and leaves nothing behind in the bucket. A request
+that finds another name there has been superseded. It also checks after its last write: a later request has either
+read that write, or is found by this check.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,26 +18,33 @@ if TYPE_CHECKING:
 _TAG = "s3-manifest:request:"
 
 
-def enter(client: "SQSClient", queue_arn: str, bucket: str, request: str, warn: Callable[[str], None]) -> None:
-    """Leaves the name of a request about the bucket, which thereby is the latest.
+class RequestOrder(NamedTuple):
+    """The order of the requests about one bucket.
 
-    Where that cannot be done (the queue is gone, or the role may not), requests are not ordered: none waits for it.
+    Without the queue, or permission to tag it, requests are not ordered; they warn and carry on.
     """
-    try:
-        client.tag_queue(QueueUrl=_url(client, queue_arn), Tags={_TAG + bucket: request})
-    except (ClientError, BotoCoreError) as error:
-        warn(f"requests are not ordered: {error}")
 
+    client: "SQSClient"
+    queue_arn: str
+    bucket: str
+    warn: Callable[[str], None]
 
-def latest(client: "SQSClient", queue_arn: str, bucket: str, warn: Callable[[str], None]) -> str | None:
-    """The name of the latest request about the bucket; None if it is not known."""
-    try:
-        return client.list_queue_tags(QueueUrl=_url(client, queue_arn)).get("Tags", {}).get(_TAG + bucket)
-    except (ClientError, BotoCoreError) as error:
-        warn(f"requests are not ordered: {error}")
-        return None
+    def register(self, request: str) -> None:
+        """Makes a request the latest one."""
+        try:
+            self.client.tag_queue(QueueUrl=self._url(), Tags={_TAG + self.bucket: request})
+        except (ClientError, BotoCoreError) as error:
+            self.warn(f"requests are not ordered: {error}")
 
+    def latest(self) -> str | None:
+        """Returns the name of the latest request; None: unknown."""
+        try:
+            tags = self.client.list_queue_tags(QueueUrl=self._url()).get("Tags", {})
+        except (ClientError, BotoCoreError) as error:
+            self.warn(f"requests are not ordered: {error}")
+            return None
+        return tags.get(_TAG + self.bucket)
 
-def _url(client: "SQSClient", queue_arn: str) -> str:
-    *_, account, name = queue_arn.split(":")
-    return client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    def _url(self) -> str:
+        *_, account, name = self.queue_arn.split(":")
+        return self.client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]

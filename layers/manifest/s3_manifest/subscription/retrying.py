@@ -1,4 +1,4 @@
-"""Retrying what AWS refuses for a while: permissions and policies that it does not know yet, and busy services."""
+"""Retries requests that AWS rejects for a while: permissions and policies that have not propagated, busy services."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -16,31 +16,29 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_
 """
 
 _NEEDED_SECONDS = 50.0
-"""No attempt begins with less left: a few requests that each time out, and an answer to CloudFormation."""
+"""The time that an attempt needs at most: a few requests that each time out, and the response to CloudFormation."""
 
-_TEMPORARY = {
-    "AccessDenied",
-    "AccessDeniedException",
+_DENIED = {"AccessDenied", "AccessDeniedException"}
+_TEMPORARY = _DENIED | {
     "ConcurrentModificationException",
-    # S3 reports a destination that it may not send to, or cannot find yet, with this code.
+    # S3's code for a destination that it cannot find yet or may not send to yet.
     "InvalidArgument",
     "OperationAborted",
     "Throttling",
     "ThrottlingException",
 }
-_DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
-class NotDone(Exception):
-    """An attempt that did not reach its aim and is worth another; the text says why."""
+class AttemptFailed(Exception):
+    """An attempt without the intended effect that is worth a retry; the text says why."""
 
 
-class GaveUp(Exception):
-    """The last attempt failed too. ``denied``: because of a missing permission."""
+class RetriesExhausted(Exception):
+    """The last attempt failed too. ``is_denied``: because of a missing permission."""
 
-    def __init__(self, problem: str, *, denied: bool) -> None:
+    def __init__(self, problem: str, *, is_denied: bool) -> None:
         super().__init__(problem)
-        self.denied = denied
+        self.is_denied = is_denied
 
 
 class RetryPolicy(NamedTuple):
@@ -50,45 +48,42 @@ class RetryPolicy(NamedTuple):
     seconds_left: Callable[[], float] = lambda: float("inf")
 
 
-def insist(attempt: Callable[[], T], retry_policy: RetryPolicy) -> T:
-    """Repeats ``attempt`` until it succeeds; its result.
+def retry(attempt: Callable[[], T], policy: RetryPolicy) -> T:
+    """Repeats ``attempt`` until it succeeds; returns its result.
 
-    Raises ``GaveUp`` when the attempts or the time are used up, and at once any error that waiting cannot cure.
+    Raises ``RetriesExhausted`` when attempts or time run out, and any other error that waiting cannot cure.
     """
-    problem, denied = "no time was left for an attempt", False
+    problem, is_denied = "there was no time for an attempt", False
     for _ in range(ATTEMPTS):
-        if retry_policy.seconds_left() < _NEEDED_SECONDS:
+        if policy.seconds_left() < _NEEDED_SECONDS:
             break
         try:
             return attempt()
-        except NotDone as unfinished:
-            problem, denied = str(unfinished), False
         except ClientError as error:
             if not _is_temporary(error):
                 raise
-            problem, denied = describe(error), code(error) in _DENIED
-        except (BotoCoreError, ResponseParserError) as error:
-            problem, denied = str(error), False
-        retry_policy.sleep(PAUSE_SECONDS)
-    raise GaveUp(problem, denied=denied)
+            problem, is_denied = _describe(error), _code(error) in _DENIED
+        except (AttemptFailed, BotoCoreError, ResponseParserError) as error:
+            problem, is_denied = str(error), False
+        policy.sleep(PAUSE_SECONDS)
+    raise RetriesExhausted(problem, is_denied=is_denied)
 
 
-def code(error: ClientError) -> str:
-    """The error code of AWS's answer."""
+def _code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
-def describe(error: ClientError) -> str:
-    """AWS's answer in one line, with the arguments that it objects to: S3 names destinations in them."""
+def _describe(error: ClientError) -> str:
+    """Returns AWS's message with the arguments that it rejects: S3 names destinations in them."""
     fields: dict[str, str] = dict(error.response.get("Error", {}))  # type: ignore[arg-type]  # S3 adds fields
-    named = [
+    arguments = [
         f"{value}: {fields.get(name.replace('Name', 'Value'), '')}"
         for name, value in fields.items()
         if name.startswith("ArgumentName")
     ]
-    return f"{error} ({'; '.join(named)})" if named else str(error)
+    return f"{error} ({'; '.join(arguments)})" if arguments else str(error)
 
 
 def _is_temporary(error: ClientError) -> bool:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return code(error) in _TEMPORARY or status == 429 or status >= 500
+    return _code(error) in _TEMPORARY or status == 429 or status >= 500

@@ -1,1 +1,1 @@
-"""What is right and wrong about what AWS answered: each check returns findings and makes no request."""
+"""Turns the answers of AWS into findings. Sends no requests."""

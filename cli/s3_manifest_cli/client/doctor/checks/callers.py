@@ -1,4 +1,4 @@
-"""The functions as S3 sees them: which requests they make, and what a policy's conditions may ask of these. Pure."""
+"""The requests that the functions send to S3, with the condition keys that a bucket policy may test."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from s3_manifest_cli.client.doctor.checks.policies import Request, Value
-from s3_manifest_cli.client.doctor.deployed import Deployed
+from s3_manifest_cli.client.doctor.stack import Stack
 
-_ANOTHER = "(another)"
-"""A value that no policy names."""
+_OTHER = "(other)"
+"""A value that no policy contains."""
 
 ENCRYPTION = "s3:x-amz-server-side-encryption"
 
@@ -40,8 +40,7 @@ _NEVER_SENT = (
 )
 """Condition keys that requests of a function's role lack."""
 
-
-_OF_SENDERS = {
+_SENDER_KEYS = {
     "s3:authtype",
     "s3:signatureversion",
     "aws:sourcevpc",
@@ -49,62 +48,58 @@ _OF_SENDERS = {
     "aws:vpcsourceip",
     "aws:referer",
 }
-"""Condition keys that depend on who sends a request, not on who signed it."""
+"""Condition keys that depend on the sender of a request, not on its signer."""
 
 
-class Facts(NamedTuple):
-    """What is known of a stack beyond its template: which functions run in a VPC, and the account's organization."""
+class Surroundings(NamedTuple):
+    """What the template does not contain: which functions run in a VPC, and the id of the account's organization."""
 
     in_vpc: Mapping[str, bool] = MappingProxyType({})
     organization: str | None = None
 
 
-NOTHING_KNOWN = Facts()
-
-
-def objects(deployed: Deployed, resource: str) -> list[str]:
-    """All objects that are of the kind of this one, as patterns: manifests, or data; of a bucket itself, that."""
-    if resource == deployed.bucket_arn:
+def objects(stack: Stack, resource: str) -> list[str]:
+    """Returns patterns for all objects of a resource's kind (manifests or data); a bucket itself unchanged."""
+    if resource == stack.bucket_arn:
         return [resource]
-    prefixes = [pattern.prefix("*") for pattern in deployed.kinds.patterns]
-    if resource.startswith(f"{deployed.bucket_arn}/{deployed.root}"):
+    prefixes = [pattern.prefix("*") for pattern in stack.kinds.patterns]
+    if resource.startswith(f"{stack.bucket_arn}/{stack.root}"):
         names = ("manifest.json", "pages/*.json", "changes/*.json", "checkpoints/*.json", "sidecars/*")
-        return [f"{deployed.bucket_arn}/{deployed.root}{prefix}{name}" for prefix in prefixes for name in names]
-    return [f"{deployed.bucket_arn}/{prefix}*" for prefix in prefixes]
+        return [f"{stack.bucket_arn}/{stack.root}{prefix}{name}" for prefix in prefixes for name in names]
+    return [f"{stack.bucket_arn}/{prefix}*" for prefix in prefixes]
 
 
-def requests(deployed: Deployed, function: str, action: str, resource: str, facts: Facts) -> Iterator[Request]:
-    """The requests that a function makes by this action on such a resource; a policy may tell them apart."""
-    role, name = deployed.role_arn(function), deployed.resources[function]
-    account = f"arn:{deployed.partition}:iam::{deployed.account}:root"
-    session = f"arn:{deployed.partition}:sts::{deployed.account}:assumed-role/{role.rpartition('/')[2]}/{name}"
-    principals = frozenset({role, deployed.account, account, session})
-    context = _context(deployed, role, name) | _network(facts.in_vpc.get(function))
-    if facts.organization:
-        context["aws:principalorgid"] = facts.organization
+def requests(stack: Stack, function: str, action: str, resource: str, surroundings: Surroundings) -> Iterator[Request]:
+    """Yields the requests with an action on such a resource that a policy can tell apart."""
+    role, name = stack.role_arn(function), stack.resources[function]
+    account = f"arn:{stack.partition}:iam::{stack.account}:root"
+    session = f"arn:{stack.partition}:sts::{stack.account}:assumed-role/{role.rpartition('/')[2]}/{name}"
+    principals = frozenset({role, stack.account, account, session})
+    context = _context(stack, role, name) | _network(surroundings.in_vpc.get(function))
+    if surroundings.organization:
+        context["aws:principalorgid"] = surroundings.organization
     contexts = [context]
     if function == "EditFunction" and action == "s3:PutObject":
-        # It signs URLs too, for others to send.
-        contexts.append({key: value for key, value in context.items() if key not in _OF_SENDERS})
-    for target, known, more in product(objects(deployed, resource), contexts, _variants(deployed, action)):
-        yield Request(principals, action, target, known | more)
+        # Clients send its presigned URLs.
+        contexts.append({key: value for key, value in context.items() if key not in _SENDER_KEYS})
+    for target, base, headers in product(objects(stack, resource), contexts, _variants(stack, action)):
+        yield Request(principals, action, target, base | headers)
 
 
-def _context(deployed: Deployed, role: str, function: str) -> dict[str, Value]:
-    arn = f"arn:{deployed.partition}:lambda:{deployed.region}:{deployed.account}:function:{function}"
+def _context(stack: Stack, role: str, function: str) -> dict[str, Value]:
     return dict.fromkeys(_NEVER_SENT) | {
         "aws:securetransport": "true",
         "aws:principalarn": role,
-        "aws:principalaccount": deployed.account,
+        "aws:principalaccount": stack.account,
         "aws:principaltype": "AssumedRole",
         "aws:principalisawsservice": "false",
         "aws:viaawsservice": "false",
         "aws:multifactorauthpresent": (None, "false"),
-        "aws:requestedregion": deployed.region,
-        "aws:resourceaccount": deployed.account,
-        "s3:resourceaccount": deployed.account,
-        "lambda:sourcefunctionarn": arn,
-        # S3 takes no older: https://aws.amazon.com/blogs/security/tls-1-2-required-for-aws-endpoints/
+        "aws:requestedregion": stack.region,
+        "aws:resourceaccount": stack.account,
+        "s3:resourceaccount": stack.account,
+        "lambda:sourcefunctionarn": stack.arn("lambda", f"function:{function}"),
+        # S3 rejects older versions: https://aws.amazon.com/blogs/security/tls-1-2-required-for-aws-endpoints/
         "s3:tlsversion": ("1.2", "1.3"),
         "s3:authtype": "REST-HEADER",
         "s3:signatureversion": "AWS4-HMAC-SHA256",
@@ -113,20 +108,20 @@ def _context(deployed: Deployed, role: str, function: str) -> dict[str, Value]:
 
 
 def _network(in_vpc: bool | None) -> dict[str, Value]:
-    """Outside of a VPC no request comes through an endpoint of the user's, though it may through one of Lambda's."""
+    """Outside of a VPC, requests never use an endpoint of the account, but may use one of Lambda's."""
     if in_vpc is None or in_vpc:
         return {}
-    return dict.fromkeys(("aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip"), (None, _ANOTHER))
+    return dict.fromkeys(("aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip"), (None, _OTHER))
 
 
-def _variants(deployed: Deployed, action: str) -> list[dict[str, Value]]:
-    """The headers by which requests of one action differ."""
+def _variants(stack: Stack, action: str) -> list[dict[str, Value]]:
+    """Returns the headers that differ between the requests of an action."""
     if action == "s3:PutObject":
-        # Pages and change records are written without a condition, heads and sidecars never without one.
-        conditions: tuple[tuple[str | None, str | None], ...] = ((None, None), ("*", None), (None, _ANOTHER))
+        # Pages and change records are written without a condition, heads and sidecars with one.
+        conditions: tuple[tuple[str | None, str | None], ...] = ((None, None), ("*", None), (None, _OTHER))
         keys = ("s3:if-none-match", "s3:if-match", "s3:objectcreationoperation")
-        return [dict(zip(keys, (*one, "true"), strict=True)) for one in conditions]
+        return [dict(zip(keys, (*condition, "true"), strict=True)) for condition in conditions]
     if action == "s3:ListBucket":
-        prefixes = [pattern.prefix("doctor") for pattern in deployed.kinds.patterns]
-        return [{"s3:prefix": one} for one in (*prefixes, *(f"{deployed.root}{prefix}" for prefix in prefixes))]
+        prefixes = [pattern.prefix("doctor") for pattern in stack.kinds.patterns]
+        return [{"s3:prefix": root + prefix} for root in ("", stack.root) for prefix in prefixes]
     return [{}]

@@ -1,129 +1,120 @@
-"""Functions, what calls them, and the alarms about them judged. Pure."""
+"""Checks the functions, their event sources, the sweep schedule, and the alarms."""
 
-from collections.abc import Iterable, Mapping
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from s3_manifest.manifest.model import timestamp
-from s3_manifest_cli.client.doctor.deployed import Deployed
-from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
+from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, or_ok, warning
+from s3_manifest_cli.client.doctor.stack import Stack
 
 CHECK, MAPPINGS, SCHEDULE, ALARMS = "functions", "event source mappings", "schedule", "alarms"
 
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
-def judge(deployed: Deployed, name: str, configuration: Mapping[str, Any], reserved: int | None) -> list[Finding]:
-    """A function's state and settings; ``reserved``: how many may run at once, if that is limited."""
-    function = configuration["FunctionName"]
-    findings = []
+def check(stack: Stack, name: str, configuration: Mapping[str, Any], reserved: int | None) -> Iterator[Finding]:
+    """Checks a function's state and settings. ``reserved``: its reserved concurrency, if any."""
+    function, redeploy = configuration["FunctionName"], f"sam build && sam deploy --stack-name {stack.name}"
     if (state := configuration.get("State", "Active")) not in {"Active", "Inactive"}:
-        found = f"it is {state}: {configuration.get('StateReason', 'no reason is given')}"
-        findings.append(error(CHECK, name, found, "deploy the stack again"))
+        text = f"the function is {state}: {configuration.get('StateReason', 'Lambda gives no reason')}"
+        yield error(CHECK, name, text, redeploy)
     if configuration.get("LastUpdateStatus") == "Failed":
-        found = f"its last update failed: {configuration.get('LastUpdateStatusReason', 'no reason is given')}"
-        findings.append(warning(CHECK, name, found, "deploy the stack again"))
+        text = f"its last update failed: {configuration.get('LastUpdateStatusReason', 'Lambda gives no reason')}"
+        yield warning(CHECK, name, text, redeploy)
     if reserved == 0:
-        mend = f"aws lambda delete-function-concurrency --function-name {function}"
-        findings.append(error(CHECK, name, "its reserved concurrency is 0: somebody stopped it", mend))
+        remedy = f"aws lambda delete-function-concurrency --function-name {function}"
+        yield error(CHECK, name, "its reserved concurrency is 0, so it never runs", remedy)
     variables = configuration.get("Environment", {}).get("Variables", {})
-    wanted = {
-        "BUCKET": deployed.bucket,
-        "COLLECTIONS": deployed.parameters["Collections"],
-        "MANIFEST_ROOT": deployed.root,
+    expected = {
+        "BUCKET": stack.bucket,
+        "COLLECTIONS": stack.parameters["Collections"],
+        "MANIFEST_ROOT": stack.root,
     }
-    for variable, value in wanted.items():
-        if (found_ := variables.get(variable)) != value:
-            findings.append(
-                error(
-                    CHECK,
-                    name,
-                    f"its environment has {variable}={found_!r}, and the stack {value!r}",
-                    f"set it back (Lambda's console, function {function}, or a deployment that changes the variable)",
-                )
-            )
-    return findings
+    environment = shlex.quote(json.dumps({"Variables": {**variables, **expected}}))
+    for variable, value in expected.items():
+        if (actual := variables.get(variable)) != value:
+            text = f"its environment variable {variable} is {actual!r}; the stack has {value!r}"
+            remedy = f"aws lambda update-function-configuration --function-name {function} --environment {environment}"
+            yield error(CHECK, name, text, remedy)
 
 
-def judge_mapping(name: str, mapping: Mapping[str, Any] | None, queue_arn: str, uuid: str) -> list[Finding]:
-    """Whether a function is given its queue's messages; ``mapping`` None: it is gone."""
+def check_mapping(name: str, mapping: Mapping[str, Any] | None, queue_arn: str, uuid: str) -> Iterator[Finding]:
+    """Checks the mapping that passes a queue's messages to a function; None: it was deleted."""
     if mapping is None:
-        found = f"it has no mapping {uuid} any more: nothing takes messages from its queue"
-        return [error(MAPPINGS, name, found, "take its Events out of the template, deploy, put them back, and deploy")]
-    enable = f"aws lambda update-event-source-mapping --uuid {uuid}"
-    findings = []
+        text = f"its event source mapping {uuid} was deleted: no function receives the queue's messages"
+        remedy = "remove the function's Events from the template, deploy, add them again, and deploy"
+        yield error(MAPPINGS, name, text, remedy)
+        return
+    update = f"aws lambda update-event-source-mapping --uuid {uuid}"
     if mapping["State"] not in {"Enabled", "Enabling", "Updating", "Creating"}:
-        found = f"its mapping is {mapping['State']}: changes wait in the queue, and are lost after four days"
-        findings.append(error(MAPPINGS, name, found, f"{enable} --enabled"))
+        text = f"its event source mapping is {mapping['State']}: changes wait in the queue and expire after four days"
+        yield error(MAPPINGS, name, text, f"{update} --enabled")
     if mapping["EventSourceArn"] != queue_arn:
-        found = f"it takes messages from {mapping['EventSourceArn']}, and not from this stack's queue"
-        findings.append(error(MAPPINGS, name, found, "deploy the stack again"))
+        text = f"it receives messages from {mapping['EventSourceArn']}, not from this stack's queue"
+        yield error(MAPPINGS, name, text, "deploy the stack again: sam build && sam deploy")
     if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", ()):
-        found = "Lambda does not heed which messages of a batch failed: they count as done, and are lost"
-        findings.append(error(MAPPINGS, name, found, f"{enable} --function-response-types ReportBatchItemFailures"))
+        text = "Lambda ignores which messages of a batch failed: failed messages are deleted and lost"
+        yield error(MAPPINGS, name, text, f"{update} --function-response-types ReportBatchItemFailures")
     if (result := mapping.get("LastProcessingResult", "")).startswith("PROBLEM"):
-        mend = "allow its role to receive and delete messages of the queue, and see the function's log"
-        findings.append(warning(MAPPINGS, name, f"Lambda says of it: {result}", mend))
-    return findings
+        remedy = "allow its role sqs:ReceiveMessage and sqs:DeleteMessage on the queue, and read the function's log"
+        yield warning(MAPPINGS, name, f"Lambda reports: {result}", remedy)
 
 
-def judge_rule(deployed: Deployed, rule: Mapping[str, Any] | None) -> list[Finding]:
-    """Whether sweeps are begun; ``rule`` None: there is none."""
-    schedule = deployed.parameters["SweepSchedule"]
+def check_schedule(stack: Stack, rule: Mapping[str, Any] | None) -> list[Finding]:
+    """Checks the rule that starts sweeps; None: there is no rule."""
+    schedule = stack.parameters["SweepSchedule"]
     if not schedule:
-        found = (
-            "there is none (SweepSchedule is empty): what S3 does not tell is found only by sweeps that are asked for"
-        )
-        return [notice(SCHEDULE, deployed.stack, found, f"ask for one: {deployed.sweep()}")]
+        text = "SweepSchedule is empty: changes whose events were lost are found only by sweeps on request"
+        return [notice(SCHEDULE, stack.name, text, f"sweep now: {stack.sweep_command()}")]
     if rule is None:
-        found = "the rule that begins sweeps is gone"
-        return [error(SCHEDULE, deployed.stack, found, "set SweepSchedule to '', deploy, set it back, deploy")]
+        remedy = "set SweepSchedule to '', deploy, set it back, and deploy"
+        return [error(SCHEDULE, stack.name, "the rule that starts sweeps was deleted", remedy)]
     if rule["State"] == "DISABLED":
-        mend = f"aws events enable-rule --name {rule['Name']}"
-        return [warning(SCHEDULE, deployed.stack, "the rule that begins sweeps is disabled", mend)]
-    return [ok(SCHEDULE, deployed.stack, f"every collection is swept at {schedule}")]
+        remedy = f"aws events enable-rule --name {rule['Name']}"
+        return [warning(SCHEDULE, stack.name, "the rule that starts sweeps is disabled", remedy)]
+    return [ok(SCHEDULE, stack.name, f"every collection is swept at {schedule}")]
 
 
-def judge_alarms(deployed: Deployed, alarms: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Which alarms went off, and whether anybody is told."""
-    listed = list(alarms)
-    findings = [
-        warning(
-            ALARMS,
-            one["AlarmName"],
-            f"{one.get('AlarmDescription', 'it went off')}, since {timestamp(one['StateUpdatedTimestamp'])}",
-            f"{one['StateReason']}; `aws cloudwatch describe-alarm-history --alarm-name {one['AlarmName']}` tells more",
-        )
-        for one in listed
-        if one["StateValue"] == "ALARM"
-    ]
-    gone = sorted(set(deployed.alarms.values()) - {one["AlarmName"] for one in listed})
-    mend = "take it out of the template, deploy, put it back, and deploy"
-    findings += [warning(ALARMS, name, "it is not there any more", mend) for name in gone]
-    if not deployed.parameters["AlarmTopicArn"]:
-        found = "they notify nobody"
-        findings.append(notice(ALARMS, deployed.stack, found, "deploy with AlarmTopicArn=, the ARN of an SNS topic"))
-    silent = [one["AlarmName"] for one in listed if not one.get("ActionsEnabled", True)]
-    findings += [
-        notice(ALARMS, name, "its actions are disabled", f"aws cloudwatch enable-alarm-actions --alarm-names {name}")
-        for name in silent
-    ]
-    return findings or [ok(ALARMS, deployed.stack, "none is on")]
+def check_alarms(stack: Stack, alarms: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Checks which alarms are on, and whether they notify anybody."""
+    by_name = {alarm["AlarmName"]: alarm for alarm in alarms}
+    return or_ok(_alarms(stack, by_name), ALARMS, stack.name, "no alarm is on")
 
 
-def longest_pause(schedule: str) -> timedelta | None:
-    """How long it is at most from one sweep to the next; None where there is no schedule.
+def _alarms(stack: Stack, alarms: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    for name, alarm in alarms.items():
+        if alarm["StateValue"] == "ALARM":
+            description = alarm.get("AlarmDescription", "the alarm is on")
+            text = f"{description}, since {timestamp(alarm['StateUpdatedTimestamp'])} ({alarm['StateReason']})"
+            yield warning(ALARMS, name, text, f"aws cloudwatch describe-alarm-history --alarm-name {name}")
+    for name in sorted(set(stack.alarms.values()) - alarms.keys()):
+        remedy = "remove it from the template, deploy, add it again, and deploy"
+        yield warning(ALARMS, name, "the alarm was deleted", remedy)
+    if not stack.parameters["AlarmTopicArn"]:
+        remedy = "deploy with AlarmTopicArn=ARN, the ARN of an SNS topic"
+        yield notice(ALARMS, stack.name, "alarms notify nobody", remedy)
+    for name, alarm in alarms.items():
+        if not alarm.get("ActionsEnabled", True):
+            remedy = f"aws cloudwatch enable-alarm-actions --alarm-names {name}"
+            yield notice(ALARMS, name, "its actions are disabled", remedy)
 
-    Of a cron expression only the days are looked at: a day, a week, a month, or a year.
+
+def sweep_interval(schedule: str) -> timedelta | None:
+    """Returns the longest time between two sweeps; None without a schedule.
+
+    Of a cron expression only the days count: the result is a day, a week, a month or a year.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
     """
-    kind, _, rest = schedule.removesuffix(")").partition("(")
+    kind, _, expression = schedule.removesuffix(")").partition("(")
     if kind == "rate":
-        count, _, unit = rest.partition(" ")
+        count, _, unit = expression.partition(" ")
         return int(count) * _UNITS[unit.removesuffix("s")]
     if kind != "cron":
         return None
-    _, _, day, month, weekday, *_ = rest.split()
+    _, _, day, month, weekday, *_ = expression.split()
     if month not in {"*", "?"}:
         return timedelta(days=366)
     if day not in {"*", "?"}:

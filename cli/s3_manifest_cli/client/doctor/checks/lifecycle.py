@@ -1,129 +1,132 @@
-"""A bucket's lifecycle rules and versioning judged: what becomes of manifests and data by themselves. Pure."""
+"""Checks a bucket's lifecycle rules and versioning: what they delete, archive and keep."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
+from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, or_ok, warning
 
 CHECK, VERSIONING = "lifecycle", "versioning"
 
-_CANNOT_BE_READ = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
-class Bucket(NamedTuple):
-    """What is kept where. ``expiry_is_told``: for each prefix, whether the queue is told of lifecycle expiry."""
+class Retention(NamedTuple):
+    """A bucket, where its manifests and collections are, and what is kept.
 
-    name: str
+    ``unnoticed``: the prefixes below which lifecycle expiry sends no event to the queue. ``is_own``: the stack
+    created the bucket. ``fix``: the command that subscribes the queue to all events.
+    """
+
+    bucket: str
     root: str
-    expiry_is_told: Mapping[str, bool]
-    history_days: int
-    is_own: bool
-    versioning: str
+    prefixes: Sequence[str]
+    unnoticed: AbstractSet[str] = frozenset()
+    history_days: int = 0
+    is_own: bool = False
+    versioning: str = ""
+    fix: str = ""
 
 
 class _Rule(NamedTuple):
+    """``is_partial``: only objects of some tag or size. ``expiry``: when it deletes objects, in words, or empty."""
+
     name: str
     prefix: str
-    is_of_some: bool
-    """Whether only objects of some tag or size are concerned."""
-    expires: str
-    keeps_old_days: int | None
+    is_partial: bool
+    expiry: str
+    noncurrent_days: int | None
     archives: bool
-    drops_markers: bool
 
-    def touches(self, prefix: str) -> bool:
+    def overlaps(self, prefix: str) -> bool:
         return self.prefix.startswith(prefix) or prefix.startswith(self.prefix)
 
 
-def judge(configuration: Mapping[str, Any], bucket: Bucket) -> list[Finding]:
-    """What the rules do to manifests and to data."""
-    rules = [_rule(one) for one in configuration.get("Rules", ()) if one.get("Status") == "Enabled"]
-    findings = [*_of_manifests(rules, bucket), *_of_data(rules, bucket)]
-    return findings or [ok(CHECK, bucket.name, "no rule removes manifests or data")]
+def check(configuration: Mapping[str, Any], retention: Retention) -> list[Finding]:
+    """Checks what the rules do to manifests and data."""
+    rules = [_rule(item) for item in configuration.get("Rules", ()) if item.get("Status") == "Enabled"]
+    findings = [*_manifests(rules, retention), *_data(rules, retention)]
+    return or_ok(findings, CHECK, retention.bucket, "no rule removes manifests or data")
 
 
-def judge_versioning(bucket: Bucket) -> list[Finding]:
-    """What can be brought back."""
-    if bucket.versioning == "Enabled":
-        return [ok(VERSIONING, bucket.name, "what is deleted or overwritten can be brought back")]
-    found = f"versioning is {bucket.versioning.lower() or 'off'}: what is deleted or overwritten is gone for good"
-    command = (
-        f"aws s3api put-bucket-versioning --bucket {bucket.name} --versioning-configuration Status=Enabled; from then"
-        " on it can be brought back"
+def check_versioning(retention: Retention) -> list[Finding]:
+    """Checks whether deleted and overwritten objects can be restored."""
+    if retention.versioning == "Enabled":
+        return [ok(VERSIONING, retention.bucket, "deleted and overwritten objects can be restored")]
+    state = retention.versioning.lower() or "off"
+    text = f"versioning is {state}: deleted and overwritten objects cannot be restored"
+    remedy = (
+        f"aws s3api put-bucket-versioning --bucket {retention.bucket} --versioning-configuration Status=Enabled"
+        " (has no effect on earlier changes)"
     )
-    # The bucket that the stack makes is versioned; another one is its owner's to decide on.
-    said = warning if bucket.is_own else notice
-    return [said(VERSIONING, bucket.name, found, command)]
+    # The stack versions its own bucket; an existing bucket is its owner's choice.
+    report = warning if retention.is_own else notice
+    return [report(VERSIONING, retention.bucket, text, remedy)]
 
 
-def _rule(one: Mapping[str, Any]) -> _Rule:
-    filters = one.get("Filter", {})
+def _rule(item: Mapping[str, Any]) -> _Rule:
+    filters = item.get("Filter", {})
     both = filters.get("And", {})
-    expiration = one.get("Expiration", {})
-    noncurrent = one.get("NoncurrentVersionExpiration", {})
+    expiration = item.get("Expiration", {})
     days, date = expiration.get("Days"), expiration.get("Date")
     return _Rule(
-        name=one.get("ID", "without an id"),
-        prefix=one.get("Prefix") or filters.get("Prefix") or both.get("Prefix") or "",
-        is_of_some=bool(set(filters) - {"Prefix", "And"} or set(both) - {"Prefix"}),
-        expires=f"{days} days after they were written" if days else f"on {str(date)[:10]}" if date else "",
-        keeps_old_days=noncurrent.get("NoncurrentDays"),
-        archives=any(t.get("StorageClass") in _CANNOT_BE_READ for t in one.get("Transitions", ())),
-        drops_markers=bool(expiration.get("ExpiredObjectDeleteMarker")),
+        name=item.get("ID", "without an id"),
+        prefix=item.get("Prefix") or filters.get("Prefix") or both.get("Prefix") or "",
+        is_partial=bool(set(filters) - {"Prefix", "And"} or set(both) - {"Prefix"}),
+        expiry=f"{days} days after they were written" if days else f"on {str(date)[:10]}" if date else "",
+        noncurrent_days=item.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
+        archives=any(t.get("StorageClass") in _ARCHIVE_CLASSES for t in item.get("Transitions", ())),
     )
 
 
-def _of_manifests(rules: Sequence[_Rule], bucket: Bucket) -> Iterator[Finding]:
-    root = bucket.root
+def _manifests(rules: Sequence[_Rule], retention: Retention) -> Iterator[Finding]:
+    root = retention.root
     for rule in rules:
-        if not rule.touches(root):
+        if not rule.overlaps(root):
             continue
-        which = "some of what is" if rule.is_of_some else "what is"
-        mend = f"give rule {rule.name!r} a prefix that leaves {root!r} out, such as that of the data it is meant for"
-        if rule.expires:
-            yield error(
-                CHECK,
-                root,
-                f"rule {rule.name!r} deletes {which} below it {rule.expires}: manifests that nothing changes for so"
-                " long, and pages that others still refer to",
-                mend,
+        objects = "some objects" if rule.is_partial else "objects"
+        remedy = f"give rule {rule.name!r} a prefix that excludes {root!r}, such as the prefix of its data"
+        if rule.expiry:
+            text = (
+                f"rule {rule.name!r} deletes {objects} below it {rule.expiry}: manifests that have not changed since,"
             )
+            yield error(CHECK, root, f"{text} and pages that are still in use", remedy)
         if rule.archives:
-            yield error(CHECK, root, f"rule {rule.name!r} archives {which} below it, where it cannot be read", mend)
-    is_versioned = bucket.versioning in {"Enabled", "Suspended"}
-    whole = [rule for rule in rules if root.startswith(rule.prefix) and not rule.is_of_some]
-    if is_versioned and not any(rule.keeps_old_days for rule in whole):
-        wanted = (
-            f'{{"ID": "old-manifests", "Status": "Enabled", "Filter": {{"Prefix": "{root}"}},'
-            ' "NoncurrentVersionExpiration": {"NoncurrentDays": 1}, "Expiration": {"ExpiredObjectDeleteMarker": true}}'
-        )
+            text = f"rule {rule.name!r} archives {objects} below it: archived manifests cannot be read"
+            yield error(CHECK, root, text, remedy)
+    is_versioned = retention.versioning in {"Enabled", "Suspended"}
+    whole = [rule for rule in rules if root.startswith(rule.prefix) and not rule.is_partial]
+    if is_versioned and not any(rule.noncurrent_days for rule in whole):
+        missing = {
+            "ID": "old-manifests",
+            "Status": "Enabled",
+            "Filter": {"Prefix": root},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+        }
         yield notice(
             CHECK,
             root,
-            "the bucket keeps every old version of every manifest, and nothing removes them: that costs storage only",
-            f"add a rule to those there are (aws s3api put-bucket-lifecycle-configuration replaces all): {wanted}",
+            "no rule removes old versions of manifests, which only cost storage",
+            "add this rule to the existing ones (aws s3api put-bucket-lifecycle-configuration replaces them all):"
+            f" {json.dumps(missing)}",
         )
 
 
-def _of_data(rules: Sequence[_Rule], bucket: Bucket) -> Iterator[Finding]:
-    for prefix, is_told in bucket.expiry_is_told.items():
+def _data(rules: Sequence[_Rule], retention: Retention) -> Iterator[Finding]:
+    for prefix in retention.prefixes:
         for rule in rules:
-            if not rule.touches(prefix):
+            if not rule.overlaps(prefix):
                 continue
-            which = "some objects" if rule.is_of_some else "objects"
-            if rule.expires and is_told:
-                yield notice(CHECK, prefix, f"rule {rule.name!r} deletes {which} below it {rule.expires}")
-            elif rule.expires:
-                yield warning(
-                    CHECK,
-                    prefix,
-                    f"rule {rule.name!r} deletes {which} below it {rule.expires}, and the queue is not told of it",
-                    "subscribe to s3:LifecycleExpiration:* too: --fix does",
-                )
-            if (days := rule.keeps_old_days) and bucket.versioning == "Enabled":
-                shorter = f", and history tells of {bucket.history_days}" if days < bucket.history_days else ""
-                yield notice(
-                    CHECK,
-                    prefix,
-                    f"rule {rule.name!r}: what is deleted or overwritten can be brought back for {days} days{shorter}",
-                )
+            text = (
+                f"rule {rule.name!r} deletes {'some objects' if rule.is_partial else 'objects'} below it {rule.expiry}"
+            )
+            if rule.expiry and prefix not in retention.unnoticed:
+                yield notice(CHECK, prefix, text)
+            elif rule.expiry:
+                yield warning(CHECK, prefix, f"{text}, and the queue receives no event for it", retention.fix)
+            if (days := rule.noncurrent_days) and retention.versioning == "Enabled":
+                shorter = f"; the history keeps {retention.history_days}" if days < retention.history_days else ""
+                text = f"rule {rule.name!r}: deleted and overwritten objects can be restored for {days} days{shorter}"
+                yield notice(CHECK, prefix, text)

@@ -1,10 +1,13 @@
-"""A bucket's notification configuration judged: whether the queue is told of every change, and of no other. Pure."""
+"""Checks whether the queue receives every change, through the bucket's notifications or its EventBridge rule."""
 
+import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_manifest.subscription.subscription import EVENTS, is_ours
-from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
+from s3_manifest.subscription import event_rule
+from s3_manifest.subscription.notifications import EVENTS, is_ours
+from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, warning
 
 CHECK = "notifications"
 
@@ -16,8 +19,8 @@ _TYPES = {
 _ARNS = ("QueueArn", "TopicArn", "LambdaFunctionArn")
 
 
-class Wanted(NamedTuple):
-    """What the queue is to be told of. ``name`` begins the ids of our configurations; ``fix`` is what mends them."""
+class Expected(NamedTuple):
+    """What the stack needs. ``name``: the prefix of its configurations' ids; ``fix``: the command that repairs them."""
 
     bucket: str
     name: str
@@ -25,10 +28,11 @@ class Wanted(NamedTuple):
     prefixes: Sequence[str]
     root: str
     fix: str
+    rule_name: str = ""
 
 
 class Rule(NamedTuple):
-    """One notification configuration, of whichever sort."""
+    """One notification configuration, with any destination."""
 
     id: str
     arn: str
@@ -37,135 +41,152 @@ class Rule(NamedTuple):
     suffix: str
 
     @property
-    def where(self) -> str:
-        """What it is about, in words."""
+    def scope(self) -> str:
+        """The keys that it covers, in words."""
         return f"keys below {self.prefix!r}" if self.prefix else "the whole bucket"
+
+    def overlaps(self, prefix: str) -> bool:
+        """Whether S3 rejects this rule beside one of ours for the prefix.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+        """
+        if not (self.prefix.startswith(prefix) or prefix.startswith(self.prefix)):
+            return False
+        stems, own_stems = ([event.rstrip("*") for event in events] for events in (EVENTS, self.events))
+        return any(own.startswith(stem) or stem.startswith(own) for own in own_stems for stem in stems)
 
 
 def rules(configuration: Mapping[str, Any]) -> list[Rule]:
-    """All that S3 is to tell somebody, whether a queue, a topic or a function."""
-    listed = [one for ones in configuration.values() if isinstance(ones, list) for one in ones]
-    return [_rule(one) for one in listed]
+    """Returns the configurations of all queues, topics and functions."""
+    return [_rule(item) for items in configuration.values() if isinstance(items, list) for item in items]
 
 
-def topics(configuration: Mapping[str, Any], wanted: Wanted) -> list[str]:
-    """The topics that are told of keys that the queue is to be told of: it may be subscribed to them."""
-    return sorted(
-        {r.arn for r in rules(configuration) if ":sns:" in r.arn and any(_meet(r, p) for p in wanted.prefixes)}
-    )
+def _rule(item: Mapping[str, Any]) -> Rule:
+    filters = {r["Name"].lower(): r["Value"] for r in item.get("Filter", {}).get("Key", {}).get("FilterRules", ())}
+    (arn,) = [item[name] for name in _ARNS if name in item]
+    return Rule(item.get("Id", ""), arn, tuple(item["Events"]), filters.get("prefix", ""), filters.get("suffix", ""))
 
 
-def judge(configuration: Mapping[str, Any], wanted: Wanted, forwarding: Sequence[str] = ()) -> list[Finding]:
-    """What is wrong with it. ``forwarding``: topics that hand on to the queue, which is as good."""
+def topics(configuration: Mapping[str, Any], expected: Expected) -> list[str]:
+    """Returns the topics that receive changes of collections: the queue may be subscribed to them."""
+    candidates = [rule for rule in rules(configuration) if ":sns:" in rule.arn]
+    return sorted({rule.arn for rule in candidates if any(map(rule.overlaps, expected.prefixes))})
+
+
+def check(configuration: Mapping[str, Any], expected: Expected, forwarding: Sequence[str] = ()) -> list[Finding]:
+    """Checks the notification configuration. ``forwarding``: topics that the queue is subscribed to."""
     all_rules = rules(configuration)
-    ways = [rule for rule in all_rules if rule.arn in (wanted.queue_arn, *forwarding)]
-    missing = {prefix: gaps for prefix in wanted.prefixes if (gaps := _gaps(ways, prefix))}
-    findings = [*_missing(missing, wanted), *_ours(ways, wanted), *_stale(all_rules, wanted)]
-    findings += _others([rule for rule in all_rules if rule not in ways], wanted, missing)
+    ours = [rule for rule in all_rules if rule.arn in (expected.queue_arn, *forwarding)]
+    missing = {prefix: gaps for prefix in expected.prefixes if (gaps := _gaps(ours, prefix))}
+    others = [rule for rule in all_rules if rule not in ours]
+    findings = [*_missing(missing, expected), *_excess(ours, expected), *_others(others, expected, missing)]
     if missing and "EventBridgeConfiguration" in configuration:
-        findings.append(
-            notice(
-                CHECK,
-                "EventBridge",
-                "it is sent the bucket's changes; the queue gets them from there with EventSource=EventBridge",
-            )
-        )
-    told = [
-        ok(CHECK, prefix, "the queue is told of every change") for prefix in wanted.prefixes if prefix not in missing
-    ]
-    return [*findings, *told]
+        text = "the bucket sends its events to EventBridge; a stack with EventSource=EventBridge receives them"
+        findings.append(notice(CHECK, "EventBridge", text))
+    return [*findings, *_complete(prefix for prefix in expected.prefixes if prefix not in missing)]
 
 
-def _rule(one: Mapping[str, Any]) -> Rule:
-    filters = {r["Name"].lower(): r["Value"] for r in one.get("Filter", {}).get("Key", {}).get("FilterRules", ())}
-    (arn,) = [one[name] for name in _ARNS if name in one]
-    return Rule(one.get("Id", ""), arn, tuple(one["Events"]), filters.get("prefix", ""), filters.get("suffix", ""))
+def _complete(prefixes: Iterator[str] | Sequence[str]) -> list[Finding]:
+    return [ok(CHECK, prefix, "the queue receives every change") for prefix in prefixes]
 
 
-def _gaps(ways: Sequence[Rule], prefix: str) -> list[str]:
-    """The events below a prefix that the queue is not told of."""
-    told = {event for rule in ways if prefix.startswith(rule.prefix) and not rule.suffix for event in rule.events}
-    return [event for event in EVENTS if not _is_among(event, told) and not _in_parts(event, told)]
+def _gaps(ours: Sequence[Rule], prefix: str) -> list[str]:
+    """Returns the events below a prefix that the queue does not receive."""
+    received = {event for rule in ours if prefix.startswith(rule.prefix) and not rule.suffix for event in rule.events}
+
+    def is_received(event: str) -> bool:
+        types = [event.replace("*", name) for name in _TYPES.get(event, ())]
+        wildcards = [other[:-1] for other in received if other.endswith("*")]
+        return event in received or any(map(event.startswith, wildcards)) or bool(types and received.issuperset(types))
+
+    return [event for event in EVENTS if not is_received(event)]
 
 
-def _is_among(event: str, told: set[str]) -> bool:
-    return any(event == one or (one.endswith("*") and event.startswith(one[:-1])) for one in told)
-
-
-def _in_parts(event: str, told: set[str]) -> bool:
-    types = _TYPES.get(event, ())
-    return bool(types) and all(event.replace("*", one) in told for one in types)
-
-
-def _missing(missing: Mapping[str, Sequence[str]], wanted: Wanted) -> Iterator[Finding]:
+def _missing(missing: Mapping[str, Sequence[str]], expected: Expected) -> Iterator[Finding]:
     for prefix, gaps in missing.items():
+        events = "events" if len(gaps) == len(EVENTS) else f"{', '.join(gaps)} events"
         if {"s3:ObjectCreated:*", "s3:ObjectRemoved:*"} & set(gaps):
-            late = "manifests learn of it by the next sweep only"
-            what = "changes" if len(gaps) == len(EVENTS) else ", ".join(gaps)
-            yield error(CHECK, prefix, f"nobody tells the queue of {what} below it: {late}", wanted.fix)
+            text = f"the queue receives no {events}: manifests show these changes only after the next sweep"
+            yield error(CHECK, prefix, text, expected.fix)
         else:
-            late = "what lifecycle rules and restores do stays unknown until the next sweep"
-            yield warning(CHECK, prefix, f"nobody tells the queue of {', '.join(gaps)}: {late}", wanted.fix)
+            text = f"the queue receives no {events}: manifests show what lifecycle rules and restores do only after the"
+            yield warning(CHECK, prefix, f"{text} next sweep", expected.fix)
 
 
-def _ours(ways: Sequence[Rule], wanted: Wanted) -> Iterator[Finding]:
-    """Those that tell the queue of too much, or that we did not make."""
-    for rule in ways:
-        mend = wanted.fix if is_ours(rule.id, wanted.name) else _by_hand(rule, wanted)
-        if wanted.root.startswith(rule.prefix) or rule.prefix.startswith(wanted.root):
-            yield error(
-                CHECK,
-                rule.id,
-                f"it tells the queue of {rule.where}, manifests among them: each commit is the cause of another, and"
-                " Lambda drops what it takes for a loop",
-                mend,
-            )
-        elif rule.prefix not in wanted.prefixes and not any(rule.prefix.startswith(p) for p in wanted.prefixes):
-            yield warning(CHECK, rule.id, f"it tells the queue of {rule.where}, where no collection is", mend)
-        elif rule.arn == wanted.queue_arn and not is_ours(rule.id, wanted.name):
-            yield notice(CHECK, rule.id, f"somebody else has the queue told of {rule.where}; --fix leaves it")
+def _excess(ours: Sequence[Rule], expected: Expected) -> Iterator[Finding]:
+    """Reports rules that send too much to the queue, or that another party made."""
+    for rule in ours:
+        remedy = expected.fix if is_ours(rule.id, expected.name) else _removal(rule, expected)
+        if expected.root.startswith(rule.prefix) or rule.prefix.startswith(expected.root):
+            text = f"it sends events of {rule.scope} to the queue, manifests included: each commit causes the next, and"
+            yield error(CHECK, rule.id, f"{text} Lambda drops events to end the loop", remedy)
+        elif not any(map(rule.prefix.startswith, expected.prefixes)):
+            text = f"it sends events of {rule.scope} to the queue, and no collection is there"
+            yield warning(CHECK, rule.id, text, remedy)
+        elif rule.arn == expected.queue_arn and not is_ours(rule.id, expected.name):
+            text = f"another party sends events of {rule.scope} to the queue; --fix keeps its configuration"
+            yield notice(CHECK, rule.id, text)
 
 
-def _stale(all_rules: Sequence[Rule], wanted: Wanted) -> Iterator[Finding]:
-    for rule in all_rules:
-        if is_ours(rule.id, wanted.name) and rule.arn != wanted.queue_arn:
-            yield error(
-                CHECK, rule.id, f"it is ours, and tells another queue than this stack's: {rule.arn}", wanted.fix
-            )
-
-
-def _others(others: Sequence[Rule], wanted: Wanted, missing: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def _others(others: Sequence[Rule], expected: Expected, missing: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     for rule in others:
-        met = [prefix for prefix in wanted.prefixes if _meet(rule, prefix)]
-        if not met or is_ours(rule.id, wanted.name):
+        if is_ours(rule.id, expected.name):
+            if rule.arn != expected.queue_arn:
+                text = f"this stack's configuration sends to another queue: {rule.arn}"
+                yield error(CHECK, rule.id, text, expected.fix)
             continue
-        told = f"{rule.arn} is told of {rule.where} by somebody else's configuration"
-        if any(prefix in missing for prefix in met):
+        overlapping = [prefix for prefix in expected.prefixes if rule.overlaps(prefix)]
+        text = f"another party's configuration sends events of {rule.scope} to {rule.arn}"
+        if any(prefix in missing for prefix in overlapping):
             yield error(
                 CHECK,
                 rule.id,
-                f"{told}, and S3 refuses a second one for the same events: --fix cannot put ours beside it",
-                "deploy with EventSource=EventBridge; or have that one send to an SNS topic, and subscribe both it and"
-                f" the change queue to the topic; or take it away ({_by_hand(rule, wanted)})",
+                f"{text}, and S3 rejects a second one for the same events: --fix cannot add this stack's",
+                "deploy with EventSource=EventBridge; or send the events to an SNS topic, and subscribe both that"
+                f" destination and the change queue to it; or remove the configuration: {_removal(rule, expected)}",
             )
-        else:
-            yield notice(CHECK, rule.id, f"{told} too; AWS's own S3 would refuse the next change of either")
+        elif overlapping:
+            yield notice(CHECK, rule.id, f"{text} too; S3 on AWS will reject the next change of either configuration")
 
 
-def _meet(rule: Rule, prefix: str) -> bool:
-    """Whether S3 takes a rule for overlapping with ours for the prefix, which has no suffix.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
-    """
-    if not (rule.prefix.startswith(prefix) or prefix.startswith(rule.prefix)):
-        return False
-    stems = [event.rstrip("*") for event in EVENTS]
-    return any(e.rstrip("*").startswith(stem) or stem.startswith(e.rstrip("*")) for e in rule.events for stem in stems)
-
-
-def _by_hand(rule: Rule, wanted: Wanted) -> str:
-    configuration = f"bucket-notification-configuration --bucket {wanted.bucket}"
+def _removal(rule: Rule, expected: Expected) -> str:
+    """Returns the command that removes a configuration. Its id is untrusted input to the shell."""
+    select = f'map_values(if type == "array" then map(select(.Id != {json.dumps(rule.id)})) else . end)'
+    configuration = f"bucket-notification-configuration --bucket {expected.bucket}"
     return (
-        f"aws s3api get-{configuration} > n.json, take {rule.id!r} out of n.json, and"
-        f" aws s3api put-{configuration} --notification-configuration file://n.json"
+        f"aws s3api get-{configuration} | jq {shlex.quote(select)} > notifications.json &&"
+        f" aws s3api put-{configuration} --notification-configuration file://notifications.json"
     )
+
+
+def check_event_rule(
+    configuration: Mapping[str, Any], expected: Expected, rule: Mapping[str, Any] | None, targets: Sequence[str]
+) -> list[Finding]:
+    """Checks a bucket that sends its changes to EventBridge.
+
+    ``rule``: EventBridge's description of the stack's rule (None: missing); ``targets``: the ARNs it sends to.
+    """
+    problems = []
+    name = f"EventBridge rule {expected.rule_name}"
+    if "EventBridgeConfiguration" not in configuration:
+        problems.append("the bucket sends no events to EventBridge")
+    if rule is None:
+        problems.append(f"{name} does not exist")
+    else:
+        if rule.get("State") != "ENABLED":
+            problems.append(f"{name} is disabled")
+        if rule.get("EventPattern") != event_rule.pattern(expected.bucket, expected.prefixes):
+            problems.append(f"{name} has another pattern than the collections need")
+        if expected.queue_arn not in targets:
+            problems.append(f"{name} does not send to the change queue")
+    findings = [
+        error(CHECK, prefix, f"{problem}: manifests show changes only after the next sweep", expected.fix)
+        for problem in problems
+        for prefix in expected.prefixes
+    ]
+    findings += [
+        notice(CHECK, item.id, "it sends to the queue too, so each change is observed twice")
+        for item in rules(configuration)
+        if item.arn == expected.queue_arn
+    ]
+    return findings if problems else [*findings, *_complete(expected.prefixes)]

@@ -1,26 +1,23 @@
-"""Who may do what judged: the queues' senders, the functions' roles, and what the bucket's policy denies them. Pure."""
+"""Checks permissions: the queues' policies, the functions' roles, and the bucket's policy."""
 
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_manifest_cli.client.doctor.checks.callers import ENCRYPTION, NOTHING_KNOWN, Facts, requests
-from s3_manifest_cli.client.doctor.checks.event_routes import rule_name
-from s3_manifest_cli.client.doctor.checks.policies import Denial, Request, denials, judge, statements
-from s3_manifest_cli.client.doctor.deployed import Deployed
-from s3_manifest_cli.client.doctor.model import Finding, error, notice, ok, warning
-
-_ROUTES = tuple(
-    f"events:{action}"
-    for action in ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
-)
+from s3_manifest_cli.client.doctor.checks.callers import ENCRYPTION, Surroundings, requests
+from s3_manifest_cli.client.doctor.checks.policies import Denial, Request, denials, evaluate, statements
+from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, or_ok, warning
+from s3_manifest_cli.client.doctor.stack import Stack
 
 SENDERS, ROLES, DENIALS = "senders", "roles", "bucket policy"
 
+_RULE_ACTIONS = ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
+_NO_SURROUNDINGS = Surroundings()
+
 
 class Need(NamedTuple):
-    """Actions on one resource that a function's role must allow; not ``granted``: that it must not."""
+    """Actions on a resource that a function's role must allow; if not ``granted``, must not allow."""
 
     function: str
     actions: tuple[str, ...]
@@ -28,171 +25,172 @@ class Need(NamedTuple):
     granted: bool = True
 
 
-def needs(deployed: Deployed) -> list[Need]:
-    """What each function does, as the template's policies have it, by an example of each resource."""
-    bucket, root = deployed.bucket_arn, f"{deployed.bucket_arn}/{deployed.root}doctor/manifest.json"
-    data = f"{bucket}/{deployed.kinds.patterns[0].prefix('doctor')}image.png"
-    change, sweep = deployed.queue_arn("ChangeQueue"), deployed.queue_arn("SweepQueue")
-    take = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+def needs(stack: Stack) -> list[Need]:
+    """Returns what the functions need, as in the template's policies, with an example of each resource."""
+    bucket, root = stack.bucket_arn, f"{stack.bucket_arn}/{stack.root}doctor/manifest.json"
+    data = f"{bucket}/{stack.kinds.patterns[0].prefix('doctor')}image.png"
+    change, sweep = stack.queue_arn("ChangeQueue"), stack.queue_arn("SweepQueue")
+    consume = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
     found = [
-        Need("ReconcileFunction", take, change),
+        Need("ReconcileFunction", consume, change),
         Need("ReconcileFunction", ("s3:PutObject",), root),
-        Need("SweepFunction", take, sweep),
+        Need("SweepFunction", consume, sweep),
         Need("SweepFunction", ("s3:PutObject", "s3:DeleteObject"), root),
         Need("QueryFunction", ("s3:GetObject",), root),
         Need("SubscriptionFunction", ("s3:GetBucketNotification", "s3:PutBucketNotification"), bucket),
         Need("SubscriptionFunction", ("sqs:GetQueueUrl", "sqs:TagQueue", "sqs:ListQueueTags"), change),
         Need("SubscriptionFunction", ("sqs:SendMessage",), sweep),
     ]
-    looking: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
-    if "EditFunction" in deployed.functions:
-        looking += ("EditFunction",)
+    readers: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
+    if "EditFunction" in stack.functions:
+        readers += ("EditFunction",)
         found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data))
         found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False))
-    found += [Need(function, ("s3:GetObject",), resource) for function in looking for resource in (data, root)]
-    found += [Need(function, ("s3:ListBucket",), bucket) for function in (*looking, "QueryFunction")]
-    asking = (*looking, "QueryFunction", "RescanFunction")
-    found += [Need(function, ("sqs:SendMessage",), sweep) for function in asking]
-    if deployed.uses_event_bridge:
-        events = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule"
-        found.append(Need("SubscriptionFunction", _ROUTES, f"{events}/s3-manifest-{deployed.guid}-0"))
-        found.append(Need("SubscriptionFunction", ("events:ListRules",), f"{events}/*"))
-    if deployed.parameters["AnnounceChanges"] == "true":
-        bus = f"event-bus/{deployed.parameters['EventBusName']}"
-        arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:{bus}"
-        found += [Need(function, ("events:PutEvents",), arn) for function in looking[:2]]
-    if key := deployed.parameters["KmsKeyArn"]:
-        found += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in looking]
+    found += [Need(function, ("s3:GetObject",), resource) for function in readers for resource in (data, root)]
+    found += [Need(function, ("s3:ListBucket",), bucket) for function in (*readers, "QueryFunction")]
+    senders = (*readers, "QueryFunction", "RescanFunction")
+    found += [Need(function, ("sqs:SendMessage",), sweep) for function in senders]
+    if stack.uses_event_bridge:
+        actions = tuple(f"events:{action}" for action in _RULE_ACTIONS)
+        found.append(Need("SubscriptionFunction", actions, stack.arn("events", f"rule/s3-manifest-{stack.guid}-0")))
+        found.append(Need("SubscriptionFunction", ("events:ListRules",), stack.arn("events", "rule/*")))
+    if stack.parameters["AnnounceChanges"] == "true":
+        bus = stack.arn("events", f"event-bus/{stack.parameters['EventBusName']}")
+        found += [Need(function, ("events:PutEvents",), bus) for function in readers[:2]]
+    if key := stack.parameters["KmsKeyArn"]:
+        found += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in readers]
         found.append(Need("QueryFunction", ("kms:Decrypt",), key))
     return found
 
 
-def judge_simulated(need: Need, role: str, results: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """What IAM's simulator says of a need: ``EvaluationResults`` of SimulatePrincipalPolicy."""
-    found = []
-    for one in results:
-        action, is_allowed = one["EvalActionName"], one["EvalDecision"] == "allowed"
-        if is_allowed == need.granted:
+def check_simulation(need: Need, role: str, results: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Checks the ``EvaluationResults`` of IAM's SimulatePrincipalPolicy for a need."""
+    for result in results:
+        action, decision = result["EvalActionName"], result["EvalDecision"]
+        if (decision == "allowed") == need.granted:
             continue
-        what = f"{action} on {need.resource}"
-        why = {"explicitDeny": "is denied", "implicitDeny": "is not allowed"}.get(one["EvalDecision"], "is allowed")
-        if one.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
-            why += " by the organization's policies"
+        reason = {"explicitDeny": "is denied", "implicitDeny": "is not allowed"}.get(decision, "is allowed")
+        if result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
+            reason += " by the organization's policies"
+        text = f"{action} on {need.resource} {reason}"
+        command = (
+            f"aws iam simulate-principal-policy --policy-source-arn {role} --action-names {action}"
+            f" --resource-arns {need.resource}"
+        )
         if need.granted:
-            mend = (
-                f"allow it in the policies of {role}, or take away what denies it; `aws iam simulate-principal-policy"
-            )
-            mend += f" --policy-source-arn {role} --action-names {action} --resource-arns {need.resource}` tells more"
-            found.append(error(ROLES, need.function, f"{what} {why}", mend))
+            remedy = f"allow it in the policies of {role}, or remove what denies it; this shows it: {command}"
+            yield error(ROLES, need.function, text, remedy)
         else:
-            mend = f"take the permission out of the policies of {role}: manifests have one writer"
-            found.append(warning(ROLES, need.function, f"{what} {why}", mend))
-    return found
+            remedy = f"remove the permission from the policies of {role}, so that manifests keep a single writer"
+            yield warning(ROLES, need.function, text, remedy)
 
 
-def judge_senders(deployed: Deployed, attributes: Mapping[str, Mapping[str, str]]) -> list[Finding]:
-    """Whether S3, or EventBridge, may send into the change queue, and the schedule into the sweep queue.
+class Sender(NamedTuple):
+    """A service that sends to a queue for a ``source`` (an ARN); ``name`` is for messages."""
 
-    ``attributes`` are the queues', by the template's names of them.
-    """
-    senders = [("ChangeQueue", "s3.amazonaws.com", deployed.bucket_arn, "S3")]
-    if deployed.uses_event_bridge:
-        arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule/{rule_name(deployed)}"
-        senders = [("ChangeQueue", "events.amazonaws.com", arn, "EventBridge")]
-    if rule := deployed.resources.get("SweepRule"):
-        arn = f"arn:{deployed.partition}:events:{deployed.region}:{deployed.account}:rule/{rule}"
-        senders.append(("SweepQueue", "events.amazonaws.com", arn, "the schedule"))
-    return [one for sender in senders for one in judge_sender(deployed, *sender, attributes[sender[0]])]
+    queue: str
+    service: str
+    source: str
+    name: str
 
 
-def judge_sender(
-    deployed: Deployed, queue: str, service: str, source: str, who: str, attributes: Mapping[str, str]
-) -> Iterator[Finding]:
-    """Whether a service of AWS may send into a queue, for the ``source`` (an ARN) that it does so for."""
-    context = {"aws:sourceaccount": deployed.account, "aws:sourcearn": source, "aws:securetransport": "true"}
-    arn = deployed.queue_arn(queue)
+def check_senders(stack: Stack, attributes: Mapping[str, Mapping[str, str]]) -> list[Finding]:
+    """Checks the policies of the queues. ``attributes``: of each queue, by its logical id."""
+    senders = [Sender("ChangeQueue", "s3.amazonaws.com", stack.bucket_arn, "S3")]
+    if stack.uses_event_bridge:
+        rule = stack.arn("events", f"rule/{stack.rule_name}")
+        senders = [Sender("ChangeQueue", "events.amazonaws.com", rule, "EventBridge")]
+    if name := stack.resources.get("SweepRule"):
+        rule = stack.arn("events", f"rule/{name}")
+        senders.append(Sender("SweepQueue", "events.amazonaws.com", rule, "the schedule"))
+    return [finding for sender in senders for finding in check_sender(stack, sender, attributes[sender.queue])]
+
+
+def check_sender(stack: Stack, sender: Sender, attributes: Mapping[str, str]) -> Iterator[Finding]:
+    """Checks whether a service may send to a queue with these attributes."""
+    context = {"aws:sourceaccount": stack.account, "aws:sourcearn": sender.source, "aws:securetransport": "true"}
+    arn = stack.queue_arn(sender.queue)
     policy: dict[str, Any] = json.loads(attributes.get("Policy") or "{}")
-    judged = judge(policy, Request(frozenset({service}), "sqs:SendMessage", arn, context))
-    name = f"{deployed.stack} {queue}"
-    if judged.decision in {"denied", "implicitly denied"}:
-        why = f"statement {judged.statement} denies it" if judged.statement else "no statement of its policy allows it"
-        yield error(
-            SENDERS, name, f"{who} may not send into it: {why}", _allow(deployed, queue, service, source, policy)
+    result = evaluate(policy, Request(frozenset({sender.service}), "sqs:SendMessage", arn, context))
+    name = f"{stack.name} {sender.queue}"
+    if result.decision == "denied":
+        text = f"{sender.name} may not send to it: statement {result.statement} of its policy denies it"
+        remedy = (
+            f"remove statement {result.statement}; if none allows it then: {_policy_command(stack, sender, policy)}"
         )
-    elif judged.decision == "unknown":
-        yield notice(
-            SENDERS,
-            name,
-            f"whether {who} may send into it hangs on conditions of statement {judged.statement} that are not known"
-            " here; the round trip shows it",
-        )
+        yield error(SENDERS, name, text, remedy)
+    elif result.decision == "implicitly denied":
+        text = f"{sender.name} may not send to it: no statement of its policy allows it"
+        yield error(SENDERS, name, text, _policy_command(stack, sender, policy))
+    elif result.decision == "unknown":
+        text = f"{sender.name} may send to it only if unknown conditions of statement {result.statement} hold"
+        yield notice(SENDERS, name, f"{text}; the round trip shows whether they do")
     else:
-        yield ok(SENDERS, name, f"{who} may send into it")
+        yield ok(SENDERS, name, f"{sender.name} may send to it")
     if key := attributes.get("KmsMasterKeyId"):
+        text = (
+            f"it is encrypted with key {key}: {sender.service} can send only if the policy of a customer key allows it"
+        )
         yield warning(
             SENDERS,
             name,
-            f"it is encrypted with key {key}: {service} can send only if that is a customer key whose policy lets it"
-            " kms:GenerateDataKey and kms:Decrypt",
-            f"allow that in the key's policy, or aws sqs set-queue-attributes --queue-url {deployed.queue_url(queue)}"
-            " --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
+            f"{text} kms:GenerateDataKey and kms:Decrypt",
+            f"allow both in the key's policy, or: aws sqs set-queue-attributes --queue-url"
+            f" {stack.queue_url(sender.queue)} --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
         )
 
 
-def _allow(deployed: Deployed, queue: str, service: str, source: str, policy: Mapping[str, Any]) -> str:
-    """The command that puts the template's statement beside those there are."""
+def _policy_command(stack: Stack, sender: Sender, policy: Mapping[str, Any]) -> str:
+    """Returns the command that adds the template's statement to the existing ones."""
     statement = {
-        "Sid": f"DoctorLets{service.partition('.')[0].upper()}Send",
+        "Sid": f"DoctorLets{sender.service.partition('.')[0].upper()}Send",
         "Effect": "Allow",
-        "Principal": {"Service": service},
+        "Principal": {"Service": sender.service},
         "Action": "sqs:SendMessage",
-        "Resource": deployed.queue_arn(queue),
+        "Resource": stack.queue_arn(sender.queue),
         "Condition": {
-            "StringEquals": {"aws:SourceAccount": deployed.account},
-            "ArnLike": {"aws:SourceArn": source},
+            "StringEquals": {"aws:SourceAccount": stack.account},
+            "ArnLike": {"aws:SourceArn": sender.source},
         },
     }
-    kept = [one for one in policy.get("Statement", ()) if one.get("Sid") != statement["Sid"]]
-    merged = json.dumps({"Version": "2012-10-17", "Statement": [*kept, statement]})
+    others = [other for other in policy.get("Statement", ()) if other.get("Sid") != statement["Sid"]]
+    merged = json.dumps({"Version": "2012-10-17", "Statement": [*others, statement]})
     attributes = shlex.quote(json.dumps({"Policy": merged}))
-    command = f"aws sqs set-queue-attributes --queue-url {deployed.queue_url(queue)} --attributes {attributes}"
-    return f"{command} (and take away a statement that denies it)"
+    return f"aws sqs set-queue-attributes --queue-url {stack.queue_url(sender.queue)} --attributes {attributes}"
 
 
-def judge_denials(
-    deployed: Deployed, policy: Mapping[str, Any], wanted: Sequence[Need], facts: Facts = NOTHING_KNOWN
+def check_bucket_policy(
+    stack: Stack, policy: Mapping[str, Any], surroundings: Surroundings = _NO_SURROUNDINGS
 ) -> list[Finding]:
-    """Which of the needs the bucket's policy denies, and which it may deny: each statement that does."""
-    hits: dict[str, list[tuple[str, Denial]]] = {}
-    for need in wanted:
-        if need.granted and need.resource.startswith(deployed.bucket_arn):
+    """Reports each statement of the bucket's policy that denies, or may deny, what the functions need."""
+    affected: dict[str, list[tuple[str, Denial]]] = {}
+    for need in needs(stack):
+        if need.granted and need.resource.startswith(stack.bucket_arn):
             for action in need.actions:
-                for request in requests(deployed, need.function, action, need.resource, facts):
+                for request in requests(stack, need.function, action, need.resource, surroundings):
                     for denial in denials(policy, request):
-                        hits.setdefault(denial.statement, []).append((f"{need.function} {action}", denial))
-    texts = {name: statement for _, name, statement in statements(policy)}
-    findings = [_denied(deployed, name, texts[name], found) for name, found in hits.items()]
-    return findings or [ok(DENIALS, deployed.bucket, "it denies the functions nothing that they need")]
+                        affected.setdefault(denial.statement, []).append((f"{need.function} {action}", denial))
+    by_name = {name: statement for _, name, statement in statements(policy)}
+    findings = [_denied(stack, name, by_name[name], hits) for name, hits in affected.items()]
+    return or_ok(findings, DENIALS, stack.bucket, "it denies the functions nothing that they need")
 
 
-def _denied(
-    deployed: Deployed, name: str, statement: Mapping[str, Any], found: Sequence[tuple[str, Denial]]
-) -> Finding:
-    certain = list(dict.fromkeys(what for what, denial in found if denial.certain))
-    if certain:
-        return error(DENIALS, name, f"this statement denies {', '.join(certain)}", _remedy(deployed, statement))
-    what = ", ".join(dict.fromkeys(what for what, _ in found))
-    unknown = ", ".join(dict.fromkeys(part for _, denial in found for part in denial.unknown))
-    found_ = f"this statement may deny {what}: it depends on {unknown}"
-    return warning(DENIALS, name, found_, f"unless it leaves them out, {_remedy(deployed, statement)}")
+def _denied(stack: Stack, name: str, statement: Mapping[str, Any], hits: Sequence[tuple[str, Denial]]) -> Finding:
+    remedy = _exemption(stack, statement)
+    if certain := list(dict.fromkeys(action for action, denial in hits if denial.certain)):
+        return error(DENIALS, name, f"this statement denies {', '.join(certain)}", remedy)
+    actions = ", ".join(dict.fromkeys(action for action, _ in hits))
+    unknown = ", ".join(dict.fromkeys(part for _, denial in hits for part in denial.unknown))
+    text = f"this statement may deny {actions}: it depends on {unknown}"
+    return warning(DENIALS, name, text, f"unless it exempts the functions, {remedy}")
 
 
-def _remedy(deployed: Deployed, statement: Mapping[str, Any]) -> str:
-    """How to let the functions through, and nobody else."""
-    roles = f"arn:{deployed.partition}:iam::{deployed.account}:role/{deployed.stack}-*"
+def _exemption(stack: Stack, statement: Mapping[str, Any]) -> str:
+    """Returns how to exempt the functions, and nothing else, from a statement."""
+    roles = f"arn:{stack.partition}:iam::{stack.account}:role/{stack.name}-*"
     exempt = f'add {{"ArnNotLike": {{"aws:PrincipalArn": "{roles}"}}}} to its conditions'
     if "NotPrincipal" in statement:
-        return f'replace NotPrincipal by "Principal": "*", and {exempt}, with those that it names'
+        return f'replace NotPrincipal with "Principal": "*", and {exempt}, together with the principals that it names'
     keys = {key.lower() for keys in statement.get("Condition", {}).values() for key in keys}
     if any(key.startswith(ENCRYPTION) for key in keys):
         return (

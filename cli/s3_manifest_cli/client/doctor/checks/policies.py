@@ -1,23 +1,24 @@
-"""What a resource's policy says to a request, as far as that can be told: yes, no, or unknown. Pure.
+"""Evaluates a resource's policy for a request: allowed, denied, or unknown.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import eq
 from typing import Any, Literal, NamedTuple
 
 Decision = Literal["allowed", "denied", "implicitly denied", "unknown"]
 
 Value = str | None | tuple[str | None, ...]
-"""What is known of a condition key: its value, None where it is absent, or all that it may be."""
+"""The value of a condition key: None if the request lacks the key; a tuple of all possible values."""
 
 
 class Request(NamedTuple):
-    """Who asks for what. ``context``: its condition keys in lower case; of a key that is not in it nothing is known.
+    """A request. ``context``: condition keys in lower case; the values of other keys are unknown.
 
-    ``principals`` are all the names that a policy may have for who asks. ``resource`` may be a pattern: that is one
-    request of each of many.
+    ``principals``: all the names that a policy may use for the caller. ``resource`` may be a pattern, which stands for
+    one request for each resource that it matches.
     """
 
     principals: frozenset[str]
@@ -26,8 +27,8 @@ class Request(NamedTuple):
     context: Mapping[str, Value]
 
 
-class Judged(NamedTuple):
-    """The decision, and the statement that it is by: its ``Sid`` (or number) and effect, empty where it is by none."""
+class Evaluation(NamedTuple):
+    """A decision, and the ``Sid`` (or number) and effect of the statement that made it; empty if none did."""
 
     decision: Decision
     statement: str = ""
@@ -35,30 +36,32 @@ class Judged(NamedTuple):
 
 
 class Denial(NamedTuple):
-    """A Deny statement that hits a request, or, unless ``certain``, may hit it, depending on what is ``unknown``."""
+    """A Deny statement that denies a request, or, unless ``certain``, may deny it: it depends on ``unknown``."""
 
     statement: str
     certain: bool
     unknown: tuple[str, ...]
 
 
-def judge(policy: Mapping[str, Any], request: Request) -> Judged:
-    """What the policy says. ``unknown`` where a statement would decide if one knew whether its conditions hold."""
-    found = [(effect, name, _all(_parts(one, request).values())) for effect, name, one in statements(policy)]
+def evaluate(policy: Mapping[str, Any], request: Request) -> Evaluation:
+    """Evaluates the policy. ``unknown``: the decision depends on conditions whose values are unknown."""
+    found = [
+        (effect, name, _all(_parts(statement, request).values())) for effect, name, statement in statements(policy)
+    ]
     for effect, applies, decision in (
         ("Deny", True, "denied"),
         ("Deny", None, "unknown"),
         ("Allow", True, "allowed"),
         ("Allow", None, "unknown"),
     ):
-        for its_effect, name, it_applies in found:
-            if its_effect == effect and it_applies is applies:
-                return Judged(decision, name, effect)  # type: ignore[arg-type]  # the table above has Decisions
-    return Judged("implicitly denied")
+        for statement_effect, name, statement_applies in found:
+            if statement_effect == effect and statement_applies is applies:
+                return Evaluation(decision, name, effect)  # type: ignore[arg-type]  # the table above has Decisions
+    return Evaluation("implicitly denied")
 
 
 def denials(policy: Mapping[str, Any], request: Request) -> Iterator[Denial]:
-    """Every Deny statement of the policy that hits the request, or may hit it."""
+    """Yields every Deny statement that denies the request, or may deny it."""
     for effect, name, statement in statements(policy):
         parts = _parts(statement, request)
         if effect == "Deny" and (applies := _all(parts.values())) is not False:
@@ -66,21 +69,21 @@ def denials(policy: Mapping[str, Any], request: Request) -> Iterator[Denial]:
 
 
 def statements(policy: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Each statement with its effect and its name: the ``Sid``, or its number."""
-    for number, one in enumerate(_listed(policy.get("Statement", ())), 1):
-        yield one["Effect"], str(one.get("Sid") or f"number {number}"), one
+    """Yields each statement's effect, its name (the ``Sid`` or its number), and the statement."""
+    for number, statement in enumerate(_as_list(policy.get("Statement", ())), 1):
+        yield statement["Effect"], str(statement.get("Sid") or f"number {number}"), statement
 
 
 def _parts(statement: Mapping[str, Any], request: Request) -> dict[str, bool | None]:
-    """Of each part of a statement whether it is about the request; None where that is not known."""
+    """Returns whether each part of a statement applies to the request; None: unknown."""
     parts = {
-        "NotPrincipal" if "NotPrincipal" in statement else "Principal": _is_by(statement, request.principals),
+        "NotPrincipal" if "NotPrincipal" in statement else "Principal": _matches_caller(statement, request.principals),
         "Action": _matches(statement, "Action", request.action),
         "Resource": _matches(statement, "Resource", request.resource),
     }
     for operator, keys in statement.get("Condition", {}).items():
         for key, values in keys.items():
-            texts = [_text(value) for value in _listed(values)]
+            texts = [_text(value) for value in _as_list(values)]
             parts[f"{operator} {key}"] = _holds(operator, key.lower(), texts, request.context)
     return parts
 
@@ -94,7 +97,7 @@ def _all(parts: Iterable[bool | None]) -> bool | None:
     return False if False in known else None if None in known else True
 
 
-def _is_by(statement: Mapping[str, Any], principals: frozenset[str]) -> bool | None:
+def _matches_caller(statement: Mapping[str, Any], principals: frozenset[str]) -> bool | None:
     if "NotPrincipal" not in statement:
         principal = statement.get("Principal")
         if _names(principal) & (principals | {"*"}):
@@ -123,37 +126,37 @@ def _kind(principal: str) -> str:
 
 def _names(principal: Any) -> frozenset[str]:  # noqa: ANN401  # JSON
     if isinstance(principal, Mapping):
-        return frozenset(str(name) for names in principal.values() for name in _listed(names))
-    return frozenset(map(str, _listed(principal or ())))
+        return frozenset(str(name) for names in principal.values() for name in _as_list(names))
+    return frozenset(map(str, _as_list(principal or ())))
 
 
 def _matches(statement: Mapping[str, Any], field: str, value: str) -> bool | None:
     is_negated = f"Not{field}" in statement
-    patterns = _listed(statement.get(f"Not{field}" if is_negated else field, ()))
+    patterns = _as_list(statement.get(f"Not{field}" if is_negated else field, ()))
     found = [_covers(str(pattern), value, field == "Action") for pattern in patterns]
     matches = True if True in found else None if None in found else False
     return matches if matches is None else matches != is_negated
 
 
-def _covers(pattern: str, value: str, is_case_free: bool) -> bool | None:
-    """Whether a pattern matches the value, or all that it stands for; None where it matches some of that."""
-    if is_case_free:
+def _covers(pattern: str, value: str, ignore_case: bool) -> bool | None:
+    """Whether a pattern matches the value. If the value is a pattern: all of it; None: some of it."""
+    if ignore_case:
         pattern, value = pattern.lower(), value.lower()
     plain = _VARIABLE.sub("*", pattern)
-    # A value that is a pattern, taken as a text, is matched only by patterns that match all it stands for.
+    # A pattern that matches the text of another pattern matches everything that one matches.
     if plain == pattern and _like(pattern, value):
         return True
     return None if _overlap(plain, value) else False
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Whether anything matches both patterns."""
-    waiting, seen = [(0, 0)], {(0, 0)}
-    while waiting:
-        i, j = waiting.pop()
-        if i == len(one) and j == len(other):
+def _overlap(left: str, right: str) -> bool:
+    """Whether any text matches both patterns."""
+    pending, visited = [(0, 0)], {(0, 0)}
+    while pending:
+        i, j = pending.pop()
+        if i == len(left) and j == len(right):
             return True
-        a, b = one[i : i + 1], other[j : j + 1]
+        a, b = left[i : i + 1], right[j : j + 1]
         steps = []
         if a == "*":
             steps += [(i + 1, j)] + ([(i, j + 1)] if b else [])
@@ -162,9 +165,9 @@ def _overlap(one: str, other: str) -> bool:
         if a and b and (a == b or "?" in {a, b}):
             steps.append((i + 1, j + 1))
         for step in steps:
-            if step not in seen:
-                seen.add(step)
-                waiting.append(step)
+            if step not in visited:
+                visited.add(step)
+                pending.append(step)
     return False
 
 
@@ -176,32 +179,28 @@ def _like(pattern: str, value: str) -> bool:
     return re.fullmatch(expression, value, re.DOTALL) is not None
 
 
-def _same(pattern: str, value: str) -> bool:
-    return pattern == value
-
-
-def _same_in_any_case(pattern: str, value: str) -> bool:
+def _equal_ignoring_case(pattern: str, value: str) -> bool:
     return pattern.lower() == value.lower()
 
 
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
-    "StringEquals": _same,
-    "StringEqualsIgnoreCase": _same_in_any_case,
+    "StringEquals": eq,
+    "StringEqualsIgnoreCase": _equal_ignoring_case,
     "StringLike": _like,
     "ArnEquals": _like,
     "ArnLike": _like,
-    "Bool": _same_in_any_case,
+    "Bool": _equal_ignoring_case,
     "NumericEquals": lambda limit, value: float(value) == float(limit),
     "NumericLessThan": lambda limit, value: float(value) < float(limit),
     "NumericLessThanEquals": lambda limit, value: float(value) <= float(limit),
     "NumericGreaterThan": lambda limit, value: float(value) > float(limit),
     "NumericGreaterThanEquals": lambda limit, value: float(value) >= float(limit),
 }
-_OF_SETS = ("ForAllValues:", "ForAnyValue:")
+_SET_PREFIXES = ("ForAllValues:", "ForAnyValue:")
 
 
 def _holds(operator: str, key: str, values: list[str], context: Mapping[str, Value]) -> bool | None:
-    """Whether one condition holds; None where the operator, or the request's value, is not known."""
+    """Whether a condition holds; None: the operator or the request's value is unknown."""
     if key not in context or any(_VARIABLE.search(value) for value in values):
         return None
     known = context[key]
@@ -212,22 +211,22 @@ def _holds(operator: str, key: str, values: list[str], context: Mapping[str, Val
 def _holds_for(operator: str, value: str | None, values: list[str]) -> bool | None:
     if operator == "Null":
         return str(value is None).lower() in values
-    of_set = next((prefix for prefix in _OF_SETS if operator.startswith(prefix)), "")
-    base = operator.removeprefix(of_set).removesuffix("IfExists")
+    set_prefix = next((prefix for prefix in _SET_PREFIXES if operator.startswith(prefix)), "")
+    base = operator.removeprefix(set_prefix).removesuffix("IfExists")
     positive = base.replace("Not", "", 1)
     if (compare := _OPERATORS.get(positive)) is None:
         return None
     is_negated = positive != base
     if value is None:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
-        if of_set:
-            return of_set == "ForAllValues:"
+        if set_prefix:
+            return set_prefix == "ForAllValues:"
         return is_negated or operator.endswith("IfExists")
     try:
-        return any(compare(one, value) for one in values) != is_negated
+        return any(compare(expected, value) for expected in values) != is_negated
     except ValueError:  # not a number
         return None
 
 
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401  # JSON: one, or a list of them
+def _as_list(value: Any) -> list[Any]:  # noqa: ANN401  # JSON: a value or a list of values
     return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,3 +1,5 @@
+"""A bucket's notification configuration: merged, written, verified, retried."""
+
 import copy
 from types import SimpleNamespace
 
@@ -6,17 +8,18 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
-from s3_manifest.subscription.subscription import (
+from s3_manifest.subscription.notifications import (
     EVENTS,
+    BucketNotifications,
     NotReadable,
     NotSubscribed,
     Superseded,
-    apply,
-    subscribed,
-    unsubscribed,
     with_eventbridge,
+    with_queue,
     without_eventbridge,
+    without_queue,
 )
+from s3_manifest.subscription.retrying import RetryPolicy
 
 NAME, ARN = "s3-manifest-images", "arn:aws:sqs:us-east-1:1:changes"
 
@@ -39,11 +42,11 @@ OTHERS = {
 
 
 def ours(*prefixes):
-    return subscribed({}, NAME, ARN, prefixes)["QueueConfigurations"]
+    return with_queue({}, NAME, ARN, prefixes)["QueueConfigurations"]
 
 
 def test_an_empty_bucket_gets_one_configuration_for_each_prefix():
-    assert subscribed({}, NAME, ARN, ["actors/", "styles/"]) == {
+    assert with_queue({}, NAME, ARN, ["actors/", "styles/"]) == {
         "QueueConfigurations": [
             {
                 "Id": f"{NAME}-{index}",
@@ -71,64 +74,64 @@ def test_the_events_are_ones_that_s3_knows():
     assert set(EVENTS) <= set(known)
 
 
-def test_what_others_configured_is_as_it_was():
-    merged = subscribed(OTHERS, NAME, ARN, ["styles/"])
+def test_configurations_of_others_are_kept():
+    merged = with_queue(OTHERS, NAME, ARN, ["styles/"])
     assert merged["QueueConfigurations"] == [*OTHERS["QueueConfigurations"], *ours("styles/")]
     del merged["QueueConfigurations"]
     assert merged == {name: value for name, value in OTHERS.items() if name != "QueueConfigurations"}
 
 
-def test_what_others_configured_is_not_altered_in_place():
-    given = copy.deepcopy(OTHERS)
-    subscribed(given, NAME, ARN, ["styles/"])
-    unsubscribed(given, NAME)
-    assert given == OTHERS
+def test_the_configuration_is_not_modified_in_place():
+    original = copy.deepcopy(OTHERS)
+    with_queue(original, NAME, ARN, ["styles/"])
+    without_queue(original, NAME)
+    assert original == OTHERS
 
 
-def test_to_subscribe_twice_is_as_once():
-    once = subscribed(OTHERS, NAME, ARN, ["actors/", "styles/"])
-    assert subscribed(once, NAME, ARN, ["actors/", "styles/"]) == once
+def test_subscribing_twice_equals_once():
+    once = with_queue(OTHERS, NAME, ARN, ["actors/", "styles/"])
+    assert with_queue(once, NAME, ARN, ["actors/", "styles/"]) == once
 
 
-def test_a_prefix_that_is_no_longer_wanted_is_taken_out():
-    before = subscribed(OTHERS, NAME, ARN, ["actors/", "styles/"])
-    assert subscribed(before, NAME, ARN, ["brushes/"]) == subscribed(OTHERS, NAME, ARN, ["brushes/"])
+def test_a_prefix_that_is_no_longer_needed_is_removed():
+    before = with_queue(OTHERS, NAME, ARN, ["actors/", "styles/"])
+    assert with_queue(before, NAME, ARN, ["brushes/"]) == with_queue(OTHERS, NAME, ARN, ["brushes/"])
 
 
-def test_to_unsubscribe_leaves_exactly_what_others_configured():
-    assert unsubscribed(subscribed(OTHERS, NAME, ARN, ["actors/", "styles/"]), NAME) == OTHERS
-    assert unsubscribed(subscribed({}, NAME, ARN, ["styles/"]), NAME) == {}
+def test_unsubscribing_leaves_exactly_the_configurations_of_others():
+    assert without_queue(with_queue(OTHERS, NAME, ARN, ["actors/", "styles/"]), NAME) == OTHERS
+    assert without_queue(with_queue({}, NAME, ARN, ["styles/"]), NAME) == {}
 
 
-def test_to_unsubscribe_where_we_are_not_subscribed_changes_nothing():
-    assert unsubscribed(OTHERS, NAME) == OTHERS
+def test_unsubscribing_without_a_subscription_changes_nothing():
+    assert without_queue(OTHERS, NAME) == OTHERS
 
 
 @pytest.mark.parametrize("other", [f"{NAME}-dev", f"{NAME}-2", f"{NAME}s"])
-def test_another_stack_whose_name_begins_with_ours_keeps_its_own(other):
-    theirs = subscribed({}, other, "arn:theirs", ["styles/"])
-    assert unsubscribed(theirs, NAME) == theirs
+def test_a_stack_whose_name_begins_with_this_ones_keeps_its_configurations(other):
+    theirs = with_queue({}, other, "arn:theirs", ["styles/"])
+    assert without_queue(theirs, NAME) == theirs
 
 
-def test_what_boto3_adds_to_the_answer_is_not_sent_back():
-    assert unsubscribed({"ResponseMetadata": {"HTTPStatusCode": 200}}, NAME) == {}
+def test_the_response_metadata_is_not_sent_back():
+    assert without_queue({"ResponseMetadata": {"HTTPStatusCode": 200}}, NAME) == {}
 
 
 class Bucket:
-    """The two calls of a boto3 client, and what others do between them.
+    """The two calls of a boto3 client, and what other parties do in the meantime.
 
-    ``after_put`` is run with the bucket after each write, ``refusals`` are raised by the first writes and
-    ``unreadable`` by the first reads: codes, or the whole of an error. ``dead`` are destinations that are gone.
+    ``after_put`` is called with the bucket after each write. The first writes raise ``refusals``, the first reads
+    ``unreadable``: error codes or errors. ``missing`` are destinations that do not exist.
     """
 
     exceptions = SimpleNamespace(ClientError=ClientError)
 
-    def __init__(self, configuration=None, after_put=lambda bucket: None, refusals=(), unreadable=(), dead=()):
+    def __init__(self, configuration=None, after_put=lambda bucket: None, refusals=(), unreadable=(), missing=()):
         self.configuration = configuration or {}
         self.after_put = after_put
         self.refusals = list(refusals)
         self.unreadable = list(unreadable)
-        self.dead = dead
+        self.missing = missing
         self.puts = 0
 
     def get_bucket_notification_configuration(self, **_):
@@ -142,21 +145,21 @@ class Bucket:
             raise failure(self.refusals.pop(0), "PutBucketNotificationConfiguration")
         if not request.get("SkipDestinationValidation"):
             queues = request["NotificationConfiguration"].get("QueueConfigurations", ())
-            if gone := {one["QueueArn"] for one in queues} & set(self.dead):
-                raise failure(invalid_destination(*gone), "PutBucketNotificationConfiguration")
+            if missing := {queue["QueueArn"] for queue in queues} & set(self.missing):
+                raise failure(invalid_destination(*missing), "PutBucketNotificationConfiguration")
         self.configuration = request["NotificationConfiguration"]
         self.after_put(self)
 
 
-def failure(found, operation):
-    if isinstance(found, Exception):
-        return found
-    given = {"Error": {"Code": found}} if isinstance(found, str) else found
-    return ClientError(given, operation)
+def failure(error, operation):
+    if isinstance(error, Exception):
+        return error
+    response = {"Error": {"Code": error}} if isinstance(error, str) else error
+    return ClientError(response, operation)
 
 
 def invalid_destination(*arns):
-    """S3's answer to a destination that it cannot send to."""
+    """S3's response to destinations that it cannot send to."""
     error = {"Code": "InvalidArgument", "Message": "Unable to validate the following destination configurations"}
     for number, arn in enumerate(arns, 1):
         error |= {f"ArgumentName{number}": arn, f"ArgumentValue{number}": "The destination queue does not exist"}
@@ -164,38 +167,43 @@ def invalid_destination(*arns):
 
 
 def subscribe(current):
-    return subscribed(current, NAME, ARN, ["styles/"])
+    return with_queue(current, NAME, ARN, ["styles/"])
 
 
 def unsubscribe(current):
-    return unsubscribed(current, NAME)
+    return without_queue(current, NAME)
 
 
-def applied(bucket, change=subscribe, **options):
-    pauses = []
-    apply(bucket, "b", change, pauses.append, **options)
+def applied(bucket, change=subscribe, *, is_removal=False, queue_arn="", is_latest=lambda: True, pauses=None, **policy):
+    """Writes a change; returns the pauses between attempts."""
+    pauses = [] if pauses is None else pauses
+    notifications = BucketNotifications(bucket, "b", RetryPolicy(pauses.append, **policy), is_latest)
+    if is_removal:
+        notifications.remove(change)
+    else:
+        notifications.add(change, queue_arn)
     return pauses
 
 
 def undoing(times, configuration):
-    """Somebody whose own write, begun before ours, comes after it: so many times."""
-    left = [configuration] * times
+    """Another party whose write, started before ours, arrives after it: so many times."""
+    pending = [configuration] * times
 
     def undo(bucket):
-        if left:
-            bucket.configuration = left.pop()
+        if pending:
+            bucket.configuration = pending.pop()
 
     return undo
 
 
-def test_a_subscription_is_written_once_where_nobody_interferes():
+def test_a_subscription_is_written_once_without_interference():
     bucket = Bucket(OTHERS)
     assert applied(bucket) == []
     assert bucket.configuration == subscribe(OTHERS)
     assert bucket.puts == 1
 
 
-def test_a_subscription_that_somebody_undid_is_written_again_upon_what_they_wrote():
+def test_a_subscription_that_another_party_overwrote_is_merged_again():
     theirs = {"QueueConfigurations": [queue("new")]}
     bucket = Bucket(OTHERS, undoing(2, theirs))
     pauses = applied(bucket)
@@ -205,20 +213,20 @@ def test_a_subscription_that_somebody_undid_is_written_again_upon_what_they_wrot
     assert all(pause > 0 for pause in pauses)
 
 
-def test_a_change_of_prefix_that_somebody_undid_is_noticed_too():
-    earlier = subscribed({}, NAME, ARN, ["old/"])
+def test_a_change_of_prefix_that_another_party_overwrote_is_written_again():
+    earlier = with_queue({}, NAME, ARN, ["old/"])
     bucket = Bucket(earlier, undoing(1, earlier))
     applied(bucket)
     assert bucket.configuration == subscribe({})
 
 
-def test_an_unsubscription_that_somebody_undid_is_written_again():
+def test_a_removal_that_another_party_overwrote_is_written_again():
     bucket = Bucket(subscribe({}), undoing(1, subscribe({})))
-    applied(bucket, lambda current: unsubscribed(current, NAME))
+    applied(bucket, lambda current: without_queue(current, NAME))
     assert bucket.configuration == {}
 
 
-def test_a_queue_whose_policy_is_not_known_to_s3_yet_is_tried_again():
+def test_a_queue_whose_policy_has_not_propagated_is_retried():
     bucket = Bucket(refusals=["InvalidArgument", "InvalidArgument"])
     assert len(applied(bucket)) == 2
     assert bucket.configuration == subscribe({})
@@ -232,16 +240,16 @@ def test_a_queue_whose_policy_is_not_known_to_s3_yet_is_tried_again():
     ],
     ids=["undone", "refused"],
 )
-def test_after_about_a_minute_it_gives_up_and_says_why(bucket, words):
+def test_after_about_a_minute_it_fails_and_says_why(bucket, words):
     pauses = []
     with pytest.raises(NotSubscribed, match=f"bucket b: .*{words}"):
-        apply(bucket, "b", subscribe, pauses.append)
+        applied(bucket, pauses=pauses)
     assert 30 <= sum(pauses) <= 120
     assert bucket.puts == len(pauses)
 
 
 @pytest.mark.parametrize("code", ["NoSuchBucket", "MalformedXML", "InvalidRequest"])
-def test_a_refusal_that_will_not_pass_is_raised_at_once(code):
+def test_a_permanent_error_is_raised_immediately(code):
     bucket = Bucket(refusals=[code])
     with pytest.raises(ClientError, match=code):
         applied(bucket)
@@ -254,19 +262,21 @@ BROKEN_OFF = ResponseParserError("Unable to parse response (no element found)")
 
 
 @pytest.mark.parametrize("fault", ["AccessDenied", "OperationAborted", UNAVAILABLE, TIMEOUT, BROKEN_OFF], ids=str)
-def test_what_passes_by_itself_is_tried_again_wherever_it_happens(fault):
+def test_temporary_errors_are_retried_for_reads_and_writes(fault):
     bucket = Bucket(refusals=[fault], unreadable=[fault])
     assert len(applied(bucket)) == 2
     assert bucket.configuration == subscribe({})
 
 
-def test_a_denial_that_lasts_names_the_permissions_and_the_bucket():
-    with pytest.raises(NotSubscribed, match=r"bucket b: .*AccessDenied.*allow s3:GetBucketNotification and") as caught:
+def test_a_lasting_denial_names_the_permissions_and_the_bucket():
+    with pytest.raises(
+        NotSubscribed, match=r"bucket b: .*AccessDenied.*allow this role s3:GetBucketNotification and"
+    ) as caught:
         applied(Bucket(refusals=["AccessDenied"] * 99))
     assert not isinstance(caught.value, NotReadable)
 
 
-def test_a_configuration_that_could_never_be_read_is_told_apart():
+def test_a_configuration_that_could_never_be_read_is_a_separate_error():
     with pytest.raises(NotReadable, match="AccessDenied"):
         applied(Bucket(unreadable=["AccessDenied"] * 99))
     with pytest.raises(NotSubscribed) as caught:
@@ -274,41 +284,41 @@ def test_a_configuration_that_could_never_be_read_is_told_apart():
     assert not isinstance(caught.value, NotReadable)
 
 
-def test_no_attempt_begins_when_the_time_is_nearly_up():
-    left = [180.0, 120.0, 49.0]
+def test_no_attempt_starts_when_the_time_is_nearly_up():
+    remaining = [180.0, 120.0, 49.0]
     bucket = Bucket(refusals=["AccessDenied"] * 99)
     with pytest.raises(NotSubscribed, match="AccessDenied"):
-        applied(bucket, seconds_left=lambda: left.pop(0))
+        applied(bucket, seconds_left=lambda: remaining.pop(0))
     assert bucket.puts == 2
 
 
-GONE = "arn:aws:sqs:us-east-1:1:gone"
-WITH_A_DEAD_ONE = {"QueueConfigurations": [queue("theirs", QueueArn=GONE)]}
+MISSING = "arn:aws:sqs:us-east-1:1:gone"
+WITH_A_MISSING_QUEUE = {"QueueConfigurations": [queue("theirs", QueueArn=MISSING)]}
 
 
-def test_to_unsubscribe_succeeds_where_another_destination_is_gone():
-    bucket = Bucket(subscribe(WITH_A_DEAD_ONE), dead=[GONE])
-    assert applied(bucket, unsubscribe, removing=True) == []
-    assert bucket.configuration == WITH_A_DEAD_ONE
+def test_unsubscribing_succeeds_although_another_destination_is_missing():
+    bucket = Bucket(subscribe(WITH_A_MISSING_QUEUE), missing=[MISSING])
+    assert applied(bucket, unsubscribe, is_removal=True) == []
+    assert bucket.configuration == WITH_A_MISSING_QUEUE
 
 
-def test_to_unsubscribe_writes_nothing_where_nothing_is_ours():
+def test_unsubscribing_writes_nothing_if_there_is_nothing_to_remove():
     bucket = Bucket(OTHERS, refusals=["AccessDenied"] * 99)
-    assert applied(bucket, unsubscribe, removing=True) == []
+    assert applied(bucket, unsubscribe, is_removal=True) == []
     assert bucket.puts == 0
 
 
-def test_to_subscribe_goes_on_where_s3_names_only_destinations_of_others_as_invalid():
-    bucket = Bucket(WITH_A_DEAD_ONE, dead=[GONE])
+def test_subscribing_succeeds_although_destinations_of_others_are_invalid():
+    bucket = Bucket(WITH_A_MISSING_QUEUE, missing=[MISSING])
     assert len(applied(bucket, queue_arn=ARN)) == 1
-    assert bucket.configuration == subscribe(WITH_A_DEAD_ONE)
+    assert bucket.configuration == subscribe(WITH_A_MISSING_QUEUE)
 
 
-def test_our_own_queue_is_never_subscribed_unless_s3_could_send_to_it():
-    bucket = Bucket(subscribe(WITH_A_DEAD_ONE), dead=[GONE, ARN])
+def test_this_stacks_queue_is_only_subscribed_if_s3_can_send_to_it():
+    bucket = Bucket(subscribe(WITH_A_MISSING_QUEUE), missing=[MISSING, ARN])
     with pytest.raises(NotSubscribed, match=f"{ARN}: The destination queue does not exist"):
         applied(bucket, queue_arn=ARN)
-    assert bucket.configuration == subscribe(WITH_A_DEAD_ONE)
+    assert bucket.configuration == subscribe(WITH_A_MISSING_QUEUE)
 
 
 def test_a_request_that_is_not_the_latest_writes_nothing():
@@ -318,7 +328,7 @@ def test_a_request_that_is_not_the_latest_writes_nothing():
     assert bucket.puts == 0
 
 
-def test_a_request_that_was_overtaken_while_it_wrote_says_so():
+def test_a_request_that_is_superseded_while_it_writes_raises():
     answers = [True, False]
     bucket = Bucket()
     with pytest.raises(Superseded):
@@ -326,14 +336,14 @@ def test_a_request_that_was_overtaken_while_it_wrote_says_so():
     assert bucket.puts == 1
 
 
-def test_eventbridge_is_turned_on_and_off_beside_what_others_configured():
+def test_eventbridge_is_turned_on_and_off_and_the_rest_is_kept():
     without = {name: value for name, value in OTHERS.items() if name != "EventBridgeConfiguration"}
     assert with_eventbridge(without) == OTHERS
     assert without_eventbridge(OTHERS) == without
 
 
 @pytest.mark.parametrize("change", [with_eventbridge, without_eventbridge])
-def test_a_change_of_eventbridge_that_another_party_undid_is_made_again(change):
+def test_a_change_of_eventbridge_that_another_party_overwrote_is_written_again(change):
     before = {} if change is with_eventbridge else {"EventBridgeConfiguration": {}}
     bucket = Bucket(before, undoing(1, before))
     assert len(applied(bucket, change)) == 1

@@ -1,0 +1,273 @@
+"""Runs the checks of an examination: of a deployed stack, or of a bucket without one."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from platformdirs import user_cache_path
+
+from s3_manifest.aws.threads import each
+from s3_manifest.manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    Collection,
+    Collections,
+    parse_collections,
+)
+from s3_manifest.manifest.model import timestamp
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import StoreError
+from s3_manifest.subscription import event_rule
+from s3_manifest.subscription.notifications import BucketNotifications, NotSubscribed, with_eventbridge, with_queue
+from s3_manifest.subscription.retrying import RetryPolicy
+from s3_manifest_cli.client.doctor import bucket_checks, cleanup, conditions, round_trip, stack_checks
+from s3_manifest_cli.client.doctor.checks import lifecycle, manifests, notifications
+from s3_manifest_cli.client.doctor.checks.functions import sweep_interval
+from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, allow, send
+from s3_manifest_cli.client.doctor.drift import TEST_ID, DriftScan
+from s3_manifest_cli.client.doctor.findings import Examination, Finding, error, not_checked, notice, ok
+from s3_manifest_cli.client.doctor.stack import Check, Stack, find
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.direct import S3Manifests
+
+
+class Limits(NamedTuple):
+    """Seconds: to compare all manifests, until a difference is checked again, and for each half of the round trip."""
+
+    compare: float = 120.0
+    recheck_after: float = 5.0
+    round_trip: float = 60.0
+
+
+_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """How to examine.
+
+    ``fix`` repairs the bucket's notification configuration. ``round_trip`` uploads an object into a collection of its
+    own and waits for its manifest. ``collections`` (``KIND/ID`` or ``s3://BUCKET/PREFIX/``) are those to compare with
+    S3; by default all. ``progress`` receives a description of each step.
+    """
+
+    fix: bool = False
+    round_trip: bool = True
+    collections: Sequence[str] = ()
+    session: boto3.Session | None = None
+    endpoint: str | None = None
+    limits: Limits = _LIMITS
+    progress: Callable[[str], None] = lambda _step: None
+
+
+_DEFAULTS = DoctorOptions()
+
+
+def doctor(stack: str, options: DoctorOptions = _DEFAULTS) -> Examination:
+    """Examines a deployed stack and its bucket.
+
+    Only reads, except for ``fix`` and for test objects: one below the manifest root, and the one of the round trip.
+    All test objects are removed at the end. A check that cannot be made is a finding ``not_checked``. Safe to repeat.
+    Raises ``NotFound``, ``Invalid``, ``Unavailable``.
+    """
+    clients = _clients(options)
+    options.progress("reading the stack from CloudFormation")
+    return _Examiner(find(clients, stack), clients, options).examine_stack()
+
+
+def doctor_bucket(bucket: str, kinds: Collections | None = None, options: DoctorOptions = _DEFAULTS) -> Examination:
+    """Examines a bucket and its S3 server without a stack.
+
+    Checks whether the bucket exists, its lifecycle rules and versioning, the server's conditional requests, and the
+    manifests that exist. Only reads, except for a test object below the manifest root, which it removes; ``fix`` and
+    ``round_trip`` have no effect. Raises ``Invalid``, ``NotFound``, ``Unavailable``.
+    """
+    target = Bucket(bucket, kinds or parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT))
+    return _Examiner(target, _clients(options), options).examine_bucket()
+
+
+def _clients(options: DoctorOptions) -> Clients:
+    return Clients(options.session or boto3.Session(), options.endpoint)
+
+
+class Bucket(NamedTuple):
+    """A bucket without a stack."""
+
+    bucket: str
+    kinds: Collections
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.bucket
+
+    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:  # noqa: ARG002  # a Stack has it
+        """Returns the command that queues the sweep of a collection, or of all."""
+        which = f"{collection.kind}/{collection.id}" if collection else "--all"
+        return f"s3-manifest rescan {which} --stack NAME"
+
+
+class _Examiner:
+    def __init__(self, target: Stack | Bucket, clients: Clients, options: DoctorOptions) -> None:
+        self._target, self._clients, self._options = target, clients, options
+        self._store = S3Store(target.bucket, clients.s3, clients.s3_writes)
+        deployment = Deployment(
+            S3Manifests(self._store, target.kinds),
+            target.kinds,
+            options.session or boto3.Session(),
+            options.endpoint,
+            target.bucket,
+            target.name,
+            user_cache_path("s3-manifest"),
+        )
+        self._collections = [deployment.collection(name) for name in options.collections]
+
+    def examine_stack(self) -> Examination:
+        stack = self._stack
+        self._options.progress("reading settings, queues, functions and permissions")
+        findings, fixed = self._run(stack_checks.CHECKS), list[Finding]()
+        if self._is_bucket_missing():
+            text = "the bucket does not exist, and its manifests with it; no check of the bucket was made"
+            findings.append(error("bucket", stack.bucket, text, "deploy a new stack with another bucket"))
+        else:
+            bucket_findings = self._run(bucket_checks.CHECKS)
+            if self._options.fix and _fixable(bucket_findings, stack):
+                self._options.progress("merging the notification configuration")
+                fixed, bucket_findings = self._fix(bucket_findings)
+            findings += bucket_findings
+            findings += self._check_manifests()
+            if self._options.round_trip:
+                self._options.progress("making a round trip")
+                findings += self._make_round_trip(findings)
+        return self._report(findings, fixed, stack=stack.name)
+
+    def examine_bucket(self) -> Examination:
+        bucket = self._target.bucket
+        self._options.progress("reading the bucket's settings")
+        findings = _guard("bucket", bucket, partial(_check_bucket, self._clients, bucket))
+        if all(finding.severity == "ok" for finding in findings):
+            kinds = self._target.kinds
+            retention = lifecycle.Retention(bucket, kinds.root, kinds.subscriptions())
+            findings += _guard(
+                lifecycle.CHECK, bucket, partial(bucket_checks.check_retention, self._clients, retention)
+            )
+            findings += self._check_manifests()
+            text = "notifications, queues, functions, roles and alarms belong to a stack, and were not examined"
+            findings.append(notice("stack", bucket, text, "s3-manifest doctor --stack NAME, if there is one"))
+        return self._report(findings, [], bucket=bucket)
+
+    @property
+    def _stack(self) -> Stack:
+        if not isinstance(self._target, Stack):
+            raise TypeError(self._target)
+        return self._target
+
+    @staticmethod
+    def _report(findings: list[Finding], fixed: list[Finding], stack: str = "", bucket: str = "") -> Examination:
+        now = timestamp(datetime.now(UTC))
+        return Examination(stack=stack, bucket=bucket, examined_at=now, findings=tuple(findings), fixed=tuple(fixed))
+
+    def _run(self, checks: Mapping[str, Check]) -> list[Finding]:
+        """Makes the checks concurrently; returns their findings in order."""
+
+        def make(item: tuple[str, Check]) -> list[Finding]:
+            name, check = item
+            return _guard(name, self._stack.name, partial(check, self._clients, self._stack))
+
+        return [finding for findings in each(make, checks.items()) for finding in findings]
+
+    def _is_bucket_missing(self) -> bool:
+        try:
+            return send(self._clients.s3.head_bucket, absent=("404",), Bucket=self._target.bucket) is None
+        except RequestFailed:  # the checks of the bucket report why
+            return False
+
+    def _fix(self, before: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+        """Merges this stack's part into the notification configuration; returns what it fixed, and new findings."""
+        stack, s3 = self._stack, self._clients.s3
+        target = bucket_checks.expected(stack)
+        # Retries do not help against the rule of another application.
+        is_blocked = any(f.severity == "error" and f.mend != target.fix for f in _of_notifications(before))
+        sleep = (lambda _seconds: None) if is_blocked else time.sleep
+        try:
+            if stack.uses_event_bridge:
+                change = partial(with_eventbridge, without=target.name)
+                events = self._clients.client("events")
+                event_rule.ensure(events, s3, stack.rule_name, stack.bucket, target.prefixes, target.queue_arn)
+            else:
+                change = partial(with_queue, name=target.name, queue_arn=target.queue_arn, prefixes=target.prefixes)
+            BucketNotifications(s3, stack.bucket, RetryPolicy(sleep)).add(change, target.queue_arn)
+        except (NotSubscribed, event_rule.NotTargeted, ClientError, BotoCoreError) as fault:
+            remedy = f"follow the remedies of the other findings, or {allow('s3:PutBucketNotification')}"
+            return [], [*before, error(notifications.CHECK, stack.bucket, f"--fix failed: {fault}", remedy)]
+        after = self._run(bucket_checks.CHECKS)
+        text = "changes made before the fix sent no event; the next sweep finds them"
+        missed = notice(notifications.CHECK, stack.bucket, text, f"sweep now: {stack.sweep_command()}")
+        return [finding for finding in _fixable(before, stack) if finding not in after], [*after, missed]
+
+    def _check_manifests(self) -> list[Finding]:
+        bucket = self._target.bucket
+        self._options.progress("sending conditional requests")
+        findings = conditions.probe(self._clients, bucket, self._target.kinds.root)
+        self._options.progress("comparing manifests with S3")
+        return findings + _guard(manifests.CHECK, bucket, self._compare)
+
+    def _compare(self) -> Iterator[Finding]:
+        limits, target, chosen = self._options.limits, self._target, self._collections
+        scan = DriftScan(self._store, target.kinds, time.monotonic() + limits.compare)
+        listed = chosen or scan.list_collections()
+        leftovers = [] if chosen else [collection for collection in listed if collection.id.startswith(TEST_ID)]
+        collections = [collection for collection in listed if collection not in leftovers]
+        states, total, interval = scan.compare(collections, limits.recheck_after), len(collections), None
+        if isinstance(target, Stack):
+            interval = sweep_interval(target.parameters["SweepSchedule"])
+        elif not chosen:
+            # Without a stack it is unknown whether a collection should have a manifest.
+            skipped = [state for state in states if not (state.facts or state.unreadable or state.unanswered)]
+            states, total = [state for state in states if state not in skipped], total - len(skipped)
+        yield from manifests.check(target, states, total, datetime.now(UTC), interval)
+        for prefix in (prefix for collection in leftovers for prefix in (collection.prefix, collection.folder)):
+            yield cleanup.leftover(target.bucket, prefix, "an interrupted examination left test objects")
+
+    def _make_round_trip(self, findings: list[Finding]) -> list[Finding]:
+        stack = self._stack
+        broken = {finding.subject for finding in _of_notifications(findings) if finding.severity == "error"}
+        if blocked := sorted(broken & set(stack.kinds.subscriptions())):
+            text = f"changes below {blocked[0]} do not reach the queue, so no round trip was made"
+            return [not_checked(round_trip.CHECK, stack.bucket, text, bucket_checks.expected(stack).fix)]
+        seconds = self._options.limits.round_trip
+        return _guard(
+            round_trip.CHECK, stack.bucket, lambda: round_trip.RoundTrip(self._clients, stack, seconds).make()
+        )
+
+
+def _check_bucket(clients: Clients, bucket: str) -> list[Finding]:
+    if send(clients.s3.head_bucket, absent=("404",), Bucket=bucket) is None:
+        return [error("bucket", bucket, "the bucket does not exist", "check --bucket, --endpoint-url and --profile")]
+    # Without s3:ListBucket S3 answers 403 for a missing key, which looks like a failure.
+    send(clients.s3.list_objects_v2, Bucket=bucket, MaxKeys=1)
+    return [ok("bucket", bucket, "the bucket exists and can be listed")]
+
+
+def _of_notifications(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.check == notifications.CHECK]
+
+
+def _fixable(findings: Iterable[Finding], stack: Stack) -> list[Finding]:
+    fix = bucket_checks.expected(stack).fix
+    return [finding for finding in _of_notifications(findings) if finding.mend == fix]
+
+
+def _guard(check: str, subject: str, make: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Makes a check; a failed request becomes a finding."""
+    try:
+        return list(make())
+    except RequestFailed as failure:
+        return [not_checked(check, subject, str(failure), failure.remedy)]
+    except StoreError as fault:
+        return [not_checked(check, subject, str(fault))]

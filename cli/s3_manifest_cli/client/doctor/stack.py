@@ -1,0 +1,198 @@
+"""The deployed stack, as CloudFormation describes it."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from s3_manifest.manifest.collections import Collection, Collections, parse_collections
+from s3_manifest.manifest.jobs import Sweep, SweepAll
+from s3_manifest.subscription import event_rule
+from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.findings import Finding
+from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
+
+FUNCTIONS = (
+    "ReconcileFunction",
+    "SweepFunction",
+    "QueryFunction",
+    "RescanFunction",
+    "EditFunction",
+    "SubscriptionFunction",
+)
+"""The template's functions; ``Stack.functions`` are those that a stack has."""
+
+_RESOURCES = {
+    "ChangeQueue",
+    "SweepQueue",
+    "DeadLetterQueue",
+    "ReconcileFunctionChanges",
+    "SweepFunctionJobs",
+    "ReconcileLogs",
+    "SweepLogs",
+}
+
+_PARAMETERS = {
+    "Collections",
+    "ManifestRoot",
+    "ExistingBucket",
+    "AllowEdits",
+    "KmsKeyArn",
+    "SweepSchedule",
+    "HistoryDays",
+    "AnnounceChanges",
+    "EventBusName",
+    "AlarmTopicArn",
+}
+
+
+class Stack(NamedTuple):
+    """A stack of this project's template. ``resources``: physical ids by logical id.
+
+    Functions, queues and alarms are named by their logical ids. ``guid``: the last part of the stack's ARN, which is
+    part of its rules' names.
+    """
+
+    name: str
+    status: str
+    partition: str
+    region: str
+    account: str
+    bucket: str
+    parameters: Mapping[str, str]
+    resources: Mapping[str, str]
+    alarms: Mapping[str, str]
+    guid: str = ""
+
+    @property
+    def kinds(self) -> Collections:
+        """The kinds of collections."""
+        return parse_collections(self.parameters["Collections"], self.root)
+
+    @property
+    def root(self) -> str:
+        """The manifest root."""
+        return self.parameters["ManifestRoot"]
+
+    @property
+    def is_own_bucket(self) -> bool:
+        """Whether the stack created the bucket."""
+        return not self.parameters["ExistingBucket"]
+
+    @property
+    def uses_event_bridge(self) -> bool:
+        """Whether changes come through EventBridge instead of the bucket's notifications."""
+        return self.parameters.get("EventSource") == "EventBridge"
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that the stack has."""
+        return functions_of(self.parameters)
+
+    @property
+    def subscription(self) -> str:
+        """The prefix of its notification configurations' ids."""
+        return f"s3-manifest-{self.name}"
+
+    @property
+    def bucket_arn(self) -> str:
+        """The bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.bucket}"
+
+    @property
+    def rule_name(self) -> str:
+        """The name of the EventBridge rule that sends the bucket's changes to the queue."""
+        return event_rule.name(f"s3-manifest-{self.guid}", self.bucket)
+
+    def queue_url(self, queue: str) -> str:
+        """Returns the URL of a queue."""
+        return self.resources[queue]
+
+    def queue_arn(self, queue: str) -> str:
+        """Returns the ARN of a queue."""
+        return self.arn("sqs", self.resources[queue].rpartition("/")[2])
+
+    def arn(self, service: str, resource: str) -> str:
+        """Returns the ARN of a resource in the stack's region and account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def role_arn(self, function: str) -> str:
+        """Returns the ARN of a function's role."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{self.resources[function + 'Role']}"
+
+    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
+        """Returns the command that queues the sweep of a collection, or of all."""
+        job = Sweep(kind=collection.kind, id=collection.id, rebuild=rebuild) if collection else SweepAll()
+        body = json.dumps({"job": job.job, **job.model_dump(exclude_defaults=True)})
+        # Ids are untrusted input to the shell that the command is pasted into.
+        quoted = shlex.quote(body)
+        return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body {quoted}"
+
+
+def functions_of(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the functions of a stack with these parameters."""
+    return tuple(name for name in FUNCTIONS if name != "EditFunction" or parameters.get("AllowEdits", "true") == "true")
+
+
+def find(clients: Clients, name: str) -> Stack:
+    """Returns the stack of that name. Raises ``NotFound``, ``Invalid`` (not this template), ``Unavailable``."""
+    cloudformation = clients.client("cloudformation")
+    try:
+        answer = send(cloudformation.describe_stacks, StackName=name)
+        listed = send(cloudformation.describe_stack_resources, StackName=name)["StackResources"]
+    except RequestFailed as failure:
+        if failure.code == "ValidationError":
+            raise NotFound(
+                f"there is no stack {name} in this account and region ({failure}).",
+                remedy="List yours with 'aws cloudformation list-stacks', or check --region and --profile.",
+            ) from failure
+        reason = f"CloudFormation did not answer: {failure}"
+        raise Unavailable(reason, remedy=failure.remedy, code=failure.code) from failure
+    (description,) = answer["Stacks"]
+    resources = {item["LogicalResourceId"]: item.get("PhysicalResourceId", "") for item in listed}
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in description["Parameters"]}
+    functions = functions_of(parameters)
+    needed = {*_RESOURCES, *functions, *(f"{function}Role" for function in functions)}
+    missing = sorted(_PARAMETERS - parameters.keys()) + sorted(item for item in needed if not resources.get(item))
+    if missing or "BucketName" not in outputs:
+        raise Invalid(
+            f"stack {name} ({description['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is not a complete"
+            " deployment of this version's template.",
+            remedy="Deploy it again, or pass the name of another stack.",
+        )
+    _, partition, _, region, account, resource = description["StackId"].split(":", 5)
+    return Stack(
+        name=name,
+        status=description["StackStatus"],
+        partition=partition,
+        region=region,
+        account=account,
+        bucket=outputs["BucketName"],
+        parameters=parameters,
+        resources=resources,
+        alarms={
+            item["LogicalResourceId"]: item["PhysicalResourceId"]
+            for item in listed
+            if item["ResourceType"] == "AWS::CloudWatch::Alarm"
+        },
+        guid=resource.rpartition("/")[2],
+    )
+
+
+Check = Callable[[Clients, Stack], Iterable[Finding]]
+"""Requests the state of a part of a stack, and returns the findings about it. Raises ``RequestFailed``."""
+
+
+def queue_attributes(clients: Clients, stack: Stack, queue: str) -> Mapping[str, str]:
+    """Returns all attributes of a queue. Raises ``RequestFailed``."""
+    call = clients.client("sqs").get_queue_attributes
+    attributes: Mapping[str, str] = send(call, QueueUrl=stack.queue_url(queue), AttributeNames=["All"])["Attributes"]
+    return attributes
+
+
+def function_configuration(clients: Clients, stack: Stack, function: str) -> Mapping[str, Any]:
+    """Returns the configuration of a function. Raises ``RequestFailed``."""
+    call = clients.client("lambda").get_function_configuration
+    configuration: Mapping[str, Any] = send(call, FunctionName=stack.resources[function])
+    return configuration
