@@ -306,7 +306,7 @@ def test_everything_else_that_is_broken_is_reported(broken, resources, s3):
 
     found = problems(examine(broken, collections=["style/broken"]))
     expected = {
-        ("lifecycle", "_manifests/"): "leaves '_manifests/' out",
+        ("lifecycle", "_manifests/"): "excludes '_manifests/'",
         ("versioning", bucket): "Status=Enabled",
         ("manifests", "style/broken"): '"rebuild": true',
         ("dead letters", f"{BROKEN} DeadLetterQueue"): "start-message-move-task",
