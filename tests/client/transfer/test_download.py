@@ -10,7 +10,7 @@ from client.transfers import Bucket, Proxy, Reply, md5, random_bytes, refusal
 from s3_manifest.storage.store import Conflict, ReadFailed
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
-from s3_manifest_cli.client.transfer.download import Downloaded, DownloadRequest, download
+from s3_manifest_cli.client.transfer.download import DownloadRequest, DownloadResult, download
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.errors import Unavailable
 
@@ -28,7 +28,7 @@ def wanted(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> Down
     return DownloadRequest("a.bin", key, len(body), etag, **({"md5": md5(body)} | more))
 
 
-def fetch(objects: Objects, folder: Path, what: DownloadRequest, moved=lambda _: None) -> Downloaded:
+def fetch(objects: Objects, folder: Path, what: DownloadRequest, moved=lambda _: None) -> DownloadResult:
     with Destination(folder) as destination, destination.partial(what.filename, what.token) as partial:
         done = download(objects, what, partial, moved)
         partial.finish()

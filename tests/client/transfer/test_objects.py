@@ -16,7 +16,7 @@ from client.transfers import Proxy, md5, random_bytes, self_signed, session
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.store import ReadFailed, WriteRefused
-from s3_manifest_cli.client.transfer.crt import in_its_region, place_of
+from s3_manifest_cli.client.transfer.crt import endpoint_of, in_bucket_region
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.errors import Invalid, Unavailable
 
@@ -74,9 +74,9 @@ def test_why_credentials_are_not_renewed_is_told(bucket):
 
 
 def test_a_bucket_is_reached_where_botocore_says_it_is():
-    amazon = place_of(s3_client(session=session()), "some-bucket")
+    amazon = endpoint_of(s3_client(session=session()), "some-bucket")
     assert amazon == ("some-bucket.s3.amazonaws.com", "/", True, "us-east-1")
-    other = place_of(s3_client("http://127.0.0.1:9000/s3/", session=session()), "some-bucket")
+    other = endpoint_of(s3_client("http://127.0.0.1:9000/s3/", session=session()), "some-bucket")
     assert other == ("127.0.0.1:9000", "/s3/some-bucket/", False, "us-east-1")
 
 
@@ -92,8 +92,8 @@ def test_a_bucket_in_another_region_is_found(answer):
                 stub._queue[-1]["response"][1]["ResponseMetadata"]["HTTPHeaders"] = {
                     "x-amz-bucket-region": "eu-central-1"
                 }
-        found = in_its_region(client, session(), "some-bucket")
-    place = place_of(found, "some-bucket")
+        found = in_bucket_region(client, session(), "some-bucket")
+    place = endpoint_of(found, "some-bucket")
     region = "us-east-1" if answer == "silent" else "eu-central-1"
     host = "some-bucket.s3.amazonaws.com" if answer == "silent" else f"some-bucket.s3.{region}.amazonaws.com"
     assert place == (host, "/", True, region)

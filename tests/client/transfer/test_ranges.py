@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_manifest_cli.client.transfer.ranges import Range, Record, begun, joined, line, missing, recorded
+from s3_manifest_cli.client.transfer.ranges import (
+    Range,
+    Record,
+    merge,
+    missing,
+    read_record,
+    record_header,
+    record_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,8 +24,8 @@ from s3_manifest_cli.client.transfer.ranges import Range, Record, begun, joined,
         ([(0, 9), (1, 2), (9, 10)], ((0, 10),)),
     ],
 )
-def test_ranges_that_touch_are_joined(ranges, made):
-    assert joined(Range(*one) for one in ranges) == made
+def test_ranges_that_touch_are_merge(ranges, made):
+    assert merge(Range(*one) for one in ranges) == made
 
 
 @pytest.mark.parametrize(
@@ -50,15 +58,15 @@ def test_with_what_is_missing_all_bytes_are_there_and_none_twice(there, most):
     assert all(0 < one.size <= most for one in todo)
 
 
-FIRST = begun("etag-2", 100)
+FIRST = record_header("etag-2", 100)
 
 
 @pytest.mark.parametrize(
     ("record", "there"),
     [
         (b"", None),
-        (begun("other", 100), None),
-        (begun("etag-2", 101), None),
+        (record_header("other", 100), None),
+        (record_header("etag-2", 101), None),
         (FIRST[:-1], None),
         (FIRST, Record((), len(FIRST))),
         (FIRST + b"0 10\n30 40\n10 30\n", Record((Range(0, 40),), len(FIRST) + 17)),
@@ -71,17 +79,17 @@ FIRST = begun("etag-2", 100)
     ],
 )
 def test_of_a_record_only_what_was_written_whole_of_this_object_counts(record, there):
-    assert recorded(record, "etag-2", 100) == there
+    assert read_record(record, "etag-2", 100) == there
 
 
 @given(some_ranges(100), st.integers(0, 4))  # no more than the shortest line has
 def test_a_record_that_a_run_was_killed_in_says_what_was_finished(ranges, cut):
-    record = FIRST + b"".join(map(line, ranges))
-    found = recorded(record, "etag-2", 100)
-    assert found == (joined(ranges), len(record))
+    record = FIRST + b"".join(map(record_line, ranges))
+    found = read_record(record, "etag-2", 100)
+    assert found == (merge(ranges), len(record))
     if ranges and cut:
-        torn = recorded(record[:-cut], "etag-2", 100)
+        torn = read_record(record[:-cut], "etag-2", 100)
         assert torn is not None
         whole = record[: torn.size]
         assert whole.endswith(b"\n")
-        assert recorded(whole, "etag-2", 100) == torn
+        assert read_record(whole, "etag-2", 100) == torn

@@ -16,9 +16,8 @@ from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, compute_checksums, crc_of
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.resumable_uploads import abort_idle_uploads
-from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUpload, UnfinishedUploads
-from s3_manifest_cli.client.transfer.upload import FileChanged, Uploaded, UploadRequest, upload
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUpload, UnfinishedUploads, abort_idle_uploads
+from s3_manifest_cli.client.transfer.upload import FileChanged, UploadRequest, UploadResult, upload
 from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata, upload_headers
 
 KEY = "styles/16/ä b.png"
@@ -44,7 +43,7 @@ def given(body: bytes, replaces: str | None = None, **told: str) -> UploadReques
     return UploadRequest(KEY, len(body), compute_checksums(io.BytesIO(body), len(body)), replaces, headers)
 
 
-def store(objects, folder: Path, body: bytes, what: UploadRequest, unfinished, moved=lambda _: None) -> Uploaded:
+def store(objects, folder: Path, body: bytes, what: UploadRequest, unfinished, moved=lambda _: None) -> UploadResult:
     path = folder / "file"
     path.write_bytes(body)
     with path.open("rb", buffering=0) as file:
@@ -139,12 +138,12 @@ def test_a_file_that_is_changed_between_two_looks_at_a_part_is_not_stored(bucket
     # As where a server compares nothing: what it got is not what it was told of.
     begin_part = objects.begin_part
 
-    def changed(key, upload_id, number, body, size, sums, done):
-        if number == 1:
+    def changed(part, on_done):
+        if part.number == 1:
             with (tmp_path / "file").open("r+b") as file:
                 file.write(b"other")
-            sums = Checksums(md5(b"other" + LARGE[5:PART]), 0)
-        begin_part(key, upload_id, number, body, size, sums, done)
+            part = part._replace(checksums=Checksums(md5(b"other" + LARGE[5:PART]), 0))
+        begin_part(part, on_done)
 
     objects.begin_part = changed
     with pytest.raises(FileChanged):
@@ -264,7 +263,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.checksums import Checksums
-from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUploads
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer import upload as module
 from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
 
@@ -288,7 +287,7 @@ with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), end
 def run_upload(bucket: str, endpoint: str, folder: Path, what: UploadRequest, first: str = "") -> int:
     """The exit code of a run of its own, which dies after two parts, or by what it does ``first``."""
     headers = [f"{name}={value}" for name, value in what.headers.items()]
-    of_file = [str(folder), KEY, str(what.size), *map(str, what.sums), *headers]
+    of_file = [str(folder), KEY, str(what.size), *map(str, what.checksums), *headers]
     command = [sys.executable, "-c", KILLED.replace("FIRST\n", first), endpoint, bucket, *of_file]
     return subprocess.run(command, check=False, timeout=60).returncode
 
@@ -449,7 +448,7 @@ def test_an_upload_that_is_not_surely_the_lost_one_stays_and_is_told(
             bucket.client.upload_part(**place, UploadId=begun[0], PartNumber=1, Body=b"theirs")
         if theirs == "later":
             (asked,) = unfinished.all(bucket.name)
-            unfinished.remember(asked.model_copy(update={"asked_at": asked.asked_at - 100}))
+            unfinished.remember(asked.model_copy(update={"listed_at": asked.listed_at - 100}))
         return refused.pop()
 
     proxy.before = before
@@ -554,7 +553,7 @@ def test_with_crcs_a_file_that_was_changed_is_not_stored(bucket, tmp_path, unfin
 )
 def test_only_amazons_s3_is_known_to_compare_crcs(monkeypatch, endpoint, compares):
     # It would ask Amazon's where the bucket is.
-    monkeypatch.setattr("s3_manifest_cli.client.transfer.objects.in_its_region", lambda client, *_: client)
+    monkeypatch.setattr("s3_manifest_cli.client.transfer.objects.in_bucket_region", lambda client, *_: client)
     with Objects("some-bucket", session(), endpoint) as objects:
         assert objects.compares_crcs == compares
 

@@ -16,11 +16,9 @@ from s3_manifest_cli.client.sync.refusals import refusals
 from s3_manifest_cli.client.sync.runner import Runner, Step, download_request
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.concurrency import Outcome, map_concurrently
-from s3_manifest_cli.client.transfer.download import PART
+from s3_manifest_cli.client.transfer.download import PART, Fetched, prefetch
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.prefetch import Fetched, prefetch
-from s3_manifest_cli.client.transfer.resumable_uploads import abort_idle_uploads
-from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUploads
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads, abort_idle_uploads
 
 _WRITERS = 2
 """Threads that write small objects to the disk: more of them wait for each other, and take longer."""
@@ -136,7 +134,7 @@ def _outcomes(runner: Runner, actions: Sequence[Action]) -> Iterator[Outcome[Act
             return runner.download(fetched.item, fetched.body[0])
         finally:
             fetched.body.clear()  # the outcome would keep it in memory
-            objects.budget.give(fetched.taken)
+            objects.budget.release(fetched.reserved)
 
     if small:
         requests = ((action, download_request(action, runner.collection.prefix)) for action in small)

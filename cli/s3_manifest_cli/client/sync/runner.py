@@ -20,10 +20,10 @@ from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.copying import copy_version
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUploads
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
 from s3_manifest_cli.client.transfer.upload_metadata import upload_headers
-from s3_manifest_cli.client.verify.proofs import ExpectedContent, check_file
+from s3_manifest_cli.client.verify.proofs import check_file
 from s3_manifest_cli.errors import Refused
 
 Value = TypeVar("Value")
@@ -100,8 +100,7 @@ class Runner:
         if local is None or local == action.local or local.size != action.size or action.etag is None:
             return None
         with destination.open_read(action.filename) as file:
-            expected = ExpectedContent(action.size, action.md5, action.etag, action.checksum, declared=action.declared)
-            verdict = check_file(file, expected)
+            verdict = check_file(file, download_request(action, self.collection.prefix).expected)
         is_same = verdict.status == "match" or (
             verdict.status == "unverifiable" and self.baseline.get(action.filename) == (action.etag, local)
         )

@@ -1,4 +1,4 @@
-"""Moving bytes between files and objects: downloads, uploads, copies; resumable, verified, cancellable.
+"""Moving bytes between files and objects: downloads, uploads and copies; resumable, verified, cancellable.
 
 Imports ``access``, ``local`` and ``verify``.
 """

@@ -1,7 +1,8 @@
-"""Many files at once: outcomes as they come, one failure never stopping the rest, and one stop for all."""
+"""Concurrent work on many items, and the memory that it may use."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,58 +18,60 @@ _THREADS = 32
 
 
 class Outcome(NamedTuple, Generic[Item, Result]):
-    """What became of one item: either a result or an error, the other is None."""
+    """What became of an item: either ``result`` or ``error`` is None."""
 
     item: Item
     result: Result | None
     error: Exception | None
 
 
-class _Ended(NamedTuple):
-    """A thread has ended; ``fault`` is an error that none of us knows."""
+class _ThreadEnd(NamedTuple):
+    """A thread has ended, possibly by an error that is no failure of an item."""
 
-    fault: BaseException | None
+    error: BaseException | None
 
 
 def map_concurrently(
     work: Callable[[Item], Result], items: Iterable[Item], cancellation: Cancellation, *, threads: int = _THREADS
 ) -> Iterator[Outcome[Item, Result]]:
-    """``work`` of every item, so many at once, in threads that end with the iterator.
+    """Calls ``work`` for every item in threads that end with the iterator, and yields outcomes as they are ready.
 
-    An outcome for each item, in the order in which they are done. A ``StoreError``, ``S3ManifestError`` or
-    ``OSError`` is that item's; any other stops all and is raised here. ``items`` is read only as far as there are
-    threads for them, in any of those.
+    A ``StoreError``, ``S3ManifestError`` or ``OSError`` is the outcome of its item; any other error cancels the rest
+    and is raised. ``items`` is read, by any of the threads, only as far as threads are free.
 
     Leaving the iterator, by Ctrl-C or otherwise, cancels, and waits until running items have noticed: they, and items
     that did not start, have no outcome.
     """
-    todo = iter(items)
-    turn = threading.Lock()
-    done: SimpleQueue[Outcome[Item, Result] | _Ended] = SimpleQueue()
+    remaining = iter(items)
+    lock = threading.Lock()
+    queue: SimpleQueue[Outcome[Item, Result] | _ThreadEnd] = SimpleQueue()
 
-    def one() -> Outcome[Item, Result]:
-        with turn:
-            item = next(todo)
-        return _outcome(work, item)
+    def next_outcome() -> Outcome[Item, Result]:
+        with lock:
+            item = next(remaining)
+        try:
+            return Outcome(item, work(item), None)
+        except _FAILURES as error:
+            return Outcome(item, None, error)
 
     def run() -> None:
-        fault: BaseException | None = None
+        fatal: BaseException | None = None
         try:
             while not cancellation.is_requested:
-                done.put(one())
+                queue.put(next_outcome())
         except (StopIteration, Cancelled):
             pass
-        except BaseException as error:  # noqa: BLE001  # it is raised where the outcomes are
-            fault = error
+        except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
+            fatal = error
         finally:
-            done.put(_Ended(fault))
+            queue.put(_ThreadEnd(fatal))
 
-    # Daemons: a second Ctrl-C ends the program even where a disk does not answer.
+    # Daemons: a second Ctrl-C ends the program even if a disk does not respond.
     running = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
     for thread in running:
         thread.start()
     try:
-        yield from _outcomes(done, len(running))
+        yield from _outcomes(queue, threads)
     except BaseException:
         cancellation.cancel()
         raise
@@ -77,19 +80,64 @@ def map_concurrently(
             thread.join()
 
 
-def _outcomes(done: "SimpleQueue[Outcome[Item, Result] | _Ended]", running: int) -> Iterator[Outcome[Item, Result]]:
+def _outcomes(
+    queue: "SimpleQueue[Outcome[Item, Result] | _ThreadEnd]", running: int
+) -> Iterator[Outcome[Item, Result]]:
     while running:
-        told = done.get()
-        if not isinstance(told, _Ended):
-            yield told
-        elif told.fault:
-            raise told.fault
+        message = queue.get()
+        if not isinstance(message, _ThreadEnd):
+            yield message
+        elif message.error:
+            raise message.error
         else:
             running -= 1
 
 
-def _outcome(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
-    try:
-        return Outcome(item, work(item), None)
-    except _FAILURES as error:
-        return Outcome(item, None, error)
+class MemoryBudget:
+    """Bytes that callers reserve before they fetch or read them, and release afterwards."""
+
+    def __init__(self, size: int, cancellation: Cancellation) -> None:
+        self._size, self._free, self._cancellation = size, size, cancellation
+        self._changed = threading.Condition()
+        cancellation.on_cancel(self._notify)
+
+    def reserve(self, size: int) -> int:
+        """Waits for so many free bytes and reserves them; returns how many. Raises ``Cancelled``.
+
+        A size above the whole budget reserves the whole budget, and so waits until it is alone.
+        """
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size or self._cancellation.is_requested)
+            self._cancellation.check()
+            self._free -= size
+        return size
+
+    def try_reserve(self, size: int) -> int | None:
+        """As ``reserve``, but without waiting; None if there are not enough free bytes. Raises ``Cancelled``."""
+        size = min(size, self._size)
+        self._cancellation.check()
+        with self._changed:
+            if self._free < size:
+                return None
+            self._free -= size
+        return size
+
+    def release(self, size: int) -> None:
+        """Releases what ``reserve`` returned."""
+        with self._changed:
+            self._free += size
+            self._changed.notify_all()
+
+    @contextmanager
+    def reserved(self, size: int) -> Iterator[None]:
+        """Reserves bytes for the block."""
+        size = self.reserve(size)
+        try:
+            yield
+        finally:
+            self.release(size)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

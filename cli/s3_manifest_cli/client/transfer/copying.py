@@ -1,4 +1,4 @@
-"""A version of an object, made the newest one: copied by S3 itself, with its metadata."""
+"""Makes an older version of an object the newest: S3 copies it, with its metadata."""
 
 import contextlib
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
 _MAX_WHOLE = 5 << 30
-"""Larger objects S3 copies in parts only: https://docs.aws.amazon.com/AmazonS3/latest/userguide/CopyingObjectsMPUExamples.html"""
+"""S3 copies larger objects only in parts: https://docs.aws.amazon.com/AmazonS3/latest/userguide/CopyingObjectsMPUExamples.html"""
 _PART = 1 << 30
-_KEPT = (
+_COPIED_HEADERS = (
     "CacheControl",
     "ContentDisposition",
     "ContentEncoding",
@@ -32,21 +32,22 @@ _KEPT = (
 
 
 def copy_version(objects: Objects, key: str, version_id: str, size: int, replaces: str | None) -> str:
-    """Makes the version the newest one of its key, in place of the object with that ETag (None: of none); its new ETag.
+    """Copies the version over the current object, whose ETag is ``replaces`` (None: there is none); the new ETag.
 
-    Raises ``Conflict`` where another object is there by now, which stays, or the version is gone; ``WriteRefused``,
-    ``OutcomeUnknown``, ``ReadFailed``. A repeat with the same ``replaces`` finds it done, where it was copied whole.
+    A repeat with the same ``replaces`` recognizes a finished copy, unless it was made in parts. Raises ``Conflict`` if
+    the current object is another one, which stays, or the version is gone; ``WriteRefused``, ``OutcomeUnknown``,
+    ``ReadFailed``.
     """
-    seen = objects.head(key)
-    # S3 heeds the condition of the copy itself; some servers do not, and there this look is what there is.
-    if (seen.etag if isinstance(seen, Present) else None) != replaces:
-        if isinstance(seen, Present) and _is_it(objects, seen, version_id):
-            return seen.etag
+    current = objects.head(key)
+    # S3 checks the condition of the copy itself; on servers that do not, only this check remains.
+    if (current.etag if isinstance(current, Present) else None) != replaces:
+        if isinstance(current, Present) and _is_copy(objects, current, version_id):
+            return current.etag
         raise Conflict(key, OBJECT_CHANGED)
     condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
     source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}
     try:
-        copy = _whole if size <= _MAX_WHOLE else _in_parts
+        copy = _copy_whole if size <= _MAX_WHOLE else _copy_in_parts
         return copy(objects, key, source, size, condition).strip('"')
     except REQUEST_ERRORS as error:
         fault = fault_of(error)
@@ -55,17 +56,18 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
         raise write_error(key, fault, is_known=True) from error
 
 
-def _is_it(objects: Objects, seen: Present, version_id: str) -> bool:
-    """Whether the newest version is already like that one."""
+def _is_copy(objects: Objects, current: Present, version_id: str) -> bool:
+    """Whether the current object equals the version."""
     try:
-        was = objects.client.head_object(Bucket=objects.bucket, Key=seen.key, VersionId=version_id)
+        version = objects.client.head_object(Bucket=objects.bucket, Key=current.key, VersionId=version_id)
     except REQUEST_ERRORS:
         return False
-    metadata = metadata_of(was["Metadata"])
-    return (was["ETag"].strip('"'), was["ContentLength"], metadata) == (seen.etag, seen.size, seen.metadata)
+    metadata = metadata_of(version["Metadata"])
+    etag, size = version["ETag"].strip('"'), version["ContentLength"]
+    return (etag, size, metadata) == (current.etag, current.size, current.metadata)
 
 
-def _whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:
+def _copy_whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:
     answer = objects.writes.copy_object(
         Bucket=objects.bucket,
         Key=key,
@@ -77,21 +79,23 @@ def _whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, 
     return answer["CopyObjectResult"]["ETag"]
 
 
-def _in_parts(objects: Objects, key: str, source: "CopySourceTypeDef", size: int, condition: dict[str, Any]) -> str:
+def _copy_in_parts(
+    objects: Objects, key: str, source: "CopySourceTypeDef", size: int, condition: dict[str, Any]
+) -> str:
     client = objects.client
-    place: dict[str, Any] = {"Bucket": objects.bucket, "Key": key}
-    told: dict[str, Any] = dict(client.head_object(**place, VersionId=source["VersionId"]))
-    begun = client.create_multipart_upload(**place, **{name: told[name] for name in _KEPT if name in told})
-    upload = place | {"UploadId": begun["UploadId"]}
+    target: dict[str, Any] = {"Bucket": objects.bucket, "Key": key}
+    head: dict[str, Any] = dict(client.head_object(**target, VersionId=source["VersionId"]))
+    headers = {name: head[name] for name in _COPIED_HEADERS if name in head}
+    upload = target | {"UploadId": client.create_multipart_upload(**target, **headers)["UploadId"]}
     try:
         parts: list[CompletedPartTypeDef] = []
         for number, start in enumerate(range(0, size, _PART), 1):
             span = f"bytes={start}-{min(start + _PART, size) - 1}"
             answer = client.upload_part_copy(**upload, PartNumber=number, CopySource=source, CopySourceRange=span)
             parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
-        done = objects.writes.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
-        return done["ETag"]
+        completed = objects.writes.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
+        return completed["ETag"]
     except BaseException:
-        with contextlib.suppress(*REQUEST_ERRORS):  # what went wrong before is what counts
+        with contextlib.suppress(*REQUEST_ERRORS):  # the first error matters
             client.abort_multipart_upload(**upload)
         raise

@@ -1,8 +1,7 @@
-"""Requests to one bucket through the AWS Common Runtime, which makes many at once in threads of its own.
+"""Requests to one bucket through the AWS Common Runtime, which makes them concurrently in threads of its own.
 
-Where the bucket is, and with whose credentials, is botocore's to say: profiles, SSO and assumed roles are as
-anywhere else. Proxies are those of the environment (``HTTPS_PROXY``).
-https://awslabs.github.io/aws-crt-python/api/s3.html
+botocore decides the endpoint and the credentials, so profiles, SSO and assumed roles work as everywhere. Proxies come
+from the environment (``HTTPS_PROXY``). https://awslabs.github.io/aws-crt-python/api/s3.html
 """
 
 import itertools
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
-from awscrt import auth, http, s3  # type: ignore[import-untyped]  # it says its types, and not that it does
+from awscrt import auth, http, s3  # type: ignore[import-untyped]  # it has types, but no py.typed
 from awscrt import io as crt_io
 from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # as above
 from botocore.exceptions import ClientError
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 _CONNECT_MS = 3000
-_ANY = "key"
+_SOME_KEY = "key"
 
 
-class Place(NamedTuple):
-    """Where a bucket is: ``path`` is that of its keys, and ends with ``/``."""
+class BucketEndpoint(NamedTuple):
+    """Where a bucket is; ``path`` is the prefix of its keys' paths, and ends with ``/``."""
 
     host: str
     path: str
@@ -40,27 +39,28 @@ class Place(NamedTuple):
     region: str
 
 
-def place_of(client: "S3Client", bucket: str) -> Place:
-    """Where a client finds a bucket. Makes no request. Raises ``Unavailable`` where there are no credentials."""
+def endpoint_of(client: "S3Client", bucket: str) -> BucketEndpoint:
+    """The endpoint that a client uses for a bucket. Makes no request. Raises ``Unavailable`` without credentials."""
     try:
-        url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": _ANY})
+        url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": _SOME_KEY})
     except REQUEST_ERRORS as error:
         raise unavailable(fault_of(error), f"bucket {bucket}: not reached") from error
     parts = urlsplit(url)
-    return Place(parts.netloc, parts.path.removesuffix(_ANY), parts.scheme == "https", client.meta.region_name)
+    path = parts.path.removesuffix(_SOME_KEY)
+    return BucketEndpoint(parts.netloc, path, parts.scheme == "https", client.meta.region_name)
 
 
-def in_its_region(client: "S3Client", session: boto3.Session, bucket: str) -> "S3Client":
-    """A client as the one given, for the region that the bucket is in, which the runtime does not find by itself.
+def in_bucket_region(client: "S3Client", session: boto3.Session, bucket: str) -> "S3Client":
+    """The client, or one like it for the region of the bucket, which the runtime does not find by itself.
 
-    Where nobody may ask that, it is the same. Makes a request. Raises ``Unavailable``.
+    Makes a request. If S3 does not name the region, it is the same client. Raises ``Unavailable``.
     """
     region: str | None
     try:
         region = client.head_bucket(Bucket=bucket).get("BucketRegion")
-    except ClientError as fault:
-        # A refusal tells the region too.
-        region = fault.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    except ClientError as error:
+        # A refusal names the region too.
+        region = error.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
     except REQUEST_ERRORS as error:
         raise unavailable(fault_of(error), f"bucket {bucket}: not reached") from error
     if region in (None, client.meta.region_name):
@@ -68,30 +68,30 @@ def in_its_region(client: "S3Client", session: boto3.Session, bucket: str) -> "S
     return session.client("s3", region_name=region, config=client.meta.config)
 
 
-class Answer:
-    """What came of a request; ``error`` is set when it has ended, and None where it went well."""
+class Response:
+    """The response to a request; ``error`` is set at its end, and stays None if it succeeds."""
 
     def __init__(self) -> None:
         self.status = 0
         self.etag = ""
         self.error: Exception | None = None
 
-    def begins(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
-        """Takes the answer's headers."""
+    def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
+        """Stores the status and the ETag."""
         self.status = status_code
         self.etag = next((value for name, value in headers if name.lower() == "etag"), "").strip('"')
 
 
 class Body(Protocol):
-    """Bytes to be sent. The runtime reads them once, in its threads, and keeps them itself until they are sent."""
+    """Bytes to send. The runtime reads them once, in its threads, and holds them until they are sent."""
 
-    def readinto(self, into: memoryview, /) -> int:
-        """Puts the bytes that follow into the buffer; how many, 0 at the end."""
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Puts the next bytes into the buffer, and returns how many; 0 at the end."""
         ...
 
 
 class Request(NamedTuple):
-    """``operation`` is S3's name for it. ``whole`` is how many bytes of an object are asked for with a ``Range``."""
+    """A request; ``operation`` is its name in S3's API. A request with a ``Range`` sets ``range_size`` to its size."""
 
     operation: str
     method: str
@@ -99,106 +99,106 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     query: Mapping[str, str] = {}
     body: Body | None = None
-    whole: int | None = None
+    range_size: int | None = None
 
 
-Received = Callable[[Answer, bytes, int], None]
+OnBody = Callable[[Response, bytes, int], None]
 
 
 class Requests:
-    """One bucket. ``cancellation`` ends what is under way, and nothing begins after it.
+    """Requests to one bucket. The cancellation ends those in progress, and lets no other begin.
 
-    With ``retries`` a request is made up to six times where no answer came or S3 was busy.
+    With ``retries`` a request is made up to six times if there is no response or S3 is busy.
     """
 
-    def __init__(self, place: Place, session: boto3.Session, cancellation: Cancellation, *, retries: bool) -> None:
-        self._place = place
+    def __init__(
+        self, endpoint: BucketEndpoint, session: boto3.Session, cancellation: Cancellation, *, retries: bool
+    ) -> None:
+        self._endpoint = endpoint
         self._cancellation = cancellation
-        self._credentials = _Credentials(session, place.region)
+        self._credentials = _Credentials(session, endpoint.region)
         self._client = s3.S3Client(
-            region=place.region,
-            tls_mode=s3.S3RequestTlsMode.ENABLED if place.is_tls else s3.S3RequestTlsMode.DISABLED,
-            tls_connection_options=_tls() if place.is_tls else None,
+            region=endpoint.region,
+            tls_mode=s3.S3RequestTlsMode.ENABLED if endpoint.is_tls else s3.S3RequestTlsMode.DISABLED,
+            tls_connection_options=_tls() if endpoint.is_tls else None,
             retry_config=s3.S3RetryConfig(retry_mode=s3.S3RetryMode.STANDARD if retries else s3.S3RetryMode.NONE),
             connect_timeout_ms=_CONNECT_MS,
         )
-        # By number: what knew the request itself would keep it, and its body, until the next garbage collection.
+        # By number: a reference to the request itself would keep it, and its body, until the next garbage collection.
         self._active: dict[int, s3.S3Request] = {}
         self._numbers = itertools.count()
         cancellation.on_cancel(self.cancel)
 
-    def answer(self, request: Request, received: Received | None = None) -> Answer:
-        """Makes a request, and waits for its end; ``received`` as for ``begin``. Raises ``Cancelled``."""
-        over = threading.Lock()
-        over.acquire()
-        answer = self.begin(request, lambda _: over.release(), received)
-        over.acquire()
-        return answer
+    def send(self, request: Request) -> Response:
+        """Makes a request, and waits for its end. Raises ``Cancelled``."""
+        done = threading.Event()
+        response = self.begin(request, lambda _: done.set())
+        done.wait()
+        return response
 
-    def begin(self, request: Request, ended: Callable[[Answer], None], received: Received | None = None) -> Answer:
-        """Begins a request; its answer, which ``ended`` gets when all is over. Raises ``Cancelled``.
+    def begin(self, request: Request, on_end: Callable[[Response], None], on_body: OnBody | None = None) -> Response:
+        """Begins a request, and returns its response, which ``on_end`` gets at the end. Raises ``Cancelled``.
 
-        ``received`` gets the answer's bytes and their offset in the object. Both are called in the runtime's threads,
-        of which there are few (``ended`` here already where nothing could begin); an error that ``received`` raises is
-        the answer's.
+        ``on_body`` gets the bytes of the response and their offset in the object. The runtime calls both in its few
+        threads, or ``on_end`` in this one if the request cannot begin; an error of ``on_body`` is that of the response.
         """
         self._cancellation.check()
-        answer = Answer()
+        response = Response()
         try:
-            signing = self._credentials.signing()
-        except REQUEST_ERRORS as fault:
-            answer.error = fault
-            ended(answer)
-            return answer
+            signing = self._credentials.signing_config()
+        except REQUEST_ERRORS as error:
+            response.error = error
+            on_end(response)
+            return response
 
         def on_done(error: Exception | None, **_: object) -> None:
-            answer.error = error and self._told(error)
-            ended(answer)
+            response.error = error and self._convert(error)
+            on_end(response)
 
-        made = self._client.make_request(
-            type=s3.S3RequestType.DEFAULT if request.whole is None else s3.S3RequestType.GET_OBJECT,
+        crt_request = self._client.make_request(
+            type=s3.S3RequestType.DEFAULT if request.range_size is None else s3.S3RequestType.GET_OBJECT,
             operation_name=request.operation,
-            request=self._http(request),
+            request=self._http_request(request),
             signing_config=signing,
-            # So it is one request, and its bytes come as one block.
-            part_size=request.whole,
-            on_headers=answer.begins,
-            on_body=received and (lambda chunk, offset, **_: received(answer, chunk, offset)),
+            # With this part size it is one request, and its bytes arrive as one block.
+            part_size=request.range_size,
+            on_headers=response.on_headers,
+            on_body=on_body and (lambda chunk, offset, **_: on_body(response, chunk, offset)),
             on_done=on_done,
         )
         number = next(self._numbers)
-        self._active[number] = made
-        made.finished_future.add_done_callback(lambda _: self._active.pop(number, None))
+        self._active[number] = crt_request
+        crt_request.finished_future.add_done_callback(lambda _: self._active.pop(number, None))
         if self._cancellation.is_requested:
-            made.cancel()
-        return answer
+            crt_request.cancel()
+        return response
 
     def cancel(self) -> None:
-        """Ends what is under way."""
+        """Cancels the requests in progress."""
         for request in list(self._active.values()):
             request.cancel()
 
     def wait(self) -> None:
-        """Waits until nothing is under way."""
+        """Waits for the end of the requests in progress."""
         for request in list(self._active.values()):
             request.finished_future.exception()
 
-    def _http(self, request: Request) -> http.HttpRequest:
-        path = self._place.path + quote(request.key, safe="/~")
+    def _http_request(self, request: Request) -> http.HttpRequest:
+        path = self._endpoint.path + quote(request.key, safe="/~")
         if request.query:
             path += "?" + urlencode(request.query, quote_via=quote)
-        headers = http.HttpHeaders([("Host", self._place.host), *request.headers.items()])
+        headers = http.HttpHeaders([("Host", self._endpoint.host), *request.headers.items()])
         body = None if request.body is None else crt_io.InputStream(_Stream(request.body))
         return http.HttpRequest(request.method, path, headers, body)
 
-    def _told(self, error: Exception) -> Exception:
+    def _convert(self, error: Exception) -> Exception:
         if self._cancellation.is_requested and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
             return Cancelled()
         return error
 
 
 class _Stream:
-    """A ``Body`` as the runtime wants it: it asks for a method that it does not use."""
+    """A ``Body`` with the method ``read``, which the runtime requires but does not call."""
 
     def __init__(self, body: Body) -> None:
         self.readinto = body.readinto
@@ -209,29 +209,29 @@ class _Stream:
 
 
 class _Credentials:
-    """The session's. Botocore renews them before they expire, one thread at a time."""
+    """The credentials of the session. botocore renews them before they expire, in one thread at a time."""
 
     def __init__(self, session: boto3.Session, region: str) -> None:
-        self._found, self._region = credentials_of(session), region
-        self._made: tuple[object, auth.AwsSigningConfig] | None = None
+        self._credentials, self._region = credentials_of(session), region
+        self._current: tuple[object, auth.AwsSigningConfig] | None = None
 
-    def signing(self) -> auth.AwsSigningConfig:
-        """How a request is signed now: for each one anew, as nobody hears what is raised in the runtime's threads.
+    def signing_config(self) -> auth.AwsSigningConfig:
+        """The signing of a request. Each request asks anew, as errors in the runtime's threads would be lost.
 
-        Raises one of ``REQUEST_ERRORS`` where they have ended and there are no new ones.
+        Raises one of ``REQUEST_ERRORS`` if the credentials have expired and cannot be renewed.
         """
-        frozen = self._found.get_frozen_credentials()
-        # Both at once: other threads read them.
-        if (made := self._made) is None or made[0] != frozen:
-            # The runtime need not call into Python for these.
+        frozen = self._credentials.get_frozen_credentials()
+        # Set as one tuple: other threads read it.
+        if (current := self._current) is None or current[0] != frozen:
+            # With these the runtime does not call into Python.
             provider = auth.AwsCredentialsProvider.new_static(frozen.access_key, frozen.secret_key, frozen.token)
-            made = (frozen, s3.create_default_s3_signing_config(region=self._region, credential_provider=provider))
-            self._made = made
-        return made[1]
+            current = (frozen, s3.create_default_s3_signing_config(region=self._region, credential_provider=provider))
+            self._current = current
+        return current[1]
 
 
 def _tls() -> crt_io.TlsConnectionOptions | None:
-    """With botocore's own variable for certificates that the machine does not know."""
+    """TLS options for the certificates in botocore's variable ``AWS_CA_BUNDLE``; None without it."""
     bundle = os.environ.get("AWS_CA_BUNDLE")
     if not bundle:
         return None

@@ -1,10 +1,10 @@
-"""One object into a partial file: exactly the object that is wanted, and no byte of it twice."""
+"""Downloads one object into a partial file: exactly the requested object, and no byte of it twice."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from s3_manifest.storage.store import ReadFailed
 from s3_manifest_cli.client.access.s3_errors import NoRangeSupport
@@ -12,26 +12,25 @@ from s3_manifest_cli.client.local.disk import disk_error, disk_errors
 from s3_manifest_cli.client.local.partials import Partial
 from s3_manifest_cli.client.transfer import ranges
 from s3_manifest_cli.client.transfer.cancellation import Cancelled
-from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.offsets import read_at, write_at
-from s3_manifest_cli.client.transfer.ranges import Range
+from s3_manifest_cli.client.transfer.objects import Objects, OnBytes
+from s3_manifest_cli.client.transfer.ranges import Range, read_at, write_at
 from s3_manifest_cli.client.verify import proofs
 from s3_manifest_cli.client.verify.proofs import CheckResult, ContentChecker, ExpectedContent
+
+Item = TypeVar("Item")
 
 PART = 8 << 20
 """Objects up to this size are fetched in one request, larger ones in ranges of it."""
 
-_AT_ONCE = 8
+_CONCURRENT_RANGES = 8
+_CONCURRENT_OBJECTS = 128
 _BLOCK = 1 << 20
-
-OnBytes = Callable[[int], None]
-"""Called with the size of fetched bytes, also of those from an earlier run; from several threads."""
 
 
 class DownloadRequest(NamedTuple):
-    """An object as the manifest tells of it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``.
+    """An object as the manifest describes it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``.
 
-    ``declared`` names the user metadata that the MD5 is from, where it is but the uploader's word.
+    ``declared`` names the user metadata that the MD5 is from, if it is only the uploader's claim.
     """
 
     filename: str
@@ -45,236 +44,262 @@ class DownloadRequest(NamedTuple):
 
     @property
     def token(self) -> str:
-        """What ``Destination.partial`` knows the bytes by."""
+        """The token by which ``Destination.partial`` recognizes the bytes."""
         return f"{self.etag} {self.size} {self.version_id or ''}"
 
+    @property
+    def expected(self) -> ExpectedContent:
+        """What its bytes are compared with."""
+        return ExpectedContent(self.size, self.md5, self.etag, self.checksum, declared=self.declared)
 
-class Downloaded(NamedTuple):
-    """All bytes are in the partial. ``verdict`` is ``right``, or ``unverifiable`` where the manifest tells no proof.
 
-    ``fetched`` is how many of them came from S3 now; the rest an earlier run had fetched.
+class DownloadResult(NamedTuple):
+    """All bytes are in the partial file. ``verdict`` is ``match``, or ``unverifiable`` if nothing proves the bytes.
+
+    ``fetched`` bytes came from S3 now, and the others in earlier runs.
     """
 
     verdict: CheckResult
     fetched: int
 
 
-class _Arrived(NamedTuple):
-    """A range that was fetched, or was not for ``error``."""
-
-    part: Range
-    error: Exception | None
-
-
 def download(
     objects: Objects,
-    wanted: DownloadRequest,
+    request: DownloadRequest,
     partial: Partial,
     on_bytes: OnBytes = lambda _: None,
     body: bytes | None = None,
-) -> Downloaded:
-    """Fetches the object into the partial, which the caller then finishes, or closes: what came stays for the next run.
+) -> DownloadResult:
+    """Fetches an object into the partial file, which the caller then finishes, or closes for the next run to resume.
 
-    ``body`` is all of an object that is no larger than ``PART``, where somebody has fetched it (``prefetch``).
+    ``body`` is the content of an object of at most ``PART`` bytes, if ``prefetch`` has fetched it.
 
-    Every request asks for this very object, by its ETag and version. The bytes are compared with all that the manifest
-    tells of them; wrong ones are removed, the partial discarded. Bytes that S3's own checksums or parts prove are right
-    whatever MD5 their uploader declares; the verdict has a note then.
+    Every request names the ETag and the version of the object. The bytes are compared with every checksum in the
+    manifest; wrong ones are removed with the partial file. Bytes that contradict only the MD5 that their uploader
+    declared match if checksums or parts in S3 prove them; the verdict then has a warning.
 
-    Raises ``Conflict`` where the object is another, or gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
-    as ``Destination`` for what the disk does not do. Whatever happens, nothing writes to the partial afterwards.
+    Raises ``Conflict`` if the object is another one or gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
+    as ``Destination`` for errors of the disk. When it ends, nothing writes to the partial file any more.
     """
-    expected = ExpectedContent(wanted.size, wanted.md5, wanted.etag, wanted.checksum, declared=wanted.declared)
-    if wanted.size <= PART:
-        if body is None:
-            with objects.budget.taken(wanted.size):
-                verdict = _small(wanted, objects.get(wanted.key, wanted.etag, wanted.version_id), expected, partial)
-        else:
-            verdict = _small(wanted, body, expected, partial)
-        on_bytes(wanted.size)
-        done = Downloaded(verdict, wanted.size)
-    else:
-        expected = _with_parts(objects, wanted, expected)
-        try:
-            done = _in_ranges(objects, wanted, expected, partial, on_bytes)
-        except NoRangeSupport:
-            done = _in_one(objects, wanted, expected, partial, on_bytes)
-    if proofs.contradicts_only_declared_md5(expected, done.verdict):
-        done = done._replace(verdict=_without_the_word(objects, wanted, expected, partial, done.verdict))
-    if done.verdict.status == "mismatch":
-        partial.discard()
-        raise ReadFailed(wanted.key, f"wrong bytes came, and were removed: {done.verdict.reason}")
-    return done
+    return _Download(objects, request, partial, on_bytes).run(body)
 
 
-def _small(wanted: DownloadRequest, body: bytes, expected: ExpectedContent, partial: Partial) -> CheckResult:
-    checker = ContentChecker(expected)
-    checker.update(body)
-    with disk_errors(wanted.filename, "not written"):
-        write_at(partial.fd, body, 0)
-        if partial.resumed:
-            os.ftruncate(partial.fd, len(body))
-    return checker.result()
+class _Download:
+    """One object on its way into its partial file."""
 
-
-def _with_parts(objects: Objects, wanted: DownloadRequest, expected: ExpectedContent) -> ExpectedContent:
-    """Where only its parts prove the object: with their sizes, if they are all as the first, which S3 tells."""
-    count = wanted.etag.rpartition("-")[2] if "-" in wanted.etag else ""
-    if not count.isdigit() or proofs.is_verifiable(expected._replace(etag="")):
-        return expected
-    size = objects.first_part(wanted.key, wanted.etag, wanted.version_id) or 0
-    sizes = [size] * (int(count) - 1) + [wanted.size - size * (int(count) - 1)]
-    return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
-
-
-def _without_the_word(
-    objects: Objects, wanted: DownloadRequest, expected: ExpectedContent, partial: Partial, verdict: CheckResult
-) -> CheckResult:
-    """The verdict on bytes that have not the MD5 which their uploader declares: what S3 keeps of them decides.
-
-    Where it keeps nothing that proves them, they are fetched once more: what comes twice is what is stored.
-    """
-    known = _with_parts(objects, wanted, expected._replace(md5_hash=None)).part_sizes
-    with disk_errors(wanted.filename, "not read"), os.fdopen(os.dup(partial.fd), "rb") as file:
-        verdict = proofs.recheck_declared_md5(file, expected._replace(part_sizes=known), verdict)
-        if not proofs.contradicts_only_declared_md5(expected, verdict):
-            return verdict
-        file.seek(0)
-        came = hashlib.file_digest(file, "md5").digest()
-    again = hashlib.md5(usedforsecurity=False)
-    for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
-        again.update(block)
-    return proofs.unconfirmed_declared_md5(expected) if again.digest() == came else verdict
-
-
-def _in_ranges(
-    objects: Objects, wanted: DownloadRequest, expected: ExpectedContent, partial: Partial, on_bytes: OnBytes
-) -> Downloaded:
-    with disk_errors(wanted.filename, "not written"):
-        there = _recorded(wanted, expected, partial)
-        os.ftruncate(partial.fd, wanted.size)
-    kept = sum(one.size for one in there)
-    on_bytes(kept)
-    checker, checked = ContentChecker(expected), 0
-    for part in _Fetching(objects, wanted, partial).arriving(ranges.missing(wanted.size, there, PART)):
-        on_bytes(part.size)
-        there = ranges.joined((*there, part))
-        with disk_errors(wanted.filename, "not written"):
-            os.write(partial.record, ranges.line(part))
-            if there[0].start == 0:
-                # Read while they are in memory, and while others are on their way.
-                checked = _check(objects, checker, partial.fd, Range(checked, there[0].end))
-    with disk_errors(wanted.filename, "not read"):
-        _check(objects, checker, partial.fd, Range(checked, wanted.size))
-    verdict = checker.result()
-    if verdict.status == "unverifiable" and kept:
-        # Nothing proves what an earlier run has left, so it does not count.
-        with disk_errors(wanted.filename, "not written"):
-            os.ftruncate(partial.record, 0)
-        return _in_ranges(objects, wanted, expected, partial, lambda _: None)
-    return Downloaded(verdict, wanted.size - kept)
-
-
-def _in_one(
-    objects: Objects, wanted: DownloadRequest, expected: ExpectedContent, partial: Partial, on_bytes: OnBytes
-) -> Downloaded:
-    checker, at = ContentChecker(expected), 0
-    for block in objects.stream(wanted.key, wanted.etag, wanted.version_id):
-        checker.update(block)
-        with disk_errors(wanted.filename, "not written"):
-            write_at(partial.fd, block, at)
-        at += len(block)
-        on_bytes(len(block))
-    return Downloaded(checker.result(), at)
-
-
-def _recorded(wanted: DownloadRequest, expected: ExpectedContent, partial: Partial) -> tuple[Range, ...]:
-    """The ranges that an earlier run has fetched; the record is ready for more."""
-    os.lseek(partial.record, 0, os.SEEK_SET)
-    text = b""
-    # Of a file of another size, as a crash of the machine leaves one, no record is true.
-    if proofs.is_verifiable(expected) and os.fstat(partial.fd).st_size == wanted.size:
-        while block := os.read(partial.record, _BLOCK):
-            text += block
-    found = ranges.recorded(text, wanted.etag, wanted.size)
-    os.ftruncate(partial.record, found.size if found else 0)
-    os.lseek(partial.record, 0, os.SEEK_END)
-    if found is None:
-        os.write(partial.record, ranges.begun(wanted.etag, wanted.size))
-        return ()
-    return found.there
-
-
-class _Fetching:
-    """Ranges of one object on their way into its partial file."""
-
-    def __init__(self, objects: Objects, wanted: DownloadRequest, partial: Partial) -> None:
-        self._objects, self._wanted, self._partial = objects, wanted, partial
-        self._arrived: SimpleQueue[_Arrived] = SimpleQueue()
+    def __init__(self, objects: Objects, request: DownloadRequest, partial: Partial, on_bytes: OnBytes) -> None:
+        self._objects, self._request, self._partial, self._on_bytes = objects, request, partial, on_bytes
+        self._expected = request.expected
+        self._arrivals: SimpleQueue[tuple[Range, Exception | None]] = SimpleQueue()
         self._pending = 0
         self._error: Exception | None = None
 
-    def arriving(self, todo: Iterator[Range]) -> Iterator[Range]:
-        """Each range as soon as its bytes are in the file, several fetched at once.
+    def run(self, body: bytes | None) -> DownloadResult:
+        request = self._request
+        if request.size <= PART:
+            if body is None:
+                with self._objects.budget.reserved(request.size):
+                    verdict = self._write_whole(self._objects.get(request.key, request.etag, request.version_id))
+            else:
+                verdict = self._write_whole(body)
+            self._on_bytes(request.size)
+            result = DownloadResult(verdict, request.size)
+        else:
+            self._expected = self._with_part_sizes(self._expected)
+            try:
+                result = self._fetch_ranges()
+            except NoRangeSupport:
+                result = self._fetch_stream()
+        if proofs.contradicts_only_declared_md5(self._expected, result.verdict):
+            result = result._replace(verdict=self._verdict_without_declaration(result.verdict))
+        if result.verdict.status == "mismatch":
+            self._partial.discard()
+            raise ReadFailed(request.key, f"wrong bytes arrived, and were removed: {result.verdict.reason}")
+        return result
 
-        After a failure, which is raised at the end, no more are begun; those under way still arrive, so that the next
-        run need not fetch them. When it ends none is under way.
+    def _write_whole(self, body: bytes) -> CheckResult:
+        checker = ContentChecker(self._expected)
+        checker.update(body)
+        with disk_errors(self._request.filename, "not written"):
+            write_at(self._partial.fd, body, 0)
+            if self._partial.resumed:
+                os.ftruncate(self._partial.fd, len(body))
+        return checker.result()
+
+    def _with_part_sizes(self, expected: ExpectedContent) -> ExpectedContent:
+        """Adds the sizes of the parts, if only they prove the object: all as the first one, whose size S3 returns."""
+        request = self._request
+        count = request.etag.rpartition("-")[2] if "-" in request.etag else ""
+        if not count.isdigit() or proofs.is_verifiable(expected._replace(etag="")):
+            return expected
+        size = self._objects.first_part(request.key, request.etag, request.version_id) or 0
+        sizes = [size] * (int(count) - 1) + [request.size - size * (int(count) - 1)]
+        return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
+
+    def _verdict_without_declaration(self, verdict: CheckResult) -> CheckResult:
+        """The verdict on bytes without the MD5 that their uploader declared: the checksums in S3 decide.
+
+        If there are none, the bytes are fetched again: bytes that arrive twice are those that are stored.
+        """
+        expected, request = self._expected, self._request
+        part_sizes = self._with_part_sizes(expected._replace(md5_hash=None)).part_sizes
+        with disk_errors(request.filename, "not read"), os.fdopen(os.dup(self._partial.fd), "rb") as file:
+            verdict = proofs.recheck_declared_md5(file, expected._replace(part_sizes=part_sizes), verdict)
+            if not proofs.contradicts_only_declared_md5(expected, verdict):
+                return verdict
+            file.seek(0)
+            first = hashlib.file_digest(file, "md5").digest()
+        second = hashlib.md5(usedforsecurity=False)
+        for block in self._objects.stream(request.key, request.etag, request.version_id):
+            second.update(block)
+        return proofs.unconfirmed_declared_md5(expected) if second.digest() == first else verdict
+
+    def _fetch_stream(self) -> DownloadResult:
+        """Fetches all bytes from a server without ranges."""
+        request, checker, offset = self._request, ContentChecker(self._expected), 0
+        for block in self._objects.stream(request.key, request.etag, request.version_id):
+            checker.update(block)
+            with disk_errors(request.filename, "not written"):
+                write_at(self._partial.fd, block, offset)
+            offset += len(block)
+            self._on_bytes(len(block))
+        return DownloadResult(checker.result(), offset)
+
+    def _fetch_ranges(self) -> DownloadResult:
+        """Fetches the ranges that no earlier run has fetched."""
+        filename, size, partial = self._request.filename, self._request.size, self._partial
+        with disk_errors(filename, "not written"):
+            # If the size of the file is wrong, as after a crash of the machine, its record is not valid.
+            is_valid = proofs.is_verifiable(self._expected) and os.fstat(partial.fd).st_size == size
+            present = ranges.open_record(partial.record, self._request.etag, size, is_valid=is_valid)
+            os.ftruncate(partial.fd, size)
+        resumed = sum(part.size for part in present)
+        self._on_bytes(resumed)
+        checker, checked = ContentChecker(self._expected), 0
+        for part in self._arriving(ranges.missing(size, present, PART)):
+            self._on_bytes(part.size)
+            present = ranges.merge((*present, part))
+            with disk_errors(filename, "not written"):
+                os.write(partial.record, ranges.record_line(part))
+                if present[0].start == 0:
+                    # Read them while they are in memory, and while other ranges arrive.
+                    checked = self._check(checker, Range(checked, present[0].end))
+        with disk_errors(filename, "not read"):
+            self._check(checker, Range(checked, size))
+        verdict = checker.result()
+        if verdict.status == "unverifiable" and resumed:
+            # Nothing proves the bytes from earlier runs: fetch them again.
+            with disk_errors(filename, "not written"):
+                os.ftruncate(partial.record, 0)
+            self._on_bytes = lambda _: None
+            return self._fetch_ranges()
+        return DownloadResult(verdict, size - resumed)
+
+    def _check(self, checker: ContentChecker, part: Range) -> int:
+        """Passes a range of the file to the checker; returns where it ended."""
+        offset = part.start
+        while offset < part.end and (block := read_at(self._partial.fd, min(_BLOCK, part.end - offset), offset)):
+            self._objects.cancellation.check()
+            checker.update(block)
+            offset += len(block)
+        return offset
+
+    def _arriving(self, parts: Iterator[Range]) -> Iterator[Range]:
+        """Fetches ranges concurrently, and yields each one when its bytes are in the file.
+
+        After an error, which is raised at the end, no more ranges begin, but those in progress still arrive, so that
+        the next run need not fetch them. At the end none is in progress.
         """
         try:
-            self._begin_some(todo)
+            self._begin_some(parts)
             while self._pending:
-                if part := self._next():
+                if part := self._next_arrival():
                     yield part
-                self._begin_some(todo)
+                self._begin_some(parts)
         finally:
             while self._pending:
-                self._next()
+                self._next_arrival()
         if isinstance(self._error, OSError):
-            raise disk_error(self._wanted.filename, "not written", self._error) from self._error
+            raise disk_error(self._request.filename, "not written", self._error) from self._error
         if self._error:
             raise self._error
 
-    def _begin_some(self, todo: Iterator[Range]) -> None:
-        while self._pending < _AT_ONCE and self._error is None and (part := next(todo, None)):
+    def _begin_some(self, parts: Iterator[Range]) -> None:
+        while self._pending < _CONCURRENT_RANGES and self._error is None and (part := next(parts, None)):
             try:
                 self._begin(part)
             except Cancelled as error:
                 self._error = error
 
     def _begin(self, part: Range) -> None:
-        objects, wanted = self._objects, self._wanted
-        # The runtime has its bytes in memory, and hands over a copy of them. More at once would not be faster: what was
-        # received is written while it is in the processor's cache.
-        taken = objects.budget.take(2 * part.size)
+        objects, request = self._objects, self._request
+        # The runtime holds the bytes, and passes a copy of them. More memory would not be faster: bytes are written
+        # while they are in the processor's cache.
+        reserved = objects.budget.reserve(2 * part.size)
 
-        def done(_: str, error: Exception | None) -> None:
-            objects.budget.give(taken)
-            self._arrived.put(_Arrived(part, error))
+        def on_done(_: str, error: Exception | None) -> None:
+            objects.budget.release(reserved)
+            self._arrivals.put((part, error))
 
-        def sink(block: bytes, offset: int) -> None:
+        def write(block: bytes, offset: int) -> None:
             write_at(self._partial.fd, block, offset)
 
         try:
-            objects.begin_get(wanted.key, wanted.etag, wanted.version_id, part, sink, done)
+            objects.begin_get(request.key, request.etag, request.version_id, part, write, on_done)
         except BaseException:
-            objects.budget.give(taken)
+            objects.budget.release(reserved)
             raise
         self._pending += 1
 
-    def _next(self) -> Range | None:
-        one = self._arrived.get()
+    def _next_arrival(self) -> Range | None:
+        part, error = self._arrivals.get()
         self._pending -= 1
-        if one.error is None:
-            return one.part
-        self._error = self._error or one.error
-        return None
+        self._error = self._error or error
+        return None if error else part
 
 
-def _check(objects: Objects, checker: ContentChecker, fd: int, part: Range) -> int:
-    """Reads a part of the file; how far it was read now."""
-    at = part.start
-    while at < part.end and (block := read_at(fd, min(_BLOCK, part.end - at), at)):
-        objects.cancellation.check()
-        checker.update(block)
-        at += len(block)
-    return at
+class Fetched(NamedTuple, Generic[Item]):
+    """A small object that arrived: ``body`` holds all of its bytes as one, unless there is an ``error``.
+
+    The receiver releases the ``reserved`` bytes of ``Objects.budget``.
+    """
+
+    item: Item
+    body: list[bytes]
+    reserved: int
+    error: Exception | None
+
+
+def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) -> Iterator[Fetched[Item]]:
+    """Fetches small objects, each in one request, and yields them in any order. Raises ``Cancelled``.
+
+    Many more are in progress than there are threads to write them, as far as the budget allows. Leaving the iterator
+    leaves those in progress to the end of ``objects``.
+    """
+    results: SimpleQueue[Fetched[Item]] = SimpleQueue()
+
+    def begin(item: Item, request: DownloadRequest, reserved: int) -> None:
+        def on_done(body: bytes, error: Exception | None) -> None:
+            results.put(Fetched(item, [body], reserved, error))
+
+        try:
+            objects.begin_get_all(request.key, request.etag, request.version_id, on_done)
+        except BaseException:
+            objects.budget.release(reserved)
+            raise
+
+    remaining = iter(items)
+    following = next(remaining, None)
+    pending = 0
+    while following or pending:
+        while following and pending < _CONCURRENT_OBJECTS:
+            size = following[1].size
+            # With objects in progress this must not wait for memory: they hold it until they are yielded.
+            reserved = objects.budget.try_reserve(size) if pending else objects.budget.reserve(size)
+            if reserved is None:
+                break
+            begin(*following, reserved)
+            pending += 1
+            following = next(remaining, None)
+        pending -= 1
+        yield results.get()

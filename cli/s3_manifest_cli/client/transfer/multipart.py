@@ -1,4 +1,4 @@
-"""The bookkeeping of uploads in parts: begun, looked at, completed where nobody else wrote meanwhile, or aborted.
+"""S3's operations for uploads in parts: begin, list, complete (only if the object is as expected), and abort.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
@@ -21,9 +21,9 @@ _MIB = 1 << 20
 
 
 class Part(NamedTuple):
-    """A part that S3 has. ``etag`` is the MD5 of its bytes in hex, unless it is encrypted with a customer's key.
+    """A part in S3. ``etag`` is the MD5 of its bytes in hex, unless it is encrypted with a customer's key.
 
-    ``crc`` is their CRC-64/NVME as S3 writes it, of an upload that was begun with CRCs.
+    ``crc`` is their CRC-64/NVME as S3 writes it, if the upload was begun with CRCs.
     """
 
     size: int
@@ -31,17 +31,17 @@ class Part(NamedTuple):
     crc: str | None = None
 
 
-def part_size_of(size: int, usual: int) -> int:
-    """The size of the parts that so many bytes are cut into: whole MiB, so many that there are not too many parts."""
-    return max(usual, -(-size // MAX_PARTS // _MIB) * _MIB)
+def part_size_of(size: int, preferred: int) -> int:
+    """The size of the parts of an object: the preferred one, or as many whole MiB as ``MAX_PARTS`` requires."""
+    return max(preferred, -(-size // MAX_PARTS // _MIB) * _MIB)
 
 
 def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: bool) -> str:
-    """The id of a new upload, whose parts S3 compares with their CRCs, or with MD5s.
+    """The id of a new upload. S3 compares its parts with their CRCs, or with MD5s.
 
     Raises ``OutcomeUnknown``, ``WriteRefused``.
     """
-    # S3 keeps the CRC of the whole then, too: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+    # With CRCs S3 also keeps that of the whole: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
     algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC64NVME"} if by_crc else {}
     metadata = user_metadata(headers)
     try:
@@ -53,77 +53,78 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: boo
     return answer["UploadId"]
 
 
-class Listed(NamedTuple):
-    """The uploads to a key that are not finished, anybody's, by their ids: when each was begun.
+class UploadListing(NamedTuple):
+    """The unfinished uploads to a key, whoever began them: the time of their beginning by id.
 
-    ``asked_at`` is when S3 was asked for them. All times are of S3's own clock, in seconds since 1970.
+    ``listed_at`` is the time of the listing. All times are S3's own, in seconds since 1970.
     """
 
-    asked_at: float
+    listed_at: float
     begun_at: Mapping[str, float]
 
 
-def uploads(objects: Objects, key: str) -> Listed:
-    """The uploads to a key that are not finished. Raises ``ReadFailed``."""
+def uploads(objects: Objects, key: str) -> UploadListing:
+    """Lists the unfinished uploads to a key. Raises ``ReadFailed``."""
     try:
         pages = list(_pages(objects, key))
     except REQUEST_ERRORS as error:
         raise read_error(key, fault_of(error), is_known=False) from error
     date = pages[0]["ResponseMetadata"]["HTTPHeaders"].get("date")
-    asked_at = parsedate_to_datetime(date).timestamp() if date else time.time()
-    found = [one for page in pages for one in page.get("Uploads", ()) if _decoded(page, one["Key"]) == key]
-    return Listed(asked_at, {one["UploadId"]: one["Initiated"].timestamp() for one in found})
+    listed_at = parsedate_to_datetime(date).timestamp() if date else time.time()
+    matching = [upload for page in pages for upload in page.get("Uploads", ()) if _decode(page, upload["Key"]) == key]
+    return UploadListing(listed_at, {upload["UploadId"]: upload["Initiated"].timestamp() for upload in matching})
 
 
 def _pages(objects: Objects, key: str) -> "Iterator[ListMultipartUploadsOutputTypeDef]":
     """The pages of the listing of uploads to keys that begin with ``key``.
 
-    Keys come url-encoded, as XML cannot hold every character of a key. For listings of objects botocore asks for that
-    and decodes them, and for this one it does neither.
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    Keys are url-encoded, as XML cannot hold every character of a key. botocore requests and decodes that for listings
+    of objects, but not for this one. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
     """
-    after: dict[str, Any] = {}
+    markers: dict[str, Any] = {}
     while True:
-        page = objects.client.list_multipart_uploads(Bucket=objects.bucket, Prefix=key, EncodingType="url", **after)
+        page = objects.client.list_multipart_uploads(Bucket=objects.bucket, Prefix=key, EncodingType="url", **markers)
         yield page
         if not page.get("IsTruncated"):
             return
-        after = {"KeyMarker": _decoded(page, page["NextKeyMarker"]), "UploadIdMarker": page["NextUploadIdMarker"]}
+        markers = {"KeyMarker": _decode(page, page["NextKeyMarker"]), "UploadIdMarker": page["NextUploadIdMarker"]}
 
 
-def _decoded(page: "ListMultipartUploadsOutputTypeDef", key: str) -> str:
+def _decode(page: "ListMultipartUploadsOutputTypeDef", key: str) -> str:
     return unquote_plus(key) if page.get("EncodingType") == "url" else key
 
 
 def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | None:
-    """The parts that S3 has of an upload, by number; None where there is no such upload. Raises ``ReadFailed``."""
+    """The parts of an upload that S3 has, by number; None if there is no such upload. Raises ``ReadFailed``."""
     try:
         pages = objects.client.get_paginator("list_parts").paginate(Bucket=objects.bucket, Key=key, UploadId=upload_id)
-        found = [part for page in pages for part in page.get("Parts", ())]
+        listed = [part for page in pages for part in page.get("Parts", ())]
     except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.status == 404 and fault.code != "NoSuchBucket":
             return None
         raise read_error(key, fault, is_known=False) from error
     return {
-        part["PartNumber"]: Part(part["Size"], part["ETag"].strip('"'), part.get("ChecksumCRC64NVME")) for part in found
+        part["PartNumber"]: Part(part["Size"], part["ETag"].strip('"'), part.get("ChecksumCRC64NVME"))
+        for part in listed
     }
 
 
 def complete(objects: Objects, key: str, upload_id: str, parts: Mapping[int, Part], replaces: str | None) -> str:
-    """Makes the parts the object, if the ETag of the one there is ``replaces`` (None: if there is none); its new ETag.
+    """Turns the parts into the object if the current one has the ETag ``replaces`` (None: if there is none).
 
-    Raises ``Conflict``, also where the upload is gone; ``OutcomeUnknown``, ``WriteRefused``. Is never retried in here.
+    Returns the new ETag. The request is never repeated. Raises ``Conflict``, also if the upload is gone;
+    ``OutcomeUnknown``, ``WriteRefused``.
     """
     condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
-    listed: list[CompletedPartTypeDef] = []
+    completed: list[CompletedPartTypeDef] = []
     for number, part in sorted(parts.items()):
-        listed.append({"PartNumber": number, "ETag": f'"{part.etag}"'})
+        completed.append({"PartNumber": number, "ETag": f'"{part.etag}"'})
         if part.crc:
-            listed[-1]["ChecksumCRC64NVME"] = part.crc
+            completed[-1]["ChecksumCRC64NVME"] = part.crc
     try:
         answer = objects.writes.complete_multipart_upload(
-            Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}, **condition
+            Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": completed}, **condition
         )
     except REQUEST_ERRORS as error:
         raise write_error(key, fault_of(error), is_known=True) from error
@@ -131,7 +132,7 @@ def complete(objects: Objects, key: str, upload_id: str, parts: Mapping[int, Par
 
 
 def abort(objects: Objects, key: str, upload_id: str) -> None:
-    """Drops an upload and its parts; one that is gone does not matter. Raises ``OutcomeUnknown``, ``WriteRefused``."""
+    """Deletes an upload and its parts, if it exists. Raises ``OutcomeUnknown``, ``WriteRefused``."""
     try:
         objects.client.abort_multipart_upload(Bucket=objects.bucket, Key=key, UploadId=upload_id)
     except REQUEST_ERRORS as error:

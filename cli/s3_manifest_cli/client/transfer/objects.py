@@ -1,10 +1,10 @@
-"""The bytes of one bucket, fetched and stored many at once."""
+"""Concurrent requests for the objects of one bucket."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import boto3
 
@@ -20,27 +20,40 @@ from s3_manifest_cli.client.access.s3_errors import (
     read_error,
     write_error,
 )
-from s3_manifest_cli.client.transfer.budget import Budget
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
-from s3_manifest_cli.client.transfer.checksums import Checksums, encoded
-from s3_manifest_cli.client.transfer.crt import Answer, Body, Request, Requests, in_its_region, place_of
+from s3_manifest_cli.client.transfer.checksums import Checksums, encode_crc
+from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
+from s3_manifest_cli.client.transfer.crt import Body, Request, Requests, Response, endpoint_of, in_bucket_region
 from s3_manifest_cli.client.transfer.ranges import Range
 
 _MEMORY = 128 << 20
 _BLOCK = 1 << 20
-_AMAZONS = (".amazonaws.com", ".amazonaws.com.cn")
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
-Done = Callable[[str, Exception | None], None]
+OnDone = Callable[[str, Exception | None], None]
 """Called once at the end of a request with the ETag, and the error: a ``StoreError``, ``Cancelled``, or any other."""
+
+OnBytes = Callable[[int], None]
+"""Called with the size of transferred bytes, also of those from an earlier run; from several threads."""
+
+
+class PartUpload(NamedTuple):
+    """A part of an upload in parts. S3 refuses bytes without its MD5, or, if ``md5`` is empty, its CRC."""
+
+    key: str
+    upload_id: str
+    number: int
+    body: Body
+    size: int
+    checksums: Checksums
 
 
 class Objects:
-    """One bucket, with a session's credentials, which are asked for anew as they expire.
+    """The objects of one bucket. Methods may be called from any thread.
 
-    ``endpoint`` is another S3's than Amazon's. ``cancellation`` ends all requests: these, and later ones, raise
-    ``Cancelled``. ``budget`` is for the bytes that callers have in memory, ``memory`` of them.
-
-    Methods may be called from many threads. A context manager: when its block ends nothing is under way.
+    Credentials are the session's, renewed as they expire. ``endpoint`` is that of an S3 other than Amazon's. The
+    ``cancellation`` ends all requests: these, and later ones, raise ``Cancelled``. ``budget`` is the memory for the
+    bytes that callers hold. A context manager: at the end of its block no request is in progress.
     """
 
     def __init__(
@@ -52,20 +65,21 @@ class Objects:
         cancellation: Cancellation | None = None,
         memory: int = _MEMORY,
     ) -> None:
-        """Raises ``Unavailable`` where there are no credentials."""
+        """Raises ``Unavailable`` without credentials."""
         self.bucket = bucket
         self.cancellation = cancellation or Cancellation()
-        self.budget = Budget(memory, self.cancellation)
+        self.budget = MemoryBudget(memory, self.cancellation)
         self.client = s3_client(endpoint, session=session)
-        """For what is rare, and may be repeated."""
+        """For rare requests that may be repeated."""
         self.writes = s3_client(endpoint, retries=False, session=session)
-        """For what is rare, and must not be: it never does so by itself."""
+        """For rare requests that must not be repeated: it never retries."""
         self._store = ExplainingStore(bucket, self.client, self.writes)
-        place = place_of(self.client if endpoint else in_its_region(self.client, session, bucket), bucket)
-        self.compares_crcs = place.host.endswith(_AMAZONS)
-        """Whether it is known to compare parts with their CRC, as Amazon's does; MD5s every S3 compares."""
-        self._repeated = Requests(place, session, self.cancellation, retries=True)
-        self._once = Requests(place, session, self.cancellation, retries=False)
+        client = self.client if endpoint else in_bucket_region(self.client, session, bucket)
+        bucket_endpoint = endpoint_of(client, bucket)
+        self.compares_crcs = bucket_endpoint.host.endswith(_AWS_DOMAINS)
+        """Whether S3 compares parts with their CRC, as Amazon's does. Every S3 compares MD5s."""
+        self._repeated = Requests(bucket_endpoint, session, self.cancellation, retries=True)
+        self._once = Requests(bucket_endpoint, session, self.cancellation, retries=False)
 
     def __enter__(self) -> Self:
         return self
@@ -76,16 +90,16 @@ class Objects:
             requests.wait()
 
     def head(self, key: str) -> HeadResult:
-        """What is at ``key`` now. Raises ``ReadFailed``."""
+        """The current object of a key. Raises ``ReadFailed``."""
         try:
             return self._store.head(key)
         except ReadFailed as error:
             raise read_error(key, error.fault or Fault(), is_known=False) from error
 
     def delete(self, key: str, etag: str) -> bool:
-        """Deletes the object if that is its ETag; False where there is none, as after a deletion before.
+        """Deletes the object with that ETag; returns False if there is none, as after an earlier deletion.
 
-        In a versioned bucket it becomes an old version. Raises ``Conflict``: another object is there now, and stays;
+        In a versioned bucket it becomes an old version. Raises ``Conflict`` if the object is another one, which stays;
         ``OutcomeUnknown``, ``WriteRefused``.
         """
         try:
@@ -94,160 +108,156 @@ class Objects:
             raise write_error(key, error.fault or Fault(), is_known=True) from error
 
     def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
-        """All bytes of the object with that ETag, in one request.
+        """The bytes of the object with that ETag, in one request.
 
-        Raises ``Conflict`` where it is another, or gone; ``ReadFailed``, ``Cancelled``.
+        Raises ``Conflict`` if the object is another one or gone; ``ReadFailed``, ``Cancelled``.
         """
-        ended: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
-        self.begin_get_all(key, etag, version_id, lambda body, error: ended.put((body, error)))
-        body, error = ended.get()
+        results: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
+        self.begin_get_all(key, etag, version_id, lambda body, error: results.put((body, error)))
+        body, error = results.get()
         if error:
             raise error
         return body
 
     def begin_get_all(
-        self, key: str, etag: str, version_id: str | None, done: Callable[[bytes, Exception | None], None]
+        self, key: str, etag: str, version_id: str | None, on_done: Callable[[bytes, Exception | None], None]
     ) -> None:
-        """Begins to fetch all bytes of the object with that ETag; ``done`` gets them, or an error as ``get`` raises it.
+        """Begins to fetch an object as ``get`` does; ``on_done`` gets its bytes, or the error that ``get`` raises.
 
-        It is called in a thread of the runtime, of which there are few: it should do next to nothing. Raises
-        ``Cancelled``.
+        The runtime calls it in one of its few threads: it should do next to nothing. Raises ``Cancelled``.
         """
         blocks: list[bytes] = []
 
-        def ended(answer: Answer) -> None:
-            if error := answer.error or _other(key, etag, answer):
-                done(b"", _of_read(key, error, version_id))
+        def on_end(response: Response) -> None:
+            if error := response.error or _changed_object(key, etag, response):
+                on_done(b"", _read_error(key, error, version_id))
             else:
-                done(blocks[0] if len(blocks) == 1 else b"".join(blocks), None)
+                on_done(blocks[0] if len(blocks) == 1 else b"".join(blocks), None)
 
-        request = Request("GetObject", "GET", key, *_which(etag, version_id))
-        self._repeated.begin(request, ended, lambda _, block, __: blocks.append(block))
+        request = Request("GetObject", "GET", key, *_condition_and_version(etag, version_id))
+        self._repeated.begin(request, on_end, lambda _, block, __: blocks.append(block))
 
     def begin_get(
-        self, key: str, etag: str, version_id: str | None, part: Range, sink: Callable[[bytes, int], None], done: Done
+        self,
+        key: str,
+        etag: str,
+        version_id: str | None,
+        part: Range,
+        write: Callable[[bytes, int], None],
+        on_done: OnDone,
     ) -> None:
-        """Begins to fetch a part of the object with that ETag: ``sink`` gets its bytes, in order, and their offset.
+        """Begins to fetch a range of the object with that ETag: ``write`` gets its bytes, in order, with their offset.
 
-        Both are called in threads of the runtime, of which there are few: ``sink`` should write to a disk and no more.
-        Raises ``Cancelled``; all else is told to ``done``, as is what ``sink`` raises.
+        The runtime calls both in its few threads: ``write`` should write to a disk and no more. Raises ``Cancelled``;
+        ``on_done`` gets any other error, also those of ``write``.
         """
-        at = part.start
+        offset = part.start
 
-        def received(answer: Answer, block: bytes, offset: int) -> None:
-            nonlocal at
-            if error := _other(key, etag, answer):
+        def on_body(response: Response, block: bytes, block_offset: int) -> None:
+            nonlocal offset
+            if error := _changed_object(key, etag, response):
                 raise error
-            if offset != at or at + len(block) > part.end:
-                raise NoRangeSupport(key, "the server sent other bytes of it than those that were asked for")
-            sink(block, offset)
-            at += len(block)
+            if block_offset != offset or offset + len(block) > part.end:
+                raise NoRangeSupport(key, "the server sent other bytes than requested")
+            write(block, offset)
+            offset += len(block)
 
-        def ended(answer: Answer) -> None:
-            error = answer.error
-            if error is None and at != part.end:
-                error = ReadFailed(key, "the server sent fewer bytes of it than were asked for")
-            done(answer.etag, error and _of_read(key, error, version_id))
+        def on_end(response: Response) -> None:
+            error = response.error
+            if error is None and offset != part.end:
+                error = ReadFailed(key, "the server sent fewer bytes than requested")
+            on_done(response.etag, error and _read_error(key, error, version_id))
 
-        def ended_once(answer: Answer) -> None:
-            nonlocal at
-            if answer.error and is_retryable(answer.error):
-                at = part.start
+        def repeat_or_end(response: Response) -> None:
+            nonlocal offset
+            if response.error and is_retryable(response.error):
+                offset = part.start
                 try:
-                    self._repeated.begin(request, ended, received)
-                except Cancelled as stopped:
-                    done("", stopped)
+                    self._repeated.begin(request, on_end, on_body)
+                except Cancelled as cancelled:
+                    on_done("", cancelled)
             else:
-                ended(answer)
+                on_end(response)
 
-        headers, query = _which(etag, version_id)
+        headers, query = _condition_and_version(etag, version_id)
         headers = {**headers, "Range": f"bytes={part.start}-{part.end - 1}"}
-        request = Request("GetObject", "GET", key, headers, query, whole=part.size)
-        # The runtime would repeat for many seconds what a server that knows no ranges answers.
-        self._once.begin(request, ended_once, received)
+        request = Request("GetObject", "GET", key, headers, query, range_size=part.size)
+        # With retries, the runtime would repeat the answer of a server without ranges for many seconds.
+        self._once.begin(request, repeat_or_end, on_body)
 
     def stream(self, key: str, etag: str, version_id: str | None = None) -> Iterator[bytes]:
-        """The bytes of the object with that ETag, in blocks: for servers that know no ranges. Raises as ``get``."""
+        """The bytes of the object with that ETag, in blocks, from a server without ranges. Raises as ``get``."""
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"', **version)
             if answer["ETag"].strip('"') != etag:
-                raise _other_object(key)
+                raise Conflict(key, OBJECT_CHANGED)
             for block in answer["Body"].iter_chunks(_BLOCK):
                 self.cancellation.check()
                 yield block
         except REQUEST_ERRORS as error:
-            raise _of_read(key, error, version_id) from error
+            raise _read_error(key, error, version_id) from error
 
     def first_part(self, key: str, etag: str, version_id: str | None = None) -> int | None:
-        """The size of the first part of an object that was uploaded in parts; None where S3 does not tell."""
+        """The size of the first part of an object that was uploaded in parts; None if S3 does not return it."""
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
-            # A HEAD tells it too, but not everywhere.
-            found = self.client.get_object(Bucket=self.bucket, Key=key, PartNumber=1, IfMatch=f'"{etag}"', **version)
+            # Not every server returns it for a HEAD.
+            part = self.client.get_object(Bucket=self.bucket, Key=key, PartNumber=1, IfMatch=f'"{etag}"', **version)
         except REQUEST_ERRORS:
             return None
-        found["Body"].close()
-        return found["ContentLength"]
+        part["Body"].close()
+        return part["ContentLength"]
 
     def put(self, key: str, body: bytes, md5: str, *, replaces: str | None, headers: Mapping[str, str]) -> str:
-        """Stores an object if the ETag of the one there is ``replaces`` (None: if there is none); its new ETag.
+        """Stores an object if the current one has the ETag ``replaces`` (None: if there is none); returns its ETag.
 
-        S3 refuses bytes that have not the MD5, in hex. Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``,
-        ``Cancelled``. Is never retried in here.
+        S3 refuses bytes without this MD5. The request is never repeated. Raises ``Conflict``, ``OutcomeUnknown``,
+        ``WriteRefused``, ``Cancelled``.
         """
         condition = {"If-Match": f'"{replaces}"'} if replaces else {"If-None-Match": "*"}
-        request = Request(
-            "PutObject", "PUT", key, {**_said(len(body), _by_md5(md5)), **headers, **condition}, body=BytesIO(body)
-        )
-        answer = self._once.answer(request)
-        if answer.error:
-            raise _of_write(key, answer.error, is_known=replaces is not None) from answer.error
-        return answer.etag
+        headers = {**_body_headers(len(body), Checksums(md5, 0)), **headers, **condition}
+        response = self._once.send(Request("PutObject", "PUT", key, headers, body=BytesIO(body)))
+        if response.error:
+            raise _write_error(key, response.error, is_known=replaces is not None) from response.error
+        return response.etag
 
-    def begin_part(
-        self, key: str, upload_id: str, number: int, body: Body, size: int, checksums: Checksums, done: Done
-    ) -> None:
-        """Begins to store a part of an upload in parts, which replaces the part of that number. As ``begin_get``.
+    def begin_part(self, part: PartUpload, on_done: OnDone) -> None:
+        """Begins to store a part, in place of the part with its number. ``on_done`` is called as for ``begin_get``.
 
-        S3 refuses bytes that have not that MD5, or that CRC where ``md5`` is empty. ``body`` is read once, before
-        ``done`` is called.
+        The body is read once, before ``on_done``.
         """
 
-        def ended(answer: Answer) -> None:
-            done(answer.etag, answer.error and _of_write(key, answer.error, is_known=True))
+        def on_end(response: Response) -> None:
+            on_done(response.etag, response.error and _write_error(part.key, response.error, is_known=True))
 
-        proof = _by_md5(checksums.md5) if checksums.md5 else {"x-amz-checksum-crc64nvme": encoded(checksums.crc)}
-        query = {"partNumber": str(number), "uploadId": upload_id}
-        self._repeated.begin(Request("UploadPart", "PUT", key, _said(size, proof), query, body), ended)
+        query = {"partNumber": str(part.number), "uploadId": part.upload_id}
+        headers = _body_headers(part.size, part.checksums)
+        self._repeated.begin(Request("UploadPart", "PUT", part.key, headers, query, part.body), on_end)
 
 
-def _which(etag: str, version_id: str | None) -> tuple[Mapping[str, str], Mapping[str, str]]:
+def _condition_and_version(etag: str, version_id: str | None) -> tuple[dict[str, str], dict[str, str]]:
     return {"If-Match": f'"{etag}"'}, {"versionId": version_id} if version_id else {}
 
 
-def _said(size: int, proof: Mapping[str, str]) -> Mapping[str, str]:
-    return {"Content-Length": str(size), **proof}
+def _body_headers(size: int, checksums: Checksums) -> dict[str, str]:
+    if checksums.md5:
+        checksum = {"Content-MD5": base64.b64encode(bytes.fromhex(checksums.md5)).decode()}
+    else:
+        checksum = {"x-amz-checksum-crc64nvme": encode_crc(checksums.crc)}
+    return {"Content-Length": str(size), **checksum}
 
 
-def _by_md5(md5: str) -> Mapping[str, str]:
-    return {"Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
+def _changed_object(key: str, etag: str, response: Response) -> Conflict | None:
+    # Some servers silently ignore conditions.
+    return None if response.etag in ("", etag) else Conflict(key, OBJECT_CHANGED)
 
 
-def _other(key: str, etag: str, answer: Answer) -> Conflict | None:
-    # Some servers ignore conditions without a word.
-    return None if answer.etag in ("", etag) else _other_object(key)
-
-
-def _other_object(key: str) -> Conflict:
-    return Conflict(key, OBJECT_CHANGED)
-
-
-def _of_read(key: str, error: Exception, version_id: str | None) -> Exception:
+def _read_error(key: str, error: Exception, version_id: str | None) -> Exception:
     if not isinstance(error, REQUEST_ERRORS):
         return error
     return read_error(key, fault_of(error), is_known=True, is_version=version_id is not None)
 
 
-def _of_write(key: str, error: Exception, *, is_known: bool) -> Exception:
+def _write_error(key: str, error: Exception, *, is_known: bool) -> Exception:
     return write_error(key, fault_of(error), is_known=is_known) if isinstance(error, REQUEST_ERRORS) else error

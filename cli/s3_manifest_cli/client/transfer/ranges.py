@@ -1,84 +1,154 @@
-"""Which bytes of an object there are, and which are to be fetched; and the record of that beside a partial file.
+"""Byte ranges: reading and writing them in files, and the record beside a partial file of which it holds.
 
-The record is lines of text: what the object is, and then a line for each run of bytes, appended when these are in the
-file. A last line without its end is one that a run was killed in, and says nothing.
+The record is lines of text: first which object it is about, then one line for each range, written after its bytes. A
+last line without a line break is from a killed run, and is ignored.
 """
 
 import json
+import os
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+_BLOCK = 1 << 20
+
 
 class Range(NamedTuple):
-    """The bytes from ``start`` to before ``end``."""
+    """The bytes from ``start`` up to, but not including, ``end``."""
 
     start: int
     end: int
 
     @property
     def size(self) -> int:
-        """How many bytes it is."""
+        """The number of bytes."""
         return self.end - self.start
 
 
 class Record(NamedTuple):
-    """What an earlier run recorded: the ranges that are there, and how many bytes of the record are good."""
+    """The ranges that an earlier run recorded, and the size of the valid part of the record."""
 
-    there: tuple[Range, ...]
+    ranges: tuple[Range, ...]
     size: int
 
 
-def joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    """The same bytes in as few ranges as can be, in order."""
-    made: list[Range] = []
-    for one in sorted(ranges):
-        if made and one.start <= made[-1].end:
-            made[-1] = Range(made[-1].start, max(made[-1].end, one.end))
+def merge(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """The same bytes in as few ranges as possible, in order."""
+    merged: list[Range] = []
+    for part in sorted(ranges):
+        if merged and part.start <= merged[-1].end:
+            merged[-1] = Range(merged[-1].start, max(merged[-1].end, part.end))
         else:
-            made.append(one)
-    return tuple(made)
+            merged.append(part)
+    return tuple(merged)
 
 
-def missing(size: int, there: Iterable[Range], most: int) -> Iterator[Range]:
-    """The bytes of an object of that size that are not there, in order, in ranges of at most so many bytes."""
+def missing(size: int, present: Iterable[Range], max_size: int) -> Iterator[Range]:
+    """The bytes of an object of ``size`` bytes that are not present, in order, in ranges of at most ``max_size``."""
     start = 0
-    for one in (*joined(there), Range(size, size)):
-        while start < one.start:
-            end = min(start + most, one.start)
+    for part in (*merge(present), Range(size, size)):
+        while start < part.start:
+            end = min(start + max_size, part.start)
             yield Range(start, end)
             start = end
-        start = max(start, one.end)
+        start = max(start, part.end)
 
 
-def begun(etag: str, size: int) -> bytes:
+def record_header(etag: str, size: int) -> bytes:
     """The first line of a record."""
     return json.dumps({"etag": etag, "size": size}).encode() + b"\n"
 
 
-def line(finished: Range) -> bytes:
-    """The line that says that these bytes are in the file."""
-    return f"{finished.start} {finished.end}\n".encode()
+def record_line(part: Range) -> bytes:
+    """The line of a range whose bytes are in the file."""
+    return f"{part.start} {part.end}\n".encode()
 
 
-def recorded(record: bytes, etag: str, size: int) -> Record | None:
-    """What a record says of this object; None where it is of another, or is no such record."""
-    first = begun(etag, size)
-    if not record.startswith(first):
+def read_record(record: bytes, etag: str, size: int) -> Record | None:
+    """The valid part of a record about this object; None if it is about another, or is not a record."""
+    header = record_header(etag, size)
+    if not record.startswith(header):
         return None
-    there: list[Range] = []
-    good = len(first)
-    for text in record[good:].splitlines(keepends=True):
-        found = _range(text, size)
-        if found is None:
+    ranges: list[Range] = []
+    valid = len(header)
+    for line in record[valid:].splitlines(keepends=True):
+        part = _parse_line(line, size)
+        if part is None:
             break
-        there.append(found)
-        good += len(text)
-    return Record(joined(there), good)
+        ranges.append(part)
+        valid += len(line)
+    return Record(merge(ranges), valid)
 
 
-def _range(text: bytes, size: int) -> Range | None:
-    start, space, end = text.removesuffix(b"\n").partition(b" ")
-    if not (text.endswith(b"\n") and space and start.isdigit() and end.isdigit()):
+def open_record(fd: int, etag: str, size: int, *, is_valid: bool) -> tuple[Range, ...]:
+    """The ranges in the record of an object, none unless it is valid; more lines can then be written to it.
+
+    Raises ``OSError``.
+    """
+    os.lseek(fd, 0, os.SEEK_SET)
+    text = b""
+    while is_valid and (block := os.read(fd, _BLOCK)):
+        text += block
+    record = read_record(text, etag, size)
+    os.ftruncate(fd, record.size if record else 0)
+    os.lseek(fd, 0, os.SEEK_END)
+    if record is None:
+        os.write(fd, record_header(etag, size))
+    return record.ranges if record else ()
+
+
+def _parse_line(line: bytes, size: int) -> Range | None:
+    start, space, end = line.removesuffix(b"\n").partition(b" ")
+    if not (line.endswith(b"\n") and space and start.isdigit() and end.isdigit()):
         return None
-    found = Range(int(start), int(end))
-    return found if found.start < found.end <= size else None
+    part = Range(int(start), int(end))
+    return part if part.start < part.end <= size else None
+
+
+if sys.platform == "win32":
+    # A descriptor has a single position there.
+    _lock = threading.Lock()
+
+    def _pread(fd: int, size: int, offset: int) -> bytes:
+        with _lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.read(fd, size)
+
+    def _pwrite(fd: int, data: memoryview, offset: int) -> int:
+        with _lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.write(fd, data)
+
+    def read_into(fd: int, buffer: memoryview, offset: int) -> int:
+        """Reads bytes into a buffer and returns how many, 0 only at the end of the file. Raises ``OSError``."""
+        block = _pread(fd, len(buffer), offset)
+        buffer[: len(block)] = block
+        return len(block)
+
+else:
+    _pread, _pwrite = os.pread, os.pwrite
+
+    def read_into(fd: int, buffer: memoryview, offset: int) -> int:
+        """Reads bytes into a buffer and returns how many, 0 only at the end of the file. Raises ``OSError``."""
+        return os.preadv(fd, [buffer], offset)
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Reads so many bytes, fewer only at the end of the file, from any thread. Raises ``OSError``."""
+    block = _pread(fd, size, offset)
+    if len(block) in (0, size):
+        return block
+    blocks = [block]
+    done = len(block)
+    while done < size and (block := _pread(fd, size - done, offset + done)):
+        blocks.append(block)
+        done += len(block)
+    return b"".join(blocks)
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    """Writes all the bytes, from any thread. Raises ``OSError``."""
+    written = _pwrite(fd, memoryview(data), offset)
+    while written < len(data):
+        written += _pwrite(fd, memoryview(data)[written:], offset + written)

@@ -1,108 +1,181 @@
-"""Uploads in parts, begun or gone on with, and given up: S3 keeps none of this machine's that it does not remember.
+"""Uploads in parts that a later run resumes, and that are aborted if no run does.
 
-What is asked of S3 is remembered before it is asked. Where the answer was lost, or the run ended before it came, S3
-may have an upload whose id nobody learnt. That one is told from others by its key and time: it was not there before,
-was begun when S3 was asked for it, and has no part, as nobody knows where to send one. It is aborted, and never gone
-on with: what S3 does not tell of it, its metadata, would become the object's.
+S3 keeps the parts of an upload, and charges for them, until it is completed or aborted. It does not return who began
+an upload, nor its metadata. So this machine remembers the uploads that it begins, and leaves all others alone.
 
-An upload of somebody else, to the same key, begun within the same minute, looks the same until its first part is
-there. To abort that one loses none of its bytes, and whoever began it is told, and has to begin anew; either of the two
-would have been refused in the end, as both are to store the same object.
+An upload is remembered before S3 is asked to begin it. If the answer is lost, or the run ends before it arrives, S3 may
+have an upload whose id is not known here. Its key and time identify it: it was not listed before, began when S3 was
+asked for it, and has no part, since the id is needed to send one. It is aborted and never resumed, because its metadata
+is not known.
+
+An upload to the same key that another machine begins within the same minute looks the same until its first part is
+there. Aborting it loses no bytes, and the other machine gets an error and begins again; in the end one of the two would
+have been refused anyway, as both store the same object.
 """
 
 import contextlib
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ConfigDict, Field, ValidationError
+
+from s3_manifest.manifest.model import Frozen
 from s3_manifest.storage.store import StoreError, WriteRefused
+from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 from s3_manifest_cli.client.transfer import multipart
-from s3_manifest_cli.client.transfer.multipart import Listed, Part
+from s3_manifest_cli.client.transfer.multipart import Part, UploadListing
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUpload, UnfinishedUploads
 
 IDLE_SECONDS = 7 * 24 * 3600.0
-"""After so long without a run that went on with it, an upload is one that nobody will finish."""
+"""An upload that no run resumed for so long is aborted."""
 
-_ASKED_SECONDS = 60
-"""How long after it was asked for S3 may have begun an upload: the client waits for no answer as long as that."""
-_CLOCKS_SECONDS = 2
-"""How far apart the clocks of S3's machines may be, and what they round to seconds."""
+_BEGIN_SECONDS = 60
+"""How long after the request S3 may begin an upload: the client does not wait as long as that for an answer."""
+_CLOCK_SECONDS = 2
+"""How far apart the clocks of S3's machines may be, including their rounding to seconds."""
 
 
-class Open(NamedTuple):
-    """An upload in parts, with those that S3 has of it; ``others`` are the ids of unknown ones to the same key."""
+class UnfinishedUpload(Frozen):
+    """An upload in parts: its bytes (size, MD5 in hex), the size of its parts, and its headers.
+
+    With ``by_crc`` S3 compares the parts with their CRCs, else with MD5s. ``upload_id`` is None until S3 answers.
+    ``listed_ids`` are the uploads to the key that S3 listed before, at ``listed_at`` (by S3's clock, in seconds since
+    1970); None if it refused to list them.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    bucket: str
+    key: str
+    upload_id: str | None = None
+    size: int
+    md5: str
+    part_size: int
+    headers: Mapping[str, str]
+    by_crc: bool = False
+    listed_ids: tuple[str, ...] | None = Field(default=None, alias="there")
+    listed_at: float = Field(default=0, alias="asked_at")
+
+    def is_same(self, other: "UnfinishedUpload") -> bool:
+        """Whether both store the same object, in the same parts."""
+        compared = {"bucket", "key", "size", "md5", "part_size", "headers"}
+        return self.model_dump(include=compared) == other.model_dump(include=compared)
+
+
+class UnfinishedUploads:
+    """The remembered uploads, each a small file in a folder. If the folder cannot be written, none is remembered."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def recall(self, bucket: str, key: str) -> UnfinishedUpload | None:
+        """The unfinished upload to a key."""
+        return _read(self._path(bucket, key))
+
+    def remember(self, upload: UnfinishedUpload) -> None:
+        """Remembers an upload, in place of another to the same key, and through a crash of the machine."""
+        with contextlib.suppress(OSError):
+            write_atomically(self._path(upload.bucket, upload.key), upload.model_dump_json().encode(), durable=True)
+
+    def forget(self, bucket: str, key: str) -> None:
+        """Forgets an upload that was completed or aborted."""
+        with contextlib.suppress(OSError):
+            self._path(bucket, key).unlink()
+
+    def all(self, bucket: str, idle_seconds: float = 0) -> Iterator[UnfinishedUpload]:
+        """The uploads to a bucket that no run touched for ``idle_seconds``."""
+        for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):  # another run has finished it
+                is_idle = path.stat().st_mtime <= time.time() - idle_seconds
+                if is_idle and (upload := _read(path)) and upload.bucket == bucket:
+                    yield upload
+
+    def _path(self, bucket: str, key: str) -> Path:
+        return self._folder / f"{stable_name(bucket, key)}.json"
+
+
+def _read(path: Path) -> UnfinishedUpload | None:
+    try:
+        return UnfinishedUpload.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+class OpenUpload(NamedTuple):
+    """An upload that takes parts, and the ``parts`` that S3 has; ``others`` are the ids of unknown ones to its key."""
 
     upload_id: str
     by_crc: bool
-    there: Mapping[int, Part]
+    parts: Mapping[int, Part]
     others: tuple[str, ...]
 
 
-def begin(objects: Objects, wanted: UnfinishedUpload, unfinished: UnfinishedUploads) -> Open:
-    """The upload that an earlier run has begun of this, or a new one. Raises ``OutcomeUnknown``, ``WriteRefused``."""
-    known = unfinished.recall(wanted.bucket, wanted.key)
-    if known and known.upload_id and known.is_of(wanted):
-        there = multipart.parts(objects, wanted.key, known.upload_id)
-        if there is not None:
-            unfinished.remember(known)
-            return Open(known.upload_id, known.by_crc, there, ())
-    elif known and known.upload_id:
-        with contextlib.suppress(WriteRefused):  # then it is among the others
-            multipart.abort(objects, wanted.key, known.upload_id)
-    listed = None
-    with contextlib.suppress(StoreError):  # not everybody may list them
-        listed = multipart.uploads(objects, wanted.key)
-    others = tuple(listed.begun_at) if listed else ()
-    if known and listed:
-        lost = _abort_lost(objects, known, listed)
-        others = tuple(one for one in others if one not in lost)
-    asked = wanted.model_copy(
-        update={"there": others if listed else None, "asked_at": listed.asked_at if listed else 0}
-    )
-    unfinished.remember(asked)
+def begin_upload(objects: Objects, upload: UnfinishedUpload, unfinished: UnfinishedUploads) -> OpenUpload:
+    """Resumes the upload if an earlier run began it, or begins it. Raises ``OutcomeUnknown``, ``WriteRefused``."""
+    earlier = unfinished.recall(upload.bucket, upload.key)
+    if earlier and earlier.upload_id and earlier.is_same(upload):
+        parts = multipart.parts(objects, upload.key, earlier.upload_id)
+        if parts is not None:
+            unfinished.remember(earlier)
+            return OpenUpload(earlier.upload_id, earlier.by_crc, parts, ())
+    elif earlier and earlier.upload_id:
+        with contextlib.suppress(WriteRefused):  # then it is one of the others
+            multipart.abort(objects, upload.key, earlier.upload_id)
+    listing = None
+    with contextlib.suppress(StoreError):  # the permission to list them may be missing
+        listing = multipart.uploads(objects, upload.key)
+    others = tuple(listing.begun_at) if listing else ()
+    if earlier and listing:
+        aborted = _abort_lost(objects, earlier, listing)
+        others = tuple(upload_id for upload_id in others if upload_id not in aborted)
+    if listing:
+        upload = upload.model_copy(update={"listed_ids": others, "listed_at": listing.listed_at})
+    unfinished.remember(upload)
     try:
-        upload_id = multipart.begin(objects, wanted.key, wanted.headers, by_crc=wanted.by_crc)
+        upload_id = multipart.begin(objects, upload.key, upload.headers, by_crc=upload.by_crc)
     except WriteRefused:
-        unfinished.forget(wanted.bucket, wanted.key)
+        unfinished.forget(upload.bucket, upload.key)
         raise
-    unfinished.remember(asked.model_copy(update={"upload_id": upload_id}))
-    return Open(upload_id, wanted.by_crc, {}, others)
+    unfinished.remember(upload.model_copy(update={"upload_id": upload_id}))
+    return OpenUpload(upload_id, upload.by_crc, {}, others)
 
 
 def abort_upload(objects: Objects, key: str, unfinished: UnfinishedUploads) -> None:
-    """Aborts what this machine has begun to that key; what cannot be aborted stays remembered."""
-    if begun := unfinished.recall(objects.bucket, key):
-        _give_up(objects, begun, unfinished)
+    """Aborts this machine's upload to a key, if there is one. If that fails, it stays remembered."""
+    if upload := unfinished.recall(objects.bucket, key):
+        _abort(objects, upload, unfinished)
 
 
 def abort_idle_uploads(
-    objects: Objects, unfinished: UnfinishedUploads, wanted: Collection[str] = (), idle_seconds: float = IDLE_SECONDS
+    objects: Objects, unfinished: UnfinishedUploads, excluded: Collection[str] = (), idle_seconds: float = IDLE_SECONDS
 ) -> None:
-    """Aborts what this machine has begun in the bucket so long ago, apart from what is ``wanted``, by their keys."""
-    for begun in list(unfinished.all(objects.bucket, idle_seconds)):
-        if begun.key not in wanted:
-            _give_up(objects, begun, unfinished)
+    """Aborts this machine's uploads to the bucket that no run resumed for so long, except to ``excluded`` keys."""
+    for upload in list(unfinished.all(objects.bucket, idle_seconds)):
+        if upload.key not in excluded:
+            _abort(objects, upload, unfinished)
 
 
-def _give_up(objects: Objects, begun: UnfinishedUpload, unfinished: UnfinishedUploads) -> None:
+def _abort(objects: Objects, upload: UnfinishedUpload, unfinished: UnfinishedUploads) -> None:
     with contextlib.suppress(StoreError):
-        if begun.upload_id:
-            multipart.abort(objects, begun.key, begun.upload_id)
-        elif begun.there is not None:
-            _abort_lost(objects, begun, multipart.uploads(objects, begun.key))
-        unfinished.forget(begun.bucket, begun.key)
+        if upload.upload_id:
+            multipart.abort(objects, upload.key, upload.upload_id)
+        elif upload.listed_ids is not None:
+            _abort_lost(objects, upload, multipart.uploads(objects, upload.key))
+        unfinished.forget(upload.bucket, upload.key)
 
 
-def _abort_lost(objects: Objects, asked: UnfinishedUpload, listed: Listed) -> set[str]:
-    """Aborts the upload that was asked for, and whose id was not learnt; what was aborted."""
-    if asked.upload_id or asked.there is None:
+def _abort_lost(objects: Objects, upload: UnfinishedUpload, listing: UploadListing) -> set[str]:
+    """Aborts the upload that S3 was asked for, if its id is not known; returns the ids of what was aborted."""
+    if upload.upload_id or upload.listed_ids is None:
         return set()
-    earliest, latest = asked.asked_at - _CLOCKS_SECONDS, asked.asked_at + _ASKED_SECONDS
-    lost = set()
-    for upload_id, begun_at in listed.begun_at.items():
-        if upload_id not in asked.there and earliest <= begun_at <= latest:
-            with contextlib.suppress(StoreError):  # then it is told as an unknown one
-                if multipart.parts(objects, asked.key, upload_id) == {}:
-                    multipart.abort(objects, asked.key, upload_id)
-                    lost.add(upload_id)
-    return lost
+    earliest, latest = upload.listed_at - _CLOCK_SECONDS, upload.listed_at + _BEGIN_SECONDS
+    aborted = set()
+    for upload_id, begun_at in listing.begun_at.items():
+        if upload_id not in upload.listed_ids and earliest <= begun_at <= latest:
+            with contextlib.suppress(StoreError):  # then it is reported as an unknown one
+                if multipart.parts(objects, upload.key, upload_id) == {}:
+                    multipart.abort(objects, upload.key, upload_id)
+                    aborted.add(upload_id)
+    return aborted

@@ -1,7 +1,7 @@
-"""One file to one key: exactly the bytes that were announced, and only where the object is the one that was seen."""
+"""Uploads one file to one key: exactly the announced bytes, and only in place of the expected object."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from queue import SimpleQueue
 from random import random
 from typing import BinaryIO, NamedTuple
@@ -9,7 +9,6 @@ from typing import BinaryIO, NamedTuple
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import (
     Conflict,
-    HeadResult,
     OutcomeUnknown,
     Present,
     StoreError,
@@ -19,43 +18,45 @@ from s3_manifest.storage.store import (
 from s3_manifest_cli.client.access.s3_errors import OBJECT_CHANGED
 from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.cancellation import Cancelled
-from s3_manifest_cli.client.transfer.checksums import Checksums, crc_of, crc_of_both, encoded
+from s3_manifest_cli.client.transfer.checksums import Checksums, combine_crcs, crc_of, encode_crc
 from s3_manifest_cli.client.transfer.multipart import Part
-from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.offsets import read_at, read_into
-from s3_manifest_cli.client.transfer.resumable_uploads import Open, abort_upload, begin
-from s3_manifest_cli.client.transfer.unfinished_uploads import UnfinishedUpload, UnfinishedUploads
+from s3_manifest_cli.client.transfer.objects import Objects, OnBytes, PartUpload
+from s3_manifest_cli.client.transfer.ranges import read_at, read_into
+from s3_manifest_cli.client.transfer.resumable_uploads import (
+    OpenUpload,
+    UnfinishedUpload,
+    UnfinishedUploads,
+    abort_upload,
+    begin_upload,
+)
 
 PART = 16 << 20
-"""Files up to this size are stored in one request, larger ones in parts of it, or of more where those were too many."""
+"""Files up to this size are uploaded in one request, larger ones in parts of it, or of more if S3 requires it."""
 
-_AT_ONCE = 6
+_CONCURRENT_PARTS = 6
 _ATTEMPTS = 6
 _BLOCK = 1 << 20
 
-Moved = Callable[[int], None]
-"""Told of bytes as they are done, those that an earlier run has stored too; from several threads."""
-
 
 class UploadRequest(NamedTuple):
-    """A file as it was when it was decided to upload it.
+    """A file as it was when the upload was planned.
 
-    ``replaces`` is the ETag of the object that it takes the place of, None: there must be none. ``headers`` are
-    ``Content-Type`` and ``x-amz-meta-…``, see ``s3_manifest_cli.client.transfer.upload_metadata``.
+    ``replaces`` is the ETag of the object that it replaces, or None if there must be none. ``headers`` are those of
+    ``upload_headers``.
     """
 
     key: str
     size: int
-    sums: Checksums
+    checksums: Checksums
     replaces: str | None
     headers: Mapping[str, str]
 
 
-class Uploaded(NamedTuple):
-    """The object is there, with these bytes. ``sent`` is how many were sent now, the rest an earlier run had sent.
+class UploadResult(NamedTuple):
+    """The ETag of the object with the bytes of the file. ``sent`` bytes were sent now, and the others by earlier runs.
 
-    ``others`` are the ids of unfinished uploads in parts to the same key that this machine knows nothing of: somebody
-    else's, or what a machine that was lost has left. S3 keeps their parts until somebody aborts them.
+    ``others`` are the ids of unfinished uploads in parts to the same key that this machine did not begin, or does not
+    remember. S3 keeps their parts until somebody aborts them.
     """
 
     etag: str
@@ -64,38 +65,44 @@ class Uploaded(NamedTuple):
 
 
 class FileChanged(Conflict):
-    """The file is another one than was announced. Nothing was stored."""
+    """The file changed since the upload was planned. Nothing was stored."""
 
 
 def upload(
-    objects: Objects, file: BinaryIO, given: UploadRequest, unfinished: UnfinishedUploads, moved: Moved = lambda _: None
-) -> Uploaded:
-    """Stores the file, which is open for reading and unbuffered; only its descriptor is used.
+    objects: Objects,
+    file: BinaryIO,
+    request: UploadRequest,
+    unfinished: UnfinishedUploads,
+    on_bytes: OnBytes = lambda _: None,
+) -> UploadResult:
+    """Uploads a file, which is open for reading and unbuffered; only its descriptor is used.
 
-    S3 compares what it gets with the MD5 of it; Amazon's each part of a large file with its CRC-64, which takes less
-    time, and keeps that of the whole. A file that is changed meanwhile is never stored. Where an answer is
-    lost S3 is asked what is there: a repeat, also of a run that was killed, stores nothing twice and goes on with the
-    parts that it had stored.
+    S3 compares the bytes with their MD5; Amazon's S3 compares each part of a large file with its CRC-64, which is
+    faster, and keeps the CRC-64 of the whole. A file that changes meanwhile is never stored. If an answer is lost, S3
+    is asked for the current object: a repeat, also after a killed run, stores nothing twice and resumes with the parts
+    in S3.
 
-    Raises ``FileChanged``; ``Conflict`` where another object is there by now, which stays; ``WriteRefused``,
+    Raises ``FileChanged``; ``Conflict`` if the current object is another one, which stays; ``WriteRefused``,
     ``OutcomeUnknown``, ``ReadFailed``, ``Cancelled``, ``OSError``.
     """
-    is_whole = given.size <= PART
-    told: set[int] = set()
-    failure: StoreError = Conflict(given.key, "nothing was tried")
+    is_small = request.size <= PART
+    progress = _PartProgress(on_bytes)
+    failure: StoreError = Conflict(request.key, "not tried")
     for attempt in range(_ATTEMPTS):
-        if attempt or not is_whole:
-            seen = objects.head(given.key)
-            if isinstance(seen, Present) and _is_it(seen, given):
-                abort_upload(objects, given.key, unfinished)
-                return Uploaded(seen.etag, 0)
-            if _etag(seen) != given.replaces:
-                abort_upload(objects, given.key, unfinished)
-                raise Conflict(given.key, OBJECT_CHANGED)
+        if attempt or not is_small:
+            current = objects.head(request.key)
+            if isinstance(current, Present) and _is_stored(current, request):
+                abort_upload(objects, request.key, unfinished)
+                return UploadResult(current.etag, 0)
+            if (current.etag if isinstance(current, Present) else None) != request.replaces:
+                abort_upload(objects, request.key, unfinished)
+                raise Conflict(request.key, OBJECT_CHANGED)
         try:
-            if is_whole:
-                return _whole(objects, file, given, moved)
-            return _InParts(objects, file, given, unfinished, moved, told).stored()
+            if is_small:
+                result = _upload_whole(objects, file, request)
+                on_bytes(request.size)
+                return result
+            return _PartsUpload(objects, file, request, unfinished, progress).run()
         except FileChanged:
             raise
         except (Conflict, OutcomeUnknown) as error:
@@ -104,176 +111,178 @@ def upload(
     raise failure
 
 
-def _whole(objects: Objects, file: BinaryIO, given: UploadRequest, moved: Moved) -> Uploaded:
-    with objects.budget.taken(given.size):
-        # A byte more, so that a file that has grown is noticed.
-        body = read_at(file.fileno(), given.size + 1, 0)
-        if len(body) != given.size or crc_of(body) != given.sums.crc:
-            raise _changed(given)
-        etag = objects.put(given.key, body, given.sums.md5, replaces=given.replaces, headers=given.headers)
-    moved(given.size)
-    return Uploaded(etag, given.size)
+def _upload_whole(objects: Objects, file: BinaryIO, request: UploadRequest) -> UploadResult:
+    with objects.budget.reserved(request.size):
+        # One more byte, to notice a file that has grown.
+        body = read_at(file.fileno(), request.size + 1, 0)
+        if len(body) != request.size or crc_of(body) != request.checksums.crc:
+            raise _file_changed(request)
+        md5 = request.checksums.md5
+        etag = objects.put(request.key, body, md5, replaces=request.replaces, headers=request.headers)
+    return UploadResult(etag, request.size)
 
 
-class _Stored(NamedTuple):
-    """A part that was stored, or was not for ``error``."""
+class _PartProgress:
+    """Reports each part once, whatever the number of attempts."""
+
+    def __init__(self, on_bytes: OnBytes) -> None:
+        self._on_bytes = on_bytes
+        self._reported: set[int] = set()
+
+    def report(self, number: int, size: int) -> None:
+        if number not in self._reported:
+            self._reported.add(number)
+            self._on_bytes(size)
+
+
+class _PartResult(NamedTuple):
+    """A part that was stored, unless there is an ``error``."""
 
     number: int
     part: Part
     error: Exception | None
 
 
-class _Bytes:
-    """Bytes of a file, to be read in order: ``left`` are to be read yet, ``crc`` is of those that were. A ``Body``."""
+class _PartBody:
+    """A ``Body`` of bytes of a file: ``remaining`` counts those not read yet, ``crc`` is that of the others."""
 
     def __init__(self, fd: int, start: int, size: int) -> None:
-        self._fd, self._at, self.left, self.crc = fd, start, size, 0
+        self._fd, self._offset, self.remaining, self.crc = fd, start, size, 0
 
-    def readinto(self, into: memoryview) -> int:
-        read = read_into(self._fd, into[: self.left], self._at) if self.left else 0
-        self.crc = crc_of(into[:read], self.crc)
-        self._at += read
-        self.left -= read
-        return read
+    def readinto(self, buffer: memoryview) -> int:
+        count = read_into(self._fd, buffer[: self.remaining], self._offset) if self.remaining else 0
+        self.crc = crc_of(buffer[:count], self.crc)
+        self._offset += count
+        self.remaining -= count
+        return count
 
 
-class _InParts:
-    """One upload in parts. What was stored of it is remembered until it is completed or aborted."""
+class _PartsUpload:
+    """One attempt to upload a file in parts. Its parts are remembered until it is completed or aborted."""
 
     def __init__(
         self,
         objects: Objects,
         file: BinaryIO,
-        given: UploadRequest,
+        request: UploadRequest,
         unfinished: UnfinishedUploads,
-        moved: Moved,
-        told: set[int],
+        progress: _PartProgress,
     ) -> None:
-        """``told`` are the numbers of the parts that ``moved`` knows of, in attempts before too."""
-        self._objects, self._file, self._given = objects, file, given
-        self._unfinished, self._moved, self._told = unfinished, moved, told
-        self._part_size = multipart.part_size_of(given.size, PART)
-        self._done: SimpleQueue[_Stored] = SimpleQueue()
+        self._objects, self._file, self._request = objects, file, request
+        self._unfinished, self._progress = unfinished, progress
+        self._part_size = multipart.part_size_of(request.size, PART)
+        self._results: SimpleQueue[_PartResult] = SimpleQueue()
         self._pending = 0
         self._error: Exception | None = None
         self._parts: dict[int, Part] = {}
         self._sent = 0
         self._buffer = memoryview(bytearray(_BLOCK))
 
-    def stored(self) -> Uploaded:
-        """Stores what S3 has not of it yet, and completes it."""
-        objects, given = self._objects, self._given
-        begun = self._begun()
-        try:
-            self._send(begun)
-            etag = multipart.complete(objects, given.key, begun.upload_id, self._parts, given.replaces)
-        except (Conflict, WriteRefused):
-            # The next attempt begins anew, if there is one.
-            abort_upload(objects, given.key, self._unfinished)
-            raise
-        self._unfinished.forget(objects.bucket, given.key)
-        return Uploaded(etag, self._sent, begun.others)
-
-    def _begun(self) -> Open:
-        given = self._given
-        wanted = UnfinishedUpload(
-            bucket=self._objects.bucket,
-            key=given.key,
-            size=given.size,
-            md5=given.sums.md5,
-            part_size=self._part_size,
-            headers=given.headers,
-            by_crc=self._objects.compares_crcs,
+    def run(self) -> UploadResult:
+        """Sends the parts that S3 lacks, and completes the upload."""
+        objects, request = self._objects, self._request
+        upload = begin_upload(
+            objects,
+            UnfinishedUpload(
+                bucket=objects.bucket,
+                key=request.key,
+                size=request.size,
+                md5=request.checksums.md5,
+                part_size=self._part_size,
+                headers=request.headers,
+                by_crc=objects.compares_crcs,
+            ),
+            self._unfinished,
         )
-        return begin(self._objects, wanted, self._unfinished)
-
-    def _send(self, begun: Open) -> None:
-        """Sends the parts that are not there; all are read, in order, so that the whole is the one announced."""
-        crc = 0
         try:
-            for number, start in enumerate(range(0, self._given.size, self._part_size), 1):
-                size = min(self._part_size, self._given.size - start)
-                crc = crc_of_both(crc, self._send_part(begun, number, start, size), size)
-                while self._pending >= _AT_ONCE:
-                    self._next()
+            self._send(upload)
+            etag = multipart.complete(objects, request.key, upload.upload_id, self._parts, request.replaces)
+        except (Conflict, WriteRefused):
+            # The next attempt, if there is one, begins a new upload.
+            abort_upload(objects, request.key, self._unfinished)
+            raise
+        self._unfinished.forget(objects.bucket, request.key)
+        return UploadResult(etag, self._sent, upload.others)
+
+    def _send(self, upload: OpenUpload) -> None:
+        """Sends the missing parts. It reads all parts in order, to prove that the whole is as announced."""
+        request, crc = self._request, 0
+        try:
+            for number, start in enumerate(range(0, request.size, self._part_size), 1):
+                size = min(self._part_size, request.size - start)
+                crc = combine_crcs(crc, self._send_part(upload, number, start, size), size)
+                while self._pending >= _CONCURRENT_PARTS:
+                    self._receive()
                 if self._error:
                     break
         finally:
             while self._pending:
-                self._next()
+                self._receive()
         if self._error:
             raise self._error
-        if crc != self._given.sums.crc or read_at(self._file.fileno(), 1, self._given.size):
-            raise _changed(self._given)
+        if crc != request.checksums.crc or read_at(self._file.fileno(), 1, request.size):
+            raise _file_changed(request)
 
-    def _send_part(self, begun: Open, number: int, start: int, size: int) -> int:
-        """Begins to send it, if S3 does not have it; its CRC."""
-        objects, given = self._objects, self._given
-        sums = self._read(start, size, by_crc=begun.by_crc)
-        crc = encoded(sums.crc) if begun.by_crc else None
-        there = begun.there.get(number)
-        if there and there.size == size and (there.crc == crc if crc else there.etag == sums.md5):
-            self._parts[number] = there
-            self._tell(number, size)
-            return sums.crc
-        taken = objects.budget.take(size)
-        # It is read once more, as it is sent: who reads it into memory here holds it twice.
-        body = _Bytes(self._file.fileno(), start, size)
+    def _send_part(self, upload: OpenUpload, number: int, start: int, size: int) -> int:
+        """Begins to send a part, unless S3 has it; returns its CRC."""
+        objects, request = self._objects, self._request
+        checksums = self._compute_checksums(start, size, by_crc=upload.by_crc)
+        crc = encode_crc(checksums.crc) if upload.by_crc else None
+        stored = upload.parts.get(number)
+        if stored and stored.size == size and (stored.crc == crc if crc else stored.etag == checksums.md5):
+            self._parts[number] = stored
+            self._progress.report(number, size)
+            return checksums.crc
+        reserved = objects.budget.reserve(size)
+        # The part is read again while it is sent: as bytes in memory here, it would be in memory twice.
+        body = _PartBody(self._file.fileno(), start, size)
 
-        def done(etag: str, error: Exception | None) -> None:
-            objects.budget.give(taken)
-            if not isinstance(error, Cancelled) and body.crc != sums.crc and not body.left:
-                error = _changed(given)
-            self._done.put(_Stored(number, Part(size, etag, crc), error))
+        def on_done(etag: str, error: Exception | None) -> None:
+            objects.budget.release(reserved)
+            if not isinstance(error, Cancelled) and body.crc != checksums.crc and not body.remaining:
+                error = _file_changed(request)
+            self._results.put(_PartResult(number, Part(size, etag, crc), error))
 
         try:
-            objects.begin_part(given.key, begun.upload_id, number, body, size, sums, done)
+            objects.begin_part(PartUpload(request.key, upload.upload_id, number, body, size, checksums), on_done)
         except BaseException:
-            objects.budget.give(taken)
+            objects.budget.release(reserved)
             raise
         self._pending += 1
-        return sums.crc
+        return checksums.crc
 
-    def _read(self, start: int, size: int, *, by_crc: bool) -> Checksums:
-        """Of a part; the MD5, which takes its time, only where it is needed. Raises ``FileChanged``."""
+    def _compute_checksums(self, start: int, size: int, *, by_crc: bool) -> Checksums:
+        """The checksums of a part, with the MD5, which takes time, only if needed. Raises ``FileChanged``."""
         md5 = hashlib.md5(usedforsecurity=False)
-        part = _Bytes(self._file.fileno(), start, size)
-        while read := part.readinto(self._buffer):
+        part = _PartBody(self._file.fileno(), start, size)
+        while count := part.readinto(self._buffer):
             if not by_crc:
-                md5.update(self._buffer[:read])
-        if part.left:
-            raise _changed(self._given)
+                md5.update(self._buffer[:count])
+        if part.remaining:
+            raise _file_changed(self._request)
         return Checksums("" if by_crc else md5.hexdigest(), part.crc)
 
-    def _next(self) -> None:
-        one = self._done.get()
+    def _receive(self) -> None:
+        """Waits for the result of a part."""
+        number, part, error = self._results.get()
         self._pending -= 1
-        if one.error:
-            self._error = self._error or one.error
+        if error:
+            self._error = self._error or error
             return
-        self._parts[one.number] = one.part
-        self._sent += one.part.size
-        self._tell(one.number, one.part.size)
-
-    def _tell(self, number: int, size: int) -> None:
-        if number not in self._told:
-            self._told.add(number)
-            self._moved(size)
+        self._parts[number] = part
+        self._sent += part.size
+        self._progress.report(number, part.size)
 
 
-def _is_it(seen: Present, given: UploadRequest) -> bool:
-    """Whether the object is what was to be stored, by whomever."""
-    proven = proven_md5(seen)
-    if not proven or (proven[0], seen.size) != (given.sums.md5, given.size):
+def _is_stored(current: Present, request: UploadRequest) -> bool:
+    """Whether the current object is the requested one, whoever stored it."""
+    proven = proven_md5(current)
+    if not proven or (proven[0], current.size) != (request.checksums.md5, request.size):
         return False
-    # The same bytes have the same ETag: then only what is told of them says whether they were stored anew.
-    upload_metadata = user_metadata(given.headers)
-    return seen.etag != given.replaces or upload_metadata.items() <= seen.metadata.items()
+    # The same bytes have the same ETag: then only the metadata shows whether they were stored again.
+    metadata = user_metadata(request.headers)
+    return current.etag != request.replaces or metadata.items() <= current.metadata.items()
 
 
-def _etag(seen: HeadResult) -> str | None:
-    return seen.etag if isinstance(seen, Present) else None
-
-
-def _changed(given: UploadRequest) -> FileChanged:
-    return FileChanged(given.key, "the file was changed since it was compared; run it again")
+def _file_changed(request: UploadRequest) -> FileChanged:
+    return FileChanged(request.key, "the file changed since it was compared. Run the command again")

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from s3_manifest.storage.store import Conflict
-from s3_manifest_cli.client.transfer.budget import Budget
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled, terminable
-from s3_manifest_cli.client.transfer.concurrency import map_concurrently
+from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, map_concurrently
 from s3_manifest_cli.errors import Refused
 
 
@@ -133,10 +132,10 @@ def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
 
 
 def test_a_budget_is_never_exceeded_and_what_is_larger_than_all_of_it_goes_alone():
-    budget, held, most = Budget(100, Cancellation()), [], []
+    budget, held, most = MemoryBudget(100, Cancellation()), [], []
 
     def work(size):
-        with budget.taken(size):
+        with budget.reserved(size):
             held.append(min(size, 100))
             most.append(sum(held))
             time.sleep(0.001)
@@ -145,16 +144,16 @@ def test_a_budget_is_never_exceeded_and_what_is_larger_than_all_of_it_goes_alone
     outcomes = list(map_concurrently(work, [60, 30, 10, 500, 70, 0, 40] * 10, Cancellation(), threads=8))
     assert [one for one in outcomes if one.error] == []
     assert max(most) == 100
-    assert budget.take(100) == 100
+    assert budget.reserve(100) == 100
 
 
 def test_a_stop_wakes_who_waits():
     cancellation = Cancellation()
-    budget = Budget(10, cancellation)
-    budget.take(10)
+    budget = MemoryBudget(10, cancellation)
+    budget.reserve(10)
     threading.Timer(0.05, cancellation.cancel).start()
     with pytest.raises(Cancelled):
-        budget.take(1)
+        budget.reserve(1)
     with pytest.raises(Cancelled):
         cancellation.check()
     told = []

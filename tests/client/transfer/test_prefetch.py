@@ -5,8 +5,7 @@ from client.transfers import md5, random_bytes
 
 from s3_manifest.storage.store import Conflict
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
-from s3_manifest_cli.client.transfer.download import DownloadRequest
-from s3_manifest_cli.client.transfer.prefetch import prefetch
+from s3_manifest_cli.client.transfer.download import DownloadRequest, prefetch
 
 BODY = random_bytes(1000)
 
@@ -37,10 +36,10 @@ def test_no_more_come_than_there_is_room_for(bucket, proxy):
         first, second = next(coming), next(coming)
         assert len(proxy.seen) == 2
         for one in (first, second):
-            objects.budget.give(one.taken)
+            objects.budget.release(one.reserved)
         rest = []
         for one in coming:
-            objects.budget.give(one.taken)
+            objects.budget.release(one.reserved)
             rest.append(one.item)
     assert len(rest) == 3
 
