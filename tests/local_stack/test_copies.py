@@ -46,7 +46,7 @@ def test_two_people_share_a_style(call, stack, s3, style, tmp_path):
     collection, there = f"style/{style}", ("--bucket", stack.bucket)
     # Nobody knows of the collection yet.
     call("push", mine, collection, *there, *WAIT, "--generation-type", "flux")
-    assert "nothing to do" in call("push", mine, collection).stdout
+    assert "Nothing to do." in call("push", mine, collection).stdout
     call("pull", collection, theirs)
     assert files(theirs) == files(mine)
 

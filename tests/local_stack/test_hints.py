@@ -48,7 +48,7 @@ def test_the_command_that_a_pull_suggests_before_anything_exists_can_be_pasted(s
         assert f"s3://{stack.bucket}/styles/{style}/" in told
     program, *words = shlex.split(re.search(r"run ['`](s3-manifest .*)['`]\.", told)[1])
     assert program == "s3-manifest"
-    assert "asked for at" in run(words, {}).stdout
+    assert "rescan requested at" in run(words, {}).stdout
 
 
 def test_serve_prints_the_stacks_name_and_a_client_that_reaches_it(stack, style, run, monkeypatch, capsys, tmp_path):

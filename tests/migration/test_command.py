@@ -33,7 +33,7 @@ def migrate(tree, *more):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--plan", "--remove-legacy"], "--plan changes nothing"),
+        (["--plan", "--remove-legacy"], "Pass either --plan or --remove-legacy"),
         (["--collections", "nonsense"], "nonsense"),
         (["--prefer", "neither"], "neither"),
     ],
@@ -47,7 +47,7 @@ def test_wrong_usage_is_2(tree, more, says):
 def test_a_folder_without_data_is_wrong_usage(tmp_path):
     answer = call(tmp_path, "--bucket", BUCKET)
     assert answer.exit_code == 2
-    assert "ROOT is the folder that data/actors and the others are in" in answer.stderr
+    assert "ROOT is the folder that contains data/actors." in answer.stderr
 
 
 def test_a_plan_is_told_and_changes_nothing(tree):

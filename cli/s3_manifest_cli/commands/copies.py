@@ -1,4 +1,4 @@
-"""``s3-manifest pull``, ``push`` and ``sync``."""
+"""``s3-manifest pull``, ``push``, ``sync`` and ``restore``."""
 
 from functools import wraps
 from pathlib import Path
@@ -7,20 +7,31 @@ from typing import Any
 import click
 
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.local.filters import EVERYTHING
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Verb
+from s3_manifest_cli.client.sync.restore import prepare_restore
 from s3_manifest_cli.client.sync.sync import PreparedPlan, prepare
 from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
-from s3_manifest_cli.terminal.named import missing, named_collection
-from s3_manifest_cli.terminal.options import FOLDER, TIME, Function, deployment_options, filter_options, output_options
+from s3_manifest_cli.terminal.options import (
+    FOLDER,
+    TIME,
+    Function,
+    deployment_options,
+    filter_options,
+    missing,
+    output_options,
+    parse_collection,
+    revision_options,
+    with_options,
+)
 from s3_manifest_cli.terminal.output import Printer
-from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, Choices, planning, run
+from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, PlanOptions, plan_options, run_plan
 
 
-def _uploads(command: Function) -> Function:
-    """What is said of files that are uploaded; the command gets it as ``upload_metadata``."""
+def _upload_options(command: Function) -> Function:
+    """Metadata of uploaded files, passed to the command as ``upload_metadata``."""
 
     @wraps(command)
     def generated(
@@ -35,21 +46,18 @@ def _uploads(command: Function) -> Function:
         )
         return command(upload_metadata=upload_metadata, **options)
 
-    options = (
-        click.option("--generation-id", metavar="ID", help="The generation that the uploaded files are from."),
-        click.option("--generation-type", metavar="TYPE", help="Its type, such as replicate_flux_kontext."),
-        click.option("--generated-at", type=TIME, metavar="TIME", help="When they were generated."),
+    return with_options(
+        generated,
+        click.option("--generation-id", metavar="ID", help="Record this generation for the uploaded files."),
+        click.option("--generation-type", metavar="TYPE", help="Record its type, such as replicate_flux_kontext."),
+        click.option("--generated-at", type=TIME, metavar="TIME", help="Record when the files were generated."),
     )
-    decorated: Function = generated
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
 
 
 @click.command()
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
-@planning("Delete local files that are not in S3.")
+@plan_options("Delete local files that are not in S3.")
 @PORTABLE
 @filter_options
 @deployment_options
@@ -57,25 +65,30 @@ def _uploads(command: Function) -> Function:
 def pull(
     collection: str | None,
     folder: Path | None,
-    filters: Filter,
     deployment: Deployment,
     printer: Printer,
-    **options: Any,  # noqa: ANN401  # as Choices
+    **options: Any,  # noqa: ANN401  # PlanOptions
 ) -> None:
-    """Make the folder LOCAL what the manifest of COLLECTION says.
+    """Download COLLECTION into LOCAL, transferring only what differs.
 
-    Files that are missing or differ are downloaded, each proven and then put in place in one step. What only LOCAL
-    has stays, unless --delete is given; and then a file goes only if S3 says that there is none. An interrupted pull
-    is finished by a second one. Objects whose keys cannot be file names are listed and skipped.
+    Each file is verified and then put in place atomically. Files that are only in
+    LOCAL stay, unless --delete is given; even then, S3 is asked first. Run an
+    interrupted pull again to finish it. Objects whose keys cannot be file names are
+    listed and skipped.
+
+    \b
+    Examples:
+      s3-manifest pull style/16 pictures
+      s3-manifest pull style/16 pictures --delete --dry-run
     """
-    _copy("pull", deployment, collection, folder, filters, Choices(**options), printer)
+    _copy("pull", deployment, collection, folder, PlanOptions(**options), printer)
 
 
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @click.argument("collection", metavar="COLLECTION", required=False)
-@planning("Delete objects in S3 that are not in LOCAL.")
-@_uploads
+@plan_options("Delete objects in S3 that are not in LOCAL.")
+@_upload_options
 @WAIT
 @filter_options
 @deployment_options
@@ -83,27 +96,31 @@ def pull(
 def push(
     folder: Path | None,
     collection: str | None,
-    filters: Filter,
     deployment: Deployment,
     printer: Printer,
-    **options: Any,  # noqa: ANN401  # as Choices
+    **options: Any,  # noqa: ANN401  # PlanOptions
 ) -> None:
-    """Make COLLECTION what the folder LOCAL has.
+    """Upload LOCAL to COLLECTION, transferring only what differs.
 
-    Files that are new or differ are uploaded with their MD5, the prompt that a caption beside them has, and their
-    path here. S3 refuses other bytes, and whatever came in between: no newer object is replaced. What only S3 has
-    stays, unless --delete is given.
+    Files are uploaded with their MD5, their local path, and as prompt the caption
+    beside them. S3 verifies the bytes, and a newer object is never overwritten.
+    Objects that are only in S3 stay, unless --delete is given.
+
+    \b
+    Examples:
+      s3-manifest push pictures style/16
+      s3-manifest push pictures style/16 --generation-type flux --wait 20
     """
-    _copy("push", deployment, collection, folder, filters, Choices(**options), printer)
+    _copy("push", deployment, collection, folder, PlanOptions(**options), printer)
 
 
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.option("--prefer", type=click.Choice(["local", "s3", "newer"]), help="Which side wins when both changed a file.")
-@planning("Delete on one side what was deleted on the other.")
+@plan_options("Delete on one side what was deleted on the other.")
 @PORTABLE
-@_uploads
+@_upload_options
 @WAIT
 @filter_options
 @deployment_options
@@ -111,39 +128,104 @@ def push(
 def sync(
     folder: Path | None,
     collection: str | None,
-    filters: Filter,
     deployment: Deployment,
     printer: Printer,
-    **options: Any,  # noqa: ANN401  # as Choices
+    **options: Any,  # noqa: ANN401  # PlanOptions
 ) -> None:
-    """Make the folder LOCAL and COLLECTION the same, both ways.
+    """Copy changes between LOCAL and COLLECTION in both directions.
 
-    What changed on one side since the last pull, push or sync goes to the other. A file that changed on both is a
-    conflict, and left as it is, unless --prefer says which side stands. With --delete what was deleted on one side
-    is deleted on the other; without it, it comes back.
+    What changed on one side since the last pull, push or sync is copied to the
+    other. A file that changed on both sides is a conflict and stays as it is,
+    unless --prefer names the side that wins. A file that was deleted on one side is
+    copied back, or with --delete deleted on both.
+
+    \b
+    Examples:
+      s3-manifest sync pictures style/16
+      s3-manifest sync pictures style/16 --prefer newer
     """
-    _copy("sync", deployment, collection, folder, filters, Choices(**options), printer)
+    _copy("sync", deployment, collection, folder, PlanOptions(**options), printer)
+
+
+# A Click command: its parameters are its options.
+@click.command()
+@click.argument("collection", metavar="COLLECTION", required=False)
+@click.argument("folder", metavar="[LOCAL]", type=FOLDER, required=False)
+@click.option("--in-s3", is_flag=True, help="Restore the objects in S3 instead of a local folder.")
+@revision_options
+@plan_options("Also delete files that did not exist in that revision.")
+@PORTABLE
+@WAIT
+@filter_options
+@deployment_options
+@output_options
+def restore(
+    collection: str | None,
+    folder: Path | None,
+    in_s3: bool,
+    revision: int | None,
+    at: Timestamp | None,
+    deployment: Deployment,
+    printer: Printer,
+    **options: Any,  # noqa: ANN401  # PlanOptions
+) -> None:
+    """Restore COLLECTION, or an earlier revision of it, to LOCAL or in S3.
+
+    Replaced and deleted files can be restored if the bucket is versioned. With
+    --in-s3, the old version is copied over the current one; nothing is lost.
+
+    \b
+    Examples:
+      s3-manifest restore style/16 pictures --revision 1 --include fox.png
+      s3-manifest restore style/16 --in-s3 --at 2026-11-21T10:00:00Z
+    """
+    choices = PlanOptions(**options)
+    if choices.apply and (in_s3 or revision or at):
+        raise _too_many_for_apply()
+    if not choices.apply and collection and folder is None and not in_s3:
+        raise missing("LOCAL (or --in-s3)")
+    if not choices.apply and folder is not None and in_s3:
+        raise click.UsageError("Pass either LOCAL or --in-s3, not both.")
+    _check_arguments({"COLLECTION": collection}, folder, choices)
+
+    def prepared(options: SyncOptions) -> PreparedPlan:
+        return prepare_restore(
+            deployment,
+            parse_collection(deployment, collection or "", folder, "restore {collection} {local}"),
+            folder,
+            choices.filters,
+            options._replace(revision=revision, at=at),
+        )
+
+    run_plan("restore", deployment, prepared, choices, printer, is_past=revision is not None or at is not None)
 
 
 def _copy(
     verb: Verb,
     deployment: Deployment,
-    named: str | None,
+    name: str | None,
     folder: Path | None,
-    filters: Filter,
-    choices: Choices,
+    options: PlanOptions,
     printer: Printer,
 ) -> None:
-    if choices.apply is None and (named is None or folder is None):
-        raise missing(*(name for name, given in (("COLLECTION", named), ("LOCAL", folder)) if given is None))
-    if choices.apply and (named or folder or filters != EVERYTHING):
-        raise click.UsageError(
-            "--apply says what is done, and where: leave out COLLECTION, LOCAL, --include and --exclude"
-        )
+    _check_arguments({"COLLECTION": name, "LOCAL": folder}, folder, options)
 
-    def prepared(options: SyncOptions) -> PreparedPlan:
-        order = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
-        collection = named_collection(deployment, named or "", folder, order)
-        return prepare(deployment, verb, folder or Path(), collection, filters, options)
+    def prepared(sync_options: SyncOptions) -> PreparedPlan:
+        usage = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
+        collection = parse_collection(deployment, name or "", folder, usage)
+        return prepare(deployment, verb, folder or Path(), collection, options.filters, sync_options)
 
-    run(verb, deployment, prepared, choices, printer)
+    run_plan(verb, deployment, prepared, options, printer)
+
+
+def _check_arguments(required: dict[str, object], folder: Path | None, options: PlanOptions) -> None:
+    """Raises ``UsageError`` if an argument is missing, or given beside ``--apply``."""
+    absent = [name for name, value in required.items() if value is None]
+    if options.apply is None and absent:
+        raise missing(*absent)
+    if options.apply and (folder or len(absent) < len(required) or options.filters != EVERYTHING):
+        raise _too_many_for_apply()
+
+
+def _too_many_for_apply() -> click.UsageError:
+    return click.UsageError("--apply takes everything from the plan: omit COLLECTION, LOCAL, revisions and filters.")

@@ -10,14 +10,13 @@ from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.diff import Diff, DiffKind, FileDifference, diff
 from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec, parse_revision_spec
-from s3_manifest_cli.terminal.manifest_warnings import doubts_json, exit_code, warn_of_doubts
 from s3_manifest_cli.terminal.options import deployment_options, filter_options, output_options
-from s3_manifest_cli.terminal.output import Printer
+from s3_manifest_cli.terminal.output import Printer, exit_code, manifest_fields
 from s3_manifest_cli.terminal.output import files as count_of
 
 _SIGNS: dict[DiffKind, str] = {"added": "+", "removed": "-", "modified": "*", "described": "~"}
 _COLOURS: dict[DiffKind, str] = {"added": "green", "removed": "red", "modified": "yellow", "described": "cyan"}
-_LONGEST = 60
+_MAX_VALUE_LENGTH = 60
 
 
 @click.command(name="diff")
@@ -27,76 +26,81 @@ _LONGEST = 60
 @deployment_options
 @output_options
 def diff_command(before: str, after: str, filters: Filter, deployment: Deployment, printer: Printer) -> None:
-    """Tell how the manifest B differs from A: COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).
+    """Show the files that differ between two manifests A and B.
+
+    Each of A and B is COLLECTION, COLLECTION@REVISION or COLLECTION@TIME (ISO 8601).
+    The exit code is 1 if they differ.
 
     \b
-    + only in B
-    - only in A
-    * other bytes
-    ~ the same bytes, otherwise described: prompt, good, labels, generation ...
+    + added        only in B
+    - removed      only in A
+    * modified     different bytes
+    ~ described    same bytes, different prompt, labels or other fields
 
-    The exit code is 1 if they differ.
-    """  # click's mark for a paragraph that is not to be filled
-    points = parse_revision_spec(before), parse_revision_spec(after)
-    found = diff(deployment, *points, filters)
-    printer.unmatched(found.unmatched)
-    _tell(found, printer)
-    sides = list(zip((found.before, found.after), map(_is_past, points), strict=True))
+    \b
+    Examples:
+      s3-manifest diff style/16@1 style/16
+      s3-manifest diff style/16@2026-11-21 style/16
+    """  # \b keeps click from reflowing the paragraph
+    specs = parse_revision_spec(before), parse_revision_spec(after)
+    result = diff(deployment, *specs, filters)
+    printer.warn_of_filters(result.unmatched)
+    _print(result, printer)
+    sides = list(zip((result.before, result.after), map(_is_past, specs), strict=True))
     for facts, is_past in sides if sides[0] != sides[1] else sides[:1]:
-        warn_of_doubts(facts, printer, is_past=is_past)
+        printer.warn_of_manifest(facts, is_past=is_past)
     printer.document(
         {
-            "before": _which(*sides[0]),
-            "after": _which(*sides[1]),
-            "totals": found.totals,
-            "files": [_json(one) for one in found.files],
-            "unproven": found.unproven,
-            "unmatched_filters": found.unmatched,
+            "before": _side_fields(*sides[0]),
+            "after": _side_fields(*sides[1]),
+            "totals": result.totals,
+            "files": [_file_fields(difference) for difference in result.files],
+            "unproven": result.unproven,
+            "unmatched_filters": result.unmatched,
         }
     )
-    least = found.before if not found.before.complete else found.after
-    sys.exit(exit_code(facts=least, failed=False, differs=not found.is_same))
+    least_complete = result.before if not result.before.complete else result.after
+    sys.exit(exit_code(facts=least_complete, failed=False, differs=not result.is_same))
 
 
-def _is_past(point: RevisionSpec) -> bool:
-    return point.revision is not None or point.at is not None
+def _is_past(spec: RevisionSpec) -> bool:
+    return spec.revision is not None or spec.at is not None
 
 
-def _which(facts: Facts, is_past: bool) -> dict[str, Any]:
-    named = {"kind": facts.kind, "id": facts.id, "title": facts.title, "revision": facts.revision}
-    return named | doubts_json(facts, is_past=is_past)
+def _side_fields(facts: Facts, is_past: bool) -> dict[str, Any]:
+    fields = {"kind": facts.kind, "id": facts.id, "title": facts.title, "revision": facts.revision}
+    return fields | manifest_fields(facts, is_past=is_past)
 
 
-def _json(one: FileDifference) -> dict[str, Any]:
+def _file_fields(difference: FileDifference) -> dict[str, Any]:
     return {
-        "filename": one.filename,
-        "sort": one.sort,
-        "by": one.by,
-        "is_proven": one.is_proven,
-        "words": one.fields,
-        "before": one.before and one.before.model_dump(),
-        "after": one.after and one.after.model_dump(),
+        "filename": difference.filename,
+        "sort": difference.sort,
+        "by": difference.by,
+        "is_proven": difference.is_proven,
+        "words": difference.fields,
+        "before": difference.before and difference.before.model_dump(),
+        "after": difference.after and difference.after.model_dump(),
     }
 
 
-def _tell(found: Diff, printer: Printer) -> None:
-    for facts, sign in ((found.before, "---"), (found.after, "+++")):
+def _print(result: Diff, printer: Printer) -> None:
+    for facts, sign in ((result.before, "---"), (result.after, "+++")):
         printer.write(f"{sign} {facts.kind}/{facts.id} at revision {facts.revision}, {facts.last_synced}")
-    if found.before.title != found.after.title:
-        printer.write(f"~ title: {found.before.title!r} -> {found.after.title!r}", _COLOURS["described"])
-    for one in found.files:
-        unproven = "" if one.is_proven else "  (by ETag and size alone: not proven)"
-        printer.write(f"{_SIGNS[one.sort]} {one.filename}{unproven}", _COLOURS[one.sort])
-        for word in one.fields:
-            printer.write(f"    {word}: {_short(one.before, word)} -> {_short(one.after, word)}")
-    told = ", ".join(f"{count:,} {sort}" for sort, count in found.totals.items() if count)
-    printer.write(told or "The files are the same.")
-    if found.unproven:
-        printer.write(
-            f"The same by ETag and size alone, with no MD5 or checksum to prove it: {count_of(len(found.unproven))}"
-        )
+    if result.before.title != result.after.title:
+        printer.write(f"~ title: {result.before.title!r} -> {result.after.title!r}", _COLOURS["described"])
+    for difference in result.files:
+        unproven = "" if difference.is_proven else "  (not proven: only ETag and size differ)"
+        printer.write(f"{_SIGNS[difference.sort]} {difference.filename}{unproven}", _COLOURS[difference.sort])
+        for field in difference.fields:
+            printer.write(f"    {field}: {_value(difference.before, field)} -> {_value(difference.after, field)}")
+    counts = ", ".join(f"{count:,} {sort}" for sort, count in result.totals.items() if count)
+    printer.write(f"{counts}." if counts else "The files are the same.")
+    if result.unproven:
+        files = count_of(len(result.unproven))
+        printer.write(f"Not proven for {files}: ETag and size are the same, but there is no MD5 or checksum.")
 
 
-def _short(entry: object, word: str) -> str:
-    text = repr(getattr(entry, word))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def _value(entry: object, field: str) -> str:
+    text = repr(getattr(entry, field))
+    return text if len(text) <= _MAX_VALUE_LENGTH else text[: _MAX_VALUE_LENGTH - 1] + "…"

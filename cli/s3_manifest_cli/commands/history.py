@@ -1,105 +1,118 @@
 """``s3-manifest history``."""
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import click
 from pydantic_core import to_json
 
-from s3_manifest.manifest.changes import FileChange, Sort
+from s3_manifest.manifest.changes import Sort
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, History, follow, history
+from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
-from s3_manifest_cli.terminal.endings import INTERRUPTED
+from s3_manifest_cli.terminal.failures import INTERRUPTED
 from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, size
-from s3_manifest_cli.terminal.output import files as counted
+from s3_manifest_cli.terminal.output import files as count_of
 
 _SIGNS: dict[Sort, str] = {"added": "+", "modified": "*", "removed": "-"}
 _COLOURS: dict[Sort, str] = {"added": "green", "modified": "yellow", "removed": "red"}
 
 
+# A Click command: its parameters are its options.
 @click.command(name="history")
 @click.argument("collection")
-@click.option("--since", type=click.IntRange(0), metavar="REVISION", help="After that revision; else the last ones.")
 @click.option(
-    "--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="So many revisions at most."
+    "--since",
+    type=click.IntRange(0),
+    metavar="REVISION",
+    help="Show revisions after this one, instead of the last ones.",
 )
-@click.option("--files", is_flag=True, help="Each file too, and what made the stack look at it.")
-@click.option("--follow", "follows", is_flag=True, help="Go on until Ctrl-C. With --json: a line for each.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=DEFAULT_LIMIT,
+    show_default=True,
+    help="Show at most this many revisions.",
+)
+@click.option("--files", is_flag=True, help="List the files of each revision, and what triggered each change.")
+@click.option(
+    "--follow", "is_followed", is_flag=True, help="Wait for new revisions until Ctrl-C. With --json: one per line."
+)
 @deployment_options
 @output_options
 def history_command(
-    collection: str, since: int | None, limit: int, files: bool, follows: bool, deployment: Deployment, printer: Printer
+    collection: str,
+    since: int | None,
+    limit: int,
+    files: bool,
+    is_followed: bool,
+    deployment: Deployment,
+    printer: Printer,
 ) -> None:
     """Show the revision history of COLLECTION, oldest first.
 
     \b
     + added   * modified   - removed (or hidden)
-    """  # click's mark for a paragraph that is not to be filled
-    found = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
-    told: list[Change | ExpiredRevisions] = sorted((*found.expired, *found.changes), key=_revision)
-    for one in told:
-        _tell(one, printer, files=files)
-    if follows:
-        _follow(found, told, deployment, printer, files=files)
-    if found.last_revision < found.revision:
-        rest = f"s3-manifest history {collection} --since {found.last_revision}"
-        printer.write(f"There are more, up to revision {found.revision}: {rest}")
-    elif not told:
-        printer.write(f"Nothing changed since revision {found.revision}.")
+
+    \b
+    Examples:
+      s3-manifest history style/16
+      s3-manifest history style/16 --files --limit 5
+    """  # \b keeps click from reflowing the paragraph
+    result = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
+    changes: list[Change | ExpiredRevisions] = sorted((*result.expired, *result.changes), key=_revision)
+    for change in changes:
+        _print(change, printer, files=files)
+    if is_followed:
+        for change in changes:
+            _print_json(change, printer)
+        try:
+            for change in follow(deployment.manifests, result.collection, result.last_revision):
+                _print(change, printer, files=files)
+                _print_json(change, printer)
+        except KeyboardInterrupt:  # the usual way to end it, so no failure is reported
+            sys.exit(INTERRUPTED)
+    if result.last_revision < result.revision:
+        command = f"s3-manifest history {collection} --since {result.last_revision}"
+        printer.write(f"More revisions follow, up to {result.revision}: {command}")
+    elif not changes:
+        printer.write(f"Nothing changed since revision {result.revision}.")
     printer.document(
         {
-            "kind": found.collection.kind,
-            "id": found.collection.id,
-            "revision": found.revision,
-            "reached": found.last_revision,
-            "changes": [change.model_dump() for change in found.changes],
-            "untold": [one._asdict() for one in found.expired],
+            "kind": result.collection.kind,
+            "id": result.collection.id,
+            "revision": result.revision,
+            "reached": result.last_revision,
+            "changes": [change.model_dump() for change in result.changes],
+            "untold": [change._asdict() for change in result.expired],
         }
     )
 
 
-def _follow(
-    found: History, told: list[Change | ExpiredRevisions], deployment: Deployment, printer: Printer, *, files: bool
-) -> None:
-    """Until Ctrl-C, which here is the usual end and no failure to report."""
-    for one in told:
-        _line(one, printer)
-    try:
-        for one in follow(deployment.manifests, found.collection, found.last_revision):
-            _tell(one, printer, files=files)
-            _line(one, printer)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-
-
-def _line(one: Change | ExpiredRevisions, printer: Printer) -> None:
+def _print_json(change: Change | ExpiredRevisions, printer: Printer) -> None:
     if printer.as_json:
-        fields: dict[str, Any] = {"untold": one._asdict()} if isinstance(one, ExpiredRevisions) else one.model_dump()
+        fields: dict[str, Any] = (
+            {"untold": change._asdict()} if isinstance(change, ExpiredRevisions) else change.model_dump()
+        )
         click.echo(to_json(fields))
 
 
-def _revision(one: Change | ExpiredRevisions) -> int:
-    return one.first if isinstance(one, ExpiredRevisions) else one.revision
+def _revision(change: Change | ExpiredRevisions) -> int:
+    return change.first if isinstance(change, ExpiredRevisions) else change.revision
 
 
-def _tell(one: Change | ExpiredRevisions, printer: Printer, *, files: bool) -> None:
-    if isinstance(one, ExpiredRevisions):
-        which = f"revision {one.first}" if one.first == one.last else f"revisions {one.first} to {one.last}"
-        printer.write(f"{which}: not told, {one.why}", "magenta")
+def _print(change: Change | ExpiredRevisions, printer: Printer, *, files: bool) -> None:
+    if isinstance(change, ExpiredRevisions):
+        first, last = change.first, change.last
+        revisions = f"revision {first}" if first == last else f"revisions {first} to {last}"
+        printer.write(f"{revisions}: not available, {change.why}", "magenta")
         return
-    lists: Mapping[Sort, tuple[FileChange, ...] | None] = {
-        "added": one.added,
-        "modified": one.modified,
-        "removed": one.removed,
-    }
-    counts = "  ".join(f"{_SIGNS[sort]}{len(told):,}" for sort, told in lists.items() if told)
-    if None in lists.values():
-        counts = f"too many files for an answer: they are in {one.s3_key}"
-    total = f"{counted(one.total_files)}, {size(one.total_size_bytes)}"
-    printer.write(f"revision {one.revision}  {one.committed_at}  {counts or '(no file)'}  -> {total}")
-    for alteration in (*(one.added or ()), *(one.modified or ()), *(one.removed or ())) if files else ():
-        sign = _SIGNS[alteration.sort]
-        printer.write(f"  {sign} {alteration.filename}  ({alteration.cause})", _COLOURS[alteration.sort])
+    lists = (change.added, change.modified, change.removed)
+    counts = "  ".join(f"{_SIGNS[entries[0].sort]}{len(entries):,}" for entries in lists if entries)
+    if None in lists:
+        counts = f"too many files to list; see {change.s3_key}"
+    total = f"{count_of(change.total_files)}, {size(change.total_size_bytes)}"
+    printer.write(f"revision {change.revision}  {change.committed_at}  {counts or '(no file)'}  -> {total}")
+    for entry in (entry for entries in lists for entry in entries or ()) if files else ():
+        printer.write(f"  {_SIGNS[entry.sort]} {entry.filename}  ({entry.cause})", _COLOURS[entry.sort])

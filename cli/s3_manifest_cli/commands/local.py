@@ -1,4 +1,4 @@
-"""``s3-manifest local``: the whole stack on this machine, with no AWS account."""
+"""``s3-manifest local``."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -12,12 +12,23 @@ from s3_manifest_cli.extras import install_command
 
 @click.group()
 def local() -> None:
-    """Run the whole stack on this machine, with no AWS account."""
+    """Run the whole stack on this machine, without an AWS account.
+
+    \b
+    Examples:
+      s3-manifest local demo
+      s3-manifest local serve --port 4566
+    """
 
 
 @local.command()
 def demo() -> None:
-    """Change things in S3 and watch what the manifest says, and how soon."""
+    """Change objects in S3 and watch the manifest follow within seconds.
+
+    \b
+    Example:
+      s3-manifest local demo
+    """
     _run("local_stack.demo", "run_demo")
 
 
@@ -27,17 +38,22 @@ def demo() -> None:
     type=click.IntRange(1, 65535),
     default=4566,
     show_default=True,
-    help="Where S3 and all the others answer, on 127.0.0.1.",
+    help="Serve S3 and the other services on this port of 127.0.0.1.",
 )
 def serve(port: int) -> None:
-    """Keep the stack up, for any S3 client."""
+    """Keep the stack running, for any S3 client.
+
+    \b
+    Example:
+      s3-manifest local serve --port 4566
+    """
     _run("local_stack.serve", "run_serve", port)
 
 
 def _run(module: str, name: str, *arguments: Any) -> None:  # noqa: ANN401  # the function's own
-    """Only here is imported what the platform needs: the client goes without it."""
+    """Imports the local platform late, because the client is installed without it."""
     try:
         run: Callable[..., None] = getattr(import_module(f"s3_manifest_cli.{module}"), name)
     except ModuleNotFoundError as error:
-        raise Invalid(f"{error.name} is not installed. Install it with: {install_command('local')}") from error
+        raise Invalid(f"{error.name} is not installed.", remedy=f"Run: {install_command('local')}") from error
     run(*arguments)

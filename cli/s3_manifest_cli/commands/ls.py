@@ -7,9 +7,9 @@ import click
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.errors import Invalid
-from s3_manifest_cli.terminal.endings import FAILED
+from s3_manifest_cli.terminal.failures import FAILED
 from s3_manifest_cli.terminal.options import deployment_options, output_options
-from s3_manifest_cli.terminal.output import Printer, size
+from s3_manifest_cli.terminal.output import Printer, number, size
 from s3_manifest_cli.terminal.output import files as count_of
 
 
@@ -20,28 +20,34 @@ from s3_manifest_cli.terminal.output import files as count_of
 def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     """List collections with file counts and sizes (only of KIND, if given).
 
-    One whose manifest cannot be read is listed with what is wrong, and the exit code is 3.
+    A collection whose manifest cannot be read is listed with the reason, and the
+    exit code is 3.
+
+    \b
+    Examples:
+      s3-manifest ls
+      s3-manifest ls style
     """
     kinds = sorted(pattern.kind for pattern in deployment.collections.patterns)
     if kind is not None and kind not in kinds:
-        raise Invalid(f"There is no kind {kind!r} of collections.", remedy=f"Name one of: {', '.join(kinds)}.")
-    found = [one for one in deployment.manifests.collections() if kind in (None, one.kind)]
-    unreadable = [one for one in found if isinstance(one, UnreadableCollection)]
-    for one in found:
-        if isinstance(one, CollectionTotals):
-            printer.write(_line(one))
+        raise Invalid(f"There is no collection kind {kind!r}.", remedy=f"Choose one of: {', '.join(kinds)}.")
+    collections = [entry for entry in deployment.manifests.collections() if kind in (None, entry.kind)]
+    for entry in collections:
+        if isinstance(entry, UnreadableCollection):
+            printer.write(f"{entry.kind}/{entry.id}  unreadable: {entry.problem}", "red")
         else:
-            printer.write(f"{one.kind}/{one.id}  unreadable: {one.problem}", "red")
-    totals = [one for one in found if isinstance(one, CollectionTotals)]
-    files, size_bytes = sum(one.total_files for one in totals), sum(one.total_size_bytes for one in totals)
-    collections = "1 collection" if len(found) == 1 else f"{len(found):,} collections"
-    not_read = f", {len(unreadable):,} unreadable" if unreadable else ""
-    printer.write(f"{collections}{not_read}, {count_of(files)}, {size(size_bytes)}")
-    printer.document([one.model_dump() for one in found])
+            printer.write(_line(entry))
+    readable = [entry for entry in collections if isinstance(entry, CollectionTotals)]
+    unreadable = len(collections) - len(readable)
+    not_read = f", {unreadable:,} unreadable" if unreadable else ""
+    total_files = sum(entry.total_files for entry in readable)
+    total_size = sum(entry.total_size_bytes for entry in readable)
+    printer.write(f"{number(len(collections), 'collection')}{not_read}, {count_of(total_files)}, {size(total_size)}")
+    printer.document([entry.model_dump() for entry in collections])
     sys.exit(FAILED if unreadable else 0)
 
 
-def _line(one: CollectionTotals) -> str:
-    total = f"{count_of(one.total_files)}  {size(one.total_size_bytes)}"
-    unfinished = "" if one.complete else "  (incomplete)"
-    return f"{one.kind}/{one.id}  {total}  revision {one.revision}{unfinished}"
+def _line(entry: CollectionTotals) -> str:
+    totals = f"{count_of(entry.total_files)}  {size(entry.total_size_bytes)}"
+    incomplete = "" if entry.complete else "  (incomplete)"
+    return f"{entry.kind}/{entry.id}  {totals}  revision {entry.revision}{incomplete}"

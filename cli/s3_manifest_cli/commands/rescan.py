@@ -13,63 +13,76 @@ from s3_manifest_cli.terminal.output import Printer, files
 
 @click.command(name="rescan")
 @click.argument("names", metavar="[COLLECTION]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every collection, also those that have no manifest yet.")
+@click.option("--all", "is_all", is_flag=True, help="Rescan every collection, also those without a manifest.")
 @click.option(
-    "--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait until it is done; drift takes a minute."
+    "--wait",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Wait this long for the result. If files differ, the rescan takes about a minute.",
 )
 @deployment_options
 @output_options
 def rescan_command(
-    names: tuple[str, ...], everything: bool, wait: float | None, deployment: Deployment, printer: Printer
+    names: tuple[str, ...], is_all: bool, wait: float | None, deployment: Deployment, printer: Printer
 ) -> None:
-    """Have the stack compare COLLECTIONs with what is in S3, and mend their manifests.
+    """Make the stack compare COLLECTION with S3 and correct its manifest.
 
-    With --wait, what was found is told: drift, that is files that the manifest was wrong about, and that no event
-    told of. It is mended by then, and the exit code is 0.
+    With --wait, the files that the manifest was wrong about are listed (drift: an
+    event was lost). They are corrected by then, and the exit code is 0.
+
+    \b
+    Examples:
+      s3-manifest rescan style/16 --wait 120
+      s3-manifest rescan --all
     """
-    if everything == bool(names):
-        raise click.UsageError("name the collections, or give --all")
-    if everything:
-        asked = rescan_all(deployment)
+    if is_all == bool(names):
+        raise click.UsageError("Pass one or more COLLECTIONs, or --all.")
+    if is_all:
+        requests = rescan_all(deployment)
     else:
-        asked = [rescan(deployment.manifests, deployment.collection(one)) for one in names]
-    done: list[RescanResult] = []
-    end = time.monotonic() + (wait or 0)
-    for one in asked if wait is not None else ():
-        done.append(wait_for(deployment.manifests, one, max(0.0, end - time.monotonic())))
-        _tell(done[-1], printer)
+        requests = [rescan(deployment.manifests, deployment.collection(name)) for name in names]
     if wait is None:
-        for one in asked:
-            printer.write(f"{_name(one)}: asked for at {one.requested_at}")
-        printer.write("Each is done once its manifest was verified after that: s3-manifest info COLLECTION")
-    printer.document([_json(one) for one in (done or asked)])
+        for request in requests:
+            printer.write(f"{_name(request)}: rescan requested at {request.requested_at}.")
+        printer.write("Done once 's3-manifest info COLLECTION' shows a later 'last verified'.")
+        printer.document([_fields(request) for request in requests])
+        return
+    results: list[RescanResult] = []
+    end = time.monotonic() + wait
+    for request in requests:
+        results.append(wait_for(deployment.manifests, request, max(0.0, end - time.monotonic())))
+        _print(results[-1], printer)
+    printer.document([_result_fields(result) for result in results])
 
 
-def _name(asked: RescanRequest) -> str:
-    return f"{asked.collection.kind}/{asked.collection.id}"
+def _name(request: RescanRequest) -> str:
+    return f"{request.collection.kind}/{request.collection.id}"
 
 
-def _tell(swept: RescanResult, printer: Printer) -> None:
-    facts, drift = swept.facts, swept.drift
-    if drift is None:
-        found = "whether there was drift is not told by what is kept"
-        if swept.request.revision is None or not swept.request.complete:
-            found = f"{files(facts.total_files)}, the manifest is complete now"
+def _print(result: RescanResult, printer: Printer) -> None:
+    facts, drift = result.facts, result.drift
+    if drift:
+        summary = f"the manifest was wrong about {files(len(drift))}; corrected"
+    elif drift is not None:
+        summary = "no drift"
+    elif result.request.revision is None or not result.request.complete:
+        summary = f"the manifest is complete now, with {files(facts.total_files)}"
     else:
-        found = f"not as the manifest said: {files(len(drift))}" if drift else "no drift"
-    printer.write(f"{_name(swept.request)}: verified at {facts.last_verified_at}, revision {facts.revision}: {found}")
-    for one in drift or ():
-        printer.write(f"  {one.sort} {one.filename} (revision {one.revision})", "yellow")
+        summary = "drift unknown: the changes are no longer kept"
+    printer.write(
+        f"{_name(result.request)}: verified at {facts.last_verified_at}, revision {facts.revision}: {summary}."
+    )
+    for entry in drift or ():
+        printer.write(f"  {entry.sort} {entry.filename} (revision {entry.revision})", "yellow")
 
 
-def _json(one: RescanRequest | RescanResult) -> dict[str, Any]:
-    asked = one.request if isinstance(one, RescanResult) else one
-    fields: dict[str, Any] = {
-        "kind": asked.collection.kind,
-        "id": asked.collection.id,
-        "requested_at": asked.requested_at,
+def _fields(request: RescanRequest) -> dict[str, Any]:
+    return {"kind": request.collection.kind, "id": request.collection.id, "requested_at": request.requested_at}
+
+
+def _result_fields(result: RescanResult) -> dict[str, Any]:
+    return _fields(result.request) | {
+        "last_verified_at": result.facts.last_verified_at,
+        "revision": result.facts.revision,
+        "drift": None if result.drift is None else [entry._asdict() for entry in result.drift],
     }
-    if isinstance(one, RescanResult):
-        drift = None if one.drift is None else [found._asdict() for found in one.drift]
-        fields |= {"last_verified_at": one.facts.last_verified_at, "revision": one.facts.revision, "drift": drift}
-    return fields

@@ -20,32 +20,47 @@ from s3_manifest_cli.migration.upload import s3_images
 from s3_manifest_cli.migration.verify import verify
 
 
+# A Click command: its parameters are its options.
 @click.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--bucket", required=True, help="The bucket that the stack watches.")
-@click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Where S3 answers, if not at AWS.")
+@click.option("--bucket", required=True, help="Import into this bucket, which the stack watches.")
+@click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Send S3 requests to this server.")
 @click.option(
-    "--collections", default=DEFAULT_COLLECTIONS, show_default=True, help="As the stack's parameter Collections."
+    "--collections",
+    default=DEFAULT_COLLECTIONS,
+    show_default=True,
+    help="Use these collections, as in the stack's parameter Collections.",
 )
-@click.option("--manifest-root", default=DEFAULT_ROOT, show_default=True, help="As the stack's ManifestRoot.")
-@click.option("--plan", "plan_only", is_flag=True, help="Say what is to be done, and change nothing.")
+@click.option(
+    "--manifest-root",
+    default=DEFAULT_ROOT,
+    show_default=True,
+    help="Use this root, as in the stack's parameter ManifestRoot.",
+)
+@click.option("--plan", "plan_only", is_flag=True, help="Print what would be done, and change nothing.")
 @click.option(
     "--prefer",
     type=click.Choice(["s3", "local"]),
     default="s3",
     show_default=True,
-    help="What stands where S3 and the tree have other bytes or other words.",
+    help="Which side wins when S3 and the legacy files differ.",
 )
 @click.option(
     "--orphans",
     type=click.Choice(["report", "upload"]),
     default="report",
     show_default=True,
-    help="What becomes of local images that no legacy file names.",
+    help="Report or upload local images that no legacy file names.",
 )
-@click.option("--wait", default=300.0, show_default=True, help="Seconds until the manifests must say all of it.")
-@click.option("--remove-legacy", is_flag=True, help="Then remove the legacy files that were verified to the last word.")
-@click.option("--json", "is_json", is_flag=True, help="The plan, or the result, as JSON.")
+@click.option(
+    "--wait",
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait up to this long until the manifests show the imported data.",
+)
+@click.option("--remove-legacy", is_flag=True, help="Delete the legacy files whose data was completely verified.")
+@click.option("--json", "is_json", is_flag=True, help="Print the plan or the result as JSON.")
 def migrate(
     root: Path,
     bucket: str,
@@ -59,23 +74,34 @@ def migrate(
     remove_legacy: bool,
     is_json: bool,
 ) -> None:
-    """Take the legacy manifests and images below ROOT over into S3.
+    """Import the legacy manifests and images below ROOT into S3.
 
-    It reads data/s3_manifests, data/actors, data/actor_manifests and every response.json below ROOT,
-    plans, uploads what is local only, carries prompts, generations, titles and good or bad into
-    sidecars, and waits until the manifests say all of it. It may be stopped, and run again.
+    Reads data/s3_manifests, data/actors, data/actor_manifests and every
+    response.json below ROOT; uploads images that are only local; writes prompts,
+    generations, titles and good or bad marks to sidecars; and waits until the
+    manifests show all of it. It can be interrupted and run again.
 
-    Exit codes: 0 all is migrated; 1 differences are left (or, with --plan, there is something to do);
-    2 wrong usage; 3 something could not be read, stored or written.
-    """
+    \b
+    Exit codes:
+      0    everything is imported
+      1    differences remain (with --plan: there is something to do)
+      2    wrong usage
+      3    something could not be read, stored or written
+      130  interrupted
+
+    \b
+    Examples:
+      s3-manifest migrate /srv/images --bucket storyboard-user-files --plan
+      s3-manifest migrate /srv/images --bucket storyboard-user-files
+    """  # \b keeps click from reflowing the paragraph
     if not (root / "data").is_dir():
-        raise click.UsageError(f"{root} has no folder data: ROOT is the folder that data/actors and the others are in")
+        raise click.UsageError(f"{root} has no folder 'data'. ROOT is the folder that contains data/actors.")
     try:
         kinds = parse_collections(collections, manifest_root)
     except InvalidCollections as error:
         raise click.UsageError(str(error)) from error
     if plan_only and remove_legacy:
-        raise click.UsageError("--plan changes nothing, so nothing can be removed: take one of them")
+        raise click.UsageError("Pass either --plan or --remove-legacy, not both.")
     session = session_of(None, None)
     credentials_of(session)
     writes = s3_client(endpoint_url, retries=False, session=session)

@@ -1,20 +1,25 @@
-"""The options that commands share."""
+"""The arguments and options that commands share."""
 
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import s3_manifest_cli
 from s3_manifest_cli.client.local.filters import Filter
+from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.terminal.output import Printer
+
+if TYPE_CHECKING:  # importing them takes longer than `status` takes to start reading the folder
+    from s3_manifest.manifest.collections import Collection
+    from s3_manifest_cli.client.manifests.deployment import Deployment
 
 Function = Callable[..., Any]
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
-"""A folder on this machine; it need not be there."""
+"""A folder on this machine; it need not exist."""
 
 
 class _Time(click.ParamType[str]):
@@ -26,85 +31,118 @@ class _Time(click.ParamType[str]):
         try:
             return parse_time(value)
         except ValueError:
-            return self.fail(f"{value!r} is not a time: write it as 2026-11-21 or 2026-11-21T10:00:00Z", param, ctx)
+            hint = "Use ISO 8601, such as 2026-11-21 or 2026-11-21T10:00:00Z."
+            return self.fail(f"{value!r} is not a valid time. {hint}", param, ctx)
 
 
 TIME = _Time()
-"""A time in ISO 8601, which becomes a ``Timestamp``."""
+"""A time in ISO 8601, converted to a ``Timestamp``."""
 
 _DEPLOYMENT = {
-    "bucket": "The bucket; manifests are read straight from S3.  [env: S3_MANIFEST_BUCKET]",
-    "stack": "The stack's name, to learn the bucket and the rest from.  [env: S3_MANIFEST_STACK]",
-    "api_url": "The stack's output ApiUrl; manifests are read over HTTP.  [env: S3_MANIFEST_API_URL]",
-    "sweep_queue_url": "The stack's output SweepQueueUrl.  [env: S3_MANIFEST_SWEEP_QUEUE_URL]",
-    "collections": "As the stack's parameter Collections.  [env: S3_MANIFEST_COLLECTIONS]",
-    "manifest_root": "As the stack's parameter ManifestRoot.  [env: S3_MANIFEST_ROOT]",
-    "endpoint_url": "Where AWS answers, if it is another server.  [env: AWS_ENDPOINT_URL]",
-    "profile": "The AWS profile.  [env: AWS_PROFILE]",
-    "region": "The AWS region.  [env: AWS_DEFAULT_REGION]",
+    "bucket": "Read manifests from this S3 bucket.  [env: S3_MANIFEST_BUCKET]",
+    "stack": "Take bucket and settings from this CloudFormation stack.  [env: S3_MANIFEST_STACK]",
+    "api_url": "Read manifests over HTTP, from the stack's output ApiUrl.  [env: S3_MANIFEST_API_URL]",
+    "sweep_queue_url": "Send rescans to the stack's output SweepQueueUrl.  [env: S3_MANIFEST_SWEEP_QUEUE_URL]",
+    "collections": "Use these collections, as in the stack's parameter Collections.  [env: S3_MANIFEST_COLLECTIONS]",
+    "manifest_root": "Use this root, as in the stack's parameter ManifestRoot.  [env: S3_MANIFEST_ROOT]",
+    "endpoint_url": "Send AWS requests to this server.  [env: AWS_ENDPOINT_URL]",
+    "profile": "Use this AWS profile.  [env: AWS_PROFILE]",
+    "region": "Use this AWS region.  [env: AWS_DEFAULT_REGION]",
 }
 
 
 def deployment_options(command: Function) -> Function:
-    """Options that name a deployment; the command gets it as ``deployment``."""
+    """Options that name a deployment, passed to the command as ``deployment``."""
 
     @wraps(command)
     def connected(**options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         named = {name: options.pop(name) for name in _DEPLOYMENT}
         return command(deployment=s3_manifest_cli.connect(**named), **options)
 
-    return _with_options(connected, [(f"--{name.replace('_', '-')}", help_) for name, help_ in _DEPLOYMENT.items()])
+    return with_options(
+        connected, *(click.option(f"--{name.replace('_', '-')}", help=help_) for name, help_ in _DEPLOYMENT.items())
+    )
 
 
 def revision_options(command: Function) -> Function:
-    """``--revision`` and ``--at``, of which one may be given."""
+    """``--revision`` and ``--at``, which exclude each other."""
 
     @wraps(command)
     def dated(*, revision: int | None, at: str | None, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         if revision is not None and at is not None:
-            raise click.UsageError("--revision and --at are two ways to name one revision: give one of them")
+            raise click.UsageError("Pass either --revision or --at, not both.")
         return command(revision=revision, at=at, **options)
 
-    at = click.option("--at", type=TIME, metavar="TIME", help="As it was then, in ISO 8601; UTC, if not said.")
-    return click.option("--revision", type=click.IntRange(1), help="As it was at that revision.")(at(dated))
+    return with_options(
+        dated,
+        click.option("--revision", type=click.IntRange(1), help="Use this revision of the manifest."),
+        click.option("--at", type=TIME, metavar="TIME", help="Use the manifest of this time (ISO 8601, default UTC)."),
+    )
 
 
 def output_options(command: Function) -> Function:
-    """``--json`` and ``--quiet``; the command gets a ``Printer`` as ``printer``."""
+    """``--json`` and ``--quiet``, passed to the command as ``printer``."""
 
     @wraps(command)
-    def told(*, as_json: bool, quiet: bool, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+    def printing(*, as_json: bool, quiet: bool, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         return command(printer=Printer(as_json, quiet), **options)
 
-    quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
-    return click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")(quiet(told))
+    return with_options(
+        printing,
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+    )
 
 
 def filter_options(command: Function) -> Function:
-    """``--include`` and ``--exclude``; the command gets a ``Filter`` as ``filters``."""
+    """``--include`` and ``--exclude``, passed to the command as ``filters``."""
 
     @wraps(command)
     def filtered(*, include: tuple[str, ...], exclude: tuple[str, ...], **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
         return command(filters=Filter(include, exclude), **options)
 
-    include = click.option(
-        "--include",
-        multiple=True,
-        metavar="PATTERN",
-        help="Include only matching files (repeatable), by the rules of .gitignore: '*.png' matches at any depth,"
-        " 'sub/' a folder and all below it, '/a.png' only at the top; '*' does not match '/'.",
-    )
-    return include(
+    return with_options(
+        filtered,
+        click.option(
+            "--include",
+            multiple=True,
+            metavar="PATTERN",
+            help="Include only matching files (repeatable). Patterns follow .gitignore: '*.png' matches at any depth,"
+            " 'sub/' a folder and all below it, '/a.png' only at the top; '*' does not match '/'.",
+        ),
         click.option(
             "--exclude",
             multiple=True,
             metavar="PATTERN",
-            help="Leave out matching files (repeatable), by the same rules. They are not deleted either.",
-        )(filtered)
+            help="Exclude matching files (repeatable). They are not deleted either.",
+        ),
     )
 
 
-def _with_options(command: Function, options: list[tuple[str, str]]) -> Function:
-    for name, help_ in reversed(options):
-        command = click.option(name, help=help_)(command)
+def with_options(command: Function, *options: Callable[[Function], Function]) -> Function:
+    """The command with these options, listed by its help in this order."""
+    for option in reversed(options):
+        command = option(command)
     return command
+
+
+def parse_collection(deployment: "Deployment", name: str, local: Path | None, usage: str) -> "Collection":
+    """The collection of that name. ``usage`` is the command, with ``{local}`` and ``{collection}``.
+
+    Raises as ``Deployment.collection``, and suggests the right command if LOCAL and COLLECTION are swapped.
+    """
+    try:
+        return deployment.collection(name)
+    except Invalid as error:
+        other = "" if local is None else local.as_posix()
+        kind, slash, collection_id = other.partition("/")
+        if slash and deployment.collections.named(kind, collection_id):
+            command = usage.format(local=name, collection=other)
+            raise Invalid(f"{name!r} is not a collection.", remedy=f"Did you mean 's3-manifest {command}'?") from error
+        raise
+
+
+def missing(*names: str) -> click.UsageError:
+    """The error of a command that lacks arguments."""
+    plural = "s" if len(names) > 1 else ""
+    return click.UsageError(f"Missing argument{plural} {' and '.join(names)}.")

@@ -61,7 +61,7 @@ print([name for name in ("boto3", "rich", "s3_manifest_cli.client.transfer.crt")
 
 @pytest.mark.parametrize("name", main._COMMANDS)
 def test_the_help_of_all_commands_is_what_each_says_of_itself(name):
-    command = main.main.get_command(click.Context(main.main), name)
+    command = main.main.get_command(click.Context(main.main, **main.main.context_settings), name)
     assert command.get_short_help_str(1000) == main._COMMANDS[name].summary
 
 

@@ -56,8 +56,8 @@ def test_a_filter_that_matches_nothing_on_either_side_is_reported(differing, ver
     options = ["--dry-run", "--include", "*.png", "--include", "*.pgn", "--exclude", "subs/", "--json"]
     answer = copy(differing, verb, *options, exit_code=1)
     assert json.loads(answer.stdout)["unmatched_filters"] == ["--include '*.pgn'", "--exclude 'subs/'"]
-    assert "--include '*.pgn' matches no file" in answer.stderr
-    assert "--exclude 'subs/' matches no file" in answer.stderr
+    assert "--include '*.pgn' matches no file." in answer.stderr
+    assert "--exclude 'subs/' matches no file." in answer.stderr
 
 
 @pytest.mark.parametrize("verb", COPIES)
@@ -82,7 +82,7 @@ def test_reading_commands_filter_and_report_in_the_same_way(differing, verb):
     options = ["--include", "/both.png", "--exclude", "subs/", "--json"]
     found = differing.call(verb, differing.folder, "style/16", *options)
     assert json.loads(found.stdout)["unmatched_filters"] == ["--exclude 'subs/'"]
-    assert "--exclude 'subs/' matches no file" in found.stderr
+    assert "--exclude 'subs/' matches no file." in found.stderr
 
 
 def test_a_restore_filters_in_the_same_way(differing):
@@ -124,7 +124,7 @@ def test_a_plan_that_is_applied_takes_no_filters(differing, tmp_path, command):
     target = ["style/16", differing.folder] if command in ("pull", "restore") else [differing.folder, "style/16"]
     differing.call(command, *target, "--plan", plan, exit_code=1)
     answer = differing.call(command, "--apply", plan, "--exclude", "sub/", exit_code=2)
-    assert "leave out" in answer.stderr
+    assert "omit COLLECTION" in answer.stderr
 
 
 def test_a_pattern_that_can_match_nothing_is_wrong_usage(differing):

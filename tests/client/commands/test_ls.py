@@ -51,6 +51,6 @@ def test_one_that_is_well_is_told_in_the_singular(sides):
 
 
 def test_a_kind_that_there_is_not_is_wrong_usage(sides):
-    assert "There is no kind 'styles' of collections. Name one of: actor, style." in " ".join(
+    assert "There is no collection kind 'styles'. Choose one of: actor, style." in " ".join(
         sides.call("ls", "styles", exit_code=2).stderr.split()
     )

@@ -37,7 +37,7 @@ def test_info_tells_the_facts(run, life, get_manifest):
     life.add("collection.json", body=b'{"title": "Dynamic", "generations": [{"generation_id": 7, "type": "lora"}]}')
     code, text = run("info", "style/16")
     assert code == 0
-    for line in ("style/16  Dynamic", "s3://storyboard-user-files/styles/16/", "1, 4 bytes", "s3_event 1: 1 file,"):
+    for line in ("style/16  Dynamic", "s3://storyboard-user-files/styles/16/", "1 (4 bytes)", "s3_event 1: 1 file,"):
         assert line in text
     code, facts = as_json(run("info", "style/16", "--json"))
     assert (code, facts) == (0, get_manifest())
@@ -87,7 +87,7 @@ def test_history_tells_what_each_revision_did(run, life):
     code, found = as_json(run("history", "style/16", "--json"))
     assert [change["revision"] for change in found["changes"]] == [2, 3]
     assert [(one["first"], one["last"]) for one in found["untold"]] == [(1, 1)]
-    assert "revision 1: not told" in run("history", "style/16")[1]
+    assert "revision 1: not available" in run("history", "style/16")[1]
 
 
 def test_history_is_followed_until_it_is_interrupted(run, life, monkeypatch):
@@ -115,7 +115,7 @@ def test_diff_tells_what_differs_and_its_exit_code_says_whether(run, life):
         "    good: True -> False",
         "* b.png",
         "+ c.png",
-        "1 added, 1 modified, 1 described",
+        "1 added, 1 modified, 1 described.",
     ]
     code, found = as_json(run("diff", "style/16@2", "style/16@1", "--json"))
     assert (code, [(one["filename"], one["sort"]) for one in found["files"]]) == (1, [("b.png", "modified")])
@@ -152,7 +152,7 @@ def test_verify_remote_goes_to_the_bucket_that_the_manifest_names(run, add, acco
     add({"styles/16/a.png": b"data"})
     code, text = run("verify", "--remote", "style/16")
     assert code == 0
-    assert "right               1  as the manifest says" in text
+    assert "right               1  match the manifest" in text
     account.put("styles/16/new.png")
     code, text = run("verify", "--remote", "style/16", "--settle", 0)
     assert code == 1
@@ -166,7 +166,7 @@ def test_verify_remote_goes_to_the_bucket_that_the_manifest_names(run, add, acco
 def test_rescan_asks_and_waits(run, add, account):
     add({"styles/16/a.png": b"data"})
     code, text = run("rescan", "style/16")
-    assert (code, "asked for at" in text, len(account.jobs())) == (0, True, 1)
+    assert (code, "rescan requested at" in text, len(account.jobs())) == (0, True, 1)
     assert run("rescan", "style/16", "--wait", 0)[0] == 3
     code, found = as_json(run("rescan", "--all", "--json"))
     assert (code, [one["id"] for one in found]) == (0, ["16"])

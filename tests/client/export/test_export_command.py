@@ -95,7 +95,7 @@ def test_without_an_output_the_export_is_all_that_is_on_stdout(export):
 
 def test_a_file_has_what_stdout_has(export, tmp_path):
     answer = export("csv", "-o", tmp_path / "files.csv")
-    assert answer.stdout == f"7 files of style/16 in {tmp_path / 'files.csv'}\n"
+    assert answer.stdout == f"Exported 7 files of style/16 to {tmp_path / 'files.csv'}.\n"
     assert (tmp_path / "files.csv").read_bytes() == export("csv").stdout_bytes
     assert names_in(tmp_path) == ["files.csv"]
     assert export("csv", "-o", tmp_path / "files.csv", "--quiet").output == ""
@@ -175,7 +175,7 @@ def test_captions_lie_in_the_folder_and_what_may_not_lie_there_is_told(export, t
     folder = tmp_path / "in" / "images"
     answer = export("kohya", "-o", folder, exit_code=1)
     assert captions(tmp_path / "in") == {"images/a.txt": "a fox\n", "images/deep/b.txt": "a hare\n"}
-    assert answer.stdout == f"2 files of style/16 in {folder}, 3 left out\n"
+    assert answer.stdout == f"Exported 2 files of style/16 to {folder} (3 files skipped).\n"
     told = answer.stderr.splitlines()
     assert len(told) == 2
     assert told[0].startswith("styles/16/../x.png: ")
@@ -206,14 +206,14 @@ def test_a_past_revision_is_exported_as_it_was(export):
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        (["kohya"], 2, "name it with --output"),
-        (["csv", "--license", "MIT"], 2, "--license is not an option of csv"),
-        (["jsonl", "--images", "."], 2, "--images is not an option of jsonl"),
-        (["jsonl", "--for-spreadsheets"], 2, "--for-spreadsheets is not an option of jsonl"),
+        (["kohya"], 2, "Pass --output FOLDER."),
+        (["csv", "--license", "MIT"], 2, "--license does not apply to csv"),
+        (["jsonl", "--images", "."], 2, "--images does not apply to jsonl"),
+        (["jsonl", "--for-spreadsheets"], 2, "--for-spreadsheets does not apply to jsonl"),
         (["cvat"], 2, "--images"),
         (["cvat", "--images", "no such folder"], 2, "no such folder"),
-        (["csv", "--json"], 2, "name that with --output"),
-        (["csv", "--revision", "1", "--at", "2026-01-01"], 2, "give one of them"),
+        (["csv", "--json"], 2, "Pass --output."),
+        (["csv", "--revision", "1", "--at", "2026-01-01"], 2, "not both"),
         (["no-format"], 2, "no-format"),
         (["csv", "--revision", "3"], 3, "revision 3"),
     ],
@@ -236,7 +236,7 @@ def test_without_pyarrow_there_is_no_file_of_parquet(export, tmp_path, monkeypat
 def test_captions_do_not_replace_a_file_by_a_folder(export, tmp_path):
     (tmp_path / "file").write_text("before")
     answer = export("kohya", "-o", tmp_path / "file", exit_code=2)
-    assert "kohya makes a folder" in answer.stderr
+    assert "kohya writes a folder" in answer.stderr
     assert (tmp_path / "file").read_text() == "before"
 
 

@@ -83,7 +83,7 @@ def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(s
         "7 files skipped because of their names (listed above). Rename them; running again will not help."
         in answer.stdout
     )
-    assert "run it again" not in answer.stdout
+    assert "Run the command again" not in answer.stdout
     assert answer.stderr.count("; rename the file") == len(UNUSABLE)
     assert "folder/a.png: 'folder/' and 'folder' cannot both be there" in answer.stderr
     sides.commit("good.png", "folder.png")
@@ -143,5 +143,5 @@ def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
 def test_a_dry_run_says_which_names_will_be_skipped(sides):
     sides.write("a\nb.png", "c.png")
     told = sides.push("--dry-run", exit_code=1).stderr
-    assert "a\\nb.png: will be skipped: it holds a control character; rename the file" in told
+    assert "a\\nb.png: will be skipped: it holds a control character. Rename the file." in told
     assert "c.png" not in told

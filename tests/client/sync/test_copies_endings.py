@@ -47,7 +47,7 @@ def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number
     finally:
         end.set()
         pull.kill()
-    assert (pull.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
+    assert (pull.returncode, stderr) == (130, "Interrupted. Run the command again to continue.\n")
     assert sides.files.items() <= bytes_by_name("a.png", "b.png").items()
     sides.proxy.before = lambda _: None
     sides.pull()
@@ -85,7 +85,7 @@ def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
     finally:
         end.set()
         push.kill()
-    assert (push.returncode, stderr) == (130, "Interrupted; a repeat goes on from here.\n")
+    assert (push.returncode, stderr) == (130, "Interrupted. Run the command again to continue.\n")
     sides.proxy.before = lambda _: None
     sides.proxy.seen.clear()
     sides.push()
@@ -110,7 +110,7 @@ def test_a_server_that_is_gone_in_the_middle_is_told_and_a_second_pull_finishes(
     answer = sides.pull(exit_code=3)
     assert sides.files == bytes_by_name("a.png")
     assert answer.stderr.count("\n") == 3
-    assert "3 failed; run it again: what is done is not done again" in answer.stdout
+    assert "3 files failed. Run the command again to retry" in answer.stdout
     sides.proxy.after = lambda _, reply: reply
     sides.proxy.seen.clear()
     sides.pull()
@@ -200,7 +200,7 @@ def test_on_a_terminal_it_tells_how_far_it_is_and_elsewhere_it_does_not(sides):
     assert b"2 of 2 files" in shown
     stdout = pull.stdout.read()
     pull.stdout.close()
-    assert stdout.endswith("2 downloaded (36 bytes)\n")
+    assert stdout.startswith("Downloaded 2 files (36 bytes) from style/16 to ")
     assert "\x1b" not in stdout
 
 

@@ -40,20 +40,21 @@ def test_planning_changes_nothing(differing, plan, verb, how):
     answer = differing.call(verb, *where, *options, "--delete", exit_code=1)
     assert everything(differing) == before
     assert {one.method for one in differing.proxy.seen} <= {"GET"}
-    assert "to do: " in answer.stdout
+    assert "Would " in answer.stdout
     assert plan.exists() == (how == "--plan")
 
 
 def test_a_dry_run_tells_each_file(differing):
+    folder = differing.folder
     lines = differing.pull("--dry-run", "--delete", exit_code=1).stdout.splitlines()
     assert lines == [
         "download      differs.png",
-        "delete here   mine.png",
+        "delete local  mine.png",
         "download      s3.png",
-        "to do: download 2 (43 bytes), delete here 1",
+        f"Would download 2 files (43 bytes) from style/16 to {folder}; delete 1 file from {folder}.",
     ]
     differing.pull("--delete")
-    assert differing.pull("--dry-run").stdout == "nothing to do\n"
+    assert differing.pull("--dry-run").stdout == "Nothing to do.\n"
 
 
 def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
@@ -62,10 +63,10 @@ def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
     assert [json.loads(line)["filename"] for line in lines] == ["differs.png", "mine.png", "s3.png"]
     plan.write_text(first + "".join(line for line in lines if "differs" not in line))
     answer = differing.call("pull", "--apply", plan)
-    assert "1 downloaded (19 bytes), 1 deleted here" in answer.stdout
+    assert f"Downloaded 1 file (19 bytes) from style/16 to {differing.folder}; deleted 1 file from" in answer.stdout
     assert differing.files == bytes_by_name("same.png", "s3.png") | {"differs.png": b"mine"}
     assert (
-        "1 downloaded" in differing.call("pull", "--apply", plan).stdout
+        "Downloaded 1 file" in differing.call("pull", "--apply", plan).stdout
     )  # its s3.png is here by now, and that is well
 
 
@@ -76,7 +77,7 @@ def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
     differing.put("s3.png", body=b"changed again")
     answer = differing.call("pull", "--apply", plan, exit_code=3)
     assert differing.files == bytes_by_name("same.png") | dict.fromkeys(("differs.png", "mine.png"), b"changed again")
-    assert "3 failed; run it again" in answer.stdout
+    assert "3 files failed. Run the command again" in answer.stdout
     differing.push("--delete", "--plan", plan, exit_code=1)
     differing.write("mine.png", body=b"and again")
     differing.put_uncommitted("differs.png", b"and again")
@@ -105,7 +106,7 @@ def test_a_sync_is_planned_and_applied(differing, plan):
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"verb": "push"}, "is the plan of a push"),
+        ({"verb": "push"}, "is a plan for 'push'"),
         ({"s3_bucket": "another"}, "s3://another/styles/16/, which is not of this deployment"),
         ({"s3_prefix": "styles/17/"}, "not of this deployment"),
         ({"id": "17"}, "not of this deployment"),
@@ -271,5 +272,5 @@ def test_it_lists_them_too_where_the_manifest_is_not_good_enough_to_delete_by(si
     sides.commit_incomplete("a.png")
     sides.write("extra.png", "more.png")
     answer = sides.pull("--delete", "--dry-run", exit_code=3)
-    assert "delete here   extra.png" in answer.stdout
+    assert "delete local  extra.png" in answer.stdout
     assert "Nothing is deleted, because the manifest of style/16 is incomplete." in answer.stderr

@@ -23,7 +23,7 @@ def test_what_is_missing_or_differs_comes_and_what_is_the_same_is_not_touched(si
     (entry,) = (one for one in sides.head.files if one.filename == "differs.png")
     there = datetime.fromisoformat(entry.last_modified)
     assert (sides.folder / "differs.png").stat().st_mtime_ns == int(there.timestamp()) * 1_000_000_000
-    assert "2 downloaded" in answer.stdout
+    assert "Downloaded 2 files" in answer.stdout
     assert [path.name for path in sides.folder.iterdir() if path.name.startswith(".")] == []
 
 
@@ -32,7 +32,7 @@ def test_a_second_pull_fetches_nothing(sides):
     sides.pull()
     sides.proxy.seen.clear()
     answer = sides.pull()
-    assert "nothing to do" in answer.stdout
+    assert "Nothing to do." in answer.stdout
     assert [one.method for one in sides.proxy.seen] == ["GET"]  # the manifest, if it is another
     assert sides.gets() == []
 
@@ -75,8 +75,8 @@ def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration
     assert (sides.folder / "a.png").read_bytes() == body
     assert f"a.png: the uploader declares a wrong MD5 (md5chksum: {wrong})" in answer.stderr
     assert "wrong bytes" not in answer.stderr
-    assert "nothing to do" in sides.pull().stdout
-    assert "nothing to do" in sides.push().stdout
+    assert "Nothing to do." in sides.pull().stdout
+    assert "Nothing to do." in sides.push().stdout
     sides.call("verify", sides.folder, "style/16")
 
 
@@ -92,7 +92,7 @@ def test_a_wrong_declaration_of_an_object_that_hardly_anything_proves_ends_in_no
     answer = sides.pull()
     assert (sides.folder / "a.png").read_bytes() == body
     assert "a.png: the uploader declares a wrong MD5 (md5: " in answer.stderr
-    assert "nothing to do" in sides.pull().stdout
+    assert "Nothing to do." in sides.pull().stdout
     sides.write("a.png", body=body[:-1] + b"x")
     sides.pull()
     assert (sides.folder / "a.png").read_bytes() == body
@@ -102,7 +102,7 @@ def test_other_bytes_here_than_those_of_an_object_with_a_wrong_md5_still_differ(
     body = random.Random(1).randbytes(6 << 20)
     in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5": "0123456789abcdef" * 2})
     sides.write("a.png", body=body[:-1] + b"x")
-    assert "1 downloaded" in sides.pull().stdout
+    assert "Downloaded 1 file" in sides.pull().stdout
     assert (sides.folder / "a.png").read_bytes() == body
 
 
@@ -113,7 +113,7 @@ def test_what_s3cmd_encrypted_comes_as_it_is_stored(sides):
     assert sides.head.files[0].md5_source in (None, "computed")
     sides.pull()
     assert (sides.folder / "a.png").read_bytes() == body
-    assert "nothing to do" in sides.pull().stdout
+    assert "Nothing to do." in sides.pull().stdout
 
 
 def test_filters_say_what_is_meant(sides):
@@ -126,11 +126,11 @@ def test_filters_say_what_is_meant(sides):
 def test_what_s3_has_not_goes_with_delete_alone(sides):
     sides.put("a.png")
     sides.write("a.png", "deep/extra.png")
-    assert "nothing to do" in sides.pull().stdout
+    assert "Nothing to do." in sides.pull().stdout
     answer = sides.pull("--delete")
     assert sides.files == bytes_by_name("a.png")
     assert not (sides.folder / "deep").exists()
-    assert "1 deleted here" in answer.stdout
+    assert "eleted 1 file from" in answer.stdout
 
 
 def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides):
@@ -205,7 +205,7 @@ def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(si
     answer = sides.pull(exit_code=3)
     assert sides.files == bytes_by_name("a.png", "c.png")
     assert "download b.png: Skipped: the object in S3 changed or was deleted" in answer.stderr
-    assert "1 failed" in answer.stdout
+    assert "1 file failed." in answer.stdout
     assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "c.png"]
 
 

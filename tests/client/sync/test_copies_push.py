@@ -22,10 +22,10 @@ def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
     answer = sides.push()
     assert sides.objects == bytes_by_name("same.png", "theirs.png", "deep/new.png") | {"changed.png": b"mine"}
     assert sorted(one.key.rpartition("16/")[2] for one in sides.proxy.of("PUT")) == ["changed.png", "deep/new.png"]
-    assert "2 uploaded" in answer.stdout
+    assert "Uploaded 2 files" in answer.stdout
     sides.commit("changed.png", "deep/new.png")
     sides.proxy.seen.clear()
-    assert "nothing to do" in sides.push().stdout
+    assert "Nothing to do." in sides.push().stdout
     assert sides.proxy.of("PUT") == []
 
 
@@ -75,7 +75,7 @@ def test_a_caption_of_several_lines_is_the_images_prompt(sides):
     sides.commit("a.png", "a.txt")
     (entry,) = sides.head.files
     assert entry.prompt == prompt
-    assert "nothing to do" in sides.push().stdout
+    assert "Nothing to do." in sides.push().stdout
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_every_sort_of_caption_is_the_prompt_of_what_is_beside_it(sides, image, 
     sides.commit(image, name)
     (entry,) = sides.head.files
     assert (entry.prompt, entry.overridden) == ("a fox", {})
-    assert "nothing to do" in sides.push().stdout
+    assert "Nothing to do." in sides.push().stdout
 
 
 def test_an_image_below_a_folder_with_a_line_break_in_its_name_is_pushed(sides):
@@ -197,7 +197,7 @@ def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
     answer = sides.push("--delete", exit_code=3)
     assert sides.objects == bytes_by_name("a.png", "unknown.png") | {"replaced.png": b"another by now"}
     assert "delete in S3 replaced.png: " in answer.stderr
-    assert "1 deleted in S3" in answer.stdout
+    assert "eleted 1 file from style/16." in answer.stdout
 
 
 def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
@@ -263,7 +263,7 @@ def test_where_the_manifest_does_not_show_it_in_time_that_is_told(sides):
     sides.put("b.png")
     sides.write("a.png", "b.png")
     answer = sides.push("--wait", 0.1, exit_code=1)
-    assert "the manifest does not show all of it yet; see: s3-manifest doctor" in answer.stderr
+    assert "The manifest does not show all changes yet." in answer.stderr
     assert sides.objects == bytes_by_name("a.png", "b.png")
 
 

@@ -32,7 +32,7 @@ THEN = bytes_by_name("a.png", "b.png", "deep/c.png")
 def test_a_folder_gets_what_there_was_at_a_revision(past):
     answer = past.restore(past.folder, "--revision", 1)
     assert past.files == THEN
-    assert "3 downloaded" in answer.stdout
+    assert "Downloaded 3 files" in answer.stdout
     assert past.objects == NOW
 
 
@@ -67,7 +67,7 @@ def test_some_files_are_restored(past):
 def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
     answer = past.restore("--in-s3", "--revision", 1)
     assert past.objects == THEN | bytes_by_name("new.png")
-    assert "2 restored in S3" in answer.stdout
+    assert "Restored 2 files of style/16 in S3." in answer.stdout
     assert past.files == {}
     # The manifest does not tell of it yet.
     past.restore("--in-s3", "--revision", 1)
@@ -76,7 +76,7 @@ def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
         told = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key(name))
         assert (told["Metadata"], told["ContentType"]) == ({"prompt": "a fox"}, "image/png")
     past.commit("a.png", "b.png")
-    assert "nothing to do" in past.restore("--in-s3", "--revision", 1).stdout
+    assert "Nothing to do." in past.restore("--in-s3", "--revision", 1).stdout
 
 
 def test_in_s3_with_delete_what_was_not_there_then_goes_and_can_be_brought_back(past):
@@ -144,9 +144,9 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
     ("options", "code", "says"),
     [
         (["--in-s3", "--revision", 9], 3, "9"),
-        (["--in-s3", "--revision", 1, "--at", "2026-01-01"], 2, "give one of them"),
+        (["--in-s3", "--revision", 1, "--at", "2026-01-01"], 2, "not both"),
         ([], 2, "Missing argument LOCAL (or --in-s3)."),
-        (["somewhere", "--in-s3"], 2, "LOCAL and --in-s3 are two places"),
+        (["somewhere", "--in-s3"], 2, "Pass either LOCAL or --in-s3"),
     ],
 )
 def test_what_there_was_not_is_told(past, options, code, says):

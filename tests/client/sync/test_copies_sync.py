@@ -18,10 +18,10 @@ def test_what_one_side_has_goes_to_the_other(sides):
     sides.write("mine.png", "same.png")
     answer = sides.sync()
     assert sides.files == sides.objects == bytes_by_name("theirs.png", "mine.png", "same.png")
-    assert "1 uploaded" in answer.stdout
-    assert "1 downloaded" in answer.stdout
+    assert "uploaded 1 file" in answer.stdout
+    assert "Downloaded 1 file" in answer.stdout
     sides.commit("mine.png")
-    assert "nothing to do" in sides.sync().stdout
+    assert "Nothing to do." in sides.sync().stdout
 
 
 def test_what_changed_on_one_side_since_then_goes_to_the_other(sides):

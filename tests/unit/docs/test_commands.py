@@ -13,7 +13,7 @@ CLIENT = page("client")
 
 def usages():
     """Each command's usage without its options, and the first sentence of its help."""
-    top = click.Context(main, info_name="s3-manifest")
+    top = click.Context(main, info_name="s3-manifest", **main.context_settings)
     for name in main.list_commands(top):
         command = main.get_command(top, name)
         pieces = command.collect_usage_pieces(click.Context(command, info_name=name, parent=top))

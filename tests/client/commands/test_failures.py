@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from s3_manifest_cli import main as program_main
 from s3_manifest_cli.main import main
-from s3_manifest_cli.terminal.endings import asks_for_json
+from s3_manifest_cli.terminal.failures import is_json_requested
 
 CLEAN = {
     "PATH": os.environ["PATH"],
@@ -43,8 +43,8 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_the_exit_code_3(error):
     """
     answer = ended("ls", "--bucket", "b", "--json", before=before)
     (line,) = answer.stderr.decode().splitlines()
-    assert line.startswith(f"Error: Unexpected {error.partition('(')[0]} at ")
-    assert "Please report it in the issue tracker" in line
+    assert line.startswith(f"Error: Unexpected error: {error.partition('(')[0]} at ")
+    assert "Please report this bug" in line
     assert answer.returncode == 3
     document = json.loads(answer.stdout)
     assert (document["code"], document["exit_code"]) == ("unexpected", 3)
@@ -92,8 +92,8 @@ def test_every_failure_is_a_document_where_one_is_asked_for(arguments, code):
 
 
 def test_a_value_that_is_called_as_the_option_asks_for_no_document():
-    assert asks_for_json(["ls", "--json"])
-    assert not asks_for_json(["ls", "--", "--json"])
+    assert is_json_requested(["ls", "--json"])
+    assert not is_json_requested(["ls", "--", "--json"])
 
 
 def test_ctrl_c_while_everything_is_imported_ends_with_130_and_no_traceback():
@@ -108,7 +108,7 @@ def test_ctrl_c_while_everything_is_imported_ends_with_130_and_no_traceback():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     """
     answer = ended("ls", "--json", before=before)
-    assert answer.stderr == b"Interrupted; a repeat goes on from here.\n"
+    assert answer.stderr == b"Interrupted. Run the command again to continue.\n"
     assert (answer.returncode, json.loads(answer.stdout)["code"]) == (130, "interrupted")
 
 
@@ -136,7 +136,7 @@ def signing(*_):
 deployment.session_of = signing
 """
     answer = ended("ls", "--bucket", "b", before=before)
-    assert answer.stderr == b"Interrupted; a repeat goes on from here.\n"
+    assert answer.stderr == b"Interrupted. Run the command again to continue.\n"
     assert answer.returncode == 130
 
 
@@ -164,13 +164,13 @@ def test_a_reader_that_ends_early_is_told():
     os.close(read)
     answer = ended("ls", "--help", capture_output=False, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
-    assert answer.stderr == b"Error: stdout was closed before everything was written to it.\n"
+    assert answer.stderr == b"Error: Standard output was closed before all output was written.\n"
     assert answer.returncode == 3
 
 
 def test_a_stdout_that_was_closed_before_is_told():
     answer = ended("ls", "--help", preexec_fn=lambda: os.close(1))
-    assert answer.stderr == b"Error: stdout was closed before everything was written to it.\n"
+    assert answer.stderr == b"Error: Standard output was closed before all output was written.\n"
     assert answer.returncode == 3
 
 
@@ -179,7 +179,7 @@ def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(encoding):
     before = """
         from s3_manifest_cli.terminal.output import Printer
         from s3_manifest_cli.client.manifests import deployment
-        deployment.session_of = lambda *_: Printer(False, False).say("größe 猫.png") or exit(0)
+        deployment.session_of = lambda *_: Printer(False, False).write("größe 猫.png") or exit(0)
     """
     answer = ended("ls", "--bucket", "b", before=before, env=CLEAN | {"PYTHONIOENCODING": encoding})
     assert (answer.returncode, answer.stderr) == (0, b"")
