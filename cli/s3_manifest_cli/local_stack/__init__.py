@@ -1,1 +1,1 @@
-"""The deployed template on one machine, without an AWS account: ``s3-manifest local`` and the demo."""
+"""Deploys the template on this machine, without an AWS account: ``s3-manifest local`` and the tests."""

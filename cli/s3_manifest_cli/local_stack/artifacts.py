@@ -1,4 +1,4 @@
-"""What `sam build` makes of the template, made with nothing but pip: zips of the functions and the layer."""
+"""Builds zips of the functions and the layer with pip alone, as `sam build` does."""
 
 import compileall
 import fcntl
@@ -16,29 +16,29 @@ from pathlib import Path
 import click
 
 PROJECT = Path(__file__).resolve().parents[3]
-"""The checkout: the local stack deploys the template and the sources that stand in it."""
+"""The checkout whose template and sources the local stack deploys."""
 
 _LAYER = PROJECT / "layers" / "manifest"
 _SERVICES = {"s3", "sqs", "events"}
 
 
 class BuildFailed(click.ClickException):
-    """An artifact could not be made; the text is what the tool said."""
+    """An artifact could not be built; the text has the tool's output."""
 
 
 def function_zip(code: Path) -> bytes:
-    """One function's folder, zipped."""
+    """Returns the zip of a function's folder."""
     target = cache_folder() / f"{code.name}-{_digest([code])}.zip"
-    with _alone():
+    with _locked():
         if not target.exists():
             _zip(target, {path.relative_to(code): path for path in _files(code)})
     return target.read_bytes()
 
 
 def layer_zip() -> bytes:
-    """The layer: its dependencies, installed with this Python, and the package, below ``python/``."""
+    """Returns the zip of the layer: its dependencies for this Python, and the package, below ``python/``."""
     target = cache_folder() / f"layer-{_digest([_LAYER, Path(__file__)])}.zip"
-    with _alone():
+    with _locked():
         if not target.exists():
             with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
                 shutil.copytree(
@@ -53,7 +53,7 @@ def layer_zip() -> bytes:
 
 
 def layer_is_built() -> bool:
-    """Whether the dependencies, which take a while, are installed already."""
+    """Whether its dependencies are installed already."""
     return _dependencies_folder().exists()
 
 
@@ -65,22 +65,22 @@ def _dependencies() -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     requirements = _LAYER / "requirements.txt"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*pip, "--target", unfinished, "--requirement", requirements], capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise BuildFailed(f"pip could not install {requirements}:\n{done.stderr}")
+    if result.returncode:
+        raise BuildFailed(f"pip could not install {requirements}:\n{result.stderr}")
     _compile(unfinished)
     return unfinished.rename(folder)
 
 
 def _compile(folder: Path) -> None:
-    """Once here, not in each worker that starts; by content, as unpacking a zip changes the times of files."""
+    """Compiles once instead of in each worker; without timestamps, which unpacking a zip changes."""
     compileall.compile_dir(folder, quiet=2, workers=0, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
 
 def _is_used(name: Path) -> bool:
-    """Whether a worker may need this file: not the thousands that describe AWS services nobody speaks to."""
+    """Whether a worker needs the file: botocore describes thousands of unused operations."""
     is_service = name.parts[:2] == ("botocore", "data") and len(name.parts) > 3
     return not is_service or name.parts[2] in _SERVICES
 
@@ -91,15 +91,15 @@ def _dependencies_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where built things are kept between runs, below the checkout."""
+    """Returns the folder of built artifacts, below the checkout."""
     folder = PROJECT / ".local"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Of several processes that want the same artifact, one makes it and the others wait."""
+def _locked() -> Iterator[None]:
+    # Of several processes that need an artifact, one builds it and the others wait.
     with (cache_folder() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -123,7 +123,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _zip(target: Path, members: dict[Path, Path]) -> None:
-    # Stored, not compressed: it never leaves this machine, and each worker unpacks it.
+    # Not compressed: it stays on this machine, and each worker unpacks it.
     unfinished = target.with_suffix(".unfinished")
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
         for name, path in sorted(members.items()):

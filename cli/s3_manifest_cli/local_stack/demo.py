@@ -1,131 +1,100 @@
-"""``s3-manifest local demo``: real S3 changes, and what the manifest says of each."""
+"""``s3-manifest local demo``: changes objects in S3 and prints their manifests."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from s3_manifest_cli.local_stack.demo_actor import walk_actor
-from s3_manifest_cli.local_stack.demo_copy import walk_copy
+from s3_manifest_cli.local_stack.demo_actor import run_actor_demo
+from s3_manifest_cli.local_stack.demo_copy import run_copy_demo
+from s3_manifest_cli.local_stack.demo_output import DemoFailed, Query, headline, print_json, request, url
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.stack import Stack, local_stack
 
 STYLE, ACTOR = "styles/16/", "system_actors/training_data/0042_european_30_male/"
-_GIVE_UP_SECONDS = 60
-
-Manifest = Mapping[str, Any]
-Query = tuple[str, Mapping[str, str | int]]
-
+_TIMEOUT_SECONDS = 60
 
 _STYLE_PATH = "/api/manifests/style/16"
-_STYLE_QUERY: Query = ("/api/s3/manifest", {"styleId": "16"})
-_ACTOR_QUERY: Query = ("/api/s3/manifest", {"actorId": "0042_european_30_male"})
+_STYLE_QUERY = {"styleId": "16"}
+_ACTOR_QUERY = {"actorId": "0042_european_30_male"}
 
-
-class NeverSaid(click.ClickException):
-    """The manifest did not come to say what it should have."""
+Manifest = Mapping[str, Any]
 
 
 def run_demo() -> None:
-    """Brings the stack up, walks some collections through their changes, and takes it down again."""
+    """Deploys the stack, changes some collections, and removes the stack again."""
     click.echo("Bringing up the whole stack on this machine:")
     with local_stack() as stack:
-        walk(stack)
+        run_style_demo(stack)
+        run_actor_demo(stack)
+        run_copy_demo(stack)
     click.echo("\nDone, and everything is stopped. `make serve` keeps it up for you to try.")
 
 
-def walk(stack: Stack) -> None:
-    """The demo itself. Raises ``NeverSaid``."""
+def run_style_demo(stack: Stack) -> None:
+    """Uploads, overwrites, deletes, and prints the manifest after each. Raises ``DemoFailed``."""
     s3 = stack.platform.client("s3")
 
     def upload(key: str, body: bytes, **metadata: str) -> None:
         s3.put_object(Bucket=stack.bucket, Key=key, Body=body, ContentType="image/png", Metadata=metadata)
         click.echo(f"  PUT s3://{stack.bucket}/{key}  {len(body)} bytes" + (f"  {metadata}" if metadata else ""))
 
-    _headline("1. Two pictures of a style, with their prompts (the first time, the functions have to start)")
+    headline("1. Two pictures of a style, with their prompts (the first time, the functions have to start)")
     upload(f"{STYLE}image_001.png", png(64, (200, 80, 40)), prompt="a lighthouse at dusk, dynamic simplicity")
     upload(f"{STYLE}image_002.png", png(48, (40, 160, 90)), prompt="a fox in the reeds", **{"generation-id": "7"})
-    _show(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 2)
+    _print_manifest(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 2)
 
-    _headline("2. Two training pictures of an actor, another collection")
+    headline("2. Two training pictures of an actor, in another collection")
     upload(f"{ACTOR}portrait.png", png(32, (90, 90, 220)))
     upload(f"{ACTOR}profile left.png", png(32, (220, 90, 220)))
-    _show(stack, _ACTOR_QUERY, lambda manifest: manifest["total_files"] == 2)
+    _print_manifest(stack, _ACTOR_QUERY, lambda manifest: manifest["total_files"] == 2)
 
-    _headline("3. One of them is overwritten")
+    headline("3. One picture is overwritten")
     better = png(96, (250, 120, 60))
     upload(f"{STYLE}image_001.png", better, prompt="a lighthouse at dawn")
-    _show(stack, _STYLE_QUERY, lambda manifest: manifest["files"][0]["size_bytes"] == len(better))
+    _print_manifest(stack, _STYLE_QUERY, lambda manifest: manifest["files"][0]["size_bytes"] == len(better))
 
-    _headline("4. One is deleted")
+    headline("4. One picture is deleted")
     s3.delete_object(Bucket=stack.bucket, Key=f"{STYLE}image_002.png")
     click.echo(f"  DELETE s3://{stack.bucket}/{STYLE}image_002.png")
-    _show(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 1)
+    _print_manifest(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 1)
 
-    _headline("5. All collections")
-    answer = stack.get("/api/manifests")
-    click.echo(f"  GET /api/manifests -> {answer.status}")
-    click.echo(_indented(answer.body))
+    headline("5. All collections")
+    print_json(request(stack, "GET", "/api/manifests").body)
 
-    _headline("6. What changed in the style, and what it was at first")
-    _show_changes(stack)
-
-    _headline("7. The style is compared with what is in S3 (the first time, the function has to start)")
-    _rescan(stack)
-    walk_actor(stack)
-    walk_copy(stack)
-
-
-def _show_changes(stack: Stack) -> None:
-    answer = stack.get(f"{_STYLE_PATH}/changes", {"since": 0})
-    click.echo(f"  GET {_STYLE_PATH}/changes?since=0 -> {answer.status}")
-    for change in answer.body["changes"]:
-        for sort in ("added", "modified", "removed"):
-            for one in change[sort]:
-                said = f"{sort} {one['filename']} ({one['cause']})"
-                click.echo(f"    revision {change['revision']}, {change['committed_at']}: {said}")
-    answer = stack.get(_STYLE_PATH, {"revision": 1})
+    headline("6. The style's changes, and its first revision")
+    for change in request(stack, "GET", f"{_STYLE_PATH}/changes", {"since": 0}).body["changes"]:
+        for kind in ("added", "modified", "removed"):
+            for file in change[kind]:
+                text = f"{kind} {file['filename']} ({file['cause']})"
+                click.echo(f"    revision {change['revision']}, {change['committed_at']}: {text}")
+    answer = request(stack, "GET", _STYLE_PATH, {"revision": 1})
     names = ", ".join(f"{file['filename']} ({file['size_bytes']} bytes)" for file in answer.body["files"])
-    click.echo(f"  GET {_STYLE_PATH}?revision=1 -> {answer.status}: {names}")
+    click.echo(f"    {names}")
+
+    headline("7. The style is compared with S3 (the first time, the function has to start)")
+    requested = request(stack, "POST", f"{_STYLE_PATH}/rescan").body["requested_at"]
+    manifest = _wait_for(stack, _STYLE_QUERY, lambda manifest: (manifest["last_verified_at"] or "") > requested)
+    click.echo(f"  last_verified_at is now {manifest['last_verified_at']}: the manifest equals S3")
 
 
-def _rescan(stack: Stack) -> None:
-    answer = stack.post(f"{_STYLE_PATH}/rescan")
-    click.echo(f"  POST {_STYLE_PATH}/rescan -> {answer.status}, {answer.body}")
-    verified = _until(stack, _STYLE_QUERY, lambda m: (m["last_verified_at"] or "") > answer.body["requested_at"])
-    click.echo(f"  last_verified_at is {verified['last_verified_at']} now: the manifest says what is in S3")
+def _print_manifest(stack: Stack, query: Query, is_current: Callable[[Manifest], bool]) -> None:
+    """Waits until the manifest is current, and prints the delay and the manifest."""
+    start = time.monotonic()
+    manifest = _wait_for(stack, query, is_current)
+    delay = (time.monotonic() - start) * 1000
+    click.echo(f"  GET {url('/api/s3/manifest', query)} -> 200, {delay:.0f} ms after the change was made in S3")
+    print_json(manifest)
 
 
-def _show(stack: Stack, query: Query, says: Callable[[Manifest], bool]) -> None:
-    """Asks until the manifest says it, and prints how long after the S3 change that was, and all it says."""
-    path, parameters = query
-    changed = time.monotonic()
-    manifest = _until(stack, query, says)
-    milliseconds = (time.monotonic() - changed) * 1000
-    asked = "&".join(f"{name}={value}" for name, value in parameters.items())
-    click.echo(f"  GET {path}?{asked} -> 200, {milliseconds:.0f} ms after the change was made in S3")
-    click.echo(_indented(manifest))
-
-
-def _until(stack: Stack, query: Query, says: Callable[[Manifest], bool]) -> Manifest:
-    """What the manifest says once it says that. Raises ``NeverSaid``."""
-    path, parameters = query
-    began = time.monotonic()
+def _wait_for(stack: Stack, query: Query, is_current: Callable[[Manifest], bool]) -> Manifest:
+    start, path = time.monotonic(), "/api/s3/manifest"
     while True:
-        answer = stack.get(path, parameters)
-        if answer.status == 200 and says(answer.body):
+        answer = stack.get(path, query)
+        if answer.status == 200 and is_current(answer.body):
             manifest: Manifest = answer.body
             return manifest
-        if time.monotonic() - began > _GIVE_UP_SECONDS:
-            raise NeverSaid(f"after {_GIVE_UP_SECONDS} s GET {path} still answers {answer.status}: {answer.body}")
+        if time.monotonic() - start > _TIMEOUT_SECONDS:
+            raise DemoFailed(f"GET {path} still returns {answer.status} after {_TIMEOUT_SECONDS} s: {answer.body}")
         time.sleep(0.01)
-
-
-def _headline(text: str) -> None:
-    click.secho(f"\n{text}", bold=True)
-
-
-def _indented(body: object) -> str:
-    return "\n".join(f"    {line}" for line in json.dumps(body, indent=2, ensure_ascii=False).splitlines())

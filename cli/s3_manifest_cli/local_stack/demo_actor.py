@@ -1,18 +1,17 @@
-"""The part of the demo that walks an actor, all of it over HTTP: uploads, views, edits, deletions."""
+"""The part of the demo about an actor, over HTTP: uploads, views, edits, deletions."""
 
 import hashlib
-import json
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import click
 
+from s3_manifest_cli.local_stack.demo_output import DemoFailed, Query, headline, print_json, request
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.stack import Answer, Stack, http_put
+from s3_manifest_cli.local_stack.stack import Stack, http_put
 
 ACTOR, NUMBER = "0007_asian_25_female", "7"
-_PATH = f"/api/training-data/{NUMBER}"
+_PATH, _EDIT_PATH = f"/api/training-data/{NUMBER}", f"/api/actors/{NUMBER}/training-data"
 _PICTURES = {
     "smiling.png": (png(48, (230, 180, 60)), "a woman smiling, soft light"),
     "profile.png": (png(40, (60, 180, 230)), "a woman in profile, 35 mm"),
@@ -21,96 +20,67 @@ _PICTURES = {
 }
 
 
-Query = Mapping[str, str | int]
+def run_actor_demo(stack: Stack) -> None:
+    """Uploads, describes, hides, deletes, rescans. Raises ``DemoFailed``."""
+    headline("8. A new actor: four pictures of one generation, uploaded with presigned URLs")
+    _put(stack, _sign(stack))
+
+    headline("9. The actor's training data, by the actor's number")
+    body = request(stack, "GET", _PATH).body
+    print_json({field: body[field] for field in ("images", "generations", "statistics")})
+
+    headline("10. One is marked bad, one hidden, one deleted")
+    _edit(stack, "PATCH", f"{_EDIT_PATH}/blurred.png", body={"good": False, "labels": ["blurry"]})
+    _edit(stack, "DELETE", f"{_PATH}/images/{quote('test shot.png')}", {"delete_from_s3": "false"})
+    _edit(stack, "DELETE", f"{_PATH}/images/profile.png", {"delete_from_s3": "true"})
+    print_json(request(stack, "GET", _EDIT_PATH).body)
+    hidden = request(stack, "GET", f"/api/manifests/actor/{ACTOR}", {"list": "hidden"}).body["hidden"]
+    click.echo(f"  hidden, and still in S3: {[entry['filename'] for entry in hidden]}")
+
+    headline("11. The hidden one is shown again, and the collection compared with S3")
+    _edit(stack, "PATCH", f"{_EDIT_PATH}/{quote('test shot.png')}", body={"hidden": None})
+    body = request(stack, "GET", _PATH, {"force_rescan": "true", "wait": 20}).body
+    names = [image["filename"] for image in body["images"]]
+    click.echo(f"    {body['total_images']} images, verified at {body['last_verified_at']}: {names}")
 
 
-class Unexpected(click.ClickException):
-    """The HTTP API did not answer as it should."""
-
-
-def walk_actor(stack: Stack) -> None:
-    """Uploads, describes, hides, deletes, rescans. Raises ``Unexpected``."""
-    _headline("8. A new actor: four pictures of one generation, uploaded with presigned URLs")
-    uploads = _uploads(stack)
-    _put(stack, uploads)
-
-    _headline("9. The actor's training data, asked for by number")
-    _show(_ask(stack, "GET", _PATH), "images", "generations", "statistics")
-
-    _headline("10. One is marked bad, one hidden, one deleted")
-    _edit(stack, "PATCH", f"/api/actors/{NUMBER}/training-data/blurred.png", {"good": False, "labels": ["blurry"]})
-    _edit(stack, "DELETE", f"{_PATH}/images/{quote('test shot.png')}", query={"delete_from_s3": "false"})
-    _edit(stack, "DELETE", f"{_PATH}/images/profile.png", query={"delete_from_s3": "true"})
-    _show(_ask(stack, "GET", f"/api/actors/{NUMBER}/training-data"))
-    hidden = _ask(stack, "GET", f"/api/manifests/actor/{ACTOR}", {"list": "hidden"})
-    click.echo(f"  hidden, and still in S3: {[entry['filename'] for entry in hidden.body['hidden']]}")
-
-    _headline("11. Shown again, and compared with what is in S3")
-    _edit(stack, "PATCH", f"/api/actors/{NUMBER}/training-data/{quote('test shot.png')}", {"hidden": None})
-    answer = _ask(stack, "GET", _PATH, {"force_rescan": "true", "wait": 20})
-    names = [image["filename"] for image in answer.body["images"]]
-    click.echo(f"    {answer.body['total_images']} images, verified at {answer.body['last_verified_at']}: {names}")
-
-
-def _uploads(stack: Stack) -> list[dict[str, Any]]:
+def _sign(stack: Stack) -> list[dict[str, Any]]:
+    """Requests presigned URLs for all pictures."""
     images = [
         {
             "filename": name,
-            "size": len(body),
-            "md5": hashlib.md5(body, usedforsecurity=False).hexdigest(),
-            "prompt": said,
+            "size": len(content),
+            "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            "prompt": prompt,
         }
-        for name, (body, said) in _PICTURES.items()
+        for name, (content, prompt) in _PICTURES.items()
     ]
     generation = {"type": "replicate_flux_kontext", "metadata": {"steps": 28}}
     path = f"/api/training-data/{ACTOR}/uploads"
-    answer = _ask(stack, "POST", path, body={"images": images, "generation": generation})
-    first = answer.body["uploads"][0]
-    click.echo(_indented(first | {"url": first["url"].partition("?")[0] + "?…", "reflects": "…"}))
-    uploads: list[dict[str, Any]] = answer.body["uploads"]
+    uploads: list[dict[str, Any]] = request(
+        stack, "POST", path, body={"images": images, "generation": generation}
+    ).body["uploads"]
+    print_json(uploads[0] | {"url": uploads[0]["url"].partition("?")[0] + "?…", "reflects": "…"})
     return uploads
 
 
 def _put(stack: Stack, uploads: list[dict[str, Any]]) -> None:
-    status = http_put(uploads[0]["url"], b"x" * len(_PICTURES["smiling.png"][0]), uploads[0]["headers"])
-    click.echo(f"  PUT {uploads[0]['filename']} with other bytes -> {status}: S3 refuses them")
+    first = uploads[0]
+    status = http_put(first["url"], b"x" * len(_PICTURES[first["filename"]][0]), first["headers"])
+    click.echo(f"  PUT {first['filename']} with other bytes -> {status}: S3 rejects them")
     for upload in uploads:
         status = http_put(upload["url"], _PICTURES[upload["filename"]][0], upload["headers"])
         click.echo(f"  PUT {upload['filename']} -> {status}")
     for upload in uploads:
-        _wait(stack, upload["reflects"])
+        _wait_for_change(stack, upload["reflects"])
 
 
-def _edit(stack: Stack, method: str, path: str, body: object = None, query: Query | None = None) -> None:
-    answer = _ask(stack, method, path, query, body)
-    if answer.body["reflects"]:
-        _wait(stack, answer.body["reflects"])
+def _edit(stack: Stack, method: str, path: str, query: Query | None = None, body: object = None) -> None:
+    if token := request(stack, method, path, query, body).body["reflects"]:
+        _wait_for_change(stack, token)
 
 
-def _wait(stack: Stack, reflects: str) -> None:
-    """Until the manifest shows the change with that token."""
-    answer = stack.get(f"/api/training-data/{ACTOR}", {"reflects": reflects, "wait": 20})
+def _wait_for_change(stack: Stack, token: str) -> None:
+    answer = stack.get(f"/api/training-data/{ACTOR}", {"reflects": token, "wait": 20})
     if answer.headers.get("x-manifest-reflected") != "true":
-        raise Unexpected(f"after 20 s the manifest does not show it: {answer.status} {answer.body}")
-
-
-def _ask(stack: Stack, method: str, path: str, query: Query | None = None, body: object = None) -> Answer:
-    asked = path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
-    said = "" if body is None or len(json.dumps(body)) > 100 else f" {json.dumps(body)}"
-    answer = stack.send(method, path, body, query)
-    click.echo(f"  {method} {asked}{said} -> {answer.status}")
-    if answer.status != 200:
-        raise Unexpected(f"{method} {asked} -> {answer.status}: {answer.body}")
-    return answer
-
-
-def _show(answer: Answer, *fields: str) -> None:
-    click.echo(_indented({name: answer.body[name] for name in fields} if fields else answer.body))
-
-
-def _headline(text: str) -> None:
-    click.secho(f"\n{text}", bold=True)
-
-
-def _indented(body: object) -> str:
-    return "\n".join(f"    {line}" for line in json.dumps(body, indent=2, ensure_ascii=False).splitlines())
+        raise DemoFailed(f"the manifest does not show the change after 20 s: {answer.status} {answer.body}")

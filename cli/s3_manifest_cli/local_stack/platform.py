@@ -21,17 +21,17 @@ import click
 from botocore.config import Config
 
 REGION = "us-east-1"
-ACCESS_KEY, SECRET_KEY = "test", "test"  # any pair will do; this one is its default
+ACCESS_KEY, SECRET_KEY = "test", "test"  # MiniStack accepts any pair; this is its default
 _START_SECONDS, _STOP_SECONDS = 30, 10
 
 
 class PlatformFailed(click.ClickException):
-    """MiniStack did not start; the text holds the end of its log."""
+    """MiniStack did not start; the text has the end of its log."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """A running MiniStack: its endpoint for every AWS API, its log, and its certificate if it speaks TLS."""
+    """A running MiniStack: its endpoint for every AWS API, its log, and its certificate with TLS."""
 
     endpoint: str
     log: Path
@@ -39,11 +39,11 @@ class Platform:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """What verifies its certificate; None without TLS."""
+        """The context that trusts its certificate; None without TLS."""
         return ssl.create_default_context(cafile=self.certificate) if self.certificate else None
 
     def client(self, service: str, config: Config | None = None) -> Any:  # noqa: ANN401  # as boto3 has it
-        """A boto3 client of this platform."""
+        """Returns a boto3 client for this platform."""
         return boto3.Session().client(
             service,  # type: ignore[call-overload]  # the stubs want a literal
             endpoint_url=self.endpoint,
@@ -59,16 +59,15 @@ class Platform:
 def running_platform(
     port: int = 0, host: str = "127.0.0.1", *, enforce_iam: bool = False, tls: bool = False
 ) -> Iterator[Platform]:
-    """MiniStack for as long as the block runs, with nothing left of it afterwards.
+    """Runs MiniStack until the block ends, and removes everything.
 
-    ``port`` 0 takes a free one. ``enforce_iam`` holds the functions to their roles, and everybody to
-    the resources' policies: those of the template refuse plain HTTP, so that only with ``tls`` the
-    template works as it is. Raises ``PlatformFailed``.
+    ``port`` 0: a free one. ``enforce_iam`` enforces roles and resource policies; the template's policies deny plain
+    HTTP, so the template then needs ``tls``. Raises ``PlatformFailed``.
     """
     port = port or free_port(host)
     with tempfile.TemporaryDirectory(prefix="s3-manifest-") as folder:
         log = Path(folder) / "ministack.log"
-        running = Platform(
+        platform = Platform(
             f"{'https' if tls else 'http'}://{host}:{port}",
             log,
             Path(folder) / "ministack-tls" / "server.crt" if tls else None,
@@ -82,39 +81,39 @@ def running_platform(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group of its own, so that its workers end with it
+                start_new_session=True,  # its own process group, so that its workers end with it
             )
         try:
-            _wait_until_up(process, running)
-            yield running
+            _wait_until_up(process, platform)
+            yield platform
         finally:
             _end(process)
 
 
 def _environment(host: str, port: int, folder: str) -> dict[str, str]:
-    # Its functions are to trust its own certificate, which a bundle of the user's does not hold.
-    left_out = ("AWS_", "SSL_CERT_", "REQUESTS_CA_BUNDLE")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    # The functions have to trust its certificate, which the user's own bundle does not contain.
+    excluded = ("AWS_", "SSL_CERT_", "REQUESTS_CA_BUNDLE")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
     return inherited | {
         "BIND_HOST": host,
         "GATEWAY_PORT": str(port),
         "S3_PERSIST": "0",
         "TMPDIR": folder,
-        # It starts functions in Docker where it finds one; a newcomer may have none, so nobody's are.
+        # It would run functions in Docker if it found one; without Docker they run alike for everybody.
         "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
-        # Listeners of their own, for services that nothing here uses.
+        # Listeners of services that are not used here.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_DEFAULT_REGION": REGION,
-        # Workers must not write where their Python's packages are.
+        # Workers must not write into the packages of their Python.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on right now."""
+    """Returns a free port."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
@@ -122,24 +121,24 @@ def free_port(host: str) -> int:
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], platform: Platform) -> None:
-    give_up = time.monotonic() + _START_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
         try:
-            # Until it has made its certificate, there is no file to read it from.
+            # The certificate's file may not exist yet.
             with urlopen(f"{platform.endpoint}/_ministack/health", timeout=1, context=platform.tls):
                 return
         except (URLError, OSError):
             time.sleep(0.05)
     raise PlatformFailed(
         f"MiniStack did not answer at {platform.endpoint}; its log ends:\n{platform.log.read_text()[-2000:]}"
-        "\nIf another program has that port: `serve --port N` takes another"
+        "\nIf another program uses the port, choose another: s3-manifest local serve --port N"
     )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for how in (signal.SIGTERM, signal.SIGKILL):
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, how)
+            os.killpg(process.pid, signal_number)
             process.wait(_STOP_SECONDS)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue

@@ -1,4 +1,4 @@
-"""``s3-manifest local serve``: the local stack, kept up for any S3 client."""
+"""``s3-manifest local serve``: keeps the local stack running for any S3 client."""
 
 import shlex
 import signal
@@ -14,7 +14,7 @@ from s3_manifest_cli.local_stack.stack import STACK, local_stack
 
 
 def run_serve(port: int) -> None:
-    """Keeps the stack up until Ctrl-C or SIGTERM."""
+    """Keeps the stack running until Ctrl-C or SIGTERM."""
     sample = cache_folder() / "sample.png"
     sample.write_bytes(png(64, (200, 80, 40)))
     click.echo("Bringing up the whole stack on this machine:")
@@ -23,21 +23,21 @@ def run_serve(port: int) -> None:
         credentials = f"AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY} AWS_DEFAULT_REGION={REGION}"
         click.secho("\nChange something in S3, with any client:", bold=True)
         click.echo(f"  {credentials} aws s3 cp --endpoint-url {endpoint} {sample} s3://{stack.bucket}/styles/16/")
-        click.secho("\nSee what the manifest says:", bold=True)
+        click.secho("\nRead its manifest:", bold=True)
         signing = f"--aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY}:{SECRET_KEY}"
         click.echo(f"  curl {signing} '{stack.api_url}/api/s3/manifest?styleId=16'")
-        click.secho("\nKeep a copy of it:", bold=True)
+        click.secho("\nDownload a copy:", bold=True)
         client = f"AWS_ENDPOINT_URL={endpoint} {credentials} S3_MANIFEST_STACK={STACK}"
         program = Path(sys.argv[0]).absolute()
         click.echo(f"  {client} {program} pull style/16 pictures")
-        click.secho("\nFor a whole session, set this once in another shell, and s3-manifest by its name:", bold=True)
+        click.secho("\nOr set this once in another shell, and use s3-manifest by its name:", bold=True)
         click.echo(f"  export PATH={shlex.quote(str(program.parent))}:$PATH {client}")
         click.echo(f"\n  stack      {STACK}")
         click.echo(f"  endpoint   {endpoint}  (access key {ACCESS_KEY}, secret key {SECRET_KEY}, region {REGION})")
         click.echo(f"  bucket     {stack.bucket}")
         click.echo(f"  HTTP API   {stack.api_url}")
         click.echo(f"  log        {stack.platform.log}")
-        click.echo("\nCtrl-C ends it, and all that is in it.")
+        click.echo("\nCtrl-C stops it and deletes everything in it.")
         try:
             signal.pause()
         except KeyboardInterrupt:

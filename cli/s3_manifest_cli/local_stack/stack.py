@@ -1,4 +1,4 @@
-"""The project's own template, deployed on a local platform: the same wiring as on AWS."""
+"""Deploys the project's template on the local platform, with the same wiring as on AWS."""
 
 import json
 import signal
@@ -27,13 +27,13 @@ STACK = "s3-manifest"
 BUCKET = "storyboard-user-files"
 
 _ARTIFACTS = "s3-manifest-artifacts"
-# An HTTP API answers within 30.
+# API Gateway answers within 30.
 _TIMEOUT_SECONDS = 35.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer: status, headers with lower-case names, and the body as JSON (None: no body)."""
+    """An HTTP response: status, headers with lower-case names, and the parsed JSON body (None: none)."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,29 +42,29 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack, and what its outputs say."""
+    """A deployed stack and its outputs."""
 
     platform: Platform
     outputs: Mapping[str, str]
 
     @property
     def bucket(self) -> str:
-        """The bucket that is watched."""
+        """The bucket's name."""
         return self.outputs["BucketName"]
 
     @property
     def api_url(self) -> str:
-        """Where the HTTP API answers on this machine; on AWS it is the output ``ApiUrl``."""
+        """The HTTP API's URL on this machine; on AWS it is the output ``ApiUrl``."""
         return f"{self.platform.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
 
     def get(
         self, path: str, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """A GET of the HTTP API, signed as IAM authorization wants it."""
+        """Sends a signed GET to the HTTP API."""
         return self._signed("GET", path, query, headers, None)
 
     def post(self, path: str, body: object = None, query: Mapping[str, str | int] | None = None) -> Answer:
-        """A POST to the HTTP API, signed, of a body as JSON (None: without one)."""
+        """Sends a signed POST to the HTTP API, with a JSON body (None: none)."""
         return self.send("POST", path, body, query)
 
     def send(
@@ -75,10 +75,7 @@ class Stack:
         query: Mapping[str, str | int] | None = None,
         seconds: float = _TIMEOUT_SECONDS,
     ) -> Answer:
-        """A request of any method to the HTTP API, signed, with a body as JSON (None: without one).
-
-        Raises ``TimeoutError`` after so many ``seconds``.
-        """
+        """Sends a signed request to the HTTP API, with a JSON body (None: none). Raises ``TimeoutError``."""
         content = None if body is None else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if content else {}
         return self._signed(method, path, query, kind, content, seconds)
@@ -100,12 +97,12 @@ class Stack:
 
 
 def http_get(url: str, headers: Mapping[str, str]) -> Answer:
-    """A GET; an error status is an answer too."""
+    """Sends a GET; returns errors too."""
     return _answer(Request(url, headers=dict(headers)))
 
 
 def http_put(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """A PUT, as with a presigned URL; its status."""
+    """Sends a PUT, as for a presigned URL; returns the status."""
     try:
         with urlopen(
             Request(url, data=body, headers=dict(headers), method="PUT"), timeout=_TIMEOUT_SECONDS
@@ -128,10 +125,7 @@ def _answer(request: Request, seconds: float = _TIMEOUT_SECONDS, tls: SSLContext
 
 
 def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
-    """Deploys ``template.yaml`` as it stands in the checkout, and waits until that is done.
-
-    Raises ``botocore.exceptions.WaiterError`` where CloudFormation says that it failed.
-    """
+    """Deploys the checkout's ``template.yaml``. Raises ``botocore.exceptions.WaiterError`` if it fails."""
     cloudformation: Any = platform.client("cloudformation")
     cloudformation.create_stack(
         StackName=name,
@@ -144,65 +138,65 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
 
 
 def deploy_by_change_set(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
-    """Creates or updates a stack as ``sam deploy`` does: by a change set, that is made and then executed.
+    """Creates or updates a stack with a change set, as ``sam deploy`` does.
 
-    Raises ``botocore.exceptions.WaiterError`` where CloudFormation says that it failed.
+    Raises ``botocore.exceptions.WaiterError`` if it fails.
     """
     cloudformation: Any = platform.client("cloudformation")
-    is_there = any(
-        one["StackName"] == name and one["StackStatus"] != "DELETE_COMPLETE"
+    exists = any(
+        summary["StackName"] == name and summary["StackStatus"] != "DELETE_COMPLETE"
         for page in cloudformation.get_paginator("list_stacks").paginate()
-        for one in page["StackSummaries"]
+        for summary in page["StackSummaries"]
     )
     change_set = f"{name}-{time.time_ns()}"
     cloudformation.create_change_set(
         StackName=name,
         ChangeSetName=change_set,
-        ChangeSetType="UPDATE" if is_there else "CREATE",
+        ChangeSetType="UPDATE" if exists else "CREATE",
         TemplateBody=json.dumps(_packaged(template(), platform)),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    made = cloudformation.get_waiter("change_set_create_complete")
-    made.wait(StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1})
+    created = cloudformation.get_waiter("change_set_create_complete")
+    created.wait(StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1})
     cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
-    done = cloudformation.get_waiter("stack_update_complete" if is_there else "stack_create_complete")
-    done.wait(StackName=name, WaiterConfig={"Delay": 1})
+    deployed = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
+    deployed.wait(StackName=name, WaiterConfig={"Delay": 1})
     return existing_stack(platform, name)
 
 
 def delete(platform: Platform, name: str) -> None:
-    """Deletes a stack, and waits until that is done. Raises ``botocore.exceptions.WaiterError`` where it failed."""
+    """Deletes a stack. Raises ``botocore.exceptions.WaiterError`` if it fails."""
     cloudformation: Any = platform.client("cloudformation")
     cloudformation.delete_stack(StackName=name)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
 
 
 def existing_stack(platform: Platform, name: str) -> Stack:
-    """A stack that is deployed already."""
+    """Returns a deployed stack."""
     (stack,) = platform.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     return Stack(platform, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
 
 
 def template() -> dict[str, Any]:
-    """``template.yaml``, its intrinsic functions spelled out."""
+    """Returns ``template.yaml`` with its short intrinsic functions in their long form."""
     parsed: dict[str, Any] = yaml_parse((PROJECT / "template.yaml").read_text())
     return parsed
 
 
 def _packaged(template: dict[str, Any], platform: Platform) -> dict[str, Any]:
-    """The template with its code uploaded: what `aws cloudformation package` makes of it."""
+    """Uploads the code and returns the template that refers to it, like `aws cloudformation package`."""
     s3: Any = platform.client("s3")
     s3.create_bucket(Bucket=_ARTIFACTS)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            where, content = "CodeUri", function_zip(PROJECT / resource["Properties"]["CodeUri"])
+            field, content = "CodeUri", function_zip(PROJECT / resource["Properties"]["CodeUri"])
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
-            where, content = "ContentUri", layer_zip()
+            field, content = "ContentUri", layer_zip()
         else:
             continue
         s3.put_object(Bucket=_ARTIFACTS, Key=f"{name}.zip", Body=content)
-        resource["Properties"][where] = {"Bucket": _ARTIFACTS, "Key": f"{name}.zip"}
+        resource["Properties"][field] = {"Bucket": _ARTIFACTS, "Key": f"{name}.zip"}
     return template
 
 

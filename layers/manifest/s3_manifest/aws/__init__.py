@@ -1,4 +1,4 @@
-"""The AWS services the functions run on: clients, queues, the event bus, settings, metrics.
+"""What the functions use of AWS: clients, queues, the event bus, settings and metrics.
 
-The only wing that reads the environment or imports boto3. Imports everything below it to put a function together.
+The only wing of the layer that reads environment variables and imports boto3. Imports all lower wings.
 """

@@ -1,4 +1,4 @@
-"""Clients of AWS: the only module of the package that imports boto3."""
+"""AWS clients; the only module of the layer that imports boto3."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,14 @@ _TIMEOUTS: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 10, "max_pool
 
 
 def s3_client(endpoint: str | None = None, *, retries: bool = True, session: boto3.Session | None = None) -> "S3Client":
-    """A boto3 client for S3; the region and the credentials are the session's, or boto3's own defaults.
+    """Returns an S3 client with the session's region and credentials, or boto3's defaults.
 
-    ``retries=False`` is for conditional writes: a retry by the client after a lost answer would be
-    told of a conflict with its own success.
+    ``retries=False`` is for conditional writes: a retry after a lost response would conflict with its own success.
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 5 if retries else 1},
-        # Said, and not left to botocore: presigned URLs then name the region's endpoint instead of the global one, that
-        # redirects requests for a new bucket to where their signature does not hold, and are signed with SigV4.
+        # Explicit, so that presigned URLs use SigV4 and the region's endpoint. The global endpoint redirects requests
+        # for a new bucket to another host, for which the signature is invalid.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
         s3={"addressing_style": "path" if endpoint else "virtual"},
         signature_version="s3v4",
@@ -35,18 +34,18 @@ def s3_client(endpoint: str | None = None, *, retries: bool = True, session: bot
 
 
 def _without_body(response_dict: dict[str, Any], **_: object) -> None:
-    # botocore takes the checksum that some servers send with a 304 for that of a body, and fails at parsing it:
+    # Some servers send a checksum with a 304, which makes botocore parse the missing body and fail:
     # https://github.com/boto/boto3/issues/4765
     if response_dict["status_code"] == 304:
         response_dict["body"] = b""
 
 
 def sqs_client(endpoint: str | None = None, *, session: boto3.Session | None = None) -> "SQSClient":
-    """A boto3 client for SQS, as ``s3_client``."""
+    """Returns an SQS client; see ``s3_client``."""
     config = Config(retries={"mode": "standard"}, **_TIMEOUTS)
     return (session or boto3).client("sqs", endpoint_url=endpoint, config=config)
 
 
 def events_client(endpoint: str | None = None) -> "EventBridgeClient":
-    """A boto3 client for EventBridge, as ``s3_client``."""
+    """Returns an EventBridge client; see ``s3_client``."""
     return boto3.client("events", endpoint_url=endpoint, config=Config(retries={"mode": "standard"}, **_TIMEOUTS))

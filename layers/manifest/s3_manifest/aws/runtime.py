@@ -1,4 +1,4 @@
-"""The real world, from the settings: S3, SQS and EventBridge through boto3, threads, the clock and chance."""
+"""Puts a function together from its settings: clients, queues, threads, the clock and random numbers."""
 
 import random
 import time
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
     from types_boto3_sqs.client import SQSClient
 
-# boto3 makes one client at a time: https://docs.aws.amazon.com/boto3/latest/guide/clients.html#caveats
-_MAKING_A_CLIENT = Lock()
+# A boto3 session is not thread-safe: https://docs.aws.amazon.com/boto3/latest/guide/clients.html#caveats
+_CLIENT_LOCK = Lock()
 
 
 @cache
 def store() -> S3Store:
-    """The bucket of the settings. Its connections are kept for the life of the process."""
+    """Returns the bucket's store. Its connections live as long as the process."""
     endpoint = settings().endpoint
     return S3Store(settings().bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
 
 
 @cache
 def collections() -> Collections:
-    """The collections of the settings. Raises ``InvalidCollections``."""
+    """Returns the kinds of collections. Raises ``InvalidCollections``."""
     return parse_collections(settings().collections, settings().manifest_root)
 
 
 def clock() -> Clock:
-    """How time passes for whoever waits."""
+    """Returns the clock for requests that wait."""
     return Clock(time.monotonic, time.sleep)
 
 
 def environment(seconds_left: Callable[[], float]) -> Environment:
-    """What reconciling and sweeping need; ``seconds_left`` is what remains of this invocation."""
+    """Returns what reconciling and sweeping depend on. ``seconds_left``: of this invocation."""
     return Environment(
         store=store(),
         collections=collections(),
@@ -69,21 +69,21 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
 
 
 def announce(head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
-    """See ``environment.Announce``: on the bus of the settings; does nothing where there is none. From any thread."""
+    """Announces a revision on the event bus, if there is one; thread-safe. See ``environment.Announce``."""
     if bus := settings().event_bus:
         messaging.put_event(_events(), eventbridge_entry(announcement(head, alterations, repeated=repeated), bus))
 
 
 def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:
-    """See ``environment.Enqueue``: in the sweep queue of the settings. From any thread.
+    """Sends jobs to the sweep queue; thread-safe. See ``environment.Enqueue``.
 
-    Where it raises, some of the jobs may be in the queue, and all have to be sent again.
+    If it raises, some jobs may be queued; the caller sends all of them again.
     """
     messaging.send_jobs(_sqs(), settings().sweep_queue_url, jobs, delay_seconds)
 
 
 def queue() -> ChangeQueue | None:
-    """The change queue of the settings; None where a function was given none."""
+    """Returns the change queue; None: this function does not drain it."""
     if url := settings().change_queue_url:
         return ChangeQueue(
             receive=lambda: messaging.receive(_sqs(), url),
@@ -94,11 +94,11 @@ def queue() -> ChangeQueue | None:
 
 @cache
 def _events() -> "EventBridgeClient":
-    with _MAKING_A_CLIENT:
+    with _CLIENT_LOCK:
         return events_client(settings().endpoint)
 
 
 @cache
 def _sqs() -> "SQSClient":
-    with _MAKING_A_CLIENT:
+    with _CLIENT_LOCK:
         return sqs_client(settings().endpoint)

@@ -1,4 +1,4 @@
-"""The functions' settings, from the environment that the template gives them."""
+"""The functions' settings, from their environment variables."""
 
 import os
 from functools import cache
@@ -9,12 +9,10 @@ from s3_manifest.manifest.collections import Location
 
 
 class Settings(BaseModel):
-    """One field for each environment variable that a function is given: by the template, or by Lambda and its SDK.
+    """One field for each environment variable that the template or Lambda sets.
 
-    An empty ``event_bus`` means that nothing is announced, an empty ``change_queue_url`` that the
-    queue is not drained.
-    ``max_wait_seconds``: no HTTP request waits longer, whatever it asks for.
-    ``allow_edits`` is whether the edit function is deployed.
+    Empty ``event_bus``: nothing is announced. Empty ``change_queue_url``: the queue is not drained.
+    ``max_wait_seconds`` limits the waiting of HTTP requests. ``allow_edits``: the edit function is deployed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,20 +38,20 @@ class Settings(BaseModel):
 
     @property
     def endpoint(self) -> str | None:
-        """Where AWS's services answer, if not at AWS.
+        """The endpoint of another server than AWS.
 
-        ``sam local`` passes a function only the variables its template names, and naming the SDK's
-        own ``AWS_ENDPOINT_URL`` there would unset it everywhere else: hence one of our own.
+        ``sam local`` passes only variables that the template names, and naming the SDK's ``AWS_ENDPOINT_URL`` there
+        would unset it everywhere else. Hence a variable of this project.
         """
         return self.own_endpoint or self.sdk_endpoint or None
 
     @property
     def location(self) -> Location:
-        """Where the bucket is."""
+        """The bucket's location."""
         return Location(self.bucket, self.region, self.url_suffix, self.endpoint)
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process; read once. Raises ``pydantic.ValidationError``, naming the variable."""
+    """Returns the settings, read once per process. Raises ``pydantic.ValidationError`` with the variable's name."""
     return Settings.model_validate(dict(os.environ))

@@ -1,4 +1,4 @@
-"""What the functions tell operators of commits: log lines, and metrics in CloudWatch's embedded format."""
+"""Logs commits, and counts them as metrics in CloudWatch's embedded format."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,38 +14,38 @@ NAMESPACE = "S3Manifest"
 
 @contextmanager
 def metrics(service: str) -> Iterator[EphemeralMetrics]:
-    """Metrics of one invocation, told of this function of this stack when the block ends.
+    """Collects the metrics of one invocation, and writes them as one log line when the block ends.
 
-    They are a line of the log, which CloudWatch reads: no request is made for them.
+    CloudWatch reads metrics from that line; no request is sent.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html
     """
-    told = EphemeralMetrics(namespace=NAMESPACE, service=service)
-    told.add_dimension("stack", settings().stack_name)
-    yield told
-    told.flush_metrics()
+    collector = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    collector.add_dimension("stack", settings().stack_name)
+    yield collector
+    collector.flush_metrics()
 
 
-def count_commits(told: EphemeralMetrics, results: Iterable[CommitResult]) -> None:
-    """The commits, those that changed nothing, and the attempts that were lost."""
-    made = list(results)
-    told.add_metric("Commits", MetricUnit.Count, sum(outcome.commits for outcome in made))
-    told.add_metric("UnchangedCommits", MetricUnit.Count, sum(outcome.unchanged for outcome in made))
-    told.add_metric("Conflicts", MetricUnit.Count, sum(outcome.conflicts for outcome in made))
+def count_commits(collector: EphemeralMetrics, results: Iterable[CommitResult]) -> None:
+    """Counts commits, commits without a change, and conflicts."""
+    commits = list(results)
+    collector.add_metric("Commits", MetricUnit.Count, sum(result.commits for result in commits))
+    collector.add_metric("UnchangedCommits", MetricUnit.Count, sum(result.unchanged for result in commits))
+    collector.add_metric("Conflicts", MetricUnit.Count, sum(result.conflicts for result in commits))
 
 
-def log_commit(logger: Logger, outcome: CommitResult) -> None:
-    """One line for each collection that was committed to."""
+def log_commit(logger: Logger, result: CommitResult) -> None:
+    """Logs the commits to one collection."""
     logger.info(
-        "committed" if outcome.finished else "time ran out",
-        collection=outcome.collection.prefix,
-        revision=outcome.head and outcome.head.revision,
-        total_files=outcome.head and outcome.head.total_files,
-        attempts=outcome.commits + outcome.conflicts,
-        commits=outcome.commits,
-        unchanged=outcome.unchanged,
-        conflicts=outcome.conflicts,
-        observed=outcome.observed,
-        added=outcome.added,
-        altered=outcome.modified,
-        removed=outcome.removed,
+        "committed" if result.finished else "time ran out",
+        collection=result.collection.prefix,
+        revision=result.head and result.head.revision,
+        total_files=result.head and result.head.total_files,
+        attempts=result.commits + result.conflicts,
+        commits=result.commits,
+        unchanged=result.unchanged,
+        conflicts=result.conflicts,
+        observed=result.observed,
+        added=result.added,
+        altered=result.modified,
+        removed=result.removed,
     )

@@ -1,4 +1,4 @@
-"""Several requests at once, on threads that end with the call."""
+"""Concurrent requests on threads that end with the call."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +11,12 @@ _THREADS = 32
 
 
 def each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """``work`` of every item, some 30 at once; its results in order. See ``environment.Each``.
+    """Returns the result of ``work`` for each item, in order; runs up to 32 concurrently. See ``store.Each``.
 
-    Threads are made anew each time: some milliseconds, for which nothing outlives the call and one
-    call may be made within another.
+    Each call starts its own threads, which takes milliseconds: nothing outlives it, and calls can be nested.
     """
-    todo = list(items)
-    if len(todo) < 2:
-        return [work(item) for item in todo]
-    with ThreadPoolExecutor(min(_THREADS, len(todo))) as pool:
-        return list(pool.map(work, todo))
+    pending = list(items)
+    if len(pending) < 2:
+        return [work(item) for item in pending]
+    with ThreadPoolExecutor(min(_THREADS, len(pending))) as pool:
+        return list(pool.map(work, pending))

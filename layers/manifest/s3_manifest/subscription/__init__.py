@@ -1,4 +1,4 @@
-"""The CloudFormation custom resource that subscribes the change queue to a bucket's notifications.
+"""The CloudFormation custom resource that subscribes the change queue to the bucket's changes.
 
 Imports ``aws`` and ``manifest``.
 """
