@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from client.sides import both, bytes_of
+from client.sides import bytes_by_name, content_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.values import COLLECTIONS, STYLE
@@ -78,7 +78,7 @@ def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(s
     (sides.folder / "folder").mkdir()
     (sides.folder / "folder/a.png").write_bytes(b"a")
     answer = sides.push(exit_code=3)
-    assert sides.objects == both("folder", "good.png", "folder.png")
+    assert sides.objects == bytes_by_name("folder", "good.png", "folder.png")
     assert (
         "7 files skipped because of their names (listed above). Rename them; running again will not help."
         in answer.stdout
@@ -89,7 +89,7 @@ def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(s
     sides.commit("good.png", "folder.png")
     sides.folder = sides.folder.parent / "elsewhere"
     sides.pull()
-    assert sides.files == both("folder", "good.png", "folder.png")
+    assert sides.files == bytes_by_name("folder", "good.png", "folder.png")
 
 
 def test_one_such_name_is_told_in_the_singular(sides):
@@ -101,15 +101,15 @@ def test_a_sync_stores_no_such_names_either(sides):
     sides.put("a")
     sides.write("b\\c.png", "d.png")
     sides.sync(exit_code=3)
-    assert sides.objects == both("a", "d.png")
+    assert sides.objects == bytes_by_name("a", "d.png")
 
 
 def test_a_folder_may_take_the_place_of_a_file_that_is_deleted(sides):
     sides.put("a")
     (sides.folder / "a").mkdir()
-    (sides.folder / "a/b.png").write_bytes(bytes_of("a/b.png"))
+    (sides.folder / "a/b.png").write_bytes(content_of("a/b.png"))
     sides.push("--delete")
-    assert sides.objects == both("a/b.png")
+    assert sides.objects == bytes_by_name("a/b.png")
 
 
 def test_such_names_are_not_restored_in_s3(sides):
@@ -120,7 +120,7 @@ def test_such_names_are_not_restored_in_s3(sides):
         sides.delete(name)
     sides.commit("a.png", "back\\slash.png")
     answer = sides.restore("--in-s3", "--revision", 1, exit_code=3)
-    assert sides.objects == both("a.png")
+    assert sides.objects == bytes_by_name("a.png")
     assert "back\\slash.png: it holds a backslash" in answer.stderr.replace("\\\\", "\\")
 
 
