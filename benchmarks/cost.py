@@ -10,9 +10,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import freshness, prices, template
@@ -48,11 +47,11 @@ def size(collections, changes):
     output = io.StringIO()
     handler.logger.handlers[0].setStream(output)
     one = runtime.collections().of("styles/16/image.png")
-    report = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
-                    results=[CommitResult(one, commits=1, finished=True) for _ in range(collections)])
+    batch = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
+                        commit_results=[CommitResult(one, commits=1, finished=True) for _ in range(collections)])
     with contextlib.redirect_stdout(output):
-        handler._log(report)
-        handler._measure(report)
+        handler.log_batch(handler.logger, batch)
+        handler.measure_batch(batch)
     return len(output.getvalue())
 print(size(1, 1), size(1, 101), size(10, 1))
 """
@@ -146,18 +145,21 @@ def _stored(truth: MemoryStore, *, is_history: bool) -> int:
 
 def custom_metrics() -> int:
     """How many metrics the functions write: each name counts once for each service and stack."""
-    count = 0
-    shared = _metric_names(PROJECT / "layers/manifest/s3_manifest/aws/telemetry.py")
-    for handler in PROJECT.glob("functions/*/*_handler.py"):
-        names = _metric_names(handler)
-        count += len(names | shared) if "count_commits(" in handler.read_text() else len(names)
-    return count
+    module = ast.parse((PROJECT / "layers/manifest/s3_manifest/aws/telemetry.py").read_text())
+    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+    return sum(len(_metric_names(functions, name)) for name in functions if name.startswith("measure_"))
 
 
-def _metric_names(module: Path) -> set[str]:
-    calls = (node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call))
-    named = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "add_metric")
-    return {ast.literal_eval(call.args[0]) for call in named}
+def _metric_names(functions: Mapping[str, ast.FunctionDef], name: str) -> set[str]:
+    names: set[str] = set()
+    for call in (node for node in ast.walk(functions[name]) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "add_metric":
+            names.add(ast.literal_eval(call.args[0]))
+        elif isinstance(call.func, ast.Name) and call.func.id == "_add_counts":
+            names |= {keyword.arg for keyword in call.keywords if keyword.arg}
+        elif isinstance(call.func, ast.Name) and call.func.id == "_count_commits":
+            names |= _metric_names(functions, "_count_commits")
+    return names
 
 
 def _alarms() -> int:

@@ -163,7 +163,7 @@ class _Batch:
         self.time.run()
         (report,) = reports
         assert not report.failed, report.failed
-        assert sum(o.added + o.modified for o in report.results) == len(self.events)
+        assert sum(o.added + o.modified for o in report.commit_results) == len(self.events)
 
     @staticmethod
     def _warm_up(store: object) -> None:

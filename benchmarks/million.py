@@ -32,7 +32,7 @@ from s3_manifest.query.views import Filter
 from s3_manifest.reconcile.reconcile import reconcile
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import listed
-from s3_manifest.sweep.sweep import SweepResult
+from s3_manifest.sweep.result import SweepResult
 
 BATCHES = (10, 30, 100, 260, 600)
 """Changes in each batch of the change queue, a thousand in all."""
@@ -77,7 +77,7 @@ class Million:
         def work() -> None:
             report = reconcile(self.queue.environment(lambda: 900.0), handlers.messages(events))
             assert not report.failed, report.failed
-            results.append(sum(o.added + o.modified + o.removed for o in report.results))
+            results.append(sum(o.added + o.modified + o.removed for o in report.commit_results))
 
         self.time.spawn(work)
         self.time.run()

@@ -111,7 +111,7 @@ def _counted(platform: Platform | None) -> Counter[str]:
     if platform is None:
         return Counter()
     told = Counter(line["message"] for line in _lines(platform.log))
-    messages = Counter({"messages of the sweep queue": told["swept"] + told["sweep goes on"]})
+    messages = Counter({"messages of the sweep queue": told["swept"] + told["sweep continues"]})
     sums = committed(platform.log)
     return messages + Counter({f"{name}": count for name, count in sums.items()})
 

@@ -12,7 +12,8 @@ from benchmarks.virtual_time import VirtualTime, Worker
 from s3_manifest.manifest.jobs import Job, decode_job, encode_job
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.store import Store
-from s3_manifest.sweep.sweep import SweepResult, run_job
+from s3_manifest.sweep.jobs import run_job
+from s3_manifest.sweep.result import SweepResult
 
 
 class SweepQueue:

@@ -24,7 +24,7 @@ from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import listed
-from s3_manifest.sweep.sweep import run_job
+from s3_manifest.sweep.jobs import run_job
 
 COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 _SECONDS = 900.0

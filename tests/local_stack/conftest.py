@@ -43,7 +43,7 @@ def _hasty(code: Path) -> bytes:
             content = given.read(name)
             if name == "sweep_handler.py":
                 content += b"\nimport s3_manifest.sweep.sweep\n"
-                content += b"s3_manifest.sweep.sweep.LOOK_AGAIN_SECONDS = %d\n" % _LOOK_AGAIN_SECONDS
+                content += b"s3_manifest.sweep.sweep.RECHECK_SECONDS = %d\n" % _LOOK_AGAIN_SECONDS
             made.writestr(name, content)
     return hasty.getvalue()
 

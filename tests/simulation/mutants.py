@@ -49,22 +49,25 @@ _OBSERVE_ONCE = """\
 """
 _REMEMBER_LISTING = """\
             for key in listing.keys:
-                truth = self._world.store.truth
+                truth = self._snapshot.store.truth
                 LISTED[id(truth), key] = truth.head(key)
 """
-_LOOK = "    try:\n        outcome = commit(environment, collection, dict.fromkeys(progress.looks, SWEEP), repeated"
+_COMMIT_DIFFERENCES = """\
+            result = commit(
+                self._environment,
+"""
 _COMMIT_AS_LISTED = """\
-    import dataclasses, types
-    from s3_manifest.sweep.compare import LISTED
-    from s3_manifest.storage.store import Absent
-    real = environment.store
-    store = types.SimpleNamespace(
-        **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
-        head=lambda key: LISTED.get((id(real.truth), key)) or Absent(key),
-    )
-    listed = dataclasses.replace(environment, store=store)
-    try:
-        outcome = commit(listed, collection, dict.fromkeys(progress.looks, SWEEP), repeated"""
+            import dataclasses, types
+            from s3_manifest.sweep.compare import LISTED
+            from s3_manifest.storage.store import Absent
+            real = self._environment.store
+            store = types.SimpleNamespace(
+                **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
+                head=lambda key: LISTED.get((id(real.truth), key)) or Absent(key),
+            )
+            result = commit(
+                dataclasses.replace(self._environment, store=store),
+"""
 
 MUTANTS = (
     Mutant(
@@ -92,7 +95,7 @@ MUTANTS = (
     Mutant(
         "sweep applies its listing",
         "sweep/sweep.py",
-        ((_LOOK, _COMMIT_AS_LISTED),),
+        ((_COMMIT_DIFFERENCES, _COMMIT_AS_LISTED),),
         (
             (
                 "sweep/compare.py",
@@ -149,8 +152,8 @@ MUTANTS = (
     ),
     Mutant(
         "collector ignores grace",
-        "sweep/collect.py",
-        ((" if one.last_modified < grace}", "}"),),
+        "sweep/garbage.py",
+        ((" if listing.last_modified < grace}", "}"),),
     ),
     Mutant(
         "reader mixes revisions",
@@ -199,7 +202,7 @@ MUTANTS = (
     ),
     Mutant(
         "collector forgets the copies of sidecars",
-        "sweep/collect.py",
+        "sweep/garbage.py",
         ((".union(copies_of(head.sidecars))", ""),),
     ),
     Mutant(
@@ -212,8 +215,8 @@ MUTANTS = (
         "sweep/compare.py",
         (
             (
-                '        if is_the_page and part.low > (self.begins(part.index) or ""):\n',
-                "        if is_the_page:\n",
+                "        if matches and part.low > slot_begin:\n",
+                "        if matches:\n",
             ),
         ),
     ),

@@ -19,8 +19,9 @@ from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import StoreError
-from s3_manifest.sweep.collect import collect
-from s3_manifest.sweep.sweep import SweepFailed, run_job
+from s3_manifest.sweep.garbage import collect_garbage
+from s3_manifest.sweep.jobs import run_job
+from s3_manifest.sweep.result import SweepFailed
 from simulation import contents
 from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
@@ -156,7 +157,7 @@ class Simulation:
         for _ in range(self.chance.choice((1, 5, 20))):
             self.scheduler.wait()
             with suppress(Crashed, StoreError, UnreadableManifest):
-                collect(self._world(), self._collection(self.chance.choice(self.styles)))
+                collect_garbage(self._world(), self._collection(self.chance.choice(self.styles)))
 
     def _vandal(self) -> None:
         for _ in range(self.vandal.chance.choice((1, 2, 4))):

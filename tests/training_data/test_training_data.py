@@ -7,7 +7,7 @@ import urllib3
 from unit.values import ACTOR, EVENING, NOON, file_seen, head_of
 
 from s3_manifest.query.training import actor_manifest
-from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS
+from s3_manifest.sweep.sweep import RECHECK_SECONDS
 from s3_manifest_cli.training_data import EditResult, NotFound, get_training_data_api
 
 URL = "https://api.invalid"
@@ -51,7 +51,7 @@ def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_fo
         nonlocal waited
         waited += float(parse_qs(urlsplit(url).query)["wait"][0])
         under_way = f'{{"status": "rescanning", "manifest": "/x", "requested_at": "{NOON}"}}'
-        return (200, manifest) if waited > LOOK_AGAIN_SECONDS + 10 else (202, under_way)
+        return (200, manifest) if waited > RECHECK_SECONDS + 10 else (202, under_way)
 
     asked.answer = answer
     assert get_training_data_api(URL, token=GIVEN).rescan_s3(42).last_verified_at == EVENING

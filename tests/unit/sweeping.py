@@ -8,7 +8,8 @@ from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest.jobs import Job, Sweep, decode_job, encode_job
 from s3_manifest.sidecars.formats import SIDECARS
-from s3_manifest.sweep.sweep import SweepResult, run_job
+from s3_manifest.sweep.jobs import run_job
+from s3_manifest.sweep.result import SweepResult
 
 PAUSE = 30.0
 SWEEP_STYLE = Sweep(kind=STYLE.kind, id=STYLE.id)

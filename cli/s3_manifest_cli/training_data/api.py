@@ -19,7 +19,7 @@ from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS
+from s3_manifest.sweep.sweep import RECHECK_SECONDS
 from s3_manifest_cli.client.access.http_api import HttpApi
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.training_data.direct import S3Service
@@ -27,10 +27,10 @@ from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, TrainingDataService
 
-WAIT_SECONDS = LOOK_AGAIN_SECONDS + 60.0
+WAIT_SECONDS = RECHECK_SECONDS + 60.0
 """How long a call waits for the manifest to be made, or to show what was done, unless it says how long.
 
-A sweep that finds a difference looks at it again after ``LOOK_AGAIN_SECONDS``, and is done after that.
+A sweep that finds a difference looks at it again after ``RECHECK_SECONDS``, and is done after that.
 """
 
 

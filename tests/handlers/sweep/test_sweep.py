@@ -91,7 +91,7 @@ def test_what_differs_is_looked_at_a_minute_later_and_then_mended_logged_and_cou
     assert known.read(HEAD) == before
     assert metrics()["Drift"] == [0]
     assert lines(log, "drift") == lines(log, "swept") == []
-    assert len(lines(log, "sweep goes on")) == 1
+    assert len(lines(log, "sweep continues")) == 1
     pass_seconds(50)
     assert known.queued() == []
     pass_seconds(15)
@@ -368,7 +368,7 @@ def test_what_nobody_foresaw_is_logged_as_a_crash_and_fails_its_message_alone(kn
     def crash(environment, collection):
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr("s3_manifest.sweep.sweep.collect", crash)
+    monkeypatch.setattr("s3_manifest.sweep.sweep.collect_garbage", crash)
     assert sweep({"crash": STYLE, "fine": Sweep(kind="style", id="99")}) == ["crash"]
     (line,) = lines(log, "crashed")
     assert (line["message_id"], line["level"], line["exception_name"]) == ("crash", "ERROR", "RuntimeError")

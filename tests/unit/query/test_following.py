@@ -9,7 +9,7 @@ from unit.values import PREFIX, STYLE
 
 from s3_manifest.query import history
 from s3_manifest.storage.store import OutcomeUnknown
-from s3_manifest.sweep.collect import collect
+from s3_manifest.sweep.garbage import collect_garbage
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -60,7 +60,7 @@ def lose_a_page(hand, chance):
 
 def expire(hand, _chance):
     hand.now = f"{int(hand.now[:4]) + 1}{hand.now[4:]}"
-    collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
 
 
 def lose_a_record(hand, chance):

@@ -74,7 +74,7 @@ def test_a_full_batch_and_the_rest_of_the_queue_are_one_commit(hand):
     report = queue.run(hand, messages(10))
     assert report.drained == 47
     assert report.received == 57
-    assert [outcome.commits for outcome in report.results] == [1]
+    assert [outcome.commits for outcome in report.commit_results] == [1]
     assert len(hand.entries()) == 57
     assert queue.deleted == [f"receipt{number}" for number in range(10, 57)]
 

@@ -13,7 +13,8 @@ from s3_manifest.reconcile.repair import repair
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.chain import REPAIRED
 from s3_manifest.storage.store import ReadFailed
-from s3_manifest.sweep.sweep import SweepFailed, run_job
+from s3_manifest.sweep.jobs import run_job
+from s3_manifest.sweep.result import SweepFailed
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -128,7 +129,7 @@ def test_a_sweep_does_not_call_complete_what_its_own_repair_at_the_end_left_out(
     )
     at_the_end = Sweep(kind="style", id="16", progress=progress)
     hand.store.unreadable.add(odd)
-    with pytest.raises(SweepFailed, match="could not be looked at"):
+    with pytest.raises(SweepFailed, match="cannot be read"):
         swept(hand, at_the_end)
     assert not hand.head().complete
     hand.store.unreadable.clear()

@@ -9,7 +9,7 @@ from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.reconcile.commit import RESERVE_SECONDS, commit
 from s3_manifest.storage import chain, heads
 from s3_manifest.storage.store import OutcomeUnknown
-from s3_manifest.sweep import collect
+from s3_manifest.sweep.garbage import collect_garbage
 
 HEAD = STYLE.head_key
 PAGES, RECORDS, CHECKPOINTS = (f"{STYLE.folder}{part}/" for part in ("pages", "changes", "checkpoints"))
@@ -71,7 +71,7 @@ def test_what_the_head_and_the_kept_history_refer_to_is_kept_and_nothing_else():
     hand = lived(60, lost_every=5)
     hand.now = day(62)
     garbage = set(below(hand, STYLE.folder))
-    deleted = collect.collect(hand.environment, STYLE)
+    deleted = collect_garbage(hand.environment, STYLE)
     kept = set(below(hand, STYLE.folder))
     assert deleted == len(garbage - kept) == len(hand.store.asked_for("DELETE")) > 60
     assert set(below(hand, PAGES)) == referred(hand)
@@ -84,24 +84,24 @@ def test_what_the_head_and_the_kept_history_refer_to_is_kept_and_nothing_else():
 def test_a_second_collection_finds_nothing_more():
     hand = lived(60, lost_every=5)
     hand.now = day(62)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     before = dict(hand.store.objects)
-    assert collect.collect(hand.environment, STYLE) == 0
+    assert collect_garbage(hand.environment, STYLE) == 0
     assert hand.store.objects == before
 
 
 @pytest.mark.parametrize("at_once", [1, 7])
 @pytest.mark.parametrize("cut", range(0, 120, 5))
 def test_a_collection_that_is_cut_at_any_delete_loses_nothing_and_is_made_up_for(cut, at_once, monkeypatch):
-    monkeypatch.setattr(collect, "_AT_ONCE", at_once)
+    monkeypatch.setattr("s3_manifest.sweep.garbage._DELETE_BATCH", at_once)
     hand = lived(40, lost_every=3)
     hand.now = day(42)
     hand.seconds_left = lambda: 900 if len(hand.store.asked_for("DELETE")) < cut else RESERVE_SECONDS - 1
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     assert len(hand.store.asked_for("DELETE")) <= cut + at_once
     whole(hand)
     hand.seconds_left = lambda: 900
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     whole(hand)
     assert set(below(hand, PAGES)) == referred(hand)
 
@@ -109,7 +109,7 @@ def test_a_collection_that_is_cut_at_any_delete_loses_nothing_and_is_made_up_for
 def test_expired_history_is_deleted_oldest_first():
     hand = lived(60)
     hand.now = day(62)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     records = hand.store.asked_for("DELETE", RECORDS)
     assert len(records) == 32
     assert records == sorted(records)
@@ -124,7 +124,7 @@ def test_a_lost_commit_leaves_nothing_behind_but_for_a_day(age, kept):
     lost = {key for key in set(below(hand, STYLE.folder)) - before if hand.head().commit not in key}
     assert [key.rpartition("/")[0].rpartition("/")[2] for key in sorted(lost)] == ["changes", "pages"]
     hand.now = day(age)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     assert (lost & set(hand.store.objects)) == (lost if kept else set())
     whole(hand)
 
@@ -135,7 +135,7 @@ def test_a_replaced_page_without_a_checkpoint_is_garbage_once_it_is_a_day_old(ag
     (first, *_) = hand.head().pages
     hand.commit(hand.upload("0003.jpg", body=b"other"))
     hand.now = day(age)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     assert (first.key in hand.store.objects) == kept
 
 
@@ -145,7 +145,7 @@ def test_pages_and_records_of_a_commit_that_is_being_made_are_left_to_it():
 
     def collected_meanwhile():
         hand.store.before_put = lambda: None
-        collect.collect(hand.environment, STYLE)
+        collect_garbage(hand.environment, STYLE)
 
     hand.store.before_put = collected_meanwhile
     outcome = hand.commit(hand.upload("0003.jpg", body=b"other"))
@@ -167,7 +167,7 @@ def test_pages_that_a_commit_takes_over_while_it_is_collected_are_kept():
         return get(key)
 
     hand.store.get = moved_on_before
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     whole(hand)
     assert len(hand.entries()) == 36
 
@@ -176,7 +176,7 @@ def test_pages_that_a_commit_takes_over_while_it_is_collected_are_kept():
 def test_history_is_kept_for_the_days_it_is_to_be_and_never_for_less_than_one(history_days, kept):
     hand = lived(20, history_days=history_days)
     hand.now = day(20.5)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     assert revisions(hand, RECORDS) == list(range(22 - kept, 22))
 
 
@@ -185,9 +185,9 @@ def test_the_record_of_the_present_revision_is_kept_however_old_it_is(count):
     """By it a manifest that is made anew goes on with a higher revision, not with one that was there before."""
     hand = lived(3, count)
     hand.now = day(400)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     hand.store.upload(HEAD, b"{")
-    hand.commit([], set_aside=hand.store.objects[HEAD][0].etag)
+    hand.commit([], unreadable_etag=hand.store.objects[HEAD][0].etag)
     assert hand.head().revision == 5
 
 
@@ -196,7 +196,7 @@ def test_where_there_is_no_head_nothing_is_deleted():
     hand.store.remove(HEAD)
     hand.now = day(400)
     before = dict(hand.store.objects)
-    assert collect.collect(hand.environment, STYLE) == 0
+    assert collect_garbage(hand.environment, STYLE) == 0
     assert hand.store.objects == before
 
 
@@ -207,7 +207,7 @@ def test_where_the_head_or_a_kept_checkpoint_is_unreadable_nothing_is_deleted(ke
     hand.store.upload(key or below(hand, CHECKPOINTS)[-1], b"{")
     before = dict(hand.store.objects)
     with pytest.raises(UnreadableManifest):
-        collect.collect(hand.environment, STYLE)
+        collect_garbage(hand.environment, STYLE)
     assert hand.store.objects == before
 
 
@@ -215,7 +215,7 @@ def test_without_time_nothing_is_deleted():
     hand = lived(40)
     hand.now = day(42)
     hand.seconds_left = lambda: RESERVE_SECONDS - 1
-    assert collect.collect(hand.environment, STYLE) == 0
+    assert collect_garbage(hand.environment, STYLE) == 0
     assert hand.store.asked_for("DELETE") == []
 
 
@@ -224,7 +224,7 @@ def test_the_files_and_what_is_set_aside_and_other_collections_are_no_garbage():
     hand.store.upload(f"{STYLE.folder}set-aside/x.json", b"{}")
     commit(hand.environment, ACTOR, {hand.store.upload(ACTOR.prefix + "a.jpg", b"xyz").key: PUT})
     hand.now = day(400)
-    collect.collect(hand.environment, STYLE)
+    collect_garbage(hand.environment, STYLE)
     assert all(key.startswith((PAGES, RECORDS, CHECKPOINTS)) for key in hand.store.asked_for("DELETE"))
     assert all(PREFIX + name in hand.store.objects for name in names(*range(36)))
 
@@ -234,5 +234,5 @@ def test_a_small_manifest_has_its_history_collected_too():
     hand.commit(hand.upload("a.jpg"))
     hand.now = day(40)
     hand.commit(hand.upload("b.jpg"))
-    assert collect.collect(hand.environment, STYLE) == 1
+    assert collect_garbage(hand.environment, STYLE) == 1
     assert revisions(hand, RECORDS) == [2]

@@ -18,7 +18,7 @@ from s3_manifest.query.history import HistoryGone
 from s3_manifest.query.views import Filter
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.storage import heads
-from s3_manifest.sweep import collect
+from s3_manifest.sweep.garbage import collect_garbage
 
 DAYS, HISTORY_DAYS = 6, 2
 WRITER_STEPS, COLLECTOR_STEPS = range(1, 19), range(1, 12)
@@ -50,7 +50,7 @@ class Stepped:
 @pytest.fixture(autouse=True)
 def _small(small_pages, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 2)
-    monkeypatch.setattr(collect, "_AT_ONCE", 3)
+    monkeypatch.setattr("s3_manifest.sweep.garbage._DELETE_BATCH", 3)
 
 
 def lived() -> tuple[Hand, dict[int, dict[str, str]]]:
@@ -81,8 +81,8 @@ def write(hand: Hand, store: Any) -> None:
     commit(replace(hand.environment, store=store), STYLE, dict.fromkeys(keys, PUT))
 
 
-def collect_garbage(hand: Hand, store: Any) -> None:
-    collect.collect(replace(hand.environment, store=store, history_days=HISTORY_DAYS), STYLE)
+def run_collector(hand: Hand, store: Any) -> None:
+    collect_garbage(replace(hand.environment, store=store, history_days=HISTORY_DAYS), STYLE)
 
 
 def until_killed(act: Act, hand: Hand, number: int) -> None:
@@ -133,7 +133,7 @@ def _whole_answers(monkeypatch):
     monkeypatch.setattr("s3_manifest.query.views.PAGES_READ", 100)
 
 
-@pytest.mark.parametrize("act", [write, collect_garbage], ids=["the writer", "the collector"])
+@pytest.mark.parametrize("act", [write, run_collector], ids=["the writer", "the collector"])
 def test_the_steps_tried_are_all_that_there_are(act):
     hand, _ = lived()
     store = Stepped(hand.store)
@@ -146,7 +146,7 @@ def test_the_steps_tried_are_all_that_there_are(act):
 @pytest.mark.parametrize("step", WRITER_STEPS)
 def test_a_collector_that_runs_between_two_requests_of_a_writer_takes_nothing_from_it(step, killed_at):
     hand, said = lived()
-    write(hand, Stepped(hand.store, step, lambda: until_killed(collect_garbage, hand, killed_at)))
+    write(hand, Stepped(hand.store, step, lambda: until_killed(run_collector, hand, killed_at)))
     assert "0011b.jpg" in files_of(hand)
     check(hand, said)
 
@@ -155,7 +155,7 @@ def test_a_collector_that_runs_between_two_requests_of_a_writer_takes_nothing_fr
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing(step, killed_at):
     hand, said = lived()
-    collect_garbage(hand, Stepped(hand.store, step, lambda: until_killed(write, hand, killed_at)))
+    run_collector(hand, Stepped(hand.store, step, lambda: until_killed(write, hand, killed_at)))
     check(hand, said)
 
 
@@ -170,7 +170,7 @@ def test_what_only_a_new_checkpoint_refers_to_is_kept_whenever_it_was_written(st
             commit(hand.environment, STYLE, dict.fromkeys(hand.upload(*names, body=b"more"), PUT))
             said[hand.head().revision] = files_of(hand)
 
-    collect_garbage(hand, Stepped(hand.store, step, commit_twice))
+    run_collector(hand, Stepped(hand.store, step, commit_twice))
     check(hand, said)
 
 
@@ -179,7 +179,7 @@ def test_what_a_killed_writer_left_is_collected_later_and_nothing_else(killed_at
     hand, said = lived()
     until_killed(write, hand, killed_at)
     hand.now = timestamp(datetime.fromisoformat(hand.now) + timedelta(days=1, seconds=1))
-    collect_garbage(hand, hand.store)
+    run_collector(hand, hand.store)
     write(hand, hand.store)
     kept = kept_revisions(hand, said)
     assert kept == list(range(kept[0], hand.head().revision + 1))

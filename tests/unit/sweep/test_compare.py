@@ -4,9 +4,8 @@ from unit.sweeping import known, names
 from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest import layout
-from s3_manifest.storage import heads
 from s3_manifest.storage.store import Conflict
-from s3_manifest.sweep.compare import Comparer, ranges
+from s3_manifest.sweep.compare import Comparer, Limits, split_slots
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -34,24 +33,23 @@ def drifted():
     return hand
 
 
-def comparer(hand, stop_at_keys=10_000, stop_at_seconds_left=30):
-    loaded = heads.load(hand.store, STYLE)
-    return Comparer(
-        hand.environment, STYLE, loaded, stop_at_keys=stop_at_keys, stop_at_seconds_left=stop_at_seconds_left
-    )
+def comparer(hand, max_keys=10_000, min_seconds_left=30):
+    environment = hand.environment
+    limits = Limits(max_keys, min_seconds_left)
+    return Comparer(environment.load(STYLE), environment.collections, environment.seconds_left, limits)
 
 
 def found(hand, slots_each=64, start="", **more):
     """What differs, by all ranges from a filename on; each range goes on where it stopped."""
     compare = comparer(hand, **more)
     keys, stops = [], 0
-    for whole in ranges(compare.slots, start, slots_each):
+    for whole in split_slots(compare.slots, start, slots_each):
         within, rest = whole, start
         while rest is not None:
             result = compare.compare(within, rest)
             keys += result.keys
-            assert result.rest is None or result.rest > rest
-            rest = result.rest
+            assert result.resume_at is None or result.resume_at > rest
+            rest = result.resume_at
             if rest is not None:
                 stops += 1
                 within = range(layout.slot_of(compare.slots, rest), within.stop)
@@ -67,11 +65,11 @@ def test_what_differs_is_found_once_in_whatever_pieces_it_is_listed(slots_each, 
 
 
 @pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36])
-@pytest.mark.parametrize("stop_at_keys", [0, 1, 3])
-def test_what_differs_is_found_once_wherever_the_comparison_stops(stop_at_keys, listing):
+@pytest.mark.parametrize("max_keys", [0, 1, 3])
+def test_what_differs_is_found_once_wherever_the_comparison_stops(max_keys, listing):
     hand = drifted()
     hand.store.page = listing
-    keys, stops = found(hand, stop_at_keys=stop_at_keys)
+    keys, stops = found(hand, max_keys=max_keys)
     assert keys == sorted(SWEPT)
     assert stops or listing == 36
 
@@ -111,7 +109,7 @@ def test_each_page_is_read_once_also_if_it_is_as_listed():
     ],
 )
 def test_a_collection_is_compared_in_ranges_of_so_many_pages(count, start, slots_each, expected):
-    assert ranges(comparer(known(count)).slots, start, slots_each) == expected
+    assert split_slots(comparer(known(count)).slots, start, slots_each) == expected
 
 
 @pytest.mark.parametrize("sidecar", ["collection.json", "metadata.jsonl", "prompt_metadata.json"])
@@ -126,16 +124,16 @@ def test_a_sidecar_that_differs_is_found(sidecar, happened, count):
     if happened != "gone":
         hand.upload(sidecar, body=b'{"title": "Ice"}')
     assert found(hand)[0] == [sidecar]
-    assert found(hand, slots_each=1, stop_at_keys=0)[0] == [sidecar]
+    assert found(hand, slots_each=1, max_keys=0)[0] == [sidecar]
 
 
 def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed():
     hand = known(5)
     hand.store.page = 10
     hand.upload(*(f"0002-{n:03}" for n in range(200)))
-    result = comparer(hand, stop_at_keys=1).compare(range(1), "")
+    result = comparer(hand, max_keys=1).compare(range(1), "")
     assert 0 < len(result.keys) < 60
-    assert result.rest is not None
+    assert result.resume_at is not None
 
 
 @pytest.mark.parametrize("left", [0, 1, 7], ids=["everything", "all but the last", "all but the last few"])
@@ -144,9 +142,9 @@ def test_where_everything_is_gone_a_comparison_stops_soon_too(left):
     hand = known(360)
     for name in names(*range(360 - left)):
         hand.store.remove(PREFIX + name)
-    result = comparer(hand, stop_at_keys=10).compare(range(60), "")
+    result = comparer(hand, max_keys=10).compare(range(60), "")
     assert 10 <= len(result.keys) <= 10 + 6
-    assert result.rest is not None
+    assert result.resume_at is not None
 
 
 def test_a_page_that_went_with_its_head_is_a_conflict():

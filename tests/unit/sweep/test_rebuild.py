@@ -5,7 +5,7 @@ from unit.values import EVENING, PREFIX, STYLE
 
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import OutcomeUnknown
-from s3_manifest.sweep import rebuild
+from s3_manifest.sweep.recovery import back_up_unreadable
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -85,13 +85,13 @@ def test_a_readable_manifest_is_not_set_aside_but_swept(count):
     swept(hand, REBUILD)
     assert hand.store.asked_for("ADD", ASIDE) == []
     assert (hand.filenames(), hand.head().revision) == ([*names(*range(count)), "new.jpg"], 2)
-    assert rebuild.set_aside(hand.store, STYLE) is None
+    assert back_up_unreadable(hand.store, STYLE) is None
 
 
 def test_where_there_is_no_head_nothing_is_set_aside_and_one_is_made():
     hand = Hand()
     hand.upload("a.jpg")
-    assert rebuild.set_aside(hand.store, STYLE) is None
+    assert back_up_unreadable(hand.store, STYLE) is None
     swept(hand, REBUILD)
     assert (hand.filenames(), hand.head().revision) == (["a.jpg"], 1)
 
@@ -137,15 +137,15 @@ def test_a_rebuild_whose_answer_is_lost_is_made_once(harm, stored):
 
 def test_a_copy_once_made_is_made_alike_by_a_repeat():
     hand = harmed(broken_head)
-    first = rebuild.set_aside(hand.store, STYLE)
-    assert rebuild.set_aside(hand.store, STYLE) == first
+    first = back_up_unreadable(hand.store, STYLE)
+    assert back_up_unreadable(hand.store, STYLE) == first
     assert [key for key in hand.store.objects if key.startswith(ASIDE)] == [f"{ASIDE}{first}.json"]
 
 
 def test_a_head_that_is_replaced_while_it_is_set_aside_stays():
     hand = harmed(broken_head)
-    etag = rebuild.set_aside(hand.store, STYLE)
+    etag = back_up_unreadable(hand.store, STYLE)
     hand.store.upload(HEAD, b"something newer")
     with pytest.raises(UnreadableManifest):
-        hand.commit([], set_aside=etag)
+        hand.commit([], unreadable_etag=etag)
     assert hand.store.objects[HEAD][1] == b"something newer"

@@ -8,7 +8,9 @@ from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Progress
 from s3_manifest.manifest.model import SWEEP, UnreadableManifest
 from s3_manifest.sweep import sweep
-from s3_manifest.sweep.sweep import LOOK_AGAIN_SECONDS, SweepResult, run_job
+from s3_manifest.sweep.jobs import run_job
+from s3_manifest.sweep.result import SweepResult
+from s3_manifest.sweep.sweep import RECHECK_SECONDS
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -117,7 +119,7 @@ def test_what_differs_is_looked_at_when_events_on_their_way_have_arrived_and_wha
     hand = known(5)
     keys = hand.upload("0001.jpg", "0002.jpg", body=b"other")
     first = run_job(hand.environment, SWEEP_STYLE, PAUSE)
-    assert (first.finished, first.enqueued, hand.delays, hand.store.looks) == (False, 1, [LOOK_AGAIN_SECONDS], [])
+    assert (first.finished, first.enqueued, hand.delays, hand.store.looks) == (False, 1, [RECHECK_SECONDS], [])
     assert hand.asked[0].progress.looks == tuple(keys)
     hand.commit(keys[:1])
     hand.store.looks.clear()
@@ -238,7 +240,7 @@ def test_a_job_for_an_earlier_manifest_of_the_collection_does_nothing():
         ),
     ):
         (done,) = swept(hand, job)
-        assert (done.finished, done.results) == (True, [])
+        assert (done.finished, done.commit_results) == (True, [])
     assert hand.head() == before
 
 

@@ -6,7 +6,7 @@ from unit.values import COLLECTIONS, PUT
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Sweep, SweepAll
 from s3_manifest.reconcile.commit import commit
-from s3_manifest.sweep.sweep import run_job
+from s3_manifest.sweep.jobs import run_job
 
 NESTED = parse_collections(
     "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/drafts/{draft_id}/", COLLECTIONS.root

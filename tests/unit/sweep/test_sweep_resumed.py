@@ -13,7 +13,9 @@ from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.commit import RESERVE_SECONDS
 from s3_manifest.storage.store import OutcomeUnknown, StoreError
 from s3_manifest.sweep import sweep
-from s3_manifest.sweep.sweep import MAX_UNREADABLE, SweepFailed, run_job
+from s3_manifest.sweep.jobs import run_job
+from s3_manifest.sweep.result import SweepFailed
+from s3_manifest.sweep.sweep import MAX_UNREADABLE
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -213,7 +215,7 @@ def test_a_key_that_stays_unreadable_fails_the_sweep_and_is_named_and_its_entry_
     hand.upload("0001.jpg", body=b"other")
     hand.store.unreadable = {PREFIX + "0001.jpg"}
     hand.now = EVENING
-    with pytest.raises(SweepFailed, match=r"1 objects .* styles/16/0001\.jpg: not read: 403"):
+    with pytest.raises(SweepFailed, match=r"1 object .* styles/16/0001\.jpg: not read: 403"):
         swept(hand)
     assert hand.filenames() == names(*range(5))
     assert hand.head().last_verified_at == NOON
@@ -223,7 +225,7 @@ def test_a_permission_that_is_missing_fails_the_sweep_long_before_its_end():
     hand, job = incomplete(5 * MAX_UNREADABLE)
     hand.store.page = MAX_UNREADABLE // 2
     hand.store.unreadable = set(hand.store.objects)
-    with pytest.raises(SweepFailed, match="Mend that"):
+    with pytest.raises(SweepFailed, match="Fix the cause"):
         swept(hand, job)
     assert hand.head().total_files == 1
     assert not hand.head().complete

@@ -10,9 +10,9 @@ from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.sidecars.descriptions import copies_of
-from s3_manifest.storage import heads
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, Each, Present, Store, StoreError, listed
-from s3_manifest.sweep.compare import Comparer
+from s3_manifest.sweep.compare import Comparer, Limits
 from s3_manifest_cli.client.doctor.checks.manifests import CollectionState
 
 TEST_ID = "__doctor"
@@ -97,29 +97,28 @@ class DriftScan:
 
     def _attempt(self, collection: Collection) -> CollectionState | None:
         for _ in range(_ATTEMPTS):
-            loaded = heads.load(self.store, collection)
-            comparer = Comparer(self, collection, loaded, stop_at_keys=_MAX_KEYS, stop_at_seconds_left=_STOP_SECONDS)
+            snapshot = Snapshot.load(self.store, self.each, collection)
+            comparer = Comparer(snapshot, self.collections, self.seconds_left, Limits(_MAX_KEYS, _STOP_SECONDS))
             try:
                 comparison = comparer.compare(range(len(comparer.slots)), "")
-                lost = {*self._lost(collection, loaded), *(page.key for page in comparison.broken)}
+                lost = {*self._lost(snapshot), *(page.key for page in comparison.broken)}
             except Conflict:
                 continue
-            if comparison.rest is not None and len(comparison.keys) < _MAX_KEYS:
+            if comparison.resume_at is not None and len(comparison.keys) < _MAX_KEYS:
                 return None  # out of time
             # Without its entries: all collections' states are held at once.
-            facts = loaded.head and loaded.head.model_copy(update=dict.fromkeys(_ENTRY_FIELDS, ()))
+            facts = snapshot.head and snapshot.head.model_copy(update=dict.fromkeys(_ENTRY_FIELDS, ()))
             return CollectionState(collection, facts, lost=tuple(sorted(lost)), differing=tuple(comparison.keys))
         return CollectionState(collection, unanswered="the manifest changes too fast to be read; run doctor again")
 
-    def _lost(self, collection: Collection, loaded: heads.Loaded) -> set[str]:
+    def _lost(self, snapshot: Snapshot) -> set[str]:
         """Returns the pages and sidecar copies that the head refers to and S3 lacks. Raises ``Conflict``."""
-        if loaded.head is None:
-            return set()
-        references = {page.key for page in loaded.head.pages} | {*copies_of(loaded.head.sidecars)}
+        head, folder = snapshot.head, snapshot.collection.folder
+        references = {page.key for page in head.pages} | {*copies_of(head.sidecars)} if head else set()
         if not references:
             return set()
-        folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
-        lost = references - {item.key for folder in folders for item in listed(self.store, folder)}
-        if lost and heads.load(self.store, collection).etag != loaded.etag:
-            raise Conflict(collection.head_key, "the manifest changed")
+        folders = (f"{folder}pages/", f"{folder}sidecars/")
+        lost = references - {item.key for name in folders for item in listed(self.store, name)}
+        if lost and snapshot.reload().etag != snapshot.etag:
+            raise Conflict(snapshot.collection.head_key, "the manifest changed")
         return lost

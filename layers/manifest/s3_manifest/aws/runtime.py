@@ -68,10 +68,10 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
     )
 
 
-def announce(head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
+def announce(head: Head, changes: Sequence[FileChange], *, repeated: bool) -> None:
     """Announces a revision on the event bus, if there is one; thread-safe. See ``environment.Announce``."""
     if bus := settings().event_bus:
-        messaging.put_event(_events(), eventbridge_entry(announcement(head, alterations, repeated=repeated), bus))
+        messaging.put_event(_events(), eventbridge_entry(announcement(head, changes, repeated=repeated), bus))
 
 
 def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:

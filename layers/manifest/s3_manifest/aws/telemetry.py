@@ -1,4 +1,4 @@
-"""Logs commits, and counts them as metrics in CloudWatch's embedded format."""
+"""Log lines, and metrics in CloudWatch's embedded format, of the reconcile and sweep functions."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,33 +8,118 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from s3_manifest.aws.settings import settings
 from s3_manifest.reconcile.commit import CommitResult
+from s3_manifest.reconcile.reconcile import BatchResult
+from s3_manifest.sweep.result import SweepResult
 
 NAMESPACE = "S3Manifest"
 
+_MAX_LOGGED_KEYS = 100
+
+
+def log_batch(logger: Logger, batch: BatchResult) -> None:
+    """Logs a batch of messages: what was dropped, what failed, and each collection's commits."""
+    for message_id, reason in batch.dropped:
+        logger.info("dropped", message_id=message_id, reason=reason)
+    for message_id, reason in batch.failed.items():
+        logger.error("failed", message_id=message_id, reason=reason, attempt=batch.attempts.get(message_id))
+    if batch.drained:
+        logger.info("drained", messages=batch.drained)
+    for error in batch.queue_errors:
+        logger.warning("queue request failed", reason=error)
+    for crash in batch.crashes:
+        logger.error("crashed", exc_info=crash)
+    for result in batch.commit_results:
+        _log_commit(logger, result)
+
+
+def measure_batch(batch: BatchResult) -> None:
+    """Emits the metrics of a batch of messages."""
+    with _metrics("reconcile") as metrics:
+        # First: every hundredth value of one metric ends a line, and the last line must not be empty.
+        for milliseconds in batch.freshness_ms:
+            metrics.add_metric("Freshness", MetricUnit.Milliseconds, milliseconds)
+        _add_counts(
+            metrics,
+            EventsReceived=batch.received,
+            EventsDropped=len(batch.dropped),
+            EventsFailed=len(batch.failed),
+            Retries=batch.retries,
+        )
+        _count_commits(metrics, batch.commit_results)
+
+
+def log_sweep(logger: Logger, sweep: SweepResult) -> None:
+    """Logs one message of the sweep queue: its commits, the drift, repairs, and how far the sweep came."""
+    collection = sweep.collection.prefix if sweep.collection else None
+    for result in sweep.commit_results:
+        _log_commit(logger, result)
+    if sweep.drift:
+        logger.warning(
+            "drift",
+            collection=collection,
+            missing=sweep.missing,
+            unexpected=sweep.unexpected,
+            altered=sweep.modified,
+            keys=sweep.drifted[:_MAX_LOGGED_KEYS],
+        )
+    if sweep.repaired:
+        logger.warning("repaired", collection=collection, objects=sweep.repaired[:_MAX_LOGGED_KEYS])
+    if sweep.skipped:
+        logger.warning("skipped", reason=sweep.skipped)
+    if sweep.garbage_error:
+        logger.warning("no garbage was collected", collection=collection, reason=sweep.garbage_error)
+    if sweep.finished or sweep.enqueued:
+        logger.info(
+            "swept" if sweep.finished else "sweep continues",
+            collection=collection,
+            progress=sweep.progress and sweep.progress.model_dump(exclude={"looks", "unreadable"}),
+            enqueued=sweep.enqueued,
+            collected=sweep.collected,
+        )
+
+
+def measure_sweep(sweep: SweepResult) -> None:
+    """Emits the metrics of one message of the sweep queue."""
+    with _metrics("sweep") as metrics:
+        _count_commits(metrics, sweep.commit_results)
+        _add_counts(
+            metrics,
+            Drift=sweep.drift,
+            DriftMissing=sweep.missing,
+            DriftUnexpected=sweep.unexpected,
+            DriftAltered=sweep.modified,
+            Sweeps=int(sweep.finished and sweep.collection is not None),
+        )
+
 
 @contextmanager
-def metrics(service: str) -> Iterator[EphemeralMetrics]:
-    """Collects the metrics of one invocation, and writes them as one log line when the block ends.
+def _metrics(service: str) -> Iterator[EphemeralMetrics]:
+    """The metrics of one invocation, printed when the block ends as a line of the log that CloudWatch reads.
 
-    CloudWatch reads metrics from that line; no request is sent.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html
     """
-    collector = EphemeralMetrics(namespace=NAMESPACE, service=service)
-    collector.add_dimension("stack", settings().stack_name)
-    yield collector
-    collector.flush_metrics()
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_dimension("stack", settings().stack_name)
+    yield metrics
+    metrics.flush_metrics()
 
 
-def count_commits(collector: EphemeralMetrics, results: Iterable[CommitResult]) -> None:
-    """Counts commits, commits without a change, and conflicts."""
-    commits = list(results)
-    collector.add_metric("Commits", MetricUnit.Count, sum(result.commits for result in commits))
-    collector.add_metric("UnchangedCommits", MetricUnit.Count, sum(result.unchanged for result in commits))
-    collector.add_metric("Conflicts", MetricUnit.Count, sum(result.conflicts for result in commits))
+def _add_counts(metrics: EphemeralMetrics, **counts: int) -> None:
+    for name, count in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, count)
 
 
-def log_commit(logger: Logger, result: CommitResult) -> None:
-    """Logs the commits to one collection."""
+def _count_commits(metrics: EphemeralMetrics, results: Iterable[CommitResult]) -> None:
+    results = list(results)
+    _add_counts(
+        metrics,
+        Commits=sum(result.commits for result in results),
+        UnchangedCommits=sum(result.unchanged for result in results),
+        Conflicts=sum(result.conflicts for result in results),
+    )
+
+
+def _log_commit(logger: Logger, result: CommitResult) -> None:
     logger.info(
         "committed" if result.finished else "time ran out",
         collection=result.collection.prefix,

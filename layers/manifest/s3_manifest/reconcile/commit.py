@@ -60,7 +60,7 @@ class CommitResult:
     collection: Collection
     head: Head | None = None
     """The head as last written by us; None before the first commit."""
-    made: bool = False
+    created: bool = False
     """Whether there was no manifest before."""
     commits: int = 0
     unchanged: int = 0
@@ -98,14 +98,14 @@ def commit(
     *,
     verification: Verification | None = None,
     repeated: bool = False,
-    set_aside: str | None = None,
+    unreadable_etag: str | None = None,
 ) -> CommitResult:
     """Brings the manifest up to date for these keys, in chunks; what came of it.
 
     ``causes`` says, for each key, what made us look: S3's name of an event, or ``sweep``.
     ``verification`` says that with these keys all that was in S3 has been looked at; the last chunk then
     marks the manifest complete and verified. ``repeated`` says that an earlier attempt at this may
-    have died after its commit: the manifest is then announced even if nothing is new. ``set_aside``
+    have died after its commit: the manifest is then announced even if nothing is new. ``unreadable_etag``
     is the ETag of an unreadable head that the first commit takes the place of.
 
     Keys that need a broken page are not committed: they are ``unreadable``, and a repair is asked for.
@@ -115,7 +115,7 @@ def commit(
     """
     outcome = CommitResult(collection, unannounced=repeated)
     try:
-        _commit(environment, outcome, causes, verification, set_aside)
+        _commit(environment, outcome, causes, verification, unreadable_etag)
     except BrokenObjects as error:
         _ask_for_repair(environment, collection, error.keys)
         raise
@@ -138,7 +138,7 @@ def _commit(
     outcome: CommitResult,
     causes: Mapping[str, str],
     verification: Verification | None,
-    set_aside: str | None,
+    unreadable_etag: str | None,
 ) -> None:
     collection = outcome.collection
     pending = sorted(causes)
@@ -150,7 +150,7 @@ def _commit(
             with turn(environment, collection, many, RESERVE_SECONDS, lost=lost_before):
                 gives_way = many < MIN_KEYS and not lost_before
                 rest = _attempt(
-                    environment, outcome, pending, causes, size, verification, set_aside, gives_way=gives_way
+                    environment, outcome, pending, causes, size, verification, unreadable_etag, gives_way=gives_way
                 )
         except (Conflict, OutcomeUnknown) as lost:
             # Everything is looked at again, but less of it: a long look loses against short ones.
@@ -177,16 +177,16 @@ def _attempt(
     causes: Mapping[str, str],
     size: int,
     verification: Verification | None,
-    set_aside: str | None,
+    unreadable_etag: str | None,
     *,
     gives_way: bool,
 ) -> Sequence[str]:
     """One commit of as many of the pending keys as one may hold; the keys that are still to be done."""
     collection, store = outcome.collection, environment.store
-    loaded = heads.load(store, collection, set_aside)
+    loaded = heads.load(store, collection, unreadable_etag)
     if gives_way and loaded.head and is_busy(loaded.head.last_synced, environment.now()):
         environment.sleep(YIELD_SECONDS)
-        loaded = heads.load(store, collection, set_aside)
+        loaded = heads.load(store, collection, unreadable_etag)
     before = loaded.head
     slots = layout.slots_of(before)
     keys, touched = _portion(slots, list(map(collection.filename, pending[:size])))
@@ -239,7 +239,7 @@ def _attempt(
     # Even where nothing changed: the fresh commit id makes a slower worker's stale write fail.
     heads.save(store, collection, head, replaces=loaded.etag)
     outcome.void.clear()
-    note(environment, outcome, head, news.alterations, keys, failures, made=before is None, raised=raised)
+    note(environment, outcome, head, news.alterations, keys, failures, created=before is None, raised=raised)
     return [*rest, *unapplied]
 
 
@@ -294,12 +294,12 @@ def note(
     keys: Iterable[str],
     failures: Iterable[ReadFailed],
     *,
-    made: bool,
+    created: bool,
     raised: bool,
 ) -> None:
     """What is to be said of a commit that was made, to the outcome and to whoever listens."""
     outcome.head = head
-    outcome.made |= made
+    outcome.created |= created
     outcome.commits += 1
     outcome.unchanged += not raised
     for one in alterations:

@@ -1,35 +1,33 @@
-"""Everything outside of the package that reconciling touches, passed in."""
+"""Everything outside the package that a commit or a sweep uses, passed in."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from s3_manifest.manifest.changes import FileChange
-from s3_manifest.manifest.collections import Collections, Location
+from s3_manifest.manifest.collections import Collection, Collections, Location
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, Timestamp
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Each, Store
 
 RESERVE_SECONDS = 10.0
-"""Nothing long is begun with less time left: what is cut off in the middle only delays others."""
+"""No commit starts with less time left: one that is cut off only delays others."""
 
 
 class Announce(Protocol):
-    """Tells whoever listens that a manifest is at a new revision, and what that altered.
+    """Announces a new revision and its changes.
 
-    ``repeated``: nothing new, but an earlier attempt may have died before it told of its revision.
-    Raises ``AnnouncementFailed``.
+    ``repeated``: there is no new revision, but an earlier attempt may have died before it announced one. Raises
+    ``AnnouncementFailed``.
     """
 
-    def __call__(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:  # noqa: D102
+    def __call__(self, head: Head, changes: Sequence[FileChange], *, repeated: bool) -> None:  # noqa: D102
         ...
 
 
 class Enqueue(Protocol):
-    """Puts jobs into the sweep queue, each to be begun so many seconds (at most 900) later.
-
-    Raises ``JobsNotQueued``.
-    """
+    """Puts jobs into the sweep queue, to start after ``delay_seconds`` (at most 900). Raises ``JobsNotQueued``."""
 
     def __call__(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:  # noqa: D102
         ...
@@ -37,10 +35,10 @@ class Enqueue(Protocol):
 
 @dataclass(frozen=True)
 class Environment:
-    """What is given to the commit protocol instead of being reached for.
+    """Storage, queues, clock and chance.
 
-    ``seconds_left`` is what remains until whoever runs this is stopped; ``random`` is uniform in
-    [0, 1); ``commit_id`` gives one never given before, without a ``-`` in it.
+    ``seconds_left``: until the function is stopped. ``random``: uniform in [0, 1). ``commit_id``: a fresh id without
+    ``-``.
     """
 
     store: Store
@@ -56,3 +54,7 @@ class Environment:
     sleep: Callable[[float], None]
     random: Callable[[], float]
     commit_id: Callable[[], str]
+
+    def load(self, collection: Collection, unreadable_etag: str | None = None) -> Snapshot:
+        """The collection's present manifest. Raises as ``Snapshot.load``."""
+        return Snapshot.load(self.store, self.each, collection, unreadable_etag)

@@ -64,7 +64,7 @@ class BatchResult:
     """Errors that nobody foresaw; the messages they concern are among the failed."""
     dropped: list[tuple[str, str]] = field(default_factory=list)
     """The ids of messages, and what of them is no concern of ours."""
-    results: list[CommitResult] = field(default_factory=list)
+    commit_results: list[CommitResult] = field(default_factory=list)
     freshness_ms: list[float] = field(default_factory=list)
     """For each change that was committed, the milliseconds since S3 says that it happened."""
 
@@ -121,7 +121,7 @@ def _note(report: BatchResult, concerns: Concerns, result: CommitResult | Except
     if isinstance(result, Exception):
         report.fail({concern.message.id for of_key in concerns.values() for concern in of_key}, result)
         return
-    report.results.append(result)
+    report.commit_results.append(result)
     reasons = dict.fromkeys(result.timed_out, "time ran out before it was committed") | result.unreadable
     for key, reason in reasons.items():
         # A first sight also looks at keys that no message named.

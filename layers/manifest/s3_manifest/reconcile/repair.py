@@ -138,7 +138,7 @@ def _attempt(environment: Environment, outcome: CommitResult, work: _Work) -> No
         head = _with_pages(before, {ref.key: run.ref(key) for ref, key, run in restored}, commit_id, now)
         environment.each(lambda one: store.add(one[1], encode_page(one[2])), restored)
         heads.save(store, collection, head, replaces=loaded.etag)
-        note(environment, outcome, head, (), [one.key for one in seen], failures, made=False, raised=False)
+        note(environment, outcome, head, (), [one.key for one in seen], failures, created=False, raised=False)
         return
     news = by_source[_likely_source(before, base)]
     laid_out = opener.laid_out(slots, news, commit_id)
@@ -157,7 +157,7 @@ def _attempt(environment: Environment, outcome: CommitResult, work: _Work) -> No
     record = record_of(head, before, (), is_repair=True)  # of entries, nobody knows what it altered
     environment.each(lambda one: store.add(*one), list(objects_of(collection, head, laid_out, record)))
     heads.save(store, collection, head, replaces=loaded.etag)
-    note(environment, outcome, head, (), [one.key for one in seen], failures, made=False, raised=True)
+    note(environment, outcome, head, (), [one.key for one in seen], failures, created=False, raised=True)
 
 
 def _read_healthy(

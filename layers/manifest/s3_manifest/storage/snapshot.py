@@ -7,6 +7,8 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Head, PageRef
 from s3_manifest.manifest.runs import Run
+from s3_manifest.sidecars.descriptions import Descriptions
+from s3_manifest.sidecars.formats import SidecarContent
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.heads import Checkpoint, Loaded
 from s3_manifest.storage.store import Each, Store
@@ -26,9 +28,14 @@ class Snapshot:
     loaded: Loaded
 
     @classmethod
-    def load(cls, store: Store, parallel_map: Each, collection: Collection) -> "Snapshot":
-        """The collection's present manifest. Raises ``UnreadableManifest``, ``StoreError``."""
-        return cls(store, parallel_map, collection, heads.load(store, collection))
+    def load(
+        cls, store: Store, parallel_map: Each, collection: Collection, unreadable_etag: str | None = None
+    ) -> "Snapshot":
+        """The collection's present manifest; the head with the ETag ``unreadable_etag`` counts as none.
+
+        Raises ``UnreadableManifest``, ``StoreError``.
+        """
+        return cls(store, parallel_map, collection, heads.load(store, collection, unreadable_etag))
 
     @property
     def head(self) -> Head | None:
@@ -68,3 +75,15 @@ class Snapshot:
         slots = self.slots()
         (run,) = self.read([slots[layout.slot_of(slots, filename)]])
         return run.find(filename)
+
+    def examine_pages(self, refs: Sequence[PageRef]) -> list[Run | pages.Broken]:
+        """These pages, in order, ``Broken`` for those that cannot be used. Raises ``Conflict``, ``StoreError``."""
+        return pages.examine(self.store, self.parallel_map, self.collection, self.loaded, refs)
+
+    def examine_copies(self) -> dict[str, SidecarContent | pages.Broken]:
+        """The copies of sidecars by key, ``Broken`` for those that cannot be used. Raises as ``examine_pages``."""
+        return pages.examine_copies(self.store, self.parallel_map, self.collection, self.loaded)
+
+    def restored_descriptions(self) -> Descriptions:
+        """The descriptions applied to the files; broken copies are rewritten if their sidecar is unchanged in S3."""
+        return pages.restored_descriptions(self.store, self.parallel_map, self.collection, self.loaded)

@@ -1,4 +1,4 @@
-"""A listing of the bucket against the manifest: drift is repaired, garbage collected, an unreadable manifest rebuilt.
+"""Compares manifests with listings of the bucket: repairs drift, collects garbage, rebuilds unreadable manifests.
 
-Every write goes through ``reconcile``. Imports ``reconcile`` and the wings below it.
+Every write goes through ``reconcile``. May import ``reconcile`` and the wings below it.
 """

@@ -1,429 +1,255 @@
-"""Compares whole collections with S3, and has what differs looked at in the ordinary way.
+"""Compares one collection with S3 and observes what differs through ordinary commits.
 
-A sweep is a chain of messages, each of which goes on where the one before stopped: for want of time,
-or because what it found is to be looked at first. Killed at any point, its message is delivered
-again and at worst does something twice.
+A sweep is a chain of queue messages. Each continues where the previous one stopped, because time ran short or because
+differences have to be observed first. If one dies at any point, the queue delivers it again; at worst some work is
+repeated.
 """
 
-import heapq
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import groupby, islice
+from collections.abc import Iterable
 
-from s3_manifest.manifest.collections import Collection, IdTooLong, Pattern
-from s3_manifest.manifest.jobs import Job, Progress, Sweep, SweepAll
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.jobs import Progress, Sweep
 from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
 from s3_manifest.reconcile.commit import CommitResult, Verification, commit
 from s3_manifest.reconcile.environment import Environment
-from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
-from s3_manifest.storage import heads, pages
 from s3_manifest.storage.heads import holds_objects
-from s3_manifest.storage.pages import Broken
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Archived, Conflict
-from s3_manifest.sweep import rebuild
-from s3_manifest.sweep.collect import collect
-from s3_manifest.sweep.compare import Comparer, just_after, ranges
+from s3_manifest.sweep.compare import Comparer, Limits, just_after, split_slots
+from s3_manifest.sweep.garbage import collect_garbage
+from s3_manifest.sweep.recovery import Recovery, back_up_unreadable
+from s3_manifest.sweep.result import SweepFailed, SweepResult
 
-LOOK_AGAIN_SECONDS = 60
-"""What differs is looked at after this long, when the events on their way have arrived: the rest is drift."""
+RECHECK_SECONDS = 60
+"""Delay before differences are observed, so that events on their way arrive first: what still differs is drift."""
 
 MAX_PENDING_BYTES, MAX_UNREADABLE_BYTES = 150_000, 100_000
-"""What the keys in one message may come to, and those of them that S3 did not tell about.
-
-Every SQS-compatible server takes 256 KB.
-"""
+"""Bytes of pending and of unreadable keys in one message. Every SQS-compatible server accepts 256 KB."""
 
 MAX_DIFFERENT = 500
-"""With so many keys found to differ, they are looked at before the listing goes on."""
+"""Differing keys after which the listing pauses until they are observed."""
 
 MAX_UNREADABLE = 100
-"""So many keys that S3 does not tell about are no odd objects any more, but a missing permission."""
+"""Keys that S3 refuses to describe before the sweep fails: this many indicate a missing permission."""
 
 RANGES, MIN_PAGES, MAX_PAGES = 8, 8, 64
-"""So many ranges of a collection are listed at once, of so many pages each: few enough to be spread, and to be done
-again when a message dies."""
-
-_JOBS_AT_ONCE = 100
+"""Ranges of a collection that are listed in parallel, and the pages in each: few enough to repeat if a message dies."""
 
 
-class SweepFailed(Exception):
-    """A sweep could not look at everything; the text says what at."""
+class CollectionSweep:
+    """The part of one collection's sweep that one message of the queue does."""
 
+    def __init__(
+        self,
+        environment: Environment,
+        collection: Collection,
+        result: SweepResult,
+        pause_with_seconds_left: float,
+    ) -> None:
+        self._environment = environment
+        self._collection = collection
+        self._result = result
+        self._pause_with_seconds_left = pause_with_seconds_left
+        self._recovery = Recovery(environment, collection, result)
 
-@dataclass
-class SweepResult:
-    """What came of one message of the sweep queue."""
+    def run(self, job: Sweep, *, repeated: bool) -> None:
+        """Begins or continues the sweep. Raises as ``run_job``."""
+        progress = job.progress or self._begin(job, repeated=repeated)
+        if progress is None:
+            self._result.finished = True
+            return
+        self._continue(progress.model_copy(update={"unannounced": progress.unannounced or repeated}))
 
-    collection: Collection | None = None
-    results: list[CommitResult] = field(default_factory=list)
-    """What came of looking at what differed."""
-    drifted: list[str] = field(default_factory=list)
-    """The keys that were looked at for it."""
-    missing: int = 0
-    unexpected: int = 0
-    modified: int = 0
-    """Drift, as far as this message mended it: files that were gone, new or other than the manifest said."""
-    progress: Progress | None = None
-    """How far the sweep came; None where there was nothing to do."""
-    finished: bool = False
-    enqueued: int = 0
-    """Jobs put into the queue: for other collections, or for the rest of this one."""
-    collected: int = 0
-    """Objects deleted that no manifest and no kept history refers to."""
-    skipped: str | None = None
-    """Why the collection was not swept, as it can have no manifest; None where it can."""
-    not_collected: str | None = None
-    """Why no garbage was collected; None where it was."""
-    repaired: list[str] = field(default_factory=list)
-    """Pages, and copies of sidecars, that were found missing or damaged, and were replaced."""
+    def _begin(self, job: Sweep, *, repeated: bool) -> Progress | None:
+        """Creates or repairs the manifest if necessary; None if no comparison is needed."""
+        environment, collection = self._environment, self._collection
+        started_at = environment.now()
+        unreadable_etag = back_up_unreadable(environment.store, collection) if job.rebuild else None
+        snapshot = environment.load(collection, unreadable_etag)
+        head = snapshot.head
+        if job.broken and self._recovery.repair_referenced(snapshot, job.broken, repeated=repeated):
+            self._announce_again(head, repeated=repeated)
+            return None
+        # A commit that creates a manifest requests the sweep before it writes the head (``created_at``).
+        if head is None and (
+            unreadable_etag or job.created_at or holds_objects(environment.store, environment.collections, collection)
+        ):
+            result = commit(environment, collection, {}, unreadable_etag=unreadable_etag, repeated=repeated)
+            self._result.commit_results.append(result)
+            if not result.finished:
+                raise self._failure("time ran out before the manifest was created; the queue retries it")
+            # A commit that created the manifest has observed everything, or has requested a sweep of its own.
+            head = None if result.created else result.head
+        is_verified = job.asked_at and head and head.complete and (head.last_verified_at or "") >= job.asked_at
+        if head is None or is_verified or job.created_at not in (None, head.created_at):
+            self._announce_again(head, repeated=repeated)
+            return None
+        return Progress(created_at=head.created_at, started_at=started_at, first_revision=head.first_revision)
 
-    @property
-    def drift(self) -> int:
-        """Files that the manifest was wrong about, without an event having told."""
-        return self.missing + self.unexpected + self.modified
-
-
-def run_job(
-    environment: Environment,
-    job: Job,
-    pause_with_seconds_left: float,
-    *,
-    repeated: bool = False,
-    swept: SweepResult | None = None,
-) -> SweepResult:
-    """Does a job of the sweep queue, or as much of it as there is time for, and asks for the rest.
-
-    ``repeated``: the message was delivered before. What came of it is put into ``swept``, if that is
-    given, as the work goes on: it was done even if this raises in the end. Raises ``SweepFailed``,
-    ``UnreadableManifest``, ``StoreError``; the message is then to be delivered again.
-    """
-    swept = SweepResult() if swept is None else swept
-    if isinstance(job, SweepAll):
-        _sweep_all(environment, job, swept, pause_with_seconds_left)
-        return swept
-    collection = swept.collection = environment.collections.named(job.kind, job.id)
-    if collection is None:  # no longer one of the collections, or none that there can be a manifest of
-        swept.finished = True
-        try:
-            environment.collections.check_id(job.kind, job.id)
-        except IdTooLong as error:
-            swept.skipped = f"{job.kind}/{job.id}: {error}"
-        return swept
-    progress = job.progress or _begin(environment, collection, job, swept, repeated=repeated)
-    if progress:
-        progress = progress.model_copy(update={"unannounced": progress.unannounced or repeated})
-        _go_on(environment, collection, progress, swept, pause_with_seconds_left)
-    return swept
-
-
-def _begin(
-    environment: Environment, collection: Collection, job: Sweep, swept: SweepResult, *, repeated: bool
-) -> Progress | None:
-    """Where to begin; None where there is nothing (more) to do."""
-    started_at = environment.now()
-    set_aside = rebuild.set_aside(environment.store, collection) if job.rebuild else None
-    loaded = heads.load(environment.store, collection, set_aside)
-    if job.broken and _is_repaired(environment, collection, loaded, job.broken, swept, repeated=repeated):
-        if loaded.head and repeated:
-            environment.announce(loaded.head, (), repeated=True)
-        swept.finished = True
-        return None
-    head = loaded.head
-    # Somebody who saw the collection for the first time asks for a sweep before there is a manifest.
-    if head is None and (
-        set_aside or job.created_at or holds_objects(environment.store, environment.collections, collection)
-    ):
-        outcome = commit(environment, collection, {}, set_aside=set_aside, repeated=repeated)
-        swept.results.append(outcome)
-        if not outcome.finished:
-            raise SweepFailed(f"{collection.prefix}: time ran out before there was a manifest; it is tried again later")
-        # If it was this that made it, that looked at everything, or asked for a sweep of its own.
-        head = None if outcome.made else outcome.head
-    is_done = bool(job.asked_at and head and head.complete and (head.last_verified_at or "") >= job.asked_at)
-    if head is None or is_done or job.created_at not in (None, head.created_at):
+    def _announce_again(self, head: Head | None, *, repeated: bool) -> None:
+        """An earlier delivery of the message may have died before it announced its commit."""
         if head and repeated:
-            environment.announce(head, (), repeated=True)
-        swept.finished = True
-        return None
-    return Progress(created_at=head.created_at, started_at=started_at, first_revision=head.first_revision)
+            self._environment.announce(head, (), repeated=True)
 
-
-def _go_on(
-    environment: Environment,
-    collection: Collection,
-    progress: Progress,
-    swept: SweepResult,
-    pause_with_seconds_left: float,
-) -> None:
-    """Lists, looks, lists on, until all is done or time runs short."""
-    while True:
-        loaded = heads.load(environment.store, collection)
-        swept.progress = progress
-        if loaded.head is None or loaded.head.created_at != progress.created_at:
-            swept.finished = True  # another manifest is there by now, with a sweep of its own
-            return
-        progress = _since_repaired(environment, loaded.head, progress)
-        delay = 0
-        if progress.looks:
-            progress = _look(environment, collection, progress, swept, is_drift=loaded.head.complete)
-        elif progress.finished_listing:
-            if _finish(environment, collection, progress, swept):
+    def _continue(self, progress: Progress) -> None:
+        """Lists and observes until the sweep is finished or time runs short; then enqueues the remainder."""
+        environment, collection = self._environment, self._collection
+        while True:
+            snapshot = environment.load(collection)
+            self._result.progress = progress
+            if snapshot.head is None or snapshot.head.created_at != progress.created_at:
+                self._result.finished = True  # a newer manifest, with a sweep of its own
                 return
-        else:
-            try:
-                progress = _list_on(environment, collection, loaded, progress, swept, pause_with_seconds_left)
-            except Conflict:
-                # A page was collected between the head that referred to it and the look at it.
-                pass
+            progress = self._after_repair(snapshot.head, progress)
+            delay = 0
+            if progress.looks:
+                progress = self._observe_differences(progress, is_drift=snapshot.head.complete)
+            elif progress.finished_listing:
+                if self._finish(progress):
+                    return
             else:
-                delay = LOOK_AGAIN_SECONDS if progress.looks and loaded.head.complete else 0
-        if delay or environment.seconds_left() < pause_with_seconds_left:
-            swept.progress = progress = _fitting(collection, progress)
-            environment.enqueue([Sweep(kind=collection.kind, id=collection.id, progress=progress)], delay_seconds=delay)
-            swept.enqueued += 1
-            return
+                try:
+                    progress = self._compare_next(snapshot, progress)
+                except Conflict:
+                    pass  # a page was collected after the head was read: load the newer head
+                else:
+                    delay = RECHECK_SECONDS if progress.looks and snapshot.head.complete else 0
+            if delay or environment.seconds_left() < self._pause_with_seconds_left:
+                self._result.progress = progress = _fit_into_message(collection, progress)
+                job = Sweep(kind=collection.kind, id=collection.id, progress=progress)
+                environment.enqueue([job], delay_seconds=delay)
+                self._result.enqueued += 1
+                return
 
+    def _after_repair(self, head: Head, progress: Progress) -> Progress:
+        """The progress, restarted if a repair left out files that were compared before."""
+        if progress.first_revision == head.first_revision:
+            return progress
+        update: dict[str, object] = {"first_revision": head.first_revision}
+        if progress.first_revision is not None and not head.complete:
+            update |= {"started_at": self._environment.now(), "start": "", "finished_listing": False}
+        return progress.model_copy(update=update)
 
-def _since_repaired(environment: Environment, head: Head, progress: Progress) -> Progress:
-    """The progress, from the beginning if a repair left out what was compared before."""
-    if progress.first_revision == head.first_revision:
-        return progress
-    update: dict[str, object] = {"first_revision": head.first_revision}
-    if progress.first_revision is not None and not head.complete:
-        update |= {"started_at": environment.now(), "start": "", "finished_listing": False}
-    return progress.model_copy(update=update)
+    def _compare_next(self, snapshot: Snapshot, progress: Progress) -> Progress:
+        """Compares the next few ranges in parallel; repairs broken pages, which are then compared again."""
+        if self._recovery.repair_copies(snapshot):
+            return progress
+        environment = self._environment
+        limits = Limits(max_keys=MAX_DIFFERENT, min_seconds_left=self._pause_with_seconds_left)
+        comparer = Comparer(snapshot, environment.collections, environment.seconds_left, limits, recheck_problems=True)
+        pages_each = min(MAX_PAGES, max(MIN_PAGES, -(-len(comparer.slots) // RANGES)))
+        ranges = split_slots(comparer.slots, progress.start, pages_each)
+        start = comparer.first_filename(ranges[RANGES].start) if len(ranges) > RANGES else None
+        comparisons = environment.each(lambda within: comparer.compare(within, progress.start), ranges[:RANGES])
+        if broken := [page.key for comparison in comparisons for page in comparison.broken]:
+            self._recovery.repair_pages(broken)
+            return progress
+        differing: list[str] = []
+        listed = progress.listed
+        for comparison in comparisons:
+            differing += comparison.keys
+            listed += comparison.listed
+            if comparison.resume_at is not None:
+                # The next comparison finds again what the later ranges found.
+                start = comparison.resume_at
+                break
+        return progress.model_copy(
+            update={
+                "looks": tuple(sorted(differing)),
+                "listed": listed,
+                "start": progress.start if start is None else start,
+                "finished_listing": start is None,
+            }
+        )
 
+    def _observe_differences(self, progress: Progress, *, is_drift: bool) -> Progress:
+        result = self._commit(progress.looks, progress)
+        if result is None:
+            return progress
+        if not result.commits:
+            raise self._failure(f"time ran out before {progress.start!r}; the queue retries it")
+        if result.broken:
+            pending = (*result.timed_out, *result.unreadable)
+            return progress.model_copy(update={"looks": pending, "unannounced": result.unannounced})
+        unreadable = (*progress.unreadable, *result.unreadable)
+        if len(unreadable) > MAX_UNREADABLE or _message_bytes(unreadable) > MAX_UNREADABLE_BYTES:
+            raise self._unreadable(unreadable, result)
+        update = {"looks": tuple(result.timed_out), "unreadable": unreadable, "unannounced": result.unannounced}
+        if is_drift:
+            self._result.drifted += progress.looks
+            self._result.missing += result.removed
+            self._result.unexpected += result.added
+            self._result.modified += result.modified
+            update |= {
+                "missing": progress.missing + result.removed,
+                "unexpected": progress.unexpected + result.added,
+                "modified": progress.modified + result.modified,
+            }
+        return progress.model_copy(update=update)
 
-def _list_on(
-    environment: Environment,
-    collection: Collection,
-    loaded: heads.Loaded,
-    progress: Progress,
-    swept: SweepResult,
-    pause_with_seconds_left: float,
-) -> Progress:
-    """Compares a few ranges at once, until one of them stops early or there is something to look at.
-
-    What is found broken is repaired at once, and compared then.
-    """
-    if _repaired_copies(environment, collection, loaded, swept):
-        return progress
-    comparer = Comparer(
-        environment,
-        collection,
-        loaded,
-        stop_at_keys=MAX_DIFFERENT,
-        stop_at_seconds_left=pause_with_seconds_left,
-        doubts_problems=True,
-    )
-    pages_each = min(MAX_PAGES, max(MIN_PAGES, -(-len(comparer.slots) // RANGES)))
-    found = ranges(comparer.slots, progress.start, pages_each)
-    at_once, rest = found[:RANGES], found[RANGES:]
-    looks: list[str] = []
-    listed, start = progress.listed, comparer.begins(rest[0].start) if rest else None
-    compared = environment.each(lambda within: comparer.compare(within, progress.start), at_once)
-    if broken := [one.key for comparison in compared for one in comparison.broken]:
-        _repair(environment, collection, broken, swept)
-        return progress
-    for comparison in compared:
-        looks += comparison.keys
-        listed += comparison.listed
-        if comparison.rest is not None:
-            # What the ranges after it found is found again.
-            start = comparison.rest
-            break
-    return progress.model_copy(
-        update={
-            "looks": tuple(sorted(looks)),
-            "listed": listed,
-            "start": progress.start if start is None else start,
-            "finished_listing": start is None,
-        }
-    )
-
-
-def _look(
-    environment: Environment, collection: Collection, progress: Progress, swept: SweepResult, *, is_drift: bool
-) -> Progress:
-    """Looks at what was found to differ, through the ordinary commits."""
-    try:
-        outcome = commit(environment, collection, dict.fromkeys(progress.looks, SWEEP), repeated=progress.unannounced)
-    except BrokenObjects as error:
-        _repair_all(environment, collection, error.keys, swept)
-        return progress
-    swept.results.append(outcome)
-    if not outcome.commits:
-        raise SweepFailed(f"{collection.prefix}: time ran out before {progress.start!r}; it is tried again later")
-    if outcome.broken:
-        _repair(environment, collection, outcome.broken, swept)
-        looks = (*outcome.timed_out, *outcome.unreadable)
-        return progress.model_copy(update={"looks": looks, "unannounced": outcome.unannounced})
-    unreadable = (*progress.unreadable, *outcome.unreadable)
-    if len(unreadable) > MAX_UNREADABLE or _size(unreadable) > MAX_UNREADABLE_BYTES:
-        raise _unreadable(collection, unreadable, outcome)
-    update = {"looks": tuple(outcome.timed_out), "unreadable": unreadable, "unannounced": outcome.unannounced}
-    if is_drift:
-        swept.drifted += progress.looks
-        swept.missing += outcome.removed
-        swept.unexpected += outcome.added
-        swept.modified += outcome.modified
-        update |= {
-            "missing": progress.missing + outcome.removed,
-            "unexpected": progress.unexpected + outcome.added,
-            "modified": progress.modified + outcome.modified,
-        }
-    return progress.model_copy(update=update)
-
-
-def _finish(environment: Environment, collection: Collection, progress: Progress, swept: SweepResult) -> bool:
-    """Marks the manifest complete and verified, and collects its garbage; False where a repair came before that."""
-    verification = Verification(progress.created_at, progress.started_at, progress.first_revision or 1)
-    # The odd ones met on the way have their second chance here.
-    again = dict.fromkeys(progress.unreadable, SWEEP)
-    try:
-        outcome = commit(environment, collection, again, verification=verification, repeated=progress.unannounced)
-    except BrokenObjects as error:
-        _repair_all(environment, collection, error.keys, swept)
-        return False
-    swept.results.append(outcome)
-    if outcome.broken:
-        _repair(environment, collection, outcome.broken, swept)
-        return False
-    if outcome.unreadable:
-        raise _unreadable(collection, tuple(outcome.unreadable), outcome)
-    if not outcome.finished:
-        raise SweepFailed(f"{collection.prefix}: time ran out at the end of the sweep; it is tried again later")
-    if outcome.head and outcome.head.created_at == progress.created_at and not verification.applies_to(outcome.head):
-        return False  # it was repaired meanwhile
-    swept.finished = True
-    try:
-        swept.collected = collect(environment, collection)
-    except (UnreadableManifest, Archived) as error:  # of a checkpoint: it expires, and the garbage with it
-        swept.not_collected = str(error)
-    return True
-
-
-def _is_repaired(
-    environment: Environment,
-    collection: Collection,
-    loaded: heads.Loaded,
-    keys: Iterable[str],
-    swept: SweepResult,
-    *,
-    repeated: bool,
-) -> bool:
-    """Repairs what is broken of these objects of a manifest; whether nothing is left for a sweep to do."""
-    if loaded.head is None or _repaired_copies(environment, collection, loaded, swept):
+    def _finish(self, progress: Progress) -> bool:
+        """Marks the manifest complete and verified and collects its garbage; False if a repair has to come first."""
+        verification = Verification(progress.created_at, progress.started_at, progress.first_revision or 1)
+        # Keys that were unreadable before get a second chance.
+        result = self._commit(progress.unreadable, progress, verification)
+        if result is None or result.broken:
+            return False
+        if result.unreadable:
+            raise self._unreadable(tuple(result.unreadable), result)
+        if not result.finished:
+            raise self._failure("time ran out at the end of the sweep; the queue retries it")
+        head = result.head
+        if head and head.created_at == progress.created_at and not verification.applies_to(head):
+            return False  # repaired meanwhile
+        self._result.finished = True
+        try:
+            self._result.collected = collect_garbage(self._environment, self._collection)
+        except (UnreadableManifest, Archived) as error:  # a checkpoint: it expires, and its garbage with it
+            self._result.garbage_error = str(error)
         return True
-    refs = [page for page in loaded.head.pages if page.key in keys]
-    found = pages.examine(environment.store, environment.each, collection, loaded, refs)
-    if broken := [one.key for one in found if isinstance(one, Broken)]:
-        _repair(environment, collection, broken, swept)
-    # An attempt before this one may have died between a repair of part and the sweep for the rest.
-    head = swept.results[-1].head if swept.results else loaded.head if repeated else None
-    return head is None or head.complete
+
+    def _commit(
+        self, keys: Iterable[str], progress: Progress, verification: Verification | None = None
+    ) -> CommitResult | None:
+        """Observes keys through ordinary commits and repairs broken pages; None if nothing could be committed."""
+        causes = dict.fromkeys(keys, SWEEP)
+        try:
+            result = commit(
+                self._environment,
+                self._collection,
+                causes,
+                verification=verification,
+                repeated=progress.unannounced,
+            )
+        except BrokenObjects as error:
+            self._recovery.repair_all(error.keys)
+            return None
+        self._result.commit_results.append(result)
+        if result.broken:
+            self._recovery.repair_pages(result.broken)
+        return result
+
+    def _failure(self, reason: str) -> SweepFailed:
+        return SweepFailed(f"{self._collection.prefix}: {reason}")
+
+    def _unreadable(self, keys: tuple[str, ...], result: CommitResult) -> SweepFailed:
+        objects = "1 object" if len(keys) == 1 else f"{len(keys)} objects"
+        first = next(iter(result.unreadable.values()), keys[0])
+        return self._failure(f"{objects} cannot be read: {first}. Fix the cause and redrive this message")
 
 
-def _repaired_copies(
-    environment: Environment, collection: Collection, loaded: heads.Loaded, swept: SweepResult
-) -> bool:
-    """Sees to the copies of sidecars; whether the manifest is another one now."""
-    found = pages.examine_copies(environment.store, environment.each, collection, loaded)
-    broken = [key for key, one in found.items() if isinstance(one, Broken)]
-    if not broken:
-        return False
-    swept.repaired += broken
-    try:
-        pages.restored_descriptions(environment.store, environment.each, collection, loaded)
-    except BrokenObjects:
-        # What the entries go by is not known any more: only objects and sidecars themselves tell it.
-        _rebuild(environment, collection, swept)
-        return True
-    return False
-
-
-def _repair_all(environment: Environment, collection: Collection, broken: Iterable[str], swept: SweepResult) -> None:
-    """Replaces what a commit found broken: copies of sidecars, without which it commits nothing, and pages."""
-    with suppress(Conflict):  # the manifest is another one by now, and is looked at again
-        if not _repaired_copies(environment, collection, heads.load(environment.store, collection), swept):
-            _repair(environment, collection, broken, swept)
-
-
-def _repair(environment: Environment, collection: Collection, broken: Iterable[str], swept: SweepResult) -> None:
-    """Replaces broken pages by what S3 says now."""
-    broken = list(broken)
-    try:
-        outcome = repair(environment, collection, broken)
-    except (TooManyBrokenPages, BrokenObjects):
-        _rebuild(environment, collection, swept)
-    else:
-        swept.results.append(outcome)
-        if not outcome.finished:
-            raise SweepFailed(f"{collection.prefix}: time ran out while it was repaired; it is tried again later")
-    swept.repaired += [key for key in broken if key not in swept.repaired]
-
-
-def _rebuild(environment: Environment, collection: Collection, swept: SweepResult) -> None:
-    """Sets a manifest aside that cannot be repaired, and begins a new one, with a sweep of its own."""
-    if set_aside := rebuild.set_aside(environment.store, collection):
-        outcome = commit(environment, collection, {}, set_aside=set_aside)
-        swept.results.append(outcome)
-        if not outcome.finished:
-            raise SweepFailed(f"{collection.prefix}: time ran out before it was rebuilt; it is tried again later")
-
-
-def _fitting(collection: Collection, progress: Progress) -> Progress:
-    """The progress with no more keys to look at than fit into a message; the rest is found again."""
-    size = _size(progress.unreadable)
+def _fit_into_message(collection: Collection, progress: Progress) -> Progress:
+    """The progress with as many pending keys as fit into a message; the next comparison finds the others again."""
+    size = _message_bytes(progress.unreadable)
     for count, key in enumerate(progress.looks):
-        size += _size([key])
+        size += _message_bytes([key])
         if count and size > MAX_PENDING_BYTES:
-            kept = progress.looks[:count]
-            start = just_after(collection.filename(kept[-1]))
-            return progress.model_copy(update={"looks": kept, "start": start, "finished_listing": False})
+            pending = progress.looks[:count]
+            start = just_after(collection.filename(pending[-1]))
+            return progress.model_copy(update={"looks": pending, "start": start, "finished_listing": False})
     return progress
 
 
-def _size(keys: Iterable[str]) -> int:
-    """What the keys come to in a message, in bytes."""
+def _message_bytes(keys: Iterable[str]) -> int:
     return sum(len(json.dumps(key)) + 1 for key in keys)
-
-
-def _unreadable(collection: Collection, keys: tuple[str, ...], outcome: CommitResult) -> SweepFailed:
-    return SweepFailed(
-        f"{collection.prefix}: {len(keys)} objects could not be looked at, the first:"
-        f" {next(iter(outcome.unreadable.values()), keys[0])}. Mend that and redrive this message"
-    )
-
-
-def _sweep_all(environment: Environment, job: SweepAll, swept: SweepResult, pause_with_seconds_left: float) -> None:
-    """Asks for a sweep of each collection."""
-    for pattern in sorted(environment.collections.patterns):
-        if pattern.kind < job.kind:
-            continue
-        ids = _ids(environment, pattern, job.after if pattern.kind == job.kind else "")
-        while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_AT_ONCE)]:
-            environment.enqueue(jobs)
-            swept.enqueued += len(jobs)
-            if environment.seconds_left() < pause_with_seconds_left:
-                environment.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
-                return
-    swept.finished = True
-
-
-def _ids(environment: Environment, pattern: Pattern, after: str) -> Iterator[str]:
-    """The ids of one kind, in order: of what lies in S3, and of what has a manifest."""
-    roots = (pattern.before, environment.collections.root + pattern.before)
-    folders = heapq.merge(*(_folders(environment, root, after) for root in roots))
-    return (folder.removesuffix("/") for folder, _ in groupby(folders) if folder != "/")
-
-
-def _folders(environment: Environment, prefix: str, after: str) -> Iterator[str]:
-    """The folders below a prefix, named without it, in S3's order."""
-    start, truncated = f"{prefix}{after}/" if after else "", True
-    while truncated:
-        prefixes, truncated = environment.store.folders(prefix, after=start)
-        yield from (folder.removeprefix(prefix) for folder in prefixes)
-        start = prefixes[-1] if prefixes else start

@@ -1,0 +1,73 @@
+"""Deletes objects that no manifest and no kept history refers to."""
+
+from collections.abc import Iterator
+
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import Head, Timestamp, days_before
+from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
+from s3_manifest.sidecars.descriptions import copies_of
+from s3_manifest.storage import chain, heads
+from s3_manifest.storage.store import Store, listed
+
+GRACE_DAYS = 1
+"""Younger objects may belong to a commit in progress; no function runs nearly as long."""
+
+_DELETE_BATCH = 1000
+
+
+def collect_garbage(environment: Environment, collection: Collection) -> int:
+    """Deletes objects of lost commits and history past retention; returns their number.
+
+    Safe to interrupt at any point: nothing refers to what it deletes. Raises ``StoreError``, ``UnreadableManifest``
+    (of the head).
+    """
+    now, store = environment.now(), environment.store
+    grace = days_before(now, GRACE_DAYS)
+    kept_since = days_before(now, max(GRACE_DAYS, environment.history_days))
+    folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
+    old = {listing.key for folder in folders for listing in listed(store, folder) if listing.last_modified < grace}
+    head = heads.load(store, collection).head
+    if head is None:
+        return 0
+    # List checkpoints after reading the head: every earlier commit has written its checkpoint, so none is missed.
+    # Later commits refer to pages of this head, or to pages too young to be collected.
+    checkpoints = list(listed(store, heads.checkpoints_folder(collection)))
+    expired = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified < kept_since]
+    expired += _expired_records(store, collection, head, grace, kept_since)
+    old -= {page.key for page in head.pages}.union(copies_of(head.sidecars))
+    if old:
+        retained = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified >= kept_since]
+        old -= _referenced_pages(environment, collection, retained)
+    garbage = [*expired, *sorted(old)]
+    deleted = 0
+    while deleted < len(garbage) and environment.seconds_left() >= RESERVE_SECONDS:
+        batch = garbage[deleted : deleted + _DELETE_BATCH]
+        store.delete(batch)
+        deleted += len(batch)
+    return deleted
+
+
+def _expired_records(
+    store: Store, collection: Collection, head: Head, grace: Timestamp, kept_since: Timestamp
+) -> Iterator[str]:
+    """The change records past retention and those of lost commits, oldest first, so that the history has no gap.
+
+    The latest record is kept: a manifest that replaces this one continues with the next revision.
+    """
+    written_at = {record.key: record.last_modified for record in listed(store, chain.folder(collection))}
+    links = chain.links(written_at)
+    on_chain = set(chain.on_chain(links, head))
+    for link in links:
+        key = chain.key_of(collection, link)
+        if link in on_chain and link.revision == head.revision:
+            continue
+        if written_at[key] < (kept_since if link in on_chain else grace):
+            yield key
+
+
+def _referenced_pages(environment: Environment, collection: Collection, checkpoints: list[str]) -> set[str]:
+    def pages(key: str) -> set[str]:
+        stored = environment.store.get(key)
+        return {page.key for page in heads.decode(collection, stored.body).pages} if stored else set()
+
+    return set().union(*environment.each(pages, checkpoints))

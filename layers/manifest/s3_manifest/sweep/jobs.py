@@ -1,0 +1,76 @@
+"""Runs the jobs of the sweep queue."""
+
+import heapq
+from collections.abc import Iterator
+from itertools import groupby, islice
+
+from s3_manifest.manifest.collections import IdTooLong, Pattern
+from s3_manifest.manifest.jobs import Job, Sweep, SweepAll
+from s3_manifest.reconcile.environment import Environment
+from s3_manifest.sweep.result import SweepResult
+from s3_manifest.sweep.sweep import CollectionSweep
+
+_JOBS_PER_REQUEST = 100
+
+
+def run_job(
+    environment: Environment,
+    job: Job,
+    pause_with_seconds_left: float,
+    *,
+    repeated: bool = False,
+    result: SweepResult | None = None,
+) -> SweepResult:
+    """Runs a job, or as much of it as time allows, and enqueues the remainder.
+
+    ``repeated``: the message was delivered before. ``result``, if given, is filled in as the work proceeds, so that it
+    shows what was done even if this raises. Raises ``SweepFailed``, ``UnreadableManifest``, ``StoreError``: the message
+    must then be delivered again.
+    """
+    result = SweepResult() if result is None else result
+    if isinstance(job, SweepAll):
+        _enqueue_sweeps(environment, job, result, pause_with_seconds_left)
+        return result
+    collection = result.collection = environment.collections.named(job.kind, job.id)
+    if collection is None:  # no longer configured, or its id is too long
+        result.finished = True
+        try:
+            environment.collections.check_id(job.kind, job.id)
+        except IdTooLong as error:
+            result.skipped = f"{job.kind}/{job.id}: {error}"
+        return result
+    CollectionSweep(environment, collection, result, pause_with_seconds_left).run(job, repeated=repeated)
+    return result
+
+
+def _enqueue_sweeps(
+    environment: Environment, job: SweepAll, result: SweepResult, pause_with_seconds_left: float
+) -> None:
+    """Enqueues a sweep of each collection from where ``job`` begins, and a job for the remainder if time runs short."""
+    for pattern in sorted(environment.collections.patterns):
+        if pattern.kind < job.kind:
+            continue
+        ids = _collection_ids(environment, pattern, job.after if pattern.kind == job.kind else "")
+        while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_PER_REQUEST)]:
+            environment.enqueue(jobs)
+            result.enqueued += len(jobs)
+            if environment.seconds_left() < pause_with_seconds_left:
+                environment.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
+                return
+    result.finished = True
+
+
+def _collection_ids(environment: Environment, pattern: Pattern, after: str) -> Iterator[str]:
+    """The ids of one kind in order: those with objects in S3 and those with a manifest."""
+    roots = (pattern.before, environment.collections.root + pattern.before)
+    folders = heapq.merge(*(_folders(environment, root, after) for root in roots))
+    return (folder.removesuffix("/") for folder, _ in groupby(folders) if folder != "/")
+
+
+def _folders(environment: Environment, prefix: str, after: str) -> Iterator[str]:
+    """The folders below a prefix, relative to it, in S3's order."""
+    start, truncated = f"{prefix}{after}/" if after else "", True
+    while truncated:
+        prefixes, truncated = environment.store.folders(prefix, after=start)
+        yield from (folder.removeprefix(prefix) for folder in prefixes)
+        start = prefixes[-1] if prefixes else start

@@ -1,0 +1,114 @@
+"""Replaces broken objects of one collection's manifest: copies of sidecars, pages, or the whole manifest."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
+from s3_manifest.manifest.runs import sha256_of, verified_page
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.reconcile.environment import Environment
+from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
+from s3_manifest.sidecars.formats import decode_content
+from s3_manifest.storage import heads
+from s3_manifest.storage.pages import Broken
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import Archived, Conflict, Store
+from s3_manifest.sweep.result import SweepFailed, SweepResult
+
+
+def back_up_unreadable(store: Store, collection: Collection) -> str | None:
+    """Copies an unreadable head to ``set-aside/<ETag>.json``; returns its ETag, by which a commit can replace it.
+
+    None if there is no head, or if it is readable with all of its pages. A repeat writes the same copy. Raises
+    ``StoreError``.
+    """
+    stored = store.get(collection.head_key)
+    if stored is None or _is_readable(store, collection, stored.body):
+        return None
+    store.add(f"{collection.folder}set-aside/{stored.etag}.json", stored.body)
+    return stored.etag
+
+
+def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
+    try:
+        head = heads.decode(collection, body)
+        for copy in (copy for sidecar in head.sidecars for copy in sidecar.copies):
+            stored = store.get(copy.key)
+            if stored is None or copy.sha256 not in (None, sha256_of(stored.body)):
+                return False
+            decode_content(stored.body)
+        for page in head.pages:
+            stored = store.get(page.key)
+            if stored is None:
+                return False
+            for _ in verified_page(stored.body, page).entries():
+                pass
+    except (UnreadableManifest, ValidationError, Archived):
+        return False
+    return True
+
+
+class Recovery:
+    """Repairs for one message of the sweep queue; notes them in its result."""
+
+    def __init__(self, environment: Environment, collection: Collection, result: SweepResult) -> None:
+        self._environment = environment
+        self._collection = collection
+        self._result = result
+
+    def repair_referenced(self, snapshot: Snapshot, keys: Iterable[str], *, repeated: bool) -> bool:
+        """Repairs those of these objects that are broken and referred to; returns whether no sweep is needed."""
+        if snapshot.head is None or self.repair_copies(snapshot):
+            return True
+        pages = snapshot.examine_pages([page for page in snapshot.head.pages if page.key in keys])
+        if broken := [page.key for page in pages if isinstance(page, Broken)]:
+            self.repair_pages(broken)
+        # An earlier attempt may have died between a partial repair and the sweep for the remainder.
+        results = self._result.commit_results
+        head = results[-1].head if results else snapshot.head if repeated else None
+        return head is None or head.complete
+
+    def repair_copies(self, snapshot: Snapshot) -> bool:
+        """Rewrites broken copies of sidecars; returns whether the manifest had to be rebuilt instead."""
+        copies = snapshot.examine_copies()
+        broken = [key for key, copy in copies.items() if isinstance(copy, Broken)]
+        if not broken:
+            return False
+        self._result.repaired += broken
+        try:
+            snapshot.restored_descriptions()
+        except BrokenObjects:
+            # Nothing else records which descriptions were applied: start over from the objects and sidecars.
+            self._rebuild()
+            return True
+        return False
+
+    def repair_all(self, broken: Iterable[str]) -> None:
+        """Repairs copies of sidecars, without which nothing can be committed, and pages."""
+        with suppress(Conflict):  # a newer head; the caller loads it
+            if not self.repair_copies(self._environment.load(self._collection)):
+                self.repair_pages(broken)
+
+    def repair_pages(self, broken: Iterable[str]) -> None:
+        """Replaces broken pages by what S3 holds in their range."""
+        broken = list(broken)
+        try:
+            result = repair(self._environment, self._collection, broken)
+        except (TooManyBrokenPages, BrokenObjects):
+            self._rebuild()
+        else:
+            self._result.commit_results.append(result)
+            if not result.finished:
+                raise SweepFailed(f"{self._collection.prefix}: time ran out during a repair; the queue retries it")
+        self._result.repaired += [key for key in broken if key not in self._result.repaired]
+
+    def _rebuild(self) -> None:
+        """Backs up a manifest that cannot be repaired and creates a new one, which requests a sweep of its own."""
+        if unreadable_etag := back_up_unreadable(self._environment.store, self._collection):
+            result = commit(self._environment, self._collection, {}, unreadable_etag=unreadable_etag)
+            self._result.commit_results.append(result)
+            if not result.finished:
+                raise SweepFailed(f"{self._collection.prefix}: time ran out before the rebuild; the queue retries it")
