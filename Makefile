@@ -1,8 +1,8 @@
-# `make demo` and `make test` need Python 3.11 or newer, and nothing else: the rest they install into .venv.
+# `make demo` and `make test` need only Python 3.11 or newer; they install everything else into .venv.
 PYTHON ?= python3
 SEEDS ?= 3000
 BIN := .venv/bin
-# Functions and the workers of the tests start often: what they compile is kept, whatever the shell is set to.
+# Functions and test workers start often, so bytecode is always cached.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo serve test test-slow simulate bench million soak lint format clean
@@ -13,32 +13,32 @@ demo: .venv/local
 serve: .venv/local
 	@$(BIN)/s3-manifest local serve
 
-# All tests that need no Docker, but for the slow ones: some minutes.
+# All tests without Docker, except the slow ones. Takes some minutes.
 test: .venv/dev
 	@$(BIN)/pytest -n 3 --dist worksteal -m "not sam_local and not slow" --ignore tests/readers
 
-# The local stack with hundreds of uploads, messages and requests to each route; and exports, read by what reads them
-# elsewhere.
+# The local stack with hundreds of uploads, messages and requests to each route; and exports, read by the libraries that
+# users read them with.
 test-slow: .venv/readers
 	@READERS_REQUIRED=1 $(BIN)/pytest -n 2 -m "slow or readers"
 
-# The commit protocol against seeds 0 … SEEDS-1, and what it takes to catch each mutant of it.
+# Simulates the commit protocol with seeds 0 … SEEDS-1, then reports how soon each mutant is caught.
 simulate: .venv/dev
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --mutants
 
-# A table of aims and results, and the tables behind it: counts, ratios within the run, and virtual time; and the
-# client beside rclone, the AWS CLI, s5cmd and DVC, which it installs into .local. Most of an hour, fifteen minutes of it for
-# all but the client: python -m benchmarks --help tells how to have less.
+# A table of goals and results, with details: counts, ratios within the run, virtual time. Compares the client with rclone,
+# the AWS CLI, s5cmd and DVC, which it installs into .local. Takes almost an hour; fifteen minutes without the client. For
+# less, see python -m benchmarks --help.
 bench: .venv/dev
 	@$(BIN)/python -m benchmarks
 
-# A million files in one collection: backfilled from nothing, changed, swept, and read back. Some minutes. With --local, a
-# hundred thousand on the local stack: make million MILLION=--local
+# A million files in one collection: backfilled, changed, swept and read. Takes some minutes. For a hundred thousand on the
+# local stack: make million MILLION=--local
 million: .venv/dev
 	@$(BIN)/python -m benchmarks.million $(MILLION)
 
-# 10,000 uploads through the local stack while its functions die: the manifest must equal the bucket.
+# 10,000 uploads to the local stack while its functions are killed; the manifest must equal the bucket.
 soak: .venv/dev
 	@$(BIN)/python -m benchmarks.soak
 
