@@ -1,7 +1,7 @@
-"""``python -m benchmarks``: a table of aims and results, and each section's own.
+"""``python -m benchmarks``: a table of aims and results, followed by a report of each section.
 
-Every figure that is aimed at is a count, a ratio within one run, or virtual time in a model: none depends on how fast
-the machine is. The client's sections run real programs against real servers, and show seconds beside.
+Every aim is a count, a ratio within one run, or virtual time in a model; none depends on the speed of the machine.
+The sections of the client run real programs against real servers and also report seconds.
 """
 
 import argparse
@@ -42,11 +42,11 @@ SECTIONS = (
 def main() -> None:
     arguments = _arguments()
     source = Source.of_template()
-    given = {name: getattr(arguments, name) for name in ("window", "batch", "concurrency")}
+    overrides = {name: getattr(arguments, name) for name in ("window", "batch", "concurrency")}
     if arguments.window and not arguments.batch:
         arguments.batch = WITH_WINDOW.batch
-    source = replace(source, **{name: value for name, value in given.items() if value is not None})
-    min_keys = sys.maxsize if arguments.without_turns else arguments.min_keys
+    source = replace(source, **{name: value for name, value in overrides.items() if value is not None})
+    min_keys = sys.maxsize if arguments.without_leases else arguments.min_keys
     sections: Mapping[str, Callable[[], Section]] = {
         "burst": lambda: burst.section(arguments.events, arguments.burst_rate, source, min_keys=min_keys),
         "freshness": lambda: freshness.section(arguments.rates, source, arguments.collections, min_keys=min_keys),
@@ -62,38 +62,42 @@ def main() -> None:
         ),
         "client-kills": lambda: client_kills.section(arguments.kills),
     }
-    done = []
+    results = []
     for name in arguments.section or sections:
         print(f"{name} …", file=sys.stderr, flush=True)
-        done.append(sections[name]())
-    print(report(done))
+        results.append(sections[name]())
+    print(report(results))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--section", action="append", choices=SECTIONS, help="only this one")
-    parser.add_argument("--events", type=int, default=burst.EVENTS, help="of the burst")
-    parser.add_argument("--burst-rate", type=float, default=burst.RATE, help="events a second in the burst")
-    parser.add_argument("--rates", type=float, nargs="+", default=freshness.RATES, help="events a second, of freshness")
+    parser.add_argument("--section", action="append", choices=SECTIONS, help="run only this section (repeatable)")
+    parser.add_argument("--events", type=int, default=burst.EVENTS, help="events in the burst")
+    parser.add_argument("--burst-rate", type=float, default=burst.RATE, help="events per second in the burst")
     parser.add_argument(
-        "--collections", type=int, nargs="+", default=freshness.COLLECTIONS, help="over so many, of freshness"
-    )
-    parser.add_argument("--sizes", type=int, nargs="+", default=growth.SIZES, help="files, of growth and query")
-    parser.add_argument("--sweep-keys", type=int, default=sweeping.KEYS, help="files, of the sweep")
-    parser.add_argument("--status-files", type=int, default=client_status.FILES, help="files, of client-status")
-    parser.add_argument(
-        "--transfer-small", type=int, default=client_transfer.SMALL, help="small files, of client-transfer"
+        "--rates", type=float, nargs="+", default=freshness.RATES, help="events per second in freshness"
     )
     parser.add_argument(
-        "--transfer-large", type=int, default=client_transfer.LARGE, help="large files, of client-transfer"
+        "--collections", type=int, nargs="+", default=freshness.COLLECTIONS, help="numbers of collections in freshness"
     )
-    parser.add_argument("--kills", type=int, default=client_kills.KILLS, help="of each command, of client-kills")
-    of_template = "; by default as in template.yaml"
-    parser.add_argument("--window", type=float, help=f"seconds that a batch is gathered for{of_template}")
-    parser.add_argument("--batch", type=int, help=f"the most messages in a batch{of_template}")
-    parser.add_argument("--concurrency", type=int, help=f"functions at once{of_template}")
-    parser.add_argument("--min-keys", type=int, help="from how many keys on workers take turns")
-    parser.add_argument("--without-turns", action="store_true", help="what it would be if workers took no turns")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=growth.SIZES, help="numbers of files in growth and query"
+    )
+    parser.add_argument("--sweep-keys", type=int, default=sweeping.KEYS, help="files in sweep")
+    parser.add_argument("--status-files", type=int, default=client_status.FILES, help="files in client-status")
+    parser.add_argument(
+        "--transfer-small", type=int, default=client_transfer.SMALL, help="small files in client-transfer"
+    )
+    parser.add_argument(
+        "--transfer-large", type=int, default=client_transfer.LARGE, help="large files in client-transfer"
+    )
+    parser.add_argument("--kills", type=int, default=client_kills.KILLS, help="kills of each command in client-kills")
+    default = " (default: as in template.yaml)"
+    parser.add_argument("--window", type=float, help=f"batching window in seconds{default}")
+    parser.add_argument("--batch", type=int, help=f"maximum messages in a batch{default}")
+    parser.add_argument("--concurrency", type=int, help=f"concurrent functions{default}")
+    parser.add_argument("--min-keys", type=int, help="number of keys from which workers take the lease")
+    parser.add_argument("--without-leases", action="store_true", help="run without leases")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""*Burst*: many changes of one collection at once, beside the handler that people write first.
+"""*Burst*: many simultaneous changes of one collection, compared with the handler that people write first.
 
-Both run over the same S3 behind the same boto3 (``wire``), with the same latencies and the same
-number of functions at once; ours takes its batches as the template configures it, the other one the
-ten messages that Lambda hands out by default. CPU is what the code really took, boto3 included.
+Both run over the same S3 behind the same boto3 (``wire``), with the same latencies and concurrency. Ours receives
+batches as the template configures them, the other one the ten messages that Lambda delivers by default. CPU is the real
+CPU time of the code, including boto3.
 """
 
 import json
@@ -26,26 +26,26 @@ EVENTS, RATE = 10_000, 1000.0
 MAX_REQUESTS_PER_EVENT = 1.2
 PREFIX = "styles/16/"
 _REMOVED = 0.1
-"""The share of changes that are removals; of the rest, about one in three overwrites."""
+"""The share of removals among the changes; about one in three others overwrites."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What handling the burst took, per event where that makes sense."""
+    """The cost of the burst, per event where that makes sense."""
 
     requests: float
     bytes: float
     cpu: float
-    """Real seconds; only to be compared with another one of the same run."""
+    """Real seconds; comparable only within one run."""
     wrong: int
-    """Keys that the manifest says something else of than the bucket, when all is handled."""
+    """Keys for which the manifest differs from the bucket in the end."""
     by_method: dict[str, float]
     batch: float
     done_after: float
 
 
 def run(events: int, rate: float, source: Source, handler: Callable[[Store, VirtualTime], Invoke]) -> Result:
-    """One burst, by one handler, from an empty collection on."""
+    """One burst for one handler, starting with an empty collection."""
     random.seed(16)
     time, truth = VirtualTime(), MemoryStore()
     traffic = TimedTraffic(time)
@@ -72,8 +72,8 @@ def run(events: int, rate: float, source: Source, handler: Callable[[Store, Virt
 
 
 def section(events: int, rate: float, source: Source, *, min_keys: int | None = None) -> Section:
-    """Both handlers' bursts, and a table of them."""
-    with handlers.turns_from(min_keys):
+    """A burst for each handler, and a table of both."""
+    with handlers.leases_from(min_keys):
         ours = run(events, rate, source, lambda store, time: handlers.ours(store, time, handlers.Outbox()))
     theirs = run(events, rate, replace(source, window=0, batch=10), handlers.naive)
     head = _cpu_of_a_head()
@@ -104,11 +104,10 @@ def section(events: int, rate: float, source: Source, *, min_keys: int | None = 
                 ours.cpu < theirs.cpu,
             ),
         ],
-        f"{events:,} changes of one collection, {rate:g} a second; {source.concurrency} functions at once; ours in "
-        f"batches of at most {source.batch}, gathered for {source.window:g} s. Beside it: read the manifest, change "
-        "it by the event, write it back, event by event, in batches of 10. A lost update is a key of which the "
-        "manifest, when all is done, says something else than the bucket.\n\n"
-        + table(("", "S3 Manifest", "read, replace, write"), rows),
+        f"{events:,} changes of one collection, {rate:g} a second; {source.concurrency} concurrent functions; ours in "
+        f"batches of at most {source.batch}, gathered for {source.window:g} s. Compared with: read the manifest, apply "
+        "the event, write it back, event by event, in batches of 10. A lost update is a key for which the manifest "
+        "differs from the bucket in the end.\n\n" + table(("", "S3 Manifest", "read, replace, write"), rows),
     )
 
 
@@ -122,7 +121,7 @@ def _change(truth: MemoryStore, events: int, now: float) -> Event:
 
 
 def _wrong(truth: MemoryStore) -> int:
-    """However the manifest was written, it names each file with its key and MD5."""
+    """The number of keys for which manifest and bucket differ, by the MD5s of either kind of manifest."""
     files = _files(truth)
     bucket = {key: truth.objects[key][0].etag for key in truth.objects if key.startswith(PREFIX)}
     return sum(bucket.get(key) != files.get(key) for key in bucket.keys() | files.keys())
@@ -138,8 +137,8 @@ def _files(truth: MemoryStore) -> dict[str, str]:
 def _json_of(truth: MemoryStore, key: str) -> dict[str, Any]:
     stored = truth.get(key)
     assert stored
-    found: dict[str, Any] = json.loads(stored.body)
-    return found
+    document: dict[str, Any] = json.loads(stored.body)
+    return document
 
 
 def _cpu_of_a_head(times: int = 500) -> float:
@@ -147,7 +146,7 @@ def _cpu_of_a_head(times: int = 500) -> float:
     truth.upload("key", b"")
     store = wired_store(truth, Traffic())
     store.head("key")
-    begun = process_time()
+    start = process_time()
     for _ in range(times):
         store.head("key")
-    return (process_time() - begun) / times
+    return (process_time() - start) / times

@@ -1,4 +1,4 @@
-"""A program run to its end, and what it took."""
+"""Runs a program and measures its time, CPU and memory."""
 
 import os
 import subprocess
@@ -13,9 +13,9 @@ from typing import NamedTuple
 _WATCH_SECONDS = 0.02
 
 
-class Took(NamedTuple):
-    """``cpu`` is user and system seconds of the program and of the children that it waited for; ``rss`` its peak in
-    bytes, as of some milliseconds before its end (0 where there is no /proc)."""
+class ProcessResult(NamedTuple):
+    """``cpu`` is the user and system time of the program and of its awaited children, in seconds; ``rss`` its peak
+    memory in bytes, up to some milliseconds before its end (0 without /proc)."""
 
     wall: float
     cpu: float
@@ -25,8 +25,8 @@ class Took(NamedTuple):
     errors: str
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None) -> Took:
-    """Runs it; its exit code is told, whatever it is."""
+def run(command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None) -> ProcessResult:
+    """Runs ``command`` to its end, whatever its exit code."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -38,7 +38,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], folder: P
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
-        return Took(
+        return ProcessResult(
             wall,
             usage.ru_utime + usage.ru_stime,
             max(peak),
@@ -50,29 +50,29 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], folder: P
 
 @contextmanager
 def _peak(pid: int) -> Iterator[list[int]]:
-    """What the kernel says of a process's peak memory, asked again and again.
+    """Samples of a process's peak memory, from /proc.
 
-    ``wait4`` tells it too, but it counts the memory of this process, that the other one was forked from.
+    ``wait4`` reports a peak too, but includes the memory of this process, from which the other one was forked.
     """
-    found, done = [0], threading.Event()
+    samples, done = [0], threading.Event()
 
     def watch() -> None:
         status = Path(f"/proc/{pid}/status")
         while not done.wait(_WATCH_SECONDS):
             with suppress(OSError):
-                said = status.read_text()
-                found.extend(int(line.split()[1]) * 1024 for line in said.splitlines() if line.startswith("VmHWM"))
+                lines = status.read_text().splitlines()
+                samples.extend(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield found
+        yield samples
     finally:
         done.set()
         thread.join()
 
 
-def best(runs: Sequence[Took]) -> Took:
-    """The least of each figure; the rest is of the last run."""
-    least = {name: min(getattr(one, name) for one in runs) for name in ("wall", "cpu", "rss")}
+def best(runs: Sequence[ProcessResult]) -> ProcessResult:
+    """The minimum of each figure; the output is that of the last run."""
+    least = {name: min(getattr(result, name) for result in runs) for name in ("wall", "cpu", "rss")}
     return runs[-1]._replace(**least)

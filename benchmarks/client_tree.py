@@ -1,4 +1,4 @@
-"""A tree of files like a training set's, and changes of it of every kind that a comparison has to find."""
+"""A tree of files like a training set, and changes of every kind that a comparison must find."""
 
 import os
 import random
@@ -8,21 +8,21 @@ SIZE = 8192
 _BLOCK = 1 << 20
 _TOGETHER = 1000
 _EPOCH = 1_700_000_000
-"""Whole seconds, as S3 tells its objects' times: what is uploaded later is newer than its file."""
+"""Whole seconds, as in S3: objects that are uploaded later are newer than their files."""
 
 
 def name(number: int) -> str:
-    """A thousand files are in each folder."""
+    """The name of a file; each folder has a thousand files."""
     return f"{number // _TOGETHER:04d}/image_{number:07d}.png"
 
 
-def told(size: int) -> str:
-    """A size of files for people."""
+def human_size(size: int) -> str:
+    """A file size for people."""
     return f"{size >> 20:,} MiB" if size >= 1 << 20 else f"{size >> 10:,} KiB"
 
 
 def write(root: Path, count: int, size: int = SIZE) -> None:
-    """``count`` files of ``size`` random bytes, the same in every run."""
+    """Writes ``count`` files of ``size`` random bytes, the same in every run."""
     chance = random.Random(16)
     for number in range(count):
         path = root / name(number)
@@ -35,17 +35,17 @@ def write(root: Path, count: int, size: int = SIZE) -> None:
 
 
 def change(root: Path, count: int, changes: int) -> dict[str, str]:
-    """Changes so many files, a fifth of them in each way; by name, how.
+    """Changes ``changes`` files, a fifth of them in each way; the kind of change by name.
 
-    The sort that only their bytes tell has the size and the time of modification that it had before.
+    One kind keeps size and modification time: only the bytes differ.
     """
     chance = random.Random(17)
-    ways = ("other size", "same size", "same size and time", "new here", "missing here")
-    made = {}
-    for turn, number in enumerate(sorted(chance.sample(range(count), changes))):
-        path, way = root / name(number), ways[turn % len(ways)]
+    kinds = ("other size", "same size", "same size and time", "new here", "missing here")
+    changed = {}
+    for index, number in enumerate(sorted(chance.sample(range(count), changes))):
+        path, kind = root / name(number), kinds[index % len(kinds)]
         before = path.stat()
-        match way:
+        match kind:
             case "other size":
                 path.write_bytes(chance.randbytes(before.st_size + 1))
             case "same size":
@@ -58,5 +58,5 @@ def change(root: Path, count: int, changes: int) -> dict[str, str]:
                 path.write_bytes(chance.randbytes(before.st_size))
             case _:
                 path.unlink()
-        made[str(path.relative_to(root))] = way
-    return made
+        changed[str(path.relative_to(root))] = kind
+    return changed

@@ -1,8 +1,8 @@
 """*Cost*: the monthly bill of two deployments, item by item.
 
-Their changes, and a sweep of all collections a day, run in the models of ``freshness`` and ``sweep_queue``. Log
-lines and custom metrics are counted from the functions' code, alarms from the template. Changes come one by one, at
-random moments and in random collections, which costs most: those that come together are committed together.
+Their changes and a daily sweep of all collections run in the models of ``freshness`` and ``sweep_queue``. Log lines and
+custom metrics are counted from the functions' code, alarms from the template. Changes arrive one by one, at random
+moments and in random collections, which is the most expensive case: simultaneous changes share a commit.
 """
 
 import ast
@@ -27,16 +27,16 @@ from s3_manifest.storage.memory import MemoryStore
 from s3_manifest_cli.local_stack.stack import PROJECT
 
 READS = 10_000
-"""Requests to the HTTP API a month."""
+"""Requests to the HTTP API per month."""
 _READ_SECONDS = 0.1
-"""Of the query function, for one."""
+"""Duration of the query function for one request."""
 _PLATFORM_LOG_BYTES = 700
-"""What Lambda itself writes of an invocation, as JSON: its start and its report.
+"""Lambda's own log lines of an invocation, as JSON: its start and its report.
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html"""
 _SWEEPS = 30
 _LATER_RECORD = re.compile(r"/changes/(?!0+1-)")
 
-# Prints how long the log of an invocation is: of one change; of a hundred more in its collection; of ten collections.
+# Prints the size of an invocation's log: for one change; for a hundred more in its collection; for ten collections.
 _LOG_PROGRAM = """
 import contextlib, io, sys
 import reconcile_handler as handler
@@ -46,9 +46,9 @@ from s3_manifest.reconcile.reconcile import BatchResult
 def size(collections, changes):
     output = io.StringIO()
     handler.logger.handlers[0].setStream(output)
-    one = runtime.collections().of("styles/16/image.png")
+    collection = runtime.collections().of("styles/16/image.png")
     batch = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
-                        commit_results=[CommitResult(one, commits=1, finished=True) for _ in range(collections)])
+                        commit_results=[CommitResult(collection, commits=1, finished=True) for _ in range(collections)])
     with contextlib.redirect_stdout(output):
         handler.log_batch(handler.logger, batch)
         handler.measure_batch(batch)
@@ -59,7 +59,7 @@ print(size(1, 1), size(1, 101), size(10, 1))
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is stored, and how often it changes."""
+    """The stored files and their rate of change."""
 
     name: str
     files: int
@@ -75,19 +75,19 @@ DEPLOYMENTS = (
 
 
 class Bill(NamedTuple):
-    """Dollars a month, item by item: what is on by default, and what may be turned on besides."""
+    """Dollars per month, item by item: with the defaults, and for options."""
 
     default: dict[str, float]
     options: dict[str, float]
 
 
 def bill(deployment: Deployment, source: Source) -> Bill:
-    """What a month of it costs."""
+    """The monthly bill of a deployment."""
     truth = MemoryStore()
     rate = deployment.changes_a_month / prices.MONTH_SECONDS
     cell = freshness.run(rate, deployment.collections, source, truth, deployment.files)
-    changes, times = cell.dollars, prices.MONTH_SECONDS / cell.used.seconds
-    kept = times * _stored(truth, is_history=True) + _stored(truth, is_history=False)
+    changes, times = cell.dollars, prices.MONTH_SECONDS / cell.usage.seconds
+    stored = times * _stored(truth, is_history=True) + _stored(truth, is_history=False)
     idle_polls = IDLE_POLLERS * prices.MONTH_SECONDS / LONG_POLL_SECONDS
     gb_second = prices.LAMBDA_GB_SECOND[template.text("Architecture")]
     reads = READS * (
@@ -100,7 +100,7 @@ def bill(deployment: Deployment, source: Source) -> Bill:
     return Bill(
         {
             "S3 requests of changes": sum(changes[f"S3 {method}"] for method in ("HEAD", "GET", "PUT", "LIST")),
-            "S3 storage of manifests": changes["S3 storage of replaced manifests"] + kept / 1e9 * prices.S3_GB_MONTH,
+            "S3 storage of manifests": changes["S3 storage of replaced manifests"] + stored / 1e9 * prices.S3_GB_MONTH,
             "Lambda, changes": changes["Lambda requests"] + changes["Lambda GB-seconds"],
             "SQS, changes, with polls that find nothing": changes["SQS requests"],
             "SQS, polls of the sweep queue": idle_polls * prices.SQS_REQUEST,
@@ -120,12 +120,12 @@ def bill(deployment: Deployment, source: Source) -> Bill:
 def section(source: Source, deployments: Sequence[Deployment] = DEPLOYMENTS) -> Section:
     """A table of the bills."""
     bills = [bill(deployment, source) for deployment in deployments]
-    totals = [sum(one.default.values()) for one in bills]
-    with_options = [total + sum(one.options.values()) for total, one in zip(totals, bills, strict=True)]
+    totals = [sum(item.default.values()) for item in bills]
+    with_options = [total + sum(item.options.values()) for total, item in zip(totals, bills, strict=True)]
     rows = [
-        *((item, *(f"{one.default[item]:,.2f}" for one in bills)) for item in bills[0].default),
+        *((item, *(f"{each.default[item]:,.2f}" for each in bills)) for item in bills[0].default),
         ("**all, by default**", *(f"**{total:,.2f}**" for total in totals)),
-        *((item, *(f"{one.options[item]:,.2f}" for one in bills)) for item in bills[0].options),
+        *((item, *(f"{each.options[item]:,.2f}" for each in bills)) for item in bills[0].options),
         ("all, with those", *(f"{total:,.2f}" for total in with_options)),
     ]
     head = ("dollars a month", *(deployment.name for deployment in deployments))
@@ -138,13 +138,13 @@ def section(source: Source, deployments: Sequence[Deployment] = DEPLOYMENTS) -> 
 
 
 def _stored(truth: MemoryStore, *, is_history: bool) -> int:
-    """Bytes of what changes left behind, which is kept for a month; or else of the manifests."""
+    """Bytes of change records, which are kept for a month, or of the manifests."""
     below = ((key, body) for key, (_, body) in truth.objects.items() if key.startswith("_manifests/"))
     return sum(len(body) for key, body in below if bool(_LATER_RECORD.search(key)) == is_history)
 
 
 def custom_metrics() -> int:
-    """How many metrics the functions write: each name counts once for each service and stack."""
+    """The number of metrics that the functions write: each name counts once per service and stack."""
     module = ast.parse((PROJECT / "layers/manifest/s3_manifest/aws/telemetry.py").read_text())
     functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
     return sum(len(_metric_names(functions, name)) for name in functions if name.startswith("measure_"))
@@ -167,13 +167,13 @@ def _alarms() -> int:
 
 
 def _sweeps(truth: MemoryStore, gb_second: float) -> float:
-    """A month of daily sweeps that find no difference."""
+    """The cost of daily sweeps without drift for a month."""
     time = VirtualTime()
     traffic = TimedTraffic(time)
-    done = SweepQueue(time, TimedBucket(truth, traffic)).drain(SweepAll())
+    results = SweepQueue(time, TimedBucket(truth, traffic)).drain(SweepAll())
     writes = traffic.requests["PUT"] + traffic.requests["LIST"]
     reads = traffic.requests["GET"] + traffic.requests["HEAD"]
-    messages = len(done)
+    messages = len(results)
     return _SWEEPS * (
         writes * prices.S3_WRITE
         + reads * prices.S3_READ
@@ -185,7 +185,7 @@ def _sweeps(truth: MemoryStore, gb_second: float) -> float:
 
 
 def _logged(cell: freshness.Cell) -> float:
-    """Bytes of the reconcile function's log, in the time that was modelled."""
+    """Bytes of the reconcile function's log in the modelled time."""
     environment = {
         "PYTHONPATH": os.pathsep.join(map(str, (PROJECT / "functions/reconcile", PROJECT / "layers/manifest"))),
         "BUCKET": "images",
@@ -194,12 +194,12 @@ def _logged(cell: freshness.Cell) -> float:
         "AWS_REGION": "us-east-1",
     }
     command = [sys.executable, "-c", _LOG_PROGRAM]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    one, hundred_more, ten_collections = map(int, done.stdout.split())
-    per_change, per_commit = (hundred_more - one) / 100, (ten_collections - one) / 9
-    usage = cell.used.queue
+    process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    single, hundred_more, ten_collections = map(int, process.stdout.split())
+    per_change, per_commit = (hundred_more - single) / 100, (ten_collections - single) / 9
+    usage = cell.usage.queue
     return (
-        usage.invocations * (_PLATFORM_LOG_BYTES + one - per_change - per_commit)
-        + cell.used.announced * per_commit
+        usage.invocations * (_PLATFORM_LOG_BYTES + single - per_change - per_commit)
+        + cell.usage.announced * per_commit
         + sum(usage.handled) * per_change
     )

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.follow``: someone who only ever asks for the changes knows exactly what is in the bucket.
+"""``python -m benchmarks.follow``: a client that only reads the changes knows exactly what is in the bucket.
 
-Starts ``s3-manifest local serve``; 16 threads upload, overwrite and delete some thousands of files,
-while a follower asks ``GET …/changes?since=`` over HTTP, from revision 0 on. In the end the bucket is
-listed, by this check and not by the follower, and compared with what the follower knows.
+Starts ``s3-manifest local serve``; 16 threads upload, overwrite and delete some thousands of files, while a follower
+requests ``GET …/changes?since=`` over HTTP, starting at revision 0. In the end the benchmark lists the bucket and
+compares it with the follower's files.
 """
 
 import argparse
@@ -25,33 +25,33 @@ CHANGES = "/api/manifests/style/16/changes"
 
 @dataclass
 class Follower:
-    """Knows keys, sizes and MD5s from changes alone; every change must fit what it knew before."""
+    """Collects keys, sizes and MD5s from changes alone; every change must fit the files known before."""
 
     revision: int = 0
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
 
-    def ask(self, stack: Stack) -> bool:
-        """Asks once; whether there is more to ask for."""
+    def poll(self, stack: Stack) -> bool:
+        """Requests the next changes once; whether there are more."""
         self.counted["requests"] += 1
         answer = stack.get(CHANGES, {"since": self.revision, "limit": 100})
-        if answer.status == 404:  # nothing was ever committed yet
+        if answer.status == 404:  # nothing has been committed yet
             return False
         assert answer.status == 200, answer
         for change in answer.body["changes"]:
-            assert change["revision"] == self.revision + 1, "a revision was left out"
+            assert change["revision"] == self.revision + 1, "a revision is missing"
             self.revision = change["revision"]
             self.counted["revisions"] += 1
-            for sort in ("added", "modified", "removed"):
-                self.counted[sort] += len(change[sort])
-                for one in change[sort]:
-                    self._apply(one["before"], one["after"])
+            for kind in ("added", "modified", "removed"):
+                self.counted[kind] += len(change[kind])
+                for file in change[kind]:
+                    self._apply(file["before"], file["after"])
         assert answer.body["next"] == self.revision
         return bool(answer.body["more"])
 
     def _apply(self, before: dict[str, str] | None, after: dict[str, str] | None) -> None:
         if before:
-            assert self.files.pop(before["s3_key"]) == _facts(before), "it was not as its change says it was before"
+            assert self.files.pop(before["s3_key"]) == _facts(before), "the change does not fit the file known before"
         if after:
             assert after["s3_key"] not in self.files
             self.files[after["s3_key"]] = _facts(after)
@@ -62,20 +62,20 @@ def _facts(file: dict[str, str]) -> tuple[int, str]:
 
 
 def write(stack: Stack, writer: int, files: int, changes: int) -> Counter[str]:
-    """One writer's uploads, overwrites and deletes; all writers share the same keys."""
+    """Uploads, overwrites and deletes of one writer; all writers share the same keys."""
     s3 = stack.platform.client("s3", Config(max_pool_connections=WRITERS))
-    chance, made = random.Random(writer), Counter[str]()
+    chance, counts = random.Random(writer), Counter[str]()
     for number in range(changes):
-        # Each key is written by somebody at least once; then any of them.
+        # Some writer writes each key at least once; after that, keys are random.
         index = writer + number * WRITERS if writer + number * WRITERS < files else chance.randrange(files)
         key = f"{PREFIX}{index:05d}.png"
         if chance.random() < 0.1:
             s3.delete_object(Bucket=stack.bucket, Key=key)
-            made["deletes"] += 1
+            counts["deletes"] += 1
         else:
             s3.put_object(Bucket=stack.bucket, Key=key, Body=chance.randbytes(chance.randrange(100)))
-            made["uploads"] += 1
-    return made
+            counts["uploads"] += 1
+    return counts
 
 
 def main() -> int:
@@ -88,28 +88,29 @@ def main() -> int:
 
     def follow(stack: Stack) -> None:
         while not written.is_set():
-            if not follower.ask(stack):
+            if not follower.poll(stack):
                 time.sleep(0.2)
 
     with serving(arguments.port) as (stack, _), ThreadPoolExecutor(WRITERS + 1) as pool:
         following = pool.submit(follow, stack)
         each = -(-arguments.changes // WRITERS)
         writing = [pool.submit(write, stack, writer, arguments.files, each) for writer in range(WRITERS)]
-        made = sum((one.result() for one in writing), Counter[str]())
+        counts = sum((future.result() for future in writing), Counter[str]())
         waited = wait_until_idle(stack)
         written.set()
         following.result()
-        while follower.ask(stack):
+        while follower.poll(stack):
             pass
         bucket = in_bucket(stack)
     print(
-        f"{made['uploads']} uploads, {made['deletes']} deletes by {WRITERS} writers; idle {waited:.0f} s after the last"
+        f"{counts['uploads']} uploads, {counts['deletes']} deletes by {WRITERS} writers; "
+        f"idle {waited:.0f} s after the last"
     )
     counted = follower.counted
-    print(f"{counted['requests']} requests told of {counted['revisions']} revisions: {counted['added']} files added,")
+    print(f"{counted['requests']} requests returned {counted['revisions']} revisions: {counted['added']} files added,")
     print(f"{counted['modified']} modified, {counted['removed']} removed; revision {follower.revision}")
     print(f"in the bucket: {len(bucket)}; known to the follower: {len(follower.files)}")
-    print("the follower knows the bucket" if follower.files == bucket else "THE FOLLOWER KNOWS SOMETHING ELSE")
+    print("the follower knows the bucket" if follower.files == bucket else "THE FOLLOWER DIFFERS FROM THE BUCKET")
     return 0 if follower.files == bucket else 1
 
 

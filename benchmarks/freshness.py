@@ -1,8 +1,8 @@
-"""*Freshness*: how long after an event the manifest shows it, and what a month at that rate costs.
+"""*Freshness*: the time from an event until the manifest shows it, and the monthly cost at that rate.
 
-A simulation: the real reconciler in virtual time, over S3's published figures (``traffic``) and
-SQS's and Lambda's (``lambda_queue``). It counts from S3's sending of the event, as how long S3 takes to
-send one (typically seconds) is in nobody's hands, until the commit that shows it.
+A simulation: the real reconciler in virtual time, with published figures of S3 (``traffic``), SQS and Lambda
+(``lambda_queue``). The time starts when S3 sends the event (nobody can influence how long S3 takes to send it,
+typically seconds) and ends with the commit that shows the change.
 """
 
 import random
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks import handlers, prices, template
 from benchmarks.lambda_queue import WITH_WINDOW, LambdaQueue, Source
-from benchmarks.prices import Used
+from benchmarks.prices import Usage
 from benchmarks.sqs_queue import Event
 from benchmarks.table import Aim, Section, table
 from benchmarks.timed_bucket import TimedBucket
@@ -27,13 +27,13 @@ ONCE_A_MINUTE = 1 / 60
 RATES = (ONCE_A_MINUTE, 1.0, 10.0, 100.0, 320.0, 1000.0)
 COLLECTIONS = (1, 1000)
 FILES = 2000
-"""There from the beginning, in all the collections together; every event overwrites one of them."""
+"""Existing files in all collections together; every event overwrites an existing file."""
 MIN_EVENTS, MAX_EVENTS, SECONDS = 500, 20_000, 60
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One rate over so many collections."""
+    """The result for one rate and number of collections."""
 
     source: Source
     rate: float
@@ -44,17 +44,17 @@ class Cell:
     p99: float
     slowest: float
     behind: float
-    """Seconds from the last event until all was done."""
-    used: Used
+    """Seconds from the last event until everything was done."""
+    usage: Usage
 
     @property
     def dollars(self) -> dict[str, float]:
-        """What a month of it costs, item by item."""
-        return prices.month(self.used)
+        """The monthly cost, item by item."""
+        return prices.month(self.usage)
 
 
 def run(rate: float, collections: int, source: Source, store: MemoryStore | None = None, files: int = FILES) -> Cell:
-    """Events at a steady rate, into random collections that hold so many files together; ``store`` is where."""
+    """Events at a steady rate in random collections with ``files`` files altogether; they are stored in ``store``."""
     random.seed(16)
     events = min(MAX_EVENTS, max(MIN_EVENTS, int(rate * SECONDS)))
     time, truth = VirtualTime(), store or MemoryStore()
@@ -63,7 +63,7 @@ def run(rate: float, collections: int, source: Source, store: MemoryStore | None
     keys = [f"styles/{number % collections}/{number:06d}.png" for number in range(files)]
     for key in keys:
         truth.upload(key, b"")
-    time.spawn(lambda: _first_sight(bucket, time, keys))
+    time.spawn(lambda: _make_manifests(bucket, time, keys))
     time.run()
     traffic.clear()
     outbox = handlers.Outbox()
@@ -82,7 +82,7 @@ def run(rate: float, collections: int, source: Source, store: MemoryStore | None
     time.run()
     assert len(queue.delays) == events
     memory = template.memory_mb("ReconcileFunction")
-    used = Used(
+    usage = Usage(
         events / rate,
         traffic.requests,
         traffic.sent,
@@ -101,15 +101,15 @@ def run(rate: float, collections: int, source: Source, store: MemoryStore | None
         p99=percentile(queue.delays, 0.99),
         slowest=max(queue.delays),
         behind=queue.done_at - ended[0],
-        used=used,
+        usage=usage,
     )
 
 
 def section(
     rates: Sequence[float], source: Source, collections: Sequence[int], *, min_keys: int | None = None
 ) -> Section:
-    """Every rate on one hot collection and over many, beside group commit by a batching window; and tables of them."""
-    with handlers.turns_from(min_keys):
+    """Every rate on one hot collection and over many, also with a batching window; and tables of all."""
+    with handlers.leases_from(min_keys):
         cells = [run(rate, many, source) for many in collections for rate in rates]
         with_window = [run(rate, collections[0], WITH_WINDOW) for rate in rates]
     head = ("collections", "changes", "p50", "p99", "slowest", "changes per call", "S3 requests per change")
@@ -124,10 +124,10 @@ def section(
     return Section(
         "Freshness",
         list(_aims(cells)),
-        f"Virtual time from S3's sending of an event until the manifest shows it; {FILES:,} files.\n\n"
+        f"Virtual time from S3's event until the manifest shows it; {FILES:,} files.\n\n"
         f"{_described(source)}:\n\n{table(head, map(_row, cells))}\n\n"
         f"{_described(WITH_WINDOW)}:\n\n{table(head, map(_row, with_window))}\n\n"
-        f"What the first costs in us-east-1, at list prices (`benchmarks/prices.py`), with announcements; by rate "
+        f"Cost of the first in us-east-1, at list prices (`benchmarks/prices.py`), with announcements, by rate "
         f"and number of collections:\n\n{cost}",
     )
 
@@ -148,8 +148,8 @@ def _aims(cells: Sequence[Cell]) -> Iterator[Aim]:
 
 
 def _described(source: Source) -> str:
-    how = f"gathered for {source.window:g} s" if source.window else "without a window"
-    return f"Batches of at most {source.batch:,} {how}, {source.concurrency} functions at once"
+    window = f"gathered for {source.window:g} s" if source.window else "without a window"
+    return f"Batches of at most {source.batch:,} {window}, {source.concurrency} concurrent functions"
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
@@ -161,8 +161,8 @@ def _rate(rate: float) -> str:
     return "1/min" if rate == ONCE_A_MINUTE else f"{rate:g}/s"
 
 
-def _first_sight(bucket: TimedBucket, time: VirtualTime, keys: Sequence[str]) -> None:
-    """Makes every collection's manifest, so that what is counted is changes."""
+def _make_manifests(bucket: TimedBucket, time: VirtualTime, keys: Sequence[str]) -> None:
+    """Makes the manifest of every collection first, so that only changes are counted."""
     messages = handlers.messages([Event(0, key, "0" * 32) for key in keys])
     report = reconcile(handlers.environment(bucket, time, handlers.Outbox()), messages)
     assert not report.failed, report.failed

@@ -1,8 +1,7 @@
-"""*Growth*: what one batch of changes costs in a collection of a thousand files, and of a million.
+"""*Growth*: the cost of one batch of changes in a collection of a thousand files, and of a million.
 
-The real reconciler over S3 behind boto3 (``wire``), from a manifest of that size on (``manifests``).
-Memory is the peak that Python allocated from the batch's arrival on, what boto3 sends and receives
-included, in a run of its own; the bucket is not in it.
+The real reconciler over S3 behind boto3 (``wire``), starting with a manifest of that size (``manifests``). Memory is
+the peak of Python's allocations during the batch, including boto3's, in a separate run; the bucket is not included.
 """
 
 import random
@@ -27,7 +26,7 @@ MAX_PEAK_MB = 512
 
 @dataclass(frozen=True)
 class Shape:
-    """A batch: what it is, and the changes of a bucket that it tells of."""
+    """A kind of batch, and a function that applies its changes to a bucket and returns the events."""
 
     name: str
     changes: Callable[[SyntheticCollection], list[Event]]
@@ -36,15 +35,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one batch, per event where that makes sense."""
+    """The cost of one batch, per event where that makes sense."""
 
     events: int
     requests: float
     bytes: float
     cpu: float
-    """Real seconds; only to be compared with another one of the same run."""
+    """Real seconds; comparable only within one run."""
     seconds: float
-    """Modelled, of the whole batch."""
+    """Modelled time of the whole batch."""
 
 
 def _added(count: int) -> Callable[[SyntheticCollection], list[Event]]:
@@ -71,7 +70,7 @@ SHAPES = (
 
 
 def cost(count: int, shape: Shape) -> Cost:
-    """What the batch costs in a collection of so many files."""
+    """The cost of the batch in a collection of ``count`` files."""
     batch = _Batch(count, shape)
     batch.run()
     events, traffic = len(batch.events), batch.traffic
@@ -85,7 +84,7 @@ def cost(count: int, shape: Shape) -> Cost:
 
 
 def peak_mb(count: int, shape: Shape) -> float:
-    """The most memory that handling the batch allocated."""
+    """The peak memory of handling the batch."""
     batch = _Batch(count, shape)
     tracemalloc.start()
     try:
@@ -97,49 +96,49 @@ def peak_mb(count: int, shape: Shape) -> float:
 
 
 def section(sizes: Sequence[int] = SIZES) -> Section:
-    """Every shape at every size, the sizes in turn."""
+    """Every shape at every size, alternating the sizes."""
     rows: list[tuple[str, ...]] = []
     aims: list[Aim] = []
     peaks: list[float] = []
     for shape in SHAPES:
         rounds = [{count: cost(count, shape) for count in sizes} for _ in range(shape.repeats)]
         first, least, most = rounds[0], min(sizes), max(sizes)
-        cpu = {count: median(one[count].cpu / one[least].cpu for one in rounds) for count in sizes}
+        cpu = {count: median(costs[count].cpu / costs[least].cpu for costs in rounds) for count in sizes}
         for count in sizes:
             peaks.append(peak_mb(count, shape))
-            here = first[count]
+            measured = first[count]
             rows.append(
                 (
                     shape.name if count == sizes[0] else "",
                     f"{count:,}",
-                    f"{here.requests:.2f}",
-                    f"{here.requests / first[least].requests:.2f}",
-                    f"{here.bytes:,.0f}",
-                    f"{here.bytes / first[least].bytes:.2f}",
+                    f"{measured.requests:.2f}",
+                    f"{measured.requests / first[least].requests:.2f}",
+                    f"{measured.bytes:,.0f}",
+                    f"{measured.bytes / first[least].bytes:.2f}",
                     f"{cpu[count]:.2f}",
                     f"{peaks[-1]:.0f} MB",
-                    f"{here.seconds:.1f} s",
+                    f"{measured.seconds:.1f} s",
                 )
             )
         ratios = (first[most].requests / first[least].requests, first[most].bytes / first[least].bytes, cpu[most])
-        told = "requests {:.2f}, bytes {:.2f}, CPU {:.2f}".format(*ratios)
+        text = "requests {:.2f}, bytes {:.2f}, CPU {:.2f}".format(*ratios)
         name = f"{shape.name}: at {most:,} files at most {MAX_RATIO:g} times what it costs at {least:,}"
-        aims.append(Aim(name, told, max(ratios) <= MAX_RATIO))
+        aims.append(Aim(name, text, max(ratios) <= MAX_RATIO))
     aims.append(Aim(f"peak memory below {MAX_PEAK_MB} MB", f"{max(peaks):.0f} MB at most", max(peaks) < MAX_PEAK_MB))
     counted = ("S3 requests per event", "times", "bytes per event", "times", "CPU, times")
     head = ("", "files", *counted, "peak memory", "modelled")
     return Section(
         "Growth",
         aims,
-        "One batch of changes of one collection, per event, and as so many times the same at the smallest size. "
-        "Scattered changes cannot be bounded so: in a small collection they share its one object or two pages, in a "
-        "large one each is in a page of its own, which has to be read and written; what a page costs is bounded.\n\n"
+        "One batch of changes of one collection, per event, and as a multiple of the cost at the smallest size. "
+        "Scattered changes have no such bound: in a small collection they share one object or two pages, in a large "
+        "one each is on a page of its own, which is read and written. The cost of a page is bounded.\n\n"
         + table(head, rows),
     )
 
 
 class _Batch:
-    """A collection of so many files, changed; and the messages that tell of it."""
+    """A changed collection of ``count`` files, and the messages that report the changes."""
 
     def __init__(self, count: int, shape: Shape) -> None:
         random.seed(16)
@@ -150,8 +149,8 @@ class _Batch:
         self.events = shape.changes(bucket)
         self._messages = handlers.messages(self.events)
         store = wired_store(bucket, self.traffic, self.time.uncounted)
-        self._world = handlers.environment(store, self.time, handlers.Outbox())
-        # Once before, for what boto3 makes at a client's first request.
+        self._environment = handlers.environment(store, self.time, handlers.Outbox())
+        # boto3 does additional work at the first request of a client.
         self.time.spawn(lambda: self._warm_up(store))
         self.time.run()
         self.traffic.clear()
@@ -159,7 +158,7 @@ class _Batch:
 
     def run(self) -> None:
         reports: list[BatchResult] = []
-        self.time.spawn(lambda: reports.append(reconcile(self._world, self._messages)), self.worker)
+        self.time.spawn(lambda: reports.append(reconcile(self._environment, self._messages)), self.worker)
         self.time.run()
         (report,) = reports
         assert not report.failed, report.failed

@@ -1,4 +1,4 @@
-"""The two handlers that are compared: ours, and the one that people write first."""
+"""The compared handlers: ours, and the one that people write first."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from urllib.parse import quote_plus
 
-from benchmarks.lambda_queue import Handled, Invocation, Invoke
+from benchmarks.lambda_queue import BatchOutcome, Invocation, Invoke
 from benchmarks.sqs_queue import Event, Received
 from benchmarks.traffic import CPU_PER_REQUEST
 from benchmarks.virtual_time import VirtualTime
@@ -17,7 +17,7 @@ from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Location, parse_collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, Timestamp, timestamp
-from s3_manifest.reconcile import lease as turns
+from s3_manifest.reconcile import lease
 from s3_manifest.reconcile.drain import RECEIVE_MESSAGES, ChangeQueue, reconcile_and_drain
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.reconcile import Message
@@ -28,11 +28,11 @@ COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
 LOCATION = Location(BUCKET, "us-east-1")
 HISTORY_DAYS = 30
 
-_AT_ONCE = 32
+_CONCURRENCY = 32
 
 
 class Outbox:
-    """What would be sent besides: jobs, each with its delay, and announcements, which are only counted."""
+    """Collects enqueued jobs with their delays, and counts announcements."""
 
     def __init__(self) -> None:
         self.jobs: list[tuple[Job, int]] = []
@@ -41,42 +41,42 @@ class Outbox:
     def enqueue(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:
         self.jobs += [(job, delay_seconds) for job in jobs]
 
-    def announce(self, _head: Head, _alterations: Sequence[FileChange], *, repeated: bool) -> None:
+    def announce(self, _head: Head, _changes: Sequence[FileChange], *, repeated: bool) -> None:
         del repeated
         self.announced += 1
 
 
 def ours(store: Store, time: VirtualTime, outbox: Outbox) -> Invoke:
-    """The reconciler, as the reconcile function calls it."""
+    """The reconciler, called as by the reconcile function."""
 
-    def invoke(batch: Sequence[Received], invocation: Invocation) -> Handled:
+    def invoke(batch: Sequence[Received], invocation: Invocation) -> BatchOutcome:
         def receive() -> list[Message]:
             time.compute(CPU_PER_REQUEST)
-            return sent(invocation.queue.receive(RECEIVE_MESSAGES))
+            return as_messages(invocation.queue.receive(RECEIVE_MESSAGES))
 
         def delete(messages: Sequence[Message]) -> None:
             time.compute(CPU_PER_REQUEST)
             invocation.queue.delete([message.id for message in messages])
 
-        def sent(received: Sequence[Received]) -> list[Message]:
+        def as_messages(received: Sequence[Received]) -> list[Message]:
             with time.uncounted():
                 return [Message(message.id, notification(message.event), message.receives) for message in received]
 
-        given = environment(store, time, outbox, invocation.seconds_left, lambda: clock(time))
-        report = reconcile_and_drain(given, ChangeQueue(receive, delete), sent(batch))
+        functions_environment = environment(store, time, outbox, invocation.seconds_left, lambda: clock(time))
+        report = reconcile_and_drain(functions_environment, ChangeQueue(receive, delete), as_messages(batch))
         assert not report.crashes, report.crashes
-        return Handled(report.failed, [milliseconds / 1000 for milliseconds in report.freshness_ms])
+        return BatchOutcome(report.failed, [milliseconds / 1000 for milliseconds in report.freshness_ms])
 
     return invoke
 
 
 def naive(store: Store, time: VirtualTime) -> Invoke:
-    """Per event: read the manifest, change it by what the event says, write it back unconditionally."""
+    """For each event: read the manifest, apply the event, write it back unconditionally."""
 
-    def invoke(batch: Sequence[Received], _invocation: Invocation) -> Handled:
+    def invoke(batch: Sequence[Received], _invocation: Invocation) -> BatchOutcome:
         for message in batch:
             _change(store, message.event)
-        return Handled((), [time.now - message.event.sent_at for message in batch])
+        return BatchOutcome((), [time.now - message.event.sent_at for message in batch])
 
     return invoke
 
@@ -109,7 +109,7 @@ def environment(
     seconds_left: Callable[[], float] = lambda: 900.0,
     now: Callable[[], Timestamp] = lambda: EPOCH,
 ) -> Environment:
-    """What ours is given."""
+    """The environment of our handler."""
     return Environment(
         store=store,
         collections=COLLECTIONS,
@@ -118,7 +118,7 @@ def environment(
         history_days=HISTORY_DAYS,
         enqueue=outbox.enqueue,
         announce=outbox.announce,
-        each=lambda work, items: time.each(work, items, _AT_ONCE),
+        each=lambda work, items: time.each(work, items, _CONCURRENCY),
         now=now,
         seconds_left=seconds_left,
         sleep=time.sleep,
@@ -133,7 +133,7 @@ def messages(batch: Sequence[Event]) -> list[Message]:
 
 
 def clock(time: VirtualTime) -> Timestamp:
-    """What a clock shows."""
+    """The virtual time as a timestamp."""
     return _moment(time.now)
 
 
@@ -142,27 +142,27 @@ def _moment(seconds: float) -> Timestamp:
 
 
 @contextmanager
-def turns_from(keys: int | None) -> Iterator[None]:
-    """From how many keys on workers take turns (``turns``) within the block; None: as they do."""
-    before = turns.MIN_KEYS
-    turns.MIN_KEYS = before if keys is None else keys
+def leases_from(keys: int | None) -> Iterator[None]:
+    """Sets the number of keys from which workers take the lease within the block; None leaves it unchanged."""
+    before = lease.MIN_KEYS
+    lease.MIN_KEYS = before if keys is None else keys
     try:
         yield
     finally:
-        turns.MIN_KEYS = before
+        lease.MIN_KEYS = before
 
 
 def notification(event: Event) -> str:
     """The event as S3 sends it."""
-    thing = {"key": quote_plus(event.key), "sequencer": "0055AED6DCD90281E5"}
+    object_ = {"key": quote_plus(event.key), "sequencer": "0055AED6DCD90281E5"}
     if event.etag is not None:
-        thing |= {"size": event.size, "eTag": event.etag}
+        object_ |= {"size": event.size, "eTag": event.etag}
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": "us-east-1",
         "eventTime": _moment(event.sent_at),
         "eventName": "ObjectRemoved:Delete" if event.etag is None else "ObjectCreated:Put",
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": BUCKET}, "object": thing},
+        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": BUCKET}, "object": object_},
     }
     return json.dumps({"Records": [record]})

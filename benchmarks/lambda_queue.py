@@ -1,9 +1,9 @@
-"""A model of an SQS event source of Lambda: pollers, batches, and the environments that run the function.
+"""A model of an SQS event source of Lambda: pollers, batches and execution environments.
 
-The local platform hands out at most ten messages at a time and knows no batching window, hence this.
+The local platform delivers at most ten messages at a time and has no batching window.
 
-Pollers: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html. The wait of up to 20 seconds where a
-batching window is set: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. Environments:
+Pollers: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html. The wait of up to 20 seconds with a
+batching window: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. Environments:
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
@@ -17,20 +17,20 @@ from benchmarks.sqs_queue import LONG_POLL_SECONDS, Event, Received, SqsQueue
 from benchmarks.virtual_time import VirtualTime, Worker
 
 IDLE_POLLERS = 5
-"""An event source begins with five long polls, and keeps them while it has nothing to do. It may reduce them to two,
-but not where MaximumConcurrency is set: then five are assumed to be billed, however few functions may run."""
+"""An event source starts with five long polls and keeps them while it is idle. It may reduce them to two, but not with
+MaximumConcurrency: then the model bills five, however few functions may run."""
 
 INVOKE_SECONDS = 0.02
-"""From a poller's having a batch until a warm function has it."""
+"""From the poller to a warm function."""
 
 COLD_START_SECONDS = 1.0
-"""To make an environment and import the function in it. It is billed too, since August 2025."""
+"""To create an environment and import the function. Billed since August 2025."""
 
 ENVIRONMENT_SECONDS = 2 * 3600.0
 """AWS ends an environment "every few hours", however busy it is."""
 
 _POLLERS_PER_SECOND = 5
-"""Up to 300 a minute are added while messages wait."""
+"""Up to 300 per minute are added while messages wait."""
 
 _VISIBILITY_TIMEOUTS = 6
 """The visibility timeout of the queue, in timeouts of the function."""
@@ -38,7 +38,7 @@ _VISIBILITY_TIMEOUTS = 6
 
 @dataclass(frozen=True)
 class Source:
-    """How Lambda takes from the queue; seconds."""
+    """How Lambda receives from the queue; times in seconds."""
 
     window: float
     batch: int
@@ -47,7 +47,7 @@ class Source:
 
     @classmethod
     def of_template(cls) -> "Source":
-        """As the template configures it by default."""
+        """The configuration of the template, with its defaults."""
         configured = template.change_source()
         return cls(
             window=template.default("BatchingWindowSeconds"),
@@ -58,16 +58,16 @@ class Source:
 
     @property
     def visibility(self) -> float:
-        """The queue's visibility timeout: as AWS recommends it."""
+        """The visibility timeout of the queue, as AWS recommends."""
         return _VISIBILITY_TIMEOUTS * self.timeout + self.window
 
 
 WITH_WINDOW = Source(window=1, batch=1000, concurrency=3, timeout=60)
-"""Group commit by the event source instead of by the function: cheapest, and late where there is little traffic."""
+"""Group commit by the event source instead of by the function: cheapest, and slow with little traffic."""
 
 
-class Handled(NamedTuple):
-    """What became of a batch: the ids of its messages that failed, and how late the changes were shown, in seconds.
+class BatchOutcome(NamedTuple):
+    """The ids of the messages that failed, and the seconds from each change until the manifest showed it.
 
     The delays include those of messages that the function received itself.
     """
@@ -77,29 +77,29 @@ class Handled(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """What the function can use."""
+    """The context of one invocation."""
 
     seconds_left: Callable[[], float]
     queue: SqsQueue
 
 
-Invoke = Callable[[Sequence[Received], Invocation], Handled]
+Invoke = Callable[[Sequence[Received], Invocation], BatchOutcome]
 """Handles a batch of the event source."""
 
 
 @dataclass
 class Usage:
-    """What was used, to be paid for."""
+    """What is billed."""
 
     sqs_requests: int = 0
     handled: list[int] = field(default_factory=list)
-    """Of each invocation, the changes that it showed."""
+    """The number of changes that each invocation committed."""
     busy_seconds: float = 0.0
-    """Of the function, all its invocations together, with cold starts."""
+    """Total duration of all invocations, including cold starts."""
 
     @property
     def invocations(self) -> int:
-        """How often the function was called."""
+        """The number of invocations."""
         return len(self.handled)
 
 
@@ -110,11 +110,11 @@ class _Environment:
 
 
 class LambdaQueue:
-    """The change queue, and the function that is fed from it. ``close`` lets it end when it is empty."""
+    """The change queue and its function. After ``close`` it ends when it is empty."""
 
     def __init__(self, time: VirtualTime, source: Source, invoke: Invoke) -> None:
         self.delays: list[float] = []
-        """Of each change, the seconds from its sending until the manifest shows it."""
+        """For each change, the seconds from its event until the manifest shows it."""
         self.done_at = 0.0
         self.queue = SqsQueue(time, source.visibility)
         self._usage = Usage()
@@ -123,7 +123,7 @@ class LambdaQueue:
         self._invoke = invoke
         self._ended_at = 0.0
         self._workers: list[Worker] = []
-        # The last used comes first. At the beginning there are some, of any age.
+        # The most recently used environment is taken first. At the start there are some, of any age.
         self._idle = [self._environment(random.random()) for _ in range(min(source.concurrency, IDLE_POLLERS))]
         self._pollers = 0
         self._add_pollers(IDLE_POLLERS)
@@ -132,28 +132,28 @@ class LambdaQueue:
 
     @property
     def workers(self) -> Sequence[Worker]:
-        """One for each environment that there was."""
+        """One for each environment, including ended ones."""
         return self._workers
 
     @property
     def usage(self) -> Usage:
-        """What was used until everything was done; pollers that wait for another to end are billed too."""
+        """The usage until everything was done; pollers that wait for another poller are billed too."""
         waiting = max(0, IDLE_POLLERS - self._source.concurrency) * self._ended_at / LONG_POLL_SECONDS
         self._usage.sqs_requests = self.queue.requests + int(waiting)
         return self._usage
 
     def send(self, event: Event) -> None:
-        """Puts the event into the queue."""
+        """Sends the event to the queue."""
         self.queue.send(event)
 
     def close(self) -> None:
-        """Nothing more is sent."""
+        """Ends the sending."""
         self.queue.close()
 
-    def _add_pollers(self, most: int) -> None:
-        # One that could invoke nothing reads nothing, so that only as many count as functions may run:
+    def _add_pollers(self, limit: int) -> None:
+        # A poller that may not invoke does not receive, so only as many count as functions may run:
         # https://aws.amazon.com/blogs/compute/introducing-maximum-concurrency-of-aws-lambda-functions-when-using-amazon-sqs-as-an-event-source/
-        for _ in range(min(most, self._source.concurrency - self._pollers)):
+        for _ in range(min(limit, self._source.concurrency - self._pollers)):
             self._pollers += 1
             self._time.spawn(self._poll, Worker())
 
@@ -170,10 +170,10 @@ class LambdaQueue:
         self._ended_at = max(self._ended_at, self.done_at)
 
     def _gather(self) -> list[Received]:
-        """One batch; empty where no message came.
+        """One batch; empty if no message arrived.
 
-        With a window, it is looked at whenever a request has returned, and a request waits for a message for up to
-        20 seconds: that is how much longer than the window it may take where there is little traffic.
+        The window is checked after each request, and a request waits up to 20 seconds for a message: with little
+        traffic a batch takes that much longer than the window.
         """
         batch = self.queue.receive(self._source.batch, LONG_POLL_SECONDS)
         until = self._time.now + self._source.window
@@ -182,30 +182,29 @@ class LambdaQueue:
         return batch
 
     def _handle(self, batch: Sequence[Received]) -> None:
-        begun = self._time.now
-        while self._idle and self._idle[-1].ends_at < begun:
+        while self._idle and self._idle[-1].ends_at < self._time.now:
             self._idle.pop()
         environment = self._idle.pop() if self._idle else None
         self._time.sleep(INVOKE_SECONDS)
-        begun = self._time.now
+        start = self._time.now
         if not environment:
             self._time.sleep(COLD_START_SECONDS)
             environment = self._environment(1)
-        handled = self._run(environment.worker, batch)
-        self._usage.busy_seconds += self._time.now - begun
-        self._usage.handled.append(len(handled.delays))
+        outcome = self._run(environment.worker, batch)
+        self._usage.busy_seconds += self._time.now - start
+        self._usage.handled.append(len(outcome.delays))
         self.done_at = self._time.now
-        self.delays += handled.delays
+        self.delays += outcome.delays
         self._idle.append(environment)
-        failed = set(handled.failed)
+        failed = set(outcome.failed)
         self.queue.delete([message.id for message in batch if message.id not in failed])
 
-    def _run(self, worker: Worker, batch: Sequence[Received]) -> Handled:
+    def _run(self, worker: Worker, batch: Sequence[Received]) -> BatchOutcome:
         until = self._time.now + self._source.timeout
         invocation = Invocation(lambda: until - self._time.now, self.queue)
         return self._time.on(worker, lambda: self._invoke(batch, invocation))
 
-    def _environment(self, share_of_life: float) -> _Environment:
+    def _environment(self, remaining_share: float) -> _Environment:
         worker = Worker()
         self._workers.append(worker)
-        return _Environment(worker, self._time.now + share_of_life * ENVIRONMENT_SECONDS)
+        return _Environment(worker, self._time.now + remaining_share * ENVIRONMENT_SECONDS)

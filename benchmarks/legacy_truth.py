@@ -1,4 +1,4 @@
-"""What the manifests of a made tree have to say, and where they say something else."""
+"""The expected manifests of a generated tree, and their differences from real ones."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Fact(NamedTuple):
-    """What a manifest has to say of one file; None: nothing but what the object says itself."""
+    """The expected fields of one file; None where only the object's own metadata counts."""
 
     md5: str
     prompt: str | None = None
@@ -16,7 +16,7 @@ class Fact(NamedTuple):
 
 @dataclass
 class Truth:
-    """What the manifest of one collection has to say."""
+    """The expected manifest of one collection."""
 
     title: str | None = None
     files: dict[str, Fact] = field(default_factory=dict)
@@ -24,22 +24,22 @@ class Truth:
 
 
 def differences(truth: Truth, manifest: Mapping[str, Any] | None) -> Iterator[str]:
-    """What a manifest, as JSON, says otherwise (None: there is none)."""
-    said: Mapping[str, Any] = manifest or {"kind": "none", "none_title": None, "files": [], "generations": []}
-    files = {one["filename"]: one for one in said["files"]}
+    """The differences of a manifest, as JSON, from the expected one (None: there is no manifest)."""
+    actual: Mapping[str, Any] = manifest or {"kind": "none", "none_title": None, "files": [], "generations": []}
+    files = {file["filename"]: file for file in actual["files"]}
     yield from (f"{name}: only in the manifest" for name in sorted(files.keys() - truth.files.keys()))
     for name, fact in truth.files.items():
         if name not in files:
             yield f"{name}: not in the manifest"
             continue
-        one = files[name]
-        if one["md5_hash"] != fact.md5:
-            yield f"{name}: MD5 {one['md5_hash']}, and not {fact.md5}"
-        if (one["prompt"], one["good"]) != (fact.prompt, fact.good):
-            yield f"{name}: {one['prompt']!r}, {one['good']}, and not {fact.prompt!r}, {fact.good}"
-        if fact.generation and (one["generation_id"], one["generation_type"]) != fact.generation:
-            yield f"{name}: generation {one['generation_type']} {one['generation_id']}, and not {fact.generation}"
-    if (title := said[f"{said['kind']}_title"]) != truth.title:
+        file = files[name]
+        if file["md5_hash"] != fact.md5:
+            yield f"{name}: MD5 {file['md5_hash']}, and not {fact.md5}"
+        if (file["prompt"], file["good"]) != (fact.prompt, fact.good):
+            yield f"{name}: {file['prompt']!r}, {file['good']}, and not {fact.prompt!r}, {fact.good}"
+        if fact.generation and (file["generation_id"], file["generation_type"]) != fact.generation:
+            yield f"{name}: generation {file['generation_type']} {file['generation_id']}, and not {fact.generation}"
+    if (title := actual[f"{actual['kind']}_title"]) != truth.title:
         yield f"title {title!r}, and not {truth.title!r}"
-    declared = {(one["generation_id"], one["type"]) for one in said["generations"]}
-    yield from (f"generation {one}: not in the manifest" for one in truth.generations - declared)
+    declared = {(item["generation_id"], item["type"]) for item in actual["generations"]}
+    yield from (f"generation {missing}: not in the manifest" for missing in truth.generations - declared)

@@ -1,7 +1,7 @@
-"""A manifest of any size, without a HEAD of each object: complete, and true of a synthetic bucket.
+"""A complete and correct manifest of a synthetic bucket of any size, without a HEAD of each object.
 
-Its head is made by the package's own functions from what HEADs would say. Its pages are made of the
-same, but only when they are read, so that a million files take no memory.
+The package's own functions make its head from the responses that HEADs would have. Its pages are generated when they
+are read, so that a million files need no memory.
 """
 
 from functools import lru_cache
@@ -21,17 +21,17 @@ from s3_manifest.storage.store import Present, Stored
 from s3_manifest.sweep.compare import digest_of_listed
 
 PAGE = 1000
-"""Files in a page: pages are split in two above ``layout.MAX_PAGE``, and grow at their end no more."""
+"""Files in a page: pages above ``layout.MAX_PAGE`` are split, and no longer grow at their end."""
 
 COLLECTION = Collection("style", "16", "styles/16/", COLLECTIONS.root)
 
 _PAGES = f"{COLLECTION.folder}pages/synthetic-"
 _OTHER = 1
-"""A number other than 0, to see that all lines are as the first."""
+"""A number other than 0, to check that all lines are like the first."""
 
 
 class SyntheticCollection(SyntheticObjects):
-    """So many objects of one collection, and its manifest."""
+    """``count`` objects of one collection, and its manifest."""
 
     def __init__(self, count: int) -> None:
         super().__init__(COLLECTION.prefix, count)
@@ -43,8 +43,8 @@ class SyntheticCollection(SyntheticObjects):
     def get(self, key: str) -> Stored | None:
         if not key.startswith(_PAGES):
             return super().get(key)
-        found = self.head(key)
-        return Stored(_page(*_place(key)), found.etag) if isinstance(found, Present) else None
+        present = self.head(key)
+        return Stored(_page(*_range_of(key)), present.etag) if isinstance(present, Present) else None
 
 
 @lru_cache
@@ -60,37 +60,37 @@ def _head(count: int) -> Head:
     nothing = Delta((), (), None, None, ())
     layout = Layout(files, pages, ())
     head = merge(None, COLLECTION, LOCATION.bucket, nothing, layout, commit="synthetic", now=EPOCH, complete=True)
-    one = Generation(generation_id=1, type="s3_scan", generated_at=EPOCH, image_count=count)
-    return head.model_copy(update={"generations": (one,)})
+    generation = Generation(generation_id=1, type="s3_scan", generated_at=EPOCH, image_count=count)
+    return head.model_copy(update={"generations": (generation,)})
 
 
 def _ref(objects: SyntheticObjects, start: int, count: int) -> PageRef:
     listed = objects.list(objects.prefix, after=objects.key(start - 1) if start else "", limit=count).objects
-    names = [COLLECTION.filename(one.key) for one in listed]
+    names = [COLLECTION.filename(item.key) for item in listed]
     return PageRef(
         key=f"{_PAGES}{start:08d}-{count}.json",
         first=names[0],
         last=names[-1],
         total_files=count,
-        total_size_bytes=sum(one.size for one in listed),
+        total_size_bytes=sum(item.size for item in listed),
         digest=digests.written(digests.total(map(digest_of_listed, listed, names))),
     )
 
 
-def _place(key: str) -> tuple[int, int]:
+def _range_of(key: str) -> tuple[int, int]:
     start, _, count = key.removeprefix(_PAGES).removesuffix(".json").partition("-")
     return int(start), int(count)
 
 
 @lru_cache
 def _page_size(count: int) -> int:
-    """All lines are of one length."""
+    """All lines have the same length."""
     return len(_page(0, count))
 
 
 @lru_cache(50)
 def _page(start: int, count: int) -> bytes:
-    """A page's bytes, as ``encode_page`` would make them of the entries."""
+    """The bytes of a page, as from ``encode_page``."""
     template = _template()
     lines = [_line(template, number) for number in range(start, start + count)]
     return encode_page(Run(lines))
@@ -102,7 +102,7 @@ def _line(template: bytes, number: int) -> bytes:
 
 @lru_cache
 def _template() -> bytes:
-    """What all entries' lines have in common; making each by pydantic would take minutes for a million."""
+    """The common part of all lines; encoding each with pydantic would take minutes for a million."""
     objects = SyntheticObjects(COLLECTION.prefix, _OTHER + 1)
     first, other = (next(Run([_entry(objects, number)]).lines()) for number in (0, _OTHER))
     name, md5 = objects.key(0).removeprefix(objects.prefix)[:8].encode(), md5_of(0).encode()

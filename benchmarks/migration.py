@@ -1,9 +1,8 @@
-"""``python -m benchmarks.migration``: 289 actors and 1,699 images of the old world, migrated on the local stack.
+"""``python -m benchmarks.migration``: 289 actors and 1,699 legacy images, migrated on the local stack.
 
-Makes the tree, brings up the stack, stores what is to be in S3 already, and runs the command: the plan;
-the migration, which is killed in the middle; again, to its end; and once more. Then each manifest, as
-the HTTP API gives it, is compared with the tree, file by file and prompt by prompt. Exits with 1 on
-any difference.
+Generates the tree, starts the stack, stores the images that are in S3 beforehand, and runs the command: the plan; the
+migration, killed in the middle; again, to its end; and once more. Then it compares each manifest of the HTTP API with
+the tree, file by file and prompt by prompt. Exits with 1 on any difference.
 """
 
 import argparse
@@ -29,101 +28,102 @@ SHOWN = 10
 
 
 def run(actors: int, images: int, wait: float) -> list[str]:
-    """All of it, told as it goes; what was not as it should be."""
-    made = sample(actors, images)
+    """Runs the benchmark and prints its progress; returns the defects."""
+    tree = sample(actors, images)
     with tempfile.TemporaryDirectory(prefix="s3-manifest-migration-") as folder, local_stack() as stack:
-        made.write(Path(folder))
-        _say(f"\nA tree of {actors:,} actors and {images:,} images: {len(made.files):,} files")
+        tree.write(Path(folder))
+        _print(f"\nA tree of {actors:,} actors and {images:,} images: {len(tree.files):,} files")
         began = time.monotonic()
-        _store(stack, made)
-        _say(f"{len(made.objects):,} of its images are in S3 already ({time.monotonic() - began:.1f} s)")
-        wrong = _plan(stack, folder, made)
-        _say("\nThe migration, killed in the middle")
-        stored = _kill(stack, folder, made)
+        _store(stack, tree)
+        _print(f"{len(tree.objects):,} of its images are already in S3 ({time.monotonic() - began:.1f} s)")
+        defects = _plan(stack, folder, tree)
+        _print("\nThe migration, killed in the middle")
+        stored = _kill(stack, folder, tree)
         for title, uploads in (
-            ("The migration, from where it was", made.counts["local_only"] - stored),
+            ("The migration, resumed", tree.counts["local_only"] - stored),
             ("The migration again", 0),
         ):
-            _say(f"\n{title}")
-            wrong += _migrate(stack, folder, wait, uploads)
-        _say("\nEach manifest, as the HTTP API gives it, against the tree")
+            _print(f"\n{title}")
+            defects += _migrate(stack, folder, wait, uploads)
+        _print("\nEach manifest of the HTTP API, compared with the tree")
         began = time.monotonic()
-        found = _compare(stack, made)
-        files = sum(len(one.files) for one in made.truth.values())
-        prompts = sum(fact.prompt is not None for one in made.truth.values() for fact in one.files.values())
-        _say(f"  {len(made.truth):,} manifests, {files:,} files, {prompts:,} prompts: {len(found):,} differences")
-        _say(f"  ({time.monotonic() - began:.1f} s)")
-        return wrong + found
+        differing = _compare(stack, tree)
+        files = sum(len(truth.files) for truth in tree.truth.values())
+        prompts = sum(fact.prompt is not None for truth in tree.truth.values() for fact in truth.files.values())
+        _print(f"  {len(tree.truth):,} manifests, {files:,} files, {prompts:,} prompts: {len(differing):,} differences")
+        _print(f"  ({time.monotonic() - began:.1f} s)")
+        return defects + differing
 
 
-def _plan(stack: Stack, folder: str, made: Sample) -> list[str]:
-    _say("\nThe plan")
+def _plan(stack: Stack, folder: str, tree: Sample) -> list[str]:
+    _print("\nThe plan")
     planned = _command(stack, folder, "--plan")
-    _say(_indented(planned.stdout))
-    told = json.loads(_command(stack, folder, "--plan", "--json").stdout)
-    if told["counts"] != {**dict.fromkeys(told["counts"], 0), **made.counts}:
-        return [f"the plan counts {told['counts']}, and the tree was made with {dict(made.counts)}"]
+    _print(_indented(planned.stdout))
+    plan = json.loads(_command(stack, folder, "--plan", "--json").stdout)
+    if plan["counts"] != {**dict.fromkeys(plan["counts"], 0), **tree.counts}:
+        return [f"the plan counts {plan['counts']}, but the tree has {dict(tree.counts)}"]
     return []
 
 
-def _kill(stack: Stack, folder: str, made: Sample) -> int:
-    """Begins the migration and kills it once a quarter of the images is stored; how many were."""
-    before, most = _stored(stack), made.counts["local_only"] // 4
+def _kill(stack: Stack, folder: str, tree: Sample) -> int:
+    """Starts the migration and kills it when a quarter of the images is stored; the number of stored images."""
+    before, quarter = _stored(stack), tree.counts["local_only"] // 4
     with subprocess.Popen(
         _line(stack, folder), env=_account(stack), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        while _stored(stack) - before < most and process.poll() is None:
+        while _stored(stack) - before < quarter and process.poll() is None:
             time.sleep(0.02)
         process.kill()
-    time.sleep(1)  # a request that it had sent may yet be answered
+    time.sleep(1)  # requests under way may still be answered
     stored = _stored(stack) - before
-    _say(f"  {stored:,} of {made.counts['local_only']:,} images were stored")
+    _print(f"  {stored:,} of {tree.counts['local_only']:,} images were stored")
     return stored
 
 
 def _stored(stack: Stack) -> int:
     pages = stack.platform.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack.bucket, Prefix="system_")
-    return sum(one["Key"].endswith((".png", ".PNG")) for page in pages for one in page.get("Contents", ()))
+    return sum(item["Key"].endswith((".png", ".PNG")) for page in pages for item in page.get("Contents", ()))
 
 
 def _migrate(stack: Stack, folder: str, wait: float, uploads: int) -> list[str]:
     began = time.monotonic()
-    done = _command(stack, folder, "--wait", str(wait), "--json")
-    told = json.loads(done.stdout)
-    _say(f"  {', '.join(f'{count:,} {status}' for status, count in told['counts'].items())}")
-    _say(
-        f"  {told['uploads']:,} uploads, words of {told['edits']:,} collections, "
-        f"{told['verified']:,} of {len(told['collections']):,} manifests verified; "
-        f"exit code {done.returncode} ({time.monotonic() - began:.1f} s)"
+    process = _command(stack, folder, "--wait", str(wait), "--json")
+    result = json.loads(process.stdout)
+    _print(f"  {', '.join(f'{count:,} {status}' for status, count in result['counts'].items())}")
+    _print(
+        f"  {result['uploads']:,} uploads, sidecars of {result['edits']:,} collections, "
+        f"{result['verified']:,} of {len(result['collections']):,} manifests verified; "
+        f"exit code {process.returncode} ({time.monotonic() - began:.1f} s)"
     )
-    if done.returncode != DIFFERENCES:  # what is out of sync, orphaned or missing stays so
-        return [f"exit code {done.returncode}: {done.stderr[-2000:]}"]
-    wrong = [] if told["verified"] == len(told["collections"]) else ["not all manifests were verified"]
-    if told["uploads"] != uploads:
-        wrong.append(f"{told['uploads']} uploads, and there are {uploads} images to be uploaded")
-    if not uploads and told["edits"]:
-        wrong.append("the second run found something to do")
-    return wrong
+    if process.returncode != DIFFERENCES:  # files that are out of sync, orphaned or missing stay so
+        return [f"exit code {process.returncode}: {process.stderr[-2000:]}"]
+    defects = [] if result["verified"] == len(result["collections"]) else ["not all manifests were verified"]
+    if result["uploads"] != uploads:
+        defects.append(f"{result['uploads']} uploads instead of {uploads}")
+    if not uploads and result["edits"]:
+        defects.append("the second run found something to do")
+    return defects
 
 
-def _compare(stack: Stack, made: Sample) -> list[str]:
-    found = []
-    # One after the other: each request at once would start a worker of its own.
-    for prefix, truth in made.truth.items():
+def _compare(stack: Stack, tree: Sample) -> list[str]:
+    differing = []
+    # Sequentially: concurrent requests would each start a worker.
+    for prefix, truth in tree.truth.items():
         actor = prefix.rstrip("/").rpartition("/")[2]
         answer = stack.get("/api/s3/manifest", {"actorId": actor})
-        found += [f"{prefix}: {wrong}" for wrong in differences(truth, answer.body if answer.status == 200 else None)]
-    return found
+        manifest = answer.body if answer.status == 200 else None
+        differing += [f"{prefix}: {difference}" for difference in differences(truth, manifest)]
+    return differing
 
 
-def _store(stack: Stack, made: Sample) -> None:
+def _store(stack: Stack, tree: Sample) -> None:
     s3 = stack.platform.client("s3", Config(max_pool_connections=THREADS))
 
-    def store(one: tuple[str, bytes]) -> None:
-        s3.put_object(Bucket=stack.bucket, Key=one[0], Body=one[1], ContentType="image/png")
+    def store(item: tuple[str, bytes]) -> None:
+        s3.put_object(Bucket=stack.bucket, Key=item[0], Body=item[1], ContentType="image/png")
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(store, made.objects.items()))
+        list(pool.map(store, tree.objects.items()))
 
 
 def _command(stack: Stack, folder: str, *more: str) -> "subprocess.CompletedProcess[str]":
@@ -148,7 +148,7 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 
@@ -156,13 +156,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actors", type=int, default=289)
     parser.add_argument("--images", type=int, default=1699)
-    parser.add_argument("--wait", type=float, default=300, help="seconds until the manifests must say all of it")
-    given = parser.parse_args()
-    wrong = run(given.actors, given.images, given.wait)
-    for one in wrong[:SHOWN]:
-        _say(f"  {one}")
-    _say("\nAll is as it should be." if not wrong else f"\nNOT as it should be: {len(wrong):,}")
-    sys.exit(1 if wrong else 0)
+    parser.add_argument("--wait", type=float, default=300, help="seconds to wait for the manifests")
+    arguments = parser.parse_args()
+    defects = run(arguments.actors, arguments.images, arguments.wait)
+    for defect in defects[:SHOWN]:
+        _print(f"  {defect}")
+    _print("\nNo defects." if not defects else f"\nDEFECTS: {len(defects):,}")
+    sys.exit(1 if defects else 0)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""``python -m benchmarks.million``: a collection of a million files, from nothing, and kept true.
+"""``python -m benchmarks.million``: fills in a collection of a million files and keeps its manifest correct.
 
-In memory: the package's own sweeps, commits and reads, in virtual time, over a model of S3. What its
-objects are follows from their number, and what is written is in a temporary file; so the memory of
-this process is that of the package, and of its messages. boto3 is not in it. ``--local`` does the same
-on the local stack, with all that is in it, and with fewer objects.
+In memory: the package's own sweeps, commits and reads, in virtual time, over a model of S3. The objects are computed
+from their numbers and writes go to a temporary file, so the memory of this process is that of the package and its
+messages, without boto3. ``--local`` does the same with fewer objects on the whole local stack.
 """
 
 import argparse
@@ -35,16 +34,16 @@ from s3_manifest.storage.store import listed
 from s3_manifest.sweep.result import SweepResult
 
 BATCHES = (10, 30, 100, 260, 600)
-"""Changes in each batch of the change queue, a thousand in all."""
+"""The number of changes in each batch of the change queue, a thousand altogether."""
 LOST = 20
 _KILLED = 0.2
-"""The share of the functions that die."""
+"""The share of invocations that die."""
 _SWEEP = Sweep(kind=COLLECTION.kind, id=COLLECTION.id)
 _DAY = 86_400.0
 
 
 class Million:
-    """A bucket with so many objects, what is asked of it, and the sweep queue."""
+    """A bucket of ``count`` objects, its traffic, and the sweep queue."""
 
     def __init__(self, count: int) -> None:
         random.seed(16)
@@ -52,14 +51,14 @@ class Million:
         self.traffic = TimedTraffic(self.time)
         self.truth = SyntheticObjects(COLLECTION.prefix, count, lambda: handlers.clock(self.time))
         self.store = TimedBucket(self.truth, self.traffic)
-        self.queue = SweepQueue(self.time, self.store, _lives)
+        self.queue = SweepQueue(self.time, self.store, _lifetime)
 
     def sweep(self) -> list[SweepResult]:
-        """One of the collection, from its first message to its last."""
+        """One sweep of the collection, from its first message to its last."""
         return self.queue.drain(_SWEEP)
 
     def change(self, number: int) -> Event:
-        """Overwrites the object with that number, or deletes it, or puts one beside it."""
+        """Overwrites or deletes the object with that number, or adds one beside it."""
         key = self.truth.key(number)
         match random.choice(("put", "overwrite", "delete")):
             case "delete":
@@ -71,7 +70,7 @@ class Million:
         return Event(self.time.now, key, present.etag, present.size)
 
     def reconcile(self, events: Sequence[Event]) -> None:
-        """One batch of the change queue."""
+        """Handles one batch of the change queue."""
         results: list[int] = []
 
         def work() -> None:
@@ -84,61 +83,63 @@ class Million:
         assert results == [len(events)]
 
     def manifest(self) -> Iterator[dict[str, Any]]:
-        """Every file that the manifest names, page by page as the query function answers."""
+        """Every file of the manifest, page by page, as the query function returns them."""
         loaded = heads.load(self.truth, COLLECTION)
         cursor = None
         while True:
-            answer = reads.page(self.truth, _one_by_one, COLLECTION, loaded, Filter(), 1000, cursor=cursor)
-            found = from_json(answer.json)
-            assert found["complete"]
-            yield from found["files"]
-            cursor = found["cursor"]
+            answer = reads.page(self.truth, _sequentially, COLLECTION, loaded, Filter(), 1000, cursor=cursor)
+            page = from_json(answer.json)
+            assert page["complete"]
+            yield from page["files"]
+            cursor = page["cursor"]
             if cursor is None:
                 return
 
     def differences(self) -> int:
-        """How many of the bucket's objects, and of the manifest's files, the other one does not have just so."""
-        named = ((f["s3_key"], f["size_bytes"], f["etag"], f["last_modified"]) for f in self.manifest())
-        there = ((o.key, o.size, o.etag, o.last_modified) for o in listed(self.truth, COLLECTION.prefix))
-        return sum(one != other for one, other in zip_longest(named, there))
+        """The number of objects and files that differ between bucket and manifest."""
+        files = ((f["s3_key"], f["size_bytes"], f["etag"], f["last_modified"]) for f in self.manifest())
+        objects = ((o.key, o.size, o.etag, o.last_modified) for o in listed(self.truth, COLLECTION.prefix))
+        return sum(file != object_ for file, object_ in zip_longest(files, objects))
 
 
 def run(count: int) -> bool:
-    """All of it, told as it goes; whether all was as it should be."""
+    """Runs the benchmark and prints its progress; whether manifest and bucket agree."""
     million = Million(count)
-    told = _Telling(million)
-    _say(f"{count:,} objects in {COLLECTION.prefix}, no manifest; a model of S3 in this process's memory")
+    progress = _Progress(million)
+    _print(f"{count:,} objects in {COLLECTION.prefix}, no manifest; a model of S3 in this process's memory")
 
     swept = million.sweep()
     killed = million.queue.killed
-    told.phase(f"backfilled by {len(swept) + killed} messages, of which {killed} were killed and came again", count)
-    _say(f"  {_pages(million)}")
+    progress.phase(f"backfilled by {len(swept) + killed} messages; {killed} were killed and delivered again", count)
+    _print(f"  {_pages(million)}")
 
     changes = sum(BATCHES)
     numbers = random.sample(range(count), changes + LOST)
     events = deque(million.change(number) for number in numbers[:changes])
     for size in BATCHES:
         million.reconcile([events.popleft() for _ in range(size)])
-    told.phase(f"{changes:,} random changes, in batches of {', '.join(map(str, BATCHES))}", changes)
+    progress.phase(f"{changes:,} random changes, in batches of {', '.join(map(str, BATCHES))}", changes)
 
     lost = {million.change(number).key for number in numbers[changes:]}
     swept = million.sweep()
-    mended = {key for one in swept for key in one.drifted}
-    told.phase(f"{LOST} changes more, without events; a sweep found {_drift(swept)} files drifted", count)
+    repaired = {key for result in swept for key in result.drifted}
+    progress.phase(f"{LOST} more changes, without events; a sweep found a drift of {_drift(swept)} files", count)
 
-    told.wait(2 * _DAY)
+    progress.wait(2 * _DAY)
     again = million.sweep()
-    collected = sum(one.collected for one in again)
-    told.phase(f"two days later, a sweep found {_drift(again)}, and collected {collected:,} objects of garbage", count)
+    collected = sum(result.collected for result in again)
+    progress.phase(
+        f"two days later, a sweep found {_drift(again)} and deleted {collected:,} unreferenced objects", count
+    )
 
     differences = million.differences()
-    _say(f"the manifest, read in pages of 1,000 files, differs from the bucket in {differences} objects")
-    _say(f"  {_pages(million)}")
-    told.end()
-    return (mended, _drift(swept), _drift(again), differences) == (lost, LOST, 0, 0)
+    _print(f"the manifest, read in pages of 1,000 files, differs from the bucket in {differences} objects")
+    _print(f"  {_pages(million)}")
+    progress.end()
+    return (repaired, _drift(swept), _drift(again), differences) == (lost, LOST, 0, 0)
 
 
-class _Telling:
+class _Progress:
     def __init__(self, million: Million) -> None:
         self._million = million
         self._requests: Counter[str] = Counter()
@@ -148,37 +149,37 @@ class _Telling:
         self._first_mb = _peak_mb()
 
     def phase(self, what: str, objects: int) -> None:
-        """What was done since the last one, to so many objects."""
+        """Reports the work since the last phase, on ``objects`` objects."""
         million = self._million
         traffic, time = million.traffic, million.time
         requests = traffic.requests - self._requests
         self._requests = Counter(traffic.requests)
         killed, self._killed = million.queue.killed - self._killed, million.queue.killed
-        waited = f" (of which each killed message waited {template.sweep_visibility():,.0f} s)" if killed else ""
+        waited = f" (each killed message waited {template.sweep_visibility():,.0f} s)" if killed else ""
         kinds = ", ".join(f"{count:,} {method}" for method, count in sorted(requests.items()))
-        _say(f"{what}")
-        _say(f"  S3 requests: {requests.total() / objects:.4f} for each of {objects:,}: {kinds}")
-        here = real_time.monotonic() - self._started
-        _say(f"  {time.now - self._seconds:,.0f} s modelled{waited}; {here:.0f} s here so far")
+        _print(f"{what}")
+        _print(f"  S3 requests: {requests.total() / objects:.4f} for each of {objects:,}: {kinds}")
+        elapsed = real_time.monotonic() - self._started
+        _print(f"  {time.now - self._seconds:,.0f} s modelled{waited}; {elapsed:.0f} s of real time so far")
         self._seconds = time.now
 
     def wait(self, seconds: float) -> None:
-        """Lets time pass in which nothing happens."""
+        """Lets idle time pass."""
         self._million.time.now += seconds
         self._seconds += seconds
 
     def end(self) -> None:
-        """What memory it took."""
+        """Reports the peak memory."""
         peak = _peak_mb()
-        _say(f"peak memory of this process: {peak:.0f} MB, of which {self._first_mb:.0f} MB before it began")
+        _print(f"peak memory of this process: {peak:.0f} MB, {self._first_mb:.0f} MB of it before the start")
 
 
-def _lives() -> float:
+def _lifetime() -> float:
     return random.uniform(0, 150) if random.random() < _KILLED else sys.maxsize
 
 
 def _drift(swept: Sequence[SweepResult]) -> int:
-    return sum(one.drift for one in swept)
+    return sum(result.drift for result in swept)
 
 
 def _pages(million: Million) -> str:
@@ -196,18 +197,18 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _one_by_one(work: Any, items: Any) -> list[Any]:  # noqa: ANN401  # see world.Each
+def _sequentially(work: Any, items: Any) -> list[Any]:  # noqa: ANN401  # see environment.Each
     return [work(item) for item in items]
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.million", description=__doc__)
-    parser.add_argument("--local", action="store_true", help="on the local stack")
-    parser.add_argument("--objects", type=int, help="by default 1,000,000, or with --local 100,000")
+    parser.add_argument("--local", action="store_true", help="run on the local stack")
+    parser.add_argument("--objects", type=int, help="number of objects (default: 1,000,000; with --local 100,000)")
     arguments = parser.parse_args()
     if arguments.local:
         return 0 if million_local.run(arguments.objects or 100_000) else 1

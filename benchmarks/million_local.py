@@ -1,7 +1,7 @@
-"""What ``million`` does, on the local stack: S3, SQS, Lambda and API Gateway, and the template as it stands.
+"""``million`` on the local stack: S3, SQS, Lambda and API Gateway with the unmodified template.
 
-The objects are there before the stack is, so no event tells of them: a rescan, asked for over HTTP,
-finds them. What is told of the functions is what their logs say.
+The objects exist before the stack, so no event reports them: a rescan requested over HTTP finds them. Reports about the
+functions are taken from their logs.
 """
 
 import json
@@ -27,25 +27,25 @@ _MANIFEST = "/api/manifests/style/16"
 
 
 def run(count: int) -> bool:
-    """All of it, told as it goes; whether all was as it should be."""
+    """Runs the benchmark and prints its progress; whether manifest and bucket agree."""
     with running_platform() as platform:
         s3 = platform.client("s3", Config(max_pool_connections=THREADS))
         s3.create_bucket(Bucket=BUCKET)
-        with _told(f"{count:,} objects uploaded, which nobody watches"):
+        with _step(f"{count:,} objects uploaded before the stack exists"):
             _each(lambda number: _put(s3, number), range(count))
-        with _told("the template deployed over that bucket"):
+        with _step("the template deployed over that bucket"):
             stack = deploy(platform, "million", {"ExistingBucket": BUCKET})
-        with _told("a rescan, asked for over HTTP", platform):
+        with _step("a rescan, requested over HTTP", platform):
             _rescan(stack)
         print(f"  {_totals(stack)}", flush=True)
         is_true = in_manifest(stack) == in_bucket(stack)
         print(f"  the manifest {'equals' if is_true else 'DIFFERS FROM'} the bucket", flush=True)
-        with _told(f"{CHANGES:,} random changes, and their events", platform):
+        with _step(f"{CHANGES:,} random changes, and their events", platform):
             _each(lambda number: _change(s3, number), random.sample(range(count), CHANGES))
             wait_until_idle(stack)
         stays_true = in_manifest(stack) == in_bucket(stack)
         print(f"  the manifest {'equals' if stays_true else 'DIFFERS FROM'} the bucket", flush=True)
-        with _told("another rescan", platform):
+        with _step("another rescan", platform):
             _rescan(stack)
         drifts = [line for line in _lines(platform.log) if line["message"] == "drift"]
         print(f"  {_totals(stack)}; drift: {drifts or 'none'}", flush=True)
@@ -74,14 +74,14 @@ def _each(work: Any, numbers: Any) -> None:  # noqa: ANN401
 
 
 def _rescan(stack: Stack) -> None:
-    """Asks for one, and waits until the manifest says that it is done."""
+    """Requests a rescan and waits until the manifest shows that it is done."""
     answer = stack.post(_RESCAN)
     assert answer.status == 202, answer
     while True:
         time.sleep(2)
-        found = stack.get(_MANIFEST, {"limit": 1})
-        if found.status == 200 and (found.body["last_verified_at"] or "") > answer.body["requested_at"]:
-            assert found.body["complete"]
+        manifest = stack.get(_MANIFEST, {"limit": 1})
+        if manifest.status == 200 and (manifest.body["last_verified_at"] or "") > answer.body["requested_at"]:
+            assert manifest.body["complete"]
             return
 
 
@@ -97,33 +97,32 @@ def _totals(stack: Stack) -> str:
 
 
 @contextmanager
-def _told(what: str, platform: Platform | None = None) -> Iterator[None]:
-    """Says how long it took and, of a platform, what its functions' logs say of it."""
+def _step(what: str, platform: Platform | None = None) -> Iterator[None]:
+    """Prints the duration of the block and, with a platform, counts from its functions' logs."""
     before, began = _counted(platform), time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - began:.0f} s", flush=True)
     if platform:
         counted = _counted(platform) - before
-        print("  of the functions: " + ", ".join(f"{count:,} {name}" for name, count in counted.items()), flush=True)
+        print("  functions: " + ", ".join(f"{count:,} {name}" for name, count in counted.items()), flush=True)
 
 
 def _counted(platform: Platform | None) -> Counter[str]:
     if platform is None:
         return Counter()
-    told = Counter(line["message"] for line in _lines(platform.log))
-    messages = Counter({"messages of the sweep queue": told["swept"] + told["sweep continues"]})
-    sums = committed(platform.log)
-    return messages + Counter({f"{name}": count for name, count in sums.items()})
+    lines = Counter(line["message"] for line in _lines(platform.log))
+    messages = Counter({"messages of the sweep queue": lines["swept"] + lines["sweep continues"]})
+    return messages + committed(platform.log)
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """What the functions logged."""
+    """The functions' log lines."""
     for line in log.read_text(errors="replace").splitlines():
         start = line.find('{"level"')
         if start < 0:
             continue
         try:
-            said = json.loads(line[start:])
+            entry = json.loads(line[start:])
         except ValueError:
             continue
-        yield said
+        yield entry

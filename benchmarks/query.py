@@ -1,6 +1,6 @@
-"""*Query*: what one answer of the HTTP API costs from a manifest of a thousand files, and of a million.
+"""*Query*: the cost of one response of the HTTP API, from a manifest of a thousand files and of a million.
 
-The real query function, asked as API Gateway asks it, over S3 behind boto3 (``wire``).
+The real query function, invoked as by API Gateway, over S3 behind boto3 (``wire``).
 """
 
 import importlib.util
@@ -29,80 +29,80 @@ MAX_RATIO = 2.0
 _PATH = f"/api/manifests/{COLLECTION.kind}/{COLLECTION.id}"
 
 
-class Asked(NamedTuple):
-    """What a request took."""
+class Cost(NamedTuple):
+    """The cost of one request."""
 
     requests: int
     bytes: int
     cpu: float
-    """Real seconds; only to be compared with another one of the same run."""
+    """Real seconds; comparable only within one run."""
     status: int
     answer: dict[str, Any]
 
 
-class Question(NamedTuple):
-    """A request: how a collection of so many files is asked, and what its cost is compared with."""
+class Request(NamedTuple):
+    """A kind of request; ``query`` returns its parameters for a number of files."""
 
     name: str
     query: Callable[[int], dict[str, str]]
-    again: bool = False
-    """Asked with the ETag that the first answer came with."""
+    conditional: bool = False
+    """Repeated with the ETag of its first response."""
 
 
-QUESTIONS = (
-    Question("1,000 files, the first", lambda _count: {"limit": "1000"}),
-    Question("1,000 files from the middle on", lambda count: {"limit": "1000", "prefix": f"{count // 2:08d}"[:5]}),
-    Question("`glob=*7.png`", lambda _count: {"limit": "1000", "glob": "*7.png"}),
-    Question("`prefix=` of 100 files", lambda count: {"limit": "1000", "prefix": f"{count // 2:08d}"[:6]}),
-    Question("not modified", lambda _count: {"limit": "1000"}, again=True),
+REQUESTS = (
+    Request("1,000 files, the first", lambda _count: {"limit": "1000"}),
+    Request("1,000 files from the middle on", lambda count: {"limit": "1000", "prefix": f"{count // 2:08d}"[:5]}),
+    Request("`glob=*7.png`", lambda _count: {"limit": "1000", "glob": "*7.png"}),
+    Request("`prefix=` of 100 files", lambda count: {"limit": "1000", "prefix": f"{count // 2:08d}"[:6]}),
+    Request("not modified", lambda _count: {"limit": "1000"}, conditional=True),
 )
 
 
-class Asker:
-    """The query function over a bucket with a manifest of so many files."""
+class Client:
+    """Invokes the query function over a bucket with a manifest of ``count`` files."""
 
     def __init__(self, function: ModuleType, count: int) -> None:
         self._function = function
         self._traffic = Traffic()
-        self._played = 0.0
-        self.store = wired_store(SyntheticCollection(count), self._traffic, self._playing_s3)
+        self._server_cpu = 0.0
+        self.store = wired_store(SyntheticCollection(count), self._traffic, self._as_server)
 
-    def ask(self, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Asked:
-        """One request, and what it took."""
+    def send(self, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Cost:
+        """Sends one request and measures its cost."""
         event = _event(query, headers or {})
         runtime.store = lambda: self.store  # type: ignore[assignment]
         self._traffic.clear()
-        self._played = 0.0
-        begun = process_time()
+        self._server_cpu = 0.0
+        start = process_time()
         answered = self._function.handler(event, _CONTEXT)
-        cpu = process_time() - begun - self._played
+        cpu = process_time() - start - self._server_cpu
         body = from_json(answered["body"]) if answered["body"] else {}
         requests, received = self._traffic.requests.total(), self._traffic.received
-        return Asked(requests, received, cpu, answered["statusCode"], body | {"headers": answered["headers"]})
+        return Cost(requests, received, cpu, answered["statusCode"], body | {"headers": answered["headers"]})
 
     @contextmanager
-    def _playing_s3(self) -> Iterator[None]:
-        begun = process_time()
+    def _as_server(self) -> Iterator[None]:
+        start = process_time()
         yield
-        self._played += process_time() - begun
+        self._server_cpu += process_time() - start
 
 
 def section(sizes: Sequence[int] = SIZES, repeats: int = 15) -> Section:
-    """Every question at every size, the sizes in turn."""
+    """Every request at every size, alternating the sizes."""
     with _query_function() as function:
-        askers = {count: Asker(function, count) for count in sizes}
+        clients = {count: Client(function, count) for count in sizes}
         rows: list[tuple[str, ...]] = []
         most_requests, most_cpu, most_unmodified = 0, 0.0, 0
-        for question in QUESTIONS:
-            rounds = [{count: _ask(askers[count], question, count) for count in sizes} for _ in range(repeats)]
+        for request in REQUESTS:
+            rounds = [{count: _send(clients[count], request, count) for count in sizes} for _ in range(repeats)]
             for count in sizes:
-                here = rounds[0][count]
-                cpu = median(one[count].cpu / one[min(sizes)].cpu for one in rounds)
-                shown = len(here.answer.get("files", ()))
-                told = (f"{here.status}", f"{shown:,}", f"{here.requests}", f"{here.bytes:,}", f"{cpu:.2f}")
-                rows.append((question.name if count == sizes[0] else "", f"{count:,}", *told))
-                most_requests, most_cpu = max(most_requests, here.requests), max(most_cpu, cpu)
-                most_unmodified = max(most_unmodified, here.requests) if question.again else most_unmodified
+                cost = rounds[0][count]
+                cpu = median(costs[count].cpu / costs[min(sizes)].cpu for costs in rounds)
+                shown = len(cost.answer.get("files", ()))
+                cells = (f"{cost.status}", f"{shown:,}", f"{cost.requests}", f"{cost.bytes:,}", f"{cpu:.2f}")
+                rows.append((request.name if count == sizes[0] else "", f"{count:,}", *cells))
+                most_requests, most_cpu = max(most_requests, cost.requests), max(most_cpu, cpu)
+                most_unmodified = max(most_unmodified, cost.requests) if request.conditional else most_unmodified
     return Section(
         "Query",
         [
@@ -112,23 +112,23 @@ def section(sizes: Sequence[int] = SIZES, repeats: int = 15) -> Section:
             ),
             Aim("not modified: one S3 request", f"{most_unmodified}", most_unmodified == 1),
         ],
-        "One answer of `GET /api/manifests/{kind}/{id}`; CPU as a multiple of that at the smallest size, medians of "
+        "One response of `GET /api/manifests/{kind}/{id}`; CPU as a multiple of that at the smallest size, medians of "
         f"{repeats} rounds.\n\n"
         + table(("", "files", "status", "files shown", "S3 requests", "bytes from S3", "CPU, times"), rows),
     )
 
 
-def _ask(asker: Asker, question: Question, count: int) -> Asked:
-    query = question.query(count)
-    if not question.again:
-        return asker.ask(query)
-    first = asker.ask(query)
-    return asker.ask(query, {"if-none-match": first.answer["headers"]["ETag"]})
+def _send(client: Client, request: Request, count: int) -> Cost:
+    query = request.query(count)
+    if not request.conditional:
+        return client.send(query)
+    first = client.send(query)
+    return client.send(query, {"if-none-match": first.answer["headers"]["ETag"]})
 
 
 @contextmanager
 def _query_function() -> Iterator[ModuleType]:
-    """The function's module, with the settings that a stack would give it."""
+    """The module of the function, with the settings that a stack sets."""
     os.environ |= {"BUCKET": BUCKET, "COLLECTIONS": "style=styles/{style_id}/", "MANIFEST_ROOT": "_manifests/"}
     os.environ["POWERTOOLS_LOG_LEVEL"] = "ERROR"
     path = PROJECT / "functions/query/query_handler.py"

@@ -1,7 +1,6 @@
-"""A relay on loopback that counts the S3 requests that go through it, by kind, and the bytes.
+"""A relay on loopback that counts the S3 requests that pass through it, by kind, and their bytes.
 
-It passes on what it is sent as it is, so that signatures hold, and reads along. It takes CPU: what is timed goes
-to the server directly.
+It forwards all bytes unchanged, so that signatures stay valid. It needs CPU, so timed runs use the server directly.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from benchmarks.prices import S3_READ, S3_WRITE
 _BLOCK = 1 << 18
 _READS = frozenset({"GET", "HEAD"})
 _FREE = frozenset({"DELETE"})
-_OF_BUCKETS = frozenset({"location", "versioning", "acl", "policy", "object-lock", "encryption"})
+_BUCKET_PARAMETERS = frozenset({"location", "versioning", "acl", "policy", "object-lock", "encryption"})
 
 
 @dataclass
@@ -30,33 +29,33 @@ class Counted:
 
     @property
     def dollars(self) -> float:
-        """What S3 charges for the requests."""
+        """The price of the requests."""
         return sum(count * _price(kind) for kind, count in self.requests.items())
 
-    def taken(self) -> "Counted":
-        """What was counted since this was asked before."""
-        taken = Counted(self.requests.copy(), self.sent, self.received)
+    def take(self) -> "Counted":
+        """The counts since the last call."""
+        counted = Counted(self.requests.copy(), self.sent, self.received)
         self.requests.clear()
         self.sent = self.received = 0
-        return taken
+        return counted
 
-    def told(self) -> str:
-        """The requests, most first."""
+    def summary(self) -> str:
+        """The requests by kind, the most frequent first."""
         return ", ".join(f"{count:,} {kind}" for kind, count in self.requests.most_common()) or "none"
 
 
 def kind(method: str, target: str) -> str:
-    """What S3 charges a request as. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html"""
+    """The kind as which S3 charges a request. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html"""
     url = urlsplit(target)
     _bucket, _, key = url.path.lstrip("/").partition("/")
-    asked = parse_qs(url.query, keep_blank_values=True).keys()
-    is_listing = method == "GET" and (not key or "uploadId" in asked) and not asked & _OF_BUCKETS
+    parameters = parse_qs(url.query, keep_blank_values=True).keys()
+    is_listing = method == "GET" and (not key or "uploadId" in parameters) and not parameters & _BUCKET_PARAMETERS
     return "LIST" if is_listing else method
 
 
 @contextmanager
 def relay(server: str, counted: Counted) -> Iterator[str]:
-    """The endpoint that passes on to ``server`` (``http://HOST:PORT``), for as long as the block runs."""
+    """An endpoint that forwards to ``server`` (``http://HOST:PORT``) during the block."""
     url = urlsplit(server)
     assert url.hostname
     assert url.port
@@ -86,10 +85,10 @@ async def _serve(host: str, port: int, counted: Counted) -> asyncio.Server:
     return await asyncio.start_server(relayed, "127.0.0.1", 0, limit=_BLOCK)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see: Callable[[bytes], None]) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, observe: Callable[[bytes], None]) -> None:
     try:
         while block := await reader.read(_BLOCK):
-            see(block)
+            observe(block)
             writer.write(block)
             await writer.drain()
     finally:
@@ -104,14 +103,14 @@ async def _cancel_all() -> None:
 
 
 def _received(counted: Counted) -> Callable[[bytes], None]:
-    def see(block: bytes) -> None:
+    def observe(block: bytes) -> None:
         counted.received += len(block)
 
-    return see
+    return observe
 
 
 class _Requests:
-    """Reads along what a client sends over one connection: HTTP/1.1, one request after the other."""
+    """Parses the requests of one client connection: HTTP/1.1, one after the other."""
 
     def __init__(self, counted: Counted) -> None:
         self._counted = counted
@@ -120,7 +119,7 @@ class _Requests:
         self._chunked = False
 
     def feed(self, block: bytes) -> None:
-        """The bytes that follow."""
+        """Parses the next bytes."""
         self._counted.sent += len(block)
         self._buffer += block
         while self._step():
@@ -138,7 +137,7 @@ class _Requests:
         self._buffer = rest
         if self._chunked:
             size = int(head.split(b";")[0], 16)
-            self._skip = size + 2  # and the end of its line; after the last one there are no trailers
+            self._skip = size + 2  # with its line end; the last chunk has no trailers
             self._chunked = size > 0
             return True
         first, *lines = head.decode("latin-1").split("\r\n")

@@ -1,7 +1,7 @@
-"""``rclone serve s3`` over a folder of this machine: the fastest real S3 server that PyPI has.
+"""``rclone serve s3`` over a local folder: the fastest real S3 server on PyPI.
 
-It computes each file's MD5 when it is first asked for it, and then knows it, as S3 does. It ignores the conditions of
-PUTs, so there must be one writer of a manifest here.
+It computes the MD5 of a file at the first request and caches it. It ignores the conditions of PUTs, so there must be
+only one writer of a manifest.
 """
 
 import subprocess
@@ -23,20 +23,20 @@ _QUIET, _REMEMBERING = ("--log-level", "CRITICAL"), ("--dir-cache-time", "24h")
 
 
 class Server(NamedTuple):
-    """Where it answers, and its process."""
+    """The endpoint and the process of the server."""
 
     endpoint: str
     process: psutil.Process
 
     def cpu(self) -> float:
-        """Seconds of CPU that it took so far."""
+        """CPU time of the server so far, in seconds."""
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
 
 @contextmanager
 def serving(rclone: Path, folder: Path) -> Iterator[Server]:
-    """Serves a folder, each folder in it a bucket, for as long as the block runs."""
+    """Serves a folder, whose subfolders are buckets, during the block."""
     port = free_port("127.0.0.1")
     endpoint = f"http://127.0.0.1:{port}"
     keys = ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
@@ -55,7 +55,7 @@ def _wait_until_up(endpoint: str) -> None:
         try:
             urllib.request.urlopen(endpoint, timeout=1)
         except urllib.error.HTTPError:
-            return  # it answers, and wants a signature
+            return  # it answers and requires a signature
         except OSError:
             if time.monotonic() > give_up:
                 raise

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.soak``: many writers, dying functions, and at the end the manifest equals the bucket.
+"""``python -m benchmarks.soak``: many writers and killed functions; in the end the manifest equals the bucket.
 
-Starts ``s3-manifest local serve``, uploads, overwrites and deletes from 16 threads, kills the functions'
-workers at random meanwhile, waits until the queue is empty, and compares.
+Starts ``s3-manifest local serve``, uploads, overwrites and deletes in 16 threads, kills the functions' workers at
+random meanwhile, waits until the queue is empty, and compares.
 """
 
 import argparse
@@ -32,7 +32,7 @@ VISIBILITY_SECONDS = 30
 
 @contextmanager
 def serving(port: int) -> Iterator[tuple[Stack, psutil.Process]]:
-    """The stack, as ``make serve`` brings it up, and the process that serves it."""
+    """The stack, started as by ``make serve``, and its process."""
     command = [sys.executable, "-m", "s3_manifest_cli", "local", "serve", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -50,15 +50,15 @@ def serving(port: int) -> Iterator[tuple[Stack, psutil.Process]]:
 
 
 def change_bucket(stack: Stack, uploads: int) -> Counter[str]:
-    """The uploads, with overwrites among them and deletes between them; how many of each were made."""
+    """Uploads, overwrites and deletes; the number of each."""
     s3 = stack.platform.client("s3", Config(max_pool_connections=THREADS))
-    made: Counter[str] = Counter()
+    total: Counter[str] = Counter()
 
     def work(thread: int) -> Counter[str]:
         chance = random.Random(thread)
         mine: Counter[str] = Counter()
         for _ in range(uploads // THREADS):
-            # Every thread writes to the same keys, so changes of one key race each other too.
+            # All threads share the keys, so that changes of one key race.
             key = f"{PREFIX}{chance.randrange(uploads * 3 // 4):05d} bild+ü%.png"
             s3.put_object(Bucket=stack.bucket, Key=key, Body=chance.randbytes(chance.randrange(200)))
             mine["uploads"] += 1
@@ -69,15 +69,15 @@ def change_bucket(stack: Stack, uploads: int) -> Counter[str]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         for counted in pool.map(work, range(THREADS)):
-            made += counted
-    return made
+            total += counted
+    return total
 
 
 def kill_workers(server: psutil.Process, every_seconds: float, stop: threading.Event) -> int:
-    """Kills one of the functions' worker processes now and then; how many it were."""
+    """Kills one of the functions' worker processes now and then; the number of killed processes."""
     killed = 0
     while not stop.wait(random.uniform(0, 2 * every_seconds)):
-        with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+        with suppress(psutil.NoSuchProcess):  # it has already ended
             workers = [
                 worker
                 for platform in server.children()
@@ -91,7 +91,7 @@ def kill_workers(server: psutil.Process, every_seconds: float, stop: threading.E
 
 
 def wait_until_idle(stack: Stack) -> float:
-    """Waits until nothing is in the change queue; the seconds that took."""
+    """Waits until the change queue is empty; the duration in seconds."""
     sqs = stack.platform.client("sqs")
     started = time.monotonic()
     names = [
@@ -110,28 +110,28 @@ def in_bucket(stack: Stack) -> dict[str, tuple[int, str]]:
 
 
 def in_manifest(stack: Stack) -> dict[str, tuple[int, str]]:
-    """The same from the HTTP API, page by page; the MD5 is the ETag for uploads in one part."""
-    found: dict[str, tuple[int, str]] = {}
+    """The same from the HTTP API, page by page; for uploads in one part the MD5 is the ETag."""
+    files: dict[str, tuple[int, str]] = {}
     query: dict[str, str | int] = {"limit": 1000}
     while True:
         answer = stack.get("/api/manifests/style/16", query)
         assert answer.status == 200, answer
         assert answer.body["complete"]
-        found |= {file["s3_key"]: (file["size_bytes"], file["md5_hash"]) for file in answer.body["files"]}
+        files |= {file["s3_key"]: (file["size_bytes"], file["md5_hash"]) for file in answer.body["files"]}
         if not answer.body["cursor"]:
-            assert answer.body["total_files"] == len(found)
-            return found
+            assert answer.body["total_files"] == len(files)
+            return files
         query["cursor"] = answer.body["cursor"]
 
 
 def committed(log: Path) -> Counter[str]:
-    """The sums of what the function's log says of its commits."""
-    sums: Counter[str] = Counter()
+    """The sums of the figures in the function's log lines about commits."""
+    totals: Counter[str] = Counter()
     for line in log.read_text(errors="replace").splitlines():
         if '"message":"committed"' in line:
-            said = json.loads(line)
-            sums.update({name: said[name] for name in ("commits", "unchanged", "conflicts", "observed")})
-    return sums
+            entry = json.loads(line)
+            totals.update({name: entry[name] for name in ("commits", "unchanged", "conflicts", "observed")})
+    return totals
 
 
 def _attributes(sqs: object, queue: str, names: list[str]) -> list[str]:
@@ -148,26 +148,28 @@ def main() -> int:
     with serving(arguments.port) as (stack, server):
         assert stack.bucket == BUCKET
         sqs = stack.platform.client("sqs")
-        # What a killed worker held is delivered again after this long: six minutes, in the template.
+        # Messages of a killed worker are delivered again after this time: six minutes in the template.
         queue = stack.outputs["ChangeQueueUrl"]
         sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)})
-        wait_until_idle(stack)  # what was received before, S3's test messages, stays invisible for longer
+        wait_until_idle(stack)  # S3's test messages, received before, stay invisible for longer
         stop, started = threading.Event(), time.monotonic()
         with ThreadPoolExecutor(1) as killer:
             killing = killer.submit(kill_workers, server, arguments.kill_every, stop)
-            made = change_bucket(stack, arguments.uploads)
-            print(f"{made['uploads']} uploads and {made['deletes']} deletes in {time.monotonic() - started:.0f} s")
+            changes = change_bucket(stack, arguments.uploads)
+            print(
+                f"{changes['uploads']} uploads and {changes['deletes']} deletes in {time.monotonic() - started:.0f} s"
+            )
             time.sleep(5)
             stop.set()
         print(f"{killing.result()} workers killed; the queue was empty {wait_until_idle(stack):.0f} s after the last")
         (dead,) = _attributes(sqs, stack.outputs["DeadLetterQueueUrl"], ["ApproximateNumberOfMessages"])
         bucket, manifest = in_bucket(stack), in_manifest(stack)
-        sums = committed(stack.platform.log)
-    events = made["uploads"] + made["deletes"]
-    requests = sums["observed"] + 2 * (sums["commits"] + sums["conflicts"])
+        totals = committed(stack.platform.log)
+    events = changes["uploads"] + changes["deletes"]
+    requests = totals["observed"] + 2 * (totals["commits"] + totals["conflicts"])
     print(f"dead letters: {dead}; in the bucket: {len(bucket)}; in the manifest: {len(manifest)}")
-    print(f"{sums['commits']} commits ({sums['unchanged']} unchanged), {sums['conflicts']} conflicts")
-    print(f"S3 requests per event, of the functions that lived to say so: {requests / events:.2f}")
+    print(f"{totals['commits']} commits ({totals['unchanged']} unchanged), {totals['conflicts']} conflicts")
+    print(f"S3 requests per event, of the functions that were not killed: {requests / events:.2f}")
     print("the manifest equals the bucket" if bucket == manifest else "THE MANIFEST DIFFERS FROM THE BUCKET")
     return 0 if bucket == manifest and dead == "0" else 1
 

@@ -1,4 +1,4 @@
-"""A model of a standard SQS queue in virtual time: long and short polls, visibility timeouts, requests that are billed.
+"""A model of a standard SQS queue in virtual time: long and short polls, visibility timeouts, billed requests.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 """
@@ -15,24 +15,24 @@ from benchmarks.virtual_time import Signal, VirtualTime, Worker
 
 MESSAGES_PER_REQUEST = 10
 LONG_POLL_SECONDS = 20.0
-"""The longest that a ReceiveMessage waits for a message."""
+"""The maximum wait of a ReceiveMessage."""
 
 DELIVERY_P50, DELIVERY_P99 = 0.016, 0.105
-"""Seconds from the sending of a message until it can be received."""
+"""Seconds from sending a message until it can be received."""
 
 REQUEST_SECONDS = 0.008
-"""A ReceiveMessage or DeleteMessageBatch, from request to answer."""
+"""Duration of a ReceiveMessage or DeleteMessageBatch."""
 
 MAX_RECEIVES = 5
-"""How often a message is delivered before it goes to the dead-letter queue."""
+"""Deliveries of a message before it moves to the dead-letter queue."""
 
 _SIGMA = math.log(DELIVERY_P99 / DELIVERY_P50) / 2.326
 _SERVERS, _SERVERS_SAMPLED = 4, 2
-"""A short poll asks only some of the servers that hold a queue's messages. How many there are is not documented."""
+"""A short poll asks only some of the servers that store a queue's messages. Their number is not documented."""
 
 
 class Event(NamedTuple):
-    """A notification: what S3 says of a key, and when it was sent. ``etag`` is None for a removal."""
+    """An S3 notification and the time it was sent. ``etag`` is None for a removal."""
 
     sent_at: float
     key: str
@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A message, as one ReceiveMessage returned it. ``receives`` counts its deliveries, this one included."""
+    """A message as returned by one ReceiveMessage. ``receives`` counts its deliveries, including this one."""
 
     id: str
     event: Event
@@ -49,11 +49,11 @@ class Received(NamedTuple):
 
 
 _Server = deque[tuple[int, Received]]
-"""What can be received from one server now, by its order of arrival."""
+"""The messages that one server can return now, in order of arrival."""
 
 
 class SqsQueue:
-    """A queue, and the number of requests that were made to it."""
+    """A queue, and the number of requests made to it."""
 
     def __init__(self, time: VirtualTime, visibility: float) -> None:
         self.requests = 0
@@ -63,23 +63,23 @@ class SqsQueue:
         self._ids, self._order = count(), count()
         self._servers: list[_Server] = [deque() for _ in range(_SERVERS)]
         self._received: dict[str, tuple[float, Received]] = {}
-        """By id, what is invisible now, and until when."""
+        """The invisible messages by id, and until when they are invisible."""
         self._deadlines: list[tuple[float, str]] = []
         self._arrived = Signal()
         self._sooner = Signal()
-        """A message whose timeout ends before all others'."""
+        """Signals a message whose timeout ends before all others."""
         self._expiring = False
         self._under_way = 0
         self._closed = False
 
     @property
     def is_done(self) -> bool:
-        """Whether every message that was sent was deleted, and nothing more is."""
+        """Whether every sent message was deleted and sending has ended."""
         return self._closed and not (self.visible or self._received or self._under_way)
 
     @property
     def visible(self) -> int:
-        """The messages that can be received now."""
+        """The number of messages that can be received now."""
         return sum(map(len, self._servers))
 
     def send(self, event: Event) -> None:
@@ -96,16 +96,16 @@ class SqsQueue:
         self._time.spawn(arrive, Worker())
 
     def close(self) -> None:
-        """Nothing more is sent. Long polls end, as if there was more: what is measured is a steady load."""
+        """Ends the sending. Long polls return, as they would under a steady load."""
         self._closed = True
         while self._arrived.waiting:
             self._time.wake_one(self._arrived)
 
     def receive(self, limit: int, wait: float = 0.0, visibility: float | None = None) -> list[Received]:
-        """At most ten messages, as one request returns them.
+        """The messages that one request returns, at most ten.
 
-        With ``wait`` it is a long poll, which asks every server and returns when there is a message; else it may
-        return fewer messages than there are.
+        With ``wait`` it is a long poll, which asks every server and returns as soon as there is a message; a short
+        poll may return fewer messages than there are.
         """
         self.requests += 1
         if wait:
@@ -115,11 +115,11 @@ class SqsQueue:
             servers = self._servers
         else:
             servers = random.sample(self._servers, _SERVERS_SAMPLED)
-        found = self._take(servers, min(limit, MESSAGES_PER_REQUEST), visibility)
+        batch = self._take(servers, min(limit, MESSAGES_PER_REQUEST), visibility)
         if self.visible:
             self._time.wake_one(self._arrived)
         self._time.sleep(REQUEST_SECONDS)
-        return found
+        return batch
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes messages, ten with each request."""
@@ -133,23 +133,23 @@ class SqsQueue:
         self, servers: Sequence[deque[tuple[int, Received]]], limit: int, visibility: float | None
     ) -> list[Received]:
         until = self._time.now + (self.visibility if visibility is None else visibility)
-        taken = []
-        while len(taken) < limit and (holding := [server for server in servers if server]):
-            # Standard queues keep to the order of arrival as well as they can.
+        batch: list[Received] = []
+        while len(batch) < limit and (holding := [server for server in servers if server]):
+            # Standard queues keep the order of arrival on a best-effort basis.
             _, message = min(holding, key=lambda server: server[0][0]).popleft()
             message = message._replace(receives=message.receives + 1)
-            taken.append(message)
+            batch.append(message)
             self._received[message.id] = (until, message)
             heapq.heappush(self._deadlines, (until, message.id))
-        if taken and not self._expiring:
+        if batch and not self._expiring:
             self._expiring = True
             self._time.spawn(self._expire, Worker())
-        elif taken and self._deadlines[0] == (until, taken[0].id):
+        elif batch and self._deadlines[0] == (until, batch[0].id):
             self._time.wake_one(self._sooner)
-        return taken
+        return batch
 
     def _expire(self) -> None:
-        """Shows each message again whose visibility timeout ends before it is deleted."""
+        """Makes messages visible again whose visibility timeout ends before they are deleted."""
         while self._deadlines:
             deadline, message_id = self._deadlines[0]
             seconds = deadline - self._time.now

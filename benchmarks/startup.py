@@ -1,11 +1,10 @@
-"""*Start-up*: what importing each function takes, beside importing boto3 and making one client.
+"""*Start-up*: the cost of importing each function, compared with importing boto3 and making one client.
 
-Each in processes of its own, all in turn, several times; what counts is their CPU time and peak memory
-as a ratio to boto3's of the same round. Twice: the import alone, which is what Lambda does before
-the first event and what the aim is about, and with the clients, which the first event asks for.
+Each import runs in new processes, in several alternating rounds; the figures are CPU time and peak memory as ratios to
+boto3's in the same round. Measured twice: the import alone, which Lambda does before the first event and which the aim
+is about, and with the clients, which the first event needs.
 
-And from a layer as it is deployed, which is read-only, with the bytecode that its build puts there and
-without: what a cold start would have to compile.
+Also from a read-only layer, as deployed, with the bytecode of its build and without, when a cold start compiles.
 """
 
 import io
@@ -26,14 +25,14 @@ from s3_manifest_cli.local_stack.stack import PROJECT
 
 MAX_RATIO = 1.25
 MAX_COMPILED = 0.6
-"""Of the CPU that importing takes without bytecode."""
+"""The maximum ratio to the CPU time of importing without bytecode."""
 
 FUNCTIONS = ("reconcile", "sweep", "query", "edit", "rescan", "subscription")
 BARE = 'import boto3; boto3.client("s3")'
 
 _BARE_NAME = "boto3 and a client"
-# A process begins with the peak of the one that made it as its own, by getrusage; not so by /proc.
-_TELL = """
+# getrusage starts with the peak of the parent process, /proc does not.
+_REPORT = """
 import os, resource, time
 cpu = time.process_time()
 try:
@@ -62,7 +61,7 @@ _ENVIRONMENT = {
 }
 
 
-class Took(NamedTuple):
+class Cost(NamedTuple):
     """CPU time and peak memory, as ratios or as measured."""
 
     cpu: float
@@ -83,7 +82,7 @@ def section(repeats: int = 9) -> Section:
         [
             _aim("importing a function", ratios, FUNCTIONS),
             Aim(
-                f"importing from the layer: at most {MAX_COMPILED} of the CPU that it takes without bytecode",
+                f"importing from the layer: at most {MAX_COMPILED} of the CPU without bytecode",
                 f"{worst:.2f} at most",
                 worst <= MAX_COMPILED,
             ),
@@ -93,9 +92,9 @@ def section(repeats: int = 9) -> Section:
         + table(
             ("", "CPU", "memory"), [(name, f"{ratio.cpu:.2f}", f"{ratio.memory:.2f}") for name, ratio in ratios.items()]
         )
-        + "\n\nSeconds of CPU on this machine for the import, from a layer that nothing is written to; medians.\n\n"
+        + "\n\nCPU seconds of the import on this machine, from a read-only layer; medians.\n\n"
         + table(
-            ("", "without bytecode", "as it is built", "ratio"),
+            ("", "without bytecode", "as built", "ratio"),
             [
                 (name, f"{without:.2f}", f"{with_bytecode:.2f}", f"{with_bytecode / without:.2f}")
                 for name, (with_bytecode, without) in compiled.items()
@@ -105,22 +104,25 @@ def section(repeats: int = 9) -> Section:
 
 
 def _compiled_ratios(repeats: int) -> dict[str, tuple[float, float]]:
-    """Of each function the CPU of its import, with the bytecode that the layer is built with and without any."""
+    """The CPU time of importing each function, with the bytecode of the layer and without."""
     with tempfile.TemporaryDirectory() as folder:
         built, bare = Path(folder, "built"), Path(folder, "bare")
         zipfile.ZipFile(io.BytesIO(layer_zip())).extractall(built)
         shutil.copytree(built, bare, ignore=shutil.ignore_patterns("__pycache__"))
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in FUNCTIONS}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in FUNCTIONS}
         for _ in range(repeats):
             for name in FUNCTIONS:
                 functions = PROJECT / "functions" / name
                 runs = [_run_from((functions, layer / "python"), f"import {name}_handler") for layer in (built, bare)]
-                found[name].append((runs[0].cpu, runs[1].cpu))
-    return {name: (median(one for one, _ in runs), median(other for _, other in runs)) for name, runs in found.items()}
+                times[name].append((runs[0].cpu, runs[1].cpu))
+    return {
+        name: (median(compiled for compiled, _ in runs), median(plain for _, plain in runs))
+        for name, runs in times.items()
+    }
 
 
-def _aim(what: str, ratios: Mapping[str, Took], names: Sequence[str]) -> Aim:
-    cpu, memory = (max(getattr(ratios[name], of) for name in names) for of in ("cpu", "memory"))
+def _aim(what: str, ratios: Mapping[str, Cost], names: Sequence[str]) -> Aim:
+    cpu, memory = (max(getattr(ratios[name], figure) for name in names) for figure in ("cpu", "memory"))
     return Aim(
         f"{what}: at most {MAX_RATIO} times boto3 and a client",
         f"CPU {cpu:.2f}, memory {memory:.2f} at most",
@@ -128,34 +130,39 @@ def _aim(what: str, ratios: Mapping[str, Took], names: Sequence[str]) -> Aim:
     )
 
 
-def _ratios(programs: Mapping[str, str], repeats: int) -> dict[str, Took]:
-    """The medians of each program's ratios to the bare one, round by round."""
-    # The first round only makes the bytecode.
+def _ratios(programs: Mapping[str, str], repeats: int) -> dict[str, Cost]:
+    """The median ratios of each program to the bare one, round by round."""
+    # The first round only writes bytecode.
     rounds = [{name: _run(program) for name, program in programs.items()} for _ in range(repeats + 1)][1:]
     return {
-        name: Took(*(median(one[name][of] / one[_BARE_NAME][of] for one in rounds) for of in range(len(Took._fields))))
+        name: Cost(
+            *(
+                median(costs[name][index] / costs[_BARE_NAME][index] for costs in rounds)
+                for index in range(len(Cost._fields))
+            )
+        )
         for name in programs
     }
 
 
-def _run(program: str) -> Took:
+def _run(program: str) -> Cost:
     folders = [PROJECT / "layers/manifest", *(PROJECT / "functions" / name for name in FUNCTIONS)]
     return _python(folders, program)
 
 
-def _run_from(folders: Sequence[Path], program: str) -> Took:
-    """With no other packages than those in the folders, into which no bytecode is written."""
+def _run_from(folders: Sequence[Path], program: str) -> Cost:
+    """Runs with only the packages in the folders, and writes no bytecode."""
     return _python(folders, program, "-S", "-B")
 
 
-def _python(folders: Sequence[Path], program: str, *options: str) -> Took:
+def _python(folders: Sequence[Path], program: str, *options: str) -> Cost:
     environment = _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, folders)), "HOME": str(Path.home())}
-    done = subprocess.run(
-        [sys.executable, *options, "-c", program + _TELL],
+    process = subprocess.run(
+        [sys.executable, *options, "-c", program + _REPORT],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    cpu, memory = done.stdout.split()
-    return Took(float(cpu), float(memory))
+    cpu, memory = process.stdout.split()
+    return Cost(float(cpu), float(memory))

@@ -1,8 +1,7 @@
-"""*Sweep*: comparing a collection without drift with S3, beside listing it and doing nothing more.
+"""*Sweep*: a sweep of a collection without drift, compared with only listing it.
 
-Their CPU is compared over the same bucket behind the same boto3 (``wire``). How long they take is
-modelled: S3's latencies and, on one CPU, boto3's requests; the sweep's own CPU is added to that at
-the ratio that was measured.
+Their CPU is compared over the same bucket behind the same boto3 (``wire``). Their duration is modelled: S3's latencies
+and, on one CPU, boto3's requests; the CPU time of the sweep itself is added at the measured ratio.
 """
 
 from collections import Counter, deque
@@ -25,14 +24,14 @@ MAX_CPU, MAX_MORE_REQUESTS = 1.2, 0.01
 _ROUNDS, _ROUND_KEYS = 3, 100_000
 
 
-class Took(NamedTuple):
-    """What going through a whole collection took."""
+class Cost(NamedTuple):
+    """The cost of reading a whole collection."""
 
     requests: Counter[str]
     cpu: float
-    """Real seconds; only to be compared with another one of the same run."""
+    """Real seconds; comparable only within one run."""
     seconds: float
-    """Modelled."""
+    """Modelled duration."""
     messages: int = 1
 
     @property
@@ -43,21 +42,21 @@ class Took(NamedTuple):
 _Over = Callable[[SyntheticCollection, Traffic, VirtualTime], Store]
 
 
-def sweep(bucket: SyntheticCollection, over: _Over, cpu_times: float = 1.0) -> Took:
+def sweep(bucket: SyntheticCollection, over: _Over, cpu_times: float = 1.0) -> Cost:
     """One sweep, from its first message to its last."""
     time = VirtualTime()
     traffic = TimedTraffic(time, cpu_times)
     queue = SweepQueue(time, over(bucket, traffic, time))
-    done = queue.drain(Sweep(kind=COLLECTION.kind, id=COLLECTION.id))
-    last = done[-1]
+    results = queue.drain(Sweep(kind=COLLECTION.kind, id=COLLECTION.id))
+    last = results[-1]
     assert last.finished, last
     assert last.progress, last
-    assert (last.progress.listed >= bucket.count, sum(swept.drift for swept in done)) == (True, 0)
-    return Took(traffic.requests, queue.cpu_seconds, time.now, len(done))
+    assert (last.progress.listed >= bucket.count, sum(swept.drift for swept in results)) == (True, 0)
+    return Cost(traffic.requests, queue.cpu_seconds, time.now, len(results))
 
 
-def listing(bucket: SyntheticCollection) -> Took:
-    """ListObjectsV2 until there is no more."""
+def listing(bucket: SyntheticCollection) -> Cost:
+    """ListObjectsV2 until the end."""
     time = VirtualTime()
     traffic, worker = TimedTraffic(time), Worker()
     client = wired_client(bucket, traffic, time.uncounted)
@@ -76,21 +75,21 @@ def listing(bucket: SyntheticCollection) -> Took:
     time.spawn(loop, worker)
     time.run()
     assert listed == bucket.count
-    return Took(traffic.requests, worker.cpu_seconds, time.now)
+    return Cost(traffic.requests, worker.cpu_seconds, time.now)
 
 
-def bare(bucket: SyntheticCollection) -> Took:
-    """The same, modelled."""
+def bare(bucket: SyntheticCollection) -> Cost:
+    """The same listing, modelled."""
     time = VirtualTime()
     traffic, worker = TimedTraffic(time), Worker()
     store = TimedBucket(bucket, traffic)
     time.spawn(lambda: deque(listings(store, bucket.prefix), 0), worker)
     time.run()
-    return Took(traffic.requests, worker.cpu_seconds, time.now)
+    return Cost(traffic.requests, worker.cpu_seconds, time.now)
 
 
 def section(keys: int = KEYS) -> Section:
-    """Both, over so many keys."""
+    """Both, over ``keys`` keys."""
     small = SyntheticCollection(min(keys, _ROUND_KEYS))
     rounds = [(sweep(small, _over_boto3), listing(small)) for _ in range(_ROUNDS)]
     cpu = median(ours.cpu / theirs.cpu for ours, theirs in rounds)
@@ -98,8 +97,8 @@ def section(keys: int = KEYS) -> Section:
     ours, theirs = sweep(bucket, _modelled, cpu), bare(bucket)
     more = ours.total - theirs.total
 
-    def row(name: str, of: Callable[[Took], object]) -> tuple[object, ...]:
-        return name, of(ours), of(theirs)
+    def row(name: str, figure: Callable[[Cost], object]) -> tuple[object, ...]:
+        return name, figure(ours), figure(theirs)
 
     methods = ("LIST", "GET", "HEAD", "PUT")
     return Section(
@@ -117,14 +116,14 @@ def section(keys: int = KEYS) -> Section:
                 more <= MAX_MORE_REQUESTS * theirs.total,
             ),
         ],
-        f"A collection of {keys:,} files that is as its manifest says, and a loop of ListObjectsV2 over it. The ratio "
+        f"A collection of {keys:,} files without drift, and a loop of ListObjectsV2 over it. The ratio "
         f"of their CPU is the median of {_ROUNDS} rounds over {small.count:,} files.\n\n"
         + table(
             ("", "sweep", "ListObjectsV2 loop"),
             [
-                *(row(method, lambda took, method=method: f"{took.requests[method]:,}") for method in methods),
-                row("messages", lambda took: took.messages),
-                row("modelled", lambda took: f"{took.seconds:.0f} s"),
+                *(row(method, lambda cost, method=method: f"{cost.requests[method]:,}") for method in methods),
+                row("messages", lambda cost: cost.messages),
+                row("modelled", lambda cost: f"{cost.seconds:.0f} s"),
                 ("CPU", f"{cpu:.2f}", 1),
             ],
         ),

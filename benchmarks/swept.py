@@ -1,7 +1,7 @@
-"""The manifest of a bucket on any S3 server, made in this process by the package's own sweep.
+"""Makes the manifest of a bucket on any S3 server, in this process, with the package's own sweep.
 
-One message after the other, as the sweep function takes them, and through boto3 as it does; so also on a server
-without events, and without conditional writes.
+It processes one message after the other through boto3, as the sweep function does, so it also works on a server
+without events or conditional writes.
 """
 
 import random
@@ -30,7 +30,7 @@ COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 _SECONDS = 900.0
 
 
-def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
+def sweep_bucket(endpoint: str, bucket: str, collection: Collection) -> Head:
     """Sweeps the collection until its manifest is complete, and checks its totals with a listing."""
     session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
     reads = s3_client(endpoint, session=session)
@@ -42,8 +42,8 @@ def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
         location=Location(bucket, REGION),
         md5_max_bytes=0,
         history_days=30,
-        enqueue=lambda more, delay_seconds=0: jobs.extend(more),  # noqa: ARG005  # nothing else is on its way
-        announce=_nobody,
+        enqueue=lambda more, delay_seconds=0: jobs.extend(more),  # noqa: ARG005  # no event is under way
+        announce=_ignore,
         each=each,
         now=lambda: timestamp(datetime.now(UTC)),
         seconds_left=lambda: _SECONDS,
@@ -56,10 +56,10 @@ def swept(endpoint: str, bucket: str, collection: Collection) -> Head:
     head = heads.load(store, collection).head
     assert head
     assert head.complete
-    there = [one.size for one in listed(store, collection.prefix)]
-    assert (head.total_files, head.total_size_bytes) == (len(there), sum(there))
+    sizes = [item.size for item in listed(store, collection.prefix)]
+    assert (head.total_files, head.total_size_bytes) == (len(sizes), sum(sizes))
     return head
 
 
-def _nobody(_head: Head, _alterations: Sequence[FileChange], *, repeated: bool) -> None:
+def _ignore(_head: Head, _changes: Sequence[FileChange], *, repeated: bool) -> None:
     del repeated

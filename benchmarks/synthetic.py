@@ -1,7 +1,7 @@
-"""A bucket with any number of objects that take no memory: what they are follows from their number.
+"""A bucket with any number of objects that need no memory: each object is computed from its number.
 
-Whatever is uploaded or removed beside or among them is kept in a ``DiskStore``: in a file, so that
-what a process with a bucket in it takes of memory is not the bucket.
+Uploaded objects are stored in a ``DiskStore``, in a file, so that the memory of the process does not include
+the bucket.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ _SUFFIX = ".png"
 
 
 class DiskStore(MemoryStore):
-    """A ``MemoryStore`` that has its objects' bytes in a temporary file, which only grows."""
+    """A ``MemoryStore`` that stores the bytes of its objects in a temporary file, which only grows."""
 
     def __init__(self, now: Callable[[], Timestamp] = lambda: EPOCH) -> None:
         super().__init__(now)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it is gone with the store
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # removed with the store
         self._at: dict[str, int] = {}
 
     def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
@@ -43,9 +43,9 @@ class DiskStore(MemoryStore):
 
 
 class SyntheticObjects:
-    """``count`` objects ``<prefix><number, 8 digits>.png``, and what is uploaded. See ``wire.Contents``.
+    """``count`` objects ``<prefix><number, 8 digits>.png``, and uploaded ones. See ``wire.Contents``.
 
-    ``changed`` counts the synthetic ones that were overwritten or removed; these few are remembered.
+    ``changed`` counts the synthetic objects that were overwritten or removed.
     """
 
     def __init__(self, prefix: str, count: int, now: Callable[[], Timestamp] = lambda: EPOCH) -> None:
@@ -79,11 +79,11 @@ class SyntheticObjects:
         self.uploaded.remove(key)
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
-        """Of a key that is none of the synthetic ones."""
+        """Only for keys that are not synthetic."""
         return self.uploaded.put(key, body, replaces=replaces, metadata=metadata)
 
     def add(self, key: str, body: bytes) -> None:
-        """Of a key that is none of the synthetic ones."""
+        """Only for keys that are not synthetic."""
         self.uploaded.add(key, body)
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -118,13 +118,13 @@ class SyntheticObjects:
         return Present(self.key(number), len(body), md5_of(number), EPOCH, "image/png", checksum=checksum)
 
     def _number(self, key: str) -> int | None:
-        """Which of the synthetic objects this is; None for any other, and for one that was changed."""
+        """The number of a synthetic object; None for other objects and for changed ones."""
         name = key.removeprefix(self.prefix).removesuffix(_SUFFIX)
         if not (name.isascii() and name.isdecimal()):
             return None
         number = int(name)
-        there = number < self.count and number not in self._covered and self.key(number) == key
-        return number if there else None
+        exists = number < self.count and number not in self._covered and self.key(number) == key
+        return number if exists else None
 
     def _cover(self, key: str) -> None:
         if (number := self._number(key)) is not None:

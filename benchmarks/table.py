@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Aim(NamedTuple):
-    """What was aimed at, in words, and what came of it."""
+    """An aim in words, its result, and whether the result meets it."""
 
     aim: str
     result: str
@@ -13,7 +13,7 @@ class Aim(NamedTuple):
 
 
 class Section(NamedTuple):
-    """One benchmark's answer; ``text`` is Markdown."""
+    """The report of one benchmark; ``text`` is Markdown."""
 
     title: str
     aims: Sequence[Aim]
@@ -21,13 +21,13 @@ class Section(NamedTuple):
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; its first column is text, the others numbers."""
+    """A table whose first column is text and whose other columns are numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def report(sections: Sequence[Section]) -> str:
-    """The table of all aims, and then each section."""
+    """The table of all aims, followed by each section."""
     aims = [
         (section.title, a.aim, a.result, "yes" if a.met else "**no**") for section in sections for a in section.aims
     ]

@@ -1,4 +1,4 @@
-"""What the template configures, as far as a model of it needs it."""
+"""The values of the template that the models use."""
 
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ def _template() -> dict[str, Any]:
 
 
 def default(parameter: str) -> float:
-    """The default of a parameter that is a number."""
+    """The default of a numeric parameter."""
     return float(_template()["Parameters"][parameter]["Default"])
 
 
@@ -22,7 +22,7 @@ def text(parameter: str) -> str:
 
 
 def count(resource_type: str) -> int:
-    """How many resources of a type there are, those that a condition may leave out among them."""
+    """The number of resources of a type, including those that depend on a condition."""
     return sum(resource["Type"] == resource_type for resource in _template()["Resources"].values())
 
 
@@ -32,17 +32,17 @@ def memory_mb(function: str) -> int:
 
 
 def change_source() -> dict[str, Any]:
-    """How the reconcile function is fed from the change queue, by default."""
+    """The properties of the event source that invokes the reconcile function, by default."""
     event: dict[str, Any] = _template()["Resources"]["ReconcileFunction"]["Properties"]["Events"]["Changes"]
-    _, gathered, at_once = event["Properties"]["BatchSize"]["Fn::If"]
-    return event["Properties"] | {"BatchSize": gathered if default("BatchingWindowSeconds") else at_once}
+    _, with_window, without_window = event["Properties"]["BatchSize"]["Fn::If"]
+    return event["Properties"] | {"BatchSize": with_window if default("BatchingWindowSeconds") else without_window}
 
 
 def sweep_timeout() -> float:
-    """The seconds that one message of the sweep queue may take."""
+    """The timeout of the sweep function, in seconds."""
     return float(_template()["Resources"]["SweepFunction"]["Properties"]["Timeout"])
 
 
 def sweep_visibility() -> float:
-    """The seconds after which a message whose function died is delivered again."""
+    """The visibility timeout of the sweep queue: after it, the message of a dead function is delivered again."""
     return float(_template()["Resources"]["SweepQueue"]["Properties"]["VisibilityTimeout"])

@@ -1,4 +1,4 @@
-"""A bucket in memory whose requests are counted and take time: for what is to be modelled fast."""
+"""A bucket in memory whose requests are counted and take virtual time."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +7,14 @@ from benchmarks.traffic import Request, Traffic
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import Folders, HeadResult, Listing, NotModified, Stored
 
-# What S3 sends of one object, or of one folder, in a listing.
+# The size of one object, or of one folder, in a listing.
 _LISTED_BYTES, _FOLDER_BYTES = 304, 120
 
 
 class TimedBucket:
-    """A ``Store`` over ``truth``; each request takes effect at one moment, between its beginning and its end.
+    """A ``Store`` over ``truth``; each request takes effect at one moment between its start and its end.
 
-    Over ``SyntheticObjects`` it answers what commits, sweeps and reads ask.
+    Over ``SyntheticObjects`` it supports the requests of commits, sweeps and reads.
     """
 
     def __init__(self, truth: MemoryStore | SyntheticObjects, traffic: Traffic) -> None:

@@ -1,9 +1,8 @@
-"""``python -m benchmarks.toggle``: of edits made at once none is lost, and the manifest says what the sidecar says.
+"""``python -m benchmarks.toggle``: no concurrent edit is lost, and the manifest agrees with the sidecar.
 
-Starts ``s3-manifest local serve``; 32 clients PATCH files of one collection, each its own and some that all
-of them have in common: good or bad, prompts, labels, hidden. Meanwhile images arrive by presigned uploads. In
-the end the edits that were answered, replayed in the order of their numbers, must come to the sidecar to the
-letter, and the manifest must equal what the sidecar and the objects say.
+Starts ``s3-manifest local serve``; 32 clients PATCH files of one collection, their own and shared ones: good or bad,
+prompts, labels, hidden. Meanwhile images arrive by presigned uploads. In the end the acknowledged edits, replayed in
+the order of their numbers, must equal the sidecar exactly, and the manifest must equal sidecar and objects.
 """
 
 import argparse
@@ -29,21 +28,21 @@ PREFIX = f"styles/{STYLE}/"
 PATH = f"/api/styles/{STYLE}/images"
 COMMON = ("common 1.png", "common 2.png", "deep/common.png")
 
-# More than a function may take, with what it waits for before: whoever asks again knows that nothing goes on of before.
-PATIENCE_SECONDS = 120.0
+# Longer than a function may run, including its waits: at a repeat, nothing of the previous request still runs.
+TIMEOUT_SECONDS = 120.0
 
-Said = dict[str, dict[str, Any]]
+FieldsByName = dict[str, dict[str, Any]]
 
 
 class Acknowledged(NamedTuple):
-    """An edit that was answered with 200: its number, and what it set (null: took out)."""
+    """An edit that was answered with 200: its number, and the fields that it set (null: removed)."""
 
     edit: int
-    said: Said
+    files: FieldsByName
 
 
 class Edits(NamedTuple):
-    """What the clients were answered, and how often what happened."""
+    """The acknowledged edits of the clients, and counts of events."""
 
     acknowledged: list[Acknowledged]
     counted: Counter[str]
@@ -54,7 +53,7 @@ def own_files(client: int) -> list[str]:
 
 
 def change(chance: random.Random, client: int, number: int) -> dict[str, Any]:
-    """One to three fields, each set to something or taken out."""
+    """One to three fields, each set or removed."""
     fields: dict[str, list[Any]] = {
         "good": [True, False, None],
         "prompt": [f"client {client}, edit {number}: größe {chance.randrange(10**6)}", None],
@@ -64,47 +63,48 @@ def change(chance: random.Random, client: int, number: int) -> dict[str, Any]:
     return {name: chance.choice(fields[name]) for name in chance.sample(list(fields), chance.randrange(1, 4))}
 
 
-def patch(stack: Stack, said: Said) -> Answer:
-    if len(said) > 1:
-        return stack.send("PATCH", PATH, {"files": said}, seconds=PATIENCE_SECONDS)
-    ((filename, fields),) = said.items()
-    return stack.send("PATCH", f"{PATH}/{quote(filename, safe='')}", fields, seconds=PATIENCE_SECONDS)
+def patch(stack: Stack, files: FieldsByName) -> Answer:
+    if len(files) > 1:
+        return stack.send("PATCH", PATH, {"files": files}, seconds=TIMEOUT_SECONDS)
+    ((filename, fields),) = files.items()
+    return stack.send("PATCH", f"{PATH}/{quote(filename, safe='')}", fields, seconds=TIMEOUT_SECONDS)
 
 
 def warm_up(stack: Stack, clients: int) -> None:
-    """Lets the platform start as many processes as there are clients, which takes their time on a small machine."""
-    slowest = PATIENCE_SECONDS
+    """Lets the platform start a process for each client, which takes a while on a small machine."""
+    slowest = TIMEOUT_SECONDS
     with ThreadPoolExecutor(clients) as pool:
         while slowest > 5:
             started = time.monotonic()
-            for one in [pool.submit(patch, stack, {"nothing.png": {"good": True}}) for _ in range(clients)]:
-                assert one.result().status != 200
+            for future in [pool.submit(patch, stack, {"nothing.png": {"good": True}}) for _ in range(clients)]:
+                assert future.result().status != 200
             slowest = time.monotonic() - started
 
 
 def toggle(stack: Stack, client: int, edits: int) -> Edits:
-    """One client's edits, one after the other; what is answered 503 is asked for again until it is done."""
-    chance, found = random.Random(client), Edits([], Counter())
+    """The edits of one client, one after the other; each is repeated until it is acknowledged."""
+    chance, result = random.Random(client), Edits([], Counter())
     for number in range(edits):
-        files = chance.sample([*own_files(client), *COMMON], chance.choice([1, 1, 1, 2, 4]))
-        said = {filename: change(chance, client, number) for filename in files}
+        filenames = chance.sample([*own_files(client), *COMMON], chance.choice([1, 1, 1, 2, 4]))
+        files = {filename: change(chance, client, number) for filename in filenames}
         while True:
-            answer = patch(stack, said)
+            answer = patch(stack, files)
             if answer.status == 200:
                 break
-            # 503: busy. The others are the HTTP API's own, where the function's time ran out.
+            # 503: busy. The HTTP API sends the others, when the function timed out.
             assert answer.status in {429, 502, 503, 504}, answer
-            found.counted[f"answers of {answer.status}"] += 1
+            result.counted[f"answers of {answer.status}"] += 1
             time.sleep(chance.random())
-        found.counted["edits"] += 1
-        found.counted["attempts"] += answer.body["attempts"]
-        found.counted["unchanged"] += answer.body["attempts"] == 0
-        found.acknowledged.append(Acknowledged(decode_cursor(answer.body["reflects"], ChangeToken).edit or 0, said))
-    return found
+        result.counted["edits"] += 1
+        result.counted["attempts"] += answer.body["attempts"]
+        result.counted["unchanged"] += answer.body["attempts"] == 0
+        edit = decode_cursor(answer.body["reflects"], ChangeToken).edit or 0
+        result.acknowledged.append(Acknowledged(edit, files))
+    return result
 
 
 def upload(stack: Stack, filenames: Iterable[str], **more: object) -> dict[str, str]:
-    """Uploads images by presigned URLs, each with a prompt; the prompts by filename."""
+    """Uploads images with prompts by presigned URLs; the prompts by filename."""
     bodies = {filename: f"pixels of {filename}".encode() for filename in filenames}
     prompts = {filename: f"as uploaded: {filename} ü" for filename in bodies}
     images = [
@@ -113,67 +113,67 @@ def upload(stack: Stack, filenames: Iterable[str], **more: object) -> dict[str, 
     ]
     answer = stack.send("POST", f"/api/styles/{STYLE}/uploads", {"images": images, **more})
     assert answer.status == 200, answer
-    for one in answer.body["uploads"]:
-        status = http_put(one["url"], bodies[one["filename"]], one["headers"])
-        assert status == 200, (status, one)
+    for planned in answer.body["uploads"]:
+        status = http_put(planned["url"], bodies[planned["filename"]], planned["headers"])
+        assert status == 200, (status, planned)
     return prompts
 
 
-def arrive(stack: Stack, toggled: threading.Event, most: int) -> dict[str, str]:
-    """Images that arrive while others are toggled."""
+def arrive(stack: Stack, toggled: threading.Event, limit: int) -> dict[str, str]:
+    """Uploads images while others are edited."""
     prompts: dict[str, str] = {}
-    while not toggled.is_set() and len(prompts) < most:
+    while not toggled.is_set() and len(prompts) < limit:
         names = [f"arrived {len(prompts) + number:05d}.png" for number in range(10)]
         prompts |= upload(stack, names, generation={"generation_id": 7, "metadata": {"model": "sdxl"}})
         time.sleep(0.2)
     return prompts
 
 
-def replayed(acknowledged: Iterable[Acknowledged]) -> Said:
-    """What a sidecar says after these edits, one after the other by number, and no other."""
-    found: Said = {}
-    for _, said in sorted(acknowledged, key=lambda one: one.edit):
-        for filename, fields in said.items():
-            after = {name: value for name, value in {**found.get(filename, {}), **fields}.items() if value is not None}
-            found[filename] = after
-            if not after:
-                del found[filename]
-    return found
+def replayed(acknowledged: Iterable[Acknowledged]) -> FieldsByName:
+    """The sidecar after exactly these edits, in the order of their numbers."""
+    sidecar: FieldsByName = {}
+    for _, files in sorted(acknowledged, key=lambda edit: edit.edit):
+        for filename, fields in files.items():
+            merged = {**sidecar.get(filename, {}), **fields}
+            sidecar[filename] = {name: value for name, value in merged.items() if value is not None}
+            if not sidecar[filename]:
+                del sidecar[filename]
+    return sidecar
 
 
-def expected(sidecar: Said, prompts: Mapping[str, str]) -> Said:
-    """What the manifest has to say of the files it shows: the sidecar's words over the objects'."""
-    told: Said = {name: {"good": True, "labels": [], "prompt": prompt} for name, prompt in prompts.items()}
+def expected(sidecar: FieldsByName, prompts: Mapping[str, str]) -> FieldsByName:
+    """The expected files of the manifest: the sidecar's fields override the objects'."""
+    files: FieldsByName = {name: {"good": True, "labels": [], "prompt": prompt} for name, prompt in prompts.items()}
     for filename, fields in sidecar.items():
-        told[filename] |= fields
+        files[filename] |= fields
     return {
-        name: {field: said[field] for field in ("good", "labels", "prompt")}
-        for name, said in told.items()
-        if not said.get("hidden")
+        name: {field: fields[field] for field in ("good", "labels", "prompt")}
+        for name, fields in files.items()
+        if not fields.get("hidden")
     }
 
 
-def in_manifest(stack: Stack) -> Said:
+def in_manifest(stack: Stack) -> FieldsByName:
     """The same from the HTTP API, page by page."""
-    found: Said = {}
+    files: FieldsByName = {}
     query: dict[str, str | int] = {"limit": 1000}
     while True:
         answer = stack.get(f"/api/manifests/style/{STYLE}", query)
         assert answer.status == 200, answer
         for file in answer.body["files"]:
-            found[file["filename"]] = {field: file[field] for field in ("good", "labels", "prompt")}
+            files[file["filename"]] = {field: file[field] for field in ("good", "labels", "prompt")}
         if not answer.body["cursor"]:
-            return found
+            return files
         query["cursor"] = answer.body["cursor"]
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    names = sorted(one.keys() | other.keys())
-    return [f"{name}: {one.get(name)} / {other.get(name)}" for name in names if one.get(name) != other.get(name)]
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    names = sorted(first.keys() | second.keys())
+    return [f"{name}: {first.get(name)} / {second.get(name)}" for name in names if first.get(name) != second.get(name)]
 
 
 def run(stack: Stack, clients: int, edits: int, images: int) -> bool:
-    """Whether nothing was lost and all agree; prints what was done."""
+    """Runs the benchmark and prints its results; whether no edit was lost and everything agrees."""
     prompts = upload(stack, [*COMMON, *(name for client in range(clients) for name in own_files(client))])
     warm_up(stack, clients)
     toggled, started = threading.Event(), time.monotonic()
@@ -181,38 +181,40 @@ def run(stack: Stack, clients: int, edits: int, images: int) -> bool:
         arriving = pool.submit(arrive, stack, toggled, images)
         toggling = [pool.submit(toggle, stack, client, edits) for client in range(clients)]
         try:
-            done = [one.result() for one in toggling]
+            results = [future.result() for future in toggling]
         finally:
             toggled.set()
         seconds = time.monotonic() - started
         arrived = arriving.result()
     waited = wait_until_idle(stack)
-    acknowledged = [one for edits_of_one in done for one in edits_of_one.acknowledged]
-    counted = sum((one.counted for one in done), Counter[str]())
+    acknowledged = [edit for result in results for edit in result.acknowledged]
+    counted = sum((result.counted for result in results), Counter[str]())
     s3 = stack.platform.client("s3")
-    sidecar: Said = json.loads(s3.get_object(Bucket=stack.bucket, Key=f"{PREFIX}prompt_metadata.json")["Body"].read())
+    sidecar: FieldsByName = json.loads(
+        s3.get_object(Bucket=stack.bucket, Key=f"{PREFIX}prompt_metadata.json")["Body"].read()
+    )
     lost = differences(replayed(acknowledged), sidecar)
     wrong = differences(expected(sidecar, prompts | arrived), in_manifest(stack))
     conflicts = counted["attempts"] - counted["edits"] + counted["unchanged"]
     print(f"{clients} clients made {counted['edits']} edits in {seconds:.0f} s, while {len(arrived)} images arrived:")
-    print(f"{counted['attempts']} writes tried, {conflicts} lost to another and tried again,")
-    refused = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()) if what.startswith("answers"))
+    print(f"{counted['attempts']} writes attempted, {conflicts} conflicts retried,")
+    refused = ", ".join(f"{count} {event}" for event, count in sorted(counted.items()) if event.startswith("answers"))
     print(f"{counted['unchanged']} edits that changed nothing; {refused or 'no request had to be repeated'}")
     print(f"the queue was empty {waited:.0f} s after the last")
-    print(f"the sidecar speaks of {len(sidecar)} files, the manifest of {len(in_manifest(stack))}")
-    for title, found in {"LOST": lost, "IN THE SIDECAR / IN THE MANIFEST": wrong}.items():
-        for difference in found[:10]:
+    print(f"the sidecar describes {len(sidecar)} files; the manifest lists {len(in_manifest(stack))}")
+    for title, defects in {"LOST": lost, "IN THE SIDECAR / IN THE MANIFEST": wrong}.items():
+        for difference in defects[:10]:
             print(f"{title}: {difference}")
     print("no edit was lost" if not lost else f"{len(lost)} FILES LOST EDITS")
-    print("the manifest says what the sidecar says" if not wrong else f"THE MANIFEST DIFFERS IN {len(wrong)} FILES")
+    print("the manifest agrees with the sidecar" if not wrong else f"THE MANIFEST DIFFERS IN {len(wrong)} FILES")
     return not lost and not wrong
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.toggle")
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--edits", type=int, default=25, help="of each client")
-    parser.add_argument("--images", type=int, default=1000, help="that arrive meanwhile at most")
+    parser.add_argument("--edits", type=int, default=25, help="edits of each client")
+    parser.add_argument("--images", type=int, default=1000, help="maximum number of images that arrive meanwhile")
     parser.add_argument("--port", type=int, default=4572)
     arguments = parser.parse_args()
     with serving(arguments.port) as (stack, _):

@@ -1,7 +1,7 @@
-"""Requests to S3: how many of each kind, the bytes of their bodies, and the time they take in a model.
+"""Requests to S3: their number by kind, the bytes of their bodies, and their duration in a model.
 
-Whatever plays S3 (``timed_bucket``, ``wire``) tells a ``Traffic`` of each request: before it has its
-effect, and when its answer is there.
+The simulated servers (``timed_bucket``, ``wire``) report each request to a ``Traffic``: before it takes effect, and
+when its response arrives.
 """
 
 import random
@@ -15,23 +15,23 @@ LATENCY: Mapping[str, float] = {"GET": 0.03, "HEAD": 0.025, "PUT": 0.06, "LIST":
 """Seconds to S3's first byte; a compare-and-swap takes about 60 ms."""
 
 SWAPS_PER_SECOND = 15
-"""Conditional writes of one key that S3 takes in a second; what is more waits its turn."""
+"""Conditional writes of one key that S3 accepts per second; further ones wait."""
 
 BYTES_PER_SECOND = 90e6
-"""One connection: https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html"""
+"""Of one connection: https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html"""
 
 CPU_PER_REQUEST = 0.0013
-"""boto3's own, in seconds on the one CPU that 1,769 MB of memory come with."""
+"""CPU seconds of boto3 on the one CPU that comes with 1,769 MB of memory."""
 
 CPU_PER_BYTE = 25e-9
-"""Of a manifest's JSON, read or written."""
+"""CPU seconds for a byte of a manifest's JSON, read or written."""
 
 CPU_PER_LISTED_BYTE = 170e-9
-"""Of a listing's XML, which boto3 reads in Python."""
+"""CPU seconds for a byte of a listing's XML, which boto3 parses in Python."""
 
 
 class Request(NamedTuple):
-    """What reaches S3; ``sent`` are the bytes of its body. A listing's key is its prefix."""
+    """A request as it reaches S3; ``sent`` is the size of its body. The key of a listing is its prefix."""
 
     method: str
     key: str
@@ -40,7 +40,7 @@ class Request(NamedTuple):
 
 
 class Traffic:
-    """Counts."""
+    """Counts requests and bytes."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
@@ -48,25 +48,25 @@ class Traffic:
         self.received = 0
 
     def begin(self, request: Request) -> None:
-        """The request is on its way; when this returns, it has its effect."""
+        """Counts a request; it takes effect when this returns."""
         self.requests[request.method] += 1
         self.sent += request.sent
 
     def end(self, received: int, *, is_listing: bool = False) -> None:
-        """Its answer, of so many bytes, has arrived."""
+        """Counts the bytes of its response."""
         del is_listing
         self.received += received
 
     def clear(self) -> None:
-        """Counts from zero again."""
+        """Resets all counts."""
         self.requests.clear()
         self.sent = self.received = 0
 
 
 class TimedTraffic(Traffic):
-    """Counts, and lets the calling task's time pass, on the network and on its worker's CPU.
+    """Counts, and suspends the calling task for the time on the network and on its worker's CPU.
 
-    ``cpu_times``: how many times the CPU of the requests alone is what the code around them takes too.
+    ``cpu_times`` multiplies the CPU time of the requests to include that of the code around them.
     """
 
     def __init__(self, time: VirtualTime, cpu_times: float = 1.0) -> None:
@@ -80,7 +80,7 @@ class TimedTraffic(Traffic):
         self._time.compute((CPU_PER_REQUEST + request.sent * CPU_PER_BYTE) * self._cpu_times)
         if request.method == "PUT" and request.conditional:
             self._wait_for_swap(request.key)
-        # Three in four get their answer in about that time, the rest wait longer.
+        # Three of four responses take about this long, the rest longer.
         latency = LATENCY[request.method] * random.choice((0.8, 1, 1, 1.6))
         self._time.sleep(latency + request.sent / BYTES_PER_SECOND)
 
@@ -98,6 +98,6 @@ class TimedTraffic(Traffic):
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value that this share of them does not exceed."""
+    """The value that this share of ``values`` does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -1,4 +1,4 @@
-"""What ``client_transfer`` compares: the programs, each with the concurrency that its makers recommend."""
+"""The programs that ``client_transfer`` compares, each with the concurrency that its documentation recommends."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Verb = Literal["pull", "push"]
 
 
 class Program(NamedTuple):
-    """``command`` makes the command line that copies between a folder and ``BUCKET/styles/ID/``."""
+    """``command`` returns the command line that copies between a folder and ``BUCKET/styles/ID/``."""
 
     title: str
     command: Callable[[Verb, Path, str], list[str | Path]]
@@ -29,15 +29,15 @@ def ours() -> Program:
 
 
 def others() -> tuple[list[Program], list[str]]:
-    """The yardsticks; and what of them cannot be had, and why."""
-    found, left_out = [], []
-    for name, makes in (("rclone", _rclone), ("aws", _aws), ("s5cmd", _s5cmd)):
+    """The other programs, and the reasons why some are not available."""
+    available, unavailable = [], []
+    for name, programs_of in (("rclone", _rclone), ("aws", _aws), ("s5cmd", _s5cmd)):
         path = yardsticks.program(name)
         if isinstance(path, Missing):
-            left_out.append(path.why)
+            unavailable.append(path.reason)
         else:
-            found += makes(path)
-    return found, left_out
+            available += programs_of(path)
+    return available, unavailable
 
 
 def _rclone(path: Path) -> list[Program]:

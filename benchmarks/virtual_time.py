@@ -1,4 +1,4 @@
-"""Plain code in virtual time: tasks sleep on a clock that jumps to whoever wakes next."""
+"""Plain code in virtual time: tasks sleep on a clock that jumps to the task that wakes next."""
 
 import heapq
 import math
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 class Worker:
     """A machine with one CPU, which its tasks share until it dies.
 
-    ``cpu_seconds`` is what they really took of ours.
+    ``cpu_seconds`` is the real CPU time of the tasks.
     """
 
     cpu_seconds: float = 0.0
@@ -29,11 +29,11 @@ class Worker:
 
 
 class Task(greenlet):
-    """Code that runs until it sleeps. What it spawns belongs to the same worker."""
+    """Code that runs until it sleeps. The tasks that it spawns belong to the same worker."""
 
     worker: Worker
     due: int
-    """The entry of the heap that wakes it; an older one is of no account, as something else woke the task."""
+    """The heap entry that wakes the task; older entries are stale, because something else woke it."""
 
 
 class Signal:
@@ -44,7 +44,7 @@ class Signal:
 
 
 class VirtualTime:
-    """A clock in seconds, and the tasks that sleep on it. A run is the same every time."""
+    """A clock in seconds, and the tasks that sleep on it. Deterministic."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -54,24 +54,24 @@ class VirtualTime:
 
     @property
     def worker(self) -> Worker:
-        """Whose task is running."""
+        """The worker of the running task."""
         return getcurrent().worker
 
     def spawn(self, work: Callable[[], None], worker: Worker | None = None) -> None:
-        """Adds a task; it begins now, on that worker or else on the calling task's (a new one outside of tasks)."""
+        """Starts a task now, on the given worker or on that of the calling task (outside of tasks, on a new one)."""
         task = Task(work, parent=self._hub)
         task.worker = worker or getattr(getcurrent(), "worker", None) or Worker()
         self._wake(task, 0)
 
     def sleep(self, seconds: float) -> None:
-        """Lets time pass for the calling task, which ends here if its worker dies meanwhile."""
-        self._live_on()
+        """Suspends the calling task; if its worker dies meanwhile, the task ends here."""
+        self._end_if_dead()
         self._wake(getcurrent(), seconds)
         self._hub.switch()
-        self._live_on()
+        self._end_if_dead()
 
     def wait(self, signal: "Signal", seconds: float) -> None:
-        """Lets time pass until the signal wakes the calling task, but no longer than so many seconds."""
+        """Suspends the calling task until the signal wakes it, for at most ``seconds``."""
         task = getcurrent()
         signal.waiting.append(task)
         self.sleep(seconds)
@@ -79,40 +79,40 @@ class VirtualTime:
             signal.waiting.remove(task)
 
     def wake_one(self, signal: "Signal") -> None:
-        """Wakes the task that has waited longest for the signal, if there is one."""
+        """Wakes the task that has waited longest for the signal, if any."""
         if signal.waiting:
             self._wake(signal.waiting.popleft(), 0)
 
     def compute(self, seconds: float) -> None:
-        """Keeps the worker's CPU busy for so long, after what its other tasks have asked of it before."""
+        """Occupies the worker's CPU for ``seconds``, after the work of its other tasks."""
         worker = self.worker
         worker.busy_until = max(self.now, worker.busy_until) + seconds
         self.sleep(worker.busy_until - self.now)
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
-        """What is done in the block, without sleeping, is not the worker's: it plays the other side."""
-        begun = process_time()
+        """Does not charge the worker for the CPU time of the block, which simulates the server and does not sleep."""
+        start = process_time()
         yield
-        self.worker.cpu_seconds -= process_time() - begun
+        self.worker.cpu_seconds -= process_time() - start
 
     def run(self) -> None:
-        """Goes on until no task is left."""
+        """Runs until no task is left."""
         while self._sleeping:
             at, order, task = heapq.heappop(self._sleeping)
             if task.due != order:
                 continue
             self.now = at
-            begun = process_time()
+            start = process_time()
             task.switch()
-            task.worker.cpu_seconds += process_time() - begun
+            task.worker.cpu_seconds += process_time() - start
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> list[Result]:
-        """``work`` of every item, so many at once; returns when all is done."""
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> list[Result]:
+        """The results of ``work`` for every item, ``concurrency`` items at a time."""
         todo = list(enumerate(items))
         results: dict[int, Result] = {}
         waiting = getcurrent()
-        lanes = min(at_once, len(todo))
+        lanes = min(concurrency, len(todo))
         todo.reverse()
 
         def lane() -> None:
@@ -131,7 +131,7 @@ class VirtualTime:
         return [results[index] for index in sorted(results)]
 
     def on(self, worker: Worker, work: Callable[[], Result]) -> Result:
-        """``work``, done by that worker while the calling task waits."""
+        """The result of ``work`` on that worker; the calling task waits."""
         results: list[Result] = []
         waiting = getcurrent()
 
@@ -143,7 +143,7 @@ class VirtualTime:
         self._hub.switch()
         return results[0]
 
-    def _live_on(self) -> None:
+    def _end_if_dead(self) -> None:
         if self.now >= self.worker.dies_at:
             raise GreenletExit
 

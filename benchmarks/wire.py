@@ -1,16 +1,15 @@
-"""S3 behind a real boto3 client, but for the socket: what is measured on top of it includes boto3's own work.
+"""A real boto3 client without the socket, so that measurements include boto3's own work.
 
-botocore asks its ``before-send`` hook for an answer before it would open a connection. Here it gets
-one: from a bucket in memory, in S3's own headers and XML. So every request is made, signed and
-check-summed, and every answer parsed and verified, by the code that does so in production.
+botocore calls its ``before-send`` hook before it would open a connection. Here the hook answers from a bucket in
+memory, in S3's own headers and XML. So production code builds, signs and checksums every request, and
+parses and verifies every response.
 
     truth = MemoryStore()
     traffic = Traffic()                     # or TimedTraffic(time), in a task of a VirtualTime
     store = wired_store(truth, traffic)     # an S3Store, as runtime.store() makes it
 
-It answers what the package asks of S3: GET, HEAD and PUT with their conditions, ListObjectsV2 and
-DeleteObjects, in one bucket without versions; anything else is an error. Pointed at it, ``tests/contract``
-passes but for its test of versions.
+It supports the requests of the package: GET, HEAD and PUT with their conditions, ListObjectsV2 and DeleteObjects, in
+one bucket without versions; anything else is an error. It passes ``tests/contract`` except for the test of versions.
 """
 
 import io
@@ -38,7 +37,7 @@ _CODES: Mapping[int, str] = {304: "NotModified", 404: "NoSuchKey", 412: "Precond
 
 
 class Contents(Protocol):
-    """What a bucket holds; ``memory.MemoryStore`` and ``synthetic.SyntheticObjects`` are such."""
+    """The contents of a bucket, as ``memory.MemoryStore`` and ``synthetic.SyntheticObjects`` have them."""
 
     def head(self, key: str) -> HeadResult: ...
     def get(self, key: str) -> Stored | None: ...
@@ -47,8 +46,8 @@ class Contents(Protocol):
     def remove(self, key: str) -> None: ...
 
 
-class _Asked(NamedTuple):
-    """A request as it would arrive."""
+class _HttpRequest(NamedTuple):
+    """A request as S3 would receive it."""
 
     method: str
     bucket: str
@@ -58,7 +57,7 @@ class _Asked(NamedTuple):
     body: bytes
 
 
-class _Answer(NamedTuple):
+class _Response(NamedTuple):
     status: int
     headers: Mapping[str, str] = {}
     body: bytes = b""
@@ -69,7 +68,7 @@ def wired_store(
 ) -> S3Store:
     """A store whose requests are answered from ``contents``.
 
-    What S3 would do runs in ``uncounted()``, for who measures what its client does.
+    The server's work runs in ``uncounted()``, so that only the client's is measured.
     """
     return S3Store(
         BUCKET, wired_client(contents, traffic, uncounted), wired_client(contents, traffic, uncounted, retries=False)
@@ -83,7 +82,7 @@ def wired_client(
     *,
     retries: bool = True,
 ) -> Any:  # noqa: ANN401  # as boto3 has it
-    """A boto3 client for S3, as the functions make it, that is answered from ``contents``."""
+    """A boto3 client for S3, made as in the functions, whose requests are answered from ``contents``."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
@@ -92,32 +91,32 @@ def wired_client(
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         body = _whole(request.body)
         with uncounted():
-            asked = _read(request, body)
-            named = _named(asked)
-        traffic.begin(named)
+            http_request = _read(request, body)
+            counted = _counted(http_request)
+        traffic.begin(counted)
         with uncounted():
-            answered = _answer(contents, named.method, asked)
-        # A HEAD's answer tells the length of a body that is not there.
-        traffic.end(len(answered.body), is_listing=named.method == "LIST")
-        return AWSResponse(request.url, answered.status, dict(answered.headers), _Raw(answered.body))
+            response = _respond(contents, counted.method, http_request)
+        # The content-length of a response to HEAD is not that of its body, which is empty.
+        traffic.end(len(response.body), is_listing=counted.method == "LIST")
+        return AWSResponse(request.url, response.status, dict(response.headers), _Raw(response.body))
 
     client.meta.events.register_first("before-send.s3", answer)
     return client
 
 
 class _Raw(io.BytesIO):
-    """A body as urllib3 hands it out."""
+    """A body with the interface of urllib3."""
 
     def stream(self, **_: object) -> Iterator[bytes]:
         yield self.read()
 
 
 def _whole(body: Any) -> bytes:  # noqa: ANN401  # whatever botocore sends
-    """What would be sent; a check-sum that comes as a trailer is computed by the reading."""
+    """The body that would be sent; reading it computes a trailing checksum."""
     return body.read() if hasattr(body, "read") else body or b""
 
 
-def _read(request: AWSPreparedRequest, body: bytes) -> _Asked:
+def _read(request: AWSPreparedRequest, body: bytes) -> _HttpRequest:
     url = urlsplit(request.url)
     headers = {
         name.lower(): value.decode() if isinstance(value, bytes) else str(value)
@@ -127,7 +126,7 @@ def _read(request: AWSPreparedRequest, body: bytes) -> _Asked:
         body, trailers = _unchunked(body)
         headers |= trailers
     parameters = dict(parse_qsl(url.query, keep_blank_values=True))
-    return _Asked(request.method, url.netloc.partition(".")[0], unquote(url.path[1:]), parameters, headers, body)
+    return _HttpRequest(request.method, url.netloc.partition(".")[0], unquote(url.path[1:]), parameters, headers, body)
 
 
 def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
@@ -143,67 +142,69 @@ def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
         rest = rest[length + 2 :]
 
 
-def _named(asked: _Asked) -> Request:
-    if not asked.key and "list-type" in asked.parameters:
-        return Request("LIST", asked.parameters.get("prefix", ""))
-    if asked.method == "POST" and "delete" in asked.parameters:
-        return Request("DELETE", "", len(asked.body))
-    assert asked.method in ("GET", "HEAD", "PUT"), asked
-    assert asked.key, asked
-    conditional = "if-match" in asked.headers or "if-none-match" in asked.headers
-    return Request(asked.method, asked.key, len(asked.body), conditional)
+def _counted(request: _HttpRequest) -> Request:
+    if not request.key and "list-type" in request.parameters:
+        return Request("LIST", request.parameters.get("prefix", ""))
+    if request.method == "POST" and "delete" in request.parameters:
+        return Request("DELETE", "", len(request.body))
+    assert request.method in ("GET", "HEAD", "PUT"), request
+    assert request.key, request
+    conditional = "if-match" in request.headers or "if-none-match" in request.headers
+    return Request(request.method, request.key, len(request.body), conditional)
 
 
-def _answer(contents: Contents, method: str, asked: _Asked) -> _Answer:
-    if asked.bucket != BUCKET:
+def _respond(contents: Contents, method: str, request: _HttpRequest) -> _Response:
+    if request.bucket != BUCKET:
         return _error(method, 404, "NoSuchBucket")
     if method == "LIST":
-        return _xml(wire_xml.listing(contents.list, BUCKET, asked.parameters))
+        return _xml(wire_xml.listing(contents.list, BUCKET, request.parameters))
     if method == "DELETE":
-        for key in wire_xml.keys_to_delete(asked.body):
+        for key in wire_xml.keys_to_delete(request.body):
             contents.remove(key)
         return _xml(wire_xml.DELETED)
-    present = contents.head(asked.key)
-    if status := _refusal(asked, None if isinstance(present, Absent) else present.etag):
+    present = contents.head(request.key)
+    if status := _refusal(request, None if isinstance(present, Absent) else present.etag):
         return _error(method, status, _CODES[status])
     if method == "PUT":
-        return _put(contents, asked)
+        return _put(contents, request)
     assert isinstance(present, Present)
-    stored = contents.get(asked.key) if method == "GET" else None
-    headers = _headers_of(present, checksums=asked.headers.get("x-amz-checksum-mode") == "ENABLED")
-    return _Answer(200, headers, stored.body if stored else b"")
+    stored = contents.get(request.key) if method == "GET" else None
+    headers = _headers_of(present, checksums=request.headers.get("x-amz-checksum-mode") == "ENABLED")
+    return _Response(200, headers, stored.body if stored else b"")
 
 
-def _refusal(asked: _Asked, current: str | None) -> int | None:
-    """The status that a request gets whose condition does not hold, or whose object is not there."""
-    wanted, unwanted = asked.headers.get("if-match"), asked.headers.get("if-none-match")
+def _refusal(request: _HttpRequest, current: str | None) -> int | None:
+    """The error status if the condition of the request fails, or its object does not exist."""
+    if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
     if current is None:
-        return 404 if wanted or asked.method != "PUT" else None
-    if wanted and wanted.strip('"') != current:
+        return 404 if if_match or request.method != "PUT" else None
+    if if_match and if_match.strip('"') != current:
         return 412
-    if unwanted and unwanted.strip('"') in ("*", current):
-        return 412 if asked.method == "PUT" else 304
+    if if_none_match and if_none_match.strip('"') in ("*", current):
+        return 412 if request.method == "PUT" else 304
     return None
 
 
-def _put(contents: Contents, asked: _Asked) -> _Answer:
-    checksum = {name: value for name in _CHECKSUMS if (value := asked.headers.get(f"x-amz-checksum-{name}"))}
+def _put(contents: Contents, request: _HttpRequest) -> _Response:
+    checksum = {name: value for name in _CHECKSUMS if (value := request.headers.get(f"x-amz-checksum-{name}"))}
     facts = {
-        "content_type": asked.headers.get("content-type", "binary/octet-stream"),
-        "storage_class": asked.headers.get("x-amz-storage-class", "STANDARD"),
+        "content_type": request.headers.get("content-type", "binary/octet-stream"),
+        "storage_class": request.headers.get("x-amz-storage-class", "STANDARD"),
         "metadata": {
             name.removeprefix("x-amz-meta-"): value
-            for name, value in asked.headers.items()
+            for name, value in request.headers.items()
             if name.startswith("x-amz-meta-")
         },
         "checksum": checksum | {"type": "FULL_OBJECT"} if checksum else None,
     }
-    present = contents.upload(asked.key, asked.body, **facts)
-    return _Answer(200, _always() | {"etag": f'"{present.etag}"', **_checksum_headers(present), "content-length": "0"})
+    present = contents.upload(request.key, request.body, **facts)
+    return _Response(
+        200, _common_headers() | {"etag": f'"{present.etag}"', **_checksum_headers(present), "content-length": "0"}
+    )
 
 
 def _headers_of(present: Present, *, checksums: bool) -> dict[str, str]:
-    headers = _always() | {
+    headers = _common_headers() | {
         "last-modified": _http_date(present.last_modified),
         "etag": f'"{present.etag}"',
         "accept-ranges": "bytes",
@@ -225,7 +226,7 @@ def _checksum_headers(present: Present) -> dict[str, str]:
     return {f"x-amz-checksum-{name}": value for name, value in (present.checksum or {}).items()}
 
 
-def _always() -> dict[str, str]:
+def _common_headers() -> dict[str, str]:
     return {
         "x-amz-id-2": "Vvag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg==",
         "x-amz-request-id": "656c76696e6727732",
@@ -235,13 +236,19 @@ def _always() -> dict[str, str]:
     }
 
 
-def _error(method: str, status: int, code: str) -> _Answer:
-    return _Answer(status, _always()) if method == "HEAD" or status == 304 else _xml(wire_xml.error(code), status)
+def _error(method: str, status: int, code: str) -> _Response:
+    return (
+        _Response(status, _common_headers())
+        if method == "HEAD" or status == 304
+        else _xml(wire_xml.error(code), status)
+    )
 
 
-def _xml(document: str, status: int = 200) -> _Answer:
+def _xml(document: str, status: int = 200) -> _Response:
     body = document.encode()
-    return _Answer(status, _always() | {"content-type": "application/xml", "content-length": str(len(body))}, body)
+    return _Response(
+        status, _common_headers() | {"content-type": "application/xml", "content-length": str(len(body))}, body
+    )
 
 
 @lru_cache(1000)

@@ -1,4 +1,4 @@
-"""The XML that S3 speaks: listings, deletions and errors.
+"""S3's XML: listings, deletions and errors.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
@@ -14,31 +14,31 @@ from s3_manifest.storage.store import Listed, Listing
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-# A key has at most 1024 bytes, so none is greater that begins with the same characters.
+# A key has at most 1024 bytes, so no key with the same beginning is greater.
 _LAST_BELOW = "\U0010ffff" * 256
 _FOLDERS_PER_STEP = 50
 
 DELETED = f'{_DECLARATION}<DeleteResult xmlns="{_NAMESPACE}"></DeleteResult>'
-"""The answer to a quiet deletion that nothing is wrong with."""
+"""The response to a successful quiet deletion."""
 
 
 def listing(objects: Callable[..., Listing], bucket: str, parameters: Mapping[str, str]) -> str:
-    """The answer to a ListObjectsV2 request; ``objects`` lists as a ``Store`` does."""
-    assert parameters["encoding-type"] == "url", "boto3 always asks for it"
+    """The response to ListObjectsV2; ``objects`` lists like a ``Store``."""
+    assert parameters["encoding-type"] == "url", "boto3 always requests it"
     prefix, limit = parameters.get("prefix", ""), int(parameters.get("max-keys", "1000"))
     token = parameters.get("continuation-token")
     after = _untoken(token) if token else parameters.get("start-after", "")
     delimiter = parameters.get("delimiter", "")
     if delimiter:
-        found = list(islice(_grouped(objects, prefix, after, delimiter), limit + 1))
-        items, truncated = found[:limit], len(found) > limit
+        entries = list(islice(_grouped(objects, prefix, after, delimiter), limit + 1))
+        items, truncated = entries[:limit], len(entries) > limit
     else:
         page = objects(prefix, after=after, limit=limit)
         items, truncated = list(page.objects), page.truncated
-    following = f"<NextContinuationToken>{_token(items[-1])}</NextContinuationToken>" if truncated else ""
+    next_token = f"<NextContinuationToken>{_token(items[-1])}</NextContinuationToken>" if truncated else ""
     return (
         f'{_DECLARATION}<ListBucketResult xmlns="{_NAMESPACE}"><Name>{bucket}</Name>'
-        f"<Prefix>{_encoded(prefix)}</Prefix>{following}<KeyCount>{len(items)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
+        f"<Prefix>{_encoded(prefix)}</Prefix>{next_token}<KeyCount>{len(items)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
         f"<EncodingType>url</EncodingType><IsTruncated>{str(truncated).lower()}</IsTruncated>"
         f"{''.join(map(_item, items))}</ListBucketResult>"
     )
@@ -50,7 +50,7 @@ def keys_to_delete(body: bytes) -> list[str]:
 
 
 def error(code: str) -> str:
-    """What S3 says with a status that is not of success."""
+    """The body of an error response."""
     return (
         f"{_DECLARATION}<Error><Code>{code}</Code><Message>{code}</Message>"
         "<RequestId>656C76696E6727</RequestId><HostId>Vvag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7</HostId></Error>"
@@ -58,7 +58,7 @@ def error(code: str) -> str:
 
 
 def _grouped(objects: Callable[..., Listing], prefix: str, after: str, delimiter: str) -> Iterator[Listed | str]:
-    """The objects beside the common prefixes, and these, in order."""
+    """Objects and common prefixes, in order."""
     truncated = True
     while truncated:
         page = objects(prefix, after=after, limit=_FOLDERS_PER_STEP)

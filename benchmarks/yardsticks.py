@@ -1,6 +1,6 @@
-"""The programs that the client is measured beside, each in a venv of its own below ``.local/yardsticks``.
+"""The programs that the client is compared with, each in its own venv below ``.local/yardsticks``.
 
-They are installed once, from ``requirements-*.txt``. What cannot be had is left out, and the table says so.
+They are installed once, from ``requirements-*.txt``. The report names programs that cannot be installed.
 """
 
 import os
@@ -20,22 +20,22 @@ _VENVS = {"rclone": "rclone", "s5cmd": "rclone", "aws": "awscli", "dvc": "dvc"}
 
 
 class Missing(NamedTuple):
-    """Why a program cannot be had."""
+    """Why a program is not available."""
 
-    why: str
+    reason: str
 
 
 def program(name: str) -> Path | Missing:
-    """The path of ``rclone``, ``s5cmd``, ``aws`` or ``dvc``, which is installed first where it is not yet."""
+    """The path of ``rclone``, ``s5cmd``, ``aws`` or ``dvc``; installs the program if necessary."""
     folder = _installed(_VENVS[name])
     return folder if isinstance(folder, Missing) else folder / "bin" / name
 
 
 def version(path: Path) -> str:
-    """What the program says of its version, in a line."""
-    how = "version" if path.name in {"rclone", "s5cmd"} else "--version"
-    said = subprocess.run([path, how], capture_output=True, text=True, check=True, env=environment("")).stdout
-    return said.split("\n")[0].split(" ")[0 if path.name in {"aws", "dvc"} else -1].rpartition("/")[2]
+    """The version that the program prints."""
+    argument = "version" if path.name in {"rclone", "s5cmd"} else "--version"
+    output = subprocess.run([path, argument], capture_output=True, text=True, check=True, env=environment("")).stdout
+    return output.split("\n")[0].split(" ")[0 if path.name in {"aws", "dvc"} else -1].rpartition("/")[2]
 
 
 def ours() -> Path:
@@ -44,7 +44,7 @@ def ours() -> Path:
 
 
 def environment(endpoint: str, **more: str) -> Mapping[str, str]:
-    """What every program is given to reach the server: no settings of the machine's user among it."""
+    """The environment of every program: the server's address, and none of the user's own settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RCLONE_", "S3_"))}
     return inherited | {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -68,7 +68,7 @@ def environment(endpoint: str, **more: str) -> Mapping[str, str]:
 
 @cache
 def _no_settings() -> Path:
-    # DVC wants a file that is there.
+    # DVC requires an existing file.
     path = _FOLDER / "no-settings"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -78,9 +78,9 @@ def _no_settings() -> Path:
 @cache
 def _installed(name: str) -> Path | Missing:
     requirements = PROJECT / "benchmarks" / f"requirements-{name}.txt"
-    folder, wanted = _FOLDER / name, requirements.read_text()
+    folder, pinned = _FOLDER / name, requirements.read_text()
     done = folder / "installed.txt"
-    if done.exists() and done.read_text() == wanted:
+    if done.exists() and done.read_text() == pinned:
         return folder
     print(f"Installing {requirements.name} into {folder} …", file=sys.stderr, flush=True)
     venv.create(folder, with_pip=True, clear=True)
@@ -88,5 +88,5 @@ def _installed(name: str) -> Path | Missing:
     result = subprocess.run([*pip, "-r", requirements], capture_output=True, text=True, check=False)
     if result.returncode:
         return Missing(f"{requirements.name} cannot be installed: {result.stderr.strip().splitlines()[-1]}")
-    done.write_text(wanted)
+    done.write_text(pinned)
     return folder

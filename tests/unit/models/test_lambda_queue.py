@@ -1,4 +1,4 @@
-"""The model of SQS and Lambda that the figures of freshness and cost come from, in virtual time."""
+"""The model of SQS and Lambda behind the figures of freshness and cost, in virtual time."""
 
 import random
 from itertools import pairwise
@@ -11,7 +11,7 @@ from benchmarks.lambda_queue import (
     IDLE_POLLERS,
     INVOKE_SECONDS,
     WITH_WINDOW,
-    Handled,
+    BatchOutcome,
     LambdaQueue,
     Source,
 )
@@ -20,7 +20,7 @@ from benchmarks.virtual_time import VirtualTime
 
 pytestmark = pytest.mark.usefixtures("busy")
 
-AT_ONCE = Source(window=0, batch=10, concurrency=2, timeout=60)
+IMMEDIATE = Source(window=0, batch=10, concurrency=2, timeout=60)
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +29,14 @@ def _the_same_every_time():
 
 
 def run(source, sends, handle=None):
-    """Sends one message after each of these pauses; what each batch held, and when it came."""
+    """Sends one message after each pause; the queue, and the time and keys of each batch."""
     time, batches = VirtualTime(), []
 
     def invoke(batch, invocation):
         batches.append((time.now, [message.event.key for message in batch]))
-        return handle(time, batch, invocation) if handle else Handled((), [time.now - m.event.sent_at for m in batch])
+        return (
+            handle(time, batch, invocation) if handle else BatchOutcome((), [time.now - m.event.sent_at for m in batch])
+        )
 
     queue = LambdaQueue(time, source, invoke)
 
@@ -51,7 +53,7 @@ def run(source, sends, handle=None):
 
 
 def test_without_a_window_a_lone_message_reaches_the_function_within_a_fifth_of_a_second():
-    queue, batches = run(AT_ONCE, [30])
+    queue, batches = run(IMMEDIATE, [30])
     assert batches[0][0] - 30 < 0.2
     assert len(queue.delays) == 1
 
@@ -68,22 +70,22 @@ def test_with_a_window_and_much_traffic_a_message_waits_for_little_more_than_the
 
 
 def test_messages_that_wait_come_ten_at_a_time():
-    _, batches = run(AT_ONCE, [5] + [0] * 99)
+    _, batches = run(IMMEDIATE, [5] + [0] * 99)
     assert max(len(keys) for _, keys in batches) == 10
 
 
-def test_no_more_functions_run_at_once_than_may():
-    at_once, most = [0], [0]
+def test_no_more_functions_run_concurrently_than_configured():
+    running, most = [0], [0]
 
     def handle(time, batch, _invocation):
-        at_once[0] += 1
-        most[0] = max(most[0], at_once[0])
+        running[0] += 1
+        most[0] = max(most[0], running[0])
         time.sleep(1)
-        at_once[0] -= 1
-        return Handled((), [0.0] * len(batch))
+        running[0] -= 1
+        return BatchOutcome((), [0.0] * len(batch))
 
-    run(AT_ONCE, [0] * 100, handle)
-    assert most[0] == AT_ONCE.concurrency
+    run(IMMEDIATE, [0] * 100, handle)
+    assert most[0] == IMMEDIATE.concurrency
 
 
 def test_a_failed_message_comes_again_after_the_visibility_timeout_and_five_times_at_the_most():
@@ -91,74 +93,74 @@ def test_a_failed_message_comes_again_after_the_visibility_timeout_and_five_time
 
     def handle(time, batch, _invocation):
         times.append(time.now)
-        return Handled([message.id for message in batch], ())
+        return BatchOutcome([message.id for message in batch], ())
 
-    queue, _ = run(AT_ONCE, [1], handle)
+    queue, _ = run(IMMEDIATE, [1], handle)
     assert len(times) == len(queue.queue.dead) * 5 == 5
     pauses = [after - before for before, after in pairwise(times)]
-    assert all(AT_ONCE.visibility <= pause < AT_ONCE.visibility + 1 for pause in pauses)
+    assert all(IMMEDIATE.visibility <= pause < IMMEDIATE.visibility + 1 for pause in pauses)
 
 
 def test_what_a_function_received_itself_is_delivered_again_unless_it_deletes_it():
-    kept = []
+    received = []
 
     def handle(time, batch, invocation):
-        while not kept and invocation.queue.visible:
-            kept.extend(invocation.queue.receive(10))
-        return Handled((), [0.0] * len(batch))
+        while not received and invocation.queue.visible:
+            received.extend(invocation.queue.receive(10))
+        return BatchOutcome((), [0.0] * len(batch))
 
-    queue, batches = run(AT_ONCE, [0] * 40, handle)
+    queue, batches = run(IMMEDIATE, [0] * 40, handle)
     delivered = [key for _, keys in batches for key in keys]
-    assert {message.event.key for message in kept} < set(delivered)
+    assert {message.event.key for message in received} < set(delivered)
     assert queue.queue.is_done
 
 
 def test_pollers_that_find_nothing_are_paid_for_as_five_though_two_functions_may_run():
-    queue, _ = run(AT_ONCE, [3600])
+    queue, _ = run(IMMEDIATE, [3600])
     assert queue.usage.sqs_requests == pytest.approx(IDLE_POLLERS * 3700 / LONG_POLL_SECONDS, rel=0.03)
 
 
 def test_an_environment_that_is_new_is_paid_for_and_waited_for():
-    queue, batches = run(AT_ONCE, [3 * ENVIRONMENT_SECONDS])
+    queue, batches = run(IMMEDIATE, [3 * ENVIRONMENT_SECONDS])
     assert batches[0][0] - 3 * ENVIRONMENT_SECONDS > 1
     assert queue.usage.busy_seconds >= 1
 
 
 def test_a_short_poll_may_return_less_than_there_is_and_a_long_one_returns_what_there_is():
-    time, found = VirtualTime(), []
+    time, counts = VirtualTime(), []
     queue = SqsQueue(time, 60)
 
-    def look():
+    def poll():
         for _ in range(8):
             queue.send(Event(0, "k", None))
         time.sleep(5)
         short = queue.receive(10)
-        found.append((len(short), len(queue.receive(10, wait=20))))
+        counts.append((len(short), len(queue.receive(10, wait=20))))
         queue.delete([str(number) for number in range(8)])
         queue.close()
 
-    time.spawn(look)
+    time.spawn(poll)
     time.run()
-    ((short, long),) = found
+    ((short, long),) = counts
     assert short < 8
     assert short + long == 8
 
 
 def test_at_ten_changes_a_second_of_one_collection_two_workers_let_no_change_be_late(monkeypatch):
-    """Before workers gave way, one that lost went on losing for ten seconds."""
+    """Without giving way, a worker that lost a commit kept losing for ten seconds."""
     monkeypatch.setattr(freshness, "MIN_EVENTS", 300)
-    cell = freshness.run(10, 1, AT_ONCE, files=50)
+    cell = freshness.run(10, 1, IMMEDIATE, files=50)
     assert cell.p99 < 1.5
     assert cell.slowest < 4
 
 
-def test_at_a_hundred_a_second_whoever_waits_for_a_turn_gets_it(monkeypatch):
+def test_at_a_hundred_changes_a_second_each_worker_that_waits_for_the_lease_gets_it(monkeypatch):
     monkeypatch.setattr(freshness, "MAX_EVENTS", 1500)
-    cell = freshness.run(100, 1, AT_ONCE, files=50)
+    cell = freshness.run(100, 1, IMMEDIATE, files=50)
     assert cell.p99 < 3
     assert cell.requests <= 1.3
 
 
 def test_the_wait_of_a_warm_function_is_counted():
-    _, batches = run(AT_ONCE, [30])
+    _, batches = run(IMMEDIATE, [30])
     assert batches[0][0] - 30 > INVOKE_SECONDS
