@@ -1,4 +1,4 @@
-"""Manifests to export: entries of real bytes, with names as people and strangers give them."""
+"""Manifests to export: entries of real bytes, with usual and hostile filenames."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ ODD = (
 IMAGES = tuple(name for name in ODD if is_image(name))
 
 NO_FILES = ("../up.png", "/absolute.png", "a//b.png", "a/./b.png", "..", "folder/", "nul\0.png")
-"""Keys of S3 that no file below a folder has the name of."""
+"""Keys that no file below a folder can have as its name."""
 
 
 def facts(**more: Any) -> Facts:
@@ -46,23 +46,23 @@ def facts(**more: Any) -> Facts:
 
 
 def of_generations(*ids: int | str) -> Facts:
-    made = (Generation(generation_id=one, type="run", generated_at=STAMP, image_count=1) for one in ids)
+    made = (Generation(generation_id=value, type="run", generated_at=STAMP, image_count=1) for value in ids)
     return facts(generations=tuple(made))
 
 
 LICENSE = "https://creativecommons.org/publicdomain/zero/1.0/"
 FOR_CROISSANT = {"license": LICENSE, "creator": "The studio", "url": "https://example.org/styles/16"}
-"""What Croissant wants and no manifest says."""
+"""What Croissant requires and no manifest holds."""
 
 STAMP = "2026-02-03T04:05:06.789Z"
 
 
 def file(filename: str, body: bytes = b"bytes", **fields: Any) -> Entry:
-    """The entry of a file with these bytes, as S3 tells of one that was uploaded with its SHA-256."""
+    """The entry of a file with these bytes, uploaded with its SHA-256."""
     sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
     checksums = {"sha256": sha256, "type": "FULL_OBJECT"}
-    one = entry(filename, size=len(body), etag=hashlib.md5(body).hexdigest(), content_type="image/png")
-    return one.model_copy(update={"checksum": checksums} | fields)
+    result = entry(filename, size=len(body), etag=hashlib.md5(body).hexdigest(), content_type="image/png")
+    return result.model_copy(update={"checksum": checksums} | fields)
 
 
 PROMPT = 'a "fox", at\r\ndawn; 100 €\n'
@@ -76,11 +76,11 @@ FULL = file(
     good=False,
     overridden={"prompt": None},
 )
-"""The entry of a file of which everything is said."""
+"""An entry with a value in every field."""
 
 
 def on_disk(folder: Path, *filenames: str, **fields: Any) -> list[Entry]:
-    """The entries of real files, each of other bytes."""
+    """The entries of real files, each with different bytes."""
     entries = []
     for filename in sorted(filenames):
         body = f"the bytes of {filename}".encode()
@@ -91,7 +91,7 @@ def on_disk(folder: Path, *filenames: str, **fields: Any) -> list[Entry]:
 
 
 def exported(name: str, entries: list[Entry], of: Facts | None = None, **options: Any) -> tuple[bytes, ExportResult]:
-    """What a format makes of entries that can be read once, and the same the second time."""
+    """The output of a format, which reads the entries once and writes the same bytes the second time."""
     bodies = []
     for _ in range(2):
         out = io.BytesIO()
@@ -104,5 +104,5 @@ def exported(name: str, entries: list[Entry], of: Facts | None = None, **options
 
 
 def problems(result: ExportResult) -> dict[str, str]:
-    """By filename."""
-    return {one.s3_key.removeprefix(STYLE.prefix): one.problem for one in result.problems}
+    """The problems by filename."""
+    return {problem.s3_key.removeprefix(STYLE.prefix): problem.problem for problem in result.problems}

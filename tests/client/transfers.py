@@ -63,10 +63,12 @@ class Bucket(NamedTuple):
         return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
 
     def keys(self) -> list[str]:
-        return [one["Key"] for one in self.client.list_objects_v2(Bucket=self.name).get("Contents", ())]
+        return [item["Key"] for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", ())]
 
     def unfinished(self) -> list[str]:
-        return [one["UploadId"] for one in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())]
+        return [
+            upload["UploadId"] for upload in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())
+        ]
 
 
 def fresh_bucket(platform: Platform) -> Bucket:
@@ -132,7 +134,7 @@ class Proxy:
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def of(self, method: str, key: str = "") -> list[Observation]:
-        return [one for one in self.seen if one.method == method and one.key.endswith(key)]
+        return [request for request in self.seen if request.method == method and request.key.endswith(key)]
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -37,10 +37,12 @@ def test_mlcommons_own_reader_reads_it(tmp_path):
     assert "not standard" not in done.stderr
     errors, warnings, files, records = json.loads(done.stdout)
     assert errors == []
-    assert all("citeAs" in one for one in warnings), warnings
-    assert [one[:2] for one in files] == [[one.filename, one.s3_url] for one in entries]
-    assert all(one[2] == entry.md5_hash and len(one[3]) == 64 for one, entry in zip(files, entries, strict=True))
-    assert [one["records/file"] for one in records] == names
+    assert all("citeAs" in warning for warning in warnings), warnings
+    assert [file[:2] for file in files] == [[entry.filename, entry.s3_url] for entry in entries]
+    assert all(
+        md5 == entry.md5_hash and len(sha256) == 64 for (*_, md5, sha256), entry in zip(files, entries, strict=True)
+    )
+    assert [record["records/file"] for record in records] == names
     fox = records[names.index("a b.png")]
     assert (fox["records/prompt"], fox["records/good"], fox["records/labels"]) == (
         more["prompt"],

@@ -24,7 +24,7 @@ def test_an_image_is_as_wide_and_high_as_it_is_shown(suffix, orientation, tmp_pa
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "gif", "bmp", "avif"])
-def test_the_size_of_each_format_is_told(suffix, tmp_path):
+def test_the_size_of_each_format_is_read(suffix, tmp_path):
     Image.new("RGB", (7, 11)).save(tmp_path / f"a.{suffix}")
     with image_sizes(tmp_path) as size_of:
         assert size_of(f"a.{suffix}") == (7, 11)

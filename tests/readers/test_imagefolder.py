@@ -27,7 +27,7 @@ for argument, path in json.load(sys.stdin):
 """
 
 
-def load_all(tmp_path, *asked):
+def load_all(tmp_path, *calls):
     """What Hugging Face's loader makes of each (argument, path), without a network: rows and features, or an error.
 
     In one process, for most of its time is its start.
@@ -35,7 +35,7 @@ def load_all(tmp_path, *asked):
     own = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "huggingface"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", LOAD],
-        input=json.dumps([(argument, str(path)) for argument, path in asked]),
+        input=json.dumps([(argument, str(path)) for argument, path in calls]),
         env=os.environ | own,
         capture_output=True,
         text=True,
@@ -67,7 +67,7 @@ def write_images(folder, names):
 
 
 FORMATS = {"imagefolder": "metadata.jsonl", "imagefolder-parquet": "metadata.parquet"}
-TAKEN = (
+RESERVED = (
     "test shot.png",
     "test.png",
     "a train.png",
@@ -86,7 +86,7 @@ TAKEN = (
 )
 """Names of files beside images that the loader takes for something else."""
 
-CLOSE = (
+UNRESERVED = (
     "contest.png",
     "testament.png",
     "Test.png",
@@ -100,7 +100,7 @@ CLOSE = (
 """Names that it takes for what they are."""
 
 
-def said(prompt):
+def file_with_text(prompt):
     """An entry with this text in each column that may hold any."""
     return file(
         "a.png", prompt=prompt, generation_id=prompt, generation_type=prompt, labels=(prompt,), local_path=prompt
@@ -108,9 +108,9 @@ def said(prompt):
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_hugging_face_loads_images_of_any_name_by_the_call_that_is_told(format_name, tmp_path):
+def test_hugging_face_loads_images_of_any_name_by_the_reported_call(format_name, tmp_path):
     folder = tmp_path / "images"
-    names = ["plain.png", *(name for name in (*TAKEN, *CLOSE) if name.endswith(".png"))]
+    names = ["plain.png", *(name for name in (*RESERVED, *UNRESERVED) if name.endswith(".png"))]
     entries = write_images(folder, names)
     (folder / "deep").mkdir()
     (folder / "deep/metadata.jsonl").write_text('{"file_name": "../plain.png", "text": "another row"}')
@@ -118,7 +118,7 @@ def test_hugging_face_loads_images_of_any_name_by_the_call_that_is_told(format_n
     body, result = exported(format_name, sorted(entries, key=lambda entry: entry.filename))
     (folder / FORMATS[format_name]).write_bytes(body)
     assert result.files == len(names)
-    assert all(f'data_files="…/{FORMATS[format_name]}"' in one.problem for one in result.problems)
+    assert all(f'data_files="…/{FORMATS[format_name]}"' in problem.problem for problem in result.problems)
     rows, _ = load_file(folder / FORMATS[format_name], tmp_path)
     assert [(row["image"], row["text"]) for row in rows] == [
         ([size, size], f"Prompt of {name}") for size, name in enumerate(sorted(names), 1)
@@ -127,7 +127,7 @@ def test_hugging_face_loads_images_of_any_name_by_the_call_that_is_told(format_n
 
 def test_a_name_that_hugging_face_takes_for_something_else_is_a_problem(tmp_path):
     prompts, folders = {}, {}
-    for number, name in enumerate(TAKEN):
+    for number, name in enumerate(RESERVED):
         folder = folders[name] = tmp_path / f"images{number}"
         entries = write_images(folder, ["a.png", "b.png"])
         (folder / name).parent.mkdir(exist_ok=True)
@@ -150,9 +150,9 @@ def test_a_caption_too_may_have_such_a_name():
     assert "'test notes.txt'" in result.problems[0].problem
 
 
-def test_names_that_only_look_similar_are_no_problem(tmp_path):
+def test_similar_names_are_no_problem(tmp_path):
     folder = tmp_path / "images"
-    entries = write_images(folder, CLOSE)
+    entries = write_images(folder, UNRESERVED)
     body, result = exported("imagefolder", entries)
     (folder / "metadata.jsonl").write_bytes(body)
     assert result.problems == ()
@@ -170,7 +170,7 @@ def load_prompts(format_name, tmp_path):
     for number, prompt in enumerate([*DATES, *NO_DATES]):
         folder = tmp_path / str(number)
         write_images(folder, ["a.png"])
-        body, results[prompt] = exported(format_name, [said(prompt)], of_generations("x"))
+        body, results[prompt] = exported(format_name, [file_with_text(prompt)], of_generations("x"))
         paths.append(folder / FORMATS[format_name])
         paths[-1].write_bytes(body)
     answers = load_all(tmp_path, *(("data_files", path) for path in paths))
@@ -178,7 +178,7 @@ def load_prompts(format_name, tmp_path):
         yield prompt, row, features, result.problems
 
 
-def test_parquet_keeps_texts_that_look_like_something_else(tmp_path):
+def test_parquet_preserves_texts_in_the_form_of_other_types(tmp_path):
     for prompt, row, features, found in load_prompts("imagefolder-parquet", tmp_path):
         columns = ("text", "generation_id", "generation_type", "local_path")
         assert [row[name] for name in columns] == [prompt] * 4
@@ -193,9 +193,9 @@ def test_texts_that_json_lines_cannot_keep_are_a_problem(tmp_path):
             assert "imagefolder-parquet" in found[0].problem
 
 
-def test_dates_among_other_prompts_are_kept_and_no_problem(tmp_path):
+def test_dates_among_other_prompts_stay_texts(tmp_path):
     write_images(tmp_path, ["a.png"])
-    body, result = exported("imagefolder", [file("a.png", prompt=one) for one in (DATES[0], None)])
+    body, result = exported("imagefolder", [file("a.png", prompt=prompt) for prompt in (DATES[0], None)])
     (tmp_path / "metadata.jsonl").write_bytes(body)
     rows, _ = load_file(tmp_path / "metadata.jsonl", tmp_path)
     assert ([row["text"] for row in rows], result.problems) == ([DATES[0], ""], ())
@@ -236,7 +236,7 @@ def test_hugging_face_loads_the_images_with_their_prompts(tmp_path):
     assert features["size_bytes"] == "Value('int64')"
 
 
-def test_hugging_face_loads_what_is_first_said_far_down(tmp_path):
+def test_hugging_face_loads_a_column_whose_first_value_is_far_down(tmp_path):
     (tmp_path / "a.png").write_bytes(png(2, (1, 2, 3)))
     entries = [file("a.png", prompt="long " * 20_000) for _ in range(130)]
     for number, late in {20: {"generated_at": STAMP}, 90: {"labels": ("dark",)}, 120: {"local_path": "a"}}.items():

@@ -35,25 +35,27 @@ def test_parquet_has_types():
     assert result.files == 2
 
 
-def test_parquet_says_which_collection_and_revision_it_is_of():
+def test_parquet_holds_the_facts_of_the_collection():
     body, _ = exported("parquet", [])
-    of = pq.read_schema(io.BytesIO(body)).metadata[b"s3_manifest"]
-    assert json.loads(of) == json.loads(json.dumps(facts_json(facts()), default=lambda one: one.model_dump()))
+    stored_facts = pq.read_schema(io.BytesIO(body)).metadata[b"s3_manifest"]
+    assert json.loads(stored_facts) == json.loads(
+        json.dumps(facts_json(facts()), default=lambda model: model.model_dump())
+    )
 
 
 def test_parquet_holds_one_row_group_in_memory():
-    taken = 0
+    consumed = 0
     written = []
 
     class Out(io.BytesIO):
         def write(self, data):
-            written.append(taken)
+            written.append(consumed)
             return super().write(data)
 
     def entries():
-        nonlocal taken
+        nonlocal consumed
         for _ in range(2 * ROW_GROUP + 1):
-            taken += 1
+            consumed += 1
             yield FULL
 
     out = Out()

@@ -18,17 +18,17 @@ def rclone(folder, *arguments):
     )
 
 
-def test_rclone_would_have_written_the_same_sums(tmp_path):
-    sums, result = exported("rclone-md5", on_disk(tmp_path, *ODD))
+def test_rclone_would_have_written_the_same_checksums(tmp_path):
+    checksums, result = exported("rclone-md5", on_disk(tmp_path, *ODD))
     assert result.files == len(ODD)
     listed = rclone(tmp_path, "md5sum", ".")
     assert listed.returncode == 0, listed
-    assert sorted(sums.decode().split("\n")) == sorted(listed.stdout.split("\n"))
+    assert sorted(checksums.decode().split("\n")) == sorted(listed.stdout.split("\n"))
 
 
-def test_rclone_checks_files_with_the_sums(tmp_path):
-    sums, _ = exported("rclone-md5", on_disk(tmp_path / "files", *ODD))
-    (tmp_path / "SUMS").write_bytes(sums)
+def test_rclone_checks_files_with_the_checksums(tmp_path):
+    checksums, _ = exported("rclone-md5", on_disk(tmp_path / "files", *ODD))
+    (tmp_path / "SUMS").write_bytes(checksums)
     for check in (["checksum", "md5", "SUMS", "files"], ["check", "--checkfile", "md5", "SUMS", "files"]):
         assert rclone(tmp_path, *check).returncode == 0
     (tmp_path / "files" / "line\nbreak.png").write_bytes(b"other bytes")
@@ -42,15 +42,15 @@ def test_rclone_copies_the_files_of_the_list_and_no_other(tmp_path):
     (tmp_path / "LIST").write_bytes(listed)
     copied = rclone(tmp_path, "copy", "--files-from-raw", "LIST", "files", "copy")
     assert copied.returncode == 0, copied
-    there = {
+    copied_names = {
         path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
     }
-    assert there == set(ODD)
+    assert copied_names == set(ODD)
     assert result.files == len(ODD)
 
 
 @pytest.mark.parametrize("format_name", ["rclone-md5", "rclone-files"])
-def test_a_name_with_rclones_own_quote_is_told_as_rclone_cannot_open_it(format_name, tmp_path):
+def test_a_name_with_the_quote_of_rclone_is_a_problem(format_name, tmp_path):
     entries = on_disk(tmp_path, "\u201bquoted.png")
     assert rclone(tmp_path, "md5sum", ".").returncode != 0
     body, result = exported(format_name, entries)

@@ -10,10 +10,10 @@ def run(*command, cwd, **more):
 
 
 @pytest.mark.parametrize("program", ["md5sum", "sha256sum"])
-def test_coreutils_find_each_file_and_what_it_is(program, tmp_path):
+def test_coreutils_check_each_file(program, tmp_path):
     entries = on_disk(tmp_path / "files", *ODD)
-    sums, result = exported(program, entries)
-    (tmp_path / "SUMS").write_bytes(sums)
+    checksums, result = exported(program, entries)
+    (tmp_path / "SUMS").write_bytes(checksums)
     check = [program, "--check", "--strict", "../SUMS"]
     assert result.files == len(ODD)
     checked = run(*check, cwd=tmp_path / "files")
@@ -25,13 +25,13 @@ def test_coreutils_find_each_file_and_what_it_is(program, tmp_path):
 
 def test_md5sum_would_have_written_the_same(tmp_path):
     names = sorted(set(ODD) - {"-"})
-    sums, _ = exported("md5sum", on_disk(tmp_path, *names))
-    assert sums.decode() == run("md5sum", "--", *names, cwd=tmp_path).stdout
+    checksums, _ = exported("md5sum", on_disk(tmp_path, *names))
+    assert checksums.decode() == run("md5sum", "--", *names, cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize("name", NO_FILES)
 @pytest.mark.parametrize("format_name", ["md5sum", "sha256sum", "rclone-md5", "rclone-files"])
-def test_a_key_that_is_no_files_name_is_told(format_name, name):
+def test_a_key_that_is_not_a_filename_is_a_problem(format_name, name):
     body, result = exported(format_name, [file(name), file("z.png")])
     assert list(problems(result)) == [name]
     assert repr(name) in problems(result)[name]
@@ -39,7 +39,7 @@ def test_a_key_that_is_no_files_name_is_told(format_name, name):
 
 
 @pytest.mark.parametrize("format_name", ["md5sum", "rclone-md5"])
-def test_a_file_without_an_md5_is_told(format_name):
+def test_a_file_without_an_md5_is_a_problem(format_name):
     body, result = exported(format_name, [file("a.png", md5_hash=None), file("b.png")])
     assert body.decode() == f"{hashlib.md5(b'bytes').hexdigest()}  b.png\n"
     assert problems(result) == {"a.png": "its MD5 is not known"}

@@ -111,7 +111,7 @@ def failing(monkeypatch, error, name="csv"):
 
 
 @pytest.mark.parametrize(("error", "exit_code"), [(OSError(28, "No space left"), 3), (KeyboardInterrupt(), 130)])
-def test_a_file_that_is_there_stays_if_the_export_fails(error, exit_code, export, tmp_path, monkeypatch):
+def test_an_existing_file_stays_if_the_export_fails(error, exit_code, export, tmp_path, monkeypatch):
     (tmp_path / "files.csv").write_text("before")
     failing(monkeypatch, error)
     answer = export("csv", "-o", tmp_path / "files.csv", exit_code=exit_code)
@@ -122,14 +122,14 @@ def test_a_file_that_is_there_stays_if_the_export_fails(error, exit_code, export
 
 def test_a_file_that_is_replaced_keeps_its_mode_and_the_link_to_it(export, tmp_path):
     (tmp_path / "kept").mkdir()
-    kept = tmp_path / "kept" / "files.csv"
-    kept.write_text("before")
-    kept.chmod(0o640)
-    (tmp_path / "link").symlink_to(kept)
+    before = tmp_path / "kept" / "files.csv"
+    before.write_text("before")
+    before.chmod(0o640)
+    (tmp_path / "link").symlink_to(before)
     export("csv", "-o", tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
-    assert filenames(kept.read_bytes()) == ALL
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+    assert filenames(before.read_bytes()) == ALL
+    assert stat.S_IMODE(before.stat().st_mode) == 0o640
 
 
 def test_a_new_file_has_the_mode_that_new_files_have(export, tmp_path):
@@ -150,20 +150,20 @@ def test_a_pipe_is_written_to_and_stays_one(export, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("output", "exit_code", "says"),
+    ("output", "exit_code", "message"),
     [("nowhere/files.csv", 2, "there is no folder"), (".", 3, "a folder is in its place")],
 )
-def test_an_output_that_cannot_be_written_is_named(output, exit_code, says, export, tmp_path):
+def test_an_output_that_cannot_be_written_is_named(output, exit_code, message, export, tmp_path):
     answer = export("csv", "-o", tmp_path / output, exit_code=exit_code)
-    assert says in answer.stderr
+    assert message in answer.stderr
     assert names_in(tmp_path) == []
 
 
-def test_json_tells_what_came_of_an_output(export, tmp_path):
+def test_json_describes_the_written_output(export, tmp_path):
     answer = export("imagefolder", "-o", tmp_path / "metadata.jsonl", "--json", exit_code=1)
-    told = json.loads(answer.stdout)
-    assert (told["format"], told["files"], told["left_out"]) == ("imagefolder", 5, 1)
-    assert [one["s3_key"] for one in told["problems"]] == ["styles/16/../x.png"]
+    document = json.loads(answer.stdout)
+    assert (document["format"], document["files"], document["left_out"]) == ("imagefolder", 5, 1)
+    assert [problem["s3_key"] for problem in document["problems"]] == ["styles/16/../x.png"]
     assert (tmp_path / "metadata.jsonl").read_bytes().count(b"\n") == 5
 
 
@@ -171,29 +171,29 @@ def captions(folder):
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_captions_lie_in_the_folder_and_what_may_not_lie_there_is_told(export, tmp_path):
+def test_captions_are_in_the_folder_and_invalid_names_are_problems(export, tmp_path):
     folder = tmp_path / "in" / "images"
     answer = export("kohya", "-o", folder, exit_code=1)
     assert captions(tmp_path / "in") == {"images/a.txt": "a fox\n", "images/deep/b.txt": "a hare\n"}
     assert answer.stdout == f"Exported 2 files of style/16 to {folder} (3 files skipped).\n"
-    told = answer.stderr.splitlines()
-    assert len(told) == 2
-    assert told[0].startswith("styles/16/../x.png: ")
-    assert "it leads out of its folder" in told[0]
-    assert told[1].startswith(r"styles/16/line\nbreak\x1b[2J.png: ")
-    assert "it holds a control character" in told[1]
+    errors = answer.stderr.splitlines()
+    assert len(errors) == 2
+    assert errors[0].startswith("styles/16/../x.png: ")
+    assert "it leads out of its folder" in errors[0]
+    assert errors[1].startswith(r"styles/16/line\nbreak\x1b[2J.png: ")
+    assert "it holds a control character" in errors[1]
 
 
-def test_captions_are_replaced_and_what_is_in_their_way_stays_and_is_told(export, tmp_path):
+def test_captions_are_replaced_and_obstacles_stay_and_are_reported(export, tmp_path):
     (tmp_path / "a.txt").write_text("before, and longer than it is now")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "deep").symlink_to(tmp_path / "elsewhere")
     answer = export("kohya", "-o", tmp_path, "--json", exit_code=1)
-    told = json.loads(answer.stdout)
-    assert told["files"] == 1
-    [why] = [one["problem"] for one in told["problems"] if one["s3_key"] == "styles/16/deep/b.png"]
-    assert "'deep/b.txt' was not written: a link, or something else that is not a folder, is in its path" in why
-    assert why in answer.stderr
+    document = json.loads(answer.stdout)
+    assert document["files"] == 1
+    [reason] = [problem["problem"] for problem in document["problems"] if problem["s3_key"] == "styles/16/deep/b.png"]
+    assert "'deep/b.txt' was not written: a link, or something else that is not a folder, is in its path" in reason
+    assert reason in answer.stderr
     assert (tmp_path / "a.txt").read_text() == "a fox\n"
     assert names_in(tmp_path) == ["a.txt", "deep", "elsewhere"]
     assert names_in(tmp_path / "elsewhere") == []
@@ -204,7 +204,7 @@ def test_a_past_revision_is_exported_as_it_was(export):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "says"),
+    ("arguments", "exit_code", "message"),
     [
         (["kohya"], 2, "Pass --output FOLDER."),
         (["csv", "--license", "MIT"], 2, "--license does not apply to csv"),
@@ -219,13 +219,13 @@ def test_a_past_revision_is_exported_as_it_was(export):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_and_nothing_is_written(arguments, exit_code, says, export):
+def test_what_cannot_be_is_refused_and_nothing_is_written(arguments, exit_code, message, export):
     answer = export(*arguments, exit_code=exit_code)
-    assert says in answer.stderr
-    assert says in answer.stdout if "--json" in arguments else answer.stdout == ""
+    assert message in answer.stderr
+    assert message in answer.stdout if "--json" in arguments else answer.stdout == ""
 
 
-def test_without_pyarrow_there_is_no_file_of_parquet(export, tmp_path, monkeypatch):
+def test_without_pyarrow_no_parquet_file_is_written(export, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     answer = export("parquet", "-o", tmp_path / "files.parquet", exit_code=2)
     assert "-m pip install --editable '" in answer.stderr  # the tests run in a checkout
@@ -261,28 +261,28 @@ def tiff(path, width, height, at):
         file.write(struct.pack("<H", 2) + entries + bytes(4))
 
 
-def test_cvat_has_the_sizes_of_images_as_they_are_shown_and_is_told_which_are_missing(export, tmp_path):
+def test_cvat_gets_the_displayed_sizes_of_images_and_missing_ones_are_reported(export, tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "a.png").write_bytes(png(3, (1, 2, 3)))
     (tmp_path / "deep" / "b.png").write_bytes(png(5, (1, 2, 3)))
     (tmp_path / "photo.jpg").write_bytes(jpeg(640, 480, orientation=6))
     answer = export("cvat", "--images", tmp_path, exit_code=1)
     _version, _kind, *images = map(json.loads, answer.stdout.splitlines())
-    assert [(one["name"] + one["extension"], one["width"], one["height"]) for one in images] == [
+    assert [(image["name"] + image["extension"], image["width"], image["height"]) for image in images] == [
         ("a.png", 3, 3),
         ("deep/b.png", 5, 5),
         ("photo.jpg", 480, 640),
     ]
-    told = answer.stderr.splitlines()
-    assert [line.partition(": ")[0] for line in told] == [
+    errors = answer.stderr.splitlines()
+    assert [line.partition(": ")[0] for line in errors] == [
         "styles/16/../x.png",
         r"styles/16/line\nbreak\x1b[2J.png",
         "styles/16/z.png",
     ]
-    assert "its width and height are not known" in told[2]
+    assert "its width and height are not known" in errors[2]
 
 
-def test_a_size_is_told_of_files_that_are_images_and_through_no_link(tmp_path):
+def test_sizes_are_those_of_images_and_links_are_not_followed(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(jpeg(640, 480, orientation=8))
     (tmp_path / "upright.jpg").write_bytes(jpeg(640, 480, orientation=3))
     tiff(tmp_path / "late.tif", 7, 9, at=1 << 30)
@@ -304,7 +304,7 @@ def test_a_size_is_told_of_files_that_are_images_and_through_no_link(tmp_path):
         assert size_of("missing.png") is None
 
 
-def test_captions_that_the_disk_takes_for_one_do_not_replace_each_other(tmp_path):
+def test_captions_whose_names_the_disk_cannot_distinguish_do_not_replace_each_other(tmp_path):
     with Destination(tmp_path) as destination:
         destination.file_system = destination.file_system.portable()
         put = folder_writer(destination)

@@ -12,12 +12,12 @@ from s3_manifest_cli.local_stack.pictures import png
 
 
 def test_an_image_folder_describes_the_files_as_its_sidecar_would():
-    said = file("a.png", prompt="a fox", good=False, labels=("dark",), generation_id=3, generated_at=STAMP)
-    body, _ = exported("imagefolder", [said], of_generations(3))
+    image = file("a.png", prompt="a fox", good=False, labels=("dark",), generation_id=3, generated_at=STAMP)
+    body, _ = exported("imagefolder", [image], of_generations(3))
     described = read_sidecar(IMAGE_FOLDER, body)
     assert described.problems == ()
     for name, value in described.files["a.png"].model_dump(exclude_none=True).items():
-        assert value == getattr(said, name)
+        assert value == getattr(image, name)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_the_ids_of_generations_are_all_numbers_or_all_text(ids, written):
 
 @pytest.mark.parametrize("format_name", ["imagefolder", "cvat"])
 @pytest.mark.parametrize("name", [name for name in NO_FILES if is_image(name)])
-def test_a_key_that_is_no_images_name_is_told(format_name, name):
+def test_a_key_that_is_not_an_image_filename_is_a_problem(format_name, name):
     options = {"size_of": lambda _: (1, 1)} if format_name == "cvat" else {}
     body, result = exported(format_name, [file(name), file("z.png")], **options)
     assert list(problems(result)) == [name]
@@ -38,7 +38,7 @@ def test_a_key_that_is_no_images_name_is_told(format_name, name):
     assert name.encode() not in body
 
 
-def test_a_name_that_the_loader_would_take_for_another_is_told():
+def test_a_name_that_the_loader_would_misread_is_a_problem():
     body, result = exported("imagefolder", [file("back\\slash.png")])
     assert (body, result.files) == (b"", 0)
     assert "backslash" in problems(result)["back\\slash.png"]
@@ -47,7 +47,9 @@ def test_a_name_that_the_loader_would_take_for_another_is_told():
 def captions(*entries):
     """The folder that came of it, and the result."""
     folder = {}
-    result = FORMATS["kohya"].write(facts(), iter(sorted(entries, key=lambda one: one.filename)), folder.__setitem__)
+    result = FORMATS["kohya"].write(
+        facts(), iter(sorted(entries, key=lambda entry: entry.filename)), folder.__setitem__
+    )
     return folder, result
 
 
@@ -78,7 +80,7 @@ def test_images_that_share_a_name_share_a_caption_if_they_have_the_same_prompt()
 
 
 @pytest.mark.parametrize("other", ["a hare", None])
-def test_images_that_share_a_caption_and_not_their_prompt_are_told(other):
+def test_images_that_share_a_caption_but_not_a_prompt_are_problems(other):
     folder, result = captions(
         file("a.jpg", prompt="a fox"), file("a.more.png", prompt="more"), file("a.png", prompt=other)
     )
@@ -124,14 +126,14 @@ def test_cvat_reads_each_image_with_its_size(tmp_path):
     assert (result.files, result.left_out, result.problems) == (2, 1, ())
 
 
-def test_an_image_whose_size_cannot_be_told_is_not_for_cvat():
+def test_an_image_without_a_size_is_a_problem_for_cvat():
     sizes = {"a.png": (640, 480)}
     body, result = exported("cvat", [file("a.png"), file("b.png")], size_of=sizes.get)
     assert (body.count(b'"name"'), result.files) == (1, 1)
     assert problems(result) == {"b.png": "its width and height are not known"}
 
 
-def test_without_sizes_there_is_nothing_for_cvat():
+def test_cvat_needs_sizes():
     out = io.BytesIO()
     with pytest.raises(Invalid, match="width and height"):
         FORMATS["cvat"].write(facts(), [file("a.png")], out)
@@ -142,7 +144,7 @@ def test_without_sizes_there_is_nothing_for_cvat():
     "name",
     ["test shot.png", "a dev.png", "val/a.png", "a::b.png", "$HOME.png", "deep/metadata.jsonl", "a.eval", "a.zip"],
 )
-def test_names_that_hugging_face_takes_for_something_else_are_told_with_the_call_that_loads_them(name):
+def test_names_that_hugging_face_misreads_are_problems_with_the_call_that_loads_them(name):
     body, result = exported("imagefolder", [file("a.png"), file(name)])
     (problem,) = result.problems
     assert repr(name) in problem.problem
@@ -150,14 +152,14 @@ def test_names_that_hugging_face_takes_for_something_else_are_told_with_the_call
     assert body.count(b"\n") == 1 + is_image(name)
 
 
-def test_of_many_such_names_a_few_are_told():
+def test_of_many_such_names_a_few_are_listed():
     _, result = exported("imagefolder", [file(f"test {number}.png") for number in range(10)])
     (problem,) = result.problems
     assert "'test 0.png', 'test 1.png', 'test 2.png', …" in problem.problem
 
 
 @pytest.mark.parametrize(
-    ("prompts", "is_told"),
+    ("prompts", "is_problem"),
     [
         (["2024-01-01"], True),
         (["2024-01-01T10:00:00Z", "2024-01-02"], True),
@@ -167,6 +169,6 @@ def test_of_many_such_names_a_few_are_told():
         (["2024-01", "7", "true"], False),
     ],
 )
-def test_prompts_that_all_look_like_dates_are_told(prompts, is_told):
+def test_prompts_that_are_all_dates_are_a_problem(prompts, is_problem):
     _, result = exported("imagefolder", [file("a.png", prompt=prompt) for prompt in prompts])
-    assert ["text as timestamps" in one.problem for one in result.problems] == [True] * is_told
+    assert ["text as timestamps" in problem.problem for problem in result.problems] == [True] * is_problem

@@ -61,7 +61,7 @@ def test_json_lines_are_the_entries_of_the_manifest():
     assert result.files == len(entries)
 
 
-def test_without_pyarrow_parquet_says_what_to_install(monkeypatch):
+def test_without_pyarrow_the_error_names_the_command_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(Invalid, match=r"pip install .*\[parquet\]'"):
         FORMATS["parquet"].write(facts(), [], io.BytesIO())

@@ -29,7 +29,7 @@ def started(sides, *arguments, **more):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number):
+def test_an_interrupted_pull_ends_immediately_and_the_next_one_resumes(sides, number):
     sides.put("a.png", "slow.png", "b.png", "deep/slow.png")
     asked, end = threading.Event(), threading.Event()
 
@@ -56,7 +56,7 @@ def test_an_interrupted_pull_ends_at_once_and_the_next_one_goes_on(sides, number
 
 
 @pytest.mark.slow
-def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
+def test_an_interrupted_push_ends_immediately_and_the_next_one_resumes(sides):
     large = random_bytes(40 << 20)
     sides.write("a.png", "slow.png")
     sides.write("large.bin", body=large)
@@ -90,12 +90,12 @@ def test_an_interrupted_push_ends_at_once_and_the_next_one_goes_on(sides):
     sides.proxy.seen.clear()
     sides.push()
     assert sides.objects == bytes_by_name("a.png", "slow.png") | {"large.bin": large}
-    assert not [one for one in sides.proxy.of("PUT") if "partNumber=1" in one.path]
+    assert not [request for request in sides.proxy.of("PUT") if "partNumber=1" in request.path]
     assert sides.bucket.unfinished() == []
 
 
 @pytest.mark.slow
-def test_a_server_that_is_gone_in_the_middle_is_told_and_a_second_pull_finishes(sides):
+def test_a_server_that_disappears_is_reported_and_a_second_pull_finishes(sides):
     large = random_bytes(9 << 20)
     sides.put("a.png", "b.png", "c.png")
     sides.put("large.bin", body=large)
@@ -118,7 +118,7 @@ def test_a_server_that_is_gone_in_the_middle_is_told_and_a_second_pull_finishes(
     assert "a.png" not in sides.gets()
 
 
-def test_where_s3_refuses_everything_there_is_one_clear_error(sides):
+def test_if_s3_refuses_everything_the_user_reads_one_error(sides):
     sides.put("a.png")
     sides.proxy.before = lambda _: refusal(403, "AccessDenied")
     for call in (sides.pull, sides.sync, lambda **more: sides.restore("--in-s3", **more)):
@@ -130,12 +130,12 @@ def test_where_s3_refuses_everything_there_is_one_clear_error(sides):
 @pytest.mark.slow
 @pytest.mark.parametrize("refused", ["HEAD", "GET", "PUT", "POST", "DELETE"])
 @pytest.mark.parametrize("verb", ["pull", "push", "sync", "restore"])
-def test_whatever_s3_refuses_is_told_of_the_file_it_was_about(sides, verb, refused):
+def test_every_refusal_of_s3_names_its_file(sides, verb, refused):
     sides.put("a.png", "b.png", "c.png")
     sides.write("b.png", "d.png", "e.png")
     below = f"/{sides.bucket.name}/styles/16/"
-    sides.proxy.before = lambda one: (
-        refusal(403, "AccessDenied") if one.method == refused and one.key.startswith(below) else None
+    sides.proxy.before = lambda request: (
+        refusal(403, "AccessDenied") if request.method == refused and request.key.startswith(below) else None
     )
     places = [sides.folder, "style/16"] if verb in {"push", "sync"} else ["style/16", sides.folder]
     does = {("pull", "GET"), ("push", "PUT"), ("sync", "GET"), ("sync", "PUT"), ("restore", "GET")}
@@ -159,7 +159,7 @@ print(first.stderr)
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_a_second_pull_finishes(sides):
+def test_a_full_disk_is_reported_and_a_second_pull_finishes(sides):
     unshare = shutil.which("unshare")
     if not folders.HAS_DESCRIPTORS or not unshare or subprocess.run([unshare, "-Urm", "true"], check=False).returncode:
         pytest.skip("a small disk is mounted in a namespace of its own, which this machine does not allow")
@@ -173,14 +173,14 @@ def test_a_full_disk_is_told_and_a_second_pull_finishes(sides):
         check=False,
         env=dict(os.environ) | sides.environment,
     )
-    first, *told = answer.stdout.splitlines()
+    first, *document = answer.stdout.splitlines()
     # Whether there is room for the small one depends on how far the large one has come.
     small_too = "3 0 ['small.png'] ['large.png', 'small.png']"
     assert first in {small_too, small_too.replace("['small.png'] ", "[] ")}, (answer.stdout, answer.stderr)
-    assert told[0] == "download large.png: not written: the disk is full; make room, and run this again"
+    assert document[0] == "download large.png: not written: the disk is full; make room, and run this again"
 
 
-def test_on_a_terminal_it_tells_how_far_it_is_and_elsewhere_it_does_not(sides):
+def test_progress_is_shown_only_on_a_terminal(sides):
     sides.put("a.png", "b.png")
     pull = started(sides, "pull", "style/16", sides.folder)
     assert pull.communicate(timeout=30)[1] == ""
@@ -219,11 +219,16 @@ except SystemExit as ended:
     ("arguments", "imported"),
     [(["--help"], "0 []"), (["status", "FOLDER", "style/16"], "0 ['boto3']")],
 )
-def test_nobody_waits_for_what_is_not_used(sides, arguments, imported):
+def test_modules_that_are_not_used_are_not_imported(sides, arguments, imported):
     sides.put("a.png")
     sides.write("a.png")
     answer = subprocess.run(
-        [sys.executable, "-c", WHAT_IS_IMPORTED, *(str(sides.folder) if one == "FOLDER" else one for one in arguments)],
+        [
+            sys.executable,
+            "-c",
+            WHAT_IS_IMPORTED,
+            *(str(sides.folder) if argument == "FOLDER" else argument for argument in arguments),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -233,17 +238,17 @@ def test_nobody_waits_for_what_is_not_used(sides, arguments, imported):
     assert answer.stdout.splitlines()[-1] == imported
 
 
-@pytest.mark.parametrize(("where", "says"), [("x" * 300, "File name too long"), ("file/x", "is in its path")])
-def test_a_folder_that_cannot_be_is_one_clear_error(sides, where, says):
+@pytest.mark.parametrize(("where", "message"), [("x" * 300, "File name too long"), ("file/x", "is in its path")])
+def test_an_impossible_folder_is_one_clear_error(sides, where, message):
     sides.put("a.png")
     sides.write("file")
     sides.folder = sides.folder / where
     answer = sides.pull(exit_code=3)
-    assert says in answer.stderr
+    assert message in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_where_nothing_can_be_kept_on_this_machine_copies_go_on(sides):
+def test_without_a_writable_cache_copies_work(sides):
     sides.put("a.png")
     sides.write("b.png")
     sides.cache.write_bytes(b"no folder")

@@ -1,4 +1,4 @@
-"""``--dry-run``, ``--plan`` and ``--apply``: what is planned is looked at before it is done."""
+"""``--dry-run``, ``--plan`` and ``--apply``: plans can be inspected before they are applied."""
 
 import json
 from pathlib import Path
@@ -39,12 +39,12 @@ def test_planning_changes_nothing(differing, plan, verb, how):
     where = places.get(verb, [differing.folder, "style/16"])
     answer = differing.call(verb, *where, *options, "--delete", exit_code=1)
     assert everything(differing) == before
-    assert {one.method for one in differing.proxy.seen} <= {"GET"}
+    assert {request.method for request in differing.proxy.seen} <= {"GET"}
     assert "Would " in answer.stdout
     assert plan.exists() == (how == "--plan")
 
 
-def test_a_dry_run_tells_each_file(differing):
+def test_a_dry_run_lists_each_file(differing):
     folder = differing.folder
     lines = differing.pull("--dry-run", "--delete", exit_code=1).stdout.splitlines()
     assert lines == [
@@ -57,7 +57,7 @@ def test_a_dry_run_tells_each_file(differing):
     assert differing.pull("--dry-run").stdout == "Nothing to do.\n"
 
 
-def test_a_plan_is_what_is_done_and_lines_may_be_taken_out(differing, plan):
+def test_a_plan_is_applied_and_lines_of_it_may_be_removed(differing, plan):
     differing.pull("--delete", "--plan", plan, exit_code=1)
     first, *lines = plan.read_text().splitlines(keepends=True)
     assert [json.loads(line)["filename"] for line in lines] == ["differs.png", "mine.png", "s3.png"]
@@ -104,7 +104,7 @@ def test_a_sync_is_planned_and_applied(differing, plan):
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "message"),
     [
         ({"verb": "push"}, "is a plan for 'push'"),
         ({"s3_bucket": "another"}, "s3://another/styles/16/, which is not of this deployment"),
@@ -117,20 +117,20 @@ def test_a_sync_is_planned_and_applied(differing, plan):
         ({"extra": 2}, "line 1 of the plan: extra"),
     ],
 )
-def test_a_plan_of_something_else_is_wrong_usage(sides, plan, changed, says):
+def test_a_plan_of_something_else_is_wrong_usage(sides, plan, changed, message):
     download = Action(action="download", filename="a.png", state="s3_only", size=1, etag="e")
     place = {"kind": "style", "id": "16", "s3_bucket": sides.bucket.name, "s3_prefix": "styles/16/", "revision": 1}
     good = Plan(verb="pull", folder=str(sides.folder), actions=(download,), **place)
     first, *lines = encode(good)
     plan.write_bytes(b"\n".join([json.dumps(json.loads(first) | changed).encode(), *lines]))
     answer = sides.call("pull", "--apply", plan, exit_code=2)
-    assert says in answer.stderr
+    assert message in answer.stderr
     assert sides.files == {}
     assert sides.proxy.seen == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{}", b"\x1f\x8b", b"null"])
-def test_what_is_no_plan_is_wrong_usage(sides, plan, content):
+def test_a_file_that_is_not_a_plan_is_wrong_usage(sides, plan, content):
     plan.write_bytes(content)
     assert "plan" in sides.call("pull", "--apply", plan, exit_code=2).stderr
 
@@ -150,33 +150,33 @@ def test_what_is_no_plan_is_wrong_usage(sides, plan, content):
 )
 def test_wrong_usage_is_2_and_changes_nothing(sides, plan, arguments):
     plan.write_bytes(b"{}")
-    sides.call(*(plan if one == "PLAN" else one for one in arguments), exit_code=2)
+    sides.call(*(plan if argument == "PLAN" else argument for argument in arguments), exit_code=2)
     assert not Path("somewhere").exists()
     assert sides.proxy.seen == []
 
 
-def test_a_plan_that_cannot_be_written_is_told(differing, tmp_path):
+def test_a_plan_that_cannot_be_written_is_an_error(differing, tmp_path):
     answer = differing.pull("--plan", tmp_path / "nowhere/plan", exit_code=2)
     assert "there is no folder" in answer.stderr
 
 
 def test_documents_are_json_and_nothing_else(differing, plan):
-    told = json.loads(differing.pull("--dry-run", "--json", "--delete", exit_code=1).stdout)
-    assert (told["verb"], told["folder"]) == ("pull", str(differing.folder))
-    assert [one["action"] for one in told["actions"]] == ["download", "delete_local", "download"]
+    document = json.loads(differing.pull("--dry-run", "--json", "--delete", exit_code=1).stdout)
+    assert (document["verb"], document["folder"]) == ("pull", str(differing.folder))
+    assert [action["action"] for action in document["actions"]] == ["download", "delete_local", "download"]
     assert json.loads(differing.pull("--plan", plan, "--json", exit_code=1).stdout)["actions"]
     differing.put_uncommitted("s3.png", b"late")
-    told = json.loads(differing.pull("--json", exit_code=3).stdout)
-    assert told["done"] == {"download": 1}
-    assert (told["failed"], told["conflicts"], told["shown"]) == (1, 0, None)
-    assert [(one["filename"], bool(one["error"])) for one in told["files"]] == [
+    document = json.loads(differing.pull("--json", exit_code=3).stdout)
+    assert document["done"] == {"download": 1}
+    assert (document["failed"], document["conflicts"], document["shown"]) == (1, 0, None)
+    assert [(file["filename"], bool(file["error"])) for file in document["files"]] == [
         ("differs.png", False),
         ("s3.png", True),
     ]
     assert json.loads(differing.push("--json", "--wait", 0.1, exit_code=1).stdout)["shown"] is False
 
 
-def test_quiet_says_nothing_but_errors(differing):
+def test_quiet_prints_only_errors(differing):
     differing.put_uncommitted("s3.png", b"late")
     answer = differing.pull("--quiet", exit_code=3)
     assert answer.stdout == ""
@@ -202,7 +202,7 @@ def test_a_plan_that_is_applied_a_second_time_is_done(sides, plan, verb):
         assert (sides.files, sides.objects) == before
 
 
-def test_also_where_nothing_is_kept_of_the_first_time(sides, plan):
+def test_a_plan_that_is_applied_a_second_time_without_the_cache_is_done(sides, plan):
     sides.put("a.png", "b.png")
     sides.write("b.png", body=b"mine")
     sides.pull("--plan", plan, exit_code=1)
@@ -222,7 +222,7 @@ def test_a_large_download_that_is_done_is_not_fetched_again(sides, plan):
     assert (sides.files, sides.gets()) == ({"large.bin": body}, [])
 
 
-def test_a_file_with_other_bytes_of_the_same_size_is_not_taken_for_done(sides, plan):
+def test_a_file_with_other_bytes_of_the_same_size_is_not_done(sides, plan):
     sides.put("a.png", body=b"theirs")
     sides.pull("--plan", plan, exit_code=1)
     sides.write("a.png", body=b"mine!!")
@@ -258,9 +258,9 @@ def test_a_dry_run_lists_the_deletions_that_would_be_refused(sides, plan, verb):
     answer = sides.call(verb, *target, *limit, "--dry-run", exit_code=1)
     assert "delete " in answer.stdout
     assert "Would delete 1 file; the limit is 0. Pass --max-delete 1 to allow it." in answer.stderr
-    told = json.loads(sides.call(verb, *target, *limit, "--dry-run", "--json", exit_code=1).stdout)
-    assert told["refused"].startswith("Would delete 1 file")
-    assert [one["action"].startswith("delete") for one in told["actions"]].count(True) == 1
+    document = json.loads(sides.call(verb, *target, *limit, "--dry-run", "--json", exit_code=1).stdout)
+    assert document["refused"].startswith("Would delete 1 file")
+    assert [action["action"].startswith("delete") for action in document["actions"]].count(True) == 1
     assert "not written" in sides.call(verb, *target, *limit, "--plan", plan, exit_code=3).stderr
     assert not plan.exists()
     assert "Would delete 1 file; the limit is 0." in sides.call(verb, *target, *limit, exit_code=3).stderr
@@ -268,7 +268,7 @@ def test_a_dry_run_lists_the_deletions_that_would_be_refused(sides, plan, verb):
     assert allowed["refused"] is None
 
 
-def test_it_lists_them_too_where_the_manifest_is_not_good_enough_to_delete_by(sides):
+def test_a_dry_run_lists_the_deletions_that_an_incomplete_manifest_would_refuse(sides):
     sides.commit_incomplete("a.png")
     sides.write("extra.png", "more.png")
     answer = sides.pull("--delete", "--dry-run", exit_code=3)

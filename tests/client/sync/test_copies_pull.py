@@ -10,7 +10,7 @@ from client.transfers import refusal
 from s3_manifest_cli.client.local.destination import Destination
 
 
-def test_what_is_missing_or_differs_comes_and_what_is_the_same_is_not_touched(sides):
+def test_missing_and_different_files_are_downloaded_and_others_stay_untouched(sides):
     sides.put("same.png", "differs.png", "deep/missing.png")
     sides.write("same.png", "mine.txt")
     sides.write("differs.png", body=b"other bytes")
@@ -20,9 +20,9 @@ def test_what_is_missing_or_differs_comes_and_what_is_the_same_is_not_touched(si
     after = (sides.folder / "same.png").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert sorted(sides.gets()) == ["deep/missing.png", "differs.png"]
-    (entry,) = (one for one in sides.head.files if one.filename == "differs.png")
-    there = datetime.fromisoformat(entry.last_modified)
-    assert (sides.folder / "differs.png").stat().st_mtime_ns == int(there.timestamp()) * 1_000_000_000
+    (entry,) = (entry for entry in sides.head.files if entry.filename == "differs.png")
+    modified = datetime.fromisoformat(entry.last_modified)
+    assert (sides.folder / "differs.png").stat().st_mtime_ns == int(modified.timestamp()) * 1_000_000_000
     assert "Downloaded 2 files" in answer.stdout
     assert [path.name for path in sides.folder.iterdir() if path.name.startswith(".")] == []
 
@@ -33,11 +33,11 @@ def test_a_second_pull_fetches_nothing(sides):
     sides.proxy.seen.clear()
     answer = sides.pull()
     assert "Nothing to do." in answer.stdout
-    assert [one.method for one in sides.proxy.seen] == ["GET"]  # the manifest, if it is another
+    assert [request.method for request in sides.proxy.seen] == ["GET"]  # the manifest, if it changed
     assert sides.gets() == []
 
 
-def test_a_pull_makes_the_folder_that_is_not_there(sides):
+def test_a_pull_creates_a_missing_folder(sides):
     sides.put("a.png")
     sides.folder = sides.folder / "new/folder"
     sides.pull()
@@ -47,7 +47,7 @@ def test_a_pull_makes_the_folder_that_is_not_there(sides):
 def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
     sides.put("a.png", "a.txt", "hidden.png")
     sides.put("prompt_metadata.json", body=b'{"hidden.png": {"hidden": true}}')
-    assert [one.filename for one in sides.head.hidden] == ["hidden.png"]
+    assert [entry.filename for entry in sides.head.hidden] == ["hidden.png"]
     sides.pull()
     assert sides.files == bytes_by_name("a.png", "a.txt")
 
@@ -98,7 +98,7 @@ def test_a_wrong_declaration_of_an_object_that_hardly_anything_proves_ends_in_no
     assert (sides.folder / "a.png").read_bytes() == body
 
 
-def test_other_bytes_here_than_those_of_an_object_with_a_wrong_md5_still_differ(sides):
+def test_local_bytes_that_differ_from_an_object_with_a_wrong_md5_are_replaced(sides):
     body = random.Random(1).randbytes(6 << 20)
     in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5": "0123456789abcdef" * 2})
     sides.write("a.png", body=body[:-1] + b"x")
@@ -116,7 +116,7 @@ def test_what_s3cmd_encrypted_comes_as_it_is_stored(sides):
     assert "Nothing to do." in sides.pull().stdout
 
 
-def test_filters_say_what_is_meant(sides):
+def test_filters_select_files(sides):
     sides.put("a.png", "b.png", "a.txt", "deep/a.png")
     sides.write("old.png", "old.txt")
     sides.pull("--include", "*.png", "--exclude", "deep/*", "--delete")
@@ -133,7 +133,7 @@ def test_what_s3_has_not_goes_with_delete_alone(sides):
     assert "eleted 1 file from" in answer.stdout
 
 
-def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides):
+def test_a_file_whose_object_is_not_in_the_manifest_yet_is_not_deleted(sides):
     sides.put("a.png")
     sides.put_uncommitted("just uploaded.png")
     sides.write("a.png", "just uploaded.png", "extra.png")
@@ -143,7 +143,7 @@ def test_what_s3_has_and_the_manifest_does_not_tell_of_yet_is_not_deleted(sides)
     assert "not deleted: S3 has another object than the manifest" in answer.stderr
 
 
-def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
+def test_a_file_is_deleted_only_if_s3_answers_that_its_object_does_not_exist(sides):
     sides.put("a.png")
     sides.write("a.png", "extra.png")
     sides.proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "HEAD" else None
@@ -152,24 +152,24 @@ def test_only_s3s_word_that_there_is_none_deletes_a_file(sides):
 
 
 @pytest.mark.parametrize(
-    ("verified", "says"),
+    ("verified", "message"),
     [
         (None, "incomplete"),
         (timedelta(days=4), "was not compared with S3 in the last 3 days"),
         (timedelta(days=2), None),
     ],
 )
-def test_by_a_manifest_that_may_not_know_all_nothing_is_deleted_and_nothing_else_done(sides, verified, says):
+def test_an_incomplete_or_stale_manifest_deletes_nothing_and_nothing_else_is_done(sides, verified, message):
     sides.put_uncommitted("a.png")
     if verified is None:
         sides.commit_incomplete("a.png")
     else:
         sides.verify(verified, "a.png")
     sides.write("extra.png")
-    answer = sides.pull("--delete", exit_code=3 if says else 0)
-    assert sides.files == (bytes_by_name("extra.png") if says else bytes_by_name("a.png"))
-    if says:
-        assert says in answer.stderr
+    answer = sides.pull("--delete", exit_code=3 if message else 0)
+    assert sides.files == (bytes_by_name("extra.png") if message else bytes_by_name("a.png"))
+    if message:
+        assert message in answer.stderr
         assert "s3-manifest rescan style/16" in answer.stderr
         assert sides.gets() == []
         sides.pull(exit_code=0 if verified else 3)
@@ -199,7 +199,7 @@ def test_nothing_is_deleted_where_a_transfer_failed(sides):
 
 
 @pytest.mark.parametrize("becomes", ["another", "gone"])
-def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(sides, becomes):
+def test_an_object_that_changed_after_the_manifest_is_reported_and_other_files_are_downloaded(sides, becomes):
     sides.put("a.png", "b.png", "c.png")
     sides.put_uncommitted("b.png", b"another") if becomes == "another" else sides.delete("b.png")
     answer = sides.pull(exit_code=3)
@@ -209,7 +209,7 @@ def test_an_object_that_changed_after_the_manifest_is_told_and_the_rest_comes(si
     assert sorted(path.name for path in sides.folder.iterdir()) == ["a.png", "c.png"]
 
 
-def test_a_file_that_is_changed_here_before_its_turn_stays(sides):
+def test_a_local_file_that_changes_before_its_download_stays(sides):
     sides.put("a.png", "b.png")
     sides.write("a.png", body=b"old")
     with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"newer, mine")):
@@ -218,7 +218,7 @@ def test_a_file_that_is_changed_here_before_its_turn_stays(sides):
     assert "what is there is not what was there before; run this again" in answer.stderr
 
 
-def test_a_file_that_comes_here_before_its_turn_stays(sides):
+def test_a_local_file_that_appears_before_its_download_stays(sides):
     sides.put("a.png")
     with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"mine")):
         sides.pull(exit_code=3)
@@ -234,7 +234,7 @@ def test_a_file_that_is_changed_before_it_is_deleted_stays(sides):
     assert "extra.png" in answer.stderr
 
 
-def test_of_two_pulls_into_one_folder_at_once_one_is_refused(sides):
+def test_of_two_concurrent_pulls_into_one_folder_one_is_refused(sides):
     sides.put("a.png")
     with Destination(sides.folder):
         answer = sides.pull(exit_code=3)
@@ -244,7 +244,7 @@ def test_of_two_pulls_into_one_folder_at_once_one_is_refused(sides):
     assert sides.files == bytes_by_name("a.png")
 
 
-def test_without_a_manifest_there_is_nothing_to_pull_by(sides):
+def test_a_pull_without_a_manifest_is_an_error(sides):
     answer = sides.pull(exit_code=3)
     place = f"s3://{sides.bucket.name}/styles/16/"
     assert f"style/16 has no manifest yet. Upload something to {place}, or run 's3-manifest rescan" in answer.stderr

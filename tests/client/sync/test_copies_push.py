@@ -10,8 +10,8 @@ from s3_manifest.manifest.collections import Collection, parse_collections
 from s3_manifest.sidecars.formats import MAX_CAPTION_BYTES
 
 
-def told(sides, filename):
-    """What a HEAD tells of an object."""
+def head_object(sides, filename):
+    """The answer to a HEAD of an object."""
     return sides.bucket.client.head_object(Bucket=sides.bucket.name, Key=sides.key(filename))
 
 
@@ -21,7 +21,7 @@ def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
     sides.write("changed.png", body=b"mine")
     answer = sides.push()
     assert sides.objects == bytes_by_name("same.png", "theirs.png", "deep/new.png") | {"changed.png": b"mine"}
-    assert sorted(one.key.rpartition("16/")[2] for one in sides.proxy.of("PUT")) == ["changed.png", "deep/new.png"]
+    assert sorted(request.key.rpartition("16/")[2] for request in sides.proxy.of("PUT")) == ["changed.png", "deep/new.png"]
     assert "Uploaded 2 files" in answer.stdout
     sides.commit("changed.png", "deep/new.png")
     sides.proxy.seen.clear()
@@ -29,17 +29,17 @@ def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
     assert sides.proxy.of("PUT") == []
 
 
-def test_the_manifest_of_what_was_pushed_tells_all_that_was_known_of_it(sides):
+def test_the_manifest_has_the_metadata_of_pushed_files(sides):
     sides.put("first.png")
     sides.write("f\u00f6x.PNG")
     sides.write("f\u00f6x.txt", body="  ein Fuchs im Schnee \u2603\n".encode())
     generation = ("--generation-id", "7", "--generation-type", "flux \u2603", "--generated-at", "2026-03-01T10:00:00Z")
     sides.push(*generation)
-    found = told(sides, "f\u00f6x.PNG")
+    found = head_object(sides, "f\u00f6x.PNG")
     assert found["ContentType"] == "image/png"
-    assert told(sides, "f\u00f6x.txt")["ContentType"] == "text/plain; charset=utf-8"
-    said = {name: str(make_header(decode_header(value))) for name, value in found["Metadata"].items()}
-    assert said == {
+    assert head_object(sides, "f\u00f6x.txt")["ContentType"] == "text/plain; charset=utf-8"
+    metadata = {name: str(make_header(decode_header(value))) for name, value in found["Metadata"].items()}
+    assert metadata == {
         "md5": md5(content_of("f\u00f6x.PNG")),
         "prompt": "ein Fuchs im Schnee \u2603",
         "local-path": str(sides.folder / "f\u00f6x.PNG"),
@@ -49,7 +49,7 @@ def test_the_manifest_of_what_was_pushed_tells_all_that_was_known_of_it(sides):
     }
     assert found["ResponseMetadata"]["HTTPHeaders"]["x-amz-meta-prompt"].startswith("=?UTF-8?")
     sides.commit("f\u00f6x.PNG", "f\u00f6x.txt")
-    (entry,) = (one for one in sides.head.files if one.filename == "f\u00f6x.PNG")
+    (entry,) = (entry for entry in sides.head.files if entry.filename == "f\u00f6x.PNG")
     assert (entry.prompt, entry.generation_id, entry.generation_type) == (
         "ein Fuchs im Schnee \u2603",
         7,
@@ -57,11 +57,11 @@ def test_the_manifest_of_what_was_pushed_tells_all_that_was_known_of_it(sides):
     )
 
 
-def test_a_prompt_that_is_too_long_for_its_metadata_is_told_and_the_image_is_there(sides):
+def test_an_image_with_a_prompt_too_long_for_its_metadata_is_uploaded_with_a_warning(sides):
     sides.write("a.png")
     sides.write("a.txt", body=b"word " * 1000)
     answer = sides.push()
-    assert "prompt" not in told(sides, "a.png")["Metadata"]
+    assert "prompt" not in head_object(sides, "a.png")["Metadata"]
     assert (
         "a.png: uploaded without its prompt (too long for S3 metadata); the caption beside it has it" in answer.stderr
     )
@@ -87,7 +87,7 @@ def test_every_sort_of_caption_is_the_prompt_of_what_is_beside_it(sides, image, 
     sides.write(image)
     sides.write(name, body=body)
     sides.push()
-    assert told(sides, image)["Metadata"]["prompt"] == "a fox"
+    assert head_object(sides, image)["Metadata"]["prompt"] == "a fox"
     sides.commit(image, name)
     (entry,) = sides.head.files
     assert (entry.prompt, entry.overridden) == ("a fox", {})
@@ -104,7 +104,7 @@ def test_an_image_below_a_folder_with_a_line_break_in_its_name_is_pushed(sides):
     assert entry.local_path == str(below / "a.png")
 
 
-def test_unfinished_uploads_of_others_to_a_files_key_are_told(sides, monkeypatch):
+def test_unfinished_uploads_of_others_to_a_key_are_reported(sides, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.transfer.upload.PART", 10)
     sides.bucket.client.create_multipart_upload(Bucket=sides.bucket.name, Key=sides.key("a.png"))
     sides.write("a.png", "b.png")
@@ -119,8 +119,8 @@ def test_a_caption_that_cannot_be_read_is_no_prompt(sides):
     sides.write("c.txt", body=b"good".ljust(MAX_CAPTION_BYTES + 1))
     sides.write("d.txt", body=b"good".ljust(MAX_CAPTION_BYTES))
     sides.push()
-    assert all("prompt" not in told(sides, name)["Metadata"] for name in ("a.png", "b.png", "c.png"))
-    assert told(sides, "d.png")["Metadata"]["prompt"] == "good"
+    assert all("prompt" not in head_object(sides, name)["Metadata"] for name in ("a.png", "b.png", "c.png"))
+    assert head_object(sides, "d.png")["Metadata"]["prompt"] == "good"
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["changed", "new"])
@@ -148,7 +148,7 @@ def test_the_same_bytes_that_somebody_stored_meanwhile_are_no_failure(sides):
 
 
 @pytest.mark.parametrize("size", [100, 17 << 20], ids=["small", "in parts"])
-def test_a_file_that_is_changed_before_its_turn_is_not_uploaded(sides, size):
+def test_a_file_that_changes_before_its_upload_is_not_uploaded(sides, size):
     sides.write("z.png", body=b"x" * size)
     plan = sides.folder.parent / "plan"
     sides.push("--plan", plan, exit_code=1)
@@ -158,7 +158,7 @@ def test_a_file_that_is_changed_before_its_turn_is_not_uploaded(sides, size):
     assert "upload z.png: it was changed since it was looked at; run this again" in answer.stderr
 
 
-def test_a_file_that_is_changed_while_it_is_uploaded_is_told(sides):
+def test_a_file_that_changes_during_its_upload_is_reported(sides):
     sides.write("a.png", "b.png")
     with sides.meanwhile("PUT", "a.png", lambda: sides.write("a.png", body=b"changed")):
         answer = sides.push(exit_code=3)
@@ -170,7 +170,7 @@ def test_a_file_that_is_changed_while_it_is_uploaded_is_told(sides):
     assert sides.objects["a.png"] == b"changed"
 
 
-def test_a_file_that_is_gone_before_its_turn_is_told_and_the_rest_goes_on(sides):
+def test_a_file_that_disappears_before_its_upload_is_reported_and_other_files_are_uploaded(sides):
     sides.write("a.png", "b.png")
     plan = sides.folder.parent / "plan"
     sides.push("--plan", plan, exit_code=1)
@@ -180,7 +180,7 @@ def test_a_file_that_is_gone_before_its_turn_is_told_and_the_rest_goes_on(sides)
     assert sides.objects == bytes_by_name("b.png")
 
 
-def test_where_there_is_no_manifest_yet_nothing_that_is_there_is_replaced(sides):
+def test_without_a_manifest_no_existing_object_is_replaced(sides):
     sides.put_uncommitted("theirs.png", b"theirs")
     sides.write("theirs.png", body=b"mine")
     sides.write("new.png")
@@ -203,7 +203,7 @@ def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
 def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
     sides.put("extra.png")
     sides.write("a.png")
-    sides.proxy.before = lambda one: refusal(403, "AccessDenied") if one.method == "PUT" else None
+    sides.proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "PUT" else None
     answer = sides.push("--delete", exit_code=3)
     assert sides.objects == bytes_by_name("extra.png")
     assert "Allow s3:PutObject" in answer.stderr
@@ -211,7 +211,7 @@ def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
 
 
 @pytest.mark.parametrize("in_the_way", ["folder", "file"])
-def test_where_the_folder_was_not_read_to_its_end_nothing_is_deleted_in_s3(sides, in_the_way):
+def test_if_a_part_of_the_folder_is_unreadable_nothing_is_deleted_in_s3(sides, in_the_way):
     sides.put("a.png", "deep/b.png", "deep/c.txt")
     sides.write("a.png")
     # As after a disk was moved elsewhere, and a link put in its place.
@@ -220,8 +220,8 @@ def test_where_the_folder_was_not_read_to_its_end_nothing_is_deleted_in_s3(sides
     assert "Nothing is deleted in S3" in answer.stderr
     assert sides.objects.keys() == {"a.png", "deep/b.png", "deep/c.txt"}
     sides.push("--delete", "--exclude", "deep" if in_the_way == "folder" else "c.png", "--exclude", "deep/c*")
-    kept = {"deep/b.png"} if in_the_way == "folder" else set()  # what excludes a folder excludes all below it
-    assert sides.objects.keys() == {"a.png", "deep/c.txt"} | kept
+    remaining = {"deep/b.png"} if in_the_way == "folder" else set()  # what excludes a folder excludes all below it
+    assert sides.objects.keys() == {"a.png", "deep/c.txt"} | remaining
 
 
 def test_sidecars_and_a_nested_collections_files_are_not_pushed(sides):
@@ -234,7 +234,7 @@ def test_sidecars_and_a_nested_collections_files_are_not_pushed(sides):
     assert sides.objects == {"b.png": content_of("parts/7/b.png")}
 
 
-def test_a_file_whose_key_s3_would_not_take_is_told(sides):
+def test_a_file_whose_key_would_be_too_long_is_reported(sides):
     long = "/".join(["x" * 200] * 5) + "/" + "y" * 100
     sides.write("a.png", long)
     answer = sides.push(exit_code=3)
@@ -256,10 +256,10 @@ def test_a_push_waits_until_the_manifest_shows_what_was_pushed(sides):
     sides.proxy.before = reconcile
     sides.push("--delete", "--wait", 20)
     assert len(asked) == 3
-    assert [one.filename for one in sides.head.files] == ["a.png", "other.png"]
+    assert [entry.filename for entry in sides.head.files] == ["a.png", "other.png"]
 
 
-def test_where_the_manifest_does_not_show_it_in_time_that_is_told(sides):
+def test_a_manifest_that_does_not_show_the_upload_in_time_is_reported(sides):
     sides.put("b.png")
     sides.write("a.png", "b.png")
     answer = sides.push("--wait", 0.1, exit_code=1)
@@ -267,6 +267,6 @@ def test_where_the_manifest_does_not_show_it_in_time_that_is_told(sides):
     assert sides.objects == bytes_by_name("a.png", "b.png")
 
 
-def test_a_folder_that_is_not_there_is_wrong_usage(sides):
+def test_a_missing_folder_is_wrong_usage(sides):
     sides.folder = sides.folder / "nowhere"
     assert "there is no folder" in sides.push(exit_code=2).stderr

@@ -29,25 +29,25 @@ NOW = bytes_by_name("deep/c.png", "new.png") | {"a.png": b"replaced"}
 THEN = bytes_by_name("a.png", "b.png", "deep/c.png")
 
 
-def test_a_folder_gets_what_there_was_at_a_revision(past):
+def test_a_folder_gets_the_files_of_a_revision(past):
     answer = past.restore(past.folder, "--revision", 1)
     assert past.files == THEN
     assert "Downloaded 3 files" in answer.stdout
     assert past.objects == NOW
 
 
-def test_a_folder_gets_what_there_was_at_a_time(past):
-    (entry,) = (one for one in past.deployment.manifests.changes(past.collection, 0, 1))
-    past.restore(past.folder, "--at", entry.committed_at)
+def test_a_folder_gets_the_files_at_a_time(past):
+    (first,) = (change for change in past.deployment.manifests.changes(past.collection, 0, 1))
+    past.restore(past.folder, "--at", first.committed_at)
     assert past.files == THEN
 
 
-def test_a_folder_gets_what_there_is(past):
+def test_a_folder_gets_the_current_files(past):
     past.restore(past.folder)
     assert past.files == NOW
 
 
-def test_with_delete_a_folder_is_what_there_was(past):
+def test_with_delete_a_folder_has_only_the_files_of_the_revision(past):
     past.pull()
     past.write("mine.png")
     past.restore(past.folder, "--revision", 1)
@@ -69,17 +69,17 @@ def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
     assert past.objects == THEN | bytes_by_name("new.png")
     assert "Restored 2 files of style/16 in S3." in answer.stdout
     assert past.files == {}
-    # The manifest does not tell of it yet.
+    # The manifest does not have it yet.
     past.restore("--in-s3", "--revision", 1)
     assert len(past.bucket.client.list_object_versions(Bucket=past.bucket.name, Prefix=past.key("a"))["Versions"]) == 3
     for name in ("a.png", "b.png"):
-        told = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key(name))
-        assert (told["Metadata"], told["ContentType"]) == ({"prompt": "a fox"}, "image/png")
+        head_object = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key(name))
+        assert (head_object["Metadata"], head_object["ContentType"]) == ({"prompt": "a fox"}, "image/png")
     past.commit("a.png", "b.png")
     assert "Nothing to do." in past.restore("--in-s3", "--revision", 1).stdout
 
 
-def test_in_s3_with_delete_what_was_not_there_then_goes_and_can_be_brought_back(past):
+def test_in_s3_with_delete_later_objects_go_and_can_be_restored(past):
     past.restore("--in-s3", "--revision", 1, "--delete")
     assert past.objects == THEN
     past.commit(*THEN, "new.png")
@@ -94,7 +94,7 @@ def test_an_object_that_is_replaced_meanwhile_stays(past):
     assert "restore in S3 a.png: Skipped: the object in S3 changed" in answer.stderr
 
 
-def test_a_version_that_s3_has_not_any_more_is_told_and_the_rest_goes_on(past):
+def test_a_version_that_s3_no_longer_has_is_reported_and_other_files_are_restored(past):
     (first, *_) = past.deployment.manifests.read(past.collection, revision=1).files
     past.bucket.client.delete_object(Bucket=past.bucket.name, Key=past.key("a.png"), VersionId=first.version_id)
     answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
@@ -104,14 +104,14 @@ def test_a_version_that_s3_has_not_any_more_is_told_and_the_rest_goes_on(past):
     assert past.files == bytes_by_name("b.png", "deep/c.png")
 
 
-def test_what_was_stored_before_the_bucket_had_versions_is_told_file_by_file(sides):
+def test_files_stored_before_versioning_are_each_reported(sides):
     sides.put("a.png", "b.png", "c.png")
     versioning = {"Status": "Enabled"}
     sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration=versioning)
     sides.put("c.png", "d.png", body=b"with a version")
     sides.put("a.png", "d.png", body=b"replaced")
     answer = sides.restore("--in-s3", "--revision", 2, "--json", exit_code=3)
-    failed = {one["filename"]: one["error"] for one in json.loads(answer.stdout)["files"] if one["error"]}
+    failed = {file["filename"]: file["error"] for file in json.loads(answer.stdout)["files"] if file["error"]}
     assert failed.keys() == {"a.png"}
     assert "was not versioned" in failed["a.png"]
     assert sides.objects == bytes_by_name("b.png") | {"a.png": b"replaced"} | dict.fromkeys(
@@ -121,7 +121,7 @@ def test_what_was_stored_before_the_bucket_had_versions_is_told_file_by_file(sid
 
 
 @pytest.mark.slow
-def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkeypatch):
+def test_a_large_version_is_copied_in_parts_with_its_metadata(past, monkeypatch):
     monkeypatch.setattr(copying, "_MAX_WHOLE", 1 << 20)
     monkeypatch.setattr(copying, "_PART", 5 << 20)
     body = random_bytes((11 << 20) + 7)
@@ -129,8 +129,8 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
     past.put("large.bin", body=b"replaced")
     past.restore("--in-s3", "--revision", 4)
     assert past.objects["large.bin"] == body
-    told = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key("large.bin"))
-    assert (told["Metadata"]["prompt"], told["ContentType"]) == ("a fox", "image/tiff")
+    head_object = past.bucket.client.head_object(Bucket=past.bucket.name, Key=past.key("large.bin"))
+    assert (head_object["Metadata"]["prompt"], head_object["ContentType"]) == ("a fox", "image/tiff")
     assert past.bucket.unfinished() == []
     past.put("large.bin", body=b"replaced again")
     with past.meanwhile("POST", "large.bin", lambda: past.put_uncommitted("large.bin", b"newest")):
@@ -141,7 +141,7 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "says"),
+    ("options", "code", "message"),
     [
         (["--in-s3", "--revision", 9], 3, "9"),
         (["--in-s3", "--revision", 1, "--at", "2026-01-01"], 2, "not both"),
@@ -149,8 +149,8 @@ def test_a_large_version_is_copied_in_parts_with_what_is_told_of_it(past, monkey
         (["somewhere", "--in-s3"], 2, "Pass either LOCAL or --in-s3"),
     ],
 )
-def test_what_there_was_not_is_told(past, options, code, says):
-    assert says in past.restore(*options, exit_code=code).stderr
+def test_wrong_options_of_a_restore_are_reported(past, options, code, message):
+    assert message in past.restore(*options, exit_code=code).stderr
     assert past.objects == NOW
 
 

@@ -53,17 +53,17 @@ def _nothing_outside_is_changed(sides):
 
 def refused(answer):
     """The reasons by filename, as the JSON document has them."""
-    return {one["filename"]: one["error"] for one in json.loads(answer.stdout)["files"] if one["error"]}
+    return {file["filename"]: file["error"] for file in json.loads(answer.stdout)["files"] if file["error"]}
 
 
-def test_names_that_lead_elsewhere_are_each_refused_by_name_and_the_rest_comes(sides):
+def test_names_that_lead_elsewhere_are_each_refused_and_other_files_are_downloaded(sides):
     sides.put(*NAMES, *GOOD)
     answer = sides.pull("--json", exit_code=3)
     assert sides.files == bytes_by_name(*GOOD)
-    told = refused(answer)
-    assert told.keys() == NAMES.keys()
-    assert [name for name, reason in NAMES.items() if reason not in told[name]] == []
-    assert not any(one in answer.stderr for one in "\x1b\x07")
+    reasons = refused(answer)
+    assert reasons.keys() == NAMES.keys()
+    assert [name for name, reason in NAMES.items() if reason not in reasons[name]] == []
+    assert not any(character in answer.stderr for character in "\x1b\x07")
     assert len(answer.stderr.splitlines()) == len(NAMES)
 
 
@@ -83,12 +83,12 @@ def test_a_key_with_nul_is_refused_by_name(sides):
     assert sides.files == bytes_by_name(*GOOD)
 
 
-def test_names_that_some_other_disk_cannot_hold_are_refused_where_that_is_asked_for(sides):
+def test_names_that_another_disk_cannot_hold_are_refused_on_request(sides):
     sides.put(*ODD, *GOOD)
     answer = sides.pull("--portable", "--json", exit_code=3)
     assert sides.files == bytes_by_name(*GOOD)
-    told = refused(answer)
-    assert [name for name, reason in ODD.items() if reason not in told.get(name, "")] == []
+    reasons = refused(answer)
+    assert [name for name, reason in ODD.items() if reason not in reasons.get(name, "")] == []
     if os.uname().sysname == "Linux":
         sides.pull()
         assert sides.files == bytes_by_name(*ODD, *GOOD)
@@ -102,16 +102,16 @@ def test_links_at_a_files_place_and_in_its_path_are_not_followed(sides):
     (sides.folder / "under").mkdir()
     (sides.folder / "under/deep").symlink_to("../../dest-evil")
     answer = sides.pull("--json", exit_code=3)
-    told = refused(answer)
-    assert told.keys() == {"at.png", "in/x", "under/deep/x"}
-    assert all("link" in reason for reason in told.values())
+    reasons = refused(answer)
+    assert reasons.keys() == {"at.png", "in/x", "under/deep/x"}
+    assert all("link" in reason for reason in reasons.values())
     assert {name: sides.files[name] for name in GOOD} == bytes_by_name(*GOOD)
-    # Links of the user's own are told, and never deleted.
+    # The user's own links are reported, and never deleted.
     assert "symbolic link" in sides.pull("--delete", exit_code=3).stderr
     assert (sides.folder / "at.png").is_symlink()
 
 
-def test_a_link_that_comes_in_between_is_not_followed(sides):
+def test_a_link_that_appears_meanwhile_is_not_followed(sides):
     sides.put("in/x", *GOOD)
 
     def plant():

@@ -24,7 +24,7 @@ def test_what_one_side_has_goes_to_the_other(sides):
     assert "Nothing to do." in sides.sync().stdout
 
 
-def test_what_changed_on_one_side_since_then_goes_to_the_other(sides):
+def test_changes_on_one_side_since_the_last_sync_go_to_the_other(sides):
     agree(sides, "a.png", "b.png", "c.png")
     sides.write("a.png", body=b"mine")
     sides.put("b.png", body=b"theirs")
@@ -32,7 +32,7 @@ def test_what_changed_on_one_side_since_then_goes_to_the_other(sides):
     assert sides.files == sides.objects == bytes_by_name("c.png") | {"a.png": b"mine", "b.png": b"theirs"}
 
 
-def test_what_both_changed_is_a_conflict_and_stays_until_somebody_says_which_side_stands(sides):
+def test_a_file_that_both_sides_changed_is_a_conflict_until_a_side_is_preferred(sides):
     agree(sides, "a.png")
     sides.write("a.png", body=b"mine")
     sides.put("a.png", body=b"theirs")
@@ -103,7 +103,7 @@ def test_where_what_was_agreed_on_is_lost_nothing_is_overwritten_and_nothing_del
 
 
 @pytest.mark.parametrize("how", ["empty", "not there", "no manifest"])
-def test_a_disk_that_is_not_mounted_or_a_manifest_that_is_gone_deletes_nothing(sides, how):
+def test_an_unmounted_disk_or_a_missing_manifest_deletes_nothing(sides, how):
     agree(sides, "a.png", "b.png")
     if how == "no manifest":
         sides.bucket.client.delete_object(Bucket=sides.bucket.name, Key=sides.collection.head_key)
@@ -127,7 +127,7 @@ def test_by_a_manifest_that_is_late_a_second_sync_undoes_nothing(sides, change):
         sides.sync()
     else:
         sides.put_uncommitted("a.png", b"theirs")
-    # The manifest tells of the old a.png, and of no new.png.
+    # The manifest has the old a.png, and no new.png.
     sides.sync("--delete", exit_code=3 if change == "upload" else 0)
     if change == "upload":
         assert sides.files == sides.objects == {"a.png": b"mine"} | bytes_by_name("b.png", "new.png")
@@ -135,7 +135,7 @@ def test_by_a_manifest_that_is_late_a_second_sync_undoes_nothing(sides, change):
         assert sides.objects["a.png"] == b"theirs"
 
 
-def test_a_pull_and_a_push_count_as_seen_to_be_the_same(sides):
+def test_a_pull_and_a_push_set_the_baseline(sides):
     sides.put("a.png")
     sides.pull()
     sides.write("b.png")
@@ -153,7 +153,7 @@ def test_without_a_manifest_a_sync_is_a_push(sides):
     assert sides.objects == bytes_by_name("a.png")
 
 
-def test_an_object_that_changes_after_the_plan_was_made_is_told(sides):
+def test_an_object_that_changes_after_planning_is_reported(sides):
     agree(sides, "a.png", "b.png")
     sides.write("a.png", body=b"mine")
     with sides.meanwhile("PUT", "a.png", lambda: sides.put_uncommitted("a.png", b"theirs")):

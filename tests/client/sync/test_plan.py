@@ -23,25 +23,25 @@ from s3_manifest_cli.client.verify.compare import FileStatus
 from s3_manifest_cli.errors import Invalid, Refused
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-HERE = LocalFile("a.png", 5, 1_000, 2_000, 7)
-CHANGED_HERE = HERE._replace(ctime_ns=3_000)
-THERE = RemoteFile("a.png", 5, "m", "e", "files", None, NOON)
-CHANGED_THERE = THERE._replace(etag="other")
-AGREED = {"a.png": BaselineEntry("e", HERE.identity)}
+LOCAL = LocalFile("a.png", 5, 1_000, 2_000, 7)
+CHANGED_LOCAL = LOCAL._replace(ctime_ns=3_000)
+REMOTE = RemoteFile("a.png", 5, "m", "e", "files", None, NOON)
+CHANGED_REMOTE = REMOTE._replace(etag="other")
+BASELINE = {"a.png": BaselineEntry("e", LOCAL.identity)}
 
-LOCAL_ONLY = FileStatus("a.png", "local_only", HERE, None)
-S3_ONLY = FileStatus("a.png", "s3_only", None, THERE)
-OUT_OF_SYNC = FileStatus("a.png", "out_of_sync", HERE, THERE)
-UNVERIFIABLE = FileStatus("a.png", "unverifiable", HERE, THERE, "why")
-SYNCED = FileStatus("a.png", "synced", HERE, THERE)
+LOCAL_ONLY = FileStatus("a.png", "local_only", LOCAL, None)
+S3_ONLY = FileStatus("a.png", "s3_only", None, REMOTE)
+OUT_OF_SYNC = FileStatus("a.png", "out_of_sync", LOCAL, REMOTE)
+UNVERIFIABLE = FileStatus("a.png", "unverifiable", LOCAL, REMOTE, "why")
+SYNCED = FileStatus("a.png", "synced", LOCAL, REMOTE)
 
 
-def planned(verb, one, options, base=None):
-    return [action.action for action in actions(verb, [one], options, base)]
+def planned(verb, file, options, baseline=None):
+    return [action.action for action in actions(verb, [file], options, baseline)]
 
 
 @pytest.mark.parametrize(
-    ("verb", "one", "delete", "action"),
+    ("verb", "file", "delete", "action"),
     [
         ("pull", S3_ONLY, False, ["download"]),
         ("pull", OUT_OF_SYNC, False, ["download"]),
@@ -57,45 +57,45 @@ def planned(verb, one, options, base=None):
         ("push", SYNCED, True, []),
     ],
 )
-def test_a_pull_makes_the_folder_what_s3_has_and_a_push_the_other_way_round(verb, one, delete, action):
-    assert planned(verb, one, SyncOptions(delete=delete)) == action
+def test_a_pull_makes_the_folder_match_s3_and_a_push_makes_s3_match_the_folder(verb, file, delete, action):
+    assert planned(verb, file, SyncOptions(delete=delete)) == action
 
 
 @pytest.mark.parametrize(
-    ("one", "base", "delete", "action"),
+    ("file", "baseline", "delete", "action"),
     [
         (LOCAL_ONLY, None, True, ["upload"]),
-        (LOCAL_ONLY, AGREED, False, ["upload"]),
-        # It was in S3 and is no more, and nobody touched it here since.
-        (LOCAL_ONLY, AGREED, True, ["delete_local"]),
-        (LOCAL_ONLY._replace(local=CHANGED_HERE), AGREED, True, ["conflict"]),
+        (LOCAL_ONLY, BASELINE, False, ["upload"]),
+        # It was deleted from S3, and the local file is unchanged.
+        (LOCAL_ONLY, BASELINE, True, ["delete_local"]),
+        (LOCAL_ONLY._replace(local=CHANGED_LOCAL), BASELINE, True, ["conflict"]),
         (S3_ONLY, None, True, ["download"]),
-        (S3_ONLY, AGREED, False, ["download"]),
-        (S3_ONLY, AGREED, True, ["delete_remote"]),
-        (S3_ONLY._replace(remote=CHANGED_THERE), AGREED, True, ["conflict"]),
-        (OUT_OF_SYNC._replace(local=CHANGED_HERE), AGREED, False, ["upload"]),
-        (OUT_OF_SYNC._replace(remote=CHANGED_THERE), AGREED, False, ["download"]),
-        (OUT_OF_SYNC._replace(local=CHANGED_HERE, remote=CHANGED_THERE), AGREED, False, ["conflict"]),
+        (S3_ONLY, BASELINE, False, ["download"]),
+        (S3_ONLY, BASELINE, True, ["delete_remote"]),
+        (S3_ONLY._replace(remote=CHANGED_REMOTE), BASELINE, True, ["conflict"]),
+        (OUT_OF_SYNC._replace(local=CHANGED_LOCAL), BASELINE, False, ["upload"]),
+        (OUT_OF_SYNC._replace(remote=CHANGED_REMOTE), BASELINE, False, ["download"]),
+        (OUT_OF_SYNC._replace(local=CHANGED_LOCAL, remote=CHANGED_REMOTE), BASELINE, False, ["conflict"]),
         (OUT_OF_SYNC, None, False, ["conflict"]),
         (UNVERIFIABLE, None, False, ["conflict"]),
-        (UNVERIFIABLE, AGREED, False, []),
+        (UNVERIFIABLE, BASELINE, False, []),
         (SYNCED, None, True, []),
     ],
 )
-def test_a_sync_takes_the_side_that_changed_since_the_last_one(one, base, delete, action):
-    assert planned("sync", one, SyncOptions(delete=delete), base) == action
+def test_a_sync_takes_the_side_that_changed_since_the_last_one(file, baseline, delete, action):
+    assert planned("sync", file, SyncOptions(delete=delete), baseline) == action
 
 
 @pytest.mark.parametrize("verb", ["pull", "push", "sync"])
-def test_what_nothing_proves_is_believed_to_be_what_it_was_agreed_to_be(verb):
-    assert planned(verb, UNVERIFIABLE, SyncOptions(), AGREED) == []
-    for changed in (UNVERIFIABLE._replace(local=CHANGED_HERE), UNVERIFIABLE._replace(remote=CHANGED_THERE)):
-        assert len(planned(verb, changed, SyncOptions(), AGREED)) == 1
-    assert planned(verb, OUT_OF_SYNC, SyncOptions(), AGREED) != []
+def test_a_file_that_nothing_proves_is_synced_if_the_baseline_is_unchanged(verb):
+    assert planned(verb, UNVERIFIABLE, SyncOptions(), BASELINE) == []
+    for changed in (UNVERIFIABLE._replace(local=CHANGED_LOCAL), UNVERIFIABLE._replace(remote=CHANGED_REMOTE)):
+        assert len(planned(verb, changed, SyncOptions(), BASELINE)) == 1
+    assert planned(verb, OUT_OF_SYNC, SyncOptions(), BASELINE) != []
 
 
 @pytest.mark.parametrize(
-    ("prefer", "changed_here", "action"),
+    ("prefer", "local_mtime", "action"),
     [
         ("local", "2026-01-01", "upload"),
         ("s3", "2026-01-01", "download"),
@@ -105,44 +105,44 @@ def test_what_nothing_proves_is_believed_to_be_what_it_was_agreed_to_be(verb):
         (None, "2027-01-01", "conflict"),
     ],
 )
-def test_in_a_conflict_that_side_stands_which_is_preferred(prefer, changed_here, action):
-    mtime_ns = int(datetime.fromisoformat(changed_here).replace(tzinfo=UTC).timestamp() * 1e9)
-    there = THERE._replace(last_modified="2026-06-01T00:00:00.000Z")
-    one = OUT_OF_SYNC._replace(local=HERE._replace(mtime_ns=mtime_ns), remote=there)
-    assert planned("sync", one, SyncOptions(prefer=prefer)) == [action]
+def test_the_preferred_side_wins_a_conflict(prefer, local_mtime, action):
+    mtime_ns = int(datetime.fromisoformat(local_mtime).replace(tzinfo=UTC).timestamp() * 1e9)
+    remote = REMOTE._replace(last_modified="2026-06-01T00:00:00.000Z")
+    file = OUT_OF_SYNC._replace(local=LOCAL._replace(mtime_ns=mtime_ns), remote=remote)
+    assert planned("sync", file, SyncOptions(prefer=prefer)) == [action]
 
 
 @pytest.mark.parametrize(
-    ("one", "prefer", "action"),
+    ("file", "prefer", "action"),
     [
-        (LOCAL_ONLY._replace(local=CHANGED_HERE), "local", "upload"),
-        (LOCAL_ONLY._replace(local=CHANGED_HERE), "s3", "delete_local"),
-        (LOCAL_ONLY._replace(local=CHANGED_HERE), "newer", "upload"),
-        (S3_ONLY._replace(remote=CHANGED_THERE), "local", "delete_remote"),
-        (S3_ONLY._replace(remote=CHANGED_THERE), "s3", "download"),
-        (S3_ONLY._replace(remote=CHANGED_THERE), "newer", "download"),
+        (LOCAL_ONLY._replace(local=CHANGED_LOCAL), "local", "upload"),
+        (LOCAL_ONLY._replace(local=CHANGED_LOCAL), "s3", "delete_local"),
+        (LOCAL_ONLY._replace(local=CHANGED_LOCAL), "newer", "upload"),
+        (S3_ONLY._replace(remote=CHANGED_REMOTE), "local", "delete_remote"),
+        (S3_ONLY._replace(remote=CHANGED_REMOTE), "s3", "download"),
+        (S3_ONLY._replace(remote=CHANGED_REMOTE), "newer", "download"),
     ],
 )
-def test_what_one_side_changed_and_the_other_deleted_is_as_that_side_has_it_which_is_preferred(one, prefer, action):
-    assert planned("sync", one, SyncOptions(delete=True, prefer=prefer), AGREED) == [action]
+def test_the_preferred_side_decides_about_a_file_that_one_side_changed_and_the_other_deleted(file, prefer, action):
+    assert planned("sync", file, SyncOptions(delete=True, prefer=prefer), BASELINE) == [action]
 
 
 @pytest.mark.parametrize(
-    ("verb", "one", "size"),
+    ("verb", "file", "size"),
     [
-        ("pull", OUT_OF_SYNC._replace(remote=THERE._replace(size=9)), 9),
+        ("pull", OUT_OF_SYNC._replace(remote=REMOTE._replace(size=9)), 9),
         ("push", OUT_OF_SYNC, 5),
         ("push", LOCAL_ONLY, 5),
     ],
 )
-def test_an_action_knows_both_sides_as_they_were_and_how_much_is_moved(verb, one, size):
-    (action,) = actions(verb, [one], SyncOptions())
+def test_an_action_holds_the_planned_state_of_both_sides_and_the_size(verb, file, size):
+    (action,) = actions(verb, [file], SyncOptions())
     assert action.size == size
-    assert action.local == (one.local and one.local.identity)
-    assert action.etag == (one.remote and one.remote.etag)
+    assert action.local == (file.local and file.local.identity)
+    assert action.etag == (file.remote and file.remote.etag)
 
 
-def plan(*doings):
+def plan(*action_types):
     return Plan(
         verb="pull",
         folder="f",
@@ -153,9 +153,14 @@ def plan(*doings):
         revision=3,
         actions=tuple(
             Action(
-                action=doing, filename=f"{number}.png", state="local_only", size=1, etag="e", local=Identity(1, 2, 3, 4)
+                action=action_type,
+                filename=f"{number}.png",
+                state="local_only",
+                size=1,
+                etag="e",
+                local=Identity(1, 2, 3, 4),
             )
-            for number, doing in enumerate(doings)
+            for number, action_type in enumerate(action_types)
         ),
     )
 
@@ -166,7 +171,7 @@ def facts(**changed):
     return made.model_copy(update={"complete": True, "last_verified_at": verified} | changed)
 
 
-def test_deletions_are_planned_by_a_manifest_that_knows_all():
+def test_deletions_by_a_complete_manifest_are_allowed():
     check_deletions(plan("delete_local", "delete_remote"), facts(), NOW)
 
 
@@ -178,14 +183,14 @@ def test_deletions_are_planned_by_a_manifest_that_knows_all():
         ({"last_verified_at": timestamp(NOW - timedelta(days=4))}, "not compared with S3"),
     ],
 )
-@pytest.mark.parametrize("doing", ["delete_local", "delete_remote"])
-def test_by_another_manifest_nothing_is_deleted_and_the_mend_is_told(changed, reason, doing):
+@pytest.mark.parametrize("action_type", ["delete_local", "delete_remote"])
+def test_deletions_by_an_incomplete_or_stale_manifest_are_refused_with_a_remedy(changed, reason, action_type):
     with pytest.raises(Refused, match=f"{reason}.*rescan style/16"):
-        check_deletions(plan("download", doing), facts(**changed), NOW)
+        check_deletions(plan("download", action_type), facts(**changed), NOW)
     check_deletions(plan("download", "upload", "conflict"), facts(**changed), NOW)
 
 
-def test_no_more_is_deleted_than_may_be():
+def test_deletions_are_limited():
     check_deletions(plan(*["delete_local"] * 3), facts(), NOW, max_delete=3)
     with pytest.raises(Refused, match="--max-delete"):
         check_deletions(plan(*["delete_local"] * 3, "delete_remote"), facts(), NOW, max_delete=3)
@@ -224,6 +229,6 @@ def without(whole, **changed):
         (without(plan("download"), last_modified="yesterday"), "line 2.*last_modified"),
     ],
 )
-def test_a_plan_that_cannot_be_read_is_refused_and_the_line_told(lines, reason):
+def test_an_invalid_plan_is_refused_with_the_line(lines, reason):
     with pytest.raises(Invalid, match=reason):
         decode(lines)

@@ -11,12 +11,12 @@ from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, map_concur
 from s3_manifest_cli.errors import Refused
 
 
-def test_there_is_an_outcome_for_each_item():
+def test_each_item_has_an_outcome():
     outcomes = list(map_concurrently(lambda item: item * 2, range(100), Cancellation(), threads=4))
     assert sorted(outcomes) == [(item, item * 2, None) for item in range(100)]
 
 
-def test_of_nothing_there_is_none():
+def test_no_items_have_no_outcomes():
     assert list(map_concurrently(lambda item: item, [], Cancellation())) == []
 
 
@@ -29,8 +29,8 @@ def test_one_failure_never_stops_the_rest(error):
 
     outcomes = list(map_concurrently(work, range(100), Cancellation(), threads=4))
     assert len(outcomes) == 100
-    assert {one.item for one in outcomes if one.error} == set(range(3, 100, 10))
-    assert {one.error for one in outcomes if one.error} == {error}
+    assert {outcome.item for outcome in outcomes if outcome.error} == set(range(3, 100, 10))
+    assert {outcome.error for outcome in outcomes if outcome.error} == {error}
 
 
 def test_an_error_that_nobody_knows_stops_all_and_travels():
@@ -49,7 +49,7 @@ def test_an_error_that_nobody_knows_stops_all_and_travels():
     assert set(done) <= set(range(5))
 
 
-def test_so_many_are_done_at_once_and_no_more():
+def test_the_number_of_threads_is_limited():
     meeting = threading.Barrier(4)
     running = []
     most = []
@@ -90,7 +90,7 @@ def test_items_are_read_only_as_far_as_they_are_needed():
     assert len(read) <= 4
 
 
-def test_who_leaves_waits_for_what_is_under_way():
+def test_leaving_the_iterator_waits_for_running_items():
     done = []
     cancellation = Cancellation()
     before = set(threading.enumerate())
@@ -112,14 +112,14 @@ def test_who_leaves_waits_for_what_is_under_way():
 def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
     cancellation = Cancellation()
     outcomes = []
-    begun = threading.Event()
+    started = threading.Event()
 
     def work(item):
-        begun.set()
+        started.set()
         cancellation.sleep(30)
 
     def kill():
-        begun.wait(10)
+        started.wait(10)
         os.kill(os.getpid(), getattr(signal, name))
 
     killing = threading.Thread(target=kill)
@@ -142,12 +142,12 @@ def test_a_budget_is_never_exceeded_and_what_is_larger_than_all_of_it_goes_alone
             held.remove(min(size, 100))
 
     outcomes = list(map_concurrently(work, [60, 30, 10, 500, 70, 0, 40] * 10, Cancellation(), threads=8))
-    assert [one for one in outcomes if one.error] == []
+    assert [outcome for outcome in outcomes if outcome.error] == []
     assert max(most) == 100
     assert budget.reserve(100) == 100
 
 
-def test_a_stop_wakes_who_waits():
+def test_a_cancellation_wakes_waiting_threads():
     cancellation = Cancellation()
     budget = MemoryBudget(10, cancellation)
     budget.reserve(10)
@@ -156,6 +156,6 @@ def test_a_stop_wakes_who_waits():
         budget.reserve(1)
     with pytest.raises(Cancelled):
         cancellation.check()
-    told = []
-    cancellation.on_cancel(lambda: told.append(True))
-    assert told == [True]
+    called = []
+    cancellation.on_cancel(lambda: called.append(True))
+    assert called == [True]

@@ -24,23 +24,23 @@ def _small_ranges(monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.transfer.download.PART", PART)
 
 
-def wanted(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> DownloadRequest:
+def request_for(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> DownloadRequest:
     return DownloadRequest("a.bin", key, len(body), etag, **({"md5": md5(body)} | more))
 
 
-def fetch(objects: Objects, folder: Path, what: DownloadRequest, moved=lambda _: None) -> DownloadResult:
-    with Destination(folder) as destination, destination.partial(what.filename, what.token) as partial:
-        done = download(objects, what, partial, moved)
+def fetch(objects: Objects, folder: Path, request: DownloadRequest, progress=lambda _: None) -> DownloadResult:
+    with Destination(folder) as destination, destination.partial(request.filename, request.token) as partial:
+        done = download(objects, request, partial, progress)
         partial.finish()
         return done
 
 
-def fail_once(objects: Objects, proxy: Proxy, folder: Path, what: DownloadRequest) -> str:
+def fail_once(objects: Objects, proxy: Proxy, folder: Path, request: DownloadRequest) -> str:
     """A run that gets all but one range of a large object; that range."""
     bad = f"bytes={PART}-{2 * PART - 1}"
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
     with pytest.raises(ReadFailed):
-        fetch(objects, folder, what)
+        fetch(objects, folder, request)
     proxy.before = lambda _: None
     proxy.seen.clear()
     return bad
@@ -48,98 +48,98 @@ def fail_once(objects: Objects, proxy: Proxy, folder: Path, what: DownloadReques
 
 @pytest.mark.parametrize("body", [b"", b"x", SMALL, LARGE], ids=["empty", "a byte", "small", "large"])
 def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
-    what = wanted(body, bucket.put("styles/16/a.bin", body))
-    moved = []
-    done = fetch(objects, tmp_path, what, moved.append)
+    request = request_for(body, bucket.put("styles/16/a.bin", body))
+    progress = []
+    done = fetch(objects, tmp_path, request, progress.append)
     assert (tmp_path / "a.bin").read_bytes() == body
     assert (done.verdict.status, done.verdict.proofs, done.fetched) == ("match", ("md5",), len(body))
-    assert sum(moved) == len(body)
-    assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
+    assert sum(progress) == len(body)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
 @pytest.mark.parametrize(
     "key", ["a b+c%20d.png", "ä/🎨 #?&=;.png", "a//b", "x/../y", "~'()*!,:@$[]{}^`|\\\"<>", "a/./b/"]
 )
 def test_every_key_is_that_key(bucket, objects, tmp_path, key):
-    what = wanted(SMALL, bucket.put(key, SMALL), key)
-    assert fetch(objects, tmp_path, what).verdict.status == "match"
+    request = request_for(SMALL, bucket.put(key, SMALL), key)
+    assert fetch(objects, tmp_path, request).verdict.status == "match"
 
 
-def test_a_large_object_is_fetched_in_ranges_that_all_name_the_object_that_is_meant(bucket, objects, proxy, tmp_path):
+def test_a_large_object_is_fetched_in_ranges_that_all_name_its_etag(bucket, objects, proxy, tmp_path):
     etag = bucket.put("styles/16/a.bin", LARGE)
-    fetch(objects, tmp_path, wanted(LARGE, etag))
-    asked = proxy.of("GET")
-    assert {one.headers["if-match"] for one in asked} == {f'"{etag}"'}
+    fetch(objects, tmp_path, request_for(LARGE, etag))
+    gets = proxy.of("GET")
+    assert {request.headers["if-match"] for request in gets} == {f'"{etag}"'}
     starts = range(0, len(LARGE), PART)
-    assert sorted(one.range for one in asked) == sorted(
+    assert sorted(request.range for request in gets) == sorted(
         f"bytes={start}-{min(start + PART, len(LARGE)) - 1}" for start in starts
     )
 
 
 def test_a_small_object_takes_one_request(bucket, objects, proxy, tmp_path):
-    fetch(objects, tmp_path, wanted(SMALL, bucket.put("styles/16/a.bin", SMALL)))
+    fetch(objects, tmp_path, request_for(SMALL, bucket.put("styles/16/a.bin", SMALL)))
     assert len(proxy.seen) == 1
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("becomes", ["another", "gone"])
-def test_an_object_that_is_another_by_now_is_not_taken_for_it(bucket, objects, tmp_path, body, becomes):
-    what = wanted(body, bucket.put("styles/16/a.bin", body))
+def test_an_object_that_was_replaced_or_deleted_is_a_conflict(bucket, objects, tmp_path, body, becomes):
+    request = request_for(body, bucket.put("styles/16/a.bin", body))
     if becomes == "another":
         bucket.put("styles/16/a.bin", body[::-1])
     else:
         bucket.client.delete_object(Bucket=bucket.name, Key="styles/16/a.bin")
     with pytest.raises(Conflict):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)
     assert not (tmp_path / "a.bin").exists()
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
 def test_a_server_that_ignores_the_condition_is_noticed_by_its_etag(bucket, objects, proxy, tmp_path, body):
-    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    request = request_for(body, bucket.put("styles/16/a.bin", body))
     proxy.after = lambda _, reply: reply._replace(
         headers=[(name, '"other"' if name.lower() == "etag" else value) for name, value in reply.headers]
     )
     with pytest.raises(Conflict):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)
 
 
-def test_a_version_is_fetched_even_where_another_came_after_it(bucket, objects, tmp_path):
+def test_an_old_version_is_fetched(bucket, objects, tmp_path):
     bucket.client.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
     answer = bucket.client.put_object(Bucket=bucket.name, Key="styles/16/a.bin", Body=SMALL)
     bucket.put("styles/16/a.bin", LARGE)
     # Of a version MiniStack knows no ranges.
-    what = wanted(SMALL, answer["ETag"].strip('"'), version_id=answer["VersionId"])
-    assert fetch(objects, tmp_path, what).verdict.status == "match"
+    request = request_for(SMALL, answer["ETag"].strip('"'), version_id=answer["VersionId"])
+    assert fetch(objects, tmp_path, request).verdict.status == "match"
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
 def test_a_wrong_byte_on_the_way_is_an_error_and_nothing_is_left(bucket, objects, proxy, tmp_path, body):
-    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    request = request_for(body, bucket.put("styles/16/a.bin", body))
     proxy.after = lambda _, reply: reply._replace(body=reply.body[:-1] + bytes([reply.body[-1] ^ 1]))
     with pytest.raises(ReadFailed, match="wrong bytes"):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_a_server_that_sends_less_than_was_asked_for_nothing_is_taken(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+def test_a_response_with_too_few_bytes_is_an_error(bucket, objects, proxy, tmp_path):
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     proxy.after = lambda _, reply: reply._replace(body=reply.body[:-1])
     with pytest.raises(ReadFailed, match="fewer bytes"):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)
     assert not (tmp_path / "a.bin").exists()
 
 
 def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    proxy.before = lambda request: Reply(200, [("ETag", f'"{what.etag}"')], LARGE)
-    assert fetch(objects, tmp_path, what).verdict.status == "match"
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    proxy.before = lambda _: Reply(200, [("ETag", f'"{request.etag}"')], LARGE)
+    assert fetch(objects, tmp_path, request).verdict.status == "match"
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
 def test_a_connection_that_breaks_is_tried_again(bucket, objects, proxy, tmp_path, body):
-    what = wanted(body, bucket.put("styles/16/a.bin", body))
+    request = request_for(body, bucket.put("styles/16/a.bin", body))
     broken = []
 
     def once(request, reply):
@@ -149,38 +149,38 @@ def test_a_connection_that_breaks_is_tried_again(bucket, objects, proxy, tmp_pat
         return reply._replace(cut=100)
 
     proxy.after = once
-    assert fetch(objects, tmp_path, what).verdict.status == "match"
+    assert fetch(objects, tmp_path, request).verdict.status == "match"
     assert broken
 
 
 def test_a_server_that_is_busy_is_asked_again(bucket, objects, proxy, tmp_path):
-    what = wanted(SMALL, bucket.put("styles/16/a.bin", SMALL))
+    request = request_for(SMALL, bucket.put("styles/16/a.bin", SMALL))
     busy = [refusal(503, "SlowDown"), refusal(500, "InternalError")]
     proxy.before = lambda _: busy.pop() if busy else None
-    assert fetch(objects, tmp_path, what).verdict.status == "match"
+    assert fetch(objects, tmp_path, request).verdict.status == "match"
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
-def test_a_refusal_says_what_to_allow(bucket, objects, proxy, tmp_path, body):
-    what = wanted(body, bucket.put("styles/16/a.bin", body))
+def test_a_refusal_names_the_missing_permission(bucket, objects, proxy, tmp_path, body):
+    request = request_for(body, bucket.put("styles/16/a.bin", body))
     proxy.before = lambda _: refusal(403, "AccessDenied")
     with pytest.raises(ReadFailed, match=r"403 AccessDenied\. Allow s3:GetObject"):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)
 
 
 def test_what_a_failed_run_has_fetched_is_not_fetched_again(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    bad = fail_once(objects, proxy, tmp_path, what)
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    bad = fail_once(objects, proxy, tmp_path, request)
     assert not (tmp_path / "a.bin").exists()
-    moved = []
-    done = fetch(objects, tmp_path, what, moved.append)
-    assert [one.range for one in proxy.of("GET")] == [bad]
-    assert (done.verdict.status, done.fetched, sum(moved)) == ("match", PART, len(LARGE))
-    assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
+    progress = []
+    done = fetch(objects, tmp_path, request, progress.append)
+    assert [request.range for request in proxy.of("GET")] == [bad]
+    assert (done.verdict.status, done.fetched, sum(progress)) == ("match", PART, len(LARGE))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_record_that_a_run_was_killed_in_is_gone_on_with(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+def test_a_record_that_a_killed_run_left_is_resumed(bucket, objects, proxy, tmp_path):
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     starts = range(0, len(LARGE), PART)
 
     def only(number):
@@ -188,7 +188,7 @@ def test_a_record_that_a_run_was_killed_in_is_gone_on_with(bucket, objects, prox
             None if request.range.startswith(f"bytes={starts[number]}-") else refusal(403, "AccessDenied")
         )
         with pytest.raises(ReadFailed):
-            fetch(objects, tmp_path, what)
+            fetch(objects, tmp_path, request)
 
     only(0)
     (record,) = (tmp_path / ".s3-manifest").glob("*.ranges")
@@ -196,7 +196,7 @@ def test_a_record_that_a_run_was_killed_in_is_gone_on_with(bucket, objects, prox
         file.write(b"131072 19")
     only(1)
     proxy.before = lambda _: None
-    assert fetch(objects, tmp_path, what).fetched == len(LARGE) - 2 * PART
+    assert fetch(objects, tmp_path, request).fetched == len(LARGE) - 2 * PART
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
@@ -211,26 +211,26 @@ from s3_manifest_cli.client.transfer.objects import Objects
 
 module.PART = 1 << 16
 endpoint, bucket, folder, size, etag = sys.argv[1:]
-moved = []
+progress = []
 
 def die(count):
-    moved.append(count)
-    if len(moved) == 4:  # the first is what an earlier run has fetched
+    progress.append(count)
+    if len(progress) == 4:  # the first is request an earlier run has fetched
         os._exit(9)
 
-wanted = DownloadRequest("a.bin", "styles/16/a.bin", int(size), etag, etag)
+request_for = DownloadRequest("a.bin", "styles/16/a.bin", int(size), etag, etag)
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
-    with Destination(Path(folder)) as destination, destination.partial("a.bin", wanted.token) as partial:
-        download(objects, wanted, partial, die)
+    with Destination(Path(folder)) as destination, destination.partial("a.bin", request_for.token) as partial:
+        download(objects, request_for, partial, die)
 """
 
 
 def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    command = [sys.executable, "-c", KILLED, bucket.endpoint, bucket.name, str(tmp_path), str(len(LARGE)), what.etag]
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    command = [sys.executable, "-c", KILLED, bucket.endpoint, bucket.name, str(tmp_path), str(len(LARGE)), request.etag]
     assert subprocess.run(command, check=False, timeout=60).returncode == 9
     assert not (tmp_path / "a.bin").exists()
-    done = fetch(objects, tmp_path, what)
+    done = fetch(objects, tmp_path, request)
     # The third was moved, and its line is written after that: two are recorded.
     assert len(proxy.of("GET")) == 2
     assert done.verdict.status == "match"
@@ -238,29 +238,29 @@ def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, pr
 
 
 def test_what_was_fetched_of_another_object_does_not_count(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    fail_once(objects, proxy, tmp_path, what)
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    fail_once(objects, proxy, tmp_path, request)
     other = LARGE[::-1]
-    done = fetch(objects, tmp_path, wanted(other, bucket.put("styles/16/a.bin", other)))
+    done = fetch(objects, tmp_path, request_for(other, bucket.put("styles/16/a.bin", other)))
     assert done.fetched == len(other)
     assert (tmp_path / "a.bin").read_bytes() == other
 
 
 @pytest.mark.parametrize("harm", ["cut", "altered"])
 def test_a_partial_that_was_tampered_with_is_noticed(bucket, objects, proxy, tmp_path, harm):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    fail_once(objects, proxy, tmp_path, what)
-    (left,) = (one for one in (tmp_path / ".s3-manifest").iterdir() if one.suffix != ".ranges")
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
+    fail_once(objects, proxy, tmp_path, request)
+    (left,) = (path for path in (tmp_path / ".s3-manifest").iterdir() if path.suffix != ".ranges")
     if harm == "cut":
         os.truncate(left, PART)
-        assert fetch(objects, tmp_path, what).fetched == len(LARGE)
+        assert fetch(objects, tmp_path, request).fetched == len(LARGE)
     else:
         with left.open("r+b") as file:
             file.seek(2 * PART)
             file.write(b"other")
         with pytest.raises(ReadFailed, match="wrong bytes"):
-            fetch(objects, tmp_path, what)
-        assert fetch(objects, tmp_path, what).fetched == len(LARGE)
+            fetch(objects, tmp_path, request)
+        assert fetch(objects, tmp_path, request).fetched == len(LARGE)
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
@@ -276,11 +276,11 @@ def uploaded_in_parts(bucket: Bucket, sizes: list[int], body: bytes) -> str:
     return done["ETag"].strip('"')
 
 
-def test_without_an_md5_parts_of_an_odd_size_prove_it_as_s3_tells_the_size(bucket, objects, tmp_path):
+def test_without_an_md5_parts_of_an_odd_size_prove_the_object(bucket, objects, tmp_path):
     odd = 5 * 1024 * 1024 + 77
     body = random_bytes(odd + 1000)
-    what = wanted(body, uploaded_in_parts(bucket, [odd, 1000], body), md5=None)
-    done = fetch(objects, tmp_path, what)
+    request = request_for(body, uploaded_in_parts(bucket, [odd, 1000], body), md5=None)
+    done = fetch(objects, tmp_path, request)
     assert (done.verdict.status, done.verdict.proofs) == ("match", ("etag",))
 
 
@@ -289,24 +289,24 @@ def test_parts_of_uneven_sizes_prove_nothing_and_then_what_an_earlier_run_left_d
 ):
     sizes = [5 * 1024 * 1024 + 77, 5 * 1024 * 1024 + 1, 1000]
     body = random_bytes(sum(sizes))
-    what = wanted(body, uploaded_in_parts(bucket, sizes, body), md5=None)
-    fail_once(objects, proxy, tmp_path, what)
-    moved = []
-    done = fetch(objects, tmp_path, what, moved.append)
-    assert (done.verdict.status, done.fetched, sum(moved)) == ("unverifiable", len(body), len(body))
+    request = request_for(body, uploaded_in_parts(bucket, sizes, body), md5=None)
+    fail_once(objects, proxy, tmp_path, request)
+    progress = []
+    done = fetch(objects, tmp_path, request, progress.append)
+    assert (done.verdict.status, done.fetched, sum(progress)) == ("unverifiable", len(body), len(body))
     assert (tmp_path / "a.bin").read_bytes() == body
 
 
-def test_what_nothing_proves_is_fetched_whole_and_said_to_be_unverifiable(bucket, objects, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE), md5=None)
-    fail_once(objects, proxy, tmp_path, what)
-    done = fetch(objects, tmp_path, what)
+def test_an_object_that_nothing_proves_is_fetched_whole_and_unverifiable(bucket, objects, proxy, tmp_path):
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE), md5=None)
+    fail_once(objects, proxy, tmp_path, request)
+    done = fetch(objects, tmp_path, request)
     assert (done.verdict.status, done.fetched) == ("unverifiable", len(LARGE))
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
-def test_a_stop_ends_it_and_what_came_is_kept(bucket, proxy, tmp_path):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+def test_a_cancellation_ends_a_download_and_its_ranges_stay(bucket, proxy, tmp_path):
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     cancellation = Cancellation()
     reached = threading.Event()
 
@@ -323,17 +323,17 @@ def test_a_stop_ends_it_and_what_came_is_kept(bucket, proxy, tmp_path):
     asking = threading.Thread(target=ask)
     asking.start()
     with bucket.objects(proxy.endpoint, cancellation) as objects, pytest.raises(Cancelled):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)
     asking.join()
     assert not (tmp_path / "a.bin").exists()
 
 
-def test_a_full_disk_is_told_with_the_file(bucket, objects, tmp_path, monkeypatch):
-    what = wanted(LARGE, bucket.put("styles/16/a.bin", LARGE))
+def test_a_full_disk_is_an_error_that_names_the_file(bucket, objects, tmp_path, monkeypatch):
+    request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("s3_manifest_cli.client.transfer.download.write_at", full)
     with pytest.raises(Unavailable, match=r"'a.bin' was not written: the disk is full"):
-        fetch(objects, tmp_path, what)
+        fetch(objects, tmp_path, request)

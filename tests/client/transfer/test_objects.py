@@ -23,7 +23,7 @@ from s3_manifest_cli.errors import Invalid, Unavailable
 KEY, BODY = "styles/16/a.png", random_bytes(9000)
 
 
-def test_without_credentials_it_says_so(bucket, monkeypatch):
+def test_missing_credentials_are_an_error(bucket, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
@@ -33,47 +33,47 @@ def test_without_credentials_it_says_so(bucket, monkeypatch):
         Objects(bucket.name, boto3.Session(region_name="us-east-1"), bucket.endpoint)
 
 
-def renewing(made: list[str], minutes: float) -> boto3.Session:
+def renewing(key_ids: list[str], minutes: float) -> boto3.Session:
     """A session whose credentials end so soon."""
 
     def renewed():
-        made.append(f"key{len(made)}")
+        key_ids.append(f"key{len(key_ids)}")
         end = datetime.now(UTC) + timedelta(minutes=minutes)
-        return {"access_key": made[-1], "secret_key": "s", "token": "t", "expiry_time": end.isoformat()}
+        return {"access_key": key_ids[-1], "secret_key": "s", "token": "t", "expiry_time": end.isoformat()}
 
-    one = boto3.Session(region_name="us-east-1")
-    one._session._credentials = DeferredRefreshableCredentials(renewed, "test")
-    return one
+    credentials_session = boto3.Session(region_name="us-east-1")
+    credentials_session._session._credentials = DeferredRefreshableCredentials(renewed, "test")
+    return credentials_session
 
 
 def test_credentials_are_renewed_before_they_expire(bucket, proxy):
     etag = bucket.put(KEY, BODY)
-    made = []
+    key_ids = []
     # Less than 15 minutes before their end botocore renews them at each use.
-    with Objects(bucket.name, renewing(made, 12), proxy.endpoint) as objects:
+    with Objects(bucket.name, renewing(key_ids, 12), proxy.endpoint) as objects:
         for _ in range(3):
             objects.get(KEY, etag)
-    used = [one.headers["authorization"].partition("Credential=")[2].partition("/")[0] for one in proxy.seen]
+    used = [request.headers["authorization"].partition("Credential=")[2].partition("/")[0] for request in proxy.seen]
     assert len(set(used)) == 3
-    assert set(used) <= set(made)
-    assert {one.headers["x-amz-security-token"] for one in proxy.seen} == {"t"}
+    assert set(used) <= set(key_ids)
+    assert {request.headers["x-amz-security-token"] for request in proxy.seen} == {"t"}
 
 
-def test_why_credentials_are_not_renewed_is_told(bucket):
+def test_the_reason_why_credentials_are_not_renewed_is_reported(bucket):
     etag = bucket.put(KEY, BODY)
-    made = []
-    one = renewing(made, 60)
-    with Objects(bucket.name, one, bucket.endpoint) as objects:
+    key_ids = []
+    credentials_session = renewing(key_ids, 60)
+    with Objects(bucket.name, credentials_session, bucket.endpoint) as objects:
 
         def refused():
             raise UnauthorizedSSOTokenError
 
-        one._session._credentials.get_frozen_credentials = refused
+        credentials_session._session._credentials.get_frozen_credentials = refused
         with pytest.raises(ReadFailed, match="You are not logged in to AWS"):
             objects.get(KEY, etag)
 
 
-def test_a_bucket_is_reached_where_botocore_says_it_is():
+def test_a_bucket_is_reached_at_the_endpoint_of_botocore():
     amazon = endpoint_of(s3_client(session=session()), "some-bucket")
     assert amazon == ("some-bucket.s3.amazonaws.com", "/", True, "us-east-1")
     other = endpoint_of(s3_client("http://127.0.0.1:9000/s3/", session=session()), "some-bucket")
@@ -92,8 +92,8 @@ def test_a_bucket_in_another_region_is_found(answer):
                 stub._queue[-1]["response"][1]["ResponseMetadata"]["HTTPHeaders"] = {
                     "x-amz-bucket-region": "eu-central-1"
                 }
-        found = in_bucket_region(client, session(), "some-bucket")
-    place = endpoint_of(found, "some-bucket")
+        regional = in_bucket_region(client, session(), "some-bucket")
+    place = endpoint_of(regional, "some-bucket")
     region = "us-east-1" if answer == "silent" else "eu-central-1"
     host = "some-bucket.s3.amazonaws.com" if answer == "silent" else f"some-bucket.s3.{region}.amazonaws.com"
     assert place == (host, "/", True, region)
@@ -136,7 +136,7 @@ def test_a_bundle_that_cannot_be_read_is_named(bucket, secure, monkeypatch):
         bucket.objects(secure.endpoint)
 
 
-def test_nothing_is_kept_of_requests_that_have_ended(bucket):
+def test_finished_requests_leave_nothing_in_memory(bucket):
     with bucket.objects() as objects:
         for number in range(5):
             objects.put(f"{KEY}{number}", BODY, md5(BODY), replaces=None, headers={})
@@ -161,9 +161,9 @@ session = boto3.Session("test", "test", region_name="us-east-1")
 try:
     objects = Objects(bucket, session, endpoint, cancellation=cancellation)
     with objects, Destination(Path(folder)) as destination:
-        def pull(one):
-            with destination.partial(one.filename, one.token) as partial:
-                download(objects, one, partial)
+        def pull(credentials_session):
+            with destination.partial(credentials_session.filename, credentials_session.token) as partial:
+                download(objects, credentials_session, partial)
                 partial.finish()
         with terminable():
             for outcome in map_concurrently(pull, wanted, cancellation):

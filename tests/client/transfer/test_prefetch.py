@@ -17,11 +17,14 @@ def stored(bucket, count):
 
 
 def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
-    (one, wanted), *_ = stored(bucket, 1)
-    came = {it.item: it for it in prefetch(objects, [(one, wanted), (1, wanted._replace(etag=md5(b"another")))])}
-    assert came[0].body == [BODY]
-    assert came[0].error is None
-    assert isinstance(came[1].error, Conflict)
+    (request, download_request), *_ = stored(bucket, 1)
+    fetched = {
+        it.item: it
+        for it in prefetch(objects, [(request, download_request), (1, download_request._replace(etag=md5(b"another")))])
+    }
+    assert fetched[0].body == [BODY]
+    assert fetched[0].error is None
+    assert isinstance(fetched[1].error, Conflict)
 
 
 def test_many_are_on_their_way_while_one_thread_waits(bucket, objects, proxy):
@@ -30,17 +33,17 @@ def test_many_are_on_their_way_while_one_thread_waits(bucket, objects, proxy):
     assert sorted(it.item for it in prefetch(objects, stored(bucket, 4))) == list(range(4))
 
 
-def test_no_more_come_than_there_is_room_for(bucket, proxy):
+def test_objects_are_prefetched_only_as_far_as_the_budget_allows(bucket, proxy):
     with bucket.objects(proxy.endpoint, memory=2 * len(BODY)) as objects:
         coming = prefetch(objects, stored(bucket, 5))
         first, second = next(coming), next(coming)
         assert len(proxy.seen) == 2
-        for one in (first, second):
-            objects.budget.release(one.reserved)
+        for fetched in (first, second):
+            objects.budget.release(fetched.reserved)
         rest = []
-        for one in coming:
-            objects.budget.release(one.reserved)
-            rest.append(one.item)
+        for fetched in coming:
+            objects.budget.release(fetched.reserved)
+            rest.append(fetched.item)
     assert len(rest) == 3
 
 

@@ -14,7 +14,7 @@ from s3_manifest_cli.client.transfer.ranges import (
 
 
 @pytest.mark.parametrize(
-    ("ranges", "made"),
+    ("ranges", "merged"),
     [
         ([], ()),
         ([(0, 4)], ((0, 4),)),
@@ -24,12 +24,12 @@ from s3_manifest_cli.client.transfer.ranges import (
         ([(0, 9), (1, 2), (9, 10)], ((0, 10),)),
     ],
 )
-def test_ranges_that_touch_are_merge(ranges, made):
-    assert merge(Range(*one) for one in ranges) == made
+def test_adjacent_ranges_are_merged(ranges, merged):
+    assert merge(Range(*part) for part in ranges) == merged
 
 
 @pytest.mark.parametrize(
-    ("size", "there", "most", "todo"),
+    ("size", "present", "max_size", "todo"),
     [
         (0, [], 4, []),
         (1, [], 4, [(0, 1)]),
@@ -40,8 +40,8 @@ def test_ranges_that_touch_are_merge(ranges, made):
         (20, [(2, 3), (9, 12)], 4, [(0, 2), (3, 7), (7, 9), (12, 16), (16, 20)]),
     ],
 )
-def test_what_is_missing_is_told_in_order_and_in_pieces(size, there, most, todo):
-    assert list(missing(size, [Range(*one) for one in there], most)) == todo
+def test_missing_ranges_are_in_order_and_of_limited_size(size, present, max_size, todo):
+    assert list(missing(size, [Range(*part) for part in present], max_size)) == todo
 
 
 def some_ranges(size: int):
@@ -50,19 +50,19 @@ def some_ranges(size: int):
 
 
 @given(some_ranges(50), st.integers(1, 60))
-def test_with_what_is_missing_all_bytes_are_there_and_none_twice(there, most):
-    todo = list(missing(50, there, most))
-    had = {at for one in there for at in range(*one)}
-    got = [at for one in todo for at in range(*one)]
+def test_present_and_missing_ranges_cover_every_byte_once(present, max_size):
+    todo = list(missing(50, present, max_size))
+    had = {at for part in present for at in range(*part)}
+    got = [at for part in todo for at in range(*part)]
     assert sorted([*had, *got]) == list(range(50))
-    assert all(0 < one.size <= most for one in todo)
+    assert all(0 < part.size <= max_size for part in todo)
 
 
 FIRST = record_header("etag-2", 100)
 
 
 @pytest.mark.parametrize(
-    ("record", "there"),
+    ("record", "present"),
     [
         (b"", None),
         (record_header("other", 100), None),
@@ -78,15 +78,15 @@ FIRST = record_header("etag-2", 100)
         (FIRST + b"5  10\n", Record((), len(FIRST))),
     ],
 )
-def test_of_a_record_only_what_was_written_whole_of_this_object_counts(record, there):
-    assert read_record(record, "etag-2", 100) == there
+def test_only_complete_lines_about_the_same_object_count(record, present):
+    assert read_record(record, "etag-2", 100) == present
 
 
 @given(some_ranges(100), st.integers(0, 4))  # no more than the shortest line has
-def test_a_record_that_a_run_was_killed_in_says_what_was_finished(ranges, cut):
+def test_the_record_of_a_killed_run_lists_the_finished_ranges(ranges, cut):
     record = FIRST + b"".join(map(record_line, ranges))
-    found = read_record(record, "etag-2", 100)
-    assert found == (merge(ranges), len(record))
+    read = read_record(record, "etag-2", 100)
+    assert read == (merge(ranges), len(record))
     if ranges and cut:
         torn = read_record(record[:-cut], "etag-2", 100)
         assert torn is not None

@@ -38,28 +38,30 @@ def unfinished(tmp_path) -> UnfinishedUploads:
     return UnfinishedUploads(tmp_path / "unfinished")
 
 
-def given(body: bytes, replaces: str | None = None, **told: str) -> UploadRequest:
-    headers = upload_headers(KEY, md5(body), UploadMetadata(**told)).headers
+def request_for(body: bytes, replaces: str | None = None, **metadata: str) -> UploadRequest:
+    headers = upload_headers(KEY, md5(body), UploadMetadata(**metadata)).headers
     return UploadRequest(KEY, len(body), compute_checksums(io.BytesIO(body), len(body)), replaces, headers)
 
 
-def store(objects, folder: Path, body: bytes, what: UploadRequest, unfinished, moved=lambda _: None) -> UploadResult:
+def store(
+    objects, folder: Path, body: bytes, request: UploadRequest, unfinished, progress=lambda _: None
+) -> UploadResult:
     path = folder / "file"
     path.write_bytes(body)
     with path.open("rb", buffering=0) as file:
-        return upload(objects, file, what, unfinished, moved)
+        return upload(objects, file, request, unfinished, progress)
 
 
 @pytest.mark.parametrize("body", [b"", b"x", SMALL, LARGE], ids=["empty", "a byte", "small", "large"])
-def test_a_file_is_stored_with_what_is_told_of_it(bucket, objects, tmp_path, unfinished, body):
-    moved = []
-    told = {"prompt": "größe 🎨", "local_path": "data/a b.png", "generation_id": "7", "generation_type": "lora"}
-    done = store(objects, tmp_path, body, given(body, **told), unfinished, moved.append)
-    seen = objects.head(KEY)
+def test_a_file_is_stored_with_its_metadata(bucket, objects, tmp_path, unfinished, body):
+    progress = []
+    metadata = {"prompt": "größe 🎨", "local_path": "data/a b.png", "generation_id": "7", "generation_type": "lora"}
+    done = store(objects, tmp_path, body, request_for(body, **metadata), unfinished, progress.append)
+    current = objects.head(KEY)
     assert bucket.body(KEY) == body
-    assert (done.etag, done.sent, sum(moved)) == (seen.etag, len(body), len(body))
-    assert seen.content_type == "image/png"
-    assert {name: decode_metadata(value) for name, value in seen.metadata.items()} == {
+    assert (done.etag, done.sent, sum(progress)) == (current.etag, len(body), len(body))
+    assert current.content_type == "image/png"
+    assert {name: decode_metadata(value) for name, value in current.metadata.items()} == {
         "md5": md5(body),
         "prompt": "größe 🎨",
         "local-path": "data/a b.png",
@@ -70,9 +72,9 @@ def test_a_file_is_stored_with_what_is_told_of_it(bucket, objects, tmp_path, unf
 
 
 @BOTH
-def test_the_object_that_was_seen_is_replaced(bucket, objects, tmp_path, unfinished, body):
+def test_the_expected_object_is_replaced(bucket, objects, tmp_path, unfinished, body):
     etag = bucket.put(KEY, b"before")
-    store(objects, tmp_path, body, given(body, etag), unfinished)
+    store(objects, tmp_path, body, request_for(body, etag), unfinished)
     assert bucket.body(KEY) == body
 
 
@@ -81,7 +83,7 @@ def test_the_object_that_was_seen_is_replaced(bucket, objects, tmp_path, unfinis
 def test_an_object_that_somebody_stored_meanwhile_stays(bucket, objects, tmp_path, unfinished, body, replaces):
     bucket.put(KEY, b"theirs")
     with pytest.raises(Conflict, match="Skipped: the object in S3 changed"):
-        store(objects, tmp_path, body, given(body, replaces), unfinished)
+        store(objects, tmp_path, body, request_for(body, replaces), unfinished)
     assert bucket.body(KEY) == b"theirs"
     assert bucket.unfinished() == []
 
@@ -89,7 +91,7 @@ def test_an_object_that_somebody_stored_meanwhile_stays(bucket, objects, tmp_pat
 @BOTH
 def test_an_object_that_was_deleted_meanwhile_is_not_brought_back(bucket, objects, tmp_path, unfinished, body):
     with pytest.raises(Conflict):
-        store(objects, tmp_path, body, given(body, "0" * 32), unfinished)
+        store(objects, tmp_path, body, request_for(body, "0" * 32), unfinished)
     assert bucket.keys() == []
 
 
@@ -100,7 +102,7 @@ def test_an_object_that_somebody_stores_while_parts_are_sent_stays(bucket, objec
 
     proxy.before = before
     with pytest.raises(Conflict, match="Skipped: the object in S3 changed"):
-        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+        store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert bucket.body(KEY) == b"theirs"
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
@@ -108,7 +110,7 @@ def test_an_object_that_somebody_stores_while_parts_are_sent_stays(bucket, objec
 @BOTH
 def test_the_same_bytes_that_somebody_stored_meanwhile_are_good(bucket, objects, proxy, tmp_path, unfinished, body):
     bucket.put(KEY, body)
-    done = store(objects, tmp_path, body, given(body), unfinished)
+    done = store(objects, tmp_path, body, request_for(body), unfinished)
     assert (done.etag, done.sent) == (md5(body), 0)
 
 
@@ -117,7 +119,7 @@ def test_the_same_bytes_that_somebody_stored_meanwhile_are_good(bucket, objects,
 def test_a_file_that_was_changed_is_not_stored(bucket, objects, tmp_path, unfinished, body, change):
     now = {"shorter": body[:-1], "longer": body + b"x", "altered": b"x" + body[1:]}[change]
     with pytest.raises(FileChanged, match="changed"):
-        store(objects, tmp_path, now, given(body), unfinished)
+        store(objects, tmp_path, now, request_for(body), unfinished)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
 
@@ -130,12 +132,12 @@ def test_a_file_that_is_changed_while_it_is_sent_is_not_stored(bucket, objects, 
 
     proxy.before = before
     with bucket.objects(proxy.endpoint, memory=PART) as one_by_one, pytest.raises(FileChanged):
-        store(one_by_one, tmp_path, LARGE, given(LARGE), unfinished)
+        store(one_by_one, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
 
-def test_a_file_that_is_changed_between_two_looks_at_a_part_is_not_stored(bucket, objects, tmp_path, unfinished):
-    # As where a server compares nothing: what it got is not what it was told of.
+def test_a_file_that_changes_between_two_reads_of_a_part_is_not_stored(bucket, objects, tmp_path, unfinished):
+    # As on a server that compares nothing: it gets other bytes than announced.
     begin_part = objects.begin_part
 
     def changed(part, on_done):
@@ -147,7 +149,7 @@ def test_a_file_that_is_changed_between_two_looks_at_a_part_is_not_stored(bucket
 
     objects.begin_part = changed
     with pytest.raises(FileChanged):
-        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+        store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
 
@@ -168,7 +170,7 @@ def harming_one_put(proxy):
 @BOTH
 def test_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, objects, proxy, tmp_path, unfinished, body):
     harmed = harming_one_put(proxy)
-    store(objects, tmp_path, body, given(body), unfinished)
+    store(objects, tmp_path, body, request_for(body), unfinished)
     assert harmed
     assert bucket.body(KEY) == body
 
@@ -185,21 +187,21 @@ def test_an_answer_that_is_lost_is_no_second_upload(bucket, objects, proxy, tmp_
         return reply
 
     proxy.after = after
-    etag = store(objects, tmp_path, body, given(body), unfinished).etag
+    etag = store(objects, tmp_path, body, request_for(body), unfinished).etag
     assert bucket.body(KEY) == body
     assert objects.head(KEY).etag == etag
-    assert len([one for one in proxy.of("PUT") if "partNumber" not in one.path]) == (body == SMALL)
-    assert len([one for one in proxy.of("POST") if "uploadId" in one.path]) == (body == LARGE)
+    assert len([request for request in proxy.of("PUT") if "partNumber" not in request.path]) == (body == SMALL)
+    assert len([request for request in proxy.of("POST") if "uploadId" in request.path]) == (body == LARGE)
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
-def test_a_lost_answer_to_an_upload_of_the_same_bytes_is_tried_again_until_what_is_told_is_stored(
+def test_a_lost_answer_to_an_upload_of_the_same_bytes_is_retried_until_the_metadata_is_stored(
     bucket, objects, proxy, tmp_path, unfinished
 ):
     etag = bucket.put(KEY, SMALL)
     refused = [refusal(500, "InternalError")]
     proxy.before = lambda request: refused.pop() if request.method == "PUT" and refused else None
-    store(objects, tmp_path, SMALL, given(SMALL, etag, prompt="a cat"), unfinished)
+    store(objects, tmp_path, SMALL, request_for(SMALL, etag, prompt="a cat"), unfinished)
     assert objects.head(KEY).metadata["prompt"] == "a cat"
 
 
@@ -212,10 +214,10 @@ def test_a_write_that_collides_is_tried_again(bucket, objects, proxy, tmp_path, 
         return refused.pop() if request.method in ("PUT", "POST") and is_last and refused else None
 
     proxy.before = before
-    moved = []
-    store(objects, tmp_path, body, given(body), unfinished, moved.append)
+    progress = []
+    store(objects, tmp_path, body, request_for(body), unfinished, progress.append)
     assert refused == []
-    assert sum(moved) == len(body)
+    assert sum(progress) == len(body)
     assert bucket.body(KEY) == body
     assert bucket.unfinished() == []
 
@@ -228,7 +230,7 @@ def test_a_refusal_is_not_tried_again_and_leaves_nothing(bucket, objects, proxy,
 
     proxy.before = before
     with pytest.raises(WriteRefused, match=r"403 AccessDenied\. Allow s3:PutObject"):
-        store(objects, tmp_path, body, given(body), unfinished)
+        store(objects, tmp_path, body, request_for(body), unfinished)
     assert len(proxy.of("PUT")) == (1 if body == SMALL else 3)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
@@ -277,17 +279,17 @@ def die(count):
     if len(sent) == 2:
         os._exit(9)
 
-given = UploadRequest(key, int(size), Checksums(md5, int(crc)), None, dict(one.split("=", 1) for one in headers))
+request_for = UploadRequest(key, int(size), Checksums(md5, int(crc)), None, dict(one.split("=", 1) for one in headers))
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
     with open(Path(folder) / "file", "rb", buffering=0) as file:
-        upload(objects, file, given, UnfinishedUploads(Path(folder) / "unfinished"), die)
+        upload(objects, file, request_for, UnfinishedUploads(Path(folder) / "unfinished"), die)
 """
 
 
-def run_upload(bucket: str, endpoint: str, folder: Path, what: UploadRequest, first: str = "") -> int:
+def run_upload(bucket: str, endpoint: str, folder: Path, request: UploadRequest, first: str = "") -> int:
     """The exit code of a run of its own, which dies after two parts, or by what it does ``first``."""
-    headers = [f"{name}={value}" for name, value in what.headers.items()]
-    of_file = [str(folder), KEY, str(what.size), *map(str, what.checksums), *headers]
+    headers = [f"{name}={value}" for name, value in request.headers.items()]
+    of_file = [str(folder), KEY, str(request.size), *map(str, request.checksums), *headers]
     command = [sys.executable, "-c", KILLED.replace("FIRST\n", first), endpoint, bucket, *of_file]
     return subprocess.run(command, check=False, timeout=60).returncode
 
@@ -295,15 +297,15 @@ def run_upload(bucket: str, endpoint: str, folder: Path, what: UploadRequest, fi
 @pytest.fixture
 def killed(bucket, tmp_path) -> UploadRequest:
     """What a run was killed over after two of three parts."""
-    what = given(LARGE)
+    request = request_for(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
     with Proxy(bucket.endpoint) as between:
         ended = hold_the_third_part(between)
-        assert run_upload(bucket.name, between.endpoint, tmp_path, what) == 9
+        assert run_upload(bucket.name, between.endpoint, tmp_path, request) == 9
         ended.set()
     assert bucket.keys() == []
     assert len(bucket.unfinished()) == 1
-    return what
+    return request
 
 
 class CutOff(BaseException):
@@ -313,52 +315,54 @@ class CutOff(BaseException):
 @pytest.fixture
 def cut_off(bucket, tmp_path, unfinished) -> UploadRequest:
     """What a run was cut off in, after one of three parts at least."""
-    what = given(LARGE)
+    request = request_for(LARGE)
 
     def cut(_):
         raise CutOff
 
     with bucket.objects() as objects, pytest.raises(CutOff):
-        store(objects, tmp_path, LARGE, what, unfinished, cut)
+        store(objects, tmp_path, LARGE, request, unfinished, cut)
     assert len(bucket.unfinished()) == 1
-    return what
+    return request
 
 
 def test_parts_that_a_killed_run_has_stored_are_not_sent_again(bucket, objects, proxy, tmp_path, unfinished, killed):
-    moved = []
-    done = store(objects, tmp_path, LARGE, killed, unfinished, moved.append)
+    progress = []
+    done = store(objects, tmp_path, LARGE, killed, unfinished, progress.append)
     assert done.sent == len(LARGE) - 2 * PART
     assert len(proxy.of("PUT")) == 1
-    assert sum(moved) == len(LARGE)
+    assert sum(progress) == len(LARGE)
     assert bucket.body(KEY) == LARGE
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
 def test_a_part_with_other_bytes_is_sent_again(bucket, objects, tmp_path, unfinished, cut_off):
-    (begun,) = unfinished.all(bucket.name)
-    target = {"Bucket": bucket.name, "Key": KEY, "UploadId": begun.upload_id}
+    (remembered,) = unfinished.all(bucket.name)
+    target = {"Bucket": bucket.name, "Key": KEY, "UploadId": remembered.upload_id}
     bucket.client.upload_part(**target, PartNumber=1, Body=bytes(PART))
     assert store(objects, tmp_path, LARGE, cut_off, unfinished).sent >= PART
     assert bucket.body(KEY) == LARGE
 
 
 @pytest.mark.parametrize("differs", ["bytes", "headers"])
-def test_an_upload_of_something_else_is_aborted_and_begun_anew(bucket, objects, tmp_path, unfinished, cut_off, differs):
+def test_an_upload_of_other_bytes_or_headers_is_aborted_and_restarted(
+    bucket, objects, tmp_path, unfinished, cut_off, differs
+):
     body = LARGE[::-1] if differs == "bytes" else LARGE
-    what = given(body, prompt="a cat") if differs == "headers" else given(body)
-    assert store(objects, tmp_path, body, what, unfinished).sent == len(body)
+    request = request_for(body, prompt="a cat") if differs == "headers" else request_for(body)
+    assert store(objects, tmp_path, body, request, unfinished).sent == len(body)
     assert bucket.body(KEY) == body
     assert bucket.unfinished() == []
 
 
-def test_an_upload_that_was_aborted_elsewhere_is_begun_anew(bucket, objects, tmp_path, unfinished, cut_off):
-    (begun,) = unfinished.all(bucket.name)
-    multipart.abort(objects, KEY, begun.upload_id)
+def test_an_upload_that_was_aborted_elsewhere_restarts(bucket, objects, tmp_path, unfinished, cut_off):
+    (remembered,) = unfinished.all(bucket.name)
+    multipart.abort(objects, KEY, remembered.upload_id)
     assert store(objects, tmp_path, LARGE, cut_off, unfinished).sent == len(LARGE)
     assert bucket.body(KEY) == LARGE
 
 
-def test_what_nobody_goes_on_with_is_given_up_after_a_week(bucket, objects, tmp_path, unfinished, cut_off):
+def test_an_upload_that_no_run_resumes_is_aborted_after_a_week(bucket, objects, tmp_path, unfinished, cut_off):
     abort_idle_uploads(objects, unfinished)
     abort_idle_uploads(objects, unfinished, {KEY}, idle_seconds=0)
     assert len(bucket.unfinished()) == 1
@@ -369,7 +373,7 @@ def test_what_nobody_goes_on_with_is_given_up_after_a_week(bucket, objects, tmp_
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
-def test_what_cannot_be_given_up_stays_remembered(bucket, objects, proxy, unfinished, cut_off):
+def test_an_upload_that_cannot_be_aborted_stays_remembered(bucket, objects, proxy, unfinished, cut_off):
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "DELETE" else None
     abort_idle_uploads(objects, unfinished, idle_seconds=0)
     assert len(list(unfinished.all(bucket.name))) == 1
@@ -385,22 +389,22 @@ def is_beginning(request) -> bool:
     return request.method == "POST" and "uploadId" not in request.path
 
 
-def test_an_upload_whose_id_was_lost_is_aborted_and_begun_anew(bucket, objects, proxy, tmp_path, unfinished):
+def test_an_upload_whose_id_was_lost_is_aborted_and_restarted(bucket, objects, proxy, tmp_path, unfinished):
     lose_the_id(proxy)
-    assert store(objects, tmp_path, LARGE, given(LARGE), unfinished).others == ()
-    assert len([one for one in proxy.seen if is_beginning(one)]) == 2
+    assert store(objects, tmp_path, LARGE, request_for(LARGE), unfinished).others == ()
+    assert len([request for request in proxy.seen if is_beginning(request)]) == 2
     assert bucket.body(KEY) == LARGE
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
 def test_an_upload_that_a_run_was_killed_over_before_it_knew_its_id_is_aborted(bucket, objects, tmp_path, unfinished):
-    what = given(LARGE)
+    request = request_for(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
     dying = "from s3_manifest_cli.client.transfer import multipart\nbegin = multipart.begin\n"
     dying += "multipart.begin = lambda *given, **more: (begin(*given, **more), os._exit(9))\n"
-    assert run_upload(bucket.name, bucket.endpoint, tmp_path, what, dying) == 9
+    assert run_upload(bucket.name, bucket.endpoint, tmp_path, request, dying) == 9
     assert len(bucket.unfinished()) == 1
-    assert store(objects, tmp_path, LARGE, what, unfinished).others == ()
+    assert store(objects, tmp_path, LARGE, request, unfinished).others == ()
     assert bucket.body(KEY) == LARGE
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
@@ -417,7 +421,7 @@ def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
 
     monkeypatch.setattr(multipart, "begin", cut)
     with pytest.raises(CutOff):
-        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+        store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     monkeypatch.setattr(multipart, "begin", begin)
     assert len(bucket.unfinished()) == 1
     if then == "given up":
@@ -426,68 +430,70 @@ def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
         body = LARGE[::-1] if then == "changed" else LARGE
         if then == "there already":
             bucket.put(KEY, LARGE)
-        assert store(objects, tmp_path, body, given(body), unfinished).others == ()
+        assert store(objects, tmp_path, body, request_for(body), unfinished).others == ()
         assert bucket.body(KEY) == body
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
 @pytest.mark.parametrize("theirs", ["before", "with a part", "later"])
-def test_an_upload_that_is_not_surely_the_lost_one_stays_and_is_told(
+def test_an_upload_that_may_not_be_the_lost_one_stays_and_is_reported(
     bucket, objects, proxy, tmp_path, unfinished, theirs
 ):
     place = {"Bucket": bucket.name, "Key": KEY}
-    begun = [bucket.client.create_multipart_upload(**place)["UploadId"]] if theirs == "before" else []
+    upload_ids = [bucket.client.create_multipart_upload(**place)["UploadId"]] if theirs == "before" else []
     refused = [refusal(500, "InternalError")]
 
     def before(request):
         if not (is_beginning(request) and refused):
             return None
         if theirs != "before":
-            begun.append(bucket.client.create_multipart_upload(**place)["UploadId"])
+            upload_ids.append(bucket.client.create_multipart_upload(**place)["UploadId"])
         if theirs == "with a part":
-            bucket.client.upload_part(**place, UploadId=begun[0], PartNumber=1, Body=b"theirs")
+            bucket.client.upload_part(**place, UploadId=upload_ids[0], PartNumber=1, Body=b"theirs")
         if theirs == "later":
-            (asked,) = unfinished.all(bucket.name)
-            unfinished.remember(asked.model_copy(update={"listed_at": asked.listed_at - 100}))
+            (lost,) = unfinished.all(bucket.name)
+            unfinished.remember(lost.model_copy(update={"listed_at": lost.listed_at - 100}))
         return refused.pop()
 
     proxy.before = before
-    assert store(objects, tmp_path, LARGE, given(LARGE), unfinished).others == tuple(begun)
+    assert store(objects, tmp_path, LARGE, request_for(LARGE), unfinished).others == tuple(upload_ids)
     assert bucket.body(KEY) == LARGE
-    assert bucket.unfinished() == begun
+    assert bucket.unfinished() == upload_ids
 
 
 def test_where_nobody_may_list_them_uploads_go_on(bucket, objects, proxy, tmp_path, unfinished):
     lose_the_id(proxy)
-    proxy.before = lambda one: refusal(403, "AccessDenied") if one.method == "GET" and "uploads" in one.path else None
-    store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+    proxy.before = lambda request: (
+        refusal(403, "AccessDenied") if request.method == "GET" and "uploads" in request.path else None
+    )
+    store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert bucket.body(KEY) == LARGE
     assert list(unfinished.all(bucket.name)) == []
 
 
 def test_an_upload_that_s3_refuses_to_begin_is_not_remembered(bucket, objects, proxy, tmp_path, unfinished):
-    proxy.before = lambda one: refusal(403, "AccessDenied") if is_beginning(one) else None
+    proxy.before = lambda request: refusal(403, "AccessDenied") if is_beginning(request) else None
     with pytest.raises(WriteRefused):
-        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+        store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert list(unfinished.all(bucket.name)) == []
 
 
-def test_an_upload_of_somebody_else_is_left_alone_and_told(bucket, objects, tmp_path, unfinished):
+def test_an_upload_of_somebody_else_stays_and_is_reported(bucket, objects, tmp_path, unfinished):
     theirs = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY)["UploadId"]
     bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY + "x")
-    assert store(objects, tmp_path, LARGE, given(LARGE), unfinished).others == (theirs,)
+    assert store(objects, tmp_path, LARGE, request_for(LARGE), unfinished).others == (theirs,)
     assert theirs in bucket.unfinished()
 
 
-def test_a_stop_ends_it_and_the_next_run_goes_on(bucket, proxy, tmp_path, unfinished):
+def test_a_cancelled_upload_is_resumed_by_the_next_run(bucket, proxy, tmp_path, unfinished):
     cancellation = Cancellation()
     ended = hold_the_third_part(proxy, cancellation.cancel)
     with bucket.objects(proxy.endpoint, cancellation) as objects, pytest.raises(Cancelled):
-        store(objects, tmp_path, LARGE, given(LARGE), unfinished)
+        store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     ended.set()
     assert bucket.keys() == []
     with bucket.objects() as again:
-        done = store(again, tmp_path, LARGE, given(LARGE), unfinished)
+        done = store(again, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert done.sent == len(LARGE) - 2 * PART
     assert bucket.body(KEY) == LARGE
 
@@ -503,41 +509,41 @@ def crc64nvme(body: bytes) -> str:
     return b64encode(crc_of(body).to_bytes(8, "big")).decode()
 
 
-def test_amazons_s3_is_told_the_crcs_of_parts(bucket, proxy, tmp_path, unfinished, by_crc):
-    store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished)
+def test_amazons_s3_gets_the_crcs_of_parts(bucket, proxy, tmp_path, unfinished, by_crc):
+    store(by_crc, tmp_path, TWO_PARTS, request_for(TWO_PARTS), unfinished)
     assert bucket.body(KEY) == TWO_PARTS
-    said = [one.headers for one in proxy.of("PUT")]
+    part_headers = [request.headers for request in proxy.of("PUT")]
     of_parts = [TWO_PARTS[at : at + PART] for at in range(0, len(TWO_PARTS), PART)]
-    assert {one["x-amz-checksum-crc64nvme"] for one in said} == set(map(crc64nvme, of_parts))
-    assert not [one for one in said if "content-md5" in one]
+    assert {headers["x-amz-checksum-crc64nvme"] for headers in part_headers} == set(map(crc64nvme, of_parts))
+    assert not [headers for headers in part_headers if "content-md5" in headers]
 
 
 def test_with_crcs_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, proxy, tmp_path, unfinished, by_crc):
     harmed = harming_one_put(proxy)
-    store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished)
+    store(by_crc, tmp_path, TWO_PARTS, request_for(TWO_PARTS), unfinished)
     assert harmed
     assert len(proxy.of("PUT")) == 3
     assert bucket.body(KEY) == TWO_PARTS
 
 
-def test_with_crcs_parts_that_are_there_are_not_sent_again(bucket, proxy, tmp_path, unfinished, by_crc):
+def test_with_crcs_stored_parts_are_not_sent_again(bucket, proxy, tmp_path, unfinished, by_crc):
     def cut(_):
         raise CutOff
 
     with pytest.raises(CutOff):
-        store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished, cut)
-    (begun,) = unfinished.all(bucket.name)
-    place = {"Bucket": bucket.name, "Key": KEY, "UploadId": begun.upload_id}
+        store(by_crc, tmp_path, TWO_PARTS, request_for(TWO_PARTS), unfinished, cut)
+    (remembered,) = unfinished.all(bucket.name)
+    place = {"Bucket": bucket.name, "Key": KEY, "UploadId": remembered.upload_id}
     bucket.client.upload_part(**place, PartNumber=2, Body=bytes(1000))
     proxy.seen.clear()
-    assert store(by_crc, tmp_path, TWO_PARTS, given(TWO_PARTS), unfinished).sent == 1000
+    assert store(by_crc, tmp_path, TWO_PARTS, request_for(TWO_PARTS), unfinished).sent == 1000
     assert len(proxy.of("PUT")) == 1
     assert bucket.body(KEY) == TWO_PARTS
 
 
 def test_with_crcs_a_file_that_was_changed_is_not_stored(bucket, tmp_path, unfinished, by_crc):
     with pytest.raises(FileChanged):
-        store(by_crc, tmp_path, TWO_PARTS[::-1], given(TWO_PARTS), unfinished)
+        store(by_crc, tmp_path, TWO_PARTS[::-1], request_for(TWO_PARTS), unfinished)
     assert (bucket.keys(), bucket.unfinished()) == ([], [])
 
 
@@ -562,7 +568,7 @@ def test_a_server_that_never_answers_well_is_given_up(objects, proxy, tmp_path, 
     monkeypatch.setattr("s3_manifest_cli.client.transfer.upload.random", lambda: 0.0)
     proxy.before = lambda request: refusal(500, "InternalError") if request.method == "PUT" else None
     with pytest.raises(OutcomeUnknown):
-        store(objects, tmp_path, SMALL, given(SMALL), unfinished)
+        store(objects, tmp_path, SMALL, request_for(SMALL), unfinished)
     assert isinstance(objects.head(KEY), Absent)
 
 
@@ -570,21 +576,21 @@ def test_a_server_that_never_answers_well_is_given_up(objects, proxy, tmp_path, 
     ("size", "parts", "of"),
     [(17, 2, 16), (160_000, 10_000, 16), (160_001, 9_412, 17), (5 << 20, 9_987, 525)],
 )
-def test_there_are_never_more_parts_than_s3_takes(size, parts, of):
+def test_the_number_of_parts_never_exceeds_the_limit_of_s3(size, parts, of):
     part = multipart.part_size_of(size << 20, 16 << 20)
     assert (part, -(-(size << 20) // part)) == (of << 20, parts)
 
 
 def test_what_cannot_be_remembered_or_read_is_forgotten(tmp_path):
-    begun = UnfinishedUpload(bucket="b", key="k", upload_id="u", size=1, md5="0", part_size=1, headers={})
+    remembered = UnfinishedUpload(bucket="b", key="k", upload_id="u", size=1, md5="0", part_size=1, headers={})
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     unwritable = UnfinishedUploads(blocked / "folder")
-    unwritable.remember(begun)
+    unwritable.remember(remembered)
     assert unwritable.recall("b", "k") is None
     written = UnfinishedUploads(tmp_path / "folder")
-    written.remember(begun)
-    assert written.recall("b", "k") == begun
+    written.remember(remembered)
+    assert written.recall("b", "k") == remembered
     next((tmp_path / "folder").iterdir()).write_bytes(b"{")
     assert written.recall("b", "k") is None
     assert list(written.all("b")) == []
@@ -595,15 +601,15 @@ def test_unfinished_uploads_to_a_key_that_xml_cannot_hold_are_found(objects, pro
       <NextKeyMarker>two%0Alines+%01</NextKeyMarker><NextUploadIdMarker>first</NextUploadIdMarker>
       <Upload><Key>two%0Alines+%01</Key><UploadId>{id}</UploadId><Initiated>2026-03-01T10:00:00Z</Initiated></Upload>
       </ListMultipartUploadsResult>"""
-    asked = []
+    queries = []
 
     def before(request):
-        asked.append(parse_qs(urlsplit(request.path).query))
-        is_first = len(asked) == 1
+        queries.append(parse_qs(urlsplit(request.path).query))
+        is_first = len(queries) == 1
         body = listing.format(truncated=str(is_first).lower(), id="first" if is_first else "second")
         return Reply(200, [("Content-Type", "application/xml")], body.encode())
 
     proxy.before = before
     assert list(multipart.uploads(objects, "two\nlines \x01").begun_at) == ["first", "second"]
-    assert [one["encoding-type"] for one in asked] == [["url"], ["url"]]
-    assert (asked[1]["key-marker"], asked[1]["upload-id-marker"]) == (["two\nlines \x01"], ["first"])
+    assert [request["encoding-type"] for request in queries] == [["url"], ["url"]]
+    assert (queries[1]["key-marker"], queries[1]["upload-id-marker"]) == (["two\nlines \x01"], ["first"])
