@@ -21,7 +21,10 @@ def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
     sides.write("changed.png", body=b"mine")
     answer = sides.push()
     assert sides.objects == bytes_by_name("same.png", "theirs.png", "deep/new.png") | {"changed.png": b"mine"}
-    assert sorted(request.key.rpartition("16/")[2] for request in sides.proxy.of("PUT")) == ["changed.png", "deep/new.png"]
+    assert sorted(request.key.rpartition("16/")[2] for request in sides.proxy.of("PUT")) == [
+        "changed.png",
+        "deep/new.png",
+    ]
     assert "Uploaded 2 files" in answer.stdout
     sides.commit("changed.png", "deep/new.png")
     sides.proxy.seen.clear()
