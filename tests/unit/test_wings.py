@@ -1,9 +1,11 @@
-"""Wings are layers: a module imports from its own wing and from lower ones, never from a higher one."""
+"""A module imports from its own wing and from lower wings, never from a higher one; folders stay small."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+from unit.docs.pages import CONTRIBUTING
 
 import s3_manifest
 import s3_manifest_cli
@@ -100,9 +102,18 @@ def test_the_layer_never_imports_the_command():
         assert not [name for name in imports_of(file) if name.startswith(CLI.name)], file
 
 
+def test_the_diagram_in_contributing_shows_each_wing_from_the_highest_to_the_lowest():
+    rows = [line for line in CONTRIBUTING.read_text().splitlines() if line.startswith(("│", "├"))]
+    layer = [name for row in rows if (name := re.match(r"│ (\w+) ", row))]
+    command = [name for row in rows if (name := re.search(r"(?:│|┤) +│ ([\w/]+) ", row))]
+    assert [match[1] for match in layer] == [*reversed(LAYER_WINGS)]
+    folders = [wing for wing in CLI_WINGS if isinstance(wing, str) and not wing.endswith(".py")]
+    assert [match[1] for match in command] == [*reversed(folders)]
+
+
 def test_an_upward_import_is_reported_with_both_files(tmp_path):
     root = tmp_path / "package"
-    for path, text in {"low/a.py": "def late():\n    from package.high import b\n", "high/b.py": ""}.items():
+    for path, text in {"low/a.py": "def lazy():\n    from package.high import b\n", "high/b.py": ""}.items():
         (root / path).parent.mkdir(parents=True)
         (root / path).write_text(text)
     assert list(upward_imports(root, ("low", "high"))) == ["low/a.py imports high/b.py"]

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from unit.docs.pages import code_in, page, rows, section
+from unit.docs.pages import PROJECT, blocks, code_in, page, rows, section
 
 from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import UploadRequest
@@ -102,3 +102,30 @@ def test_the_example_of_an_edit_is_accepted(body):
     value = json.loads(body.replace(", …}}", "}}"))
     for change in value.get("files", {"a.png": value}).values():
         FileUpdate.model_validate(change)
+
+
+def sources(*folders):
+    return "".join(path.read_text() for folder in folders for path in (PROJECT / folder).rglob("*.py"))
+
+
+def test_each_log_message_of_the_page_on_operation_is_written_by_the_functions():
+    code = sources("layers", "functions")
+    for row in rows(section(page("operate"), "Logs")):
+        assert f'"{code_in(row[0])[0]}"' in code, row
+
+
+def test_each_headline_of_an_excerpt_of_the_demo_is_one_of_the_demo():
+    code = sources("cli/s3_manifest_cli/local_stack")
+    headlines = re.findall(r"^\d+\. (.+)$", "\n".join(blocks()), re.MULTILINE)
+    assert len(headlines) > 5
+    assert [headline for headline in headlines if headline not in code] == []
+
+
+def test_each_limit_of_sidecars_is_the_codes():
+    limits = dict(rows(section(page("operate"), "Limits")))
+    sizes = (formats.MAX_SIDECAR_BYTES >> 20, formats.MAX_COLLECTION_BYTES >> 10, formats.MAX_CAPTION_BYTES >> 10)
+    assert limits["sidecars"].startswith(
+        "{} MB (some 50,000 files), `collection.json` {} KB, a caption {} KB".format(*sizes)
+    )
+    texts = (formats.MAX_PROMPT_BYTES >> 10, formats.MAX_TEXT_BYTES >> 10, formats.MAX_LABELS)
+    assert limits["texts in a sidecar"] == "a prompt {} KB, other texts {} KB, {} labels per file".format(*texts)
