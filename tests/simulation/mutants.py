@@ -38,7 +38,7 @@ _SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
 _LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
 _SUCCESS = "        except OutcomeUnknown:\n            rest = pending[min(size, len(pending)) :]\n"
 
-_RECONCILE_DRAINED = "    report = reconcile(environment, [*messages, *drained])\n"
+_RECONCILE_DRAINED = "    result = reconcile(environment, [*messages, *drained])\n"
 
 _OBSERVE_ONCE = """\
         looked = outcome.__dict__.setdefault("looked", {})
@@ -113,7 +113,12 @@ MUTANTS = (
     Mutant(
         "delete drained messages that failed",
         "reconcile/drain.py",
-        (("    done = [message for message in drained if message.id not in report.failed]\n", "    done = drained\n"),),
+        (
+            (
+                "    processed = [message for message in drained if message.id not in result.failed]\n",
+                "    processed = drained\n",
+            ),
+        ),
     ),
     Mutant(
         "treat 403/5xx on HEAD as absent",

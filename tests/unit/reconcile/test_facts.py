@@ -3,7 +3,7 @@ from unit.values import BUCKET, LOCATION, MORNING, NOON, PREFIX, SOME_MD5, STYLE
 
 from s3_manifest.manifest.collections import Location, object_url
 from s3_manifest.manifest.encoding import encode_head
-from s3_manifest.reconcile.entries import decode_metadata, entry_of, is_folder, settled
+from s3_manifest.reconcile.entries import decode_metadata, entry_of, is_folder, keep_source
 from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage.store import Present
 
@@ -214,18 +214,18 @@ def test_metadata_of_every_name_is_decoded():
 
 def test_the_same_object_seen_again_by_another_way_leaves_its_entry_as_it_is():
     by_event, by_scan = entry(source="s3_event"), entry(source="s3_scan")
-    assert settled(by_event, by_scan) is by_event
-    assert settled(by_scan, by_event) is by_scan
+    assert keep_source(by_event, by_scan) is by_event
+    assert keep_source(by_scan, by_event) is by_scan
 
 
 @pytest.mark.parametrize("facts", [{"etag": "f" * 32}, {"last_modified": NOON}, {"size": 4}, {"version_id": "v2"}])
 def test_another_object_at_the_key_is_known_from_where_it_was_seen(facts):
     newer = entry(source="s3_scan", **facts)
-    assert settled(entry(source="s3_event"), newer) == newer
+    assert keep_source(entry(source="s3_event"), newer) == newer
 
 
 def test_the_same_object_with_a_new_fact_gets_it_and_keeps_its_source():
-    colder = settled(entry(source="s3_event"), entry(source="s3_scan", storage_class="GLACIER"))
+    colder = keep_source(entry(source="s3_event"), entry(source="s3_scan", storage_class="GLACIER"))
     assert (colder.storage_class, colder.source, colder.generation_type) == ("GLACIER", "s3_event", "s3_event")
 
 
@@ -234,5 +234,5 @@ def test_a_generation_that_was_declared_stays_declared_however_it_is_seen(declar
     metadata = {"generation-type": declared}
     by_event = entry(source="s3_event", metadata=metadata)
     by_scan = entry(source="s3_scan", metadata=metadata)
-    assert settled(by_event, by_scan).generation_type == declared
-    assert settled(by_scan, by_event).generation_type == declared
+    assert keep_source(by_event, by_scan).generation_type == declared
+    assert keep_source(by_scan, by_event).generation_type == declared

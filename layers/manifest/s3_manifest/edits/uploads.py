@@ -12,7 +12,7 @@ from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collecti
 from s3_manifest.manifest.filenames import in_the_way, unusable
 from s3_manifest.manifest.lenient_json import SURROGATE, read_json
 from s3_manifest.manifest.model import Frozen
-from s3_manifest.reconcile.entries import as_id
+from s3_manifest.reconcile.entries import parse_id
 from s3_manifest.sidecars.formats import (
     MAX_PROMPT_BYTES,
     MAX_TEXT_BYTES,
@@ -99,7 +99,7 @@ def _at_most(most: int) -> AfterValidator:
 Md5 = Annotated[StrictStr, AfterValidator(_md5)]
 Id = (
     Annotated[StrictInt, Field(ge=0, lt=10**18)]
-    | Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_text), AfterValidator(as_id)]
+    | Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_text), AfterValidator(parse_id)]
 )
 Text = Annotated[StrictStr, AfterValidator(_text)]
 Prompt = Annotated[StrictStr, Field(max_length=20_000), _at_most(MAX_PROMPT_BYTES)]

@@ -1,4 +1,4 @@
-"""What is announced of a collection's new revision, as an event on an EventBridge bus."""
+"""Announcements of new revisions, as events on an EventBridge bus."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,18 +13,18 @@ SOURCE = "s3-manifest"
 DETAIL_TYPE = "Manifest Changed"
 
 MAX_DETAIL_BYTES = 200_000
-"""Keys that make an event's detail larger are left out, in UTF-8.
+"""The largest detail of an event, in UTF-8; above it the keys are left out.
 
-EventBridge counts the names around it too, and some targets take no more than 256 KB of all that:
+EventBridge counts the envelope too, and some targets accept 256 KB in all:
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html#eb-event-size
 """
 
 
 class AnnouncementFailed(Exception):
-    """EventBridge did not take an announcement, or its answer was lost; whoever asked for it has to ask again."""
+    """EventBridge rejected an announcement, or its response was lost; the caller must announce again."""
 
 
-class Keys(Frozen):
+class ChangedKeys(Frozen):
     """The S3 keys of the files that a revision added, modified and removed."""
 
     added: tuple[str, ...]
@@ -35,12 +35,12 @@ class Keys(Frozen):
 class Announcement(Frozen):
     """A collection has a new revision; sizes are bytes, times are UTC.
 
-    Announced at least once: after each revision at least one announcement with that revision, or a
-    higher one, is sent. The same may come twice, and they come in any order. ``repeated`` marks one
-    that is sent because an earlier attempt may have died before it announced.
+    Delivery is at least once: after each revision at least one announcement of it or of a higher one is sent, in any
+    order and possibly twice. ``repeated`` marks one that is sent because an earlier attempt may have died before it
+    announced.
 
-    ``added``, ``modified`` and ``removed`` count files. ``keys`` names them; it is None where that
-    would be too large for an event, and the manifest has to be asked.
+    ``added``, ``modified`` and ``removed`` count files. ``keys`` lists them; None if that exceeds the size of an event:
+    read the changes from the HTTP API or the change record.
     """
 
     kind: str
@@ -56,14 +56,14 @@ class Announcement(Frozen):
     added: int
     modified: int
     removed: int
-    keys: Keys | None
+    keys: ChangedKeys | None
     repeated: bool = False
 
 
 def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: bool = False) -> Announcement:
     """The announcement of the revision that ``facts`` were committed with."""
     keys = {sort: _keys(alterations, sort) for sort in ("added", "modified", "removed")}
-    found = Announcement(
+    complete = Announcement(
         kind=facts.kind,
         id=facts.id,
         s3_bucket=facts.s3_bucket,
@@ -77,22 +77,19 @@ def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: b
         added=len(keys["added"]),
         modified=len(keys["modified"]),
         removed=len(keys["removed"]),
-        keys=Keys(**keys),
+        keys=ChangedKeys(**keys),
         repeated=repeated,
     )
-    too_large = len(_detail(found).encode()) > MAX_DETAIL_BYTES
-    return found.model_copy(update={"keys": None}) if too_large else found
+    too_large = len(complete.model_dump_json().encode()) > MAX_DETAIL_BYTES
+    return complete.model_copy(update={"keys": None}) if too_large else complete
 
 
 def eventbridge_entry(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef":
-    """The entry of PutEvents that puts it on the bus of that name or ARN."""
-    return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": _detail(announcement)}
+    """The PutEvents entry for the bus of that name or ARN."""
+    detail = announcement.model_dump_json()
+    return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": detail}
 
 
 def _keys(alterations: Sequence[FileChange], sort: str) -> tuple[str, ...]:
-    entries = (one.after or one.before for one in alterations if one.sort == sort)
+    entries = (change.after or change.before for change in alterations if change.sort == sort)
     return tuple(entry.s3_key for entry in entries if entry)
-
-
-def _detail(announcement: Announcement) -> str:
-    return announcement.model_dump_json()

@@ -20,7 +20,7 @@ from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import BrokenObjects, Head, Timestamp
 from s3_manifest.manifest.runs import encode_page
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
-from s3_manifest.reconcile.lease import MIN_KEYS, YIELD_SECONDS, is_busy, turn
+from s3_manifest.reconcile.lease import MIN_KEYS, YIELD_SECONDS, is_busy, lease
 from s3_manifest.reconcile.merge import Delta, affected_filenames, merge, record_of, told
 from s3_manifest.reconcile.observe import ComputedMd5s, computed_md5s, first_sight, observe
 from s3_manifest.reconcile.opening import WorkingSet, entries_of
@@ -147,7 +147,7 @@ def _commit(
     while environment.seconds_left() >= RESERVE_SECONDS:
         try:
             lost_before = lost_in_a_row > 0
-            with turn(environment, collection, many, RESERVE_SECONDS, lost=lost_before):
+            with lease(environment, collection, many, retrying=lost_before):
                 gives_way = many < MIN_KEYS and not lost_before
                 rest = _attempt(
                     environment, outcome, pending, causes, size, verification, unreadable_etag, gives_way=gives_way

@@ -1,11 +1,11 @@
 """Group commit: a function that receives a full batch fetches the rest of the change queue itself.
 
-Lambda's poller hands out at most ten messages without a batching window, and with one it may wait up
-to 20 seconds while a queue has little traffic, so the window is not an option:
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. A full batch means that more is waiting.
+Lambda's poller delivers at most ten messages without a batching window, and with one it may wait up to 20 seconds while
+a queue has little traffic: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. A full batch means that more
+messages are waiting.
 
-The rule: what was drained is deleted only after its commit. A function that dies in between leaves
-the messages to the queue, which delivers them again.
+Drained messages must be deleted only after their commit. If the function dies before that, the queue delivers them
+again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,39 +15,39 @@ from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.reconcile import BatchResult, Message, reconcile
 
 FULL_BATCH = 10
-"""Lambda's poller hands out at most so many messages without a batching window."""
+"""The most messages that Lambda's poller delivers without a batching window."""
 
 RECEIVE_MESSAGES = 10
-"""The most that one ReceiveMessage returns:
+"""The most messages that one ReceiveMessage returns:
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
 
 MAX_MESSAGES = 1000
 MAX_BYTES = 16 << 20
-"""A drain stops at so many messages, or bytes of them: an invocation's memory and time are bounded."""
+"""A drain stops at this size, to bound the memory and time of an invocation."""
 
 MAX_CALLS = 16
 """ReceiveMessage calls in parallel."""
 
 TIME_SHARE = 0.2
-"""The share of an invocation's time after which a drain stops receiving."""
+"""The share of the function's time after which a drain stops receiving."""
 
 SUSPECT_RECEIVES = 3
-"""A message delivered this often may be what ended earlier invocations.
+"""A message delivered this often may have crashed earlier invocations.
 
-Its batch is not made larger, and where it was drained it is worked on when the others are done with.
+Its batch is not drained further; if it was drained itself, it is processed after the others.
 """
 
 
 class QueueFailed(Exception):
-    """A request to the change queue failed. Nothing is lost: the queue delivers the messages again."""
+    """A request to the change queue failed; the queue delivers the messages again."""
 
 
 class ChangeQueue(NamedTuple):
-    """What a drain asks of the queue that the event source polls.
+    """The queue that the event source polls.
 
-    ``receive`` returns up to ``RECEIVE_MESSAGES`` messages, without waiting for any; they stay
-    invisible for the queue's visibility timeout. ``delete`` takes up to ``DELETE_MESSAGES`` of them;
-    a repeat does nothing. Both are called from several threads and raise ``QueueFailed``.
+    ``receive`` returns up to ``RECEIVE_MESSAGES`` messages without waiting; they stay invisible for the queue's
+    visibility timeout. ``delete`` accepts up to ``DELETE_MESSAGES`` messages and may be repeated. Both must be
+    thread-safe and raise ``QueueFailed``.
     """
 
     receive: Callable[[], Sequence[Message]]
@@ -55,35 +55,37 @@ class ChangeQueue(NamedTuple):
 
 
 DELETE_MESSAGES = 10
-"""The most that one DeleteMessageBatch takes."""
+"""The most messages that one DeleteMessageBatch accepts."""
 
 
 def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: Sequence[Message]) -> BatchResult:
-    """``reconcile`` for a batch from the event source and, if that is full, for what else the queue holds.
+    """``reconcile`` for a batch from the event source and, if that is full, for the rest of the queue.
 
-    The report is about all of them. The messages of the batch are the event source's to delete; the
-    drained ones that did not fail are deleted here, after the commits.
+    The event source deletes the messages of its batch; this deletes the drained messages that did not fail, after the
+    commits. The result covers all of them.
     """
     errors: list[str] = []
     drained = _drain(environment, queue, messages, errors)
     suspects = [message for message in drained if message.receives >= SUSPECT_RECEIVES]
     drained = [message for message in drained if message.receives < SUSPECT_RECEIVES]
-    report = reconcile(environment, [*messages, *drained])
-    _delete_done(environment, queue, report, drained)
+    result = reconcile(environment, [*messages, *drained])
+    _delete_processed(environment, queue, result, drained)
     if suspects:
-        of_suspects = reconcile(environment, suspects)
-        _delete_done(environment, queue, of_suspects, suspects)
-        report.join(of_suspects)
-    report.queue_errors += errors
-    return report
+        suspect_result = reconcile(environment, suspects)
+        _delete_processed(environment, queue, suspect_result, suspects)
+        result.add(suspect_result)
+    result.queue_errors += errors
+    return result
 
 
-def _delete_done(environment: Environment, queue: ChangeQueue, report: BatchResult, drained: Sequence[Message]) -> None:
-    """Deletes those of the drained messages that did not fail, and notes them in the report of their commits."""
-    report.drained = len(drained)
-    done = [message for message in drained if message.id not in report.failed]
-    chunks = [done[start : start + DELETE_MESSAGES] for start in range(0, len(done), DELETE_MESSAGES)]
-    report.queue_errors += filter(None, environment.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
+def _delete_processed(
+    environment: Environment, queue: ChangeQueue, result: BatchResult, drained: Sequence[Message]
+) -> None:
+    """Deletes the drained messages that did not fail."""
+    result.drained = len(drained)
+    processed = [message for message in drained if message.id not in result.failed]
+    chunks = [processed[start : start + DELETE_MESSAGES] for start in range(0, len(processed), DELETE_MESSAGES)]
+    result.queue_errors += filter(None, environment.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
 
 
 def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message], errors: list[str]) -> list[Message]:
@@ -93,7 +95,7 @@ def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message
     calls, stop_at = 1, environment.seconds_left() * (1 - TIME_SHARE)
 
     def receive(_: int) -> Sequence[Message]:
-        # Not raised: what the calls beside it received has to be worked on.
+        # Do not raise: the messages that parallel calls received must be processed.
         received: Sequence[Message] = ()
 
         def call() -> None:
@@ -105,11 +107,11 @@ def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message
         return received
 
     while (missing := MAX_MESSAGES - len(drained)) > 0 and _bytes(drained) < MAX_BYTES:
-        # Twice as many each time: a short queue costs few calls, a long one few rounds.
+        # Double the calls each time: a short queue takes few calls, a long one few rounds.
         calls = min(calls * 2, MAX_CALLS, -(-missing // RECEIVE_MESSAGES))
-        answers = environment.each(receive, range(calls))
-        drained += (message for answer in answers for message in answer)
-        is_empty = any(len(answer) < RECEIVE_MESSAGES for answer in answers)
+        batches = environment.each(receive, range(calls))
+        drained += (message for received in batches for message in received)
+        is_empty = any(len(received) < RECEIVE_MESSAGES for received in batches)
         if is_empty or environment.seconds_left() < stop_at:
             break
     return drained

@@ -1,4 +1,4 @@
-"""Where each fact of an entry comes from: the answer to a HEAD, made into an entry."""
+"""Builds a manifest entry from the response to a HEAD request."""
 
 import binascii
 import re
@@ -12,15 +12,15 @@ from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Listed, Present
 
 UNDECLARED_GENERATION = 1
-"""The generation id of objects that nobody declared; their generation's type is their source."""
+"""The generation id of objects without a declared generation; the type of that generation is their source."""
 
-# User metadata that ends in fields of its own; the rest stays under ``metadata``.
+# User metadata with fields of its own; other user metadata goes into ``metadata``.
 _CONSUMED = frozenset({"prompt", "generated-at", "generation-id", "generation-type", "local-path"})
 
 
-def is_folder(found: Present | Listed) -> bool:
-    """Whether this is a folder as the S3 console makes them: an empty object whose key ends in ``/``."""
-    return found.size == 0 and found.key.endswith("/")
+def is_folder(item: Present | Listed) -> bool:
+    """Whether this is a folder as the S3 console creates them: an empty object whose key ends in ``/``."""
+    return item.size == 0 and item.key.endswith("/")
 
 
 def entry_of(
@@ -30,10 +30,7 @@ def entry_of(
     source: Source,
     computed_md5: str | None = None,
 ) -> Entry:
-    """What the manifest says of an object, from what a HEAD says of it.
-
-    ``computed_md5`` is the last rung of the ladder, for an object whose MD5 the HEAD does not prove.
-    """
+    """The entry of an object. ``computed_md5`` is used if the HEAD response does not prove an MD5."""
     metadata = {name: decode_metadata(value) for name, value in present.metadata.items()}
     md5, md5_source = proven_md5(present) or ((computed_md5, "computed") if computed_md5 else (None, None))
     generated_at = _as_timestamp(metadata.get("generated-at"))
@@ -57,7 +54,7 @@ def entry_of(
         local_path=metadata.get("local-path"),
         prompt=metadata.get("prompt"),
         generated_at=generated_at,
-        generation_id=as_id(generation_id) if generation_id else UNDECLARED_GENERATION,
+        generation_id=parse_id(generation_id) if generation_id else UNDECLARED_GENERATION,
         generation_type=metadata.get("generation-type", "declared") if declared else source,
         source=source,
         good=True,
@@ -66,9 +63,9 @@ def entry_of(
 
 
 def decode_metadata(value: str) -> str:
-    """A user metadata value as its author wrote it: S3 hands out non-ASCII ones as RFC 2047 words.
+    """Decodes a user metadata value; S3 returns non-ASCII values as RFC 2047 encoded words.
 
-    What only looks like an encoded word, or names an unknown charset, is left as it is.
+    Returns the value unchanged if it only resembles an encoded word or names an unknown charset.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
     """
     if "=?" not in value:
@@ -83,7 +80,7 @@ def decode_metadata(value: str) -> str:
 
 
 def _as_timestamp(text: str | None) -> Timestamp | None:
-    """A time in any ISO 8601 form; one without a zone is UTC."""
+    """Parses any ISO 8601 form; a time without a zone is UTC."""
     if not text:
         return None
     try:
@@ -92,24 +89,21 @@ def _as_timestamp(text: str | None) -> Timestamp | None:
         return None
 
 
-def as_id(text: str) -> int | str:
-    """A generation's id from text: a number where that is how numbers are written."""
-    # "007" and numbers past 64 bits would not come out of JSON as they went in.
+def parse_id(text: str) -> int | str:
+    """A generation id: an integer if the text is its canonical form."""
+    # "007" and integers beyond 64 bits would change on a round trip through JSON.
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 
 
-def settled(before: Entry, now: Entry) -> Entry:
-    """The entry for a key that had one before: ``before`` itself if nothing else is to be said.
-
-    Looking again at the same object does not change where we know it from.
-    """
+def keep_source(before: Entry, now: Entry) -> Entry:
+    """``now`` with the source of ``before`` if both describe the same object; ``before`` itself if they are equal."""
     if (now.etag, now.size_bytes, now.last_modified, now.version_id) == (
         before.etag,
         before.size_bytes,
         before.last_modified,
         before.version_id,
     ):
-        undeclared = now.generation_type == now.source and before.generation_type == before.source
-        kept = {"source": before.source} | ({"generation_type": before.source} if undeclared else {})
-        now = now.model_copy(update=kept)
+        is_undeclared = now.generation_type == now.source and before.generation_type == before.source
+        generation_type = before.source if is_undeclared else now.generation_type
+        now = now.model_copy(update={"source": before.source, "generation_type": generation_type})
     return before if now == before else now

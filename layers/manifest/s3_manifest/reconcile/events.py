@@ -1,6 +1,6 @@
-"""S3's events, in every wrapping they arrive in, decoded into changes.
+"""Decodes S3 events from every envelope they arrive in.
 
-The shapes are Amazon's: notifications,
+Formats: notifications,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html, and EventBridge events,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
@@ -17,16 +17,16 @@ from s3_manifest.manifest.model import first_problem
 
 
 class MalformedEvent(ValueError):
-    """A message that is no S3 notification; the text says what is wrong with it."""
+    """A message that is not an S3 notification."""
 
 
-class Change(NamedTuple):
-    """ "Look at this key": all that is believed of an event. The other two are for logs."""
+class ObjectEvent(NamedTuple):
+    """A hint that a key should be observed; its name and time are for logs only."""
 
     bucket: str
     key: str
-    event_name: str
-    event_time: str
+    name: str
+    time: str
 
 
 class _Bucket(BaseModel):
@@ -66,33 +66,33 @@ class _BridgeEvent(BaseModel):
     detail: _Detail
 
 
-def decode_body(body: str) -> list[Change]:
-    """The changes that one SQS message body speaks of; none for S3's own test message.
+def decode_body(body: str) -> list[ObjectEvent]:
+    """The events in one SQS message body; none in S3's test message.
 
     The body is a notification, an EventBridge event, or an SNS envelope around one of them. Raises ``MalformedEvent``.
     """
     return decode(_json_object(body))
 
 
-def decode(notification: Mapping[str, Any]) -> list[Change]:
-    """The changes of one S3 notification or EventBridge event, as Lambda receives it. See ``decode_body``."""
+def decode(notification: Mapping[str, Any]) -> list[ObjectEvent]:
+    """The events in one S3 notification or EventBridge event, as Lambda receives it. See ``decode_body``."""
     if notification.get("Type") == "Notification" and "TopicArn" in notification:
         return decode(_json_object(notification.get("Message")))
     if notification.get("Event") == "s3:TestEvent" and "Records" not in notification:
         return []
     if "detail" in notification and "Records" not in notification:
-        return [_bridge_change(notification)]
+        return [_bridge_event(notification)]
     try:
         records = _Notification.model_validate(notification).Records
     except (ValidationError, RecursionError) as error:
         raise MalformedEvent(f"not an S3 notification: {_first(error)}") from error
     return [
-        Change(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
+        ObjectEvent(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
         for record in records
     ]
 
 
-def _bridge_change(event: Mapping[str, Any]) -> Change:
+def _bridge_event(event: Mapping[str, Any]) -> ObjectEvent:
     try:
         shape = _BridgeEvent.model_validate(event)
     except (ValidationError, RecursionError) as error:
@@ -100,18 +100,18 @@ def _bridge_change(event: Mapping[str, Any]) -> Change:
     # Unlike a notification's, this key is not percent-encoded:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     key = shape.detail.object.key
-    return Change(shape.detail.bucket.name, _checked(key, key), shape.detail_type, shape.time)
+    return ObjectEvent(shape.detail.bucket.name, _checked(key, key), shape.detail_type, shape.time)
 
 
 def _json_object(text: object) -> dict[str, Any]:
     if not isinstance(text, str):
-        raise MalformedEvent("not an S3 notification: its body is not text")
+        raise MalformedEvent("not an S3 notification: the body is not text")
     try:
         value = from_json(text.encode())
     except ValueError as error:
         raise MalformedEvent(f"not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise MalformedEvent("not an S3 notification: a JSON object is needed")
+        raise MalformedEvent("not an S3 notification: the body is not a JSON object")
     return value
 
 

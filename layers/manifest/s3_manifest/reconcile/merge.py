@@ -7,7 +7,7 @@ from s3_manifest.manifest.changes import SORTS, ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
-from s3_manifest.reconcile.entries import settled
+from s3_manifest.reconcile.entries import keep_source
 from s3_manifest.sidecars import captions
 from s3_manifest.sidecars.descriptions import Observation, Revision, looked_at
 from s3_manifest.sidecars.formats import (
@@ -105,7 +105,7 @@ def _as_last_read(before: Entry | None, seen: Observation) -> Entry | None:
 
 def _by_itself(before: Entry | None, after: Entry | None) -> Entry | None:
     """What an object says itself, after a look at it."""
-    return settled(strip_overrides(before), after) if before and after else after
+    return keep_source(strip_overrides(before), after) if before and after else after
 
 
 def _problems(head: Head | None, sidecars: Mapping[str, SidecarContent]) -> tuple[Problem, ...]:

@@ -19,7 +19,7 @@ from s3_manifest.manifest.runs import Run, encode_page, sha256_of
 from s3_manifest.reconcile.commit import CommitResult, back_off, note, objects_of
 from s3_manifest.reconcile.entries import UNDECLARED_GENERATION
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
-from s3_manifest.reconcile.lease import turn
+from s3_manifest.reconcile.lease import lease
 from s3_manifest.reconcile.merge import Delta, affected_filenames, merge, record_of, told
 from s3_manifest.reconcile.observe import observe
 from s3_manifest.reconcile.opening import WorkingSet, entries_of
@@ -84,7 +84,7 @@ def repair(environment: Environment, collection: Collection, broken: Iterable[st
     lost_in_a_row = 0
     while environment.seconds_left() >= RESERVE_SECONDS:
         try:
-            with turn(environment, collection, layout.MAX_PAGE, RESERVE_SECONDS, lost=lost_in_a_row > 0):
+            with lease(environment, collection, layout.MAX_PAGE, retrying=lost_in_a_row > 0):
                 _attempt(environment, outcome, work)
         except (Conflict, OutcomeUnknown) as lost:
             outcome.conflicts += 1

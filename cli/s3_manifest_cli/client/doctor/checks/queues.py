@@ -91,4 +91,4 @@ def describe(body: str) -> str:
         changes = decode_body(body)
     except MalformedEvent as reason:
         return f"malformed ({reason})"
-    return shorten([f"{change.key} ({change.event_name})" for change in changes]) or "a test message of S3"
+    return shorten([f"{change.key} ({change.name})" for change in changes]) or "a test message of S3"
