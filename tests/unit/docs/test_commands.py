@@ -28,7 +28,7 @@ def test_the_table_has_each_command_as_its_help_describes_it():
 
 
 @pytest.mark.parametrize("name", [name for usage, _ in usages() if (name := usage.split()[0]) != "local"])
-def test_each_command_has_the_options_that_the_page_says_all_have(name):
+def test_each_command_has_the_options_that_the_page_lists_for_all(name):
     command = main.get_command(None, name)
     options = {option for parameter in command.params for option in parameter.opts}
     if name not in {"migrate", "doctor"}:

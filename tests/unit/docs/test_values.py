@@ -26,14 +26,14 @@ def block(text, language):
     return content
 
 
-def test_the_example_of_a_manifest_is_one():
+def test_the_example_of_a_manifest_is_decoded():
     text = block(section(MANIFEST, "Example"), "json")
     head = decode_head(text.encode())
     assert (head.id, head.revision, head.total_files) == ("16", 3, 1)
     assert head.files[0].prompt == "a lighthouse at dawn"
 
 
-def test_each_field_of_a_manifest_and_of_an_entry_that_is_not_plain_is_described():
+def test_every_field_of_a_manifest_and_of_an_entry_is_described_unless_its_name_says_all():
     described = {name.removeprefix("files[].") for row in rows(section(MANIFEST, "Fields")) for name in code_in(row[0])}
     example = json.loads(block(section(MANIFEST, "Example"), "json"))
     plain = {"schema", "kind", "style_id", "style_title", "s3_bucket", "s3_prefix", "files"}
@@ -46,7 +46,7 @@ def test_each_proof_of_an_md5_is_described():
     assert described == {*Md5Source.__args__, "null"}
 
 
-def test_the_example_of_an_announcement_is_one_and_the_rule_matches_it():
+def test_the_example_of_an_announcement_has_all_fields_and_matches_the_rule():
     text = section(MANIFEST, "Announcements")
     event = json.loads(block(text, "json"))
     announcements.Announcement.model_validate(event["detail"])
@@ -114,14 +114,14 @@ def test_each_log_message_of_the_page_on_operation_is_written_by_the_functions()
         assert f'"{code_in(row[0])[0]}"' in code, row
 
 
-def test_each_headline_of_an_excerpt_of_the_demo_is_one_of_the_demo():
+def test_each_headline_in_an_excerpt_of_the_demo_exists_in_the_demo():
     code = sources("cli/s3_manifest_cli/local_stack")
     headlines = re.findall(r"^\d+\. (.+)$", "\n".join(blocks()), re.MULTILINE)
     assert len(headlines) > 5
     assert [headline for headline in headlines if headline not in code] == []
 
 
-def test_each_limit_of_sidecars_is_the_codes():
+def test_the_documented_limits_of_sidecars_equal_those_of_the_code():
     limits = dict(rows(section(page("operate"), "Limits")))
     sizes = (formats.MAX_SIDECAR_BYTES >> 20, formats.MAX_COLLECTION_BYTES >> 10, formats.MAX_CAPTION_BYTES >> 10)
     assert limits["sidecars"].startswith(

@@ -25,25 +25,25 @@ def test_metrics_are_counted_by_name_for_each_function_that_writes_them():
     assert cost.custom_metrics() == sum(handlers.values()) + len(handlers) * len(shared)
 
 
-def test_what_is_paid_without_any_change_is_mostly_cloudwatch(bill):
+def test_without_changes_most_of_the_bill_is_cloudwatch(bill):
     cloudwatch = sum(dollars for item, dollars in bill.default.items() if item.startswith("CloudWatch"))
     assert cloudwatch > sum(bill.default.values()) / 2
 
 
-def test_polls_that_find_nothing_are_on_the_bill_of_both_queues(bill):
+def test_the_bill_includes_empty_polls_of_both_queues(bill):
     idle = IDLE_POLLERS * prices.MONTH_SECONDS / 20 * prices.SQS_REQUEST
     assert bill.default["SQS, polls of the sweep queue"] == pytest.approx(idle)
     changes = 3 * SMALL.changes_a_month * prices.SQS_REQUEST
     assert bill.default["SQS, changes, with polls that find nothing"] == pytest.approx(idle + changes, rel=0.3)
 
 
-def test_each_change_that_comes_alone_costs_two_writes_and_its_announcement_if_there_is_one(bill):
+def test_a_single_change_costs_two_writes_and_optionally_an_announcement(bill):
     writes = 2 * SMALL.changes_a_month * prices.S3_WRITE
     assert bill.default["S3 requests of changes"] == pytest.approx(writes, rel=0.3)
     assert bill.options["announcements (`AnnounceChanges`)"] == pytest.approx(0.03, rel=0.1)
 
 
-def test_what_is_off_by_default_is_on_no_bill_but_its_own(bill):
+def test_options_are_not_on_the_default_bill(bill):
     assert not bill.default.keys() & bill.options.keys()
     assert not any("dashboard" in item.lower() or "announce" in item.lower() for item in bill.default)
 

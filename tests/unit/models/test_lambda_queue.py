@@ -69,7 +69,7 @@ def test_with_a_window_and_much_traffic_a_message_waits_for_little_more_than_the
     assert max(steady) < WITH_WINDOW.window + 0.5
 
 
-def test_messages_that_wait_come_ten_at_a_time():
+def test_waiting_messages_are_delivered_ten_at_a_time():
     _, batches = run(IMMEDIATE, [5] + [0] * 99)
     assert max(len(keys) for _, keys in batches) == 10
 
@@ -88,7 +88,7 @@ def test_no_more_functions_run_concurrently_than_configured():
     assert most[0] == IMMEDIATE.concurrency
 
 
-def test_a_failed_message_comes_again_after_the_visibility_timeout_and_five_times_at_the_most():
+def test_a_failed_message_is_delivered_again_after_the_visibility_timeout_at_most_five_times():
     times = []
 
     def handle(time, batch, _invocation):
@@ -101,7 +101,7 @@ def test_a_failed_message_comes_again_after_the_visibility_timeout_and_five_time
     assert all(IMMEDIATE.visibility <= pause < IMMEDIATE.visibility + 1 for pause in pauses)
 
 
-def test_what_a_function_received_itself_is_delivered_again_unless_it_deletes_it():
+def test_messages_that_a_function_received_itself_are_delivered_again_unless_it_deletes_them():
     received = []
 
     def handle(time, batch, invocation):
@@ -115,18 +115,18 @@ def test_what_a_function_received_itself_is_delivered_again_unless_it_deletes_it
     assert queue.queue.is_done
 
 
-def test_pollers_that_find_nothing_are_paid_for_as_five_though_two_functions_may_run():
+def test_five_idle_pollers_are_billed_although_two_functions_may_run():
     queue, _ = run(IMMEDIATE, [3600])
     assert queue.usage.sqs_requests == pytest.approx(IDLE_POLLERS * 3700 / LONG_POLL_SECONDS, rel=0.03)
 
 
-def test_an_environment_that_is_new_is_paid_for_and_waited_for():
+def test_a_cold_start_is_billed_and_delays_the_batch():
     queue, batches = run(IMMEDIATE, [3 * ENVIRONMENT_SECONDS])
     assert batches[0][0] - 3 * ENVIRONMENT_SECONDS > 1
     assert queue.usage.busy_seconds >= 1
 
 
-def test_a_short_poll_may_return_less_than_there_is_and_a_long_one_returns_what_there_is():
+def test_a_short_poll_may_return_fewer_messages_than_exist_and_a_long_poll_returns_all():
     time, counts = VirtualTime(), []
     queue = SqsQueue(time, 60)
 
@@ -161,6 +161,6 @@ def test_at_a_hundred_changes_a_second_each_worker_that_waits_for_the_lease_gets
     assert cell.requests <= 1.3
 
 
-def test_the_wait_of_a_warm_function_is_counted():
+def test_the_delay_of_a_warm_function_is_counted():
     _, batches = run(IMMEDIATE, [30])
     assert batches[0][0] - 30 > INVOKE_SECONDS
