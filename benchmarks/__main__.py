@@ -20,7 +20,7 @@ from benchmarks import (
     growth,
     query,
     startup,
-    sweeping,
+    sweep_cost,
 )
 from benchmarks.lambda_queue import WITH_WINDOW, Source
 from benchmarks.table import Section, report
@@ -54,7 +54,7 @@ def main() -> None:
         "startup": startup.section,
         "growth": lambda: growth.section(arguments.sizes),
         "query": lambda: query.section(arguments.sizes),
-        "sweep": lambda: sweeping.section(arguments.sweep_keys),
+        "sweep": lambda: sweep_cost.section(arguments.sweep_keys),
         "client-status": lambda: client_status.section(arguments.status_files),
         "client-transfer": lambda: client_transfer.section(
             client_transfer.Files(arguments.transfer_small, client_tree.SIZE),
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=growth.SIZES, help="numbers of files in growth and query"
     )
-    parser.add_argument("--sweep-keys", type=int, default=sweeping.KEYS, help="files in sweep")
+    parser.add_argument("--sweep-keys", type=int, default=sweep_cost.KEYS, help="files in sweep")
     parser.add_argument("--status-files", type=int, default=client_status.FILES, help="files in client-status")
     parser.add_argument(
         "--transfer-small", type=int, default=client_transfer.SMALL, help="small files in client-transfer"

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import client_tree, yardsticks
-from benchmarks.child import ProcessResult, best, run
+from benchmarks.process import ProcessResult, best, run
 from benchmarks.relay import Counted, relay
 from benchmarks.s3_server import Server, serving
-from benchmarks.swept import COLLECTIONS, sweep_bucket
+from benchmarks.sweep_bucket import COLLECTIONS, sweep_bucket
 from benchmarks.table import Aim, Section, report, table
 from benchmarks.transfer_programs import BUCKET, Program, Verb, others, ours
 from benchmarks.yardsticks import Missing

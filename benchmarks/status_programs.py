@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import yardsticks
-from benchmarks.child import run
+from benchmarks.process import run
 from benchmarks.yardsticks import Missing
 
 BUCKET = "bench"
