@@ -610,6 +610,6 @@ def test_unfinished_uploads_to_a_key_that_xml_cannot_hold_are_found(objects, pro
         return Reply(200, [("Content-Type", "application/xml")], body.encode())
 
     proxy.before = before
-    assert list(multipart.uploads(objects, "two\nlines \x01").begun_at) == ["first", "second"]
+    assert list(multipart.uploads(objects, "two\nlines \x01").started_at) == ["first", "second"]
     assert [request["encoding-type"] for request in queries] == [["url"], ["url"]]
     assert (queries[1]["key-marker"], queries[1]["upload-id-marker"]) == (["two\nlines \x01"], ["first"])

@@ -1,24 +1,31 @@
 """Executes a plan: transfers concurrently, then deletions; one failure does not stop other files."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
+from s3_manifest.manifest.filenames import no_path
+from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest_cli.client.local import names
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.disk import disk_error
+from s3_manifest_cli.client.local.file_system import detect_name_folding
 from s3_manifest_cli.client.local.folders import Folder, folder_at
+from s3_manifest_cli.client.local.names import FileSystem
+from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan
-from s3_manifest_cli.client.sync.refusals import refusals
 from s3_manifest_cli.client.sync.runner import Runner, Step, download_request
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.concurrency import Outcome, map_concurrently
 from s3_manifest_cli.client.transfer.download import PART, Fetched, prefetch
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads, abort_idle_uploads
+from s3_manifest_cli.errors import NotFound
 
 _WRITERS = 2
 """Threads that write small objects to the disk: more of them wait for each other, and take longer."""
@@ -72,7 +79,7 @@ def execute(
         source, destination = _open_folders(plan, stack)
         runner = Runner(objects, collection, plan.folder, source, destination, unfinished, options, baseline)
         file_system = destination.file_system if destination else None
-        refused = refusals(deployment, collection, plan, file_system, source, portable=options.portable)
+        refused = _refusals(deployment, collection, plan, file_system, source, portable=options.portable)
         steps = {
             action.filename: Step(action, refused[action.filename], is_name_refused=True)
             for action in plan.actions
@@ -142,3 +149,65 @@ def _outcomes(runner: Runner, actions: Sequence[Action]) -> Iterator[Outcome[Act
             yield Outcome(outcome.item.item, outcome.result, outcome.error)
     if others:
         yield from map_concurrently(runner.run, others, objects.cancellation)
+
+
+def _refusals(
+    deployment: Deployment,
+    collection: Collection,
+    plan: Plan,
+    file_system: FileSystem | None,
+    source: Folder | None,
+    *,
+    portable: bool,
+) -> Mapping[str, str]:
+    """The reason for each file that is refused, by filename.
+
+    Names that a pull would refuse are not uploaded either. ``file_system`` is that of the folder that changes, if one
+    does, and ``source`` the folder of the uploads; ``portable`` also refuses names that another file system could not
+    hold. Raises ``NotFound``, ``Unavailable``.
+    """
+    refused = {action.filename: why for action in plan.actions if (why := _misplaced(deployment, collection, action))}
+    downloads = [action.filename for action in plan.select("download")]
+    if file_system and downloads:
+        together = names.invalid_names(
+            {*downloads, *_downloaded_earlier(deployment, collection, plan)},
+            file_system=file_system.portable() if portable else file_system,
+        )
+        refused |= {name: together[name] for name in downloads if name in together}
+    if stored := [action.filename for action in plan.select("upload", "copy") if action.filename not in refused]:
+        refused |= names.invalid_upload_names(
+            stored,
+            _remaining(deployment, collection, plan),
+            file_system=file_system or FileSystem(),
+            folds=lambda: file_system or (detect_name_folding(source, stored) if source else FileSystem()),
+        )
+    return refused
+
+
+def _remaining(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
+    """The filenames in S3 that the plan does not delete."""
+    deleted = {action.filename for action in plan.select("delete_remote")}
+    with contextlib.suppress(NotFound):  # there is no manifest yet
+        index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        yield from (file.filename for file in index.files() if file.filename not in deleted)
+
+
+def _downloaded_earlier(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
+    """The filenames that earlier pulls may have written besides this plan's downloads."""
+    if plan.verb != "restore":
+        index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        yield from (file.filename for file in index.files() if file.role != "hidden")
+
+
+def _misplaced(deployment: Deployment, collection: Collection, action: Action) -> str | None:
+    """Why an action does not belong to this folder and collection, as in an edited plan; None if it does."""
+    name = action.filename
+    if action.action in {"upload", "delete_local"} and (why := no_path(name)):
+        return f"{why}; rename the file"
+    if action.action in {"upload", "copy", "delete_remote"}:
+        key = collection.prefix + name
+        if name in SIDECARS or deployment.collections.of(key) != collection:
+            return f"skipped, it is not a file of {collection.kind}/{collection.id}"
+        if (size := len(key.encode())) > MAX_KEY_BYTES:
+            return f"its key would have {size:,} bytes; S3 allows {MAX_KEY_BYTES:,}. Rename the file"
+    return None

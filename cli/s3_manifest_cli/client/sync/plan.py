@@ -161,12 +161,17 @@ def _action(action_type: ActionType, file: FileStatus) -> Action:
     )
 
 
-def check_deletions(plan: Plan, facts: Facts, now: datetime, *, max_delete: int = MAX_DELETE) -> None:
-    """Raises ``Refused`` if the plan deletes too many files, or relies on an incomplete or stale manifest for it."""
+def check_deletions(plan: Plan, facts: Facts | None, now: datetime, *, max_delete: int = MAX_DELETE) -> None:
+    """Raises ``Refused`` if the plan deletes too many files, or its manifest is missing, incomplete or stale."""
     count = len(plan.select("delete_local", "delete_remote"))
-    if not count:
+    name = f"{plan.kind}/{plan.id}"
+    if facts is None and plan.select("delete_local"):
+        raise Refused(
+            f"Nothing is deleted, because the manifest of {name} is gone. Run s3-manifest doctor, or leave out"
+            " --delete."
+        )
+    if facts is None or not count:
         return
-    name = f"{facts.kind}/{facts.id}"
     remedy = f"Run 's3-manifest rescan {name} --wait 300' first, or leave out --delete"
     if count > max_delete:
         files = "1 file" if count == 1 else f"{count:,} files"

@@ -1,6 +1,7 @@
 """Restores a collection as it was at some revision, to a folder or in S3."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from s3_manifest.manifest.collections import Collection
@@ -14,8 +15,8 @@ from s3_manifest_cli.client.manifests.direct import remote_file
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.execute import SyncResult
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
-from s3_manifest_cli.client.sync.plan import Action, actions
-from s3_manifest_cli.client.sync.sync import PreparedPlan, absolute, apply_plan, new_plan, refuse_deletions
+from s3_manifest_cli.client.sync.plan import Action, actions, check_deletions
+from s3_manifest_cli.client.sync.sync import PreparedPlan, absolute, apply_plan, new_plan, refusal
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus
 from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import NotFound
@@ -60,8 +61,9 @@ def prepare_restore(
         problems = filters.select_problems(local.problems)
         planned = tuple(_with_version(action, entries, current) for action in actions("pull", files, options))
     path = absolute(folder) if folder else ""
-    plan = new_plan(deployment, "restore", path, collection, manifest.facts).model_copy(update={"actions": planned})
-    refused = refuse_deletions(plan, index.facts, options)
+    plan = new_plan(deployment, "restore", path, collection, manifest.facts, planned)
+    max_delete = options.max_delete
+    refused = refusal(options, lambda: check_deletions(plan, index.facts, datetime.now(UTC), max_delete=max_delete))
     return PreparedPlan(plan, manifest.facts, files, problems, unmatched, refused)
 
 

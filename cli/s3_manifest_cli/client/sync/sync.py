@@ -2,27 +2,49 @@
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, now_ns, scan_folder
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
+from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.sync.baseline import Baseline
 from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
-from s3_manifest_cli.client.sync.plan import BaselineEntry, Plan, Verb, actions, check_deletions
+from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan, Verb, actions, check_deletions
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus, totals
 from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
 _POLL_SECONDS = 0.5
+_ENTRIES = TypeAdapter(dict[str, BaselineEntry])
+
+
+class Baseline:
+    """The state at the last sync of a folder with a collection, from which a sync learns which side changed since.
+
+    ``entries`` are by filename. They are stored on this machine; without them a sync reports more conflicts.
+    """
+
+    def __init__(self, deployment: Deployment, collection: Collection, folder: Path) -> None:
+        name = stable_name(folder.resolve(), deployment.name, collection.head_key)
+        self._path = deployment.cache / f"base-{name}.json"
+        self.entries: dict[str, BaselineEntry] = {}
+        with contextlib.suppress(OSError, ValidationError):
+            self.entries = _ENTRIES.validate_json(self._path.read_bytes())
+
+    def save(self) -> None:
+        """Stores the entries, if the cache is writable."""
+        with contextlib.suppress(OSError):
+            write_atomically(self._path, _ENTRIES.dump_json(self.entries))
 
 
 class PreparedPlan(NamedTuple):
@@ -68,7 +90,6 @@ def prepare(
         if verb == "pull":
             raise
     facts = index.facts if index else None
-    plan = new_plan(deployment, verb, path, collection, facts)
     remote = list(index.files()) if index else []
     local = scan_folder(folder, deployment.cache)
     copy = LocalCopy(deployment, folder, collection, filters)
@@ -76,8 +97,13 @@ def prepare(
     progress = options.progress.on_read
     files = copy.compare(local, remote, progress=progress).files
     baseline = Baseline(deployment, collection, folder)
-    plan = plan.model_copy(update={"actions": actions(verb, files, options, baseline.entries)})
-    refused = refuse_deletions(plan, facts, options) or _refuse_remote_deletions(plan, local, filters, options)
+    planned = actions(verb, files, options, baseline.entries)
+    plan = new_plan(deployment, verb, path, collection, facts, planned)
+    refused = refusal(
+        options,
+        lambda: check_deletions(plan, facts, datetime.now(UTC), max_delete=options.max_delete),
+        lambda: _check_folder_is_read(plan, local, filters),
+    )
     problems = filters.select_problems(local.problems)
     return PreparedPlan(plan, facts, files, problems, unmatched, refused)
 
@@ -131,8 +157,15 @@ def absolute(folder: Path) -> str:
     return path
 
 
-def new_plan(deployment: Deployment, verb: Verb, folder: str, collection: Collection, facts: Facts | None) -> Plan:
-    """A plan without actions. Raises ``Invalid`` if the bucket is not known, or the manifest is of another bucket."""
+def new_plan(
+    deployment: Deployment,
+    verb: Verb,
+    folder: str,
+    collection: Collection,
+    facts: Facts | None,
+    actions: tuple[Action, ...],
+) -> Plan:
+    """The plan with these actions. Raises ``Invalid`` if the bucket is not known, or the manifest is of another."""
     if facts and deployment.bucket and facts.s3_bucket != deployment.bucket:
         raise Invalid(
             f"This manifest describes s3://{facts.s3_bucket}/{facts.s3_prefix}, but you asked for"
@@ -150,22 +183,15 @@ def new_plan(deployment: Deployment, verb: Verb, folder: str, collection: Collec
         s3_bucket=bucket,
         s3_prefix=collection.prefix,
         revision=facts.revision if facts else 0,
+        actions=actions,
     )
 
 
-def refuse_deletions(plan: Plan, facts: Facts | None, options: SyncOptions) -> str | None:
-    """Why the manifest does not allow the deletions of the plan; None if it does.
-
-    Raises ``Refused`` instead, unless it is a dry run.
-    """
+def refusal(options: SyncOptions, *checks: Callable[[], None]) -> str | None:
+    """The reason of the first check that raises ``Refused``, or None; raised instead, unless it is a dry run."""
     try:
-        if facts:
-            check_deletions(plan, facts, datetime.now(UTC), max_delete=options.max_delete)
-        elif plan.select("delete_local"):
-            raise Refused(
-                f"Nothing is deleted, because the manifest of {plan.kind}/{plan.id} is gone. Run s3-manifest doctor, or"
-                " leave out --delete."
-            )
+        for check in checks:
+            check()
     except Refused as error:
         if not options.dry_run:
             raise
@@ -173,28 +199,21 @@ def refuse_deletions(plan: Plan, facts: Facts | None, options: SyncOptions) -> s
     return None
 
 
-def _refuse_remote_deletions(plan: Plan, local: LocalScan, filters: Filter, options: SyncOptions) -> str | None:
-    """Why local files may be missing only because the folder cannot be read; None if that is not so.
-
-    Raises ``Refused`` instead, unless it is a dry run.
-    """
-    reason = None
+def _check_folder_is_read(plan: Plan, local: LocalScan, filters: Filter) -> None:
+    """Raises ``Refused`` if the plan deletes objects whose files may only be unreadable."""
     if not plan.select("delete_remote"):
-        return None
+        return
     if plan.verb == "sync" and not local.files:
-        reason = (
+        raise Refused(
             f"Nothing is deleted in S3, because {plan.folder} is empty: its disk may not be mounted. To delete the"
             " objects, push the folder with --delete."
         )
     # A filter may exclude a folder's own name but include files in it.
-    elif problems := Filter(exclude=filters.exclude).select_problems(local.problems):
-        reason = (
-            f"Nothing is deleted in S3, because a part of the folder was not read: {problems[0].path}:"
-            f" {problems[0].reason}. Fix that, or --exclude it."
+    for problem in Filter(exclude=filters.exclude).select_problems(local.problems):
+        raise Refused(
+            f"Nothing is deleted in S3, because a part of the folder was not read: {problem.path}: {problem.reason}."
+            " Fix that, or --exclude it."
         )
-    if reason and not options.dry_run:
-        raise Refused(reason)
-    return reason
 
 
 def apply_plan(

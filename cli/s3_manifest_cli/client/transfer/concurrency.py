@@ -25,12 +25,6 @@ class Outcome(NamedTuple, Generic[Item, Result]):
     error: Exception | None
 
 
-class _ThreadEnd(NamedTuple):
-    """A thread has ended, possibly by an error that is no failure of an item."""
-
-    error: BaseException | None
-
-
 def map_concurrently(
     work: Callable[[Item], Result], items: Iterable[Item], cancellation: Cancellation, *, threads: int = _THREADS
 ) -> Iterator[Outcome[Item, Result]]:
@@ -44,7 +38,8 @@ def map_concurrently(
     """
     remaining = iter(items)
     lock = threading.Lock()
-    queue: SimpleQueue[Outcome[Item, Result] | _ThreadEnd] = SimpleQueue()
+    # A thread ends with the error that it raised, or None.
+    queue: SimpleQueue[Outcome[Item, Result] | BaseException | None] = SimpleQueue()
 
     def next_outcome() -> Outcome[Item, Result]:
         with lock:
@@ -64,7 +59,7 @@ def map_concurrently(
         except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
             fatal = error
         finally:
-            queue.put(_ThreadEnd(fatal))
+            queue.put(fatal)
 
     # Daemons: a second Ctrl-C ends the program even if a disk does not respond.
     running = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
@@ -81,14 +76,14 @@ def map_concurrently(
 
 
 def _outcomes(
-    queue: "SimpleQueue[Outcome[Item, Result] | _ThreadEnd]", running: int
+    queue: "SimpleQueue[Outcome[Item, Result] | BaseException | None]", running: int
 ) -> Iterator[Outcome[Item, Result]]:
     while running:
         message = queue.get()
-        if not isinstance(message, _ThreadEnd):
+        if isinstance(message, Outcome):
             yield message
-        elif message.error:
-            raise message.error
+        elif message is not None:
+            raise message
         else:
             running -= 1
 

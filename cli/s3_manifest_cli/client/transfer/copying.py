@@ -32,10 +32,12 @@ _COPIED_HEADERS = (
 
 
 def copy_version(objects: Objects, key: str, version_id: str, size: int, replaces: str | None) -> str:
-    """Copies the version over the current object, whose ETag is ``replaces`` (None: there is none); the new ETag.
+    """Copies the version over the current object, if its ETag is ``replaces`` (None: if there is none).
+
+    Returns the new ETag.
 
     A repeat with the same ``replaces`` recognizes a finished copy, unless it was made in parts. Raises ``Conflict`` if
-    the current object is another one, which stays, or the version is gone; ``WriteRefused``, ``OutcomeUnknown``,
+    the object changed; it stays, or the version is gone; ``WriteRefused``, ``OutcomeUnknown``,
     ``ReadFailed``.
     """
     current = objects.head(key)

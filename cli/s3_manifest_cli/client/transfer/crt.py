@@ -8,7 +8,8 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from io import IOBase
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
@@ -82,23 +83,18 @@ class Response:
         self.etag = next((value for name, value in headers if name.lower() == "etag"), "").strip('"')
 
 
-class Body(Protocol):
-    """Bytes to send. The runtime reads them once, in its threads, and holds them until they are sent."""
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Puts the next bytes into the buffer, and returns how many; 0 at the end."""
-        ...
-
-
 class Request(NamedTuple):
-    """A request; ``operation`` is its name in S3's API. A request with a ``Range`` sets ``range_size`` to its size."""
+    """A request; ``operation`` is its name in S3's API. A request with a ``Range`` sets ``range_size`` to its size.
+
+    The runtime reads the ``body`` once, in its threads, and holds it until it is sent.
+    """
 
     operation: str
     method: str
     key: str
     headers: Mapping[str, str]
     query: Mapping[str, str] = {}
-    body: Body | None = None
+    body: IOBase | None = None
     range_size: int | None = None
 
 
@@ -188,24 +184,13 @@ class Requests:
         if request.query:
             path += "?" + urlencode(request.query, quote_via=quote)
         headers = http.HttpHeaders([("Host", self._endpoint.host), *request.headers.items()])
-        body = None if request.body is None else crt_io.InputStream(_Stream(request.body))
+        body = None if request.body is None else crt_io.InputStream(request.body)
         return http.HttpRequest(request.method, path, headers, body)
 
     def _convert(self, error: Exception) -> Exception:
         if self._cancellation.is_requested and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
             return Cancelled()
         return error
-
-
-class _Stream:
-    """A ``Body`` with the method ``read``, which the runtime requires but does not call."""
-
-    def __init__(self, body: Body) -> None:
-        self.readinto = body.readinto
-
-    def read(self, size: int) -> bytes:
-        block = bytearray(size)
-        return bytes(block[: self.readinto(memoryview(block))])
 
 
 class _Credentials:

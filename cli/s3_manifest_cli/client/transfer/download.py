@@ -70,7 +70,7 @@ def download(
     on_bytes: OnBytes = lambda _: None,
     body: bytes | None = None,
 ) -> DownloadResult:
-    """Fetches an object into the partial file, which the caller then finishes, or closes for the next run to resume.
+    """Fetches an object into the partial file, for the caller to finish, or to close so that the next run resumes.
 
     ``body`` is the content of an object of at most ``PART`` bytes, if ``prefetch`` has fetched it.
 
@@ -78,7 +78,7 @@ def download(
     manifest; wrong ones are removed with the partial file. Bytes that contradict only the MD5 that their uploader
     declared match if checksums or parts in S3 prove them; the verdict then has a warning.
 
-    Raises ``Conflict`` if the object is another one or gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
+    Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
     as ``Destination`` for errors of the disk. When it ends, nothing writes to the partial file any more.
     """
     return _Download(objects, request, partial, on_bytes).run(body)

@@ -54,13 +54,13 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: boo
 
 
 class UploadListing(NamedTuple):
-    """The unfinished uploads to a key, whoever began them: the time of their beginning by id.
+    """The unfinished uploads to a key, of any client: their start by id.
 
     ``listed_at`` is the time of the listing. All times are S3's own, in seconds since 1970.
     """
 
     listed_at: float
-    begun_at: Mapping[str, float]
+    started_at: Mapping[str, float]
 
 
 def uploads(objects: Objects, key: str) -> UploadListing:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from io import BytesIO
+from io import BytesIO, IOBase
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Self
 
@@ -23,7 +23,7 @@ from s3_manifest_cli.client.access.s3_errors import (
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, encode_crc
 from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
-from s3_manifest_cli.client.transfer.crt import Body, Request, Requests, Response, endpoint_of, in_bucket_region
+from s3_manifest_cli.client.transfer.crt import Request, Requests, Response, endpoint_of, in_bucket_region
 from s3_manifest_cli.client.transfer.ranges import Range
 
 _MEMORY = 128 << 20
@@ -43,7 +43,7 @@ class PartUpload(NamedTuple):
     key: str
     upload_id: str
     number: int
-    body: Body
+    body: IOBase
     size: int
     checksums: Checksums
 
@@ -97,9 +97,9 @@ class Objects:
             raise read_error(key, error.fault or Fault(), is_known=False) from error
 
     def delete(self, key: str, etag: str) -> bool:
-        """Deletes the object with that ETag; returns False if there is none, as after an earlier deletion.
+        """Deletes the object with that ETag; returns False if there is no object, as after an earlier deletion.
 
-        In a versioned bucket it becomes an old version. Raises ``Conflict`` if the object is another one, which stays;
+        In a versioned bucket it becomes an old version. Raises ``Conflict`` if the object changed; it stays;
         ``OutcomeUnknown``, ``WriteRefused``.
         """
         try:
@@ -110,7 +110,7 @@ class Objects:
     def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
         """The bytes of the object with that ETag, in one request.
 
-        Raises ``Conflict`` if the object is another one or gone; ``ReadFailed``, ``Cancelled``.
+        Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, ``Cancelled``.
         """
         results: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
         self.begin_get_all(key, etag, version_id, lambda body, error: results.put((body, error)))

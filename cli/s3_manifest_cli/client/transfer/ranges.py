@@ -1,4 +1,4 @@
-"""Byte ranges: reading and writing them in files, and the record beside a partial file of which it holds.
+"""Byte ranges: reading and writing them in files, and recording beside a partial file which ones it holds.
 
 The record is lines of text: first which object it is about, then one line for each range, written after its bytes. A
 last line without a line break is from a killed run, and is ignored.
@@ -115,40 +115,39 @@ if sys.platform == "win32":
             os.lseek(fd, offset, os.SEEK_SET)
             return os.read(fd, size)
 
+    def _preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+        block = _pread(fd, len(buffers[0]), offset)
+        buffers[0][: len(block)] = block
+        return len(block)
+
     def _pwrite(fd: int, data: memoryview, offset: int) -> int:
         with _lock:
             os.lseek(fd, offset, os.SEEK_SET)
             return os.write(fd, data)
 
-    def read_into(fd: int, buffer: memoryview, offset: int) -> int:
-        """Reads bytes into a buffer and returns how many, 0 only at the end of the file. Raises ``OSError``."""
-        block = _pread(fd, len(buffer), offset)
-        buffer[: len(block)] = block
-        return len(block)
-
 else:
-    _pread, _pwrite = os.pread, os.pwrite
+    _pread, _preadv, _pwrite = os.pread, os.preadv, os.pwrite
 
-    def read_into(fd: int, buffer: memoryview, offset: int) -> int:
-        """Reads bytes into a buffer and returns how many, 0 only at the end of the file. Raises ``OSError``."""
-        return os.preadv(fd, [buffer], offset)
+
+def read_into(fd: int, buffer: memoryview, offset: int) -> int:
+    """Reads bytes into a buffer and returns how many, 0 only at the end of the file. Raises ``OSError``."""
+    return _preadv(fd, [buffer], offset)
 
 
 def read_at(fd: int, size: int, offset: int) -> bytes:
     """Reads so many bytes, fewer only at the end of the file, from any thread. Raises ``OSError``."""
-    block = _pread(fd, size, offset)
-    if len(block) in (0, size):
-        return block
-    blocks = [block]
-    done = len(block)
-    while done < size and (block := _pread(fd, size - done, offset + done)):
+    blocks: list[bytes] = []
+    while size and (block := _pread(fd, size, offset)):
         blocks.append(block)
-        done += len(block)
-    return b"".join(blocks)
+        size -= len(block)
+        offset += len(block)
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 def write_at(fd: int, data: bytes, offset: int) -> None:
     """Writes all the bytes, from any thread. Raises ``OSError``."""
-    written = _pwrite(fd, memoryview(data), offset)
-    while written < len(data):
-        written += _pwrite(fd, memoryview(data)[written:], offset + written)
+    remaining = memoryview(data)
+    while remaining:
+        written = _pwrite(fd, remaining, offset)
+        remaining = remaining[written:]
+        offset += written

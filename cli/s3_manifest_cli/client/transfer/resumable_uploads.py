@@ -126,7 +126,7 @@ def begin_upload(objects: Objects, upload: UnfinishedUpload, unfinished: Unfinis
     listing = None
     with contextlib.suppress(StoreError):  # the permission to list them may be missing
         listing = multipart.uploads(objects, upload.key)
-    others = tuple(listing.begun_at) if listing else ()
+    others = tuple(listing.started_at) if listing else ()
     if earlier and listing:
         aborted = _abort_lost(objects, earlier, listing)
         others = tuple(upload_id for upload_id in others if upload_id not in aborted)
@@ -172,8 +172,8 @@ def _abort_lost(objects: Objects, upload: UnfinishedUpload, listing: UploadListi
         return set()
     earliest, latest = upload.listed_at - _CLOCK_SECONDS, upload.listed_at + _BEGIN_SECONDS
     aborted = set()
-    for upload_id, begun_at in listing.begun_at.items():
-        if upload_id not in upload.listed_ids and earliest <= begun_at <= latest:
+    for upload_id, started_at in listing.started_at.items():
+        if upload_id not in upload.listed_ids and earliest <= started_at <= latest:
             with contextlib.suppress(StoreError):  # then it is reported as an unknown one
                 if multipart.parts(objects, upload.key, upload_id) == {}:
                     multipart.abort(objects, upload.key, upload_id)

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
+from io import RawIOBase
 from queue import SimpleQueue
 from random import random
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import (
@@ -82,7 +83,7 @@ def upload(
     is asked for the current object: a repeat, also after a killed run, stores nothing twice and resumes with the parts
     in S3.
 
-    Raises ``FileChanged``; ``Conflict`` if the current object is another one, which stays; ``WriteRefused``,
+    Raises ``FileChanged``; ``Conflict`` if the object changed; it stays; ``WriteRefused``,
     ``OutcomeUnknown``, ``ReadFailed``, ``Cancelled``, ``OSError``.
     """
     is_small = request.size <= PART
@@ -135,21 +136,13 @@ class _PartProgress:
             self._on_bytes(size)
 
 
-class _PartResult(NamedTuple):
-    """A part that was stored, unless there is an ``error``."""
-
-    number: int
-    part: Part
-    error: Exception | None
-
-
-class _PartBody:
-    """A ``Body`` of bytes of a file: ``remaining`` counts those not read yet, ``crc`` is that of the others."""
+class _PartBody(RawIOBase):
+    """Bytes of a file: ``remaining`` counts those not read yet, ``crc`` is that of the others."""
 
     def __init__(self, fd: int, start: int, size: int) -> None:
         self._fd, self._offset, self.remaining, self.crc = fd, start, size, 0
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401  # a memoryview
         count = read_into(self._fd, buffer[: self.remaining], self._offset) if self.remaining else 0
         self.crc = crc_of(buffer[:count], self.crc)
         self._offset += count
@@ -171,7 +164,7 @@ class _PartsUpload:
         self._objects, self._file, self._request = objects, file, request
         self._unfinished, self._progress = unfinished, progress
         self._part_size = multipart.part_size_of(request.size, PART)
-        self._results: SimpleQueue[_PartResult] = SimpleQueue()
+        self._results: SimpleQueue[tuple[int, Part, Exception | None]] = SimpleQueue()
         self._pending = 0
         self._error: Exception | None = None
         self._parts: dict[int, Part] = {}
@@ -241,7 +234,7 @@ class _PartsUpload:
             objects.budget.release(reserved)
             if not isinstance(error, Cancelled) and body.crc != checksums.crc and not body.remaining:
                 error = _file_changed(request)
-            self._results.put(_PartResult(number, Part(size, etag, crc), error))
+            self._results.put((number, Part(size, etag, crc), error))
 
         try:
             objects.begin_part(PartUpload(request.key, upload.upload_id, number, body, size, checksums), on_done)
@@ -275,7 +268,7 @@ class _PartsUpload:
 
 
 def _is_stored(current: Present, request: UploadRequest) -> bool:
-    """Whether the current object is the requested one, whoever stored it."""
+    """Whether the current object is the requested one, stored by any client."""
     proven = proven_md5(current)
     if not proven or (proven[0], current.size) != (request.checksums.md5, request.size):
         return False
