@@ -21,7 +21,7 @@ from benchmarks.legacy_sample import Sample, sample
 from benchmarks.legacy_truth import differences
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import Stack, local_stack
-from s3_manifest_cli.migration.report import DIFFERENCES
+from s3_manifest_cli.terminal.failures import DIFFERENCES
 
 THREADS = 16
 SHOWN = 10

@@ -14,18 +14,19 @@ from benchmarks.legacy_truth import Truth
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Location, parse_collections
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import Generation, Head
+from s3_manifest.query.waiting import Clock
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.sidecars.formats import COLLECTION, SIDECARS, apply_overrides, description_of, read_sidecar
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH, MemoryStore
-from s3_manifest.storage.store import Conflict
+from s3_manifest.storage.store import Conflict, user_metadata
 from s3_manifest_cli.client.transfer.upload_metadata import content_type
-from s3_manifest_cli.migration import tree
-from s3_manifest_cli.migration.plan import Choices
+from s3_manifest_cli.migration.legacy import walk
+from s3_manifest_cli.migration.plan import MigrationOptions
 from s3_manifest_cli.migration.remove import remove
 from s3_manifest_cli.migration.report import Result, exit_code
-from s3_manifest_cli.migration.run import MigrationPlan, carry_out, make_plan
-from s3_manifest_cli.migration.verify import Clock, verify
+from s3_manifest_cli.migration.run import MigrationPlan, execute, make_plan
+from s3_manifest_cli.migration.verify import verify
 
 BUCKET = "storyboard-user-files"
 KINDS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
@@ -45,12 +46,13 @@ class Bucket(MemoryStore):
             self.written.append(key)
             return etag
 
-    def put_image(self, key, body, *, replaces, local_path):
+    def put_image(self, key, file, image, headers=None):
         with self.lock:
             current = self.objects[key][0].etag if key in self.objects else None
-            if current != replaces:
+            if current != image.replaces:
                 raise Conflict(key, "412")
-            self.upload(key, body, content_type=content_type(key), metadata={"local-path": local_path})
+            metadata = user_metadata(headers) if headers else {"local-path": image.path}
+            self.upload(key, file.read(), content_type=content_type(key), metadata=metadata)
             self.written.append(key)
 
     def reconcile(self) -> None:
@@ -110,20 +112,20 @@ class Migration:
     bucket: Bucket = field(default_factory=Bucket)
     deployed: bool = True
 
-    def plan(self, **choices: bool) -> MigrationPlan:
-        return make_plan(tree.walk(self.root), KINDS, self.bucket, Choices(**choices))
+    def plan(self, **options: bool) -> MigrationPlan:
+        return make_plan(walk(self.root), KINDS, self.bucket, MigrationOptions(**options))
 
-    def run(self, *, remove_legacy: bool = False, **choices: bool) -> tuple[MigrationPlan, Result]:
-        found = tree.walk(self.root)
-        planned = make_plan(found, KINDS, self.bucket, Choices(**choices))
-        failed = carry_out(found, planned, self.bucket, self.bucket.put_image, Choices(**choices))
-        checked = verify(self.bucket, planned.parts, 5, self.clock())
-        return planned, Result(
-            tuple(failed), checked, remove(found, planned, checked, self.bucket) if remove_legacy else None
+    def run(self, *, remove_legacy: bool = False, **options: bool) -> tuple[MigrationPlan, Result]:
+        tree = walk(self.root)
+        plan = make_plan(tree, KINDS, self.bucket, MigrationOptions(**options))
+        failed = execute(tree, plan, self.bucket, self.bucket.put_image, MigrationOptions(**options))
+        verifications = verify(self.bucket, plan.collections, 5, self.clock())
+        return plan, Result(
+            tuple(failed), verifications, remove(tree, plan, verifications, self.bucket) if remove_legacy else None
         )
 
-    def exit_code(self, **choices: Any) -> int:
-        return exit_code(*self.run(**choices))
+    def exit_code(self, **options: Any) -> int:
+        return exit_code(*self.run(**options))
 
     def clock(self) -> Clock:
         now = [0.0]
@@ -152,8 +154,8 @@ def md5(body: bytes) -> str:
 def differences(bucket: Bucket, truths: Mapping[str, Truth]) -> list[str]:
     """What the manifests say otherwise than the truth of a made tree, file by file and word by word."""
     wrong = []
-    for prefix, said in truths.items():
+    for prefix, description in truths.items():
         head = heads.load(bucket, KINDS.of(prefix + "x")).head
         manifest = json.loads(encode_head(head)) if head else None
-        wrong += (f"{prefix}: {one}" for one in truth.differences(said, manifest))
+        wrong += (f"{prefix}: {one}" for one in truth.differences(description, manifest))
     return wrong

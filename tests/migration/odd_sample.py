@@ -91,10 +91,10 @@ def _empty(made: Sample) -> None:
 
 def _words(made: Sample) -> None:
     words = Actor(made, 9020, "strange_words", title="«Größe» 🎨")
-    said = {"a.png": STRANGE, "b.png": LONG, "c.png": "", "d.png": "  blanks around  "}
-    for name, prompt in said.items():
+    description = {"a.png": STRANGE, "b.png": LONG, "c.png": "", "d.png": "  blanks around  "}
+    for name, prompt in description.items():
         words.image(LOCAL if name < "c" else SYNCED, name, prompt=prompt)
-    words.manifest({name: {"prompt": prompt} for name, prompt in said.items()}, title="«Größe» 🎨")
+    words.manifest({name: {"prompt": prompt} for name, prompt in description.items()}, title="«Größe» 🎨")
 
 
 def _verdicts(made: Sample) -> None:

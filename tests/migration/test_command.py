@@ -1,5 +1,6 @@
 """The command, as a user calls it, on a server of S3's API that nothing watches."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 from contract.buckets import in_moto
 from migration.buckets import Migration
 
+from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.main import main
 
 NAME = "0042_european_30_male"
@@ -54,8 +56,8 @@ def test_a_plan_is_told_and_changes_nothing(tree):
     with in_moto() as bucket:
         answer = migrate(tree, "--plan")
         assert answer.exit_code == 1
-        assert "local_only         1  on disk only" in answer.stdout
-        assert "To do: 1 uploads, and words of 1 collections into sidecars." in answer.stdout
+        assert "local_only         1  only on disk" in answer.stdout
+        assert "To do: upload 1 image; edit the sidecars of 1 collection." in answer.stdout
         assert answer.stderr == ""
         assert bucket.store.list("").objects == ()
 
@@ -70,13 +72,26 @@ def test_a_plan_as_json_is_json_and_nothing_else(tree):
     assert collection["words"]["files"]["größe.png"]["prompt"] == "p 🎨"
 
 
+@pytest.fixture
+def _put_by_boto(monkeypatch):
+    """Moto answers the requests of boto, and none of the client's own."""
+
+    def put(self, key, body, md5, *, replaces, headers):
+        assert (replaces, hashlib.md5(body).hexdigest()) == (None, md5)
+        request = {"Bucket": self.bucket, "Key": key, "Body": body, "ContentType": headers["Content-Type"]}
+        return self.writes.put_object(**request, IfNoneMatch="*")["ETag"].strip('"')
+
+    monkeypatch.setattr(Objects, "put", put)
+
+
+@pytest.mark.usefixtures("_put_by_boto")
 def test_a_run_uploads_and_says_what_it_could_not_verify(tree):
     with in_moto() as bucket:
         answer = migrate(tree)
         prefix = f"system_actors/training_data/{NAME}/"
         assert bucket.store.list("").keys == (f"{prefix}größe.png", f"{prefix}prompt_metadata.json")
     assert answer.exit_code == 1
-    assert "there is no manifest; is the stack deployed for this bucket?" in answer.stdout
+    assert "no manifest yet. Check that the stack watches this bucket, and run a rescan" in answer.stdout
 
 
 def test_a_bucket_that_is_not_there_is_an_error(tree):

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from s3_manifest_cli.migration.decode import decode, format_of
-from s3_manifest_cli.migration.legacy import Format
+from s3_manifest_cli.migration.decode import decode
+from s3_manifest_cli.migration.legacy import Format, format_of
 
 ACTOR = "data/actors/0042_european_30_male/training_data/manifest.json"
 STYLE = "data/s3_manifests/style_16_s3_manifest.json"
@@ -21,7 +21,7 @@ def image(**fields):
     """What is read of one image with these fields, and a name."""
     document = of({"images": [{"filename": "a.png"} | fields]})
     assert document.problems == ()
-    return document.claims[0]
+    return document.records[0]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_legacy_file_is_known_by_its_path(path, format_):
 )
 def test_images_are_listed_in_several_ways(content, filenames):
     document = of(content)
-    assert [claim.filename for claim in document.claims] == filenames
+    assert [record.filename for record in document.records] == filenames
     assert document.problems == ()
 
 
@@ -82,7 +82,7 @@ def test_images_are_listed_in_several_ways(content, filenames):
     ],
 )
 def test_good_and_bad_have_many_names(fields, good):
-    assert image(**fields).said.good is good
+    assert image(**fields).description.good is good
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_an_md5_is_one_only_if_it_looks_like_one(fields, md5):
     ],
 )
 def test_times_have_many_forms(told, moment):
-    assert image(generated_at=told).said.generated_at == moment
+    assert image(generated_at=told).description.generated_at == moment
 
 
 def test_an_image_has_all_that_was_said_of_it():
-    claim = image(
+    record = image(
         s3_key="k",
         s3_url="u",
         local_path="p",
@@ -130,17 +130,17 @@ def test_an_image_has_all_that_was_said_of_it():
         generation_type="replicate_flux_kontext",
         sync_status="synced",
     )
-    assert (claim.key, claim.url, claim.paths, claim.status) == ("k", "u", ("p",), "synced")
-    assert (claim.said.prompt, claim.said.labels) == ("größe 🎨\n", ("one", "two"))
-    assert (claim.said.generation_id, claim.said.generation_type) == (3, "replicate_flux_kontext")
+    assert (record.key, record.url, record.paths, record.status) == ("k", "u", ("p",), "synced")
+    assert (record.description.prompt, record.description.labels) == ("größe 🎨\n", ("one", "two"))
+    assert (record.description.generation_id, record.description.generation_type) == (3, "replicate_flux_kontext")
 
 
 def test_a_generation_gives_its_images_its_id_type_and_time():
     when = "2025-10-11T10:00:00.000Z"
     run = {"type": "flux", "generated_at": when, "metadata": {"seed": 1}, "model": "m", "images": ["a.png"]}
     document = of({"generations": [{"generation_id": 7}, run]})
-    said = document.claims[0].said
-    assert (said.generation_id, said.generation_type, said.generated_at) == (2, "flux", when)
+    description = document.records[0].description
+    assert (description.generation_id, description.generation_type, description.generated_at) == (2, "flux", when)
     (declared,) = document.generations  # nobody knows when the first was
     assert (declared.generation_id, declared.generated_at) == (2, when)
     assert declared.metadata == {"seed": 1, "model": "m"}
@@ -148,15 +148,18 @@ def test_a_generation_gives_its_images_its_id_type_and_time():
 
 def test_an_image_may_name_another_generation_than_the_one_it_is_in():
     document = of({"generations": [{"id": 1, "type": "flux", "images": [{"file": "a.png", "generation_id": "x"}]}]})
-    assert (document.claims[0].said.generation_id, document.claims[0].said.generation_type) == ("x", None)
+    assert (document.records[0].description.generation_id, document.records[0].description.generation_type) == (
+        "x",
+        None,
+    )
 
 
 def test_a_word_is_as_old_as_its_manifest_or_else_its_generation():
     run = {"generated_at": "2025-01-01T00:00:00Z", "images": [{"file": "a.png"}, {"file": "b.png", "updated_at": 0}]}
-    times = [claim.at for claim in of({"generations": [run]}).claims]
+    times = [record.at for record in of({"generations": [run]}).records]
     assert times == ["2025-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z"]
     later = of({"generations": [run], "last_synced": "2025-02-02T00:00:00Z"})
-    assert later.claims[0].at == "2025-02-02T00:00:00.000Z"
+    assert later.records[0].at == "2025-02-02T00:00:00.000Z"
 
 
 def test_what_an_api_answered_tells_of_the_images_it_made():
@@ -171,8 +174,8 @@ def test_what_an_api_answered_tells_of_the_images_it_made():
         },
         RESPONSE,
     )
-    assert [claim.filename for claim in document.claims] == ["out-0.png", "out-1.png"]
-    assert {claim.said.prompt for claim in document.claims} == {"p"}
+    assert [record.filename for record in document.records] == ["out-0.png", "out-1.png"]
+    assert {record.description.prompt for record in document.records} == {"p"}
     (declared,) = document.generations
     assert (declared.generation_id, declared.type, declared.generated_at) == ("r8x", "flux", "2025-01-01T00:01:00.000Z")
     assert declared.metadata == {"model": "flux", "input": {"steps": 28}}
@@ -181,7 +184,7 @@ def test_what_an_api_answered_tells_of_the_images_it_made():
 @pytest.mark.parametrize("output", [None, [], ""])
 def test_an_answer_without_outputs_says_nothing_and_is_not_wrong(output):
     document = of({"id": "r", "input": {"prompt": "p"}, "output": output}, RESPONSE)
-    assert (document.claims, document.generations, document.problems) == ((), (), ())
+    assert (document.records, document.generations, document.problems) == ((), (), ())
 
 
 @pytest.mark.parametrize(
@@ -194,16 +197,16 @@ def test_an_answer_without_outputs_says_nothing_and_is_not_wrong(output):
         (b'{"prompt": "\\ud800"}', "prompt: it holds half"),
         (b'{"images": [{"filename": "a", "prompt": "' + b"x" * 70_000 + b'"}]}', "images.0.prompt: it has 70000 bytes"),
         (b"[" * 100_000, "it is not JSON"),
-        (b'"text"', "it is not a JSON object"),
-        (b'{"images": 7}', "images: it has to be a list"),
-        (b'{"images": [7]}', "images.0: it has to be an object"),
-        (b'{"images": [{}]}', "images.0: it names no file"),
-        (b'{"images": [{"filename": "a", "prompt": 7}]}', "images.0.prompt: it has to be text"),
-        (b'{"images": [{"filename": "a", "good": "perhaps"}]}', "images.0.good: it has to be true or false"),
-        (b'{"images": [{"filename": "a", "labels": {}}]}', "images.0.labels: it has to be a list"),
+        (b'"text"', "not a JSON object"),
+        (b'{"images": 7}', "images: must be a list"),
+        (b'{"images": [7]}', "images.0: must be an object"),
+        (b'{"images": [{}]}', "images.0: names no file"),
+        (b'{"images": [{"filename": "a", "prompt": 7}]}', "images.0.prompt: must be text"),
+        (b'{"images": [{"filename": "a", "good": "perhaps"}]}', "images.0.good: must be true or false"),
+        (b'{"images": [{"filename": "a", "labels": {}}]}', "images.0.labels: must be a list"),
         (b'{"images": [{"filename": "a", "generated_at": "soon"}]}', "images.0.generated_at: 'soon' is not a time"),
-        (b'{"images": [{"filename": "a", "generation_id": 1.5}]}', "images.0.generation_id: it has to be a whole"),
-        (b'{"generations": [[]]}', "generations.0: it has to be an object"),
+        (b'{"images": [{"filename": "a", "generation_id": 1.5}]}', "images.0.generation_id: must be an integer"),
+        (b'{"generations": [[]]}', "generations.0: must be an object"),
         (b'{"updated_at": 1e300}', "updated_at: 1e+300 is not a time"),
     ],
 )
@@ -214,20 +217,23 @@ def test_what_is_wrong_is_told_with_its_place(body, problem):
 
 def test_what_is_wrong_with_one_image_leaves_the_rest():
     document = of({"images": [{"filename": "a.png", "prompt": 7, "good": False}, 7, {"filename": "b.png"}]})
-    assert [(claim.filename, claim.said.good) for claim in document.claims] == [("a.png", False), ("b.png", None)]
+    assert [(record.filename, record.description.good) for record in document.records] == [
+        ("a.png", False),
+        ("b.png", None),
+    ]
     assert len(document.problems) == 2
 
 
 @pytest.mark.parametrize("output", [7, [7], {"detail": "no"}])
 def test_an_output_that_is_no_name_is_told_of(output):
     document = of({"id": "r", "output": output}, RESPONSE)
-    assert (document.claims, document.problems) == ((), ("output.0: it has to be a URL or a filename",))
+    assert (document.records, document.problems) == ((), ("output.0: must be a URL or a filename",))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 @pytest.mark.parametrize("packed", [bytes, gzip.compress])
 def test_how_a_file_is_encoded_does_not_matter(encoding, packed):
-    assert decode(ACTOR, packed('{"images": ["größe.png"]}'.encode(encoding))).claims[0].filename == "größe.png"
+    assert decode(ACTOR, packed('{"images": ["größe.png"]}'.encode(encoding))).records[0].filename == "größe.png"
 
 
 def test_one_value_that_json_cannot_hold_costs_that_value():
@@ -236,8 +242,8 @@ def test_one_value_that_json_cannot_hold_costs_that_value():
         {"filename": "b.png", "prompt": "a fox"}],
         "generations": [{"id": 1, "generated_at": "2026-03-01", "cfg": 1e999, "seed": 7, "images": ["c.png"]}]}"""
     document = decode(ACTOR, body)
-    said = {claim.filename: (claim.said.prompt, claim.said.good) for claim in document.claims}
-    assert said == {"c.png": (None, None), "a.png": (None, False), "b.png": ("a fox", None)}
+    description = {record.filename: (record.description.prompt, record.description.good) for record in document.records}
+    assert description == {"c.png": (None, None), "a.png": (None, False), "b.png": ("a fox", None)}
     assert document.generations[0].metadata == {"seed": 7}
     assert sorted(problem.partition(":")[0] for problem in document.problems) == [
         "generations.0.cfg",

@@ -16,7 +16,7 @@ ACTOR, SYNC, STYLE = (
 EARLY, LATE = "2025-01-01T00:00:00.000Z", "2025-02-02T00:00:00.000Z"
 
 
-def gathered(documents, paths=(), id_=NAME):
+def legacy_collection(documents, paths=(), id_=NAME):
     """What these documents, by path, say together of the actor with that name."""
     found = merge([decode(path, json.dumps(content).encode()) for path, content in documents.items()], paths, KINDS)
     assert found.problems == ()
@@ -24,7 +24,7 @@ def gathered(documents, paths=(), id_=NAME):
 
 
 def prompt(documents):
-    return gathered(documents).images["a.png"].said.prompt
+    return legacy_collection(documents).images["a.png"].description.prompt
 
 
 def images(*prompts, **more):
@@ -49,8 +49,8 @@ def test_of_two_manifests_the_later_word_counts_and_of_equals_the_actors_own(min
 
 def test_the_later_word_counts_for_each_field():
     mine = {"images": [{"filename": "a.png", "prompt": "mine", "good": False}], "updated_at": EARLY}
-    said = gathered({ACTOR: mine, SYNC: images("other", updated_at=LATE)}).images["a.png"].said
-    assert (said.prompt, said.good) == ("other", False)
+    description = legacy_collection({ACTOR: mine, SYNC: images("other", updated_at=LATE)}).images["a.png"].description
+    assert (description.prompt, description.good) == ("other", False)
 
 
 ANSWER = {"id": "r", "model": "flux", "completed_at": LATE, "input": {"prompt": "asked"}, "output": ["a.png"]}
@@ -58,30 +58,35 @@ ANSWER = {"id": "r", "model": "flux", "completed_at": LATE, "input": {"prompt": 
 
 def test_an_answer_fills_in_what_no_manifest_says():
     documents = {ACTOR: images(None, updated_at=EARLY), f"{FOLDER}/response.json": ANSWER}
-    found = gathered(documents, [f"{FOLDER}/a.png"])
-    said = found.images["a.png"].said
-    assert (said.prompt, said.generation_id, said.generation_type, said.generated_at) == ("asked", "r", "flux", LATE)
+    found = legacy_collection(documents, [f"{FOLDER}/a.png"])
+    description = found.images["a.png"].description
+    assert (description.prompt, description.generation_id, description.generation_type, description.generated_at) == (
+        "asked",
+        "r",
+        "flux",
+        LATE,
+    )
     assert [one.generation_id for one in found.generations] == ["r"]
 
 
 def test_an_answer_never_counts_more_than_a_manifest():
     run = {"generation_id": 1, "type": "kontext", "generated_at": EARLY, "images": [{"filename": "a.png"}]}
     documents = {ACTOR: {"generations": [run], **images("mine")}, f"{FOLDER}/response.json": ANSWER}
-    found = gathered(documents, [f"{FOLDER}/a.png"])
-    said = found.images["a.png"].said
-    assert (said.prompt, said.generation_id, said.generation_type) == ("mine", 1, "kontext")
+    found = legacy_collection(documents, [f"{FOLDER}/a.png"])
+    description = found.images["a.png"].description
+    assert (description.prompt, description.generation_id, description.generation_type) == ("mine", 1, "kontext")
     assert [one.generation_id for one in found.generations] == [1]
 
 
 def test_what_an_answer_names_and_nobody_kept_is_not_missing():
-    found = gathered({ACTOR: {}, f"{FOLDER}/response.json": ANSWER})
+    found = legacy_collection({ACTOR: {}, f"{FOLDER}/response.json": ANSWER})
     assert found.images == {}
 
 
 def test_an_answer_in_a_folder_of_its_own_tells_of_the_images_there():
     path = f"{FOLDER}/run 1/a.png"
-    found = gathered({f"{FOLDER}/run 1/response.json": ANSWER}, [path])
-    assert (found.images["run 1/a.png"].path, found.images["run 1/a.png"].said.prompt) == (path, "asked")
+    found = legacy_collection({f"{FOLDER}/run 1/response.json": ANSWER}, [path])
+    assert (found.images["run 1/a.png"].path, found.images["run 1/a.png"].description.prompt) == (path, "asked")
 
 
 def test_an_answer_tells_of_a_manifests_image_wherever_it_lies():
@@ -90,28 +95,28 @@ def test_an_answer_tells_of_a_manifests_image_wherever_it_lies():
         ACTOR: {"images": [{"filename": "a.png", "local_path": path}]},
         f"{FOLDER}/run 1/response.json": ANSWER | {"output": ["https://x/out-0.png"]},
     }
-    found = gathered(documents, [path])
+    found = legacy_collection(documents, [path])
     assert list(found.images) == ["a.png"]
-    assert (found.images["a.png"].path, found.images["a.png"].said.prompt) == (path, "asked")
+    assert (found.images["a.png"].path, found.images["a.png"].description.prompt) == (path, "asked")
 
 
 def test_the_one_output_is_the_one_image_beside_it_whatever_it_is_called():
-    found = gathered({f"{FOLDER}/run 1/response.json": ANSWER}, [f"{FOLDER}/run 1/portrait.png"])
-    assert found.images["run 1/portrait.png"].said.prompt == "asked"
+    found = legacy_collection({f"{FOLDER}/run 1/response.json": ANSWER}, [f"{FOLDER}/run 1/portrait.png"])
+    assert found.images["run 1/portrait.png"].description.prompt == "asked"
 
 
 def test_a_title_is_a_title_only_if_it_says_more_than_the_id():
-    assert gathered({ACTOR: {"actor_name": NAME}}).title is None
-    assert gathered({ACTOR: {"actor_name": "Anna Smith"}}).title == "Anna Smith"
+    assert legacy_collection({ACTOR: {"actor_name": NAME}}).title is None
+    assert legacy_collection({ACTOR: {"actor_name": "Anna Smith"}}).title == "Anna Smith"
     late, early = {"actor_name": "Late", "updated_at": LATE}, {"actor_name": "Early", "updated_at": EARLY}
-    assert gathered({ACTOR: early, SYNC: late}).title == "Late"
+    assert legacy_collection({ACTOR: early, SYNC: late}).title == "Late"
 
 
 def test_of_two_declarations_of_a_generation_the_later_manifests_counts():
     run = {"generation_id": 1, "type": "t", "generated_at": EARLY}
     early = {"generations": [run | {"metadata": {"seed": 1}}], "updated_at": EARLY}
     late = {"generations": [run | {"metadata": {"seed": 2}}], "updated_at": LATE}
-    (declared,) = gathered({ACTOR: early, SYNC: late}).generations
+    (declared,) = legacy_collection({ACTOR: early, SYNC: late}).generations
     assert declared.metadata == {"seed": 2}
 
 
@@ -123,28 +128,28 @@ def test_an_image_among_an_actors_that_nobody_names_is_its_orphan():
         f"data/actors/{NAME}/c.png",
         "data/d.png",
     ]
-    found = gathered({ACTOR: images("p")}, paths)
-    assert [name for name, image in found.images.items() if not image.words] == ["deep/b.JPG"]
+    found = legacy_collection({ACTOR: images("p")}, paths)
+    assert [name for name, image in found.images.items() if not image.mentions] == ["deep/b.JPG"]
 
 
 def test_the_base_image_is_no_orphan():
-    found = gathered({ACTOR: {"base_image_path": f"{FOLDER}/base.png"}}, [f"{FOLDER}/base.png"])
+    found = legacy_collection({ACTOR: {"base_image_path": f"{FOLDER}/base.png"}}, [f"{FOLDER}/base.png"])
     assert found.images == {}
 
 
 def test_an_orphan_of_a_style_lies_where_only_that_styles_images_do():
     content = {"files": [{"filename": "a.png", "local_path": "data/x/a.png"}]}
-    found = gathered({STYLE: content}, ["data/x/a.png", "data/x/b.png", "data/y/c.png"], "16")
+    found = legacy_collection({STYLE: content}, ["data/x/a.png", "data/x/b.png", "data/y/c.png"], "16")
     assert list(found.images) == ["a.png", "b.png"]
     two = {
         "data/s3_manifests/style_17_s3_manifest.json": {"files": [{"filename": "b.png", "local_path": "data/x/b.png"}]}
     }
-    found = gathered({STYLE: content, **two}, ["data/x/a.png", "data/x/b.png", "data/x/c.png"], "16")
+    found = legacy_collection({STYLE: content, **two}, ["data/x/a.png", "data/x/b.png", "data/x/c.png"], "16")
     assert list(found.images) == ["a.png"]
 
 
 def test_a_second_file_of_the_same_name_is_told_of_and_takes_nothing_from_the_first():
     content = {"images": [{"filename": "a.png", "local_path": "data/x/a.png"}]}
-    found = gathered({SYNC: content}, ["data/x/a.png", f"{FOLDER}/a.png"])
+    found = legacy_collection({SYNC: content}, ["data/x/a.png", f"{FOLDER}/a.png"])
     assert found.images["a.png"].path == "data/x/a.png"
-    assert [double.path for double in found.doubles] == [f"{FOLDER}/a.png"]
+    assert [double.path for double in found.duplicates] == [f"{FOLDER}/a.png"]

@@ -7,8 +7,10 @@ import pytest
 from migration.buckets import BUCKET, KINDS, Migration, md5
 
 from s3_manifest.storage.store import OutcomeUnknown, ReadFailed, WriteRefused
-from s3_manifest_cli.migration import report, tree
+from s3_manifest_cli.migration import report
+from s3_manifest_cli.migration.legacy import Tree
 from s3_manifest_cli.migration.run import MigrationPlan
+from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED
 
 NAME = "0042_european_30_male"
 PREFIX = f"system_actors/training_data/{NAME}/"
@@ -35,12 +37,12 @@ def files(migration):
 
 
 def statuses(migration):
-    return {item.filename: item.status for part in migration.plan().parts for item in part.items}
+    return {image.filename: image.status for collection in migration.plan().collections for image in collection.images}
 
 
 def test_a_migration_of_nothing_is_done(migration):
     migration.file("data/readme.txt")
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code() == 0
 
 
 def test_what_is_local_only_is_uploaded_with_its_words(migration):
@@ -49,7 +51,7 @@ def test_what_is_local_only_is_uploaded_with_its_words(migration):
         migration, "b.png", title="Anna Smith", generations=[run | {"images": [{"filename": "a.png", "good": False}]}]
     )
     migration.file(f"{FOLDER}/a.png", "a")
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code() == 0
     a, b = files(migration)["a.png"], files(migration)["b.png"]
     assert (a.md5_hash, a.good, a.generation_id, a.generation_type) == (md5(b"a"), False, 7, "flux")
     assert (b.prompt, b.local_path, b.content_type) == ("prompt of b.png", f"{FOLDER}/b.png", "image/png")
@@ -62,7 +64,7 @@ def test_words_reach_what_is_in_s3_only(migration):
     migration.bucket.upload(f"{PREFIX}a.png", b"a")
     image = {"s3_url": f"https://{BUCKET}.s3.amazonaws.com/{PREFIX}a.png", "prompt": "p"}
     migration.file(f"data/actor_manifests/{NAME}_manifest.json", json.dumps({"images": [image]}))
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code() == 0
     assert files(migration)["a.png"].prompt == "p"
 
 
@@ -100,25 +102,25 @@ def test_the_same_size_is_not_the_same_bytes(migration):
 def test_of_other_bytes_those_in_s3_stand_until_the_local_ones_are_preferred(migration):
     actor(migration, "a.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
-    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.exit_code() == DIFFERENCES
     assert migration.bucket.get(f"{PREFIX}a.png").body == b"of S3"
-    assert migration.exit_code(prefer_local=True) == report.DONE
+    assert migration.exit_code(prefer_local=True) == 0
     assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
 
 
 def test_an_orphan_is_reported_and_uploaded_if_asked(migration):
     actor(migration, "a.png")
     migration.file(f"{FOLDER}/b.png", "b")
-    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.exit_code() == DIFFERENCES
     assert migration.bucket.get(f"{PREFIX}b.png") is None
-    assert migration.exit_code(upload_orphans=True) == report.DONE
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code(upload_orphans=True) == 0
+    assert migration.exit_code() == 0
     assert files(migration)["b.png"].md5_hash == md5(b"b")
 
 
 def test_a_missing_image_is_a_difference_and_nothing_is_written_of_it(migration):
     migration.file(MANIFEST, json.dumps({"images": [{"filename": "a.png", "prompt": "p"}]}))
-    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.exit_code() == DIFFERENCES
     assert migration.bucket.written == []
 
 
@@ -128,9 +130,9 @@ def test_what_was_edited_since_stands_when_it_is_run_again(migration):
     edited = json.dumps({"a.png": {"prompt": "edited", "good": False}}).encode()
     migration.bucket.upload(PROMPTS, edited)
     migration.bucket.reconcile()
-    assert migration.exit_code() == report.DIFFERENCES
+    assert migration.exit_code() == DIFFERENCES
     assert files(migration)["a.png"].prompt == "edited"
-    assert migration.exit_code(prefer_local=True) == report.DONE
+    assert migration.exit_code(prefer_local=True) == 0
     assert (files(migration)["a.png"].prompt, files(migration)["a.png"].good) == ("prompt of a.png", False)
 
 
@@ -138,7 +140,7 @@ def test_a_broken_sidecar_is_an_error_and_the_images_are_uploaded_all_the_same(m
     actor(migration, "a.png")
     migration.bucket.upload(PROMPTS, b"{")
     planned, result = migration.run()
-    assert report.exit_code(planned, result) == report.ERRORS
+    assert report.exit_code(planned, result) == FAILED
     assert "mend or delete it" in result.failed[0].problem
     assert migration.bucket.get(PROMPTS).body == b"{"
     assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
@@ -148,7 +150,7 @@ def test_a_broken_legacy_file_is_an_error_and_the_rest_goes_on(migration):
     actor(migration, "a.png")
     migration.file("data/s3_manifests/style_1_s3_manifest.json", "{")
     planned, result = migration.run()
-    assert report.exit_code(planned, result) == report.ERRORS
+    assert report.exit_code(planned, result) == FAILED
     assert [problem.path for problem in planned.problems] == ["data/s3_manifests/style_1_s3_manifest.json"]
     assert files(migration)["a.png"].prompt == "prompt of a.png"
 
@@ -157,8 +159,8 @@ def test_without_a_stack_nothing_is_verified_and_nothing_removed(migration):
     migration.deployed = False
     actor(migration, "a.png")
     planned, result = migration.run(remove_legacy=True)
-    assert report.exit_code(planned, result) == report.DIFFERENCES
-    assert result.removed.paths == ()
+    assert report.exit_code(planned, result) == DIFFERENCES
+    assert result.removal.paths == ()
     assert (migration.root / FOLDER / "a.png").exists()
 
 
@@ -175,7 +177,7 @@ def test_a_collection_that_cannot_be_looked_at_is_an_error_and_the_others_are_mi
 
     migration.bucket.head = head
     planned, result = migration.run()
-    assert report.exit_code(planned, result) == report.ERRORS
+    assert report.exit_code(planned, result) == FAILED
     assert files(migration)["a.png"].prompt == "prompt of a.png"
 
 
@@ -183,16 +185,16 @@ def test_an_upload_that_fails_is_told_of_and_done_by_the_next_run(migration):
     actor(migration, "a.png", "b.png")
     put = migration.bucket.put_image
 
-    def failing(key, body, **more):
+    def failing(key, file, image):
         if key.endswith("b.png"):
             raise WriteRefused(key, "403")
-        put(key, body, **more)
+        put(key, file, image)
 
     migration.bucket.put_image = failing
     planned, result = migration.run()
-    assert report.exit_code(planned, result) == report.ERRORS
+    assert report.exit_code(planned, result) == FAILED
     migration.bucket.put_image = put
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code() == 0
     assert list(files(migration)) == ["a.png", "b.png"]
 
 
@@ -211,12 +213,12 @@ def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next(tmp_pat
         migration.run(remove_legacy=True)
     del migration.bucket.put, migration.bucket.put_image
     assert (tmp_path / MANIFEST).exists()
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code() == 0
     assert {name: (one.md5_hash, one.prompt) for name, one in files(migration).items()} == {
         name: (md5(name.encode()), f"prompt of {name}") for name in ("a.png", "b.png", "c.png")
     }
     assert migration.manifest(PREFIX).title == "Anna"
-    assert migration.exit_code(remove_legacy=True) == report.DONE
+    assert migration.exit_code(remove_legacy=True) == 0
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
@@ -243,7 +245,7 @@ def _kill(migration, after, effect):
 def test_a_removal_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch, after):
     migration = Migration(tmp_path)
     actor(migration, "a.png", "b.png", "c.png")
-    remove, left = tree.remove, [after]
+    remove, left = Tree.remove, [after]
 
     def killing(*what):
         left[0] -= 1
@@ -251,13 +253,13 @@ def test_a_removal_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch,
             raise Killed
         remove(*what)
 
-    monkeypatch.setattr(tree, "remove", killing)
+    monkeypatch.setattr(Tree, "remove", killing)
     with pytest.raises(Killed):
         migration.run(remove_legacy=True)
     assert (tmp_path / MANIFEST).exists()
     monkeypatch.undo()
-    assert migration.exit_code() == report.DONE
-    assert migration.exit_code(remove_legacy=True) == report.DONE
+    assert migration.exit_code() == 0
+    assert migration.exit_code(remove_legacy=True) == 0
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
     assert [one.prompt for one in files(migration).values()] == [f"prompt of {name}" for name in files(migration)]
 
@@ -274,7 +276,7 @@ def test_a_lost_answer_to_an_edit_does_not_matter(migration):
         return etag
 
     migration.bucket.put = losing
-    assert migration.exit_code() == report.DONE
+    assert migration.exit_code() == 0
     assert lost == [PROMPTS]
 
 
@@ -289,6 +291,6 @@ def test_a_plan_tells_how_much_there_is_to_do(migration):
     planned = migration.plan()
     assert isinstance(planned, MigrationPlan)
     assert (len(planned.uploads), len(planned.edits), planned.is_done) == (1, 1, False)
-    assert report.exit_code(planned, None) == report.DIFFERENCES
+    assert report.exit_code(planned, None) == DIFFERENCES
     migration.run()
-    assert report.exit_code(migration.plan(), None) == report.DONE
+    assert report.exit_code(migration.plan(), None) == 0

@@ -2,7 +2,14 @@ import pytest
 from migration.buckets import KINDS
 
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
-from s3_manifest_cli.migration.places import Files, InvalidReference, collection_of, filename_of, local_file, within
+from s3_manifest_cli.migration.places import (
+    Files,
+    InvalidReference,
+    candidate_paths,
+    collection_of,
+    filename_of,
+    locate,
+)
 
 NAME = "0042_european_30_male"
 ACTOR = KINDS.named("actor", NAME)
@@ -10,9 +17,9 @@ STYLE = KINDS.named("style", "16")
 FOLDER = f"data/actors/{NAME}/training_data"
 
 
-def document(*ids, format_=Format.ACTOR_SYNC, **claim):
-    claims = (ImageRecord(where="images.0", **claim),) if claim else ()
-    return Document(path="data/actor_manifests/x_manifest.json", format=format_, ids=ids, claims=claims)
+def document(*ids, format_=Format.ACTOR_SYNC, **record):
+    records = (ImageRecord(where="images.0", **record),) if record else ()
+    return Document(path="data/actor_manifests/x_manifest.json", format=format_, ids=ids, records=records)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +39,7 @@ def test_an_actor_is_known_by_its_full_name_or_its_number(ids, id_):
 
 
 def test_a_number_that_two_actors_have_is_nobodys():
-    with pytest.raises(InvalidReference, match="0042 may be any of 0042_a, 0042_b"):
+    with pytest.raises(InvalidReference, match="0042 is ambiguous: 0042_a, 0042_b"):
         collection_of(document("0042"), KINDS, {"0042_a", "0042_b"})
 
 
@@ -109,13 +116,13 @@ def test_what_is_no_file_of_the_collection_is_refused(fields):
     ],
 )
 def test_a_local_path_means_places_in_the_tree(path, places):
-    assert within(path, "data/x") == places
+    assert candidate_paths(path, "data/x") == places
 
 
 @pytest.mark.parametrize("path", ["../../../etc/passwd", "/x/data/../../etc/passwd", "a\x00", "../.."])
 def test_a_path_that_leads_out_of_the_tree_is_refused(path):
     with pytest.raises(InvalidReference):
-        within(path, "data/x")
+        candidate_paths(path, "data/x")
 
 
 @pytest.mark.parametrize(
@@ -128,8 +135,8 @@ def test_a_path_that_leads_out_of_the_tree_is_refused(path):
 )
 def test_an_actors_file_is_where_its_path_says_or_with_its_training_data(paths, found):
     files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
-    claim = ImageRecord(where="", filename="a.png", paths=paths)
-    assert local_file(claim, document(NAME), "a.png", ACTOR, files).path == found
+    record = ImageRecord(where="", filename="a.png", paths=paths)
+    assert locate(record, document(NAME), "a.png", ACTOR, files).path == found
 
 
 @pytest.mark.parametrize(("on_disk", "named"), [("a.JPG", "a.jpg"), ("gro\u0308ße.png", "größe.png")])

@@ -2,7 +2,7 @@ import os
 import pty
 import sys
 
-from s3_manifest_cli.migration.progress import progress
+from s3_manifest_cli.terminal.progress import progress_bar
 
 
 def shown_on_a_terminal(monkeypatch, total, *counts):
@@ -11,9 +11,9 @@ def shown_on_a_terminal(monkeypatch, total, *counts):
     os.set_blocking(ours, False)
     with os.fdopen(theirs, "w") as stderr, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stderr)
-        with progress("Computing MD5s", total) as told:
+        with progress_bar("Computing MD5s", total) as advance:
             for count in counts:
-                told(count)
+                advance(count, 0)
         shown = b""
         # One read returns no more than a terminal's buffer had at that moment.
         with os.fdopen(ours, "rb", buffering=0) as terminal:
@@ -25,12 +25,12 @@ def shown_on_a_terminal(monkeypatch, total, *counts):
 def test_a_terminal_shows_how_far_a_step_is(monkeypatch):
     shown = shown_on_a_terminal(monkeypatch, 1234, 1000, 234)
     assert "Computing MD5s" in shown
-    assert "1234/1234" in shown
+    assert "1,234 of 1,234" in shown
 
 
 def test_what_is_no_terminal_shows_nothing(capsys):
-    with progress("Computing MD5s", 3) as told:
-        told(3)
+    with progress_bar("Computing MD5s", 3) as advance:
+        advance(3, 0)
     assert capsys.readouterr().err == ""
 
 

@@ -19,21 +19,21 @@ def migration(tmp_path):
     return made
 
 
-def removed(migration, content, others=(), **choices):
+def removal(migration, content, others=(), **options):
     """What went, and why the rest was kept, of an actor with this manifest, and others by path."""
     migration.file(MANIFEST, json.dumps(content))
     for path, other in dict(others).items():
         migration.file(path, json.dumps(other))
-    _, result = migration.run(remove_legacy=True, **choices)
-    return set(result.removed.paths), {one.path: one.problem for one in result.removed.kept}
+    _, result = migration.run(remove_legacy=True, **options)
+    return set(result.removal.paths), {one.path: one.problem for one in result.removal.retained}
 
 
 def test_what_was_verified_to_the_last_word_goes(migration):
     answer = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png"]}
     others = {f"{FOLDER}/response.json": answer, SYNC: {"images": [{"filename": "a.png", "prompt": "p"}]}}
-    gone, kept = removed(migration, {"images": ["a.png"]}, others)
+    gone, retained = removal(migration, {"images": ["a.png"]}, others)
     assert gone == {MANIFEST, IMAGE, SYNC, f"{FOLDER}/response.json"}
-    assert kept == {}
+    assert retained == {}
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,18 @@ def test_what_was_verified_to_the_last_word_goes(migration):
     ],
 )
 def test_a_manifest_that_was_not_wholly_carried_stays(migration, image, reason):
-    gone, kept = removed(migration, {"images": ["a.png", image]})
-    assert (gone, kept) == ({IMAGE}, {MANIFEST: reason})
+    gone, retained = removal(migration, {"images": ["a.png", image]})
+    assert (gone, retained) == ({IMAGE}, {MANIFEST: reason})
 
 
 def test_a_manifest_with_a_word_that_did_not_count_stays_and_the_later_one_with_it(migration):
     mine = {"images": [{"filename": "a.png", "prompt": "later"}], "updated_at": "2025-02-02"}
     other = {"images": [{"filename": "a.png", "prompt": "earlier"}], "updated_at": "2025-01-01"}
-    gone, kept = removed(migration, mine, {SYNC: other})
+    gone, retained = removal(migration, mine, {SYNC: other})
     assert gone == {IMAGE}
-    assert kept == {
-        SYNC: "a.png: its prompt is not the one in the manifest",
-        MANIFEST: "another legacy file of the collection is kept",
+    assert retained == {
+        SYNC: "a.png: its prompt differs from the manifest",
+        MANIFEST: "another legacy file of the collection is retained",
     }
 
 
@@ -66,28 +66,28 @@ def test_a_title_that_did_not_count_keeps_its_manifest(migration):
         {"actor_name": "Late", "updated_at": "2025-02-02"},
         {"actor_name": "Early", "updated_at": "2025-01-01"},
     )
-    _, kept = removed(migration, mine | {"images": ["a.png"]}, {SYNC: other})
-    assert kept[SYNC] == "its title is not the one in the manifest"
+    _, retained = removal(migration, mine | {"images": ["a.png"]}, {SYNC: other})
+    assert retained[SYNC] == "its title differs from the manifest"
 
 
 def test_an_image_with_other_bytes_than_in_s3_stays_and_so_does_its_manifest(migration):
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
-    gone, kept = removed(migration, {"images": [{"filename": "a.png", "md5": "0cc175b9c0f1b6a831c399e269772661"}]})
+    gone, retained = removal(migration, {"images": [{"filename": "a.png", "md5": "0cc175b9c0f1b6a831c399e269772661"}]})
     assert gone == set()
-    assert kept[IMAGE] == "out_of_sync: S3 does not have these bytes"
-    assert kept[MANIFEST] == "a.png: it names another MD5"
+    assert retained[IMAGE] == "out_of_sync: S3 does not have these bytes"
+    assert retained[MANIFEST] == "a.png: it names another MD5"
 
 
 def test_an_orphan_stays(migration):
-    gone, kept = removed(migration, {})
+    gone, retained = removal(migration, {})
     assert gone == {MANIFEST}
-    assert kept == {IMAGE: "orphaned: S3 does not have these bytes"}
+    assert retained == {IMAGE: "orphaned: S3 does not have these bytes"}
 
 
 def test_a_broken_manifest_stays(migration):
     migration.file(MANIFEST, "{")
     _, result = migration.run(remove_legacy=True)
-    assert result.removed.paths == ()
+    assert result.removal.paths == ()
     assert (migration.root / MANIFEST).exists()
 
 
@@ -95,7 +95,7 @@ def test_the_base_image_and_whatever_else_there_is_stays(migration):
     base = f"data/actors/{NAME}/base.png"
     migration.file(base, "base")
     migration.file(f"{FOLDER}/notes.txt", "notes")
-    gone, _ = removed(migration, {"base_image_path": base, "images": ["a.png"]})
+    gone, _ = removal(migration, {"base_image_path": base, "images": ["a.png"]})
     assert gone == {MANIFEST, IMAGE}
     assert (migration.root / base).exists()
 
@@ -108,8 +108,8 @@ def test_an_image_that_was_changed_while_it_was_verified_stays(migration):
         migration.file(IMAGE, "edited meanwhile")
 
     migration.clock = lambda: clock._replace(sleep=sleep)
-    gone, kept = removed(migration, {"images": ["a.png"]})
-    assert (gone, set(kept)) == (set(), {IMAGE, MANIFEST})
+    gone, retained = removal(migration, {"images": ["a.png"]})
+    assert (gone, set(retained)) == (set(), {IMAGE, MANIFEST})
     assert (migration.root / IMAGE).read_bytes() == b"edited meanwhile"
 
 
@@ -121,29 +121,29 @@ def test_an_image_that_was_deleted_from_s3_while_it_was_verified_stays(migration
         migration.bucket.remove(f"{PREFIX}a.png")
 
     migration.clock = lambda: clock._replace(sleep=sleep)
-    gone, kept = removed(migration, {"images": ["a.png"]})
+    gone, retained = removal(migration, {"images": ["a.png"]})
     assert gone == set()
-    assert kept == {
-        IMAGE: "it was changed meanwhile",
-        MANIFEST: "an image of the collection was changed meanwhile",
+    assert retained == {
+        IMAGE: "changed since it was verified",
+        MANIFEST: "an image of the collection changed since it was verified",
     }
 
 
 def test_what_the_manifest_does_not_say_keeps_both(migration):
     migration.deployed = False
-    gone, kept = removed(migration, {"images": ["a.png"]})
+    gone, retained = removal(migration, {"images": ["a.png"]})
     assert gone == set()
-    assert set(kept) == {MANIFEST, IMAGE}
+    assert set(retained) == {MANIFEST, IMAGE}
 
 
-def test_an_answer_that_tells_of_images_nobody_kept_stays(migration):
+def test_a_response_that_names_images_nobody_saved_is_retained(migration):
     answer = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png", "gone.png"]}
-    _, kept = removed(migration, {"images": ["a.png"]}, {f"{FOLDER}/response.json": answer})
-    assert kept[f"{FOLDER}/response.json"] == "it tells of images that are neither on disk nor in S3"
+    _, retained = removal(migration, {"images": ["a.png"]}, {f"{FOLDER}/response.json": answer})
+    assert retained[f"{FOLDER}/response.json"] == "it names images that are neither on disk nor in S3"
 
 
 def test_without_being_asked_nothing_is_removed(migration):
     migration.file(MANIFEST, json.dumps({"images": ["a.png"]}))
     _, result = migration.run()
-    assert result.removed is None
+    assert result.removal is None
     assert (migration.root / IMAGE).exists()

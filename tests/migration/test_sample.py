@@ -9,6 +9,7 @@ from migration.odd_sample import shipped
 
 from benchmarks.legacy_sample import sample
 from s3_manifest_cli.migration import report
+from s3_manifest_cli.terminal.failures import FAILED
 
 TREE = Path(__file__).parent / "legacy_tree"
 
@@ -53,9 +54,9 @@ def test_every_broken_file_is_told_of_and_no_other(made, migration):
 def test_after_it_the_manifests_say_what_the_tree_does_file_by_file_and_prompt_by_prompt(made, migration):
     planned, result = migration.run()
     assert result.failed == ()
-    assert [one for one in result.checked.values() if not one.is_verified] == []
+    assert [one for one in result.verifications.values() if not one.is_verified] == []
     assert differences(migration.bucket, made.truth) == []
-    assert report.exit_code(planned, result) == report.ERRORS
+    assert report.exit_code(planned, result) == FAILED
 
 
 def test_a_second_run_finds_nothing_to_do(migration):
@@ -68,7 +69,7 @@ def test_a_second_run_finds_nothing_to_do(migration):
 
 def test_nothing_is_removed_that_was_not_verified(made, migration):
     _, result = migration.run(remove_legacy=True)
-    gone = set(result.removed.paths)
+    gone = set(result.removal.paths)
     assert files_of(migration.root) == {path: body for path, body in made.files.items() if path not in gone}
     assert not gone & made.broken
     stored = {stored[1] for stored in migration.bucket.objects.values()}
@@ -80,5 +81,5 @@ def test_after_a_removal_there_is_nothing_to_do_either(made, migration):
     migration.run(remove_legacy=True)
     migration.bucket.written.clear()
     planned, result = migration.run(remove_legacy=True)
-    assert (planned.is_done, migration.bucket.written, result.removed.paths) == (True, [], ())
+    assert (planned.is_done, migration.bucket.written, result.removal.paths) == (True, [], ())
     assert differences(migration.bucket, made.truth) == []

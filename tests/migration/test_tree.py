@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from s3_manifest_cli.migration import tree
+from s3_manifest_cli.migration.legacy import Tree, walk
 
 
 @pytest.fixture
@@ -16,61 +16,62 @@ def root(tmp_path):
 
 
 def test_the_tree_is_all_files_but_hidden_ones(root):
-    assert tree.walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
+    assert walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
 
 
 def test_no_link_is_followed_and_those_among_the_data_are_told_of(root):
     (root / "data/link.png").symlink_to(root.parent / "secret.png")
     (root / "data/folder").symlink_to(root.parent)
     (root / "public/link.png").symlink_to(root.parent / "secret.png")
-    found = tree.walk(root)
-    assert found.paths == tree.walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
+    found = walk(root)
+    assert found.paths == walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
     assert {problem.path for problem in found.problems} == {"data/link.png", "data/folder"}
 
 
 def test_a_file_that_became_a_link_is_not_read(root):
-    found = tree.walk(root)
+    found = walk(root)
     (root / "public/c.png").unlink()
     (root / "public/c.png").symlink_to(root.parent / "secret.png")
-    for read in (tree.md5, tree.image, tree.document):
+    for read in (Tree.md5, Tree.open, Tree.read_document):
         with pytest.raises(OSError, match="symbolic link"):
             read(found, "public/c.png")
 
 
 def test_a_folder_that_became_a_link_is_not_gone_through(root):
-    found = tree.walk(root)
+    found = walk(root)
     (root / "public/c.png").unlink()
     (root / "public").rmdir()
     (root.parent / "c.png").write_bytes(b"secret")
     (root / "public").symlink_to(root.parent)
-    with pytest.raises(OSError, match="leads out of the tree"):
-        tree.image(found, "public/c.png")
-    with pytest.raises(OSError, match="leads out of the tree"):
-        tree.remove(found, "public/c.png")
+    with pytest.raises(OSError, match="outside the tree"):
+        found.open("public/c.png")
+    with pytest.raises(OSError, match="outside the tree"):
+        found.remove("public/c.png")
     assert (root.parent / "c.png").exists()
 
 
 def test_a_root_that_is_a_link_is_the_folder_it_leads_to(root):
     link = root.parent / "link"
     link.symlink_to(root)
-    found = tree.walk(link)
-    assert tree.image(found, "public/c.png") == b"public/c.png"
+    found = walk(link)
+    with found.open("public/c.png") as file:
+        assert file.read() == b"public/c.png"
 
 
 def test_a_name_that_is_not_utf_8_is_told_of(root):
     with open(os.fsencode(root / "data") + b"/\xff.png", "wb"):  # noqa: PTH123
         pass
-    found = tree.walk(root)
-    assert [problem.problem for problem in found.problems] == ["its name is not UTF-8; rename it"]
+    found = walk(root)
+    assert [problem.problem for problem in found.problems] == ["skipped, the name is not valid UTF-8; rename it"]
 
 
 def test_pipes_and_the_like_are_no_files(root):
     os.mkfifo(root / "data/pipe.png")
-    assert tree.walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
+    assert walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
 
 
 def test_removing_what_is_gone_does_not_matter(root):
-    found = tree.walk(root)
-    tree.remove(found, "public/c.png")
-    tree.remove(found, "public/c.png")
+    found = walk(root)
+    found.remove("public/c.png")
+    found.remove("public/c.png")
     assert not (root / "public/c.png").exists()

@@ -1,14 +1,17 @@
-import base64
-import hashlib
+"""Uploads of images by the client's upload, on a bucket in memory: only as planned, and nothing twice."""
+
+import io
+from types import SimpleNamespace
 
 import pytest
-from contract.buckets import in_moto
 from migration.buckets import Bucket, md5
 
 from s3_manifest.reconcile.entries import decode_metadata
-from s3_manifest.storage.store import Conflict, OutcomeUnknown, Present, WriteRefused
-from s3_manifest_cli.migration.plan import Upload
-from s3_manifest_cli.migration.upload import s3_images, upload
+from s3_manifest.storage.store import METADATA_PREFIX, Conflict, OutcomeUnknown, Present, WriteRefused
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
+from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
+from s3_manifest_cli.migration.remote import ImageUpload, upload_image
 
 KEY, BODY = "styles/16/Ä.PNG", b"bytes"
 
@@ -20,101 +23,114 @@ def bucket():
 
 @pytest.fixture(autouse=True)
 def _no_sleep(monkeypatch):
-    monkeypatch.setattr("s3_manifest_cli.migration.upload.time.sleep", lambda _: None)
+    monkeypatch.setattr(Cancellation, "sleep", lambda _, __: None)
 
 
-def wanted(replaces=None):
-    return Upload("data/Ä.PNG", md5(BODY), replaces)
+@pytest.fixture
+def upload(tmp_path, bucket):
+    """Uploads a file with the bytes of the plan, or others; ``put`` may replace the request that stores it."""
+
+    def put_object(key, body, md5, *, replaces, headers):
+        bucket.put_image(key, io.BytesIO(body), ImageUpload("", md5, replaces), headers=headers)
+        return bucket.objects[key][0].etag
+
+    def upload(replaces=None, body=BODY, put=None):
+        path = tmp_path / "image"
+        path.write_bytes(body)
+        cancellation = Cancellation()
+        objects = SimpleNamespace(
+            bucket="bucket",
+            head=bucket.head,
+            put=put or put_object,
+            budget=MemoryBudget(1 << 20, cancellation),
+            cancellation=cancellation,
+        )
+        with path.open("rb", buffering=0) as file:
+            planned = ImageUpload("data/Ä.PNG", md5(BODY), replaces)
+            upload_image(objects, UnfinishedUploads(tmp_path / "uploads"), KEY, file, planned)
+
+    upload.put = put_object
+    return upload
 
 
-def test_an_image_is_stored_where_there_is_none(bucket):
-    upload(bucket, bucket.put_image, KEY, BODY, wanted())
+def test_an_image_is_stored_if_there_is_none(bucket, upload):
+    upload()
     assert bucket.objects[KEY][1] == BODY
 
 
-def test_what_is_there_already_with_the_same_bytes_is_left_alone(bucket):
+def test_an_object_with_the_same_bytes_is_left_alone(bucket, upload):
     bucket.upload(KEY, BODY)
-    upload(bucket, bucket.put_image, KEY, BODY, wanted())
+    upload()
     assert bucket.written == []
 
 
 @pytest.mark.parametrize("replaces", [None, "an older etag"])
-def test_what_somebody_else_stored_meanwhile_is_not_written_over(bucket, replaces):
+def test_an_object_that_is_newer_than_the_plan_is_not_overwritten(bucket, upload, replaces):
     bucket.upload(KEY, b"newer")
-    with pytest.raises(Conflict, match="meanwhile; run it again"):
-        upload(bucket, bucket.put_image, KEY, BODY, wanted(replaces))
+    with pytest.raises(Conflict, match="changed or was deleted"):
+        upload(replaces)
     assert bucket.objects[KEY][1] == b"newer"
 
 
-def test_an_object_is_replaced_only_if_it_is_the_one_that_was_planned_for(bucket):
+def test_an_object_is_replaced_only_if_it_is_the_one_that_was_planned_for(bucket, upload):
     before = bucket.upload(KEY, b"older")
-    upload(bucket, bucket.put_image, KEY, BODY, wanted(before.etag))
+    upload(before.etag)
     assert bucket.objects[KEY][1] == BODY
 
 
-def test_a_file_that_changed_since_the_plan_is_not_uploaded(bucket):
-    with pytest.raises(Conflict, match="the file was changed meanwhile"):
-        upload(bucket, bucket.put_image, KEY, b"other bytes", wanted())
+def test_a_file_that_changed_since_the_plan_is_not_uploaded(bucket, upload):
+    with pytest.raises(Conflict, match="the file changed since the plan"):
+        upload(body=b"other bytes")
     assert bucket.objects == {}
 
 
 @pytest.mark.parametrize("happened", [True, False])
-def test_a_lost_answer_is_looked_into(bucket, happened):
-    answers = [OutcomeUnknown(KEY, "lost")]
+def test_after_a_lost_answer_the_object_is_read_again(bucket, upload, happened):
+    lost = [OutcomeUnknown(KEY, "lost")]
 
-    def put(key, body, **more):
-        if happened or not answers:
-            bucket.put_image(key, body, **more)
-        if answers:
-            raise answers.pop()
+    def put(key, body, md5, **more):
+        if happened or not lost:
+            etag = upload.put(key, body, md5, **more)
+        if lost:
+            raise lost.pop()
+        return etag
 
-    upload(bucket, put, KEY, BODY, wanted())
+    upload(put=put)
     assert bucket.objects[KEY][1] == BODY
     assert bucket.written == [KEY]
 
 
-def test_answers_that_are_always_lost_are_told_in_the_end(bucket):
-    def put(key, body, **more):
+def test_answers_that_are_always_lost_are_an_error_in_the_end(upload):
+    def put(key, *_, **__):
         raise OutcomeUnknown(key, "lost")
 
     with pytest.raises(OutcomeUnknown):
-        upload(bucket, put, KEY, BODY, wanted())
+        upload(put=put)
 
 
-def test_a_refusal_is_not_tried_again(bucket):
-    tries = []
+def test_a_refusal_is_not_retried(upload):
+    attempts = []
 
-    def put(key, body, **more):
-        tries.append(key)
+    def put(key, *_, **__):
+        attempts.append(key)
         raise WriteRefused(key, "403")
 
     with pytest.raises(WriteRefused):
-        upload(bucket, put, KEY, BODY, wanted())
-    assert tries == [KEY]
+        upload(put=put)
+    assert attempts == [KEY]
 
 
-def test_s3_is_told_the_md5_the_media_type_and_the_path():
-    with in_moto() as made:
-        client = made.store._writes
-        sent = {}
-        client.meta.events.register("before-call.s3.PutObject", lambda params, **_: sent.update(params["headers"]))
-        upload(made.store, s3_images(client, made.store.bucket), KEY, BODY, wanted())
-        stored = made.store.head(KEY)
-        assert isinstance(stored, Present)
-        assert (stored.content_type, decode_metadata(stored.metadata["local-path"])) == ("image/png", "data/Ä.PNG")
-        assert sent["Content-MD5"] == base64.b64encode(hashlib.md5(BODY).digest()).decode()
-        assert sent["If-None-Match"] == "*"
+def test_s3_receives_the_md5_the_media_type_and_the_path_and_no_more(bucket, upload):
+    requests = []
 
+    def put(key, body, md5, *, replaces, headers):
+        requests.append((md5, replaces, headers))
+        return upload.put(key, body, md5, replaces=replaces, headers=headers)
 
-def test_s3_refuses_what_is_not_as_planned():
-    with in_moto() as made:
-        put = s3_images(made.store._writes, made.store.bucket)
-        made.upload(KEY, b"newer")
-        with pytest.raises(Conflict):
-            put(KEY, BODY, replaces=None, local_path="a")
-        put(KEY, BODY, replaces=made.etag(KEY), local_path="a")
-        assert made.store.get(KEY).body == BODY
-        with pytest.raises(Conflict):
-            put(KEY, b"x", replaces="0" * 32, local_path="a")
-        with pytest.raises(WriteRefused):
-            s3_images(made.store._writes, "no-such-bucket")(KEY, BODY, replaces=None, local_path="a")
+    upload(put=put)
+    ((sent_md5, replaces, headers),) = requests
+    assert (sent_md5, replaces) == (md5(BODY), None)
+    assert headers.keys() == {"Content-Type", f"{METADATA_PREFIX}local-path"}
+    stored = bucket.head(KEY)
+    assert isinstance(stored, Present)
+    assert (stored.content_type, decode_metadata(stored.metadata["local-path"])) == ("image/png", "data/Ä.PNG")

@@ -17,61 +17,63 @@ def migration(tmp_path):
     made = Migration(tmp_path)
     made.file(f"{FOLDER}/a.png", "a")
     image = {"filename": "a.png", "prompt": "p", "good": False}
-    said = {"actor_name": "Anna", "generations": [RUN | {"images": [image]}]}
-    made.file(f"{FOLDER}/manifest.json", json.dumps(said))
+    description = {"actor_name": "Anna", "generations": [RUN | {"images": [image]}]}
+    made.file(f"{FOLDER}/manifest.json", json.dumps(description))
     return made
 
 
-def checked(migration, alter):
+def verifications(migration, alter):
     """What is found to be wrong where the stack writes its manifest so."""
     head = migration.bucket._head
     migration.bucket._head = lambda *of: alter(head(*of))
     planned, result = migration.run(remove_legacy=True)
-    (found,) = result.checked.values()
-    assert found.is_verified is (report.exit_code(planned, result) == report.DONE)
-    assert bool(result.removed.paths) is found.is_verified
+    (found,) = result.verifications.values()
+    assert found.is_verified is (report.exit_code(planned, result) == 0)
+    assert bool(result.removal.paths) is found.is_verified
     return found
 
 
-def with_file(**said):
-    return lambda head: head.model_copy(update={"files": tuple(one.model_copy(update=said) for one in head.files)})
-
-
-def with_generation(**said):
+def with_file(**description):
     return lambda head: head.model_copy(
-        update={"generations": tuple(one.model_copy(update=said) for one in head.generations)}
+        update={"files": tuple(entry.model_copy(update=description) for entry in head.files)}
     )
 
 
-def with_head(**said):
-    return lambda head: head.model_copy(update=said)
+def with_generation(**description):
+    return lambda head: head.model_copy(
+        update={"generations": tuple(entry.model_copy(update=description) for entry in head.generations)}
+    )
+
+
+def with_head(**description):
+    return lambda head: head.model_copy(update=description)
 
 
 def without_files(head):
-    generations = tuple(one.model_copy(update={"image_count": 0}) for one in head.generations)
+    generations = tuple(entry.model_copy(update={"image_count": 0}) for entry in head.generations)
     nothing = {"files": (), "total_files": 0, "total_size_bytes": 0}
     return head.model_copy(update=nothing | {"generations": generations})
 
 
 def test_a_manifest_that_says_all_of_it_is_verified(migration):
-    assert checked(migration, lambda head: head).is_verified
+    assert verifications(migration, lambda head: head).is_verified
 
 
 @pytest.mark.parametrize(
     ("alter", "problem"),
     [
-        (without_files, "it is not in the manifest"),
+        (without_files, "not in the manifest"),
         (with_file(md5_hash="0" * 32), "the manifest has MD5"),
-        (with_file(prompt="q"), "the manifest has another prompt"),
-        (with_file(good=True), "the manifest has another good"),
-        (with_file(generation_id=8), "the manifest has another generation_id"),
-        (with_file(generation_type="sdxl"), "the manifest has another generation_type"),
-        (with_file(generated_at=None), "the manifest has another generated_at"),
+        (with_file(prompt="q"), "the manifest has a different prompt"),
+        (with_file(good=True), "the manifest has a different good"),
+        (with_file(generation_id=8), "the manifest has a different generation_id"),
+        (with_file(generation_type="sdxl"), "the manifest has a different generation_type"),
+        (with_file(generated_at=None), "the manifest has a different generated_at"),
     ],
 )
 def test_what_it_says_otherwise_of_a_file_is_noticed(migration, alter, problem):
-    found = checked(migration, alter)
-    assert (list(found.files), found.rest) == (["a.png"], ())
+    found = verifications(migration, alter)
+    assert (list(found.files), found.problems) == (["a.png"], ())
     assert problem in found.files["a.png"]
 
 
@@ -79,14 +81,14 @@ def test_what_it_says_otherwise_of_a_file_is_noticed(migration, alter, problem):
     ("alter", "problem"),
     [
         (with_head(title="Bert"), "the manifest has the title 'Bert'"),
-        (with_generation(generation_id=1, type="s3_event"), "the manifest does not have generation flux 7"),
-        (with_generation(generation_id=8), "the manifest does not have generation flux 7"),
-        (with_generation(generated_at="2026-01-01T00:00:00.000Z"), "the manifest does not have generation flux 7"),
-        (with_generation(metadata={"seed": 2}), "the manifest does not have generation flux 7"),
+        (with_generation(generation_id=1, type="s3_event"), "the manifest has no generation flux 7"),
+        (with_generation(generation_id=8), "the manifest has no generation flux 7"),
+        (with_generation(generated_at="2026-01-01T00:00:00.000Z"), "the manifest has no generation flux 7"),
+        (with_generation(metadata={"seed": 2}), "the manifest has no generation flux 7"),
     ],
 )
 def test_what_it_says_otherwise_of_the_collection_is_noticed(migration, alter, problem):
-    found = checked(migration, alter)
+    found = verifications(migration, alter)
     assert found.files == {}
-    (wrong,) = found.rest
+    (wrong,) = found.problems
     assert wrong.startswith(problem)

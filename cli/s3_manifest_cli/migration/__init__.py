@@ -1,6 +1,6 @@
-"""``s3-manifest migrate``: a tree of legacy manifests and images, taken over into S3.
+"""``s3-manifest migrate``: imports a tree of legacy manifests and images into S3.
 
-``decode`` reads a legacy file, ``places`` finds what it names, ``merge`` brings together what all of
-them say, ``plan`` compares that with what is there: these are pure. ``tree`` and ``remote`` say what
-is there, ``run``, ``verify`` and ``remove`` do the rest.
+``legacy`` reads the tree, ``decode`` each legacy file, ``merge`` combines them (with ``places``), and ``plan`` compares
+the result with S3, which ``remote`` reads. ``run`` executes the plan, ``verify`` checks the manifests, ``remove``
+deletes what was imported. May import the client and the terminal.
 """

@@ -1,8 +1,9 @@
-"""``s3-manifest migrate``: the command line of the migration."""
+"""``s3-manifest migrate``."""
 
 import json
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,12 +12,15 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, InvalidCollections, parse_collections
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest_cli.client.access.aws_session import credentials_of, session_of
-from s3_manifest_cli.migration import tree
-from s3_manifest_cli.migration.plan import Choices
+from s3_manifest_cli.client.local import state_files
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
+from s3_manifest_cli.migration.legacy import walk
+from s3_manifest_cli.migration.plan import MigrationOptions
+from s3_manifest_cli.migration.remote import upload_image
 from s3_manifest_cli.migration.remove import remove
 from s3_manifest_cli.migration.report import Result, as_json, exit_code, plan_lines, result_lines
-from s3_manifest_cli.migration.run import carry_out, make_plan
-from s3_manifest_cli.migration.upload import s3_images
+from s3_manifest_cli.migration.run import execute, make_plan
 from s3_manifest_cli.migration.verify import verify
 
 
@@ -106,23 +110,26 @@ def migrate(
     credentials_of(session)
     writes = s3_client(endpoint_url, retries=False, session=session)
     store = S3Store(bucket, s3_client(endpoint_url, session=session), writes)
-    choices = Choices(prefer_local=prefer == "local", upload_orphans=orphans == "upload")
-    found = tree.walk(root)
-    planned = make_plan(found, kinds, store, choices)
+    options = MigrationOptions(prefer_local=prefer == "local", upload_orphans=orphans == "upload")
+    tree = walk(root)
+    plan = make_plan(tree, kinds, store, options)
     if not is_json:
-        _say(plan_lines(planned))
+        _print(plan_lines(plan))
     result = None
     if not plan_only:
-        failed = carry_out(found, planned, store, s3_images(writes, bucket), choices)
-        checked = verify(store, planned.parts, wait)
-        result = Result(tuple(failed), checked, remove(found, planned, checked, store) if remove_legacy else None)
+        with Objects(bucket, session, endpoint_url) as objects:
+            upload = partial(upload_image, objects, UnfinishedUploads(state_files.state_folder() / "uploads"))
+            failed = execute(tree, plan, store, upload, options)
+        verifications = verify(store, plan.collections, wait)
+        removal = remove(tree, plan, verifications, store) if remove_legacy else None
+        result = Result(tuple(failed), verifications, removal)
     if is_json:
-        click.echo(json.dumps(as_json(planned, result), indent=1))
+        click.echo(json.dumps(as_json(plan, result), indent=1))
     elif result:
-        _say(result_lines(planned, result))
-    sys.exit(exit_code(planned, result))
+        _print(result_lines(plan, result))
+    sys.exit(exit_code(plan, result))
 
 
-def _say(lines: Iterable[str]) -> None:
+def _print(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(line)

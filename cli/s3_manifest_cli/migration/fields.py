@@ -1,4 +1,4 @@
-"""The fields of legacy JSON, by the several names and in the several forms that they have."""
+"""Reads the fields of legacy JSON, which have several names and forms."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,51 +14,51 @@ _BAD = {"bad": False, "rejected": False, "discard": False, "false": False, "no":
 _VERDICTS = _GOOD | _BAD
 
 
-class WrongField(ValueError):
-    """A field has no form that we know; the text says which field, and what it has to be."""
+class InvalidField(ValueError):
+    """A field has an unknown form; the text names the field and the expected form."""
 
 
-def first(fields: Mapping[str, Any], *names: str) -> tuple[str, Any] | None:
-    """The first of these fields that says something, with its name."""
+def first_field(fields: Mapping[str, Any], *names: str) -> tuple[str, Any] | None:
+    """The first of these fields that has a value, with its name."""
     return next(((name, fields[name]) for name in names if fields.get(name) is not None), None)
 
 
 def text(fields: Mapping[str, Any], *names: str) -> str | None:
-    """Text, or a number as text. An empty one says nothing. Raises ``WrongField``."""
-    found = first(fields, *names)
-    if found is None:
+    """A text, or a number as text; None if it is empty. Raises ``InvalidField``."""
+    field = first_field(fields, *names)
+    if field is None:
         return None
-    name, value = found
+    name, value = field
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise WrongField(f"{name}: it has to be text")
+        raise InvalidField(f"{name}: must be text")
     return str(value) or None
 
 
-def words(fields: Mapping[str, Any], *names: str) -> str | None:
-    """A text that people wrote. Raises ``WrongField``."""
-    found = first(fields, *names)
-    if found and not isinstance(found[1], str):
-        raise WrongField(f"{found[0]}: it has to be text")
-    return found[1] if found else None
+def written_text(fields: Mapping[str, Any], *names: str) -> str | None:
+    """A text written by a person, with its whitespace. Raises ``InvalidField``."""
+    field = first_field(fields, *names)
+    if field and not isinstance(field[1], str):
+        raise InvalidField(f"{field[0]}: must be text")
+    return field[1] if field else None
 
 
-def moment(fields: Mapping[str, Any], *names: str) -> Timestamp | None:
-    """A time: ISO 8601, without a zone UTC, or seconds or milliseconds since 1970. Raises ``WrongField``."""
-    found = first(fields, *names)
-    if found is None or found[1] == "":
+def time_of(fields: Mapping[str, Any], *names: str) -> Timestamp | None:
+    """A time: ISO 8601 (UTC by default), or seconds or milliseconds since 1970. Raises ``InvalidField``."""
+    field = first_field(fields, *names)
+    if field is None or field[1] == "":
         return None
-    name, value = found
+    name, value = field
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value / 1000 if value > _MILLISECONDS_FROM else value
             return timestamp(datetime.fromtimestamp(seconds, UTC))
         return timestamp(datetime.fromisoformat(value))
     except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise WrongField(f"{name}: {value!r} is not a time") from error
+        raise InvalidField(f"{name}: {value!r} is not a time") from error
 
 
 def md5(fields: Mapping[str, Any], *names: str) -> str | None:
-    """An MD5 in hex, in quotes or not: the first that is one. An ETag of several parts is none."""
+    """The first MD5 in hex, with or without quotes. An ETag of a multipart upload is not one."""
     for name in names:
         value = str(fields.get(name) or "").strip('" ').lower()
         if _MD5.fullmatch(value):
@@ -67,47 +67,47 @@ def md5(fields: Mapping[str, Any], *names: str) -> str | None:
 
 
 def verdict(fields: Mapping[str, Any]) -> bool | None:
-    """Good or bad, by any of its names. Raises ``WrongField``."""
-    found = first(fields, "good", "is_good", "bad", "is_bad")
-    if found is None:
-        word = first(fields, "verdict", "quality", "review", "status")
+    """Whether an image is good, by any of the names of that field. Raises ``InvalidField``."""
+    field = first_field(fields, "good", "is_good", "bad", "is_bad")
+    if field is None:
+        word = first_field(fields, "verdict", "quality", "review", "status")
         return _VERDICTS.get(str(word[1]).lower()) if word else None
-    name, value = found
+    name, value = field
     value = _VERDICTS.get(value.lower(), value) if isinstance(value, str) else value
     if value not in (True, False):  # 0 and 1 are equal to them
-        raise WrongField(f"{name}: it has to be true or false")
+        raise InvalidField(f"{name}: must be true or false")
     return bool(value) is not name.endswith("bad")
 
 
 def labels(fields: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Labels, as a list or as one text with commas. Raises ``WrongField``."""
-    found = first(fields, "labels", "tags")
-    if found is None:
+    """Labels, from a list or a comma-separated text. Raises ``InvalidField``."""
+    field = first_field(fields, "labels", "tags")
+    if field is None:
         return None
-    name, value = found
+    name, value = field
     value = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise WrongField(f"{name}: it has to be a list of texts")
+        raise InvalidField(f"{name}: must be a list of strings")
     return tuple(label for label in value if label)
 
 
-def identity(fields: Mapping[str, Any], *names: str) -> int | str | None:
-    """The id of a generation: a whole number or a text. Raises ``WrongField``."""
-    found = first(fields, *names)
-    if found is None or found[1] == "":
+def generation_id_of(fields: Mapping[str, Any], *names: str) -> int | str | None:
+    """The id of a generation: an integer or a text. Raises ``InvalidField``."""
+    field = first_field(fields, *names)
+    if field is None or field[1] == "":
         return None
-    name, value = found
+    name, value = field
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise WrongField(f"{name}: it has to be a whole number or a text")
+        raise InvalidField(f"{name}: must be an integer or text")
     return value
 
 
 def items(fields: Mapping[str, Any], *names: str) -> Sequence[tuple[str, Any]]:
-    """A list, or an object by filename, as (where, item). Raises ``WrongField``."""
-    found = first(fields, *names)
-    if found is None:
+    """The items of a list, or of an object by filename, each with its place. Raises ``InvalidField``."""
+    field = first_field(fields, *names)
+    if field is None:
         return ()
-    name, value = found
+    name, value = field
     if isinstance(value, dict):
         return [
             (f"{name}.{key}", {"filename": key, **({"prompt": item} if isinstance(item, str) else item)})
@@ -116,5 +116,5 @@ def items(fields: Mapping[str, Any], *names: str) -> Sequence[tuple[str, Any]]:
             for key, item in value.items()
         ]
     if not isinstance(value, list):
-        raise WrongField(f"{name}: it has to be a list")
+        raise InvalidField(f"{name}: must be a list")
     return [(f"{name}.{index}", item) for index, item in enumerate(value)]

@@ -1,7 +1,6 @@
-"""Where what a legacy file names lies: in which collection, under which filename, and where in the tree.
+"""Resolves what a legacy file names: the collection, the filename in it, and the file in the tree. Pure.
 
-Pure. Nothing that a legacy file says is believed: a filename must be one of its collection, and a
-local path only ever finds a file that the walk of the tree has found.
+Legacy files are untrusted: a filename must belong to its collection, and a local path only finds files of the tree.
 """
 
 import posixpath
@@ -24,14 +23,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class InvalidReference(ValueError):
-    """What is named cannot be taken for a file of the collection, or of the tree; the text says why."""
+    """A name or path that is no file of the collection or of the tree; the text says why."""
 
 
 class Files:
-    """The files of a tree, found by paths as people write them.
+    """Finds the files of a tree by path.
 
-    A path that differs only in case or in the form of its accents finds its file too, if just one
-    does: file systems differ in that.
+    A path that differs in case or Unicode form finds a file too, if it is the only one: file systems differ in that.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -41,45 +39,45 @@ class Files:
             self._folded.setdefault(_fold(path), []).append(path)
 
     def find(self, path: str) -> str | None:
-        """The file at that path, as the tree has it."""
+        """The path of the file in the tree."""
         if path in self._paths:
             return path
-        alike = self._folded.get(_fold(path), ())
-        return alike[0] if len(alike) == 1 else None
+        similar = self._folded.get(_fold(path), ())
+        return similar[0] if len(similar) == 1 else None
 
 
 class FileLocation(NamedTuple):
-    """Where the file of a claim is: ``path`` in the tree (None: nowhere), ``named`` the first place it may be."""
+    """The ``path`` of an image in the tree, None if it has no file; ``declared`` is the first path where it may be."""
 
     path: str | None
-    named: str | None
+    declared: str | None
 
 
 def collection_of(document: Document, collections: Collections, actors: Group[str]) -> Collection:
-    """The collection that a manifest speaks of.
+    """The collection of a manifest.
 
-    Its S3 keys decide where they agree; else its names do: of an actor the one that is a full name
-    (``0042_european_30_male``), or the full name among ``actors`` with that number. Raises ``InvalidReference``.
+    Its S3 keys decide if they agree; otherwise its names do. For an actor that is the full name
+    (``0042_european_30_male``), or the full name among ``actors`` with its number. Raises ``InvalidReference``.
     """
     kind = document.kind
-    keys = (key for claim in document.claims for key in _keys(claim))
-    by_keys = {found for key in keys if (found := collections.of(key)) and found.kind == kind}
+    keys = (key for record in document.records for key in _keys(record))
+    by_keys = {collection for key in keys if (collection := collections.of(key)) and collection.kind == kind}
     if len(by_keys) == 1:
         return by_keys.pop()
     for name in _names(document, actors):
-        if found := collections.named(kind, name):
-            return found
-    raise InvalidReference(f"it is not known which {kind} it is of: it has no {kind}_id that can be one")
+        if collection := collections.named(kind, name):
+            return collection
+    raise InvalidReference(f"unknown {kind}: the file has no valid {kind}_id")
 
 
 def _names(document: Document, actors: Group[str]) -> Iterator[str]:
     if document.format is not Format.STYLE:
         yield from (name for name in document.ids if _FULL_NAME.fullmatch(name))
         for number in (name for name in document.ids if name.isdecimal()):
-            alike = [actor for actor in actors if _number(actor) == int(number)]
-            if len(alike) > 1:
-                raise InvalidReference(f"{number} may be any of {', '.join(sorted(alike))}")
-            yield from alike
+            similar = [actor for actor in actors if _number(actor) == int(number)]
+            if len(similar) > 1:
+                raise InvalidReference(f"{number} is ambiguous: {', '.join(sorted(similar))}")
+            yield from similar
     yield from document.ids
 
 
@@ -88,35 +86,35 @@ def _number(actor: str) -> int | None:
     return int(number) if _FULL_NAME.fullmatch(actor) and number.isdecimal() else None
 
 
-def filename_of(claim: ImageRecord, collection: Collection, collections: Collections) -> str:
-    """The filename, below the collection's prefix, of the image that a claim is about. Raises ``InvalidReference``."""
-    for key in _keys(claim):
+def filename_of(record: ImageRecord, collection: Collection, collections: Collections) -> str:
+    """The filename of an image below the collection's prefix. Raises ``InvalidReference``."""
+    for key in _keys(record):
         if key.startswith(collection.prefix):
-            return checked(collection.filename(key), collection, collections)
-        if key == claim.key:
-            raise InvalidReference(f"its key {key!r} is outside of {collection.prefix}; copy the object there")
-    for path in (claim.filename, *claim.paths):
+            return check_filename(collection.filename(key), collection, collections)
+        if key == record.key:
+            raise InvalidReference(f"its key {key!r} is outside {collection.prefix}; copy the object there")
+    for path in (record.filename, *record.paths):
         if path:
-            return checked(_below_training(path, claim), collection, collections)
-    raise InvalidReference("it names no file")
+            return check_filename(_below_training(path, record), collection, collections)
+    raise InvalidReference("names no file")
 
 
-def _below_training(path: str, claim: ImageRecord) -> str:
-    _, found, below = path.replace("\\", "/").rpartition(f"/{TRAINING}")
-    if found:
+def _below_training(path: str, record: ImageRecord) -> str:
+    _, separator, below = path.replace("\\", "/").rpartition(f"/{TRAINING}")
+    if separator:
         return below
-    return path if path == claim.filename else path.replace("\\", "/").rpartition("/")[2]
+    return path if path == record.filename else path.replace("\\", "/").rpartition("/")[2]
 
 
-def checked(filename: str, collection: Collection, collections: Collections) -> str:
-    """The filename, if the collection can have a file of that name. Raises ``InvalidReference``."""
+def check_filename(filename: str, collection: Collection, collections: Collections) -> str:
+    """The filename, if the collection can have it. Raises ``InvalidReference``."""
     if reason := unusable(filename):
         raise InvalidReference(
-            f"{filename!r} is not the name of a file below {collection.prefix}: {reason}; rename the file"
+            f"{filename!r} cannot be a filename below {collection.prefix}: {reason}; rename the file"
         )
     key = collection.prefix + filename
     if len(key.encode(errors="replace")) > MAX_KEY_BYTES:
-        raise InvalidReference(f"{filename[:60]!r}… is too long for a key of S3")
+        raise InvalidReference(f"{filename[:60]!r}… is too long for an S3 key")
     if filename in SIDECARS:
         raise InvalidReference(f"{filename} is the name of a sidecar")
     if collections.of(key) != collection:
@@ -124,13 +122,13 @@ def checked(filename: str, collection: Collection, collections: Collections) -> 
     return filename
 
 
-def _keys(claim: ImageRecord) -> Iterator[str]:
-    """The keys that it may mean: of a URL with the bucket in its host, or in its path."""
-    if claim.key:
-        yield claim.key.removeprefix("/")
-    if claim.url:
+def _keys(record: ImageRecord) -> Iterator[str]:
+    """The keys that a record may mean; a URL has its bucket in the host or in the path."""
+    if record.key:
+        yield record.key.removeprefix("/")
+    if record.url:
         try:
-            parts = urlsplit(claim.url)
+            parts = urlsplit(record.url)
         except ValueError:
             return
         path = unquote(parts.path).removeprefix("/")
@@ -139,43 +137,43 @@ def _keys(claim: ImageRecord) -> Iterator[str]:
             yield path.partition("/")[2]
 
 
-def local_file(
-    claim: ImageRecord, document: Document, filename: str, collection: Collection, files: Files
+def locate(
+    record: ImageRecord, document: Document, filename: str, collection: Collection, files: Files
 ) -> FileLocation:
-    """The file of the tree that a claim is about: where it says, else where such files lie.
+    """The file of a record in the tree: at one of its paths, else in the usual folder.
 
-    Raises ``InvalidReference`` where a path leads out of the tree.
+    Raises ``InvalidReference`` for a path that leaves the tree.
     """
     folder = posixpath.dirname(document.path)
-    places = [place for path in claim.paths for place in within(path, folder)]
-    named = places[0] if places else None
+    places = [place for path in record.paths for place in candidate_paths(path, folder)]
+    declared = places[0] if places else None
     if collection.kind == "actor":
         places += [f"{folder}/{filename}"] if document.format is Format.ACTOR else []
         places.append(f"{ACTORS}{collection.id}/{TRAINING}{filename}")
-    return FileLocation(next((found for place in places if (found := files.find(place))), None), named)
+    return FileLocation(next((file for place in places if (file := files.find(place))), None), declared)
 
 
-def within(path: str, folder: str) -> list[str]:
-    """The places below the root that a path may mean: from the root, from the folder, or from a ``data/`` in it.
+def candidate_paths(path: str, folder: str) -> list[str]:
+    """The paths below the root that a path may mean: relative to the root, to the folder, or to a ``data/`` in it.
 
-    An absolute path of another machine means only the last of these. Raises ``InvalidReference`` for one that
-    leads out of the tree.
+    An absolute path comes from another machine, so only the last applies. Raises ``InvalidReference`` for a path that
+    leaves the tree.
     """
     path = path.replace("\\", "/")
     if _CONTROL.search(path):
-        raise InvalidReference(f"{path!r} is not a path")
+        raise InvalidReference(f"{path!r} is not a valid path")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
-        _, found, rest = path.partition("/data/")
-        readings = [f"data/{rest}"] if found else []
+        _, separator, below = path.partition("/data/")
+        readings = [f"data/{below}"] if separator else []
     else:
         readings = [path, f"{folder}/{path}"]
-    places = [place for place in map(posixpath.normpath, readings) if not _leaves(place)]
+    places = [place for place in map(posixpath.normpath, readings) if not _is_outside(place)]
     if readings and not places:
-        raise InvalidReference(f"{path!r} leads out of the tree, and is not read")
+        raise InvalidReference(f"{path!r} is outside the tree, so it is not read")
     return places
 
 
-def _leaves(path: str) -> bool:
+def _is_outside(path: str) -> bool:
     return path in (".", "..") or path.startswith("../")
 
 

@@ -1,17 +1,17 @@
-"""What is to be done: legacy words and local files compared with what S3 has. Pure; MD5s decide, never sizes.
+"""Plans the migration of a collection: legacy data and local files compared with S3. Pure; MD5s decide, never sizes.
 
 =============  ==========================================================================================
-synced         on disk and in S3, the same bytes
-local_only     on disk, named by a legacy file, not in S3: it is uploaded
+synced         on disk and in S3, with the same bytes
+local_only     on disk, named by a legacy file, not in S3: uploaded
 s3_only        in S3, not on disk
-out_of_sync    on disk and in S3, other bytes: S3 stands and the local file is reported, unless ``--prefer local``
-orphaned       on disk among a collection's images, named by no legacy file, not in S3: reported, and uploaded with
-               ``--orphans upload``, because what nobody chose should not get into training data by itself
-missing        named by a manifest, and neither on disk nor in S3
+out_of_sync    on disk and in S3, with different bytes: reported, or uploaded with ``--prefer local``
+orphaned       on disk among a collection's images, named by no legacy file, not in S3: reported, or uploaded with
+               ``--orphans upload``. Nobody chose it, so it does not become training data by default
+missing        named by a manifest, neither on disk nor in S3
 =============  ==========================================================================================
 
-Words (prompts, titles, generations …) are carried for images that S3 has, or will have. What a sidecar
-says already stands, and another legacy word is reported, unless ``--prefer local``.
+Prompts, titles, generations and so on are written for images that S3 has or will have. A field that a sidecar already
+has stays, and the conflict is reported, unless ``--prefer local`` is given.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,11 +24,11 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.filenames import in_the_way
 from s3_manifest.sidecars.formats import NOTHING, FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.merge import Image, LegacyCollection
-from s3_manifest_cli.migration.remote import RemoteCollection
+from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection
 
 
 class Status(StrEnum):
-    """How an image is in the tree and in S3."""
+    """Where an image is: in the tree, in S3, or both."""
 
     SYNCED = "synced"
     LOCAL_ONLY = "local_only"
@@ -38,47 +38,35 @@ class Status(StrEnum):
     MISSING = "missing"
 
 
-LEFT = frozenset({Status.OUT_OF_SYNC, Status.ORPHANED, Status.MISSING})
-"""These are differences, as long as nothing is done about them."""
+_UNRESOLVED = frozenset({Status.LOCAL_ONLY, Status.OUT_OF_SYNC, Status.ORPHANED, Status.MISSING})
 
 
-class Choices(NamedTuple):
-    """What the user wants: local bytes and words to win, and orphans in S3."""
+class MigrationOptions(NamedTuple):
+    """Whether local bytes and fields win, and whether orphans are uploaded."""
 
     prefer_local: bool = False
     upload_orphans: bool = False
 
 
-class Upload(NamedTuple):
-    """Local bytes to be stored, in place of the object with the ETag ``replaces`` (None: there is none)."""
-
-    path: str
-    md5: str
-    replaces: str | None
-
-
 class ImagePlan(NamedTuple):
-    """One image: what it is, and what is done.
-
-    ``md5`` is that which S3 shall have in the end, ``local_md5`` that of the file on disk.
-    """
+    """One image and what happens to it. ``md5`` is that of S3 in the end, ``local_md5`` that of the file on disk."""
 
     filename: str
     path: str | None
     status: Status
     md5: str | None = None
     local_md5: str | None = None
-    upload: Upload | None = None
+    upload: ImageUpload | None = None
     note: str | None = None
 
     @property
-    def is_left(self) -> bool:
+    def is_unresolved(self) -> bool:
         """Whether it stays a difference between the tree and S3."""
-        return self.upload is None and (self.status in LEFT or self.status is Status.LOCAL_ONLY)
+        return self.upload is None and self.status in _UNRESOLVED
 
 
 class SidecarEdits(NamedTuple):
-    """What is written into the sidecars of a collection."""
+    """What is written to the sidecars of a collection."""
 
     files: Mapping[str, Mapping[str, JsonValue]] = {}
     title: str | None = None
@@ -89,7 +77,7 @@ class SidecarEdits(NamedTuple):
 
 
 class ExpectedManifest(NamedTuple):
-    """What the manifest has to say in the end."""
+    """What the manifest must contain in the end."""
 
     md5s: Mapping[str, str]
     files: Mapping[str, FileDescription]
@@ -98,137 +86,145 @@ class ExpectedManifest(NamedTuple):
 
 
 class CollectionPlan(NamedTuple):
-    """What is to be done for one collection. ``conflicts`` are words that stay in the legacy files only."""
+    """The plan of one collection. ``conflicts`` name the fields that stay in the legacy files only."""
 
     collection: Collection
-    items: tuple[ImagePlan, ...]
-    words: SidecarEdits
+    images: tuple[ImagePlan, ...]
+    edits: SidecarEdits
     expected: ExpectedManifest
     conflicts: tuple[str, ...]
 
     @property
     def uploads(self) -> Iterator[ImagePlan]:
-        """The images that are uploaded."""
-        return (item for item in self.items if item.upload)
+        """The images to upload."""
+        return (image for image in self.images if image.upload)
 
 
 def plan(
     collection: Collection,
-    gathered: LegacyCollection,
+    legacy: LegacyCollection,
     md5s: Mapping[str, str],
     remote: RemoteCollection,
-    choices: Choices,
+    options: MigrationOptions,
 ) -> CollectionPlan:
-    """What is to be done for a collection; ``md5s`` are those of the local files, by path."""
-    items = [_item(image, md5s, remote, choices) for _, image in sorted(gathered.images.items())]
-    blocked = in_the_way({item.filename for item in items if item.upload} | remote.objects.keys())
-    items = [_kept_here(item, blocked[item.filename]) if item.filename in blocked else item for item in items]
-    items += [
-        ImagePlan(one.filename, one.path, Status.ORPHANED, note="the collection has another file of that name")
-        for one in gathered.doubles
+    """Plans one collection; ``md5s`` are those of the local files, by path."""
+    images = [_image_plan(image, md5s, remote, options) for _, image in sorted(legacy.images.items())]
+    blocked = in_the_way({image.filename for image in images if image.upload} | remote.objects.keys())
+    images = [
+        _without_upload(image, blocked[image.filename]) if image.filename in blocked else image for image in images
+    ]
+    images += [
+        ImagePlan(
+            image.filename, image.path, Status.ORPHANED, note="the collection has another image with this filename"
+        )
+        for image in legacy.duplicates
     ]
     conflicts: list[str] = []
-    kept: dict[str, FileDescription] = {}
+    descriptions: dict[str, FileDescription] = {}
     files: dict[str, Mapping[str, JsonValue]] = {}
-    for item in items:
-        image = gathered.images[item.filename]
-        if item.md5 is None or image.path != item.path:
+    for image in images:
+        merged = legacy.images[image.filename]
+        if image.md5 is None or merged.path != image.path:
             continue
-        before = remote.files.get(item.filename, NOTHING)
-        new, kept[item.filename], differing = _merged(before, image.said, choices)
+        before = remote.files.get(image.filename, NOTHING)
+        new, descriptions[image.filename], differing = _merge_fields(before, merged.description, options)
         if new:
-            files[item.filename] = new
-        conflicts += (f"{item.filename}: {name}" for name in differing)
-    title, wanted = remote.title, gathered.title
-    if wanted and (title is None or choices.prefer_local):
-        title = wanted
-    elif wanted and title != wanted:
+            files[image.filename] = new
+        conflicts += (f"{image.filename}: {name}" for name in differing)
+    title = remote.title
+    if legacy.title and (title is None or options.prefer_local):
+        title = legacy.title
+    elif legacy.title and title != legacy.title:
         conflicts.append("title")
-    declared = {(one.generation_id, one.type): one for one in remote.generations}
-    new_ones: list[GenerationDeclaration] = []
-    for one in gathered.generations:
-        known = declared.get((one.generation_id, one.type))
-        if known == one:
+    declared = {(generation.generation_id, generation.type): generation for generation in remote.generations}
+    new_generations: list[GenerationDeclaration] = []
+    for generation in legacy.generations:
+        known = declared.get((generation.generation_id, generation.type))
+        if known == generation:
             continue
-        if known is None or choices.prefer_local:
-            new_ones.append(one)
+        if known is None or options.prefer_local:
+            new_generations.append(generation)
         else:
-            conflicts.append(f"generation {one.type} {one.generation_id}")
-    says = declared | {(one.generation_id, one.type): one for one in new_ones}
-    asked = {(one.generation_id, one.type) for one in gathered.generations}
+            conflicts.append(f"generation {generation.type} {generation.generation_id}")
+    declared |= {(generation.generation_id, generation.type): generation for generation in new_generations}
+    legacy_ids = {(generation.generation_id, generation.type) for generation in legacy.generations}
     return CollectionPlan(
         collection,
-        tuple(items),
-        SidecarEdits(files, title if title != remote.title else None, tuple(new_ones)),
+        tuple(images),
+        SidecarEdits(files, title if title != remote.title else None, tuple(new_generations)),
         ExpectedManifest(
-            {item.filename: item.md5 for item in items if item.md5},
-            kept,
-            title if wanted else None,
-            tuple(one for identity, one in says.items() if identity in asked),
+            {image.filename: image.md5 for image in images if image.md5},
+            descriptions,
+            title if legacy.title else None,
+            tuple(generation for identity, generation in declared.items() if identity in legacy_ids),
         ),
         tuple(conflicts),
     )
 
 
-def _item(image: Image, md5s: Mapping[str, str], remote: RemoteCollection, choices: Choices) -> ImagePlan:
-    local = md5s.get(image.path) if image.path else None
-    there = remote.objects.get(image.filename)
-    status = _status(image, local, there.md5 if there else None)
+def _image_plan(
+    image: Image, md5s: Mapping[str, str], remote: RemoteCollection, options: MigrationOptions
+) -> ImagePlan:
+    local_md5 = md5s.get(image.path) if image.path else None
+    remote_object = remote.objects.get(image.filename)
+    status = _status(image, local_md5, remote_object.md5 if remote_object else None)
     upload = None
-    if image.path and local:
-        if status is Status.LOCAL_ONLY or (status is Status.ORPHANED and choices.upload_orphans):
-            upload = Upload(image.path, local, None)
-        elif status is Status.OUT_OF_SYNC and choices.prefer_local and there:
-            upload = Upload(image.path, local, there.etag)
-    md5 = upload.md5 if upload else there.md5 if there else None
-    return ImagePlan(image.filename, image.path, status, md5, local, upload, _note(image, status, local or md5))
+    if image.path and local_md5:
+        if status is Status.LOCAL_ONLY or (status is Status.ORPHANED and options.upload_orphans):
+            upload = ImageUpload(image.path, local_md5, None)
+        elif status is Status.OUT_OF_SYNC and options.prefer_local and remote_object:
+            upload = ImageUpload(image.path, local_md5, remote_object.etag)
+    md5 = upload.md5 if upload else remote_object.md5 if remote_object else None
+    note = _note(image, status, local_md5 or md5)
+    return ImagePlan(image.filename, image.path, status, md5, local_md5, upload, note)
 
 
-def _kept_here(item: ImagePlan, other: str) -> ImagePlan:
-    """The item without an upload that no copy could hold."""
-    if item.upload is None:
-        return item
-    note = f"it and {other!r} cannot both be files of a copy, a file and a folder of one name; rename one"
-    return item._replace(upload=None, md5=None, note="; ".join(filter(None, (item.note, note))))
+def _without_upload(image: ImagePlan, other: str) -> ImagePlan:
+    """The image, not uploaded because no copy of the collection could hold it."""
+    if image.upload is None:
+        return image
+    note = f"it conflicts with {other!r}: a copy cannot have a file and a folder of one name; rename one of them"
+    return image._replace(upload=None, md5=None, note="; ".join(filter(None, (image.note, note))))
 
 
-def _status(image: Image, local: str | None, remote: str | None) -> Status:
-    if remote is None and local is None:
+def _status(image: Image, local_md5: str | None, remote_md5: str | None) -> Status:
+    if remote_md5 is None and local_md5 is None:
         return Status.MISSING
-    if local is None:
+    if local_md5 is None:
         return Status.S3_ONLY
-    if remote is None:
-        return Status.LOCAL_ONLY if image.words else Status.ORPHANED
-    return Status.SYNCED if local == remote else Status.OUT_OF_SYNC
+    if remote_md5 is None:
+        return Status.LOCAL_ONLY if image.mentions else Status.ORPHANED
+    return Status.SYNCED if local_md5 == remote_md5 else Status.OUT_OF_SYNC
 
 
 def _note(image: Image, status: Status, md5: str | None) -> str | None:
-    claims = [word.claim for word in image.words]
     notes = [
-        f"called {claim.status} in {word.document.path}"
-        for word in image.words
-        if (claim := word.claim).status in list(Status) and claim.status != status
+        f"called {record.status} in {mention.document.path}"
+        for mention in image.mentions
+        if (record := mention.record).status in list(Status) and record.status != status
     ]
-    if md5 and any(claim.md5 and claim.md5 != md5 for claim in claims):
+    legacy_md5s = {mention.record.md5 for mention in image.mentions} - {None, md5}
+    if md5 and legacy_md5s:
         notes.append("a legacy file names another MD5")
     return "; ".join(dict.fromkeys(notes)) or None
 
 
-def _merged(
-    before: FileDescription, legacy: FileDescription, choices: Choices
+def _merge_fields(
+    before: FileDescription, legacy: FileDescription, options: MigrationOptions
 ) -> tuple[Mapping[str, JsonValue], FileDescription, list[str]]:
-    """What is written of a file, what its sidecar then says of these fields, and the fields that stay otherwise."""
-    told: dict[str, Any] = before.model_dump(mode="json", exclude_none=True)
-    wanted: dict[str, Any] = legacy.model_dump(mode="json", exclude_none=True)
+    """The fields to write for a file, what its sidecar then has of the legacy fields, and the conflicting fields."""
+    fields: dict[str, Any] = before.model_dump(mode="json", exclude_none=True)
+    legacy_fields: dict[str, Any] = legacy.model_dump(mode="json", exclude_none=True)
     new, differing = {}, []
-    # An id goes with its own type, and where a file lay is nothing that people decide.
-    has_generation = "generation_id" in told and not choices.prefer_local
-    for name, value in wanted.items():
-        if name in told and (told[name] == value or name == "local_path"):
+    # An id belongs to its type, and a local path is not edited by people.
+    has_generation = "generation_id" in fields and not options.prefer_local
+    for name, value in legacy_fields.items():
+        if name in fields and (fields[name] == value or name == "local_path"):
             continue
-        if (name in told and not choices.prefer_local) or (name == "generation_type" and has_generation):
+        if (name in fields and not options.prefer_local) or (name == "generation_type" and has_generation):
             differing.append(name)
         else:
             new[name] = value
-    told |= new
-    return new, FileDescription.model_validate({name: told[name] for name in wanted if name in told}), differing
+    fields |= new
+    description = FileDescription.model_validate({name: fields[name] for name in legacy_fields if name in fields})
+    return new, description, differing

@@ -1,7 +1,8 @@
-"""What S3 has of a collection: by its manifest, and by looking at what that does not have."""
+"""Reads what S3 has of a collection, and uploads images to it."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO, NamedTuple
 
 from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection
@@ -10,59 +11,76 @@ from s3_manifest.query import reads, views
 from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, FileDescription, GenerationDeclaration, read_sidecar
 from s3_manifest.storage import heads
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Absent, Store
+from s3_manifest.storage.store import METADATA_PREFIX, Absent, Store
+from s3_manifest.storage.user_metadata import fit
+from s3_manifest_cli.client.transfer.checksums import compute_checksums
+from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
+from s3_manifest_cli.client.transfer.upload import FileChanged, UploadRequest, upload
+from s3_manifest_cli.client.transfer.upload_metadata import content_type
 
 
-class Object(NamedTuple):
-    """An object in S3; ``md5`` is None where nobody asked for it and S3 does not tell."""
+class RemoteObject(NamedTuple):
+    """An object in S3; ``md5`` is None if it is unknown."""
 
     etag: str
     md5: str | None
 
 
 class RemoteCollection(NamedTuple):
-    """What S3 has of one collection: objects by filename, and what this project's sidecars say already."""
+    """What S3 has of one collection: objects by filename, and the content of its sidecars."""
 
-    objects: Mapping[str, Object] = {}
+    objects: Mapping[str, RemoteObject] = {}
     files: Mapping[str, FileDescription] = {}
     title: str | None = None
     generations: tuple[GenerationDeclaration, ...] = ()
 
 
-class Manifest(NamedTuple):
-    """A manifest, read whole: its facts and its entries by filename."""
+class ManifestContents(NamedTuple):
+    """A whole manifest: its facts, and its entries by filename."""
 
     facts: Facts
     entries: Mapping[str, Entry]
 
 
-def manifest(store: Store, collection: Collection) -> Manifest | None:
-    """The collection's manifest; None where there is none. Raises ``StoreError``, ``UnreadableManifest``."""
+class ImageUpload(NamedTuple):
+    """A file to upload in place of the object with the ETag ``replaces`` (None: if there is no object)."""
 
-    def read(now: heads.Loaded) -> Manifest | None:
-        if now.head is None:
+    path: str
+    md5: str
+    replaces: str | None
+
+
+UploadImage = Callable[[str, BinaryIO, ImageUpload], None]
+"""Uploads an open file to a key as planned. Raises ``StoreError``, ``OSError``."""
+
+
+def load_manifest(store: Store, collection: Collection) -> ManifestContents | None:
+    """The manifest of a collection, if it has one. Raises ``StoreError``, ``UnreadableManifest``."""
+
+    def read(loaded: heads.Loaded) -> ManifestContents | None:
+        if loaded.head is None:
             return None
-        past = reads.read_revision(store, each, collection, now)
-        entries = [entry for run in views.runs(store, each, collection, past) for entry in run.entries()]
-        return Manifest(past.facts, {entry.filename: entry for entry in entries})
+        revision = reads.read_revision(store, each, collection, loaded)
+        entries = [entry for run in views.runs(store, each, collection, revision) for entry in run.entries()]
+        return ManifestContents(revision.facts, {entry.filename: entry for entry in entries})
 
     return reads.retry_on_conflict(store, collection, heads.load(store, collection), read)
 
 
 def observe_collection(store: Store, collection: Collection, filenames: Iterable[str]) -> RemoteCollection:
     """What S3 has of these files. Raises ``StoreError``, ``UnreadableManifest``."""
-    found = manifest(store, collection)
-    objects: dict[str, Object] = {}
+    manifest = load_manifest(store, collection)
+    objects: dict[str, RemoteObject] = {}
     unknown: list[str] = []
     for filename in filenames:
-        entry = found.entries.get(filename) if found else None
+        entry = manifest.entries.get(filename) if manifest else None
         if entry and entry.md5_hash:
-            objects[filename] = Object(entry.etag, entry.md5_hash)
+            objects[filename] = RemoteObject(entry.etag, entry.md5_hash)
         else:
-            # What a manifest does not have may have come since: it is some seconds late.
-            unknown.append(filename)
-    looked = each(lambda name: observe_object(store, collection.prefix + name), unknown)
-    objects |= {filename: seen for filename, seen in zip(unknown, looked, strict=True) if seen}
+            unknown.append(filename)  # it may be newer than the manifest, which is some seconds late
+    observations = each(lambda name: observe_object(store, collection.prefix + name), unknown)
+    objects |= {filename: observed for filename, observed in zip(unknown, observations, strict=True) if observed}
     prompts, about = (store.get(collection.prefix + name) for name in (PROMPTS, COLLECTION))
     declared = read_sidecar(COLLECTION, about.body) if about else None
     return RemoteCollection(
@@ -73,10 +91,24 @@ def observe_collection(store: Store, collection: Collection, filenames: Iterable
     )
 
 
-def observe_object(store: Store, key: str) -> Object | None:
-    """The object at a key, its MD5 computed from its bytes where S3 does not tell. Raises ``StoreError``."""
-    seen = store.head(key)
-    if isinstance(seen, Absent):
+def observe_object(store: Store, key: str) -> RemoteObject | None:
+    """The object of a key; its MD5 is computed from its bytes if S3 does not return it. Raises ``StoreError``."""
+    current = store.head(key)
+    if isinstance(current, Absent):
         return None
-    proven = proven_md5(seen)
-    return Object(seen.etag, proven[0] if proven else store.md5(key, seen.etag))
+    proven = proven_md5(current)
+    return RemoteObject(current.etag, proven[0] if proven else store.md5(key, current.etag))
+
+
+def upload_image(objects: Objects, unfinished: UnfinishedUploads, key: str, file: BinaryIO, image: ImageUpload) -> None:
+    """An ``UploadImage``. Does nothing if the same bytes are there already.
+
+    Raises ``Conflict`` if the file or the object changed since the plan.
+    """
+    size = os.fstat(file.fileno()).st_size
+    checksums = compute_checksums(file, size)
+    if checksums.md5 != image.md5:
+        raise FileChanged(image.path, "the file changed since the plan; run the command again")
+    metadata = {METADATA_PREFIX + name: value for name, value in fit({"local-path": image.path}).values.items()}
+    headers = {"Content-Type": content_type(key)} | metadata
+    upload(objects, file, UploadRequest(key, size, checksums, image.replaces, headers), unfinished)

@@ -1,12 +1,12 @@
-"""The migration: read the tree, plan, carry out. Each step may be cut off at any moment and done again.
+"""Plans and executes the migration of a tree. Every step can be interrupted at any moment and run again.
 
-Nothing is remembered of an earlier run: the plan is made anew from what is there. An upload stores
-what is not there, a sidecar is edited by compare-and-swap, and nothing is removed before it is verified.
+No state is kept between runs: each plan is made from what is on disk and in S3. Uploads are conditional, sidecars are
+edited by compare-and-swap, and nothing is deleted before it is verified.
 """
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -14,38 +14,36 @@ from s3_manifest.edits import edits
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import Store, StoreError
-from s3_manifest_cli.migration import remote, tree
+from s3_manifest_cli.migration import remote
 from s3_manifest_cli.migration.decode import decode
-from s3_manifest_cli.migration.legacy import Document, Problem
+from s3_manifest_cli.migration.legacy import Document, Problem, Tree
 from s3_manifest_cli.migration.merge import LegacyCollection, LegacyData, merge
-from s3_manifest_cli.migration.plan import Choices, CollectionPlan, ImagePlan, plan
-from s3_manifest_cli.migration.progress import progress
-from s3_manifest_cli.migration.tree import Tree
-from s3_manifest_cli.migration.upload import PutImage, upload
+from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, MigrationOptions, plan
+from s3_manifest_cli.terminal.progress import progress_bar
 
 _THREADS = 16
 _EDIT_SECONDS = 60.0
 
-One = TypeVar("One")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class MigrationPlan(NamedTuple):
-    """All that is to be done, and what could not be read."""
+    """What has to be done, and what could not be read."""
 
     legacy: LegacyData
-    parts: tuple[CollectionPlan, ...]
+    collections: tuple[CollectionPlan, ...]
     problems: tuple[Problem, ...]
 
     @property
     def uploads(self) -> list[tuple[CollectionPlan, ImagePlan]]:
-        """The images to be uploaded."""
-        return [(part, item) for part in self.parts for item in part.uploads]
+        """The images to upload."""
+        return [(collection, image) for collection in self.collections for image in collection.uploads]
 
     @property
     def edits(self) -> list[CollectionPlan]:
-        """The collections whose sidecars are to be edited."""
-        return [part for part in self.parts if part.words]
+        """The collections whose sidecars have to be edited."""
+        return [collection for collection in self.collections if collection.edits]
 
     @property
     def is_done(self) -> bool:
@@ -53,67 +51,73 @@ class MigrationPlan(NamedTuple):
         return not self.uploads and not self.edits
 
 
-def read(found: Tree, collections: Collections) -> tuple[LegacyData, list[Problem]]:
-    """What the legacy files of the tree say, and what could not be read."""
+def read(tree: Tree, collections: Collections) -> tuple[LegacyData, list[Problem]]:
+    """The merged content of the legacy files, and what could not be read."""
     documents: list[Document] = []
-    problems = list(found.problems)
-    with progress("Reading legacy files", len(found.documents)) as told:
-        for path in found.documents:
+    problems = list(tree.problems)
+    with progress_bar("Reading legacy files", len(tree.documents)) as advance:
+        for path in tree.documents:
             try:
-                documents.append(decode(path, tree.document(found, path)))
+                documents.append(decode(path, tree.read_document(path)))
             except OSError as error:
                 problems.append(_problem(path, error))
-            told(1)
-    return merge(documents, found.paths, collections), problems
+            advance(1, 0)
+    return merge(documents, tree.paths, collections), problems
 
 
-def make_plan(found: Tree, collections: Collections, store: Store, choices: Choices) -> MigrationPlan:
-    """What is to be done, from what is on disk and in S3 now. Changes nothing."""
-    legacy, problems = read(found, collections)
+def make_plan(tree: Tree, collections: Collections, store: Store, options: MigrationOptions) -> MigrationPlan:
+    """Plans the migration from what is on disk and in S3 now. Changes nothing."""
+    legacy, problems = read(tree, collections)
     problems += legacy.problems
-    images = [image for one in legacy.collections.values() for image in one.images.values() if image.path]
     md5s: dict[str, str] = {}
 
-    def digest(path: str) -> Problem | None:
+    def compute_md5(path: str) -> Problem | None:
         try:
-            md5s[path] = tree.md5(found, path)
+            md5s[path] = tree.md5(path)
         except OSError as error:
             return _problem(path, error)
         return None
 
-    def compare(one: tuple[Collection, LegacyCollection]) -> CollectionPlan | Problem:
-        collection, gathered = one
+    def compare(entry: tuple[Collection, LegacyCollection]) -> CollectionPlan | Problem:
+        collection, legacy_collection = entry
         try:
-            there = remote.observe_collection(store, collection, gathered.images)
+            observed = remote.observe_collection(store, collection, legacy_collection.images)
         except (StoreError, UnreadableManifest) as error:
             return Problem(path=collection.prefix, problem=str(error))
-        return plan(collection, gathered, md5s, there, choices)
+        return plan(collection, legacy_collection, md5s, observed, options)
 
-    failed = _each("Computing MD5s", digest, [image.path for image in images if image.path])
-    problems += (one for one in failed if one)
-    by_prefix = sorted(legacy.collections.items(), key=lambda one: one[0].prefix)
-    compared = _each("Comparing with S3", compare, by_prefix)
-    problems += (one for one in compared if isinstance(one, Problem))
-    parts = tuple(one for one in compared if isinstance(one, CollectionPlan))
-    return MigrationPlan(legacy, parts, tuple(problems))
+    paths = [image.path for entry in legacy.collections.values() for image in entry.images.values() if image.path]
+    problems += filter(None, _in_parallel("Computing MD5s", compute_md5, paths))
+    by_prefix = sorted(legacy.collections.items(), key=lambda entry: entry[0].prefix)
+    compared = _in_parallel("Comparing with S3", compare, by_prefix)
+    problems += (result for result in compared if isinstance(result, Problem))
+    plans = tuple(result for result in compared if isinstance(result, CollectionPlan))
+    return MigrationPlan(legacy, plans, tuple(problems))
 
 
-def carry_out(found: Tree, planned: MigrationPlan, store: Store, put: PutImage, choices: Choices) -> list[Problem]:
-    """Does what is planned; what failed, the rest is done all the same."""
+def execute(
+    tree: Tree,
+    migration_plan: MigrationPlan,
+    store: Store,
+    upload_image: remote.UploadImage,
+    options: MigrationOptions,
+) -> list[Problem]:
+    """Executes the plan. Returns what failed; the rest is done."""
 
-    def store_image(one: tuple[CollectionPlan, ImagePlan]) -> Problem | None:
-        part, item = one
-        if item.upload is None:
+    def upload(entry: tuple[CollectionPlan, ImagePlan]) -> Problem | None:
+        collection_plan, image = entry
+        if image.upload is None:
             return None
         try:
-            upload(store, put, part.collection.prefix + item.filename, tree.image(found, item.upload.path), item.upload)
+            with tree.open(image.upload.path) as file:
+                upload_image(collection_plan.collection.prefix + image.filename, file, image.upload)
         except (StoreError, OSError) as error:
-            return _problem(item.upload.path, error)
+            return _problem(image.upload.path, error)
         return None
 
-    def edit(part: CollectionPlan) -> Problem | None:
+    def edit(collection_plan: CollectionPlan) -> Problem | None:
         try:
-            _edit(store, part, only_new=not choices.prefer_local)
+            _edit(store, collection_plan, only_new=not options.prefer_local)
         except (
             StoreError,
             edits.InvalidEdit,
@@ -121,47 +125,51 @@ def carry_out(found: Tree, planned: MigrationPlan, store: Store, put: PutImage, 
             edits.SidecarTooLarge,
             edits.TooManyConflicts,
         ) as error:
-            return _problem(part.collection.prefix, error)
+            return _problem(collection_plan.collection.prefix, error)
         return None
 
-    failed = [*_each("Uploading images", store_image, planned.uploads), *_each("Writing sidecars", edit, planned.edits)]
+    failed = [
+        *_in_parallel("Uploading images", upload, migration_plan.uploads),
+        *_in_parallel("Writing sidecars", edit, migration_plan.edits),
+    ]
     return [problem for problem in failed if problem]
 
 
-def _edit(store: Store, part: CollectionPlan, *, only_new: bool) -> None:
-    give_up = time.monotonic() + _EDIT_SECONDS
+def _edit(store: Store, collection_plan: CollectionPlan, *, only_new: bool) -> None:
+    deadline = time.monotonic() + _EDIT_SECONDS
     retry_policy = edits.RetryPolicy(
         sleep=time.sleep,
         random=random.random,
-        seconds_left=lambda: give_up - time.monotonic(),
+        seconds_left=lambda: deadline - time.monotonic(),
         now_ms=lambda: int(time.time() * 1000),
     )
-    words = part.words
-    if words.files:
-        edits.update_descriptions(store, part.collection, words.files, retry_policy, only_new=only_new)
-    if words.title:
-        edits.set_title(store, part.collection, words.title, retry_policy, only_new=only_new)
-    if words.generations:
-        edits.declare_generations(store, part.collection, words.generations, retry_policy, only_new=only_new)
+    collection, changes = collection_plan.collection, collection_plan.edits
+    if changes.files:
+        edits.update_descriptions(store, collection, changes.files, retry_policy, only_new=only_new)
+    if changes.title:
+        edits.set_title(store, collection, changes.title, retry_policy, only_new=only_new)
+    if changes.generations:
+        edits.declare_generations(store, collection, changes.generations, retry_policy, only_new=only_new)
 
 
-def _each(doing: str, work: Callable[[One], Made], items: Iterable[One]) -> list[Made]:
-    todo: Sequence[One] = list(items)
-    with progress(doing, len(todo)) as told, ThreadPoolExecutor(_THREADS) as pool:
+def _in_parallel(label: str, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    items = list(items)
+    with progress_bar(label, len(items)) as advance, ThreadPoolExecutor(_THREADS) as pool:
+
+        def run(item: Item) -> Result:
+            result = function(item)
+            advance(1, 0)
+            return result
+
         try:
-            return list(pool.map(lambda one: _counted(work, one, told), todo))
+            return list(pool.map(run, items))
         except BaseException:
-            # After Ctrl-C what has begun is finished, and no more.
+            # After Ctrl-C, running items are finished, and no others are started.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _counted(work: Callable[[One], Made], one: One, told: Callable[[int], None]) -> Made:
-    made = work(one)
-    told(1)
-    return made
-
-
 def _problem(path: str, error: Exception) -> Problem:
-    reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-    return Problem(path=path, problem=f"it cannot be read: {reason}" if isinstance(error, OSError) else reason)
+    if isinstance(error, OSError):
+        return Problem(path=path, problem=f"cannot be read: {error.strerror or error}")
+    return Problem(path=path, problem=str(error))

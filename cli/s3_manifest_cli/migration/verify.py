@@ -1,102 +1,99 @@
-"""Whether the manifests say what the tree did: file by file, word by word."""
+"""Compares the manifests with the plan: every file, every field."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
+from s3_manifest.query.waiting import Clock
 from s3_manifest.sidecars.formats import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import CollectionPlan
-from s3_manifest_cli.migration.progress import progress
-from s3_manifest_cli.migration.remote import Manifest, manifest
+from s3_manifest_cli.migration.remote import ManifestContents, load_manifest
+from s3_manifest_cli.terminal.progress import progress_bar
 
 _POLL_SECONDS = 1.0
 
-
-class Clock(NamedTuple):
-    """What waiting takes."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-CLOCK = Clock()
+CLOCK = Clock(time.monotonic, time.sleep)
 
 
 class Verification(NamedTuple):
-    """What a collection's manifest says otherwise than it should: of files by name, and of the rest."""
+    """How a manifest differs from the plan: problems of files by name, and of the collection."""
 
     files: Mapping[str, str]
-    rest: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def is_verified(self) -> bool:
-        """Whether it says all of it."""
-        return not self.files and not self.rest
+        """Whether it does not differ."""
+        return not self.files and not self.problems
 
 
 def verify(
-    store: Store, parts: Sequence[CollectionPlan], seconds: float, clock: Clock = CLOCK
+    store: Store, plans: Sequence[CollectionPlan], seconds: float, clock: Clock = CLOCK
 ) -> Mapping[Collection, Verification]:
-    """Compares the manifests with what is expected of them until they say it, at most for so long.
+    """Compares the manifests with the plans, repeatedly until they agree or so many seconds have passed.
 
-    The deployed stack writes them, from the events that the migration made: that takes it some seconds.
+    The deployed stack writes the manifests from the events of the migration, which takes some seconds.
     """
-    give_up = clock.monotonic() + seconds
-    checked: dict[Collection, Verification] = {}
-    waiting = list(parts)
-    with progress("Verifying manifests", len(waiting)) as told:
+    deadline = clock.monotonic() + seconds
+    verifications: dict[Collection, Verification] = {}
+    pending = list(plans)
+    with progress_bar("Verifying manifests", len(pending)) as advance:
         while True:
-            found = each(lambda part: _check(store, part), waiting)
-            checked |= {part.collection: one for part, one in zip(waiting, found, strict=True)}
-            told(sum(one.is_verified for one in found))
-            waiting = [part for part in waiting if not checked[part.collection].is_verified]
-            if not waiting or clock.monotonic() >= give_up:
-                return checked
+            results = each(lambda plan: _check(store, plan), pending)
+            verifications |= {plan.collection: result for plan, result in zip(pending, results, strict=True)}
+            advance(sum(result.is_verified for result in results), 0)
+            pending = [plan for plan in pending if not verifications[plan.collection].is_verified]
+            if not pending or clock.monotonic() >= deadline:
+                return verifications
             clock.sleep(_POLL_SECONDS)
 
 
-def _check(store: Store, part: CollectionPlan) -> Verification:
+def _check(store: Store, plan: CollectionPlan) -> Verification:
     try:
-        found = manifest(store, part.collection)
+        return check(plan, load_manifest(store, plan.collection))
     except (StoreError, UnreadableManifest) as error:
         return Verification({}, (str(error),))
-    return check(part, found)
 
 
-def check(part: CollectionPlan, found: Manifest | None) -> Verification:
-    """What the manifest of a collection says otherwise than the plan expects."""
-    expected = part.expected
+def check(plan: CollectionPlan, manifest: ManifestContents | None) -> Verification:
+    """Compares the manifest of one collection with its plan."""
+    expected = plan.expected
     if not (expected.md5s or expected.title or expected.generations):
         return Verification({})
-    if found is None:
-        return Verification({}, ("there is no manifest; is the stack deployed for this bucket? A rescan makes one",))
-    files = {name: "; ".join(wrong) for name in expected.md5s if (wrong := list(_file(name, part, found)))}
-    return Verification(files, tuple(_rest(part, found)))
+    if manifest is None:
+        return Verification({}, ("no manifest yet. Check that the stack watches this bucket, and run a rescan",))
+    files = {
+        name: "; ".join(problems) for name in expected.md5s if (problems := list(_file_problems(name, plan, manifest)))
+    }
+    return Verification(files, tuple(_collection_problems(plan, manifest)))
 
 
-def _file(filename: str, part: CollectionPlan, found: Manifest) -> Iterator[str]:
-    entry = found.entries.get(filename)
+def _file_problems(filename: str, plan: CollectionPlan, manifest: ManifestContents) -> Iterator[str]:
+    entry = manifest.entries.get(filename)
     if entry is None:
-        yield "it is not in the manifest"
+        yield "not in the manifest"
         return
-    if entry.md5_hash != (md5 := part.expected.md5s[filename]):
-        yield f"the manifest has MD5 {entry.md5_hash}, and not {md5}"
-    said = part.expected.files.get(filename, FileDescription())
-    for name, value in said.model_dump(exclude_none=True).items():
+    if entry.md5_hash != (md5 := plan.expected.md5s[filename]):
+        yield f"the manifest has MD5 {entry.md5_hash} instead of {md5}"
+    description = plan.expected.files.get(filename, FileDescription())
+    for name, value in description.model_dump(exclude_none=True).items():
         if getattr(entry, name) != value:
-            yield f"the manifest has another {name}"
+            yield f"the manifest has a different {name}"
 
 
-def _rest(part: CollectionPlan, found: Manifest) -> Iterator[str]:
-    expected = part.expected
-    if expected.title and found.facts.title != expected.title:
-        yield f"the manifest has the title {found.facts.title!r}, and not {expected.title!r}"
-    said = {(one.generation_id, one.type): one for one in found.facts.generations}
-    for one in expected.generations:
-        there = said.get((one.generation_id, one.type))
-        if there is None or (there.generated_at, there.metadata) != (one.generated_at, one.metadata):
-            yield f"the manifest does not have generation {one.type} {one.generation_id} as it is declared"
+def _collection_problems(plan: CollectionPlan, manifest: ManifestContents) -> Iterator[str]:
+    expected, facts = plan.expected, manifest.facts
+    if expected.title and facts.title != expected.title:
+        yield f"the manifest has the title {facts.title!r} instead of {expected.title!r}"
+    by_identity = {(generation.generation_id, generation.type): generation for generation in facts.generations}
+    for generation in expected.generations:
+        current = by_identity.get((generation.generation_id, generation.type))
+        if current is None or (current.generated_at, current.metadata) != (
+            generation.generated_at,
+            generation.metadata,
+        ):
+            yield f"the manifest has no generation {generation.type} {generation.generation_id} as declared"

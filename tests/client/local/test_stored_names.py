@@ -16,7 +16,7 @@ from s3_manifest_cli.client.local.file_system import detect_name_folding
 from s3_manifest_cli.client.local.folders import folder_at
 from s3_manifest_cli.client.local.names import FileSystem, invalid_names, invalid_upload_names
 from s3_manifest_cli.client.local.scan import scan
-from s3_manifest_cli.migration.places import InvalidReference, checked
+from s3_manifest_cli.migration.places import InvalidReference, check_filename
 
 LINUX = FileSystem()
 FOLDING = FileSystem(ignores_case=True, ignores_unicode_form=True)
@@ -69,7 +69,7 @@ def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
     assert filename in invalid_upload_names([filename], [], file_system=LINUX, folds=lambda: LINUX)
     assert list(invalid_filenames(COLLECTIONS, STYLE, [filename]))
     with pytest.raises(InvalidReference):
-        checked(filename, STYLE, COLLECTIONS)
+        check_filename(filename, STYLE, COLLECTIONS)
 
 
 def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(sides):
