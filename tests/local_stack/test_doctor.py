@@ -9,11 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from click.testing import CliRunner
+from local_stack.stacks import delete
 
 from s3_manifest_cli.client.doctor import DoctorOptions, Examination, Finding, Limits, doctor
 from s3_manifest_cli.client.doctor.clients import allow
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.stack import STACK, Stack, delete, deploy
+from s3_manifest_cli.local_stack.stack import STACK, Stack, deploy
 from s3_manifest_cli.main import main
 
 BROKEN = "broken"

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
+from local_stack.stacks import delete, deploy_by_change_set
 
 import s3_manifest_cli.local_stack.stack
 from s3_manifest_cli.local_stack.platform import Platform, running_platform
-from s3_manifest_cli.local_stack.stack import Stack, delete, deploy_by_change_set
+from s3_manifest_cli.local_stack.stack import Stack
 
 NAME = "living"
 FIRST, SECOND = "first-bucket", "second-bucket"

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 import pytest
+from local_stack.stacks import http_get
 
-from s3_manifest_cli.local_stack.stack import Stack, http_get
+from s3_manifest_cli.local_stack.stack import Stack
 
 ODD_NAMES = (
     "plain.png",

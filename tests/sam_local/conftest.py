@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from local_stack.stacks import http_get
 
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
-from s3_manifest_cli.local_stack.stack import Answer, http_get
+from s3_manifest_cli.local_stack.stack import Answer
 
 _PROJECT = Path(__file__).parents[2]
 _BUCKET = "storyboard-user-files"  # the one that events/ speak of

@@ -8,9 +8,9 @@ import click
 
 from s3_manifest_cli.local_stack.demo_actor import run_actor_demo
 from s3_manifest_cli.local_stack.demo_copy import run_copy_demo
-from s3_manifest_cli.local_stack.demo_output import DemoFailed, Query, headline, print_json, request, url
+from s3_manifest_cli.local_stack.demo_output import DemoFailed, headline, print_json, request, url
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.stack import Stack, local_stack
+from s3_manifest_cli.local_stack.stack import Query, Stack, local_stack
 
 STYLE, ACTOR = "styles/16/", "system_actors/training_data/0042_european_30_male/"
 _TIMEOUT_SECONDS = 60

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import click
 
-from s3_manifest_cli.local_stack.demo_output import DemoFailed, Query, headline, print_json, request
+from s3_manifest_cli.local_stack.demo_output import DemoFailed, headline, print_json, request
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.stack import Stack, http_put
+from s3_manifest_cli.local_stack.stack import Query, Stack, http_put
 
 ACTOR, NUMBER = "0007_asian_25_female", "7"
 _PATH, _EDIT_PATH = f"/api/training-data/{NUMBER}", f"/api/actors/{NUMBER}/training-data"

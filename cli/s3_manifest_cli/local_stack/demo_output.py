@@ -1,13 +1,10 @@
 """What the parts of the demo share: headlines, printed requests, and one error."""
 
 import json
-from collections.abc import Mapping
 
 import click
 
-from s3_manifest_cli.local_stack.stack import Answer, Stack
-
-Query = Mapping[str, str | int]
+from s3_manifest_cli.local_stack.stack import Answer, Query, Stack
 
 
 class DemoFailed(click.ClickException):

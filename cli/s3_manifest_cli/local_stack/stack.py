@@ -31,6 +31,9 @@ _ARTIFACTS = "s3-manifest-artifacts"
 _TIMEOUT_SECONDS = 35.0
 
 
+Query = Mapping[str, str | int]
+
+
 @dataclass(frozen=True)
 class Answer:
     """An HTTP response: status, headers with lower-case names, and the parsed JSON body (None: none)."""
@@ -57,13 +60,11 @@ class Stack:
         """The HTTP API's URL on this machine; on AWS it is the output ``ApiUrl``."""
         return f"{self.platform.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
 
-    def get(
-        self, path: str, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def get(self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None) -> Answer:
         """Sends a signed GET to the HTTP API."""
-        return self._signed("GET", path, query, headers, None)
+        return self.send("GET", path, query=query, headers=headers)
 
-    def post(self, path: str, body: object = None, query: Mapping[str, str | int] | None = None) -> Answer:
+    def post(self, path: str, body: object = None, query: Query | None = None) -> Answer:
         """Sends a signed POST to the HTTP API, with a JSON body (None: none)."""
         return self.send("POST", path, body, query)
 
@@ -72,104 +73,58 @@ class Stack:
         method: str,
         path: str,
         body: object = None,
-        query: Mapping[str, str | int] | None = None,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
         seconds: float = _TIMEOUT_SECONDS,
     ) -> Answer:
         """Sends a signed request to the HTTP API, with a JSON body (None: none). Raises ``TimeoutError``."""
         content = None if body is None else json.dumps(body).encode()
-        kind = {"Content-Type": "application/json"} if content else {}
-        return self._signed(method, path, query, kind, content, seconds)
-
-    def _signed(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | int] | None,
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-        seconds: float = _TIMEOUT_SECONDS,
-    ) -> Answer:
+        fields = {"Content-Type": "application/json"} if content else {}
         url = self.api_url + addressing.url(path, query or {})
-        request = AWSRequest(method, url, data=body, headers=dict(headers or {}))
+        request = AWSRequest(method, url, data=content, headers={**fields, **(headers or {})})
         SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(request)
-        signed = Request(url, data=body, headers=dict(request.headers), method=method)
-        return _answer(signed, seconds, self.platform.tls)
+        signed = Request(url, data=content, headers=dict(request.headers), method=method)
+        return http_send(signed, seconds, self.platform.tls)
 
 
-def http_get(url: str, headers: Mapping[str, str]) -> Answer:
-    """Sends a GET; returns errors too."""
-    return _answer(Request(url, headers=dict(headers)))
+def http_send(request: Request, seconds: float = _TIMEOUT_SECONDS, tls: SSLContext | None = None) -> Answer:
+    """Sends a request; returns errors too."""
+    status, headers, body = _receive(request, seconds, tls)
+    return Answer(status, headers, json.loads(body) if body else None)
 
 
 def http_put(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """Sends a PUT, as for a presigned URL; returns the status."""
-    try:
-        with urlopen(
-            Request(url, data=body, headers=dict(headers), method="PUT"), timeout=_TIMEOUT_SECONDS
-        ) as response:
-            status: int = response.status
-            return status
-    except HTTPError as error:
-        with error:
-            return error.code
+    return _receive(Request(url, data=body, headers=dict(headers), method="PUT"))[0]
 
 
-def _answer(request: Request, seconds: float = _TIMEOUT_SECONDS, tls: SSLContext | None = None) -> Answer:
+def _receive(
+    request: Request, seconds: float = _TIMEOUT_SECONDS, tls: SSLContext | None = None
+) -> tuple[int, dict[str, str], bytes]:
     try:
-        with urlopen(request, timeout=seconds, context=tls) as response:
-            status, found, body = response.status, response.headers, response.read()
+        response = urlopen(request, timeout=seconds, context=tls)
     except HTTPError as error:
-        with error:
-            status, found, body = error.code, error.headers, error.read()
-    return Answer(status, {k.lower(): v for k, v in found.items()}, json.loads(body) if body else None)
+        response = error
+    with response:
+        return response.status, {name.lower(): value for name, value in response.headers.items()}, response.read()
 
 
 def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
     """Deploys the checkout's ``template.yaml``. Raises ``botocore.exceptions.WaiterError`` if it fails."""
     cloudformation: Any = platform.client("cloudformation")
-    cloudformation.create_stack(
-        StackName=name,
-        TemplateBody=json.dumps(_packaged(template(), platform)),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
+    cloudformation.create_stack(**deployment_request(platform, name, parameters))
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     return existing_stack(platform, name)
 
 
-def deploy_by_change_set(platform: Platform, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
-    """Creates or updates a stack with a change set, as ``sam deploy`` does.
-
-    Raises ``botocore.exceptions.WaiterError`` if it fails.
-    """
-    cloudformation: Any = platform.client("cloudformation")
-    exists = any(
-        summary["StackName"] == name and summary["StackStatus"] != "DELETE_COMPLETE"
-        for page in cloudformation.get_paginator("list_stacks").paginate()
-        for summary in page["StackSummaries"]
-    )
-    change_set = f"{name}-{time.time_ns()}"
-    cloudformation.create_change_set(
-        StackName=name,
-        ChangeSetName=change_set,
-        ChangeSetType="UPDATE" if exists else "CREATE",
-        TemplateBody=json.dumps(_packaged(template(), platform)),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
-    created = cloudformation.get_waiter("change_set_create_complete")
-    created.wait(StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1})
-    cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
-    deployed = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
-    deployed.wait(StackName=name, WaiterConfig={"Delay": 1})
-    return existing_stack(platform, name)
-
-
-def delete(platform: Platform, name: str) -> None:
-    """Deletes a stack. Raises ``botocore.exceptions.WaiterError`` if it fails."""
-    cloudformation: Any = platform.client("cloudformation")
-    cloudformation.delete_stack(StackName=name)
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+def deployment_request(platform: Platform, name: str, parameters: Mapping[str, str] | None) -> dict[str, Any]:
+    """Uploads the code; returns the parameters of a request that creates or updates a stack."""
+    return {
+        "StackName": name,
+        "TemplateBody": json.dumps(_package(template(), platform)),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
 
 
 def existing_stack(platform: Platform, name: str) -> Stack:
@@ -184,7 +139,7 @@ def template() -> dict[str, Any]:
     return parsed
 
 
-def _packaged(template: dict[str, Any], platform: Platform) -> dict[str, Any]:
+def _package(template: dict[str, Any], platform: Platform) -> dict[str, Any]:
     """Uploads the code and returns the template that refers to it, like `aws cloudformation package`."""
     s3: Any = platform.client("s3")
     s3.create_bucket(Bucket=_ARTIFACTS)
