@@ -1,4 +1,4 @@
-"""One local stack for all tests of this folder: seconds to bring up, and each test has a collection of its own."""
+"""One local stack for all tests of this folder; each test has its own collection."""
 
 import io
 import time
@@ -15,7 +15,7 @@ from s3_manifest_cli.local_stack.platform import running_platform
 from s3_manifest_cli.local_stack.stack import Stack, deploy
 
 _NUMBERS = count(1)
-_LOOK_AGAIN_SECONDS = 2
+_POLL_SECONDS = 2
 _PARAMETERS = {
     "BucketName": "storyboard-user-files",
     "AnnounceChanges": "true",
@@ -26,14 +26,14 @@ _FUNCTION_ZIP = s3_manifest_cli.local_stack.stack.function_zip
 
 @pytest.fixture(scope="session", autouse=True)
 def hasty_sweeps() -> Iterator[None]:
-    """Sweeps as they are, but for the minute before their second look, which no test should have to wait."""
+    """Returns the function's zip; sweeps in it wait two seconds instead of a minute before they compare again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(s3_manifest_cli.local_stack.stack, "function_zip", _hasty)
         yield
 
 
 def _hasty(code: Path) -> bytes:
-    """The function's zip, its code with one line more."""
+    """Returns the function's zip with one more line of code."""
     zipped = _FUNCTION_ZIP(code)
     if code.name != "sweep":
         return zipped
@@ -43,7 +43,7 @@ def _hasty(code: Path) -> bytes:
             content = given.read(name)
             if name == "sweep_handler.py":
                 content += b"\nimport s3_manifest.sweep.sweep\n"
-                content += b"s3_manifest.sweep.sweep.RECHECK_SECONDS = %d\n" % _LOOK_AGAIN_SECONDS
+                content += b"s3_manifest.sweep.sweep.RECHECK_SECONDS = %d\n" % _POLL_SECONDS
             made.writestr(name, content)
     return hasty.getvalue()
 
@@ -67,12 +67,12 @@ def style() -> str:
 
 @pytest.fixture
 def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
-    """Asks over HTTP for a style's manifest until it says what it should."""
+    """Requests a style's manifest until the condition holds."""
 
-    def ask(style_id: str, says: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def ask(style_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         answer = _eventually(
             lambda: stack.get("/api/s3/manifest", {"styleId": style_id}),
-            lambda answer: answer.status == 200 and says(answer.body),
+            lambda answer: answer.status == 200 and condition(answer.body),
         )
         return answer.body
 
@@ -81,7 +81,7 @@ def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def silenced(stack: Stack, s3: Any) -> Any:
-    """Lets a bucket tell nobody of its changes, for as long as the block runs."""
+    """Turns the bucket's notifications off while the block runs."""
     usual = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
     del usual["ResponseMetadata"]
 
@@ -97,7 +97,7 @@ def silenced(stack: Stack, s3: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
-    """Asks until the answer holds; what it then was. Fails after half a minute."""
+    """Repeats a call until the condition holds; returns the result. Fails after half a minute."""
     return _eventually
 
 

@@ -1,4 +1,4 @@
-"""An actor that nobody has seen gets its manifest when it is asked for; and what is done in S3 can be waited for."""
+"""An unknown actor gets a manifest on request, and requests can wait for changes."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ PREFIX = "system_actors/training_data/"
 
 @pytest.fixture
 def no_sweeps(stack) -> AbstractContextManager[None]:
-    """Lets jobs of the sweep queue lie for as long as the block runs."""
+    """Stops processing of the sweep queue while the block runs."""
     functions, sqs = stack.platform.client("lambda"), stack.platform.client("sqs")
     queue = stack.outputs["SweepQueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -34,7 +34,7 @@ def put(stack, s3, actor, *names):
 
 
 @pytest.mark.parametrize(("actor", "path"), [("0101_male", "/api/training-data/101"), ("0102", "/api/actors/102")])
-def test_an_actor_that_nobody_has_seen_is_swept_and_answered(stack, s3, silenced, actor, path):
+def test_an_unknown_actor_is_swept_and_returned(stack, s3, silenced, actor, path):
     with silenced:
         put(stack, s3, actor, "a.png", "b.png")
     assert stack.get("/api/s3/manifest", {"actorId": actor}).status == 404
@@ -45,7 +45,7 @@ def test_an_actor_that_nobody_has_seen_is_swept_and_answered(stack, s3, silenced
     assert stack.get("/api/s3/manifest", {"actorId": actor}).body["total_files"] == 2
 
 
-def test_one_that_takes_longer_is_202_and_then_where_it_said(stack, s3, silenced, no_sweeps, eventually):
+def test_a_longer_sweep_is_202_and_available_later_at_the_location(stack, s3, silenced, no_sweeps, eventually):
     with silenced:
         put(stack, s3, "0103_large", *(f"{number:04}.png" for number in range(30)))
     with no_sweeps:
@@ -57,7 +57,7 @@ def test_one_that_takes_longer_is_202_and_then_where_it_said(stack, s3, silenced
     assert (answer.body["total_images"], answer.body["complete"]) == (30, True)
 
 
-def test_a_forced_rescan_finds_what_no_event_told_of(stack, s3, silenced, eventually):
+def test_a_forced_rescan_finds_changes_without_an_event(stack, s3, silenced, eventually):
     put(stack, s3, "0104", "a.png")
     before = eventually(lambda: stack.get("/api/training-data/104"), lambda found: found.status == 200).body
     with silenced:
@@ -67,12 +67,12 @@ def test_a_forced_rescan_finds_what_no_event_told_of(stack, s3, silenced, eventu
     assert answer.body["revision"] == before["revision"] + 1
 
 
-def test_a_change_is_waited_for_by_tag(stack, s3, eventually):
+def test_a_request_waits_for_a_change_of_the_etag(stack, s3, eventually):
     put(stack, s3, "0105", "a.png")
     path = "/api/actors/105/training-data"
     before = eventually(lambda: stack.get(path), lambda found: found.status == 200)
     same = stack.get(path, {"wait": 0.5}, {"If-None-Match": before.headers["etag"]})
-    # A commit that changes nothing makes a new tag too.
+    # A commit without changes has a new ETag too.
     assert same.status == 304 or same.body["revision"] == before.body["revision"]
     put(stack, s3, "0105", "b.png")
     began, answer = time.monotonic(), before
@@ -81,12 +81,12 @@ def test_a_change_is_waited_for_by_tag(stack, s3, eventually):
     assert answer.body["total_count"] == 2
 
 
-def test_storage_is_told_by_collection(stack, s3, eventually):
+def test_storage_is_reported_by_collection(stack, s3, eventually):
     put(stack, s3, "0106", "a.png", "b.png")
-    told = eventually(
+    stats = eventually(
         lambda: stack.get("/api/stats", {"kind": "actor", "id": "0106", "days": 2}),
         lambda found: found.status == 200 and found.body["total_files"] == 2,
     ).body
-    assert [point["total_files"] for point in told["growth"]] == [0, 2]
-    assert {one["filename"] for one in told["newest_files"]} == {"a.png", "b.png"}
+    assert [point["total_files"] for point in stats["growth"]] == [0, 2]
+    assert {file["filename"] for file in stats["newest_files"]} == {"a.png", "b.png"}
     assert stack.get("/api/stats").body["kinds"][0]["kind"] == "actor"

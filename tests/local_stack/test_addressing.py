@@ -1,4 +1,4 @@
-"""Over HTTP, as it is really sent: a request acts on the object that its sender named, or on none."""
+"""Requests over HTTP act on exactly the object that they name, or on none."""
 
 import itertools
 from urllib.parse import quote
@@ -24,17 +24,17 @@ def api(stack):
 
 @pytest.fixture
 def names_in(stack, s3):
-    """The names of the objects below a prefix."""
+    """Returns the names of the objects below a prefix."""
 
     def names_in(prefix):
         listed = s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix).get("Contents", [])
-        return {one["Key"].removeprefix(prefix) for one in listed}
+        return {entry["Key"].removeprefix(prefix) for entry in listed}
 
     return names_in
 
 
 @pytest.mark.parametrize("pair", [("50%.png", "50%25.png"), ("a b.png", "a%20b.png"), ("q.png", "q.png?v=2")], ids=str)
-def test_of_two_files_the_one_that_is_named_is_deleted(stack, s3, style, names_in, pair):
+def test_only_the_named_file_is_deleted(stack, s3, style, names_in, pair):
     prefix, path = f"styles/{style}/", f"/api/manifests/style/{quote(style)}/files"
     for name in pair:
         s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
@@ -58,9 +58,9 @@ def test_the_clients_reach_every_id_and_filename(stack, s3, api, names_in, event
     for key in (f"styles/{style}/a.png", prefix + filename):
         s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
     collection = COLLECTIONS.named("style", style)
-    row = eventually(lambda: [one for one in manifests.collections() if one.id == style], bool)
+    row = eventually(lambda: [entry for entry in manifests.collections() if entry.id == style], bool)
     assert row[0].total_files == 1
-    assert [one.filename for one in manifests.read(collection).files] == ["a.png"]
+    assert [entry.filename for entry in manifests.read(collection).files] == ["a.png"]
     assert manifests.changes(collection, 0, 10)[0].added[0].filename == "a.png"
     asked_at = manifests.rescan(collection)
     eventually(lambda: manifests.facts(collection).last_verified_at or "", lambda at: at >= asked_at)
@@ -68,5 +68,5 @@ def test_the_clients_reach_every_id_and_filename(stack, s3, api, names_in, event
     assert (done.actor_name, training.shows(actor, done.reflects, 20)) == (actor, True)
     (image,) = training.read(actor, force_rescan=False, wait_seconds=20).images
     assert (image.filename, image.good) == (filename, False)
-    gone = training.delete(actor, filename, image.etag)
-    assert (gone.actor_name, names_in(prefix)) == (actor, {"prompt_metadata.json"})
+    deleted = training.delete(actor, filename, image.etag)
+    assert (deleted.actor_name, names_in(prefix)) == (actor, {"prompt_metadata.json"})

@@ -1,4 +1,4 @@
-"""What is announced reaches whoever has a rule on the bus."""
+"""Announcements reach the rules on the bus."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ PATTERN = {
 
 @pytest.fixture
 def received(stack) -> Callable[[], list[dict[str, Any]]]:
-    """The events that a rule on the default bus has sent into a queue of somebody's, since this was last asked."""
+    """Returns the events that a rule on the default bus has sent to a queue since the last call."""
     sqs, events = stack.platform.client("sqs"), stack.platform.client("events")
     queue = sqs.create_queue(QueueName="interested")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -39,10 +39,10 @@ def test_each_revision_reaches_a_rule_that_asks_for_its_kind(stack, s3, style, m
     manifest = manifest_when(style, lambda m: m["total_files"] == 1)
     (event,) = eventually(received, bool)
     assert (event["source"], event["detail-type"]) == ("s3-manifest", "Manifest Changed")
-    said = event["detail"]
-    assert (said["id"], said["revision"], said["commit"]) == (style, 1, manifest["last_change"])
-    assert said["keys"] == {"added": [key], "modified": [], "removed": []}
-    assert said["total_size_bytes"] == 5
+    detail = event["detail"]
+    assert (detail["id"], detail["revision"], detail["commit"]) == (style, 1, manifest["last_change"])
+    assert detail["keys"] == {"added": [key], "modified": [], "removed": []}
+    assert detail["total_size_bytes"] == 5
 
     s3.delete_object(Bucket=stack.bucket, Key=key)
     (event,) = eventually(received, bool)

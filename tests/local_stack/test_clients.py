@@ -1,4 +1,4 @@
-"""The S3 clients that people use, through the local stack; skipped where they are not installed."""
+"""Common S3 clients with the local stack; skipped if they are not installed."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def run(stack, tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of odd names, each with bytes of its own."""
+    """Returns a folder of files with unusual names and different contents."""
     folder = tmp_path / "pictures"
     for name in ODD_FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def pictures(tmp_path):
 
 @needs_rclone
 @needs_aws
-def test_what_the_aws_cli_and_rclone_copy_move_and_delete_is_what_rclone_lists(stack, run, pictures, style, eventually):
+def test_the_manifest_equals_rclones_listing_after_copies_moves_and_deletions(stack, run, pictures, style, eventually):
     prefix = f"{stack.bucket}/styles/{style}"
     run("aws", "s3", "cp", "--recursive", str(pictures), f"s3://{prefix}/aws/")
     run("rclone", "copy", str(pictures), f"here:{prefix}/rclone/")
@@ -74,11 +74,11 @@ def test_what_the_aws_cli_and_rclone_copy_move_and_delete_is_what_rclone_lists(s
     run("rclone", "copy", f"here:{prefix}/aws", f"here:{prefix}/copied by the server")
 
     listed = json.loads(run("rclone", "lsjson", "--recursive", "--files-only", "--hash", f"here:{prefix}"))
-    expected = {one["Path"]: (one["Size"], one["Hashes"]["md5"]) for one in listed}
+    expected = {entry["Path"]: (entry["Size"], entry["Hashes"]["md5"]) for entry in listed}
     assert len(expected) == 3 * len(ODD_FILES) - 3
 
     def in_manifest() -> dict[str, tuple[int, str]]:
         files = stack.get("/api/s3/manifest", {"styleId": style}).body.get("files", [])
-        return {one["filename"]: (one["size_bytes"], one["md5_hash"]) for one in files}
+        return {entry["filename"]: (entry["size_bytes"], entry["md5_hash"]) for entry in files}
 
     assert eventually(in_manifest, lambda found: found == expected) == expected

@@ -1,4 +1,4 @@
-"""pull, push, sync and restore through the whole stack: what is changed in S3 is in the manifest by itself."""
+"""pull, push, sync and restore with the whole stack, which updates the manifest."""
 
 import pytest
 from click.testing import CliRunner
@@ -14,7 +14,7 @@ WAIT = ("--wait", "30")
 
 @pytest.fixture(params=["s3", pytest.param("http", marks=pytest.mark.slow)])
 def call(request, stack, tmp_path):
-    """The command, that reads manifests in either way."""
+    """Runs the command, which reads manifests from S3 or over HTTP."""
     reached = {"s3": {"S3_MANIFEST_BUCKET": stack.bucket}, "http": {"S3_MANIFEST_API_URL": stack.api_url}}
     environment = {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -43,9 +43,9 @@ def test_two_people_share_a_style(call, stack, s3, style, tmp_path):
         (mine / name).parent.mkdir(parents=True, exist_ok=True)
         (mine / name).write_bytes(png(16, (index, 7, 9)))
     (mine / "a.txt").write_text("a man in the rain\n")
-    collection, there = f"style/{style}", ("--bucket", stack.bucket)
-    # Nobody knows of the collection yet.
-    call("push", mine, collection, *there, *WAIT, "--generation-type", "flux")
+    collection, options = f"style/{style}", ("--bucket", stack.bucket)
+    # The collection does not exist yet.
+    call("push", mine, collection, *options, *WAIT, "--generation-type", "flux")
     assert "Nothing to do." in call("push", mine, collection).stdout
     call("pull", collection, theirs)
     assert files(theirs) == files(mine)
@@ -71,9 +71,7 @@ def test_two_people_share_a_style(call, stack, s3, style, tmp_path):
     call("status", mine, collection)
 
 
-def test_a_push_that_nobody_tells_the_stack_of_says_that_the_manifest_does_not_show_it(
-    call, stack, style, tmp_path, silenced
-):
+def test_a_push_without_events_reports_that_the_manifest_does_not_show_it(call, stack, style, tmp_path, silenced):
     (tmp_path / "a.png").write_bytes(b"x")
     with silenced:
         answer = call(

@@ -1,4 +1,4 @@
-"""What is changed over HTTP is changed in S3, and then in the manifest: no test here writes a manifest or a sidecar."""
+"""Edits over HTTP change S3, and then the manifest; no test here writes a manifest or a sidecar."""
 
 import hashlib
 import json
@@ -30,15 +30,15 @@ def files_of(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_a_file_is_described_hidden_shown_again_and_deleted(stack, s3, style, manifest_when):
     name = "deep/ü b+c.png"
     put(s3, stack, f"styles/{style}/{name}")
-    one = f"{path_of(style)}/images/{quote(name, safe='')}"
+    image = f"{path_of(style)}/images/{quote(name, safe='')}"
     file = f"/api/manifests/style/{quote(style)}/files/{quote(name)}"
-    assert stack.send("PATCH", one, {"good": False, "prompt": "größe", "labels": ["x"]}).status == 200
+    assert stack.send("PATCH", image, {"good": False, "prompt": "größe", "labels": ["x"]}).status == 200
     shown = files_of(manifest_when(style, lambda m: m["files"] and not m["files"][0]["good"]))[name]
     assert (shown["prompt"], shown["labels"]) == ("größe", ["x"])
     answer = stack.send("DELETE", file)
     assert (answer.status, answer.body["hidden"]) == (200, True)
     manifest_when(style, lambda m: m["total_files"] == 0)
-    assert stack.send("PATCH", one, {"hidden": None}).status == 200
+    assert stack.send("PATCH", image, {"hidden": None}).status == 200
     assert files_of(manifest_when(style, lambda m: m["total_files"] == 1))[name]["prompt"] == "größe"
     answer = stack.send("DELETE", file, query={"delete_from_s3": "true"})
     assert (answer.status, answer.body["deleted"]) == (200, True)
@@ -48,7 +48,7 @@ def test_a_file_is_described_hidden_shown_again_and_deleted(stack, s3, style, ma
     assert stack.send("DELETE", file, query={"delete_from_s3": "true"}).status == 404
 
 
-def test_what_is_uploaded_by_a_presigned_url_is_in_the_manifest_as_it_was_announced(stack, style, manifest_when):
+def test_an_upload_with_a_presigned_url_is_in_the_manifest_as_announced(stack, style, manifest_when):
     bodies = {"a.png": b"pixels", "deep/ü b+c.png": b"more pixels"}
     images = [
         {"filename": name, "size": len(body), "md5": hashlib.md5(body).hexdigest(), "prompt": f"größe of {name}"}
@@ -56,12 +56,12 @@ def test_what_is_uploaded_by_a_presigned_url_is_in_the_manifest_as_it_was_announ
     ]
     wish = {"images": images, "generation": {"metadata": {"model": "sdxl"}}}
     uploads = stack.send("POST", f"{path_of(style)}/uploads", wish).body["uploads"]
-    for one in uploads:
-        body = bodies[one["filename"]]
-        assert http_put(one["url"], b"z" * len(body), one["headers"]) == 400
-        assert http_put(one["url"], body, one["headers"] | {"x-amz-meta-prompt": "other"}) == 403
-        assert http_put(one["url"], body, one["headers"]) == 200
-        assert http_put(one["url"], body, one["headers"]) == 412
+    for upload in uploads:
+        body = bodies[upload["filename"]]
+        assert http_put(upload["url"], b"z" * len(body), upload["headers"]) == 400
+        assert http_put(upload["url"], body, upload["headers"] | {"x-amz-meta-prompt": "other"}) == 403
+        assert http_put(upload["url"], body, upload["headers"]) == 200
+        assert http_put(upload["url"], body, upload["headers"]) == 412
     manifest = manifest_when(style, lambda m: m["total_files"] == 2 and m["generations"][0].get("declared"))
     assert {file["filename"]: file["md5_hash"] for file in manifest["files"]} == {
         image["filename"]: image["md5"] for image in images
@@ -71,7 +71,7 @@ def test_what_is_uploaded_by_a_presigned_url_is_in_the_manifest_as_it_was_announ
     assert (generation["image_count"], generation["metadata"]) == (2, {"model": "sdxl"})
 
 
-def test_the_answer_names_the_manifest_that_waits_until_it_shows_what_was_done(stack, s3, style, manifest_when):
+def test_the_response_links_to_the_manifest_that_shows_the_change(stack, s3, style, manifest_when):
     put(s3, stack, f"styles/{style}/a.png")
     manifest_when(style, lambda m: m["total_files"] == 1)
     first = stack.send("PATCH", path_of(style), {"title": "Dynamic Größe"}).body
@@ -79,9 +79,9 @@ def test_the_answer_names_the_manifest_that_waits_until_it_shows_what_was_done(s
     assert (manifest.headers["x-manifest-reflected"], manifest.body["style_title"]) == ("true", "Dynamic Größe")
     again = stack.send("PATCH", path_of(style), {"title": "Dynamic Größe"}).body
     assert (again["reflected"], again["revision"]) == (True, manifest.body["revision"])
-    one = f"{path_of(style).replace('styles', 'manifests/style')}/files/a.png"
-    gone = stack.get(stack.send("DELETE", one, query={"delete_from_s3": "true"}).body["manifest"])
-    assert (gone.headers["x-manifest-reflected"], gone.body["files"]) == ("true", [])
+    file = f"{path_of(style).replace('styles', 'manifests/style')}/files/a.png"
+    manifest = stack.get(stack.send("DELETE", file, query={"delete_from_s3": "true"}).body["manifest"])
+    assert (manifest.headers["x-manifest-reflected"], manifest.body["files"]) == ("true", [])
 
 
 def test_all_of_a_collection_is_deleted(stack, s3, style, manifest_when):
@@ -95,7 +95,7 @@ def test_all_of_a_collection_is_deleted(stack, s3, style, manifest_when):
     assert manifest_when(style, lambda m: m["total_files"] == 0 and not m["sidecars"])
 
 
-def test_a_rescan_of_an_actor_is_asked_for_by_its_number(stack, s3, eventually):
+def test_a_rescan_of_an_actor_is_requested_by_its_number(stack, s3, eventually):
     put(s3, stack, "system_actors/training_data/0042_european_30_male/a.png")
     answer = stack.send("POST", "/api/training-data/42/rescan")
     assert answer.status == 202
@@ -108,17 +108,15 @@ def test_a_rescan_of_an_actor_is_asked_for_by_its_number(stack, s3, eventually):
     eventually(verified, lambda at: at > answer.body["requested_at"])
 
 
-def test_of_edits_made_at_once_while_images_arrive_none_is_lost_and_the_manifest_says_so(
-    stack, s3, style, manifest_when, eventually
-):
+def test_concurrent_edits_during_uploads_are_all_in_the_manifest(stack, s3, style, manifest_when, eventually):
     names = [f"client {client}.png" for client in range(CLIENTS)]
     for name in [*names, "common.png"]:
         put(s3, stack, f"styles/{style}/{name}")
 
     def toggle(client: int) -> None:
         for number in range(TIMES):
-            said = {"good": number % 2 == 0, "prompt": f"edit {number} ü"}
-            files = {names[client]: said, "common.png": {"labels": [f"{client}"], "prompt": f"by {client}"}}
+            fields = {"good": number % 2 == 0, "prompt": f"edit {number} ü"}
+            files = {names[client]: fields, "common.png": {"labels": [f"{client}"], "prompt": f"by {client}"}}
             answer = eventually(
                 lambda files=files: stack.send("PATCH", f"{path_of(style)}/images", {"files": files}),
                 lambda answer: answer.status != 503,
@@ -133,7 +131,7 @@ def test_of_edits_made_at_once_while_images_arrive_none_is_lost_and_the_manifest
     assert common["prompt"] == f"by {common['labels'][0]}"
     assert sidecar == {name: {"good": TIMES % 2 == 1, "prompt": f"edit {TIMES - 1} ü"} for name in names}
 
-    def says_so(manifest: dict[str, Any]) -> bool:
+    def is_complete(manifest: dict[str, Any]) -> bool:
         shown = {
             name: {field: file[field] for field in ("good", "prompt")} for name, file in files_of(manifest).items()
         }
@@ -143,7 +141,7 @@ def test_of_edits_made_at_once_while_images_arrive_none_is_lost_and_the_manifest
             and files_of(manifest)["common.png"]["labels"] == common["labels"]
         )
 
-    manifest_when(style, says_so)
+    manifest_when(style, is_complete)
 
 
 @pytest.mark.parametrize(

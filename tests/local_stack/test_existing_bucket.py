@@ -1,4 +1,4 @@
-"""A stack over a bucket that is there already, with objects and with notifications of somebody else's."""
+"""A stack over an existing bucket with objects and notifications of others."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,14 +11,14 @@ BUCKET = "years-old-bucket"
 
 @pytest.fixture
 def others(stack, s3):
-    """What somebody else configured on the bucket: a queue of theirs, and EventBridge."""
+    """The existing configuration of the bucket: another queue, and EventBridge."""
     sqs = stack.platform.client("sqs")
     queue = sqs.create_queue(QueueName="others")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = f'{{"Statement": [{{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "{arn}"}}]}}'
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
     s3.create_bucket(Bucket=BUCKET)
-    # S3 refuses overlapping prefixes for one event: theirs is about another folder.
+    # S3 rejects overlapping prefixes for one event, so the other queue has another folder.
     s3.put_bucket_notification_configuration(
         Bucket=BUCKET,
         NotificationConfiguration={
@@ -45,7 +45,7 @@ COUNTS = {"large": 1100, "small": 7, "größe & co": 150}
 
 
 @pytest.mark.slow
-def test_an_old_bucket_is_in_complete_manifests_after_the_deployment_and_others_notifications_outlive_the_stack(
+def test_a_deployment_over_an_existing_bucket_makes_manifests_and_keeps_its_notifications(
     stack, s3, others, eventually
 ):
     keys = [f"styles/{id_}/{number:05}.png" for id_, count in COUNTS.items() for number in range(count)]
@@ -55,29 +55,29 @@ def test_an_old_bucket_is_in_complete_manifests_after_the_deployment_and_others_
         list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode()), keys))
     second = deploy(stack.platform, "second", {"ExistingBucket": BUCKET})
     merged = configuration(s3)
-    assert [one for one in merged["QueueConfigurations"] if one["Id"] == "theirs"] == others["QueueConfigurations"]
+    assert [item for item in merged["QueueConfigurations"] if item["Id"] == "theirs"] == others["QueueConfigurations"]
     assert len(merged["QueueConfigurations"]) == 3
     assert "EventBridgeConfiguration" in merged
 
-    # Nobody asked for a sweep: the deployment did.
+    # The deployment requested the sweep.
     expected = {id_: (count, True) for id_, count in COUNTS.items()} | {"touched": (12, True), "7": (1, True)}
 
     def collections():
         found = second.get("/api/manifests", {"limit": 1000}).body["collections"]
-        return {one.get("style_id") or one["actor_id"]: (one["total_files"], one["complete"]) for one in found}
+        return {item.get("style_id") or item["actor_id"]: (item["total_files"], item["complete"]) for item in found}
 
     eventually(collections, lambda found: found == expected, seconds=60)
     s3.put_object(Bucket=BUCKET, Key="styles/touched/new.png", Body=b"now")
     expected["touched"] = (13, True)
     eventually(collections, lambda found: found == expected)
 
-    # One request has all compared again.
+    # One request compares everything again.
     answer = second.post("/api/manifests/rescan")
     assert (answer.status, answer.body["collections"]) == (202, "all")
     requested_at = answer.body["requested_at"]
     etags = {}
     for listing in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="styles/"):
-        etags |= {one["Key"]: one["ETag"].strip('"') for one in listing["Contents"]}
+        etags |= {item["Key"]: item["ETag"].strip('"') for item in listing["Contents"]}
     for id_, (count, _) in expected.items():
         query = {"actorId" if id_ == "7" else "styleId": id_}
         manifest = eventually(

@@ -1,4 +1,4 @@
-"""Somebody who follows a collection's changes, and never lists the bucket, has what is in it."""
+"""A follower of a collection's changes has the bucket's content without listing it."""
 
 import os
 import random
@@ -19,7 +19,7 @@ WRITERS = 16
 
 
 class Follower:
-    """Keeps a copy of what the manifest says, by its changes alone."""
+    """Maintains a copy of the manifest from its changes alone."""
 
     def __init__(self, stack: Stack, path: str) -> None:
         self.stack = stack
@@ -30,7 +30,7 @@ class Follower:
         self.answers = 0
 
     def catch_up(self) -> None:
-        """Asks until there is no more; every change must fit what is known so far."""
+        """Requests changes until there are no more; each must fit the copy."""
         more = True
         while more:
             answer = self.stack.get(f"{self.path}/changes", {"since": self.since, "limit": 50})
@@ -46,19 +46,19 @@ class Follower:
 
     def take(self, change: dict[str, Any]) -> None:
         self.since = change["revision"]
-        for one in change["added"]:
-            assert one["filename"] not in self.files
-        for one in (*change["modified"], *change["removed"]):
-            assert self.files.pop(one["filename"]) == one["before"]["etag"]
-            self.size_bytes -= one["before"]["size_bytes"]
-        for one in (*change["added"], *change["modified"]):
-            self.files[one["filename"]] = one["after"]["etag"]
-            self.size_bytes += one["after"]["size_bytes"]
+        for file in change["added"]:
+            assert file["filename"] not in self.files
+        for file in (*change["modified"], *change["removed"]):
+            assert self.files.pop(file["filename"]) == file["before"]["etag"]
+            self.size_bytes -= file["before"]["size_bytes"]
+        for file in (*change["added"], *change["modified"]):
+            self.files[file["filename"]] = file["after"]["etag"]
+            self.size_bytes += file["after"]["size_bytes"]
         assert (len(self.files), self.size_bytes) == (change["total_files"], change["total_size_bytes"])
 
 
 def write(stack: Stack, prefix: str) -> int:
-    """Every file is put, some again, some are deleted, some of those put back; how many operations that were."""
+    """Uploads every file, overwrites and deletes some, uploads some again; returns the number of operations."""
     s3 = stack.platform.client("s3", Config(max_pool_connections=WRITERS))
     names = [f"{number:05} bild+ü%.png" for number in range(FILES)]
 
@@ -68,7 +68,7 @@ def write(stack: Stack, prefix: str) -> int:
         for name in names[writer::WRITERS]:
             s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=chance.randbytes(chance.randrange(200)))
             made += 1
-            # Of any writer's files: changes of one key race each other too.
+            # Of all writers' files, so that changes of one key race too.
             other = prefix + chance.choice(names)
             what = chance.random()
             if what < 0.2:
@@ -116,7 +116,7 @@ def test_a_follower_of_16_writers_has_exactly_what_is_in_the_bucket(stack, style
         f"\n{operations} operations in {written:.1f} s, all followed after {time.monotonic() - began:.1f} s:"
         f" {follower.since} revisions in {follower.answers} answers, {len(follower.files)} files"
     )
-    # Nothing comes after it either.
+    # No further change follows.
     follower.catch_up()
     assert follower.files == expected
     assert operations > FILES

@@ -1,4 +1,4 @@
-"""What the client suggests works when it is pasted, on the local stack and in the shell that it was printed in."""
+"""Commands that the client suggests work when pasted into the same shell."""
 
 import re
 import shlex
@@ -42,11 +42,11 @@ def test_the_command_that_a_pull_suggests_before_anything_exists_can_be_pasted(s
         "options": ["--stack", STACK, "--endpoint-url", endpoint, "--region", REGION],
         "api": ["--api-url", stack.api_url],
     }[way]
-    told = run(["pull", f"style/{style}", str(tmp_path / "pictures"), *options], environment, exit_code=3).stderr
-    assert f"style/{style} has no manifest yet. Upload something to " in told
+    output = run(["pull", f"style/{style}", str(tmp_path / "pictures"), *options], environment, exit_code=3).stderr
+    assert f"style/{style} has no manifest yet. Upload something to " in output
     if way != "api":
-        assert f"s3://{stack.bucket}/styles/{style}/" in told
-    program, *words = shlex.split(re.search(r"run ['`](s3-manifest .*)['`]\.", told)[1])
+        assert f"s3://{stack.bucket}/styles/{style}/" in output
+    program, *words = shlex.split(re.search(r"run ['`](s3-manifest .*)['`]\.", output)[1])
     assert program == "s3-manifest"
     assert "rescan requested at" in run(words, {}).stdout
 
@@ -55,15 +55,15 @@ def test_serve_prints_the_stacks_name_and_a_client_that_reaches_it(stack, style,
     monkeypatch.setattr(serve, "local_stack", lambda _port: nullcontext(stack))
     monkeypatch.setattr(serve.signal, "pause", _end)
     serve.run_serve(0)
-    told = capsys.readouterr().out
-    assert re.search(rf"^  stack +{STACK}$", told, re.MULTILINE)
-    line = re.search(r"^  (.*) pull style/16 pictures$", told, re.MULTILINE)[1]
+    output = capsys.readouterr().out
+    assert re.search(rf"^  stack +{STACK}$", output, re.MULTILINE)
+    line = re.search(r"^  (.*) pull style/16 pictures$", output, re.MULTILINE)[1]
     *assignments, program = shlex.split(line)
     assert Path(program).is_absolute()
-    environment = dict(one.split("=", 1) for one in assignments)
-    said = run(["pull", f"style/{style}", str(tmp_path / "pictures")], environment, exit_code=3).stderr
-    assert f" --stack {STACK} --endpoint-url {stack.platform.endpoint}" in said
-    exported = re.search(r"^  export PATH=\S+:\$PATH (.*)$", told, re.MULTILINE)[1]
+    environment = dict(assignment.split("=", 1) for assignment in assignments)
+    error = run(["pull", f"style/{style}", str(tmp_path / "pictures")], environment, exit_code=3).stderr
+    assert f" --stack {STACK} --endpoint-url {stack.platform.endpoint}" in error
+    exported = re.search(r"^  export PATH=\S+:\$PATH (.*)$", output, re.MULTILINE)[1]
     assert shlex.split(exported) == assignments
 
 

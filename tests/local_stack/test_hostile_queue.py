@@ -1,4 +1,4 @@
-"""Hostile messages in the real queue, among real events: each ends where it belongs, and nothing else is held up."""
+"""Hostile messages among real events end in the dead-letter queue and delay nothing."""
 
 import time
 from random import Random
@@ -13,7 +13,7 @@ STYLES = ("hostile 0", "hostile 1", "hostile 2", "hostile 3", "hostile 4")
 
 
 def send(sqs: Any, queue: str, message: Hostile) -> str | None:
-    """The id that the queue gave the message; None if it does not take such a thing at all."""
+    """Returns the message's id; None: the queue rejects it."""
     attributes = {
         name: {"DataType": value["dataType"], "StringValue": value["stringValue"]}
         for name, value in (message.attributes or {}).items()
@@ -25,7 +25,7 @@ def send(sqs: Any, queue: str, message: Hostile) -> str | None:
 
 
 def drained(sqs: Any, queue: str) -> set[str]:
-    """The bodies of all messages in a queue, which is empty afterwards."""
+    """Removes all messages of a queue; returns their bodies."""
     bodies: set[str] = set()
     while received := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
         for message in received:
@@ -35,7 +35,7 @@ def drained(sqs: Any, queue: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_of_500_hostile_messages_among_500_uploads_each_ends_where_it_belongs(stack, s3, eventually):
+def test_500_hostile_messages_among_500_uploads_are_all_handled_correctly(stack, s3, eventually):
     sqs = stack.platform.client("sqs")
     queue, dead = stack.outputs["ChangeQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
     counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

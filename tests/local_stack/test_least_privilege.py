@@ -1,4 +1,4 @@
-"""The functions' roles suffice for what they do, and for nothing that they should not do."""
+"""The functions' roles allow what they do, and nothing that they should not do."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ REAL_TEMPLATE = template
 
 
 def as_this_platform_needs_it() -> dict[str, Any]:
-    """The template without its refusal of plain HTTP, which is all there is on this machine.
+    """Returns the template without the denial of plain HTTP, which this stack uses.
 
     To AWS a batch is covered by ``sqs:SendMessage``, and has no action of its own; to MiniStack it has.
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
@@ -25,7 +25,7 @@ def as_this_platform_needs_it() -> dict[str, Any]:
     found = json.loads(json.dumps(REAL_TEMPLATE()).replace(send, f'[{send}, "sqs:SendMessageBatch"]'))
     for name in ("QueuePolicy", "BucketPolicy"):
         statements = found["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
-        statements[:] = [one for one in statements if one.get("Sid") != "DenyPlainHttp"]
+        statements[:] = [statement for statement in statements if statement.get("Sid") != "DenyPlainHttp"]
     return found
 
 
@@ -50,24 +50,24 @@ def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually
 
     eventually(filenames, lambda found: found == ["kept.png"])
     assert guarded_stack.get("/api/manifests").status == 200
-    # Without s3:ListBucket S3 answers 403 for a key that is missing, and this would be 503.
+    # Without s3:ListBucket, S3 answers 403 for a missing key, and this would be 503.
     assert guarded_stack.get("/api/s3/manifest", {"styleId": "never seen"}).status == 404
     changes = guarded_stack.get("/api/manifests/style/1/changes", {"since": 0})
     assert (changes.status, changes.body["more"]) == (200, False)
 
-    # An edit looks, writes a sidecar, deletes, signs uploads and asks for a sweep; but it writes no manifest.
+    # An edit reads, writes a sidecar, deletes, signs uploads and requests a sweep, but never writes a manifest.
     path = "/api/manifests/style/1"
     assert guarded_stack.send("PATCH", f"{path}/files/kept.png", {"good": False}).status == 200
     wish = {"images": [{"filename": "new.png", "size": 3, "md5": hashlib.md5(b"new").hexdigest()}], "generation": {}}
-    (one,) = guarded_stack.send("POST", f"{path}/uploads", wish).body["uploads"]
-    assert http_put(one["url"], b"new", one["headers"]) == 200
+    (upload,) = guarded_stack.send("POST", f"{path}/uploads", wish).body["uploads"]
+    assert http_put(upload["url"], b"new", upload["headers"]) == 200
     eventually(filenames, lambda found: found == ["kept.png", "new.png"])
     assert guarded_stack.send("DELETE", f"{path}/files/new.png", query={"delete_from_s3": "true"}).status == 200
     eventually(filenames, lambda found: found == ["kept.png"])
     s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0007_a/a.png", Body=b"bytes")
     assert guarded_stack.send("POST", "/api/training-data/7/rescan").status == 202
 
-    # A sweep lists, looks, writes, and sends into its own queue.
+    # A sweep lists, reads, writes, and sends to its own queue.
     requested_at = guarded_stack.post("/api/manifests/rescan").body["requested_at"]
     assert guarded_stack.post("/api/manifests/style/1/rescan").status == 202
 
@@ -76,17 +76,17 @@ def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually
 
     eventually(verified_at, lambda at: at > requested_at)
 
-    # The query function asks for sweeps too, and waits for what they say.
+    # The query function requests sweeps too, and waits for them.
     s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0042_male/a.png", Body=b"bytes")
     answer = guarded_stack.get("/api/training-data/42", {"force_rescan": "true", "wait": 20})
     assert (answer.status, answer.body["total_images"]) == (200, 1)
     eventually(lambda: guarded_stack.get("/api/stats").body["total_collections"], lambda found: found == 3)
 
 
-def test_a_manifest_is_not_to_be_written_as_the_edit_function_nor_by_what_it_signs(guarded_stack):
-    """S3 is asked with the function's own credentials, as if its code had gone astray."""
+def test_neither_the_edit_function_nor_its_presigned_urls_can_write_a_manifest(guarded_stack):
+    """Sends requests with the function's credentials, as faulty code might."""
     functions, sts = guarded_stack.platform.client("lambda"), guarded_stack.platform.client("sts")
-    (function,) = [one for one in functions.list_functions()["Functions"] if "-EditFunction" in one["FunctionName"]]
+    (function,) = [item for item in functions.list_functions()["Functions"] if "-EditFunction" in item["FunctionName"]]
     given = sts.assume_role(RoleArn=function["Role"], RoleSessionName="astray")["Credentials"]
     s3 = boto3.client(
         "s3",
@@ -104,7 +104,7 @@ def test_a_manifest_is_not_to_be_written_as_the_edit_function_nor_by_what_it_sig
 
 
 def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
-    """The actions that a function's own policy allows, under any parameters, each with what it may be done to.
+    """Returns the actions that a function's policy allows with any parameters, and their resources.
 
     That is a path in the bucket, or the name of a resource or parameter.
     """
@@ -185,7 +185,7 @@ WRITES_MANIFESTS = {
         (
             "SubscriptionFunction",
             {
-                # Of this account only, which is in a condition.
+                # A condition restricts it to this account.
                 "s3:GetBucketNotification": {"*"},
                 "s3:PutBucketNotification": {"*"},
                 **{f"events:{action}": {RULES} for action in RULE_ACTIONS},
@@ -198,21 +198,21 @@ WRITES_MANIFESTS = {
         ),
     ],
 )
-def test_a_function_may_do_this_and_no_more(function, actions):
+def test_a_function_has_exactly_these_permissions(function, actions):
     assert allowed(function) == actions
 
 
-def test_what_the_edit_function_may_write_is_no_manifest():
+def test_the_edit_function_may_write_everything_except_manifests():
     assert allowed("EditFunction", "Deny") == {"s3:PutObject": {MANIFESTS}, "s3:DeleteObject": {MANIFESTS}}
 
 
-def test_only_the_bucket_and_its_rules_send_into_the_change_queue_and_only_the_schedule_into_the_sweep_queue():
+def test_only_the_bucket_and_its_rules_send_to_the_change_queue_and_only_the_schedule_to_the_sweep_queue():
     found = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in found]
+    statements = [statement["Fn::If"][1] if "Fn::If" in statement else statement for statement in found]
     senders = {
-        (target(one["Resource"]), one["Principal"]["Service"]): one["Condition"]
-        for one in statements
-        if one["Effect"] == "Allow"
+        (target(statement["Resource"]), statement["Principal"]["Service"]): statement["Condition"]
+        for statement in statements
+        if statement["Effect"] == "Allow"
     }
     assert senders.keys() == {
         ("ChangeQueue", "s3.amazonaws.com"),

@@ -1,4 +1,4 @@
-"""The stack's life with IAM enforced: change sets, as `sam deploy` makes them, and the template as it is, over TLS.
+"""Stacks with IAM enforced, deployed by change sets as `sam deploy` does, with the unchanged template over TLS.
 
 Over plain HTTP no change set and no `create_stack` can succeed there: the bucket's and the queues' policies deny it,
 to CloudFormation's custom resource first of all.
@@ -22,7 +22,7 @@ FIRST, SECOND = "first-bucket", "second-bucket"
 
 
 def as_ministack_needs_it() -> dict[str, Any]:
-    """The template, but for MiniStack's faults, by which it denies what AWS allows.
+    """Returns the template with workarounds for requests that MiniStack denies and AWS allows.
 
     To it a batch of messages has an action of its own:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
@@ -63,13 +63,13 @@ def configuration(s3: Any, bucket: str) -> dict[str, Any]:
 
 
 def prefixes(s3: Any, bucket: str) -> set[str]:
-    """The prefixes of our notification configurations in a bucket."""
-    ours = [one for one in configuration(s3, bucket).get("QueueConfigurations", ()) if NAME in one["Id"]]
-    return {rule["Value"] for one in ours for rule in one["Filter"]["Key"]["FilterRules"]}
+    """Returns the prefixes of the stack's notification configurations."""
+    ours = [item for item in configuration(s3, bucket).get("QueueConfigurations", ()) if NAME in item["Id"]]
+    return {rule["Value"] for item in ours for rule in item["Filter"]["Key"]["FilterRules"]}
 
 
 def with_a_queue_of_others(platform: Platform, s3: Any, bucket: str, prefix: str) -> str:
-    """Makes a bucket that sends some of its events to another party's queue; the queue's URL."""
+    """Creates a bucket that sends some events to another queue; returns the queue's URL."""
     sqs = platform.client("sqs")
     queue = sqs.create_queue(QueueName=f"others-of-{bucket}")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -89,18 +89,16 @@ def with_a_queue_of_others(platform: Platform, s3: Any, bucket: str, prefix: str
 
 
 def files(s3: Any, bucket: str, collection: str) -> set[str]:
-    """The filenames in a collection's manifest; none if there is no manifest."""
+    """Returns the filenames in a collection's manifest; empty without a manifest."""
     try:
         head = s3.get_object(Bucket=bucket, Key=f"_manifests/{collection}manifest.json")["Body"].read()
     except s3.exceptions.NoSuchKey:
         return set()
-    return {one["filename"] for one in json.loads(head)["files"]}
+    return {item["filename"] for item in json.loads(head)["files"]}
 
 
 @pytest.mark.slow
-def test_a_stack_is_created_moved_to_another_bucket_and_to_other_collections_and_deleted_and_leaves_nothing(
-    platform, s3, eventually
-):
+def test_a_stack_that_is_created_moved_and_deleted_leaves_nothing_behind(platform, s3, eventually):
     their_queue = with_a_queue_of_others(platform, s3, FIRST, "invoices/")
     with_a_queue_of_others(platform, s3, SECOND, "receipts/")
     before = {bucket: configuration(s3, bucket) for bucket in (FIRST, SECOND)}
@@ -112,12 +110,12 @@ def test_a_stack_is_created_moved_to_another_bucket_and_to_other_collections_and
     s3.put_object(Bucket=FIRST, Key="styles/1/new.png", Body=b"new")
     eventually(lambda: files(s3, FIRST, "styles/1/"), lambda found: found == {"old.png", "new.png"})
 
-    # Their destination goes; S3 would refuse every change that has it validated.
+    # The other destination is deleted; S3 then rejects every change that validates it.
     platform.client("sqs").delete_queue(QueueUrl=their_queue)
     deploy_by_change_set(platform, NAME, {"ExistingBucket": SECOND})
     assert configuration(s3, FIRST) == before[FIRST]
     assert prefixes(s3, SECOND) == {"styles/", "system_actors/training_data/"}
-    # What it held is in its manifest without any event, and what changes too.
+    # Existing objects are in the manifest without an event, and so are later changes.
     eventually(lambda: files(s3, SECOND, "styles/1/"), lambda found: found == {"old.png"}, seconds=120)
 
     deploy_by_change_set(platform, NAME, {"ExistingBucket": SECOND, "Collections": "brush=brushes/{brush_id}/"})
@@ -130,17 +128,17 @@ def test_a_stack_is_created_moved_to_another_bucket_and_to_other_collections_and
 
 
 def rules(platform: Platform) -> dict[str, Any]:
-    """The event patterns of our rules for objects, by name."""
+    """Returns the event patterns of the stack's rules for objects, by name."""
     found = platform.client("events").list_rules(NamePrefix="s3-manifest-")["Rules"]
-    return {one["Name"]: json.loads(one["EventPattern"]) for one in found}
+    return {item["Name"]: json.loads(item["EventPattern"]) for item in found}
 
 
 @pytest.mark.slow
-def test_changes_come_through_eventbridge_and_a_stack_goes_there_and_back_without_a_double_or_missing_subscription(
+def test_a_stack_switches_to_eventbridge_and_back_with_exactly_one_subscription(
     platform, s3, eventually: Callable[..., Any]
 ):
     bucket = "bridged-bucket"
-    # Theirs overlaps ours for the same events: S3 would refuse ours beside it.
+    # The existing configuration overlaps the stack's: S3 would reject both together.
     with_a_queue_of_others(platform, s3, bucket, "styles/")
     before = configuration(s3, bucket)
     parameters = {"ExistingBucket": bucket, "EventSource": "EventBridge"}
@@ -154,15 +152,15 @@ def test_changes_come_through_eventbridge_and_a_stack_goes_there_and_back_withou
     s3.delete_object(Bucket=bucket, Key="styles/1/gone.png")
     eventually(lambda: files(s3, bucket, "styles/1/"), lambda found: found == {"größe 50%25+.png"})
 
-    # To notifications, which here have to be about other keys.
-    there = {"Collections": "brush=brushes/{brush_id}/"}
-    deploy_by_change_set(platform, NAME, {"ExistingBucket": bucket, **there})
+    # Back to notifications, which need other prefixes here.
+    changed = {"Collections": "brush=brushes/{brush_id}/"}
+    deploy_by_change_set(platform, NAME, {"ExistingBucket": bucket, **changed})
     assert (prefixes(s3, bucket), rules(platform)) == ({"brushes/"}, {})
     assert "EventBridgeConfiguration" not in configuration(s3, bucket)
     s3.put_object(Bucket=bucket, Key="brushes/1/a.png", Body=b"x")
     eventually(lambda: files(s3, bucket, "brushes/1/"), lambda found: found == {"a.png"})
 
-    deploy_by_change_set(platform, NAME, parameters | there)
+    deploy_by_change_set(platform, NAME, parameters | changed)
     assert configuration(s3, bucket) == before | {"EventBridgeConfiguration": {}}
     s3.put_object(Bucket=bucket, Key="brushes/1/b.png", Body=b"x")
     eventually(lambda: files(s3, bucket, "brushes/1/"), lambda found: found == {"a.png", "b.png"})
@@ -173,17 +171,17 @@ def test_changes_come_through_eventbridge_and_a_stack_goes_there_and_back_withou
 
 @pytest.mark.slow
 def test_a_first_deployment_that_fails_leaves_no_bucket_and_the_next_one_succeeds(platform, s3):
-    """The subscription is refused for a collection below the manifest root, after the bucket was made."""
+    """The subscription of a collection below the manifest root fails after the bucket was created."""
     bucket, wrong = "made-bucket", "style=styles/{style_id}/,sub=_manifests/{sub_id}/"
     with pytest.raises(WaiterError, match="StackCreateComplete"):
         deploy_by_change_set(platform, "failing", {"BucketName": bucket, "Collections": wrong})
     cloudformation = platform.client("cloudformation")
     (failed,) = cloudformation.describe_stacks(StackName="failing")["Stacks"]
     assert failed["StackStatus"] == "ROLLBACK_COMPLETE"
-    assert bucket not in {one["Name"] for one in s3.list_buckets()["Buckets"]}
+    assert bucket not in {item["Name"] for item in s3.list_buckets()["Buckets"]}
     delete(platform, "failing")
     made: Stack = deploy_by_change_set(platform, "failing", {"BucketName": bucket})
     assert made.bucket == bucket
     delete(platform, "failing")
-    # It outlives its stack, and so does what protects it.
+    # The bucket and its policy outlive the stack.
     assert b"DenyPlainHttp" in s3.get_bucket_policy(Bucket=bucket)["Policy"].encode()

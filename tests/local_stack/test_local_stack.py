@@ -48,7 +48,7 @@ def test_an_upload_is_in_the_manifest_with_all_its_facts(stack, s3, style, manif
     }
 
 
-def test_overwriting_and_deleting_show(stack, s3, style, manifest_when):
+def test_overwrites_and_deletions_reach_the_manifest(stack, s3, style, manifest_when):
     key = f"styles/{style}/image.png"
     put(s3, stack, key, b"first")
     manifest_when(style, lambda m: m["total_files"] == 1)
@@ -69,7 +69,7 @@ def test_deleting_an_old_version_does_not_remove_the_file(stack, s3, style, mani
     assert manifest["files"][0]["filename"] == "image.png"
 
 
-def test_odd_names_are_exact(stack, s3, style, manifest_when):
+def test_unusual_filenames_are_exact(stack, s3, style, manifest_when):
     md5s = {name: put(s3, stack, f"styles/{style}/{name}", name.encode()) for name in ODD_NAMES}
     manifest = manifest_when(style, lambda m: m["total_files"] == len(ODD_NAMES))
     assert {file["filename"]: file["md5_hash"] for file in manifest["files"]} == md5s
@@ -96,7 +96,7 @@ def test_a_title_comes_from_collection_json(stack, s3, style, manifest_when):
     assert [sidecar["s3_key"] for sidecar in manifest["sidecars"]] == [f"styles/{style}/collection.json"]
 
 
-def test_a_manifest_causes_no_event_of_its_own(stack, s3, style, manifest_when):
+def test_a_manifest_write_sends_no_event(stack, s3, style, manifest_when):
     put(s3, stack, f"styles/{style}/image.png")
     head = f"_manifests/styles/{style}/manifest.json"
     manifest_when(style, lambda m: m["total_files"] == 1)
@@ -135,7 +135,7 @@ def test_an_etag_that_is_current_is_answered_with_304(stack, s3, style, manifest
     assert stack.get("/api/s3/manifest", query, {"If-None-Match": etag}).status == 200
 
 
-def test_the_catalog_lists_it_and_its_page_is_found_by_path(stack, s3, style, manifest_when):
+def test_the_catalog_lists_the_collection_with_its_path(stack, s3, style, manifest_when):
     put(s3, stack, f"styles/{style}/image.png", b"1234")
     manifest_when(style, lambda m: m["total_files"] == 1)
     rows = {row.get("style_id"): row for row in stack.get("/api/manifests", {"limit": 1000}).body["collections"]}
@@ -147,6 +147,6 @@ def test_the_catalog_lists_it_and_its_page_is_found_by_path(stack, s3, style, ma
 @pytest.mark.parametrize("prefix", ["styles/", "system_actors/training_data/"])
 def test_the_bucket_reports_each_collection_by_its_prefix(stack, s3, prefix):
     configured = s3.get_bucket_notification_configuration(Bucket=stack.bucket)["QueueConfigurations"]
-    rules = [one["Filter"]["Key"]["FilterRules"] for one in configured]
+    rules = [item["Filter"]["Key"]["FilterRules"] for item in configured]
     assert [{"Name": "prefix", "Value": prefix}] in rules
     assert len(rules) == 2

@@ -1,4 +1,4 @@
-"""A small legacy tree, migrated by the command into the local stack: its manifests say all of it."""
+"""A small legacy tree is migrated into the local stack."""
 
 import json
 
@@ -25,7 +25,7 @@ def migrate(stack, tmp_path, monkeypatch):
     return call
 
 
-def test_a_tree_is_migrated_and_the_manifests_say_all_of_it(stack, s3, tmp_path, migrate):
+def test_a_migrated_tree_is_complete_in_the_manifests(stack, s3, tmp_path, migrate):
     made = sample(actors=5, images=25, seed=3)
     made.write(tmp_path)
     for key, body in made.objects.items():

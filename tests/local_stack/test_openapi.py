@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises is so: for requests made from it, good and bad, each route answers as it says."""
+"""Each route answers valid and invalid requests as the OpenAPI document describes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 
 REQUESTS_PER_ROUTE = 20
 STYLE, ACTOR = "described", "0201_male"
-# A cursor is any text to the document, and only those that were handed out are good.
+# The document accepts any text as a cursor; the API only those that it returned.
 NOT_ASKED = [positive_data_acceptance]
 
 
@@ -29,10 +29,10 @@ def signed(request: Any) -> Any:
 
 
 def make_it_about_something(case: Any, number: int) -> None:
-    """Lets most requests be about what is there, and none wait; ``number`` is 0 to 9."""
+    """Makes most requests name existing things, and none wait; ``number``: 0 to 9."""
     known = {"kind": "style", "collection_id": STYLE, "id": STYLE, "styleId": STYLE}
     known |= {"actor_id": "201", "actorId": "201"}
-    if "training-data" in case.operation.path:  # it would wait for a sweep that it asks for
+    if "training-data" in case.operation.path:  # it would request a sweep and wait for it
         case.query = dict(case.query or {}) | {"wait": 0}
     for where in (case.path_parameters, case.query):
         for name in list(where or ()):
@@ -45,14 +45,16 @@ def make_it_about_something(case: Any, number: int) -> None:
 
 
 def can_be_wrong(operation: dict[str, Any]) -> bool:
-    """Whether the document says of anything in a request what it has to be; any text may be in a path."""
+    """Whether the document constrains a request; any text may be in a path."""
     parameters = operation.get("parameters", ())
-    return "requestBody" in operation or any(one["in"] == "query" or "enum" in one["schema"] for one in parameters)
+    return "requestBody" in operation or any(
+        parameter["in"] == "query" or "enum" in parameter["schema"] for parameter in parameters
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
-def test_every_route_answers_as_the_document_says(stack, s3, eventually, mode):
+def test_every_route_answers_as_the_document_describes(stack, s3, eventually, mode):
     for key in (f"styles/{STYLE}/a.png", f"system_actors/training_data/{ACTOR}/a.png"):
         s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
     for query in ({"styleId": STYLE}, {"actorId": ACTOR}):

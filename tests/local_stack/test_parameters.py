@@ -1,4 +1,4 @@
-"""A stack deployed with all that is optional left out, and its changes from EventBridge."""
+"""A stack without optional parts, with EventSource=EventBridge."""
 
 import re
 from urllib.parse import quote
@@ -30,21 +30,25 @@ def quiet(stack: Stack) -> Stack:
 @pytest.fixture(scope="module")
 def functions(quiet: Stack):
     found = quiet.platform.client("lambda").list_functions()["Functions"]
-    return {one["FunctionName"].split("-")[1]: one for one in found if one["FunctionName"].startswith(f"{QUIET}-")}
+    return {
+        function["FunctionName"].split("-")[1]: function
+        for function in found
+        if function["FunctionName"].startswith(f"{QUIET}-")
+    }
 
 
-def test_it_has_no_schedule_and_announces_nothing_unless_asked_to(quiet, functions):
+def test_a_stack_without_schedule_and_announcements_has_neither(quiet, functions):
     rules = quiet.platform.client("events").list_rules()["Rules"]
     assert not [rule for rule in rules if QUIET in rule["Name"]]
     writers = [functions[name] for name in ("ReconcileFunction", "SweepFunction")]
-    assert [one["Environment"]["Variables"]["EVENT_BUS"] for one in writers] == ["", ""]
+    assert [function["Environment"]["Variables"]["EVENT_BUS"] for function in writers] == ["", ""]
 
 
-def test_its_functions_log_at_the_level_asked_for(functions):
-    assert {one["LoggingConfig"]["ApplicationLogLevel"] for one in functions.values()} == {"WARN"}
+def test_its_functions_log_at_the_configured_level(functions):
+    assert {function["LoggingConfig"]["ApplicationLogLevel"] for function in functions.values()} == {"WARN"}
 
 
-def test_its_api_changes_nothing_and_lists_the_routes_that_there_are(quiet, functions):
+def test_its_api_has_no_edits_and_documents_only_its_routes(quiet, functions):
     assert "EditFunction" not in functions
     document = quiet.get("/api/openapi.json").body
     methods = {(method, path) for path, found in document["paths"].items() for method in found}

@@ -1,4 +1,4 @@
-"""The client's commands that read, on the deployed stack, which they are told the name of alone."""
+"""The client's reading commands with the deployed stack's name alone."""
 
 import json
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def run(stack, tmp_path, monkeypatch):
-    """Runs a command with ``--json``: its exit code and result."""
+    """Runs a command with ``--json``; returns its exit code and result."""
     for name, value in {
         "S3_MANIFEST_STACK": "s3-manifest",
         "AWS_ENDPOINT_URL": stack.platform.endpoint,
@@ -31,7 +31,7 @@ def run(stack, tmp_path, monkeypatch):
     return run
 
 
-def test_a_style_is_told_of_verified_and_mended(run, stack, s3, style, manifest_when, silenced, tmp_path):
+def test_a_style_is_listed_verified_and_repaired(run, stack, s3, style, manifest_when, silenced, tmp_path):
     folder, name = tmp_path / "folder", f"style/{style}"
     folder.mkdir()
     for filename, body in {"a.png": b"data", "b.png": b"more data"}.items():
@@ -46,13 +46,13 @@ def test_a_style_is_told_of_verified_and_mended(run, stack, s3, style, manifest_
         s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/a.png", Body=b"atad")
         s3.delete_object(Bucket=stack.bucket, Key=f"styles/{style}/b.png")
     code, found = run("verify", "--remote", name, "--settle", 0.1)
-    assert (code, {one["filename"]: one["state"] for one in found["files"]}) == (
+    assert (code, {file["filename"]: file["state"] for file in found["files"]}) == (
         1,
         {"a.png": "modified", "b.png": "missing"},
     )
     code, (swept,) = run("rescan", name, "--wait", 30)
     assert code == 0
-    assert sorted((one["filename"], one["sort"]) for one in swept["drift"]) == [
+    assert sorted((file["filename"], file["sort"]) for file in swept["drift"]) == [
         ("a.png", "modified"),
         ("b.png", "removed"),
     ]

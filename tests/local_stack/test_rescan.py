@@ -1,4 +1,4 @@
-"""What is asked for over HTTP comes into the sweep queue, as the template wires it."""
+"""Rescans that are requested over HTTP arrive in the sweep queue."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from s3_manifest.manifest.jobs import Job, Sweep, SweepAll, decode_job
 
 @pytest.fixture
 def queued(stack, eventually) -> Iterator[Callable[[], Job]]:
-    """The next job in the sweep queue, which nothing else takes meanwhile."""
+    """Returns the next job of the sweep queue, which no function processes meanwhile."""
     functions, sqs = stack.platform.client("lambda"), stack.platform.client("sqs")
     queue = stack.outputs["SweepQueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -42,8 +42,8 @@ def test_a_rescan_of_one_collection_is_in_the_sweep_queue(stack, queued, id_, pa
 
 
 def test_a_rescan_of_some_collections_is_in_the_sweep_queue(stack, queued):
-    wanted = {"collections": [{"kind": "style", "id": "16"}, {"kind": "actor", "id": "7"}]}
-    assert stack.post("/api/manifests/rescan", wanted).status == 202
+    request = {"collections": [{"kind": "style", "id": "16"}, {"kind": "actor", "id": "7"}]}
+    assert stack.post("/api/manifests/rescan", request).status == 202
     assert {queued(), queued()} == {Sweep(kind="style", id="16"), Sweep(kind="actor", id="7")}
 
 

@@ -1,4 +1,4 @@
-"""What no event told of is found by a sweep, mended, and said in the log."""
+"""Changes without an event are found by a sweep, repaired, and logged."""
 
 import json
 from typing import Any
@@ -7,19 +7,19 @@ from s3_manifest_cli.local_stack.stack import Stack
 
 
 def logged(stack: Stack, message: str, collection: str) -> list[dict[str, Any]]:
-    """The lines with that message about a collection, from the log of all functions."""
+    """Returns the log records with a message about a collection."""
     found = []
     for line in stack.platform.log.read_text(errors="replace").splitlines():
         start = line.find('{"level"')
         if start >= 0 and f'"{message}"' in line and json.dumps(collection, ensure_ascii=False) in line:
-            told = json.loads(line[start:])
-            if (told["message"], told.get("collection")) == (message, collection):
-                found.append(told)
+            record = json.loads(line[start:])
+            if (record["message"], record.get("collection")) == (message, collection):
+                found.append(record)
     return found
 
 
 def unanswered(stack: Stack) -> int:
-    """How many messages of the change queue are waiting, or being worked on."""
+    """Returns the number of messages in the change queue, in flight ones included."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     answer = stack.platform.client("sqs").get_queue_attributes(
         QueueUrl=stack.outputs["ChangeQueueUrl"], AttributeNames=names
@@ -27,14 +27,14 @@ def unanswered(stack: Stack) -> int:
     return sum(int(answer["Attributes"][name]) for name in names)
 
 
-def test_what_no_event_told_of_is_mended_by_a_rescan_and_reported_as_drift(
+def test_a_rescan_repairs_changes_without_an_event_and_reports_drift(
     stack, s3, style, silenced, manifest_when, eventually
 ):
     prefix = f"styles/{style}/"
     for name in ("kept.png", "altered.png", "removed.png"):
         s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
     before = manifest_when(style, lambda m: m["total_files"] == 3)
-    # The first sight looked at all three; an event about one that is still on its way would look again.
+    # The first commit observed all three; an event that is still in transit would observe one again.
     eventually(lambda: unanswered(stack), lambda count: count == 0)
     with silenced:
         s3.put_object(Bucket=stack.bucket, Key=f"{prefix}altered.png", Body=b"other bytes")
@@ -55,11 +55,13 @@ def test_what_no_event_told_of_is_mended_by_a_rescan_and_reported_as_drift(
     changes = stack.get(
         f"/api/manifests/style/{style.replace(' ', '%20')}/changes", {"since": before["revision"]}
     ).body["changes"]
-    causes = {one["cause"] for change in changes for one in (*change["added"], *change["modified"], *change["removed"])}
+    causes = {
+        file["cause"] for change in changes for file in (*change["added"], *change["modified"], *change["removed"])
+    }
     assert causes == {"sweep"}
 
 
-def test_a_rescan_of_a_manifest_that_is_true_reports_no_drift(stack, s3, style, manifest_when, eventually):
+def test_a_rescan_of_a_correct_manifest_reports_no_drift(stack, s3, style, manifest_when, eventually):
     prefix = f"styles/{style}/"
     s3.put_object(Bucket=stack.bucket, Key=f"{prefix}a.png", Body=b"bytes")
     before = manifest_when(style, lambda m: m["total_files"] == 1)
@@ -70,7 +72,7 @@ def test_a_rescan_of_a_manifest_that_is_true_reports_no_drift(stack, s3, style, 
     assert logged(stack, "drift", prefix) == []
 
 
-def test_a_broken_manifest_is_rebuilt_when_that_is_asked_for(stack, s3, style, manifest_when):
+def test_a_broken_manifest_is_rebuilt_on_request(stack, s3, style, manifest_when):
     key, head = f"styles/{style}/a.png", f"_manifests/styles/{style}/manifest.json"
     s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
     manifest_when(style, lambda m: m["total_files"] == 1)

@@ -1,4 +1,4 @@
-"""An HTTP API that takes tokens of an issuer: what each scope allows, by its routes and by its functions."""
+"""An HTTP API with JWT: what each scope allows."""
 
 import base64
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 class Issuer:
-    """A pool of users, with a client of its own for each set of scopes."""
+    """A user pool with a client for each set of scopes."""
 
     def __init__(self, stack: Stack) -> None:
         self.endpoint = stack.platform.endpoint
@@ -65,7 +65,7 @@ def issuer(stack):
 
 @pytest.fixture(scope="module")
 def ask(stack, issuer):
-    """Asks an API that takes its tokens; the status."""
+    """Sends a request with a token; returns the status."""
     parameters = {
         "ApiAuth": "JWT",
         "JwtIssuer": f"https://cognito-idp.{REGION}.amazonaws.com/{issuer.pool}",

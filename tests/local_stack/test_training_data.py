@@ -1,4 +1,4 @@
-"""The Python API, over HTTP and in S3 directly: the same calls, the same results."""
+"""The Python API has the same results over HTTP and directly in S3."""
 
 import itertools
 import json
@@ -39,7 +39,7 @@ def api(through, stack, monkeypatch):
 
 @pytest.fixture
 def actor(through):
-    """One that no other test has."""
+    """Returns an actor that no other test uses."""
     return f"{next(NUMBERS):04}_{through}_30_male"
 
 
@@ -60,7 +60,7 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
     manifest.add_image(pictures / "b c.png", prompt="x" * 5000, generation=flux)
     manifest.add_image(pictures / "deep/ü 🎨.png", filename="deep/ü 🎨.png")
     manifest.update_image("a.png", good=False, labels=["blurry"])
-    assert [(one.filename, one.good, one.staged) for one in manifest.get_all_images()] == [
+    assert [(image.filename, image.good, image.staged) for image in manifest.get_all_images()] == [
         ("a.png", False, "added"),
         ("b c.png", True, "added"),
         ("deep/ü 🎨.png", True, "added"),
@@ -79,8 +79,8 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
         images,
         lambda now: (
             now is not None
-            and any(one.declared for one in now.generations)
-            and [(one.filename, one.good, one.prompt) for one in now.images]
+            and any(image.declared for image in now.generations)
+            and [(image.filename, image.good, image.prompt) for image in now.images]
             == [
                 ("a.png", False, "a man 🎭 smiling, größer"),
                 ("b c.png", True, "x" * 5000),
@@ -89,7 +89,7 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
         ),
     )
     assert data.images[0].generation_id == generation.generation_id
-    (declared,) = (one for one in data.generations if one.declared)
+    (declared,) = (image for image in data.generations if image.declared)
     assert (declared.type, declared.image_count) == ("replicate_flux_kontext", 2)
     assert declared.metadata == {"steps": 28, "model": "flux-dev"}
     for spelling in (actor[:4], int(actor[:4])):
@@ -101,7 +101,7 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
     }
     hidden = api.delete_training_image(actor, "a.png")
     assert api.wait_for(actor, hidden)
-    assert [one.filename for one in api.get_training_data(actor).images] == ["b c.png", "deep/ü 🎨.png"]
+    assert [image.filename for image in api.get_training_data(actor).images] == ["b c.png", "deep/ü 🎨.png"]
     shown = api.update_training_image(actor, "a.png", hidden=None)
     assert api.wait_for(actor, shown)
     assert len(api.get_training_data(actor).images) == 3
@@ -109,10 +109,10 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
     manifest.remove_image("b c.png")
     assert sorted(manifest.save().removed) == ["b c.png", "deep/ü 🎨.png"]
 
-    eventually(images, lambda now: [one.filename for one in now.images] == ["a.png"])
+    eventually(images, lambda now: [image.filename for image in now.images] == ["a.png"])
 
 
-def test_a_repeat_of_an_upload_uploads_nothing_and_other_bytes_are_refused(api, actor, pictures):
+def test_a_repeated_upload_sends_nothing_and_other_bytes_are_rejected(api, actor, pictures):
     images = [LocalImage(pictures / "a.png", f"again/{actor}.png", prompt="x")]
     first = api.upload_training_images(actor, images)
     assert first.uploaded == (f"again/{actor}.png",)
@@ -126,7 +126,7 @@ def test_a_repeat_of_an_upload_uploads_nothing_and_other_bytes_are_refused(api, 
 
 
 def linked(folder):
-    """The folder by a link to it; links in it lead to what is none of its."""
+    """A symlink to the folder; symlinks in the folder lead outside."""
     (folder.parent / f"{folder.name} elsewhere").mkdir(exist_ok=True)
     (folder.parent / f"{folder.name} elsewhere/secret.png").write_bytes(b"secret")
     (folder / "link.png").symlink_to(folder.parent / f"{folder.name} elsewhere/secret.png")
@@ -143,9 +143,9 @@ def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(
     s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/b c.png", Body=b"other bytes")
     pictures = linked(pictures)
     sync = TrainingDataSync(api)
-    # Its first event may have been handled before the second upload.
+    # The first event may be processed before the second upload.
     eventually(
-        lambda: [one.filename for one in sync.auto_initialize_manifest(actor).images],
+        lambda: [image.filename for image in sync.auto_initialize_manifest(actor).images],
         lambda found: found == ["b c.png", "only-s3.png"],
     )
     synced = sync.sync_actor_training_data(actor, pictures)
@@ -153,11 +153,11 @@ def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(
     assert sorted(synced.uploaded.uploaded) == ["a.png", "deep/ü 🎨.png"]
     again = sync.sync_actor_training_data(actor, pictures)
     assert (sorted(again.synced), again.local_only) == (["a.png", "deep/ü 🎨.png"], ())
-    prompts = {one.filename: one.prompt for one in api.get_training_data(actor).images}
+    prompts = {image.filename: image.prompt for image in api.get_training_data(actor).images}
     assert prompts["a.png"] == "a man in the rain"
 
 
-def test_what_cannot_be_is_refused_in_the_same_words(api, actor, pictures):
+def test_invalid_requests_are_rejected_with_the_same_text_over_http_and_s3(api, actor, pictures):
     with pytest.raises(NotFound, match="no actor"):
         api.get_training_data("0999_nobody")
     with pytest.raises(NotFound, match=r"there is no never\.png"):
@@ -172,7 +172,7 @@ def test_what_cannot_be_is_refused_in_the_same_words(api, actor, pictures):
         api.delete_training_image(actor, f"refused/{actor}.png", delete_from_s3=True, etag="0" * 32)
 
 
-def test_without_a_deployment_it_says_what_to_give(monkeypatch):
+def test_without_a_deployment_the_error_names_the_arguments(monkeypatch):
     with pytest.raises(Invalid, match="S3_MANIFEST_API_URL"):
         get_training_data_api()
 
@@ -188,17 +188,17 @@ def test_the_deployment_may_be_named_by_the_environment(api, through, stack, mon
         get_training_data_api().get_training_data("0999_nobody")
 
 
-def test_what_is_staged_is_told_before_it_is_saved_and_what_fails_stays_staged(api, actor, pictures, stack, s3):
+def test_staged_changes_are_listed_and_failed_ones_stay_staged(api, actor, pictures, stack, s3):
     names = [f"staged/{name}.png" for name in ("described", "hidden", "removed", "replaced")]
     images = [LocalImage(pictures / "a.png", name, prompt="old") for name in names]
     assert api.wait_for(actor, api.upload_training_images(actor, images))
     manifest = TrainingDataManifest(actor, api)
 
-    def told():
+    def rows():
         images = manifest.get_all_images()
-        return [(one.filename, one.prompt, one.staged) for one in images if one.filename in names]
+        return [(image.filename, image.prompt, image.staged) for image in images if image.filename in names]
 
-    assert told() == [(name, "old", "no") for name in names]
+    assert rows() == [(name, "old", "no") for name in names]
     described, hidden, removed, replaced = names
     manifest.update_image(described, prompt="new")
     manifest.remove_image(hidden)
@@ -206,26 +206,26 @@ def test_what_is_staged_is_told_before_it_is_saved_and_what_fails_stays_staged(a
     manifest.remove_image(removed, delete_from_s3=True)
     manifest.add_image(pictures / "b c.png", filename=replaced)
     after = [(described, "new", "updated"), (replaced, None, "added")]
-    assert told() == after
-    assert {one.prompt for one in api.get_training_data(actor).images if one.filename in names} == {"old"}
+    assert rows() == after
+    assert {image.prompt for image in api.get_training_data(actor).images if image.filename in names} == {"old"}
     saved = manifest.save()
     assert (saved.updated, set(saved.removed), list(saved.failed)) == ((described,), {hidden, removed}, [replaced])
-    assert [one for one in told() if one[2] == "added"] == [(replaced, None, "added")]
+    assert [image for image in rows() if image[2] == "added"] == [(replaced, None, "added")]
     manifest.add_image(pictures / "b c.png", filename=replaced, overwrite=True)
     saved = manifest.save()
     assert (saved.uploaded, saved.updated, saved.removed, saved.failed) == ((replaced,), (), (), {})
     prefix = f"{ACTORS}{actor}/"
     stored = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"{prefix}staged/")["Contents"]
-    assert [one["Key"].removeprefix(prefix) for one in stored] == [described, hidden, replaced]
-    said = json.loads(s3.get_object(Bucket=stack.bucket, Key=f"{prefix}prompt_metadata.json")["Body"].read())
-    assert said[hidden] == {"hidden": True, "labels": ["blurry"]}
+    assert [image["Key"].removeprefix(prefix) for image in stored] == [described, hidden, replaced]
+    sidecar = json.loads(s3.get_object(Bucket=stack.bucket, Key=f"{prefix}prompt_metadata.json")["Body"].read())
+    assert sidecar[hidden] == {"hidden": True, "labels": ["blurry"]}
     body = s3.get_object(Bucket=stack.bucket, Key=prefix + replaced)["Body"].read()
     assert body == (pictures / "b c.png").read_bytes()
 
 
-def test_a_rescan_looks_at_s3_anew(api, actor, pictures):
+def test_a_rescan_compares_with_s3_again(api, actor, pictures):
     api.upload_training_images(actor, [LocalImage(pictures / "a.png", f"rescan/{actor}.png")], overwrite=True)
     before = api.get_training_data(actor).last_verified_at
     after = api.rescan_s3(actor)
     assert after.last_verified_at > before
-    assert f"rescan/{actor}.png" in [one.filename for one in after.images]
+    assert f"rescan/{actor}.png" in [image.filename for image in after.images]

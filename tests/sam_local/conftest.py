@@ -1,4 +1,4 @@
-"""The project as `sam build` makes it, run by `sam local` in containers, against an S3 on this machine."""
+"""Builds the project with `sam build`, and runs it with `sam local` in containers against a local S3."""
 
 import json
 import os
@@ -22,15 +22,15 @@ from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY,
 from s3_manifest_cli.local_stack.stack import Answer
 
 _PROJECT = Path(__file__).parents[2]
-_BUCKET = "storyboard-user-files"  # the one that events/ speak of
+_BUCKET = "storyboard-user-files"  # the bucket of events/
 _SECONDS = 240
-# The one that images are here for; what is built serves both.
+# The architecture of the container images; the build serves both.
 _ARCHITECTURE = ("--parameter-overrides", "Architecture=x86_64")
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket that containers reach, versioned as the template's, and the environment that names it."""
+    """A versioned bucket that containers can reach, and the variables that name it."""
 
     name: str
     platform: Platform
@@ -54,14 +54,14 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Sam:
-    """The SAM CLI, and what it built of the project."""
+    """The SAM CLI and its build of the project."""
 
     project: Path
     executable: str
     built: Path
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """What it prints; a failure of it fails the test."""
+        """Returns the output; fails the test if the command fails."""
         done = subprocess.run(
             [self.executable, *arguments],
             cwd=self.project,
@@ -77,11 +77,11 @@ class Sam:
         return done
 
     def invoke(self, function: str, event: str | Path, *options: str | Path, template: Path | None = None) -> Any:
-        """The answer of a function, in a container of its own, to one of events/, or to another file."""
+        """Returns a function's response to one of events/, or to another file."""
         path = event if isinstance(event, Path) else self.project / "events" / f"{event}.json"
         template = template or self.built / "template.yaml"
         done = self.run("local", "invoke", function, "--template", template, "--event", path, *_ARCHITECTURE, *options)
-        # It exits with 0 even when the function crashed, and prints nothing when its time ran out.
+        # SAM exits with 0 even if the function fails, and prints nothing after a timeout.
         answer = json.loads(done.stdout or '{"errorMessage": "no answer"}')
         if isinstance(answer, dict) and "errorMessage" in answer:
             pytest.fail(f"{function} failed: {done.stdout}\n{done.stderr}")
@@ -104,10 +104,10 @@ class Api:
 @pytest.fixture(scope="session")
 def sam(tmp_path_factory: pytest.TempPathFactory) -> Sam:
     _require_docker()
-    wanted = os.environ.get("SAM") or "sam"
-    executable = shutil.which(wanted)
+    command = os.environ.get("SAM") or "sam"
+    executable = shutil.which(command)
     if not executable:
-        _unavailable(f"there is no {wanted!r}: install the SAM CLI, or let SAM name it")
+        _unavailable(f"there is no {command!r}: install the SAM CLI, or set SAM to its path")
     built = tmp_path_factory.mktemp("sam") / "build"
     sam = Sam(_PROJECT, executable, built)
     sam.run("build", "--template", sam.project / "template.yaml", "--build-dir", built, "--no-cached")
@@ -119,7 +119,7 @@ def bridge_gateway() -> str:
     """This machine's address in the containers' network; they can not reach its loopback."""
     _require_docker()
     (network, *_) = json.loads(_docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}").stdout)
-    # Docker leaves the gateway out where it took the default, the first address.
+    # Docker omits the gateway if it is the default, the first address.
     gateway = network.get("Gateway") or str(next(ip_network(network["Subnet"]).hosts()))
     try:
         socket.create_server((gateway, 0)).close()
@@ -136,7 +136,7 @@ def bucket(bridge_gateway: str, tmp_path: Path) -> Iterator[Bucket]:
 
 @pytest.fixture(scope="session")
 def published(sam: Sam, bridge_gateway: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    """A bucket of three files in style 16 and one in actor 7, with their manifests. Only to be read."""
+    """A read-only bucket with three files in style 16, one in actor 7, and their manifests."""
     with _bucket(bridge_gateway, tmp_path_factory.mktemp("published")) as bucket:
         for n in (1, 2, 3):
             bucket.put(f"styles/16/image_{n:03d}.jpg", b"jpeg" * n)
@@ -151,9 +151,9 @@ def api(sam: Sam, published: Bucket, tmp_path_factory: pytest.TempPathFactory) -
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("api") / "sam.log"
     options: list[str | Path] = ["--template", sam.built / "template.yaml", "--env-vars", published.env_vars]
-    # One container for all requests, started by the first; EAGER would start one of each function.
+    # One container for all requests; EAGER would start one for each function.
     options += ["--warm-containers", "LAZY"]
-    # It cannot read an AuthorizerId that is chosen by a condition, and authorizes nobody anyway.
+    # SAM cannot read a conditional AuthorizerId, and never authorizes requests.
     options += ["--disable-authorizer", *_ARCHITECTURE]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -169,7 +169,7 @@ def api(sam: Sam, published: Bucket, tmp_path_factory: pytest.TempPathFactory) -
         yield Api(f"http://127.0.0.1:{port}")
     finally:
         _end(process)
-        # It does not always take its containers with it.
+        # SAM does not always remove its containers.
         for container in re.findall(r"SAM_CONTAINER_ID: (\w+)", log.read_text()):
             _docker("rm", "--force", "--volumes", container)
 
@@ -188,14 +188,14 @@ def _bucket(gateway: str, folder: Path) -> Iterator[Bucket]:
 
 
 def _environment() -> dict[str, str]:
-    """What SAM runs with; the credentials and the region it hands on to the functions."""
+    """The environment of SAM; it passes the credentials and the region to the functions."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return inherited | {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # It asks for the account's id, and does without; nobody answers there, at once.
+        # SAM requests the account's id and works without it; this address refuses immediately.
         "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
         "AWS_MAX_ATTEMPTS": "1",
         "SAM_CLI_TELEMETRY": "0",

@@ -1,4 +1,4 @@
-"""A change that is asked for over HTTP, made in a container."""
+"""An edit over HTTP in a container."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.sam_local
 
 
-def test_an_image_is_said_to_be_bad_and_then_its_manifest_says_so(sam, bucket):
+def test_an_image_that_is_marked_bad_is_bad_in_its_manifest(sam, bucket):
     bucket.put("styles/16/image_001.jpg", b"one")
     answer = sam.invoke("EditFunction", "http-patch-image", "--env-vars", bucket.env_vars)
     assert (answer["statusCode"], json.loads(answer["body"])["files"]) == (200, ["image_001.jpg"])

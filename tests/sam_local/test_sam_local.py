@@ -37,7 +37,7 @@ class TestTheBuild:
         assert len(modules) > 100
         for module in modules:
             compiled = module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
-            # https://peps.python.org/pep-0552/: by a hash, and without looking at the source.
+            # https://peps.python.org/pep-0552/: by hash, without a check of the source.
             assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", module
 
     def test_holds_the_native_modules_of_both_architectures(self, sam):
@@ -67,12 +67,12 @@ class TestTheBuild:
         pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", requirements, re.MULTILINE))
         assert found["python"] == "3.13"
         assert {name.replace("_", "-"): version for name, version in found["distributions"].items()} == pinned
-        # Not from the runtime, which has a boto3 too.
+        # Not the runtime's own boto3.
         assert all(path.startswith("/opt/python/") for path in found["imported_from"].values())
 
 
 class TestReconcile:
-    def test_puts_an_upload_into_the_manifest_as_s3_tells_of_it(self, sam, bucket):
+    def test_adds_an_upload_with_the_facts_from_s3(self, sam, bucket):
         key, body = "styles/16/image_001.jpg", b"not the size nor the ETag that the event says"
         bucket.put(key, body, ContentType="image/jpeg", Metadata={"prompt": "a lighthouse", "generation-id": "3"})
 
@@ -199,7 +199,7 @@ class TestReconcile:
         after = bucket.manifest(prefix)
         assert (after["actor_id"], after["total_files"], after["files"]) == ("7", 0, [])
 
-    def test_leaves_in_what_is_there_though_a_delete_marker_was_made_of_it(self, sam, bucket):
+    def test_keeps_an_existing_object_despite_an_event_about_a_delete_marker(self, sam, bucket):
         bucket.put("styles/16/image_002.jpg", b"jpeg")
         sam.reconcile("s3-copy", bucket)
         before = bucket.manifest("styles/16/")
@@ -249,24 +249,24 @@ class TestReconcile:
 
 class TestQuery:
     @pytest.mark.parametrize(
-        ("request_event", "told"),
+        ("request_event", "expected"),
         [
             ("http-get-manifest", {"style_id": "16", "total_files": 3}),
             ("http-get-page", {"style_id": "16", "total_files": 3}),
             ("http-get-catalog", {"cursor": None}),
         ],
     )
-    def test_answers_the_request_of_an_http_api(self, sam, published, request_event, told):
+    def test_answers_the_request_of_an_http_api(self, sam, published, request_event, expected):
         answer = sam.invoke("QueryFunction", request_event, "--env-vars", published.env_vars)
         assert answer["statusCode"] == 200
-        assert json.loads(answer["body"]).items() >= told.items()
+        assert json.loads(answer["body"]).items() >= expected.items()
 
     def test_serves_the_whole_manifest(self, api, published):
         answer = api.get("/api/s3/manifest?styleId=16")
         assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
         assert answer.body == published.manifest("styles/16/")
 
-    def test_says_so_where_nothing_was_uploaded_yet(self, api):
+    def test_answers_404_for_a_style_without_uploads(self, api):
         answer = api.get("/api/s3/manifest?styleId=17")
         assert answer.status == 404
         assert answer.body == {

@@ -1,4 +1,4 @@
-"""The custom resource's function, in a container, against a bucket that is notified already."""
+"""The custom resource's function in a container, with a bucket that has notifications."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.sam_local
 
 
-def test_subscribing_adds_to_what_the_bucket_has_and_cloudformation_is_told(sam, bucket, tmp_path):
+def test_subscribing_merges_with_the_buckets_configuration_and_answers_cloudformation(sam, bucket, tmp_path):
     sqs = bucket.platform.client("sqs")
     queue = sqs.get_queue_attributes(QueueUrl=bucket.queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     theirs = {"Id": "theirs", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}
@@ -36,10 +36,10 @@ def test_subscribing_adds_to_what_the_bucket_has_and_cloudformation_is_told(sam,
 
     sam.invoke("SubscriptionFunction", event, "--env-vars", bucket.env_vars)
 
-    told = json.loads(bucket.s3.get_object(**answer)["Body"].read())
-    assert told["Status"] == "SUCCESS", told["Reason"]
-    assert (told["PhysicalResourceId"], told["RequestId"]) == (bucket.name, request["RequestId"])
+    response = json.loads(bucket.s3.get_object(**answer)["Body"].read())
+    assert response["Status"] == "SUCCESS", response["Reason"]
+    assert (response["PhysicalResourceId"], response["RequestId"]) == (bucket.name, request["RequestId"])
     found = bucket.s3.get_bucket_notification_configuration(Bucket=bucket.name)["QueueConfigurations"]
-    prefixes = {one["Filter"]["Key"]["FilterRules"][0]["Value"]: one["Events"] for one in found}
+    prefixes = {item["Filter"]["Key"]["FilterRules"][0]["Value"]: item["Events"] for item in found}
     assert prefixes.keys() == {"invoices/", "styles/", "system_actors/training_data/"}
     assert "s3:LifecycleExpiration:*" in prefixes["styles/"]

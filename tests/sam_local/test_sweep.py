@@ -1,4 +1,4 @@
-"""Sweeps, asked for and done in containers."""
+"""Sweeps in containers."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.sam_local
 
 
-def test_a_rescan_is_put_into_the_sweep_queue_and_the_sweep_makes_the_manifest(sam, bucket):
+def test_a_rescan_is_queued_and_its_sweep_creates_the_manifest(sam, bucket):
     bucket.put("styles/16/image_001.jpg", b"one")
     answer = sam.invoke("RescanFunction", "http-post-rescan", "--env-vars", bucket.env_vars)
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (202, "queued")

@@ -38,7 +38,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
         ("sqs", "list_message_move_tasks", {"SourceArn": "a"}, "InternalFailure", ""),
     ],
 )
-def test_a_denied_request_says_which_permission_to_allow(clients, service, operation, parameters, code, permission):
+def test_a_denied_request_names_the_permission_to_allow(clients, service, operation, parameters, code, permission):
     client = clients.client(service)
     with Stubber(client) as stubber:
         stubber.add_client_error(operation, service_error_code=code, service_message="no")

@@ -157,7 +157,7 @@ def test_the_longest_time_between_two_sweeps(schedule, days):
     assert functions.sweep_interval(schedule) == timedelta(days=days)
 
 
-def test_without_a_schedule_there_is_no_sweep_interval():
+def test_without_a_schedule_the_sweep_interval_is_unknown():
     assert functions.sweep_interval("") is None
 
 

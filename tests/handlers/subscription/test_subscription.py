@@ -149,7 +149,7 @@ def configuration(account, bucket: str = BUCKET) -> dict[str, Any]:
 
 
 def prefixes(found: dict[str, Any], name: str = "s3-manifest-images") -> dict[str, list[str]]:
-    """The prefixes that the queue is told about, with the events, by the configurations of that name."""
+    """Returns the prefixes and events of the configurations with that name."""
     return {
         item["Filter"]["Key"]["FilterRules"][0]["Value"]: item["Events"]
         for item in found.get("QueueConfigurations", ())

@@ -190,7 +190,7 @@ def test_with_notifications_no_request_is_sent_to_eventbridge(account, cloudform
     assert len(prefixes(configuration(account))) == 0
 
 
-def test_a_second_sweep_follows_when_s3_has_begun_to_send_to_eventbridge(account, cloudformation, pass_seconds):
+def test_a_second_sweep_follows_after_s3_starts_sending_to_eventbridge(account, cloudformation, pass_seconds):
     cloudformation.request("Create", **BRIDGE)
     assert [decode_job(body) for body in account.queued()] == [SweepAll()]
     # "It takes around five minutes for the changes to take effect."

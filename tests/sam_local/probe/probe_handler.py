@@ -1,4 +1,4 @@
-"""A function with nothing but the layer: imports all of the package, and says what it found."""
+"""A function with only the layer: imports the whole package and returns what it found."""
 
 import importlib
 import pkgutil

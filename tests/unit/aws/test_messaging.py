@@ -16,7 +16,7 @@ FAULTS = [
 
 
 class Queue:
-    """An SQS client that takes every message, but those it was told to refuse."""
+    """An SQS client that accepts every message except those to reject."""
 
     def __init__(self, refused=()):
         self.calls = []
@@ -37,7 +37,7 @@ class Queue:
 
 
 def answering(answer):
-    """A client whose calls are answered so."""
+    """Returns a client with this response."""
 
     def call(**_):
         if isinstance(answer, Exception):
@@ -51,7 +51,7 @@ def sweeps(count):
     return [Sweep(kind="style", id=str(number)) for number in range(count)]
 
 
-def test_an_event_is_put_as_it_is():
+def test_an_event_is_sent_unchanged():
     put = []
     client = SimpleNamespace(put_events=lambda **given: put.append(given) or {"FailedEntryCount": 0, "Entries": [{}]})
     messaging.put_event(client, EVENT)
@@ -64,7 +64,7 @@ def test_an_event_that_cannot_be_sent_fails_the_announcement(fault):
         messaging.put_event(answering(fault), EVENT)
 
 
-def test_an_event_that_eventbridge_answers_200_to_and_does_not_take_fails_the_announcement():
+def test_an_event_that_eventbridge_rejects_with_200_fails_the_announcement():
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}
     with pytest.raises(AnnouncementFailed, match="event bus images: InternalFailure: try again"):
         messaging.put_event(answering(refused), EVENT)
@@ -79,7 +79,7 @@ def test_jobs_are_sent_ten_at_a_time(count, calls):
     assert all(len({entry["Id"] for entry in call}) == len(call) for call in queue.calls)
 
 
-def test_large_jobs_share_a_request_only_while_sqs_takes_it():
+def test_large_jobs_share_a_request_up_to_the_limit_of_sqs():
     large = [
         Sweep(
             kind="style",
@@ -95,14 +95,14 @@ def test_large_jobs_share_a_request_only_while_sqs_takes_it():
 
 
 @pytest.mark.parametrize("delay", [0, 900])
-def test_every_job_waits_as_long(delay):
+def test_every_job_has_the_same_delay(delay):
     queue = Queue()
     messaging.send_jobs(queue, "queue", sweeps(11), delay)
     assert {entry["DelaySeconds"] for call in queue.calls for entry in call} == {delay}
 
 
 @pytest.mark.parametrize("name", ["日本", "\ufffe\uffff", "\x00\x0b", 'a"b\\c', "🎨", "\x7f"])
-def test_names_that_sqs_would_refuse_in_a_message_come_through(name):
+def test_names_with_characters_that_sqs_rejects_are_transmitted(name):
     queue = Queue()
     messaging.send_jobs(queue, "queue", [Sweep(kind="style", id=name)], 0)
     assert queue.jobs == [Sweep(kind="style", id=name)]
@@ -116,6 +116,6 @@ def test_jobs_that_cannot_be_sent_are_not_queued(fault):
 
 
 @pytest.mark.parametrize("refused", ["0", "9", "10"])
-def test_one_job_that_sqs_answers_200_to_and_does_not_take_is_enough(refused):
+def test_one_job_that_sqs_rejects_with_200_fails_the_batch(refused):
     with pytest.raises(JobsNotQueued, match="InternalError"):
         messaging.send_jobs(Queue(refused=[refused]), "queue", sweeps(11), 0)

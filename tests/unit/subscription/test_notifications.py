@@ -74,7 +74,7 @@ def test_the_events_are_ones_that_s3_knows():
     assert set(EVENTS) <= set(known)
 
 
-def test_configurations_of_others_are_kept():
+def test_configurations_of_others_stay_unchanged():
     merged = with_queue(OTHERS, NAME, ARN, ["styles/"])
     assert merged["QueueConfigurations"] == [*OTHERS["QueueConfigurations"], *ours("styles/")]
     del merged["QueueConfigurations"]
@@ -240,7 +240,7 @@ def test_a_queue_whose_policy_has_not_propagated_is_retried():
     ],
     ids=["undone", "refused"],
 )
-def test_after_about_a_minute_it_fails_and_says_why(bucket, words):
+def test_it_fails_after_about_a_minute_with_the_reason(bucket, words):
     pauses = []
     with pytest.raises(NotSubscribed, match=f"bucket b: .*{words}"):
         applied(bucket, pauses=pauses)
@@ -302,7 +302,7 @@ def test_unsubscribing_succeeds_although_another_destination_is_missing():
     assert bucket.configuration == WITH_A_MISSING_QUEUE
 
 
-def test_unsubscribing_writes_nothing_if_there_is_nothing_to_remove():
+def test_unsubscribing_writes_only_if_it_removes_something():
     bucket = Bucket(OTHERS, refusals=["AccessDenied"] * 99)
     assert applied(bucket, unsubscribe, is_removal=True) == []
     assert bucket.puts == 0
@@ -336,7 +336,7 @@ def test_a_request_that_is_superseded_while_it_writes_raises():
     assert bucket.puts == 1
 
 
-def test_eventbridge_is_turned_on_and_off_and_the_rest_is_kept():
+def test_only_eventbridge_is_turned_on_and_off():
     without = {name: value for name, value in OTHERS.items() if name != "EventBridgeConfiguration"}
     assert with_eventbridge(without) == OTHERS
     assert without_eventbridge(OTHERS) == without

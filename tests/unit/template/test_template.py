@@ -1,4 +1,4 @@
-"""What the template configures must fit together."""
+"""The template's settings fit together."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MAPPINGS: dict[str, Any] = template()["Mappings"]
 TIMEOUTS = [int(timeout) for timeout in PARAMETERS["ReconcileTimeout"]["AllowedValues"]]
 WINDOWS = [int(window) for window in PARAMETERS["BatchingWindowSeconds"]["AllowedValues"]]
 FULLEST_WAIT = 20
-"""Seconds that Lambda may gather messages while there is little traffic, whatever smaller window is set."""
+"""The seconds that Lambda may collect messages when traffic is low, with any smaller window."""
 
 
 def by_both(mapping: str, timeout: int, window: int) -> int:
@@ -38,7 +38,7 @@ def test_no_legal_configuration_makes_a_change_late(timeout, window):
     assert by_both("ChangesLate", timeout, window) >= gathering + timeout + 240
 
 
-def test_the_queue_and_its_alarm_go_by_both_parameters():
+def test_the_queue_and_its_alarm_depend_on_both_parameters():
     both = [{"Ref": "ReconcileTimeout"}, {"Ref": "BatchingWindowSeconds"}]
     queue = RESOURCES["ChangeQueue"]["Properties"]
     assert queue["VisibilityTimeout"] == {"Fn::FindInMap": ["VisibilityTimeout", *both]}
@@ -47,7 +47,7 @@ def test_the_queue_and_its_alarm_go_by_both_parameters():
 
 
 def test_by_default_no_change_waits_for_others():
-    # More than ten messages in a batch would force a window.
+    # More than ten messages in a batch require a window.
     source = RESOURCES["ReconcileFunction"]["Properties"]["Events"]["Changes"]["Properties"]
     assert PARAMETERS["BatchingWindowSeconds"]["Default"] == 0
     assert source["MaximumBatchingWindowInSeconds"] == {"Ref": "BatchingWindowSeconds"}

@@ -1,4 +1,4 @@
-"""The template as CloudFormation takes it: dependencies, accepted parameters, and what they deploy."""
+"""The template's dependencies, accepted parameters, and deployed resources."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from s3_manifest_cli.local_stack.stack import template
 TEMPLATE = template()
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = TEMPLATE["Resources"]
-DEFAULTS = {name: str(one["Default"]) for name, one in PARAMETERS.items()}
+DEFAULTS = {name: str(item["Default"]) for name, item in PARAMETERS.items()}
 JWT = {"ApiAuth": "JWT", "JwtIssuer": "https://issuer.example.com/", "JwtAudience": "manifests"}
 API_PARTS = ("Integration", "Authorizer", "Route", "Stage")
 
 
 def truth(condition, values):
-    """What a condition, or a rule's assertion, evaluates to."""
+    """Evaluates a condition or a rule's assertion."""
     if isinstance(condition, str):
         return condition
     ((function, given),) = condition.items()
@@ -32,13 +32,13 @@ def truth(condition, values):
         return values[given]
     if function == "Condition":
         return truth(TEMPLATE["Conditions"][given], values)
-    found = [truth(one, values) for one in given]
-    combine = {"Fn::Equals": lambda pair: pair[0] == pair[1], "Fn::Not": lambda one: not one[0]}
+    found = [truth(item, values) for item in given]
+    combine = {"Fn::Equals": lambda pair: pair[0] == pair[1], "Fn::Not": lambda item: not item[0]}
     return (combine | {"Fn::And": all, "Fn::Or": any})[function](found)
 
 
 def deployed(**parameters):
-    """The resources that there are under these parameters, each choice made."""
+    """Returns the resources with these parameters, with all conditions evaluated."""
     values = DEFAULTS | parameters
 
     def chosen(part):
@@ -48,7 +48,7 @@ def deployed(**parameters):
             case dict():
                 return {key: chosen(value) for key, value in part.items()}
             case list():
-                return [chosen(one) for one in part]
+                return [chosen(item) for item in part]
         return part
 
     return {
@@ -59,7 +59,7 @@ def deployed(**parameters):
 
 
 def named_in(part):
-    """What a part of the template refers to."""
+    """Yields the resources that a part of the template refers to."""
     match part:
         case {"Ref": name} | {"Fn::GetAtt": [name, *_]}:
             yield name
@@ -72,12 +72,12 @@ def named_in(part):
                 yield from [value] if key == "DependsOn" and isinstance(value, str) else ()
                 yield from value if key == "DependsOn" and isinstance(value, list) else named_in(value)
         case list():
-            for one in part:
-                yield from named_in(one)
+            for item in part:
+                yield from named_in(item)
 
 
 def before(name, resources):
-    """All that is made before this resource."""
+    """Returns the resources that are created before this one."""
     found, waiting = set(), [name]
     while waiting:
         direct = set(named_in(resources[waiting.pop()])) & resources.keys()
@@ -87,32 +87,32 @@ def before(name, resources):
 
 
 @pytest.mark.parametrize(("auth", "edits"), list(product(({}, JWT), ("true", "false"))))
-def test_no_two_parts_of_the_api_are_changed_at_once(auth, edits):
+def test_parts_of_the_api_are_changed_one_after_another(auth, edits):
     resources = deployed(**auth, AllowEdits=edits)
-    parts = [name for name, one in resources.items() if one["Type"].startswith("AWS::ApiGatewayV2::")]
+    parts = [name for name, item in resources.items() if item["Type"].startswith("AWS::ApiGatewayV2::")]
     assert {RESOURCES[name]["Type"].rpartition("::")[2] for name in parts} >= {"Integration", "Route", "Stage"}
     unordered = [
-        (one, other)
-        for one, other in combinations(parts, 2)
-        if one not in before(other, resources) and other not in before(one, resources)
+        (item, other)
+        for item, other in combinations(parts, 2)
+        if item not in before(other, resources) and other not in before(item, resources)
     ]
     assert unordered == []
 
 
-def test_the_api_comes_before_the_first_function_so_that_sam_local_reads_it():
-    kinds = [one["Type"] for one in RESOURCES.values()]
+def test_the_api_precedes_the_functions_so_that_sam_local_reads_it():
+    kinds = [item["Type"] for item in RESOURCES.values()]
     last_of_the_api = max(i for i, kind in enumerate(kinds) if kind.startswith("AWS::ApiGatewayV2::"))
     assert last_of_the_api < kinds.index("AWS::Serverless::Function")
 
 
 @pytest.mark.parametrize("edits", ["true", "false"])
-def test_what_is_deployed_refers_to_nothing_that_is_not(edits):
+def test_deployed_resources_refer_only_to_deployed_resources(edits):
     resources = deployed(AllowEdits=edits)
     known = resources.keys() | PARAMETERS.keys() | {"Name"}
     dangling = {
         (name, other)
-        for name, one in resources.items()
-        for other in named_in(one)
+        for name, item in resources.items()
+        for other in named_in(item)
         if other not in known and not other.startswith("AWS::")
     }
     assert {pair for pair in dangling if pair[1] in RESOURCES} == set()
@@ -121,7 +121,7 @@ def test_what_is_deployed_refers_to_nothing_that_is_not(edits):
 def test_without_edits_no_function_may_write_or_delete_data():
     resources = deployed(AllowEdits="false")
     assert not [name for name in resources if name.startswith("Edit")]
-    routes = [one["Properties"]["RouteKey"] for one in resources.values() if one["Type"].endswith("::Route")]
+    routes = [item["Properties"]["RouteKey"] for item in resources.values() if item["Type"].endswith("::Route")]
     assert sorted(routes) == [
         "GET /api/{proxy+}",
         "POST /api/manifests/rescan",
@@ -130,21 +130,21 @@ def test_without_edits_no_function_may_write_or_delete_data():
     assert resources["QueryFunction"]["Properties"]["Environment"]["Variables"]["ALLOW_EDITS"] == {"Ref": "AllowEdits"}
 
 
-def test_nobody_pays_for_announcements_or_a_dashboard_that_they_did_not_ask_for():
+def test_announcements_and_the_dashboard_are_off_by_default():
     assert "Dashboard" not in deployed()
     assert "Dashboard" in deployed(CreateDashboard="true")
     assert DEFAULTS["AnnounceChanges"] == "false"
 
 
 @pytest.mark.parametrize("edits", ["true", "false"])
-def test_the_dashboard_shows_the_functions_that_there_are(edits):
+def test_the_dashboard_shows_only_deployed_functions(edits):
     text, more = deployed(CreateDashboard="true", AllowEdits=edits)["Dashboard"]["Properties"]["DashboardBody"][
         "Fn::Sub"
     ]
     for name, value in more.items():
         text = text.replace(f"${{{name}}}", value["Fn::Sub"] if isinstance(value, dict) else value)
     widgets = json.loads(re.sub(r"\${([^}]+)}", r"\1", text))["widgets"]
-    shown = {one[3] for widget in widgets for one in widget["properties"]["metrics"] if one[0] == "AWS/Lambda"}
+    shown = {item[3] for widget in widgets for item in widget["properties"]["metrics"] if item[0] == "AWS/Lambda"}
     functions = {"ReconcileFunction", "SweepFunction", "QueryFunction", "RescanFunction"}
     assert shown == functions | ({"EditFunction"} if edits == "true" else set())
 
@@ -158,14 +158,14 @@ def test_each_route_requires_the_scope_that_the_functions_require(given, monkeyp
     values = dict(zip(names, given, strict=True))
     resources = deployed(**JWT, **values)
     variables = template()["Globals"]["Function"]["Environment"]["Variables"]
-    environment = {name: values.get(one.get("Ref"), "x") for name, one in variables.items() if isinstance(one, dict)}
+    environment = {name: values.get(item.get("Ref"), "x") for name, item in variables.items() if isinstance(item, dict)}
     monkeypatch.setattr(scopes, "settings", lambda: Settings.model_validate(environment))
-    routes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    routes = [item["Properties"] for item in resources.values() if item["Type"] == "AWS::ApiGatewayV2::Route"]
     assert len(routes) == 6
     for route in routes:
         needed = scopes.required(RIGHTS[route["RouteKey"].partition(" ")[0]])
         required = route["AuthorizationScopes"]
-        assert [values[one["Ref"]] for one in required] == [needed] if needed else required == {"Ref": "AWS::NoValue"}
+        assert [values[item["Ref"]] for item in required] == [needed] if needed else required == {"Ref": "AWS::NoValue"}
 
 
 def test_requests_are_limited_and_logged():
@@ -180,33 +180,33 @@ def test_requests_are_limited_and_logged():
 
 @pytest.fixture(scope="module")
 def transformed():
-    """The template as the SAM transform hands it to CloudFormation."""
+    """Returns the template after the SAM transform."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     made = template()
-    for one in made["Resources"].values():
+    for item in made["Resources"].values():
         for where in ("CodeUri", "ContentUri"):
-            if where in one.get("Properties", {}):
-                one["Properties"][where] = "s3://artifacts/code.zip"
+            if where in item.get("Properties", {}):
+                item["Properties"][where] = "s3://artifacts/code.zip"
     return Translator({}, Parser()).translate(made, {})["Resources"]
 
 
-def test_each_function_logs_json_at_the_level_asked_for_into_its_own_group(transformed):
-    functions = {name: one for name, one in transformed.items() if one["Type"] == "AWS::Lambda::Function"}
+def test_each_function_logs_json_at_the_configured_level_into_its_own_group(transformed):
+    functions = {name: item for name, item in transformed.items() if item["Type"] == "AWS::Lambda::Function"}
     assert len(functions) == 6
-    for name, one in functions.items():
+    for name, item in functions.items():
         group = {"Ref": name.replace("Function", "Logs")}
         expected = {"LogFormat": "JSON", "ApplicationLogLevel": {"Ref": "LogLevel"}, "LogGroup": group}
-        assert one["Properties"]["LoggingConfig"] == expected
+        assert item["Properties"]["LoggingConfig"] == expected
 
 
 @pytest.mark.parametrize("on_lambda", [True, False], ids=["Lambda", "elsewhere"])
-def test_each_level_that_may_be_asked_for_is_the_level_that_functions_log_at(on_lambda):
+def test_each_log_level_of_the_template_is_applied_by_the_functions(on_lambda):
     levels = PARAMETERS["LogLevel"]["AllowedValues"]
     assert levels == ["DEBUG", "INFO", "WARN", "ERROR"]
     program = "from aws_lambda_powertools import Logger; print(Logger(service='a').log_level)"
     found = []
     for level in levels:
-        # Lambda sets the first from LoggingConfig where logs are JSON; the second is the template's.
+        # With JSON logs, Lambda sets the first from LoggingConfig; the template sets the second.
         given = {"AWS_LAMBDA_LOG_LEVEL": level} if on_lambda else {}
         environment = {**os.environ, **given, "POWERTOOLS_LOG_LEVEL": level}
         done = subprocess.run(
@@ -303,7 +303,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
         ("QueryConcurrency", ["0", "1", "1000"], ["-1", "1.5", "", "01"]),
     ],
 )
-def test_what_would_fail_in_the_middle_of_a_deployment_is_refused_before_it(parameter, good, bad):
+def test_values_that_would_fail_during_a_deployment_are_rejected_before_it(parameter, good, bad):
     pattern = PARAMETERS[parameter]["AllowedPattern"]
     assert [value for value in good if not re.fullmatch(pattern, value)] == []
     assert [value for value in bad if re.fullmatch(pattern, value)] == []
@@ -313,14 +313,14 @@ def test_what_would_fail_in_the_middle_of_a_deployment_is_refused_before_it(para
 
 def test_every_parameter_is_checked_and_described():
     free = {
-        name for name, one in PARAMETERS.items() if not one.keys() & {"AllowedValues", "AllowedPattern", "MinValue"}
+        name for name, item in PARAMETERS.items() if not item.keys() & {"AllowedValues", "AllowedPattern", "MinValue"}
     }
     assert free == set()
-    assert [name for name, one in PARAMETERS.items() if "Description" not in one] == []
+    assert [name for name, item in PARAMETERS.items() if "Description" not in item] == []
 
 
 def refusals(**parameters):
-    """The rules that refuse these parameters."""
+    """Returns the rules that reject these parameters."""
     values = DEFAULTS | parameters
     return [
         name
@@ -346,11 +346,11 @@ def refusals(**parameters):
         (JWT | {"JwtAudience": ""}, ["JwtHasAnIssuerAndAnAudience"]),
     ],
 )
-def test_parameters_that_do_not_go_together_are_refused(parameters, refused):
+def test_contradictory_parameters_are_rejected(parameters, refused):
     assert refusals(**parameters) == refused
 
 
-def test_gets_are_bounded_where_that_is_asked_for_and_nowhere_else():
+def test_only_the_query_function_reserves_concurrency_and_only_on_request():
     def reserved(**parameters):
         return deployed(**parameters)["QueryFunction"]["Properties"].get("ReservedConcurrentExecutions")
 
