@@ -1,4 +1,7 @@
-"""An actor's training data, from Python: read, uploaded, described, deleted; over HTTP, or in S3 directly."""
+"""The Python API for the training data of actors: read, upload, describe and delete images, over HTTP or in S3.
+
+May import the client.
+"""
 
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.errors import S3ManifestError as TrainingDataError

@@ -1,4 +1,4 @@
-"""``TrainingDataAPI``: what a program does with actors' training data."""
+"""``TrainingDataAPI``: reads and changes the training data of actors."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -28,16 +28,16 @@ from s3_manifest_cli.training_data.http import HttpService
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, TrainingDataService
 
 WAIT_SECONDS = RECHECK_SECONDS + 60.0
-"""How long a call waits for the manifest to be made, or to show what was done, unless it says how long.
+"""How long a call waits by default for a manifest to be created, or to show a change.
 
-A sweep that finds a difference looks at it again after ``RECHECK_SECONDS``, and is done after that.
+A sweep that finds a difference checks it again after ``RECHECK_SECONDS``, and then ends.
 """
 
 
 class UploadResult(Frozen):
-    """What became of an upload: the filenames that were uploaded, that were there already, and that failed, and why.
+    """The filenames that were uploaded, that existed unchanged, and that failed (with the reason).
 
-    ``generation`` is the one they are declared to be from.
+    ``generation`` is the declared generation of the images, ``reflects`` are the tokens to wait with.
     """
 
     uploaded: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class UploadResult(Frozen):
 
 
 class TrainingDataAPI:
-    """Actors' training data. An actor is named by its full name, its padded number or its number.
+    """The training data of actors. An actor id is a full name, a padded number or a number.
 
     Methods raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
     """
@@ -60,37 +60,37 @@ class TrainingDataAPI:
     def get_training_data(
         self, actor_id: str | int, *, force_rescan: bool = False, wait: float = WAIT_SECONDS
     ) -> ActorManifest:
-        """The actor's images, with prompts, generations and totals.
+        """The images of an actor, with prompts, generations and totals.
 
-        An actor that was never seen, but has objects in S3, gets its manifest first. ``force_rescan``
-        has it compared with S3 first. Either is waited for, ``wait`` seconds at most: ``NotYet`` after that.
+        If the actor has objects but no manifest, the stack creates it first. With ``force_rescan`` the manifest is
+        compared with S3 first. Raises ``NotYet`` if either takes longer than ``wait`` seconds.
         """
         return self._service.read(str(actor_id), force_rescan=force_rescan, wait_seconds=wait)
 
     def rescan_s3(self, actor_id: str | int, *, wait: float = WAIT_SECONDS) -> ActorManifest:
-        """Has the actor's manifest compared with what is in S3; what it says after that."""
+        """Makes the stack compare the manifest with S3; returns the corrected manifest."""
         return self.get_training_data(actor_id, force_rescan=True, wait=wait)
 
-    def update_training_image(self, actor_id: str | int, filename: str, **said: Unpack[ImageFields]) -> EditResult:
-        """Says something of an image: ``prompt``, ``good``, ``labels``, ``hidden``. A repeat changes nothing."""
-        return self.update_training_images(actor_id, {filename: said})
+    def update_training_image(self, actor_id: str | int, filename: str, **fields: Unpack[ImageFields]) -> EditResult:
+        """Sets fields of an image: ``prompt``, ``good``, ``labels``, ``hidden``. A repeated call changes nothing."""
+        return self.update_training_images(actor_id, {filename: fields})
 
-    def update_training_images(self, actor_id: str | int, said: Mapping[str, ImageFields]) -> EditResult:
-        """Says something of many images in one edit: by filename, ``{"prompt": …, "good": …, "labels": […]}``."""
-        for filename, one in said.items():
+    def update_training_images(self, actor_id: str | int, fields: Mapping[str, ImageFields]) -> EditResult:
+        """Sets fields of images, by filename, in one edit: ``{"a.png": {"prompt": …, "good": …, "labels": […]}}``."""
+        for filename, image_fields in fields.items():
             try:
-                FileDescription.model_validate(one)
+                FileDescription.model_validate(image_fields)
             except ValidationError as error:
                 raise Invalid(f"{filename}.{first_problem(error)}") from error
-        return self._service.describe(str(actor_id), said)
+        return self._service.describe(str(actor_id), fields)
 
     def delete_training_image(
         self, actor_id: str | int, filename: str, *, delete_from_s3: bool = False, etag: str | None = None
     ) -> EditResult:
-        """Hides an image from the manifest's files or, with ``delete_from_s3``, deletes it.
+        """Hides an image from the manifest or, with ``delete_from_s3``, deletes it.
 
-        A hidden one stays in S3, and comes back with ``update_training_image(…, hidden=None)``. With an
-        ``etag`` only the object that has it is deleted; one that is uploaded meanwhile never is.
+        A hidden image stays in S3; ``update_training_image(…, hidden=None)`` shows it again. With an ``etag``, only
+        the object with that ETag is deleted; an object that is uploaded meanwhile never is.
         """
         if delete_from_s3:
             return self._service.delete(str(actor_id), filename, etag)
@@ -105,48 +105,53 @@ class TrainingDataAPI:
         generation: GenerationRequest | None = None,
         overwrite: bool = False,
     ) -> UploadResult:
-        """Uploads files, several at once, with their prompts (by filename) and the generation that made them.
+        """Uploads files in parallel, with their prompts (by filename) and the generation that made them.
 
-        S3 checks their bytes. A file that is there already is left as it is, and is among the
-        ``failed`` if its bytes are others, unless ``overwrite``. So a repeat uploads what failed, and no
-        more. Raises ``Invalid`` before anything is uploaded where a name or a field cannot be.
+        S3 verifies the bytes. An existing file is left as it is, and fails if its bytes differ, unless ``overwrite`` is
+        set; so a repeated call uploads only what failed. Raises ``Invalid`` before any upload if a name or field is
+        invalid.
         """
-        locals_ = {one.name: one for one in (_local(image, prompts or {}) for image in images)}
+        files = {file.name: file for file in (_local(image, prompts or {}) for image in images)}
         uploaded = UploadResult()
-        wishes = [image_of(one) for one in locals_.values()] if locals_ else []
-        for start in range(0, len(wishes), MAX_IMAGES):
-            batch = wishes[start : start + MAX_IMAGES]
+        described = [image_of(file) for file in files.values()]
+        for start in range(0, len(described), MAX_IMAGES):
+            batch = described[start : start + MAX_IMAGES]
             try:
-                wish = UploadRequest(images=tuple(batch), generation=generation, overwrite=overwrite)
+                request = UploadRequest(images=tuple(batch), generation=generation, overwrite=overwrite)
             except ValidationError as error:
                 raise Invalid(first_problem(error)) from error
-            plan = self._service.plan(str(actor_id), wish)
-            failed = put_all(self._pool, [(one, locals_[one.filename].path) for one in plan.uploads])
-            unchanged = self._unchanged(actor_id, {one.filename: one.md5 for one in batch if one.filename in failed})
-            done = [one for one in plan.uploads if one.filename not in failed]
-            uploaded = UploadResult(
-                uploaded=(*uploaded.uploaded, *(one.filename for one in done)),
-                unchanged=(*uploaded.unchanged, *unchanged),
-                failed={**uploaded.failed, **{n: str(e) for n, e in failed.items() if n not in unchanged}},
-                generation=plan.generation,
-                reflects=(*uploaded.reflects, *(one.reflects for one in done)),
+            plan = self._service.plan(str(actor_id), request)
+            failed = put_all(self._pool, [(upload, files[upload.filename].path) for upload in plan.uploads])
+            unchanged = self._unchanged(
+                actor_id, {image.filename: image.md5 for image in batch if image.filename in failed}
             )
-            if plan.generation:  # the next batch is of the same one
+            done = [upload for upload in plan.uploads if upload.filename not in failed]
+            uploaded = UploadResult(
+                uploaded=(*uploaded.uploaded, *(upload.filename for upload in done)),
+                unchanged=(*uploaded.unchanged, *unchanged),
+                failed={
+                    **uploaded.failed,
+                    **{name: str(error) for name, error in failed.items() if name not in unchanged},
+                },
+                generation=plan.generation,
+                reflects=(*uploaded.reflects, *(upload.reflects for upload in done)),
+            )
+            if plan.generation:  # the next batch belongs to the same one
                 generation = GenerationRequest(generation_id=plan.generation.generation_id, type=plan.generation.type)
         return uploaded
 
-    def wait_for(self, actor_id: str | int, done: EditResult | UploadResult, *, wait: float = WAIT_SECONDS) -> bool:
-        """Waits until the manifest shows what was done, ``wait`` seconds at most; whether it does."""
-        if isinstance(done, UploadResult):
-            return all(self._service.shows(str(actor_id), token, wait) for token in done.reflects)
+    def wait_for(self, actor_id: str | int, result: EditResult | UploadResult, *, wait: float = WAIT_SECONDS) -> bool:
+        """Waits up to ``wait`` seconds for the manifest to show a change; returns whether it does."""
+        if isinstance(result, UploadResult):
+            return all(self._service.shows(str(actor_id), token, wait) for token in result.reflects)
         return (
-            done.revision is not None
-            or done.reflects is None
-            or self._service.shows(str(actor_id), done.reflects, wait)
+            result.revision is not None
+            or result.reflects is None
+            or self._service.shows(str(actor_id), result.reflects, wait)
         )
 
     def _unchanged(self, actor_id: str | int, md5s: Mapping[str, str]) -> list[str]:
-        """Those of the files that the actor has just so already."""
+        """The files that S3 already has with these MD5s."""
         if not md5s:
             return []
         known = {image.filename: image.md5_hash for image in self.get_training_data(actor_id).images}

@@ -1,6 +1,6 @@
-"""Training data in S3 itself, with the user's own AWS credentials: no HTTP API is needed.
+"""Training data directly in S3, with the user's AWS credentials and without the HTTP API.
 
-The manifest is the deployed stack's to write; what is changed here, as everywhere, is data and sidecars.
+Only data and sidecars are changed: the deployed stack writes the manifest.
 """
 
 import random
@@ -35,14 +35,14 @@ from s3_manifest_cli.client.manifests.direct import Enqueue
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
 
-PATIENCE_SECONDS = 30
-"""How long an edit takes its turn beside others."""
+EDIT_SECONDS = 30
+"""How long an edit is retried while others change the same sidecar."""
 
 _CLOCK = Clock(time.monotonic, time.sleep)
 
 
 class S3Service:
-    """One bucket. Without ``enqueue`` no sweep can be asked for: a manifest must be there, and is read as it is."""
+    """A ``TrainingDataService`` in one bucket. Without ``enqueue`` it cannot request sweeps, nor create manifests."""
 
     def __init__(self, store: S3Store, collections: Collections, enqueue: Enqueue | None) -> None:
         self._store = store
@@ -50,77 +50,77 @@ class S3Service:
         self._enqueue = enqueue
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
-        with _told():
-            collection = self._resolved(actor)
+        with _api_errors():
+            collection = self._collection(actor)
             head = heads.load(self._store, collection).head
             requested_at = timestamp(datetime.now(UTC))
             if head is None and not holds_objects(self._store, self._collections, collection):
-                raise NotFound(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
+                raise NotFound(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
             if head is None or force_rescan:
-                made_at, asked_at = (None, requested_at) if force_rescan else (requested_at, None)
+                created_at, asked_at = (None, requested_at) if force_rescan else (requested_at, None)
                 kind, id_ = collection.kind, collection.id
-                self._ask_for(Sweep(kind=kind, id=id_, created_at=made_at, asked_at=asked_at))
+                self._request_sweep(Sweep(kind=kind, id=id_, created_at=created_at, asked_at=asked_at))
             is_done = complete_since(requested_at if force_rescan else None)
             loaded, done = wait_for_head(self._store, collection, is_done, wait_seconds, _CLOCK)
             if not done:
-                raise NotYet(f"{actor}: it is still being compared with S3; ask again")
+                raise NotYet(f"{actor} is still being compared with S3. Try again later.")
             read = training.read(self._store, each, collection, loaded, training.actor_manifest)
         return ActorManifest.model_validate_json(read.json)
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
-        with _told():
-            collection = self._resolved(actor)
+        with _api_errors():
+            collection = self._collection(actor)
             change_token = decode_cursor(reflects, ChangeToken)
             return wait_for_head(
                 self._store,
                 collection,
-                lambda now: is_reflected(self._store, each, collection, now, change_token),
+                lambda loaded: is_reflected(self._store, each, collection, loaded, change_token),
                 wait_seconds,
                 _CLOCK,
             ).holds
 
-    def describe(self, actor: str, said: Mapping[str, ImageFields]) -> EditResult:
-        with _told():
-            collection = self._resolved(actor)
-            fields = {filename: dict[str, JsonValue](one) for filename, one in said.items()}  # type: ignore[arg-type]  # a TypedDict of JSON
-            edited = mutations.update_files(self._store, self._collections, each, collection, fields, _patience())
-            return self._done(collection, mutations.edit_token(edited))
+    def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
+        with _api_errors():
+            collection = self._collection(actor)
+            changes = {filename: dict[str, JsonValue](entry) for filename, entry in fields.items()}  # type: ignore[arg-type]  # a TypedDict of JSON
+            edited = mutations.update_files(self._store, self._collections, each, collection, changes, _retry_policy())
+            return self._edit_result(collection, mutations.edit_token(edited))
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         only = frozenset([etag] if etag else [])
-        with _told():
-            collection = self._resolved(actor)
+        with _api_errors():
+            collection = self._collection(actor)
             _, change_token = mutations.delete_file(
-                self._store, self._collections, collection, filename, only, _patience()
+                self._store, self._collections, collection, filename, only, _retry_policy()
             )
-            return self._done(collection, change_token)
+            return self._edit_result(collection, change_token)
 
-    def plan(self, actor: str, wish: UploadRequest) -> UploadPlan:
-        with _told():
-            collection = self._resolved(actor)
-            plan = plan_uploads(self._store, self._collections, collection, wish, datetime.now(UTC), _patience())
+    def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
+        with _api_errors():
+            collection = self._collection(actor)
+            plan = plan_uploads(self._store, self._collections, collection, request, datetime.now(UTC), _retry_policy())
         return UploadPlan(uploads=plan.uploads, generation=plan.generation)
 
-    def _resolved(self, actor: str) -> Collection:
+    def _collection(self, actor: str) -> Collection:
         return actors.resolve(self._store, self._collections, each, actor)
 
-    def _ask_for(self, sweep: Sweep) -> None:
+    def _request_sweep(self, sweep: Sweep) -> None:
         if self._enqueue is None:
             raise Invalid(
-                f"{sweep.id} is to be compared with S3, which only the stack can do: give sweep_queue_url, its output"
-                " SweepQueueUrl"
+                f"{sweep.id} cannot be compared with S3, because the sweep queue is unknown.",
+                remedy="Pass sweep_queue_url, the stack's output SweepQueueUrl.",
             )
         self._enqueue([sweep])
 
-    def _done(self, collection: Collection, change_token: ChangeToken | None) -> EditResult:
+    def _edit_result(self, collection: Collection, change_token: ChangeToken | None) -> EditResult:
         revision = revision_reflecting(self._store, each, collection, change_token) if change_token else None
         return EditResult(
             actor_name=collection.id, revision=revision, reflects=change_token and encode_cursor(change_token)
         )
 
 
-def _patience() -> RetryPolicy:
-    end = time.monotonic() + PATIENCE_SECONDS
+def _retry_policy() -> RetryPolicy:
+    end = time.monotonic() + EDIT_SECONDS
     return RetryPolicy(
         sleep=time.sleep,
         random=random.random,
@@ -130,8 +130,8 @@ def _patience() -> RetryPolicy:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """The package's errors as this API names them."""
+def _api_errors() -> Iterator[None]:
+    """Converts errors of the layer to those of this API."""
     try:
         yield
     except (actors.NoSuchActor, mutations.NoSuchFile, NoSuchRevision) as error:

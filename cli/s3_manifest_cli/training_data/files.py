@@ -1,4 +1,4 @@
-"""Files on this machine, on their way to S3."""
+"""Uploads local files with presigned URLs."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,11 @@ from s3_manifest.edits.uploads import ImageUpload
 from s3_manifest_cli.client.local.hashes import md5_of
 from s3_manifest_cli.errors import Refused, Unavailable
 
-_AT_ONCE = 16
+_THREADS = 16
 
 
 class LocalImage(NamedTuple):
-    """A file to be uploaded. ``filename`` is its name in the collection; the file's own if that is empty."""
+    """A file to upload. ``filename`` is its name in the collection; if it is empty, that of the file."""
 
     path: Path
     filename: str = ""
@@ -25,12 +25,12 @@ class LocalImage(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name it gets."""
+        """Its name in the collection."""
         return self.filename or self.path.name
 
 
 def image_of(local: LocalImage) -> ImageUpload:
-    """What is told of a file before it is uploaded; reads it once. Raises ``OSError``, ``ValidationError``."""
+    """The description of a file for an upload request; reads the file. Raises ``OSError``, ``ValidationError``."""
     return ImageUpload.model_validate(
         {
             "filename": local.name,
@@ -50,35 +50,37 @@ def md5_at(path: Path) -> str:
 
 
 def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[PresignedUpload, Path]]) -> dict[str, Exception]:
-    """Makes presigned uploads, several at once; the errors of those that were not made, by filename.
+    """Uploads files in parallel; returns the errors by filename.
 
-    S3 refuses bytes that are not the announced ones, and to replace what is there unless that was asked for.
+    S3 refuses bytes that differ from the request, and replaces an object only if the request says so.
     """
-    todo = list(uploads)
+    pending = list(uploads)
 
-    def put(one: tuple[PresignedUpload, Path]) -> Exception | None:
-        upload, path = one
+    def put(entry: tuple[PresignedUpload, Path]) -> Exception | None:
+        upload, path = entry
         try:
             _put(pool, upload, path)
         except (Refused, Unavailable, OSError) as error:
             return error
         return None
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        results = threads.map(put, todo)
-    return {upload.filename: error for (upload, _), error in zip(todo, results, strict=True) if error}
+    with ThreadPoolExecutor(_THREADS) as threads:
+        results = threads.map(put, pending)
+    return {upload.filename: error for (upload, _), error in zip(pending, results, strict=True) if error}
 
 
 def _put(pool: urllib3.PoolManager, upload: PresignedUpload, path: Path) -> None:
     try:
         with path.open("rb") as file:
-            # An answer that is lost may be of a PUT that was made: a repeat of that would be refused by its own doing.
-            answer = pool.request(upload.method, upload.url, body=file, headers=dict(upload.headers), retries=False)
+            # No retries: after a lost response, a second PUT would be refused because of the first.
+            response = pool.request(upload.method, upload.url, body=file, headers=dict(upload.headers), retries=False)
     except urllib3.exceptions.HTTPError as error:
         raise Unavailable(f"{upload.filename}: not uploaded: {error}") from error
-    if answer.status == 412:
-        raise Refused(f"{upload.filename}: a file of that name is there; upload with overwrite=True to replace it")
-    if 400 <= answer.status < 500:
-        raise Refused(f"{upload.filename}: S3 refused it: {answer.status} {answer.data[:300].decode(errors='replace')}")
-    if answer.status >= 300:
-        raise Unavailable(f"{upload.filename}: not uploaded: {answer.status}")
+    if response.status == 412:
+        raise Refused(f"{upload.filename}: not uploaded, the file exists. Pass overwrite=True to replace it.")
+    if 400 <= response.status < 500:
+        raise Refused(
+            f"{upload.filename}: refused by S3: {response.status} {response.data[:300].decode(errors='replace')}"
+        )
+    if response.status >= 300:
+        raise Unavailable(f"{upload.filename}: not uploaded: HTTP status {response.status}")

@@ -1,4 +1,4 @@
-"""Training data through a deployed HTTP API."""
+"""Training data over the HTTP API of a deployment."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class HttpService:
-    """One deployment, through its HTTP API."""
+    """A ``TrainingDataService`` over HTTP."""
 
     def __init__(self, api: HttpApi) -> None:
         self._api = api
@@ -33,35 +33,35 @@ class HttpService:
                 if (manifest.last_verified_at or "") >= verified_since:
                     return manifest
             elif force_rescan and not verified_since:
-                # The sweep is asked for once, and from then on waited for.
+                # The rescan is requested once, and then awaited.
                 verified_since, query = field(reply, "requested_at", str), {}
-        raise NotYet(f"{actor}: it is still being compared with S3; ask again")
+        raise NotYet(f"{actor} is still being compared with S3. Try again later.")
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         for wait in _waits(wait_seconds):
-            asked = address(_ACTOR, actor, {"reflects": reflects, "wait": f"{wait:g}"})
-            reply = self._api.ask("GET", *asked)
+            path = address(_ACTOR, actor, {"reflects": reflects, "wait": f"{wait:g}"})
+            reply = self._api.ask("GET", *path)
             if reply.headers.get("x-manifest-reflected") == "true":
                 return True
         return False
 
-    def describe(self, actor: str, said: Mapping[str, ImageFields]) -> EditResult:
-        asked = address("/api/actors/{}/training-data", actor)
-        return self._done(self._api.ask("PATCH", *asked, body={"files": said}))
+    def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
+        path = address("/api/actors/{}/training-data", actor)
+        return self._edit_result(self._api.ask("PATCH", *path, body={"files": fields}))
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
-        asked = address(f"{_ACTOR}/images", actor, {FILENAME: filename, "delete_from_s3": "true"})
+        path = address(f"{_ACTOR}/images", actor, {FILENAME: filename, "delete_from_s3": "true"})
         headers = {"If-Match": f'"{etag}"'} if etag else {}
-        return self._done(self._api.ask("DELETE", *asked, headers=headers))
+        return self._edit_result(self._api.ask("DELETE", *path, headers=headers))
 
-    def plan(self, actor: str, wish: UploadRequest) -> UploadPlan:
-        body = wish.model_dump(mode="json", exclude_none=True)
+    def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
+        body = request.model_dump(mode="json", exclude_none=True)
         reply = self._api.ask("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
         return shaped(
             UploadPlan, reply.model_copy(update={"body": {k: reply.body.get(k) for k in UploadPlan.model_fields}})
         )
 
-    def _done(self, reply: Reply) -> EditResult:
+    def _edit_result(self, reply: Reply) -> EditResult:
         name = id_in(field(reply, "manifest", str))
         return shaped(
             EditResult, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, EditResult)}})
@@ -69,17 +69,17 @@ class HttpService:
 
 
 def _waits(seconds: float) -> Iterator[float]:
-    """How long to have each request wait, until so many seconds are over; one request at least.
+    """The wait of each request until so many seconds have passed; at least one request.
 
-    A deployment may wait for less than is asked, so that others get their turn: there is a pause in between.
+    A deployment may wait less than requested, to serve others; so there is a pause between requests.
     """
     end = time.monotonic() + seconds
     while True:
         yield min(max(0.0, end - time.monotonic()), MAX_WAIT_SECONDS)
-        left = end - time.monotonic()
-        if left <= 0:
+        remaining = end - time.monotonic()
+        if remaining <= 0:
             return
-        time.sleep(min(_PAUSE_SECONDS, left))
+        time.sleep(min(_PAUSE_SECONDS, remaining))
 
 
 def _only(body: Mapping[str, Any], shape: type[BaseModel]) -> dict[str, Any]:

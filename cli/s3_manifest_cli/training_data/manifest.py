@@ -1,4 +1,4 @@
-"""``TrainingDataManifest``: changes of an actor's training data, staged, and then carried out on S3."""
+"""``TrainingDataManifest``: stages changes of an actor's training data, and applies them to S3 with ``save``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +16,13 @@ from s3_manifest_cli.training_data.service import ImageFields
 
 
 class StagedGeneration(NamedTuple):
-    """A generation that images are to be added to; its id is known once it is saved, if none was given."""
+    """A staged generation for images; without an explicit id, it gets one when it is saved."""
 
     number: int
 
 
 class Image(Frozen):
-    """An image as it is, or will be once the manifest is saved. ``s3_url`` is None until it is uploaded."""
+    """An image with its staged changes. ``s3_url`` is None until it is uploaded."""
 
     filename: str
     prompt: str | None
@@ -35,7 +35,7 @@ class Image(Frozen):
 
 
 class SaveResult(Frozen):
-    """What was carried out on S3, by filename, and what failed, and why: that stays staged."""
+    """The filenames that were changed in S3, and those that failed (with the reason) and stay staged."""
 
     uploaded: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class _Addition(NamedTuple):
 
 
 class TrainingDataManifest:
-    """One actor's. Nothing is changed in S3 before ``save``; not for several threads at once."""
+    """Staged changes of one actor. Nothing is changed in S3 before ``save``. Not thread-safe."""
 
     def __init__(self, actor_id: str | int, api: TrainingDataAPI | None = None) -> None:
         self.actor_id = actor_id
@@ -70,12 +70,12 @@ class TrainingDataManifest:
         generated_at: str | None = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> StagedGeneration:
-        """Stages a generation (``type`` such as ``replicate_flux_kontext``), to be given to ``add_image``.
+        """Stages a generation (``type`` such as ``replicate_flux_kontext``) for ``add_image``.
 
         It is declared with the first of its images. Raises ``pydantic.ValidationError``.
         """
-        given = {"generation_id": generation_id, "type": type, "generated_at": generated_at, "metadata": metadata}
-        self._generations.append(GenerationRequest.model_validate(given))
+        fields = {"generation_id": generation_id, "type": type, "generated_at": generated_at, "metadata": metadata}
+        self._generations.append(GenerationRequest.model_validate(fields))
         return StagedGeneration(len(self._generations) - 1)
 
     def add_image(
@@ -88,116 +88,120 @@ class TrainingDataManifest:
         generation: StagedGeneration | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Stages the upload of a file, under its own name or ``filename``."""
+        """Stages the upload of a file, as ``filename`` or with its own name."""
         local = LocalImage(Path(path), filename, prompt, generated_at)
         self._removed.pop(local.name, None)
         self._added[local.name] = _Addition(local, generation, overwrite)
 
     def remove_image(self, filename: str, *, delete_from_s3: bool = False) -> None:
-        """Stages that an image is hidden or, with ``delete_from_s3``, deleted; one just added is not uploaded."""
+        """Stages hiding an image, or deleting it with ``delete_from_s3``; a staged upload is dropped."""
         self._updated.pop(filename, None)
         if self._added.pop(filename, None) is None:
             self._removed[filename] = delete_from_s3
 
-    def update_image(self, filename: str, **said: Unpack[ImageFields]) -> None:
-        """Stages what is to be said of an image: ``prompt``, ``good``, ``labels``, ``hidden``."""
-        self._updated[filename] = {**self._updated.get(filename, {}), **said}
+    def update_image(self, filename: str, **fields: Unpack[ImageFields]) -> None:
+        """Stages fields of an image: ``prompt``, ``good``, ``labels``, ``hidden``."""
+        self._updated[filename] = {**self._updated.get(filename, {}), **fields}
 
     def get_all_images(self) -> list[Image]:
-        """The actor's images with all that is staged, by filename. Raises ``S3ManifestError``."""
+        """The images of the actor with the staged changes, by filename. Raises ``S3ManifestError``."""
         try:
             saved = self._api.get_training_data(self.actor_id).images
         except NotFound:
             saved = ()
         images = {
-            one.filename: Image(
-                filename=one.filename,
-                prompt=one.prompt,
-                good=one.good,
-                s3_url=one.s3_url,
-                generated_at=one.generated_at,
-                generation_id=one.generation_id,
-                generation_type=one.generation_type,
+            image.filename: Image(
+                filename=image.filename,
+                prompt=image.prompt,
+                good=image.good,
+                s3_url=image.s3_url,
+                generated_at=image.generated_at,
+                generation_id=image.generation_id,
+                generation_type=image.generation_type,
                 staged="no",
             )
-            for one in saved
-            if one.filename not in self._removed
+            for image in saved
+            if image.filename not in self._removed
         }
-        images |= {name: self._as_added(one) for name, one in self._added.items()}
-        for name, said in self._updated.items():
+        images |= {name: self._added_image(addition) for name, addition in self._added.items()}
+        for name, fields in self._updated.items():
             if name in images:
-                images[name] = _as_updated(images[name], said)
-        hidden = {name for name, said in self._updated.items() if said.get("hidden")}
+                images[name] = _updated_image(images[name], fields)
+        hidden = {name for name, fields in self._updated.items() if fields.get("hidden")}
         return [images[name] for name in sorted(images.keys() - hidden)]
 
     def save(self) -> SaveResult:
-        """Carries out what is staged: uploads, then what is said of images, then removals.
+        """Applies the staged changes: uploads, then fields of images, then removals.
 
-        What was done is staged no more, so that a repeat does what failed. Raises ``S3ManifestError`` where
-        nothing of a step could be done; what is left is still staged then.
+        Applied changes are no longer staged, so a repeated call retries only what failed. Raises ``S3ManifestError``
+        if a whole step fails; the remaining changes stay staged.
         """
         saved = self._upload()
-        said = {name: one for name, one in self._updated.items() if name not in saved.failed}
-        said |= {name: {**said.get(name, {}), "hidden": True} for name, deletes in self._removed.items() if not deletes}
+        updates = {name: fields for name, fields in self._updated.items() if name not in saved.failed}
+        hidden = [name for name, is_deleted in self._removed.items() if not is_deleted]
+        updates |= {name: {**updates.get(name, {}), "hidden": True} for name in hidden}
         failed = dict(saved.failed)
-        if said:
-            self._api.update_training_images(self.actor_id, said)
-            self._updated = {name: one for name, one in self._updated.items() if name not in said}
-        removed = [name for name, deletes in self._removed.items() if not deletes]
-        for name in [name for name, deletes in self._removed.items() if deletes]:
+        if updates:
+            self._api.update_training_images(self.actor_id, updates)
+            self._updated = {name: fields for name, fields in self._updated.items() if name not in updates}
+        removed = hidden
+        for name in [name for name, is_deleted in self._removed.items() if is_deleted]:
             try:
                 self._api.delete_training_image(self.actor_id, name, delete_from_s3=True)
             except NotFound:
-                removed.append(name)  # as it was to be
+                removed.append(name)  # deleted already
             except S3ManifestError as error:
                 failed[name] = str(error)
             else:
                 removed.append(name)
-        self._removed = {name: deletes for name, deletes in self._removed.items() if name not in removed}
-        updated = tuple(name for name in said if name not in removed)
+        self._removed = {name: is_deleted for name, is_deleted in self._removed.items() if name not in removed}
+        updated = tuple(name for name in updates if name not in removed)
         return saved.model_copy(update={"updated": updated, "removed": tuple(removed), "failed": failed})
 
     def _upload(self) -> SaveResult:
         saved = SaveResult()
-        for number, overwrite in sorted({_group(one) for one in self._added.values()}):
-            group = [one.local for one in self._added.values() if _group(one) == (number, overwrite)]
+        for number, overwrite in sorted({_upload_group(addition) for addition in self._added.values()}):
+            files = [
+                addition.local for addition in self._added.values() if _upload_group(addition) == (number, overwrite)
+            ]
             generation = self._generations[number] if number >= 0 else None
-            done = self._api.upload_training_images(self.actor_id, group, generation=generation, overwrite=overwrite)
-            if done.generation and number >= 0:
-                # A repeat adds to the same one.
+            result = self._api.upload_training_images(self.actor_id, files, generation=generation, overwrite=overwrite)
+            if result.generation and number >= 0:
+                # A repeated call must add to the same generation.
                 self._generations[number] = GenerationRequest(
-                    generation_id=done.generation.generation_id, type=done.generation.type
+                    generation_id=result.generation.generation_id, type=result.generation.type
                 )
-            for name in (*done.uploaded, *done.unchanged):
+            for name in (*result.uploaded, *result.unchanged):
                 del self._added[name]
             saved = SaveResult(
-                uploaded=saved.uploaded + done.uploaded,
-                unchanged=saved.unchanged + done.unchanged,
-                failed={**saved.failed, **done.failed},
-                generations=saved.generations + ((done.generation,) if done.generation else ()),
+                uploaded=saved.uploaded + result.uploaded,
+                unchanged=saved.unchanged + result.unchanged,
+                failed={**saved.failed, **result.failed},
+                generations=saved.generations + ((result.generation,) if result.generation else ()),
             )
         return saved
 
-    def _as_added(self, one: _Addition) -> Image:
-        generation = self._generations[one.generation.number] if one.generation else None
+    def _added_image(self, addition: _Addition) -> Image:
+        generation = self._generations[addition.generation.number] if addition.generation else None
         return Image(
-            filename=one.local.name,
-            prompt=one.local.prompt,
+            filename=addition.local.name,
+            prompt=addition.local.prompt,
             good=True,
             s3_url=None,
-            generated_at=one.local.generated_at,
+            generated_at=addition.local.generated_at,
             generation_id=generation and generation.generation_id,
             generation_type=generation and generation.type,
             staged="added",
         )
 
 
-def _group(one: _Addition) -> tuple[int, bool]:
-    return (one.generation.number if one.generation else -1, one.overwrite)
+def _upload_group(addition: _Addition) -> tuple[int, bool]:
+    """The number of the generation, or -1, and whether files are overwritten: one upload request for each."""
+    return (addition.generation.number if addition.generation else -1, addition.overwrite)
 
 
-def _as_updated(image: Image, said: ImageFields) -> Image:
-    good = said.get("good", image.good)
+def _updated_image(image: Image, fields: ImageFields) -> Image:
+    good = fields.get("good", image.good)
     staged = "added" if image.staged == "added" else "updated"
-    update = {"prompt": said.get("prompt", image.prompt), "good": good is not False, "staged": staged}
+    update = {"prompt": fields.get("prompt", image.prompt), "good": good is not False, "staged": staged}
     return image.model_copy(update=update)

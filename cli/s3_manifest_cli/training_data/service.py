@@ -1,4 +1,4 @@
-"""What training data is read and changed through: a deployed HTTP API, or S3 itself. Same results, same errors."""
+"""The interface to one deployment, implemented over HTTP and in S3 with the same results and errors."""
 
 from collections.abc import Mapping
 from typing import Protocol, TypedDict
@@ -11,7 +11,7 @@ from s3_manifest.sidecars.formats import GenerationDeclaration
 
 
 class ImageFields(TypedDict, total=False):
-    """What is to be said of an image; None takes back what was said before, and what is left out stays."""
+    """Fields to set for an image. None removes a field; a missing field is not changed."""
 
     prompt: str | None
     good: bool | None
@@ -20,10 +20,7 @@ class ImageFields(TypedDict, total=False):
 
 
 class EditResult(Frozen):
-    """What was done in S3, and whether the manifest shows it by now.
-
-    ``revision`` is one that shows it; None before, and then ``reflects`` is the token to wait with.
-    """
+    """The result of an edit in S3. ``revision`` shows it; if it is None, wait with the token ``reflects``."""
 
     actor_name: str
     revision: int | None
@@ -31,34 +28,31 @@ class EditResult(Frozen):
 
 
 class UploadPlan(Frozen):
-    """Uploads to be made, each by one PUT with exactly its headers, and the generation they are from."""
+    """Prepared uploads, each one PUT with exactly its headers, and the generation of the images."""
 
     uploads: tuple[PresignedUpload, ...]
     generation: GenerationDeclaration | None
 
 
 class TrainingDataService(Protocol):
-    """One deployment. Any method may raise ``S3ManifestError``.
-
-    ``actor`` is a full name, a padded number or a number.
-    """
+    """One deployment. ``actor`` is a full name, a padded number or a number. Methods raise ``S3ManifestError``."""
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
-        """Its manifest; one that is not there is made, one to be rescanned compared with S3, waited for so long."""
+        """The manifest. Waits so long for one that has to be created, or compared with S3."""
         ...
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
-        """Whether the manifest shows the change with that token, waited for so long."""
+        """Waits so long for the manifest to show the change with that token; returns whether it does."""
         ...
 
-    def describe(self, actor: str, said: Mapping[str, ImageFields]) -> EditResult:
-        """Sets fields of files (prompt, good, labels, hidden, …), all in one edit; None takes a field out."""
+    def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
+        """Sets fields of images, all in one edit."""
         ...
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
-        """Deletes a file in S3; with an ``etag`` only the object that has it."""
+        """Deletes an image in S3; with an ``etag``, only that object."""
         ...
 
-    def plan(self, actor: str, wish: UploadRequest) -> UploadPlan:
-        """Prepares uploads: names checked, the generation declared, each presigned."""
+    def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
+        """Prepares uploads: checks the names, declares the generation, presigns each upload."""
         ...

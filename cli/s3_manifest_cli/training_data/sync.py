@@ -1,4 +1,4 @@
-"""``TrainingDataSync``: an actor's manifest made where there is none, and a folder's images brought to S3."""
+"""``TrainingDataSync``: creates the manifest of an actor, and uploads the images of a folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +13,9 @@ from s3_manifest_cli.training_data.files import LocalImage, md5_at
 
 
 class SyncResult(Frozen):
-    """How a folder and S3 compare, by filename and MD5, and what was uploaded of what only the folder had.
+    """A folder compared with S3 by filename and MD5, and the upload of files that are only local.
 
-    ``out_of_sync``: both have it, with other bytes; neither is touched. ``unverified``: S3 proves no MD5 of it.
+    ``out_of_sync``: different bytes, neither side is changed. ``unverified``: the MD5 in S3 is unknown.
     """
 
     synced: tuple[str, ...]
@@ -27,13 +27,13 @@ class SyncResult(Frozen):
 
 
 class TrainingDataSync:
-    """Training data lives in S3: a folder is what it is uploaded from, never the other way round."""
+    """Uploads training data from folders to S3, never the other way."""
 
     def __init__(self, api: TrainingDataAPI | None = None) -> None:
         self._api = api or get_training_data_api()
 
     def auto_initialize_manifest(self, actor_id: str | int) -> ActorManifest:
-        """The actor's manifest, made by the stack where there are objects and none yet."""
+        """The manifest of an actor; the stack creates it if there are only objects."""
         return self._api.get_training_data(actor_id)
 
     def sync_actor_training_data(
@@ -44,14 +44,14 @@ class TrainingDataSync:
         upload: bool = True,
         generation: GenerationRequest | None = None,
     ) -> SyncResult:
-        """Compares an actor with S3 and with a ``folder``, and uploads what images only the folder has.
+        """Compares an actor's manifest with S3 and with a ``folder``, and uploads images that are only local.
 
-        Images lie in the folder as below the actor's prefix; of ``<name>.txt`` beside one its text is the
-        prompt. Links are not followed. Without a folder, or with ``upload=False``, nothing is uploaded. A repeat
-        uploads nothing more. Raises ``S3ManifestError``, ``OSError``.
+        Paths in the folder are filenames in the collection; ``<name>.txt`` beside an image is its prompt. Links are
+        not followed. Without a folder, or with ``upload=False``, nothing is uploaded. A repeated call uploads nothing
+        more. Raises ``S3ManifestError``, ``OSError``.
         """
         try:
-            known = {one.filename: one.md5_hash for one in self._api.rescan_s3(actor_id).images}
+            known = {image.filename: image.md5_hash for image in self._api.rescan_s3(actor_id).images}
         except NotFound:
             known = {}
         local = dict(_images(Path(folder))) if folder else {}
@@ -73,11 +73,11 @@ class TrainingDataSync:
 
 
 def _images(folder: Path) -> Iterator[tuple[str, LocalImage]]:
-    """The images below a folder, by their paths below it."""
+    """The images below a folder, with their paths below it."""
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
         name = below.as_posix()
-        # Where the folder itself is reached by a link, that was the caller's choice.
+        # The folder itself may be reached by a link: the caller chose it.
         linked = any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))
         if is_image(name) and path.is_file() and not linked:
             texts = (_caption(folder / caption) for caption in captions_of(name))
