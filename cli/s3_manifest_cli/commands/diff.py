@@ -75,7 +75,7 @@ def _side_fields(facts: Facts, is_past: bool) -> dict[str, Any]:
 def _file_fields(difference: FileDifference) -> dict[str, Any]:
     return {
         "filename": difference.filename,
-        "sort": difference.sort,
+        "sort": difference.kind,
         "by": difference.by,
         "is_proven": difference.is_proven,
         "words": difference.fields,
@@ -91,7 +91,7 @@ def _print(result: Diff, printer: Printer) -> None:
         printer.write(f"~ title: {result.before.title!r} -> {result.after.title!r}", _COLOURS["described"])
     for difference in result.files:
         unproven = "" if difference.is_proven else "  (not proven: only ETag and size differ)"
-        printer.write(f"{_SIGNS[difference.sort]} {difference.filename}{unproven}", _COLOURS[difference.sort])
+        printer.write(f"{_SIGNS[difference.kind]} {difference.filename}{unproven}", _COLOURS[difference.kind])
         for field in difference.fields:
             printer.write(f"    {field}: {_value(difference.before, field)} -> {_value(difference.after, field)}")
     counts = ", ".join(f"{count:,} {sort}" for sort, count in result.totals.items() if count)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query.training import ActorManifest
-from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Reply, field, shaped
+from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Response, field, parse
 from s3_manifest_cli.errors import NotYet
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
 
@@ -27,45 +27,41 @@ class HttpService:
         query = {"force_rescan": "true"} if force_rescan else {}
         verified_since = ""
         for wait in _waits(wait_seconds):
-            reply = self._api.ask("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
-            if reply.status == 200:
-                manifest = shaped(ActorManifest, reply)
+            response = self._api.request("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
+            if response.status == 200:
+                manifest = parse(ActorManifest, response.body)
                 if (manifest.last_verified_at or "") >= verified_since:
                     return manifest
             elif force_rescan and not verified_since:
                 # The rescan is requested once, and then awaited.
-                verified_since, query = field(reply, "requested_at", str), {}
+                verified_since, query = field(response, "requested_at", str), {}
         raise NotYet(f"{actor} is still being compared with S3. Try again later.")
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         for wait in _waits(wait_seconds):
             path = address(_ACTOR, actor, {"reflects": reflects, "wait": f"{wait:g}"})
-            reply = self._api.ask("GET", *path)
-            if reply.headers.get("x-manifest-reflected") == "true":
+            response = self._api.request("GET", *path)
+            if response.headers.get("x-manifest-reflected") == "true":
                 return True
         return False
 
     def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
         path = address("/api/actors/{}/training-data", actor)
-        return self._edit_result(self._api.ask("PATCH", *path, body={"files": fields}))
+        return self._edit_result(self._api.request("PATCH", *path, body={"files": fields}))
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         path = address(f"{_ACTOR}/images", actor, {FILENAME: filename, "delete_from_s3": "true"})
         headers = {"If-Match": f'"{etag}"'} if etag else {}
-        return self._edit_result(self._api.ask("DELETE", *path, headers=headers))
+        return self._edit_result(self._api.request("DELETE", *path, headers=headers))
 
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         body = request.model_dump(mode="json", exclude_none=True)
-        reply = self._api.ask("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
-        return shaped(
-            UploadPlan, reply.model_copy(update={"body": {k: reply.body.get(k) for k in UploadPlan.model_fields}})
-        )
+        response = self._api.request("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
+        return parse(UploadPlan, {k: response.body.get(k) for k in UploadPlan.model_fields})
 
-    def _edit_result(self, reply: Reply) -> EditResult:
-        name = id_in(field(reply, "manifest", str))
-        return shaped(
-            EditResult, reply.model_copy(update={"body": {"actor_name": name, **_only(reply.body, EditResult)}})
-        )
+    def _edit_result(self, response: Response) -> EditResult:
+        name = id_in(field(response, "manifest", str))
+        return parse(EditResult, {"actor_name": name, **_only(response.body, EditResult)})
 
 
 def _waits(seconds: float) -> Iterator[float]:

@@ -33,7 +33,7 @@ def text(fault: Fault) -> str:
         (Fault(400, "AuthorizationHeaderMalformed", "", "eu-west-1"), "The bucket is in eu-west-1. Pass --region"),
         (Fault(301, "", "Moved", "eu-west-1"), "The bucket is in eu-west-1."),
         (Fault(301, "PermanentRedirect"), "The bucket is in another region. Find it with"),
-        (Fault(302, "", "Found"), "Something else than AWS answered."),
+        (Fault(302, "", "Found"), "Something other than AWS answered."),
         (Fault(404, "NoSuchBucket"), "There is no such bucket. Check --bucket"),
         (Fault(503, "SlowDown"), "The server is busy"),
         (Fault(429, ""), "The server is busy"),
@@ -118,4 +118,4 @@ def test_a_request_that_the_http_library_refuses_to_send_surely_did_not_happen(o
     ],
 )
 def test_only_of_what_was_sent_the_outcome_is_unknown(error, kind):
-    assert type(write_error(KEY, fault_of(error), is_known=False)) is kind
+    assert type(write_error(KEY, fault_of(error), is_conditional=False)) is kind

@@ -43,7 +43,7 @@ def api(monkeypatch) -> Iterator[tuple[HttpApi, list[int], list[str], list[float
 def test_a_throttled_request_is_repeated_with_its_body_after_longer_and_longer_waits(api):
     client, statuses, asked, waited = api
     statuses += [429, 429, 200]
-    assert client.ask("POST", "/api/manifests/rescan", body={"a": 1}).status == 200
+    assert client.request("POST", "/api/manifests/rescan", body={"a": 1}).status == 200
     assert asked == ['{"a":1}'] * 3
     assert 0 < waited[0] < 0.51
     assert 0.5 <= waited[1] <= 1
@@ -53,7 +53,7 @@ def test_a_request_that_stays_throttled_is_given_up_and_told(api):
     client, statuses, asked, waited = api
     statuses += [429] * 9
     with pytest.raises(Unavailable):
-        client.ask("POST", "/api/manifests/rescan", body={"a": 1})
+        client.request("POST", "/api/manifests/rescan", body={"a": 1})
     assert (len(asked), len(waited)) == (5, 4)
 
 
@@ -62,5 +62,5 @@ def test_nothing_else_is_repeated(api, status):
     client, statuses, asked, waited = api
     statuses += [status, 200]
     with pytest.raises(Unavailable):
-        client.ask("POST", "/api/manifests/rescan", body={"a": 1})
+        client.request("POST", "/api/manifests/rescan", body={"a": 1})
     assert (len(asked), waited) == (1, [])

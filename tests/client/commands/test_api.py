@@ -95,7 +95,7 @@ def test_what_cannot_be_is_an_error_of_the_api(sides):
     collection = sides.collection
     with pytest.raises(NotFound, match="has no manifest"):
         pull(sides.deployment, collection, sides.folder)
-    with pytest.raises(Invalid, match="there is no folder"):
+    with pytest.raises(Invalid, match="There is no folder"):
         push(sides.deployment, sides.folder / "nowhere", collection)
     with pytest.raises(Invalid, match="not UTF-8"):
         pull(sides.deployment, collection, sides.folder / "\udcff")

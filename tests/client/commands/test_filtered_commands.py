@@ -71,14 +71,14 @@ def test_a_filter_that_matches_on_one_side_alone_is_no_mistake(differing, verb):
 def test_a_copy_whose_includes_match_nothing_fails_and_changes_nothing(differing, verb):
     before = seen(differing)
     answer = copy(differing, verb, "--include", "*.pgn", "--delete", exit_code=3)
-    assert "no file matches --include '*.pgn'" in answer.stderr
+    assert "No file in the folder or in S3 matches --include '*.pgn'" in answer.stderr
     assert seen(differing) == before
 
 
 @pytest.mark.parametrize("verb", READING)
 def test_reading_commands_filter_and_report_in_the_same_way(differing, verb):
     missed = differing.call(verb, differing.folder, "style/16", "--include", "*.pgn", exit_code=3)
-    assert "no file matches --include '*.pgn'" in missed.stderr
+    assert "No file in the folder or in S3 matches --include '*.pgn'" in missed.stderr
     options = ["--include", "/both.png", "--exclude", "subs/", "--json"]
     found = differing.call(verb, differing.folder, "style/16", *options)
     assert json.loads(found.stdout)["unmatched_filters"] == ["--exclude 'subs/'"]

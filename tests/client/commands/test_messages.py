@@ -21,7 +21,7 @@ def test_arguments_in_the_wrong_order_are_recognized(sides, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["pull", "pictures", "elsewhere"], "'pictures' is not a collection: write KIND/ID, such as"),
+        (["pull", "pictures", "elsewhere"], "'pictures' is not a collection. Write KIND/ID, such as"),
         (["pull", "style/16"], "Missing argument LOCAL."),
         (["push", "pictures"], "Missing argument COLLECTION."),
         (["sync"], "Missing arguments COLLECTION and LOCAL."),

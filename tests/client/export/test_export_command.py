@@ -192,7 +192,7 @@ def test_captions_are_replaced_and_obstacles_stay_and_are_reported(export, tmp_p
     document = json.loads(answer.stdout)
     assert document["files"] == 1
     [reason] = [problem["problem"] for problem in document["problems"] if problem["s3_key"] == "styles/16/deep/b.png"]
-    assert "'deep/b.txt' was not written: a link, or something else that is not a folder, is in its path" in reason
+    assert "'deep/b.txt' was not written: a link, or a file that is not a folder, is in its path" in reason
     assert reason in answer.stderr
     assert (tmp_path / "a.txt").read_text() == "a fox\n"
     assert names_in(tmp_path) == ["a.txt", "deep", "elsewhere"]

@@ -16,8 +16,8 @@ import pytest
 
 from s3_manifest_cli.client.local import folders
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.folders import OpenFolder
-from s3_manifest_cli.client.local.names import FileSystem
+from s3_manifest_cli.client.local.file_system import FileSystem
+from s3_manifest_cli.client.local.folders import Folder
 from s3_manifest_cli.client.local.partials import identity_at
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
@@ -144,7 +144,7 @@ def test_a_name_that_can_be_no_file_is_invalid_whoever_asks(root, filename):
 
 
 def destination_identity(root):
-    return identity_at(OpenFolder.at(str(root.parent / "dest-evil")), "x")
+    return identity_at(Folder.at(str(root.parent / "dest-evil")), "x")
 
 
 @pytest.mark.parametrize("target", ["../dest-evil", "{parent}/dest-evil", ".", "nowhere"])
@@ -239,7 +239,7 @@ def test_a_link_swapped_in_right_before_the_write_leads_nowhere(root, monkeypatc
     if not folders.HAS_DESCRIPTORS:
         pytest.skip("this is what an OS without descriptors of folders cannot keep out")
     (root / "sub").mkdir()
-    replace = OpenFolder.replace
+    replace = Folder.replace
 
     def swapped(self, *more):
         (root / "sub").rename(root / "moved")
@@ -247,7 +247,7 @@ def test_a_link_swapped_in_right_before_the_write_leads_nowhere(root, monkeypatc
         replace(self, *more)
 
     with Destination(root) as destination:
-        monkeypatch.setattr(OpenFolder, "replace", swapped)
+        monkeypatch.setattr(Folder, "replace", swapped)
         write(destination, "sub/x", expected=None)
         with pytest.raises(Refused, match="sub/y"):
             write(destination, "sub/y")
@@ -519,7 +519,7 @@ def test_what_the_disk_can_hold_is_found_out_with_real_files(root):
         assert found == FileSystem(max_path_bytes=4096 - len(os.fsencode(root)) - 2)
 
 
-class FoldingFolder(OpenFolder):
+class FoldingFolder(Folder):
     """A disk that takes names for one as those of macOS do, and holds no name that Windows does not."""
 
     def open(self, name, flags, mode=0o600):
@@ -539,7 +539,7 @@ class FoldingFolder(OpenFolder):
 
 def test_a_disk_that_takes_names_for_one_is_known_and_no_file_replaces_another(root):
     destination = Destination(root)
-    destination._at = FoldingFolder.at
+    destination._open_root = FoldingFolder.at
     with destination:
         assert destination.file_system.ignores_case
         assert destination.file_system.windows_names
@@ -571,7 +571,7 @@ with Destination(root) as destination:
                 os.write(partial.fd, b"x" * 4096)
         raise AssertionError
     except Unavailable as error:
-        assert str(error) == "'large.png' was not written: the disk is full; make room, and run this again", error
+        assert str(error).startswith("'large.png' was not written: the disk is full. Free some space"), error
     destination.tidy()
     try:
         for number in range(20):
@@ -604,9 +604,9 @@ def test_missing_permission_is_told_of_with_the_file(root):
     with Destination(root) as destination, destination.partial("a/x", "t") as partial:
         os.seteuid(65534)
         try:
-            with pytest.raises(Unavailable, match="'a/x' was not written: permission is denied"):
+            with pytest.raises(Unavailable, match="'a/x' was not written: permission denied"):
                 partial.finish()
-            with pytest.raises(Unavailable, match="'a/y' was not written: permission is denied"):
+            with pytest.raises(Unavailable, match="'a/y' was not written: permission denied"):
                 destination.partial("a/y", "t")
         finally:
             os.seteuid(0)

@@ -7,13 +7,14 @@ import unicodedata
 import pytest
 
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
+from s3_manifest_cli.client.local.scan import Problem
 from s3_manifest_cli.errors import Invalid, NotFound
 
 NAMES = ("a.png", "A.PNG", "b.txt", "deep/a.png", "deep/er/c.txt", ".hidden", "x[1].png", "größe.png")
 
 
 def selected(chosen, names=NAMES):
-    return tuple(filter(chosen.compiled(), names))
+    return tuple(filter(chosen.predicate(), names))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_pattern_matches_in_either_form_of_unicode(form):
 @pytest.mark.parametrize("option", ["include", "exclude"])
 def test_a_pattern_that_can_match_nothing_is_wrong_usage(option, pattern):
     with pytest.raises(Invalid, match=f"--{option}"):
-        Filter(**{option: (pattern,)}).compiled()
+        Filter(**{option: (pattern,)}).predicate()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,8 @@ def test_a_pattern_that_can_match_nothing_is_wrong_usage(option, pattern):
     ],
 )
 def test_a_folder_that_cannot_be_read_may_hold_what_is_selected(chosen, may_hold):
-    assert chosen.may_select()("sub/") is may_hold
+    problem = Problem("sub/", "unreadable")
+    assert chosen.select_problems([problem]) == ([problem] if may_hold else [])
 
 
 def test_patterns_that_match_nothing_are_named():
@@ -119,5 +121,5 @@ def test_patterns_that_match_nothing_are_named():
 
 
 def test_where_nothing_is_included_there_is_nothing_to_do():
-    with pytest.raises(NotFound, match=r"no file matches --include '\*\.pgn' or --include 'b'"):
+    with pytest.raises(NotFound, match=r"matches --include '\*\.pgn' or --include 'b'"):
         Filter(include=("*.pgn", "b")).unmatched(NAMES)

@@ -3,7 +3,8 @@ import unicodedata
 
 import pytest
 
-from s3_manifest_cli.client.local.names import FileSystem, invalid_name_reason, invalid_names, normalize_name
+from s3_manifest_cli.client.local.file_system import FileSystem
+from s3_manifest_cli.client.local.names import invalid_name_reason, invalid_names, normalize_name
 
 LINUX = FileSystem()
 ANYWHERE = LINUX.portable()
@@ -148,9 +149,7 @@ def test_names_that_the_disk_takes_for_one_are_all_refused(names, takes_for_one)
 
 def test_a_reason_names_what_is_in_the_way_and_the_mend():
     refused = invalid_names(["A.png", "a.png", "a.PNG"], file_system=MACOS)
-    assert refused["a.png"] == (
-        "'a.png' and 'A.png' are one name to this disk, and neither may replace the other; rename one in S3"
-    )
+    assert refused["a.png"] == ("'a.png' and 'A.png' are the same name on this disk; rename one in S3")
     assert "'A.png' and 'a.PNG'" in refused["A.png"]
 
 

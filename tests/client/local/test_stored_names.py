@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from unit.values import COLLECTIONS, STYLE
 
 from s3_manifest.edits.uploads import invalid_filenames
-from s3_manifest_cli.client.local.file_system import detect_name_folding
+from s3_manifest_cli.client.local.file_system import FileSystem, detect_name_folding
 from s3_manifest_cli.client.local.folders import folder_at
-from s3_manifest_cli.client.local.names import FileSystem, invalid_names, invalid_upload_names
+from s3_manifest_cli.client.local.names import invalid_names, invalid_upload_names
 from s3_manifest_cli.client.local.scan import scan
 from s3_manifest_cli.migration.places import InvalidReference, check_filename
 
@@ -41,7 +41,7 @@ filenames = st.lists(components, min_size=1, max_size=3).map("/".join)
 @settings(max_examples=300)
 @given(st.lists(filenames, max_size=6), st.lists(filenames, max_size=4), st.sampled_from([LINUX, FOLDING]))
 def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploads, there, file_system):
-    refused = invalid_upload_names(uploads, there, file_system=LINUX, folds=lambda: file_system)
+    refused = invalid_upload_names(uploads, there, file_system=LINUX, detect=lambda: file_system)
     stored = set(uploads) - refused.keys()
     assert not invalid_names({*stored, *there}, file_system=file_system).keys() & stored
 
@@ -58,7 +58,7 @@ def test_it_can_with_real_files(names):
         here = [one.filename for one in scan(Path(place), [])]
         with folder_at(place) as top:
             folding = detect_name_folding(top, here)
-        refused = invalid_upload_names(here, [], file_system=LINUX, folds=lambda: folding)
+        refused = invalid_upload_names(here, [], file_system=LINUX, detect=lambda: folding)
         stored = set(here) - refused.keys()
         assert not invalid_names(stored, file_system=folding).keys()
 
@@ -66,7 +66,7 @@ def test_it_can_with_real_files(names):
 @pytest.mark.parametrize("filename", [*UNUSABLE, "x" * 256 + ".png"])
 def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
     assert filename in invalid_names([filename], file_system=LINUX)
-    assert filename in invalid_upload_names([filename], [], file_system=LINUX, folds=lambda: LINUX)
+    assert filename in invalid_upload_names([filename], [], file_system=LINUX, detect=lambda: LINUX)
     assert list(invalid_filenames(COLLECTIONS, STYLE, [filename]))
     with pytest.raises(InvalidReference):
         check_filename(filename, STYLE, COLLECTIONS)
@@ -85,7 +85,7 @@ def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(s
     )
     assert "Run the command again" not in answer.stdout
     assert answer.stderr.count("; rename the file") == len(UNUSABLE)
-    assert "folder/a.png: 'folder/' and 'folder' cannot both be there" in answer.stderr
+    assert "folder/a.png: 'folder/' and 'folder' cannot both exist" in answer.stderr
     sides.commit("good.png", "folder.png")
     sides.folder = sides.folder.parent / "elsewhere"
     sides.pull()

@@ -71,7 +71,7 @@ def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same
 def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sort, fields, is_proven):
     found = compare_manifests(manifest(*before), manifest(*after))
     (one,) = found.files
-    assert (one.filename, one.sort, one.fields, one.is_proven) == ("a.jpg", sort, fields, is_proven)
+    assert (one.filename, one.kind, one.fields, one.is_proven) == ("a.jpg", sort, fields, is_proven)
     assert ([one.before], [one.after]) == (before or [None], after or [None])
     assert found.totals == dict.fromkeys(("added", "removed", "modified", "described"), 0) | {sort: 1}
     assert not found.is_same
@@ -95,7 +95,7 @@ def test_captions_and_hidden_files_are_compared_too():
     hidden = entry("b.jpg").model_copy(update={"hidden": True})
     before = manifest(entry("a.jpg"), entry("b.jpg"), captions=(caption,))
     after = manifest(entry("a.jpg"), captions=(caption.model_copy(update={"caption": "a hare"}),), hidden=(hidden,))
-    assert [(one.filename, one.sort, one.fields) for one in compare_manifests(before, after).files] == [
+    assert [(one.filename, one.kind, one.fields) for one in compare_manifests(before, after).files] == [
         ("a.txt", "described", ("caption",)),
         ("b.jpg", "described", ("hidden",)),
     ]
@@ -108,7 +108,7 @@ def test_another_title_is_a_difference():
 
 def test_files_come_by_name():
     found = compare_manifests(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
-    assert [(one.filename, one.sort) for one in found.files] == [
+    assert [(one.filename, one.kind) for one in found.files] == [
         ("a", "removed"),
         ("b", "removed"),
         ("c", "added"),
@@ -123,7 +123,7 @@ def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, li
 
     def told(before, after):
         return [
-            (one.filename, one.sort)
+            (one.filename, one.kind)
             for one in diff(deployment, parse_revision_spec(before), parse_revision_spec(after)).files
         ]
 

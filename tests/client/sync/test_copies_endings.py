@@ -177,7 +177,9 @@ def test_a_full_disk_is_reported_and_a_second_pull_finishes(sides):
     # Whether there is room for the small one depends on how far the large one has come.
     small_too = "3 0 ['small.png'] ['large.png', 'small.png']"
     assert first in {small_too, small_too.replace("['small.png'] ", "[] ")}, (answer.stdout, answer.stderr)
-    assert document[0] == "download large.png: not written: the disk is full; make room, and run this again"
+    assert (
+        document[0] == "download large.png: not written: the disk is full. Free some space, and run the command again."
+    )
 
 
 def test_progress_is_shown_only_on_a_terminal(sides):

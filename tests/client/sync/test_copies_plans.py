@@ -157,7 +157,7 @@ def test_wrong_usage_is_2_and_changes_nothing(sides, plan, arguments):
 
 def test_a_plan_that_cannot_be_written_is_an_error(differing, tmp_path):
     answer = differing.pull("--plan", tmp_path / "nowhere/plan", exit_code=2)
-    assert "there is no folder" in answer.stderr
+    assert "here is no folder" in answer.stderr
 
 
 def test_documents_are_json_and_nothing_else(differing, plan):

@@ -215,7 +215,7 @@ def test_a_local_file_that_changes_before_its_download_stays(sides):
     with sides.meanwhile("GET", "a.png", lambda: sides.write("a.png", body=b"newer, mine")):
         answer = sides.pull(exit_code=3)
     assert sides.files == {"a.png": b"newer, mine"} | bytes_by_name("b.png")
-    assert "what is there is not what was there before; run this again" in answer.stderr
+    assert "the local file changed meanwhile. Run the command again." in answer.stderr
 
 
 def test_a_local_file_that_appears_before_its_download_stays(sides):
@@ -238,7 +238,7 @@ def test_of_two_concurrent_pulls_into_one_folder_one_is_refused(sides):
     sides.put("a.png")
     with Destination(sides.folder):
         answer = sides.pull(exit_code=3)
-    assert "is being written to by another run" in answer.stderr
+    assert "is in use by another run" in answer.stderr
     assert sides.files == {}
     sides.pull()
     assert sides.files == bytes_by_name("a.png")

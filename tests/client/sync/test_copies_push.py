@@ -158,14 +158,14 @@ def test_a_file_that_changes_before_its_upload_is_not_uploaded(sides, size):
     sides.write("z.png", body=b"z" * size)
     answer = sides.call("push", "--apply", plan, exit_code=3)
     assert sides.objects == {}
-    assert "upload z.png: it was changed since it was looked at; run this again" in answer.stderr
+    assert "upload z.png: the file changed during this run; run the command again" in answer.stderr
 
 
 def test_a_file_that_changes_during_its_upload_is_reported(sides):
     sides.write("a.png", "b.png")
     with sides.meanwhile("PUT", "a.png", lambda: sides.write("a.png", body=b"changed")):
         answer = sides.push(exit_code=3)
-    assert "upload a.png: it was changed since it was looked at; run this again" in answer.stderr
+    assert "upload a.png: the file changed during this run; run the command again" in answer.stderr
     # What was stored is what the file was; the next push stores what it is.
     assert sides.objects == bytes_by_name("a.png", "b.png")
     sides.commit("a.png", "b.png")
@@ -272,4 +272,4 @@ def test_a_manifest_that_does_not_show_the_upload_in_time_is_reported(sides):
 
 def test_a_missing_folder_is_wrong_usage(sides):
     sides.folder = sides.folder / "nowhere"
-    assert "there is no folder" in sides.push(exit_code=2).stderr
+    assert "There is no folder" in sides.push(exit_code=2).stderr

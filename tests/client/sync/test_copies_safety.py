@@ -32,10 +32,10 @@ ODD = {
     "con": "device on Windows",
     "what?.png": "do not allow",
     "dot.": "ends in a dot",
-    "A.png": "one name to this disk",
-    "a.png": "one name to this disk",
-    "caf\u00e9.png": "one name to this disk",
-    "cafe\u0301.png": "one name to this disk",
+    "A.png": "the same name on this disk",
+    "a.png": "the same name on this disk",
+    "caf\u00e9.png": "the same name on this disk",
+    "cafe\u0301.png": "the same name on this disk",
 }
 
 

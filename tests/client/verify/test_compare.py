@@ -25,7 +25,7 @@ def there(name="a.png", size=3, role="files"):
 
 
 def compared(local, remote, verdicts, chosen=EVERYTHING):
-    return compare({one.filename: one for one in local}, remote, verdicts, chosen.compiled())
+    return compare({one.filename: one for one in local}, remote, verdicts, chosen.predicate())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_only_a_known_md5_makes_files_the_same_at_once(size, md5, md5_there, is_
 
 
 def test_files_that_are_the_same_are_told_like_all_others():
-    others = compare({"a": here("a"), "c": here("c")}, [there("c")], {"c": True}, EVERYTHING.compiled())
+    others = compare({"a": here("a"), "c": here("c")}, [there("c")], {"c": True}, EVERYTHING.predicate())
     found = Comparison([((*here("b"), "0" * 32), there("b"))], others)
     assert [(one.filename, one.state) for one in found.files] == [("a", "local_only"), ("b", "synced"), ("c", "synced")]
     assert found.files[1] == FileStatus("b", "synced", here("b"), there("b"))

@@ -1,7 +1,7 @@
-"""A bucket as the client reads it: where S3 refuses a HEAD without saying why, a GET is asked for the reason.
+"""A bucket for the client: where S3 refuses a HEAD without a reason, a GET fetches the reason.
 
 The answer to a HEAD has no body, and so no error code: an expired session, a wrong region, a denied permission and an
-object with a customer's key all are 400 or 403. https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+object with a customer's key are all 400 or 403. https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 """
 
 from typing import TYPE_CHECKING
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 
 class ExplainingStore(S3Store):
-    """One bucket, as ``S3Store``. Costs no request more unless a HEAD is refused."""
+    """One bucket, as ``S3Store``. Makes an extra request only if a HEAD is refused."""
 
     def __init__(self, bucket: str, reads: "S3Client", writes: "S3Client") -> None:
         super().__init__(bucket, reads, writes)
-        self._asks = reads
-        self._general: dict[int, Fault] = {}
+        self._client = reads
+        self._general_faults: dict[int, Fault] = {}
 
     def head(self, key: str) -> HeadResult:
-        """What is at ``key`` now. Raises ``ReadFailed``, with S3's error code where a GET learns it."""
+        """Observes ``key``. Raises ``ReadFailed``, with S3's error code where a GET returns one."""
         try:
             return super().head(key)
         except ReadFailed as error:
             if error.fault is None or error.fault.code or not error.fault.status:
                 raise
-            fault = self._general.get(error.fault.status) or self._explained(key, error.fault)
-            raise read_error(key, fault, is_known=False) from error
+            fault = self._general_faults.get(error.fault.status) or self._find_code(key, error.fault)
+            raise read_error(key, fault, is_conditional=False) from error
 
-    def _explained(self, key: str, fault: Fault) -> Fault:
+    def _find_code(self, key: str, fault: Fault) -> Fault:
         try:
-            self._asks.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
+            self._client.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
         except AWS_FAULTS as error:
-            found = fault_of(error)
-            if found.code and found.status != 404:
-                fault = found
+            answer = fault_of(error)
+            if answer.code and answer.status != 404:
+                fault = answer
         if explain(fault).is_general:
-            # It is the same for every key, and is asked for once.
-            self._general[fault.status] = fault
+            # It is the same for every key.
+            self._general_faults[fault.status] = fault
         return fault

@@ -1,7 +1,7 @@
-"""What to do about a refusal, by its error code: the same HTTP status has many causes. Pure.
+"""Explains a refused request by its error code, with a remedy: the same HTTP status has many causes. Pure.
 
-Codes are those of S3 and of AWS's other services, of botocore's errors (the names of their classes), of the AWS Common
-Runtime, and of urllib3. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+Codes are those of S3 and of AWS's other services, of botocore's errors (their class names), of the AWS Common Runtime,
+and of urllib3. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
 import re
@@ -16,7 +16,7 @@ from s3_manifest_cli.extras import upgrade_command
 
 _READ = "s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
 
-
+_ALLOW_KMS = "Allow kms:Decrypt and kms:GenerateDataKey with that key."
 _SERVER = "The server"
 _BUCKET_NAME = re.compile('Invalid bucket name "([^"]*)"')
 _HOST = re.compile(r"https?://([^/\s\"'?]+)")
@@ -25,46 +25,48 @@ _HOST = re.compile(r"https?://([^/\s\"'?]+)")
 class Explanation(NamedTuple):
     """What failed, and what to do next, in whole sentences.
 
-    ``is_general``: the cause is this machine's setup, the network or the bucket, and not the one object asked for.
+    ``is_general``: the cause is this machine's setup, the network or the bucket, and not the one requested object.
     """
 
     message: str
     remedy: str
     is_general: bool = True
 
+    @property
+    def text(self) -> str:
+        """Both as one text."""
+        return f"{self.message} {self.remedy}".strip()
 
-def explain(fault: Fault, allow: str = _READ) -> Explanation:
-    """What the user should know of a fault; of an unknown one, its own words.
 
-    ``allow``: the permissions that the request needs.
+def explain(fault: Fault, permissions: str = _READ) -> Explanation:
+    """The explanation of a fault; for an unknown code, the server's own words.
+
+    ``permissions`` are those that the request needs.
     """
-    if found := _by_region(fault) or _BY_CODE.get(fault.code) or _by_text(fault):
-        return _naming_host(found, fault)
-    for prefix, found in _BY_PREFIX.items():
-        if fault.code.startswith(prefix):
-            return _naming_host(found, fault)
-    return _of_status(fault, allow)
-
-
-def _naming_host(found: Explanation, fault: Fault) -> Explanation:
+    prefixes = (explanation for prefix, explanation in _BY_PREFIX.items() if fault.code.startswith(prefix))
+    explanation = (
+        _explain_region(fault) or _BY_CODE.get(fault.code) or _explain_by_message(fault) or next(prefixes, None)
+    )
+    if explanation is None:
+        return _explain_status(fault, permissions)
     host = _HOST.search(fault.message)
-    if not host or not found.message.startswith(_SERVER):
-        return found
-    return found._replace(message=host[1] + found.message.removeprefix(_SERVER))
+    if host and explanation.message.startswith(_SERVER):
+        return explanation._replace(message=host[1] + explanation.message.removeprefix(_SERVER))
+    return explanation
 
 
 def explain_store_error(error: StoreError) -> Unavailable:
     """The error for the user of a request that a store made."""
     if error.fault is None:
         return Unavailable(str(error))
-    what = "not read" if isinstance(error, ReadFailed) else "not written"
-    return unavailable(error.fault, f"{error.key}: {what}")
+    action = "not read" if isinstance(error, ReadFailed) else "not written"
+    return unavailable(error.fault, f"{error.key}: {action}")
 
 
 def explain_manifest_error(error: UnreadableManifest) -> Unavailable:
     """The error for the user of a manifest that this version does not read.
 
-    One of a newer version is never to be moved away: whoever wrote it reads it well.
+    A manifest of a newer version must never be moved away, as the newer version reads it.
     """
     if isinstance(error, NewerManifest):
         reason = str(error).partition(". It is left untouched")[0]
@@ -72,18 +74,16 @@ def explain_manifest_error(error: UnreadableManifest) -> Unavailable:
     return Unavailable(str(error), code="unreadable_manifest")
 
 
-def unavailable(fault: Fault, what: str, allow: str = _READ) -> Unavailable:
-    """The error for the user; ``what`` says on what, and what was not done, where the cause is not a general one."""
-    told = explain(fault, allow)
-    message = told.message if told.is_general else f"{what}: {told.message}"
-    return Unavailable(message, remedy=told.remedy, code=fault.code or (str(fault.status) if fault.status else ""))
+def unavailable(fault: Fault, subject: str, permissions: str = _READ) -> Unavailable:
+    """The error for the user; ``subject`` is what was not done, which the message names unless the cause is general."""
+    message, remedy, is_general = explain(fault, permissions)
+    code = fault.code or (str(fault.status) if fault.status else "")
+    return Unavailable(message if is_general else f"{subject}: {message}", remedy=remedy, code=code)
 
 
-def _by_region(fault: Fault) -> Explanation | None:
-    is_elsewhere = fault.code in _OTHER_REGION or (
-        fault.status in (301, 307) and fault.code in ("", "MovedPermanently")
-    )
-    if not is_elsewhere:
+def _explain_region(fault: Fault) -> Explanation | None:
+    is_redirect = fault.status in (301, 307) and fault.code in ("", "MovedPermanently")
+    if fault.code not in _OTHER_REGION and not is_redirect:
         return None
     if fault.region:
         return Explanation(f"The bucket is in {fault.region}.", f"Pass --region {fault.region}.")
@@ -93,53 +93,34 @@ def _by_region(fault: Fault) -> Explanation | None:
     return _BY_CODE[NOT_AWS]
 
 
-def _by_text(fault: Fault) -> Explanation | None:
-    """Where one code has several causes, and the message alone tells them apart."""
+def _explain_by_message(fault: Fault) -> Explanation | None:
+    """For codes with several causes that only the message distinguishes."""
     text = fault.message.lower()
     if fault.code == "AccessDenied" and "explicit deny" in text:
-        return Explanation(
-            _sentence(fault),
-            f"Change the policy that denies it{_denying(text)}: to allow it elsewhere does not help.",
-            is_general=False,
-        )
+        kind = next((f" (the {name} one)" for phrase, name in _POLICY_KINDS.items() if phrase in text), "")
+        remedy = f"Change the policy that denies it{kind}; allowing it in another policy does not help."
+        return Explanation(_sentence(fault), remedy, is_general=False)
     if fault.code == "AccessDenied" and "kms:" in text:
-        return Explanation(
-            _sentence(fault),
-            "Allow kms:Decrypt and kms:GenerateDataKey with that key.",
-            is_general=False,
-        )
+        return Explanation(_sentence(fault), _ALLOW_KMS, is_general=False)
     if fault.code == "ParamValidationError" and (name := _BUCKET_NAME.search(fault.message)):
-        return Explanation(f"{name[1]!r} is not the name of a bucket.", "Check --bucket and S3_MANIFEST_BUCKET.")
+        return Explanation(f"{name[1]!r} is not a bucket name.", "Check --bucket and S3_MANIFEST_BUCKET.")
     if fault.code in ("InvalidSignatureException", "AuthFailure"):
         is_clock = "signature expired" in text or "not yet current" in text
         return _BY_CODE["RequestTimeTooSkewed" if is_clock else "SignatureDoesNotMatch"]
     return None
 
 
-def _denying(text: str) -> str:
-    kinds = {
-        "identity-based policy": "identity-based",
-        "resource-based policy": "bucket",
-        "service control policy": "service control",
-        "resource control policy": "resource control",
-        "session policy": "session",
-        "vpc endpoint policy": "VPC endpoint",
-        "permissions boundary": "permissions boundary",
-    }
-    return next((f" (the {name} one)" for phrase, name in kinds.items() if phrase in text), "")
-
-
-def _of_status(fault: Fault, allow: str) -> Explanation:
-    if fault.code not in _BY_OBJECT:
+def _explain_status(fault: Fault, permissions: str) -> Explanation:
+    if fault.code not in _OBJECT_REMEDIES:
         if fault.status in (429, 503):
-            return _BUSY
+            return _BY_CODE["SlowDown"]
         if fault.status >= 500:
             return Explanation(f"The server failed ({fault.words.rstrip('.')}).", "Repeat the command in a minute.")
         if 300 <= fault.status < 400:
             return _BY_CODE[NOT_AWS]
-    remedy = _BY_OBJECT.get(fault.code, "")
+    remedy = _OBJECT_REMEDIES.get(fault.code, "")
     if not remedy and fault.status == 403:
-        remedy = f"Allow {allow}."
+        remedy = f"Allow {permissions}."
     elif fault.status == 400 and not fault.code:
         remedy = _SSE_C
     return Explanation(_sentence(fault), remedy, is_general=False)
@@ -149,44 +130,24 @@ def _sentence(fault: Fault) -> str:
     return fault.words.rstrip(".") + "."
 
 
+def _by_code(table: Mapping[str, Explanation]) -> dict[str, Explanation]:
+    return {code: explanation for codes, explanation in table.items() for code in codes.split()}
+
+
 _OTHER_REGION = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 
-_EXPIRED = Explanation(
-    "Your AWS session has expired.", "Log in again (for example 'aws sso login') and repeat the command."
-)
-_NO_SSO = Explanation(
-    "You are not logged in to AWS, or the login has expired.",
-    "Log in (for example 'aws sso login') with the same profile, and repeat the command.",
-)
-_UNKNOWN_KEY = Explanation(
-    "AWS does not know this access key.",
-    "It may be deleted, or belong to another server: check AWS_ACCESS_KEY_ID, the profile and --endpoint-url.",
-)
-_WRONG_TOKEN = Explanation(
-    "AWS refuses the session token.",
-    "Take AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN from one login, or unset all three.",
-)
-_WRONG_SECRET = Explanation(
-    "AWS refuses the signature: the secret key does not belong to the access key.",
-    "Check AWS_SECRET_ACCESS_KEY or the profile for missing or extra characters. If they are right, a proxy on the way"
-    " changes requests.",
-)
-_CLOCK = Explanation(
-    "This machine's clock is wrong, so AWS refuses its requests.",
-    "Set the clock (for example 'sudo timedatectl set-ntp true') and repeat the command.",
-)
-_NO_BUCKET = Explanation(
-    "There is no such bucket.", "Check --bucket or S3_MANIFEST_BUCKET, the AWS account and --endpoint-url."
-)
-_BUSY = Explanation("The server is busy and refused the request.", "Repeat the command in a minute.")
-_ACCOUNT = Explanation(
-    "AWS has disabled access for this account or bucket.",
-    "Only the account's owner can lift that: see the AWS console, or contact AWS Support.",
-)
-_NO_CREDENTIALS = Explanation("No AWS credentials found.", "Set AWS_PROFILE or --profile, or run 'aws configure'.")
-_NO_REGION = Explanation("No AWS region is set.", "Pass --region, or set AWS_DEFAULT_REGION.")
+_POLICY_KINDS = {
+    "identity-based policy": "identity-based",
+    "resource-based policy": "bucket",
+    "service control policy": "service control",
+    "resource control policy": "resource control",
+    "session policy": "session",
+    "vpc endpoint policy": "VPC endpoint",
+    "permissions boundary": "permissions boundary",
+}
+
 _CERTIFICATE = Explanation(
     "The server has a TLS certificate that is not trusted.",
     "If your network inspects TLS, set AWS_CA_BUNDLE to a file with its certificate; otherwise check --endpoint-url"
@@ -203,83 +164,76 @@ _UNREACHED = Explanation(
 _SILENT = Explanation(
     "The server does not answer.", "Check the network, the proxy settings and --endpoint-url, and repeat the command."
 )
-_BROKEN = Explanation("The connection broke.", "Repeat the command: what is done is not done again.")
 
-_BY_CODE: Mapping[str, Explanation] = {
-    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"), _EXPIRED),
-    **dict.fromkeys(
-        (
-            "UnauthorizedSSOTokenError",
-            "SSOTokenLoadError",
-            "SSOError",
-            "TokenRetrievalError",
-            "LoginRefreshRequired",
-            "LoginTokenLoadError",
-            "NoAuthTokenError",
+_BY_CODE: Mapping[str, Explanation] = _by_code(
+    {
+        "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired": Explanation(
+            "Your AWS session has expired.", "Log in again (for example 'aws sso login') and repeat the command."
         ),
-        _NO_SSO,
-    ),
-    **dict.fromkeys(("InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"), _UNKNOWN_KEY),
-    **dict.fromkeys(("InvalidToken", "InvalidSecurity"), _WRONG_TOKEN),
-    **dict.fromkeys(("SignatureDoesNotMatch", "IncompleteSignature"), _WRONG_SECRET),
-    **dict.fromkeys(("RequestTimeTooSkewed", "RequestInTheFuture", "AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED"), _CLOCK),
-    "NoSuchBucket": _NO_BUCKET,
-    **dict.fromkeys(
-        (
-            "SlowDown",
-            "ServiceUnavailable",
-            "Throttling",
-            "ThrottlingException",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",
-            "BandwidthLimitExceeded",
-            "AWS_ERROR_S3_SLOW_DOWN",
+        "UnauthorizedSSOTokenError SSOTokenLoadError SSOError TokenRetrievalError LoginRefreshRequired"
+        " LoginTokenLoadError NoAuthTokenError": Explanation(
+            "You are not logged in to AWS, or the login has expired.",
+            "Log in (for example 'aws sso login') with the same profile, and repeat the command.",
         ),
-        _BUSY,
-    ),
-    **dict.fromkeys(("AllAccessDisabled", "AccountProblem", "NotSignedUp", "OptInRequired"), _ACCOUNT),
-    **dict.fromkeys(("NoCredentialsError", "AWS_AUTH_SIGNING_NO_CREDENTIALS"), _NO_CREDENTIALS),
-    "PartialCredentialsError": Explanation(
-        "The AWS credentials are incomplete.", "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a profile."
-    ),
-    **dict.fromkeys(
-        ("CredentialRetrievalError", "MetadataRetrievalError"),
-        Explanation(
+        "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException": Explanation(
+            "AWS does not know this access key.",
+            "It may be deleted, or belong to another server: check AWS_ACCESS_KEY_ID, the profile and --endpoint-url.",
+        ),
+        "InvalidToken InvalidSecurity": Explanation(
+            "AWS refuses the session token.",
+            "Take AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN from one login, or unset all three.",
+        ),
+        "SignatureDoesNotMatch IncompleteSignature": Explanation(
+            "AWS refuses the signature: the secret key does not belong to the access key.",
+            "Check AWS_SECRET_ACCESS_KEY or the profile for missing or extra characters. If they are right, a proxy"
+            " changes the requests.",
+        ),
+        "RequestTimeTooSkewed RequestInTheFuture AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED": Explanation(
+            "This machine's clock is wrong, so AWS refuses its requests.",
+            "Set the clock (for example 'sudo timedatectl set-ntp true') and repeat the command.",
+        ),
+        "NoSuchBucket": Explanation(
+            "There is no such bucket.", "Check --bucket or S3_MANIFEST_BUCKET, the AWS account and --endpoint-url."
+        ),
+        "SlowDown ServiceUnavailable Throttling ThrottlingException TooManyRequestsException RequestLimitExceeded"
+        " BandwidthLimitExceeded AWS_ERROR_S3_SLOW_DOWN": Explanation(
+            "The server is busy and refused the request.", "Repeat the command in a minute."
+        ),
+        "AllAccessDisabled AccountProblem NotSignedUp OptInRequired": Explanation(
+            "AWS has disabled access for this account or bucket.",
+            "Only the account's owner can enable it: see the AWS console, or contact AWS Support.",
+        ),
+        "NoCredentialsError AWS_AUTH_SIGNING_NO_CREDENTIALS": Explanation(
+            "No AWS credentials found.", "Set AWS_PROFILE or --profile, or run 'aws configure'."
+        ),
+        "PartialCredentialsError": Explanation(
+            "The AWS credentials are incomplete.",
+            "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a profile.",
+        ),
+        "CredentialRetrievalError MetadataRetrievalError": Explanation(
             "The AWS credentials could not be fetched.",
             "Run 'aws sts get-caller-identity' with the same profile: it shows which step fails.",
         ),
-    ),
-    **dict.fromkeys(("NoRegionError", "EndpointResolutionError"), _NO_REGION),
-    "InvalidRegionError": Explanation("This is not an AWS region.", "Check --region and AWS_DEFAULT_REGION."),
-    "SSLError": _CERTIFICATE,
-    **dict.fromkeys(("ProxyConnectionError", "ProxyError", "InvalidProxiesConfigError"), _PROXY),
-    **dict.fromkeys((NO_ADDRESS, "AWS_IO_DNS_INVALID_NAME", "AWS_IO_DNS_NO_ADDRESS_FOR_HOST"), _UNRESOLVED),
-    **dict.fromkeys(
-        ("EndpointConnectionError", "NewConnectionError", "AWS_IO_SOCKET_CONNECTION_REFUSED"),
-        _UNREACHED,
-    ),
-    **dict.fromkeys(
-        ("ConnectTimeoutError", "ReadTimeoutError", "AWS_IO_SOCKET_TIMEOUT", "AWS_ERROR_S3_REQUEST_TIMEOUT"), _SILENT
-    ),
-    **dict.fromkeys(
-        (
-            "ConnectionClosedError",
-            "ConnectionError",
-            "IncompleteReadError",
-            "ProtocolError",
-            "ResponseStreamingError",
-            "AWS_ERROR_HTTP_CONNECTION_CLOSED",
-            "AWS_ERROR_HTTP_SERVER_CLOSED",
-            "AWS_IO_SOCKET_CLOSED",
+        "NoRegionError EndpointResolutionError": Explanation(
+            "No AWS region is set.", "Pass --region, or set AWS_DEFAULT_REGION."
         ),
-        _BROKEN,
-    ),
-    NOT_AWS: Explanation(
-        "Something else than AWS answered.",
-        "If your network has a login page (captive portal), open a browser and log in; otherwise check --endpoint-url"
-        " and the proxy settings.",
-    ),
-}
+        "InvalidRegionError": Explanation("This is not an AWS region.", "Check --region and AWS_DEFAULT_REGION."),
+        "SSLError": _CERTIFICATE,
+        "ProxyConnectionError ProxyError InvalidProxiesConfigError": _PROXY,
+        f"{NO_ADDRESS} AWS_IO_DNS_INVALID_NAME AWS_IO_DNS_NO_ADDRESS_FOR_HOST": _UNRESOLVED,
+        "EndpointConnectionError NewConnectionError AWS_IO_SOCKET_CONNECTION_REFUSED": _UNREACHED,
+        "ConnectTimeoutError ReadTimeoutError AWS_IO_SOCKET_TIMEOUT AWS_ERROR_S3_REQUEST_TIMEOUT": _SILENT,
+        "ConnectionClosedError ConnectionError IncompleteReadError ProtocolError ResponseStreamingError"
+        " AWS_ERROR_HTTP_CONNECTION_CLOSED AWS_ERROR_HTTP_SERVER_CLOSED AWS_IO_SOCKET_CLOSED": Explanation(
+            "The connection broke.", "Repeat the command; it continues where it stopped."
+        ),
+        NOT_AWS: Explanation(
+            "Something other than AWS answered.",
+            "If your network has a login page (captive portal), open a browser and log in; otherwise check"
+            " --endpoint-url and the proxy settings.",
+        ),
+    }
+)
 
 _BY_PREFIX: Mapping[str, Explanation] = {
     "AWS_IO_TLS": _CERTIFICATE,
@@ -290,9 +244,7 @@ _BY_PREFIX: Mapping[str, Explanation] = {
 }
 
 _SSE_C = "If the object is encrypted with a customer-provided key (SSE-C), it cannot be read."
-_KMS = "Its KMS key is disabled or about to be deleted: enable the key."
-
-_BY_OBJECT: Mapping[str, str] = {
+_OBJECT_REMEDIES: Mapping[str, str] = {
     "InvalidObjectState": "It is archived: restore it from its archive first (aws s3api restore-object).",
     "InvalidRequest": _SSE_C,
     **dict.fromkeys(
@@ -303,9 +255,10 @@ _BY_OBJECT: Mapping[str, str] = {
             "KMS.NotFoundException",
             "KMS.KeyUnavailableException",
         ),
-        _KMS,
+        "Its KMS key is disabled or about to be deleted: enable the key.",
     ),
-    "EntityTooLarge": "It is larger than S3 takes: --exclude it.",
+    "EntityTooLarge": "It is larger than S3 allows: --exclude it.",
     "KeyTooLongError": "Rename it.",
     NOT_SENT: "Nothing was sent: look for line breaks in the file's name, the credentials and HTTPS_PROXY.",
 }
+"""Remedies of errors whose message is the server's own."""

@@ -1,4 +1,4 @@
-"""Requests to a deployed HTTP API, signed with the user's AWS credentials or with a bearer token."""
+"""Requests to a deployed HTTP API, signed with AWS credentials or sent with a bearer token."""
 
 import random
 import re
@@ -23,7 +23,7 @@ from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, S3ManifestError, Unavailable
 
 MAX_WAIT_SECONDS = 20
-"""Of one request; a longer wait is made of several."""
+"""The longest wait in one request; longer waits are several requests."""
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=35)
 _ERRORS: dict[int, type[S3ManifestError]] = {
@@ -34,14 +34,14 @@ _ERRORS: dict[int, type[S3ManifestError]] = {
     412: Refused,
     413: Invalid,
 }
-# Seconds, with jitter, before a request that was throttled is repeated.
-_WAITS = (0.5, 1.0, 2.0, 4.0)
-_EMPTY = frozenset({204, 304})
-# Statuses that a gateway answers with a body of its own, or none, when the API or what is behind it fails.
-_GATEWAYS = frozenset({401, 403, 429, 500, 502, 503, 504})
-_TOKEN = "Set S3_MANIFEST_API_TOKEN to a token that is valid now, or unset it to sign with AWS credentials."  # noqa: S105  # no password
+# Seconds, with jitter, before a throttled request is repeated.
+_RETRY_DELAYS = (0.5, 1.0, 2.0, 4.0)
+_EMPTY_STATUSES = frozenset({204, 304})
+# API Gateway itself answers with these statuses, without the API's body, when the API fails.
+_GATEWAY_STATUSES = frozenset({401, 403, 429, 500, 502, 503, 504})
+_SET_TOKEN = "Set S3_MANIFEST_API_TOKEN to a valid token, or unset it to sign with AWS credentials."  # noqa: S105
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
-_MESSAGES = {
+_GATEWAY_MESSAGES = {
     "token included in the request is expired": "ExpiredToken",
     "token included in the request is invalid": "InvalidClientTokenId",
     "signature expired": "RequestTimeTooSkewed",
@@ -52,11 +52,11 @@ _MESSAGES = {
 }
 
 Shape = TypeVar("Shape", bound=BaseModel)
-Field = TypeVar("Field")
+Value = TypeVar("Value")
 
 
-class Reply(Frozen):
-    """An answer that is not an error. Names of headers are in lower case; ``body`` is empty where there was no JSON."""
+class Response(Frozen):
+    """A response without an error. Header names are in lower case; ``body`` is empty if there was no JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -64,99 +64,94 @@ class Reply(Frozen):
 
 
 class HttpApi:
-    """``url`` is the stack's output ``ApiUrl``. With a ``token`` requests carry it; without one they are signed."""
+    """``url`` is the stack's output ``ApiUrl``. Requests carry the ``token``, or are signed if there is none."""
 
     def __init__(self, url: str, session: boto3.Session, token: str | None = None) -> None:
         """Makes no request. Raises ``Unavailable`` where that cannot be the URL of an API."""
-        self._url = _checked(url)
+        self._url = _checked_url(url)
         self._session = session
         self._pool = urllib3.PoolManager(maxsize=8)
         self._token = token
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        """The answer, of a status below 400. Raises ``S3ManifestError`` with the API's own words otherwise."""
+    ) -> Response:
+        """Makes a request. Raises ``S3ManifestError`` with the API's own words for a status from 400 on."""
         try:
             url = self._url + addressing.url(path, query or {})
             content = None if body is None else to_json(body)
         except ValueError as error:  # half of a surrogate pair
-            raise Invalid(f"a name or text that no request can hold: {error}") from error
-        given = dict(headers or {}) | ({"Content-Type": "application/json"} if content else {})
+            raise Invalid(f"A name or text cannot be sent: {error}.") from error
+        sent = dict(headers or {}) | ({"Content-Type": "application/json"} if content else {})
         try:
-            answer = self._answer(method, url, content, given)
+            response = self._send(method, url, content, sent)
         except urllib3.exceptions.HTTPError as error:
-            raise _unreached(self._url, error) from error
-        except ValueError as error:  # it quotes the header, and that may be the token
+            raise _no_response(self._url, error) from error
+        except ValueError as error:  # its text has the header, which may be the token
             reason = "a header of the request holds a character that HTTP does not allow"
-            raise Unavailable(f"{self._url}: {reason}.", remedy=_TOKEN) from error
-        found = _decoded(answer.data)
-        if answer.status >= 400:
-            raise self._error(answer, found)
-        if found is None and answer.status not in _EMPTY:
-            raise self._no_api(answer)
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Reply(status=answer.status, headers=headers, body=found or {})
+            raise Unavailable(f"{self._url}: {reason}.", remedy=_SET_TOKEN) from error
+        document = _decoded(response.data)
+        if response.status >= 400:
+            raise self._error(response, document)
+        if document is None and response.status not in _EMPTY_STATUSES:
+            raise self._not_the_api(response)
+        received = {name.lower(): value for name, value in response.headers.items()}
+        return Response(status=response.status, headers=received, body=document or {})
 
-    def _answer(
-        self, method: str, url: str, content: bytes | None, headers: dict[str, str]
-    ) -> urllib3.BaseHTTPResponse:
-        """The answer. Where there are too many requests it is asked again: no function has seen the request."""
-        waits = iter(_WAITS)
+    def _send(self, method: str, url: str, content: bytes | None, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """Repeats a throttled request, which no function has received."""
+        delays = iter(_RETRY_DELAYS)
         while True:
-            signed = self._authorized(method, url, content, headers)
-            answer = self._pool.request(method, url, body=content, headers=signed, timeout=_TIMEOUT)
-            if answer.status != 429 or (wait := next(waits, None)) is None:
-                return answer
-            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  # nothing is secret about it
+            authorized = self._authorize(method, url, content, headers)
+            response = self._pool.request(method, url, body=content, headers=authorized, timeout=_TIMEOUT)
+            if response.status != 429 or (delay := next(delays, None)) is None:
+                return response
+            time.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # it need not be secret
 
-    def _error(self, answer: urllib3.BaseHTTPResponse, body: Mapping[str, Any] | None) -> S3ManifestError:
-        """What an answer of a status from 400 on says."""
-        if body is None and answer.status not in _GATEWAYS:
-            return self._no_api(answer)
-        found = body or {}
-        detail = str(found.get("detail") or found.get("message") or answer.reason)
-        if answer.status == 410 and isinstance(oldest := found.get("oldest"), int):
-            return HistoryExpired(f"{detail} ({answer.status})", oldest)
-        if answer.status in _ERRORS:
-            return _ERRORS[answer.status](f"{detail} ({answer.status})")
-        if "detail" in found:
-            return Unavailable(f"{detail} ({answer.status})", code=str(answer.status))
-        fault = Fault(answer.status, _gateway_code(answer.status, detail), detail)
-        if answer.status == 401:
-            return Unavailable(f"{self._url} does not accept the token ({answer.status}).", remedy=_TOKEN, code="401")
-        return unavailable(fault, self._url, "execute-api:Invoke on the API, or pass the token that it wants")
+    def _error(self, response: urllib3.BaseHTTPResponse, document: Mapping[str, Any] | None) -> S3ManifestError:
+        if document is None and response.status not in _GATEWAY_STATUSES:
+            return self._not_the_api(response)
+        document = document or {}
+        detail = str(document.get("detail") or document.get("message") or response.reason)
+        message = f"{detail} ({response.status})"
+        if response.status == 410 and isinstance(oldest := document.get("oldest"), int):
+            return HistoryExpired(message, oldest)
+        if response.status in _ERRORS:
+            return _ERRORS[response.status](message)
+        if "detail" in document:
+            return Unavailable(message, code=str(response.status))
+        if response.status == 401:
+            return Unavailable(f"{self._url} does not accept the token (401).", remedy=_SET_TOKEN, code="401")
+        fault = Fault(response.status, _gateway_code(response.status, detail), detail)
+        return unavailable(fault, self._url, "execute-api:Invoke on the API, or pass the token that it requires")
 
-    def _no_api(self, answer: urllib3.BaseHTTPResponse) -> Unavailable:
-        kind = (answer.headers.get("content-type") or "").partition(";")[0] or "no JSON"
+    def _not_the_api(self, response: urllib3.BaseHTTPResponse) -> Unavailable:
+        kind = (response.headers.get("content-type") or "").partition(";")[0] or "no JSON"
         return Unavailable(
-            f"{self._url} answered {answer.status} with {kind}, as the S3 Manifest API does not.",
+            f"{self._url} answered {response.status} with {kind}, so it is not the S3 Manifest API.",
             remedy="If your network has a login page (captive portal), open a browser and log in; otherwise check"
             " --api-url.",
             code=NOT_AWS,
         )
 
-    def _authorized(self, method: str, url: str, content: bytes | None, headers: dict[str, str]) -> dict[str, str]:
+    def _authorize(self, method: str, url: str, content: bytes | None, headers: dict[str, str]) -> dict[str, str]:
         if self._token:
             return headers | {"Authorization": f"Bearer {self._token}"}
-        credentials = credentials_of(self._session)
         request = AWSRequest(method, url, data=content, headers=headers)
-        SigV4Auth(credentials, "execute-api", self._region()).add_auth(request)
+        # The API's own region, which its host names, may differ from the user's.
+        region = _REGION.search(urlsplit(self._url).hostname or "")
+        name = region[1] if region else self._session.region_name or "us-east-1"
+        SigV4Auth(credentials_of(self._session), "execute-api", name).add_auth(request)
         return dict(request.headers)
 
-    def _region(self) -> str:
-        """The API's own region, as its host names it: the user's may be another."""
-        found = _REGION.search(urlsplit(self._url).hostname or "")
-        return found[1] if found else self._session.region_name or "us-east-1"
 
-
-def _checked(url: str) -> str:
-    """The URL without the ``/`` at its end. Raises ``Unavailable`` where it is none of HTTP."""
+def _checked_url(url: str) -> str:
+    """The URL without a ``/`` at its end. Raises ``Unavailable`` where it is not an HTTP URL."""
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -171,41 +166,50 @@ def _checked(url: str) -> str:
     )
 
 
-def _unreached(url: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
-    """What urllib3 says, by the name of its error: of several attempts, the last one's."""
-    if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason:
-        error = error.reason if isinstance(error.reason, urllib3.exceptions.HTTPError) else error
-    found = unavailable(Fault(0, type(error).__name__, f'"{url}": {error}'), f"{url}: no answer")
-    remedy = re.sub("(--region and )?--endpoint-url", "--api-url", found.remedy)
-    return Unavailable(found.message, remedy=remedy, code=found.code)
+def _no_response(url: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
+    """Explains urllib3's error by its class name; of several attempts, the last one's."""
+    if isinstance(error, urllib3.exceptions.MaxRetryError) and isinstance(error.reason, urllib3.exceptions.HTTPError):
+        error = error.reason
+    explained = unavailable(Fault(0, type(error).__name__, f'"{url}": {error}'), f"{url}: no answer")
+    remedy = re.sub("(--region and )?--endpoint-url", "--api-url", explained.remedy)
+    return Unavailable(explained.message, remedy=remedy, code=explained.code)
 
 
 def _gateway_code(status: int, message: str) -> str:
-    """AWS's error code, as far as the message of API Gateway, which tells no code, shows it."""
+    """AWS's error code, as far as it follows from a message of API Gateway, which sends no code."""
     text = message.lower()
-    return next((code for phrase, code in _MESSAGES.items() if phrase in text), "AccessDenied" if status == 403 else "")
+    default = "AccessDenied" if status == 403 else ""
+    return next((code for phrase, code in _GATEWAY_MESSAGES.items() if phrase in text), default)
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:
-    """The JSON object; None where it is none."""
+    """The JSON object; None where the body is something else."""
     try:
-        found = from_json(body)
+        document = from_json(body)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None
 
 
-def field(reply: Reply, name: str, kind: type[Field]) -> Field:
-    """A field of the answer. Raises ``Unavailable`` where a newer or other API answered."""
-    found = reply.body.get(name)
-    if isinstance(found, kind):
-        return found
-    raise Unavailable(f"the API answered what this version does not read: it has no {name}")
+def unreadable_response(reason: str) -> Unavailable:
+    """The error of a response in an unknown format: a newer API, or another one."""
+    return Unavailable(
+        f"The API's response is not readable: {reason}.",
+        remedy="Check --api-url, and use the same version of the client and the stack.",
+    )
 
 
-def shaped(shape: type[Shape], reply: Reply) -> Shape:
-    """What the answer says, checked. Raises ``Unavailable`` where a newer or other API answered."""
+def field(response: Response, name: str, kind: type[Value]) -> Value:
+    """A field of the response. Raises ``Unavailable`` where it is missing."""
+    value = response.body.get(name)
+    if isinstance(value, kind):
+        return value
+    raise unreadable_response(f"it has no {name}")
+
+
+def parse(shape: type[Shape], fields: object) -> Shape:
+    """The fields of a response as a model. Raises ``Unavailable`` where they are not of that shape."""
     try:
-        return shape.model_validate(reply.body)
+        return shape.model_validate(fields)
     except ValidationError as error:
-        raise Unavailable(f"the API answered what this version does not read: {first_problem(error)}") from error
+        raise unreadable_response(first_problem(error)) from error

@@ -86,5 +86,5 @@ def filter_files(manifest: Manifest, filters: Filter) -> Manifest:
     """The manifest with only the files that the filters select. Its facts still count all files."""
     if filters == EVERYTHING:
         return manifest
-    is_selected = filters.compiled()
+    is_selected = filters.predicate()
     return manifest._replace(files=tuple(entry for entry in manifest.files if is_selected(entry.filename)))

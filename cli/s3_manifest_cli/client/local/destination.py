@@ -1,30 +1,28 @@
-"""A folder that files are written below, and nowhere else, whatever their names and whatever links there are.
+"""A folder below which files are written, and never outside it, whatever their names and whatever links exist.
 
-Every component is opened from the one before and never through a link (``folders``), so a link that was
-planted before or is swapped in during the run leads nowhere. Where the OS has no descriptors of folders
-(Windows), each component is checked right before its use instead.
+Each path component is opened from the one before and never through a link (``folders``), so a link that was planted
+before, or is swapped in during the run, leads nowhere. Where the OS has no descriptors of folders (Windows), each
+component is checked right before its use instead.
 
-The guard is against names and links that strangers chose. It is none against somebody who may move the
-folders themselves about with the rights of this user: a folder that was opened and is then moved elsewhere
-takes with it what is put into it in that moment.
+This protects from untrusted names and links. It does not protect from somebody who may move folders with this user's
+permissions: a folder that is moved elsewhere while it is open takes along what is written to it at that moment.
 """
 
 import errno
 import hashlib
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from s3_manifest.manifest.filenames import WORKING
-from s3_manifest_cli.client.local import names
 from s3_manifest_cli.client.local.disk import disk_errors
-from s3_manifest_cli.client.local.file_system import detect_file_system, mode_of_new_files
+from s3_manifest_cli.client.local.file_system import FileSystem, detect_file_system, mode_of_new_files
 from s3_manifest_cli.client.local.folders import Folder, folder_at
-from s3_manifest_cli.client.local.names import FileSystem
+from s3_manifest_cli.client.local.names import invalid_name_reason
 from s3_manifest_cli.client.local.partials import Identity, Partial, identity_at
+from s3_manifest_cli.client.local.reading import NotRegularFile, open_file
 from s3_manifest_cli.errors import Invalid, NotFound, Refused
 
 if sys.platform == "win32":
@@ -37,33 +35,31 @@ _ATTEMPTS = 100
 
 
 class Destination:
-    """A folder on this machine, for as long as the block of its context manager runs.
+    """A local folder, locked for one run while the block of its context manager runs.
 
-    The root may be reached through a link, and is made where it is missing. Its working folder,
-    ``.s3-manifest``, holds what is on its way and the lock: ``Refused`` where another run has that. The
-    working folder goes when the block ends, unless partials are left for the next run.
+    The root may be a link, and is created where it is missing. Its working folder ``.s3-manifest`` holds the partials
+    and the lock; ``Refused`` if another run has the lock. The working folder is removed when the block ends, unless
+    partials remain for the next run.
 
-    Filenames are paths below the root with ``/``. Methods may be called from several threads, for several
-    files. Each raises ``Invalid`` for a name that no file here may have (see ``names``), ``Refused`` where
-    a link or something else is in the way, and ``Unavailable`` for what the disk does not do; each names
-    the file.
-
-    ``file_system`` says which names this disk can hold, and which it takes for one; probed with real files.
+    Filenames are paths below the root with ``/``. Threads may call methods for different files. Each method raises
+    ``Invalid`` for a name that cannot be a file here (``names``), ``Refused`` where a link or something else is in the
+    way, and ``Unavailable`` where the disk fails; each error names the file. ``file_system`` has this disk's rules for
+    names.
     """
 
     file_system: FileSystem
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._at: Callable[[str], Folder] = folder_at
+        self._open_root: Callable[[str], Folder] = folder_at
 
     def __enter__(self) -> Self:
         with disk_errors(str(self.root), "not opened"):
             self.root.mkdir(parents=True, exist_ok=True)
-            self._root = self._at(str(self.root))
+            self._root = self._open_root(str(self.root))
         try:
             with disk_errors(f"{self.root}/{WORKING}", "not opened"):
-                self._working, self._lock = self._take()
+                self._working, self._lock = self._lock_working_folder()
         except BaseException:
             self._root.close()
             raise
@@ -72,132 +68,131 @@ class Destination:
                 self._mode = mode_of_new_files(self._working)
                 self.file_system = detect_file_system(self._working, os.path.realpath(self.root))
         except BaseException:
-            self._release()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._release()
+        try:
+            if sys.platform == "win32":
+                os.close(self._lock)
+            self._working.unlink(_LOCK)
+            self._root.rmdir(WORKING)
+        except OSError as error:
+            if error.errno not in _FOLDER_STAYS:
+                raise
+        finally:
+            if sys.platform != "win32":
+                os.close(self._lock)
+            self._working.close()
+            self._root.close()
 
     def partial(self, filename: str, token: str) -> Partial:
-        """The file on its way: the one an earlier run left for the same filename and token, or a new one.
+        """The partial that an earlier run left for this filename and token, or a new one.
 
-        ``token`` stands for what its bytes are to be (an ETag, a version). Two partials of one filename and
-        token must not be open at once.
+        ``token`` identifies the content (an ETag, a version). Open only one partial of a filename and token at a time.
         """
-        self._parts(filename)
+        self._split(filename)
         with disk_errors(filename, "not written"):
-            return Partial(filename, _partial_name(filename, token), self._working, self._made_place, self._mode)
+            return Partial(filename, _partial_name(filename, token), self._working, self._locate_or_create, self._mode)
 
     def identity(self, filename: str) -> Identity | None:
-        """What tells the state of the file that is there; None where there is none."""
-        with disk_errors(filename, "not looked at"):
+        """The identity of the existing file; None where there is none."""
+        with disk_errors(filename, "not read"):
             try:
-                folder, name = self._place(filename)
+                folder, name = self._locate(filename)
             except FileNotFoundError:
                 return None
             with folder:
                 return identity_at(folder, name)
 
     def open_read(self, filename: str) -> BinaryIO:
-        """The file, open for reading and unbuffered. Only a regular one: no pipe or device is waited for.
-
-        Raises ``NotFound``.
-        """
+        """Opens a regular file for reading, unbuffered. Raises ``NotFound``."""
+        self._split(filename)
         with disk_errors(filename, "not read"):
             try:
-                folder, name = self._place(filename)
-                with folder:
-                    fd = folder.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+                return open_file(self._root, filename)
             except FileNotFoundError as error:
-                raise NotFound(f"{filename!r} was not read: there is no such file in {self.root}") from error
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                os.close(fd)
-                raise Refused(f"{filename!r} was not read: it is not a regular file; remove or rename it")
-            return os.fdopen(fd, "rb", buffering=0)
+                raise NotFound(f"{filename!r} was not read: there is no such file in {self.root}.") from error
+            except NotRegularFile as error:
+                reason = f"{filename!r} was not read: it is not a regular file."
+                raise Refused(reason, remedy="Remove or rename it.") from error
 
     def remove(self, filename: str, expected: Identity) -> bool:
-        """Removes the file that was looked at, and the folders that became empty by it; False where none is there.
+        """Removes the file with that identity, and the folders that this leaves empty; False if there is no file.
 
-        Raises ``Refused`` where another file, or another state of it, has its name by now. Someone who puts
-        another file there between that look and the removal right after it loses it.
+        Raises ``Refused`` where the file is not the expected one. A change made right after that check is lost.
         """
         with disk_errors(filename, "not removed"):
             try:
-                folder, name = self._place(filename)
+                folder, name = self._locate(filename)
                 with folder:
-                    there = identity_at(folder, name)
-                    if there is not None and there != expected:
-                        raise Refused(f"{filename!r} was not removed: it was changed meanwhile; look at it again")
-                    if there is None:
+                    existing = identity_at(folder, name)
+                    if existing is None:
                         return False
+                    if existing != expected:
+                        reason = f"{filename!r} was not removed: the file changed meanwhile."
+                        raise Refused(reason, remedy="Run the command again.")
                     folder.unlink(name)
             except FileNotFoundError:
                 return False
-            self._remove_empty(self._parts(filename)[:-1])
+            self._remove_empty(self._split(filename)[:-1])
         return True
 
-    def tidy(self, wanted: Iterable[tuple[str, str]] = ()) -> int:
-        """Removes what earlier runs left in the working folder, but for the partials of these (filename, token).
+    def tidy(self, keep: Iterable[tuple[str, str]] = ()) -> int:
+        """Removes files that earlier runs left in the working folder, except the partials of these (filename, token).
 
-        No other partial may be open. Returns how many files were removed.
+        No other partial may be open. Returns the number of removed files.
         """
-        kept = {_partial_name(*one) for one in wanted}
+        names = {_partial_name(filename, token) for filename, token in keep}
         removed = 0
         with disk_errors(f"{self.root}/{WORKING}", "not tidied"):
             for name in self._working.names():
-                if name != _LOCK and name.partition(".")[0] not in kept:
+                if name != _LOCK and name.partition(".")[0] not in names:
                     try:
                         self._working.unlink(name)
                     except (IsADirectoryError, PermissionError):
-                        continue  # a folder is none of ours
+                        continue  # a folder, which this client did not create
                     removed += 1
         return removed
 
-    def _parts(self, filename: str) -> list[str]:
-        if reason := names.invalid_name_reason(filename, self.file_system):
+    def _split(self, filename: str) -> list[str]:
+        if reason := invalid_name_reason(filename, self.file_system):
             raise Invalid(f"{filename!r}: {reason}")
         return filename.split("/")
 
-    def _made_place(self, filename: str) -> tuple[Folder, str]:
-        return self._place(filename, make=True)
+    def _locate(self, filename: str) -> tuple[Folder, str]:
+        """Opens the folder of a file; returns it with the file's name in it."""
+        *parents, name = self._split(filename)
+        return self._root.descend(parents), name
 
-    def _place(self, filename: str, *, make: bool = False) -> tuple[Folder, str]:
-        """The open folder that a file lies in, and its name there."""
-        *parents, name = self._parts(filename)
+    def _locate_or_create(self, filename: str) -> tuple[Folder, str]:
+        *parents, name = self._split(filename)
         for attempt in range(_ATTEMPTS):
             try:
-                return self._open(parents, make=make), name
+                return self._root.descend(parents, 0o777), name
             except FileNotFoundError:
-                # With make: a thread that removed the last file of a folder removed the folder in between.
-                if not make or attempt == _ATTEMPTS - 1:
+                # Another thread removed the last file of a folder, and so the folder.
+                if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError
-
-    def _open(self, parts: Iterable[str], *, make: bool = False) -> Folder:
-        folder = self._root.again()
-        for part in parts:
-            with folder:
-                folder = folder.child(part, 0o777 if make else None)
-        return folder
 
     def _remove_empty(self, parts: list[str]) -> None:
         for depth in range(len(parts), 0, -1):
             try:
-                with self._open(parts[: depth - 1]) as folder:
+                with self._root.descend(parts[: depth - 1]) as folder:
                     folder.rmdir(parts[depth - 1])
             except OSError as error:
-                if error.errno in _STAYS:
+                if error.errno in _FOLDER_STAYS:
                     return
                 raise
 
-    def _take(self) -> tuple[Folder, int]:
-        """The working folder and the lock in it."""
+    def _lock_working_folder(self) -> tuple[Folder, int]:
         for _ in range(_ATTEMPTS):
             try:
                 working = self._root.child(WORKING, 0o700)
             except FileNotFoundError:
-                continue  # another run ended just now, and took the folder with it
+                continue  # another run just ended, and removed the folder
             try:
                 lock = acquire_lock(working, _LOCK)
             except FileNotFoundError:
@@ -210,26 +205,10 @@ class Destination:
                 return working, lock
             working.close()
             break
-        raise Refused(f"{self.root} is being written to by another run; wait until that has ended, or end it")
-
-    def _release(self) -> None:
-        """Ends the run: lock and working folder go, as far as they can."""
-        try:
-            if sys.platform == "win32":
-                os.close(self._lock)
-            self._working.unlink(_LOCK)
-            self._root.rmdir(WORKING)
-        except OSError as error:
-            if error.errno not in _STAYS:
-                raise
-        finally:
-            if sys.platform != "win32":
-                os.close(self._lock)
-            self._working.close()
-            self._root.close()
+        raise Refused(f"{self.root} is in use by another run.", remedy="Wait until it has ended, or stop it.")
 
 
-_STAYS = {
+_FOLDER_STAYS = {
     errno.ENOTEMPTY,
     errno.EEXIST,
     errno.ENOENT,
@@ -239,11 +218,11 @@ _STAYS = {
     errno.EPERM,
     errno.EROFS,
 }
-"""Why a folder is not removed, and need not be."""
+"""Errors of removing a folder that are ignored."""
 
 
 def _partial_name(filename: str, token: str) -> str:
-    """Of fixed length and without the filename's characters, which may be any."""
+    """A name of fixed length without the filename's characters, which may be any."""
     digest = hashlib.blake2b(f"{len(filename)}:{filename}{token}".encode(errors="surrogatepass"), digest_size=16)
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""What a disk's file system does with names, found out with real files of a folder."""
+"""Which names a file system can hold, and which it treats as the same; detected with real files."""
 
 import errno
 import os
@@ -6,41 +6,47 @@ import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable
+from typing import NamedTuple, Self
 
 from s3_manifest.manifest.filenames import MAX_NAME_BYTES
 from s3_manifest_cli.client.local.folders import Folder
-from s3_manifest_cli.client.local.names import FileSystem
 
 
-def mode_of_new_files(folder: Folder) -> int:
-    """The permissions that this process gives a new file here, by its umask and the folder's defaults."""
-    # Asking the umask means setting it, for all threads.
-    name = "probe-mode"
-    _drop(folder, name)
-    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        return stat.S_IMODE(os.fstat(fd).st_mode)
-    finally:
-        os.close(fd)
-        _drop(folder, name)
+class FileSystem(NamedTuple):
+    """The rules of a file system for names.
+
+    ``ignores_case`` and ``ignores_unicode_form``: names that differ only in case, or only in Unicode form (NFC, NFD),
+    are the same. ``windows_names``: it holds only names that Windows allows. ``max_path_bytes`` is the limit of a
+    filename, without the folder that it lies below.
+    """
+
+    ignores_case: bool = False
+    ignores_unicode_form: bool = False
+    windows_names: bool = False
+    max_name_bytes: int = MAX_NAME_BYTES
+    max_path_bytes: int = 4095
+
+    def portable(self) -> Self:
+        """The same with the limits of all usual file systems, for a copy that goes on to another machine."""
+        return self._replace(ignores_case=True, ignores_unicode_form=True, windows_names=True)
 
 
 def detect_file_system(folder: Folder, root: str) -> FileSystem:
-    """Which names the file system of a folder can hold below ``root``, and which it takes for one."""
-    windows = sys.platform == "win32"
+    """The rules for names below ``root``, detected with files in ``folder`` of the same disk."""
+    is_windows = sys.platform == "win32"
     return FileSystem(
-        ignores_case=_same(folder, "probe-case-a", "PROBE-CASE-A"),
-        ignores_unicode_form=_same(folder, "probe-form-\u00e4", "probe-form-a\u0308"),
-        # On Windows "a:b" opens a second stream of "a", and "nul" a device: not to be tried.
-        windows_names=windows
-        or not all(_holds(folder, f"probe-{name}") for name in ("name-a:b", 'n<>"|?*', "n.", "n ")),
+        ignores_case=_are_same(folder, "probe-case-a", "PROBE-CASE-A"),
+        ignores_unicode_form=_are_same(folder, "probe-form-\u00e4", "probe-form-a\u0308"),
+        # Not tried on Windows, where "a:b" opens a second stream of "a", and "nul" a device.
+        windows_names=is_windows
+        or not all(_can_hold(folder, f"probe-{name}") for name in ("name-a:b", 'n<>"|?*', "n.", "n ")),
         max_name_bytes=min(MAX_NAME_BYTES, folder.max_name_bytes()),
-        max_path_bytes=_max_path(root) - len(os.fsencode(root)) - 2,
+        max_path_bytes=_max_path_bytes(root) - len(os.fsencode(root)) - 2,
     )
 
 
 def detect_name_folding(top: Folder, filenames: Iterable[str]) -> FileSystem:
-    """Which names a folder takes for one, found out with files that are there and without writing any."""
+    """Which names a folder treats as the same, detected with existing files and without writing any."""
     names = list(filenames)
     return FileSystem(
         ignores_case=_is_found_as(top, names, str.swapcase),
@@ -48,30 +54,39 @@ def detect_name_folding(top: Folder, filenames: Iterable[str]) -> FileSystem:
     )
 
 
+def mode_of_new_files(folder: Folder) -> int:
+    """The permissions that a new file gets here, by this process's umask and the folder's defaults."""
+    # The umask can only be read by setting it, for all threads.
+    name = "probe-mode"
+    _remove(folder, name)
+    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
+        _remove(folder, name)
+
+
 def _other_form(name: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     return unicodedata.normalize("NFD", name) if name == composed else composed
 
 
-def _is_found_as(top: Folder, filenames: Iterable[str], other: Callable[[str], str]) -> bool:
-    """Whether the first file whose name can be written in another way is found by that too."""
+def _is_found_as(top: Folder, filenames: Iterable[str], respell: Callable[[str], str]) -> bool:
+    """Whether the first file that has another spelling is found by it."""
     for filename in filenames:
         *parents, name = filename.split("/")
-        if other(name) == name:
+        if (other := respell(name)) == name:
             continue
         try:
-            folder = top.again()
-            for part in parents:
-                with folder:
-                    folder = folder.child(part)
-            with folder:
-                return os.path.samestat(folder.stat(name), folder.stat(other(name)))
+            with top.descend(parents) as folder:
+                return os.path.samestat(folder.stat(name), folder.stat(other))
         except OSError:
             return False
     return False
 
 
-def _max_path(root: str) -> int:
+def _max_path_bytes(root: str) -> int:
     if sys.platform == "win32":
         return 260
     try:
@@ -80,33 +95,33 @@ def _max_path(root: str) -> int:
         return 1024
 
 
-def _same(folder: Folder, one: str, other: str) -> bool:
-    _drop(folder, one)
-    _drop(folder, other)
-    os.close(folder.open(one, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+def _are_same(folder: Folder, name: str, other: str) -> bool:
+    _remove(folder, name)
+    _remove(folder, other)
+    os.close(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:
         folder.stat(other)
     except FileNotFoundError:
         return False
     finally:
-        _drop(folder, one)
+        _remove(folder, name)
     return True
 
 
-def _holds(folder: Folder, name: str) -> bool:
-    _drop(folder, name)
+def _can_hold(folder: Folder, name: str) -> bool:
+    _remove(folder, name)
     try:
         os.close(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         return False
-    held = name in folder.names()
-    _drop(folder, name)
-    return held
+    is_listed = name in folder.names()
+    _remove(folder, name)
+    return is_listed
 
 
-def _drop(folder: Folder, name: str) -> None:
+def _remove(folder: Folder, name: str) -> None:
     try:
         folder.unlink(name)
     except OSError as error:

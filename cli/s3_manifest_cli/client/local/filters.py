@@ -1,15 +1,15 @@
-"""Which files of a folder or a collection a command is about: patterns by the rules of ``.gitignore``.
+"""Include and exclude patterns by the rules of ``.gitignore``, which select files of a folder or a collection.
 
 The rules are git's (https://git-scm.com/docs/gitignore#_pattern_format), applied by the library pathspec:
 
 - ``*.png`` matches at any depth; a pattern with a slash before its end (``/a.png``, ``deep/*``) starts at the top.
-- ``*`` and ``?`` do not match ``/``; ``**`` matches any number of folders, none included.
+- ``*`` and ``?`` do not match ``/``; ``**`` matches any number of folders, including none.
 - ``sub/`` matches folders only. A pattern that matches a folder matches everything below it.
-- ``!`` before a pattern takes back what an earlier pattern of the same option matched.
+- ``!`` before a pattern excludes what an earlier pattern of the same option matched.
 
-Three differences, because these patterns are arguments and not lines of a file: ``#`` starts no comment, a space at the
-end counts, and a pattern that can match nothing is an error. Case counts. Patterns and filenames are compared in
-Unicode's form NFC, so that an ``ä`` matches whichever way a system writes it.
+They differ from lines of a file in three ways: ``#`` starts no comment, a space at the end counts, and a pattern that
+cannot match anything is an error. Case counts. Patterns and filenames are compared in Unicode form NFC, so that an
+``ä`` matches however a system encodes it.
 """
 
 import unicodedata
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 class Filter(NamedTuple):
-    """Files that match ``include`` (all files, if it is empty) and do not match ``exclude``.
+    """Selects files that match ``include`` (or any file if that is empty) and do not match ``exclude``.
 
     Filenames are paths below the folder or the prefix, with ``/``. All methods raise ``Invalid`` for a pattern that
-    can match nothing.
+    cannot match anything.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
-    def compiled(self) -> Callable[[str], bool]:
-        """Whether the filter selects a filename."""
+    def predicate(self) -> Callable[[str], bool]:
+        """A function that tests whether the filter selects a filename."""
         include, exclude = _spec("--include", self.include), _spec("--exclude", self.exclude)
 
         def selects(filename: str) -> bool:
@@ -47,27 +47,21 @@ class Filter(NamedTuple):
 
         return selects
 
-    def may_select(self) -> Callable[[str], bool]:
-        """Whether the filter may select a path, or files below it if it ends in ``/``, whose names are not known."""
-        selects, exclude = self.compiled(), _spec("--exclude", self.exclude)
+    def select_problems(self, problems: "Iterable[Problem]") -> "list[Problem]":
+        """The problems that may affect selected files: a skipped folder may hold some, whatever its name."""
+        selects, exclude = self.predicate(), _spec("--exclude", self.exclude)
 
         def may_select(path: str) -> bool:
             if not path.endswith("/"):
                 return selects(path)
             return exclude is None or not exclude.match_file(_comparable(path + _ANY_NAME))
 
-        return may_select
-
-    def select_problems(self, problems: "Iterable[Problem]") -> "list[Problem]":
-        """The problems with paths that the filter may select: a folder may hold selected files, whatever its name."""
-        may_select = self.may_select()
         return [problem for problem in problems if may_select(problem.path)]
 
     def unmatched(self, filenames: Collection[str]) -> tuple[str, ...]:
         """The options that match none of these filenames, as the user wrote them.
 
-        Raises ``NotFound`` where there are patterns to include and none of them matches: there is nothing to do,
-        and that is hardly what the user wanted.
+        Raises ``NotFound`` if there are include patterns and none of them matches, which is hardly intended.
         """
         if self == EVERYTHING:
             return ()
@@ -80,32 +74,33 @@ class Filter(NamedTuple):
         ]
         if self.include and all(("--include", text) in missing for text in self.include):
             raise NotFound(
-                f"no file matches {' or '.join(_shown('--include', text) for text in self.include)}, neither in the"
-                " folder nor in S3. Patterns follow the rules of .gitignore: '*.png' matches at any depth, 'sub/' a"
-                " folder, '/a.png' only at the top, and case counts"
+                f"No file in the folder or in S3 matches"
+                f" {' or '.join(_as_option('--include', text) for text in self.include)}.",
+                remedy="Patterns follow the rules of .gitignore: '*.png' matches at any depth, 'sub/' a folder,"
+                " '/a.png' only at the top, and case counts.",
             )
-        return tuple(_shown(option, text) for option, text in missing)
+        return tuple(_as_option(option, text) for option, text in missing)
 
 
 EVERYTHING = Filter()
 
 _ANY_NAME = "\0"
-"""Stands for the name of a file that is not known. No pattern contains it, as no argument of a program can."""
+"""Stands for an unknown filename. No pattern contains it, because no program argument can."""
 
 
 def _comparable(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    # Some regular expressions of the library stop at a line break, as no line of a .gitignore contains one.
+    # Some regular expressions of the library stop at a line break, which no line of a .gitignore contains.
     return text.replace("\n", "\0")
 
 
 def _spec(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
-    if not (compiled := [_pattern(option, text) for text in patterns]):
+    if not (predicate := [_pattern(option, text) for text in patterns]):
         return None
     from pathspec import GitIgnoreSpec  # noqa: PLC0415  # most runs have no filters
 
-    return GitIgnoreSpec(compiled)
+    return GitIgnoreSpec(predicate)
 
 
 def _pattern(option: str, text: str) -> "GitIgnoreSpecPattern":
@@ -121,10 +116,13 @@ def _pattern(option: str, text: str) -> "GitIgnoreSpecPattern":
         pattern = GitIgnoreSpecPattern(line)
     except GitIgnorePatternError as error:
         raise Invalid(
-            f"{_shown(option, text)} is not a valid pattern: a backslash or an exclamation mark stands before something"
+            f"{_as_option(option, text)} is not a valid pattern.",
+            remedy="A backslash or an '!' must precede a character.",
         ) from error
     if pattern.include is None:
-        raise Invalid(f"{_shown(option, text)} can match no file; write a name, '*.png', or 'folder/'")
+        raise Invalid(
+            f"{_as_option(option, text)} cannot match any file.", remedy="Write a name, '*.png', or 'folder/'."
+        )
     return pattern
 
 
@@ -132,5 +130,5 @@ def _matches_any(pattern: "GitIgnoreSpecPattern", filenames: Iterable[str]) -> b
     return any(pattern.match_file(filename) is not None for filename in filenames)
 
 
-def _shown(option: str, text: str) -> str:
+def _as_option(option: str, text: str) -> str:
     return f"{option} {text!r}"

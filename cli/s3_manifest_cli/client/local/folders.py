@@ -1,20 +1,19 @@
-"""Folders that are opened one below the other, and never through a link.
+"""Opens folders one below the other, and never through a link.
 
-Where the OS can open by a folder's descriptor (POSIX), a folder stays the one that was opened,
-whatever its path leads to later; see ``openat`` in https://man7.org/linux/man-pages/man2/open.2.html.
-Elsewhere (Windows) each step is checked by its path right before it is used: what was planted before is
-found, and what is swapped in within that moment may not be.
+Where the OS opens files relative to a folder's descriptor (POSIX), an open folder stays the same one, wherever its path
+leads later; see ``openat`` in https://man7.org/linux/man-pages/man2/open.2.html. Elsewhere (Windows) each path is
+checked right before it is used: links that were planted before are found, but not one swapped in at that moment.
 """
-# The contract of the methods is the protocol's docstrings; and this is about the calls that pathlib is made of.
+# These classes wrap the calls that pathlib is made of; CheckedFolder's methods have the contracts of Folder's.
 # ruff: noqa: D102, PTH102, PTH105, PTH106, PTH108, PTH116, PTH118, PTH208
 
 import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol, Self
+from typing import Self
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
@@ -28,131 +27,91 @@ HAS_DESCRIPTORS = (
     and {os.listdir, os.scandir} <= os.supports_fd
     and bool(_NOFOLLOW)
 )
-"""Whether this OS opens by a folder's descriptor."""
+"""Whether this OS opens files relative to a folder's descriptor."""
 
 
-class Folder(Protocol):
-    """An open folder. Names are single components; no method follows a link; all raise ``OSError``.
+class Folder:
+    """An open folder. Names are single path components; no method follows a link; all raise ``OSError``.
 
     A context manager that closes it. Threads may share one.
     """
-
-    def child(self, name: str, make: int | None = None) -> Self:
-        """The folder in it; made first with mode ``make`` where it is missing and that is given.
-
-        ``OSError`` with ENOTDIR or ELOOP where it is a link or no folder.
-        """
-        ...
-
-    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file in it."""
-        ...
-
-    def stat(self, name: str) -> os.stat_result:
-        """Of what has that name, of a link itself."""
-        ...
-
-    def replace(self, name: str, folder: Self, new: str) -> None:
-        """Moves a file to a folder of the same disk, in one step, in place of the file that is there."""
-        ...
-
-    def unlink(self, name: str) -> None:
-        """Removes a file or a link."""
-        ...
-
-    def rmdir(self, name: str) -> None:
-        """Removes a folder if it is empty."""
-        ...
-
-    def utime(self, name: str, mtime_ns: int) -> None:
-        """Sets when a file was modified."""
-        ...
-
-    def names(self) -> list[str]:
-        """Of all that is in it."""
-        ...
-
-    def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """The same with what the OS tells along with the names; to be used while the folder is open."""
-        ...
-
-    def max_name_bytes(self) -> int:
-        """How long a name may be, in bytes of UTF-8."""
-        ...
-
-    def again(self) -> Self:
-        """The same folder, opened once more."""
-        ...
-
-    def sync(self) -> None:
-        """Waits until the disk has the names that are in it."""
-        ...
-
-    def close(self) -> None:
-        """Closes it."""
-        ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
-
-
-class OpenFolder:
-    """A folder by its descriptor."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
     @classmethod
     def at(cls, path: str) -> Self:
-        """The folder that a path leads to, links followed."""
+        """Opens a path, following links."""
         return cls(os.open(path, _FOLDER))
 
     def child(self, name: str, make: int | None = None) -> Self:
+        """Opens a subfolder. Creates it with mode ``make``, if given, where it is missing.
+
+        ``OSError`` with ENOTDIR or ELOOP where it is a link or no folder.
+        """
         try:
             return type(self)(os.open(name, _FOLDER | _NOFOLLOW, dir_fd=self.fd))
         except FileNotFoundError:
             if make is None:
                 raise
-        with contextlib.suppress(
-            FileExistsError
-        ):  # another thread made it; if it is something else, the next line tells
+        with contextlib.suppress(FileExistsError):  # another thread made it; the next line fails if it is no folder
             os.mkdir(name, make, dir_fd=self.fd)
         return type(self)(os.open(name, _FOLDER | _NOFOLLOW, dir_fd=self.fd))
 
+    def descend(self, parts: Iterable[str], make: int | None = None) -> Self:
+        """Opens the folder at the end of a relative path, as ``child`` does at each step; a new handle of this one."""
+        folder = self.reopen()
+        for part in parts:
+            with folder:
+                folder = folder.child(part, make)
+        return folder
+
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
+        """A descriptor of a file in it."""
         return os.open(name, flags | _FILE, mode, dir_fd=self.fd)
 
     def stat(self, name: str) -> os.stat_result:
+        """The status of a file, a folder, or a link itself."""
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
     def replace(self, name: str, folder: Self, new: str) -> None:
+        """Moves a file atomically to a folder of the same disk, replacing the file there."""
         os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=folder.fd)
 
     def unlink(self, name: str) -> None:
+        """Removes a file or a link."""
         os.unlink(name, dir_fd=self.fd)
 
     def rmdir(self, name: str) -> None:
+        """Removes an empty folder."""
         os.rmdir(name, dir_fd=self.fd)
 
     def utime(self, name: str, mtime_ns: int) -> None:
+        """Sets a file's modification time."""
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.fd, follow_symlinks=False)
 
     def names(self) -> list[str]:
+        """The names of its entries."""
         return os.listdir(self.fd)
 
     def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """Its entries with the facts that the OS lists; to be used while the folder is open."""
         return os.scandir(self.fd)
 
     def max_name_bytes(self) -> int:
+        """The longest name it can hold, in bytes of UTF-8."""
         return os.fpathconf(self.fd, "PC_NAME_MAX")
 
-    def again(self) -> Self:
+    def reopen(self) -> Self:
+        """A second handle of the same folder."""
         return type(self)(os.dup(self.fd))
 
     def sync(self) -> None:
+        """Waits until its entries are on the disk."""
         os.fsync(self.fd)
 
     def close(self) -> None:
+        """Closes it."""
         os.close(self.fd)
 
     def __enter__(self) -> Self:
@@ -162,7 +121,7 @@ class OpenFolder:
         self.close()
 
 
-class CheckedFolder:
+class CheckedFolder(Folder):
     """A folder by its path, for an OS without descriptors of folders: checked before each use."""
 
     def __init__(self, path: str) -> None:
@@ -170,29 +129,29 @@ class CheckedFolder:
 
     @classmethod
     def at(cls, path: str) -> Self:
-        """The folder that a path leads to, links followed."""
         real = os.path.realpath(path)
         if not stat.S_ISDIR(os.stat(real).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+            raise _os_error(errno.ENOTDIR, path)
         return cls(real)
 
     def child(self, name: str, make: int | None = None) -> Self:
         path = self._path(name)
         if make is not None:
-            with contextlib.suppress(FileExistsError):  # whatever it is, the next lines tell
+            with contextlib.suppress(FileExistsError):  # the next lines fail if it is no folder
                 os.mkdir(path, make)
-        if not _is_plain_folder(os.lstat(path)) or os.path.realpath(path) != path:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode) or _is_link(status) or os.path.realpath(path) != path:
+            raise _os_error(errno.ENOTDIR, path)
         return type(self)(path)
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
         if not flags & os.O_CREAT or flags & os.O_EXCL:
             return self._open(name, flags, mode)
-        # Without O_EXCL a file would be made where a link leads that came just now.
+        # Without O_EXCL, a link planted just now would have the file created where it leads.
         for attempt in range(_ATTEMPTS):
             try:
-                is_there = os.path.lexists(self._path(name))
-                return self._open(name, flags & ~os.O_CREAT if is_there else flags | os.O_EXCL, mode)
+                exists = os.path.lexists(self._path(name))
+                return self._open(name, flags & ~os.O_CREAT if exists else flags | os.O_EXCL, mode)
             except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -201,11 +160,11 @@ class CheckedFolder:
     def _open(self, name: str, flags: int, mode: int) -> int:
         path = self._path(name)
         if os.path.lexists(path) and _is_link(os.lstat(path)):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            raise _os_error(errno.ELOOP, path)
         fd = os.open(path, flags | _FILE, mode)
         try:
             if not os.path.samestat(os.fstat(fd), os.lstat(path)):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                raise _os_error(errno.ELOOP, path)
         except OSError:
             os.close(fd)
             raise
@@ -226,7 +185,7 @@ class CheckedFolder:
     def utime(self, name: str, mtime_ns: int) -> None:
         path = self._path(name)
         if _is_link(os.lstat(path)):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            raise _os_error(errno.ELOOP, path)
         os.utime(path, ns=(mtime_ns, mtime_ns))
 
     def names(self) -> list[str]:
@@ -238,40 +197,34 @@ class CheckedFolder:
     def max_name_bytes(self) -> int:
         return 255
 
-    def again(self) -> Self:
+    def reopen(self) -> Self:
         return type(self)(self.path)
 
     def sync(self) -> None:
-        """Windows does not open folders, and writes their names by itself."""
+        """Windows opens no folders, and writes their entries by itself."""
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _path(self, name: str) -> str:
-        """The path of what is in it, once no folder on the way there has become a link."""
+        """The path of an entry. Raises ``OSError`` if a folder on the way there has become a link."""
         if os.path.realpath(self.path) != self.path:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.path)
+            raise _os_error(errno.ENOTDIR, self.path)
         return os.path.join(self.path, name)
 
 
 def folder_at(path: str) -> Folder:
-    """The folder that a path leads to, links followed, in the safest way that this OS has. Raises ``OSError``."""
-    return (OpenFolder if HAS_DESCRIPTORS else CheckedFolder).at(path)
+    """Opens a path, following links, in the safest way that this OS has. Raises ``OSError``."""
+    return (Folder if HAS_DESCRIPTORS else CheckedFolder).at(path)
 
 
-def _is_link(found: os.stat_result) -> bool:
-    """Whether it is a symbolic link, or a junction or another point where Windows leads elsewhere.
+def _is_link(status: os.stat_result) -> bool:
+    """Whether it is a symbolic link, or a Windows junction or another reparse point that leads elsewhere.
 
-    https://learn.microsoft.com/en-us/windows/win32/fileio/reparse-point-tags tells of the bit.
+    The bit is described in https://learn.microsoft.com/en-us/windows/win32/fileio/reparse-point-tags.
     """
-    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
+    return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
-def _is_plain_folder(found: os.stat_result) -> bool:
-    return stat.S_ISDIR(found.st_mode) and not _is_link(found)
+def _os_error(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)

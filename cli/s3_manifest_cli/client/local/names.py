@@ -1,40 +1,17 @@
-"""Which filenames of a manifest may be files below a folder of this machine, and why others may not. Pure.
+"""Which filenames of a manifest can be files on this machine, and the reason for each other one. Pure.
 
-Whoever may upload chooses them. Refused everywhere: what is no plain path below a folder (absolute, ``..``,
-``.``, empty components, backslashes), control characters, what is not UTF-8, what is too long, and what
-lies in the client's own working folder. Refused only where the disk cannot hold it, or where a copy is to
-be carried anywhere (``FileSystem.portable``): characters, devices and endings that Windows does not allow,
-and names that differ only in case or in Unicode form. So a disk of Linux holds ``a:b?.png`` and ``con``.
+Filenames are untrusted: anybody who may upload chooses them. Refused everywhere are names that are not a plain path
+below a folder (absolute, ``..``, ``.``, empty components, backslashes), control characters, names that are not UTF-8 or
+too long, and names in the client's own working folder. Characters, devices and endings that Windows does not allow, and
+names that differ only in case or Unicode form, are refused only where the ``FileSystem`` requires it.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Self
 
-from s3_manifest.manifest.filenames import IGNORED, MAX_NAME_BYTES, WORKING, above, unusable
-
-MAX_PATH_BYTES = 4095
-
-
-class FileSystem(NamedTuple):
-    """What a file system does with names.
-
-    ``ignores_case`` and ``ignores_unicode_form``: it takes names for one that differ only in case, or only in Unicode
-    form (NFC, NFD). ``windows_names``: it holds only names that Windows allows. ``max_path_bytes`` is of
-    the filename, without the folder that it lies below.
-    """
-
-    ignores_case: bool = False
-    ignores_unicode_form: bool = False
-    windows_names: bool = False
-    max_name_bytes: int = MAX_NAME_BYTES
-    max_path_bytes: int = MAX_PATH_BYTES
-
-    def portable(self) -> Self:
-        """The same, refusing also what any usual file system refuses: for a copy that is carried on."""
-        return self._replace(ignores_case=True, ignores_unicode_form=True, windows_names=True)
-
+from s3_manifest.manifest.filenames import IGNORED, WORKING, above, unusable
+from s3_manifest_cli.client.local.file_system import FileSystem
 
 _DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
@@ -45,26 +22,24 @@ _RENAME = "rename the object in S3"
 
 
 def invalid_names(filenames: Iterable[str], *, file_system: FileSystem) -> Mapping[str, str]:
-    """Why each filename that may not be a file there may not, and the mend; the others are not in it.
+    """The filenames that cannot be files there, each with the reason and the remedy.
 
-    Names that would be in each other's way are refused all, so that the order of the names does not
-    matter and no file replaces another: a file beside a folder of its name, and, where the file system
-    takes them for one, files, or the folders that files lie in, whose names differ only in case or form.
+    Of names that conflict, all are refused, so that no file replaces another and the order of names does not matter: a
+    file and a folder of the same name, and files or folders whose names the file system treats as the same.
     """
     names = frozenset(filenames)
-    refused = {name: reason for name in names if (reason := invalid_name_reason(name, file_system))}
-    good = names - refused.keys() if refused else names
-    refused.update(_clashes(good, file_system))
-    return refused
+    invalid = {name: reason for name in names if (reason := invalid_name_reason(name, file_system))}
+    invalid.update(_conflicts(names - invalid.keys() if invalid else names, file_system))
+    return invalid
 
 
 def invalid_upload_names(
-    uploads: Iterable[str], there: Iterable[str], *, file_system: FileSystem, folds: Callable[[], FileSystem]
+    uploads: Iterable[str], remaining: Iterable[str], *, file_system: FileSystem, detect: Callable[[], FileSystem]
 ) -> Mapping[str, str]:
-    """Why each filename that may not be stored in S3 may not, and the mend: a pull to this machine would refuse it.
+    """The filenames that must not be stored in S3, each with reason and remedy, because a pull here would refuse them.
 
-    ``there`` are the filenames that are in S3 afterwards, besides. ``folds`` tells which names the folder's file
-    system takes for one; it is asked only where that matters.
+    ``remaining`` are the other filenames that will be in S3. ``detect`` returns which names the folder's file system
+    treats as the same; it is called only if that matters.
     """
     folding = file_system._replace(ignores_case=True, ignores_unicode_form=True)
 
@@ -73,15 +48,15 @@ def invalid_upload_names(
 
     names = frozenset(uploads)
     tops = frozenset(map(top, names))
-    near = names.union(name for name in there if top(name) in tops)
-    refused = invalid_names(near, file_system=file_system)
-    if invalid_names(near, file_system=folding).keys() - refused.keys():
-        refused = invalid_names(near, file_system=folds())
-    return {name: refused[name].replace(_RENAME, "rename the file") for name in names if name in refused}
+    neighbours = names.union(name for name in remaining if top(name) in tops)
+    invalid = invalid_names(neighbours, file_system=file_system)
+    if invalid_names(neighbours, file_system=folding).keys() - invalid.keys():
+        invalid = invalid_names(neighbours, file_system=detect())
+    return {name: invalid[name].replace(_RENAME, "rename the file") for name in names if name in invalid}
 
 
 def invalid_name_reason(filename: str, file_system: FileSystem) -> str | None:
-    """Why this filename, for itself, may not be a file there, and the mend; None where it may be."""
+    """Why this filename by itself cannot be a file there, and the remedy; None if it can."""
     if reason := unusable(filename, file_system.max_name_bytes):
         return f"{reason}; {_RENAME}"
     if len(filename) > file_system.max_path_bytes // 4 and len(filename.encode()) > file_system.max_path_bytes:
@@ -89,15 +64,15 @@ def invalid_name_reason(filename: str, file_system: FileSystem) -> str | None:
             f"its path would be too long (below this folder it may have {file_system.max_path_bytes} bytes); "
             f"choose a folder with a shorter path, or {_RENAME}"
         )
-    if file_system.windows_names and _may_not_be_for_windows(filename):
-        return _not_for_windows(filename)
+    if file_system.windows_names and _may_break_windows_rules(filename):
+        return _windows_reason(filename)
     return None
 
 
 def normalize_name(filename: str, file_system: FileSystem) -> str:
-    """The same text for all filenames that the file system takes for one.
+    """A text that is equal for all filenames that the file system treats as the same.
 
-    It may also be the same for some that a certain file system tells apart: each has tables of its own.
+    It may be equal for a few more, as each file system has its own tables.
     """
     if filename.isascii():
         return filename.lower() if file_system.ignores_case else filename
@@ -109,18 +84,19 @@ def normalize_name(filename: str, file_system: FileSystem) -> str:
     return unicodedata.normalize("NFD", filename) if file_system.ignores_unicode_form else filename
 
 
-def _may_not_be_for_windows(filename: str) -> bool:
+def _may_break_windows_rules(filename: str) -> bool:
+    """A quick test that most names pass."""
     if _FORBIDDEN.search(filename) or filename[-1] in ". " or "./" in filename or " /" in filename or "~" in filename:
         return True
     lower = filename.lower()
     return any(device in lower for device in ("con", "prn", "aux", "nul", "com", "lpt"))
 
 
-def _not_for_windows(filename: str) -> str | None:
+def _windows_reason(filename: str) -> str | None:
     if _DRIVE.match(filename):
         return f"it begins with a drive letter of Windows; {_RENAME}"
-    if found := _FORBIDDEN.search(filename):
-        return f"it holds {found[0]}, which Windows and some disks do not allow; {_RENAME}"
+    if forbidden := _FORBIDDEN.search(filename):
+        return f"it holds {forbidden[0]}, which Windows and some disks do not allow; {_RENAME}"
     for part in filename.split("/"):
         if part.endswith((".", " ")):
             return f"a component of it ends in a dot or a space, which Windows cuts off; {_RENAME}"
@@ -131,47 +107,47 @@ def _not_for_windows(filename: str) -> str | None:
     return None
 
 
-def _clashes(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tuple[str, str]]:
-    """The filenames that are in each other's way, each with the reason."""
-    files = _spellings(filenames, file_system)
-    folders = _spellings(_folders(filenames), file_system)
-    in_the_way: dict[str, str] = {}
-    for ways in folders.values():
-        if len(ways) > 1:
-            in_the_way.update((folder, _alike(f"{folder}/", (f"{way}/" for way in ways))) for folder in ways)
+def _conflicts(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tuple[str, str]]:
+    """The filenames that conflict with others, each with the reason."""
+    files = _group_spellings(filenames, file_system)
+    folders = _group_spellings(_folders(filenames), file_system)
+    blocked: dict[str, str] = {}
+    for spellings in folders.values():
+        if len(spellings) > 1:
+            blocked.update((name, _same_name(f"{name}/", (f"{other}/" for other in spellings))) for name in spellings)
     for key in folders.keys() & files.keys():
-        in_the_way.update((folder, _beside(f"{folder}/", min(files[key]))) for folder in folders[key])
-        yield from ((name, _beside(name, f"{min(folders[key])}/")) for name in files[key])
-    for ways in files.values():
-        if len(ways) > 1:
-            yield from ((name, _alike(name, ways)) for name in ways)
-    if in_the_way:
+        blocked.update((folder, _file_and_folder(f"{folder}/", min(files[key]))) for folder in folders[key])
+        yield from ((name, _file_and_folder(name, f"{min(folders[key])}/")) for name in files[key])
+    for spellings in files.values():
+        if len(spellings) > 1:
+            yield from ((name, _same_name(name, spellings)) for name in spellings)
+    if blocked:
         for name in filenames:
-            yield from ((name, in_the_way[folder]) for folder in above(name) if folder in in_the_way)
+            yield from ((name, blocked[folder]) for folder in above(name) if folder in blocked)
 
 
-def _spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, list[str]]:
-    """The paths, grouped by what the file system takes for one."""
-    found: dict[str, list[str]] = {}
+def _group_spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, list[str]]:
+    """The paths, grouped by what the file system treats as the same."""
+    groups: dict[str, list[str]] = {}
     for path in paths:
-        found.setdefault(normalize_name(path, file_system), []).append(path)
-    return found
+        groups.setdefault(normalize_name(path, file_system), []).append(path)
+    return groups
 
 
 def _folders(filenames: Iterable[str]) -> set[str]:
-    found: set[str] = set()
+    folders: set[str] = set()
     for name in filenames:
         for folder in above(name):
-            if folder in found:
+            if folder in folders:
                 break
-            found.add(folder)
-    return found
+            folders.add(folder)
+    return folders
 
 
-def _alike(name: str, names: Iterable[str]) -> str:
-    other = min(one for one in names if one != name)
-    return f"{name!r} and {other!r} are one name to this disk, and neither may replace the other; rename one in S3"
+def _same_name(name: str, spellings: Iterable[str]) -> str:
+    other = min(spelling for spelling in spellings if spelling != name)
+    return f"{name!r} and {other!r} are the same name on this disk; rename one in S3"
 
 
-def _beside(name: str, other: str) -> str:
-    return f"{name!r} and {other!r} cannot both be there, a file and a folder of one name; rename one in S3"
+def _file_and_folder(name: str, other: str) -> str:
+    return f"{name!r} and {other!r} cannot both exist, a file and a folder of one name; rename one in S3"

@@ -1,4 +1,4 @@
-"""A file on its way to its place: its bytes lie in the working folder until they are all there and proven."""
+"""Files being downloaded: their bytes stay in the working folder until they are complete and proven."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ _ATTEMPTS = 100
 
 
 class Identity(NamedTuple):
-    """What tells one state of a file from another without its bytes being read. Times are nanoseconds."""
+    """Identifies a state of a file without reading its bytes. Times are nanoseconds."""
 
     size: int
     mtime_ns: int
@@ -26,108 +26,103 @@ class Identity(NamedTuple):
     inode: int
 
 
-def identity_from_stat(found: os.stat_result) -> Identity:
-    """The identity that a ``stat`` tells."""
-    return Identity(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+def identity_from_stat(status: os.stat_result) -> Identity:
+    """The identity in a result of ``stat``."""
+    return Identity(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def identity_at(folder: Folder, name: str) -> Identity | None:
-    """The identity of a regular file; None where nothing has that name. Raises ``OSError`` for anything else."""
+    """The identity of a regular file; None where there is none. Raises ``OSError`` where there is anything else."""
     try:
-        found = folder.stat(name)
+        status = folder.stat(name)
     except FileNotFoundError:
         return None
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-    return identity_from_stat(found)
+    if not stat.S_ISREG(status.st_mode):
+        number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ELOOP
+        raise OSError(number, os.strerror(number), name)
+    return identity_from_stat(status)
 
 
 class Partial:
-    """The bytes of one file, under a name of their own in the working folder.
+    """The bytes of one file, under a separate name in the working folder.
 
-    ``fd`` is open for reading and writing at any offset (``os.pwrite``), from several threads. ``resumed``
-    says that the bytes of an earlier run are there; which of them are good is for ``record`` to say. The
-    size is whatever was written: cut or lengthen it with ``os.ftruncate``.
+    ``fd`` is open for reading and writing at any offset (``os.pwrite``), from several threads. ``resumed`` says that
+    bytes of an earlier run are there; the caller keeps in ``record`` which of them are valid. Set the size with
+    ``os.ftruncate``.
 
-    A context manager: what was neither finished nor discarded when the block ends stays for the next run.
+    A context manager: a partial that was neither finished nor discarded when the block ends stays for the next run.
     """
 
     def __init__(
-        self, filename: str, name: str, working: Folder, place: Callable[[str], tuple[Folder, str]], mode: int
+        self, filename: str, name: str, working: Folder, locate: Callable[[str], tuple[Folder, str]], mode: int
     ) -> None:
+        """``locate`` opens the folder of a filename, creating it if needed; ``mode`` is that of the finished file."""
         self.filename = filename
-        self._name, self._working, self._place, self._mode = name, working, place, mode
+        self._name, self._working, self._locate, self._mode = name, working, locate, mode
         self._record: int | None = None
         self._is_open = True
-        self.fd, self.resumed = _own(working, name)
+        self.fd, self.resumed = _open_own(working, name)
 
     @property
     def record(self) -> int:
-        """A descriptor of the record of what is there: read and written by who transfers, in any form.
+        """A descriptor of a file in which the caller records, in any format, which bytes are valid.
 
-        It is empty unless ``resumed``; made at its first use, as a small file needs none. Not for threads
-        without a lock of theirs.
+        It is empty unless ``resumed``, and is created at its first use because small files need none. Not thread-safe.
         """
         if self._record is None:
             with disk_errors(self.filename, "not written"):
                 if not self.resumed:
-                    _drop(self._working, self._name + _RECORD)
-                self._record, _ = _own(self._working, self._name + _RECORD)
+                    _remove(self._working, self._name + _RECORD)
+                self._record, _ = _open_own(self._working, self._name + _RECORD)
         return self._record
 
     def finish(
         self, *, mtime_ns: int | None = None, fsync: bool = False, expected: Identity | EllipsisType | None = ...
     ) -> Identity:
-        """Puts the file in its place in one step, its folders made; the identity that it has there.
+        """Moves the file to its place in one step, creating its folders; returns its identity there.
 
-        ``expected`` is what has to be there before: an identity, None for nothing, ``...`` for whatever
-        file there is. Someone who writes to that file between this look and the step just after it loses
-        what they wrote. ``fsync`` waits until the disk has it, so that no loss of power takes it back.
+        ``expected`` is what must be there before: an identity, None for no file, ``...`` for any file. A change made
+        between that check and the move is lost. With ``fsync`` the file survives a loss of power.
 
-        Raises ``Refused`` where a link or a folder is in the way, or what is there is not what was
-        expected, and ``Unavailable``; then nothing is under its name that was not before, and the partial
-        stays.
+        Raises ``Refused`` where a link or a folder is in the way or the file there is not the expected one, and
+        ``Unavailable``. Then nothing changed under the filename, and the partial stays.
         """
         with disk_errors(self.filename, "not written"):
-            return self._finish(mtime_ns, fsync, expected)
-
-    def _finish(self, mtime_ns: int | None, fsync: bool, expected: Identity | EllipsisType | None) -> Identity:
-        if sys.platform != "win32":  # where modes say nothing
-            os.fchmod(self.fd, self._mode)
-        if mtime_ns is not None:
-            self._working.utime(self._name, mtime_ns)
-        if fsync:
-            os.fsync(self.fd)
-        # Disks across a network may tell only when a file is closed that they are full.
-        os.close(os.dup(self.fd))
-        folder, name = self._put(expected)
-        with folder:
-            # Windows does not move what is open. Elsewhere the descriptor tells of this very file, whoever writes next.
-            done = identity_from_stat(folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd))
+            if sys.platform != "win32":  # where modes mean nothing
+                os.fchmod(self.fd, self._mode)
+            if mtime_ns is not None:
+                self._working.utime(self._name, mtime_ns)
             if fsync:
-                folder.sync()
-        if self._record is not None or self.resumed:
-            _drop(self._working, self._name + _RECORD)
-        self.close()
-        return done
+                os.fsync(self.fd)
+            # Network file systems may report a full disk only when a file is closed.
+            os.close(os.dup(self.fd))
+            folder, name = self._move(expected)
+            with folder:
+                # Windows does not move open files. Elsewhere the descriptor is this file, whoever replaces it next.
+                status = folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd)
+                if fsync:
+                    folder.sync()
+            if self._record is not None or self.resumed:
+                _remove(self._working, self._name + _RECORD)
+            self.close()
+            return identity_from_stat(status)
 
-    def _put(self, expected: Identity | EllipsisType | None) -> tuple[Folder, str]:
+    def _move(self, expected: Identity | EllipsisType | None) -> tuple[Folder, str]:
         if sys.platform == "win32":
             self.close()
         for attempt in range(_ATTEMPTS):
-            folder, name = self._place(self.filename)
+            folder, name = self._locate(self.filename)
             try:
-                there = identity_at(folder, name)
-                if not isinstance(expected, EllipsisType) and there != expected:
+                existing = identity_at(folder, name)
+                if not isinstance(expected, EllipsisType) and existing != expected:
                     raise Refused(
-                        f"{self.filename!r} was not written: what is there is not what was there before; run this again"
+                        f"{self.filename!r} was not written: the local file changed meanwhile.",
+                        remedy="Run the command again.",
                     )
                 self._working.replace(self._name, folder, name)
             except FileNotFoundError:
                 folder.close()
-                # Its folder was empty, and so removed by a thread that removed the last file of it.
+                # Another thread removed the last file of its folder, and so the folder.
                 if attempt == _ATTEMPTS - 1:
                     raise
             except BaseException:
@@ -141,11 +136,11 @@ class Partial:
         """Closes it and removes its bytes and its record."""
         self.close()
         with disk_errors(self.filename, "not cleaned up"):
-            _drop(self._working, self._name)
-            _drop(self._working, self._name + _RECORD)
+            _remove(self._working, self._name)
+            _remove(self._working, self._name + _RECORD)
 
     def close(self) -> None:
-        """Closes it; bytes and record stay. A repeat does nothing."""
+        """Closes it; bytes and record stay. A second call does nothing."""
         if self._is_open:
             self._is_open = False
             os.close(self.fd)
@@ -159,14 +154,13 @@ class Partial:
         self.close()
 
 
-def _own(working: Folder, name: str) -> tuple[int, bool]:
-    """A descriptor of a file of the working folder, and whether it was there before.
+def _open_own(working: Folder, name: str) -> tuple[int, bool]:
+    """A descriptor of a file of the working folder, and whether it existed.
 
-    What was planted under its name is removed first: a link, or a file that has another name too, which
-    would be written through it.
+    A planted link, or a hard link through which another file would be written, is removed first.
     """
     try:
-        return _new(working, name), False
+        return _create(working, name), False
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ELOOP):
             raise
@@ -177,20 +171,20 @@ def _own(working: Folder, name: str) -> tuple[int, bool]:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EACCES):
             raise
-        _drop(working, name)
+        _remove(working, name)
     else:
-        found = os.fstat(fd)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             return fd, True
         os.close(fd)
-        _drop(working, name)
-    return _new(working, name), False
+        _remove(working, name)
+    return _create(working, name), False
 
 
-def _new(working: Folder, name: str) -> int:
+def _create(working: Folder, name: str) -> int:
     return working.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
-def _drop(working: Folder, name: str) -> None:
+def _remove(working: Folder, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         working.unlink(name)

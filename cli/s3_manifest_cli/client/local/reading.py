@@ -1,4 +1,4 @@
-"""Files of a folder, read: each the very file that was looked at, and not changed while it was read."""
+"""Reads local files, each only in the state in which it was scanned."""
 
 import errno
 import io
@@ -14,111 +14,114 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 from s3_manifest.sidecars.formats import MAX_CAPTION_BYTES, captions_of, is_captioned, text_of_caption
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity, identity_from_stat
-from s3_manifest_cli.client.local.scan import LocalFile, denied
+from s3_manifest_cli.client.local.scan import LocalFile, os_error_reason
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_AT_ONCE = 8
-_TOGETHER = 64
+_THREADS = 8
+_BATCH = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
 class ReadFailure(NamedTuple):
-    """Why a file could not be read; ``is_denied``: by the disk, and not because it was changed meanwhile."""
+    """Why a file could not be read. ``is_denied``: the disk refused; otherwise the file changed."""
 
     reason: str
     is_denied: bool = False
 
 
 ReadProgress = Callable[[int, int], None]
-"""Told of files and bytes, how many were read so far; from any thread, and many times within a large file."""
+"""Called with the numbers of files and bytes read so far; from any thread, and many times within a large file."""
 
 
 def no_progress(_files: int, _bytes: int) -> None:
-    """Hears how much was read, and does nothing."""
+    """A ``ReadProgress`` that does nothing."""
+
+
+class NotRegularFile(OSError):
+    """The path leads to a folder, a pipe or a device."""
 
 
 class FileChanged(Exception):
-    """It is not the file that was looked at, or not any more; the text says so."""
+    """The file changed since it was scanned; the text is for the user."""
 
 
 def read_files(
     folder: Path,
     files: Sequence[LocalFile],
-    read: Callable[[LocalFile, BinaryIO], Answer],
+    read: Callable[[LocalFile, BinaryIO], Value],
     progress: ReadProgress = no_progress,
-) -> Iterator[tuple[LocalFile, Answer | ReadFailure]]:
+) -> Iterator[tuple[LocalFile, Value | ReadFailure]]:
     """Calls ``read`` with each file, several in parallel, and yields the results in order.
 
     A file that cannot be read, or that changed since it was scanned, gives a ``ReadFailure``. Links are not followed.
-    ``progress`` gets the files and bytes read so far.
     """
 
-    def answer(local: LocalFile) -> tuple[LocalFile, Answer | ReadFailure]:
+    def read_one(local: LocalFile) -> tuple[LocalFile, Value | ReadFailure]:
         try:
             with open_unchanged(top, local.filename, local.identity) as file:
-                return local, read(local, counter.watched(file))
+                return local, read(local, counter.wrap(file))
         except FileChanged as error:
             return local, ReadFailure(str(error))
         except OSError as error:
-            return local, ReadFailure(f"skipped, {denied(error)}", is_denied=True)
+            return local, ReadFailure(f"skipped, {os_error_reason(error)}", is_denied=True)
         finally:
-            counter.file_done()
+            counter.add_file()
 
-    def together(start: int) -> list[tuple[LocalFile, Answer | ReadFailure]]:
-        return [answer(local) for local in files[start : start + _TOGETHER]]
+    def read_batch(start: int) -> list[tuple[LocalFile, Value | ReadFailure]]:
+        return list(map(read_one, files[start : start + _BATCH]))
 
     if not files:
         return
     counter = _Counter(progress)
-    with folder_at(str(folder)) as top, ThreadPoolExecutor(_AT_ONCE) as pool:
+    with folder_at(str(folder)) as top, ThreadPoolExecutor(_THREADS) as pool:
         try:
-            for answers in pool.map(together, range(0, len(files), _TOGETHER)):
-                yield from answers
+            for results in pool.map(read_batch, range(0, len(files), _BATCH)):
+                yield from results
         except BaseException:
-            # After Ctrl-C what has begun is finished, and no more.
+            # After Ctrl-C only the batches that have begun are finished.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 class _Counter:
-    """Counts what many threads read."""
+    """Counts what several threads read."""
 
     def __init__(self, progress: ReadProgress) -> None:
         self._progress = progress
         self._files = self._bytes = 0
         self._lock = Lock()
 
-    def watched(self, file: BinaryIO) -> BinaryIO:
-        return file if self._progress is no_progress else cast("BinaryIO", _Watched(file, self.read))
+    def wrap(self, file: BinaryIO) -> BinaryIO:
+        return file if self._progress is no_progress else cast("BinaryIO", _CountedFile(file, self.add_bytes))
 
-    def read(self, size: int) -> None:
+    def add_bytes(self, size: int) -> None:
         with self._lock:
             self._bytes += size
             self._progress(self._files, self._bytes)
 
-    def file_done(self) -> None:
+    def add_file(self) -> None:
         with self._lock:
             self._files += 1
             self._progress(self._files, self._bytes)
 
 
-class _Watched(io.RawIOBase):
-    """A file open for reading, each read of which is told."""
+class _CountedFile(io.RawIOBase):
+    """A file open for reading that reports each read."""
 
-    def __init__(self, file: BinaryIO, read: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, on_read: Callable[[int], None]) -> None:
         self._file = file
-        self._read = read
+        self._on_read = on_read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, into: "Buffer", /) -> int:
         count = self._file.readinto(into)  # type: ignore[attr-defined]  # it is unbuffered, and has it
-        self._read(count)
+        self._on_read(count)
         return int(count)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -130,45 +133,44 @@ class _Watched(io.RawIOBase):
 
 @contextmanager
 def open_unchanged(top: Folder, filename: str, identity: Identity) -> Iterator[BinaryIO]:
-    """The file, open for reading and unbuffered, if it is in that state, and only if it still is when the block ends.
+    """Opens a file as ``open_file`` does, if it has this identity now and still has it when the block ends.
 
     Raises ``FileChanged``, ``OSError``.
     """
     with open_file(top, filename) as file:
-        _same(file, identity)
+        _check_identity(file, identity)
         yield file
-        _same(file, identity)
+        _check_identity(file, identity)
 
 
 def open_file(top: Folder, filename: str) -> BinaryIO:
-    """A regular file below a folder, reached through no link. Raises ``OSError``."""
+    """Opens a regular file below a folder, unbuffered. Follows no link and waits for no pipe.
+
+    Raises ``OSError``, ``NotRegularFile``.
+    """
     *parents, name = filename.split("/")
-    folder = top.again()
-    for part in parents:
-        with folder:
-            folder = folder.child(part)
-    with folder:
+    with top.descend(parents) as folder:
         fd = folder.open(name, _FLAGS)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, "it is no regular file", filename)
+        raise NotRegularFile(errno.EINVAL, "it is not a regular file", filename)
     return os.fdopen(fd, "rb", buffering=0)
 
 
-def _same(file: BinaryIO, identity: Identity) -> None:
+def _check_identity(file: BinaryIO, identity: Identity) -> None:
     if identity_from_stat(os.fstat(file.fileno())) != identity:
-        raise FileChanged("it was changed since it was looked at; run this again")
+        raise FileChanged("the file changed during this run; run the command again")
 
 
 def caption_prompt(source: Folder, filename: str) -> str | None:
-    """What the first caption beside an image or a video says; None where none says anything, as in its manifest."""
+    """The text of the first caption beside an image or a video that has one, as in its manifest; None without one."""
     if not is_captioned(filename):
         return None
-    texts = (_text(source, caption) for caption in captions_of(filename))
+    texts = (_caption_text(source, caption) for caption in captions_of(filename))
     return next((text for text in texts if text), None)
 
 
-def _text(source: Folder, caption: str) -> str | None:
+def _caption_text(source: Folder, caption: str) -> str | None:
     try:
         with open_file(source, caption) as file:
             body = file.read(MAX_CAPTION_BYTES + 1)

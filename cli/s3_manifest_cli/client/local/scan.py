@@ -1,4 +1,4 @@
-"""What files a folder of this machine holds: a walk that follows no link."""
+"""Lists the files of a folder without following links."""
 
 import errno
 import os
@@ -14,8 +14,8 @@ from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.errors import Invalid, Unavailable
 
-_WINDOWS = sys.platform == "win32"  # where a listing tells no inodes
-_KINDS = {
+_WINDOWS = sys.platform == "win32"  # its listings have no inodes
+_FILE_TYPES = {
     stat.S_IFLNK: "it is a symbolic link, and links are not followed",
     stat.S_IFSOCK: "it is a socket",
     stat.S_IFIFO: "it is a pipe",
@@ -23,9 +23,8 @@ _KINDS = {
     stat.S_IFCHR: "it is a device",
 }
 
-
 FileStat: TypeAlias = tuple[str, int, int, int, int]
-"""What a ``LocalFile`` holds. Making 100,000 of those takes as long as comparing them does."""
+"""The fields of a ``LocalFile``. Creating 100,000 of those takes as long as comparing them."""
 
 
 class LocalFile(NamedTuple):
@@ -39,34 +38,31 @@ class LocalFile(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What tells this state of it from another; see ``Destination.identity``."""
+        """Identifies this state of the file; see ``Destination.identity``."""
         return Identity(self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
-ProblemKind = Literal["unreadable", "not_a_file"]
-
-
 class Problem(NamedTuple):
-    """A part of the folder that was skipped; ``path`` is printable, whatever the name.
+    """A part of the folder that was skipped; ``path`` is printable.
 
-    ``unreadable``: nobody knows what is in it. ``not_a_file``: a link, a pipe, a device.
+    ``unreadable``: its content is unknown. ``not_a_file``: a link, a pipe, a device.
     """
 
     path: str
     reason: str
-    kind: ProblemKind = "unreadable"
+    kind: Literal["unreadable", "not_a_file"] = "unreadable"
 
 
 def check_folder(folder: Path, *, must_exist: bool) -> None:
-    """Raises ``Invalid`` where that is no folder, or, if it must exist, there is none.
+    """Raises ``Invalid`` where that is not a folder, or there is none and it must exist.
 
-    Raises ``Unavailable`` where nobody can tell, and where the names of this system's files are not UTF-8 to Python: in
-    S3 they would be other names.
+    Raises ``Unavailable`` where the disk refuses, and where Python does not take this system's filenames for UTF-8: in
+    S3 they would be different names.
     """
     encoding = sys.getfilesystemencoding()
     if encoding.lower().replace("-", "") != "utf8":
         raise Unavailable(
-            f"Python takes the names of files on this system for {encoding}, and names in S3 are UTF-8.",
+            f"Python reads filenames on this system as {encoding}, and names in S3 are UTF-8.",
             remedy="Set PYTHONUTF8=1, or a UTF-8 locale such as LC_ALL=C.UTF-8, and repeat the command.",
             code="filesystem_encoding",
         )
@@ -74,82 +70,75 @@ def check_folder(folder: Path, *, must_exist: bool) -> None:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
         if must_exist:
-            raise Invalid(f"there is no folder {folder}") from None
+            raise Invalid(f"There is no folder {folder}.", remedy="Check the path of LOCAL.") from None
         return
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Unavailable(f"{folder} was not read: its symbolic links lead in a circle.", code="ELOOP") from error
+            raise Unavailable(f"{folder} was not read: its symbolic links form a loop.", code="ELOOP") from error
         if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):  # of a folder that the user names, not of a file from S3
             raise Unavailable(f"{folder} was not read: {error.strerror}.", code=errno.errorcode[error.errno]) from error
         raise disk_error(str(folder), "not read", error) from error
     if not is_folder:
-        raise Invalid(f"{folder} is not a folder")
+        raise Invalid(f"{folder} is not a folder.", remedy="Check the path of LOCAL.")
 
 
 def scan(root: Path, problems: list[Problem]) -> Iterator[LocalFile]:
-    """The regular files below a folder, in any order; what is none is added to ``problems``.
+    """The regular files below a folder, in any order; other entries are added to ``problems``.
 
-    The root may be reached through a link; nothing below it is. The client's working folder is left out.
-    What is removed while the walk runs may be missing. Raises ``Refused`` or ``Unavailable`` where the root
-    itself cannot be read.
+    The root may be a link; links below it are not followed. The client's working folder is left out. Files that are
+    removed during the scan may be missing. Raises ``Refused`` or ``Unavailable`` where the root cannot be read.
     """
     for files in walk(root, problems):
         yield from map(LocalFile._make, files)
 
 
 def walk(root: Path, problems: list[Problem]) -> Iterator[list[FileStat]]:
-    """As ``scan``: the files of a folder at a time."""
+    """As ``scan``, yielding the files of one folder at a time."""
     try:
         top = folder_at(str(root))
     except OSError as error:
         raise disk_error(str(root), "not read", error) from error
     with top:
-        todo = [""]
-        while todo:
-            below = todo.pop()
+        pending = [""]
+        while pending:
+            path = pending.pop()
             files: list[FileStat] = []
             try:
-                with _opened(top, below) as folder:
-                    _look(folder, below, files, todo, problems)
+                # From the top each time, so that a deep tree needs no more open folders than a flat one.
+                with top.descend(path.split("/")[:-1]) as folder:
+                    _list_folder(folder, path, files, pending, problems)
             except FileNotFoundError:
                 pass  # removed since its parent was read
             except OSError as error:
-                if not below:
+                if not path:
                     raise disk_error(str(root), "not read", error) from error
-                problems.append(Problem(_printable(below), f"skipped, {denied(error)}"))
+                problems.append(Problem(_printable(path), f"skipped, {os_error_reason(error)}"))
             yield files
 
 
-def _opened(top: Folder, below: str) -> Folder:
-    # From the top each time, so that a deep tree needs no more open folders than a flat one.
-    folder = top.again()
-    for part in below.split("/")[:-1]:
-        with folder:
-            folder = folder.child(part)
-    return folder
-
-
-def _look(folder: Folder, below: str, files: list[FileStat], todo: list[str], problems: list[Problem]) -> None:
+def _list_folder(
+    folder: Folder, prefix: str, files: list[FileStat], folders: list[str], problems: list[Problem]
+) -> None:
     with folder.entries() as entries:
         for entry in entries:
             name = entry.name
-            if not below and name == WORKING:
+            if not prefix and name == WORKING:
                 continue
-            path = below + name
+            path = prefix + name
             if not (name.isascii() or _is_utf8(name)):
                 problems.append(Problem(_printable(path), "skipped, the name is not valid UTF-8"))
-            elif entry.is_dir(follow_symlinks=False):  # a junction of Windows too, which is refused when it is opened
-                todo.append(path + "/")
+            elif entry.is_dir(follow_symlinks=False):  # also a junction of Windows, which ``Folder.child`` refuses
+                folders.append(path + "/")
             else:
                 try:
-                    found = folder.stat(name) if _WINDOWS else entry.stat(follow_symlinks=False)
+                    status = folder.stat(name) if _WINDOWS else entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if stat.S_ISREG(found.st_mode):
-                    files.append((path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+                if stat.S_ISREG(status.st_mode):
+                    files.append((path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
                 else:
-                    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "it is not a regular file")
-                    problems.append(Problem(_printable(path), f"skipped, {kind}", "not_a_file"))
+                    reason = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "it is not a regular file")
+                    problems.append(Problem(_printable(path), f"skipped, {reason}", "not_a_file"))
 
 
 def _is_utf8(name: str) -> bool:
@@ -160,12 +149,12 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def denied(error: OSError) -> str:
-    """Why something was not read, in few words."""
+def os_error_reason(error: OSError) -> str:
+    """Why a file was not read, in few words."""
     words = error.strerror or str(error)
     return words[:1].lower() + words[1:]
 
 
 def _printable(path: str) -> str:
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

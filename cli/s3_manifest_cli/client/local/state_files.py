@@ -1,4 +1,4 @@
-"""Files that this client keeps for itself, in a folder that only this user reads."""
+"""The client's own files: a cache folder that only this user can read."""
 
 import os
 import tempfile
@@ -9,19 +9,19 @@ from platformdirs import user_cache_path
 
 
 def state_folder() -> Path:
-    """The folder, where nobody names another: ``S3_MANIFEST_CACHE``, or where this system has caches."""
+    """The default cache folder: ``S3_MANIFEST_CACHE``, or a folder where this system has caches."""
     return Path(os.environ.get("S3_MANIFEST_CACHE") or user_cache_path("s3-manifest"))
 
 
-def stable_name(*about: object) -> str:
-    """A name for the file that is about these, the same each time: 32 hexadecimal digits."""
-    return sha256("\0".join(map(str, about)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def stable_name(*subjects: object) -> str:
+    """A filename (32 hexadecimal digits) that is always the same for the same subjects."""
+    return sha256("\0".join(map(str, subjects)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def write_atomically(path: Path, body: bytes, *, durable: bool = False) -> None:
-    """Writes the file in one step: whoever reads it meanwhile reads the old one or the new one. Raises ``OSError``.
+    """Replaces the file in one step, so that a reader gets the old or the new content. Raises ``OSError``.
 
-    With ``durable`` it is on the disk when this returns, whatever becomes of the machine.
+    With ``durable`` the content survives a crash of the machine once this returns.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix="partial-")

@@ -1,11 +1,11 @@
-"""A deployment, and how it is reached: through S3, or through its HTTP API."""
+"""Connects to a deployment, through S3 or through its HTTP API."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import boto3
 from botocore.exceptions import BotoCoreError, NoRegionError
@@ -28,18 +28,17 @@ from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.client.access.http_api import HttpApi
 from s3_manifest_cli.client.local import state_files
-from s3_manifest_cli.client.manifests.absent import Connection
 from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.client.manifests.http import HttpManifests
-from s3_manifest_cli.client.manifests.manifests import Manifests
+from s3_manifest_cli.client.manifests.manifests import Connection, Manifests
 from s3_manifest_cli.errors import Invalid, NotFound
 
 
 class Deployment(NamedTuple):
-    """One deployment, as this machine reaches it.
+    """A deployment and the connection to it.
 
-    ``bucket`` is None where only the HTTP API was named: the manifests then tell it. ``name`` tells deployments
-    apart, and ``cache`` is the folder for what is kept of them here.
+    ``bucket`` is None if only the HTTP API is known; the manifests name it. ``name`` distinguishes deployments in the
+    folder ``cache``.
     """
 
     manifests: Manifests
@@ -50,112 +49,131 @@ class Deployment(NamedTuple):
     name: str
     cache: Path
 
-    def collection(self, named: str) -> Collection:
-        """The collection that is called ``KIND/ID``, or ``s3://BUCKET/PREFIX/``; an actor by its number too.
+    def collection(self, name: str) -> Collection:
+        """The collection ``KIND/ID`` or ``s3://BUCKET/PREFIX/``, which may be empty; for an actor also by number.
 
-        There may be nothing in it. Raises ``Invalid``, ``NotFound``, ``Refused``, ``Unavailable``.
+        Raises ``Invalid``, ``NotFound``, ``Refused``, ``Unavailable``.
         """
-        if named.startswith("s3://"):
-            return self._at(named)
-        kind, slash, collection_id = named.partition("/")
+        if name.startswith("s3://"):
+            return self._collection_at(name)
+        kind, slash, collection_id = name.partition("/")
         if kind == KIND and is_number(collection_id):
             return self.manifests.actor(collection_id)
-        if slash and (found := self.collections.named(kind, collection_id)):
-            return found
+        if slash and (collection := self.collections.named(kind, collection_id)):
+            return collection
         if slash:
             try:
                 self.collections.check_id(kind, collection_id)
             except IdTooLong as error:
                 raise Invalid(str(error)) from error
         kinds = " or ".join(f"{pattern.kind}/…" for pattern in self.collections.patterns)
-        raise Invalid(f"{named!r} is not a collection: write KIND/ID, such as {kinds}, or s3://BUCKET/PREFIX/")
+        raise Invalid(
+            f"{name!r} is not a collection.", remedy=f"Write KIND/ID, such as {kinds}, or s3://BUCKET/PREFIX/."
+        )
 
-    def _at(self, url: str) -> Collection:
+    def _collection_at(self, url: str) -> Collection:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if self.bucket and bucket != self.bucket:
-            raise Invalid(f"{url} is in another bucket than this deployment's, {self.bucket}")
+            raise Invalid(f"{url} is not in this deployment's bucket {self.bucket}.", remedy=f"Pass --bucket {bucket}.")
         prefix = prefix.rstrip("/") + "/"
-        found = self.collections.of(f"{prefix}file")
-        if found is None or found.prefix != prefix:
+        collection = self.collections.of(f"{prefix}file")
+        if collection is None or collection.prefix != prefix:
             prefixes = ", ".join(pattern.prefix(f"{{{pattern.kind}_id}}") for pattern in self.collections.patterns)
-            raise Invalid(f"{url} is not the prefix of a collection; those are {prefixes} (--collections)")
-        return found
+            raise Invalid(
+                f"{url} is not the prefix of a collection.", remedy=f"Prefixes are {prefixes} (--collections)."
+            )
+        return collection
 
 
-def connect(
-    *,
-    bucket: str | None = None,
-    api_url: str | None = None,
-    token: str | None = None,
-    stack: str | None = None,
-    collections: str | None = None,
-    manifest_root: str | None = None,
-    sweep_queue_url: str | None = None,
-    endpoint_url: str | None = None,
-    profile: str | None = None,
-    region: str | None = None,
-    cache: Path | None = None,
-) -> Deployment:
-    """The deployment that is named: by the ``stack``'s name, by its ``bucket``, or by its ``api_url``.
+class ConnectOptions(TypedDict, total=False):
+    """Names a deployment, by ``stack``, ``bucket`` or ``api_url``, and how to reach it.
 
-    With a bucket manifests are read straight from S3; else, with an ``api_url``, over HTTP, signed or with the
-    bearer ``token``. What is not given is taken from the environment (``S3_MANIFEST_STACK``, ``S3_MANIFEST_BUCKET``,
-    ``S3_MANIFEST_API_URL``, ``S3_MANIFEST_API_TOKEN``, ``S3_MANIFEST_COLLECTIONS``, ``S3_MANIFEST_ROOT``,
-    ``S3_MANIFEST_SWEEP_QUEUE_URL``, ``S3_MANIFEST_CACHE``), or from what the stack says of itself; credentials, region
-    and endpoint are boto3's own.
-    No request is made, but for a stack's description. Raises ``Invalid``, ``NotFound``, ``Unavailable``.
+    ``token`` is a bearer token for the HTTP API. ``cache`` is the client's cache folder.
     """
-    given = os.environ.get
-    session = session_of(profile, region)
-    endpoint = endpoint_url or given("AWS_ENDPOINT_URL_S3") or given("AWS_ENDPOINT_URL")
-    explicit = bucket or api_url
-    stack = stack or (None if explicit else given("S3_MANIFEST_STACK"))
-    says = described(session, stack, endpoint_url) if stack else {}
-    if not explicit:
-        bucket = says.get("BucketName") or given("S3_MANIFEST_BUCKET")
-        api_url = None if bucket else given("S3_MANIFEST_API_URL")
-    kinds = configured_collections(collections or says.get("Collections"), manifest_root or says.get("ManifestRoot"))
-    folder = cache or state_files.state_folder()
-    options = {
-        "--collections": collections,
-        "--manifest-root": manifest_root,
+
+    bucket: str | None
+    api_url: str | None
+    token: str | None
+    stack: str | None
+    collections: str | None
+    manifest_root: str | None
+    sweep_queue_url: str | None
+    endpoint_url: str | None
+    profile: str | None
+    region: str | None
+    cache: Path | None
+
+
+def connect(**options: Unpack[ConnectOptions]) -> Deployment:
+    """Connects to a deployment. With a bucket, manifests are read from S3, otherwise over HTTP.
+
+    Missing options come from the environment (``S3_MANIFEST_STACK``, ``S3_MANIFEST_BUCKET``, ``S3_MANIFEST_API_URL``,
+    ``S3_MANIFEST_API_TOKEN``, ``S3_MANIFEST_COLLECTIONS``, ``S3_MANIFEST_ROOT``, ``S3_MANIFEST_SWEEP_QUEUE_URL``,
+    ``S3_MANIFEST_CACHE``) or from the stack; credentials, region and endpoint from boto3's defaults. Without a token,
+    HTTP requests are signed. Makes no request, except to describe a stack. Raises ``Invalid``, ``NotFound``,
+    ``Unavailable``.
+    """
+    if unknown := options.keys() - ConnectOptions.__annotations__.keys():
+        raise TypeError(f"connect() got unexpected options: {', '.join(sorted(unknown))}")
+    env = os.environ.get
+    session = session_of(options.get("profile"), options.get("region"))
+    endpoint = options.get("endpoint_url") or env("AWS_ENDPOINT_URL_S3") or env("AWS_ENDPOINT_URL")
+    bucket, api_url = options.get("bucket"), options.get("api_url")
+    is_named = bool(bucket or api_url)
+    stack = options.get("stack") or (None if is_named else env("S3_MANIFEST_STACK"))
+    settings = stack_settings(session, stack, options.get("endpoint_url")) if stack else {}
+    if not is_named:
+        bucket = settings.get("BucketName") or env("S3_MANIFEST_BUCKET")
+        api_url = None if bucket else env("S3_MANIFEST_API_URL")
+    collections = configured_collections(
+        options.get("collections") or settings.get("Collections"),
+        options.get("manifest_root") or settings.get("ManifestRoot"),
+    )
+    cache = options.get("cache") or state_files.state_folder()
+    shared_options = {
+        "--collections": options.get("collections"),
+        "--manifest-root": options.get("manifest_root"),
         "--endpoint-url": endpoint,
-        "--profile": profile,
-        "--region": region,
+        "--profile": options.get("profile"),
+        "--region": options.get("region"),
     }
     if bucket:
-        queue_url = sweep_queue_url or says.get("SweepQueueUrl") or given("S3_MANIFEST_SWEEP_QUEUE_URL")
+        queue_url = (
+            options.get("sweep_queue_url") or settings.get("SweepQueueUrl") or env("S3_MANIFEST_SWEEP_QUEUE_URL")
+        )
         enqueue = None
         credentials_of(session)
-        with _as_named():
+        with _endpoint_errors():
             if queue_url:
-                queue = sqs_client(endpoint_url or given("AWS_ENDPOINT_URL_SQS") or endpoint, session=session)
+                queue_endpoint = options.get("endpoint_url") or env("AWS_ENDPOINT_URL_SQS") or endpoint
+                queue = sqs_client(queue_endpoint, session=session)
                 enqueue = partial(messaging.send_jobs, queue, queue_url, delay_seconds=0)
-            reads = s3_client(endpoint, session=session)
-        # Nothing is written through this store, and a client that does not retry takes as long to make as any.
-        named = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}
-        reached = Connection(bucket, _given(named | options), can_rescan=enqueue is not None)
-        store = ExplainingStore(bucket, reads, writes=reads)
-        manifests: Manifests = S3Manifests(store, kinds, enqueue, reached)
-        return Deployment(manifests, kinds, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", folder)
+            client = s3_client(endpoint, session=session)
+        named_by = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}
+        connection = Connection(bucket, _without_empty(named_by | shared_options), can_rescan=enqueue is not None)
+        # Nothing is written through this store, and a second client without retries takes as long to create.
+        store = ExplainingStore(bucket, client, writes=client)
+        manifests: Manifests = S3Manifests(store, collections, enqueue, connection)
+        return Deployment(manifests, collections, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", cache)
     if api_url:
-        api = HttpApi(api_url, session, token or given("S3_MANIFEST_API_TOKEN"))
-        reached = Connection(None, _given({"--api-url": api_url} | options), can_rescan=True)
-        return Deployment(HttpManifests(api, kinds, reached), kinds, session, endpoint, None, api_url, folder)
-    raise Invalid("which deployment? Give --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET")
+        api = HttpApi(api_url, session, options.get("token") or env("S3_MANIFEST_API_TOKEN"))
+        connection = Connection(None, _without_empty({"--api-url": api_url} | shared_options), can_rescan=True)
+        manifests = HttpManifests(api, collections, connection)
+        return Deployment(manifests, collections, session, endpoint, None, api_url, cache)
+    raise Invalid("No deployment is named.", remedy="Pass --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET.")
 
 
-def _given(options: Mapping[str, str | None]) -> dict[str, str]:
+def _without_empty(options: Mapping[str, str | None]) -> dict[str, str]:
     return {option: value for option, value in options.items() if value}
 
 
-def described(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:
-    """The outputs and parameters of a deployed stack. Raises ``NotFound``, ``Unavailable``."""
+def stack_settings(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:
+    """The parameters and outputs of a deployed stack. Raises ``NotFound``, ``Unavailable``."""
     credentials_of(session)
     try:
-        with _as_named():
+        with _endpoint_errors():
             client = session.client("cloudformation", endpoint_url=endpoint_url)
-        (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+        (description,) = client.describe_stacks(StackName=stack)["Stacks"]
     except AWS_FAULTS as error:
         fault = fault_of(error)
         if fault.code == "ValidationError":
@@ -164,25 +182,25 @@ def described(session: boto3.Session, stack: str, endpoint_url: str | None = Non
                 remedy="List yours with 'aws cloudformation list-stacks', and check --profile and --region.",
             ) from error
         raise unavailable(fault, f"stack {stack}: not read", "cloudformation:DescribeStacks on it") from error
-    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
-    return parameters | {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in description.get("Parameters", ())}
+    return parameters | {item["OutputKey"]: item["OutputValue"] for item in description.get("Outputs", ())}
 
 
 @contextmanager
-def _as_named() -> Iterator[None]:
-    """An endpoint or a region that cannot be one is ``Invalid``; one that is missing is ``Unavailable``."""
+def _endpoint_errors() -> Iterator[None]:
+    """Raises ``Invalid`` for a malformed endpoint or region, ``Unavailable`` for a missing region."""
     try:
         yield
     except NoRegionError as error:
         raise unavailable(fault_of(error), "") from error
     except (BotoCoreError, ValueError) as error:
         raise Invalid(
-            f"{str(error).rstrip('.')}.", remedy="Check --region and --endpoint-url, and the variables of AWS."
+            f"{str(error).rstrip('.')}.", remedy="Check --region, --endpoint-url and the AWS_… variables."
         ) from error
 
 
 def configured_collections(text: str | None, root: str | None) -> Collections:
-    """The kinds of collections that the option or the environment names, else the defaults. Raises ``Invalid``."""
+    """The kinds of collections, from these options, the environment, or the defaults. Raises ``Invalid``."""
     text = text or os.environ.get("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS
     root = root or os.environ.get("S3_MANIFEST_ROOT") or DEFAULT_ROOT
     try:

@@ -1,4 +1,4 @@
-"""Two manifests compared, file by file: of one collection at two times, or of two collections."""
+"""Compares two manifests file by file: of one collection at two times, or of two collections."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec
 
 DiffKind = Literal["added", "removed", "modified", "described"]
-"""``modified``: other bytes. ``described``: the same bytes, and the manifests say something else of them."""
+"""``modified``: the bytes differ. ``described``: the bytes are the same, and other fields differ."""
 
 DIFF_KINDS: tuple[DiffKind, ...] = get_args(DiffKind)
 
@@ -28,20 +28,20 @@ DESCRIPTION_FIELDS = (
     "content_type",
     "metadata",
 )
-"""What a manifest says of a file besides its bytes; the rest of an entry tells of one object in S3."""
+"""The fields that describe a file; the other fields of an entry belong to one object in S3."""
 
 _CHECKSUMS = ("sha256", "sha1", "crc64nvme", "crc32c", "crc32")
 
 
 class FileDifference(NamedTuple):
-    """One file that the two manifests tell otherwise. ``fields`` are fields in which they differ.
+    """A file that differs. ``fields`` are the description fields that differ.
 
-    ``by`` is what the bytes were compared by: ``size``, ``md5`` or a checksum of the whole object, which prove it; or
-    ``etag``, which proves nothing, as two uploads of the same bytes may have two. None where only one side has it.
+    ``by`` is what the bytes were compared by: ``size``, ``md5`` or a checksum of the whole object, which are proofs; or
+    ``etag``, which is not, as two uploads of the same bytes may differ in it. None if only one side has the file.
     """
 
     filename: str
-    sort: DiffKind
+    kind: DiffKind
     before: Entry | None
     after: Entry | None
     by: str | None = None
@@ -54,9 +54,9 @@ class FileDifference(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """What differs, by filename. ``unproven`` names the files whose bytes only an ETag and size tell to be the same.
+    """The differences by filename. ``unproven`` are files whose bytes are the same by ETag and size only.
 
-    ``unmatched`` are filters that match nothing in either manifest, as options.
+    ``unmatched`` are filter options that match no file in either manifest.
     """
 
     before: Facts
@@ -67,18 +67,18 @@ class Diff(NamedTuple):
 
     @property
     def totals(self) -> dict[DiffKind, int]:
-        """How many files there are of each sort."""
-        counted = Counter(one.sort for one in self.files)
-        return {sort: counted[sort] for sort in DIFF_KINDS}
+        """The number of files of each kind."""
+        counts = Counter(file.kind for file in self.files)
+        return {kind: counts[kind] for kind in DIFF_KINDS}
 
     @property
     def is_same(self) -> bool:
-        """Whether both say the same of the same files, under the same title."""
+        """Whether both manifests have the same files and the same title."""
         return not self.files and self.before.title == self.after.title
 
 
 def diff(deployment: Deployment, before: RevisionSpec, after: RevisionSpec, filters: Filter = EVERYTHING) -> Diff:
-    """How the second manifest differs from the first, in the files that the filters select.
+    """Compares two manifests in the files that the filters select.
 
     Captions and hidden files are compared like files. Raises ``Invalid``, ``NotFound``, ``HistoryExpired``,
     ``Refused``, ``Unavailable``.
@@ -87,48 +87,44 @@ def diff(deployment: Deployment, before: RevisionSpec, after: RevisionSpec, filt
 
 
 def compare_manifests(before: Manifest, after: Manifest, filters: Filter = EVERYTHING) -> Diff:
-    """How they differ. Pure. Raises as ``Filter.unmatched``."""
-    old, new = _entries(before), _entries(after)
-    names = old.keys() | new.keys()
+    """As ``diff``, for loaded manifests. Pure. Raises as ``Filter.unmatched``."""
+    old_entries, new_entries = before.entries, after.entries
+    names = old_entries.keys() | new_entries.keys()
     unmatched = filters.unmatched(names)
     files: list[FileDifference] = []
     unproven: list[str] = []
-    for name in filter(filters.compiled(), sorted(names)):
-        was, is_ = old.get(name), new.get(name)
-        if was is None or is_ is None:
-            files.append(FileDifference(name, "added" if was is None else "removed", was, is_))
+    for name in filter(filters.predicate(), sorted(names)):
+        old, new = old_entries.get(name), new_entries.get(name)
+        if old is None or new is None:
+            files.append(FileDifference(name, "added" if old is None else "removed", old, new))
             continue
-        is_same, by = same_bytes(was, is_)
-        fields = tuple(word for word in DESCRIPTION_FIELDS if getattr(was, word) != getattr(is_, word))
+        is_same, by = same_bytes(old, new)
+        fields = tuple(field for field in DESCRIPTION_FIELDS if getattr(old, field) != getattr(new, field))
         if not is_same or fields:
-            files.append(FileDifference(name, "described" if is_same else "modified", was, is_, by, fields))
+            files.append(FileDifference(name, "described" if is_same else "modified", old, new, by, fields))
         if is_same and by == "etag":
             unproven.append(name)
     return Diff(before.facts, after.facts, files, unproven, unmatched)
 
 
-def same_bytes(one: Entry, other: Entry) -> tuple[bool, str]:
-    """Whether two entries tell of the same bytes, and by what; ``etag`` is no proof."""
-    if one.size_bytes != other.size_bytes:
+def same_bytes(entry: Entry, other: Entry) -> tuple[bool, str]:
+    """Whether two entries have the same bytes, and what was compared; ``etag`` is no proof."""
+    if entry.size_bytes != other.size_bytes:
         return False, "size"
-    if one.md5_hash and other.md5_hash:
-        return one.md5_hash == other.md5_hash, "md5"
-    mine, its = _whole(one), _whole(other)
+    if entry.md5_hash and other.md5_hash:
+        return entry.md5_hash == other.md5_hash, "md5"
+    checksums, other_checksums = _whole_checksums(entry), _whole_checksums(other)
     for name in _CHECKSUMS:
-        if name in mine and name in its:
-            return mine[name] == its[name], name
-    return one.etag == other.etag, "etag"
+        if name in checksums and name in other_checksums:
+            return checksums[name] == other_checksums[name], name
+    return entry.etag == other.etag, "etag"
 
 
-def _whole(entry: Entry) -> Mapping[str, str]:
-    """The checksums over the whole object; those over parts depend on how it was cut."""
+def _whole_checksums(entry: Entry) -> Mapping[str, str]:
+    """The checksums of the whole object; those of parts depend on the part size."""
     checksum = entry.checksum or {}
     return checksum if checksum.get("type") == "FULL_OBJECT" else {}
 
 
-def _entries(manifest: Manifest) -> dict[str, Entry]:
-    return {entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)}
-
-
-def _read(deployment: Deployment, point: RevisionSpec) -> Manifest:
-    return deployment.manifests.read(deployment.collection(point.collection), revision=point.revision, at=point.at)
+def _read(deployment: Deployment, spec: RevisionSpec) -> Manifest:
+    return deployment.manifests.read(deployment.collection(spec.collection), revision=spec.revision, at=spec.at)

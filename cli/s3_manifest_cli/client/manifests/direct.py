@@ -1,9 +1,9 @@
-"""Manifests read straight from S3, with the user's own AWS credentials."""
+"""Reads manifests from S3, with the user's AWS credentials."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic_core import from_json
 
@@ -12,12 +12,9 @@ from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import (
-    DECLARED_MD5S,
-    Entry,
     Facts,
     Head,
     PageRef,
-    Role,
     Timestamp,
     UnreadableManifest,
     timestamp,
@@ -29,12 +26,11 @@ from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.storage.heads import Loaded
 from s3_manifest.storage.store import NotModified, Store, StoreError
 from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
-from s3_manifest_cli.client.manifests.absent import Connection, no_manifest_error
-from s3_manifest_cli.client.manifests.manifests import Change, Index, Manifest, RemoteFile, Segment
+from s3_manifest_cli.client.manifests.manifests import ROLES, Change, Connection, Index, Manifest, RemoteFile, Segment
 from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
-_RECORDS_AT_ONCE = 50
+_MAX_RECORDS = 50
 
 
 class Enqueue(Protocol):
@@ -44,19 +40,19 @@ class Enqueue(Protocol):
 
 
 class S3Manifests:
-    """One bucket. Without ``enqueue`` no sweep can be asked for."""
+    """The manifests of one bucket. Without ``enqueue``, no sweep can be requested."""
 
     def __init__(
         self,
         store: Store,
         collections: Collections,
         enqueue: Enqueue | None = None,
-        reached: Connection = Connection(),  # noqa: B008  # it is immutable
+        connection: Connection = Connection(),  # noqa: B008  # it is immutable
     ) -> None:
         self._store = store
         self._collections = collections
         self._enqueue = enqueue
-        self._reached = reached
+        self._connection = connection
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         after = None
@@ -68,25 +64,26 @@ class S3Manifests:
                 return
             after = page.following
 
-    def actor(self, asked: str) -> Collection:
+    def actor(self, name: str) -> Collection:
         with translated_errors():
-            return actors.resolve(self._store, self._collections, each, asked)
+            return actors.resolve(self._store, self._collections, each, name)
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         with translated_errors():
             loaded = heads.load(self._store, collection)
-            self._there(collection, loaded)
-            return facts_of(reads.read_revision(self._store, each, collection, loaded, revision, at).facts)
+            self._head(collection, loaded)
+            return _only_facts(reads.read_revision(self._store, each, collection, loaded, revision, at).facts)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         def read(loaded: Loaded) -> Manifest:
             past = reads.read_revision(self._store, each, collection, loaded, revision, at)
             entries = [entry for run in views.runs(self._store, each, collection, past) for entry in run.entries()]
-            return Manifest(facts_of(past.facts), *(_of(role, entries) for role in _ROLES))
+            by_role = (tuple(entry for entry in entries if entry.role == role) for role in ROLES)
+            return Manifest(_only_facts(past.facts), *by_role)
 
         with translated_errors():
             loaded = heads.load(self._store, collection)
-            self._there(collection, loaded)
+            self._head(collection, loaded)
             return reads.retry_on_conflict(self._store, collection, loaded, read)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
@@ -98,88 +95,66 @@ class S3Manifests:
                 loaded = Loaded(heads.decode(collection, stored.body), stored.etag) if stored else Loaded(None, None)
             else:
                 loaded = heads.load(self._store, collection)
-            self._there(collection, loaded)
+            self._head(collection, loaded)
             segments = {segment.key: segment for segment in known.segments} if known else {}
             return reads.retry_on_conflict(
-                self._store, collection, loaded, lambda now: self._indexed(collection, now, segments)
+                self._store, collection, loaded, lambda now: self._build_index(collection, now, segments)
             )
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         with translated_errors():
-            head = self._there(collection, heads.load(self._store, collection))
-            limit = min(limit, _RECORDS_AT_ONCE)
+            head = self._head(collection, heads.load(self._store, collection))
+            limit = min(limit, _MAX_RECORDS)
             records = history.changes_since(self._store, each, collection, head, since, limit)
             return [_change(collection, record) for record in records]
 
     def rescan(self, collection: Collection) -> Timestamp:
-        return self._queued(Sweep(kind=collection.kind, id=collection.id))
+        return self._request(Sweep(kind=collection.kind, id=collection.id))
 
     def rescan_all(self) -> Timestamp:
-        return self._queued(SweepAll())
+        return self._request(SweepAll())
 
-    def _there(self, collection: Collection, loaded: Loaded) -> Head:
+    def _head(self, collection: Collection, loaded: Loaded) -> Head:
         if loaded.head:
             return loaded.head
-        raise no_manifest_error(collection, self._reached)
+        raise self._connection.no_manifest(collection)
 
-    def _queued(self, job: Job) -> Timestamp:
+    def _request(self, job: Job) -> Timestamp:
         if self._enqueue is None:
             raise Invalid(
-                "only the stack compares a collection with S3: name it with --stack, or its output SweepQueueUrl with"
-                " --sweep-queue-url, or go through its HTTP API with --api-url"
+                "Only the stack can compare a collection with S3.",
+                remedy="Pass --stack, or --sweep-queue-url with its output SweepQueueUrl, or --api-url.",
             )
         requested_at = timestamp(datetime.now(UTC))
         with translated_errors():
             self._enqueue([job])
         return requested_at
 
-    def _indexed(self, collection: Collection, loaded: Loaded, known: Mapping[str | None, Segment]) -> Index:
-        head = self._there(collection, loaded)
+    def _build_index(self, collection: Collection, loaded: Loaded, known: Mapping[str | None, Segment]) -> Index:
+        head = self._head(collection, loaded)
 
         def segment(ref: PageRef) -> Segment:
             if ref.key in known:
                 return known[ref.key]
             (run,) = pages.read(self._store, each, collection, loaded, [ref])
-            return Segment(ref.key, tuple(_from_fields(from_json(row.line), row.role) for row in run.rows()))
+            return Segment(ref.key, tuple(RemoteFile.from_fields(from_json(row.line), row.role) for row in run.rows()))
 
         if head.pages:
             segments = each(segment, head.pages)
         else:
             entries = sorted((*head.files, *head.captions, *head.hidden), key=lambda entry: entry.filename)
-            segments = [Segment(None, tuple(map(remote_file, entries)))]
-        return Index(facts_of(head), loaded.etag or "", tuple(segments))
+            segments = [Segment(None, tuple(map(RemoteFile.from_entry, entries)))]
+        return Index(_only_facts(head), loaded.etag or "", tuple(segments))
 
 
-_ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
-
-
-def remote_file(entry: Entry) -> RemoteFile:
-    """What comparing needs of an entry."""
-    return RemoteFile(
-        entry.filename,
-        entry.size_bytes,
-        entry.md5_hash,
-        entry.etag,
-        entry.role,
-        entry.checksum,
-        entry.last_modified,
-        declared_source(entry.md5_source),
-    )
-
-
-def declared_source(md5_source: str | None) -> str | None:
-    """The user metadata that an MD5 is from; None where it is not from there."""
-    return md5_source if md5_source in DECLARED_MD5S else None
-
-
-def facts_of(facts: Facts) -> Facts:
-    """The facts alone of a head or change record."""
+def _only_facts(facts: Facts) -> Facts:
+    """The facts of a head or change record, without its other fields."""
     return Facts.model_construct(**{name: getattr(facts, name) for name in Facts.model_fields})
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """The package's errors, as this client names them."""
+    """Raises the client's errors for those of the package."""
     try:
         yield
     except (actors.NoSuchActor, history.NoSuchRevision) as error:
@@ -192,27 +167,10 @@ def translated_errors() -> Iterator[None]:
         raise explain_store_error(error) from error
     except JobsNotQueued as error:
         if isinstance(error.__cause__, AWS_FAULTS):
-            raise unavailable(fault_of(error.__cause__), "no rescan was queued") from error
+            raise unavailable(fault_of(error.__cause__), "no sweep was queued") from error
         raise Unavailable(str(error)) from error
     except UnreadableManifest as error:
         raise explain_manifest_error(error) from error
-
-
-def _of(role: Role, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    return tuple(entry for entry in entries if entry.role == role)
-
-
-def _from_fields(fields: Mapping[str, Any], role: Role) -> RemoteFile:
-    return RemoteFile(
-        fields["filename"],
-        fields["size_bytes"],
-        fields["md5_hash"],
-        fields["etag"],
-        role,
-        fields["checksum"],
-        fields["last_modified"],
-        declared_source(fields["md5_source"]),
-    )
 
 
 def _change(collection: Collection, record: ChangeRecord) -> Change:

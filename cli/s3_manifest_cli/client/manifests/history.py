@@ -1,4 +1,4 @@
-"""What each revision of a manifest changed, as far as that is kept."""
+"""Lists what each revision of a manifest changed, as far as change records are kept."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ from s3_manifest_cli.client.manifests.manifests import Change, Manifests
 from s3_manifest_cli.errors import HistoryExpired, NotFound
 
 DEFAULT_LIMIT = 20
-"""So many revisions are told, if nothing else is asked for."""
+"""The number of revisions that ``history`` returns by default."""
 
-_AT_ONCE = 100
+_BATCH = 100
 
 
 class ExpiredRevisions(NamedTuple):
-    """The revisions from ``first`` to ``last``, whose changes are not told, and ``why``."""
+    """The revisions from ``first`` to ``last``, whose changes are not kept; ``why`` is the reason."""
 
     first: int
     last: int
@@ -44,17 +44,20 @@ def history(
     """
     revision = manifests.facts(collection).revision
     if since is not None and since > revision:
-        raise NotFound(f"there is no revision {since} yet; the last is {revision}")
-    found = History(collection, revision, max(0, revision - limit) if since is None else since, [], [])
-    while found.last_revision < revision and len(found.changes) < limit:
-        told = _after(manifests, collection, found.last_revision, limit - len(found.changes))
-        if isinstance(told, ExpiredRevisions):
-            found.expired.append(told)
-            found = found._replace(last_revision=told.last)
+        name = f"{collection.kind}/{collection.id}"
+        raise NotFound(f"{name} has no revision {since} yet; the last is {revision}.")
+    last = max(0, revision - limit) if since is None else since
+    changes: list[Change] = []
+    expired: list[ExpiredRevisions] = []
+    while last < revision and len(changes) < limit:
+        batch = _changes_after(manifests, collection, last, limit - len(changes))
+        if isinstance(batch, ExpiredRevisions):
+            expired.append(batch)
+            last = batch.last
         else:
-            found.changes.extend(told)
-            found = found._replace(last_revision=told[-1].revision if told else revision)
-    return found
+            changes += batch
+            last = batch[-1].revision if batch else revision
+    return History(collection, revision, last, changes, expired)
 
 
 def follow(
@@ -65,21 +68,23 @@ def follow(
     pause_seconds: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Change | ExpiredRevisions]:
-    """The changes of all revisions after ``since``, for ever, a pause after there was none. Raises as ``history``."""
+    """The changes after ``since``, without end; pauses while there are none. Raises as ``history``."""
     while True:
-        told = _after(manifests, collection, since, _AT_ONCE)
-        if isinstance(told, ExpiredRevisions):
-            yield told
-            since = told.last
-        elif told:
-            yield from told
-            since = told[-1].revision
+        batch = _changes_after(manifests, collection, since, _BATCH)
+        if isinstance(batch, ExpiredRevisions):
+            yield batch
+            since = batch.last
+        elif batch:
+            yield from batch
+            since = batch[-1].revision
         else:
             sleep(pause_seconds)
 
 
-def _after(manifests: Manifests, collection: Collection, since: int, limit: int) -> list[Change] | ExpiredRevisions:
+def _changes_after(
+    manifests: Manifests, collection: Collection, since: int, limit: int
+) -> list[Change] | ExpiredRevisions:
     try:
         return manifests.changes(collection, since, limit)
-    except HistoryExpired as gone:
-        return ExpiredRevisions(since + 1, max(gone.oldest - 1, since + 1), str(gone))
+    except HistoryExpired as error:
+        return ExpiredRevisions(since + 1, max(error.oldest - 1, since + 1), str(error))

@@ -1,12 +1,52 @@
-"""What manifests are read through: S3 itself, or a deployed HTTP API. Same results, same errors."""
+"""The interface for reading manifests, from S3 or over HTTP with the same results and errors, and what it returns."""
 
+import shlex
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
+from s3_manifest.manifest.model import (
+    DECLARED_MD5S,
+    Count,
+    Entry,
+    Facts,
+    Revision,
+    Role,
+    Strict,
+    Timestamp,
+    Tuple,
+)
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
+from s3_manifest_cli.errors import NotFound
+
+ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
+
+
+class Connection(NamedTuple):
+    """How the user reached a deployment; ``options`` are those with which another command reaches it too.
+
+    ``bucket`` is None where the user did not name it. ``can_rescan``: these options are enough to request a sweep.
+    """
+
+    bucket: str | None = None
+    options: Mapping[str, str] = {}
+    can_rescan: bool = False
+
+    def no_manifest(self, collection: Collection) -> NotFound:
+        """The error for a collection without a manifest; its remedy is a command that works when it is pasted."""
+        name = f"{collection.kind}/{collection.id}"
+        place = f"s3://{self.bucket}/{collection.prefix}" if self.bucket else f"{collection.prefix} in its bucket"
+        options = self.options
+        if not self.can_rescan:  # only the stack knows its queue
+            usable = {"--endpoint-url", "--profile", "--region"} & options.keys()
+            options = {"--stack": "NAME"} | {option: options[option] for option in sorted(usable)}
+        words = [name, *(word for item in options.items() for word in item)]
+        command = " ".join(["s3-manifest rescan", *map(shlex.quote, words)])
+        quote = "`" if "'" in command else "'"
+        return NotFound(
+            f"{name} has no manifest yet.", remedy=f"Upload something to {place}, or run {quote}{command}{quote}."
+        )
 
 
 class Manifest(NamedTuple):
@@ -17,12 +57,17 @@ class Manifest(NamedTuple):
     captions: tuple[Entry, ...]
     hidden: tuple[Entry, ...]
 
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The entries of all roles, by filename."""
+        return {entry.filename: entry for entry in (*self.files, *self.captions, *self.hidden)}
+
 
 class RemoteFile(NamedTuple):
-    """What a copy on this machine is compared with: a file, caption or hidden file, as the manifest has it.
+    """The part of an entry that a local file is compared with; a file, caption or hidden file.
 
     ``size`` is bytes. ``checksum`` and ``last_modified`` are as in ``Entry``. ``declared`` names the user metadata that
-    the MD5 is from, where it is but its uploader's word.
+    the MD5 comes from, if only the uploader declares it.
     """
 
     filename: str
@@ -34,31 +79,55 @@ class RemoteFile(NamedTuple):
     last_modified: Timestamp
     declared: str | None = None
 
+    @classmethod
+    def from_entry(cls, entry: Entry) -> Self:
+        """The same file as an entry."""
+        return cls.from_fields(vars(entry), entry.role)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], role: Role) -> Self:
+        """The file of an entry's fields."""
+        return cls(
+            fields["filename"],
+            fields["size_bytes"],
+            fields["md5_hash"],
+            fields["etag"],
+            role,
+            fields["checksum"],
+            fields["last_modified"],
+            declared_source(fields["md5_source"]),
+        )
+
+
+def declared_source(md5_source: str | None) -> str | None:
+    """The user metadata that an MD5 comes from; None where it comes from elsewhere."""
+    return md5_source if md5_source in DECLARED_MD5S else None
+
 
 class Segment(NamedTuple):
-    """Some of them, in order. ``key`` is the page that they were read from; a page never changes."""
+    """Some files of an index, in order. ``key`` is the page that they come from; a page never changes."""
 
     key: str | None
     files: tuple[RemoteFile, ...]
 
 
 class Index(NamedTuple):
-    """The part of a manifest that comparing needs: small enough to be kept, and to be read again in a moment."""
+    """The part of a manifest that comparisons need: small enough to be cached and loaded quickly."""
 
     facts: Facts
     etag: str
     segments: tuple[Segment, ...]
 
     def files(self) -> Iterator[RemoteFile]:
-        """All of them, in order of their names."""
+        """All files, in order of their names."""
         for segment in self.segments:
             yield from segment.files
 
 
 class Change(Strict):
-    """What one revision did; ``added``, ``modified`` and ``removed`` are null where they were too many for an answer.
+    """The changes of one revision. ``added``, ``modified`` and ``removed`` are null if too many for a response.
 
-    ``s3_key`` is the change record, that has them all.
+    ``s3_key`` is the change record, which has them all.
     """
 
     revision: Revision
@@ -75,16 +144,13 @@ class Change(Strict):
 
 
 class Manifests(Protocol):
-    """The manifests of one deployment. Any method may raise ``Unavailable``; a repeat of a read changes nothing."""
+    """The manifests of one deployment. Any method may raise ``Unavailable``; reads may be repeated."""
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
-        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes.
-
-        Also those whose manifest cannot be read.
-        """
+        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes."""
         ...
 
-    def actor(self, asked: str) -> Collection:
+    def actor(self, name: str) -> Collection:
         """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""
         ...
 
@@ -93,17 +159,14 @@ class Manifests(Protocol):
         ...
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
-        """The manifest with all entries: as it is, as it was at a ``revision``, or ``at`` a time.
+        """The current manifest with all entries, or that of a ``revision``, or of a time.
 
         Raises ``NotFound``, and ``HistoryExpired`` where the history does not reach back so far.
         """
         ...
 
     def index(self, collection: Collection, known: Index | None) -> Index:
-        """The manifest as comparing needs it; ``known`` itself, after one request, if it is still the one.
-
-        Raises ``NotFound``.
-        """
+        """The current index; ``known`` itself, after one request, if it still is. Raises ``NotFound``."""
         ...
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
@@ -115,9 +178,9 @@ class Manifests(Protocol):
         ...
 
     def rescan(self, collection: Collection) -> Timestamp:
-        """Asks for a sweep. It is done once ``last_verified_at`` is no earlier than the time that is returned."""
+        """Requests a sweep. It is done once ``last_verified_at`` is not before the returned time."""
         ...
 
     def rescan_all(self) -> Timestamp:
-        """Asks for a sweep of every collection, also of those that have no manifest yet; see ``rescan``."""
+        """Requests a sweep of every collection, including those that have no manifest yet; see ``rescan``."""
         ...

@@ -1,4 +1,4 @@
-"""Sweeps request for, waited for, and what they found."""
+"""Requests sweeps, waits for them, and lists the drift that they found."""
 
 import time
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from s3_manifest_cli.errors import NotFound, NotYet
 
 
 class RescanRequest(NamedTuple):
-    """A sweep that was request for. ``revision`` is what the manifest was at before; None where there was none.
+    """A requested sweep. ``revision`` is that of the manifest before; None where there was none.
 
-    ``complete``: everything in S3 had been looked at before, so that what the sweep finds otherwise is drift.
+    ``complete``: the manifest was complete before, so that a difference is drift.
     """
 
     collection: Collection
@@ -27,7 +27,7 @@ class RescanRequest(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """A file that the manifest was wrong about, and what mended that."""
+    """A file that differed from the manifest, and the revision that corrected it."""
 
     filename: str
     sort: Sort
@@ -35,7 +35,7 @@ class Drift(NamedTuple):
 
 
 class RescanResult(NamedTuple):
-    """A sweep that is done. ``drift`` is None where the changes since do not tell it."""
+    """A finished sweep. ``drift`` is None if the change records do not show it."""
 
     request: RescanRequest
     facts: Facts
@@ -43,11 +43,10 @@ class RescanResult(NamedTuple):
 
 
 SYSTEM_CLOCK = Clock(time.monotonic, time.sleep)
-"""How time passes outside of tests."""
 
 
 def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:
-    """Asks for a sweep of one collection; there may be nothing in it. A repeat asks for another.
+    """Requests a sweep of one collection, which may be empty. A second call requests another.
 
     Raises ``Invalid`` where the deployment's sweep queue is not known, ``Unavailable``.
     """
@@ -59,26 +58,26 @@ def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:
 
 
 def rescan_all(deployment: Deployment) -> list[RescanRequest]:
-    """Asks for a sweep of every collection, also of those that have no manifest yet; the others are returned.
+    """Requests a sweep of every collection. Returns those that have a manifest already; others are swept too.
 
     Raises as ``rescan``.
     """
     known = list(deployment.manifests.collections())
     requested_at = deployment.manifests.rescan_all()
-    # Those that cannot be read come last: they are what the waiting for all of them may fail on.
-    known.sort(key=lambda one: isinstance(one, UnreadableCollection))
-    named = ((deployment.collections.named(one.kind, one.id), one) for one in known)
+    # Unreadable manifests come last, because waiting for them may fail.
+    known.sort(key=lambda totals: isinstance(totals, UnreadableCollection))
+    named = ((deployment.collections.named(totals.kind, totals.id), totals) for totals in known)
     return [
-        RescanRequest(collection, requested_at, one.revision, one.complete)
-        if isinstance(one, CollectionTotals)
+        RescanRequest(collection, requested_at, totals.revision, totals.complete)
+        if isinstance(totals, CollectionTotals)
         else RescanRequest(collection, requested_at, None, complete=False)
-        for collection, one in named
+        for collection, totals in named
         if collection
     ]
 
 
 def wait_for(manifests: Manifests, request: RescanRequest, seconds: float, clock: Clock = SYSTEM_CLOCK) -> RescanResult:
-    """The sweep, when it is done: ``last_verified_at`` is no earlier than ``requested_at``.
+    """Waits until the sweep is done: ``last_verified_at`` is not before ``requested_at``.
 
     Raises ``NotYet`` after so many seconds, ``Unavailable``.
     """
@@ -89,10 +88,10 @@ def wait_for(manifests: Manifests, request: RescanRequest, seconds: float, clock
     facts = poll_until(lambda: _facts(manifests, request.collection), is_done, seconds, clock)
     if facts is None or not is_done(facts):
         name = f"{request.collection.kind}/{request.collection.id}"
-        why = "" if facts else "; it has no manifest, so there may be no object in it"
+        reason = "" if facts else "; it has no manifest, so there may be no object in it"
         raise NotYet(
-            f"{name} was not compared with S3 in time{why}. The sweep goes on: it is done once s3-manifest info {name}"
-            f" tells that it was last verified at {request.requested_at} or later"
+            f"{name} was not compared with S3 within {seconds:g} seconds{reason}. The sweep continues.",
+            remedy=f"Run 's3-manifest info {name}' until it shows a verification at {request.requested_at} or later.",
         )
     return RescanResult(request, facts, _drift(manifests, request, facts))
 
@@ -105,18 +104,16 @@ def _facts(manifests: Manifests, collection: Collection) -> Facts | None:
 
 
 def _drift(manifests: Manifests, request: RescanRequest, facts: Facts) -> list[Drift] | None:
-    """What changed in between because a listing, and no event, named it."""
+    """The changes since the request that a listing caused, and no event."""
     if request.revision is None or not request.complete:
         return None
     if facts.revision <= request.revision:
         return []
-    found = history(manifests, request.collection, since=request.revision, limit=facts.revision - request.revision)
+    recent = history(manifests, request.collection, since=request.revision, limit=facts.revision - request.revision)
     drift: list[Drift] = []
-    for change in found.changes:
-        lists = (change.added, change.modified, change.removed)
-        if None in lists:
+    for revision in recent.changes:
+        if revision.added is None or revision.modified is None or revision.removed is None:
             return None
-        drift += (
-            Drift(one.filename, one.sort, change.revision) for told in lists for one in told or () if one.cause == SWEEP
-        )
-    return None if found.expired else drift
+        changes = (*revision.added, *revision.modified, *revision.removed)
+        drift += (Drift(change.filename, change.sort, revision.revision) for change in changes if change.cause == SWEEP)
+    return None if recent.expired else drift

@@ -1,4 +1,4 @@
-"""Which manifest is meant: as it is, as it was at a revision, or as it was at a time. Pure."""
+"""Parses which manifest the user names: the current one, one of a revision, or one of a time. Pure."""
 
 import re
 from datetime import datetime
@@ -11,7 +11,7 @@ _REVISION = re.compile(r"[1-9][0-9]{0,11}")
 
 
 class RevisionSpec(NamedTuple):
-    """A collection, by name, and one of ``revision`` and ``at``, or neither: as it is."""
+    """A collection's name, and a ``revision``, or a time, or neither for the current manifest."""
 
     collection: str
     revision: int | None = None
@@ -19,26 +19,27 @@ class RevisionSpec(NamedTuple):
 
 
 def parse_revision_spec(text: str) -> RevisionSpec:
-    """What ``COLLECTION``, ``COLLECTION@REVISION`` or ``COLLECTION@TIME`` means. Raises ``Invalid``.
+    """Parses ``COLLECTION``, ``COLLECTION@REVISION`` or ``COLLECTION@TIME``. Raises ``Invalid``.
 
-    A collection with an ``@`` in its name is told as ``s3://BUCKET/PREFIX/``.
+    A collection with an ``@`` in its name is written as ``s3://BUCKET/PREFIX/``.
     """
-    collection, at, when = text.rpartition("@")
-    if not at or (text.startswith("s3://") and "/" in when):
+    collection, separator, suffix = text.rpartition("@")
+    if not separator or (text.startswith("s3://") and "/" in suffix):
         return RevisionSpec(text)
-    if _REVISION.fullmatch(when):
-        return RevisionSpec(collection, revision=int(when))
+    if _REVISION.fullmatch(suffix):
+        return RevisionSpec(collection, revision=int(suffix))
     try:
-        return RevisionSpec(collection, at=parse_time(when))
+        return RevisionSpec(collection, at=parse_time(suffix))
     except ValueError:
         raise Invalid(
-            f"{text!r}: {when!r} is neither a revision nor a time. Write {collection}@3 or"
-            f" {collection}@2026-11-21T10:00; a collection with an @ in its name is s3://BUCKET/PREFIX/"
+            f"{text!r}: {suffix!r} is neither a revision nor a time.",
+            remedy=f"Write {collection}@3 or {collection}@2026-11-21T10:00. If the collection's name has an @, write"
+            " s3://BUCKET/PREFIX/.",
         ) from None
 
 
 def parse_time(text: str) -> Timestamp:
-    """A time in ISO 8601, or a day, which is its beginning; without a zone it is UTC. Raises ``ValueError``."""
+    """A time in ISO 8601, or a day, which is its beginning; UTC if it has no zone. Raises ``ValueError``."""
     try:
         return timestamp(datetime.fromisoformat(text))
     except OverflowError as error:

@@ -12,9 +12,8 @@ from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.client.local import names
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.disk import disk_error
-from s3_manifest_cli.client.local.file_system import detect_name_folding
+from s3_manifest_cli.client.local.file_system import FileSystem, detect_name_folding
 from s3_manifest_cli.client.local.folders import Folder, folder_at
-from s3_manifest_cli.client.local.names import FileSystem
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
@@ -179,7 +178,7 @@ def _refusals(
             stored,
             _remaining(deployment, collection, plan),
             file_system=file_system or FileSystem(),
-            folds=lambda: file_system or (detect_name_folding(source, stored) if source else FileSystem()),
+            detect=lambda: file_system or (detect_name_folding(source, stored) if source else FileSystem()),
         )
     return refused
 

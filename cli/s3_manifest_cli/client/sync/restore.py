@@ -11,7 +11,6 @@ from s3_manifest_cli.client.local.hashes import scan_folder
 from s3_manifest_cli.client.local.scan import Problem, check_folder
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.direct import remote_file
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.execute import SyncResult
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
@@ -41,7 +40,7 @@ def prepare_restore(
         check_folder(folder, must_exist=False)
     manifest = deployment.manifests.read(collection, revision=options.revision, at=options.at)
     entries = {entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)}
-    is_selected = filters.compiled()
+    is_selected = filters.predicate()
     if filters.include and not any(map(is_selected, entries)):
         raise NotFound(f"{collection.kind}/{collection.id} had no such file at revision {manifest.facts.revision}")
     index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
@@ -52,7 +51,7 @@ def prepare_restore(
         files = [file for file in _compare_in_s3(entries, current) if is_selected(file.filename)]
         planned = tuple(_copies(files, entries, delete=options.delete))
     else:
-        remote = [remote_file(entry) for _, entry in sorted(entries.items())]
+        remote = [RemoteFile.from_entry(entry) for _, entry in sorted(entries.items())]
         local = scan_folder(folder, deployment.cache)
         copy = LocalCopy(deployment, folder, collection, filters)
         unmatched = copy.unmatched_filters(local, remote)

@@ -55,7 +55,7 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
         fault = fault_of(error)
         if fault.code == "NoSuchVersion":
             raise Conflict(key, OBJECT_VERSION_GONE) from error
-        raise write_error(key, fault, is_known=True) from error
+        raise write_error(key, fault, is_conditional=True) from error
 
 
 def _is_copy(objects: Objects, current: Present, version_id: str) -> bool:

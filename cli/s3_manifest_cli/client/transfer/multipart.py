@@ -49,7 +49,7 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: boo
             Bucket=objects.bucket, Key=key, ContentType=headers["Content-Type"], Metadata=metadata, **algorithm
         )
     except REQUEST_ERRORS as error:
-        raise write_error(key, fault_of(error), is_known=False) from error
+        raise write_error(key, fault_of(error), is_conditional=False) from error
     return answer["UploadId"]
 
 
@@ -68,7 +68,7 @@ def uploads(objects: Objects, key: str) -> UploadListing:
     try:
         pages = list(_pages(objects, key))
     except REQUEST_ERRORS as error:
-        raise read_error(key, fault_of(error), is_known=False) from error
+        raise read_error(key, fault_of(error), is_conditional=False) from error
     date = pages[0]["ResponseMetadata"]["HTTPHeaders"].get("date")
     listed_at = parsedate_to_datetime(date).timestamp() if date else time.time()
     matching = [upload for page in pages for upload in page.get("Uploads", ()) if _decode(page, upload["Key"]) == key]
@@ -103,7 +103,7 @@ def parts(objects: Objects, key: str, upload_id: str) -> Mapping[int, Part] | No
         fault = fault_of(error)
         if fault.status == 404 and fault.code != "NoSuchBucket":
             return None
-        raise read_error(key, fault, is_known=False) from error
+        raise read_error(key, fault, is_conditional=False) from error
     return {
         part["PartNumber"]: Part(part["Size"], part["ETag"].strip('"'), part.get("ChecksumCRC64NVME"))
         for part in listed
@@ -127,7 +127,7 @@ def complete(objects: Objects, key: str, upload_id: str, parts: Mapping[int, Par
             Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": completed}, **condition
         )
     except REQUEST_ERRORS as error:
-        raise write_error(key, fault_of(error), is_known=True) from error
+        raise write_error(key, fault_of(error), is_conditional=True) from error
     return answer["ETag"].strip('"')
 
 
@@ -138,4 +138,4 @@ def abort(objects: Objects, key: str, upload_id: str) -> None:
     except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.status != 404:
-            raise write_error(key, fault, is_known=False) from error
+            raise write_error(key, fault, is_conditional=False) from error

@@ -94,7 +94,7 @@ class Objects:
         try:
             return self._store.head(key)
         except ReadFailed as error:
-            raise read_error(key, error.fault or Fault(), is_known=False) from error
+            raise read_error(key, error.fault or Fault(), is_conditional=False) from error
 
     def delete(self, key: str, etag: str) -> bool:
         """Deletes the object with that ETag; returns False if there is no object, as after an earlier deletion.
@@ -105,7 +105,7 @@ class Objects:
         try:
             return self._store.delete_if(key, etag)
         except StoreError as error:
-            raise write_error(key, error.fault or Fault(), is_known=True) from error
+            raise write_error(key, error.fault or Fault(), is_conditional=True) from error
 
     def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
         """The bytes of the object with that ETag, in one request.
@@ -219,7 +219,7 @@ class Objects:
         headers = {**_body_headers(len(body), Checksums(md5, 0)), **headers, **condition}
         response = self._once.send(Request("PutObject", "PUT", key, headers, body=BytesIO(body)))
         if response.error:
-            raise _write_error(key, response.error, is_known=replaces is not None) from response.error
+            raise _write_error(key, response.error, is_conditional=replaces is not None) from response.error
         return response.etag
 
     def begin_part(self, part: PartUpload, on_done: OnDone) -> None:
@@ -229,7 +229,7 @@ class Objects:
         """
 
         def on_end(response: Response) -> None:
-            on_done(response.etag, response.error and _write_error(part.key, response.error, is_known=True))
+            on_done(response.etag, response.error and _write_error(part.key, response.error, is_conditional=True))
 
         query = {"partNumber": str(part.number), "uploadId": part.upload_id}
         headers = _body_headers(part.size, part.checksums)
@@ -256,8 +256,10 @@ def _changed_object(key: str, etag: str, response: Response) -> Conflict | None:
 def _read_error(key: str, error: Exception, version_id: str | None) -> Exception:
     if not isinstance(error, REQUEST_ERRORS):
         return error
-    return read_error(key, fault_of(error), is_known=True, is_version=version_id is not None)
+    return read_error(key, fault_of(error), is_conditional=True, has_version=version_id is not None)
 
 
-def _write_error(key: str, error: Exception, *, is_known: bool) -> Exception:
-    return write_error(key, fault_of(error), is_known=is_known) if isinstance(error, REQUEST_ERRORS) else error
+def _write_error(key: str, error: Exception, *, is_conditional: bool) -> Exception:
+    return (
+        write_error(key, fault_of(error), is_conditional=is_conditional) if isinstance(error, REQUEST_ERRORS) else error
+    )

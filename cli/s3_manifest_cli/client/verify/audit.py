@@ -18,8 +18,8 @@ from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, listings
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.direct import declared_source, translated_errors
-from s3_manifest_cli.client.manifests.manifests import Manifest
+from s3_manifest_cli.client.manifests.direct import translated_errors
+from s3_manifest_cli.client.manifests.manifests import Manifest, declared_source
 from s3_manifest_cli.client.verify.proofs import ContentChecker, ExpectedContent
 
 AuditState = Literal["right", "missing", "unexpected", "modified", "unverifiable", "unsettled", "unreadable"]
@@ -148,13 +148,9 @@ def _md5_proof(entry: Entry) -> Md5Proof:
 
 
 def _expected(manifest: Manifest, collection: Collection) -> dict[str, _Expected]:
-    entries: dict[str, _Expected] = {
-        entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)
-    }
     # A sidecar without an ETag was deleted, and its descriptions are still being removed.
-    return entries | {
-        collection.filename(sidecar.s3_key): sidecar for sidecar in manifest.facts.sidecars if sidecar.etag
-    }
+    sidecars = {collection.filename(sidecar.s3_key): sidecar for sidecar in manifest.facts.sidecars if sidecar.etag}
+    return {**manifest.entries, **sidecars}
 
 
 class _Auditor:

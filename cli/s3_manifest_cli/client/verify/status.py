@@ -103,7 +103,7 @@ class LocalCopy(NamedTuple):
 
         Files that the disk refuses to read are added to ``problems``.
         """
-        selects = self.filters.compiled()
+        selects = self.filters.predicate()
         scanned = self.own_files({file[0]: file for file in local.files})
         if self.filters != EVERYTHING:
             scanned = {name: file for name, file in scanned.items() if selects(name)}

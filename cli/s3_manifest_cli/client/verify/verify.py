@@ -70,7 +70,7 @@ def verify(
     check_folder(folder, must_exist=True)
     copy = LocalCopy(deployment, folder, collection, filters)
     index = deployment.manifests.index(collection, None)
-    selects = filters.compiled()
+    selects = filters.predicate()
     problems: list[Problem] = []
     local = copy.scan(problems)
     remote = list(index.files())

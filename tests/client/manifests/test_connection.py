@@ -1,17 +1,17 @@
-"""What is told where there is no manifest yet: a command that reaches the same deployment."""
+"""The error where there is no manifest yet names a command that reaches the same deployment."""
 
 import shlex
 
 import pytest
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest_cli.client.manifests.absent import Connection, no_manifest_error
+from s3_manifest_cli.client.manifests.manifests import Connection
 
 STYLE = Collection("style", "16", "styles/16/", "_manifests/")
 
 
 @pytest.mark.parametrize(
-    ("reached", "remedy"),
+    ("connection", "remedy"),
     [
         (
             Connection("b", {"--stack": "s", "--region": "eu-west-1"}, can_rescan=True),
@@ -27,13 +27,13 @@ STYLE = Collection("style", "16", "styles/16/", "_manifests/")
         ),
     ],
 )
-def test_both_ways_to_a_manifest_are_told(reached, remedy):
-    told = no_manifest_error(STYLE, reached)
-    assert (told.message, told.remedy) == ("style/16 has no manifest yet.", remedy)
+def test_the_remedy_has_the_options_that_reach_the_deployment(connection, remedy):
+    error = connection.no_manifest(STYLE)
+    assert (error.message, error.remedy) == ("style/16 has no manifest yet.", remedy)
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "$(rm -rf /)", "`x`", ";"])
 def test_a_command_with_any_id_does_no_more_than_it_says(name):
-    told = no_manifest_error(STYLE._replace(id=name), Connection("b", {"--stack": "s"}, can_rescan=True))
-    command = told.remedy.partition(" or run ")[2].removesuffix(".")[1:-1]
+    error = Connection("b", {"--stack": "s"}, can_rescan=True).no_manifest(STYLE._replace(id=name))
+    command = error.remedy.partition(" or run ")[2].removesuffix(".")[1:-1]
     assert shlex.split(command) == ["s3-manifest", "rescan", f"style/{name}", "--stack", "s"]
