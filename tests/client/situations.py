@@ -318,7 +318,7 @@ SITUATIONS = [
         "credentials",
         "the API does not take the token",
         API,
-        "{endpoint} does not accept the token (401). Set S3_MANIFEST_API_TOKEN to a token that is valid now",
+        "{endpoint} does not accept the token (401). Set S3_MANIFEST_API_TOKEN to a valid token",
         3,
         KEYS | {"S3_MANIFEST_API_TOKEN": "old"},
         answers=(said(401, "Unauthorized"),),

@@ -41,7 +41,7 @@ def test_the_last_revisions_are_told_or_those_after_one(manifests, lived, style)
 
 
 def test_what_one_answer_does_not_hold_is_asked_for_again(manifests, lived, style, monkeypatch):
-    monkeypatch.setattr("s3_manifest_cli.client.manifests.direct._RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr("s3_manifest_cli.client.manifests.direct._MAX_RECORDS", 2)
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._CATALOG_PAGE", 2)
     assert revisions(history(manifests, style)) == [1, 2, 3, 4, 5]
 

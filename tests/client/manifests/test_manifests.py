@@ -111,14 +111,14 @@ def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life,
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._PAGE", 3)
     life.add(*(f"{number}.png" for number in range(8)))
     if isinstance(manifests, HttpManifests):
-        ask = manifests._api.ask
+        ask = manifests._api.request
 
         def changed_meanwhile(*asked, **more):
             reply = ask(*asked, **more)
             life.add(f"new{len(life.said)}.png", f"new{len(life.said)}.txt")
             return reply
 
-        monkeypatch.setattr(manifests._api, "ask", changed_meanwhile)
+        monkeypatch.setattr(manifests._api, "request", changed_meanwhile)
     found = manifests.read(style)
     assert same(found, life.said[found.facts.revision])
     new = [file.filename for file in found.files if file.filename.startswith("new")]
