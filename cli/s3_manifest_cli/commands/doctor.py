@@ -146,6 +146,12 @@ def _line(word: str, finding: Finding) -> str:
 
 
 def _summary(examination: Examination) -> str:
-    counts = {word.lower(): len(examination.with_severity(severity)) for severity, (word, _) in _MARKS.items()}
-    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    counts = {severity: len(examination.with_severity(severity)) for severity in _MARKS}
+    plural = ("notice", "warning", "error")
+    words = (
+        f"{count} {_MARKS[severity][0].lower()}{'s' if count > 1 and severity in plural else ''}"
+        for severity, count in counts.items()
+        if count
+    )
+    summary = ", ".join(words)
     return f"{examination.stack or f's3://{examination.bucket}'}: {summary}."

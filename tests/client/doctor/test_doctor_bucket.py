@@ -79,7 +79,7 @@ def test_an_unreadable_manifest_is_an_error(server, examine):
     answer = examine("--bucket", "bucket", "--endpoint-url", server.endpoint, "--json", exit_code=1)
     finding = by_check(answer)["manifests", "error"]
     assert "the manifest cannot be read" in finding["found"]
-    assert "s3-manifest rescan style/16 --stack NAME" in finding["mend"]
+    assert "s3-manifest doctor --stack NAME --collection style/16" in finding["mend"]
 
 
 def test_a_collection_without_a_manifest_is_a_warning_only_if_it_is_named(server, examine):

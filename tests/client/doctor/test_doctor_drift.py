@@ -102,8 +102,15 @@ def test_a_collection_without_a_manifest_is_a_warning(hand):
     assert (key, job_of(finding.mend)) == (("warning", "actor/7, actor/9"), SweepAll())
 
 
-def test_the_remedy_for_an_unreadable_manifest_is_a_rebuild(hand):
+def test_the_remedy_for_a_newer_manifest_is_an_upgrade(hand):
     hand.store.upload(STYLE.head_key, b'{"schema": 2}')
+    ((key, finding),) = problems(hand).items()
+    assert key == ("error", "style/16")
+    assert finding.mend.startswith("Upgrade with")
+
+
+def test_the_remedy_for_an_unreadable_manifest_is_a_rebuild(hand):
+    hand.store.upload(STYLE.head_key, b"{")
     ((key, finding),) = problems(hand).items()
     assert key == ("error", "style/16")
     assert job_of(finding.mend) == Sweep(kind="style", id="16", rebuild=True)

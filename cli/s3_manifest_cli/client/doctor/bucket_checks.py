@@ -19,7 +19,7 @@ def expected(stack: Stack) -> notifications.Expected:
     """Returns the notifications that the stack needs."""
     return notifications.Expected(
         bucket=stack.bucket,
-        name=stack.subscription,
+        name=f"s3-manifest-{stack.name}",
         queue_arn=stack.queue_arn("ChangeQueue"),
         prefixes=stack.kinds.subscriptions(),
         root=stack.root,
@@ -91,7 +91,7 @@ def _retention(stack: Stack) -> lifecycle.Retention:
         root=stack.root,
         prefixes=stack.kinds.subscriptions(),
         history_days=int(stack.parameters["HistoryDays"]),
-        is_own=stack.is_own_bucket,
+        is_own=not stack.parameters["ExistingBucket"],
     )
 
 

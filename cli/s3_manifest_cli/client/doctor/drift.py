@@ -8,11 +8,12 @@ from itertools import chain
 
 from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.model import UnreadableManifest, timestamp
+from s3_manifest.manifest.model import NewerManifest, UnreadableManifest, timestamp
 from s3_manifest.sidecars.descriptions import copies_of
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, Each, Present, Store, StoreError, listed
 from s3_manifest.sweep.compare import Comparer, Limits
+from s3_manifest_cli.client.access.explanations import explain_manifest_error
 from s3_manifest_cli.client.doctor.checks.manifests import CollectionState
 
 TEST_ID = "__doctor"
@@ -90,8 +91,11 @@ class DriftScan:
             return None
         try:
             return self._attempt(collection)
+        except NewerManifest as error:  # a rebuild would discard what the newer version wrote
+            failure = explain_manifest_error(error)
+            return CollectionState(collection, unreadable=failure.message, remedy=failure.remedy)
         except UnreadableManifest as error:
-            return CollectionState(collection, unreadable=str(error))
+            return CollectionState(collection, unreadable=str(error).partition(". It is left untouched")[0])
         except StoreError as error:
             return CollectionState(collection, unanswered=str(error))
 

@@ -1,5 +1,6 @@
 """Runs the checks of an examination: of a deployed stack, or of a bucket without one."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def doctor(stack: str, options: DoctorOptions = _DEFAULTS) -> Examination:
     """
     clients = _clients(options)
     options.progress("reading the stack from CloudFormation")
-    return _Examiner(find(clients, stack), clients, options).examine_stack()
+    return _StackExaminer(find(clients, stack), clients, options).examine_stack()
 
 
 def doctor_bucket(bucket: str, kinds: Collections | None = None, options: DoctorOptions = _DEFAULTS) -> Examination:
@@ -101,15 +102,12 @@ class Bucket(NamedTuple):
     bucket: str
     kinds: Collections
 
-    @property
-    def name(self) -> str:
-        """The bucket's name."""
-        return self.bucket
-
-    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:  # noqa: ARG002  # a Stack has it
+    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
         """Returns the command that queues the sweep of a collection, or of all."""
-        which = f"{collection.kind}/{collection.id}" if collection else "--all"
-        return f"s3-manifest rescan {which} --stack NAME"
+        name = shlex.quote(f"{collection.kind}/{collection.id}") if collection else ""
+        if rebuild:
+            return f"s3-manifest doctor --stack NAME --collection {name} prints the command"
+        return f"s3-manifest rescan {name or '--all'} --stack NAME"
 
 
 class _Examiner:
@@ -122,10 +120,55 @@ class _Examiner:
             options.session or boto3.Session(),
             options.endpoint,
             target.bucket,
-            target.name,
+            target.name if isinstance(target, Stack) else target.bucket,
             user_cache_path("s3-manifest"),
         )
         self._collections = [deployment.collection(name) for name in options.collections]
+
+    def examine_bucket(self) -> Examination:
+        bucket = self._target.bucket
+        self._options.progress("reading the bucket's settings")
+        findings = _guard("bucket", bucket, partial(_check_bucket, self._clients, bucket))
+        if all(finding.severity == "ok" for finding in findings):
+            kinds = self._target.kinds
+            retention = lifecycle.Retention(bucket, kinds.root, kinds.subscriptions())
+            findings += _guard(
+                lifecycle.CHECK, bucket, partial(bucket_checks.check_retention, self._clients, retention)
+            )
+            findings += self._check_manifests()
+            text = "notifications, queues, functions, roles and alarms belong to a stack, and were not examined"
+            findings.append(notice("stack", bucket, text, "s3-manifest doctor --stack NAME, if there is one"))
+        return _report(findings, [], bucket=bucket)
+
+    def _check_manifests(self) -> list[Finding]:
+        bucket = self._target.bucket
+        self._options.progress("sending conditional requests")
+        findings = conditions.probe(self._clients, bucket, self._target.kinds.root)
+        self._options.progress("comparing manifests with S3")
+        return findings + _guard(manifests.CHECK, bucket, self._compare)
+
+    def _compare(self) -> Iterator[Finding]:
+        limits, target, chosen = self._options.limits, self._target, self._collections
+        scan = DriftScan(self._store, target.kinds, time.monotonic() + limits.compare)
+        listed = chosen or scan.list_collections()
+        leftovers = [] if chosen else [collection for collection in listed if collection.id.startswith(TEST_ID)]
+        collections = [collection for collection in listed if collection not in leftovers]
+        states, total, interval = scan.compare(collections, limits.recheck_after), len(collections), None
+        if isinstance(target, Stack):
+            interval = sweep_interval(target.parameters["SweepSchedule"])
+        elif not chosen:
+            # Without a stack it is unknown whether a collection should have a manifest.
+            skipped = [state for state in states if not (state.facts or state.unreadable or state.unanswered)]
+            states, total = [state for state in states if state not in skipped], total - len(skipped)
+        yield from manifests.check(target, states, total, datetime.now(UTC), interval)
+        for prefix in (prefix for collection in leftovers for prefix in (collection.prefix, collection.folder)):
+            yield cleanup.leftover(target.bucket, prefix, "an interrupted examination left test objects")
+
+
+class _StackExaminer(_Examiner):
+    def __init__(self, stack: Stack, clients: Clients, options: DoctorOptions) -> None:
+        super().__init__(stack, clients, options)
+        self._stack = stack
 
     def examine_stack(self) -> Examination:
         stack = self._stack
@@ -144,33 +187,7 @@ class _Examiner:
             if self._options.round_trip:
                 self._options.progress("making a round trip")
                 findings += self._make_round_trip(findings)
-        return self._report(findings, fixed, stack=stack.name)
-
-    def examine_bucket(self) -> Examination:
-        bucket = self._target.bucket
-        self._options.progress("reading the bucket's settings")
-        findings = _guard("bucket", bucket, partial(_check_bucket, self._clients, bucket))
-        if all(finding.severity == "ok" for finding in findings):
-            kinds = self._target.kinds
-            retention = lifecycle.Retention(bucket, kinds.root, kinds.subscriptions())
-            findings += _guard(
-                lifecycle.CHECK, bucket, partial(bucket_checks.check_retention, self._clients, retention)
-            )
-            findings += self._check_manifests()
-            text = "notifications, queues, functions, roles and alarms belong to a stack, and were not examined"
-            findings.append(notice("stack", bucket, text, "s3-manifest doctor --stack NAME, if there is one"))
-        return self._report(findings, [], bucket=bucket)
-
-    @property
-    def _stack(self) -> Stack:
-        if not isinstance(self._target, Stack):
-            raise TypeError(self._target)
-        return self._target
-
-    @staticmethod
-    def _report(findings: list[Finding], fixed: list[Finding], stack: str = "", bucket: str = "") -> Examination:
-        now = timestamp(datetime.now(UTC))
-        return Examination(stack=stack, bucket=bucket, examined_at=now, findings=tuple(findings), fixed=tuple(fixed))
+        return _report(findings, fixed, stack=stack.name)
 
     def _run(self, checks: Mapping[str, Check]) -> list[Finding]:
         """Makes the checks concurrently; returns their findings in order."""
@@ -210,30 +227,6 @@ class _Examiner:
         missed = notice(notifications.CHECK, stack.bucket, text, f"sweep now: {stack.sweep_command()}")
         return [finding for finding in _fixable(before, stack) if finding not in after], [*after, missed]
 
-    def _check_manifests(self) -> list[Finding]:
-        bucket = self._target.bucket
-        self._options.progress("sending conditional requests")
-        findings = conditions.probe(self._clients, bucket, self._target.kinds.root)
-        self._options.progress("comparing manifests with S3")
-        return findings + _guard(manifests.CHECK, bucket, self._compare)
-
-    def _compare(self) -> Iterator[Finding]:
-        limits, target, chosen = self._options.limits, self._target, self._collections
-        scan = DriftScan(self._store, target.kinds, time.monotonic() + limits.compare)
-        listed = chosen or scan.list_collections()
-        leftovers = [] if chosen else [collection for collection in listed if collection.id.startswith(TEST_ID)]
-        collections = [collection for collection in listed if collection not in leftovers]
-        states, total, interval = scan.compare(collections, limits.recheck_after), len(collections), None
-        if isinstance(target, Stack):
-            interval = sweep_interval(target.parameters["SweepSchedule"])
-        elif not chosen:
-            # Without a stack it is unknown whether a collection should have a manifest.
-            skipped = [state for state in states if not (state.facts or state.unreadable or state.unanswered)]
-            states, total = [state for state in states if state not in skipped], total - len(skipped)
-        yield from manifests.check(target, states, total, datetime.now(UTC), interval)
-        for prefix in (prefix for collection in leftovers for prefix in (collection.prefix, collection.folder)):
-            yield cleanup.leftover(target.bucket, prefix, "an interrupted examination left test objects")
-
     def _make_round_trip(self, findings: list[Finding]) -> list[Finding]:
         stack = self._stack
         broken = {finding.subject for finding in _of_notifications(findings) if finding.severity == "error"}
@@ -244,6 +237,11 @@ class _Examiner:
         return _guard(
             round_trip.CHECK, stack.bucket, lambda: round_trip.RoundTrip(self._clients, stack, seconds).make()
         )
+
+
+def _report(findings: list[Finding], fixed: list[Finding], stack: str = "", bucket: str = "") -> Examination:
+    now = timestamp(datetime.now(UTC))
+    return Examination(stack=stack, bucket=bucket, examined_at=now, findings=tuple(findings), fixed=tuple(fixed))
 
 
 def _check_bucket(clients: Clients, bucket: str) -> list[Finding]:

@@ -49,8 +49,8 @@ _PARAMETERS = {
 class Stack(NamedTuple):
     """A stack of this project's template. ``resources``: physical ids by logical id.
 
-    Functions, queues and alarms are named by their logical ids. ``guid``: the last part of the stack's ARN, which is
-    part of its rules' names.
+    Functions, queues (whose physical ids are URLs) and alarms are named by logical ids. ``guid``: the last part of the
+    stack's ARN, which is part of its rules' names.
     """
 
     name: str
@@ -75,11 +75,6 @@ class Stack(NamedTuple):
         return self.parameters["ManifestRoot"]
 
     @property
-    def is_own_bucket(self) -> bool:
-        """Whether the stack created the bucket."""
-        return not self.parameters["ExistingBucket"]
-
-    @property
     def uses_event_bridge(self) -> bool:
         """Whether changes come through EventBridge instead of the bucket's notifications."""
         return self.parameters.get("EventSource") == "EventBridge"
@@ -87,12 +82,7 @@ class Stack(NamedTuple):
     @property
     def functions(self) -> tuple[str, ...]:
         """The functions that the stack has."""
-        return functions_of(self.parameters)
-
-    @property
-    def subscription(self) -> str:
-        """The prefix of its notification configurations' ids."""
-        return f"s3-manifest-{self.name}"
+        return _functions(self.parameters)
 
     @property
     def bucket_arn(self) -> str:
@@ -103,10 +93,6 @@ class Stack(NamedTuple):
     def rule_name(self) -> str:
         """The name of the EventBridge rule that sends the bucket's changes to the queue."""
         return event_rule.name(f"s3-manifest-{self.guid}", self.bucket)
-
-    def queue_url(self, queue: str) -> str:
-        """Returns the URL of a queue."""
-        return self.resources[queue]
 
     def queue_arn(self, queue: str) -> str:
         """Returns the ARN of a queue."""
@@ -126,11 +112,10 @@ class Stack(NamedTuple):
         body = json.dumps({"job": job.job, **job.model_dump(exclude_defaults=True)})
         # Ids are untrusted input to the shell that the command is pasted into.
         quoted = shlex.quote(body)
-        return f"aws sqs send-message --queue-url {self.queue_url('SweepQueue')} --message-body {quoted}"
+        return f"aws sqs send-message --queue-url {self.resources['SweepQueue']} --message-body {quoted}"
 
 
-def functions_of(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns the functions of a stack with these parameters."""
+def _functions(parameters: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in FUNCTIONS if name != "EditFunction" or parameters.get("AllowEdits", "true") == "true")
 
 
@@ -152,7 +137,7 @@ def find(clients: Clients, name: str) -> Stack:
     resources = {item["LogicalResourceId"]: item.get("PhysicalResourceId", "") for item in listed}
     outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in description["Parameters"]}
-    functions = functions_of(parameters)
+    functions = _functions(parameters)
     needed = {*_RESOURCES, *functions, *(f"{function}Role" for function in functions)}
     missing = sorted(_PARAMETERS - parameters.keys()) + sorted(item for item in needed if not resources.get(item))
     if missing or "BucketName" not in outputs:
@@ -187,7 +172,7 @@ Check = Callable[[Clients, Stack], Iterable[Finding]]
 def queue_attributes(clients: Clients, stack: Stack, queue: str) -> Mapping[str, str]:
     """Returns all attributes of a queue. Raises ``RequestFailed``."""
     call = clients.client("sqs").get_queue_attributes
-    attributes: Mapping[str, str] = send(call, QueueUrl=stack.queue_url(queue), AttributeNames=["All"])["Attributes"]
+    attributes: Mapping[str, str] = send(call, QueueUrl=stack.resources[queue], AttributeNames=["All"])["Attributes"]
     return attributes
 
 

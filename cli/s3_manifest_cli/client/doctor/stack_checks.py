@@ -40,6 +40,8 @@ def _senders(clients: Clients, stack: Stack) -> Iterable[Finding]:
 
 def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
     findings = list[Finding]()
+    # The simulator evaluates conditions only with the context that it receives.
+    context = {"ContextKeyType": "string", "ContextKeyName": "aws:ResourceAccount", "ContextKeyValues": [stack.account]}
     for need in permissions.needs(stack):
         role = stack.role_arn(need.function)
         answer = send(
@@ -47,14 +49,7 @@ def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
             PolicySourceArn=role,
             ActionNames=list(need.actions),
             ResourceArns=[need.resource],
-            # The simulator evaluates conditions only with the context that it receives.
-            ContextEntries=[
-                {
-                    "ContextKeyName": "aws:ResourceAccount",
-                    "ContextKeyValues": [stack.account],
-                    "ContextKeyType": "string",
-                }
-            ],
+            ContextEntries=[context],
         )
         findings += permissions.check_simulation(need, role, answer["EvaluationResults"])
     return or_ok(findings, permissions.ROLES, stack.name, "they allow the functions what they need")
@@ -62,7 +57,7 @@ def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
 
 def _dead_letters(clients: Clients, stack: Stack) -> Iterable[Finding]:
     """Receives some messages, and makes them visible again immediately."""
-    sqs, url = clients.client("sqs"), stack.queue_url("DeadLetterQueue")
+    sqs, url = clients.client("sqs"), stack.resources["DeadLetterQueue"]
     waiting = int(queue_attributes(clients, stack, "DeadLetterQueue")["ApproximateNumberOfMessages"])
     messages = []
     if waiting:
@@ -76,13 +71,9 @@ def _dead_letters(clients: Clients, stack: Stack) -> Iterable[Finding]:
         ).get("Messages", [])
     for message in messages:
         send(sqs.change_message_visibility, QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
-    letters = [
-        queues.DeadLetter(
-            queues.describe(message["Body"]),
-            datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-        )
-        for message in messages
-    ]
+    sent_at = [datetime.fromtimestamp(int(item["Attributes"]["SentTimestamp"]) / 1000, UTC) for item in messages]
+    bodies = [queues.describe(message["Body"]) for message in messages]
+    letters = list(map(queues.DeadLetter, bodies, sent_at))
     logs = [stack.resources[name] for name in ("ReconcileLogs", "SweepLogs")]
     arn = stack.queue_arn("DeadLetterQueue")
     return queues.check_dead_letters(f"{stack.name} DeadLetterQueue", arn, waiting, letters, logs)
@@ -92,7 +83,7 @@ def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:
     for queue, (function, _) in _CONSUMERS.items():
         attributes = queue_attributes(clients, stack, queue)
         configuration = function_configuration(clients, stack, function)
-        name, url, oldest = f"{stack.name} {queue}", stack.queue_url(queue), None
+        name, url, oldest = f"{stack.name} {queue}", stack.resources[queue], None
         if int(attributes["ApproximateNumberOfMessages"]):
             try:
                 oldest = _oldest(clients, url.rpartition("/")[2])

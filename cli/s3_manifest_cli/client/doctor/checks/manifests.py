@@ -17,7 +17,8 @@ class CollectionState(NamedTuple):
 
     ``differing``: keys that differed in both comparisons; ``late``: the number that differed only in the first.
     ``is_recent``: all differing keys were written in the last minute. ``lost``: objects that the manifest refers to
-    and S3 lacks. ``unreadable``, ``unanswered``: why there is no result.
+    and S3 lacks. ``unreadable``, ``unanswered``: why there is no result; ``remedy``: for
+    the first, instead of a rebuild.
     """
 
     collection: Collection
@@ -28,6 +29,7 @@ class CollectionState(NamedTuple):
     lost: tuple[str, ...] = ()
     unreadable: str = ""
     unanswered: str = ""
+    remedy: str = ""
 
     @property
     def name(self) -> str:
@@ -115,7 +117,7 @@ def _check_one(target: Target, state: CollectionState) -> Iterator[Finding]:
     if state.unanswered:
         yield not_checked(CHECK, state.name, state.unanswered)
     if state.unreadable:
-        yield error(CHECK, state.name, f"the manifest cannot be read: {state.unreadable}", rebuild)
+        yield error(CHECK, state.name, f"the manifest cannot be read: {state.unreadable}", state.remedy or rebuild)
     elif state.lost:
         text = f"the manifest refers to objects that do not exist: {shorten(list(state.lost))}"
         yield error(CHECK, state.name, text, rebuild)

@@ -136,7 +136,7 @@ def check_sender(stack: Stack, sender: Sender, attributes: Mapping[str, str]) ->
             name,
             f"{text} kms:GenerateDataKey and kms:Decrypt",
             f"allow both in the key's policy, or: aws sqs set-queue-attributes --queue-url"
-            f" {stack.queue_url(sender.queue)} --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
+            f" {stack.resources[sender.queue]} --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
         )
 
 
@@ -156,7 +156,7 @@ def _policy_command(stack: Stack, sender: Sender, policy: Mapping[str, Any]) -> 
     others = [other for other in policy.get("Statement", ()) if other.get("Sid") != statement["Sid"]]
     merged = json.dumps({"Version": "2012-10-17", "Statement": [*others, statement]})
     attributes = shlex.quote(json.dumps({"Policy": merged}))
-    return f"aws sqs set-queue-attributes --queue-url {stack.queue_url(sender.queue)} --attributes {attributes}"
+    return f"aws sqs set-queue-attributes --queue-url {stack.resources[sender.queue]} --attributes {attributes}"
 
 
 def check_bucket_policy(
