@@ -16,7 +16,7 @@ from s3_manifest_cli.terminal import failures
 from s3_manifest_cli.terminal.failures import Failure
 
 
-class _LazyCommand(NamedTuple):
+class _Command(NamedTuple):
     """``target`` is ``module:name``; ``summary`` repeats the first sentence of its help, to print it unimported."""
 
     target: str
@@ -27,43 +27,37 @@ _GC_THRESHOLDS = (300_000, 50, 100)
 
 _GROUPS = {
     "Inspect": {
-        "ls": _LazyCommand("commands.ls:ls", "List collections with file counts and sizes (only of KIND, if given)."),
-        "info": _LazyCommand("commands.info:info", "Show the totals, generations and sidecars of COLLECTION."),
-        "history": _LazyCommand(
+        "ls": _Command("commands.ls:ls", "List collections with file counts and sizes (only of KIND, if given)."),
+        "info": _Command("commands.info:info", "Show the totals, generations and sidecars of COLLECTION."),
+        "history": _Command(
             "commands.history:history_command", "Show the revision history of COLLECTION, oldest first."
         ),
-        "diff": _LazyCommand("commands.diff:diff_command", "Show the files that differ between two manifests A and B."),
-        "status": _LazyCommand(
+        "diff": _Command("commands.diff:diff_command", "Show the files that differ between two manifests A and B."),
+        "status": _Command(
             "commands.status:status_command", "Compare LOCAL with COLLECTION by MD5, without listing the bucket."
         ),
-        "verify": _LazyCommand(
+        "verify": _Command(
             "commands.verify:verify_command", "Read every file in LOCAL and prove that it matches COLLECTION."
         ),
     },
     "Copy": {
-        "pull": _LazyCommand("commands.copies:pull", "Download COLLECTION into LOCAL, transferring only what differs."),
-        "push": _LazyCommand("commands.copies:push", "Upload LOCAL to COLLECTION, transferring only what differs."),
-        "sync": _LazyCommand("commands.copies:sync", "Copy changes between LOCAL and COLLECTION in both directions."),
-        "restore": _LazyCommand(
+        "pull": _Command("commands.copies:pull", "Download COLLECTION into LOCAL, transferring only what differs."),
+        "push": _Command("commands.copies:push", "Upload LOCAL to COLLECTION, transferring only what differs."),
+        "sync": _Command("commands.copies:sync", "Copy changes between LOCAL and COLLECTION in both directions."),
+        "restore": _Command(
             "commands.copies:restore", "Restore COLLECTION, or an earlier revision of it, to LOCAL or in S3."
         ),
     },
     "Dataset": {
-        "export": _LazyCommand(
-            "commands.export:export", "Export the manifest of COLLECTION to FORMAT, for other tools."
-        ),
-        "migrate": _LazyCommand(
-            "migration.command:migrate", "Import the legacy manifests and images below ROOT into S3."
-        ),
+        "export": _Command("commands.export:export", "Export the manifest of COLLECTION to FORMAT, for other tools."),
+        "migrate": _Command("migration.command:migrate", "Import the legacy manifests and images below ROOT into S3."),
     },
     "Operate": {
-        "rescan": _LazyCommand(
+        "rescan": _Command(
             "commands.rescan:rescan_command", "Make the stack compare COLLECTION with S3 and correct its manifest."
         ),
-        "doctor": _LazyCommand(
-            "commands.doctor:doctor", "Find what is wrong with a stack or a bucket, and how to fix it."
-        ),
-        "local": _LazyCommand("commands.local:local", "Run the whole stack on this machine, without an AWS account."),
+        "doctor": _Command("commands.doctor:doctor", "Find what is wrong with a stack or a bucket, and how to fix it."),
+        "local": _Command("commands.local:local", "Run the whole stack on this machine, without an AWS account."),
     },
 }
 _COMMANDS = {name: command for group in _GROUPS.values() for name, command in group.items()}

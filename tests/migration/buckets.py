@@ -67,17 +67,19 @@ class Bucket(MemoryStore):
 
     def _head(self, collection: Collection, keys: list[str]) -> Head:
         sidecars = {name: self.objects.get(collection.prefix + name) for name in SIDECARS}
-        told = {name: read_sidecar(name, stored[1]) for name, stored in sidecars.items() if stored}
+        contents = {name: read_sidecar(name, stored[1]) for name, stored in sidecars.items() if stored}
         files = []
         for key in sorted(keys, key=collection.filename):
             if collection.filename(key) not in SIDECARS:
                 entry = entry_of(self.objects[key][0], collection, LOCATION, "s3_event")
-                files.append(apply_overrides(entry, description_of(entry.filename, told.values())))
-        about = told.get(COLLECTION)
+                files.append(apply_overrides(entry, description_of(entry.filename, contents.values())))
+        about = contents.get(COLLECTION)
         counts = Counter((entry.generation_id, entry.generation_type) for entry in files)
         generations = [
-            Generation(**one.model_dump(), image_count=counts.pop((one.generation_id, one.type), 0), declared=True)
-            for one in (about.generations if about else ())
+            Generation(
+                **entry.model_dump(), image_count=counts.pop((entry.generation_id, entry.type), 0), declared=True
+            )
+            for entry in (about.generations if about else ())
         ]
         generations += [
             Generation(generation_id=id_, type=type_, generated_at=EPOCH, image_count=count)
@@ -157,5 +159,5 @@ def differences(bucket: Bucket, truths: Mapping[str, Truth]) -> list[str]:
     for prefix, description in truths.items():
         head = heads.load(bucket, KINDS.of(prefix + "x")).head
         manifest = json.loads(encode_head(head)) if head else None
-        wrong += (f"{prefix}: {one}" for one in truth.differences(description, manifest))
+        wrong += (f"{prefix}: {entry}" for entry in truth.differences(description, manifest))
     return wrong

@@ -99,7 +99,7 @@ def _words(made: Sample) -> None:
 
 def _verdicts(made: Sample) -> None:
     verdicts = Actor(made, 9030, "good_and_bad")
-    told: list[dict[str, Any]] = [
+    images: list[dict[str, Any]] = [
         {"good": False},
         {"good": 1},
         {"bad": True},
@@ -109,10 +109,10 @@ def _verdicts(made: Sample) -> None:
         {},
     ]
     bad = (0, 2, 3, 5)
-    for index, one in enumerate(told):
-        one["filename"] = f"{index}.png"
+    for index, entry in enumerate(images):
+        entry["filename"] = f"{index}.png"
         verdicts.image(LOCAL, f"{index}.png", good=index not in bad)
-    verdicts.manifest(told)
+    verdicts.manifest(images)
 
 
 def _disagreeing(made: Sample) -> None:
@@ -168,27 +168,27 @@ def _answers(made: Sample) -> None:
     made.document(f"{answered.folder}/run 2/response.json", {"id": "q", "status": "failed", "output": None})
     made.document(f"{answered.folder}/run 3/response.json", {"id": "p", "status": "succeeded", "output": []})
     answered.image(LOCAL, "run 4/kept under another name.png", prompt="one of one", generation=("s", "declared"))
-    one = {
+    entry = {
         "id": "s",
         "created_at": "2025-05-06T05:05:05Z",
         "input": {"prompt": "one of one"},
         "output": "https://x/out.png",
     }
-    made.document(f"{answered.folder}/run 4/response.json", one)
+    made.document(f"{answered.folder}/run 4/response.json", entry)
     answered.truth.generations.add(("s", "declared"))
     answered.image(ORPHAN, "run 2/unknown.png")
 
 
 def _sync(made: Sample) -> None:
     wrong = Actor(made, 9070, "wrong_status")
-    told = []
+    images = []
     for status in (LOCAL, SYNCED, REMOTE, DIFFERENT, MISSING):
         md5 = wrong.image(status, f"{status}.png", prompt=status)
         url = f"https://s3.us-east-1.amazonaws.com/{BUCKET}/{wrong.prefix}{status}.png"
-        one = {"s3_url": url, "sync_status": "synced" if status != SYNCED else "local_only", "prompt": status}
-        one |= {"local_path": f"{wrong.folder}\\{status}.png".replace("/", "\\")} if status != REMOTE else {}
-        told.append(one | ({"etag": f'"{md5}"'} if status == REMOTE else {}))
-    wrong.sync(told)
+        entry = {"s3_url": url, "sync_status": "synced" if status != SYNCED else "local_only", "prompt": status}
+        entry |= {"local_path": f"{wrong.folder}\\{status}.png".replace("/", "\\")} if status != REMOTE else {}
+        images.append(entry | ({"etag": f'"{md5}"'} if status == REMOTE else {}))
+    wrong.sync(images)
     lost = Actor(made, 9071, "same_name_elsewhere")
     body = made.picture()
     made.files["data/exports/a.png"] = body

@@ -33,17 +33,17 @@ def migrate(tree, *more):
 
 
 @pytest.mark.parametrize(
-    ("more", "says"),
+    ("more", "message"),
     [
         (["--plan", "--remove-legacy"], "Pass either --plan or --remove-legacy"),
         (["--collections", "nonsense"], "nonsense"),
         (["--prefer", "neither"], "neither"),
     ],
 )
-def test_wrong_usage_is_2(tree, more, says):
+def test_wrong_usage_is_2(tree, more, message):
     answer = migrate(tree, *more)
     assert answer.exit_code == 2
-    assert says in answer.stderr
+    assert message in answer.stderr
 
 
 def test_a_folder_without_data_is_wrong_usage(tmp_path):
@@ -52,7 +52,7 @@ def test_a_folder_without_data_is_wrong_usage(tmp_path):
     assert "ROOT is the folder that contains data/actors." in answer.stderr
 
 
-def test_a_plan_is_told_and_changes_nothing(tree):
+def test_a_plan_is_printed_and_changes_nothing(tree):
     with in_moto() as bucket:
         answer = migrate(tree, "--plan")
         assert answer.exit_code == 1
@@ -65,9 +65,9 @@ def test_a_plan_is_told_and_changes_nothing(tree):
 def test_a_plan_as_json_is_json_and_nothing_else(tree):
     with in_moto():
         answer = migrate(tree, "--plan", "--json")
-    told = json.loads(answer.stdout)
-    assert told["counts"]["local_only"] == 1
-    (collection,) = told["collections"]
+    document = json.loads(answer.stdout)
+    assert document["counts"]["local_only"] == 1
+    (collection,) = document["collections"]
     assert collection["images"][0]["action"] == "upload"
     assert collection["words"]["files"]["größe.png"]["prompt"] == "p 🎨"
 
@@ -85,7 +85,7 @@ def _put_by_boto(monkeypatch):
 
 
 @pytest.mark.usefixtures("_put_by_boto")
-def test_a_run_uploads_and_says_what_it_could_not_verify(tree):
+def test_a_run_uploads_and_reports_what_it_could_not_verify(tree):
     with in_moto() as bucket:
         answer = migrate(tree)
         prefix = f"system_actors/training_data/{NAME}/"
@@ -94,14 +94,14 @@ def test_a_run_uploads_and_says_what_it_could_not_verify(tree):
     assert "no manifest yet. Check that the stack watches this bucket, and run a rescan" in answer.stdout
 
 
-def test_a_bucket_that_is_not_there_is_an_error(tree):
+def test_a_missing_bucket_is_an_error(tree):
     with in_moto():
         answer = call(tree.root, "--bucket", "no-such-bucket", "--wait", 0)
     assert answer.exit_code == 3
     assert "NoSuchBucket" in answer.stdout or "404" in answer.stdout
 
 
-def test_a_name_cannot_do_anything_to_a_terminal(tree):
+def test_a_filename_cannot_control_the_terminal(tree):
     tree.file(f"{FOLDER}/manifest.json", json.dumps({"images": [{"filename": "\x1b[2J.png"}]}))
     with in_moto():
         answer = migrate(tree, "--plan")

@@ -103,7 +103,7 @@ def test_an_md5_is_one_only_if_it_looks_like_one(fields, md5):
 
 
 @pytest.mark.parametrize(
-    ("told", "moment"),
+    ("value", "moment"),
     [
         ("2025-10-11T10:00:00Z", "2025-10-11T10:00:00.000Z"),
         ("2025-10-11T12:00:00+02:00", "2025-10-11T10:00:00.000Z"),
@@ -115,11 +115,11 @@ def test_an_md5_is_one_only_if_it_looks_like_one(fields, md5):
         (None, None),
     ],
 )
-def test_times_have_many_forms(told, moment):
-    assert image(generated_at=told).description.generated_at == moment
+def test_times_have_many_forms(value, moment):
+    assert image(generated_at=value).description.generated_at == moment
 
 
-def test_an_image_has_all_that_was_said_of_it():
+def test_an_image_has_all_its_fields():
     record = image(
         s3_key="k",
         s3_url="u",
@@ -154,7 +154,7 @@ def test_an_image_may_name_another_generation_than_the_one_it_is_in():
     )
 
 
-def test_a_word_is_as_old_as_its_manifest_or_else_its_generation():
+def test_a_record_has_the_time_of_its_manifest_or_else_its_generation():
     run = {"generated_at": "2025-01-01T00:00:00Z", "images": [{"file": "a.png"}, {"file": "b.png", "updated_at": 0}]}
     times = [record.at for record in of({"generations": [run]}).records]
     assert times == ["2025-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z"]
@@ -162,7 +162,7 @@ def test_a_word_is_as_old_as_its_manifest_or_else_its_generation():
     assert later.records[0].at == "2025-02-02T00:00:00.000Z"
 
 
-def test_what_an_api_answered_tells_of_the_images_it_made():
+def test_the_response_of_an_api_describes_its_images():
     document = of(
         {
             "id": "r8x",
@@ -182,7 +182,7 @@ def test_what_an_api_answered_tells_of_the_images_it_made():
 
 
 @pytest.mark.parametrize("output", [None, [], ""])
-def test_an_answer_without_outputs_says_nothing_and_is_not_wrong(output):
+def test_a_response_without_outputs_is_empty_and_valid(output):
     document = of({"id": "r", "input": {"prompt": "p"}, "output": output}, RESPONSE)
     assert (document.records, document.generations, document.problems) == ((), (), ())
 
@@ -210,12 +210,12 @@ def test_an_answer_without_outputs_says_nothing_and_is_not_wrong(output):
         (b'{"updated_at": 1e300}', "updated_at: 1e+300 is not a time"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(body, problem):
-    (told,) = decode(ACTOR, body).problems
-    assert told.startswith(problem)
+def test_a_problem_names_its_place(body, problem):
+    (value,) = decode(ACTOR, body).problems
+    assert value.startswith(problem)
 
 
-def test_what_is_wrong_with_one_image_leaves_the_rest():
+def test_an_invalid_image_does_not_affect_the_others():
     document = of({"images": [{"filename": "a.png", "prompt": 7, "good": False}, 7, {"filename": "b.png"}]})
     assert [(record.filename, record.description.good) for record in document.records] == [
         ("a.png", False),
@@ -225,18 +225,18 @@ def test_what_is_wrong_with_one_image_leaves_the_rest():
 
 
 @pytest.mark.parametrize("output", [7, [7], {"detail": "no"}])
-def test_an_output_that_is_no_name_is_told_of(output):
+def test_an_invalid_output_is_a_problem(output):
     document = of({"id": "r", "output": output}, RESPONSE)
     assert (document.records, document.problems) == ((), ("output.0: must be a URL or a filename",))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 @pytest.mark.parametrize("packed", [bytes, gzip.compress])
-def test_how_a_file_is_encoded_does_not_matter(encoding, packed):
+def test_a_file_is_read_in_any_encoding(encoding, packed):
     assert decode(ACTOR, packed('{"images": ["größe.png"]}'.encode(encoding))).records[0].filename == "größe.png"
 
 
-def test_one_value_that_json_cannot_hold_costs_that_value():
+def test_a_value_that_json_cannot_represent_is_dropped():
     body = rb"""{"images": [
         {"filename": "a.png", "prompt": "an owl \ud83e", "good": false},
         {"filename": "b.png", "prompt": "a fox"}],

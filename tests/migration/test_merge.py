@@ -28,7 +28,7 @@ def prompt(documents):
 
 
 def images(*prompts, **more):
-    return {"images": [{"filename": "a.png", "prompt": one} for one in prompts]} | more
+    return {"images": [{"filename": "a.png", "prompt": entry} for entry in prompts]} | more
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def images(*prompts, **more):
         (images("first", "second"), images("other"), "second"),
     ],
 )
-def test_of_two_manifests_the_later_word_counts_and_of_equals_the_actors_own(mine, other, counts):
+def test_the_later_manifest_wins_and_among_equals_that_of_the_actor(mine, other, counts):
     assert prompt({ACTOR: mine, SYNC: other}) == prompt({SYNC: other, ACTOR: mine}) == counts
 
 
-def test_the_later_word_counts_for_each_field():
+def test_the_later_statement_wins_for_each_field():
     mine = {"images": [{"filename": "a.png", "prompt": "mine", "good": False}], "updated_at": EARLY}
     description = legacy_collection({ACTOR: mine, SYNC: images("other", updated_at=LATE)}).images["a.png"].description
     assert (description.prompt, description.good) == ("other", False)
@@ -56,7 +56,7 @@ def test_the_later_word_counts_for_each_field():
 ANSWER = {"id": "r", "model": "flux", "completed_at": LATE, "input": {"prompt": "asked"}, "output": ["a.png"]}
 
 
-def test_an_answer_fills_in_what_no_manifest_says():
+def test_a_response_adds_what_no_manifest_says():
     documents = {ACTOR: images(None, updated_at=EARLY), f"{FOLDER}/response.json": ANSWER}
     found = legacy_collection(documents, [f"{FOLDER}/a.png"])
     description = found.images["a.png"].description
@@ -66,30 +66,30 @@ def test_an_answer_fills_in_what_no_manifest_says():
         "flux",
         LATE,
     )
-    assert [one.generation_id for one in found.generations] == ["r"]
+    assert [entry.generation_id for entry in found.generations] == ["r"]
 
 
-def test_an_answer_never_counts_more_than_a_manifest():
+def test_a_manifest_always_wins_against_a_response():
     run = {"generation_id": 1, "type": "kontext", "generated_at": EARLY, "images": [{"filename": "a.png"}]}
     documents = {ACTOR: {"generations": [run], **images("mine")}, f"{FOLDER}/response.json": ANSWER}
     found = legacy_collection(documents, [f"{FOLDER}/a.png"])
     description = found.images["a.png"].description
     assert (description.prompt, description.generation_id, description.generation_type) == ("mine", 1, "kontext")
-    assert [one.generation_id for one in found.generations] == [1]
+    assert [entry.generation_id for entry in found.generations] == [1]
 
 
-def test_what_an_answer_names_and_nobody_kept_is_not_missing():
+def test_an_output_that_nobody_saved_is_not_missing():
     found = legacy_collection({ACTOR: {}, f"{FOLDER}/response.json": ANSWER})
     assert found.images == {}
 
 
-def test_an_answer_in_a_folder_of_its_own_tells_of_the_images_there():
+def test_a_response_in_its_own_folder_describes_the_images_in_it():
     path = f"{FOLDER}/run 1/a.png"
     found = legacy_collection({f"{FOLDER}/run 1/response.json": ANSWER}, [path])
     assert (found.images["run 1/a.png"].path, found.images["run 1/a.png"].description.prompt) == (path, "asked")
 
 
-def test_an_answer_tells_of_a_manifests_image_wherever_it_lies():
+def test_a_response_describes_an_image_of_a_manifest_in_any_folder():
     path = f"{FOLDER}/run 1/out-0.png"
     documents = {
         ACTOR: {"images": [{"filename": "a.png", "local_path": path}]},
@@ -100,19 +100,19 @@ def test_an_answer_tells_of_a_manifests_image_wherever_it_lies():
     assert (found.images["a.png"].path, found.images["a.png"].description.prompt) == (path, "asked")
 
 
-def test_the_one_output_is_the_one_image_beside_it_whatever_it_is_called():
+def test_a_single_output_is_the_only_image_beside_it():
     found = legacy_collection({f"{FOLDER}/run 1/response.json": ANSWER}, [f"{FOLDER}/run 1/portrait.png"])
     assert found.images["run 1/portrait.png"].description.prompt == "asked"
 
 
-def test_a_title_is_a_title_only_if_it_says_more_than_the_id():
+def test_an_id_is_not_a_title():
     assert legacy_collection({ACTOR: {"actor_name": NAME}}).title is None
     assert legacy_collection({ACTOR: {"actor_name": "Anna Smith"}}).title == "Anna Smith"
     late, early = {"actor_name": "Late", "updated_at": LATE}, {"actor_name": "Early", "updated_at": EARLY}
     assert legacy_collection({ACTOR: early, SYNC: late}).title == "Late"
 
 
-def test_of_two_declarations_of_a_generation_the_later_manifests_counts():
+def test_the_later_declaration_of_a_generation_wins():
     run = {"generation_id": 1, "type": "t", "generated_at": EARLY}
     early = {"generations": [run | {"metadata": {"seed": 1}}], "updated_at": EARLY}
     late = {"generations": [run | {"metadata": {"seed": 2}}], "updated_at": LATE}
@@ -120,7 +120,7 @@ def test_of_two_declarations_of_a_generation_the_later_manifests_counts():
     assert declared.metadata == {"seed": 2}
 
 
-def test_an_image_among_an_actors_that_nobody_names_is_its_orphan():
+def test_an_unnamed_image_in_the_folder_of_an_actor_is_an_orphan():
     paths = [
         f"{FOLDER}/a.png",
         f"{FOLDER}/deep/b.JPG",
@@ -148,7 +148,7 @@ def test_an_orphan_of_a_style_lies_where_only_that_styles_images_do():
     assert list(found.images) == ["a.png"]
 
 
-def test_a_second_file_of_the_same_name_is_told_of_and_takes_nothing_from_the_first():
+def test_a_second_file_of_the_same_name_is_a_duplicate_and_changes_nothing_of_the_first():
     content = {"images": [{"filename": "a.png", "local_path": "data/x/a.png"}]}
     found = legacy_collection({SYNC: content}, ["data/x/a.png", f"{FOLDER}/a.png"])
     assert found.images["a.png"].path == "data/x/a.png"

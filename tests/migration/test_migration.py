@@ -45,7 +45,7 @@ def test_a_migration_of_nothing_is_done(migration):
     assert migration.exit_code() == 0
 
 
-def test_what_is_local_only_is_uploaded_with_its_words(migration):
+def test_a_local_only_image_is_uploaded_with_its_fields(migration):
     run = {"generation_id": 7, "type": "flux", "generated_at": "2025-01-01T00:00:00Z", "metadata": {"seed": 1}}
     actor(
         migration, "b.png", title="Anna Smith", generations=[run | {"images": [{"filename": "a.png", "good": False}]}]
@@ -57,10 +57,10 @@ def test_what_is_local_only_is_uploaded_with_its_words(migration):
     assert (b.prompt, b.local_path, b.content_type) == ("prompt of b.png", f"{FOLDER}/b.png", "image/png")
     head = migration.manifest(PREFIX)
     assert head.title == "Anna Smith"
-    assert [(one.generation_id, one.metadata) for one in head.generations if one.declared] == [(7, {"seed": 1})]
+    assert [(entry.generation_id, entry.metadata) for entry in head.generations if entry.declared] == [(7, {"seed": 1})]
 
 
-def test_words_reach_what_is_in_s3_only(migration):
+def test_fields_reach_images_that_are_only_in_s3(migration):
     migration.bucket.upload(f"{PREFIX}a.png", b"a")
     image = {"s3_url": f"https://{BUCKET}.s3.amazonaws.com/{PREFIX}a.png", "prompt": "p"}
     migration.file(f"data/actor_manifests/{NAME}_manifest.json", json.dumps({"images": [image]}))
@@ -69,7 +69,7 @@ def test_words_reach_what_is_in_s3_only(migration):
 
 
 @pytest.mark.parametrize("has_manifest", [True, False])
-def test_a_manifest_is_believed_and_without_one_s3_is_asked(migration, has_manifest):
+def test_md5s_come_from_the_manifest_or_else_from_s3(migration, has_manifest):
     actor(migration, "a.png", "b.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"a.png")
     if has_manifest:
@@ -77,7 +77,7 @@ def test_a_manifest_is_believed_and_without_one_s3_is_asked(migration, has_manif
     assert statuses(migration) == {"a.png": "synced", "b.png": "local_only"}
 
 
-def test_what_came_after_the_manifest_was_written_is_there_all_the_same(migration):
+def test_an_object_that_is_newer_than_the_manifest_is_found(migration):
     actor(migration, "a.png", "b.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"a.png")
     migration.bucket.reconcile()
@@ -85,7 +85,7 @@ def test_what_came_after_the_manifest_was_written_is_there_all_the_same(migratio
     assert statuses(migration) == {"a.png": "synced", "b.png": "synced"}
 
 
-def test_an_md5_that_s3_does_not_tell_is_computed(migration):
+def test_an_md5_that_s3_does_not_return_is_computed(migration):
     actor(migration, "a.png", "b.png")
     for name in ("a.png", "b.png"):
         body = b"a.png" if name == "a.png" else b"other"
@@ -99,7 +99,7 @@ def test_the_same_size_is_not_the_same_bytes(migration):
     assert statuses(migration) == {"a.png": "out_of_sync"}
 
 
-def test_of_other_bytes_those_in_s3_stand_until_the_local_ones_are_preferred(migration):
+def test_bytes_in_s3_win_unless_local_ones_are_preferred(migration):
     actor(migration, "a.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
     assert migration.exit_code() == DIFFERENCES
@@ -108,7 +108,7 @@ def test_of_other_bytes_those_in_s3_stand_until_the_local_ones_are_preferred(mig
     assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
 
 
-def test_an_orphan_is_reported_and_uploaded_if_asked(migration):
+def test_an_orphan_is_reported_and_uploaded_on_request(migration):
     actor(migration, "a.png")
     migration.file(f"{FOLDER}/b.png", "b")
     assert migration.exit_code() == DIFFERENCES
@@ -118,13 +118,13 @@ def test_an_orphan_is_reported_and_uploaded_if_asked(migration):
     assert files(migration)["b.png"].md5_hash == md5(b"b")
 
 
-def test_a_missing_image_is_a_difference_and_nothing_is_written_of_it(migration):
+def test_a_missing_image_is_a_difference_without_fields_in_sidecars(migration):
     migration.file(MANIFEST, json.dumps({"images": [{"filename": "a.png", "prompt": "p"}]}))
     assert migration.exit_code() == DIFFERENCES
     assert migration.bucket.written == []
 
 
-def test_what_was_edited_since_stands_when_it_is_run_again(migration):
+def test_later_edits_survive_another_run(migration):
     actor(migration, "a.png")
     migration.run()
     edited = json.dumps({"a.png": {"prompt": "edited", "good": False}}).encode()
@@ -136,7 +136,7 @@ def test_what_was_edited_since_stands_when_it_is_run_again(migration):
     assert (files(migration)["a.png"].prompt, files(migration)["a.png"].good) == ("prompt of a.png", False)
 
 
-def test_a_broken_sidecar_is_an_error_and_the_images_are_uploaded_all_the_same(migration):
+def test_a_broken_sidecar_is_an_error_and_the_images_are_uploaded(migration):
     actor(migration, "a.png")
     migration.bucket.upload(PROMPTS, b"{")
     planned, result = migration.run()
@@ -146,7 +146,7 @@ def test_a_broken_sidecar_is_an_error_and_the_images_are_uploaded_all_the_same(m
     assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
 
 
-def test_a_broken_legacy_file_is_an_error_and_the_rest_goes_on(migration):
+def test_a_broken_legacy_file_is_an_error_and_the_others_are_migrated(migration):
     actor(migration, "a.png")
     migration.file("data/s3_manifests/style_1_s3_manifest.json", "{")
     planned, result = migration.run()
@@ -164,16 +164,16 @@ def test_without_a_stack_nothing_is_verified_and_nothing_removed(migration):
     assert (migration.root / FOLDER / "a.png").exists()
 
 
-def test_a_collection_that_cannot_be_looked_at_is_an_error_and_the_others_are_migrated(migration):
+def test_an_unreadable_collection_is_an_error_and_the_others_are_migrated(migration):
     actor(migration, "a.png")
     migration.file("data/s3_manifests/style_1_s3_manifest.json", json.dumps({"files": ["b.png"]}))
     key = "styles/1/b.png"
     observe_collection = migration.bucket.head
 
-    def head(one):
-        if one == key:
-            raise ReadFailed(one, "403")
-        return observe_collection(one)
+    def head(entry):
+        if entry == key:
+            raise ReadFailed(entry, "403")
+        return observe_collection(entry)
 
     migration.bucket.head = head
     planned, result = migration.run()
@@ -181,7 +181,7 @@ def test_a_collection_that_cannot_be_looked_at_is_an_error_and_the_others_are_mi
     assert files(migration)["a.png"].prompt == "prompt of a.png"
 
 
-def test_an_upload_that_fails_is_told_of_and_done_by_the_next_run(migration):
+def test_a_failed_upload_is_reported_and_repeated_by_the_next_run(migration):
     actor(migration, "a.png", "b.png")
     put = migration.bucket.put_image
 
@@ -214,7 +214,7 @@ def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next(tmp_pat
     del migration.bucket.put, migration.bucket.put_image
     assert (tmp_path / MANIFEST).exists()
     assert migration.exit_code() == 0
-    assert {name: (one.md5_hash, one.prompt) for name, one in files(migration).items()} == {
+    assert {name: (entry.md5_hash, entry.prompt) for name, entry in files(migration).items()} == {
         name: (md5(name.encode()), f"prompt of {name}") for name in ("a.png", "b.png", "c.png")
     }
     assert migration.manifest(PREFIX).title == "Anna"
@@ -261,7 +261,7 @@ def test_a_removal_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch,
     assert migration.exit_code() == 0
     assert migration.exit_code(remove_legacy=True) == 0
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
-    assert [one.prompt for one in files(migration).values()] == [f"prompt of {name}" for name in files(migration)]
+    assert [entry.prompt for entry in files(migration).values()] == [f"prompt of {name}" for name in files(migration)]
 
 
 def test_a_lost_answer_to_an_edit_does_not_matter(migration):
@@ -286,7 +286,7 @@ def test_nothing_is_written_but_images_and_sidecars(migration):
     assert not any(key.startswith(KINDS.root) for key in migration.bucket.written)
 
 
-def test_a_plan_tells_how_much_there_is_to_do(migration):
+def test_a_plan_counts_uploads_and_edits(migration):
     actor(migration, "a.png")
     planned = migration.plan()
     assert isinstance(planned, MigrationPlan)

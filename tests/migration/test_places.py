@@ -34,11 +34,11 @@ def document(*ids, format_=Format.ACTOR_SYNC, **record):
         (("a/b", "anna"), "anna"),
     ],
 )
-def test_an_actor_is_known_by_its_full_name_or_its_number(ids, id_):
+def test_an_actor_is_found_by_its_full_name_or_its_number(ids, id_):
     assert collection_of(document(*ids), KINDS, {NAME, "0043_african_20_female"}).id == id_
 
 
-def test_a_number_that_two_actors_have_is_nobodys():
+def test_a_number_of_two_actors_is_ambiguous():
     with pytest.raises(InvalidReference, match="0042 is ambiguous: 0042_a, 0042_b"):
         collection_of(document("0042"), KINDS, {"0042_a", "0042_b"})
 
@@ -47,11 +47,11 @@ def test_a_number_of_a_style_is_its_id():
     assert collection_of(document("16", format_=Format.STYLE), KINDS, {"0016_a"}) == STYLE
 
 
-def test_keys_in_s3_say_whose_a_manifest_is():
+def test_keys_in_s3_decide_the_collection_of_a_manifest():
     assert collection_of(document("0099", key=f"{ACTOR.prefix}a.png"), KINDS, set()) == ACTOR
 
 
-def test_a_manifest_without_a_name_is_nobodys():
+def test_a_manifest_without_a_name_has_no_collection():
     with pytest.raises(InvalidReference):
         collection_of(document("a/b"), KINDS, set())
 
@@ -97,7 +97,7 @@ def test_the_filename_comes_from_the_key_the_url_the_name_or_the_path(fields, fi
         {"url": "https://[bad"},
     ],
 )
-def test_what_is_no_file_of_the_collection_is_refused(fields):
+def test_names_outside_the_collection_are_refused(fields):
     with pytest.raises(InvalidReference):
         filename_of(ImageRecord(where="", **fields), ACTOR, KINDS)
 
@@ -115,7 +115,7 @@ def test_what_is_no_file_of_the_collection_is_refused(fields):
         ("/etc/passwd", []),
     ],
 )
-def test_a_local_path_means_places_in_the_tree(path, places):
+def test_a_local_path_has_candidates_in_the_tree(path, places):
     assert candidate_paths(path, "data/x") == places
 
 
@@ -133,7 +133,7 @@ def test_a_path_that_leads_out_of_the_tree_is_refused(path):
         ((), f"{FOLDER}/a.png"),
     ],
 )
-def test_an_actors_file_is_where_its_path_says_or_with_its_training_data(paths, found):
+def test_an_actors_file_is_at_its_path_or_in_its_training_data(paths, found):
     files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
     record = ImageRecord(where="", filename="a.png", paths=paths)
     assert locate(record, document(NAME), "a.png", ACTOR, files).path == found
@@ -144,6 +144,6 @@ def test_a_file_is_found_under_another_case_or_another_form_of_its_accents(on_di
     assert Files([on_disk]).find(named) == on_disk
 
 
-def test_of_two_files_alike_only_the_exact_one_is_found():
+def test_of_two_similar_files_only_the_exact_one_is_found():
     files = Files(["A.png", "a.png"])
     assert (files.find("a.png"), files.find("a.PNG")) == ("a.png", None)

@@ -124,16 +124,16 @@ def test_an_existing_title_stays(before, options, written, expected, conflicts):
 
 
 def test_undeclared_generations_are_declared():
-    one, two, two_else = (
+    entry, two, two_else = (
         GenerationDeclaration(generation_id=id_, type="t", generated_at="2025-01-01", metadata=metadata)
         for id_, metadata in ((1, {}), (2, {}), (2, {"seed": 1}))
     )
-    legacy = LegacyCollection(generations=(one, two))
+    legacy = LegacyCollection(generations=(entry, two))
     result = plan(ACTOR, legacy, {}, RemoteCollection(generations=(two_else,)), S3)
-    assert (result.edits.generations, result.conflicts) == ((one,), ("generation t 2",))
-    assert set(map(repr, result.expected.generations)) == {repr(one), repr(two_else)}
+    assert (result.edits.generations, result.conflicts) == ((entry,), ("generation t 2",))
+    assert set(map(repr, result.expected.generations)) == {repr(entry), repr(two_else)}
     result = plan(ACTOR, legacy, {}, RemoteCollection(generations=(two_else,)), LOCAL)
-    assert result.edits.generations == (one, two)
+    assert result.edits.generations == (entry, two)
 
 
 def test_a_wrong_sync_status_and_another_md5_are_noted():

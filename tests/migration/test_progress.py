@@ -22,13 +22,13 @@ def shown_on_a_terminal(monkeypatch, total, *counts):
         return shown.decode()
 
 
-def test_a_terminal_shows_how_far_a_step_is(monkeypatch):
+def test_a_terminal_shows_the_progress_of_a_step(monkeypatch):
     shown = shown_on_a_terminal(monkeypatch, 1234, 1000, 234)
     assert "Computing MD5s" in shown
     assert "1,234 of 1,234" in shown
 
 
-def test_what_is_no_terminal_shows_nothing(capsys):
+def test_nothing_is_shown_without_a_terminal(capsys):
     with progress_bar("Computing MD5s", 3) as advance:
         advance(3, 0)
     assert capsys.readouterr().err == ""

@@ -25,14 +25,14 @@ def removal(migration, content, others=(), **options):
     for path, other in dict(others).items():
         migration.file(path, json.dumps(other))
     _, result = migration.run(remove_legacy=True, **options)
-    return set(result.removal.paths), {one.path: one.problem for one in result.removal.retained}
+    return set(result.removal.paths), {entry.path: entry.problem for entry in result.removal.retained}
 
 
-def test_what_was_verified_to_the_last_word_goes(migration):
+def test_completely_verified_files_are_deleted(migration):
     answer = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png"]}
     others = {f"{FOLDER}/response.json": answer, SYNC: {"images": [{"filename": "a.png", "prompt": "p"}]}}
-    gone, retained = removal(migration, {"images": ["a.png"]}, others)
-    assert gone == {MANIFEST, IMAGE, SYNC, f"{FOLDER}/response.json"}
+    deleted, retained = removal(migration, {"images": ["a.png"]}, others)
+    assert deleted == {MANIFEST, IMAGE, SYNC, f"{FOLDER}/response.json"}
     assert retained == {}
 
 
@@ -45,23 +45,23 @@ def test_what_was_verified_to_the_last_word_goes(migration):
         ({"filename": "a.png", "prompt": 7}, "not all of it could be read"),
     ],
 )
-def test_a_manifest_that_was_not_wholly_carried_stays(migration, image, reason):
-    gone, retained = removal(migration, {"images": ["a.png", image]})
-    assert (gone, retained) == ({IMAGE}, {MANIFEST: reason})
+def test_a_manifest_that_was_not_completely_migrated_is_retained(migration, image, reason):
+    deleted, retained = removal(migration, {"images": ["a.png", image]})
+    assert (deleted, retained) == ({IMAGE}, {MANIFEST: reason})
 
 
-def test_a_manifest_with_a_word_that_did_not_count_stays_and_the_later_one_with_it(migration):
+def test_a_manifest_that_was_overruled_is_retained_and_the_later_one_with_it(migration):
     mine = {"images": [{"filename": "a.png", "prompt": "later"}], "updated_at": "2025-02-02"}
     other = {"images": [{"filename": "a.png", "prompt": "earlier"}], "updated_at": "2025-01-01"}
-    gone, retained = removal(migration, mine, {SYNC: other})
-    assert gone == {IMAGE}
+    deleted, retained = removal(migration, mine, {SYNC: other})
+    assert deleted == {IMAGE}
     assert retained == {
         SYNC: "a.png: its prompt differs from the manifest",
         MANIFEST: "another legacy file of the collection is retained",
     }
 
 
-def test_a_title_that_did_not_count_keeps_its_manifest(migration):
+def test_a_manifest_whose_title_was_overruled_is_retained(migration):
     mine, other = (
         {"actor_name": "Late", "updated_at": "2025-02-02"},
         {"actor_name": "Early", "updated_at": "2025-01-01"},
@@ -72,15 +72,17 @@ def test_a_title_that_did_not_count_keeps_its_manifest(migration):
 
 def test_an_image_with_other_bytes_than_in_s3_stays_and_so_does_its_manifest(migration):
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
-    gone, retained = removal(migration, {"images": [{"filename": "a.png", "md5": "0cc175b9c0f1b6a831c399e269772661"}]})
-    assert gone == set()
+    deleted, retained = removal(
+        migration, {"images": [{"filename": "a.png", "md5": "0cc175b9c0f1b6a831c399e269772661"}]}
+    )
+    assert deleted == set()
     assert retained[IMAGE] == "out_of_sync: S3 does not have these bytes"
     assert retained[MANIFEST] == "a.png: it names another MD5"
 
 
 def test_an_orphan_stays(migration):
-    gone, retained = removal(migration, {})
-    assert gone == {MANIFEST}
+    deleted, retained = removal(migration, {})
+    assert deleted == {MANIFEST}
     assert retained == {IMAGE: "orphaned: S3 does not have these bytes"}
 
 
@@ -91,12 +93,12 @@ def test_a_broken_manifest_stays(migration):
     assert (migration.root / MANIFEST).exists()
 
 
-def test_the_base_image_and_whatever_else_there_is_stays(migration):
+def test_the_base_image_and_unrelated_files_are_retained(migration):
     base = f"data/actors/{NAME}/base.png"
     migration.file(base, "base")
     migration.file(f"{FOLDER}/notes.txt", "notes")
-    gone, _ = removal(migration, {"base_image_path": base, "images": ["a.png"]})
-    assert gone == {MANIFEST, IMAGE}
+    deleted, _ = removal(migration, {"base_image_path": base, "images": ["a.png"]})
+    assert deleted == {MANIFEST, IMAGE}
     assert (migration.root / base).exists()
 
 
@@ -108,8 +110,8 @@ def test_an_image_that_was_changed_while_it_was_verified_stays(migration):
         migration.file(IMAGE, "edited meanwhile")
 
     migration.clock = lambda: clock._replace(sleep=sleep)
-    gone, retained = removal(migration, {"images": ["a.png"]})
-    assert (gone, set(retained)) == (set(), {IMAGE, MANIFEST})
+    deleted, retained = removal(migration, {"images": ["a.png"]})
+    assert (deleted, set(retained)) == (set(), {IMAGE, MANIFEST})
     assert (migration.root / IMAGE).read_bytes() == b"edited meanwhile"
 
 
@@ -121,18 +123,18 @@ def test_an_image_that_was_deleted_from_s3_while_it_was_verified_stays(migration
         migration.bucket.remove(f"{PREFIX}a.png")
 
     migration.clock = lambda: clock._replace(sleep=sleep)
-    gone, retained = removal(migration, {"images": ["a.png"]})
-    assert gone == set()
+    deleted, retained = removal(migration, {"images": ["a.png"]})
+    assert deleted == set()
     assert retained == {
         IMAGE: "changed since it was verified",
         MANIFEST: "an image of the collection changed since it was verified",
     }
 
 
-def test_what_the_manifest_does_not_say_keeps_both(migration):
+def test_an_unverified_image_and_its_manifest_are_retained(migration):
     migration.deployed = False
-    gone, retained = removal(migration, {"images": ["a.png"]})
-    assert gone == set()
+    deleted, retained = removal(migration, {"images": ["a.png"]})
+    assert deleted == set()
     assert set(retained) == {MANIFEST, IMAGE}
 
 
@@ -142,7 +144,7 @@ def test_a_response_that_names_images_nobody_saved_is_retained(migration):
     assert retained[f"{FOLDER}/response.json"] == "it names images that are neither on disk nor in S3"
 
 
-def test_without_being_asked_nothing_is_removed(migration):
+def test_nothing_is_removed_by_default(migration):
     migration.file(MANIFEST, json.dumps({"images": ["a.png"]}))
     _, result = migration.run()
     assert result.removal is None

@@ -40,21 +40,21 @@ def test_another_seed_makes_another_tree_and_the_same_seed_the_same():
     assert sample(5, 20, seed=1).files == sample(5, 20, seed=1).files != sample(5, 20, seed=2).files
 
 
-def test_a_plan_of_it_counts_every_status_and_changes_nothing(made, migration):
+def test_a_plan_counts_every_status_and_changes_nothing(made, migration):
     planned = migration.plan()
     assert report.counts(planned) == made.counts
     assert migration.bucket.written == []
     assert files_of(migration.root) == made.files
 
 
-def test_every_broken_file_is_told_of_and_no_other(made, migration):
+def test_every_broken_file_and_no_other_is_reported(made, migration):
     assert {problem.path for problem in migration.plan().problems} == made.broken
 
 
-def test_after_it_the_manifests_say_what_the_tree_does_file_by_file_and_prompt_by_prompt(made, migration):
+def test_the_manifests_then_agree_with_the_tree_in_every_file_and_prompt(made, migration):
     planned, result = migration.run()
     assert result.failed == ()
-    assert [one for one in result.verifications.values() if not one.is_verified] == []
+    assert [entry for entry in result.verifications.values() if not entry.is_verified] == []
     assert differences(migration.bucket, made.truth) == []
     assert report.exit_code(planned, result) == FAILED
 
@@ -69,15 +69,15 @@ def test_a_second_run_finds_nothing_to_do(migration):
 
 def test_nothing_is_removed_that_was_not_verified(made, migration):
     _, result = migration.run(remove_legacy=True)
-    gone = set(result.removal.paths)
-    assert files_of(migration.root) == {path: body for path, body in made.files.items() if path not in gone}
-    assert not gone & made.broken
+    deleted = set(result.removal.paths)
+    assert files_of(migration.root) == {path: body for path, body in made.files.items() if path not in deleted}
+    assert not deleted & made.broken
     stored = {stored[1] for stored in migration.bucket.objects.values()}
-    assert all(made.files[path] in stored for path in gone if not path.endswith(".json"))
+    assert all(made.files[path] in stored for path in deleted if not path.endswith(".json"))
     assert differences(migration.bucket, made.truth) == []
 
 
-def test_after_a_removal_there_is_nothing_to_do_either(made, migration):
+def test_after_a_removal_nothing_is_left_to_do(made, migration):
     migration.run(remove_legacy=True)
     migration.bucket.written.clear()
     planned, result = migration.run(remove_legacy=True)

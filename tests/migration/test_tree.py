@@ -19,7 +19,7 @@ def test_the_tree_is_all_files_but_hidden_ones(root):
     assert walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
 
 
-def test_no_link_is_followed_and_those_among_the_data_are_told_of(root):
+def test_links_are_not_followed_and_those_below_data_are_reported(root):
     (root / "data/link.png").symlink_to(root.parent / "secret.png")
     (root / "data/folder").symlink_to(root.parent)
     (root / "public/link.png").symlink_to(root.parent / "secret.png")
@@ -37,7 +37,7 @@ def test_a_file_that_became_a_link_is_not_read(root):
             read(found, "public/c.png")
 
 
-def test_a_folder_that_became_a_link_is_not_gone_through(root):
+def test_a_folder_that_became_a_link_is_not_entered(root):
     found = walk(root)
     (root / "public/c.png").unlink()
     (root / "public").rmdir()
@@ -58,19 +58,19 @@ def test_a_root_that_is_a_link_is_the_folder_it_leads_to(root):
         assert file.read() == b"public/c.png"
 
 
-def test_a_name_that_is_not_utf_8_is_told_of(root):
+def test_a_name_that_is_not_utf_8_is_reported(root):
     with open(os.fsencode(root / "data") + b"/\xff.png", "wb"):  # noqa: PTH123
         pass
     found = walk(root)
     assert [problem.problem for problem in found.problems] == ["skipped, the name is not valid UTF-8; rename it"]
 
 
-def test_pipes_and_the_like_are_no_files(root):
+def test_pipes_are_not_files(root):
     os.mkfifo(root / "data/pipe.png")
     assert walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
 
 
-def test_removing_what_is_gone_does_not_matter(root):
+def test_removing_a_missing_file_succeeds(root):
     found = walk(root)
     found.remove("public/c.png")
     found.remove("public/c.png")

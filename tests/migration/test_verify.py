@@ -55,7 +55,7 @@ def without_files(head):
     return head.model_copy(update=nothing | {"generations": generations})
 
 
-def test_a_manifest_that_says_all_of_it_is_verified(migration):
+def test_a_complete_manifest_is_verified(migration):
     assert verifications(migration, lambda head: head).is_verified
 
 
@@ -71,7 +71,7 @@ def test_a_manifest_that_says_all_of_it_is_verified(migration):
         (with_file(generated_at=None), "the manifest has a different generated_at"),
     ],
 )
-def test_what_it_says_otherwise_of_a_file_is_noticed(migration, alter, problem):
+def test_a_difference_of_a_file_is_reported(migration, alter, problem):
     found = verifications(migration, alter)
     assert (list(found.files), found.problems) == (["a.png"], ())
     assert problem in found.files["a.png"]
@@ -87,7 +87,7 @@ def test_what_it_says_otherwise_of_a_file_is_noticed(migration, alter, problem):
         (with_generation(metadata={"seed": 2}), "the manifest has no generation flux 7"),
     ],
 )
-def test_what_it_says_otherwise_of_the_collection_is_noticed(migration, alter, problem):
+def test_a_difference_of_the_collection_is_reported(migration, alter, problem):
     found = verifications(migration, alter)
     assert found.files == {}
     (wrong,) = found.problems

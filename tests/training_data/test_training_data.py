@@ -41,7 +41,7 @@ def test_with_a_token_requests_carry_it_and_are_not_signed(asked):
     assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
 
 
-def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_for_once(asked, monkeypatch):
+def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(asked, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.training_data.http._PAUSE_SECONDS", 0.0)
     waited = 0.0
     head = head_of(file_seen("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
@@ -58,7 +58,7 @@ def test_a_rescan_is_waited_for_even_where_it_finds_a_difference_and_is_asked_fo
     assert ["force_rescan=true" in url for _, url, _ in asked] == [True, *[False] * (len(asked) - 1)]
 
 
-def test_a_deployment_that_waits_for_less_than_is_asked_is_asked_again_until_the_time_is_over(asked, monkeypatch):
+def test_a_deployment_with_a_shorter_wait_is_polled_until_the_time_is_over(asked, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.monotonic", lambda: now[0])
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.sleep", lambda s: now.__setitem__(0, now[0] + s))

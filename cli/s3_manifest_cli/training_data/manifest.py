@@ -109,17 +109,9 @@ class TrainingDataManifest:
             saved = self._api.get_training_data(self.actor_id).images
         except NotFound:
             saved = ()
+        fields_of_image = Image.model_fields.keys() - {"staged"}
         images = {
-            image.filename: Image(
-                filename=image.filename,
-                prompt=image.prompt,
-                good=image.good,
-                s3_url=image.s3_url,
-                generated_at=image.generated_at,
-                generation_id=image.generation_id,
-                generation_type=image.generation_type,
-                staged="no",
-            )
+            image.filename: Image(**image.model_dump(include=set(fields_of_image)), staged="no")
             for image in saved
             if image.filename not in self._removed
         }

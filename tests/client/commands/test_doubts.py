@@ -29,7 +29,7 @@ def called(sides, *arguments):
 
 
 @pytest.mark.parametrize("verb", ["push", "sync", "status", "verify"])
-def test_a_folder_of_which_a_part_cannot_be_read_is_no_success(unreadable, verb):
+def test_a_partly_unreadable_folder_is_a_failure(unreadable, verb):
     code, document, stderr = called(unreadable, verb, unreadable.folder, "style/16")
     assert code == 3
     assert {"path": "shut/", "reason": "skipped, permission denied", "kind": "unreadable"} in document["problems"]
@@ -38,21 +38,21 @@ def test_a_folder_of_which_a_part_cannot_be_read_is_no_success(unreadable, verb)
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []], ids=["dry run", "done"])
-def test_neither_is_a_pull_or_restore_over_it(unreadable, options):
+def test_a_pull_or_restore_into_a_partly_unreadable_folder_is_a_failure(unreadable, options):
     for arguments in (["pull", "style/16", unreadable.folder], ["restore", "style/16", unreadable.folder]):
         code, document, _ = called(unreadable, *arguments, *options)
         assert code == 3
         assert "shut/" in [problem["path"] for problem in document["problems"]]
 
 
-def test_what_is_excluded_need_not_be_read(unreadable):
+def test_excluded_files_need_not_be_readable(unreadable):
     (unreadable.folder / "c.png").chmod(0o600)
     code, document, _ = called(unreadable, "push", unreadable.folder, "style/16", "--exclude", "shut/")
     assert (code, document["problems"]) == (0, [])
 
 
 @pytest.mark.parametrize("name", [b"bad\xff.png", b"line\nbreak\xfe.png"])
-def test_a_name_that_is_not_utf_8_is_shown_as_its_bytes_and_is_no_success(sides, name):
+def test_a_name_that_is_not_utf_8_is_shown_as_bytes_and_is_a_failure(sides, name):
     sides.put("a.png")
     sides.write("a.png")
     with open(os.fsencode(sides.folder) + b"/" + name, "wb"):  # noqa: PTH123  # pathlib takes no bytes
@@ -80,7 +80,7 @@ def calls(sides, tmp_path):
     ]
 
 
-def test_an_incomplete_manifest_is_told_by_every_command_and_is_no_success(sides, tmp_path):
+def test_every_command_warns_of_an_incomplete_manifest_and_fails(sides, tmp_path):
     sides.commit_incomplete()
     for call in calls(sides, tmp_path):
         answer = sides.call(*call, exit_code=3)
@@ -90,7 +90,7 @@ def test_an_incomplete_manifest_is_told_by_every_command_and_is_no_success(sides
         assert found["complete"] is False
 
 
-def test_a_manifest_that_nobody_compared_with_s3_for_days_is_told_by_every_command(sides, tmp_path):
+def test_every_command_warns_of_a_stale_manifest(sides, tmp_path):
     sides.put_uncommitted("a.png")
     sides.write("a.png")
     sides.verify(timedelta(days=4), "a.png")
@@ -102,7 +102,7 @@ def test_a_manifest_that_nobody_compared_with_s3_for_days_is_told_by_every_comma
         assert (found["complete"], found["stale"]) == (True, True)
 
 
-def test_of_a_manifest_that_was_compared_lately_nothing_is_said(sides, tmp_path):
+def test_a_recently_verified_manifest_causes_no_warning(sides, tmp_path):
     sides.put("a.png")
     sides.write("a.png")
     for call in calls(sides, tmp_path):
@@ -112,7 +112,7 @@ def test_of_a_manifest_that_was_compared_lately_nothing_is_said(sides, tmp_path)
         assert (found["complete"], found["stale"]) == (True, False)
 
 
-def test_a_restore_of_the_past_tells_only_what_the_manifest_lacked_then(sides):
+def test_a_restore_of_an_earlier_revision_does_not_warn_of_a_stale_manifest(sides):
     sides.put_uncommitted("a.png")
     sides.write("a.png")
     sides.verify(timedelta(days=4), "a.png")

@@ -34,7 +34,7 @@ def ended(*arguments, program="from s3_manifest_cli.program import run; run()", 
 @pytest.mark.parametrize(
     "error", ["KeyError('ETag')", "RuntimeError('two\\nlines')", "RecursionError()", "MemoryError()"]
 )
-def test_an_error_that_nobody_foresaw_is_one_line_with_the_exit_code_3(error):
+def test_an_unexpected_error_is_one_line_with_exit_code_3(error):
     before = f"""
         from s3_manifest_cli.client.manifests import deployment
         def broken(*_):
@@ -51,7 +51,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_the_exit_code_3(error):
     assert f"Error: {document['error']}" == line
 
 
-def test_a_traceback_comes_only_when_it_is_asked_for():
+def test_a_traceback_is_printed_on_request_only():
     before = """
         from s3_manifest_cli.client.manifests import deployment
         def broken(*_):
@@ -80,7 +80,7 @@ def test_a_traceback_comes_only_when_it_is_asked_for():
         (["ls", "--api-url", "example.com"], "invalid_url"),
     ],
 )
-def test_every_failure_is_a_document_where_one_is_asked_for(arguments, code):
+def test_with_json_every_failure_is_a_document(arguments, code):
     answer = CliRunner().invoke(main, [*arguments, "--json"], env=CLEAN)
     document = json.loads(answer.stdout)
     assert set(document) == {"error", "code", "remedy", "exit_code"}
@@ -91,7 +91,7 @@ def test_every_failure_is_a_document_where_one_is_asked_for(arguments, code):
     assert document["remedy"] is None or document["error"].endswith(document["remedy"])
 
 
-def test_a_value_that_is_called_as_the_option_asks_for_no_document():
+def test_an_argument_after_two_dashes_does_not_request_json():
     assert is_json_requested(["ls", "--json"])
     assert not is_json_requested(["ls", "--", "--json"])
 
@@ -152,14 +152,14 @@ def test_a_background_jobs_ignored_ctrl_c_stays_ignored():
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")  # noqa: PTH110
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_a_full_disk_behind_stdout_is_told(options):
+def test_a_full_disk_behind_stdout_is_an_error(options):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         answer = ended("ls", "--help", *options, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert answer.stderr == b"Error: No space left on device\n"
     assert answer.returncode == 3
 
 
-def test_a_reader_that_ends_early_is_told():
+def test_a_reader_that_exits_early_is_an_error():
     read, write = os.pipe()
     os.close(read)
     answer = ended("ls", "--help", capture_output=False, stdout=write, stderr=subprocess.PIPE)
@@ -168,14 +168,14 @@ def test_a_reader_that_ends_early_is_told():
     assert answer.returncode == 3
 
 
-def test_a_stdout_that_was_closed_before_is_told():
+def test_a_closed_stdout_is_an_error():
     answer = ended("ls", "--help", preexec_fn=lambda: os.close(1))
     assert answer.stderr == b"Error: Standard output was closed before all output was written.\n"
     assert answer.returncode == 3
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
-def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(encoding):
+def test_characters_outside_the_encoding_of_the_terminal_are_escaped(encoding):
     before = """
         from s3_manifest_cli.terminal.output import Printer
         from s3_manifest_cli.client.manifests import deployment

@@ -94,9 +94,9 @@ def test_a_restore_filters_in_the_same_way(differing):
 
 def test_an_export_holds_what_the_filters_select(differing, tmp_path):
     options = ["-o", tmp_path / "list", "--include", "*.png", "--exclude", "sub/", "--exclude", "x", "--json"]
-    told = json.loads(differing.call("export", "style/16", "md5sum", *options).stdout)
+    document = json.loads(differing.call("export", "style/16", "md5sum", *options).stdout)
     assert [line.split("  ")[1] for line in (tmp_path / "list").read_text().splitlines()] == ["both.png", "s3.png"]
-    assert (told["files"], told["unmatched_filters"]) == (2, ["--exclude 'x'"])
+    assert (document["files"], document["unmatched_filters"]) == (2, ["--exclude 'x'"])
     differing.call("export", "style/16", "md5sum", "--include", "*.pgn", exit_code=3)
 
 
@@ -112,7 +112,7 @@ def test_a_diff_is_of_what_the_filters_select(sides):
     sides.put("c.png", "sub/d.png")
     options = ["--exclude", "sub/", "--exclude", "x", "--json"]
     found = json.loads(sides.call("diff", "style/16@1", "style/16", *options, exit_code=1).stdout)
-    assert [one["filename"] for one in found["files"]] == ["c.png"]
+    assert [entry["filename"] for entry in found["files"]] == ["c.png"]
     assert found["unmatched_filters"] == ["--exclude 'x'"]
     sides.call("diff", "style/16@1", "style/16", "--include", "a.png")
     sides.call("diff", "style/16@1", "style/16", "--include", "*.pgn", exit_code=3)

@@ -18,7 +18,7 @@ def three(sides):
     return sides
 
 
-def test_a_corrupt_manifest_is_listed_as_such_and_the_exit_code_tells(three):
+def test_a_corrupt_manifest_is_listed_and_the_exit_code_is_3(three):
     lines = three.call("ls", exit_code=3).stdout.splitlines()
     assert lines[0].startswith("style/16  2 files  ")
     assert lines[1].startswith("style/bare  unreadable: _manifests/styles/bare/manifest.json: ")
@@ -27,7 +27,7 @@ def test_a_corrupt_manifest_is_listed_as_such_and_the_exit_code_tells(three):
 
 
 def test_as_json_each_has_its_problem(three):
-    found = {one["id"]: one for one in json.loads(three.call("ls", "--json", exit_code=3).stdout)}
+    found = {entry["id"]: entry for entry in json.loads(three.call("ls", "--json", exit_code=3).stdout)}
     assert found["16"]["total_files"] == 2
     assert "problem" not in found["16"]
     assert found["broken"].keys() == {"kind", "id", "s3_prefix", "problem"}
@@ -37,7 +37,7 @@ def test_as_json_each_has_its_problem(three):
 def test_only_what_cannot_be_proven_is_read(three):
     three.proxy.seen.clear()
     three.call("ls", exit_code=3)
-    assert sorted(one.key.split("/")[-2] for one in three.proxy.of("GET", "manifest.json")) == ["bare", "broken"]
+    assert sorted(entry.key.split("/")[-2] for entry in three.proxy.of("GET", "manifest.json")) == ["bare", "broken"]
     assert len(three.proxy.of("HEAD")) == 3
 
 
@@ -45,12 +45,12 @@ def test_of_another_kind_none_is_unreadable(three):
     assert three.call("ls", "actor").stdout == "0 collections, 0 files, 0 bytes\n"
 
 
-def test_one_that_is_well_is_told_in_the_singular(sides):
+def test_a_single_collection_is_counted_in_the_singular(sides):
     sides.put("a.png")
     assert sides.call("ls").stdout.splitlines()[1].startswith("1 collection, 1 file, ")
 
 
-def test_a_kind_that_there_is_not_is_wrong_usage(sides):
+def test_an_unknown_kind_is_wrong_usage(sides):
     assert "There is no collection kind 'styles'. Choose one of: actor, style." in " ".join(
         sides.call("ls", "styles", exit_code=2).stderr.split()
     )

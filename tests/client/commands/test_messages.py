@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["pull", "pictures", "style/17"], "Did you mean 's3-manifest pull style/17 pictures'?"),
         (["push", "style/17", "pictures"], "Did you mean 's3-manifest push pictures style/17'?"),
@@ -14,12 +14,12 @@ import pytest
         (["restore", "pictures", "style/17"], "Did you mean 's3-manifest restore style/17 pictures'?"),
     ],
 )
-def test_arguments_in_the_wrong_order_are_recognized(sides, arguments, says):
-    assert f"Error: 'pictures' is not a collection. {says}" in sides.call(*arguments, exit_code=2).stderr
+def test_arguments_in_the_wrong_order_are_recognized(sides, arguments, message):
+    assert f"Error: 'pictures' is not a collection. {message}" in sides.call(*arguments, exit_code=2).stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["pull", "pictures", "elsewhere"], "'pictures' is not a collection. Write KIND/ID, such as"),
         (["pull", "style/16"], "Missing argument LOCAL."),
@@ -33,8 +33,8 @@ def test_arguments_in_the_wrong_order_are_recognized(sides, arguments, says):
         (["status", "pictures"], "Missing argument 'COLLECTION'."),
     ],
 )
-def test_a_missing_argument_is_named(sides, arguments, says):
-    assert f"Error: {says}" in sides.call(*arguments, exit_code=2).stderr
+def test_a_missing_argument_is_named(sides, arguments, message):
+    assert f"Error: {message}" in sides.call(*arguments, exit_code=2).stderr
 
 
 def test_a_time_before_the_history_is_answered_with_its_beginning(sides):

@@ -32,7 +32,7 @@ def as_json(ran):
     return ran[0], json.loads(ran[1])
 
 
-def test_info_tells_the_facts(run, life, get_manifest):
+def test_info_shows_the_facts(run, life, get_manifest):
     life.add("a.png")
     life.add("collection.json", body=b'{"title": "Dynamic", "generations": [{"generation_id": 7, "type": "lora"}]}')
     code, text = run("info", "style/16")
@@ -55,7 +55,7 @@ def get_manifest(account):
     return get_manifest
 
 
-def test_info_says_when_a_manifest_was_never_verified(run, life, account):
+def test_info_shows_that_a_manifest_was_never_verified(run, life, account):
     life.add("a.png")
     head = account.manifest("styles/16/") | {"last_verified_at": None, "complete": False}
     account.put("_manifests/styles/16/manifest.json", json.dumps(head).encode())
@@ -66,7 +66,7 @@ def test_info_says_when_a_manifest_was_never_verified(run, life, account):
     assert "s3-manifest rescan style/16" in text
 
 
-def test_history_tells_what_each_revision_did(run, life):
+def test_history_shows_the_changes_of_each_revision(run, life):
     life.add("a.png", "b.png")
     life.add("a.png", body=b"newer")
     life.remove("b.png")
@@ -86,7 +86,7 @@ def test_history_tells_what_each_revision_did(run, life):
     life.account.delete(life.records()[0])
     code, found = as_json(run("history", "style/16", "--json"))
     assert [change["revision"] for change in found["changes"]] == [2, 3]
-    assert [(one["first"], one["last"]) for one in found["untold"]] == [(1, 1)]
+    assert [(entry["first"], entry["last"]) for entry in found["untold"]] == [(1, 1)]
     assert "revision 1: not available" in run("history", "style/16")[1]
 
 
@@ -103,7 +103,7 @@ def test_history_is_followed_until_it_is_interrupted(run, life, monkeypatch):
     assert [json.loads(line)["revision"] for line in text.splitlines()] == [1]
 
 
-def test_diff_tells_what_differs_and_its_exit_code_says_whether(run, life):
+def test_diff_shows_differences_and_its_exit_code_is_1(run, life):
     life.add("a.png", "b.png")
     life.add("b.png", body=b"newer")
     life.add("prompt_metadata.json", "c.png", body=b'{"a.png": {"prompt": "a fox", "good": false}}')
@@ -118,13 +118,13 @@ def test_diff_tells_what_differs_and_its_exit_code_says_whether(run, life):
         "1 added, 1 modified, 1 described.",
     ]
     code, found = as_json(run("diff", "style/16@2", "style/16@1", "--json"))
-    assert (code, [(one["filename"], one["sort"]) for one in found["files"]]) == (1, [("b.png", "modified")])
+    assert (code, [(entry["filename"], entry["sort"]) for entry in found["files"]]) == (1, [("b.png", "modified")])
     assert run("diff", "style/16@3", "style/16")[0] == 0
     assert run("diff", "style/16@nope", "style/16")[0] == 2
     assert run("diff", "style/16@9", "style/16")[0] == 3
 
 
-def test_status_and_verify_tell_what_differs(run, add, write, folder):
+def test_status_and_verify_show_differences(run, add, write, folder):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     write({"a.png": b"data", "b.png": b"atad", "extra.png": b""})
     for command in ("status", "verify"):
@@ -148,7 +148,7 @@ def test_status_and_verify_tell_what_differs(run, add, write, folder):
     assert (code, found["proofs"], found["totals"]["synced"]) == (0, {"md5": 2}, 2)
 
 
-def test_verify_remote_goes_to_the_bucket_that_the_manifest_names(run, add, account):
+def test_verify_remote_reads_the_bucket_that_the_manifest_names(run, add, account):
     add({"styles/16/a.png": b"data"})
     code, text = run("verify", "--remote", "style/16")
     assert code == 0
@@ -163,13 +163,13 @@ def test_verify_remote_goes_to_the_bucket_that_the_manifest_names(run, add, acco
     assert BUCKET in run("verify", "--remote", "style/16", "--settle", 0)[1]
 
 
-def test_rescan_asks_and_waits(run, add, account):
+def test_rescan_requests_and_waits(run, add, account):
     add({"styles/16/a.png": b"data"})
     code, text = run("rescan", "style/16")
     assert (code, "rescan requested at" in text, len(account.jobs())) == (0, True, 1)
     assert run("rescan", "style/16", "--wait", 0)[0] == 3
     code, found = as_json(run("rescan", "--all", "--json"))
-    assert (code, [one["id"] for one in found]) == (0, ["16"])
+    assert (code, [entry["id"] for entry in found]) == (0, ["16"])
 
 
 WRONG = (
@@ -191,11 +191,11 @@ WRONG = (
 )
 
 
-def test_wrong_usage_is_told_before_anything_is_asked(run, api):
+def test_wrong_usage_is_an_error_before_any_request(run, api):
     for arguments in WRONG:
         assert (run(*arguments)[0], api.requests) == (2, []), arguments
 
 
-def test_what_is_not_there_is_an_error(run):
+def test_a_missing_manifest_is_an_error(run):
     for arguments in (("info", "style/16"), ("history", "style/16"), ("diff", "style/16", "style/17")):
         assert run(*arguments)[0] == 3

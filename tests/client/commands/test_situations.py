@@ -7,13 +7,15 @@ from client.transfers import fresh_bucket
 pytestmark = pytest.mark.slow
 
 
-def test_there_are_forty_of_them_each_with_another_name():
-    assert len({(one.group, one.what) for one in SITUATIONS}) == len(SITUATIONS) >= 40
-    groups = {one.group for one in SITUATIONS}
+def test_at_least_forty_situations_have_distinct_names():
+    assert len({(situation.group, situation.what) for situation in SITUATIONS}) == len(SITUATIONS) >= 40
+    groups = {situation.group for situation in SITUATIONS}
     assert groups >= {"credentials", "region", "network", "disk", "encoding", "permissions"}
 
 
-@pytest.mark.parametrize("situation", SITUATIONS, ids=[f"{one.group}: {one.what}" for one in SITUATIONS])
+@pytest.mark.parametrize(
+    "situation", SITUATIONS, ids=[f"{situation.group}: {situation.what}" for situation in SITUATIONS]
+)
 def test_it_ends_with_one_line_and_its_exit_code(situation, tmp_path, request):
     outcome = act(situation, tmp_path, lambda: fresh_bucket(request.getfixturevalue("platform")))
     assert "Traceback" not in outcome.stderr
