@@ -27,9 +27,10 @@ from benchmarks.traffic import TimedTraffic
 from benchmarks.virtual_time import VirtualTime
 from s3_manifest.manifest.jobs import Sweep
 from s3_manifest.query import reads
-from s3_manifest.query.views import Filter
+from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.reconcile import reconcile
 from s3_manifest.storage import heads
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import listed
 from s3_manifest.sweep.result import SweepResult
 
@@ -84,10 +85,10 @@ class Million:
 
     def manifest(self) -> Iterator[dict[str, Any]]:
         """Every file of the manifest, page by page, as the query function returns them."""
-        loaded = heads.load(self.truth, COLLECTION)
+        snapshot = Snapshot.load(self.truth, _sequentially, COLLECTION)
         cursor = None
         while True:
-            answer = reads.page(self.truth, _sequentially, COLLECTION, loaded, Filter(), 1000, cursor=cursor)
+            answer = reads.page(snapshot, PageQuery(limit=1000, cursor=cursor))
             page = from_json(answer.json)
             assert page["complete"]
             yield from page["files"]

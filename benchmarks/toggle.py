@@ -98,7 +98,7 @@ def toggle(stack: Stack, client: int, edits: int) -> Edits:
         result.counted["edits"] += 1
         result.counted["attempts"] += answer.body["attempts"]
         result.counted["unchanged"] += answer.body["attempts"] == 0
-        edit = decode_cursor(answer.body["reflects"], ChangeToken).edit or 0
+        edit = decode_cursor(answer.body["reflects"], ChangeToken).edit_number or 0
         result.acknowledged.append(Acknowledged(edit, files))
     return result
 

@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "reader mixes revisions",
         "query/reads.py",
-        (("now, place.revision)", "now)"),),
+        (("History(now).at_revision(position.revision)", "History(now).present()"),),
     ),
     Mutant(
         "reader takes every change record for true",

@@ -6,8 +6,9 @@ from typing import Any
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry
 from s3_manifest.query import history, reads
+from s3_manifest.query.reads import PageQuery
 from s3_manifest.query.views import Filter
-from s3_manifest.storage import heads
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Each, ReadFailed, Store
 
 Shown = tuple[str, str | None, bool]
@@ -27,15 +28,15 @@ def read_whole(
     store: Store, each: Each, collection: Collection, limit: int, revision: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Shown]] | None:
     """The manifest, page by page, as an HTTP client reads it; None where that cannot be done now."""
-    loaded = heads.load(store, collection)
-    if loaded.head is None:
+    snapshot = Snapshot.load(store, each, collection)
+    if snapshot.head is None:
         return None
     files: dict[str, Shown] = {}
     cursor = None
     first: dict[str, Any] | None = None
     while first is None or cursor:
         try:
-            body = reads.page(store, each, collection, loaded, Filter(), limit, cursor=cursor, revision=revision)
+            body = reads.page(snapshot, PageQuery(Filter(), limit, cursor, revision))
         except (reads.ManifestChanged, history.HistoryGone, history.NoSuchRevision, ReadFailed):
             return None
         answer = json.loads(body.json)
@@ -47,8 +48,8 @@ def read_whole(
             raise Mixed(f"shown twice: {files.keys() & more.keys()}")
         files |= more
         cursor = answer["cursor"]
-        loaded = heads.load(store, collection)
-        if loaded.head is None:
+        snapshot = snapshot.reload()
+        if snapshot.head is None:
             return None
     if first["total_files"] != len(files):
         raise Mixed(f"{len(files)} files shown, and the manifest says {first['total_files']}")
@@ -65,11 +66,12 @@ class Follower:
 
     def follow(self, store: Store, each: Each, limit: int) -> bool:
         """Asks once; whether there was anything new."""
-        head = heads.load(store, self.collection).head
+        snapshot = Snapshot.load(store, each, self.collection)
+        head = snapshot.head
         if head is None:
             return False
         try:
-            changes = history.changes_since(store, each, self.collection, head, self.revision, limit)
+            changes = history.History(snapshot).changes_since(self.revision, limit)
         except (history.HistoryGone, history.NoSuchRevision):
             if found := read_whole(store, each, self.collection, limit):
                 answer, self.files = found

@@ -16,6 +16,7 @@ from s3_manifest.reconcile.commit import CommitResult, commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Folders, HeadResult, Listing, ReadFailed
 
 
@@ -144,6 +145,10 @@ class Hand:
     def head(self, collection: Collection = STYLE) -> Head:
         """The manifest as it is in the bucket."""
         return heads.decode(collection, self.store.objects[collection.head_key][1])
+
+    def snapshot(self, collection: Collection = STYLE) -> Snapshot:
+        """The manifest as it is in the bucket, with the bucket."""
+        return Snapshot.load(self.store, one_by_one, collection)
 
     def entries(self, collection: Collection = STYLE) -> list[Entry]:
         """What the manifest in the bucket says of each file, wherever it holds that."""

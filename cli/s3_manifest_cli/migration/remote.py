@@ -7,10 +7,10 @@ from typing import BinaryIO, NamedTuple
 from s3_manifest.aws.threads import each
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts
-from s3_manifest.query import reads, views
+from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, FileDescription, GenerationDeclaration, read_sidecar
-from s3_manifest.storage import heads
 from s3_manifest.storage.md5 import proven_md5
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import METADATA_PREFIX, Absent, Store
 from s3_manifest.storage.user_metadata import fit
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
@@ -58,14 +58,12 @@ UploadImage = Callable[[str, BinaryIO, ImageUpload], None]
 def load_manifest(store: Store, collection: Collection) -> ManifestContents | None:
     """The manifest of a collection, if it has one. Raises ``StoreError``, ``UnreadableManifest``."""
 
-    def read(loaded: heads.Loaded) -> ManifestContents | None:
-        if loaded.head is None:
+    def read(snapshot: Snapshot) -> ManifestContents | None:
+        if snapshot.head is None:
             return None
-        revision = reads.read_revision(store, each, collection, loaded)
-        entries = [entry for run in views.runs(store, each, collection, revision) for entry in run.entries()]
-        return ManifestContents(revision.facts, {entry.filename: entry for entry in entries})
+        return ManifestContents(snapshot.head, {entry.filename: entry for entry in snapshot.entries()})
 
-    return reads.retry_on_conflict(store, collection, heads.load(store, collection), read)
+    return retry_on_conflict(Snapshot.load(store, each, collection), read)
 
 
 def observe_collection(store: Store, collection: Collection, filenames: Iterable[str]) -> RemoteCollection:

@@ -4,13 +4,21 @@ No state is kept between runs: each plan is made from what is on disk and in S3.
 edited by compare-and-swap, and nothing is deleted before it is verified.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from s3_manifest.edits import edits
+from s3_manifest.edits.collection_json import declare_generations, set_title
+from s3_manifest.edits.prompt_metadata import update_descriptions
+from s3_manifest.edits.sidecar_editor import (
+    InvalidEdit,
+    RetryPolicy,
+    SidecarEditor,
+    SidecarTooLarge,
+    TooManyConflicts,
+    UnreadableSidecar,
+)
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import Store, StoreError
@@ -118,13 +126,7 @@ def execute(
     def edit(collection_plan: CollectionPlan) -> Problem | None:
         try:
             _edit(store, collection_plan, only_new=not options.prefer_local)
-        except (
-            StoreError,
-            edits.InvalidEdit,
-            edits.UnreadableSidecar,
-            edits.SidecarTooLarge,
-            edits.TooManyConflicts,
-        ) as error:
+        except (StoreError, InvalidEdit, UnreadableSidecar, SidecarTooLarge, TooManyConflicts) as error:
             return _problem(collection_plan.collection.prefix, error)
         return None
 
@@ -137,19 +139,14 @@ def execute(
 
 def _edit(store: Store, collection_plan: CollectionPlan, *, only_new: bool) -> None:
     deadline = time.monotonic() + _EDIT_SECONDS
-    retry_policy = edits.RetryPolicy(
-        sleep=time.sleep,
-        random=random.random,
-        seconds_left=lambda: deadline - time.monotonic(),
-        now_ms=lambda: int(time.time() * 1000),
-    )
-    collection, changes = collection_plan.collection, collection_plan.edits
+    policy = RetryPolicy(seconds_left=lambda: deadline - time.monotonic())
+    editor, changes = SidecarEditor(store, collection_plan.collection, policy), collection_plan.edits
     if changes.files:
-        edits.update_descriptions(store, collection, changes.files, retry_policy, only_new=only_new)
+        update_descriptions(editor, changes.files, only_new=only_new)
     if changes.title:
-        edits.set_title(store, collection, changes.title, retry_policy, only_new=only_new)
+        set_title(editor, changes.title, only_new=only_new)
     if changes.generations:
-        edits.declare_generations(store, collection, changes.generations, retry_policy, only_new=only_new)
+        declare_generations(editor, changes.generations, only_new=only_new)
 
 
 def _in_parallel(label: str, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

@@ -53,7 +53,7 @@ def test_where_changes_are_not_kept_any_more_it_goes_on_from_where_they_are(mani
     assert revisions(found) == [3, 4, 5]
     ((first, last, why),) = found.expired
     assert (first, last) == (1, 2)
-    assert "not kept" in why
+    assert "no longer kept" in why
     assert history(manifests, style, since=2).expired == []
 
 

@@ -246,7 +246,7 @@ def test_a_broken_sidecar_is_409_with_the_mend_and_nothing_is_changed(account, e
     account.requests.clear()
     reply = edit(method, path, {"good": False} if method == "PATCH" else None, **query)
     assert is_problem(reply, 409)
-    assert "mend" in reply.json["detail"]
+    assert "Repair" in reply.json["detail"]
     assert untouched(account)
 
 
@@ -258,7 +258,7 @@ def test_an_archived_sidecar_is_409_with_the_remedy_and_nothing_is_changed(accou
     path = ONE if method == "PATCH" else f"{DELETED}/a.png"
     reply = edit(method, path, {"good": False} if method == "PATCH" else None)
     assert is_problem(reply, 409)
-    assert "restore and copy it over itself" in reply.json["detail"]
+    assert "Restore it and copy it over itself" in reply.json["detail"]
     assert untouched(account)
 
 

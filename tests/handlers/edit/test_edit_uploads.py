@@ -48,7 +48,7 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
     ends = [moment + timedelta(seconds=600) for moment in (before, datetime.now(UTC))]
     assert timestamp(ends[0]) <= one["expires_at"] <= timestamp(ends[1])
-    assert decode_cursor(one["reflects"], ChangeToken) == ChangeToken(s3_key=one["s3_key"], md5=MD5)
+    assert decode_cursor(one["reflects"], ChangeToken) == ChangeToken(s3_key=one["s3_key"], uploaded_md5=MD5)
     assert (other["headers"]["Content-Type"], other["in_sidecar"]) == ("image/jpeg", [])
     assert reply.json | {"uploads": [], "generation": None} == {
         "uploads": [],
@@ -126,7 +126,7 @@ def test_a_prompt_that_is_too_long_for_a_header_is_in_the_sidecar_at_once(accoun
     assert "x-amz-meta-prompt" not in one["headers"]
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == {"long.png": {"prompt": long}}
     change_token = decode_cursor(reply.json["reflects"], ChangeToken)
-    assert [change_token.s3_key, *(one.s3_key for one in change_token.also)] == [
+    assert [change_token.s3_key, *(one.s3_key for one in change_token.others)] == [
         f"{PREFIX}collection.json",
         f"{PREFIX}prompt_metadata.json",
     ]

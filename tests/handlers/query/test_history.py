@@ -195,7 +195,7 @@ def test_what_is_not_kept_any_more_is_410_and_says_what_to_do(account, get, life
         for limit in (1, 3, 100):
             reply = get(CHANGES, since=since, limit=limit)
             assert is_problem(reply, 410, oldest=6)
-            assert "the oldest that is, is 6" in reply.json["detail"]
+            assert "the oldest kept is 6" in reply.json["detail"]
         assert is_problem(get(REMOVED, since=since), 410, oldest=6)
         assert is_problem(get(PATH, revision=since + 1), 410, oldest=6)
     assert is_problem(get(PATH, at="2026-03-01T12:01:30Z"), 410, oldest=6)
@@ -275,7 +275,7 @@ def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no
         assert is_problem(reply, 410), since
         assert get(CHANGES, since=reply.json["oldest"] - 1).json["changes"] == []
     assert [change["revision"] for change in get(CHANGES, since=0).json["changes"]] == [life.revision]
-    assert f"a new manifest was begun with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
+    assert f"created anew or repaired with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
     assert get(CHANGES, since=life.revision).json["changes"] == []
     life.add("later.png")
     assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [life.revision]

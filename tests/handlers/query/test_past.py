@@ -212,7 +212,7 @@ def test_a_cursor_is_409_once_its_history_is_gone_or_the_manifest_another_one(ac
         account.delete(record)
     reply = get(PATH, cursor=cursors[0])
     assert is_problem(reply, 409, parameter="cursor")
-    assert "begin again without a cursor" in reply.json["detail"]
+    assert "Start again without a cursor" in reply.json["detail"]
     assert get(PATH, cursor=cursors[1]).json["revision"] == 5
     account.delete(HEAD)
     life.add("anew.png")

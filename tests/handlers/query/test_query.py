@@ -176,7 +176,7 @@ def test_a_cursor_of_a_revision_whose_history_is_gone_is_409(account, get, recon
         account.delete(record)
     reply = get(PAGE, limit=1, cursor=cursor)
     assert is_problem(reply, 409, parameter="cursor")
-    assert "begin again without a cursor" in reply.json["detail"]
+    assert "Start again without a cursor" in reply.json["detail"]
 
 
 def test_a_cursor_outlives_a_commit_that_changes_nothing(get, reconcile):

@@ -8,7 +8,7 @@ from handlers.lambda_events import s3_event
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import each
-from s3_manifest.query.catalog import read_catalog
+from s3_manifest.query.catalog import CatalogPage, read_catalog
 
 LAMBDA_LIMIT = 6 * 1024 * 1024
 PAGE = "/api/manifests/style/16"
@@ -150,7 +150,7 @@ def test_an_entry_larger_than_any_answer_is_cut_and_says_so_and_the_next_page_go
         assert len(seen) <= 5
     (cut,) = [entry for entry in seen if entry.get("problem")]
     assert cut["filename"] == f"{at:05d}.png"
-    assert "cut in this one" in cut["problem"]
+    assert "truncated here" in cut["problem"]
     assert max(len(text) for text in strings(cut)) < 2000
     assert len(seen) == (5 if listing == "files" else 1)
 
@@ -233,6 +233,7 @@ def test_the_catalog_has_as_many_collections_as_fit(account, reconcile):
 
 
 def test_whatever_a_route_answers_no_answer_is_larger_than_lambda_lets_through(account, get, monkeypatch):
-    monkeypatch.setattr("query_handler.read_catalog", lambda *_: ([{"title": "x" * LAMBDA_LIMIT}], None))
+    page = CatalogPage([{"title": "x" * LAMBDA_LIMIT}], None)
+    monkeypatch.setattr("s3_manifest.http.catalog_routes.read_catalog", lambda *_: page)
     reply = get("/api/manifests")
     assert (reply.status, reply.json["status"]) == (413, 413)

@@ -10,7 +10,7 @@ from handlers.lambda_events import Context, http_request
 import edit_handler
 import query_handler
 import rescan_handler
-from s3_manifest.http import web
+from s3_manifest.http import openapi
 
 READ, EDIT, DELETE = "images/read", "images/edit", "https://example.com/images.delete"
 UPLOAD = {"images": [{"filename": "new.png", "size": 3, "md5": "0" * 32}]}
@@ -92,7 +92,7 @@ def test_each_request_requires_the_scope_of_what_it_does(scoped, account, method
 @pytest.mark.parametrize("function", [query_handler, rescan_handler, edit_handler])
 def test_no_route_is_left_out(scoped, function):
     scoped()
-    document = json.loads(web.openapi(function.app))
+    document = json.loads(openapi.document(function.app))
     routes = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
     assert routes
     for method, path in routes:

@@ -7,7 +7,7 @@ from handlers.lambda_events import s3_event
 from handlers.lives import Clock
 
 from s3_manifest.aws import runtime
-from s3_manifest.http import stats_routes
+from s3_manifest.http import catalog_routes
 
 STATS = "/api/stats"
 
@@ -15,7 +15,7 @@ STATS = "/api/stats"
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     clock = Clock()
-    for module in (runtime, stats_routes):
+    for module in (runtime, catalog_routes):
         monkeypatch.setattr(module, "datetime", clock)
     return clock
 
@@ -147,7 +147,7 @@ def test_many_collections_come_in_pages_that_say_so(get, stored):
 
 
 def test_when_time_runs_out_growth_says_so(get, stored, monkeypatch):
-    monkeypatch.setattr(stats_routes, "GROWTH_SECONDS", -1)
+    monkeypatch.setattr(catalog_routes, "GROWTH_SECONDS", -1)
     told = get(STATS, days=1).json
     assert (told["growth_partial"], told["growth"][0]["total_collections"]) == (True, 0)
     assert told["total_size_bytes"] == 42

@@ -93,7 +93,7 @@ def test_a_manifest_that_is_there_is_not_waited_for(asked, waits, wait):
 
 
 def upload_of(asked):
-    return ChangeToken(s3_key=f"{asked.prefix}b.png", md5="8d777f385d3dfec8815d20f7496026dc")
+    return ChangeToken(s3_key=f"{asked.prefix}b.png", uploaded_md5="8d777f385d3dfec8815d20f7496026dc")
 
 
 def test_a_change_is_waited_for_until_the_manifest_reflects_it(asked, waits):
@@ -121,7 +121,7 @@ def test_a_deletion_is_waited_for_too(account, asked, waits, reconcile):
     key = f"{asked.prefix}b.png"
     account.delete(key)
     waits.happens = [(1, lambda: reconcile({"1": s3_event(key, event="ObjectRemoved:Delete")}))]
-    reply = asked(wait=20, reflects=encode_cursor(ChangeToken(s3_key=key, gone=etag)))
+    reply = asked(wait=20, reflects=encode_cursor(ChangeToken(s3_key=key, deleted_etag=etag)))
     assert (reply.headers["x-manifest-reflected"], reply.json["revision"]) == ("true", 3)
 
 
@@ -139,9 +139,9 @@ def test_a_token_of_something_else_is_400_and_named(asked):
         "x",
         "größe",
         base64.urlsafe_b64encode(b"[]").decode(),
-        encode_cursor(ChangeToken(s3_key="styles/17/a.png", md5="x")),
+        encode_cursor(ChangeToken(s3_key="styles/17/a.png", uploaded_md5="x")),
         encode_cursor(ChangeToken(s3_key=f"{asked.prefix}a.png")),
-        encode_cursor(ChangeToken(s3_key=f"{asked.prefix}a.png", md5="x", edit=1)),
+        encode_cursor(ChangeToken(s3_key=f"{asked.prefix}a.png", uploaded_md5="x", edit_number=1)),
     ):
         reply = asked(reflects=token)
         assert (reply.status, reply.json["parameter"]) == (400, "reflects")
@@ -175,7 +175,7 @@ def test_no_request_waits_longer_than_the_deployment_allows(
     asked, account, get, waits, monkeypatch, new_process, how, most, waited
 ):
     etag = asked().etag
-    token = encode_cursor(ChangeToken(s3_key=f"{asked.prefix}b.png", md5="0" * 32))
+    token = encode_cursor(ChangeToken(s3_key=f"{asked.prefix}b.png", uploaded_md5="0" * 32))
     monkeypatch.setenv("MAX_WAIT_SECONDS", most)
     new_process()
     match how:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from unit.docs.pages import PROJECT, code_in, headings, page, rows, section
 
 import query_handler
-from s3_manifest.http import api_docs, edit_routes, rescan_routes, upload_routes, web
+from s3_manifest.http import edit_requests, edit_routes, openapi, rescan_routes, upload_routes
 from s3_manifest.http.edit_requests import ChangeResponse
 from s3_manifest.query import stats, training
 from s3_manifest.sidecars import formats
@@ -28,11 +28,11 @@ MODELS = {
     "GET /api/actors/{}/training-data": training.TrainingData,
     "GET /api/training-data/{}": training.ActorManifest,
     "GET /api/stats": stats.Stats,
-    "PATCH /api/actors/{}/training-data/{}": edit_routes.UpdateFilesResponse,
-    "its request body": edit_routes.FileUpdate,
-    "PATCH /api/styles/{}": edit_routes.SetTitleResponse,
-    "DELETE /api/training-data/{}/images/{}": edit_routes.DeleteFileResponse,
-    "DELETE /api/training-data/{}": edit_routes.DeleteCollectionResponse,
+    "PATCH /api/actors/{}/training-data/{}": edit_requests.UpdateFilesResponse,
+    "its request body": edit_requests.FileUpdate,
+    "PATCH /api/styles/{}": edit_requests.SetTitleResponse,
+    "DELETE /api/training-data/{}/images/{}": edit_requests.DeleteFileResponse,
+    "DELETE /api/training-data/{}": edit_requests.DeleteCollectionResponse,
     "POST /api/training-data/{}/uploads": upload_routes.UploadPlanResponse,
 }
 
@@ -71,7 +71,7 @@ def test_each_row_names_existing_tests(row):
 
 
 def test_each_request_of_the_api_has_exactly_one_row_and_no_other_request_has_any():
-    document = json.loads(web.openapi(query_handler.app, rescan_routes.app, edit_routes.app))
+    document = json.loads(openapi.document(query_handler.app, rescan_routes.app, edit_routes.app))
     requests = [
         f"{method.upper()} {without_query(path)}" for path, methods in document["paths"].items() for method in methods
     ]
@@ -108,8 +108,8 @@ def documented_fields():
 def test_each_field_has_a_row():
     expected = {field for answer, model in MODELS.items() for field in fields_of(answer, model)}
     expected |= {("every edit", name) for name in ChangeResponse.model_fields}
-    expected |= {("202 of both", name) for name in api_docs.UNDER_WAY["properties"]}
-    expected |= {("POST /api/training-data/{}/rescan", name) for name in api_docs.QUEUED["properties"]}
+    expected |= {("202 of both", name) for name in openapi.IN_PROGRESS["properties"]}
+    expected |= {("POST /api/training-data/{}/rescan", name) for name in openapi.QUEUED["properties"]}
     assert set(documented_fields()) == expected
 
 

@@ -11,11 +11,11 @@ import pytest
 from unit.docs.pages import CONTRIBUTING, DOCUMENTS, PROJECT, blocks, code_spans
 
 import query_handler
-from s3_manifest.http import edit_routes, rescan_routes, web
+from s3_manifest.http import edit_routes, openapi, rescan_routes
 from s3_manifest_cli.main import main
 
 MAKEFILE = (PROJECT / "Makefile").read_text()
-ROUTES = json.loads(web.openapi(query_handler.app, rescan_routes.app, edit_routes.app))["paths"]
+ROUTES = json.loads(openapi.document(query_handler.app, rescan_routes.app, edit_routes.app))["paths"]
 
 
 def command_lines(program, lines):

@@ -8,7 +8,7 @@ from unit.docs.pages import PROJECT, blocks, code_in, page, rows, section
 
 from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import UploadRequest
-from s3_manifest.http.edit_routes import FileUpdate
+from s3_manifest.http.edit_requests import FileUpdate
 from s3_manifest.manifest.encoding import decode_head
 from s3_manifest.manifest.model import Md5Source
 from s3_manifest.reconcile import announcements

@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 from unit.values import NOON, PREFIX, STYLE
 
-from s3_manifest.edits import edits
-from s3_manifest.edits.edits import RetryPolicy, SidecarTooLarge, TooManyConflicts, UnreadableSidecar, Wanted
+from s3_manifest.edits.collection_json import declare_generation, set_title
+from s3_manifest.edits.prompt_metadata import read_descriptions, remove_descriptions, update_descriptions
+from s3_manifest.edits.sidecar_editor import (
+    RetryPolicy,
+    SidecarEditor,
+    SidecarTooLarge,
+    TooManyConflicts,
+    UnreadableSidecar,
+)
+from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.sidecars import formats
 from s3_manifest.sidecars.formats import GenerationDeclaration, edit_of
 from s3_manifest.storage.memory import MemoryStore
@@ -47,8 +55,9 @@ def store():
     return Sidecars()
 
 
-def retry_policy(seconds_left=lambda: 20.0, slept=None, now_ms=lambda: 1_000):
-    return RetryPolicy((slept if slept is not None else []).append, lambda: 0.5, seconds_left, now_ms)
+def editor(store, seconds_left=lambda: 20.0, slept=None, now_ms=lambda: 1_000):
+    policy = RetryPolicy(seconds_left, (slept if slept is not None else []).append, lambda: 0.5, now_ms)
+    return SidecarEditor(store, STYLE, policy)
 
 
 def lost(key=PROMPTS):
@@ -86,13 +95,22 @@ def lost(key=PROMPTS):
 def test_what_is_said_of_files_is_set_and_the_rest_stays(store, before, said, after):
     if before is not None:
         store.upload(PROMPTS, json.dumps(before).encode())
-    edits.update_descriptions(store, STYLE, said, retry_policy())
+    update_descriptions(
+        editor(store),
+        said,
+    )
     assert (store.says() if PROMPTS in store.objects else None) == after
 
 
 def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
-    first = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
-    again = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    first = update_descriptions(
+        editor(store),
+        {"a.png": {"good": False}},
+    )
+    again = update_descriptions(
+        editor(store),
+        {"a.png": {"good": False}},
+    )
     assert (first.attempts, again.attempts, store.puts) == (1, 0, 1)
     assert again._replace(attempts=1) == first
     assert store.edit() == first.edit
@@ -101,7 +119,10 @@ def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
 def test_what_others_wrote_gets_a_number_even_where_it_says_so_already(store):
     store.upload(PROMPTS, b'{"a.png": {"good": false}}')
     assert (
-        edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy()).edit
+        update_descriptions(
+            editor(store),
+            {"a.png": {"good": False}},
+        ).edit
         == store.edit()
         == 1_000
     )
@@ -109,9 +130,15 @@ def test_what_others_wrote_gets_a_number_even_where_it_says_so_already(store):
 
 @pytest.mark.parametrize(("now_ms", "expected"), [(500, 1_001), (1_000, 1_001), (1_001, 1_001), (5_000, 5_000)])
 def test_each_edit_has_a_greater_number_whatever_the_clock_says(store, now_ms, expected):
-    edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy(now_ms=lambda: 1_000))
+    update_descriptions(
+        editor(store, now_ms=lambda: 1_000),
+        {"a.png": {"good": False}},
+    )
     assert (
-        edits.update_descriptions(store, STYLE, {"a.png": {"good": True}}, retry_policy(now_ms=lambda: now_ms)).edit
+        update_descriptions(
+            editor(store, now_ms=lambda: now_ms),
+            {"a.png": {"good": True}},
+        ).edit
         == expected
     )
 
@@ -129,7 +156,10 @@ def test_each_edit_has_a_greater_number_whatever_the_clock_says(store, now_ms, e
 def test_a_title_is_set_and_taken_out(store, before, title, after):
     if before is not None:
         store.upload(COLLECTION, json.dumps(before).encode())
-    edits.set_title(store, STYLE, title, retry_policy())
+    set_title(
+        editor(store),
+        title,
+    )
     assert (store.says(COLLECTION) if COLLECTION in store.objects else None) == after
 
 
@@ -147,25 +177,37 @@ def test_a_title_is_set_and_taken_out(store, before, title, after):
 )
 def test_what_was_said_of_a_file_is_forgotten_and_nothing_else(store, before, said, after, is_edit):
     store.upload(PROMPTS, json.dumps(before).encode())
-    assert (edits.remove_descriptions(store, STYLE, said, retry_policy()) is not None) == is_edit
+    assert (
+        remove_descriptions(
+            editor(store),
+            said,
+        )
+        is not None
+    ) == is_edit
     assert store.says() == after
     assert store.puts == is_edit
 
 
 def test_where_nothing_is_said_there_is_nothing_to_forget(store):
-    assert edits.remove_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy()) is None
+    assert (
+        remove_descriptions(
+            editor(store),
+            {"a.png": {"good": False}},
+        )
+        is None
+    )
     assert store.objects == {}
 
 
 def test_what_is_said_of_some_files_is_read(store):
     store.upload(PROMPTS, b'{"a.png": "x", "b.png": {"good": false}, "broken.png": 7}')
-    assert edits.read_descriptions(store, STYLE, ["a.png", "b.png", "c.png"]) == {
+    assert read_descriptions(editor(store), ["a.png", "b.png", "c.png"]) == {
         "a.png": {"prompt": "x"},
         "b.png": {"good": False},
     }
     with pytest.raises(UnreadableSidecar, match=r"broken\.png"):
-        edits.read_descriptions(store, STYLE, ["broken.png"])
-    assert edits.read_descriptions(Sidecars(), STYLE, ["a.png"]) == {}
+        read_descriptions(editor(store), ["broken.png"])
+    assert read_descriptions(editor(Sidecars()), ["a.png"]) == {}
 
 
 BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
@@ -175,10 +217,16 @@ BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
 def test_a_broken_sidecar_is_refused_with_the_mend_and_left_as_it_is(store, body):
     store.upload(PROMPTS, body)
     for edit in (
-        lambda: edits.update_descriptions(store, STYLE, {"a.png": {"good": True}}, retry_policy()),
-        lambda: edits.remove_descriptions(store, STYLE, {"a.png": {"good": True}}, retry_policy()),
+        lambda: update_descriptions(
+            editor(store),
+            {"a.png": {"good": True}},
+        ),
+        lambda: remove_descriptions(
+            editor(store),
+            {"a.png": {"good": True}},
+        ),
     ):
-        with pytest.raises(UnreadableSidecar, match=r"^styles/16/prompt_metadata\.json: .*mend"):
+        with pytest.raises(UnreadableSidecar, match=r"^styles/16/prompt_metadata\.json: .*Repair"):
             edit()
     assert (store.objects[PROMPTS][1], store.puts) == (body, 0)
 
@@ -196,8 +244,13 @@ def test_a_broken_sidecar_is_refused_with_the_mend_and_left_as_it_is(store, body
 )
 def test_a_broken_declaration_is_refused_and_left_as_it_is(store, body):
     store.upload(COLLECTION, body)
-    with pytest.raises(UnreadableSidecar, match=r"^styles/16/collection\.json: .*mend"):
-        edits.declare_generation(store, STYLE, Wanted(generation_id=7), NOON, 0, retry_policy())
+    with pytest.raises(UnreadableSidecar, match=r"^styles/16/collection\.json: .*Repair"):
+        declare_generation(
+            editor(store),
+            GenerationRequest(generation_id=7),
+            NOON,
+            0,
+        )
     assert (store.objects[COLLECTION][1], store.puts) == (body, 0)
 
 
@@ -207,9 +260,15 @@ def test_a_sidecar_is_not_made_larger_than_one_is_read(store, monkeypatch, key, 
 
     def edit(text):
         if key == PROMPTS:
-            edits.update_descriptions(store, STYLE, {"a.png": {"prompt": text}}, retry_policy())
+            update_descriptions(
+                editor(store),
+                {"a.png": {"prompt": text}},
+            )
         else:
-            edits.set_title(store, STYLE, text, retry_policy())
+            set_title(
+                editor(store),
+                text,
+            )
 
     edit("x" * 50)
     before = store.objects[key]
@@ -223,42 +282,45 @@ def test_50_000_files_fit_into_a_sidecar(store):
         f"image_{number:05d}.png": {"good": False, "prompt": f"a lighthouse at dawn, no. {number}"}
         for number in range(50_000)
     }
-    edits.update_descriptions(store, STYLE, said, retry_policy())
+    update_descriptions(
+        editor(store),
+        said,
+    )
     assert len(store.objects[PROMPTS][1]) < formats.MAX_SIDECAR_BYTES
 
 
 @pytest.mark.parametrize(
     ("declared", "wanted", "above", "made"),
     [
-        ([], Wanted(), 0, GenerationDeclaration(generation_id=1, generated_at=NOON)),
-        ([], Wanted(), 6, GenerationDeclaration(generation_id=7, generated_at=NOON)),
+        ([], GenerationRequest(), 0, GenerationDeclaration(generation_id=1, generated_at=NOON)),
+        ([], GenerationRequest(), 6, GenerationDeclaration(generation_id=7, generated_at=NOON)),
         (
             [{"generation_id": 3}, {"generation_id": "9"}, 7, {}],
-            Wanted(),
+            GenerationRequest(),
             2,
             GenerationDeclaration(generation_id=4, generated_at=NOON),
         ),
         (
             [{"generation_id": 3, "type": "batch"}],
-            Wanted(type="x"),
+            GenerationRequest(type="x"),
             2,
             GenerationDeclaration(generation_id=4, type="x", generated_at=NOON),
         ),
         (
             [],
-            Wanted(generation_id="run a", metadata={"model": "sdxl"}),
+            GenerationRequest(generation_id="run a", metadata={"model": "sdxl"}),
             5,
             GenerationDeclaration(generation_id="run a", generated_at=NOON, metadata={"model": "sdxl"}),
         ),
         (
             [{"generation_id": 7, "generated_at": "2026-01-01T00:00:00.000Z", "metadata": {"a": 1}}],
-            Wanted(generation_id=7),
+            GenerationRequest(generation_id=7),
             0,
             GenerationDeclaration(generation_id=7, generated_at="2026-01-01T00:00:00.000Z", metadata={"a": 1}),
         ),
         (
             [{"generation_id": 7, "generated_at": "2026-01-01T00:00:00.000Z", "metadata": {"a": 1}}],
-            Wanted(generation_id=7, generated_at="2026-02-01T00:00:00.000Z", metadata={"b": 1}),
+            GenerationRequest(generation_id=7, generated_at="2026-02-01T00:00:00.000Z", metadata={"b": 1}),
             0,
             GenerationDeclaration(generation_id=7, generated_at="2026-02-01T00:00:00.000Z", metadata={"b": 1}),
         ),
@@ -267,7 +329,15 @@ def test_50_000_files_fit_into_a_sidecar(store):
 )
 def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wanted, above, made):
     store.upload(COLLECTION, json.dumps({"title": "t", "generations": declared}).encode())
-    assert edits.declare_generation(store, STYLE, wanted, NOON, above, retry_policy())[1] == made
+    assert (
+        declare_generation(
+            editor(store),
+            wanted,
+            NOON,
+            above,
+        )[1]
+        == made
+    )
     after = store.says(COLLECTION)
     assert after["title"] == "t"
     assert [one for one in after["generations"] if one in declared or one == made.model_dump(mode="json")] == after[
@@ -278,31 +348,69 @@ def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wante
 
 def test_what_else_is_said_of_a_generation_stays(store):
     store.upload(COLLECTION, b'{"generations": [{"generation_id": 7, "theirs": 1}]}')
-    edits.declare_generation(store, STYLE, Wanted(generation_id=7, type="declared"), NOON, 0, retry_policy())
+    declare_generation(
+        editor(store),
+        GenerationRequest(generation_id=7, type="declared"),
+        NOON,
+        0,
+    )
     (one,) = store.says(COLLECTION)["generations"]
     assert (one["theirs"], one["generated_at"]) == (1, NOON)
 
 
 def test_with_an_id_a_repeat_writes_nothing(store):
     for _ in range(3):
-        edits.declare_generation(store, STYLE, Wanted(generation_id=7), NOON, 0, retry_policy())
+        declare_generation(
+            editor(store),
+            GenerationRequest(generation_id=7),
+            NOON,
+            0,
+        )
     assert store.puts == 1
 
 
 def test_without_an_id_each_gets_its_own(store):
-    ids = [edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())[1].generation_id for _ in range(3)]
+    ids = [
+        declare_generation(
+            editor(store),
+            GenerationRequest(),
+            NOON,
+            0,
+        )[1].generation_id
+        for _ in range(3)
+    ]
     assert ids == [1, 2, 3]
 
 
 def test_one_that_lost_to_another_like_it_gets_the_next_id(store):
-    store.before_put = [lambda: edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())]
-    assert edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())[1].generation_id == 2
+    store.before_put = [
+        lambda: declare_generation(
+            editor(store),
+            GenerationRequest(),
+            NOON,
+            0,
+        )
+    ]
+    assert (
+        declare_generation(
+            editor(store),
+            GenerationRequest(),
+            NOON,
+            0,
+        )[1].generation_id
+        == 2
+    )
     assert [one["generation_id"] for one in store.says(COLLECTION)["generations"]] == [1, 2]
 
 
 def test_one_whose_answer_was_lost_is_not_declared_twice(store):
     store.after_put = [lost(COLLECTION)]
-    edited, made = edits.declare_generation(store, STYLE, Wanted(), NOON, 0, retry_policy())
+    edited, made = declare_generation(
+        editor(store),
+        GenerationRequest(),
+        NOON,
+        0,
+    )
     assert (made.generation_id, store.puts) == (1, 1)
     assert edited.edit == store.edit(COLLECTION)
     assert len(store.says(COLLECTION)["generations"]) == 1
@@ -311,19 +419,26 @@ def test_one_whose_answer_was_lost_is_not_declared_twice(store):
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
 def test_a_lost_answer_is_asked_about(store, written):
     (store.after_put if written else store.before_put).append(lost())
-    edited = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    edited = update_descriptions(
+        editor(store),
+        {"a.png": {"good": False}},
+    )
     assert store.says() == {"a.png": {"good": False}}
     assert edited.edit == store.edit()
 
 
 def test_what_others_say_meanwhile_is_kept(store):
     def others():
-        edits.update_descriptions(
-            store, STYLE, {"a.png": {"prompt": "theirs"}, "b.png": {"good": False}}, retry_policy()
+        update_descriptions(
+            editor(store),
+            {"a.png": {"prompt": "theirs"}, "b.png": {"good": False}},
         )
 
     store.before_put = [others]
-    edited = edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+    edited = update_descriptions(
+        editor(store),
+        {"a.png": {"good": False}},
+    )
     assert store.says() == {"a.png": {"prompt": "theirs", "good": False}, "b.png": {"good": False}}
     assert (edited.attempts, edited.edit) == (2, 1_001)
 
@@ -331,7 +446,10 @@ def test_what_others_say_meanwhile_is_kept(store):
 def test_between_attempts_it_waits_longer_and_longer_up_to_a_second(store):
     slept = []
     store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
-    edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy(slept=slept))
+    update_descriptions(
+        editor(store, slept=slept),
+        {"a.png": {"good": False}},
+    )
     assert slept == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]
 
 
@@ -339,7 +457,10 @@ def test_it_gives_up_before_its_time_runs_out(store):
     left = iter([5.0, 2.6, 2.1, 0.0])
     store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
     with pytest.raises(TooManyConflicts, match=r"prompt_metadata\.json"):
-        edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy(lambda: next(left)))
+        update_descriptions(
+            editor(store, lambda: next(left)),
+            {"a.png": {"good": False}},
+        )
     assert store.puts == 3
 
 
@@ -350,7 +471,10 @@ def test_what_s3_does_not_do_is_not_tried_again(store, error):
 
     store.before_put = [refuse]
     with pytest.raises(type(error)):
-        edits.update_descriptions(store, STYLE, {"a.png": {"good": False}}, retry_policy())
+        update_descriptions(
+            editor(store),
+            {"a.png": {"good": False}},
+        )
     assert store.puts == 1
 
 
@@ -384,7 +508,15 @@ def test_of_edits_interleaved_at_every_request_none_is_lost(seed):
 
     def edit(number):
         said = {f"{chance.randrange(3)}.png": {"prompt": str(number), f"own {number}": number}}
-        acknowledged.append((edits.update_descriptions(store, STYLE, said, retry_policy(lambda: 1e9)).edit, said))
+        acknowledged.append(
+            (
+                update_descriptions(
+                    editor(store, lambda: 1e9),
+                    said,
+                ).edit,
+                said,
+            )
+        )
 
     others += [lambda number=number: edit(number) for number in range(20)]
     while others:

@@ -5,11 +5,15 @@ import json
 import pytest
 from unit.values import STYLE
 
-from s3_manifest.edits.edits import RetryPolicy, UnreadableSidecar, declare_generations, set_title, update_descriptions
+from s3_manifest.edits.collection_json import declare_generations, set_title
+from s3_manifest.edits.prompt_metadata import update_descriptions
+from s3_manifest.edits.sidecar_editor import RetryPolicy, SidecarEditor, UnreadableSidecar
 from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, GenerationDeclaration
 from s3_manifest.storage.memory import MemoryStore
 
-PATIENCE = RetryPolicy(sleep=lambda _: None, random=lambda: 0.5, seconds_left=lambda: 60, now_ms=lambda: 1)
+
+def editor(store):
+    return SidecarEditor(store, STYLE, RetryPolicy(lambda: 60, lambda _: None, lambda: 0.5, lambda: 1))
 
 
 @pytest.fixture
@@ -37,40 +41,55 @@ def generation(id_, **metadata):
 )
 def test_only_what_nothing_is_said_of_is_new(store, before, more, after):
     store.upload(STYLE.prefix + PROMPTS, json.dumps({"a.png": before}).encode())
-    update_descriptions(store, STYLE, {"a.png": more}, PATIENCE, only_new=True)
+    update_descriptions(editor(store), {"a.png": more}, only_new=True)
     assert said(store) == {"a.png": after}
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, "New"), ({"title": None}, "New"), ({"title": "Old"}, "Old")])
 def test_a_title_that_is_there_stays(store, before, after):
     store.upload(STYLE.prefix + COLLECTION, json.dumps(before).encode())
-    set_title(store, STYLE, "New", PATIENCE, only_new=True)
+    set_title(editor(store), "New", only_new=True)
     assert said(store, COLLECTION) == {"title": after}
 
 
 def test_several_generations_are_declared_at_once(store):
-    declare_generations(store, STYLE, [generation(1), generation(2)], PATIENCE)
-    declare_generations(store, STYLE, [generation(2, seed=1), generation(3)], PATIENCE)
+    declare_generations(
+        editor(store),
+        [generation(1), generation(2)],
+    )
+    declare_generations(
+        editor(store),
+        [generation(2, seed=1), generation(3)],
+    )
     told = said(store, COLLECTION)["generations"]
     assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {}), (2, {"seed": 1}), (3, {})]
 
 
 def test_a_repeat_of_a_declaration_writes_nothing(store):
     for wanted in ([generation(1), generation(2)], [generation(1)]):
-        edited = declare_generations(store, STYLE, wanted, PATIENCE)
+        edited = declare_generations(
+            editor(store),
+            wanted,
+        )
     assert edited.edit == 1
 
 
 def test_a_generation_that_is_declared_already_stays(store):
-    declare_generations(store, STYLE, [generation(1, seed=1)], PATIENCE)
-    declare_generations(store, STYLE, [generation(1, seed=2), generation(2)], PATIENCE, only_new=True)
+    declare_generations(
+        editor(store),
+        [generation(1, seed=1)],
+    )
+    declare_generations(editor(store), [generation(1, seed=2), generation(2)], only_new=True)
     told = said(store, COLLECTION)["generations"]
     assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {"seed": 1}), (2, {})]
 
 
 def test_what_is_no_generation_stays_where_it_is(store):
     store.upload(STYLE.prefix + COLLECTION, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
-    declare_generations(store, STYLE, [generation(1)], PATIENCE)
+    declare_generations(
+        editor(store),
+        [generation(1)],
+    )
     told = said(store, COLLECTION)
     assert told["generations"][:2] == [7, {"generation_id": 1}]
     assert told["theirs"] == 1
@@ -79,4 +98,7 @@ def test_what_is_no_generation_stays_where_it_is(store):
 def test_generations_that_are_no_list_are_not_written_over(store):
     store.upload(STYLE.prefix + COLLECTION, b'{"generations": {}}')
     with pytest.raises(UnreadableSidecar, match="its generations are not a list"):
-        declare_generations(store, STYLE, [generation(1)], PATIENCE)
+        declare_generations(
+            editor(store),
+            [generation(1)],
+        )

@@ -6,9 +6,16 @@ import pytest
 from unit.environments import Hand, one_by_one
 from unit.values import EVENING, MORNING, NOON, PREFIX, STYLE
 
-from s3_manifest.edits import mutations
-from s3_manifest.edits.edits import RetryPolicy, UnreadableSidecar
-from s3_manifest.edits.mutations import EtagMismatch, NewerUpload, NoSuchFile, TooManyFiles
+from s3_manifest.edits import collection_editor
+from s3_manifest.edits.collection_editor import (
+    CollectionEditor,
+    DeletionResult,
+    EtagMismatch,
+    NewerUpload,
+    NoSuchFile,
+    TooManyFiles,
+)
+from s3_manifest.edits.sidecar_editor import RetryPolicy, UnreadableSidecar
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.storage.heads import is_there
@@ -23,12 +30,13 @@ def hand():
     return Hand()
 
 
-def retry_policy(seconds_left=lambda: 20.0):
-    return RetryPolicy(lambda _: None, lambda: 0.5, seconds_left, lambda: 1_000)
+def editor(hand, seconds_left=lambda: 20.0, collection=STYLE):
+    policy = RetryPolicy(seconds_left, lambda _: None, lambda: 0.5, lambda: 1_000)
+    return CollectionEditor(hand.store, hand.collections, collection, one_by_one, policy)
 
 
-def delete(hand, filename="a.png", only=ANY):
-    return mutations.delete_file(hand.store, hand.collections, STYLE, filename, only, retry_policy())
+def delete(hand, filename="a.png", etags=ANY):
+    return editor(hand).delete_file(filename, etags)
 
 
 def say(hand, **said):
@@ -47,7 +55,7 @@ def test_a_file_is_deleted_and_what_is_said_of_it_taken_out_and_nothing_else(han
     hand.upload("a.png", "a.txt", "b.png")
     say(hand, **{"a.png": {"good": False}, "b.png": "x"})
     etag = hand.store.head(f"{PREFIX}a.png").etag
-    assert delete(hand) == (True, ChangeToken(s3_key=f"{PREFIX}a.png", gone=etag))
+    assert delete(hand) == (True, ChangeToken(s3_key=f"{PREFIX}a.png", deleted_etag=etag))
     assert below(hand) == ["a.txt", "b.png", "prompt_metadata.json"]
     assert said(hand) == {"b.png": "x"}
 
@@ -73,8 +81,8 @@ def test_what_is_another_collections_is_not_deleted():
     hand.upload("drafts/1/a.png", "drafts/a.png")
     style = nested.named("style", "16")
     with pytest.raises(NoSuchFile):
-        mutations.delete_file(hand.store, nested, style, "drafts/1/a.png", ANY, retry_policy())
-    mutations.delete_file(hand.store, nested, style, "drafts/a.png", ANY, retry_policy())
+        editor(hand, collection=style).delete_file("drafts/1/a.png", ANY)
+    editor(hand, collection=style).delete_file("drafts/a.png", ANY)
     assert below(hand) == ["drafts/1/a.png"]
 
 
@@ -82,10 +90,10 @@ def test_only_the_object_that_the_caller_saw_is_deleted(hand):
     hand.upload("a.png", body=b"newer")
     say(hand, **{"a.png": "x"})
     with pytest.raises(EtagMismatch, match="another object"):
-        delete(hand, only=frozenset({"0" * 32}))
+        delete(hand, etags=frozenset({"0" * 32}))
     assert below(hand) == ["a.png", "prompt_metadata.json"]
     etag = hand.store.head(f"{PREFIX}a.png").etag
-    assert delete(hand, only=frozenset({"0" * 32, etag}))[0]
+    assert delete(hand, etags=frozenset({"0" * 32, etag}))[0]
 
 
 def test_an_upload_that_comes_in_between_is_kept_and_so_is_what_is_said(hand, monkeypatch):
@@ -123,11 +131,11 @@ def test_a_repeat_after_a_crash_in_between_finishes_it(hand, monkeypatch):
     hand.upload("a.png")
     say(hand, **{"a.png": "x", "b.png": "y"})
     with monkeypatch.context() as patch:
-        patch.setattr("s3_manifest.edits.edits.remove_descriptions", crash)
+        patch.setattr("s3_manifest.edits.prompt_metadata.remove_descriptions", crash)
         with pytest.raises(OutcomeUnknown):
             delete(hand)
     deleted, change_token = delete(hand)
-    assert (deleted, change_token.s3_key, change_token.edit) == (False, PROMPTS, 1_000)
+    assert (deleted, change_token.s3_key, change_token.edit_number) == (False, PROMPTS, 1_000)
     assert said(hand) == {"b.png": "y"}
     with pytest.raises(NoSuchFile):
         delete(hand)
@@ -145,8 +153,8 @@ def test_with_a_broken_sidecar_nothing_is_deleted(hand):
     assert below(hand) == ["a.png", "prompt_metadata.json"]
 
 
-def update_files(hand, **what):
-    return mutations.update_files(hand.store, hand.collections, one_by_one, STYLE, what, retry_policy())
+def update_files(hand, **updates):
+    return editor(hand).update_files(updates)
 
 
 def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
@@ -161,39 +169,39 @@ def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
 @pytest.mark.parametrize("filename", ["a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl"])
 def test_what_describes_others_is_not_described(hand, filename):
     hand.upload("a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
-    with pytest.raises(NoSuchFile, match="describes others"):
+    with pytest.raises(NoSuchFile, match="describes other files"):
         update_files(hand, **{filename: {"good": False}})
 
 
 def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_none(hand):
     hand.upload("a.png", "a.txt", "deep/b.png", "collection.json")
     hand.store.upload(f"{PREFIX}folder/", b"")
-    count, edited = mutations.hide_all(hand.store, hand.collections, STYLE, retry_policy())
+    count, edited = editor(hand).hide_all()
     assert (count, edited.s3_key) == (2, PROMPTS)
     assert said(hand) == {"a.png": {"hidden": True}, "deep/b.png": {"hidden": True}}
 
 
 def test_too_many_are_not_hidden_at_all(hand, monkeypatch):
-    monkeypatch.setattr(mutations, "MAX_HIDDEN", 2)
+    monkeypatch.setattr(collection_editor, "MAX_HIDDEN", 2)
     hand.upload("a.png", "b.png", "c.png")
     with pytest.raises(TooManyFiles):
-        mutations.hide_all(hand.store, hand.collections, STYLE, retry_policy())
+        editor(hand).hide_all()
     assert PROMPTS not in hand.store.objects
 
 
 def delete_all(hand, seconds_left=lambda: 20.0, collection=STYLE):
-    return mutations.delete_all(hand.store, hand.collections, collection, retry_policy(seconds_left))
+    return editor(hand, seconds_left, collection).delete_all()
 
 
 def test_everything_of_a_collection_is_deleted_and_nothing_beside_it(hand):
     hand.upload("a.png", last_modified=MORNING)
     hand.upload("a.txt", "deep/b.png", "collection.json", last_modified=NOON)
     hand.store.upload("styles/160/a.png", b"")
-    assert delete_all(hand) == mutations.DeletionResult(
-        4, (), complete=True, change_token=ChangeToken(s3_key=PREFIX, emptied=NOON)
+    assert delete_all(hand) == DeletionResult(
+        4, (), complete=True, change_token=ChangeToken(s3_key=PREFIX, deleted_until=NOON)
     )
     assert hand.store.list("").keys == ("styles/160/a.png",)
-    assert delete_all(hand) == mutations.DeletionResult(0, (), complete=True, change_token=None)
+    assert delete_all(hand) == DeletionResult(0, (), complete=True, change_token=None)
 
 
 def test_the_sidecars_go_last_and_stay_where_time_ends(hand):
@@ -201,7 +209,7 @@ def test_the_sidecars_go_last_and_stay_where_time_ends(hand):
     hand.upload("a.png", "b.png", "c.png", "collection.json", "d.png", "prompt_metadata.json")
     left = iter([20.0, 20.0, 7.9])
     found = delete_all(hand, lambda: next(left))
-    assert found == mutations.DeletionResult(3, (), complete=False, change_token=None)
+    assert found == DeletionResult(3, (), complete=False, change_token=None)
     assert below(hand) == ["collection.json", "d.png", "prompt_metadata.json"]
     assert delete_all(hand).complete
     assert below(hand) == []

@@ -71,20 +71,20 @@ def test_a_name_of_an_image_or_a_caption_is_taken(filename):
     ],
 )
 def test_another_name_is_refused_and_the_reason_told(filename, reason):
-    (bad,) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename])
-    assert bad.at == 1
-    assert reason in bad.reason
+    (invalid,) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename])
+    assert invalid.position == 1
+    assert reason in invalid.reason
 
 
 def test_a_name_is_taken_once():
-    (bad,) = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
-    assert (bad.at, bad.reason) == (2, "it is named before, at 0")
+    (invalid,) = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
+    assert (invalid.position, invalid.reason) == (2, "it repeats images.0.filename")
 
 
 def test_a_name_of_a_nested_collection_is_that_ones():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
-    (bad,) = invalid_filenames(nested, nested.named("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
-    assert (bad.at, bad.reason) == (1, "it is another collection's")
+    (invalid,) = invalid_filenames(nested, nested.named("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
+    assert (invalid.position, invalid.reason) == (1, "it belongs to another collection")
 
 
 @pytest.mark.parametrize("md5", [MD5, MD5.upper(), MD5_BASE64, f" {MD5} "])
@@ -212,5 +212,5 @@ def test_the_longest_names_of_a_generation_leave_room_enough():
 
 
 def test_a_file_and_a_folder_of_one_name_are_not_uploaded_together():
-    bad = invalid_filenames(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
-    assert [(one.at, "a file and a folder of one name" in one.reason) for one in bad] == [(0, True), (2, True)]
+    invalid = invalid_filenames(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
+    assert [(name.position, "a file and a folder" in name.reason) for name in invalid] == [(0, True), (2, True)]

@@ -139,5 +139,5 @@ def test_a_path_that_can_be_read_in_two_ways_or_names_twice_is_refused(path, que
     ],
 )
 def test_the_refusal_of_a_path_names_the_form_that_can_be_read_in_one_way(path, form):
-    with pytest.raises(BadAddress, match=rf"name it in the query: {form.replace('?', '[?]')}$"):
+    with pytest.raises(BadAddress, match=rf"Use the query: {form.replace('?', '[?]')}$"):
         route_of(path, {})

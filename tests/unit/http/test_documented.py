@@ -1,6 +1,6 @@
 import pytest
 
-from s3_manifest.http.api_docs import joined, tidied
+from s3_manifest.http.openapi import corrected, merged
 
 
 def document(path, schema, **schemas):
@@ -18,25 +18,25 @@ def schema_of(whole, path):
 
 
 def test_schemas_that_have_but_a_name_in_common_stay_apart():
-    whole = joined([document("/a", {"type": "string"}), document("/b", {"type": "integer"})])
+    whole = merged([document("/a", {"type": "string"}), document("/b", {"type": "integer"})])
     assert (schema_of(whole, "/a"), schema_of(whole, "/b")) == ({"type": "string"}, {"type": "integer"})
     assert set(whole["components"]["schemas"]) == {"Thing", "Thing2", "Things"}
 
 
 def test_schemas_that_are_the_same_are_one():
-    whole = joined([document("/a", {"type": "string"}), document("/b", {"type": "string"}, More={})])
+    whole = merged([document("/a", {"type": "string"}), document("/b", {"type": "string"}, More={})])
     assert set(whole["components"]["schemas"]) == {"Thing", "Things", "More"}
 
 
 def test_methods_of_one_path_come_together():
     other = document("/a", {})
     other["paths"]["/a"] = {"post": {"responses": {}}}
-    assert set(joined([document("/a", {}), other])["paths"]["/a"]) == {"get", "post"}
+    assert set(merged([document("/a", {}), other])["paths"]["/a"]) == {"get", "post"}
 
 
 def routed(parameter=None, **responses):
     operation = {"responses": responses, "parameters": [parameter] if parameter else []}
-    (found,) = tidied({"paths": {"/a": {"get": operation}}})["paths"]["/a"].values()
+    (found,) = corrected({"paths": {"/a": {"get": operation}}})["paths"]["/a"].values()
     return found
 
 

@@ -35,7 +35,7 @@ def test_a_number_is_the_digits_that_a_name_begins_with(name, number):
 
 
 @pytest.mark.parametrize(
-    ("asked", "written"),
+    ("number", "padded"),
     [
         ("42", ["42", "042", "0042", "00042", "000042", "0000042", "00000042"]),
         ("0042", ["42", "042", "0042", "00042", "000042", "0000042", "00000042"]),
@@ -44,12 +44,12 @@ def test_a_number_is_the_digits_that_a_name_begins_with(name, number):
         ("0", ["0", "00", "000", "0000", "00000", "000000", "0000000", "00000000"]),
     ],
 )
-def test_a_number_may_be_written_with_zeros_before_it(asked, written):
-    assert actors.spellings(asked) == written
+def test_a_number_may_be_written_with_zeros_before_it(number, padded):
+    assert actors.padded_numbers(number) == padded
 
 
 @pytest.mark.parametrize(
-    ("asked", "names", "meant"),
+    ("number", "names", "matching"),
     [
         ("42", [MAN], [MAN]),
         ("0042", [MAN], [MAN]),
@@ -61,8 +61,8 @@ def test_a_number_may_be_written_with_zeros_before_it(asked, written):
         ("42", [], []),
     ],
 )
-def test_a_number_means_each_actor_that_has_it_but_one_written_just_so_means_that(asked, names, meant):
-    assert actors.meant(asked, names) == meant
+def test_a_number_means_each_actor_that_has_it_but_one_written_just_so_means_that(number, names, matching):
+    assert actors.names_with_number(number, names) == matching
 
 
 def bucket(*names, manifests=()):
@@ -101,7 +101,7 @@ def test_no_more_is_asked_for_when_there_are_many_actors(asked):
         many.upload(f"{ACTORS}{number + 20_000}_somebody/a.png", b"x")
     for store in (few, many):
         if asked == "7":
-            with pytest.raises(NoSuchActor, match="no actor with the number 7"):
+            with pytest.raises(NoSuchActor, match="no actor has the number 7"):
                 resolved(store, asked)
         else:
             assert resolved(store, asked) == MAN
@@ -123,7 +123,7 @@ def test_one_that_is_asked_for_as_its_manifest_is_called_takes_one_request():
 
 @pytest.mark.parametrize(("objects", "manifests"), [([MAN, WOMAN], []), ([MAN], [WOMAN]), ([], [MAN, WOMAN])])
 def test_a_number_of_several_actors_is_ambiguous_and_they_are_named(objects, manifests):
-    with pytest.raises(AmbiguousActor, match=f"full name: {WOMAN}, {MAN}$"):
+    with pytest.raises(AmbiguousActor, match=f"full names: {WOMAN}, {MAN}$"):
         resolved(bucket(*objects, manifests=manifests), "42")
 
 
@@ -141,12 +141,12 @@ def test_what_is_left_of_an_actor_that_is_gone_makes_no_number_ambiguous():
 
 @pytest.mark.parametrize("asked", ["", "a/b", "x" * 1100])
 def test_a_name_that_no_actor_can_have_is_no_actor(asked):
-    with pytest.raises(NoSuchActor, match="there can be no actor"):
+    with pytest.raises(NoSuchActor, match="cannot be an actor"):
         resolved(bucket(), asked)
 
 
 def test_a_deployment_may_have_no_actors():
-    with pytest.raises(NoSuchActor, match="Collections names none"):
+    with pytest.raises(NoSuchActor, match="Collections has no pattern"):
         resolved(bucket(), "42", parse_collections("style=styles/{style_id}/", ROOT))
 
 

@@ -8,8 +8,8 @@ from s3_manifest.manifest.model import Sidecar, SidecarCopy
 from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.sidecars.descriptions import Observation
-from s3_manifest.storage import heads
 from s3_manifest.storage.heads import Loaded
+from s3_manifest.storage.snapshot import Snapshot
 
 KEY, PROMPTS = f"{PREFIX}a.jpg", f"{PREFIX}prompt_metadata.json"
 
@@ -25,102 +25,106 @@ def edited(number, *copies):
 
 
 @pytest.mark.parametrize(
-    ("change_token", "head", "shown"),
+    ("token", "head", "shown"),
     [
-        (ChangeToken(s3_key=PROMPTS, edit=5), None, False),
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(), False),
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(4)]), False),
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5)]), True),
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(6)]), True),
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(None)]), False),
-        (ChangeToken(s3_key=f"{PREFIX}collection.json", edit=5), head_of(sidecars=[edited(6)]), False),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), None, False),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(), False),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(4)]), False),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(5)]), True),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(6)]), True),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(None)]), False),
+        (ChangeToken(s3_key=f"{PREFIX}collection.json", edit_number=5), head_of(sidecars=[edited(6)]), False),
         # It is being applied, stretch after stretch.
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5, SidecarCopy(key="k", up_to="b"))]), False),
-        (ChangeToken(s3_key=PROMPTS, edit=5), head_of(sidecars=[edited(5, SidecarCopy(key="k"))]), True),
-        # Nothing was said, and nothing was there to say otherwise.
-        (ChangeToken(s3_key=PROMPTS, edit=0), head_of(), True),
-        (ChangeToken(s3_key=KEY, gone=SOME_MD5), None, False),
-        (ChangeToken(s3_key=KEY, gone=SOME_MD5), head_of(entry()), False),
-        (ChangeToken(s3_key=KEY, gone=OTHER_MD5), head_of(entry()), True),
-        (ChangeToken(s3_key=KEY, gone=SOME_MD5), head_of(entry("b.jpg")), True),
-        (ChangeToken(s3_key=KEY, md5=SOME_MD5), head_of(entry("b.jpg")), False),
-        (ChangeToken(s3_key=KEY, md5=SOME_MD5), head_of(entry()), True),
-        (ChangeToken(s3_key=KEY, md5=OTHER_MD5), head_of(entry()), False),
-        (ChangeToken(s3_key=PREFIX, emptied=NOON), None, False),
-        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(), True),
-        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=MORNING)), False),
-        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=NOON)), False),
-        (ChangeToken(s3_key=PREFIX, emptied=NOON), head_of(entry(last_modified=EVENING)), True),
         (
-            ChangeToken(s3_key=KEY, md5=SOME_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
+            ChangeToken(s3_key=PROMPTS, edit_number=5),
+            head_of(sidecars=[edited(5, SidecarCopy(key="k", up_to="b"))]),
+            False,
+        ),
+        (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(5, SidecarCopy(key="k"))]), True),
+        # Nothing was said, and nothing was there to say otherwise.
+        (ChangeToken(s3_key=PROMPTS, edit_number=0), head_of(), True),
+        (ChangeToken(s3_key=KEY, deleted_etag=SOME_MD5), None, False),
+        (ChangeToken(s3_key=KEY, deleted_etag=SOME_MD5), head_of(entry()), False),
+        (ChangeToken(s3_key=KEY, deleted_etag=OTHER_MD5), head_of(entry()), True),
+        (ChangeToken(s3_key=KEY, deleted_etag=SOME_MD5), head_of(entry("b.jpg")), True),
+        (ChangeToken(s3_key=KEY, uploaded_md5=SOME_MD5), head_of(entry("b.jpg")), False),
+        (ChangeToken(s3_key=KEY, uploaded_md5=SOME_MD5), head_of(entry()), True),
+        (ChangeToken(s3_key=KEY, uploaded_md5=OTHER_MD5), head_of(entry()), False),
+        (ChangeToken(s3_key=PREFIX, deleted_until=NOON), None, False),
+        (ChangeToken(s3_key=PREFIX, deleted_until=NOON), head_of(), True),
+        (ChangeToken(s3_key=PREFIX, deleted_until=NOON), head_of(entry(last_modified=MORNING)), False),
+        (ChangeToken(s3_key=PREFIX, deleted_until=NOON), head_of(entry(last_modified=NOON)), False),
+        (ChangeToken(s3_key=PREFIX, deleted_until=NOON), head_of(entry(last_modified=EVENING)), True),
+        (
+            ChangeToken(s3_key=KEY, uploaded_md5=SOME_MD5, others=(ChangeToken(s3_key=PROMPTS, edit_number=5),)),
             head_of(entry(), sidecars=[edited(4)]),
             False,
         ),
         (
-            ChangeToken(s3_key=KEY, md5=SOME_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
+            ChangeToken(s3_key=KEY, uploaded_md5=SOME_MD5, others=(ChangeToken(s3_key=PROMPTS, edit_number=5),)),
             head_of(entry(), sidecars=[edited(5)]),
             True,
         ),
         (
-            ChangeToken(s3_key=KEY, md5=OTHER_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
+            ChangeToken(s3_key=KEY, uploaded_md5=OTHER_MD5, others=(ChangeToken(s3_key=PROMPTS, edit_number=5),)),
             head_of(entry(), sidecars=[edited(5)]),
             False,
         ),
     ],
 )
-def test_a_manifest_shows_a_change_or_it_does_not(change_token, head, shown):
-    assert is_reflected(Hand().store, one_by_one, STYLE, Loaded(head, "e"), change_token) is shown
+def test_a_manifest_shows_a_change_or_it_does_not(token, head, shown):
+    assert is_reflected(Snapshot(Hand().store, one_by_one, STYLE, Loaded(head, "e")), token) is shown
 
 
 @pytest.mark.parametrize(
-    ("change_token", "shown"),
+    ("token", "shown"),
     [
-        (ChangeToken(s3_key=f"{PREFIX}07.png", gone="0" * 32), True),
-        (ChangeToken(s3_key=f"{PREFIX}07.png", md5="0" * 32), False),
-        (ChangeToken(s3_key=f"{PREFIX}99.png", gone="0" * 32), True),
-        (ChangeToken(s3_key=PREFIX, emptied=EVENING), False),
+        (ChangeToken(s3_key=f"{PREFIX}07.png", deleted_etag="0" * 32), True),
+        (ChangeToken(s3_key=f"{PREFIX}07.png", uploaded_md5="0" * 32), False),
+        (ChangeToken(s3_key=f"{PREFIX}99.png", deleted_etag="0" * 32), True),
+        (ChangeToken(s3_key=PREFIX, deleted_until=EVENING), False),
     ],
 )
-def test_of_a_large_collection_one_page_is_read_at_most(small_pages, change_token, shown):
+def test_of_a_large_collection_one_page_is_read_at_most(small_pages, token, shown):
     hand = Hand()
     hand.commit(hand.upload(*(f"{number:02d}.png" for number in range(30))))
     hand.store.requests.clear()
-    loaded = heads.load(hand.store, STYLE)
-    assert loaded.head.pages
-    assert is_reflected(hand.store, one_by_one, STYLE, loaded, change_token) is shown
+    snapshot = hand.snapshot()
+    assert snapshot.head.pages
+    assert is_reflected(snapshot, token) is shown
     assert len(hand.store.requests) <= 2
 
 
 def test_in_a_large_collection_what_was_uploaded_is_found(small_pages):
     hand = Hand()
     hand.commit(hand.upload(*(f"{number:02d}.png" for number in range(30))))
-    loaded = heads.load(hand.store, STYLE)
-    there = hand.entries()[7]
-    assert is_reflected(hand.store, one_by_one, STYLE, loaded, ChangeToken(s3_key=there.s3_key, md5=there.md5_hash))
-    assert not is_reflected(hand.store, one_by_one, STYLE, loaded, ChangeToken(s3_key=there.s3_key, gone=there.etag))
+    entry = hand.entries()[7]
+    snapshot = hand.snapshot()
+    assert is_reflected(snapshot, ChangeToken(s3_key=entry.s3_key, uploaded_md5=entry.md5_hash))
+    assert not is_reflected(snapshot, ChangeToken(s3_key=entry.s3_key, deleted_etag=entry.etag))
 
 
 @pytest.mark.parametrize(
-    "change_token",
+    "token",
     [
-        ChangeToken(s3_key=PROMPTS, edit=1_700_000_000_000),
-        ChangeToken(s3_key=KEY, gone=SOME_MD5),
-        ChangeToken(s3_key=KEY, md5=SOME_MD5, also=(ChangeToken(s3_key=PROMPTS, edit=5),)),
-        ChangeToken(s3_key=PREFIX, emptied=NOON),
+        ChangeToken(s3_key=PROMPTS, edit_number=1_700_000_000_000),
+        ChangeToken(s3_key=KEY, deleted_etag=SOME_MD5),
+        ChangeToken(s3_key=KEY, uploaded_md5=SOME_MD5, others=(ChangeToken(s3_key=PROMPTS, edit_number=5),)),
+        ChangeToken(s3_key=PREFIX, deleted_until=NOON),
     ],
 )
-def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(change_token):
-    token = encode_cursor(change_token)
-    assert decode_cursor(token, ChangeToken) == change_token
-    assert "null" not in change_token.model_dump_json()
-    assert token.replace("-", "").replace("_", "").isalnum()
+def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(token):
+    text = encode_cursor(token)
+    assert decode_cursor(text, ChangeToken) == token
+    assert "null" not in token.model_dump_json()
+    assert text.replace("-", "").replace("_", "").isalnum()
 
 
 def test_what_was_done_is_told_as_done_although_the_manifest_cannot_be_read():
     hand = Hand()
     hand.commit(hand.upload("a.jpg"))
-    change_token = ChangeToken(s3_key=KEY, gone="another")
-    assert revision_reflecting(hand.store, one_by_one, STYLE, change_token) == 1
+    token, unread = ChangeToken(s3_key=KEY, deleted_etag="another"), hand.snapshot().unread()
+    assert revision_reflecting(unread, token) == 1
     hand.store.delete([STYLE.head_key])
     hand.store.add(STYLE.head_key, b"{")
-    assert revision_reflecting(hand.store, one_by_one, STYLE, change_token) is None
+    assert revision_reflecting(unread, token) is None

@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from unit.environments import Hand, one_by_one
+from unit.environments import Hand
 from unit.sweeping import SWEEP_STYLE, swept
 from unit.values import PREFIX, STYLE
 
-from s3_manifest.query import history
+from s3_manifest.query.history import History, HistoryGone, NoSuchRevision
 from s3_manifest.storage.store import OutcomeUnknown
 from s3_manifest.sweep.garbage import collect_garbage
 
@@ -96,10 +96,11 @@ def sizes(hand):
 def followed(hand, since, files):
     """Where following ends, by the directions alone, and in how many refusals."""
     head, refused = hand.head(), 0
+    history = History(hand.snapshot())
     while True:
         try:
-            records = history.changes_since(hand.store, one_by_one, STYLE, head, since, 3)
-        except history.HistoryGone as gone:
+            records = history.changes_since(since, 3)
+        except HistoryGone as gone:
             # Read the manifest, or, to be told what is kept, go on with one less than ``oldest``.
             before, since, refused, files = since, gone.oldest - 1, refused + 1, None
             records = []
@@ -163,5 +164,5 @@ def test_a_new_collection_whose_first_commit_was_lost_is_followed_from_its_begin
 
 def test_whoever_knows_a_later_revision_than_there_is_is_told_to_read_the_manifest():
     hand = lived(0)
-    with pytest.raises(history.NoSuchRevision, match="read it, and follow it from revision"):
-        history.changes_since(hand.store, one_by_one, STYLE, hand.head(), hand.head().revision + 5, 10)
+    with pytest.raises(NoSuchRevision, match="read it, then follow it from revision"):
+        History(hand.snapshot()).changes_since(hand.head().revision + 5, 10)

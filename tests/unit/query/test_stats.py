@@ -1,15 +1,23 @@
 import random
 
 import pytest
-from unit.environments import Hand, one_by_one
+from unit.environments import Hand
 from unit.values import NOON, PREFIX, SMALL_PAGES, STYLE, entry, file_seen, head_of
 
 from s3_manifest.manifest import layout
-from s3_manifest.query import stats
-from s3_manifest.query.stats import Point, Size, days_until, grown, sizes_at, totals_of_head
+from s3_manifest.query.stats import (
+    Growth,
+    GrowthPoint,
+    Size,
+    growth_points,
+    last_days,
+    sizes_at,
+    summarize,
+    totals_of_head,
+)
 from s3_manifest.storage import chain
 
-NOTHING = {"top": 2, "growth_partial": False, "partial": False, "cursor": None}
+NO_GROWTH = Growth([], partial=False)
 
 
 def totals(kind, id_, files, size, created_at=NOON):
@@ -24,33 +32,33 @@ SOME = [
 ]
 
 
-def test_storage_is_summed_in_all_and_by_kind():
-    found = stats.summed(SOME, [], None, **NOTHING)
+def test_totals_are_summed_overall_and_by_kind():
+    found = summarize(SOME, NO_GROWTH, 2)
     assert (found.total_collections, found.total_files, found.total_size_bytes) == (3, 6, 600)
-    assert [(one.kind, one.total_collections, one.total_files, one.total_size_bytes) for one in found.kinds] == [
+    assert [(kind.kind, kind.total_collections, kind.total_files, kind.total_size_bytes) for kind in found.kinds] == [
         ("actor", 1, 1, 100),
         ("style", 2, 5, 500),
     ]
 
 
 def test_the_largest_and_the_newest_come_first():
-    found = stats.summed(SOME, [], None, **NOTHING)
-    assert [one.id for one in found.largest] == ["a", "b"]
-    assert [one.id for one in found.newest] == ["1", "b"]
-    assert [one.id for one in found.collections] == ["1", "a", "b"]
+    found = summarize(SOME, NO_GROWTH, 2)
+    assert [collection.id for collection in found.largest] == ["a", "b"]
+    assert [collection.id for collection in found.newest] == ["1", "b"]
+    assert [collection.id for collection in found.collections] == ["1", "a", "b"]
     assert (found.largest_files, found.newest_files) == (None, None)
 
 
-def test_of_one_collection_the_largest_and_newest_files_are_told():
+def test_the_largest_and_newest_files_of_one_collection_are_listed():
     entries = [
         entry("old.jpg", size=9, last_modified="2026-01-01T00:00:00.000Z"),
         entry("new.jpg", size=2, last_modified="2026-01-03T00:00:00.000Z"),
         entry("between.jpg", size=3, last_modified="2026-01-02T00:00:00.000Z"),
         entry("hidden.jpg", size=99).model_copy(update={"hidden": True}),
     ]
-    found = stats.summed(SOME[:1], [], entries, **NOTHING)
-    assert [one.filename for one in found.largest_files] == ["old.jpg", "between.jpg"]
-    assert [one.filename for one in found.newest_files] == ["new.jpg", "between.jpg"]
+    found = summarize(SOME[:1], NO_GROWTH, 2, entries=entries)
+    assert [file.filename for file in found.largest_files] == ["old.jpg", "between.jpg"]
+    assert [file.filename for file in found.newest_files] == ["new.jpg", "between.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -69,15 +77,14 @@ def test_of_one_collection_the_largest_and_newest_files_are_told():
     ],
 )
 def test_days_end_at_midnight_utc_and_today_with_now(days, ends):
-    assert days_until(NOON, days) == ends
+    assert last_days(NOON, days) == ends
 
 
-def test_growth_counts_what_is_known_and_says_of_how_many_collections():
-    days = [("2026-02-28", ""), ("2026-03-01", "")]
-    told = [[None, Size(2, 20)], [Size(0, 0), Size(1, 5)]]
-    assert grown(days, told) == [
-        Point(day="2026-02-28", total_collections=1, total_files=0, total_size_bytes=0),
-        Point(day="2026-03-01", total_collections=2, total_files=3, total_size_bytes=25),
+def test_growth_counts_known_sizes_and_their_collections():
+    sizes = [[None, Size(2, 20)], [Size(0, 0), Size(1, 5)]]
+    assert growth_points(["2026-02-28", "2026-03-01"], sizes) == [
+        GrowthPoint(day="2026-02-28", total_collections=1, total_files=0, total_size_bytes=0),
+        GrowthPoint(day="2026-03-01", total_collections=2, total_files=3, total_size_bytes=25),
     ]
 
 
@@ -112,14 +119,14 @@ def test_what_a_collection_held_at_any_moments_is_told_by_its_records(seed, monk
     hand, truth, end = life(seed)
     chance = random.Random(seed)
     minutes = sorted(chance.randrange(end) for _ in range(chance.choice([1, 2, 9])))
-    told = sizes_at(hand.store, one_by_one, STYLE, [at(minute) for minute in minutes])
+    told = sizes_at(hand.snapshot(), [at(minute) for minute in minutes])
     assert told == [truth[minute] for minute in minutes]
 
 
 def test_a_collection_that_did_not_change_takes_the_head_and_one_record():
     hand, _, end = life(1)
     hand.store.requests.clear()
-    sizes_at(hand.store, one_by_one, STYLE, [at(end + n) for n in range(30)])
+    sizes_at(hand.snapshot(), [at(end + n) for n in range(30)])
     assert len(hand.store.asked_for("GET")) == 2
     assert len(hand.store.asked_for("LIST")) == 1
 
@@ -130,7 +137,7 @@ def test_many_revisions_take_few_requests():
         hand.now = at(revision)
         hand.commit(hand.upload("a.jpg", body=b"x" * revision))
     hand.store.requests.clear()
-    found = sizes_at(hand.store, one_by_one, STYLE, [at(minute) for minute in (100, 200, 300, 599)])
+    found = sizes_at(hand.snapshot(), [at(minute) for minute in (100, 200, 300, 599)])
     assert [size.size_bytes for size in found] == [100, 200, 300, 599]
     assert len(hand.store.asked_for("GET")) < 60
 
@@ -141,7 +148,7 @@ def test_of_what_is_not_kept_any_more_nothing_is_told():
     gone = len(records) // 2
     hand.store.delete(records[:gone])
     moments = [at(minute) for minute in range(0, end, 7)]
-    told = sizes_at(hand.store, one_by_one, STYLE, moments)
+    told = sizes_at(hand.snapshot(), moments)
     assert told[0] is None
     assert [size for size in told if size] == [
         truth[minute] for minute, size in zip(range(0, end, 7), told, strict=True) if size
@@ -151,8 +158,8 @@ def test_of_what_is_not_kept_any_more_nothing_is_told():
 def test_without_any_record_only_what_is_now_is_known():
     hand, truth, end = life(2)
     hand.store.delete(hand.store.list(chain.folder(STYLE)).keys)
-    assert sizes_at(hand.store, one_by_one, STYLE, [at(0), at(end)]) == [None, truth[-1]]
+    assert sizes_at(hand.snapshot(), [at(0), at(end)]) == [None, truth[-1]]
 
 
 def test_of_no_manifest_nothing_is_known():
-    assert sizes_at(Hand().store, one_by_one, STYLE, [NOON]) == [None]
+    assert sizes_at(Hand().snapshot(), [NOON]) == [None]

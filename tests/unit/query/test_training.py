@@ -6,12 +6,12 @@ from unit.values import ACTOR, BUCKET, EVENING, MORNING, NOON, ROOT, entry, file
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query import training
+from s3_manifest.query.answers import AnswerTooLarge, escaped_size
 from s3_manifest.query.training import TrainingImage, actor_manifest, base_image, size_mb, statistics, training_data
-from s3_manifest.query.truncation import escaped_size
-from s3_manifest.query.views import AnswerTooLarge
 from s3_manifest.sidecars.descriptions import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.snapshot import Snapshot
 
 MAN = Collection("actor", "0042_european_30_male", "actors/0042_european_30_male/", ROOT)
 MEBIBYTE = 1 << 20
@@ -165,7 +165,7 @@ def test_an_image_is_told_with_all_that_training_needs():
 def read(head):
     store = MemoryStore()
     heads.save(store, ACTOR, head, None)
-    return training.read(store, one_by_one, ACTOR, heads.load(store, ACTOR), training_data)
+    return training.read(Snapshot.load(store, one_by_one, ACTOR), training_data)
 
 
 def test_an_answer_is_json_of_one_head():

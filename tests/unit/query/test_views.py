@@ -8,13 +8,14 @@ from unit.values import EVENING, MORNING, NOON, STYLE, file_seen, head_of, merge
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.query import reads, views
+from s3_manifest.query.answers import AnswerTooLarge, escaped_size
 from s3_manifest.query.catalog import Position
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
-from s3_manifest.query.reads import ManifestChanged
-from s3_manifest.query.truncation import escaped_size
-from s3_manifest.query.views import AnswerTooLarge, Filter
+from s3_manifest.query.reads import ManifestChanged, PageQuery
+from s3_manifest.query.views import Filter
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.snapshot import Snapshot
 
 LETTERS = head_of(*(file_seen(f"{letter}.jpg") for letter in string.ascii_lowercase))
 MIXED = head_of(
@@ -30,29 +31,29 @@ EVERYTHING = Filter()
 LAMBDA_LIMIT = 6_000_000
 
 
-def loaded(head):
-    """A bucket with just this head, and the head as it is loaded from there."""
+def snapshot_of(head):
+    """The head, loaded from a bucket that has nothing else."""
     store = MemoryStore()
     heads.save(store, STYLE, head, None)
-    return store, one_by_one, STYLE, heads.load(store, STYLE)
+    return Snapshot.load(store, one_by_one, STYLE)
 
 
-def page(head, wanted, limit, cursor):
-    return reads.page(*loaded(head), wanted, limit, cursor=cursor).json
+def page(head, filter_, limit, cursor):
+    return reads.page(snapshot_of(head), PageQuery(filter_, limit, cursor)).json
 
 
 def whole(head):
-    return reads.whole(*loaded(head)).json
+    return reads.whole(snapshot_of(head)).json
 
 
 def names(answer):
     return [entry["filename"] for entry in json.loads(answer)["files"]]
 
 
-def pages(head, limit, wanted=EVERYTHING):
+def pages(head, limit, filter_=EVERYTHING):
     cursor, answers = None, []
     while cursor or not answers:
-        answers.append(page(head, wanted, limit, cursor))
+        answers.append(page(head, filter_, limit, cursor))
         cursor = json.loads(answers[-1])["cursor"]
         assert len(answers) <= head.total_files + 1, "the pages have no end"
     return answers
@@ -61,8 +62,8 @@ def pages(head, limit, wanted=EVERYTHING):
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 12, 13, 25, 26, 27, 1000])
 def test_pages_of_any_size_visit_each_file_exactly_once(limit):
     visited = [names(answer) for answer in pages(LETTERS, limit)]
-    assert [name for one in visited for name in one] == [entry.filename for entry in LETTERS.files]
-    assert [len(one) for one in visited[:-1]] == [limit] * (len(visited) - 1)
+    assert [name for names_ in visited for name in names_] == [entry.filename for entry in LETTERS.files]
+    assert [len(names_) for names_ in visited[:-1]] == [limit] * (len(visited) - 1)
     assert 1 <= len(visited[-1]) <= limit
 
 
@@ -124,7 +125,7 @@ def cursor_of(head):
 
 def test_a_manifest_that_changed_between_two_pages_says_so():
     changed = merged(LETTERS, file_seen("new.jpg"))
-    with pytest.raises(ManifestChanged, match="are of revision 1"):
+    with pytest.raises(ManifestChanged, match="is of revision 1"):
         page(changed, EVERYTHING, 3, cursor_of(LETTERS))
 
 

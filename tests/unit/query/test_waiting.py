@@ -1,10 +1,11 @@
 import pytest
-from unit.environments import WatchedStore
+from unit.environments import WatchedStore, one_by_one
 from unit.values import EVENING, NOON, STYLE, file_seen, head_of, merged
 
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.waiting import Clock, poll_until, wait_for_head
 from s3_manifest.storage import heads
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict
 
 
@@ -22,7 +23,7 @@ class Time:
     def sleep(self, seconds):
         self.slept.append(seconds)
         self.seconds += seconds
-        for second, what in [one for one in self.happens if one[0] <= self.seconds]:
+        for second, what in [event for event in self.happens if event[0] <= self.seconds]:
             self.happens.remove((second, what))
             what()
 
@@ -64,7 +65,7 @@ def test_pauses_are_short_at_first_and_a_second_at_most(time):
 
 
 def has_files(count):
-    return lambda loaded: loaded.head is not None and loaded.head.total_files == count
+    return lambda snapshot: snapshot.head is not None and snapshot.head.total_files == count
 
 
 @pytest.fixture
@@ -84,52 +85,56 @@ TWO = merged(ONE, file_seen("b.jpg"), commit="c2", now=EVENING)
 def test_a_head_that_says_it_already_is_answered_at_once_by_one_request(store, time):
     save(store, ONE)
     store.requests.clear()
-    awaiting = wait_for_head(store, STYLE, has_files(1), 20, time.clock)
-    assert (awaiting.loaded.head, awaiting.holds, time.slept) == (ONE, True, [])
+    wait = wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(1), 20, time.clock)
+    assert (wait.snapshot.head, wait.is_met, time.slept) == (ONE, True, [])
     assert store.requests == [f"GET {STYLE.head_key}"]
 
 
 def test_a_head_is_waited_for_until_it_says_it(store, time):
     save(store, ONE)
     time.at(3, lambda: save(store, TWO))
-    awaiting = wait_for_head(store, STYLE, has_files(2), 20, time.clock)
-    assert (awaiting.loaded.head, awaiting.holds) == (TWO, True)
+    wait = wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(2), 20, time.clock)
+    assert (wait.snapshot.head, wait.is_met) == (TWO, True)
     assert 3 <= time.seconds < 4.1
 
 
 def test_a_manifest_may_come_to_be_meanwhile_and_go(store, time):
     time.at(2, lambda: save(store, ONE))
-    assert wait_for_head(store, STYLE, has_files(1), 20, time.clock).loaded.head == ONE
+    assert wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(1), 20, time.clock).snapshot.head == ONE
     time.at(time.seconds + 2, lambda: store.remove(STYLE.head_key))
-    assert wait_for_head(store, STYLE, lambda loaded: loaded.head is None, 20, time.clock).holds
+    assert wait_for_head(
+        Snapshot.of(store, one_by_one, STYLE), lambda snapshot: snapshot.head is None, 20, time.clock
+    ).is_met
 
 
 def test_what_is_there_is_answered_when_the_time_is_over(store, time):
     save(store, ONE)
-    awaiting = wait_for_head(store, STYLE, has_files(2), 5, time.clock)
-    assert (awaiting.loaded.head, awaiting.holds, time.seconds) == (ONE, False, pytest.approx(5))
+    wait = wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(2), 5, time.clock)
+    assert (wait.snapshot.head, wait.is_met, time.seconds) == (ONE, False, pytest.approx(5))
 
 
 def test_a_head_that_stays_the_same_is_not_judged_again(store, time):
     save(store, ONE)
-    asked = []
-    wait_for_head(store, STYLE, lambda loaded: bool(asked.append(loaded)), 5, time.clock)
-    assert len(asked) == 1
+    evaluated = []
+    wait_for_head(
+        Snapshot.of(store, one_by_one, STYLE), lambda snapshot: bool(evaluated.append(snapshot)), 5, time.clock
+    )
+    assert len(evaluated) == 1
 
 
 def test_a_head_that_was_replaced_while_it_was_judged_is_read_again(store, time):
     save(store, ONE)
 
-    def says(loaded):
-        if loaded.head == ONE:
+    def condition(snapshot):
+        if snapshot.head == ONE:
             save(store, TWO)
             raise Conflict(STYLE.head_key, "a page is gone")
         return True
 
-    assert wait_for_head(store, STYLE, says, 5, time.clock).loaded.head == TWO
+    assert wait_for_head(Snapshot.of(store, one_by_one, STYLE), condition, 5, time.clock).snapshot.head == TWO
 
 
 def test_a_head_that_cannot_be_read_is_no_answer(store, time):
     store.upload(STYLE.head_key, b"broken", last_modified=NOON)
     with pytest.raises(UnreadableManifest):
-        wait_for_head(store, STYLE, has_files(1), 20, time.clock)
+        wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(1), 20, time.clock)

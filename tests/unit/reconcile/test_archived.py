@@ -7,8 +7,9 @@ from unit.environments import Hand
 from unit.sweeping import swept
 from unit.values import PREFIX, STYLE
 
-from s3_manifest.edits import edits
-from s3_manifest.edits.edits import RetryPolicy, UnreadableSidecar
+from s3_manifest.edits.collection_json import set_title
+from s3_manifest.edits.prompt_metadata import read_descriptions, update_descriptions
+from s3_manifest.edits.sidecar_editor import RetryPolicy, SidecarEditor, UnreadableSidecar
 from s3_manifest.storage.store import Archived, ReadFailed
 
 PROMPTS, FOLDER, TABLE, FACTS, CAPTION = (
@@ -22,7 +23,7 @@ SAID = json.dumps({"a.jpg": {"prompt": "a fox", "labels": ["x"]}, "secret.jpg": 
 GENERATION = {"generation_id": 7, "type": "lora", "generated_at": "2026-03-01", "metadata": {"steps": 28}}
 ABOUT = json.dumps({"title": "Foxes", "generations": [GENERATION, 7]}).encode()
 RESTORED = "ObjectRestore:Completed"
-PATIENCE = RetryPolicy(sleep=lambda _: None, random=lambda: 0.0, seconds_left=lambda: 60.0, now_ms=lambda: 1)
+POLICY = RetryPolicy(lambda: 60.0, lambda _: None, lambda: 0.0, lambda: 1)
 BODIES = {
     PROMPTS: SAID,
     FOLDER: b'{"file_name": "a.jpg", "generation_id": 7, "generation_type": "lora"}\n{',
@@ -32,7 +33,7 @@ BODIES = {
 }
 
 
-def read_descriptions():
+def described_collection():
     """A hand with a manifest of files that all sorts of sidecars describe."""
     hand = Hand()
     for name, body in BODIES.items():
@@ -74,7 +75,7 @@ def problems(hand, name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_an_archived_sidecar_keeps_its_words_and_says_that_it_is_archived(name):
-    hand = read_descriptions()
+    hand = described_collection()
     before, known = says(hand), problems(hand, name)
     hand.commit(archive(hand, name))
     assert says(hand) == before
@@ -85,7 +86,7 @@ def test_an_archived_sidecar_keeps_its_words_and_says_that_it_is_archived(name):
 
 
 def test_all_sidecars_archived_at_once_change_nothing_that_the_manifest_says():
-    hand = read_descriptions()
+    hand = described_collection()
     before = says(hand)
     hand.commit(archive(hand, *BODIES))
     assert says(hand) == before
@@ -93,7 +94,7 @@ def test_all_sidecars_archived_at_once_change_nothing_that_the_manifest_says():
 
 @pytest.mark.parametrize("name", BODIES)
 def test_looking_again_at_an_archived_sidecar_changes_nothing(name):
-    hand = read_descriptions()
+    hand = described_collection()
     hand.commit(archive(hand, name))
     revision = hand.head().revision
     hand.commit([PREFIX + name])
@@ -105,7 +106,7 @@ def test_looking_again_at_an_archived_sidecar_changes_nothing(name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_file_that_comes_after_its_sidecar_was_archived_is_described_by_it(name):
-    hand = read_descriptions()
+    hand = described_collection()
     before = says(hand)
     hand.commit(archive(hand, name))
     hand.store.remove(PREFIX + "a.jpg")
@@ -119,7 +120,7 @@ def test_a_file_that_comes_after_its_sidecar_was_archived_is_described_by_it(nam
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("seen", [True, False], ids=["seen archived", "not seen archived"])
 def test_a_restored_sidecar_is_read_when_its_event_comes(name, seen):
-    hand = read_descriptions()
+    hand = described_collection()
     before, known = says(hand), problems(hand, name)
     archived = archive(hand, name)
     if seen:
@@ -130,7 +131,7 @@ def test_a_restored_sidecar_is_read_when_its_event_comes(name, seen):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_that_was_never_read_says_nothing_until_it_is_restored(name):
-    whole = read_descriptions()
+    whole = described_collection()
     hand = Hand()
     for each, body in BODIES.items():
         hand.upload(each, body=body)
@@ -145,7 +146,7 @@ def test_a_sidecar_that_was_never_read_says_nothing_until_it_is_restored(name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sweep_reads_what_was_restored_without_an_event(name):
-    whole = read_descriptions()
+    whole = described_collection()
     hand = Hand()
     for each, body in BODIES.items():
         hand.upload(each, body=body)
@@ -160,7 +161,7 @@ def test_a_sweep_reads_what_was_restored_without_an_event(name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sweep_of_what_is_still_archived_changes_nothing(name):
-    hand = read_descriptions()
+    hand = described_collection()
     hand.commit(archive(hand, name))
     before, revision = says(hand), hand.head().revision
     swept(hand)
@@ -170,10 +171,10 @@ def test_a_sweep_of_what_is_still_archived_changes_nothing(name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_another_object_in_an_archive_is_not_believed_to_say_what_the_one_before_did(name):
-    hand = read_descriptions()
+    hand = described_collection()
     hand.upload(name, body=b"other", archived=True, storage_class="GLACIER")
     hand.commit([PREFIX + name])
-    without = read_descriptions()
+    without = described_collection()
     without.store.remove(PREFIX + name)
     without.commit([PREFIX + name])
     assert [(e.filename, e.prompt, e.labels, e.local_path) for e in hand.head().files] == [
@@ -185,21 +186,21 @@ def test_another_object_in_an_archive_is_not_believed_to_say_what_the_one_before
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_readable_object_takes_the_place_of_an_archived_one(name):
-    hand = read_descriptions()
+    hand = described_collection()
     hand.commit(archive(hand, name))
     hand.commit(hand.upload(name, body=b""))
-    fresh = read_descriptions()
+    fresh = described_collection()
     fresh.commit(fresh.upload(name, body=b""))
     assert (says(hand), problems(hand, name)) == (says(fresh), problems(fresh, name))
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_the_words_of_an_archived_sidecar_go_with_it(name):
-    hand = read_descriptions()
+    hand = described_collection()
     hand.commit(archive(hand, name))
     hand.store.remove(PREFIX + name)
     hand.commit([PREFIX + name])
-    gone = read_descriptions()
+    gone = described_collection()
     gone.store.remove(PREFIX + name)
     gone.commit([PREFIX + name])
     assert (says(hand), problems(hand, name)) == (says(gone), [])
@@ -207,7 +208,7 @@ def test_the_words_of_an_archived_sidecar_go_with_it(name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_archived_between_the_look_and_the_read_keeps_its_words(name):
-    hand = read_descriptions()
+    hand = described_collection()
     before = says(hand)
     head = hand.store.head
 
@@ -224,7 +225,7 @@ def test_a_sidecar_archived_between_the_look_and_the_read_keeps_its_words(name):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_that_nobody_may_read_keeps_its_words_and_is_tried_again(name):
-    hand = read_descriptions()
+    hand = described_collection()
     before, head = says(hand), hand.head()
 
     get = hand.store.get
@@ -252,21 +253,22 @@ def test_an_md5_that_was_computed_stays_when_the_object_is_archived():
 
 
 def test_an_edit_of_an_archived_sidecar_says_what_to_do_and_writes_nothing():
-    hand = read_descriptions()
+    hand = described_collection()
     archive(hand, PROMPTS, FACTS)
     objects = dict(hand.store.objects)
+    editor = SidecarEditor(hand.store, STYLE, POLICY)
     for edit in (
-        lambda: edits.update_descriptions(hand.store, STYLE, {"a.jpg": {"good": False}}, PATIENCE),
-        lambda: edits.read_descriptions(hand.store, STYLE, ["a.jpg"]),
-        lambda: edits.set_title(hand.store, STYLE, "Hares", PATIENCE),
+        lambda: update_descriptions(editor, {"a.jpg": {"good": False}}),
+        lambda: read_descriptions(editor, ["a.jpg"]),
+        lambda: set_title(editor, "Hares"),
     ):
-        with pytest.raises(UnreadableSidecar, match="restore and copy it over itself, or delete it"):
+        with pytest.raises(UnreadableSidecar, match="Restore it and copy it over itself, or delete it"):
             edit()
     assert hand.store.objects == objects
 
 
 def test_a_store_does_not_give_out_what_is_archived():
-    hand = read_descriptions()
+    hand = described_collection()
     (key,) = archive(hand, PROMPTS)
     with pytest.raises(Archived):
         hand.store.get(key)

@@ -4,15 +4,15 @@ import itertools
 import json
 
 import pytest
-from unit.environments import Hand, one_by_one
+from unit.environments import Hand
 from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.query import reads
+from s3_manifest.query.reads import PageQuery
 from s3_manifest.query.views import Filter
 from s3_manifest.reconcile import observe
 from s3_manifest.sidecars.formats import FileDescription, SidecarContent
-from s3_manifest.storage import heads
 from s3_manifest.storage.store import ReadFailed
 
 PROMPTS, FOLDER, CAPTION = "prompt_metadata.json", "metadata.jsonl", "a.txt"
@@ -329,10 +329,8 @@ def listed(hand, listing, revision=None):
     """The names of what is listed, a few at a time."""
     names, cursor = [], None
     while True:
-        loaded = heads.load(hand.store, STYLE)
-        read = reads.page(
-            hand.store, one_by_one, STYLE, loaded, Filter(listing=listing), 3, cursor=cursor, revision=revision
-        )
+        query = PageQuery(Filter(listing=listing), 3, cursor, revision)
+        read = reads.page(hand.snapshot(), query)
         answer = json.loads(read.json)
         names += [entry["filename"] for entry in answer[listing]]
         if not (cursor := answer["cursor"]):

@@ -9,7 +9,9 @@ from unit.values import EVENING, PREFIX, STYLE
 
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
 from s3_manifest.manifest.model import BrokenObjects
-from s3_manifest.query import history, reads, views
+from s3_manifest.query import reads
+from s3_manifest.query.history import History, HistoryGone
+from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.reconcile import Message, reconcile
 from s3_manifest.storage import heads, pages
 from s3_manifest.sweep.jobs import run_job
@@ -133,9 +135,9 @@ def test_whoever_follows_a_manifest_that_was_repaired_is_sent_to_read_it_and_goe
     hand.commit(hand.upload("later.jpg"))
     head = hand.head()
     for since in range(head.first_revision):
-        with pytest.raises(history.HistoryGone) as gone:
-            history.changes_since(hand.store, one_by_one, STYLE, head, since, 100)
-        following = history.changes_since(hand.store, one_by_one, STYLE, head, gone.value.oldest - 1, 100)
+        with pytest.raises(HistoryGone) as gone:
+            History(hand.snapshot()).changes_since(since, 100)
+        following = History(hand.snapshot()).changes_since(gone.value.oldest - 1, 100)
         assert [record.revision for record in following] == [head.revision]
 
 
@@ -302,10 +304,9 @@ def test_what_only_the_past_refers_to_is_gone_if_it_is_broken(harm, of, monkeypa
         hand.store.upload(key, hand.store.objects[key][1].replace(b'"complete":true', b'"complete":false'))
     else:
         harm(hand.store, key)
-    loaded = heads.load(hand.store, STYLE)
-    with pytest.raises(history.HistoryGone):
-        reads.page(hand.store, one_by_one, STYLE, loaded, views.Filter(), 100, revision=1)
-    assert reads.page(hand.store, one_by_one, STYLE, loaded, views.Filter(), 100, revision=4)
+    with pytest.raises(HistoryGone):
+        reads.page(hand.snapshot(), PageQuery(revision=1))
+    assert reads.page(hand.snapshot(), PageQuery(revision=4))
 
 
 def test_a_record_that_is_damaged_is_as_good_as_lost():
@@ -314,8 +315,8 @@ def test_a_record_that_is_damaged_is_as_good_as_lost():
         hand.commit(hand.upload("0001.jpg", body=bytes([number])))
     record = next(key for key in hand.store.objects if key.startswith(f"{STYLE.folder}changes/000000000003"))
     hand.store.upload(record, hand.store.objects[record][1].replace(b'"cause":"Obj', b'"cause":"0bj'))
-    with pytest.raises(history.HistoryGone) as gone:
-        history.changes_since(hand.store, one_by_one, STYLE, hand.head(), 1, 10)
+    with pytest.raises(HistoryGone) as gone:
+        History(hand.snapshot()).changes_since(1, 10)
     assert gone.value.oldest == 4
 
 

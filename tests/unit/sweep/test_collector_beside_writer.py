@@ -15,7 +15,7 @@ from s3_manifest.manifest.model import timestamp
 from s3_manifest.manifest.runs import decode_page
 from s3_manifest.query import reads
 from s3_manifest.query.history import HistoryGone
-from s3_manifest.query.views import Filter
+from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.storage import heads
 from s3_manifest.sweep.garbage import collect_garbage
@@ -103,16 +103,7 @@ def kept_revisions(hand: Hand, said: dict[int, dict[str, str]]) -> list[int]:
     kept = []
     for revision in said:
         try:
-            read = reads.page(
-                hand.store,
-                hand.environment.each,
-                STYLE,
-                heads.load(hand.store, STYLE),
-                Filter(),
-                1000,
-                revision=revision,
-                cursor=None,
-            )
+            read = reads.page(hand.snapshot(), PageQuery(limit=1000, revision=revision))
         except HistoryGone:
             continue
         shown = {file["filename"]: file["etag"] for file in json.loads(read.json)["files"]}

@@ -12,7 +12,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from s3_manifest.aws.settings import Settings
-from s3_manifest.http import scopes
+from s3_manifest.http import app
 from s3_manifest_cli.local_stack.stack import template
 
 TEMPLATE = template()
@@ -159,11 +159,11 @@ def test_each_route_requires_the_scope_that_the_functions_require(given, monkeyp
     resources = deployed(**JWT, **values)
     variables = template()["Globals"]["Function"]["Environment"]["Variables"]
     environment = {name: values.get(item.get("Ref"), "x") for name, item in variables.items() if isinstance(item, dict)}
-    monkeypatch.setattr(scopes, "settings", lambda: Settings.model_validate(environment))
+    monkeypatch.setattr(app, "settings", lambda: Settings.model_validate(environment))
     routes = [item["Properties"] for item in resources.values() if item["Type"] == "AWS::ApiGatewayV2::Route"]
     assert len(routes) == 6
     for route in routes:
-        needed = scopes.required(RIGHTS[route["RouteKey"].partition(" ")[0]])
+        needed = app.required_scope(RIGHTS[route["RouteKey"].partition(" ")[0]])
         required = route["AuthorizationScopes"]
         assert [values[item["Ref"]] for item in required] == [needed] if needed else required == {"Ref": "AWS::NoValue"}
 

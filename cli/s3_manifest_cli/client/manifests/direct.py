@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -19,12 +20,15 @@ from s3_manifest.manifest.model import (
     UnreadableManifest,
     timestamp,
 )
-from s3_manifest.query import actors, catalog, history, reads, views
+from s3_manifest.query import actors, catalog
+from s3_manifest.query.history import History, HistoryGone, NoSuchRevision
+from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
-from s3_manifest.storage import chain, heads, pages
+from s3_manifest.storage import chain
 from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
 from s3_manifest.storage.heads import Loaded
-from s3_manifest.storage.store import NotModified, Store, StoreError
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
 from s3_manifest_cli.client.manifests.manifests import ROLES, Change, Connection, Index, Manifest, RemoteFile, Segment
 from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, Unavailable
@@ -60,9 +64,9 @@ class S3Manifests:
             with translated_errors():
                 page = catalog.read_catalog(self._store, self._collections, each, _CATALOG_PAGE, after)
             yield from map(totals_of, page.collections)
-            if page.following is None:
+            if page.next_position is None:
                 return
-            after = page.following
+            after = page.next_position
 
     def actor(self, name: str) -> Collection:
         with translated_errors():
@@ -70,42 +74,33 @@ class S3Manifests:
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         with translated_errors():
-            loaded = heads.load(self._store, collection)
-            self._head(collection, loaded)
-            return _only_facts(reads.read_revision(self._store, each, collection, loaded, revision, at).facts)
+            return _only_facts(History(self._snapshot(collection)).at(revision, at).facts)
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
-        def read(loaded: Loaded) -> Manifest:
-            past = reads.read_revision(self._store, each, collection, loaded, revision, at)
-            entries = [entry for run in views.runs(self._store, each, collection, past) for entry in run.entries()]
+        def read(snapshot: Snapshot) -> Manifest:
+            manifest = History(snapshot).at(revision, at)
+            entries = [entry for run in manifest.runs() for entry in run.entries()]
             by_role = (tuple(entry for entry in entries if entry.role == role) for role in ROLES)
-            return Manifest(_only_facts(past.facts), *by_role)
+            return Manifest(_only_facts(manifest.facts), *by_role)
 
         with translated_errors():
-            loaded = heads.load(self._store, collection)
-            self._head(collection, loaded)
-            return reads.retry_on_conflict(self._store, collection, loaded, read)
+            return retry_on_conflict(self._snapshot(collection), read)
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         with translated_errors():
+            unread = Snapshot.of(self._store, each, collection)
             if known:
-                stored = self._store.get_unless(collection.head_key, known.etag)
-                if isinstance(stored, NotModified):
-                    return known
-                loaded = Loaded(heads.decode(collection, stored.body), stored.etag) if stored else Loaded(None, None)
-            else:
-                loaded = heads.load(self._store, collection)
-            self._head(collection, loaded)
+                unread = replace(unread, loaded=Loaded(None, known.etag))
+            snapshot = unread.refresh()
+            if known and snapshot is unread:
+                return known
             segments = {segment.key: segment for segment in known.segments} if known else {}
-            return reads.retry_on_conflict(
-                self._store, collection, loaded, lambda now: self._build_index(collection, now, segments)
-            )
+            self._head(snapshot)
+            return retry_on_conflict(snapshot, lambda now: self._build_index(now, segments))
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         with translated_errors():
-            head = self._head(collection, heads.load(self._store, collection))
-            limit = min(limit, _MAX_RECORDS)
-            records = history.changes_since(self._store, each, collection, head, since, limit)
+            records = History(self._snapshot(collection)).changes_since(since, min(limit, _MAX_RECORDS))
             return [_change(collection, record) for record in records]
 
     def rescan(self, collection: Collection) -> Timestamp:
@@ -114,10 +109,15 @@ class S3Manifests:
     def rescan_all(self) -> Timestamp:
         return self._request(SweepAll())
 
-    def _head(self, collection: Collection, loaded: Loaded) -> Head:
-        if loaded.head:
-            return loaded.head
-        raise self._connection.no_manifest(collection)
+    def _snapshot(self, collection: Collection) -> Snapshot:
+        snapshot = Snapshot.load(self._store, each, collection)
+        self._head(snapshot)
+        return snapshot
+
+    def _head(self, snapshot: Snapshot) -> Head:
+        if snapshot.head:
+            return snapshot.head
+        raise self._connection.no_manifest(snapshot.collection)
 
     def _request(self, job: Job) -> Timestamp:
         if self._enqueue is None:
@@ -130,13 +130,13 @@ class S3Manifests:
             self._enqueue([job])
         return requested_at
 
-    def _build_index(self, collection: Collection, loaded: Loaded, known: Mapping[str | None, Segment]) -> Index:
-        head = self._head(collection, loaded)
+    def _build_index(self, snapshot: Snapshot, known: Mapping[str | None, Segment]) -> Index:
+        head = self._head(snapshot)
 
         def segment(ref: PageRef) -> Segment:
             if ref.key in known:
                 return known[ref.key]
-            (run,) = pages.read(self._store, each, collection, loaded, [ref])
+            (run,) = snapshot.read([ref])
             return Segment(ref.key, tuple(RemoteFile.from_fields(from_json(row.line), row.role) for row in run.rows()))
 
         if head.pages:
@@ -144,7 +144,7 @@ class S3Manifests:
         else:
             entries = sorted((*head.files, *head.captions, *head.hidden), key=lambda entry: entry.filename)
             segments = [Segment(None, tuple(map(RemoteFile.from_entry, entries)))]
-        return Index(_only_facts(head), loaded.etag or "", tuple(segments))
+        return Index(_only_facts(head), snapshot.etag or "", tuple(segments))
 
 
 def _only_facts(facts: Facts) -> Facts:
@@ -157,9 +157,9 @@ def translated_errors() -> Iterator[None]:
     """Raises the client's errors for those of the package."""
     try:
         yield
-    except (actors.NoSuchActor, history.NoSuchRevision) as error:
+    except (actors.NoSuchActor, NoSuchRevision) as error:
         raise NotFound(str(error)) from error
-    except history.HistoryGone as error:
+    except HistoryGone as error:
         raise HistoryExpired(str(error), error.oldest) from error
     except actors.AmbiguousActor as error:
         raise Refused(str(error)) from error

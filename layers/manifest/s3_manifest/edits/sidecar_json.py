@@ -1,7 +1,7 @@
-"""The JSON of sidecars as it is edited: what is not changed stays, also where no reader can use it.
+"""The JSON of edited sidecars: unchanged values stay exactly as they are, even those that no reader can use.
 
-Numbers that no float holds (``1e400``), integers of any length, and halves of surrogate pairs are written back as
-they were read. Only what is no JSON at all (``NaN``, ``Infinity``) cannot be: such a sidecar is not edited.
+Numbers beyond a float (``1e400``), integers of any length and lone surrogates are written as they were read. A sidecar
+with ``NaN`` or ``Infinity``, which are not JSON, is not edited.
 """
 
 import json
@@ -15,12 +15,12 @@ from uuid import uuid4
 from s3_manifest.manifest.lenient_json import NotReadable, read_json, utf8
 
 _MAX_DIGITS = 20
-_NAMED = 3
+_MAX_PROBLEMS = 3
 
 
 @dataclass(frozen=True)
 class Verbatim:
-    """A number that is kept as the text that it was read as."""
+    """A number, as the text that was read."""
 
     token: str
 
@@ -30,18 +30,18 @@ class _NotJson(ValueError):
 
 
 def decode(body: bytes, *, most: int) -> dict[str, Any]:
-    """The JSON object in a body of at most so many bytes, to be given to ``encode``. Raises ``NotReadable``.
+    """The JSON object in a body of at most ``most`` bytes, for ``encode``. Raises ``NotReadable``.
 
-    A byte order mark, UTF-16 and gzip are undone.
+    Accepts a byte order mark, UTF-16 and gzip.
     """
     text = utf8(body, most=most).decode("utf-8", "surrogateescape")
     try:
         fields = _DECODER.decode(text)
     except _NotJson as error:
-        named = where(body, most)
-        raise NotReadable(f"it holds {error}, which is not JSON: {named}; replace it by null or a number") from error
+        problems = where(body, most)
+        raise NotReadable(f"it has {error}, which is not JSON: {problems}; replace it by null or a number") from error
     except RecursionError as error:
-        raise NotReadable(f"it is nested too deep to be edited: {where(body, most)}") from error
+        raise NotReadable(f"it is nested too deeply to be edited: {where(body, most)}") from error
     except ValueError as error:
         raise NotReadable(f"it is not JSON: {error}") from error
     if not isinstance(fields, dict):
@@ -50,26 +50,28 @@ def decode(body: bytes, *, most: int) -> dict[str, Any]:
 
 
 def encode(fields: Mapping[str, Any]) -> bytes:
-    """JSON, UTF-8, one member a line. Raises ``ValueError`` where a number is not finite, or it is nested too deep."""
-    mark, kept = uuid4().hex, list[str]()
+    """JSON in UTF-8, one member per line. Raises ``ValueError`` for a number that is not finite, or deep nesting."""
+    mark = uuid4().hex
+    tokens: list[str] = []
 
     def placeholder(value: Verbatim) -> str:
-        kept.append(value.token)
+        tokens.append(value.token)
         return mark
 
     try:
         text = json.dumps(fields, ensure_ascii=False, indent=1, allow_nan=False, default=placeholder)
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    tokens = iter(kept)
-    text = re.sub(f'"{mark}"', lambda _: next(tokens), text) if kept else text
-    # What cannot be encoded is a half of a surrogate pair, in a string: escaped, it is JSON.
+        raise ValueError("it is nested too deeply") from error
+    if tokens:
+        remaining = iter(tokens)
+        text = re.sub(f'"{mark}"', lambda _: next(remaining), text)
+    # Only a lone surrogate in a string cannot be encoded; escaped, it is JSON.
     return text.encode("utf-8", "backslashreplace")
 
 
 def where(body: bytes, most: int) -> str:
-    """The first values in a body that no reader can use."""
-    return "; ".join(read_json(body, most=most).problems[:_NAMED])
+    """The first values in a body that readers cannot use."""
+    return "; ".join(read_json(body, most=most).problems[:_MAX_PROBLEMS])
 
 
 def _float(token: str) -> float | Verbatim:
@@ -84,5 +86,5 @@ def _refuse(constant: str) -> NoReturn:
     raise _NotJson(constant)
 
 
-# Control characters in strings, which JSON wants escaped, are written so.
+# Accepts control characters in strings, which JSON requires to be escaped; ``encode`` escapes them.
 _DECODER = json.JSONDecoder(strict=False, parse_float=_float, parse_int=_int, parse_constant=_refuse)

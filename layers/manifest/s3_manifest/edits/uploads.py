@@ -1,4 +1,4 @@
-"""What is asked of uploads: names checked, and the headers by which S3 takes these bytes and no others."""
+"""Requests for uploads: which filenames are valid, and the headers with which S3 accepts only these bytes."""
 
 import base64
 import unicodedata
@@ -27,10 +27,10 @@ from s3_manifest.storage.store import METADATA_PREFIX
 from s3_manifest.storage.user_metadata import fit
 
 MAX_IMAGES = 250
-"""Of one request: so many signed URLs, each of some kilobytes, surely fit into one answer of Lambda."""
+"""The limit of one request: signed URLs have some kilobytes each and have to fit into one answer of Lambda."""
 
 MAX_SIZE_BYTES = 5 << 30
-"""Of one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
+"""The limit of one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
 
 CONTENT_TYPES = {
     "jpg": "image/jpeg",
@@ -47,15 +47,15 @@ CONTENT_TYPES = {
     "txt": "text/plain; charset=utf-8",
     "caption": "text/plain; charset=utf-8",
 }
-"""Media types by the suffixes of images and captions."""
+"""Media types by the suffix of an image or caption."""
 
 _MAX_GENERATION_METADATA = 4096
-# Control characters, halves of characters, and what ends a line or a paragraph.
+# Control characters, lone surrogates, and separators of lines and paragraphs.
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# No XML holds these, and S3 lists keys in XML: https://www.w3.org/TR/xml/#charsets
-_NO_CONTROLS = "must not hold control characters, or others that no XML holds"
+# S3 lists keys in XML, which excludes these: https://www.w3.org/TR/xml/#charsets
+_NO_CONTROLS = "must not contain control characters or characters that XML excludes"
 _NO_XML = frozenset("\ufffe\uffff")
-# https://www.rfc-editor.org/rfc/rfc6838#section-4.2, and parameters of it that are tokens
+# https://www.rfc-editor.org/rfc/rfc6838#section-4.2, with parameters whose values are tokens
 _NAME, _TOKEN = "[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*", "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _CONTENT_TYPE = rf"^{_NAME}/{_NAME}(; ?{_TOKEN}={_TOKEN})*$"
 
@@ -67,7 +67,7 @@ def _md5(text: str) -> str:
 
 
 def _usable(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """What is short, and what every reader of JSON takes."""
+    """Short, and accepted by every reader of JSON."""
     try:
         written = to_json(value, inf_nan_mode="constants")
     except ValueError as error:
@@ -81,16 +81,16 @@ def _usable(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 def _text(value: str) -> str:
     if SURROGATE.search(value):
-        raise ValueError("it holds half of a surrogate pair, which no UTF-8 does")
+        raise ValueError("it has a lone surrogate, which UTF-8 cannot encode")
     return value
 
 
 def _at_most(most: int) -> AfterValidator:
-    """For text that a sidecar may have to hold: of more bytes it would not be read."""
+    """The limit of bytes for text that may go into a sidecar, where longer text is not read."""
 
     def check(value: str) -> str:
         if (size := len(_text(value).encode())) > most:
-            raise ValueError(f"it has {size} bytes in UTF-8, and may have {most}")
+            raise ValueError(f"it has {size} bytes in UTF-8; the limit is {most}")
         return value
 
     return AfterValidator(check)
@@ -112,7 +112,7 @@ class ImageUpload(Frozen):
     size: StrictInt = Field(ge=0, le=MAX_SIZE_BYTES, description="Bytes")
     md5: Md5 = Field(description="In hex or base64; S3 refuses other bytes")
     content_type: Annotated[StrictStr, Field(pattern=_CONTENT_TYPE, max_length=200)] | None = Field(
-        default=None, description="Else it follows from the suffix"
+        default=None, description="Default: by the suffix of the filename"
     )
     prompt: Prompt | None = None
     generated_at: Moment | None = None
@@ -120,7 +120,7 @@ class ImageUpload(Frozen):
 
 
 class GenerationRequest(Frozen):
-    """The run that made the files; without an id it gets the next number."""
+    """The run that made the files. Without an id it gets the next number."""
 
     generation_id: Id | None = None
     type: Annotated[Text, Field(min_length=1, max_length=200)] = "declared"
@@ -129,30 +129,30 @@ class GenerationRequest(Frozen):
 
 
 class UploadRequest(Frozen):
-    """What is to be uploaded."""
+    """Files to upload."""
 
     images: tuple[ImageUpload, ...] = Field(min_length=1, max_length=MAX_IMAGES)
     generation: GenerationRequest | None = None
-    overwrite: StrictBool = Field(default=False, description="Else S3 refuses to replace a file")
-    expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds that the URLs are good for")
+    overwrite: StrictBool = Field(default=False, description="Whether S3 may replace an existing file")
+    expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds for which the URLs are valid")
 
 
 class InvalidFilename(NamedTuple):
-    """A filename that cannot be uploaded to: which of the images it is, from 0, and why."""
+    """A filename that cannot be uploaded: its position among the images, from 0, and why."""
 
-    at: int
+    position: int
     reason: str
 
 
 class Headers(NamedTuple):
-    """What a PUT has to say, and what did not fit: the fields that go into a sidecar."""
+    """The headers of a PUT, and the fields that did not fit and go into a sidecar."""
 
     headers: Mapping[str, str]
-    left: Mapping[str, str]
+    left_out: Mapping[str, str]
 
 
-def wrong_with_id(collection: Collection) -> str | None:
-    """Why nothing can be uploaded to a collection of that id; None where it can be."""
+def problem_with_id(collection: Collection) -> str | None:
+    """Why nothing can be uploaded to a collection with this id; None if uploads are possible."""
     if collection.id in {".", ".."}:
         return "clients and gateways remove '.' and '..' from the path of a URL"
     if _has_controls(collection.id):
@@ -163,47 +163,47 @@ def wrong_with_id(collection: Collection) -> str | None:
 def invalid_filenames(
     collections: Collections, collection: Collection, filenames: Sequence[str]
 ) -> Iterator[InvalidFilename]:
-    """Those that no file of the collection can have, or that are named before."""
-    before: dict[str, int] = {}
+    """The filenames that no file of the collection can have, or that the request repeats."""
+    first: dict[str, int] = {}
     blocked = in_the_way(filenames)
-    for index, filename in enumerate(filenames):
-        if reason := _wrong_with(collections, collection, filename):
-            yield InvalidFilename(index, reason)
+    for position, filename in enumerate(filenames):
+        if reason := _problem_with(collections, collection, filename):
+            yield InvalidFilename(position, reason)
         elif filename in blocked:
             yield InvalidFilename(
-                index, f"it and {blocked[filename]!r} cannot both be there, a file and a folder of one name"
+                position, f"it and {blocked[filename]!r} cannot both exist: one name would be a file and a folder"
             )
-        elif filename in before:
-            yield InvalidFilename(index, f"it is named before, at {before[filename]}")
-        before.setdefault(filename, index)
+        elif filename in first:
+            yield InvalidFilename(position, f"it repeats images.{first[filename]}.filename")
+        first.setdefault(filename, position)
 
 
 def _has_controls(text: str) -> bool:
-    return any(unicodedata.category(sign) in _CONTROLS or sign in _NO_XML for sign in text)
+    return any(unicodedata.category(character) in _CONTROLS or character in _NO_XML for character in text)
 
 
-def _wrong_with(collections: Collections, collection: Collection, filename: str) -> str | None:
+def _problem_with(collections: Collections, collection: Collection, filename: str) -> str | None:
     key = collection.prefix + filename
-    wrong = {
-        "it is a path below the collection's prefix, without '.', '..' and empty parts": any(
+    reasons = {
+        "it must be a path below the collection's prefix without '.', '..' and empty parts": any(
             part in ("", ".", "..") for part in filename.split("/")
         ),
-        "it must not hold a backslash": "\\" in filename,
+        "it must not contain a backslash": "\\" in filename,
         f"it {_NO_CONTROLS}": _has_controls(filename),
         f"the key would be longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
-        "it is a sidecar's, and those are edited by PATCH": filename in SIDECARS,
-        "it is neither an image nor a caption (.txt, .caption), by its suffix": not (
+        "it is a sidecar; edit it with PATCH": filename in SIDECARS,
+        "its suffix is neither that of an image nor that of a caption (.txt, .caption)": not (
             is_image(filename) or is_caption(filename)
         ),
-        "it is another collection's": collections.of(key) != collection,
+        "it belongs to another collection": collections.of(key) != collection,
     }
-    return next((reason for reason, is_so in wrong.items() if is_so), None) or unusable(filename)
+    return next((reason for reason, applies in reasons.items() if applies), None) or unusable(filename)
 
 
 def upload_headers(image: ImageUpload, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:
-    """The headers of its PUT, and the fields for which user metadata has no room: the prompt first.
+    """The headers of the PUT, and the fields that do not fit into user metadata.
 
-    The MD5 is among the user metadata too: the ETag of an object that is encrypted with a customer key is none.
+    The MD5 is in the user metadata too, because the ETag of an object encrypted with a customer key is not the MD5.
     """
     fields = {
         "md5": image.md5,
@@ -221,5 +221,5 @@ def upload_headers(image: ImageUpload, generation: GenerationDeclaration | None,
         "Content-Type": image.content_type or CONTENT_TYPES.get(suffix, "application/octet-stream"),
         **{METADATA_PREFIX + name: value for name, value in fitted.values.items()},
     }
-    left = {name.replace("-", "_"): str(fields[name]) for name in fitted.left_out}
-    return Headers(headers if overwrite else headers | {"If-None-Match": "*"}, left)
+    left_out = {name.replace("-", "_"): str(fields[name]) for name in fitted.left_out}
+    return Headers(headers if overwrite else headers | {"If-None-Match": "*"}, left_out)

@@ -1,4 +1,4 @@
-"""The HTTP routes of actors' training images. One that has no manifest yet gets it on the spot, by a sweep."""
+"""The routes of an actor's training images. A missing manifest is created by a sweep, and waited for."""
 
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
@@ -10,42 +10,51 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import each
-from s3_manifest.http import addressing, scopes
-from s3_manifest.http.api_docs import UNDER_WAY, answers
-from s3_manifest.http.fetch import Fetched, IfNoneMatch, Reflects, Wait, fetch, not_modified, tagged
-from s3_manifest.http.web import ActorId, Answer, json_answer, path_of, problem
+from s3_manifest.http import addressing
+from s3_manifest.http.app import ActorId, HttpResponse, json_response, path_of, problem, require_scope
+from s3_manifest.http.manifest_requests import (
+    IfNoneMatch,
+    ReadCondition,
+    Reflects,
+    Wait,
+    fetch,
+    manifest_response,
+    not_modified,
+    snapshot_of,
+)
+from s3_manifest.http.openapi import IN_PROGRESS, responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Sweep
 from s3_manifest.manifest.model import Head, Timestamp, timestamp
 from s3_manifest.query import actors, training
+from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.training import ActorManifest, TrainingData, View
-from s3_manifest.query.views import AnswerTooLarge
 from s3_manifest.query.waiting import complete_since, wait_for_head
 from s3_manifest.storage.heads import holds_objects
 
-PATIENCE_SECONDS = 10
-"""So long a request waits for the sweep that it asked for, unless it says how long."""
+DEFAULT_WAIT_SECONDS = 10
+"""How long a request that starts a sweep waits for it, unless the request says how long."""
 
 RETRY_AFTER_SECONDS = 2
 
-router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # powertools' own
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 
-ForceRescan = Annotated[bool, Query(description="Compare the actor with what is in S3 first")]
+ForceRescan = Annotated[bool, Query(description="Compare the actor with S3 first")]
 
 
-class _Wanted(NamedTuple):
-    """How a request wants its actor."""
+class _Request(NamedTuple):
+    """A request for an actor's images: the format and its path, and what the manifest has to meet."""
 
-    if_none_match: str | None
-    wait: float | None
-    reflects: str | None
+    path: str
+    view: View
+    condition: ReadCondition
     force_rescan: bool
 
 
 @router.get(
     "/api/actors/<actor_id>/training-data",
-    summary="An actor's training images",
-    responses=answers({200: TrainingData, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
+    summary="List an actor's training images",
+    responses=responses({200: TrainingData, 202: IN_PROGRESS}, 304, 400, 404, 409, 413, 503),
 )
 def get_training_images(
     actor_id: ActorId,
@@ -53,20 +62,20 @@ def get_training_images(
     wait: Wait = None,
     reflects: Reflects = None,
     if_none_match: IfNoneMatch = None,
-) -> Answer:
-    """The images, in the order of their names, and what they come to.
+) -> HttpResponse:
+    """The images in order of filenames, and their totals.
 
-    202: the manifest is being made, or with ``force_rescan`` compared with S3; ask again at ``manifest``,
-    which is done once it is answered 200 and its ``last_verified_at`` is no earlier than ``requested_at``.
+    202: the manifest is being created or, with ``force_rescan``, compared with S3. Poll ``manifest``: it is ready when
+    it answers 200 with a ``last_verified_at`` no earlier than ``requested_at``.
     """
-    path = "/api/actors/{}/training-data"
-    return _answer(actor_id, path, training.training_data, _Wanted(if_none_match, wait, reflects, force_rescan))
+    condition = ReadCondition(if_none_match, wait, reflects)
+    return _get(actor_id, _Request("/api/actors/{}/training-data", training.training_data, condition, force_rescan))
 
 
 @router.get(
     "/api/training-data/<actor_id>",
-    summary="An actor's training images with their prompts, and their generations",
-    responses=answers({200: ActorManifest, 202: UNDER_WAY}, 304, 400, 404, 409, 413, 503),
+    summary="List an actor's training images with prompts and generations",
+    responses=responses({200: ActorManifest, 202: IN_PROGRESS}, 304, 400, 404, 409, 413, 503),
 )
 def get_actor_manifest(
     actor_id: ActorId,
@@ -74,65 +83,57 @@ def get_actor_manifest(
     wait: Wait = None,
     reflects: Reflects = None,
     if_none_match: IfNoneMatch = None,
-) -> Answer:
-    """The images, in the order of their names, and the generations they came from.
+) -> HttpResponse:
+    """The images in order of filenames, and the generations they are from.
 
-    202: as with the other route of an actor.
+    202: as for the actor's other route.
     """
-    path = "/api/training-data/{}"
-    return _answer(actor_id, path, training.actor_manifest, _Wanted(if_none_match, wait, reflects, force_rescan))
+    condition = ReadCondition(if_none_match, wait, reflects)
+    return _get(actor_id, _Request("/api/training-data/{}", training.actor_manifest, condition, force_rescan))
 
 
-def _answer(asked: str, path: str, view: View, wanted: _Wanted) -> Answer:
-    if wanted.force_rescan:
-        scopes.require(router.current_event.raw_event, "edit")
-    store, clock = runtime.store(), runtime.clock()
-    began = clock.monotonic()
-    collection = actors.resolve(store, runtime.collections(), each, unquote(asked))
-    fetched = _fetched(collection, wanted)
-    if fetched.same:
-        return not_modified(fetched)
-    head = fetched.loaded.head
-    if head is None or not head.complete or wanted.force_rescan:
-        requested_at = _now()
-        if head is None and not holds_objects(store, runtime.collections(), collection):
-            raise actors.NoSuchActor(f"there is no actor {collection.id}: neither a manifest, nor any object in S3")
-        retry_policy = wanted.wait or 0
-        if head is None or wanted.force_rescan:
-            # Of several requests for a manifest that is not there, the first one's sweep makes it.
-            made_at, asked_at = (None, requested_at) if wanted.force_rescan else (requested_at, None)
-            sweep = Sweep(kind=collection.kind, id=collection.id, created_at=made_at, asked_at=asked_at)
-            runtime.enqueue([sweep])
-            retry_policy = PATIENCE_SECONDS if wanted.wait is None else wanted.wait
-        else:
-            requested_at = head.created_at
-        left = max(0.0, min(retry_policy, settings().max_wait_seconds) - (clock.monotonic() - began))
-        is_done = complete_since(requested_at if wanted.force_rescan else None)
-        loaded, done = wait_for_head(store, collection, is_done, left, clock)
-        if not done:
-            return _under_way(collection, path, loaded.head, requested_at)
-        fetched = fetch(collection, wanted.if_none_match, reflects=wanted.reflects)
-        if fetched.same:
-            return not_modified(fetched)
+def _get(actor_id: str, request: _Request) -> HttpResponse:
+    if request.force_rescan:
+        require_scope(router.current_event.raw_event, "edit")
+    started, condition = runtime.clock().monotonic(), request.condition
+    collection = actors.resolve(runtime.store(), runtime.collections(), each, unquote(actor_id))
+    is_conditional = condition.reflects is not None or (condition.if_none_match and not request.force_rescan)
+    result = fetch(collection, condition) if is_conditional else fetch(collection)
+    head = result.snapshot.head
+    if not result.not_modified and (head is None or not head.complete or request.force_rescan):
+        if response := _complete(collection, head, request, started):
+            return response
+        result = fetch(collection, condition._replace(wait=None))
+    if result.not_modified:
+        return not_modified(result)
     try:
-        return tagged(training.read(store, each, collection, fetched.loaded, view), fetched)
+        return manifest_response(training.read(result.snapshot, request.view), result)
     except AnswerTooLarge as error:
-        return problem(413, f"{error}; read it in pages: {path_of(collection)}")
+        return problem(413, f"{error}. Read it in pages: {path_of(collection)}")
 
 
-def _fetched(collection: Collection, wanted: _Wanted) -> Fetched:
-    if wanted.reflects is not None or (wanted.if_none_match and not wanted.force_rescan):
-        return fetch(collection, wanted.if_none_match, wanted.wait, wanted.reflects)
-    return fetch(collection)
+def _complete(collection: Collection, head: Head | None, request: _Request, started: float) -> HttpResponse | None:
+    """Starts a sweep, if none is running, and waits for it: None when the manifest is complete, else 202."""
+    requested_at, clock = timestamp(datetime.now(UTC)), runtime.clock()
+    if head is None and not holds_objects(runtime.store(), runtime.collections(), collection):
+        raise actors.NoSuchActor(f"actor {collection.id} has neither a manifest nor any object in S3")
+    seconds = request.condition.wait or 0
+    if head is None or request.force_rescan:
+        # Of several requests for a missing manifest, only the first one's sweep runs.
+        created_at, asked_at = (None, requested_at) if request.force_rescan else (requested_at, None)
+        sweep = Sweep(kind=collection.kind, id=collection.id, created_at=created_at, asked_at=asked_at)
+        runtime.enqueue([sweep])
+        seconds = DEFAULT_WAIT_SECONDS if request.condition.wait is None else request.condition.wait
+    else:
+        requested_at = head.created_at
+    left = max(0.0, min(seconds, settings().max_wait_seconds) - (clock.monotonic() - started))
+    condition = complete_since(requested_at if request.force_rescan else None)
+    wait = wait_for_head(snapshot_of(collection), condition, left, clock)
+    return None if wait.is_met else _in_progress(collection, request.path, wait.snapshot.head, requested_at)
 
 
-def _under_way(collection: Collection, path: str, head: Head | None, requested_at: Timestamp) -> Answer:
+def _in_progress(collection: Collection, path: str, head: Head | None, requested_at: Timestamp) -> HttpResponse:
     status = "rescanning" if head and head.complete else "initializing"
     manifest = addressing.url(*addressing.address(path, collection.id))
-    answer = json_answer(202, {"status": status, "manifest": manifest, "requested_at": requested_at})
-    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return answer
-
-
-def _now() -> Timestamp:
-    return timestamp(datetime.now(UTC))
+    body = {"status": status, "manifest": manifest, "requested_at": requested_at}
+    return json_response(body, 202, {"Retry-After": str(RETRY_AFTER_SECONDS)})

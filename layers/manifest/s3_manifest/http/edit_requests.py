@@ -1,38 +1,94 @@
-"""What the HTTP routes share that change what is in S3: what a path names, and how an answer tells what was done."""
+"""What the routes that change S3 share: who is edited, request and response models, and the response itself."""
 
-import random
-import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import each
-from s3_manifest.edits.edits import RetryPolicy
-from s3_manifest.http.web import Answer, json_answer, path_of, tags_of
+from s3_manifest.edits.collection_editor import CollectionEditor
+from s3_manifest.edits.sidecar_editor import RetryPolicy
+from s3_manifest.edits.uploads import Prompt
+from s3_manifest.http.app import BadParameter, HttpResponse, etags_in, json_response, path_of
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query import actors
 from s3_manifest.query.change_token import ChangeToken, revision_reflecting
 from s3_manifest.query.cursors import encode_cursor
+from s3_manifest.sidecars.formats import MAX_TITLE
+from s3_manifest.storage.snapshot import Snapshot
 
 WAIT_SECONDS = 20
-"""How long a GET of the manifest that an answer refers to waits for what was done."""
+"""How long a GET of the ``manifest`` in a response waits for the change."""
+
+MAX_FILES = 1000
+"""The limit of one PATCH: every file is looked up in S3 before any is edited."""
 
 
 class NoSuchCollection(Exception):
-    """There can be no such collection, or there is nothing in it."""
+    """The collection cannot exist, or is empty."""
 
 
 class AmbiguousPath(Exception):
-    """The path of a request may be the beginning of another object's name; nothing was changed."""
+    """The path may be the start of the name of another object; nothing was changed."""
+
+
+class FileUpdate(Frozen):
+    """New values of the fields of a file; null removes a field, and omitted fields stay as they are."""
+
+    good: StrictBool | None = Field(default=None, description="Whether the file is fit for training")
+    prompt: Prompt | None = None
+    labels: Annotated[tuple[Annotated[StrictStr, Field(max_length=200)], ...], Field(max_length=100)] | None = None
+    hidden: StrictBool | None = Field(default=None, description="Whether to leave it out of the manifest's files")
+
+    @model_validator(mode="after")
+    def _has_fields(self) -> "FileUpdate":
+        if not self.model_fields_set:
+            raise ValueError(f"set at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+    def fields(self) -> Mapping[str, Any]:
+        """The fields that the request sets."""
+        return self.model_dump(mode="json", include=self.model_fields_set - {"files"})
+
+
+class FilesUpdate(FileUpdate):
+    """Updates by filename in ``files``; or, with ``?filename=``, the update of that file, without ``files``."""
+
+    files: Mapping[str, FileUpdate] | None = Field(default=None, min_length=1, max_length=MAX_FILES)
+
+    @model_validator(mode="after")
+    def _has_fields(self) -> "FilesUpdate":
+        return self  # by_filename checks it
+
+    def by_filename(self, filename: str | None) -> Mapping[str, FileUpdate]:
+        """The updates by filename. Raises ``BadParameter`` for a mixture of the two forms."""
+        if filename is None:
+            others = self.model_fields_set - {"files"}
+            if self.files is None or others:
+                name = min(others, default="files")
+                raise BadParameter(name, f"{name}: without ?filename=, the body must have 'files' and nothing else")
+            return self.files
+        if "files" in self.model_fields_set:
+            raise BadParameter("files", "files: with ?filename=, the body must be the update of that file")
+        if not self.model_fields_set:
+            raise BadParameter("body", f"set at least one of {', '.join(FileUpdate.model_fields)}")
+        return {filename: self}
+
+
+class TitleUpdate(Frozen):
+    """The new title of the collection; null removes it."""
+
+    title: Annotated[StrictStr, Field(max_length=MAX_TITLE)] | None
 
 
 class ChangeResponse(Frozen):
-    """Whether the manifest shows what was done. Until it does, ask for ``manifest``: that waits for it.
+    """Whether the manifest reflects the change. If not yet, GET ``manifest``, which waits for it.
 
-    ``revision`` is one that shows it, and null before; ``reflects`` a token for ``?reflects=``.
+    ``revision`` is one that reflects the change, or null; ``reflects`` is a token for ``?reflects=``.
     """
 
     revision: int | None
@@ -41,35 +97,67 @@ class ChangeResponse(Frozen):
     manifest: str
 
 
-def answered(collection: Collection, change_token: ChangeToken | None, **done: Any) -> Answer:  # noqa: ANN401  # any JSON
-    """200: what was ``done``, and whether the manifest shows it already; mostly it does not yet."""
-    revision = revision_reflecting(runtime.store(), each, collection, change_token) if change_token else None
-    token = encode_cursor(change_token) if change_token else None
-    awaits = {"reflects": token, "wait": WAIT_SECONDS} if token else {}
-    manifest = path_of(collection, awaits)
-    reflection = {"revision": revision, "reflected": revision is not None, "reflects": token, "manifest": manifest}
-    return json_answer(200, done | reflection)
+class DeleteFileResponse(ChangeResponse):
+    """``deleted``: the object is deleted from S3. ``hidden``: it stays, but not among the manifest's files."""
+
+    filename: str
+    s3_key: str
+    deleted: bool
+    hidden: bool
 
 
-def retry_policy(context: LambdaContext) -> RetryPolicy:
-    """As much as is left of an invocation."""
-    return RetryPolicy(
-        sleep=time.sleep,
-        random=random.random,
-        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
-        now_ms=lambda: time.time_ns() // 1_000_000,
-    )
+class UpdateFilesResponse(ChangeResponse):
+    """The sidecar that has the updates, and of which files. ``attempts`` of writing it: 0 if it had them already."""
+
+    s3_key: str
+    etag: str
+    attempts: int
+    files: tuple[str, ...]
 
 
-def etags(header: str | None) -> frozenset[str]:
-    """Those that ``If-Match`` names; none where any object will do. No object has an empty one."""
-    tags = frozenset(tags_of(header))
-    return frozenset() if "*" in tags else tags
+class SetTitleResponse(ChangeResponse):
+    """The title of the collection."""
+
+    title: str | None
 
 
-def actor_of(asked: str) -> Collection:
+class DeleteCollectionResponse(ChangeResponse):
+    """How many objects were ``deleted``, or files ``hidden``. Repeat the request until it is ``complete``.
+
+    ``kept`` are some of the keys of objects that were replaced meanwhile.
+    """
+
+    deleted: int
+    hidden: int
+    kept: tuple[str, ...]
+    complete: bool
+
+
+def editor_of(collection: Collection, context: LambdaContext) -> CollectionEditor:
+    """An editor that retries for as long as the invocation may run."""
+    policy = RetryPolicy(seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
+    return CollectionEditor(runtime.store(), runtime.collections(), collection, each, policy)
+
+
+def change_response(collection: Collection, token: ChangeToken | None, **fields: Any) -> HttpResponse:  # noqa: ANN401  # any JSON
+    """200, with the fields of the change, and whether the manifest reflects it; usually it does not yet."""
+    snapshot = Snapshot.of(runtime.store(), each, collection)
+    revision = revision_reflecting(snapshot, token) if token else None
+    cursor = encode_cursor(token) if token else None
+    manifest = path_of(collection, {"reflects": cursor, "wait": WAIT_SECONDS} if cursor else {})
+    reflection = {"revision": revision, "reflected": revision is not None, "reflects": cursor, "manifest": manifest}
+    return json_response(fields | reflection)
+
+
+def if_match_etags(header: str | None) -> frozenset[str]:
+    """The ETags in ``If-Match``; none if any object is acceptable."""
+    etags = frozenset(etags_in(header))
+    return frozenset() if "*" in etags else etags
+
+
+def actor_of(actor_id: str) -> Collection:
     """The actor that a path names, by its name or number. Raises as ``actors.resolve``."""
-    return actors.resolve(runtime.store(), runtime.collections(), each, unquote(asked))
+    return actors.resolve(runtime.store(), runtime.collections(), each, unquote(actor_id))
 
 
 def collection_of(kind: str, collection_id: str) -> Collection:
@@ -78,18 +166,18 @@ def collection_of(kind: str, collection_id: str) -> Collection:
     runtime.collections().check_id(kind, collection_id)
     if collection := runtime.collections().named(kind, collection_id):
         return collection
-    raise NoSuchCollection(f"there can be no collection {kind} {collection_id}")
+    raise NoSuchCollection(f"{kind} {collection_id} cannot be a collection")
 
 
-def check_not_cut_off(key: str) -> None:
-    """Raises ``AmbiguousPath`` where a path that names ``key`` may be another one's, cut off at its ``?``.
+def check_not_truncated(key: str) -> None:
+    """Raises ``AmbiguousPath`` where a path that names ``key`` may be another one, truncated at its ``?``.
 
-    An HTTP API decodes a path, and cuts it off at what is then a question mark.
+    An HTTP API decodes a path and truncates it at a question mark.
     """
     if len(key.encode()) >= MAX_KEY_BYTES:
         return
-    if found := runtime.store().list(f"{key}?", limit=1).keys:
+    if keys := runtime.store().list(f"{key}?", limit=1).keys:
         raise AmbiguousPath(
-            f"path: it may be that of {found[0]}, which a gateway cuts off at the '?'; name the object in the query"
-            " (?filename=…; '-' in the place of the id, and ?id=…)"
+            f"path: a gateway may have truncated the path of {keys[0]} at its '?'. Name the object in the query:"
+            " ?filename=…, with '-' in place of the id and ?id=…"
         )

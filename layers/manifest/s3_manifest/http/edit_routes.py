@@ -1,344 +1,313 @@
-"""The HTTP routes that change what is in S3: objects and sidecars, never a manifest."""
+"""The routes that change S3: objects and sidecars, never a manifest."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
-from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from s3_manifest.aws import runtime
-from s3_manifest.aws.threads import each
-from s3_manifest.edits import edits, mutations
-from s3_manifest.edits.mutations import edit_token
-from s3_manifest.edits.uploads import Prompt
+from s3_manifest.edits.collection_editor import EtagMismatch, NewerUpload, NoSuchFile, TooManyFiles
+from s3_manifest.edits.collection_json import set_title
+from s3_manifest.edits.sidecar_editor import InvalidEdit, SidecarTooLarge, TooManyConflicts, UnreadableSidecar
 from s3_manifest.http import upload_routes
 from s3_manifest.http.addressing import ID
-from s3_manifest.http.api_docs import QUEUED, answers
-from s3_manifest.http.edit_requests import (
-    ChangeResponse,
-    NoSuchCollection,
-    actor_of,
-    answered,
-    check_not_cut_off,
-    collection_of,
-    etags,
-    retry_policy,
+from s3_manifest.http.app import (
+    ActorId,
+    BadParameter,
+    CollectionId,
+    HttpResponse,
+    Kind,
+    answer_errors,
+    json_response,
+    new_app,
+    path_of,
+    problem,
 )
-from s3_manifest.http.web import ActorId, Answer, BadParameter, CollectionId, Kind, api, json_answer, path_of, problem
-from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.jobs import Sweep
-from s3_manifest.manifest.model import Frozen, timestamp
-from s3_manifest.sidecars.formats import MAX_TITLE
+from s3_manifest.http.edit_requests import (
+    AmbiguousPath,
+    DeleteCollectionResponse,
+    DeleteFileResponse,
+    FilesUpdate,
+    FileUpdate,
+    NoSuchCollection,
+    SetTitleResponse,
+    TitleUpdate,
+    UpdateFilesResponse,
+    actor_of,
+    change_response,
+    check_not_truncated,
+    collection_of,
+    editor_of,
+    if_match_etags,
+)
+from s3_manifest.http.openapi import QUEUED, responses
+from s3_manifest.manifest.collections import Collection, IdTooLong
+from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
+from s3_manifest.manifest.model import UnreadableManifest, timestamp
+from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.storage.heads import is_there
+from s3_manifest.storage.store import StoreError
 
-app = api()
+logger = Logger(service="edit")
+app = new_app()
 app.include_router(upload_routes.router)
-
-MAX_FILES = 1000
-"""Of one PATCH: each is looked at in S3 before any is edited."""
-
-
-class FileUpdate(Frozen):
-    """What is to be said of a file; null takes a field out, one that is left out stays as it is."""
-
-    good: StrictBool | None = Field(default=None, description="Whether it is fit for training")
-    prompt: Prompt | None = None
-    labels: Annotated[tuple[Annotated[StrictStr, Field(max_length=200)], ...], Field(max_length=100)] | None = None
-    hidden: StrictBool | None = Field(default=None, description="Whether it is left out of the manifest's files")
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "FileUpdate":
-        if not self.model_fields_set:
-            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
-        return self
-
-    def said(self) -> Mapping[str, Any]:
-        """The fields that were given."""
-        return self.model_dump(mode="json", include=self.model_fields_set - {"files"})
-
-
-class FilesUpdate(FileUpdate):
-    """What is to be said of many files, by filename; or, with ``?filename=``, of that one, without ``files``."""
-
-    files: Mapping[str, FileUpdate] | None = Field(default=None, min_length=1, max_length=MAX_FILES)
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "FilesUpdate":
-        return self  # by_filename knows what
-
-    def by_filename(self, filename: str | None) -> Mapping[str, FileUpdate]:
-        """The changes of each file. Raises ``BadParameter`` where they are neither of one file nor of many."""
-        if filename is None:
-            others = self.model_fields_set - {"files"}
-            if self.files is None or others:
-                name = min(others, default="files")
-                raise BadParameter(name, f"{name}: without ?filename=, the body has 'files', and nothing else")
-            return self.files
-        if "files" in self.model_fields_set:
-            raise BadParameter("files", "files: with ?filename=, the body is what to say of that file")
-        if not self.model_fields_set:
-            raise BadParameter("body", f"give at least one of {', '.join(FileUpdate.model_fields)}")
-        return {filename: self}
-
-
-class TitleUpdate(Frozen):
-    """The collection's title; null takes it out."""
-
-    title: Annotated[StrictStr, Field(max_length=MAX_TITLE)] | None
-
-
-class DeleteFileResponse(ChangeResponse):
-    """``deleted``: the object is gone from S3. ``hidden``: it stays, and is not among the manifest's files."""
-
-    filename: str
-    s3_key: str
-    deleted: bool
-    hidden: bool
-
-
-class UpdateFilesResponse(ChangeResponse):
-    """The sidecar that says so now, and of which files; ``attempts`` of writing it: 0 where it said so already."""
-
-    s3_key: str
-    etag: str
-    attempts: int
-    files: tuple[str, ...]
-
-
-class SetTitleResponse(ChangeResponse):
-    """The title that the collection has now."""
-
-    title: str | None
-
-
-class DeleteCollectionResponse(ChangeResponse):
-    """How many objects were ``deleted``, or files ``hidden``. Unless it is ``complete``, repeat the request.
-
-    ``kept`` are some of the keys that were written anew meanwhile.
-    """
-
-    deleted: int
-    hidden: int
-    kept: tuple[str, ...]
-    complete: bool
-
+answer_errors(
+    app,
+    {
+        404: [NoSuchActor, NoSuchCollection, NoSuchFile, IdTooLong],
+        409: [AmbiguousActor, AmbiguousPath, NewerUpload, UnreadableSidecar],
+        413: [SidecarTooLarge, TooManyFiles],
+    },
+)
+app.exception_handler(InvalidEdit)(lambda error: problem(400, str(error), parameter="body"))
+app.exception_handler(EtagMismatch)(lambda error: problem(412, str(error), parameter="if-match"))
 
 Filename = Annotated[
     str,
     Path(
         description="The path below the collection's prefix, with its slashes. A name that gateways pass on in"
-        " different ways, as one with '%', is refused: the query parameter 'filename' names any"
+        " different ways, such as one with '%', is refused: pass it in the query parameter 'filename'"
     ),
 ]
 ExactFilename = Annotated[
-    str, Query(alias="filename", min_length=1, description="The path below the collection's prefix, whatever it holds")
+    str, Query(alias="filename", min_length=1, description="The path below the collection's prefix; any name")
 ]
-OneFilename = Annotated[
+OnlyFilename = Annotated[
     str | None,
-    Query(alias="filename", min_length=1, description="Only this file: the body is then what to say of it"),
+    Query(alias="filename", min_length=1, description="Only this file; the body is then the update of this file"),
 ]
 IfMatch = Annotated[str | None, Header(alias="if-match", description="ETags: 412 unless the object has one of them")]
-FromS3 = Annotated[
-    bool, Query(description="Whether to delete the object; else it stays in S3, and is hidden, which can be undone")
+DeleteFromS3 = Annotated[
+    bool, Query(description="Whether to delete the object. Otherwise it stays in S3 and is hidden, which can be undone")
 ]
-Confirm = Annotated[str, Query(description="The full id of the collection: the deletion is meant")]
-OneChange = Annotated[FileUpdate, Body()]
-ManyChanges = Annotated[FilesUpdate, Body()]
+Confirm = Annotated[str, Query(description="The full id of the collection, as a confirmation")]
+FileUpdateBody = Annotated[FileUpdate, Body()]
+FilesUpdateBody = Annotated[FilesUpdate, Body()]
+TitleUpdateBody = Annotated[TitleUpdate, Body()]
 
-_DELETES_ONE = answers({200: DeleteFileResponse}, 400, 404, 409, 412, 413, 503)
-_DELETES_ALL = answers({200: DeleteCollectionResponse}, 400, 404, 409, 413, 503)
-_AMENDS = answers({200: UpdateFilesResponse}, 400, 404, 409, 413, 503)
-_RETITLES = answers({200: SetTitleResponse}, 400, 404, 409, 413, 503)
+_DELETE_FILE = responses({200: DeleteFileResponse}, 400, 404, 409, 412, 413, 503)
+_DELETE_COLLECTION = responses({200: DeleteCollectionResponse}, 400, 404, 409, 413, 503)
+_UPDATE_FILES = responses({200: UpdateFilesResponse}, 400, 404, 409, 413, 503)
+_SET_TITLE = responses({200: SetTitleResponse}, 400, 404, 409, 413, 503)
+
+
+def conflicts(error: TooManyConflicts) -> HttpResponse:
+    """503: a repeat may succeed, and does no harm if the edit was made."""
+    logger.warning("busy", reason=str(error))
+    return _try_again(str(error))
+
+
+app.exception_handler(TooManyConflicts)(conflicts)
+
+
+def unavailable(error: Exception) -> HttpResponse:
+    """503: S3 or SQS failed. A repeat continues."""
+    logger.error("unavailable", reason=str(error))
+    return _try_again("S3 or the queue failed. Repeat the request; the function's log says why")
+
+
+app.exception_handler([StoreError, UnreadableManifest, JobsNotQueued])(unavailable)
 
 
 @app.delete(
     "/api/training-data/<actor_id>/images/<filename>",
     summary="Hide or delete an image, named in the path",
-    responses=_DELETES_ONE,
+    responses=_DELETE_FILE,
 )
 def delete_image_by_path(
-    actor_id: ActorId, filename: Filename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
-) -> Answer:
-    """Of an actor: see the route for any collection."""
+    actor_id: ActorId, filename: Filename, delete_from_s3: DeleteFromS3 = False, if_match: IfMatch = None
+) -> HttpResponse:
+    """See the route of collections."""
     collection = actor_of(actor_id)
-    return _deleted(collection, _in_path(collection, filename), delete_from_s3, if_match)
+    return _delete_file(collection, _in_path(collection, filename), delete_from_s3, if_match)
 
 
-@app.delete("/api/training-data/<actor_id>/images", summary="Hide or delete an image", responses=_DELETES_ONE)
+@app.delete("/api/training-data/<actor_id>/images", summary="Hide or delete an image", responses=_DELETE_FILE)
 def delete_image(
-    actor_id: ActorId, filename: ExactFilename, delete_from_s3: FromS3 = False, if_match: IfMatch = None
-) -> Answer:
-    """Of an actor: see the route for any collection."""
-    return _deleted(actor_of(actor_id), filename, delete_from_s3, if_match)
+    actor_id: ActorId, filename: ExactFilename, delete_from_s3: DeleteFromS3 = False, if_match: IfMatch = None
+) -> HttpResponse:
+    """See the route of collections."""
+    return _delete_file(actor_of(actor_id), filename, delete_from_s3, if_match)
 
 
 @app.delete(
     "/api/manifests/<kind>/<collection_id>/files/<filename>",
     summary="Hide or delete a file, named in the path",
-    responses=_DELETES_ONE,
+    responses=_DELETE_FILE,
 )
 def delete_file_by_path(
     kind: Kind,
     collection_id: CollectionId,
     filename: Filename,
-    delete_from_s3: FromS3 = False,
+    delete_from_s3: DeleteFromS3 = False,
     if_match: IfMatch = None,
-) -> Answer:
-    """As with ``?filename=``, for names that every gateway passes on alike; 400, or 409, for others."""
+) -> HttpResponse:
+    """As with ``?filename=``, but only for names that every gateway passes on unchanged; 400 or 409 for others."""
     collection = collection_of(kind, collection_id)
-    return _deleted(collection, _in_path(collection, filename), delete_from_s3, if_match)
+    return _delete_file(collection, _in_path(collection, filename), delete_from_s3, if_match)
 
 
-@app.delete("/api/manifests/<kind>/<collection_id>/files", summary="Hide or delete a file", responses=_DELETES_ONE)
+@app.delete("/api/manifests/<kind>/<collection_id>/files", summary="Hide or delete a file", responses=_DELETE_FILE)
 def delete_file(
     kind: Kind,
     collection_id: CollectionId,
     filename: ExactFilename,
-    delete_from_s3: FromS3 = False,
+    delete_from_s3: DeleteFromS3 = False,
     if_match: IfMatch = None,
-) -> Answer:
-    """Hidden, it stays in S3 and is no more among the manifest's files; ``PATCH`` of ``{"hidden": false}`` undoes it.
+) -> HttpResponse:
+    """A hidden file stays in S3, but not among the manifest's files; ``PATCH`` with ``{"hidden": false}`` undoes it.
 
-    Deleted, what ``prompt_metadata.json`` says of it is taken out too; captions beside it
-    stay. 409, or 412 with ``If-Match``: a newer upload is there, and nothing was deleted.
+    A deleted file is removed from ``prompt_metadata.json`` too; captions beside it stay. 409, or 412 with
+    ``If-Match``: the object was replaced by a newer upload, and nothing was deleted.
     """
-    return _deleted(collection_of(kind, collection_id), filename, delete_from_s3, if_match)
+    return _delete_file(collection_of(kind, collection_id), filename, delete_from_s3, if_match)
 
 
-@app.delete("/api/training-data/<actor_id>", summary="Hide or delete all of an actor's images", responses=_DELETES_ALL)
-def delete_training_data(actor_id: ActorId, confirm: Confirm, delete_from_s3: FromS3 = False) -> Answer:
-    """See the route for any collection."""
-    return _emptied(actor_of(actor_id), confirm, delete_from_s3)
+@app.delete(
+    "/api/training-data/<actor_id>", summary="Hide or delete all images of an actor", responses=_DELETE_COLLECTION
+)
+def delete_training_data(actor_id: ActorId, confirm: Confirm, delete_from_s3: DeleteFromS3 = False) -> HttpResponse:
+    """See the route of collections."""
+    return _delete_collection(actor_of(actor_id), confirm, delete_from_s3)
 
 
-@app.delete("/api/manifests/<kind>/<collection_id>", summary="Hide or delete all files", responses=_DELETES_ALL)
+@app.delete("/api/manifests/<kind>/<collection_id>", summary="Hide or delete all files", responses=_DELETE_COLLECTION)
 def delete_collection(
-    kind: Kind, collection_id: CollectionId, confirm: Confirm, delete_from_s3: FromS3 = False
-) -> Answer:
-    """Deleted are all objects of the collection, captions and sidecars too, but not what is uploaded meanwhile.
+    kind: Kind, collection_id: CollectionId, confirm: Confirm, delete_from_s3: DeleteFromS3 = False
+) -> HttpResponse:
+    """With ``delete_from_s3`` all objects are deleted, captions and sidecars too, except what is uploaded meanwhile.
 
-    It deletes for as long as one request may take: repeat it until it is ``complete``.
+    A request deletes for as long as it may run: repeat it until it is ``complete``.
     """
-    return _emptied(collection_of(kind, collection_id), confirm, delete_from_s3)
+    return _delete_collection(collection_of(kind, collection_id), confirm, delete_from_s3)
 
 
 @app.patch(
-    "/api/actors/<actor_id>/training-data/<filename>", summary="Say something of an actor's image", responses=_AMENDS
+    "/api/actors/<actor_id>/training-data/<filename>", summary="Update an actor's image", responses=_UPDATE_FILES
 )
-def patch_image(actor_id: ActorId, filename: Filename, change: OneChange) -> Answer:
-    """See the route for any collection."""
+def patch_image(actor_id: ActorId, filename: Filename, update: FileUpdateBody) -> HttpResponse:
+    """See the route of collections."""
     collection = actor_of(actor_id)
-    return _amended(collection, {_in_path(collection, filename): change})
+    return _update_files(collection, {_in_path(collection, filename): update})
 
 
-@app.patch("/api/styles/<style_id>/images/<filename>", summary="Say something of a style's image", responses=_AMENDS)
-def patch_style_image(style_id: CollectionId, filename: Filename, change: OneChange) -> Answer:
-    """See the route for any collection."""
-    return patch_file("style", style_id, filename, change)
+@app.patch("/api/styles/<style_id>/images/<filename>", summary="Update a style's image", responses=_UPDATE_FILES)
+def patch_style_image(style_id: CollectionId, filename: Filename, update: FileUpdateBody) -> HttpResponse:
+    """See the route of collections."""
+    return patch_file("style", style_id, filename, update)
 
 
-@app.patch(
-    "/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Say something of a file", responses=_AMENDS
-)
-def patch_file(kind: Kind, collection_id: CollectionId, filename: Filename, change: OneChange) -> Answer:
-    """Set in ``prompt_metadata.json`` by compare-and-swap: of edits that are made at once none is lost.
+@app.patch("/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Update a file", responses=_UPDATE_FILES)
+def patch_file(kind: Kind, collection_id: CollectionId, filename: Filename, update: FileUpdateBody) -> HttpResponse:
+    """Sets fields in ``prompt_metadata.json`` by compare-and-swap: concurrent edits are never lost.
 
-    404: no such file is in S3. 400, or 409: the path can be read in two ways; name the file by ``?filename=``.
+    404: the file is not in S3. 400 or 409: the path is ambiguous; name the file with ``?filename=``.
     """
     collection = collection_of(kind, collection_id)
-    return _amended(collection, {_in_path(collection, filename): change})
+    return _update_files(collection, {_in_path(collection, filename): update})
 
 
-@app.patch("/api/actors/<actor_id>/training-data", summary="Say something of an actor's images", responses=_AMENDS)
-def patch_images(actor_id: ActorId, changes: ManyChanges, filename: OneFilename = None) -> Answer:
-    """See the route for any collection."""
-    return _amended(actor_of(actor_id), changes.by_filename(filename))
+@app.patch("/api/actors/<actor_id>/training-data", summary="Update an actor's images", responses=_UPDATE_FILES)
+def patch_images(actor_id: ActorId, updates: FilesUpdateBody, filename: OnlyFilename = None) -> HttpResponse:
+    """See the route of collections."""
+    return _update_files(actor_of(actor_id), updates.by_filename(filename))
 
 
-@app.patch("/api/styles/<style_id>/images", summary="Say something of a style's images", responses=_AMENDS)
-def patch_style_images(style_id: CollectionId, changes: ManyChanges, filename: OneFilename = None) -> Answer:
-    """See the route for any collection."""
-    return patch_files("style", style_id, changes, filename)
+@app.patch("/api/styles/<style_id>/images", summary="Update a style's images", responses=_UPDATE_FILES)
+def patch_style_images(style_id: CollectionId, updates: FilesUpdateBody, filename: OnlyFilename = None) -> HttpResponse:
+    """See the route of collections."""
+    return patch_files("style", style_id, updates, filename)
 
 
-@app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Say something of files", responses=_AMENDS)
-def patch_files(kind: Kind, collection_id: CollectionId, changes: ManyChanges, filename: OneFilename = None) -> Answer:
-    """Of many, or of the one that ``?filename=`` names: in one edit, or none. 404 names the first that is not in S3."""
-    return _amended(collection_of(kind, collection_id), changes.by_filename(filename))
+@app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Update files", responses=_UPDATE_FILES)
+def patch_files(
+    kind: Kind, collection_id: CollectionId, updates: FilesUpdateBody, filename: OnlyFilename = None
+) -> HttpResponse:
+    """Updates many files, or the one that ``?filename=`` names, all or none. 404 names the first that is not in S3."""
+    return _update_files(collection_of(kind, collection_id), updates.by_filename(filename))
 
 
-@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_RETITLES)
-def patch_style(style_id: CollectionId, titled: Annotated[TitleUpdate, Body()]) -> Answer:
-    """See the route for any collection."""
-    return patch_collection("style", style_id, titled)
+@app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_SET_TITLE)
+def patch_style(style_id: CollectionId, update: TitleUpdateBody) -> HttpResponse:
+    """See the route of collections."""
+    return patch_collection("style", style_id, update)
 
 
-@app.patch("/api/manifests/<kind>/<collection_id>", summary="Set a collection's title", responses=_RETITLES)
-def patch_collection(kind: Kind, collection_id: CollectionId, titled: Annotated[TitleUpdate, Body()]) -> Answer:
-    """In its ``collection.json``. 404: there is nothing in the collection."""
-    collection, store = collection_of(kind, collection_id), runtime.store()
+@app.patch("/api/manifests/<kind>/<collection_id>", summary="Set a collection's title", responses=_SET_TITLE)
+def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdateBody) -> HttpResponse:
+    """Sets the title in ``collection.json``. 404: the collection is empty."""
+    collection = collection_of(kind, collection_id)
     if ID not in app.current_event.query_string_parameters:
-        check_not_cut_off(runtime.collections().begins(collection))
-    if not is_there(store, runtime.collections(), collection):
-        raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
-    edited = edits.set_title(store, collection, titled.title, retry_policy(app.lambda_context))
-    return answered(collection, edit_token(edited), title=titled.title)
+        check_not_truncated(runtime.collections().begins(collection))
+    _check_exists(collection)
+    edit = set_title(editor_of(collection, app.lambda_context).sidecars, update.title)
+    return change_response(collection, edit.token, title=update.title)
 
 
 @app.post(
     "/api/training-data/<actor_id>/rescan",
-    summary="Compare an actor's images with what is in S3",
-    responses=answers({202: QUEUED}, 400, 404, 409, 503),
+    summary="Compare an actor's images with S3",
+    responses=responses({202: QUEUED}, 400, 404, 409, 503),
 )
-def post_actor_rescan(actor_id: ActorId) -> Answer:
-    """202: it is queued, as by ``POST /api/manifests/actor/…/rescan``."""
+def post_actor_rescan(actor_id: ActorId) -> HttpResponse:
+    """202: queued, as with ``POST /api/manifests/actor/…/rescan``."""
     collection, requested_at = actor_of(actor_id), timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
     queued = {"status": "queued", "collections": 1, "manifest": path_of(collection), "requested_at": requested_at}
-    return json_answer(202, queued)
+    return json_response(queued, 202)
 
 
 def _in_path(collection: Collection, filename: str) -> str:
     """The filename that a path names. Raises ``AmbiguousPath``."""
-    named = unquote(filename)
-    check_not_cut_off(collection.prefix + named)
-    return named
+    decoded = unquote(filename)
+    check_not_truncated(collection.prefix + decoded)
+    return decoded
 
 
-def _deleted(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> Answer:
+def _check_exists(collection: Collection) -> None:
+    if not is_there(runtime.store(), runtime.collections(), collection):
+        raise NoSuchCollection(f"{collection.kind} {collection.id} is empty")
+
+
+def _delete_file(collection: Collection, filename: str, delete_from_s3: bool, if_match: str | None) -> HttpResponse:
     if "confirm" in app.current_event.query_string_parameters:
-        # An id with a '/' in it, decoded on its way, makes the path of a file.
-        raise BadParameter("confirm", "confirm: it deletes a whole collection, and this path names a file")
-    where = runtime.store(), runtime.collections(), collection, filename, etags(if_match)
+        # An id with a '/', decoded by a gateway, becomes the path of a file.
+        raise BadParameter("confirm", "confirm: only for deleting a collection, and this path names a file")
+    editor, etags = editor_of(collection, app.lambda_context), if_match_etags(if_match)
     if delete_from_s3:
-        deleted, change_token = mutations.delete_file(*where, retry_policy(app.lambda_context))
+        deleted, token = editor.delete_file(filename, etags)
     else:
-        deleted, change_token = False, edit_token(mutations.hide_file(*where, retry_policy(app.lambda_context)))
-    done = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
-    return answered(collection, change_token, **done, hidden=not delete_from_s3)
+        deleted, token = False, editor.hide_file(filename, etags).token
+    fields = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
+    return change_response(collection, token, **fields, hidden=not delete_from_s3)
 
 
-def _emptied(collection: Collection, confirm: str, delete_from_s3: bool) -> Answer:
-    store = runtime.store()
+def _delete_collection(collection: Collection, confirm: str, delete_from_s3: bool) -> HttpResponse:
     if confirm != collection.id:
-        detail = f"confirm: to delete all of {collection.prefix}, it has to be {collection.id}"
+        detail = f"confirm: to delete all of {collection.prefix}, pass confirm={collection.id}"
         return problem(400, detail, parameter="confirm")
-    if not is_there(store, runtime.collections(), collection):
-        raise NoSuchCollection(f"there is no {collection.kind} {collection.id}")
+    _check_exists(collection)
+    editor = editor_of(collection, app.lambda_context)
     if not delete_from_s3:
-        hidden, edited = mutations.hide_all(store, runtime.collections(), collection, retry_policy(app.lambda_context))
-        return answered(collection, edit_token(edited), deleted=0, hidden=hidden, kept=[], complete=True)
-    found = mutations.delete_all(store, runtime.collections(), collection, retry_policy(app.lambda_context))
-    done = {"deleted": found.deleted, "hidden": 0, "kept": found.kept[:100], "complete": found.complete}
-    return answered(collection, found.change_token, **done)
+        hidden, edit = editor.hide_all()
+        return change_response(collection, edit.token, deleted=0, hidden=hidden, kept=[], complete=True)
+    result = editor.delete_all()
+    fields = {"deleted": result.deleted, "hidden": 0, "kept": result.kept[:100], "complete": result.complete}
+    return change_response(collection, result.change_token, **fields)
 
 
-def _amended(collection: Collection, changes: Mapping[str, FileUpdate]) -> Answer:
-    said = {filename: change.said() for filename, change in changes.items()}
-    edited = mutations.update_files(
-        runtime.store(), runtime.collections(), each, collection, said, retry_policy(app.lambda_context)
+def _update_files(collection: Collection, updates: Mapping[str, FileUpdate]) -> HttpResponse:
+    fields = {filename: update.fields() for filename, update in updates.items()}
+    edit = editor_of(collection, app.lambda_context).update_files(fields)
+    return change_response(
+        collection, edit.token, s3_key=edit.s3_key, etag=edit.etag, attempts=edit.attempts, files=list(fields)
     )
-    done = {"s3_key": edited.s3_key, "etag": edited.etag, "attempts": edited.attempts, "files": list(said)}
-    return answered(collection, edit_token(edited), **done)
+
+
+def _try_again(detail: str) -> HttpResponse:
+    response = problem(503, detail)
+    response.headers["Retry-After"] = "1"
+    return response

@@ -1,85 +1,100 @@
-"""The HTTP routes that ask for sweeps: they put jobs into the sweep queue, and do nothing else."""
+"""The routes that ask for sweeps: they put jobs into the sweep queue, and do nothing else."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import unquote
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import Field
 
 from s3_manifest.aws import runtime
-from s3_manifest.http.api_docs import QUEUED, answers
-from s3_manifest.http.web import Answer, CollectionId, Kind, api, json_answer, path_of, problem
+from s3_manifest.http.app import (
+    BadParameter,
+    CollectionId,
+    HttpResponse,
+    Kind,
+    answer_errors,
+    json_response,
+    new_app,
+    path_of,
+    problem,
+)
+from s3_manifest.http.openapi import QUEUED, responses
 from s3_manifest.manifest.collections import IdTooLong
-from s3_manifest.manifest.jobs import Sweep, SweepAll
+from s3_manifest.manifest.jobs import JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import Frozen, timestamp
 
-app = api()
+logger = Logger(service="rescan")
+app = new_app()
+answer_errors(app, {404: [IdTooLong]})
 
 
 class Name(Frozen):
-    """Which collection."""
+    """A collection."""
 
     kind: str
     id: str
 
 
-class Wanted(Frozen):
+class RescanRequest(Frozen):
     """Which collections to compare with S3."""
 
     collections: tuple[Name, ...] = Field(min_length=1, max_length=1000)
 
 
+def unavailable(error: JobsNotQueued) -> HttpResponse:
+    """503. Some jobs may be queued all the same; a second sweep does no harm."""
+    logger.error("unavailable", reason=str(error))
+    return problem(503, "not every job could be queued. Repeat the request; the function's log says why")
+
+
+app.exception_handler(JobsNotQueued)(unavailable)
+
+
 @app.post(
     "/api/manifests/<kind>/<collection_id>/rescan",
-    summary="Compare one collection with what is in S3",
-    responses=answers({202: QUEUED}, 400, 404, 503),
+    summary="Compare a collection with S3",
+    responses=responses({202: QUEUED}, 400, 404, 503),
 )
 def post_rescan(
     kind: Kind,
     collection_id: CollectionId,
-    rebuild: Annotated[bool, Query(description="Set aside a manifest that cannot be read, and make a new one")] = False,
-) -> Answer:
-    """202: it is queued. Once ``last_verified_at`` of the ``manifest`` is after ``requested_at``, it is done."""
+    rebuild: Annotated[bool, Query(description="Set an unreadable manifest aside, and create a new one")] = False,
+) -> HttpResponse:
+    """202: queued. It is done when ``last_verified_at`` of the ``manifest`` is after ``requested_at``."""
     kind, collection_id = unquote(kind), unquote(collection_id)
-    try:
-        runtime.collections().check_id(kind, collection_id)
-    except IdTooLong as error:
-        return problem(404, str(error))
+    runtime.collections().check_id(kind, collection_id)
     collection = runtime.collections().named(kind, collection_id)
     if collection is None:
-        return problem(404, f"there can be no collection {kind} {collection_id}")
-    requested_at = _now()
+        return problem(404, f"{kind} {collection_id} cannot be a collection")
+    requested_at = timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=kind, id=collection_id, rebuild=rebuild)])
     return _queued(1, path_of(collection), requested_at)
 
 
 @app.post(
     "/api/manifests/rescan",
-    summary="Compare many collections, or all, with what is in S3",
-    responses=answers({202: QUEUED}, 400, 503),
+    summary="Compare many collections, or all, with S3",
+    responses=responses({202: QUEUED}, 400, 503),
 )
 def post_rescans(
-    wanted: Annotated[Wanted | None, Body(description="Without a body: every collection")] = None,
-) -> Answer:
-    """202: they are queued. Each is done once its manifest's ``last_verified_at`` is after ``requested_at``."""
-    requested_at = _now()
-    if wanted is None:
+    request: Annotated[RescanRequest | None, Body(description="Without a body: every collection")] = None,
+) -> HttpResponse:
+    """202: queued. Each is done when ``last_verified_at`` of its manifest is after ``requested_at``."""
+    requested_at = timestamp(datetime.now(UTC))
+    if request is None:
         runtime.enqueue([SweepAll()])
         return _queued("all", "/api/manifests", requested_at)
-    for index, one in enumerate(wanted.collections):
-        if runtime.collections().named(one.kind, one.id) is None:
-            name = f"collections.{index}"
-            return problem(400, f"{name}: there can be no collection {one.kind} {one.id}", parameter=name)
-    jobs = [Sweep(kind=one.kind, id=one.id) for one in dict.fromkeys(wanted.collections)]
+    for index, name in enumerate(request.collections):
+        if runtime.collections().named(name.kind, name.id) is None:
+            parameter = f"collections.{index}"
+            raise BadParameter(parameter, f"{parameter}: {name.kind} {name.id} cannot be a collection")
+    jobs = [Sweep(kind=name.kind, id=name.id) for name in dict.fromkeys(request.collections)]
     runtime.enqueue(jobs)
     return _queued(len(jobs), "/api/manifests", requested_at)
 
 
-def _now() -> str:
-    return timestamp(datetime.now(UTC))
-
-
-def _queued(collections: int | str, manifest: str, requested_at: str) -> Answer:
+def _queued(collections: int | str, manifest: str, requested_at: str) -> HttpResponse:
     body = {"status": "queued", "collections": collections, "manifest": manifest, "requested_at": requested_at}
-    return json_answer(202, body)
+    return json_response(body, 202)

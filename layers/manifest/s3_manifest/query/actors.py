@@ -1,7 +1,6 @@
-"""Which actor is meant: an actor is asked for by its full name, its padded number or its number.
+"""Actors by name or number: ``0042_european_30_male`` is also actor ``0042`` and actor ``42``.
 
-``0042_european_30_male`` has the number 42, and so have ``0042``, ``42`` and ``42_male``. A full name is
-looked up as it is; a number by a few listings of what begins with it, never of all actors.
+A full name is looked up directly. A number is found with a few listings by prefix, never by listing all actors.
 """
 
 import re
@@ -13,93 +12,93 @@ from s3_manifest.storage.heads import is_there
 from s3_manifest.storage.store import Each, Present, Store
 
 KIND = "actor"
-"""The kind of collection whose ids are actors' names."""
+"""The kind of collection whose ids are names of actors."""
 
 MAX_WIDTH = 8
-"""Numbers are found with so many digits at most, the zeros they are padded with included."""
+"""Numbers are found with at most this many digits, including zeros before them."""
 
-_NAMED = 10
+_MAX_NAMES = 10
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _NUMBERED = re.compile(r"([0-9]{1,18})(?:_.*)?", re.DOTALL)
 
 
 class NoSuchActor(Exception):
-    """There is no actor of that name or number; the text says so."""
+    """No actor has this name or number."""
 
 
 class AmbiguousActor(Exception):
-    """Several actors have the number that was asked for; the text names them."""
+    """Several actors have this number; the text names them."""
 
 
-def is_number(asked: str) -> bool:
-    """Whether an actor is asked for by a number, padded or not."""
-    return _NUMBER.fullmatch(asked) is not None
+def is_number(name: str) -> bool:
+    """Whether this is the number of an actor, with or without zeros before it."""
+    return _NUMBER.fullmatch(name) is not None
 
 
 def number_of(name: str) -> int | None:
-    """The number of an actor: the digits its name is, or begins with before a ``_``. None where it has none."""
-    found = _NUMBERED.fullmatch(name)
-    return int(found[1]) if found else None
+    """The number of an actor: its name, or the digits before the first ``_``. None where there is none."""
+    match = _NUMBERED.fullmatch(name)
+    return int(match[1]) if match else None
 
 
-def spellings(asked: str) -> list[str]:
-    """How the number that is asked for may be written: with any zeros before it, up to ``MAX_WIDTH`` digits."""
-    plain = str(int(asked))
-    return [plain.zfill(width) for width in range(len(plain), max(MAX_WIDTH, len(asked)) + 1)]
+def padded_numbers(number: str) -> list[str]:
+    """The number with any zeros before it, up to ``MAX_WIDTH`` digits."""
+    digits = str(int(number))
+    return [digits.zfill(width) for width in range(len(digits), max(MAX_WIDTH, len(number)) + 1)]
 
 
-def meant(asked: str, names: Iterable[str]) -> list[str]:
-    """Those of the names that a number may mean, sorted; one that is written just like it is meant alone."""
-    found = sorted({name for name in names if number_of(name) == int(asked)})
-    return [asked] if asked in found else found
+def names_with_number(number: str, names: Iterable[str]) -> list[str]:
+    """The names that have this number, sorted; only the name that is exactly this text, if it is among them."""
+    matching = sorted({name for name in names if number_of(name) == int(number)})
+    return [number] if number in matching else matching
 
 
-def resolve(store: Store, collections: Collections, each: Each, asked: str) -> Collection:
-    """The actor that is asked for. One asked for by the full name may be nowhere; a number means one that is.
+def resolve(store: Store, collections: Collections, parallel_map: Each, name: str) -> Collection:
+    """The actor with this full name or number. By full name it need not exist; by number it must.
 
     Raises ``NoSuchActor``, ``AmbiguousActor``, ``StoreError``.
     """
     pattern = next((pattern for pattern in collections.patterns if pattern.kind == KIND), None)
     if pattern is None:
-        raise NoSuchActor("no collections of this deployment are of the kind actor: its setting Collections names none")
-    collection = collections.named(KIND, asked)
+        raise NoSuchActor("this deployment has no actors: its parameter Collections has no pattern of kind actor")
+    collection = collections.named(KIND, name)
     if collection is None:
-        raise NoSuchActor(f"there can be no actor {asked}")
-    # Most are asked for as they are written: one request instead of some.
-    if not is_number(asked) or isinstance(store.head(collection.head_key), Present):
+        raise NoSuchActor(f"{name} cannot be an actor")
+    # Most requests give the exact name; one request confirms that.
+    if not is_number(name) or isinstance(store.head(collection.head_key), Present):
         return collection
-    candidates = _found(store, collections, each, pattern, asked)
-    if len(candidates) > 1:
-        # A folder may be left of one that is gone.
-        candidates = [one for one in candidates if is_there(store, collections, one)]
-    if not candidates:
-        raise NoSuchActor(f"there is no actor with the number {asked}")
-    if len(candidates) > 1:
-        names = [one.id for one in candidates[:_NAMED]] + (["…"] if len(candidates) > _NAMED else [])
-        raise AmbiguousActor(
-            f"several actors have the number {asked}; ask for one by its full name: {', '.join(names)}"
-        )
-    return candidates[0]
+    actors = _with_number(store, collections, parallel_map, pattern, name)
+    if len(actors) > 1:
+        # The folder of a deleted actor may remain.
+        actors = [actor for actor in actors if is_there(store, collections, actor)]
+    if not actors:
+        raise NoSuchActor(f"no actor has the number {name}")
+    if len(actors) > 1:
+        names = [actor.id for actor in actors[:_MAX_NAMES]] + (["…"] if len(actors) > _MAX_NAMES else [])
+        raise AmbiguousActor(f"several actors have the number {name}. Use one of their full names: {', '.join(names)}")
+    return actors[0]
 
 
 class _Place(NamedTuple):
     root: str
-    spelling: str
+    number: str
 
 
-def _found(store: Store, collections: Collections, each: Each, pattern: Pattern, asked: str) -> list[Collection]:
+def _with_number(
+    store: Store, collections: Collections, parallel_map: Each, pattern: Pattern, number: str
+) -> list[Collection]:
     """The actors with that number that have objects, or a folder below the manifest root."""
     roots = (pattern.before, collections.root + pattern.before)
-    places = [_Place(root, spelling) for root in roots for spelling in spellings(asked)]
-    names = [name for found in each(lambda place: _names(store, place), places) for name in found]
-    return [one for name in meant(asked, names) if (one := collections.named(KIND, name))]
+    places = [_Place(root, padded) for root in roots for padded in padded_numbers(number)]
+    names = [name for listed in parallel_map(lambda place: _names(store, place), places) for name in listed]
+    return [actor for name in names_with_number(number, names) if (actor := collections.named(KIND, name))]
 
 
 def _names(store: Store, place: _Place) -> list[str]:
-    """The names at a place with that spelling of the number: one listing of one key where there are none."""
-    begins = place.root + place.spelling
-    if not store.list(begins, limit=1).keys:
+    """The names below a root that begin with the number; one listing of one key where there are none."""
+    prefix = place.root + place.number
+    if not store.list(prefix, limit=1).keys:
         return []
-    folders = store.folders(f"{begins}_", limit=_NAMED + 1).prefixes
-    exact = store.list(f"{begins}/", limit=1).keys
-    return [folder.removeprefix(place.root).removesuffix("/") for folder in folders] + [place.spelling] * len(exact)
+    folders = store.folders(f"{prefix}_", limit=_MAX_NAMES + 1).prefixes
+    exact = store.list(f"{prefix}/", limit=1).keys
+    return [folder.removeprefix(place.root).removesuffix("/") for folder in folders] + [place.number] * len(exact)

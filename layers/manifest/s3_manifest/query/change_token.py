@@ -1,85 +1,75 @@
-"""What a change of data is to become visible as in a manifest, for whoever waits for that."""
+"""Read-your-writes: a token names a change in S3, and a manifest is asked whether it reflects that change."""
 
 from pydantic import Field
 
-from s3_manifest.manifest import layout
-from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Entry, Frozen, Timestamp, UnreadableManifest
-from s3_manifest.storage import heads, pages
-from s3_manifest.storage.heads import Loaded
-from s3_manifest.storage.store import Each, Store, StoreError
+from s3_manifest.manifest.layout import Open
+from s3_manifest.manifest.model import Frozen, Timestamp, UnreadableManifest
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import StoreError
 
 
-def _says_nothing(value: object) -> bool:
+def _is_empty(value: object) -> bool:
     return value in {None, ()}
 
 
 class ChangeToken(Frozen):
-    """One change that was made in S3.
+    """One change in S3, of exactly one kind, and ``others`` that have to be reflected too.
 
-    ``edit``: of the sidecar with this key. ``gone``: the object with this key and ETag was deleted.
-    ``md5``: one with these bytes was uploaded. ``emptied``: all was deleted that was last modified
-    no later than that; ``s3_key`` is then the collection's prefix. One of the four is given. ``also``:
-    what else has to be visible.
+    ``edit_number``: the sidecar at this key was edited. ``deleted_etag``: the object with this key and ETag was
+    deleted. ``uploaded_md5``: an object with this MD5 was uploaded. ``deleted_until``: every object below the prefix
+    ``s3_key`` was deleted that was last modified at or before that time.
     """
 
     s3_key: str
-    edit: int | None = Field(default=None, exclude_if=_says_nothing)
-    gone: str | None = Field(default=None, exclude_if=_says_nothing)
-    md5: str | None = Field(default=None, exclude_if=_says_nothing)
-    emptied: Timestamp | None = Field(default=None, exclude_if=_says_nothing)
-    also: tuple["ChangeToken", ...] = Field(default=(), max_length=2, exclude_if=_says_nothing)
+    edit_number: int | None = Field(default=None, exclude_if=_is_empty)
+    deleted_etag: str | None = Field(default=None, exclude_if=_is_empty)
+    uploaded_md5: str | None = Field(default=None, exclude_if=_is_empty)
+    deleted_until: Timestamp | None = Field(default=None, exclude_if=_is_empty)
+    others: tuple["ChangeToken", ...] = Field(default=(), max_length=2, exclude_if=_is_empty)
+
+    @property
+    def is_of_one_kind(self) -> bool:
+        """Whether exactly one kind of change is given."""
+        kinds = (self.edit_number, self.deleted_etag, self.uploaded_md5, self.deleted_until)
+        return sum(kind is not None for kind in kinds) == 1
 
 
-def is_reflected(store: Store, each: Each, collection: Collection, loaded: Loaded, change_token: ChangeToken) -> bool:
-    """Whether a manifest says so already, or something later.
+def is_reflected(snapshot: Snapshot, token: ChangeToken) -> bool:
+    """Whether the manifest reflects the change, or a later one. Reads one page at most for each change.
 
-    Reads one page at most for each change. Raises ``Conflict`` (the head is another one by now), ``StoreError``,
-    ``UnreadableManifest``.
+    Raises ``Conflict`` (the pages were collected; reload), ``StoreError``, ``UnreadableManifest``.
     """
-    return all(_is_shown(store, each, collection, loaded, one) for one in (change_token, *change_token.also))
+    return all(_is_one_reflected(snapshot, each) for each in (token, *token.others))
 
 
-def revision_reflecting(store: Store, each: Each, collection: Collection, change_token: ChangeToken) -> int | None:
-    """The revision that the manifest is at, if it shows the change by now.
+def revision_reflecting(snapshot: Snapshot, token: ChangeToken) -> int | None:
+    """The revision of the manifest, if it reflects the change already.
 
-    Raises nothing: what was to be done is done, whatever is the matter with the manifest.
+    Raises nothing: the change itself was made, whatever the state of the manifest.
     """
     try:
-        loaded = heads.load(store, collection)
-        shown = is_reflected(store, each, collection, loaded, change_token)
+        snapshot = snapshot.reload()
+        return snapshot.head.revision if snapshot.head and is_reflected(snapshot, token) else None
     except (StoreError, UnreadableManifest):
         return None
-    return loaded.head.revision if loaded.head and shown else None
 
 
-def _is_shown(store: Store, each: Each, collection: Collection, loaded: Loaded, change_token: ChangeToken) -> bool:
-    head = loaded.head
+def _is_one_reflected(snapshot: Snapshot, token: ChangeToken) -> bool:
+    head = snapshot.head
     if head is None:
         return False
-    if change_token.edit is not None:
-        # Number 0: there is no sidecar, and it had nothing to say.
-        return change_token.edit == 0 or any(
-            one.s3_key == change_token.s3_key and one.is_applied and (one.edit or 0) >= change_token.edit
-            for one in head.sidecars
+    if token.edit_number is not None:
+        # Number 0: the sidecar did not exist, and the edit added nothing.
+        return token.edit_number == 0 or any(
+            sidecar.s3_key == token.s3_key and sidecar.is_applied and (sidecar.edit or 0) >= token.edit_number
+            for sidecar in head.sidecars
         )
-    slots = layout.slots_of(head)
-    if change_token.emptied is not None:
-        # With pages it still holds a thousand files or more.
-        latest = change_token.emptied
-        return not head.pages and all(entry.last_modified > latest for slot in slots for entry in _entries(slot))
-    entry = _entry(store, each, collection, loaded, change_token.s3_key)
-    if change_token.gone is not None:
-        return entry is None or entry.etag != change_token.gone
-    return entry is not None and entry.md5_hash == change_token.md5
-
-
-def _entry(store: Store, each: Each, collection: Collection, loaded: Loaded, key: str) -> Entry | None:
-    slots, filename = layout.slots_of(loaded.head), collection.filename(key)
-    slot = slots[layout.slot_of(slots, filename)]
-    run = slot.run if isinstance(slot, layout.Open) else pages.read(store, each, collection, loaded, [slot])[0]
-    return run.find(filename)
-
-
-def _entries(slot: layout.Slot) -> list[Entry]:
-    return list(slot.run.entries()) if isinstance(slot, layout.Open) else []
+    if token.deleted_until is not None:
+        # A manifest with pages still has a thousand files or more.
+        latest = token.deleted_until
+        runs = (slot.run for slot in snapshot.slots() if isinstance(slot, Open))
+        return not head.pages and all(entry.last_modified > latest for run in runs for entry in run.entries())
+    entry = snapshot.entry(snapshot.collection.filename(token.s3_key))
+    if token.deleted_etag is not None:
+        return entry is None or entry.etag != token.deleted_etag
+    return entry is not None and entry.md5_hash == token.uploaded_md5

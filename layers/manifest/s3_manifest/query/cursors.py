@@ -1,4 +1,4 @@
-"""Opaque cursors: a small model, in base64 that is safe in a URL."""
+"""Opaque cursors and tokens: a small model in base64 that is safe in a URL."""
 
 import base64
 import binascii
@@ -6,22 +6,22 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-Position = TypeVar("Position", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class InvalidCursor(ValueError):
-    """A cursor that this API did not make."""
+    """A cursor that this API did not issue."""
 
 
-def encode_cursor(position: BaseModel) -> str:
-    """The cursor for a position."""
-    return base64.urlsafe_b64encode(position.model_dump_json().encode()).decode().rstrip("=")
+def encode_cursor(model: BaseModel) -> str:
+    """The cursor that holds a model."""
+    return base64.urlsafe_b64encode(model.model_dump_json().encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, shape: type[Position]) -> Position:
-    """The position in a cursor. Raises ``InvalidCursor``."""
+def decode_cursor(cursor: str, model: type[Model]) -> Model:
+    """The model in a cursor. Raises ``InvalidCursor``."""
     try:
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return shape.model_validate_json(sealed, strict=True)
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return model.model_validate_json(text, strict=True)
     except (ValidationError, binascii.Error, ValueError) as error:
-        raise InvalidCursor("the cursor is not one of this API: use it exactly as it was given") from error
+        raise InvalidCursor("the cursor is not from this API; pass it exactly as it was returned") from error

@@ -1,106 +1,102 @@
-"""What changed in a collection, as JSON: revision after revision, for whoever follows it."""
+"""The change feed of a collection, as JSON: what each revision added, modified and removed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic_core import to_json
 
 from s3_manifest.manifest.changes import ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Head
-from s3_manifest.query import history
-from s3_manifest.query.truncation import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.query.history import History
 from s3_manifest.storage import chain
-from s3_manifest.storage.store import Each, Store
+from s3_manifest.storage.snapshot import Snapshot
 
-_AT_ONCE = 16
+_BLOCK = 16
+_FACTS_BYTES = 1000
 _LAST_LINE_BYTES = 20_000
+_FILES = ("added", "modified", "removed")
 
 
-def changes(store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int) -> bytes:
-    """The changes of at most ``limit`` revisions after ``since``, in order and with none left out.
+def changes(snapshot: Snapshot, since: int, limit: int) -> bytes:
+    """The changes of at most ``limit`` revisions after ``since``, in order and with none skipped.
 
-    ``next`` is the revision to ask for the following ones with, ``more`` whether there are any by
-    now. One whose files do not fit into an answer comes without them (``added``, ``modified`` and
-    ``removed`` are null): ``s3_key`` is where its record is. Raises ``HistoryGone``,
-    ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    ``next`` is the ``since`` of the next request; ``more`` is whether it has changes already. A revision whose files
+    do not fit into an answer has null for ``added``, ``modified`` and ``removed``: read its record at ``s3_key``.
+    Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
     """
-    told: list[bytes] = []
-    room, reached = MAX_ANSWER_BYTES - 1000, since
-    for record in _records(store, each, collection, head, since, limit):
-        change = to_json(_change(collection, record))
-        if not told and escaped_size(change) > room:
-            nothing = dict.fromkeys(("added", "modified", "removed"))
-            change = to_json(_change(collection, record) | nothing)
-        room -= escaped_size(change) + 1
+    lines: list[bytes] = []
+    room, reached = MAX_ANSWER_BYTES - _FACTS_BYTES, since
+    for record in _records(History(snapshot), since, limit):
+        change = _change(snapshot.collection, record)
+        line = to_json(change)
+        if not lines and escaped_size(line) > room:
+            line = to_json(change | dict.fromkeys(_FILES))
+        room -= escaped_size(line) + 1
         if room < 0:
             break
-        told.append(change)
+        lines.append(line)
         reached = record.revision
-    return _answer(collection, head, since, reached, "changes", told)
+    return _json(snapshot, since, reached, "changes", lines)
 
 
-def removed(store: Store, each: Each, collection: Collection, head: Head, since: int | None, limit: int) -> bytes:
-    """The files that at most ``limit`` revisions after ``since`` removed; None: since the oldest that is kept.
+def removed(snapshot: Snapshot, since: int | None, limit: int) -> bytes:
+    """The files that at most ``limit`` revisions after ``since`` removed; None: since the oldest revision kept.
 
-    A file that came back later is among them. ``file`` is what the manifest last said of it; null where
-    that would be too much for one answer, of a revision that removed very many. Where even their names are,
-    the last of them has the number of the others in ``left_out``, and in ``s3_key`` where the record is.
-    ``next``, ``more``, and what is raised, as with ``changes``.
+    A file that was uploaded again later is among them. ``file`` is its last entry; it is null where one revision
+    removed more than fits into an answer. Where even the names do not fit, the last line has the number of omitted
+    files in ``left_out``, and in ``s3_key`` the key of the record. ``next``, ``more`` and errors are as with
+    ``changes``.
     """
+    history = History(snapshot)
     from_oldest = since is None
     if since is None:
-        since = history.oldest_revision(store, collection, head) - 1
-    told: list[bytes] = []
-    room, reached = MAX_ANSWER_BYTES - 1000, since
-    for record in _records(store, each, collection, head, since, limit, from_anew=from_oldest):
-        lines = [to_json(_removal(record, one)) for one in record.removed]
-        if not told and sum(escaped_size(line) + 1 for line in lines) > room:
-            lines = _named(collection, record, room)
-        room -= sum(escaped_size(line) + 1 for line in lines)
+        since = history.oldest_revision() - 1
+    lines: list[bytes] = []
+    room, reached = MAX_ANSWER_BYTES - _FACTS_BYTES, since
+    for record in _records(history, since, limit, include_first=from_oldest):
+        removals = [to_json(_removal(record, change)) for change in record.removed]
+        if not lines and _size(removals) > room:
+            removals = _names(snapshot.collection, record, room)
+        room -= _size(removals)
         if room < 0:
             break
-        told += lines
+        lines += removals
         reached = record.revision
-    return _answer(collection, head, since, reached, "removed", told)
+    return _json(snapshot, since, reached, "removed", lines)
 
 
-def _records(
-    store: Store, each: Each, collection: Collection, head: Head, since: int, limit: int, *, from_anew: bool = False
-) -> Iterator[ChangeRecord]:
-    # A few at a time, and no more than are taken: one may hold a megabyte.
-    reached, left = since, limit
-    while left > 0:
-        at_once = min(_AT_ONCE, left)
-        block = history.changes_since(store, each, collection, head, reached, at_once, from_anew=from_anew)
+def _records(history: History, since: int, limit: int, *, include_first: bool = False) -> Iterator[ChangeRecord]:
+    # In blocks, and no more than are consumed: a record may have a megabyte.
+    while limit > 0:
+        block = history.changes_since(since, min(_BLOCK, limit), include_first=include_first)
         yield from block
-        if not block or block[-1].revision == head.revision:
+        if not block:
             return
-        reached, left, from_anew = block[-1].revision, left - len(block), False
+        since, limit, include_first = block[-1].revision, limit - len(block), False
 
 
-def _removal(record: ChangeRecord, one: FileChange) -> dict[str, Any]:
+def _removal(record: ChangeRecord, change: FileChange) -> dict[str, Any]:
     return {
-        "filename": one.filename,
+        "filename": change.filename,
         "removed_at": record.last_synced,
         "revision": record.revision,
-        "cause": one.cause,
-        "file": one.before,
+        "cause": change.cause,
+        "file": change.before,
     }
 
 
-def _named(collection: Collection, record: ChangeRecord, room: int) -> list[bytes]:
-    """The removals of one revision by name alone, as many as there is room for."""
+def _names(collection: Collection, record: ChangeRecord, room: int) -> list[bytes]:
+    """The removals of one revision without their entries, as many as fit."""
     lines: list[bytes] = []
-    for index, one in enumerate(record.removed):
-        told = _removal(record, one) | {"file": None}
-        others = len(record.removed) - index - 1
-        last = to_json(told | {"left_out": others, "s3_key": chain.key_of(collection, record)})
-        line = to_json(told)
+    for index, change in enumerate(record.removed):
+        removal = _removal(record, change) | {"file": None}
+        line = to_json(removal)
         room -= escaped_size(line) + 1
-        # Room enough for the longest name with what is told of the rest.
-        if others and room < _LAST_LINE_BYTES:
-            return [*lines, last]
+        omitted = len(record.removed) - index - 1
+        # The longest filename fits into this, together with the members that are added here.
+        if omitted and room < _LAST_LINE_BYTES:
+            return [*lines, to_json(removal | {"left_out": omitted, "s3_key": chain.key_of(collection, record)})]
         lines.append(line)
     return lines
 
@@ -115,19 +111,22 @@ def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
         "complete": record.complete,
         "total_files": record.total_files,
         "total_size_bytes": record.total_size_bytes,
-        "added": record.added,
-        "modified": record.modified,
-        "removed": record.removed,
+        **{name: getattr(record, name) for name in _FILES},
     }
 
 
-def _answer(collection: Collection, head: Head, since: int, reached: int, name: str, told: list[bytes]) -> bytes:
+def _size(lines: Sequence[bytes]) -> int:
+    return sum(escaped_size(line) + 1 for line in lines)
+
+
+def _json(snapshot: Snapshot, since: int, reached: int, name: str, lines: Sequence[bytes]) -> bytes:
+    collection, latest = snapshot.collection, snapshot.head.revision if snapshot.head else 0
     facts = {
         "kind": collection.kind,
         f"{collection.kind}_id": collection.id,
         "since": since,
         "next": reached,
-        "more": reached < head.revision,
-        "revision": head.revision,
+        "more": reached < latest,
+        "revision": latest,
     }
-    return to_json(facts)[:-1] + b',"%s":[' % name.encode() + b",".join(told) + b"]}"
+    return to_json(facts)[:-1] + b',"%s":[' % name.encode() + b",".join(lines) + b"]}"

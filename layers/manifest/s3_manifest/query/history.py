@@ -1,27 +1,30 @@
-"""What a manifest said: its changes one after the other, and the whole of it at an earlier revision.
+"""The revisions of a manifest: its changes in order, and the whole manifest as it was at an earlier revision.
 
-Nothing but change records, checkpoints and the head is read, and of records only those on the chain.
-What was past keeping is gone: ``HistoryGone`` says so, and never are changes left out in silence.
+Only change records, checkpoints and the head are read, and of the records only those on the chain of the head. Changes
+are never skipped: where a record is no longer kept, ``HistoryGone`` is raised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import ChangeRecord, decode_record
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.consistency import contradiction_in_record
-from s3_manifest.manifest.model import Entry, Facts, Head, NewerManifest, Timestamp, UnreadableManifest
-from s3_manifest.manifest.runs import sha256_of
+from s3_manifest.manifest.layout import Slot
+from s3_manifest.manifest.model import BrokenObjects, Entry, Facts, NewerManifest, Timestamp, UnreadableManifest
+from s3_manifest.manifest.runs import Run, sha256_of
 from s3_manifest.storage import chain, heads
 from s3_manifest.storage.chain import FIRST, REPAIRED, Link
-from s3_manifest.storage.store import Each, Store, listings
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import Store, listings
 
 
 class HistoryGone(Exception):
-    """The history does not reach back so far (any more).
+    """A revision is no longer kept, or was never recorded.
 
-    ``oldest`` is the first revision after what is missing whose change may be told: to follow the manifest, go on
-    after the revision before that one.
+    ``oldest`` is the first later revision whose changes can be read: follow the manifest from the revision before it.
     """
 
     def __init__(self, reason: str, oldest: int) -> None:
@@ -30,220 +33,248 @@ class HistoryGone(Exception):
 
 
 class NoSuchRevision(Exception):
-    """There is no such revision yet, or the manifest was not there at that time."""
+    """The revision does not exist yet, or the manifest did not exist at that time."""
 
 
 class ManifestRevision(NamedTuple):
-    """A manifest at one revision: what it said of the collection, and how its files differ from a head's.
+    """A manifest at one revision: its facts, and its entries as differences from another head.
 
-    ``differs`` gives, by filename, the entry there was instead of the one that the files of ``base``
-    have; None where there was none.
+    ``differences`` has, by filename, the entry of this revision where it is not that of ``base``; None where this
+    revision has no such file.
     """
 
     facts: Facts
-    base: heads.Loaded
-    differs: Mapping[str, Entry | None]
+    base: Snapshot
+    differences: Mapping[str, Entry | None]
 
+    def slots(self) -> Sequence[Slot]:
+        """The slots of the base, in order of filenames."""
+        return self.base.slots()
 
-def changes_since(
-    store: Store,
-    each: Each,
-    collection: Collection,
-    head: Head,
-    revision: int,
-    limit: int,
-    *,
-    from_anew: bool = False,
-) -> list[ChangeRecord]:
-    """The change records of at most ``limit`` revisions after ``revision``, with none left out.
+    def runs(self) -> Iterator[Run]:
+        """All entries, in order of filenames. Raises as ``read``."""
+        slots = self.slots()
+        return self.read(slots, range(len(slots)))
 
-    To follow a manifest for ever, ask again with the last record's revision. A manifest that was
-    begun anew does not say what it altered of the one before; ``from_anew`` takes its first record
-    all the same. So does revision 0, which is to know nothing: a first record has all that there was. Raises
-    ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
-    """
-    if revision > head.revision:
-        raise NoSuchRevision(
-            f"there is no revision {revision} yet; the last is {head.revision}. If this manifest was followed before,"
-            f" it was made anew since: read it, and follow it from revision {head.revision}"
-        )
-    begun = head.first_revision
-    if revision == 0:
-        links = _links(store, collection, head, begun, min(begun + limit - 1, head.revision))
-        if begun == 1 or links[0].previous == FIRST:
-            return _records(store, each, collection, links)
-    if revision < begun - 1 or (revision == begun - 1 > 0 and not from_anew):
-        raise _begun_anew(store, collection, head, begun)
-    links = _links(store, collection, head, revision + 1, min(revision + limit, head.revision))
-    # Heads of earlier versions do not say what their history begins with; the records do.
-    anew = [link.revision for link in links if link.previous in (FIRST, REPAIRED) and link.revision > 1]
-    if anew and not (from_anew and anew[-1] == revision + 1):
-        raise _begun_anew(store, collection, head, anew[-1])
-    return _records(store, each, collection, links)
+    def read(self, slots: Sequence[Slot], indices: Sequence[int]) -> Iterator[Run]:
+        """The entries of some of the slots, as they were.
 
-
-def _begun_anew(store: Store, collection: Collection, head: Head, begun: int) -> HistoryGone:
-    reason = f"a new manifest was begun with revision {begun}, or repaired; read it, and follow it from its revision"
-    return HistoryGone(reason, _first_after(store, collection, head, begun))
-
-
-def oldest_revision(store: Store, collection: Collection, head: Head) -> int:
-    """The first revision of this manifest whose change record is kept.
-
-    Where an older manifest was set aside, its records may be kept as well: they are not of this one.
-    """
-    oldest = _first_after(store, collection, head, head.first_revision - 1)
-    return oldest if oldest > head.revision else _first_of(store, collection, head, oldest)
-
-
-def _first_after(store: Store, collection: Collection, head: Head, revision: int) -> int:
-    """The first later revision whose record is kept, be it of this manifest or of one before; else the next."""
-    names: list[Link] = []
-    for listing in listings(store, chain.folder(collection), chain.after_revision(collection, revision)):
-        names += chain.links(listing.keys)
-        if found := chain.on_chain(names, head):
-            return found[0].revision
-    return head.revision + 1
-
-
-def _first_of(store: Store, collection: Collection, head: Head, low: int) -> int:
-    """The first revision from ``low`` on whose record is of this manifest; all later ones are."""
-
-    def is_of_this(revision: int) -> bool:
+        Raises ``Conflict`` (the pages were collected; reload), ``HistoryGone``, ``StoreError``.
+        """
         try:
-            return _record_of(store, collection, head, revision).created_at == head.created_at
+            runs = self.base.read([slots[index] for index in indices])
+        except BrokenObjects as error:
+            head = self.base.head
+            if not self.base.is_checkpoint or head is None:
+                raise
+            # The sweep does not repair pages to which only the history refers.
+            reason = f"part of the manifest at revision {self.facts.revision} is lost or damaged"
+            raise HistoryGone(reason, head.revision + 1) from error
+        for index, run in zip(indices, runs, strict=True):
+            start = layout.begins(slots[index]) if index else ""
+            end = layout.begins(slots[index + 1]) if index + 1 < len(slots) else None
+            within = {
+                name: entry for name, entry in self.differences.items() if name >= start and (end is None or name < end)
+            }
+            yield run.replaced(within) if within else run
+
+
+class History:
+    """The kept revisions of one manifest. Raises ``NoSuchRevision`` for a snapshot without a head.
+
+    Every method may raise ``HistoryGone``, ``StoreError`` and ``UnreadableManifest``.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        if snapshot.head is None:
+            raise NoSuchRevision("the manifest no longer exists")
+        self._snapshot = snapshot
+        self._store = snapshot.store
+        self._collection = snapshot.collection
+        self._head = snapshot.head
+
+    def changes_since(self, revision: int, limit: int, *, include_first: bool = False) -> list[ChangeRecord]:
+        """The change records of at most ``limit`` revisions after ``revision``, with none skipped.
+
+        To follow a manifest, ask again with the last record's revision. The first record of a manifest that replaced
+        another does not state the differences between the two: it is returned only with ``include_first``, or for
+        revision 0, where it lists every file. Raises ``NoSuchRevision``.
+        """
+        head = self._head
+        if revision > head.revision:
+            raise NoSuchRevision(
+                f"there is no revision {revision} yet; the last is {head.revision}. If you followed this manifest"
+                f" before, it was created anew: read it, then follow it from revision {head.revision}"
+            )
+        first = head.first_revision
+        if revision == 0:
+            links = self._links(first, min(first + limit - 1, head.revision))
+            if first == 1 or links[0].previous == FIRST:
+                return self._records(links)
+        if revision < first - 1 or (revision == first - 1 > 0 and not include_first):
+            raise self._created_anew(first)
+        links = self._links(revision + 1, min(revision + limit, head.revision))
+        # Heads of earlier versions do not state their first revision; the records do.
+        first_records = [link.revision for link in links if link.previous in (FIRST, REPAIRED) and link.revision > 1]
+        if first_records and not (include_first and first_records[-1] == revision + 1):
+            raise self._created_anew(first_records[-1])
+        return self._records(links)
+
+    def oldest_revision(self) -> int:
+        """The first revision of this manifest whose change record is kept.
+
+        Records of an earlier manifest that was set aside may be kept too; they do not count.
+        """
+        low = self._next_recorded(self._head.first_revision - 1)
+        if low > self._head.revision or self._is_of_this_manifest(low):
+            return low
+        high = self._head.revision
+        while low + 1 < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._is_of_this_manifest(middle) else (middle, high)
+        return high
+
+    def present(self) -> ManifestRevision:
+        """The manifest as it is."""
+        return ManifestRevision(self._head, self._snapshot, {})
+
+    def at_revision(self, revision: int) -> ManifestRevision:
+        """The manifest as it was at a revision. Reads at most ``CHECKPOINT_EVERY`` change records.
+
+        Raises ``NoSuchRevision``.
+        """
+        head = self._head
+        if not 1 <= revision <= head.revision:
+            raise NoSuchRevision(f"there is no revision {revision}; the last is {head.revision}")
+        if revision == head.revision:
+            return self.present()
+        checkpoint = -(-revision // heads.CHECKPOINT_EVERY) * heads.CHECKPOINT_EVERY
+        records = self._records(self._links(revision, min(checkpoint, head.revision)))
+        base = self._checkpoint(records[-1]) if checkpoint <= head.revision else self._snapshot
+        differences: dict[str, Entry | None] = {}
+        for record in records[1:]:
+            for change in record.alterations():
+                differences.setdefault(change.filename, change.before)
+        return ManifestRevision(records[0], base, differences)
+
+    def at(self, revision: int | None, moment: Timestamp | None) -> ManifestRevision:
+        """The manifest at a revision or, without one, at a time; as it is without either. Raises ``NoSuchRevision``."""
+        if revision is None and moment is not None:
+            revision = self.revision_at(moment)
+        return self.present() if revision is None else self.at_revision(revision)
+
+    def revision_at(self, moment: Timestamp) -> int:
+        """The last revision that was committed at or before a time. Reads O(log revisions) change records.
+
+        Raises ``NoSuchRevision``.
+        """
+        oldest, high = min(self.oldest_revision(), self._head.revision), self._head.revision
+        start = self._record_of(oldest).last_synced
+        if moment < start:
+            if oldest == 1:
+                name = f"{self._collection.kind}/{self._collection.id}"
+                raise NoSuchRevision(f"{name} had no manifest on {moment[:10]}. Its history starts at {start}")
+            raise HistoryGone(
+                f"the manifest of that time is no longer kept; the oldest kept is revision {oldest}", oldest
+            )
+        low = oldest
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._record_of(middle).last_synced <= moment:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _created_anew(self, first: int) -> HistoryGone:
+        reason = (
+            f"the manifest was created anew or repaired with revision {first}; read it, then follow it from its"
+            " revision"
+        )
+        return HistoryGone(reason, self._next_recorded(first))
+
+    def _is_of_this_manifest(self, revision: int) -> bool:
+        try:
+            return self._record_of(revision).created_at == self._head.created_at
         except HistoryGone:
             return False
 
-    if is_of_this(low):
-        return low
-    high = head.revision
-    while low + 1 < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_of_this(middle) else (middle, high)
-    return high
+    def _next_recorded(self, revision: int) -> int:
+        """The first later revision with a record, of this manifest or of one before; the one after the head if none."""
+        names: list[Link] = []
+        for listing in self._listings_after(revision):
+            names += chain.links(listing)
+            if links := chain.on_chain(names, self._head):
+                return links[0].revision
+        return self._head.revision + 1
 
+    def _links(self, first: int, last: int) -> list[Link]:
+        """The records on the chain from one revision to another, both included and none missing."""
+        if first > last:
+            return []
+        names: list[Link] = []
+        links: list[Link] = []
+        revisions: set[int] = set()
+        for listing in self._listings_after(first - 1):
+            names += chain.links(listing)
+            links = [link for link in chain.on_chain(names, self._head) if link.revision <= last]
+            revisions = {link.revision for link in links}
+            # Where a revision has two records, the records after it decide which one is on the chain.
+            if names and names[-1].revision > last and len(revisions) == len(links):
+                break
+        missing = next((revision for revision in range(first, last + 1) if revision not in revisions), None)
+        if missing is not None:
+            oldest = self._next_recorded(missing)
+            reason = f"the change record of revision {missing} is no longer kept; the oldest kept is {oldest}"
+            raise HistoryGone(reason, oldest)
+        return links
 
-def at_revision(
-    store: Store, each: Each, collection: Collection, loaded: heads.Loaded, revision: int
-) -> ManifestRevision:
-    """The manifest as it was at a revision. Reads at most ``CHECKPOINT_EVERY`` change records.
+    def _listings_after(self, revision: int) -> Iterator[Sequence[str]]:
+        """The keys of change records of later revisions, a listing at a time."""
+        folder, start = chain.folder(self._collection), chain.after_revision(self._collection, revision)
+        return (listing.keys for listing in listings(self._store, folder, start))
 
-    Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
-    """
-    head = loaded.head
-    if head is None or not 1 <= revision <= head.revision:
-        raise NoSuchRevision(f"there is no revision {revision}; the last is {head.revision if head else 0}")
-    if revision == head.revision:
-        return ManifestRevision(head, loaded, {})
-    checkpoint = -(-revision // heads.CHECKPOINT_EVERY) * heads.CHECKPOINT_EVERY
-    links = _links(store, collection, head, revision, min(checkpoint, head.revision))
-    records = _records(store, each, collection, links)
-    base = _checkpoint(store, collection, records[-1]) if checkpoint <= head.revision else loaded
-    differs: dict[str, Entry | None] = {}
-    for record in records[1:]:
-        for one in record.alterations():
-            differs.setdefault(one.filename, one.before)
-    return ManifestRevision(records[0], base, differs)
+    def _records(self, links: list[Link]) -> list[ChangeRecord]:
+        return self._snapshot.parallel_map(lambda link: _record(self._store, self._collection, link), links)
 
+    def _record_of(self, revision: int) -> ChangeRecord:
+        (record,) = self._records(self._links(revision, revision))
+        return record
 
-def revision_at(store: Store, collection: Collection, head: Head, moment: Timestamp) -> int:
-    """The revision that the manifest was at, at a time: the last one committed no later.
-
-    Reads as many change records as the logarithm of the revisions. Raises as ``at_revision``.
-    """
-
-    def committed_at(revision: int) -> Timestamp:
-        return _record_of(store, collection, head, revision).last_synced
-
-    oldest = min(oldest_revision(store, collection, head), head.revision)
-    if moment < committed_at(oldest):
-        if oldest == 1:
-            name, begins = f"{collection.kind}/{collection.id}", committed_at(oldest)
-            raise NoSuchRevision(f"{name} had no manifest on {moment[:10]}. Its history starts at {begins}")
-        reason = f"what the manifest said then is not kept; the oldest that is, is revision {oldest}"
-        raise HistoryGone(reason, oldest)
-    low, high = oldest, head.revision
-    while low < high:
-        middle = (low + high + 1) // 2
-        if committed_at(middle) <= moment:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _links(store: Store, collection: Collection, head: Head, first: int, last: int) -> list[Link]:
-    """The records on the chain from one revision to another, both included and none left out."""
-    if first > last:
-        return []
-    names: list[Link] = []
-    found: list[Link] = []
-    kept: set[int] = set()
-    for listing in listings(store, chain.folder(collection), chain.after_revision(collection, first - 1)):
-        names += chain.links(listing.keys)
-        found = [link for link in chain.on_chain(names, head) if link.revision <= last]
-        kept = {link.revision for link in found}
-        # Of two records of one revision, later ones tell which it is.
-        if names and names[-1].revision > last and len(kept) == len(found):
-            break
-    missing = next((revision for revision in range(first, last + 1) if revision not in kept), None)
-    if missing is not None:
-        oldest = _first_after(store, collection, head, missing)
-        reason = f"the change of revision {missing} is not kept any more; the oldest that is, is {oldest}"
-        raise HistoryGone(reason, oldest)
-    return found
-
-
-def _records(store: Store, each: Each, collection: Collection, links: list[Link]) -> list[ChangeRecord]:
-    return each(lambda link: _record(store, collection, link), links)
-
-
-def _record_of(store: Store, collection: Collection, head: Head, revision: int) -> ChangeRecord:
-    (link,) = _links(store, collection, head, revision, revision)
-    return _record(store, collection, link)
+    def _checkpoint(self, record: ChangeRecord) -> Snapshot:
+        """The checkpoint that was written with this record."""
+        lost = HistoryGone(f"the manifest of revision {record.revision} is lost or damaged", record.revision + 1)
+        stored = self._store.get(heads.checkpoint_key(self._collection, record.revision, record.commit))
+        if stored is None or (record.checkpoint and sha256_of(stored.body) != record.checkpoint):
+            raise lost
+        try:
+            head = heads.decode(self._collection, stored.body)
+        except NewerManifest:
+            raise
+        except UnreadableManifest as error:
+            raise lost from error
+        if (head.revision, head.commit) != (record.revision, record.commit):
+            raise lost
+        return replace(self._snapshot, loaded=heads.Checkpoint(head, stored.etag))
 
 
 def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
     key = chain.key_of(collection, link)
     stored = store.get(key)
     if stored is None:
-        # The oldest are collected first, so the next one may still be there.
-        raise HistoryGone(f"the change of revision {link.revision} is not kept any more", link.revision + 1)
+        # The collector deletes the oldest first, so the next record may still exist.
+        raise HistoryGone(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
     try:
         record = decode_record(stored.body)
     except NewerManifest as error:
         raise NewerManifest(f"{key}: {error}. Upgrade this program") from error
     except UnreadableManifest:
         record = None
-    if record is None or Link(record.revision, record.commit, record.previous) != link:
-        raise _damaged(link)
-    if contradiction_in_record(record, collection):
-        raise _damaged(link)
+    if (
+        record is None
+        or Link(record.revision, record.commit, record.previous) != link
+        or contradiction_in_record(record, collection)
+    ):
+        # Nothing else records this revision's changes.
+        raise HistoryGone(f"the change record of revision {link.revision} is damaged", link.revision + 1)
     return record
-
-
-def _damaged(link: Link) -> HistoryGone:
-    # As good as lost: nothing else knows what it said.
-    return HistoryGone(f"the change record of revision {link.revision} is damaged", link.revision + 1)
-
-
-def _checkpoint(store: Store, collection: Collection, record: ChangeRecord) -> heads.Loaded:
-    """The checkpoint that was written with this record."""
-    stored = store.get(heads.checkpoint_key(collection, record.revision, record.commit))
-    if stored is None or (record.checkpoint and sha256_of(stored.body) != record.checkpoint):
-        raise _not_kept(record.revision)
-    try:
-        head = heads.decode(collection, stored.body)
-    except NewerManifest:
-        raise
-    except UnreadableManifest as error:
-        raise _not_kept(record.revision) from error
-    if (head.revision, head.commit) != (record.revision, record.commit):
-        raise _not_kept(record.revision)
-    return heads.Checkpoint(head, stored.etag)
-
-
-def _not_kept(revision: int) -> HistoryGone:
-    reason = f"what the manifest said at revision {revision} is lost or damaged"
-    return HistoryGone(reason, revision + 1)

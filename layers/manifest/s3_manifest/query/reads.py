@@ -1,121 +1,98 @@
-"""Reads of a manifest by somebody else than its writer: each answer, and each series of pages, is of one revision."""
+"""Reading a manifest while it may change: each answer, and each series of pages, is of one revision."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Frozen, Timestamp
-from s3_manifest.query import history, views
+from s3_manifest.query import views
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
-from s3_manifest.query.history import HistoryGone, ManifestRevision
-from s3_manifest.storage import heads
-from s3_manifest.storage.store import Conflict, Each, ReadFailed, Store
+from s3_manifest.query.history import History, HistoryGone
+from s3_manifest.query.views import Filter
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import Conflict, ReadFailed
 
 _ATTEMPTS = 5
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Read(NamedTuple):
-    """An answer, and the ETag of the head it was made from; None where it is not about the present."""
+class Document(NamedTuple):
+    """JSON made from a manifest, and the ETag of the head; None where it is of an earlier revision."""
 
     json: bytes
     etag: str | None
 
 
 class ManifestChanged(Exception):
-    """The manifest is at another revision than the pages read so far, and what it said then is not kept."""
+    """The manifest has a new revision, and the one that the cursor is of is no longer kept."""
 
 
-class _Place(Frozen):
-    """Where the next page begins, which is of the same revision of the same manifest."""
+class PageQuery(NamedTuple):
+    """Which page of which files of a manifest to read, and at which ``revision``, or ``at`` which time.
+
+    A ``cursor`` continues with the revision of the page that returned it, whatever else is given.
+    """
+
+    filter: Filter = Filter()
+    limit: int = 100
+    cursor: str | None = None
+    revision: int | None = None
+    at: Timestamp | None = None
+
+
+class _Position(Frozen):
+    """Where the next page starts, in which revision of which manifest."""
 
     revision: int
     created_at: Timestamp
     start: str
 
 
-def whole(store: Store, each: Each, collection: Collection, loaded: heads.Loaded) -> Read:
+def whole(snapshot: Snapshot) -> Document:
     """The canonical manifest with all of its files. Raises ``AnswerTooLarge``, and as ``page``."""
-
-    def read(now: heads.Loaded) -> Read:
-        past = read_revision(store, each, collection, now)
-        return Read(views.whole(store, each, collection, past), now.etag)
-
-    return retry_on_conflict(store, collection, loaded, read)
+    return retry_on_conflict(snapshot, lambda now: Document(views.whole(History(now).present()), now.etag))
 
 
-def page(
-    store: Store,
-    each: Each,
-    collection: Collection,
-    loaded: heads.Loaded,
-    wanted: views.Filter,
-    limit: int,
-    *,
-    cursor: str | None = None,
-    revision: int | None = None,
-    at: Timestamp | None = None,
-) -> Read:
+def page(snapshot: Snapshot, query: PageQuery) -> Document:
     """The manifest with at most ``limit`` of its files, and the ``cursor`` of the next page (null on the last).
 
-    As it is, as it was at a ``revision`` or ``at`` a time. A ``cursor`` goes on with the revision of
-    the page that it came with, whatever was asked for besides. Raises ``InvalidCursor``,
-    ``ManifestChanged``, ``HistoryGone``, ``NoSuchRevision``, ``AnswerTooLarge``, ``StoreError``,
-    ``UnreadableManifest``.
+    Raises ``InvalidCursor``, ``ManifestChanged``, ``HistoryGone``, ``NoSuchRevision``, ``AnswerTooLarge``,
+    ``StoreError``, ``UnreadableManifest``.
     """
-    place = decode_cursor(cursor, _Place) if cursor else None
+    position = decode_cursor(query.cursor, _Position) if query.cursor else None
 
-    def read(now: heads.Loaded) -> Read:
-        if place:
-            if now.head is None or now.head.created_at != place.created_at:
-                raise ManifestChanged("the manifest was made anew in between")
-            try:
-                past = read_revision(store, each, collection, now, place.revision)
-            except HistoryGone as gone:
-                raise ManifestChanged(f"the pages read so far are of revision {place.revision}, and {gone}") from gone
+    def read(now: Snapshot) -> Document:
+        if position is None:
+            revision = History(now).at(query.revision, query.at)
+        elif now.head is None or now.head.created_at != position.created_at:
+            raise ManifestChanged("the manifest was created anew")
         else:
-            past = read_revision(store, each, collection, now, revision, at)
-        found = views.page(store, each, collection, past, wanted, limit, place.start if place else "")
-        following = None
-        if found.following is not None:
-            made = _Place(revision=past.facts.revision, created_at=past.facts.created_at, start=found.following)
-            following = encode_cursor(made)
-        is_present = past.facts is now.head
-        return Read(views.page_json(past, found, wanted.listing, following), now.etag if is_present else None)
+            try:
+                revision = History(now).at_revision(position.revision)
+            except HistoryGone as error:
+                raise ManifestChanged(f"the cursor is of revision {position.revision}, and {error}") from error
+        rows = views.page(revision, query.filter, query.limit, position.start if position else "")
+        cursor = None
+        if rows.next_filename is not None:
+            facts = revision.facts
+            cursor = encode_cursor(
+                _Position(revision=facts.revision, created_at=facts.created_at, start=rows.next_filename)
+            )
+        is_present = revision.facts is now.head
+        return Document(views.page_json(revision, rows, query.filter.listing, cursor), now.etag if is_present else None)
 
-    return retry_on_conflict(store, collection, loaded, read)
+    return retry_on_conflict(snapshot, read)
 
 
-def read_revision(
-    store: Store,
-    each: Each,
-    collection: Collection,
-    loaded: heads.Loaded,
-    revision: int | None = None,
-    at: Timestamp | None = None,
-) -> ManifestRevision:
-    """What a loaded manifest said: at a ``revision``, ``at`` a time, or as it is.
+def retry_on_conflict(snapshot: Snapshot, read: Callable[[Snapshot], Result]) -> Result:
+    """What ``read`` returns; it is repeated with the newer head where pages were collected while it ran.
 
-    Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``, and ``Conflict`` where the
-    head is another one by now: see ``retry_on_conflict``.
+    Raises ``ReadFailed`` after five attempts.
     """
-    if loaded.head is None:
-        raise history.NoSuchRevision("the manifest is not there any more")
-    if revision is None and at is None:
-        return ManifestRevision(loaded.head, loaded, {})
-    if revision is None and at is not None:
-        revision = history.revision_at(store, collection, loaded.head, at)
-    return history.at_revision(store, each, collection, loaded, revision or 0)
-
-
-def retry_on_conflict(
-    store: Store, collection: Collection, loaded: heads.Loaded, read: Callable[[heads.Loaded], Answer]
-) -> Answer:
-    """What ``read`` makes of the head; of the next one, where the first one's pages were collected meanwhile."""
     for _ in range(_ATTEMPTS):
         try:
-            return read(loaded)
+            return read(snapshot)
         except Conflict:
-            loaded = heads.load(store, collection)
-    raise ReadFailed(collection.head_key, "the manifest changes faster than it can be read; try again")
+            snapshot = snapshot.reload()
+    key = snapshot.collection.head_key
+    raise ReadFailed(key, "the manifest changed during each of five attempts to read it; try again")

@@ -1,7 +1,7 @@
-"""What is stored: by kind and by collection, the largest and the newest, and how it grew.
+"""Statistics: totals by kind and by collection, the largest and the newest, and growth over days.
 
-Totals are read off the summaries of the heads, growth off the change records. Everything is of one
-page of the catalog's collections, so an answer takes a bounded number of requests.
+Totals are read from the summaries of heads, growth from change records. An answer covers one page of the catalog, so
+the number of requests is bounded.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,25 +11,17 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict
 
 from s3_manifest.manifest.changes import ChangeRecord
-from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Count, Entry, Facts, Frozen, Head, Revision, Timestamp, timestamp
-from s3_manifest.query import history
-from s3_manifest.query.history import HistoryGone
-from s3_manifest.storage.heads import load
-from s3_manifest.storage.store import Each, Store
+from s3_manifest.manifest.model import Count, Entry, Facts, Head, Revision, Timestamp, timestamp
+from s3_manifest.query.answers import AnswerModel
+from s3_manifest.query.history import History, HistoryGone
+from s3_manifest.storage.snapshot import Snapshot
 
 MAX_FILES = 30_000
-"""The largest and newest files are told of collections with so many at most: to know them takes all pages."""
+"""The largest and newest files are listed of collections with up to this many files: all pages have to be read."""
 
 
-class _Told(Frozen):
-    """Part of an answer. Its validator is built when it is first needed, not at each cold start."""
-
-    model_config = ConfigDict(defer_build=True)
-
-
-class KindTotals(_Told):
-    """What the collections of one kind come to."""
+class KindTotals(AnswerModel):
+    """Totals of the collections of one kind."""
 
     kind: str
     total_collections: int
@@ -37,8 +29,8 @@ class KindTotals(_Told):
     total_size_bytes: int
 
 
-class CollectionTotals(_Told):
-    """One collection, as far as the summary of its manifest tells."""
+class CollectionTotals(AnswerModel):
+    """One collection, from the summary of its manifest."""
 
     model_config = ConfigDict(strict=True)
 
@@ -54,8 +46,8 @@ class CollectionTotals(_Told):
     last_synced: Timestamp
 
 
-class UnreadableCollection(_Told):
-    """A collection whose manifest is there and cannot be read: what is wrong with it, and what to do."""
+class UnreadableCollection(AnswerModel):
+    """A collection whose manifest cannot be read; ``problem`` says why, and what to do."""
 
     kind: str
     id: str
@@ -63,7 +55,7 @@ class UnreadableCollection(_Told):
     problem: str
 
 
-class FileSize(_Told):
+class FileSize(AnswerModel):
     """One file."""
 
     filename: str
@@ -72,11 +64,11 @@ class FileSize(_Told):
     last_modified: Timestamp
 
 
-class Point(_Told):
-    """What was stored at the end of a day (UTC), or is by now, in so many collections.
+class GrowthPoint(AnswerModel):
+    """What was stored at the end of a day (UTC), or is stored now.
 
-    Of a collection whose history does not reach back to that day nothing is counted: ``total_collections``
-    is lower then. One that was begun later is counted, with nothing in it.
+    A collection whose history does not reach back to that day is not counted, so ``total_collections`` is lower. One
+    that was created later is counted as empty.
     """
 
     day: str
@@ -85,13 +77,12 @@ class Point(_Told):
     total_size_bytes: int
 
 
-class Stats(_Told):
-    """The answer. Totals are those of ``collections``: a page of all, ``partial`` unless it is the only one.
+class Stats(AnswerModel):
+    """The answer. Totals are those of ``collections``: one page of the catalog, and not all of it if ``partial``.
 
-    Of those that are ``unreadable`` nothing is counted.
-
-    ``files`` of one collection, if that was asked for: None for several, and for one with too many to read.
-    ``growth_partial``: time ran out before the history of each collection was read.
+    ``unreadable`` collections are not counted. ``largest_files`` and ``newest_files`` are those of one collection;
+    they are null for several collections, and for one with more than 30,000 files. ``growth_partial``: time ran out
+    before the history of every collection was read.
     """
 
     total_collections: int
@@ -104,21 +95,28 @@ class Stats(_Told):
     newest: tuple[CollectionTotals, ...]
     largest_files: tuple[FileSize, ...] | None
     newest_files: tuple[FileSize, ...] | None
-    growth: tuple[Point, ...]
+    growth: tuple[GrowthPoint, ...]
     growth_partial: bool
     partial: bool
     cursor: str | None
 
 
 class Size(NamedTuple):
-    """How much a collection held: files, and their bytes."""
+    """How much a collection held: the number of files, and their bytes."""
 
     files: int
     size_bytes: int
 
 
+class Growth(NamedTuple):
+    """What was stored on each day; ``partial`` if the history of some collections was not read."""
+
+    points: Sequence[GrowthPoint]
+    partial: bool
+
+
 def totals_of(row: dict[str, Any]) -> CollectionTotals | UnreadableCollection:
-    """A row of the catalog, under names that are the same for every kind."""
+    """A row of the catalog, with the same field names for every kind."""
     kind = row["kind"]
     if "problem" in row:
         return UnreadableCollection(kind=kind, id=row[f"{kind}_id"], s3_prefix=row["s3_prefix"], problem=row["problem"])
@@ -133,55 +131,51 @@ def totals_of_head(head: Head) -> CollectionTotals:
     return CollectionTotals.model_validate(head.model_dump(include=set(CollectionTotals.model_fields)))
 
 
-def summed(
+def summarize(
     collections: Sequence[CollectionTotals],
-    growth: Sequence[Point],
-    entries: Iterable[Entry] | None,
-    *,
+    growth: Growth,
     top: int,
-    growth_partial: bool,
-    partial: bool,
-    cursor: str | None,
+    *,
     unreadable: Sequence[UnreadableCollection] = (),
+    entries: Iterable[Entry] | None = None,
 ) -> Stats:
-    """The answer about these collections; ``entries`` are those of the only one, if its files are to be told."""
+    """The answer for these collections; ``entries`` are those of the only one, if its files are to be listed."""
     files = None if entries is None else [_file(entry) for entry in entries if entry.is_file]
     return Stats(
         total_collections=len(collections),
-        total_files=sum(one.total_files for one in collections),
-        total_size_bytes=sum(one.total_size_bytes for one in collections),
-        kinds=tuple(_kind(kind, collections) for kind in sorted({one.kind for one in collections})),
+        total_files=sum(totals.total_files for totals in collections),
+        total_size_bytes=sum(totals.total_size_bytes for totals in collections),
+        kinds=tuple(_kind(kind, collections) for kind in sorted({totals.kind for totals in collections})),
         collections=tuple(collections),
         unreadable=tuple(unreadable),
-        largest=_first(top, collections, lambda one: one.total_size_bytes),
-        newest=_first(top, collections, lambda one: one.created_at),
-        largest_files=None if files is None else _first(top, files, lambda one: one.size_bytes),
-        newest_files=None if files is None else _first(top, files, lambda one: one.last_modified),
-        growth=tuple(growth),
-        growth_partial=growth_partial,
-        partial=partial,
-        cursor=cursor,
+        largest=_highest(top, collections, lambda totals: totals.total_size_bytes),
+        newest=_highest(top, collections, lambda totals: totals.created_at),
+        largest_files=None if files is None else _highest(top, files, lambda file: file.size_bytes),
+        newest_files=None if files is None else _highest(top, files, lambda file: file.last_modified),
+        growth=tuple(growth.points),
+        growth_partial=growth.partial,
+        partial=False,
+        cursor=None,
     )
 
 
-def days_until(now: Timestamp, days: int) -> list[tuple[str, Timestamp]]:
-    """The last so many days (UTC), today included: each with its last millisecond, today with ``now``."""
+def last_days(now: Timestamp, days: int) -> list[tuple[str, Timestamp]]:
+    """The last days (UTC) up to today, each with its last millisecond; today with ``now``."""
     today = datetime.fromisoformat(now).date()
-    found: list[tuple[str, Timestamp]] = []
+    ends: list[tuple[str, Timestamp]] = []
     for ago in reversed(range(days)):
         day = date.fromordinal(max(1, today.toordinal() - ago))
-        last = datetime.combine(day, time.max, UTC)
-        found.append((day.isoformat(), min(timestamp(last), now)))
-    return found
+        ends.append((day.isoformat(), min(timestamp(datetime.combine(day, time.max, UTC)), now)))
+    return ends
 
 
-def grown(days: Sequence[tuple[str, Timestamp]], told: Sequence[Sequence[Size | None]]) -> list[Point]:
-    """What was stored on each of these days in all, from what each collection held then (None: not known)."""
+def growth_points(days: Sequence[str], sizes: Sequence[Sequence[Size | None]]) -> list[GrowthPoint]:
+    """What was stored on each of these days, from each collection's sizes on these days (None: unknown)."""
     points = []
-    for index, (day, _) in enumerate(days):
-        known = [size for sizes in told if (size := sizes[index]) is not None]
+    for index, day in enumerate(days):
+        known = [size for by_day in sizes if (size := by_day[index]) is not None]
         points.append(
-            Point(
+            GrowthPoint(
                 day=day,
                 total_collections=len(known),
                 total_files=sum(size.files for size in known),
@@ -191,59 +185,60 @@ def grown(days: Sequence[tuple[str, Timestamp]], told: Sequence[Sequence[Size | 
     return points
 
 
-def sizes_at(store: Store, each: Each, collection: Collection, moments: Sequence[Timestamp]) -> list[Size | None]:
-    """How much a collection held at each of these moments, which are in order; None where that is not known.
+def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | None]:
+    """The size of a collection at each of these moments, which are in order; None where it is unknown.
 
-    Reads the head, the last change record and, if that is later than the first of the moments, as many
-    as the logarithm of the revisions for each of them. Raises ``StoreError``, ``UnreadableManifest``.
+    Reads the last change record and, if that is later than the first moment, O(log revisions) records for each moment.
+    Raises ``StoreError``, ``UnreadableManifest``.
     """
-    head = load(store, collection).head
+    head = snapshot.head
     if head is None or not moments:
         return [None for _ in moments]
+    history = History(snapshot)
     records: dict[int, ChangeRecord] = {}
 
     def record_of(revision: int) -> ChangeRecord:
         if revision not in records:
-            (records[revision],) = history.changes_since(store, each, collection, head, revision - 1, 1, from_anew=True)
+            (records[revision],) = history.changes_since(revision - 1, 1, include_first=True)
         return records[revision]
 
     try:
-        last = record_of(head.revision)
+        latest = record_of(head.revision)
     except HistoryGone:
-        # The head has been so since some time before its last commit, and nothing is known of before.
-        return [_size(head) if head.last_synced <= at else None for at in moments]
-    if last.last_synced <= moments[0]:
-        return [_size(last) for _ in moments]
-    oldest = min(history.oldest_revision(store, collection, head), head.revision)
-    # Of one that took another's place nobody knows here what that one held.
+        # The head is of its last commit; nothing is known of the time before.
+        return [_size(head) if head.last_synced <= moment else None for moment in moments]
+    if latest.last_synced <= moments[0]:
+        return [_size(latest) for _ in moments]
+    oldest = min(history.oldest_revision(), head.revision)
+    # The size of an earlier manifest, which this one replaced, is unknown.
     before = Size(0, 0) if oldest == 1 else None
     sizes: list[Size | None] = []
     low = oldest
-    for at in moments:
+    for moment in moments:
         try:
-            if record_of(oldest).last_synced > at:
+            if record_of(oldest).last_synced > moment:
                 sizes.append(before)
                 continue
-            # What changed before one moment is not looked at again for the next.
-            low = _last_until(record_of, low, head.revision, at)
+            # The revision for a moment is the lower bound for the next one.
+            low = _last_until(record_of, low, head.revision, moment)
             sizes.append(_size(record_of(low)))
-        except HistoryGone:  # it was collected meanwhile
+        except HistoryGone:  # collected meanwhile
             sizes.append(None)
     return sizes
 
 
-def _last_until(record_of: Callable[[int], ChangeRecord], low: int, high: int, at: Timestamp) -> int:
-    """The last revision from ``low``, which was committed by then, that was committed by ``at``.
+def _last_until(record_of: Callable[[int], ChangeRecord], low: int, high: int, moment: Timestamp) -> int:
+    """The last revision that was committed at or before a moment, as ``low`` was.
 
-    Steps get longer from ``low`` on: from one day to the next there are few revisions.
+    Steps grow from ``low`` on, because few revisions lie between one day and the next.
     """
     step = 1
-    while low + step <= high and record_of(low + step).last_synced <= at:
+    while low + step <= high and record_of(low + step).last_synced <= moment:
         low, step = low + step, step * 2
     high = min(high, low + step - 1)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if record_of(middle).last_synced <= at else (low, middle - 1)
+        low, high = (middle, high) if record_of(middle).last_synced <= moment else (low, middle - 1)
     return low
 
 
@@ -252,12 +247,12 @@ def _size(facts: Facts) -> Size:
 
 
 def _kind(kind: str, collections: Sequence[CollectionTotals]) -> KindTotals:
-    of_kind = [one for one in collections if one.kind == kind]
+    members = [totals for totals in collections if totals.kind == kind]
     return KindTotals(
         kind=kind,
-        total_collections=len(of_kind),
-        total_files=sum(one.total_files for one in of_kind),
-        total_size_bytes=sum(one.total_size_bytes for one in of_kind),
+        total_collections=len(members),
+        total_files=sum(totals.total_files for totals in members),
+        total_size_bytes=sum(totals.total_size_bytes for totals in members),
     )
 
 
@@ -267,6 +262,6 @@ def _file(entry: Entry) -> FileSize:
     )
 
 
-def _first(top: int, items: Iterable[Any], key: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The items with the highest keys; of equal ones those that come first."""
+def _highest(top: int, items: Iterable[Any], key: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The items with the highest keys, in order; of equal ones the first."""
     return tuple(sorted(items, key=key, reverse=True)[:top])

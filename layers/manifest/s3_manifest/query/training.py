@@ -1,29 +1,25 @@
-"""What an actor's manifest says of its training images, in the two shapes that training tools ask for.
+"""Training images of an actor, in the two formats that training tools read.
 
-Training images are the manifest's files that are images by their name: neither captions nor hidden
-files, nor whatever else lies beside them. The functions of a head and its entries touch nothing.
+Training images are the files of the manifest with the suffix of an image; captions and hidden files are not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic_core import to_json
 
-from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Entry, Frozen, Generation, Head, PageRef, Timestamp
+from s3_manifest.manifest.model import Entry, Generation, Head, Timestamp
 from s3_manifest.query.actors import number_of
+from s3_manifest.query.answers import MAX_ANSWER_BYTES, AnswerModel, AnswerTooLarge, escaped_size
 from s3_manifest.query.history import NoSuchRevision
-from s3_manifest.query.reads import Read, retry_on_conflict
-from s3_manifest.query.truncation import MAX_ANSWER_BYTES, escaped_size
-from s3_manifest.query.views import AnswerTooLarge
+from s3_manifest.query.reads import Document, retry_on_conflict
 from s3_manifest.sidecars.formats import is_image
-from s3_manifest.storage import pages
-from s3_manifest.storage.heads import Loaded
-from s3_manifest.storage.store import Each, Store
+from s3_manifest.storage.snapshot import Snapshot
 
 MAX_FILES = 30_000
-"""Of a manifest with more files than this no such answer is made: it would not fit."""
+"""A manifest with more files is refused: the answer would be too large."""
 
 PREVIEW_CHARACTERS = 100
 
@@ -31,13 +27,7 @@ _MEBIBYTE = 1 << 20
 _BASE_IMAGES = ("base_image", "base")
 
 
-class _Told(Frozen):
-    """Part of an answer. Its validator is built when it is first needed, not at each cold start."""
-
-    model_config = ConfigDict(defer_build=True)
-
-
-class TrainingImage(_Told):
+class TrainingImage(AnswerModel):
     """One image. ``index`` counts from 0 in the order of filenames; ``size_mb`` is in units of 2^20 bytes."""
 
     index: int
@@ -48,8 +38,8 @@ class TrainingImage(_Told):
     good: bool
 
 
-class GenerationStatistics(_Told):
-    """What the images of one generation come to."""
+class GenerationStatistics(AnswerModel):
+    """Totals of the images of one generation."""
 
     generation_id: int | str
     type: str
@@ -57,20 +47,19 @@ class GenerationStatistics(_Told):
     size_mb: float
 
 
-class Statistics(_Told):
-    """What the training images come to, in all and by generation."""
+class Statistics(AnswerModel):
+    """Totals of the training images, and by generation."""
 
     training_images_count: int
     training_data_size_mb: float
     generations: tuple[GenerationStatistics, ...]
 
 
-class TrainingData(_Told):
-    """An actor's training images. ``actor_id`` is the number of the actor, or its name where it has none.
+class TrainingData(AnswerModel):
+    """An actor's training images. ``actor_id`` is the actor's number, or its name if it has no number.
 
-    ``base_image_path`` is the URL of the image that the others were made from, if there is one. Of the
-    manifest that this was made from ``manifest_updated`` is its ``last_synced``, and ``revision``,
-    ``complete`` and ``last_verified_at`` are its own.
+    ``base_image_path`` is the URL of the image that the others were made from, if there is one. ``manifest_updated``
+    is the ``last_synced`` of the manifest; ``revision``, ``complete`` and ``last_verified_at`` are the manifest's.
     """
 
     actor_id: int | str
@@ -86,8 +75,8 @@ class TrainingData(_Told):
     last_verified_at: Timestamp | None
 
 
-class ActorImage(_Told):
-    """One image with all that training needs of it. ``size`` is bytes; ``index`` as in ``TrainingImage``."""
+class ActorImage(AnswerModel):
+    """One image with its prompt, labels and generation. ``size`` is bytes; ``index`` is as in ``TrainingImage``."""
 
     index: int
     filename: str
@@ -107,10 +96,10 @@ class ActorImage(_Told):
     labels: tuple[str, ...]
 
 
-class ActorManifest(_Told):
+class ActorManifest(AnswerModel):
     """An actor's images and generations. ``manifest_path`` is the key of the canonical manifest in the bucket.
 
-    ``generations`` are the manifest's, which count all of its files; ``statistics`` counts images only.
+    ``generations`` are those of the manifest, which count all files; ``statistics`` counts images only.
     """
 
     actor_id: int | str
@@ -133,97 +122,73 @@ View = Callable[[Collection, Head, Iterable[Entry]], BaseModel]
 
 
 def training_data(collection: Collection, head: Head, entries: Iterable[Entry]) -> TrainingData:
-    """An actor's training images, from its manifest's entries in order."""
+    """An actor's training images, from the entries of its manifest in order."""
     images = _images(entries)
-    shown = (
-        TrainingImage(
-            index=index,
-            filename=entry.filename,
-            s3_url=entry.s3_url,
-            size_mb=size_mb(entry.size_bytes),
-            modified_date=entry.last_modified,
-            good=entry.good,
-        )
-        for index, entry in enumerate(images)
-    )
     base = base_image(images)
     return TrainingData(
-        actor_id=actor_id(collection),
-        actor_name=collection.id,
-        training_images=tuple(shown),
+        training_images=tuple(
+            TrainingImage(
+                index=index,
+                filename=entry.filename,
+                s3_url=entry.s3_url,
+                size_mb=size_mb(entry.size_bytes),
+                modified_date=entry.last_modified,
+                good=entry.good,
+            )
+            for index, entry in enumerate(images)
+        ),
         base_image_path=base.s3_url if base else None,
         total_count=len(images),
         manifest_updated=head.last_synced,
-        statistics=statistics(head, images),
-        s3_prefix=head.s3_prefix,
-        revision=head.revision,
-        complete=head.complete,
-        last_verified_at=head.last_verified_at,
+        **_common(collection, head, images),
     )
 
 
 def actor_manifest(collection: Collection, head: Head, entries: Iterable[Entry]) -> ActorManifest:
-    """An actor's images and generations, from its manifest's entries in order."""
+    """An actor's images and generations, from the entries of its manifest in order."""
     images = _images(entries)
-    shown = (
-        ActorImage(
-            index=index,
-            filename=entry.filename,
-            s3_url=entry.s3_url,
-            s3_key=entry.s3_key,
-            prompt=entry.prompt,
-            prompt_preview=entry.prompt and entry.prompt[:PREVIEW_CHARACTERS],
-            generated_at=entry.generated_at,
-            last_modified=entry.last_modified,
-            size=entry.size_bytes,
-            etag=entry.etag,
-            md5_hash=entry.md5_hash,
-            generation_id=entry.generation_id,
-            generation_type=entry.generation_type,
-            source=entry.source,
-            good=entry.good,
-            labels=entry.labels,
-        )
-        for index, entry in enumerate(images)
-    )
     return ActorManifest(
-        actor_id=actor_id(collection),
-        actor_name=collection.id,
         total_images=len(images),
         total_generations=len(head.generations),
         created_at=head.created_at,
         updated_at=head.last_synced,
         manifest_path=collection.head_key,
-        images=tuple(shown),
+        images=tuple(
+            ActorImage(
+                index=index,
+                prompt_preview=entry.prompt and entry.prompt[:PREVIEW_CHARACTERS],
+                size=entry.size_bytes,
+                **{name: getattr(entry, name) for name in _SHARED_FIELDS},
+            )
+            for index, entry in enumerate(images)
+        ),
         generations=head.generations,
-        statistics=statistics(head, images),
-        s3_prefix=head.s3_prefix,
-        revision=head.revision,
-        complete=head.complete,
-        last_verified_at=head.last_verified_at,
+        **_common(collection, head, images),
     )
 
 
 def actor_id(collection: Collection) -> int | str:
-    """The actor's number; the name of one that has none."""
+    """The actor's number; its name if it has no number."""
     number = number_of(collection.id)
     return collection.id if number is None else number
 
 
 def base_image(images: Iterable[Entry]) -> Entry | None:
-    """The image at the top of the collection that is called ``base_image`` or, after that, ``base``."""
-    named = [(stem, one) for one in images if (stem := one.filename.rpartition(".")[0].lower()) in _BASE_IMAGES]
-    return min(named, key=lambda found: _BASE_IMAGES.index(found[0]))[1] if named else None
+    """The image in the top folder that is called ``base_image`` or, failing that, ``base``."""
+    named = [(stem, image) for image in images if (stem := image.filename.rpartition(".")[0].lower()) in _BASE_IMAGES]
+    return min(named, key=lambda pair: _BASE_IMAGES.index(pair[0]))[1] if named else None
 
 
 def statistics(head: Head, images: Sequence[Entry]) -> Statistics:
-    """What the images come to; of each of the manifest's generations, in its order, too."""
-    sizes: dict[tuple[int | str, str], list[int]] = {(one.generation_id, one.type): [] for one in head.generations}
+    """Totals of the images, and by generation in the order of the manifest's generations."""
+    sizes: dict[tuple[int | str, str], list[int]] = {
+        (generation.generation_id, generation.type): [] for generation in head.generations
+    }
     for entry in images:
         sizes.setdefault((entry.generation_id, entry.generation_type), []).append(entry.size_bytes)
     generations = (
-        GenerationStatistics(generation_id=id_, type=type_, image_count=len(found), size_mb=size_mb(sum(found)))
-        for (id_, type_), found in sizes.items()
+        GenerationStatistics(generation_id=id_, type=type_, image_count=len(group), size_mb=size_mb(sum(group)))
+        for (id_, type_), group in sizes.items()
     )
     return Statistics(
         training_images_count=len(images),
@@ -237,33 +202,41 @@ def size_mb(size_bytes: int) -> float:
     return round(size_bytes / _MEBIBYTE, 2)
 
 
-def read(store: Store, each: Each, collection: Collection, loaded: Loaded, view: View) -> Read:
-    """A view of a manifest, as JSON. Reads all of its pages.
+def read(snapshot: Snapshot, view: View) -> Document:
+    """A view of a manifest, as JSON. Reads all pages.
 
-    Raises ``AnswerTooLarge``, ``NoSuchRevision`` (there is no manifest any more), ``StoreError``,
+    Raises ``AnswerTooLarge``, ``NoSuchRevision`` (the manifest no longer exists), ``StoreError``,
     ``UnreadableManifest``.
     """
     too_large = AnswerTooLarge("the actor has too many images for one answer")
 
-    def answer(now: Loaded) -> Read:
+    def read_view(now: Snapshot) -> Document:
         if now.head is None:
-            raise NoSuchRevision("the manifest is not there any more")
+            raise NoSuchRevision("the manifest no longer exists")
         if now.head.total_files > MAX_FILES:
             raise too_large
-        body = to_json(view(collection, now.head, entries_of(store, each, collection, now)))
+        body = to_json(view(now.collection, now.head, now.entries()))
         if escaped_size(body) > MAX_ANSWER_BYTES:
             raise too_large
-        return Read(body, now.etag)
+        return Document(body, now.etag)
 
-    return retry_on_conflict(store, collection, loaded, answer)
+    return retry_on_conflict(snapshot, read_view)
 
 
-def entries_of(store: Store, each: Each, collection: Collection, loaded: Loaded) -> list[Entry]:
-    """All entries of a loaded manifest, in order. Raises ``Conflict``, ``StoreError``, ``UnreadableManifest``."""
-    slots = layout.slots_of(loaded.head)
-    read_runs = iter(pages.read(store, each, collection, loaded, [slot for slot in slots if isinstance(slot, PageRef)]))
-    runs = (next(read_runs) if isinstance(slot, PageRef) else slot.run for slot in slots)
-    return [entry for run in runs for entry in run.entries()]
+_SHARED_FIELDS = set(ActorImage.model_fields) & set(Entry.model_fields)
+
+
+def _common(collection: Collection, head: Head, images: Sequence[Entry]) -> dict[str, Any]:
+    """The fields that both formats have."""
+    return {
+        "actor_id": actor_id(collection),
+        "actor_name": collection.id,
+        "statistics": statistics(head, images),
+        "s3_prefix": head.s3_prefix,
+        "revision": head.revision,
+        "complete": head.complete,
+        "last_verified_at": head.last_verified_at,
+    }
 
 
 def _images(entries: Iterable[Entry]) -> list[Entry]:

@@ -1,90 +1,79 @@
-"""Waiting, within bounds, for a manifest to say something."""
+"""Waiting, for a limited time, until a manifest meets a condition."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.storage import heads
-from s3_manifest.storage.heads import Loaded
-from s3_manifest.storage.store import Conflict, NotModified, Store
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import Conflict
 
 MAX_WAIT_SECONDS = 20
-"""The longest that a request may wait. An HTTP API gives up after 30 seconds."""
+"""The longest that a request may wait. An HTTP API times out after 30 seconds."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE, _SLOWER = 0.1, 1.0, 1.5
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 1.0, 1.5
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+Condition = Callable[[Snapshot], bool]
 
 
 class Clock(NamedTuple):
-    """How time passes: seconds on a clock that never goes back, and a pause of so many seconds."""
+    """A monotonic clock in seconds, and a pause of that many seconds."""
 
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
 
 
 class HeadWait(NamedTuple):
-    """A head as it was last read, and whether it says what was waited for."""
+    """The manifest as it was last read, and whether it meets the condition."""
 
-    loaded: Loaded
-    holds: bool
+    snapshot: Snapshot
+    is_met: bool
 
 
-def poll_until(ask: Callable[[], Answer], holds: Callable[[Answer], bool], seconds: float, clock: Clock) -> Answer:
-    """Asks until the answer holds, for so many seconds at most; the last answer, whether it holds or not.
-
-    It is asked once at least, and for the last time when the time is over.
-    """
+def poll_until(read: Callable[[], Result], is_met: Callable[[Result], bool], seconds: float, clock: Clock) -> Result:
+    """The first result that meets the condition, or the last one when the time is over. Reads at least once."""
     end = clock.monotonic() + seconds
     pause = _FIRST_PAUSE
-    while not holds(answer := ask()):
+    while not is_met(result := read()):
         left = end - clock.monotonic()
         if left <= 0:
-            return answer
+            return result
         clock.sleep(min(pause, left))
-        pause = min(pause * _SLOWER, _LONGEST_PAUSE)
-    return answer
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+    return result
 
 
-def complete_since(since: Timestamp | None) -> Callable[[Loaded], bool]:
-    """What holds of a manifest that is complete and, if ``since`` is given, was compared with S3 since then."""
+def complete_since(time: Timestamp | None) -> Condition:
+    """The condition that a manifest is complete and, if a time is given, was compared with S3 since then."""
 
-    def says(loaded: Loaded) -> bool:
-        head = loaded.head
-        if head is None or not head.complete:
-            return False
-        return since is None or (head.last_verified_at or "") >= since
+    def is_met(snapshot: Snapshot) -> bool:
+        head = snapshot.head
+        return head is not None and head.complete and (time is None or (head.last_verified_at or "") >= time)
 
-    return says
+    return is_met
 
 
-def wait_for_head(
-    store: Store, collection: Collection, says: Callable[[Loaded], bool], seconds: float, clock: Clock
-) -> HeadWait:
-    """The collection's head once ``says`` holds of it, or as it is after so many seconds.
+def wait_for_head(snapshot: Snapshot, condition: Condition, seconds: float, clock: Clock) -> HeadWait:
+    """The collection's manifest when it meets the condition, or as it is after so many seconds.
 
-    While it stays the same that costs little: it is not read again, nor is ``says`` asked again.
-    Raises ``StoreError``, ``UnreadableManifest``, and what ``says`` raises but ``Conflict``, which is a no.
+    The manifest is read anew, whatever the given snapshot holds. While it is unchanged, polling costs one small
+    request, and the condition is not evaluated again. Raises ``StoreError``, ``UnreadableManifest``, and what the
+    condition raises, except that ``Conflict`` counts as not met.
     """
-    known: Loaded | None = None
+    unread = snapshot.unread()
+    last = unread
 
-    def ask() -> HeadWait:
-        nonlocal known
-        if known is not None and known.etag:
-            stored = store.get_unless(collection.head_key, known.etag)
-            if isinstance(stored, NotModified):
-                return HeadWait(known, holds=False)
-        else:
-            stored = store.get(collection.head_key)
-        head = heads.decode(collection, stored.body) if stored else None
-        loaded = Loaded(head, stored.etag if stored else None)
+    def poll() -> HeadWait:
+        nonlocal last
+        newer = last.refresh()
+        if newer is last:
+            return HeadWait(last, is_met=False)
         try:
-            holds = says(loaded)
+            is_met = condition(newer)
         except Conflict:
-            known = None  # there is a newer one by now
-            return HeadWait(loaded, holds=False)
-        known = loaded
-        return HeadWait(loaded, holds)
+            last = unread  # a newer head is there already
+            return HeadWait(newer, is_met=False)
+        last = newer
+        return HeadWait(newer, is_met)
 
-    return poll_until(ask, lambda awaiting: awaiting.holds, seconds, clock)
+    return poll_until(poll, lambda wait: wait.is_met, seconds, clock)

@@ -11,7 +11,7 @@ from s3_manifest.sidecars.descriptions import Descriptions
 from s3_manifest.sidecars.formats import SidecarContent
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.heads import Checkpoint, Loaded
-from s3_manifest.storage.store import Each, Store
+from s3_manifest.storage.store import Each, NotModified, Store
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Snapshot:
     parallel_map: Each
     collection: Collection
     loaded: Loaded
+
+    @classmethod
+    def of(cls, store: Store, parallel_map: Each, collection: Collection) -> "Snapshot":
+        """No manifest, yet to be read by ``reload`` or ``refresh``."""
+        return cls(store, parallel_map, collection, Loaded(None, None))
 
     @classmethod
     def load(
@@ -55,6 +60,20 @@ class Snapshot:
     def reload(self) -> "Snapshot":
         """The present manifest. Raises as ``load``."""
         return replace(self, loaded=heads.load(self.store, self.collection))
+
+    def refresh(self) -> "Snapshot":
+        """The present manifest; this same object, without reading it, if it is unchanged. Raises as ``load``."""
+        if not self.etag:
+            return self.reload()
+        stored = self.store.get_unless(self.collection.head_key, self.etag)
+        if isinstance(stored, NotModified):
+            return self
+        head = heads.decode(self.collection, stored.body) if stored else None
+        return replace(self, loaded=Loaded(head, stored.etag if stored else None))
+
+    def unread(self) -> "Snapshot":
+        """The same collection in the same store, with no manifest read."""
+        return replace(self, loaded=Loaded(None, None))
 
     def slots(self) -> Sequence[layout.Slot]:
         """The open run and the references to pages, in order of filenames."""

@@ -1,0 +1,140 @@
+"""The routes of all collections: the catalog and statistics."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+from pydantic_core import to_json
+
+from s3_manifest.aws import runtime
+from s3_manifest.aws.threads import each
+from s3_manifest.http import manifest_requests, openapi
+from s3_manifest.http.app import BadParameter, HttpResponse, json_response
+from s3_manifest.http.manifest_routes import Cursor
+from s3_manifest.http.openapi import responses
+from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.model import Entry, timestamp
+from s3_manifest.query import stats
+from s3_manifest.query.catalog import Position, read_catalog
+from s3_manifest.query.cursors import decode_cursor, encode_cursor
+from s3_manifest.query.stats import CollectionTotals, Growth, Size, Stats, UnreadableCollection
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import Conflict, ReadFailed
+
+GROWTH_SECONDS = 5
+"""After this time no further histories are read for one answer."""
+
+# The largest and newest collections are repeated in the answer, with the files of one collection and growth.
+_ROWS_BYTES = 2_500_000
+
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="The most collections in one answer")]
+
+
+@router.get(
+    "/api/manifests", summary="List collections with totals", responses=responses({200: openapi.CATALOG}, 400, 503)
+)
+def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> HttpResponse:
+    """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last).
+
+    A collection whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
+    """
+    after = decode_cursor(cursor, Position) if cursor else None
+    page = read_catalog(runtime.store(), runtime.collections(), each, limit, after)
+    following = page.next_position
+    return json_response({"collections": page.collections, "cursor": encode_cursor(following) if following else None})
+
+
+@router.get(
+    "/api/stats",
+    summary="Get statistics: totals, the largest, the newest, and growth",
+    responses=responses({200: Stats}, 400, 404, 503),
+)
+def get_stats(
+    kind: Annotated[str | None, Query(min_length=1, description="Only collections of this kind")] = None,
+    collection_id: Annotated[
+        str | None, Query(alias="id", min_length=1, description="Only this collection of that kind, with its files")
+    ] = None,
+    top: Annotated[int, Query(ge=0, le=100, description="How many of the largest and of the newest to list")] = 10,
+    days: Annotated[int, Query(ge=0, le=90, description="For how many days to report growth")] = 30,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> HttpResponse:
+    """Totals are those of the collections in the answer; a ``cursor`` means that there are more."""
+    collections = _of_kind(runtime.collections(), kind)
+    if collection_id is not None:
+        return _response(_collection_stats(_collection(collections, kind, collection_id), top, days))
+    after = decode_cursor(cursor, Position) if cursor else None
+    page = read_catalog(runtime.store(), collections, each, limit, after, _ROWS_BYTES)
+    rows = [stats.totals_of(row) for row in page.collections]
+    totals = [row for row in rows if isinstance(row, CollectionTotals)]
+    known = [collection for row in totals if (collection := collections.named(row.kind, row.id))]
+    unreadable = [row for row in rows if isinstance(row, UnreadableCollection)]
+    following = page.next_position
+    return _response(
+        stats.summarize(totals, _growth(known, days), top, unreadable=unreadable).model_copy(
+            update={
+                "partial": bool(cursor or following),
+                "cursor": encode_cursor(following) if following else None,
+            }
+        )
+    )
+
+
+def _of_kind(collections: Collections, kind: str | None) -> Collections:
+    if kind is None:
+        return collections
+    patterns = [pattern for pattern in collections.patterns if pattern.kind == kind]
+    if not patterns:
+        kinds = ", ".join(sorted(pattern.kind for pattern in collections.patterns))
+        raise BadParameter("kind", f"kind: this deployment has no kind {kind}; it has {kinds}")
+    return Collections(patterns, collections.root)
+
+
+def _collection(collections: Collections, kind: str | None, collection_id: str) -> Collection:
+    if kind is None:
+        raise BadParameter("kind", "kind: required together with id")
+    collection = collections.named(kind, collection_id)
+    if collection is None:
+        raise BadParameter("id", f"id: {collection_id} cannot be the id of a collection of kind {kind}")
+    return collection
+
+
+def _collection_stats(collection: Collection, top: int, days: int) -> Stats:
+    snapshot = manifest_requests.existing(collection)
+    head = snapshot.head
+    if head is None:
+        raise AssertionError("existing returns a manifest")
+    growth = _growth([collection], days)
+    entries = _entries(snapshot) if head.total_files <= stats.MAX_FILES else None
+    return stats.summarize([stats.totals_of_head(head)], growth, top, entries=entries)
+
+
+def _growth(collections: list[Collection], days: int) -> Growth:
+    """The growth of these collections together, as far as time allows."""
+    ends = stats.last_days(timestamp(datetime.now(UTC)), days)
+    clock = runtime.clock()
+    deadline = clock.monotonic() + GROWTH_SECONDS
+
+    def sizes(collection: Collection) -> list[Size | None] | None:
+        if clock.monotonic() > deadline:
+            return None
+        return stats.sizes_at(manifest_requests.snapshot_of(collection).reload(), [end for _, end in ends])
+
+    results = each(sizes, collections) if ends else []
+    read = [result for result in results if result is not None]
+    return Growth(stats.growth_points([day for day, _ in ends], read), len(read) < len(results))
+
+
+def _entries(snapshot: Snapshot) -> list[Entry]:
+    try:
+        return snapshot.entries()
+    except Conflict as error:
+        key = snapshot.collection.head_key
+        raise ReadFailed(key, "the manifest changed while it was read; try again") from error
+
+
+def _response(answer: Stats) -> HttpResponse:
+    return json_response(to_json(answer))

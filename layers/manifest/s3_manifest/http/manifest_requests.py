@@ -1,0 +1,158 @@
+"""What routes that read one manifest share: conditional requests, waiting, and its responses."""
+
+from typing import Annotated, NamedTuple
+from urllib.parse import unquote
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Header, Query
+
+from s3_manifest.aws import runtime
+from s3_manifest.aws.settings import settings
+from s3_manifest.aws.threads import each
+from s3_manifest.http.app import HttpResponse, etags_in, json_response
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.query.change_token import ChangeToken, is_reflected
+from s3_manifest.query.cursors import InvalidCursor, decode_cursor
+from s3_manifest.query.reads import Document
+from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
+from s3_manifest.storage import heads
+from s3_manifest.storage.heads import Loaded
+from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.store import NotModified, Stored
+
+IfNoneMatch = Annotated[str | None, Header(alias="if-none-match", description="An ETag: 304 if it is still current")]
+Wait = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        description="The most seconds to wait: with If-None-Match for a newer manifest, with reflects for one that"
+        " reflects the change, otherwise for any. A deployment may limit it further (MaxWaitSeconds): ask again",
+    ),
+]
+Reflects = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        description="The token of a change, exactly as it was returned: the header X-Manifest-Reflected says whether"
+        " this answer reflects the change",
+    ),
+]
+
+
+class InvalidToken(ValueError):
+    """A token that this API did not issue, or issued for another collection."""
+
+
+class NoSuchManifest(Exception):
+    """The collection has no manifest, or cannot exist."""
+
+
+class ReadCondition(NamedTuple):
+    """What a request requires of the manifest that it reads."""
+
+    if_none_match: str | None = None
+    wait: float | None = None
+    reflects: str | None = None
+
+
+class FetchResult(NamedTuple):
+    """A manifest. ``not_modified``: the caller has it already, so its head is not read.
+
+    ``reflected`` is whether it reflects the change of the request's token; None without a token.
+    """
+
+    snapshot: Snapshot
+    not_modified: bool = False
+    reflected: bool | None = None
+
+
+def snapshot_of(collection: Collection) -> Snapshot:
+    """The collection's manifest, not read yet."""
+    return Snapshot.of(runtime.store(), each, collection)
+
+
+def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) -> FetchResult:  # noqa: B008  # it is immutable
+    """The collection's manifest; one request to S3 if nothing is waited for.
+
+    Waits for the change of the token ``reflects``; else, with ``if_none_match``, for another head than the caller's;
+    else for any head. Raises ``InvalidToken``, ``StoreError``, ``UnreadableManifest``.
+    """
+    unread, clock, etags = snapshot_of(collection), runtime.clock(), etags_in(condition.if_none_match)
+    seconds = min(condition.wait or 0, settings().max_wait_seconds)
+    if condition.reflects is not None:
+        token = _decode_token(collection, condition.reflects)
+        wait = wait_for_head(unread, lambda now: is_reflected(now, token), seconds, clock)
+        return FetchResult(wait.snapshot, _matches(wait.snapshot.etag, etags), wait.is_met)
+    if etags:
+        stored = poll_until(
+            lambda: _get_unless(collection, etags), lambda got: not isinstance(got, NotModified), seconds, clock
+        )
+        if isinstance(stored, NotModified):
+            return FetchResult(Snapshot(unread.store, each, collection, Loaded(None, stored.etag)), not_modified=True)
+        head = heads.decode(collection, stored.body) if stored else None
+        return FetchResult(Snapshot(unread.store, each, collection, Loaded(head, stored.etag if stored else None)))
+    return FetchResult(wait_for_head(unread, lambda now: now.head is not None, seconds, clock).snapshot)
+
+
+def named(kind: str, collection_id: str) -> Collection:
+    """The collection that a path names. Raises ``IdTooLong``, and ``NoSuchManifest`` if it cannot exist."""
+    kind, collection_id = unquote(kind), unquote(collection_id)
+    runtime.collections().check_id(kind, collection_id)
+    if collection := runtime.collections().named(kind, collection_id):
+        return collection
+    raise NoSuchManifest(f"{kind} {collection_id} has no manifest")
+
+
+def existing(collection: Collection) -> Snapshot:
+    """The collection's manifest. Raises ``NoSuchManifest``, ``StoreError``, ``UnreadableManifest``."""
+    return checked(snapshot_of(collection).reload())
+
+
+def checked(snapshot: Snapshot) -> Snapshot:
+    """The same snapshot. Raises ``NoSuchManifest`` if it has no head."""
+    if snapshot.head is None:
+        raise NoSuchManifest(f"{snapshot.collection.kind} {snapshot.collection.id} has no manifest")
+    return snapshot
+
+
+def manifest_response(document: Document, result: FetchResult) -> HttpResponse:
+    """200, with the ETag of the head, and whether it reflects the change of the request's token."""
+    return json_response(document.json, headers=_headers(document.etag, result))
+
+
+def not_modified(result: FetchResult) -> HttpResponse:
+    """304."""
+    return Response(304, body="", headers=_headers(result.snapshot.etag, result))
+
+
+def _headers(etag: str | None, result: FetchResult) -> dict[str, str]:
+    headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"} if etag else {}
+    if result.reflected is not None:
+        headers["X-Manifest-Reflected"] = "true" if result.reflected else "false"
+    if result.reflected is False:
+        # Polling without a pause would take capacity from the reconciler.
+        headers["Retry-After"] = "1"
+    return headers
+
+
+def _decode_token(collection: Collection, text: str) -> ChangeToken:
+    try:
+        token = decode_cursor(text, ChangeToken)
+    except InvalidCursor as error:
+        raise InvalidToken("the token is not from this API; pass it exactly as it was returned") from error
+    if not token.is_of_one_kind or not token.s3_key.startswith(collection.prefix):
+        raise InvalidToken(f"the token is not of a change in {collection.kind} {collection.id}")
+    return token
+
+
+def _matches(etag: str | None, etags: list[str]) -> bool:
+    return etag is not None and (etag in etags or "*" in etags)
+
+
+def _get_unless(collection: Collection, etags: list[str]) -> Stored | NotModified | None:
+    """The head, or that the caller has it already: one request to S3 either way."""
+    if len(etags) == 1 and etags != ["*"]:
+        return runtime.store().get_unless(collection.head_key, etags[0])
+    stored = runtime.store().get(collection.head_key)
+    return NotModified(stored.etag) if stored and _matches(stored.etag, etags) else stored
