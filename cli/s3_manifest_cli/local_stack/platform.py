@@ -99,7 +99,7 @@ def _environment(host: str, port: int, folder: str) -> dict[str, str]:
         "GATEWAY_PORT": str(port),
         "S3_PERSIST": "0",
         "TMPDIR": folder,
-        # It would run functions in Docker if it found one; without Docker they run alike for everybody.
+        # It runs functions in Docker if Docker is available; without it, they run the same way for everybody.
         "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
         # Listeners of services that are not used here.
         "IOT_MTLS_ENABLED": "0",

@@ -43,13 +43,13 @@ class DriftScan:
 
     def list_collections(self) -> list[Collection]:
         """Returns the collections that have objects or a manifest. Raises ``StoreError``."""
-        found: dict[Collection, None] = {}
+        collections: dict[Collection, None] = {}
         for pattern in sorted(self.collections.patterns):
             roots = (pattern.before, self.collections.root + pattern.before)
             for collection_id in sorted(set(chain.from_iterable(map(self._folders, roots)))):
                 if collection := self.collections.named(pattern.kind, collection_id):
-                    found[collection] = None
-        return list(found)
+                    collections[collection] = None
+        return list(collections)
 
     def _folders(self, root: str) -> Iterator[str]:
         after, truncated = "", True
@@ -110,7 +110,7 @@ class DriftScan:
                 continue
             if comparison.resume_at is not None and len(comparison.keys) < _MAX_KEYS:
                 return None  # out of time
-            # Without its entries: all collections' states are held at once.
+            # Without its entries, because the states of all collections are in memory together.
             facts = snapshot.head and snapshot.head.model_copy(update=dict.fromkeys(_ENTRY_FIELDS, ()))
             return CollectionState(collection, facts, lost=tuple(sorted(lost)), differing=tuple(comparison.keys))
         return CollectionState(collection, unanswered="the manifest changes too fast to be read; run doctor again")

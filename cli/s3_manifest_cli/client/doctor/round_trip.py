@@ -27,8 +27,8 @@ _CLEAN_UPS = 3
 class _Times(NamedTuple):
     """Seconds until the manifest listed the object and until it was gone (None: not in time), and its entry."""
 
-    shown: float | None
-    gone: float | None
+    shown_after: float | None
+    removed_after: float | None
     entry: Entry | None
 
 
@@ -61,12 +61,12 @@ class RoundTrip:
 
     def _measure(self) -> _Times:
         send(self._clients.s3.put_object, Bucket=self._stack.bucket, Key=self._key, Body=self._body)
-        shown, entry = self._wait_until(lambda entry: entry is not None)
-        if shown is None:
+        shown_after, entry = self._wait_until(lambda entry: entry is not None)
+        if shown_after is None:
             return _Times(None, None, None)
         self._delete()
-        gone, _ = self._wait_until(lambda entry: entry is None)
-        return _Times(shown, gone, entry)
+        removed_after, _ = self._wait_until(lambda entry: entry is None)
+        return _Times(shown_after, removed_after, entry)
 
     def _delete(self) -> None:
         """Deletes the version itself where possible: removing a delete marker later would be one more event."""
@@ -114,14 +114,14 @@ class RoundTrip:
             "follow the remedies of the other findings; if there are none, read the log: aws logs filter-log-events"
             f" --log-group-name {self._stack.resources['ReconcileLogs']} --filter-pattern '\"{self._collection.id}\"'"
         )
-        if times.shown is None or times.entry is None:
+        if times.shown_after is None or times.entry is None:
             text = f"the manifest did not list the uploaded object within {self._seconds:g} s"
             return [error(CHECK, self._key, text, remedy), self._late_manifest()]
         if times.entry.md5_hash != md5:
             text = f"the manifest has MD5 {times.entry.md5_hash} ({times.entry.md5_source}), the object has {md5}"
             return [error(CHECK, self._key, text, "check the bucket's encryption and the parameter Md5MaxBytes")]
-        shown = f"listed {times.shown:.1f} s after the PUT, with its MD5"
-        if times.gone is None:
-            text = f"{shown}, and still listed {self._seconds:g} s after it was deleted"
+        summary = f"listed {times.shown_after:.1f} s after the PUT, with its MD5"
+        if times.removed_after is None:
+            text = f"{summary}, and still listed {self._seconds:g} s after it was deleted"
             return [error(CHECK, self._key, text, remedy), self._late_manifest()]
-        return [ok(CHECK, self._collection.prefix, f"{shown}; gone {times.gone:.1f} s after the DELETE")]
+        return [ok(CHECK, self._collection.prefix, f"{summary}; gone {times.removed_after:.1f} s after the DELETE")]

@@ -106,7 +106,7 @@ def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:
 def _oldest(clients: Clients, queue_name: str) -> float | None:
     """Returns the age of a queue's oldest message in seconds; only CloudWatch has it."""
     now = datetime.now(UTC)
-    points = send(
+    datapoints = send(
         clients.client("cloudwatch").get_metric_statistics,
         Namespace="AWS/SQS",
         MetricName="ApproximateAgeOfOldestMessage",
@@ -116,7 +116,7 @@ def _oldest(clients: Clients, queue_name: str) -> float | None:
         Period=60,
         Statistics=["Maximum"],
     )["Datapoints"]
-    latest = max(points, key=lambda point: point["Timestamp"], default=None)
+    latest = max(datapoints, key=lambda point: point["Timestamp"], default=None)
     return latest and float(latest["Maximum"])
 
 

@@ -191,11 +191,11 @@ class _Request(NamedTuple):
             target.add(partial(notifications.with_eventbridge, without=properties.name), properties.queue_arn)
             return
         rule = self._find_rule(bucket, old) if old else None
-        turn_off = self._can_turn_off(rule, bucket)
+        disable_eventbridge = self._may_disable_eventbridge(rule, bucket)
 
         def change(current: Mapping[str, Any]) -> Configuration:
             # One write moves the bucket from EventBridge to the queue, so that no event is lost.
-            before = notifications.without_eventbridge(current) if turn_off else current
+            before = notifications.without_eventbridge(current) if disable_eventbridge else current
             return notifications.with_queue(before, properties.name, properties.queue_arn, properties.prefixes)
 
         target.add(change, properties.queue_arn)
@@ -231,11 +231,11 @@ class _Request(NamedTuple):
         except RequestFailed as error:
             services.warn(f"{error}. If the rule exists, delete it by hand")
             rule = None
-        turn_off = self._can_turn_off(rule, bucket)
+        disable_eventbridge = self._may_disable_eventbridge(rule, bucket)
 
         def change(current: Mapping[str, Any]) -> Configuration:
             others = notifications.without_queue(current, properties.name)
-            return notifications.without_eventbridge(others) if turn_off else others
+            return notifications.without_eventbridge(others) if disable_eventbridge else others
 
         try:
             BucketNotifications(services.s3, bucket, services.retry_policy).remove(change)
@@ -250,7 +250,7 @@ class _Request(NamedTuple):
         name = event_rule.name(properties.rule_prefix, bucket)
         return self._retry(f"read EventBridge rule {name}", lambda: event_rule.find(self.services.events(), name))
 
-    def _can_turn_off(self, rule: Rule | None, bucket: str) -> bool:
+    def _may_disable_eventbridge(self, rule: Rule | None, bucket: str) -> bool:
         """Whether EventBridge was turned on for this stack, and no other rule needs it."""
         if rule is None or not rule.turned_on:
             return False

@@ -31,7 +31,7 @@ def needs(stack: Stack) -> list[Need]:
     data = f"{bucket}/{stack.kinds.patterns[0].prefix('doctor')}image.png"
     change, sweep = stack.queue_arn("ChangeQueue"), stack.queue_arn("SweepQueue")
     consume = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-    found = [
+    required = [
         Need("ReconcileFunction", consume, change),
         Need("ReconcileFunction", ("s3:PutObject",), root),
         Need("SweepFunction", consume, sweep),
@@ -44,23 +44,23 @@ def needs(stack: Stack) -> list[Need]:
     readers: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
     if "EditFunction" in stack.functions:
         readers += ("EditFunction",)
-        found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data))
-        found.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False))
-    found += [Need(function, ("s3:GetObject",), resource) for function in readers for resource in (data, root)]
-    found += [Need(function, ("s3:ListBucket",), bucket) for function in (*readers, "QueryFunction")]
+        required.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data))
+        required.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False))
+    required += [Need(function, ("s3:GetObject",), resource) for function in readers for resource in (data, root)]
+    required += [Need(function, ("s3:ListBucket",), bucket) for function in (*readers, "QueryFunction")]
     senders = (*readers, "QueryFunction", "RescanFunction")
-    found += [Need(function, ("sqs:SendMessage",), sweep) for function in senders]
+    required += [Need(function, ("sqs:SendMessage",), sweep) for function in senders]
     if stack.uses_event_bridge:
         actions = tuple(f"events:{action}" for action in _RULE_ACTIONS)
-        found.append(Need("SubscriptionFunction", actions, stack.arn("events", f"rule/s3-manifest-{stack.guid}-0")))
-        found.append(Need("SubscriptionFunction", ("events:ListRules",), stack.arn("events", "rule/*")))
+        required.append(Need("SubscriptionFunction", actions, stack.arn("events", f"rule/s3-manifest-{stack.guid}-0")))
+        required.append(Need("SubscriptionFunction", ("events:ListRules",), stack.arn("events", "rule/*")))
     if stack.parameters["AnnounceChanges"] == "true":
         bus = stack.arn("events", f"event-bus/{stack.parameters['EventBusName']}")
-        found += [Need(function, ("events:PutEvents",), bus) for function in readers[:2]]
+        required += [Need(function, ("events:PutEvents",), bus) for function in readers[:2]]
     if key := stack.parameters["KmsKeyArn"]:
-        found += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in readers]
-        found.append(Need("QueryFunction", ("kms:Decrypt",), key))
-    return found
+        required += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in readers]
+        required.append(Need("QueryFunction", ("kms:Decrypt",), key))
+    return required
 
 
 def check_simulation(need: Need, role: str, results: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ class Denial(NamedTuple):
 
 def evaluate(policy: Mapping[str, Any], request: Request) -> Evaluation:
     """Evaluates the policy. ``unknown``: the decision depends on conditions whose values are unknown."""
-    found = [
+    evaluated = [
         (effect, name, _all(_parts(statement, request).values())) for effect, name, statement in statements(policy)
     ]
     for effect, applies, decision in (
@@ -54,7 +54,7 @@ def evaluate(policy: Mapping[str, Any], request: Request) -> Evaluation:
         ("Allow", True, "allowed"),
         ("Allow", None, "unknown"),
     ):
-        for statement_effect, name, statement_applies in found:
+        for statement_effect, name, statement_applies in evaluated:
             if statement_effect == effect and statement_applies is applies:
                 return Evaluation(decision, name, effect)  # type: ignore[arg-type]  # the table above has Decisions
     return Evaluation("implicitly denied")
@@ -133,8 +133,8 @@ def _names(principal: Any) -> frozenset[str]:  # noqa: ANN401  # JSON
 def _matches(statement: Mapping[str, Any], field: str, value: str) -> bool | None:
     is_negated = f"Not{field}" in statement
     patterns = _as_list(statement.get(f"Not{field}" if is_negated else field, ()))
-    found = [_covers(str(pattern), value, field == "Action") for pattern in patterns]
-    matches = True if True in found else None if None in found else False
+    results = [_covers(str(pattern), value, field == "Action") for pattern in patterns]
+    matches = True if True in results else None if None in results else False
     return matches if matches is None else matches != is_negated
 
 
@@ -204,8 +204,8 @@ def _holds(operator: str, key: str, values: list[str], context: Mapping[str, Val
     if key not in context or any(_VARIABLE.search(value) for value in values):
         return None
     known = context[key]
-    found = {_holds_for(operator, value, values) for value in (known if isinstance(known, tuple) else (known,))}
-    return found.pop() if len(found) == 1 else None
+    results = {_holds_for(operator, value, values) for value in (known if isinstance(known, tuple) else (known,))}
+    return results.pop() if len(results) == 1 else None
 
 
 def _holds_for(operator: str, value: str | None, values: list[str]) -> bool | None:
