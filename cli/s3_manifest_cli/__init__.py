@@ -1,8 +1,8 @@
-"""What runs on a person's machine and never in a Lambda: the client, as commands and from Python, and the local stack.
+"""The program on the user's machine, never in a Lambda: the client, as commands and from Python, and the local stack.
 
-The client is imported from here: ``from s3_manifest_cli import connect, status, pull``. Each name is fetched from its
-module when it is first asked for, so that a program waits for boto3, or for the AWS Common Runtime, only if it uses
-what needs them. (Not from ``s3_manifest_cli.client``: names as ``status`` are modules there.)
+Import the client from here: ``from s3_manifest_cli import connect, status, pull``. A name is loaded from its module at
+its first use, so that a program loads boto3 or the AWS Common Runtime only if it needs them. (Names such as ``status``
+are modules in ``s3_manifest_cli.client``.)
 """
 
 import importlib
@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s3_manifest.manifest.collections import Collection as Collection
     from s3_manifest.query.stats import CollectionTotals as CollectionTotals
-    from s3_manifest_cli.client.doctor import DoctorOptions as DoctorOptions
-    from s3_manifest_cli.client.doctor import Examination as Examination
-    from s3_manifest_cli.client.doctor import doctor as doctor
-    from s3_manifest_cli.client.doctor import doctor_bucket as doctor_bucket
+    from s3_manifest_cli.client.doctor import (
+        DoctorOptions as DoctorOptions,
+    )
+    from s3_manifest_cli.client.doctor import (
+        Examination as Examination,
+    )
+    from s3_manifest_cli.client.doctor import (
+        doctor as doctor,
+    )
+    from s3_manifest_cli.client.doctor import (
+        doctor_bucket as doctor_bucket,
+    )
     from s3_manifest_cli.client.export import ExportResult as ExportResult
     from s3_manifest_cli.client.export import export as export
     from s3_manifest_cli.client.local.filters import Filter as Filter
@@ -27,12 +35,24 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.manifests.history import history as history
     from s3_manifest_cli.client.manifests.manifests import Manifest as Manifest
     from s3_manifest_cli.client.manifests.manifests import Manifests as Manifests
-    from s3_manifest_cli.client.manifests.rescan import RescanResult as RescanResult
-    from s3_manifest_cli.client.manifests.rescan import rescan as rescan
-    from s3_manifest_cli.client.manifests.rescan import rescan_all as rescan_all
-    from s3_manifest_cli.client.manifests.rescan import wait_for as wait_for
-    from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec as RevisionSpec
-    from s3_manifest_cli.client.manifests.revision_spec import parse_revision_spec as parse_revision_spec
+    from s3_manifest_cli.client.manifests.rescan import (
+        RescanResult as RescanResult,
+    )
+    from s3_manifest_cli.client.manifests.rescan import (
+        rescan as rescan,
+    )
+    from s3_manifest_cli.client.manifests.rescan import (
+        rescan_all as rescan_all,
+    )
+    from s3_manifest_cli.client.manifests.rescan import (
+        wait_for as wait_for,
+    )
+    from s3_manifest_cli.client.manifests.revision_spec import (
+        RevisionSpec as RevisionSpec,
+    )
+    from s3_manifest_cli.client.manifests.revision_spec import (
+        parse_revision_spec as parse_revision_spec,
+    )
     from s3_manifest_cli.client.sync.execute import SyncResult as SyncResult
     from s3_manifest_cli.client.sync.options import Progress as Progress
     from s3_manifest_cli.client.sync.options import SyncOptions as SyncOptions
@@ -41,13 +61,27 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.sync.restore import prepare_restore as prepare_restore
     from s3_manifest_cli.client.sync.restore import restore as restore
     from s3_manifest_cli.client.sync.runner import Step as Step
-    from s3_manifest_cli.client.sync.sync import PreparedPlan as PreparedPlan
-    from s3_manifest_cli.client.sync.sync import apply_plan as apply_plan
-    from s3_manifest_cli.client.sync.sync import prepare as prepare
-    from s3_manifest_cli.client.sync.sync import pull as pull
-    from s3_manifest_cli.client.sync.sync import push as push
-    from s3_manifest_cli.client.sync.sync import sync as sync
-    from s3_manifest_cli.client.sync.sync import wait_until_shown as wait_until_shown
+    from s3_manifest_cli.client.sync.sync import (
+        PreparedPlan as PreparedPlan,
+    )
+    from s3_manifest_cli.client.sync.sync import (
+        apply_plan as apply_plan,
+    )
+    from s3_manifest_cli.client.sync.sync import (
+        prepare as prepare,
+    )
+    from s3_manifest_cli.client.sync.sync import (
+        pull as pull,
+    )
+    from s3_manifest_cli.client.sync.sync import (
+        push as push,
+    )
+    from s3_manifest_cli.client.sync.sync import (
+        sync as sync,
+    )
+    from s3_manifest_cli.client.sync.sync import (
+        wait_until_shown as wait_until_shown,
+    )
     from s3_manifest_cli.client.transfer.cancellation import Cancellation as Cancellation
     from s3_manifest_cli.client.transfer.cancellation import Cancelled as Cancelled
     from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata as UploadMetadata
@@ -59,29 +93,43 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.verify.status import status as status
     from s3_manifest_cli.client.verify.verify import Verification as Verification
     from s3_manifest_cli.client.verify.verify import verify as verify
-    from s3_manifest_cli.errors import Invalid as Invalid
-    from s3_manifest_cli.errors import NotFound as NotFound
-    from s3_manifest_cli.errors import NotYet as NotYet
-    from s3_manifest_cli.errors import Refused as Refused
-    from s3_manifest_cli.errors import S3ManifestError as S3ManifestError
-    from s3_manifest_cli.errors import Unavailable as Unavailable
+    from s3_manifest_cli.errors import (
+        Invalid as Invalid,
+    )
+    from s3_manifest_cli.errors import (
+        NotFound as NotFound,
+    )
+    from s3_manifest_cli.errors import (
+        NotYet as NotYet,
+    )
+    from s3_manifest_cli.errors import (
+        Refused as Refused,
+    )
+    from s3_manifest_cli.errors import (
+        S3ManifestError as S3ManifestError,
+    )
+    from s3_manifest_cli.errors import (
+        Unavailable as Unavailable,
+    )
 
-_PLACES = {
+_MODULES = {
+    "s3_manifest.manifest.collections": ("Collection",),
     "s3_manifest.query.stats": ("CollectionTotals",),
-    "s3_manifest_cli.client.verify.audit": ("Audit", "audit"),
-    "s3_manifest_cli.client.manifests.diff": ("Diff", "diff"),
     "s3_manifest_cli.client.doctor": ("DoctorOptions", "Examination", "doctor", "doctor_bucket"),
     "s3_manifest_cli.client.export": ("ExportResult", "export"),
+    "s3_manifest_cli.client.local.filters": ("Filter",),
+    "s3_manifest_cli.client.local.scan": ("Problem",),
+    "s3_manifest_cli.client.manifests.deployment": ("Deployment", "connect"),
+    "s3_manifest_cli.client.manifests.diff": ("Diff", "diff"),
     "s3_manifest_cli.client.manifests.history": ("History", "history"),
     "s3_manifest_cli.client.manifests.manifests": ("Manifest", "Manifests"),
-    "s3_manifest_cli.client.manifests.revision_spec": ("RevisionSpec", "parse_revision_spec"),
     "s3_manifest_cli.client.manifests.rescan": ("RescanResult", "rescan", "rescan_all", "wait_for"),
-    "s3_manifest_cli.client.verify.verify": ("Verification", "verify"),
-    "s3_manifest.manifest.collections": ("Collection",),
+    "s3_manifest_cli.client.manifests.revision_spec": ("RevisionSpec", "parse_revision_spec"),
     "s3_manifest_cli.client.sync.execute": ("SyncResult",),
     "s3_manifest_cli.client.sync.options": ("Progress", "SyncOptions"),
+    "s3_manifest_cli.client.sync.plan": ("Action", "Plan"),
+    "s3_manifest_cli.client.sync.restore": ("prepare_restore", "restore"),
     "s3_manifest_cli.client.sync.runner": ("Step",),
-    "s3_manifest_cli.client.verify.compare": ("FileStatus",),
     "s3_manifest_cli.client.sync.sync": (
         "PreparedPlan",
         "apply_plan",
@@ -91,26 +139,26 @@ _PLACES = {
         "sync",
         "wait_until_shown",
     ),
-    "s3_manifest_cli.client.manifests.deployment": ("Deployment", "connect"),
-    "s3_manifest_cli.client.local.filters": ("Filter",),
-    "s3_manifest_cli.client.sync.plan": ("Action", "Plan"),
-    "s3_manifest_cli.client.sync.restore": ("prepare_restore", "restore"),
-    "s3_manifest_cli.client.local.scan": ("Problem",),
-    "s3_manifest_cli.client.verify.status": ("LocalCopy", "Status", "status"),
     "s3_manifest_cli.client.transfer.cancellation": ("Cancellation", "Cancelled"),
-    "s3_manifest_cli.errors": ("Invalid", "NotFound", "NotYet", "Refused", "S3ManifestError", "Unavailable"),
     "s3_manifest_cli.client.transfer.upload_metadata": ("UploadMetadata",),
+    "s3_manifest_cli.client.verify.audit": ("Audit", "audit"),
+    "s3_manifest_cli.client.verify.compare": ("FileStatus",),
+    "s3_manifest_cli.client.verify.status": ("LocalCopy", "Status", "status"),
+    "s3_manifest_cli.client.verify.verify": ("Verification", "verify"),
+    "s3_manifest_cli.errors": ("Invalid", "NotFound", "NotYet", "Refused", "S3ManifestError", "Unavailable"),
 }
-_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+"""The exported names by the module that defines them, as in the imports above."""
 
-__all__ = sorted(_PLACE_OF)  # noqa: PLE0605  # one list of them is enough
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605  # one list of them is enough
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever has that name
-    """PEP 562."""
-    if name not in _PLACE_OF:
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # the type of that name
+    """Loads a name from its module; see PEP 562."""
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACE_OF[name]), name)
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,11 @@
-"""The errors of the commands and of the Python API: one family, whichever way a deployment is reached."""
+"""The errors of the commands and of the Python API, the same over S3 and over HTTP."""
 
 
 class S3ManifestError(Exception):
-    """Something was not done.
+    """The base class.
 
-    ``message`` says what failed and on what, ``remedy`` what to do next; as text they are one. ``code`` is AWS's error
-    code where AWS refused, and otherwise names the kind of error.
+    ``message`` says what failed and on what, ``remedy`` what to do next; the text is both. ``code`` is AWS's error code
+    where AWS refused, and otherwise the kind of error.
     """
 
     code = "failed"
@@ -18,19 +18,19 @@ class S3ManifestError(Exception):
 
 
 class Invalid(S3ManifestError):
-    """What was asked for cannot be: a name, a field, a value. Nothing was changed."""
+    """A name, a field or a value is not allowed. Nothing was changed."""
 
     code = "invalid"
 
 
 class NotFound(S3ManifestError):
-    """There is no such collection, no such file, or no such revision. Nothing was changed."""
+    """There is no such collection, file or revision. Nothing was changed."""
 
     code = "not_found"
 
 
 class HistoryExpired(NotFound):
-    """What was asked for is past keeping; ``oldest`` is the first revision after it whose change may be kept."""
+    """The revision is no longer kept; ``oldest`` is the first later one whose changes may be kept."""
 
     code = "not_kept"
 
@@ -40,18 +40,18 @@ class HistoryExpired(NotFound):
 
 
 class Refused(S3ManifestError):
-    """What is there is not what it takes: a newer upload, a broken sidecar, a link in the way."""
+    """The current state forbids it: a newer upload, a broken sidecar, a link in the way."""
 
     code = "refused"
 
 
 class NotYet(S3ManifestError):
-    """It is under way, and was not done within the time that was waited for it; ask again."""
+    """It was not done within the waiting time and continues; call again."""
 
     code = "not_yet"
 
 
 class Unavailable(S3ManifestError):
-    """S3, the queue or the HTTP API did not answer, or refused. A repeat of the call does no harm."""
+    """S3, the queue or the HTTP API did not answer, or refused. The call may be repeated."""
 
     code = "unavailable"

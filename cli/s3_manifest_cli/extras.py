@@ -1,4 +1,4 @@
-"""How this program, or a part of it that is missing, is installed, wherever it runs."""
+"""Commands that install missing extras or upgrade this program, for the way in which it was installed."""
 
 import shlex
 import sys
@@ -8,13 +8,13 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra into this Python: from the checkout, where it runs from one."""
-    what = f"--editable '{_CHECKOUT}[{extra}]'" if _is_checkout() else f"'s3-manifest[{extra}]'"
-    return f"{sys.executable or 'python'} -m pip install {what}"
+    """The command that installs an extra into this Python, from the checkout if it runs from one."""
+    package = f"--editable '{_CHECKOUT}[{extra}]'" if _is_checkout() else f"'s3-manifest[{extra}]'"
+    return f"{sys.executable or 'python'} -m pip install {package}"
 
 
 def upgrade_command() -> str:
-    """The command that installs the newest version: of a checkout, the newest commit."""
+    """The command that installs the newest version, or updates the checkout."""
     if _is_checkout():
         return f"git -C {shlex.quote(str(_CHECKOUT))} pull"
     return f"{sys.executable or 'python'} -m pip install -U s3-manifest"

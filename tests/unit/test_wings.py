@@ -48,7 +48,7 @@ CLI_WINGS = (
 )
 """Folders and top-level modules of the command, the lowest first; the program starts itself in three steps."""
 
-MAX_MODULES = 16
+MAX_MODULES = 12
 
 
 def wing_of(file, root, wings):

@@ -35,7 +35,7 @@ def test_every_name_of_the_api_exists_and_is_typed():
     for name in s3_manifest_cli.__all__:
         assert getattr(s3_manifest_cli, name).__name__ == name
     declared = {(entry.module, alias.asname) for entry in typed.body for alias in entry.names}
-    assert declared == {(place, name) for name, place in s3_manifest_cli._PLACE_OF.items()}
+    assert declared == {(module, name) for name, module in s3_manifest_cli._MODULE_OF.items()}
     assert set(s3_manifest_cli.__all__) <= set(dir(s3_manifest_cli))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         s3_manifest_cli.nonsense  # noqa: B018

@@ -15,7 +15,7 @@ OBJECT_CHANGED = (
     "Skipped: the object in S3 changed or was deleted after this manifest was written. Run status again in a few"
     " seconds."
 )
-OBJECT_VERSION_GONE = "S3 no longer has this version."
+VERSION_NOT_FOUND = "S3 no longer has this version."
 
 _CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,500})</Message>")
@@ -64,8 +64,8 @@ def read_error(key: str, fault: Fault, *, is_conditional: bool, has_version: boo
     names a version too.
     """
     if is_conditional and (fault.status == 412 or (fault.status == 404 and fault.code != "NoSuchBucket")):
-        is_gone = fault.code == "NoSuchVersion" or (has_version and fault.status == 404)
-        return Conflict(key, OBJECT_VERSION_GONE if is_gone else OBJECT_CHANGED, fault)
+        is_missing_version = fault.code == "NoSuchVersion" or (has_version and fault.status == 404)
+        return Conflict(key, VERSION_NOT_FOUND if is_missing_version else OBJECT_CHANGED, fault)
     # The runtime has room for the requested range, and received more.
     error = NoRangeSupport if fault.code == _TOO_MUCH else ReadFailed
     return error(key, _reason("not read", explain(fault)), fault)

@@ -61,7 +61,7 @@ class Filter(NamedTuple):
     def unmatched(self, filenames: Collection[str]) -> tuple[str, ...]:
         """The options that match none of these filenames, as the user wrote them.
 
-        Raises ``NotFound`` if there are include patterns and none of them matches, which is hardly intended.
+        Raises ``NotFound`` if there are include patterns that all match nothing, which is hardly intended.
         """
         if self == EVERYTHING:
             return ()

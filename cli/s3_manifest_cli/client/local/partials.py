@@ -98,7 +98,7 @@ class Partial:
             os.close(os.dup(self.fd))
             folder, name = self._move(expected)
             with folder:
-                # Windows does not move open files. Elsewhere the descriptor is this file, whoever replaces it next.
+                # Windows does not move open files. Elsewhere the descriptor is this file even if it is replaced.
                 status = folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd)
                 if fsync:
                     folder.sync()

@@ -7,8 +7,8 @@ from s3_manifest.storage.s3 import metadata_of
 from s3_manifest.storage.store import Conflict, Present
 from s3_manifest_cli.client.access.s3_errors import (
     OBJECT_CHANGED,
-    OBJECT_VERSION_GONE,
     REQUEST_ERRORS,
+    VERSION_NOT_FOUND,
     fault_of,
     write_error,
 )
@@ -54,7 +54,7 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.code == "NoSuchVersion":
-            raise Conflict(key, OBJECT_VERSION_GONE) from error
+            raise Conflict(key, VERSION_NOT_FOUND) from error
         raise write_error(key, fault, is_conditional=True) from error
 
 

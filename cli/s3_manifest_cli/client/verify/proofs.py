@@ -48,8 +48,8 @@ class CheckResult(NamedTuple):
     """The result of a check: ``match`` and ``mismatch`` are proven by ``proofs``; ``unverifiable`` is neither.
 
     ``proofs`` holds ``size``, ``md5``, ``sha256``, ``sha1``, ``crc64nvme``, ``crc32c``, ``crc32``; for an object in
-    parts ``etag``, or ``sha256-parts`` and the like. ``reason`` is a sentence for the user. ``warning`` is another one
-    if the uploader declares an MD5 that the object does not have.
+    parts ``etag``, or ``sha256-parts`` and the like. ``reason`` is a sentence for the user. ``warning`` is a
+    second one if the uploader declares an MD5 that the object does not have.
     """
 
     status: Literal["match", "mismatch", "unverifiable"]
@@ -66,7 +66,7 @@ class CheckResult(NamedTuple):
 class _Candidates(NamedTuple):
     """A digest that the entry has, and the hashes to compare it with: several if the part size is unknown.
 
-    ``is_certain``: if none of the hashes is equal, the bytes are wrong.
+    ``is_certain``: the bytes are wrong if no hash is equal.
     """
 
     proof: str
@@ -180,7 +180,9 @@ def is_verifiable(expected: ExpectedContent) -> bool:
 
 def _candidates(expected: ExpectedContent) -> list[_Candidates]:
     # Digests of parts are the last resort: they cost many times the work and prove less.
-    return list(_whole_candidates(expected)) or [one for one in _part_candidates(expected) if one.hashes]
+    return list(_whole_candidates(expected)) or [
+        candidates for candidates in _part_candidates(expected) if candidates.hashes
+    ]
 
 
 def _whole_candidates(expected: ExpectedContent) -> Iterator[_Candidates]:
@@ -276,5 +278,5 @@ def _reason_unverifiable(expected: ExpectedContent, candidates: Sequence[_Candid
         return f"the manifest has no MD5 and no checksum of the object, only its ETag ({expected.etag})"
     return (
         "the object was uploaded in parts, and the manifest has no MD5 or checksum of the whole; no usual part size"
-        f" gives its {_join([one.proof for one in candidates])}, which proves nothing"
+        f" gives its {_join([digest.proof for digest in candidates])}, which proves nothing"
     )
