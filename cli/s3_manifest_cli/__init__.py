@@ -11,18 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s3_manifest.manifest.collections import Collection as Collection
     from s3_manifest.query.stats import CollectionTotals as CollectionTotals
-    from s3_manifest_cli.client.doctor import (
-        DoctorOptions as DoctorOptions,
-    )
-    from s3_manifest_cli.client.doctor import (
-        Examination as Examination,
-    )
-    from s3_manifest_cli.client.doctor import (
-        doctor as doctor,
-    )
-    from s3_manifest_cli.client.doctor import (
-        doctor_bucket as doctor_bucket,
-    )
+    from s3_manifest_cli.client.doctor import DoctorOptions as DoctorOptions
+    from s3_manifest_cli.client.doctor import Examination as Examination
+    from s3_manifest_cli.client.doctor import doctor as doctor
+    from s3_manifest_cli.client.doctor import doctor_bucket as doctor_bucket
     from s3_manifest_cli.client.export import ExportResult as ExportResult
     from s3_manifest_cli.client.export import export as export
     from s3_manifest_cli.client.local.filters import Filter as Filter
@@ -35,24 +27,12 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.manifests.history import history as history
     from s3_manifest_cli.client.manifests.manifests import Manifest as Manifest
     from s3_manifest_cli.client.manifests.manifests import Manifests as Manifests
-    from s3_manifest_cli.client.manifests.rescan import (
-        RescanResult as RescanResult,
-    )
-    from s3_manifest_cli.client.manifests.rescan import (
-        rescan as rescan,
-    )
-    from s3_manifest_cli.client.manifests.rescan import (
-        rescan_all as rescan_all,
-    )
-    from s3_manifest_cli.client.manifests.rescan import (
-        wait_for as wait_for,
-    )
-    from s3_manifest_cli.client.manifests.revision_spec import (
-        RevisionSpec as RevisionSpec,
-    )
-    from s3_manifest_cli.client.manifests.revision_spec import (
-        parse_revision_spec as parse_revision_spec,
-    )
+    from s3_manifest_cli.client.manifests.rescan import RescanResult as RescanResult
+    from s3_manifest_cli.client.manifests.rescan import rescan as rescan
+    from s3_manifest_cli.client.manifests.rescan import rescan_all as rescan_all
+    from s3_manifest_cli.client.manifests.rescan import wait_for as wait_for
+    from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec as RevisionSpec
+    from s3_manifest_cli.client.manifests.revision_spec import parse_revision_spec as parse_revision_spec
     from s3_manifest_cli.client.sync.execute import SyncResult as SyncResult
     from s3_manifest_cli.client.sync.options import Progress as Progress
     from s3_manifest_cli.client.sync.options import SyncOptions as SyncOptions
@@ -61,27 +41,13 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.sync.restore import prepare_restore as prepare_restore
     from s3_manifest_cli.client.sync.restore import restore as restore
     from s3_manifest_cli.client.sync.runner import Step as Step
-    from s3_manifest_cli.client.sync.sync import (
-        PreparedPlan as PreparedPlan,
-    )
-    from s3_manifest_cli.client.sync.sync import (
-        apply_plan as apply_plan,
-    )
-    from s3_manifest_cli.client.sync.sync import (
-        prepare as prepare,
-    )
-    from s3_manifest_cli.client.sync.sync import (
-        pull as pull,
-    )
-    from s3_manifest_cli.client.sync.sync import (
-        push as push,
-    )
-    from s3_manifest_cli.client.sync.sync import (
-        sync as sync,
-    )
-    from s3_manifest_cli.client.sync.sync import (
-        wait_until_shown as wait_until_shown,
-    )
+    from s3_manifest_cli.client.sync.sync import PreparedPlan as PreparedPlan
+    from s3_manifest_cli.client.sync.sync import apply_plan as apply_plan
+    from s3_manifest_cli.client.sync.sync import prepare as prepare
+    from s3_manifest_cli.client.sync.sync import pull as pull
+    from s3_manifest_cli.client.sync.sync import push as push
+    from s3_manifest_cli.client.sync.sync import sync as sync
+    from s3_manifest_cli.client.sync.sync import wait_until_shown as wait_until_shown
     from s3_manifest_cli.client.transfer.cancellation import Cancellation as Cancellation
     from s3_manifest_cli.client.transfer.cancellation import Cancelled as Cancelled
     from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata as UploadMetadata
@@ -93,24 +59,12 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.verify.status import status as status
     from s3_manifest_cli.client.verify.verify import Verification as Verification
     from s3_manifest_cli.client.verify.verify import verify as verify
-    from s3_manifest_cli.errors import (
-        Invalid as Invalid,
-    )
-    from s3_manifest_cli.errors import (
-        NotFound as NotFound,
-    )
-    from s3_manifest_cli.errors import (
-        NotYet as NotYet,
-    )
-    from s3_manifest_cli.errors import (
-        Refused as Refused,
-    )
-    from s3_manifest_cli.errors import (
-        S3ManifestError as S3ManifestError,
-    )
-    from s3_manifest_cli.errors import (
-        Unavailable as Unavailable,
-    )
+    from s3_manifest_cli.errors import Invalid as Invalid
+    from s3_manifest_cli.errors import NotFound as NotFound
+    from s3_manifest_cli.errors import NotYet as NotYet
+    from s3_manifest_cli.errors import Refused as Refused
+    from s3_manifest_cli.errors import S3ManifestError as S3ManifestError
+    from s3_manifest_cli.errors import Unavailable as Unavailable
 
 _MODULES = {
     "s3_manifest.manifest.collections": ("Collection",),
