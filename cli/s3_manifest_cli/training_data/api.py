@@ -2,30 +2,29 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
-import boto3
 import urllib3
-from botocore.config import Config
 from pydantic import ValidationError
 
-from s3_manifest.aws import messaging
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, UploadRequest
-from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
 from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.sweep.sweep import RECHECK_SECONDS
-from s3_manifest_cli.client.access.http_api import HttpApi
+from s3_manifest_cli.client.manifests.deployment import connect
+from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, TrainingDataService
+
+if TYPE_CHECKING:
+    from s3_manifest_cli.client.manifests.http import HttpManifests
 
 WAIT_SECONDS = RECHECK_SECONDS + 60.0
 """How long a call waits by default for a manifest to be created, or to show a change.
@@ -164,32 +163,37 @@ def get_training_data_api(
     token: str | None = None,
     bucket: str | None = None,
     sweep_queue_url: str | None = None,
-    collections: str = DEFAULT_COLLECTIONS,
-    manifest_root: str = DEFAULT_ROOT,
+    collections: str | None = None,
+    manifest_root: str | None = None,
 ) -> TrainingDataAPI:
-    """The API of one deployment: over HTTP with an ``api_url``, or in S3 directly with a ``bucket``.
+    """The API of one deployment: over HTTP with an ``api_url``, or directly in S3 with a ``bucket``.
 
-    What is not given is taken from ``S3_MANIFEST_API_URL``, ``S3_MANIFEST_API_TOKEN``, ``S3_MANIFEST_BUCKET``
-    and ``S3_MANIFEST_SWEEP_QUEUE_URL``. AWS credentials and region are boto3's own. In S3 directly,
-    ``sweep_queue_url`` (the stack's output) is needed for rescans and for actors without a manifest.
-    Raises ``Invalid`` where it is told neither, and ``InvalidCollections``.
+    Missing options come from the environment, as for ``s3_manifest_cli.connect``; with both, HTTP is preferred. AWS
+    credentials and region are boto3's defaults. Directly in S3, ``sweep_queue_url`` (an output of the stack) is
+    required for rescans, and for actors without a manifest. Raises ``Invalid`` if no deployment is named.
     """
-    environment = os.environ
-    api_url = api_url or (None if bucket else environment.get("S3_MANIFEST_API_URL"))
-    bucket = bucket or environment.get("S3_MANIFEST_BUCKET")
-    if api_url:
-        token = token or environment.get("S3_MANIFEST_API_TOKEN")
-        return TrainingDataAPI(HttpService(HttpApi(api_url, boto3.Session(), token)))
-    if not bucket:
-        raise Invalid("give an api_url or a bucket, or set S3_MANIFEST_API_URL or S3_MANIFEST_BUCKET")
-    queue_url = sweep_queue_url or environment.get("S3_MANIFEST_SWEEP_QUEUE_URL")
-    enqueue = None
-    if queue_url:
-        sqs = boto3.client("sqs", config=Config(retries={"mode": "standard"}))
-        enqueue = partial(messaging.send_jobs, sqs, queue_url, delay_seconds=0)
-    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
-    store = S3Store(bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
-    return TrainingDataAPI(S3Service(store, parse_collections(collections, manifest_root), enqueue))
+    api_url = api_url or (None if bucket else os.environ.get("S3_MANIFEST_API_URL"))
+    bucket = None if api_url else bucket or os.environ.get("S3_MANIFEST_BUCKET")
+    if not (api_url or bucket):
+        raise Invalid(
+            "No deployment is named.",
+            remedy="Pass api_url or bucket, or set S3_MANIFEST_API_URL or S3_MANIFEST_BUCKET.",
+        )
+    deployment = connect(
+        api_url=api_url,
+        token=token,
+        bucket=bucket,
+        sweep_queue_url=sweep_queue_url,
+        collections=collections,
+        manifest_root=manifest_root,
+    )
+    manifests = deployment.manifests
+    if bucket and isinstance(manifests, S3Manifests):
+        reads = s3_client(deployment.endpoint, session=deployment.session)
+        writes = s3_client(deployment.endpoint, retries=False, session=deployment.session)
+        store = S3Store(bucket, reads, writes)
+        return TrainingDataAPI(S3Service(store, deployment.collections, manifests.enqueue))
+    return TrainingDataAPI(HttpService(cast("HttpManifests", manifests).api))
 
 
 def _local(image: LocalImage | Path | str, prompts: Mapping[str, str]) -> LocalImage:

@@ -55,7 +55,7 @@ class S3Manifests:
     ) -> None:
         self._store = store
         self._collections = collections
-        self._enqueue = enqueue
+        self.enqueue = enqueue
         self._connection = connection
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
@@ -120,14 +120,14 @@ class S3Manifests:
         raise self._connection.no_manifest(snapshot.collection)
 
     def _request(self, job: Job) -> Timestamp:
-        if self._enqueue is None:
+        if self.enqueue is None:
             raise Invalid(
                 "Only the stack can compare a collection with S3.",
                 remedy="Pass --stack, or --sweep-queue-url with its output SweepQueueUrl, or --api-url.",
             )
         requested_at = timestamp(datetime.now(UTC))
         with translated_errors():
-            self._enqueue([job])
+            self.enqueue([job])
         return requested_at
 
     def _build_index(self, snapshot: Snapshot, known: Mapping[str | None, Segment]) -> Index:

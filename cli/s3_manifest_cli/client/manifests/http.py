@@ -29,7 +29,7 @@ class HttpManifests:
         collections: Collections,
         connection: Connection = Connection(),  # noqa: B008  # it is immutable
     ) -> None:
-        self._api = api
+        self.api = api
         self._collections = collections
         self._connection = connection
 
@@ -37,7 +37,7 @@ class HttpManifests:
         cursor = None
         while True:
             query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})
-            response = self._api.request("GET", "/api/manifests", query)
+            response = self.api.request("GET", "/api/manifests", query)
             try:
                 yield from map(totals_of, field(response, "collections", list))
             except ValidationError as error:
@@ -48,7 +48,7 @@ class HttpManifests:
                 return
 
     def actor(self, name: str) -> Collection:
-        response = self._api.request("GET", *address("/api/actors/{}/training-data", name))
+        response = self.api.request("GET", *address("/api/actors/{}/training-data", name))
         if collection := self._collections.named(KIND, field(response, "actor_name", str)):
             return collection
         raise NotFound(f"There can be no actor {name}.", remedy=f"Add the kind {KIND} to --collections.")
@@ -73,21 +73,21 @@ class HttpManifests:
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         query = {"since": str(since), "limit": str(min(limit, _CATALOG_PAGE))}
-        response = self._api.request("GET", *address(f"{_path(collection)}/changes", collection.id, query))
+        response = self.api.request("GET", *address(f"{_path(collection)}/changes", collection.id, query))
         return [parse(Change, fields) for fields in field(response, "changes", list)]
 
     def rescan(self, collection: Collection) -> Timestamp:
         path, query = address(f"{_path(collection)}/rescan", collection.id)
-        return field(self._api.request("POST", path, query), "requested_at", str)
+        return field(self.api.request("POST", path, query), "requested_at", str)
 
     def rescan_all(self) -> Timestamp:
-        return field(self._api.request("POST", "/api/manifests/rescan"), "requested_at", str)
+        return field(self.api.request("POST", "/api/manifests/rescan"), "requested_at", str)
 
     def _get(
         self, collection: Collection, query: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> Response:
         try:
-            return self._api.request("GET", *address(_path(collection), collection.id, query), headers=headers)
+            return self.api.request("GET", *address(_path(collection), collection.id, query), headers=headers)
         except NotFound as error:
             # A 404 may also come from a gateway, or be about a revision.
             if not error.message.startswith("there is no manifest of "):
