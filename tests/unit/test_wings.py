@@ -120,7 +120,7 @@ def test_an_upward_import_is_reported_with_both_files(tmp_path):
 
 
 @pytest.mark.parametrize("root", [LAYER, CLI], ids=lambda root: root.name)
-def test_a_folder_has_a_dozen_modules_at_most(root):
+def test_a_folder_has_at_most_twelve_modules(root):
     for folder in {file.parent for file in root.rglob("*.py")}:
         modules = [file.name for file in folder.glob("*.py") if file.name != "__init__.py"]
         assert len(modules) <= MAX_MODULES, folder
