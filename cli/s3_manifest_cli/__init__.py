@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s3_manifest.manifest.collections import Collection as Collection
     from s3_manifest.query.stats import CollectionTotals as CollectionTotals
+    from s3_manifest.storage.upload_headers import UploadMetadata as UploadMetadata
     from s3_manifest_cli.client.doctor import DoctorOptions as DoctorOptions
     from s3_manifest_cli.client.doctor import Examination as Examination
     from s3_manifest_cli.client.doctor import doctor as doctor
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.sync.sync import wait_until_shown as wait_until_shown
     from s3_manifest_cli.client.transfer.cancellation import Cancellation as Cancellation
     from s3_manifest_cli.client.transfer.cancellation import Cancelled as Cancelled
-    from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata as UploadMetadata
     from s3_manifest_cli.client.verify.audit import Audit as Audit
     from s3_manifest_cli.client.verify.audit import audit as audit
     from s3_manifest_cli.client.verify.compare import FileStatus as FileStatus
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "s3_manifest.manifest.collections": ("Collection",),
     "s3_manifest.query.stats": ("CollectionTotals",),
+    "s3_manifest.storage.upload_headers": ("UploadMetadata",),
     "s3_manifest_cli.client.doctor": ("DoctorOptions", "Examination", "doctor", "doctor_bucket"),
     "s3_manifest_cli.client.export": ("ExportResult", "export"),
     "s3_manifest_cli.client.local.filters": ("Filter",),
@@ -94,7 +95,6 @@ _MODULES = {
         "wait_until_shown",
     ),
     "s3_manifest_cli.client.transfer.cancellation": ("Cancellation", "Cancelled"),
-    "s3_manifest_cli.client.transfer.upload_metadata": ("UploadMetadata",),
     "s3_manifest_cli.client.verify.audit": ("Audit", "audit"),
     "s3_manifest_cli.client.verify.compare": ("FileStatus",),
     "s3_manifest_cli.client.verify.status": ("LocalCopy", "Status", "status"),

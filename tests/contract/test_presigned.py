@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.edits.uploads import ImageUpload, upload_headers
+from s3_manifest.edits.uploads import ImageUpload, image_headers
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Absent
 from s3_manifest_cli.local_stack.stack import http_put
@@ -16,7 +16,7 @@ KEY = "styles/16/a b+ü.png"
 
 def headers(overwrite=False, **more):
     image = ImageUpload(filename="a.png", size=len(BODY), md5=hashlib.md5(BODY).hexdigest(), prompt="größe  🎨", **more)
-    return dict(upload_headers(image, None, overwrite=overwrite).headers)
+    return dict(image_headers(image, None, overwrite=overwrite).headers)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from s3_manifest.sidecars.formats import COLLECTION, SIDECARS, apply_overrides, 
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH, MemoryStore
 from s3_manifest.storage.store import Conflict, user_metadata
-from s3_manifest_cli.client.transfer.upload_metadata import content_type
+from s3_manifest.storage.upload_headers import content_type
 from s3_manifest_cli.migration.legacy import walk
 from s3_manifest_cli.migration.plan import MigrationOptions
 from s3_manifest_cli.migration.remove import remove

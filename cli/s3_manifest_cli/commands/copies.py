@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from s3_manifest.manifest.model import Timestamp
+from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.local.filters import EVERYTHING
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Verb
 from s3_manifest_cli.client.sync.restore import prepare_restore
 from s3_manifest_cli.client.sync.sync import PreparedPlan, prepare
-from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
 from s3_manifest_cli.terminal.options import (
     FOLDER,
     TIME,

@@ -12,12 +12,12 @@ from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, FileDescription, G
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import METADATA_PREFIX, Absent, Store
+from s3_manifest.storage.upload_headers import content_type
 from s3_manifest.storage.user_metadata import fit
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer.upload import FileChanged, UploadRequest, upload
-from s3_manifest_cli.client.transfer.upload_metadata import content_type
 
 
 class RemoteObject(NamedTuple):

@@ -10,6 +10,7 @@ import click
 
 from s3_manifest.manifest.filenames import unusable
 from s3_manifest.manifest.model import Facts
+from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.export.output import atomic_file
 from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
@@ -20,7 +21,6 @@ from s3_manifest_cli.client.sync.options import MAX_DELETE, Preference, Progress
 from s3_manifest_cli.client.sync.plan import Action, ActionType, Plan, Verb, decode, encode
 from s3_manifest_cli.client.sync.sync import PreparedPlan, apply_plan, wait_until_shown
 from s3_manifest_cli.client.transfer.cancellation import terminable
-from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
 from s3_manifest_cli.client.verify.compare import FileStatus
 from s3_manifest_cli.terminal.options import Function, with_options
 from s3_manifest_cli.terminal.output import (

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from unit.values import COLLECTIONS, LOCATION, NOON, STYLE
 
-from s3_manifest.edits.uploads import GenerationRequest, ImageUpload, UploadRequest, invalid_filenames, upload_headers
+from s3_manifest.edits.uploads import GenerationRequest, ImageUpload, UploadRequest, image_headers, invalid_filenames
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.sidecars.formats import GenerationDeclaration
@@ -139,7 +139,7 @@ def test_from_1_to_250_images_are_asked_for(wish):
 
 
 def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
-    headers, left = upload_headers(image(), None, overwrite=False)
+    headers, left = image_headers(image(), None, overwrite=False)
     assert headers == {
         "Content-Length": "3",
         "Content-MD5": MD5_BASE64,
@@ -148,7 +148,7 @@ def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
         "x-amz-meta-md5": MD5,
     }
     assert left == {}
-    assert "If-None-Match" not in upload_headers(image(), None, overwrite=True).headers
+    assert "If-None-Match" not in image_headers(image(), None, overwrite=True).headers
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,14 @@ def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
 )
 def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, given, content_type):
     assert (
-        upload_headers(image(filename, content_type=given), None, overwrite=True).headers["Content-Type"]
-        == content_type
+        image_headers(image(filename, content_type=given), None, overwrite=True).headers["Content-Type"] == content_type
     )
 
 
 def test_what_the_headers_tell_is_what_the_manifest_then_says():
     generation = GenerationDeclaration(generation_id=7, type="batch", generated_at=NOON)
     told = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
-    headers, _ = upload_headers(image(**told), generation, overwrite=False)
+    headers, _ = image_headers(image(**told), generation, overwrite=False)
     assert all(value.isascii() and value.isprintable() for value in headers.values())
     metadata = {name.removeprefix("x-amz-meta-"): value for name, value in headers.items() if name.startswith("x-amz")}
     entry = entry_of(Present("styles/16/a.png", 3, "e", NOON, metadata=metadata), STYLE, LOCATION, "s3_event")
@@ -196,7 +195,7 @@ def test_what_the_headers_tell_is_what_the_manifest_then_says():
     ],
 )
 def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_path, left):
-    headers, found = upload_headers(image(prompt=prompt, local_path=local_path), None, overwrite=False)
+    headers, found = image_headers(image(prompt=prompt, local_path=local_path), None, overwrite=False)
     assert found == {name: {"prompt": prompt, "local_path": local_path}[name] for name in left}
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES
@@ -204,7 +203,7 @@ def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_
 
 def test_the_longest_names_of_a_generation_leave_room_enough():
     generation = GenerationDeclaration(generation_id="🎨" * 200, type="ü" * 200, generated_at=NOON)
-    headers, left = upload_headers(image(prompt="x", local_path="y"), generation, overwrite=False)
+    headers, left = image_headers(image(prompt="x", local_path="y"), generation, overwrite=False)
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES
     assert "x-amz-meta-generation-id" in headers

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from s3_manifest.manifest.model import Timestamp
+from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.local.reading import ReadProgress, no_progress
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
-from s3_manifest_cli.client.transfer.upload_metadata import UploadMetadata
 
 Preference = Literal["local", "s3", "newer"]
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.store import Conflict, Present
+from s3_manifest.storage.upload_headers import upload_headers
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.disk import disk_error
 from s3_manifest_cli.client.local.folders import Folder
@@ -22,7 +23,6 @@ from s3_manifest_cli.client.transfer.download import DownloadRequest, download
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
-from s3_manifest_cli.client.transfer.upload_metadata import upload_headers
 from s3_manifest_cli.client.verify.proofs import check_file
 from s3_manifest_cli.errors import Refused
 

@@ -138,24 +138,24 @@ class CollectionEditor:
         Objects of nested collections stay. A repeat continues. After a ``StoreError`` some objects are deleted.
         """
         deleted, latest = 0, ""
-        kept: list[str] = []
+        remaining: list[str] = []
         sidecars: list[Listed] = []
         for listing in listings(self.store, self.collection.prefix):
             if self.retry_policy.seconds_left() < _RESERVE_SECONDS:
-                return DeletionResult(deleted, tuple(kept), complete=False, change_token=None)
+                return DeletionResult(deleted, tuple(remaining), complete=False, change_token=None)
             own = self._own(listing.objects)
             files = [listed for listed in own if self.collection.filename(listed.key) not in SIDECARS]
             sidecars += (listed for listed in own if self.collection.filename(listed.key) in SIDECARS)
             replaced = self.store.delete_listed(files)
-            kept += replaced
+            remaining += replaced
             deleted += len(files) - len(replaced)
             latest = max([latest, *(listed.last_modified for listed in own)])
         # A file that stays keeps its description.
-        replaced = [listed.key for listed in sidecars] if kept else self.store.delete_listed(sidecars)
-        kept += replaced
+        replaced = [listed.key for listed in sidecars] if remaining else self.store.delete_listed(sidecars)
+        remaining += replaced
         deleted += len(sidecars) - len(replaced)
-        token = ChangeToken(s3_key=self.collection.prefix, deleted_until=latest) if latest and not kept else None
-        return DeletionResult(deleted, tuple(kept), complete=not kept, change_token=token)
+        token = ChangeToken(s3_key=self.collection.prefix, deleted_until=latest) if latest and not remaining else None
+        return DeletionResult(deleted, tuple(remaining), complete=not remaining, change_token=token)
 
     def _own(self, objects: Iterable[Listed]) -> Sequence[Listed]:
         """The objects that do not belong to a nested collection, folders included."""
@@ -182,4 +182,6 @@ def _check_is_file(filename: str) -> None:
 
 def _check_etag(present: Present, etags: frozenset[str]) -> None:
     if etags and present.etag not in etags:
-        raise EtagMismatch(f"{present.key} has the ETag {present.etag}, so it is another object; nothing was changed")
+        raise EtagMismatch(
+            f"{present.key} has the ETag {present.etag}, so it is not the requested object; nothing was changed"
+        )

@@ -15,9 +15,9 @@ from s3_manifest.edits.uploads import (
     ImageUpload,
     InvalidFilename,
     UploadRequest,
+    image_headers,
     invalid_filenames,
     problem_with_id,
-    upload_headers,
 )
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 from s3_manifest.query.change_token import ChangeToken
@@ -81,7 +81,7 @@ def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Pres
     if invalid := list(invalid_filenames(editor.collections, collection, filenames)):
         raise InvalidFilenames(invalid)
     edit, generation = _declare(editor, request, timestamp(now))
-    headers = [upload_headers(image, generation, overwrite=request.overwrite) for image in request.images]
+    headers = [image_headers(image, generation, overwrite=request.overwrite) for image in request.images]
     updates = _updates(read_descriptions(editor.sidecars, filenames), request.images, headers)
     edits = [edit, update_descriptions(editor.sidecars, updates) if updates else None]
     expires_at = timestamp(now.astimezone(UTC) + timedelta(seconds=request.expires_in))

@@ -23,31 +23,13 @@ from s3_manifest.sidecars.formats import (
     is_image,
 )
 from s3_manifest.storage.md5 import as_hex
-from s3_manifest.storage.store import METADATA_PREFIX
-from s3_manifest.storage.user_metadata import fit
+from s3_manifest.storage.upload_headers import UploadMetadata, upload_headers
 
 MAX_IMAGES = 250
 """The limit of one request: signed URLs have some kilobytes each and have to fit into one answer of Lambda."""
 
 MAX_SIZE_BYTES = 5 << 30
 """The limit of one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
-
-CONTENT_TYPES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "bmp": "image/bmp",
-    "tif": "image/tiff",
-    "tiff": "image/tiff",
-    "avif": "image/avif",
-    "heic": "image/heic",
-    "jxl": "image/jxl",
-    "txt": "text/plain; charset=utf-8",
-    "caption": "text/plain; charset=utf-8",
-}
-"""Media types by the suffix of an image or caption."""
 
 _MAX_GENERATION_METADATA = 4096
 # Control characters, lone surrogates, and separators of lines and paragraphs.
@@ -200,26 +182,22 @@ def _problem_with(collections: Collections, collection: Collection, filename: st
     return next((reason for reason, applies in reasons.items() if applies), None) or unusable(filename)
 
 
-def upload_headers(image: ImageUpload, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:
-    """The headers of the PUT, and the fields that do not fit into user metadata.
-
-    The MD5 is in the user metadata too, because the ETag of an object encrypted with a customer key is not the MD5.
-    """
-    fields = {
-        "md5": image.md5,
-        "generation-id": None if generation is None else str(generation.generation_id),
-        "generated-at": image.generated_at,
-        "generation-type": None if generation is None else generation.type,
-        "local-path": image.local_path,
-        "prompt": image.prompt,
-    }
-    fitted = fit(fields)
-    suffix = image.filename.rpartition(".")[2].lower()
+def image_headers(image: ImageUpload, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:
+    """The headers of the PUT, and the fields that do not fit into user metadata."""
+    metadata = UploadMetadata(
+        image.prompt,
+        image.local_path,
+        image.generated_at,
+        None if generation is None else str(generation.generation_id),
+        None if generation is None else generation.type,
+    )
+    fitted = upload_headers(image.filename, image.md5, metadata)
     headers = {
         "Content-Length": str(image.size),
         "Content-MD5": base64.b64encode(bytes.fromhex(image.md5)).decode(),
-        "Content-Type": image.content_type or CONTENT_TYPES.get(suffix, "application/octet-stream"),
-        **{METADATA_PREFIX + name: value for name, value in fitted.values.items()},
+        **fitted.headers,
+        **({"Content-Type": image.content_type} if image.content_type else {}),
+        **({} if overwrite else {"If-None-Match": "*"}),
     }
-    left_out = {name.replace("-", "_"): str(fields[name]) for name in fitted.left_out}
-    return Headers(headers if overwrite else headers | {"If-None-Match": "*"}, left_out)
+    left_out = (name.replace("-", "_") for name in fitted.left_out)
+    return Headers(headers, {name: str(getattr(metadata, name)) for name in left_out})

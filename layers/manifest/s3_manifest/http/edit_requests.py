@@ -107,7 +107,7 @@ class DeleteFileResponse(ChangeResponse):
 
 
 class UpdateFilesResponse(ChangeResponse):
-    """The sidecar that has the updates, and of which files. ``attempts`` of writing it: 0 if it had them already."""
+    """The sidecar that has the updates, and the files. ``attempts`` of writing it: 0 if it had them already."""
 
     s3_key: str
     etag: str

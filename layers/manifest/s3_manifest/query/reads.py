@@ -28,7 +28,7 @@ class ManifestChanged(Exception):
 
 
 class PageQuery(NamedTuple):
-    """Which page of which files of a manifest to read, and at which ``revision``, or ``at`` which time.
+    """A page of a manifest to read: its files, and the ``revision`` or the time ``at`` which they are read.
 
     A ``cursor`` continues with the revision of the page that returned it, whatever else is given.
     """
@@ -41,7 +41,7 @@ class PageQuery(NamedTuple):
 
 
 class _Position(Frozen):
-    """Where the next page starts, in which revision of which manifest."""
+    """Where the next page starts: the filename, and the revision of the manifest."""
 
     revision: int
     created_at: Timestamp

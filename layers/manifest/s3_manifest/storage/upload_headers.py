@@ -3,11 +3,25 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from s3_manifest.edits.uploads import CONTENT_TYPES
 from s3_manifest.storage.store import METADATA_PREFIX
 from s3_manifest.storage.user_metadata import fit
 
-_CONTENT_TYPES = {**CONTENT_TYPES, "mp4": "video/mp4"}
+_CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "heic": "image/heic",
+    "jxl": "image/jxl",
+    "txt": "text/plain; charset=utf-8",
+    "caption": "text/plain; charset=utf-8",
+    "mp4": "video/mp4",
+}
 
 
 class UploadMetadata(NamedTuple):
@@ -30,9 +44,8 @@ class UploadHeaders(NamedTuple):
 def upload_headers(key: str, md5: str, metadata: UploadMetadata = UploadMetadata()) -> UploadHeaders:  # noqa: B008  # it is immutable
     """The headers of an upload, with as much user metadata as S3 accepts.
 
-    The MD5 of the bytes, in hex, is part of it, because the ETag of an object that is uploaded in parts, or encrypted
-    with a customer's key, is none. The prompt is the longest field, and can be in a sidecar: the other fields come
-    first.
+    The MD5 of the bytes, in hex, is part of it, because the ETag of a multipart upload, or of an object encrypted with
+    a customer key, is not the MD5. The prompt is the longest field and can go into a sidecar, so it comes last.
     """
     fitted = fit(
         {
