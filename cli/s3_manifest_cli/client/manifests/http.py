@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from s3_manifest.http.addressing import address
+from s3_manifest.http.addressing import NO_MANIFEST, address
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.encoding import facts_from
 from s3_manifest.manifest.model import Entry, Facts, NewerManifest, Role, Timestamp, UnreadableManifest, first_problem
@@ -90,7 +90,7 @@ class HttpManifests:
             return self.api.request("GET", *address(_path(collection), collection.id, query), headers=headers)
         except NotFound as error:
             # A 404 may also come from a gateway, or be about a revision.
-            if not error.message.startswith("there is no manifest of "):
+            if not error.message.startswith(NO_MANIFEST):
                 raise
             raise self._connection.no_manifest(collection) from error
 

@@ -183,5 +183,5 @@ def _check_is_file(filename: str) -> None:
 def _check_etag(present: Present, etags: frozenset[str]) -> None:
     if etags and present.etag not in etags:
         raise EtagMismatch(
-            f"{present.key} has the ETag {present.etag}, so it is not the requested object; nothing was changed"
+            f"{present.key} has the ETag {present.etag}, so another object is stored there; nothing was changed"
         )

@@ -116,7 +116,7 @@ def _complete(collection: Collection, head: Head | None, request: _Request, star
     """Starts a sweep, if none is running, and waits for it: None when the manifest is complete, else 202."""
     requested_at, clock = timestamp(datetime.now(UTC)), runtime.clock()
     if head is None and not holds_objects(runtime.store(), runtime.collections(), collection):
-        raise actors.NoSuchActor(f"actor {collection.id} has neither a manifest nor any object in S3")
+        raise actors.NoSuchActor(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
     seconds = request.condition.wait or 0
     if head is None or request.force_rescan:
         # Of several requests for a missing manifest, only the first one's sweep runs.

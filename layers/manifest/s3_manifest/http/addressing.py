@@ -19,6 +19,9 @@ PLACEHOLDER = "-"
 
 ID, FILENAME = "id", "filename"
 
+NO_MANIFEST = "there is no manifest of "
+"""How the detail of a 404 for a missing manifest begins. The client recognizes such a 404 by it."""
+
 _MAX_PARAMETERS = 100
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 _COLLECTION = re.compile(

@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import each
+from s3_manifest.http.addressing import NO_MANIFEST
 from s3_manifest.http.app import HttpResponse, etags_in, json_response
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.change_token import ChangeToken, is_reflected
@@ -101,7 +102,7 @@ def named(kind: str, collection_id: str) -> Collection:
     runtime.collections().check_id(kind, collection_id)
     if collection := runtime.collections().named(kind, collection_id):
         return collection
-    raise NoSuchManifest(f"{kind} {collection_id} has no manifest")
+    raise NoSuchManifest(f"{NO_MANIFEST}{kind} {collection_id}")
 
 
 def existing(collection: Collection) -> Snapshot:
@@ -112,7 +113,7 @@ def existing(collection: Collection) -> Snapshot:
 def checked(snapshot: Snapshot) -> Snapshot:
     """The same snapshot. Raises ``NoSuchManifest`` if it has no head."""
     if snapshot.head is None:
-        raise NoSuchManifest(f"{snapshot.collection.kind} {snapshot.collection.id} has no manifest")
+        raise NoSuchManifest(f"{NO_MANIFEST}{snapshot.collection.kind} {snapshot.collection.id}")
     return snapshot
 
 
