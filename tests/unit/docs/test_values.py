@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from unit.docs.pages import PROJECT, blocks, code_in, page, rows, section
+from unit.docs.pages import PROJECT, blocks, code_in, code_spans, page, rows, section
 
+import s3_manifest_cli
 from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.edit_requests import FileUpdate
@@ -13,6 +14,7 @@ from s3_manifest.manifest.encoding import decode_head
 from s3_manifest.manifest.model import Md5Source
 from s3_manifest.reconcile import announcements
 from s3_manifest.sidecars import formats
+from s3_manifest_cli import training_data
 from s3_manifest_cli.client.export import FORMATS
 from s3_manifest_cli.local_stack.stack import template
 
@@ -129,3 +131,9 @@ def test_the_documented_limits_of_sidecars_equal_those_of_the_code():
     )
     texts = (formats.MAX_PROMPT_BYTES >> 10, formats.MAX_TEXT_BYTES >> 10, formats.MAX_LABELS)
     assert limits["texts in a sidecar"] == "a prompt {} KB, other texts {} KB, {} labels per file".format(*texts)
+
+
+def test_each_class_that_the_page_on_python_names_can_be_imported():
+    names = {span for span in code_spans(PROJECT / "docs" / "python.md") if re.fullmatch(r"[A-Z]\w*[a-z]\w*", span)}
+    assert {"SyncOptions", "TrainingDataAPI"} <= names
+    assert [name for name in names if not (hasattr(s3_manifest_cli, name) or hasattr(training_data, name))] == []
