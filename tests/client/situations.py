@@ -1,4 +1,4 @@
-"""The worst situations that a client is in, as a table: what is wrong, the command, the line it prints, its exit code.
+"""The worst situations of a client, as a table: what is wrong, the command, the line that it prints, its exit code.
 
 Each is run as a real process against real files and real servers on loopback (``test_situations``).
 ``cd tests && python -m client.situations`` runs them all and prints the table in Markdown.
@@ -33,7 +33,7 @@ def refused(status: int, code: str, message: str = "no", more: str = "", **heade
     return Answer(status, body, XML | {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def said(status: int, message: str) -> Answer:
+def api_error(status: int, message: str) -> Answer:
     """An error as API Gateway sends it."""
     return Answer(status, b'{"message": "%s"}' % message.encode(), {"Content-Type": "application/json"})
 
@@ -259,7 +259,7 @@ SITUATIONS = [
     ),
     Situation(
         "credentials",
-        "the session token is another's",
+        "the session token belongs to another session",
         BUCKET,
         "AWS refuses the session token. Take AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN from one",
         3,
@@ -321,7 +321,7 @@ SITUATIONS = [
         "{endpoint} does not accept the token (401). Set S3_MANIFEST_API_TOKEN to a valid token",
         3,
         KEYS | {"S3_MANIFEST_API_TOKEN": "old"},
-        answers=(said(401, "Unauthorized"),),
+        answers=(api_error(401, "Unauthorized"),),
     ),
     Situation(
         "credentials",
@@ -329,7 +329,7 @@ SITUATIONS = [
         API,
         EXPIRED,
         3,
-        answers=(said(403, "The security token included in the request is expired"),),
+        answers=(api_error(403, "The security token included in the request is expired"),),
     ),
     Situation(
         "region",
@@ -648,7 +648,7 @@ SITUATIONS = [
     ),
     Situation(
         "manifest",
-        "the object is another by now",
+        "the object changed after the manifest was written",
         "pull style/16 {folder}",
         "download a.png: Skipped: the object in S3 changed or was deleted after this manifest was written.",
         3,
@@ -671,7 +671,7 @@ SITUATIONS = [
 
 
 class Outcome(NamedTuple):
-    """What the process did, and what the table says of it with the places filled in."""
+    """The result of the process, and the expected line with its placeholders filled in."""
 
     command: str
     exit_code: int

@@ -14,34 +14,34 @@ URL = "https://api.invalid"
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The requests that were sent; ``asked.answer`` answers one, of which it is told method and URL."""
+def requests(monkeypatch):
+    """The sent requests; ``requests.answer`` gets the method and URL of each, and returns its answer."""
 
-    class Asked(list):
+    class Requests(list):
         answer = None
 
-    asked = Asked()
+    requests = Requests()
 
     def request(_pool, method, url, *, headers, **_):
-        asked.append((method, url, headers))
-        status, body = asked.answer(method, url)
+        requests.append((method, url, headers))
+        status, body = requests.answer(method, url)
         return urllib3.HTTPResponse(body.encode(), status=status)
 
     monkeypatch.setattr("urllib3.PoolManager.request", request)
-    return asked
+    return requests
 
 
 GIVEN = "by hand"
 
 
-def test_with_a_token_requests_carry_it_and_are_not_signed(asked):
-    asked.answer = lambda *_: (404, '{"detail": "there is no actor"}')
+def test_with_a_token_requests_carry_it_and_are_not_signed(requests):
+    requests.answer = lambda *_: (404, '{"detail": "there is no actor"}')
     with pytest.raises(NotFound, match="there is no actor"):
         get_training_data_api(f"{URL}/", token=GIVEN).get_training_data(42)
-    assert asked == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
+    assert requests == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
 
 
-def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(asked, monkeypatch):
+def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(requests, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.training_data.http._PAUSE_SECONDS", 0.0)
     waited = 0.0
     head = head_of(file_seen("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
@@ -53,12 +53,12 @@ def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(as
         under_way = f'{{"status": "rescanning", "manifest": "/x", "requested_at": "{NOON}"}}'
         return (200, manifest) if waited > RECHECK_SECONDS + 10 else (202, under_way)
 
-    asked.answer = answer
+    requests.answer = answer
     assert get_training_data_api(URL, token=GIVEN).rescan_s3(42).last_verified_at == EVENING
-    assert ["force_rescan=true" in url for _, url, _ in asked] == [True, *[False] * (len(asked) - 1)]
+    assert ["force_rescan=true" in url for _, url, _ in requests] == [True, *[False] * (len(requests) - 1)]
 
 
-def test_a_deployment_with_a_shorter_wait_is_polled_until_the_time_is_over(asked, monkeypatch):
+def test_a_deployment_with_a_shorter_wait_is_polled_until_the_time_is_over(requests, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.monotonic", lambda: now[0])
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
@@ -67,9 +67,9 @@ def test_a_deployment_with_a_shorter_wait_is_polled_until_the_time_is_over(asked
         now[0] += 2  # so long it waits at most
         return 200, "{}"
 
-    asked.answer = answer
+    requests.answer = answer
     api = get_training_data_api(URL, token=GIVEN)
     done = EditResult(actor_name="42", revision=None, reflects="x")
     assert api.wait_for(42, done, wait=30) is False
     assert now[0] == pytest.approx(30, abs=3)
-    assert len(asked) == 11
+    assert len(requests) == 11

@@ -188,7 +188,7 @@ def restore(
         raise click.UsageError("Pass either LOCAL or --in-s3, not both.")
     _check_arguments({"COLLECTION": collection}, folder, choices)
 
-    def prepared(options: SyncOptions) -> PreparedPlan:
+    def prepare_plan(options: SyncOptions) -> PreparedPlan:
         return prepare_restore(
             deployment,
             parse_collection(deployment, collection or "", folder, "restore {collection} {local}"),
@@ -197,7 +197,7 @@ def restore(
             options._replace(revision=revision, at=at),
         )
 
-    run_plan("restore", deployment, prepared, choices, printer, is_past=revision is not None or at is not None)
+    run_plan("restore", deployment, prepare_plan, choices, printer, is_past=revision is not None or at is not None)
 
 
 def _copy(
@@ -210,12 +210,12 @@ def _copy(
 ) -> None:
     _check_arguments({"COLLECTION": name, "LOCAL": folder}, folder, options)
 
-    def prepared(sync_options: SyncOptions) -> PreparedPlan:
+    def prepare_plan(sync_options: SyncOptions) -> PreparedPlan:
         usage = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
         collection = parse_collection(deployment, name or "", folder, usage)
         return prepare(deployment, verb, folder or Path(), collection, options.filters, sync_options)
 
-    run_plan(verb, deployment, prepared, options, printer)
+    run_plan(verb, deployment, prepare_plan, options, printer)
 
 
 def _check_arguments(required: dict[str, object], folder: Path | None, options: PlanOptions) -> None:

@@ -78,14 +78,14 @@ def export(
       s3-manifest export style/16 md5sum --output MD5SUMS
     """  # \b keeps click from reflowing the paragraph
     output = None if output == Path("-") else output
-    given = _checked_options(format_, output, options, printer)
+    used_options = _checked_options(format_, output, options, printer)
     with ExitStack() as stack:
-        if "size_of" in given:
-            given["size_of"] = stack.enter_context(image_sizes(given["size_of"]))
+        if "size_of" in used_options:
+            used_options["size_of"] = stack.enter_context(image_sizes(used_options["size_of"]))
         manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
         unmatched = filters.unmatched([entry.filename for entry in manifest.files])
         printer.warn_of_filters(unmatched)
-        exported = _write(filter_files(manifest, filters), format_, output, given)
+        exported = _write(filter_files(manifest, filters), format_, output, used_options)
     is_past = revision is not None or at is not None
     printer.warn_of_manifest(manifest.facts, is_past=is_past)
     for problem in exported.problems:
@@ -104,15 +104,15 @@ def export(
 def _checked_options(format_: str, output: Path | None, options: Mapping[str, Any], printer: Printer) -> dict[str, Any]:
     """The options in use. Raises ``UsageError`` if they do not suit the format or each other."""
     chosen = FORMATS[format_]
-    given = {name: value for name, value in options.items() if value not in (None, False)}
+    used_options = {name: value for name, value in options.items() if value not in (None, False)}
     for option in click.get_current_context().command.params:
-        if option.name in given and option.name not in chosen.options:
+        if option.name in used_options and option.name not in chosen.options:
             raise click.UsageError(f"{option.opts[0]} does not apply to {format_}.")
     if chosen.is_folder and (output is None or output.is_file()):
         raise click.UsageError(f"{format_} writes a folder of files. Pass --output FOLDER.")
     if printer.as_json and output is None:
         raise click.UsageError("--json reports on a file or folder that was written. Pass --output.")
-    return given
+    return used_options
 
 
 def _write(manifest: Manifest, name: str, output: Path | None, options: Mapping[str, Any]) -> ExportResult:

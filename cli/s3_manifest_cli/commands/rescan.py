@@ -27,8 +27,8 @@ def rescan_command(
 ) -> None:
     """Make the stack compare COLLECTION with S3 and correct its manifest.
 
-    With --wait, the files that the manifest was wrong about are listed (drift: an
-    event was lost). They are corrected by then, and the exit code is 0.
+    With --wait, lists the files that differed from the manifest (drift, after a lost
+    event). The stack corrects the manifest, so the exit code is 0.
 
     \b
     Examples:

@@ -133,7 +133,7 @@ def plan_options(delete_help: str) -> Callable[[Function], Function]:
 def run_plan(
     verb: Verb,
     deployment: Deployment,
-    prepared: Callable[[SyncOptions], PreparedPlan],
+    prepare: Callable[[SyncOptions], PreparedPlan],
     options: PlanOptions,
     printer: Printer,
     *,
@@ -154,9 +154,11 @@ def run_plan(
     else:
         with status_line(printer) as show:
             progress = Progress(on_read=lambda count, size_bytes: show(read_so_far(count, size_bytes)))
-            made = prepared(options.sync_options(progress))
-        plan, files = made.plan, made.files
-        context = _Context(made.facts, tuple(made.problems), made.unmatched, made.refused, is_past=is_past)
+            prepared = prepare(options.sync_options(progress))
+        plan, files = prepared.plan, prepared.files
+        context = _Context(
+            prepared.facts, tuple(prepared.problems), prepared.unmatched, prepared.refused, is_past=is_past
+        )
         context.warn(printer)
     if options.is_dry_run:
         _write_plan(plan, context, printer, options.plan_file)

@@ -1,4 +1,4 @@
-"""What commands say of what they could not see: parts of a folder, and what a manifest may lack."""
+"""Warnings about unreadable parts of a folder, and about incomplete and stale manifests."""
 
 import json
 import os
