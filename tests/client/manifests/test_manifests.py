@@ -111,14 +111,14 @@ def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life,
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._PAGE", 3)
     life.add(*(f"{number}.png" for number in range(8)))
     if isinstance(manifests, HttpManifests):
-        ask = manifests._api.request
+        ask = manifests.api.request
 
         def changed_meanwhile(*asked, **more):
             reply = ask(*asked, **more)
             life.add(f"new{len(life.said)}.png", f"new{len(life.said)}.txt")
             return reply
 
-        monkeypatch.setattr(manifests._api, "request", changed_meanwhile)
+        monkeypatch.setattr(manifests.api, "request", changed_meanwhile)
     found = manifests.read(style)
     assert same(found, life.said[found.facts.revision])
     new = [file.filename for file in found.files if file.filename.startswith("new")]
@@ -240,7 +240,7 @@ def test_an_unreadable_manifest_is_no_manifest_to_go_by(manifests, life, style, 
 
 
 def test_without_the_sweep_queue_no_sweep_can_be_asked_for_through_s3(through_s3, style):
-    through_s3.manifests._enqueue = None
+    through_s3.manifests.enqueue = None
     for ask in (lambda: through_s3.manifests.rescan(style), through_s3.manifests.rescan_all):
         with pytest.raises(Invalid, match="--sweep-queue-url"):
             ask()
