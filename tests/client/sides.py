@@ -40,20 +40,20 @@ class Sides:
     collection: Collection = STYLE
 
     def put(self, *filenames: str, body: bytes | None = None, **more: Any) -> None:
-        """Objects, each of other bytes if none are given, and the manifest tells of them."""
+        """Stores objects, each with its own bytes unless a body is given, and commits them to the manifest."""
         for name in filenames:
             self.put_uncommitted(name, body, **more)
         self.commit(*filenames)
 
     def put_uncommitted(self, filename: str, body: bytes | None = None, **more: Any) -> str:
-        """An object that the manifest does not tell of yet; its ETag."""
+        """Stores an object that is not in the manifest yet; returns its ETag."""
         return self.bucket.put(self.key(filename), content_of(filename) if body is None else body, **more)
 
     def delete(self, filename: str) -> None:
         self.bucket.client.delete_object(Bucket=self.bucket.name, Key=self.key(filename))
 
     def commit(self, *filenames: str) -> None:
-        """The manifest tells of these what S3 has, and that all was compared just now."""
+        """Commits these files to the manifest, and that it was compared with S3 just now."""
         self.verify(timedelta(0), *filenames)
 
     def verify(self, ago: timedelta, *filenames: str) -> None:
@@ -61,19 +61,21 @@ class Sides:
         head = heads.load(self.store, self.collection).head
         self.hand.now = timestamp(now)
         verification = Verification(head.created_at if head else self.hand.now, timestamp(now - ago))
-        commit(self._world, self.collection, dict.fromkeys(map(self.key, filenames), PUT), verification=verification)
+        commit(
+            self._environment, self.collection, dict.fromkeys(map(self.key, filenames), PUT), verification=verification
+        )
 
     def commit_incomplete(self, *filenames: str) -> None:
-        """The manifest tells of these, and not of another that S3 would not tell about."""
+        """Commits these files to the manifest, which stays incomplete: S3 refuses to return another one."""
         self.put_uncommitted("unreadable.png")
         self.hand.now = timestamp(datetime.now(UTC))
-        self.proxy.before = lambda one: refusal(403, "No") if one.key.endswith("unreadable.png") else None
+        self.proxy.before = lambda request: refusal(403, "No") if request.key.endswith("unreadable.png") else None
         store = S3Store(self.bucket.name, _client(self.proxy.endpoint, retries=True), self.bucket.client)
-        commit(replace(self._world, store=store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
+        commit(replace(self._environment, store=store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
         self.proxy.before = lambda _: None
 
     @property
-    def _world(self) -> Any:
+    def _environment(self) -> Any:
         location = Location(self.bucket.name, REGION)
         return replace(self.hand.environment, store=self.store, location=location, collections=self.collections)
 
@@ -109,7 +111,7 @@ class Sides:
     @property
     def objects(self) -> dict[str, bytes]:
         """What is in S3, by filename."""
-        keys = [one.key for one in listed(self.store, self.collection.prefix)]
+        keys = [item.key for item in listed(self.store, self.collection.prefix)]
         return {key.removeprefix(self.collection.prefix): self.bucket.body(key) for key in keys}
 
     @property
@@ -129,7 +131,7 @@ class Sides:
             "S3_MANIFEST_BUCKET": self.bucket.name,
             "S3_MANIFEST_CACHE": str(self.cache),
             "S3_MANIFEST_COLLECTIONS": ", ".join(
-                f"{one.kind}={one.prefix(f'{{{one.kind}_id}}')}" for one in self.collections.patterns
+                f"{pattern.kind}={pattern.prefix(f'{{{pattern.kind}_id}}')}" for pattern in self.collections.patterns
             ),
         }
 
@@ -155,7 +157,7 @@ class Sides:
     def gets(self) -> list[str]:
         """The files whose bytes were asked for."""
         below = f"/{self.bucket.name}/{PREFIX}"
-        return [one.key.removeprefix(below) for one in self.proxy.of("GET") if one.key.startswith(below)]
+        return [request.key.removeprefix(below) for request in self.proxy.of("GET") if request.key.startswith(below)]
 
     @contextlib.contextmanager
     def meanwhile(self, method: str, filename: str, does: Any) -> Iterator[None]:

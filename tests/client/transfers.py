@@ -1,4 +1,4 @@
-"""What the tests of transfers share: a bucket of a real server, and a proxy before it that does harm."""
+"""Shared by the tests of transfers: a bucket of a real server, and a proxy before it that can break requests."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ _numbers = itertools.count()
 
 @cache
 def session() -> boto3.Session:
-    """One for all: a new one reads botocore's descriptions of S3, which takes longer than a test."""
+    """A shared session: a new one reads botocore's descriptions of S3, which takes longer than a test."""
     return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
 
 
@@ -45,7 +45,7 @@ def random_bytes(size: int, seed: int = 0) -> bytes:
 
 
 class Bucket(NamedTuple):
-    """A fresh bucket; ``client`` is anybody's."""
+    """A new bucket; ``client`` is independent of the tested one."""
 
     name: str
     endpoint: str
@@ -83,8 +83,8 @@ def _client(endpoint: str) -> Any:
     return s3_client(endpoint, session=session())
 
 
-class Observation(NamedTuple):
-    """A request as the proxy got it."""
+class ProxyRequest(NamedTuple):
+    """A request as the proxy received it."""
 
     method: str
     path: str
@@ -100,7 +100,7 @@ class Observation(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer on its way back; ``cut`` is how many bytes of its body come before the connection breaks."""
+    """An answer; ``cut`` is how many bytes of its body arrive before the connection breaks."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -117,10 +117,10 @@ class Proxy:
     what it gets, and ``after`` what it answers."""
 
     def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
-        self.seen: list[Observation] = []
-        self.before: Callable[[Observation], Reply | None] = lambda _: None
-        self.sent: Callable[[Observation, bytes], bytes] = lambda _, body: body
-        self.after: Callable[[Observation, Reply], Reply] = lambda _, reply: reply
+        self.seen: list[ProxyRequest] = []
+        self.before: Callable[[ProxyRequest], Reply | None] = lambda _: None
+        self.sent: Callable[[ProxyRequest, bytes], bytes] = lambda _, body: body
+        self.after: Callable[[ProxyRequest, Reply], Reply] = lambda _, reply: reply
         self._upstream = urlsplit(endpoint).netloc
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -133,7 +133,7 @@ class Proxy:
     def endpoint(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
-    def of(self, method: str, key: str = "") -> list[Observation]:
+    def of(self, method: str, key: str = "") -> list[ProxyRequest]:
         return [request for request in self.seen if request.method == method and request.key.endswith(key)]
 
     def __enter__(self) -> Self:
@@ -145,7 +145,7 @@ class Proxy:
         self._thread.join()
         self._server.server_close()
 
-    def _answer(self, request: Observation, body: bytes) -> Reply:
+    def _answer(self, request: ProxyRequest, body: bytes) -> Reply:
         self.seen.append(request)
         if reply := self.before(request):
             return reply
@@ -167,7 +167,7 @@ class Proxy:
             def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                reply = owner._answer(Observation(self.command, self.path, headers), body)
+                reply = owner._answer(ProxyRequest(self.command, self.path, headers), body)
                 length = dict(reply.headers).get("Content-Length") if self.command == "HEAD" else str(len(reply.body))
                 self.send_response(reply.status)
                 for name, value in reply.headers:
@@ -184,7 +184,7 @@ class Proxy:
             do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = _any  # noqa: N815  # http.server's names
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         return Handler
 

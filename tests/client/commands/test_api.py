@@ -105,7 +105,7 @@ def test_with_only_the_http_api_the_manifest_names_the_bucket_of_a_plan(sides):
     sides.put("a.png")
     deployment = sides.deployment._replace(bucket=None)
     plan = prepare(deployment, "pull", sides.folder, sides.collection).plan
-    with pytest.raises(Invalid, match="s3://another/styles/16/, which is not of this deployment"):
+    with pytest.raises(Invalid, match="s3://another/styles/16/, which is not in this deployment"):
         apply_plan(deployment, plan.model_copy(update={"s3_bucket": "another"}))
     apply_plan(deployment, plan)
     assert sides.files == bytes_by_name("a.png")

@@ -61,7 +61,7 @@ def test_some_files_are_restored(past):
     past.restore(past.folder, "--revision", 1, "--include", "b.*")
     assert past.files == bytes_by_name("b.png")
     answer = past.restore(past.folder, "--revision", 1, "--include", "new.png", exit_code=3)
-    assert "style/16 had no such file at revision 1" in answer.stderr
+    assert "style/16 had no file that matches --include at revision 1." in answer.stderr
 
 
 def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):

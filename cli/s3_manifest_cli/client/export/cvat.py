@@ -67,7 +67,7 @@ def image_sizes(folder: Path) -> Iterator[SizeOf]:
     try:
         opened = folder_at(str(folder))
     except OSError as error:
-        raise Invalid(f"there are no images in {folder}: {error.strerror}") from error
+        raise Invalid(f"The folder of --images was not read: {folder}: {error.strerror}.") from error
     with opened as top:
 
         def size_of(filename: str) -> tuple[int, int] | None:

@@ -42,7 +42,8 @@ def prepare_restore(
     entries = {entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)}
     is_selected = filters.predicate()
     if filters.include and not any(map(is_selected, entries)):
-        raise NotFound(f"{collection.kind}/{collection.id} had no such file at revision {manifest.facts.revision}")
+        name, revision = f"{collection.kind}/{collection.id}", manifest.facts.revision
+        raise NotFound(f"{name} had no file that matches --include at revision {revision}.")
     index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
     current = {file.filename: file for file in index.files()}
     problems: list[Problem] = []

@@ -266,8 +266,8 @@ def _collection(deployment: Deployment, plan: Plan) -> Collection:
         if bucket in {None, plan.s3_bucket}:
             return collection
     raise Invalid(
-        f"This plan is about {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not of this"
-        " deployment"
+        f"The plan is for {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not in this"
+        " deployment. Check --bucket, or create the plan again with --plan."
     )
 
 

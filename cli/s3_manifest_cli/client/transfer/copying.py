@@ -34,11 +34,9 @@ _COPIED_HEADERS = (
 def copy_version(objects: Objects, key: str, version_id: str, size: int, replaces: str | None) -> str:
     """Copies the version over the current object, if its ETag is ``replaces`` (None: if there is none).
 
-    Returns the new ETag.
-
-    A repeat with the same ``replaces`` recognizes a finished copy, unless it was made in parts. Raises ``Conflict`` if
-    the object changed; it stays, or the version is gone; ``WriteRefused``, ``OutcomeUnknown``,
-    ``ReadFailed``.
+    Returns the new ETag. A repeat with the same ``replaces`` recognizes a finished copy, unless it was made in parts.
+    Raises ``Conflict`` if the object changed, and then stays, or the version is gone; ``WriteRefused``,
+    ``OutcomeUnknown``, ``ReadFailed``.
     """
     current = objects.head(key)
     # S3 checks the condition of the copy itself; on servers that do not, only this check remains.
