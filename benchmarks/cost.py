@@ -41,7 +41,7 @@ _LOG_PROGRAM = """
 import contextlib, io, sys
 import reconcile_handler as handler
 from s3_manifest.aws import runtime
-from s3_manifest.reconcile.commit import CommitResult
+from s3_manifest.reconcile.result import CommitResult
 from s3_manifest.reconcile.reconcile import BatchResult
 def size(collections, changes):
     output = io.StringIO()

@@ -13,8 +13,8 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import MAX_INLINE, Layout
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef
 from s3_manifest.manifest.runs import Run, encode_page
+from s3_manifest.reconcile.delta import CommitFacts, Delta, apply
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.reconcile.merge import Delta, merge
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH
 from s3_manifest.storage.store import Present, Stored
@@ -59,7 +59,7 @@ def _head(count: int) -> Head:
         pages = tuple(_ref(objects, start, min(PAGE, count - start)) for start in starts)
     nothing = Delta((), (), None, None, ())
     layout = Layout(files, pages, ())
-    head = merge(None, COLLECTION, LOCATION.bucket, nothing, layout, commit="synthetic", now=EPOCH, complete=True)
+    head = apply(None, COLLECTION, LOCATION.bucket, nothing, layout, CommitFacts("synthetic", EPOCH, covers_all=True))
     generation = Generation(generation_id=1, type="s3_scan", generated_at=EPOCH, image_count=count)
     return head.model_copy(update={"generations": (generation,)})
 

@@ -9,7 +9,7 @@ from s3_manifest.aws import runtime
 from s3_manifest.aws.telemetry import log_sweep, measure_sweep
 from s3_manifest.manifest.jobs import JobsNotQueued, MalformedJob, decode_job
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.reconcile.announcements import AnnouncementFailed
+from s3_manifest.reconcile.environment import AnnouncementFailed
 from s3_manifest.storage.store import StoreError
 from s3_manifest.sweep.jobs import run_job
 from s3_manifest.sweep.result import SweepFailed, SweepResult

@@ -17,7 +17,8 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest.collections import Collection, Collections, Location
 from s3_manifest.manifest.filenames import WORKING
 from s3_manifest.manifest.model import Head, timestamp
-from s3_manifest.reconcile.commit import Verification, commit
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.reconcile.result import Verification
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import listed

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from s3_manifest.manifest import layout
 from s3_manifest.query import views
-from s3_manifest.reconcile import commit, drain, lease
+from s3_manifest.reconcile import commit, drain, lease, working_set
 from s3_manifest.storage import heads
 from s3_manifest.sweep import sweep
 
@@ -27,7 +27,7 @@ class Bounds:
         return Bounds(
             (
                 (commit, "CHUNK", chance.choice((1, 2, 500))),
-                (commit, "PAGES", chance.choice((1, 2, 32))),
+                (working_set, "MAX_PAGES", chance.choice((1, 2, 32))),
                 (lease, "MIN_KEYS", chance.choice((1, 2, 500))),
                 (layout, "MAX_INLINE", inline),
                 (layout, "MIN_PAGED", min(paged, inline)),

@@ -32,20 +32,20 @@ class Mutant:
             (copy / module).write_text(source.replace(old, new))
 
 
-_BEFORE_LOAD = "    collection, store = outcome.collection, environment.store\n"
-_OBSERVE = "        seen, failures = observe(environment, collection, keys, causes, outcome.md5s)\n"
-_SAVE = "    heads.save(store, collection, head, replaces=loaded.etag)\n"
-_LOST = "        except (Conflict, OutcomeUnknown) as lost:\n"
-_SUCCESS = "        except OutcomeUnknown:\n            rest = pending[min(size, len(pending)) :]\n"
+_LOAD = "        snapshot = environment.load(collection, self._unreadable_etag)\n        if yields"
+_OBSERVE_EARLY = "        early = Observer(environment, collection, self._causes, {}).observe(pending)\n"
+_OBSERVE = "            observations, failures = observer.observe(keys)\n"
+_SAVE = "        heads.save(environment.store, collection, head, replaces=snapshot.etag)\n"
+_LOST = "            except (Conflict, OutcomeUnknown) as error:\n"
+_SUCCESS = "            except OutcomeUnknown:\n                remaining = pending[min(size, len(pending)) :]\n"
 
 _RECONCILE_DRAINED = "    result = reconcile(environment, [*messages, *drained])\n"
 
 _OBSERVE_ONCE = """\
-        looked = outcome.__dict__.setdefault("looked", {})
-        unseen = [key for key in keys if key not in looked]
-        fresh, failures = observe(environment, collection, unseen, causes, outcome.md5s)
-        looked |= {one.key: one for one in fresh}
-        seen = [looked[k] for k in keys if k in looked]
+            known = result.__dict__.setdefault("known", {})
+            fresh, failures = observer.observe([key for key in keys if key not in known])
+            known |= {item.key: item for item in fresh}
+            observations = [known[key] for key in keys if key in known]
 """
 _REMEMBER_LISTING = """\
             for key in listing.keys:
@@ -74,10 +74,10 @@ MUTANTS = (
         "HEAD before reading the head",
         "reconcile/commit.py",
         (
-            (_BEFORE_LOAD, _BEFORE_LOAD + "    early = observe(environment, collection, pending, causes, {})\n"),
+            (_LOAD, _OBSERVE_EARLY + _LOAD),
             (
                 _OBSERVE,
-                "        seen, failures = ([one for one in found if one.key in keys] for found in early)\n",
+                "            observations, failures = ([i for i in group if i.key in keys] for group in early)\n",
             ),
         ),
     ),
@@ -85,12 +85,17 @@ MUTANTS = (
     Mutant(
         "skip the write when nothing changed",
         "reconcile/commit.py",
-        ((_SAVE, "    if raised:\n    " + _SAVE),),
+        ((_SAVE, "        if is_new_revision(before, head):\n    " + _SAVE),),
     ),
     Mutant(
         "write without a fresh commit id",
         "reconcile/commit.py",
-        (("    commit_id = environment.commit_id()\n", "    commit_id = before.commit if before else 'first'\n"),),
+        (
+            (
+                "        commit_id = environment.commit_id()\n",
+                "        commit_id = before.commit if before else 'first'\n",
+            ),
+        ),
     ),
     Mutant(
         "sweep applies its listing",
@@ -123,7 +128,7 @@ MUTANTS = (
     Mutant(
         "treat 403/5xx on HEAD as absent",
         "reconcile/observe.py",
-        (("            return failure\n", "            return Observation(key, None)\n"),),
+        (("                return failure\n", "                return Observation(key, None)\n"),),
     ),
     Mutant(
         "take a lost answer for success",
@@ -133,21 +138,25 @@ MUTANTS = (
     Mutant(
         "claim to be complete at first sight",
         "reconcile/observe.py",
-        (("    return seen, failures, covers_all\n", "    return seen, failures, True\n"),),
+        (("        return observations, failures, covers_all\n", "        return observations, failures, True\n"),),
     ),
     Mutant(
-        "ask for the sweep only after the head is written",
+        "request the sweep only after the head is written",
         "reconcile/observe.py",
         (
             (
-                "        environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n",
-                "        ASKS.append(sweep)\n",
+                "            environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)\n",
+                "            REQUESTS.append(sweep)\n",
             ),
-            ("SWEEP_DELAY_SECONDS = 5\n", "ASKS: list = []\n"),
+            ("SWEEP_DELAY_SECONDS = 5\n", "REQUESTS: list = []\n"),
         ),
         (
-            ("reconcile/commit.py", "observe import ComputedMd5s", "observe import ASKS, ComputedMd5s"),
-            ("reconcile/commit.py", _SAVE, _SAVE + "    while ASKS:\n        environment.enqueue([ASKS.pop()])\n"),
+            ("reconcile/commit.py", "observe import Observer", "observe import REQUESTS, Observer"),
+            (
+                "reconcile/commit.py",
+                _SAVE,
+                _SAVE + "        while REQUESTS:\n            environment.enqueue([REQUESTS.pop()])\n",
+            ),
         ),
     ),
     Mutant(
@@ -172,25 +181,25 @@ MUTANTS = (
     ),
     Mutant(
         "an image that comes after its sidecar is not described by it",
-        "reconcile/merge.py",
+        "reconcile/delta.py",
         (
             (
                 "        if after and after.caption is None:\n",
-                "        if after and after.caption is None and name not in looked:\n",
+                "        if after and after.caption is None and name not in observed:\n",
             ),
         ),
     ),
     Mutant(
         "a sidecar is applied to what was looked at with it, and to nothing else",
-        "reconcile/merge.py",
-        (("    yield from ((name, key) for name, key in concerned.items() if name not in looked)\n", ""),),
+        "reconcile/delta.py",
+        (("    yield from ((name, key) for name, key in affected.items() if name not in observed)\n", ""),),
     ),
     Mutant(
         "a caption does not reach the image that came before it",
-        "reconcile/merge.py",
+        "reconcile/delta.py",
         (
             (
-                " for image in captioned_by(name) if image not in looked)\n",
+                " for image in captioned_by(name) if image not in observed)\n",
                 " for image in ())\n",
             ),
         ),
@@ -198,7 +207,7 @@ MUTANTS = (
     Mutant(
         "a sidecar that speaks of many files is applied to the first of them",
         "reconcile/commit.py",
-        (("    return [*rest, *unapplied]\n", "    return rest\n"),),
+        (("        return [*remaining, *unapplied]\n", "        return remaining\n"),),
     ),
     Mutant(
         "files go by what a sidecar says now before it was applied to them",
@@ -213,7 +222,7 @@ MUTANTS = (
     Mutant(
         "a redelivered message is not announced again",
         "reconcile/commit.py",
-        (("outcome = CommitResult(collection, unannounced=repeated)", "outcome = CommitResult(collection)"),),
+        (("result = CommitResult(collection, unannounced=repeated)", "result = CommitResult(collection)"),),
     ),
     Mutant(
         "sweep trusts the digest in the head without reading the page",
@@ -242,10 +251,10 @@ MUTANTS = (
     ),
     Mutant(
         "a repair goes on with the history of what was lost",
-        "reconcile/merge.py",
+        "reconcile/delta.py",
         (
             (
-                "first_revision=revision if is_repair or head is None else",
+                "first_revision=revision if commit.is_repair or head is None else",
                 "first_revision=revision if head is None else",
             ),
             ("        previous=REPAIRED if is_repair else ", "        previous="),
@@ -253,8 +262,13 @@ MUTANTS = (
     ),
     Mutant(
         "a manifest that was repaired in part claims to be complete",
-        "reconcile/merge.py",
-        (("        complete = complete and head is not None and head.complete\n", "        complete = True\n"),),
+        "reconcile/delta.py",
+        (
+            (
+                "        complete = commit.covers_all and head is not None and head.complete\n",
+                "        complete = True\n",
+            ),
+        ),
     ),
 )
 """The six of the design, four of its pages and sweeps, and more that this code could fall into."""

@@ -13,9 +13,8 @@ from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Location, parse_collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
 from s3_manifest.manifest.model import Head, UnreadableManifest, days_before, timestamp
-from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.drain import ChangeQueue, QueueFailed, reconcile_and_drain
-from s3_manifest.reconcile.environment import Environment
+from s3_manifest.reconcile.environment import AnnouncementFailed, Environment
 from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import StoreError

@@ -15,7 +15,7 @@ KNOWN = {
     "a manifest that was repaired in part claims to be complete": 6160,
     "HEAD before reading the head": 177,
     "skip the write when nothing changed": 2665,
-    "ask for the sweep only after the head is written": 704,
+    "request the sweep only after the head is written": 704,
     "reader mixes revisions": 943,
     "reader takes every change record for true": 1,
     "a sidecar that speaks of many files is applied to the first of them": 2459,

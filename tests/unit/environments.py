@@ -12,8 +12,9 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Entry, Head
 from s3_manifest.manifest.runs import decode_page
-from s3_manifest.reconcile.commit import CommitResult, commit
+from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import Environment
+from s3_manifest.reconcile.result import CommitResult
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.snapshot import Snapshot

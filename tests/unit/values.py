@@ -7,8 +7,8 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection, Location, parse_collections
 from s3_manifest.manifest.model import Entry, Head, Sidecar, Source
+from s3_manifest.reconcile.delta import CommitFacts, Delta, SidecarEffect, apply, diff
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.reconcile.merge import Delta, merge, told
 from s3_manifest.sidecars.descriptions import Descriptions, Observation, concerned, looked_at, revised
 from s3_manifest.sidecars.formats import SidecarContent
 from s3_manifest.storage.store import Present
@@ -61,13 +61,15 @@ def merged(
     commit: str = "c1",
     now: str = NOON,
     collection: Collection = STYLE,
-    **more: Any,
+    complete: bool = False,
+    **facts: Any,
 ) -> Head:
     """The manifest after these were seen because of a ``Put``, its entries laid out as a commit would."""
     slots = layout.slots_of(head)
-    news = told_of(head, *seen, collection=collection)
-    laid_out = layout.laid_out(layout.joined(layout.altered(slots, news.alterations)), was_paged=False, name="p")
-    return merge(head, collection, BUCKET, news, laid_out, commit=commit, now=now, **{"complete": False} | more)
+    delta = told_of(head, *seen, collection=collection)
+    laid_out = layout.laid_out(layout.joined(layout.altered(slots, delta.changes)), was_paged=False, name="p")
+    facts = CommitFacts(commit, now, complete, **facts)
+    return apply(head, collection, BUCKET, delta, laid_out, facts)
 
 
 def told_of(
@@ -80,14 +82,13 @@ def told_of(
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
     looked = looked_at(collection, seen)
     revision = revised(NOTHING_SAID, head.sidecars if head else (), looked, None, "copies/")
-    return told(
+    return diff(
         head,
         collection,
         known,
         seen,
         dict.fromkeys((one.key for one in seen), PUT) if causes is None else causes,
-        revision=revision,
-        concerned=concerned(NOTHING_SAID, looked),
+        SidecarEffect(revision, concerned(NOTHING_SAID, looked)),
     )
 
 

@@ -6,7 +6,7 @@ from unit.values import MORNING
 
 from s3_manifest.aws import messaging
 from s3_manifest.manifest.jobs import JobsNotQueued, Progress, Sweep, decode_job
-from s3_manifest.reconcile.announcements import AnnouncementFailed
+from s3_manifest.reconcile.environment import AnnouncementFailed
 
 EVENT = {"Source": "s3-manifest", "DetailType": "Manifest Changed", "EventBusName": "images", "Detail": "{}"}
 FAULTS = [

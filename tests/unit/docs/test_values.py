@@ -7,12 +7,12 @@ import pytest
 from unit.docs.pages import PROJECT, blocks, code_in, code_spans, page, rows, section
 
 import s3_manifest_cli
+from s3_manifest.aws import announcements
 from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.edit_requests import FileUpdate
 from s3_manifest.manifest.encoding import decode_head
 from s3_manifest.manifest.model import Md5Source
-from s3_manifest.reconcile import announcements
 from s3_manifest.sidecars import formats
 from s3_manifest_cli import training_data
 from s3_manifest_cli.client.export import FORMATS

@@ -10,7 +10,7 @@ from s3_manifest.manifest.changes import decode_record, encode_record
 from s3_manifest.manifest.encoding import decode_head, encode_head
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.manifest.runs import Run
-from s3_manifest.reconcile.merge import record_of
+from s3_manifest.reconcile.delta import change_record
 
 HEAD_FIELDS = [
     "schema",
@@ -128,7 +128,7 @@ def test_a_head_is_one_line_of_utf_8():
 
 
 PAGED = FULL.model_copy(update={"files": (), "pages": (Run(FULL.files).ref("_manifests/styles/16/pages/c-0.json"),)})
-RECORD = record_of(FULL, None, [altered(None, FULL.files[0]), altered(*FULL.files), altered(FULL.files[1], None)])
+RECORD = change_record(FULL, None, [altered(None, FULL.files[0]), altered(*FULL.files), altered(FULL.files[1], None)])
 
 
 def test_a_head_with_pages_is_the_same_after_it_was_written_and_read_and_has_no_files():

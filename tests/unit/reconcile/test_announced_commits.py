@@ -4,8 +4,9 @@ import pytest
 from unit.environments import Hand, WatchedStore, seconds
 from unit.values import NOON, PREFIX, STYLE
 
-from s3_manifest.reconcile.announcements import AnnouncementFailed
-from s3_manifest.reconcile.commit import CHUNK, Verification
+from s3_manifest.reconcile.commit import CHUNK
+from s3_manifest.reconcile.environment import AnnouncementFailed
+from s3_manifest.reconcile.result import Verification
 from s3_manifest.storage.store import Conflict, OutcomeUnknown
 
 HEAD = STYLE.head_key

@@ -3,8 +3,10 @@ from unit.environments import Hand, WatchedStore, seconds
 from unit.values import EVENING, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.reconcile.commit import CHUNK, RESERVE_SECONDS, Verification
+from s3_manifest.reconcile.commit import CHUNK
+from s3_manifest.reconcile.environment import RESERVE_SECONDS
 from s3_manifest.reconcile.lease import YIELD_SECONDS
+from s3_manifest.reconcile.result import Verification
 from s3_manifest.storage.store import OutcomeUnknown, WriteRefused
 
 HEAD = STYLE.head_key

@@ -271,7 +271,7 @@ def test_declared_generations_are_there_with_what_is_declared_and_count_their_fi
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("pages", [1, 2, 3, 32])
 def test_a_sidecar_of_very_many_files_is_applied_a_stretch_at_a_time(monkeypatch, pages):
-    monkeypatch.setattr("s3_manifest.reconcile.commit.PAGES", pages)
+    monkeypatch.setattr("s3_manifest.reconcile.working_set.MAX_PAGES", pages)
     hand = Hand()
     names = [f"{number:04}" for number in range(36)]
     hand.commit(hand.upload(*(f"{name}.jpg" for name in names)))
@@ -285,7 +285,7 @@ def test_a_sidecar_of_very_many_files_is_applied_a_stretch_at_a_time(monkeypatch
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_stretch_that_time_does_not_suffice_for_is_left_to_the_next_delivery(monkeypatch):
-    monkeypatch.setattr("s3_manifest.reconcile.commit.PAGES", 1)
+    monkeypatch.setattr("s3_manifest.reconcile.working_set.MAX_PAGES", 1)
     hand = Hand()
     names = [f"{number:04}" for number in range(36)]
     hand.commit(hand.upload(*(f"{name}.jpg" for name in names)))

@@ -17,7 +17,7 @@ from unit.values import (
     sidecar_seen,
 )
 
-from s3_manifest.reconcile.merge import generations_after
+from s3_manifest.reconcile.delta import generations_after
 
 THREE = (file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
 

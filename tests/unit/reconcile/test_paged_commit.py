@@ -6,8 +6,8 @@ from unit.values import EVENING, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.reconcile import commit as protocol
-from s3_manifest.reconcile.commit import Verification
+from s3_manifest.reconcile import working_set
+from s3_manifest.reconcile.result import Verification
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import OutcomeUnknown, WriteRefused
 
@@ -116,7 +116,7 @@ def test_the_record_says_what_the_revision_altered():
 
 @pytest.mark.parametrize(("pages", "commits"), [(1, 6), (2, 3), (4, 2), (6, 1), (7, 1)])
 def test_one_commit_touches_no_more_pages_than_it_may_hold(pages, commits, monkeypatch):
-    monkeypatch.setattr(protocol, "PAGES", pages)
+    monkeypatch.setattr(working_set, "MAX_PAGES", pages)
     hand = paged()
     outcome = hand.commit(hand.upload(*names(*range(36)), body=b"other"))
     assert (outcome.commits, outcome.modified, outcome.finished) == (commits, 36, True)
@@ -132,7 +132,7 @@ def pages_in_a_commit(hand: Hand, verb: str) -> list[int]:
 
 
 def test_with_bounded_pages_the_last_commit_completes_and_no_other(monkeypatch):
-    monkeypatch.setattr(protocol, "PAGES", 1)
+    monkeypatch.setattr(working_set, "MAX_PAGES", 1)
     hand = paged()
     hand.commit(keys(*range(36)), verification=Verification(hand.head().created_at, EVENING))
     assert [head.last_verified_at for head in hand.store.written[-6:]] == [NOON] * 5 + [EVENING]

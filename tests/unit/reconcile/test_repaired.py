@@ -8,7 +8,7 @@ from unit.values import EVENING, PREFIX, STYLE
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.jobs import Progress, Sweep
 from s3_manifest.manifest.model import BrokenObjects
-from s3_manifest.reconcile.announcements import AnnouncementFailed
+from s3_manifest.reconcile.environment import AnnouncementFailed
 from s3_manifest.reconcile.repair import repair
 from s3_manifest.storage import heads, pages
 from s3_manifest.storage.chain import REPAIRED

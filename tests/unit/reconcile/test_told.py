@@ -20,7 +20,7 @@ from unit.values import (
 
 from s3_manifest.manifest.changes import decode_record, encode_record
 from s3_manifest.manifest.model import SWEEP
-from s3_manifest.reconcile.merge import FIRST, Delta, generations_after, record_of
+from s3_manifest.reconcile.delta import FIRST, Delta, change_record, generations_after
 
 KNOWN = {"a.jpg": entry("a.jpg"), "b.jpg": entry("b.jpg", size=5)}
 HEAD = head_of(file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
@@ -44,7 +44,7 @@ def news(*seen, causes=None):
 )
 def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after):
     key = PREFIX + (before or after).filename
-    (found,) = news(seen, causes={key: "ObjectCreated:Copy"}).alterations
+    (found,) = news(seen, causes={key: "ObjectCreated:Copy"}).changes
     assert (found.before, found.after, found.cause) == (before, after, "ObjectCreated:Copy")
     assert found.filename == (before or after).filename
 
@@ -65,15 +65,15 @@ def test_what_is_as_the_manifest_says_is_no_alteration(seen):
 
 def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():
     causes = {PREFIX + "b.jpg": "ObjectRemoved:Delete"}
-    assert [(one.filename, one.cause) for one in news(gone("a.jpg"), gone("b.jpg"), causes=causes).alterations] == [
+    assert [(one.filename, one.cause) for one in news(gone("a.jpg"), gone("b.jpg"), causes=causes).changes] == [
         ("a.jpg", SWEEP),
         ("b.jpg", "ObjectRemoved:Delete"),
     ]
 
 
 def test_a_replaced_file_is_told_to_be_from_where_it_was_seen_and_a_cooled_one_from_where_it_was_first():
-    (replaced,) = news(file_seen("a.jpg", "s3_scan", **REPLACED)).alterations
-    (cooled,) = news(file_seen("a.jpg", "s3_scan", storage_class="GLACIER")).alterations
+    (replaced,) = news(file_seen("a.jpg", "s3_scan", **REPLACED)).changes
+    (cooled,) = news(file_seen("a.jpg", "s3_scan", storage_class="GLACIER")).changes
     assert (replaced.after.source, cooled.after.source) == ("s3_scan", "s3_event")
 
 
@@ -84,7 +84,7 @@ def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manife
         altered(KNOWN["b.jpg"], None),
     ]
     after = merged(HEAD, file_seen("n.jpg"), file_seen("a.jpg", **REPLACED), gone("b.jpg"), commit="c2", now=EVENING)
-    record = record_of(after, HEAD, alterations)
+    record = change_record(after, HEAD, alterations)
     assert (record.added, record.modified, record.removed) == tuple((one,) for one in alterations)
     assert list(record.alterations()) == alterations
     assert (record.revision, record.commit, record.previous, record.last_synced) == (2, "c2", "c1", EVENING)
@@ -96,15 +96,15 @@ def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manife
 def test_the_previous_commit_is_the_last_that_changed_something():
     fenced = merged(HEAD, commit="fence", now=EVENING)
     after = merged(fenced, file_seen("n.jpg"), commit="c3")
-    assert record_of(after, fenced, ()).previous == "c1"
-    assert record_of(HEAD, None, ()).previous == FIRST
+    assert change_record(after, fenced, ()).previous == "c1"
+    assert change_record(HEAD, None, ()).previous == FIRST
 
 
 @pytest.mark.parametrize(("before", "expected"), [(0, 1), (41, 42)])
 def test_the_first_revision_follows_on_those_before(before, expected):
-    first = merged(None, file_seen("a.jpg"), revisions_before=before)
+    first = merged(None, file_seen("a.jpg"), previous_revision=before)
     assert first.revision == expected
-    assert merged(first, file_seen("b.jpg"), revisions_before=before).revision == expected + 1
+    assert merged(first, file_seen("b.jpg"), previous_revision=before).revision == expected + 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from unit.environments import WatchedStore
 from unit.values import STYLE, file_seen, head_of, merged
 
-from s3_manifest.reconcile.merge import FIRST, record_of
+from s3_manifest.reconcile.delta import FIRST, change_record
 from s3_manifest.storage import chain
 from s3_manifest.storage.chain import Link
 
@@ -37,8 +37,8 @@ def stored(*records):
 def test_the_key_of_a_record_says_its_revision_and_the_commits_that_made_it_and_the_one_before():
     first = head_of(file_seen("a.jpg"))
     second = merged(first, file_seen("b.jpg"), commit="c2")
-    assert chain.key_of(STYLE, record_of(first, None, ())) == f"{FOLDER}000000000001-c1-first.json"
-    assert chain.key_of(STYLE, record_of(second, first, ())) == f"{FOLDER}000000000002-c2-c1.json"
+    assert chain.key_of(STYLE, change_record(first, None, ())) == f"{FOLDER}000000000001-c1-first.json"
+    assert chain.key_of(STYLE, change_record(second, first, ())) == f"{FOLDER}000000000002-c2-c1.json"
 
 
 @pytest.mark.parametrize("record", [Link(1, "c", FIRST), Link(999_999_999_999, "0" * 32, "f" * 32), Link(42, "c", "b")])

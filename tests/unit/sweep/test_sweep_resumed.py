@@ -9,8 +9,7 @@ from unit.sweeping import PAUSE, SWEEP_STYLE, drift, forget, known, names, swept
 from unit.values import EVENING, NOON, PREFIX, SMALL_PAGES, STYLE
 
 from s3_manifest.manifest.jobs import Progress, decode_job, encode_job
-from s3_manifest.reconcile.announcements import AnnouncementFailed
-from s3_manifest.reconcile.commit import RESERVE_SECONDS
+from s3_manifest.reconcile.environment import RESERVE_SECONDS, AnnouncementFailed
 from s3_manifest.storage.store import OutcomeUnknown, StoreError
 from s3_manifest.sweep import sweep
 from s3_manifest.sweep.jobs import run_job

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, encode_job
-from s3_manifest.reconcile.announcements import AnnouncementFailed
 from s3_manifest.reconcile.drain import RECEIVE_MESSAGES, QueueFailed
+from s3_manifest.reconcile.environment import AnnouncementFailed
 from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage.aws_faults import AWS_FAULTS
 

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from s3_manifest.aws import messaging
+from s3_manifest.aws.announcements import announcement, eventbridge_entry
 from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import each
@@ -18,7 +19,6 @@ from s3_manifest.manifest.collections import Collections, parse_collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.query.waiting import Clock
-from s3_manifest.reconcile.announcements import announcement, eventbridge_entry
 from s3_manifest.reconcile.drain import ChangeQueue
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage.s3 import S3Store

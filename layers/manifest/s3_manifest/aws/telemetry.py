@@ -7,8 +7,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from s3_manifest.aws.settings import settings
-from s3_manifest.reconcile.commit import CommitResult
 from s3_manifest.reconcile.reconcile import BatchResult
+from s3_manifest.reconcile.result import CommitResult
 from s3_manifest.sweep.result import SweepResult
 
 NAMESPACE = "S3Manifest"

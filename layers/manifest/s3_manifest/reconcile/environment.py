@@ -15,6 +15,10 @@ RESERVE_SECONDS = 10.0
 """No commit starts with less time left: one that is cut off only delays others."""
 
 
+class AnnouncementFailed(Exception):
+    """EventBridge rejected an announcement, or its response was lost; the caller must announce again."""
+
+
 class Announce(Protocol):
     """Announces a new revision and its changes.
 

@@ -1,4 +1,4 @@
-"""Looks at keys in S3, now, and says what each one is to its collection."""
+"""Observes keys in S3: what each is now, a file, a caption, a sidecar, or absent."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -25,183 +25,167 @@ from s3_manifest.sidecars.formats import (
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Absent, Archived, Conflict, Present, ReadFailed, TimeRanOut
 
-_LOOKS = 3
+_ATTEMPTS = 3
 
 SWEEP_DELAY_SECONDS = 5
-"""The head that a sweep is for is written just after the sweep is asked for."""
+"""The sweep is requested before its manifest is written, and should start after that."""
 
 ComputedMd5s = MutableMapping[tuple[str, str], str]
-"""MD5s computed from objects' bytes, by key and ETag: the one thing that is not looked up again."""
-
-
-def observe(
-    environment: Environment,
-    collection: Collection,
-    keys: Iterable[str],
-    causes: Mapping[str, str],
-    computed: ComputedMd5s,
-) -> tuple[list[Observation], list[ReadFailed]]:
-    """What each key is now, and the failures of those that S3 would not tell about.
-
-    ``causes`` says, by key, what made us look; for the others a listing did. An MD5 that no HEAD
-    proves is taken from ``computed``, or else computed and put there.
-    """
-
-    def look(key: str) -> Observation | Present | ReadFailed:
-        try:
-            return _look(environment, collection, key, source_of(key), computed)
-        except ReadFailed as failure:
-            return failure
-
-    def source_of(key: str) -> Source:
-        return "s3_scan" if causes.get(key, SWEEP) == SWEEP else "s3_event"
-
-    seen: list[Observation] = []
-    failures: list[ReadFailed] = []
-    for found in environment.each(look, keys):
-        settled = (
-            _with_md5(environment, collection, found, source_of(found.key), computed)
-            if isinstance(found, Present)
-            else found
-        )
-        if isinstance(settled, Observation):
-            seen.append(settled)
-        else:
-            failures.append(settled)
-    return seen, failures
-
-
-def first_sight(
-    environment: Environment,
-    collection: Collection,
-    keys: Sequence[str],
-    causes: Mapping[str, str],
-    md5s: ComputedMd5s,
-    now: Timestamp,
-) -> tuple[list[Observation], list[ReadFailed], bool]:
-    """Looks at the keys and, as there is no manifest yet, at what else the collection holds.
-
-    The last of what it returns says whether that was all. If not, because one listing does not name
-    it all or S3 would not tell about some key, a sweep is asked for. That is done before the head
-    is written: a crash in between costs a message about nothing, not a manifest never filled in.
-    """
-    listing = environment.store.list(collection.prefix)
-    named = set(keys)
-    unnamed = [key for key in environment.collections.own_keys(collection, listing.keys) if key not in named]
-    seen, failures = observe(environment, collection, keys, causes, md5s)
-    if not listing.truncated:
-        seen_too, failures_too = observe(environment, collection, unnamed, {}, md5s)
-        seen, failures = seen + seen_too, failures + failures_too
-    covers_all = not listing.truncated and not failures
-    if not covers_all:
-        sweep = Sweep(kind=collection.kind, id=collection.id, created_at=now)
-        environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)
-    return seen, failures, covers_all
+"""MD5s computed from objects' bytes, by key and ETag: the only part of an observation that is reused."""
 
 
 def computed_md5s(entries: Iterable[Entry]) -> ComputedMd5s:
-    """The MD5s that were computed for a manifest's entries before."""
+    """The MD5s that were computed for a manifest's entries."""
     return {(e.s3_key, e.etag): e.md5_hash for e in entries if e.md5_source == "computed" and e.md5_hash}
 
 
-def _look(
-    environment: Environment, collection: Collection, key: str, source: Source, computed: Mapping[tuple[str, str], str]
-) -> Observation | Present:
-    """What the key is; the bare ``Present`` of an object whose MD5 is yet to be computed."""
-    observation = environment.store.head(key)
-    if isinstance(observation, Absent) or is_folder(observation):
-        return Observation(key, None)
-    if collection.filename(key) in SIDECARS:
-        return _look_at_sidecar(environment, collection, observation)
-    if may_be_caption(collection.filename(key)):
-        return _look_at_caption(environment, collection, observation, source, computed)
-    md5 = computed.get((key, observation.etag))
-    if md5 is None and _is_to_be_computed(environment, observation):
-        return observation
-    return Observation(key, entry_of(observation, collection, environment.location, source, md5))
+class Observer:
+    """Observes keys of one collection. ``computed`` saves reading the same bytes again; it grows.
 
+    ``causes`` names, by key, the S3 event that made us observe; for other keys it was a listing.
+    """
 
-def _is_to_be_computed(environment: Environment, present: Present) -> bool:
-    return not (proven_md5(present) or present.archived or present.size > environment.md5_max_bytes)
+    def __init__(
+        self, environment: Environment, collection: Collection, causes: Mapping[str, str], computed: ComputedMd5s
+    ) -> None:
+        self._environment = environment
+        self._collection = collection
+        self._store = environment.store
+        self._causes = causes
+        self._computed = computed
 
+    def observe(self, keys: Iterable[str]) -> tuple[list[Observation], list[ReadFailed]]:
+        """What each key is now, and the failures of those that S3 does not describe: an error is never an absence."""
 
-def _with_md5(
-    environment: Environment, collection: Collection, present: Present, source: Source, computed: ComputedMd5s
-) -> Observation | ReadFailed:
-    """Reads the object; one after the other, as a single read fills a function's network."""
-    key = present.key
-    try:
-        for _ in range(_LOOKS):
-            if environment.seconds_left() < RESERVE_SECONDS:
-                return TimeRanOut(key, "time ran out before its MD5 was computed; it is tried again later")
+        def head(key: str) -> Observation | Present | ReadFailed:
             try:
-                md5 = computed[key, present.etag] = environment.store.md5(key, present.etag)
-            except Conflict:
-                found = _look(environment, collection, key, source, computed)
-                if isinstance(found, Observation):
-                    return found
-                present = found
+                return self._observe_head(key)
+            except ReadFailed as failure:
+                return failure
+
+        observations: list[Observation] = []
+        failures: list[ReadFailed] = []
+        for state in self._environment.each(head, keys):
+            # Compute MD5s one after the other: a single read fills the function's network.
+            result = self._compute_md5(state) if isinstance(state, Present) else state
+            if isinstance(result, Observation):
+                observations.append(result)
             else:
-                return Observation(key, entry_of(present, collection, environment.location, source, md5))
-    except ReadFailed as failure:
-        return failure
-    return ReadFailed(key, f"was replaced {_LOOKS} times while its MD5 was computed; it is tried again later")
+                failures.append(result)
+        return observations, failures
 
+    def observe_new(
+        self, keys: Sequence[str], created_at: Timestamp
+    ) -> tuple[list[Observation], list[ReadFailed], bool]:
+        """Observes the keys and, as there is no manifest yet, what else one listing of the collection names.
 
-def _look_at_sidecar(environment: Environment, collection: Collection, present: Present) -> Observation:
-    key, name = present.key, collection.filename(present.key)
-    problem = _unreadable(present, max_bytes(name))
-    if not problem:
-        try:
-            stored = environment.store.get(key)
-        except Archived as archived:  # since the HEAD
-            problem = _archived(str(archived))
-        else:
-            if stored is None:
-                return Observation(key, None)
-            sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
-            return Observation(key, sidecar, read_sidecar(name, stored.body))
-    return Observation(key, Sidecar(s3_key=key, etag=present.etag), SidecarContent(problems=(problem,)), problem)
+        Also returns whether that was everything. If not, a sweep is requested. This happens before the head is
+        written: a crash in between costs a message about nothing, not a manifest that is never completed.
+        """
+        environment, collection = self._environment, self._collection
+        listing = self._store.list(collection.prefix)
+        named = set(keys)
+        observations, failures = self.observe(keys)
+        if not listing.truncated:
+            others = [key for key in environment.collections.own_keys(collection, listing.keys) if key not in named]
+            listed = Observer(environment, collection, {}, self._computed).observe(others)
+            observations, failures = observations + listed[0], failures + listed[1]
+        covers_all = not listing.truncated and not failures
+        if not covers_all:
+            sweep = Sweep(kind=collection.kind, id=collection.id, created_at=created_at)
+            environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)
+        return observations, failures, covers_all
 
-
-def _look_at_caption(
-    environment: Environment,
-    collection: Collection,
-    present: Present,
-    source: Source,
-    computed: Mapping[tuple[str, str], str],
-) -> Observation | Present:
-    """The entry of a caption: what the object says, and its text. Of what turns out to be none, that of a file."""
-    key, is_text = present.key, is_caption(collection.filename(present.key))
-    for _ in range(_LOOKS):
-        md5, unread = computed.get((key, present.etag)), _unreadable(present, MAX_CAPTION_BYTES)
-        if unread:
-            if not is_text and md5 is None and _is_to_be_computed(environment, present):
-                return present
-            entry = entry_of(present, collection, environment.location, source, md5)
-            said = {"caption": "", "problem": unread} if is_text else {}
-            return Observation(key, entry.model_copy(update=said), unread=unread)
-        try:
-            stored = environment.store.get(key)
-        except Archived:
-            stored = None  # since the HEAD, which the next one tells
-        if stored and stored.etag == present.etag:
-            text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
-            md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
-            entry = entry_of(present, collection, environment.location, source, md5)
-            return Observation(key, entry.model_copy(update={"caption": text, "problem": problem}))
-        observation = environment.store.head(key)
-        if isinstance(observation, Absent):
+    def _observe_head(self, key: str) -> Observation | Present:
+        """What the key is; the bare ``Present`` of an object whose MD5 has to be computed."""
+        head = self._store.head(key)
+        if isinstance(head, Absent) or is_folder(head):
             return Observation(key, None)
-        present = observation
-    raise ReadFailed(key, f"was replaced {_LOOKS} times while it was read; it is tried again later")
+        filename = self._collection.filename(key)
+        if filename in SIDECARS:
+            return self._observe_sidecar(head)
+        if may_be_caption(filename):
+            return self._observe_caption(head)
+        return self._file(head)
+
+    def _file(self, head: Present) -> Observation | Present:
+        if self._known_md5(head) is None and self._needs_md5(head):
+            return head
+        return Observation(head.key, self._entry(head))
+
+    def _entry(self, head: Present, md5: str | None = None) -> Entry:
+        source: Source = "s3_scan" if self._causes.get(head.key, SWEEP) == SWEEP else "s3_event"
+        return entry_of(head, self._collection, self._environment.location, source, md5 or self._known_md5(head))
+
+    def _known_md5(self, head: Present) -> str | None:
+        return self._computed.get((head.key, head.etag))
+
+    def _needs_md5(self, head: Present) -> bool:
+        return not (proven_md5(head) or head.archived or head.size > self._environment.md5_max_bytes)
+
+    def _compute_md5(self, head: Present) -> Observation | ReadFailed:
+        key = head.key
+        try:
+            for _ in range(_ATTEMPTS):
+                if self._environment.seconds_left() < RESERVE_SECONDS:
+                    return TimeRanOut(key, "time ran out before its MD5 was computed; the queue retries it")
+                try:
+                    self._computed[key, head.etag] = self._store.md5(key, head.etag)
+                except Conflict:
+                    state = self._observe_head(key)
+                    if isinstance(state, Observation):
+                        return state
+                    head = state
+                else:
+                    return Observation(key, self._entry(head))
+        except ReadFailed as failure:
+            return failure
+        return ReadFailed(key, f"was replaced {_ATTEMPTS} times while its MD5 was computed; the queue retries it")
+
+    def _observe_sidecar(self, head: Present) -> Observation:
+        key, name = head.key, self._collection.filename(head.key)
+        problem = _read_problem(head, max_bytes(name))
+        if not problem:
+            try:
+                stored = self._store.get(key)
+            except Archived as error:  # since the HEAD
+                problem = _archived(str(error))
+            else:
+                if stored is None:
+                    return Observation(key, None)
+                sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
+                return Observation(key, sidecar, read_sidecar(name, stored.body))
+        return Observation(key, Sidecar(s3_key=key, etag=head.etag), SidecarContent(problems=(problem,)), problem)
+
+    def _observe_caption(self, head: Present) -> Observation | Present:
+        """The entry of a caption with its text; that of an ordinary file if it turns out to be none."""
+        key, is_text = head.key, is_caption(self._collection.filename(head.key))
+        for _ in range(_ATTEMPTS):
+            if problem := _read_problem(head, MAX_CAPTION_BYTES):
+                if not is_text and self._known_md5(head) is None and self._needs_md5(head):
+                    return head
+                caption = {"caption": "", "problem": problem} if is_text else {}
+                return Observation(key, self._entry(head).model_copy(update=caption), unread=problem)
+            try:
+                stored = self._store.get(key)
+            except Archived:
+                stored = None  # since the HEAD: the next one says so
+            if stored and stored.etag == head.etag:
+                text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
+                entry = self._entry(head, hashlib.md5(stored.body, usedforsecurity=False).hexdigest())
+                return Observation(key, entry.model_copy(update={"caption": text, "problem": problem}))
+            state = self._store.head(key)
+            if isinstance(state, Absent):
+                return Observation(key, None)
+            head = state
+        raise ReadFailed(key, f"was replaced {_ATTEMPTS} times while it was read; the queue retries it")
 
 
-def _unreadable(present: Present, most: int) -> str | None:
-    """Why an object that describes others is not read; None where it is."""
-    if present.archived:
-        return _archived(present.storage_class)
-    return f"it has {present.size} bytes; of more than {most} it is not read" if present.size > most else None
+def _read_problem(head: Present, max_size: int) -> str | None:
+    """Why an object that describes others cannot be read; None if it can. Manifests store this text."""
+    if head.archived:
+        return _archived(head.storage_class)
+    return f"it has {head.size} bytes; of more than {max_size} it is not read" if head.size > max_size else None
 
 
 def _archived(where: str) -> str:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import Timestamp, UnreadableManifest
-from s3_manifest.reconcile.announcements import AnnouncementFailed
-from s3_manifest.reconcile.commit import CommitResult, commit
-from s3_manifest.reconcile.environment import Environment
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.reconcile.environment import AnnouncementFailed, Environment
 from s3_manifest.reconcile.events import MalformedEvent, ObjectEvent, decode_body
+from s3_manifest.reconcile.result import CommitResult
 from s3_manifest.storage.store import StoreError
 
 _EXPECTED = (StoreError, UnreadableManifest, MalformedEvent, AnnouncementFailed, JobsNotQueued)

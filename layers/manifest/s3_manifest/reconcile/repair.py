@@ -1,14 +1,13 @@
-"""Pages that are missing or damaged, replaced by what S3 says of their range of filenames.
+"""Replaces missing or damaged pages by what S3 holds in their range of filenames.
 
-It is a commit like any other: load the head, then list the range and observe every key in it, compare-and-swap.
-What the lost page said is not known any more. Where the new page is, byte for byte, the one that the head
-refers to, nothing was lost but an object, and the history goes on. Where it is not, a new history begins:
-whoever follows the manifest has to read it again.
+A repair is a commit like any other: load the head, then list the range and observe every key in it, then
+compare-and-swap. What the lost page said is unknown. If the new page equals, byte for byte, the one that the head
+refers to, only an object was lost, and the history continues. Otherwise a new history begins, and followers have to
+read the manifest again.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
 from s3_manifest.manifest import layout
@@ -16,301 +15,298 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Open, Slot
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
 from s3_manifest.manifest.runs import Run, encode_page, sha256_of
-from s3_manifest.reconcile.commit import CommitResult, back_off, note, objects_of
+from s3_manifest.reconcile.commit import manifest_objects
+from s3_manifest.reconcile.delta import (
+    CommitFacts,
+    Delta,
+    SidecarEffect,
+    affected_filenames,
+    apply,
+    change_record,
+    diff,
+)
 from s3_manifest.reconcile.entries import UNDECLARED_GENERATION
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.reconcile.lease import lease
-from s3_manifest.reconcile.merge import Delta, affected_filenames, merge, record_of, told
-from s3_manifest.reconcile.observe import observe
-from s3_manifest.reconcile.opening import WorkingSet, entries_of
+from s3_manifest.reconcile.observe import Observer
+from s3_manifest.reconcile.result import CommitResult, announce, announce_again, back_off
+from s3_manifest.reconcile.working_set import WorkingSet
 from s3_manifest.sidecars.descriptions import Observation, Revision
 from s3_manifest.sidecars.formats import SIDECARS, captions_of, is_captioned
-from s3_manifest.storage import heads, pages
+from s3_manifest.storage import heads
 from s3_manifest.storage.pages import Broken
+from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, listings
 
 MAX_PAGES = 32
-"""More pages than this are not repaired one by one: the whole manifest is then to be rebuilt."""
+"""Broken pages that are repaired one by one; with more, the whole manifest has to be rebuilt."""
 
 _MAX_KEYS = 4 * layout.MAX_PAGE
-"""Keys observed for one lost page. What lies beyond is left to the sweep; until then the manifest is not complete."""
+"""Keys observed per lost page. A sweep finds the rest; until then the manifest is not complete."""
 
-_READ_AT_ONCE = 32
+_PARALLEL_READS = 32
+
+_GenerationKey = tuple[int | str, str]
 
 
 class TooManyBrokenPages(Exception):
-    """So many pages are broken that the manifest is to be rebuilt."""
+    """The manifest has to be rebuilt."""
 
 
-class _Contents(NamedTuple):
-    """What of a healthy page a repair of others has to know."""
+class _PageSummary(NamedTuple):
+    """What the repair of another page needs to know of a healthy one."""
 
-    generations: Counter[tuple[int | str, str]]
-    described_by_captions: tuple[str, ...]
-    """The filenames of images that go by a caption."""
+    generations: Counter[_GenerationKey]
+    captioned: tuple[str, ...]
+    """Images whose prompt is from a caption."""
 
 
-class _Range(NamedTuple):
-    """A broken page, and the filenames that are its own: from ``begins`` on, and before ``ends`` (None: to the end).
+class _LostRange(NamedTuple):
+    """A broken page and the filenames it covers: from ``first`` to before ``end`` (None: to the end).
 
     ``after`` is the last filename of the page before.
     """
 
     ref: PageRef
     after: str
-    begins: str
-    ends: str | None
+    first: str
+    end: str | None
 
-    def holds(self, filename: str) -> bool:
-        return filename >= self.begins and (self.ends is None or filename < self.ends)
+    def covers(self, filename: str) -> bool:
+        return filename >= self.first and (self.end is None or filename < self.end)
 
 
-@dataclass
-class _Work:
-    """What is kept from one attempt to the next: pages never change, so they are read once."""
+class _RestoredPage(NamedTuple):
+    """A new page that equals the lost one."""
 
-    broken: set[str]
-    most: int = _MAX_KEYS
-    contents: dict[str, _Contents] = field(default_factory=dict)
+    lost: PageRef
+    key: str
+    run: Run
 
 
 def repair(environment: Environment, collection: Collection, broken: Iterable[str]) -> CommitResult:
     """Replaces those of these pages that the manifest still refers to, and others found broken on the way.
 
-    ``finished`` says whether time sufficed. Raises ``TooManyBrokenPages``, ``BrokenObjects`` (a copy of a sidecar
+    The result is ``finished`` if time sufficed. Raises ``TooManyBrokenPages``, ``BrokenObjects`` (a copy of a sidecar
     is broken as well), ``UnreadableManifest``, ``StoreError``.
     """
-    outcome, work = CommitResult(collection), _Work(set(broken))
-    lost_in_a_row = 0
+    result = CommitResult(collection)
+    attempts, conflicts = _Repair(environment, result, set(broken)), 0
     while environment.seconds_left() >= RESERVE_SECONDS:
         try:
-            with lease(environment, collection, layout.MAX_PAGE, retrying=lost_in_a_row > 0):
-                _attempt(environment, outcome, work)
-        except (Conflict, OutcomeUnknown) as lost:
-            outcome.conflicts += 1
-            outcome.unannounced |= isinstance(lost, OutcomeUnknown)
-            lost_in_a_row += 1
-            if lost_in_a_row > 2:  # a long observation keeps losing against short ones
-                work.most = max(1, work.most // 2)
-            back_off(environment, lost_in_a_row)
+            with lease(environment, collection, layout.MAX_PAGE, retrying=conflicts > 0):
+                attempts.attempt()
+        except (Conflict, OutcomeUnknown) as error:
+            result.add_conflict(error)
+            conflicts += 1
+            if conflicts > 2:  # a long observation keeps losing against short ones
+                attempts.max_keys = max(1, attempts.max_keys // 2)
+            back_off(environment, conflicts)
             continue
-        if outcome.unannounced and outcome.head:
-            environment.announce(outcome.head, (), repeated=True)
-            outcome.unannounced = False
-        outcome.finished = True
+        announce_again(environment, result)
+        result.finished = True
         break
-    return outcome
+    return result
 
 
-def _attempt(environment: Environment, outcome: CommitResult, work: _Work) -> None:
-    collection, store = outcome.collection, environment.store
-    loaded = heads.load(store, collection)
-    before = outcome.head = loaded.head
-    if before is None:
-        return
-    _read_healthy(environment, collection, loaded, before, work)
-    ranges = _ranges(before.pages, work.broken)
-    if not ranges:
-        return
-    now = environment.now()
-    opener = WorkingSet(environment, collection, loaded)
-    descriptions = opener.descriptions()
-    seen, failures, covers_all = _observe(environment, outcome, work, ranges)
-    healthy: list[Slot] = [page for page in before.pages if page.key not in work.broken]
-    slots = healthy or [Open(Run(), 0, 0, 0)]
-    names = affected_filenames(collection, seen, ())
-    own = {collection.filename(one.key) for one in seen}
-    wanted = {layout.slot_of(slots, name) for name in names if name in own or layout.is_out(slots, name)}
-    slots = opener.opened(slots, wanted)
-    if opener.broken:
-        work.broken |= opener.broken.keys()
-        raise Conflict(collection.head_key, "one more of its pages was broken since they were read")
-    base = before.model_copy(update={"generations": _recounted(before.generations, work)})
-    known = entries_of(slots, names)
+class _Repair:
+    """Keeps what one attempt has read for the next: pages are immutable, so each is read once."""
 
-    def told_of(observed: Sequence[Observation]) -> Delta:
-        revision = Revision(descriptions, before.sidecars, ())
-        return told(base, collection, known, observed, {}, revision=revision, concerned={})
+    def __init__(self, environment: Environment, result: CommitResult, broken: set[str]) -> None:
+        self.max_keys = _MAX_KEYS
+        self._environment = environment
+        self._collection = result.collection
+        self._result = result
+        self._broken = broken
+        self._summaries: dict[str, _PageSummary] = {}
 
-    by_source = {source: told_of(_as_from(source, seen)) for source in get_args(Source)}
-    commit_id = environment.commit_id()
-    if restored := _restored(ranges, by_source, f"{collection.folder}pages/{commit_id}"):
-        head = _with_pages(before, {ref.key: run.ref(key) for ref, key, run in restored}, commit_id, now)
-        environment.each(lambda one: store.add(one[1], encode_page(one[2])), restored)
-        heads.save(store, collection, head, replaces=loaded.etag)
-        note(environment, outcome, head, (), [one.key for one in seen], failures, created=False, raised=False)
-        return
-    news = by_source[_likely_source(before, base)]
-    laid_out = opener.laid_out(slots, news, commit_id)
-    head = merge(
-        base,
-        collection,
-        environment.location.bucket,
-        news,
-        laid_out,
-        commit=commit_id,
-        now=now,
-        complete=covers_all,
-        is_repair=True,
-    )
-    head = head.model_copy(update={"generations": _as_old_as_before(head.generations, before.generations)})
-    record = record_of(head, before, (), is_repair=True)  # of entries, nobody knows what it altered
-    environment.each(lambda one: store.add(*one), list(objects_of(collection, head, laid_out, record)))
-    heads.save(store, collection, head, replaces=loaded.etag)
-    note(environment, outcome, head, (), [one.key for one in seen], failures, created=False, raised=True)
+    def attempt(self) -> None:
+        """One commit that replaces the broken pages."""
+        environment, collection, result = self._environment, self._collection, self._result
+        snapshot = environment.load(collection)
+        before = result.head = snapshot.head
+        if before is None:
+            return
+        self._read_healthy_pages(snapshot, before)
+        ranges = _lost_ranges(before.pages, self._broken)
+        if not ranges:
+            return
+        now = environment.now()
+        descriptions = snapshot.restored_descriptions()
+        observations, failures, covers_all = self._observe(ranges)
+        healthy: list[Slot] = [page for page in before.pages if page.key not in self._broken]
+        working_set = WorkingSet(snapshot, healthy or [Open(Run(), 0, 0, 0)])
+        names = affected_filenames(collection, observations, ())
+        working_set.read(
+            {collection.filename(item.key) for item in observations}
+            | {name for name in names if layout.is_out(working_set.slots, name)}
+        )
+        if working_set.broken:
+            self._broken |= working_set.broken.keys()
+            raise Conflict(collection.head_key, "another page is broken since the pages were read")
+        base = before.model_copy(update={"generations": self._recount(before.generations)})
+        entries = working_set.entries(names)
+        effect = SidecarEffect(Revision(descriptions, before.sidecars, ()), {})
+        deltas = {
+            source: diff(base, collection, entries, _with_source(source, observations), {}, effect)
+            for source in get_args(Source)
+        }
+        commit_id = environment.commit_id()
+        if restored := _restore(ranges, deltas, f"{collection.folder}pages/{commit_id}"):
+            refs = {page.lost.key: page.run.ref(page.key) for page in restored}
+            head = _replace_pages(before, refs, commit_id, now)
+            objects = [(page.key, encode_page(page.run)) for page in restored]
+        else:
+            delta = deltas[_likely_source(before, base)]
+            new_layout = working_set.lay_out(delta.changes, commit_id)
+            facts = CommitFacts(commit_id, now, covers_all, is_repair=True)
+            head = apply(base, collection, environment.location.bucket, delta, new_layout, facts)
+            head = head.model_copy(update={"generations": _keep_dates(head.generations, before.generations)})
+            record = change_record(head, before, (), is_repair=True)  # what the revision changed is unknown
+            objects = list(manifest_objects(collection, head, new_layout, record))
+        environment.each(lambda item: environment.store.add(*item), objects)
+        heads.save(environment.store, collection, head, replaces=snapshot.etag)
+        result.add_commit(before, head, ())
+        result.add_failures(failures)
+        result.committed_at |= dict.fromkeys((item.key for item in observations), environment.now())
+        announce(environment, result, before, ())
+
+    def _read_healthy_pages(self, snapshot: Snapshot, head: Head) -> None:
+        """Reads pages that no attempt has read, to count the files of each generation; finds other broken pages."""
+        unread = [page for page in head.pages if page.key not in self._summaries and page.key not in self._broken]
+        for start in range(0, len(unread), _PARALLEL_READS):
+            refs = unread[start : start + _PARALLEL_READS]
+            for ref, run in zip(refs, snapshot.examine_pages(refs), strict=True):
+                if isinstance(run, Broken):
+                    self._broken.add(ref.key)
+                else:
+                    self._summaries[ref.key] = _summarize(run)
+        if sum(page.key in self._broken for page in head.pages) > MAX_PAGES:
+            raise TooManyBrokenPages(f"{self._collection.head_key}: more than {MAX_PAGES} of its pages are broken")
+        for key in self._summaries.keys() - ({page.key for page in head.pages} - self._broken):
+            del self._summaries[key]
+
+    def _observe(self, ranges: Sequence[_LostRange]) -> tuple[list[Observation], list[ReadFailed], bool]:
+        """Lists and observes the ranges, after the head was read; also returns whether that was everything."""
+        collection = self._collection
+        keys: list[str] = []
+        covers_all = True
+        for lost in ranges:
+            listed = self._list(lost)
+            covers_all &= len(listed) <= self.max_keys
+            keys += listed[: self.max_keys]
+        listed_keys = set(keys)
+        # A caption that is gone is not listed, but the image that it described may be in another page.
+        for summary in self._summaries.values():
+            for filename in summary.captioned:
+                captions = [name for name in captions_of(filename) if any(lost.covers(name) for lost in ranges)]
+                if any(collection.prefix + caption not in listed_keys for caption in captions):
+                    keys.append(collection.prefix + filename)
+        observations, failures = Observer(self._environment, collection, {}, self._result.md5s).observe(keys)
+        self._result.observed += len(keys)
+        return observations, failures, covers_all and not failures
+
+    def _list(self, lost: _LostRange) -> list[str]:
+        """The keys of files and captions in a range, in order; at most one listing more than ``max_keys``."""
+        collection, keys = self._collection, list[str]()
+        after = collection.prefix + lost.after if lost.after else ""
+        for listing in listings(self._environment.store, collection.prefix, after):
+            for key in self._environment.collections.own_keys(collection, listing.keys):
+                filename = collection.filename(key)
+                if lost.end is not None and filename >= lost.end:
+                    return keys
+                if filename >= lost.first and filename not in SIDECARS:
+                    keys.append(key)
+            if len(keys) > self.max_keys:
+                break
+        return keys
+
+    def _recount(self, generations: Iterable[Generation]) -> tuple[Generation, ...]:
+        """The generations with the files that the healthy pages have of them."""
+        counts: Counter[_GenerationKey] = Counter()
+        for summary in self._summaries.values():
+            counts += summary.generations
+        groups = [
+            group.model_copy(update={"image_count": counts[group.generation_id, group.type]}) for group in generations
+        ]
+        return tuple(group for group in groups if group.image_count or group.declared)
 
 
-def _read_healthy(
-    environment: Environment, collection: Collection, loaded: heads.Loaded, head: Head, work: _Work
-) -> None:
-    """Reads the pages not read so far: the files of the generations are counted anew. Finds what else is broken."""
-    todo = [page for page in head.pages if page.key not in work.contents and page.key not in work.broken]
-    for start in range(0, len(todo), _READ_AT_ONCE):
-        refs = todo[start : start + _READ_AT_ONCE]
-        found = pages.examine(environment.store, environment.each, collection, loaded, refs)
-        for ref, run in zip(refs, found, strict=True):
-            if isinstance(run, Broken):
-                work.broken.add(ref.key)
-            else:
-                work.contents[ref.key] = _contents(run)
-    if sum(page.key in work.broken for page in head.pages) > MAX_PAGES:
-        raise TooManyBrokenPages(f"{collection.head_key}: more than {MAX_PAGES} of its pages are broken")
-    for key in work.contents.keys() - ({page.key for page in head.pages} - work.broken):
-        del work.contents[key]
-
-
-def _contents(run: Run) -> _Contents:
-    generations: Counter[tuple[int | str, str]] = Counter()
+def _summarize(run: Run) -> _PageSummary:
+    generations: Counter[_GenerationKey] = Counter()
     captioned: list[str] = []
     for entry in run.entries():
         if entry.is_file:
             generations[entry.generation_id, entry.generation_type] += 1
         if is_captioned(entry.filename) and "prompt" in entry.overridden:
             captioned.append(entry.filename)
-    return _Contents(generations, tuple(captioned))
+    return _PageSummary(generations, tuple(captioned))
 
 
-def _ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_Range]:
-    if not refs:  # all is in the head by now
+def _lost_ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_LostRange]:
+    if not refs:  # the head holds all entries now
         return []
     ends = [*(ref.first for ref in refs[1:]), None]
     lasts = ["", *(ref.last for ref in refs[:-1])]
     return [
-        _Range(ref, last, ref.first if index else "", end)
+        _LostRange(ref, last, ref.first if index else "", end)
         for index, (ref, last, end) in enumerate(zip(refs, lasts, ends, strict=True))
         if ref.key in broken
     ]
 
 
-def _observe(
-    environment: Environment, outcome: CommitResult, work: _Work, ranges: Sequence[_Range]
-) -> tuple[list[Observation], list[ReadFailed], bool]:
-    """What is in S3 in these ranges, and whether that is all: listed and observed after the head was read."""
-    collection = outcome.collection
-    keys: list[str] = []
-    covers_all = True
-    for one in ranges:
-        found = _listed(environment, collection, one, work.most)
-        covers_all &= len(found) <= work.most
-        keys += found[: work.most]
-    listed = set(keys)
-    # Of a caption that is gone nothing is listed; the images that it described are in the other pages.
-    for contents in work.contents.values():
-        for filename in contents.described_by_captions:
-            captions = [caption for caption in captions_of(filename) if any(one.holds(caption) for one in ranges)]
-            if any(collection.prefix + caption not in listed for caption in captions):
-                keys.append(collection.prefix + filename)
-    seen, failures = observe(environment, collection, keys, {}, outcome.md5s)
-    outcome.observed += len(keys)
-    return seen, failures, covers_all and not failures
+def _with_source(source: Source, observations: Sequence[Observation]) -> list[Observation]:
+    """The observations as if made for this reason: S3 does not record why an entry was observed first."""
 
-
-def _listed(environment: Environment, collection: Collection, within: _Range, most: int) -> list[str]:
-    """The keys of files and captions in a range, in order; one more than ``most`` of them, if there are."""
-    keys: list[str] = []
-    after = collection.prefix + within.after if within.after else ""
-    for listing in listings(environment.store, collection.prefix, after):
-        for key in environment.collections.own_keys(collection, listing.keys):
-            filename = collection.filename(key)
-            if within.ends is not None and filename >= within.ends:
-                return keys
-            if filename >= within.begins and filename not in SIDECARS:
-                keys.append(key)
-        if len(keys) > most:
-            break
-    return keys
-
-
-def _as_from(source: Source, seen: Sequence[Observation]) -> list[Observation]:
-    """What was seen, as if this had made us look: S3 does not tell what did, when an entry was made."""
-
-    def of(entry: Entry) -> Entry:
+    def convert(entry: Entry) -> Entry:
         is_undeclared = entry.generation_type == entry.source
-        return entry.model_copy(
-            update={"source": source, "generation_type": source if is_undeclared else entry.generation_type}
-        )
+        generation_type = source if is_undeclared else entry.generation_type
+        return entry.model_copy(update={"source": source, "generation_type": generation_type})
 
-    return [one._replace(what=of(one.what)) if isinstance(one.what, Entry) else one for one in seen]
+    return [item._replace(what=convert(item.what)) if isinstance(item.what, Entry) else item for item in observations]
 
 
-def _restored(
-    ranges: Sequence[_Range], by_source: Mapping[Source, Delta], name: str
-) -> list[tuple[PageRef, str, Run]] | None:
-    """The lost pages, each with the key and run of the new one; None unless all are, byte for byte, as they were."""
-    made: list[tuple[PageRef, str, Run]] = []
-    for one in ranges:
-        for news in by_source.values():
-            if any(not any(other.holds(change.filename) for other in ranges) for change in news.alterations):
+def _restore(ranges: Sequence[_LostRange], deltas: Mapping[Source, Delta], name: str) -> list[_RestoredPage] | None:
+    """New pages that equal the lost ones; None unless all do."""
+    restored: list[_RestoredPage] = []
+    for lost in ranges:
+        for delta in deltas.values():
+            if any(not any(other.covers(change.filename) for other in ranges) for change in delta.changes):
                 return None
-            entries = {change.filename: change.after for change in news.alterations if one.holds(change.filename)}
+            entries = {change.filename: change.after for change in delta.changes if lost.covers(change.filename)}
             run = Run([entry for _, entry in sorted(entries.items()) if entry])
-            if len(run) and sha256_of(run.page) == one.ref.sha256:
-                made.append((one.ref, f"{name}-{len(made)}.json", run))
+            if len(run) and sha256_of(run.page) == lost.ref.sha256:
+                restored.append(_RestoredPage(lost.ref, f"{name}-{len(restored)}.json", run))
                 break
         else:
             return None
-    return made
+    return restored
 
 
-def _with_pages(before: Head, refs: Mapping[str, PageRef], commit: str, now: str) -> Head:
-    """The head with these pages in place of those with these keys: it says what it said before."""
-    changed = {"pages": tuple(refs.get(page.key, page) for page in before.pages), "commit": commit}
-    return before.model_copy(update=changed | {"last_synced": max(now, before.last_synced)})
+def _replace_pages(before: Head, refs: Mapping[str, PageRef], commit: str, now: str) -> Head:
+    """The head with some pages replaced by equal ones, by key."""
+    pages = tuple(refs.get(page.key, page) for page in before.pages)
+    return before.model_copy(update={"pages": pages, "commit": commit, "last_synced": max(now, before.last_synced)})
 
 
-def _recounted(generations: Iterable[Generation], work: _Work) -> tuple[Generation, ...]:
-    """The generations with the files that the healthy pages have of them."""
-    counts: Counter[tuple[int | str, str]] = Counter()
-    for contents in work.contents.values():
-        counts += contents.generations
-    groups = [
-        group.model_copy(update={"image_count": counts[group.generation_id, group.type]}) for group in generations
-    ]
-    return tuple(group for group in groups if group.image_count or group.declared)
+def _keep_dates(generations: Iterable[Generation], before: Iterable[Generation]) -> tuple[Generation, ...]:
+    """The generations, none younger than before, whether its first file is still known or not."""
+    known = {(group.generation_id, group.type): group for group in before if not group.declared}
 
-
-def _as_old_as_before(generations: Iterable[Generation], before: Iterable[Generation]) -> tuple[Generation, ...]:
-    """The generations, none of them younger than it was, whether its first file is still known or not."""
-    known = {(one.generation_id, one.type): one for one in before if not one.declared}
-
-    def aged(group: Generation) -> Generation:
-        was = known.get((group.generation_id, group.type))
-        if was is None or group.declared or was.generated_at >= group.generated_at:
+    def keep_date(group: Generation) -> Generation:
+        earlier = known.get((group.generation_id, group.type))
+        if earlier is None or group.declared or earlier.generated_at >= group.generated_at:
             return group
-        return group.model_copy(update={"generated_at": was.generated_at})
+        return group.model_copy(update={"generated_at": earlier.generated_at})
 
-    return tuple(sorted(map(aged, generations), key=lambda g: (g.generated_at, g.type, str(g.generation_id))))
+    return tuple(sorted(map(keep_date, generations), key=lambda g: (g.generated_at, g.type, str(g.generation_id))))
 
 
 def _likely_source(before: Head, base: Head) -> Source:
-    """What made us look at most files of the lost pages, by the counts of those that no generation was declared for."""
+    """The source of most files of the lost pages, by the counts of their undeclared generations."""
 
-    def undeclared(head: Head, source: Source) -> int:
-        counts = (one.image_count for one in head.generations if (one.generation_id, one.type) == _undeclared(source))
-        return sum(counts)
+    def count(head: Head, source: Source) -> int:
+        key = (UNDECLARED_GENERATION, source)
+        return sum(group.image_count for group in head.generations if (group.generation_id, group.type) == key)
 
-    return max(get_args(Source), key=lambda source: undeclared(before, source) - undeclared(base, source))
-
-
-def _undeclared(source: Source) -> tuple[int, str]:
-    return UNDECLARED_GENERATION, source
+    return max(get_args(Source), key=lambda source: count(before, source) - count(base, source))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Progress
-from s3_manifest.reconcile.commit import CommitResult
+from s3_manifest.reconcile.result import CommitResult
 
 
 class SweepFailed(Exception):

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Progress, Sweep
 from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
-from s3_manifest.reconcile.commit import CommitResult, Verification, commit
+from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import Environment
+from s3_manifest.reconcile.result import CommitResult, Verification
 from s3_manifest.storage.heads import holds_objects
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Archived, Conflict

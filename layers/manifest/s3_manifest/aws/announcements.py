@@ -20,10 +20,6 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html#eb-ev
 """
 
 
-class AnnouncementFailed(Exception):
-    """EventBridge rejected an announcement, or its response was lost; the caller must announce again."""
-
-
 class ChangedKeys(Frozen):
     """The S3 keys of the files that a revision added, modified and removed."""
 

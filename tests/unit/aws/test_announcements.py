@@ -3,8 +3,8 @@ import json
 import pytest
 from unit.values import entry, head_of
 
+from s3_manifest.aws.announcements import MAX_DETAIL_BYTES, announcement, eventbridge_entry
 from s3_manifest.manifest.changes import FileChange
-from s3_manifest.reconcile.announcements import MAX_DETAIL_BYTES, announcement, eventbridge_entry
 
 
 def alterations(added=(), modified=(), removed=()):

@@ -1,0 +1,262 @@
+"""The difference between a manifest and some observations, and the manifest after it: pure, and idempotent."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from s3_manifest.manifest.changes import SORTS, ChangeRecord, FileChange
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.layout import Layout
+from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
+from s3_manifest.reconcile.entries import keep_source
+from s3_manifest.sidecars import captions
+from s3_manifest.sidecars.descriptions import Observation, Revision, looked_at
+from s3_manifest.sidecars.formats import (
+    COLLECTION,
+    GenerationDeclaration,
+    SidecarContent,
+    apply_overrides,
+    captioned_by,
+    captions_of,
+    is_captioned,
+    may_be_caption,
+    strip_overrides,
+)
+from s3_manifest.storage.chain import FIRST, REPAIRED
+
+
+class SidecarEffect(NamedTuple):
+    """What the observed sidecars change: the sidecars from now on, and the files that they describe differently.
+
+    ``affected`` has, by filename, the key of the sidecar.
+    """
+
+    revision: Revision
+    affected: Mapping[str, str]
+
+
+class Delta(NamedTuple):
+    """How some observations differ from a collection's manifest."""
+
+    changes: tuple[FileChange, ...]
+    sidecars: tuple[Sidecar, ...]
+    title: str | None
+    declared: tuple[GenerationDeclaration, ...] | None
+    """The generations that ``collection.json`` declares; None if it was not observed."""
+    problems: tuple[Problem, ...]
+    """Problems of the sidecars."""
+
+
+class CommitFacts(NamedTuple):
+    """The facts of one commit. ``covers_all``: with it, everything in S3 has been observed.
+
+    ``previous_revision`` is the last one of an earlier manifest, which the first of a new one follows.
+    """
+
+    id: str
+    now: Timestamp
+    covers_all: bool
+    verified_at: Timestamp | None = None
+    previous_revision: int = 0
+    is_repair: bool = False
+
+
+def diff(
+    head: Head | None,
+    collection: Collection,
+    entries: Mapping[str, Entry],
+    observations: Sequence[Observation],
+    causes: Mapping[str, str],
+    sidecar_effect: SidecarEffect,
+) -> Delta:
+    """Compares observations with the manifest, including files whose sidecar or caption changed.
+
+    ``entries`` has the manifest's entries of ``affected_filenames``. ``causes`` names, by key, the S3 event that made
+    us observe; for other keys it was a listing.
+    """
+    files = {collection.filename(item.key): item for item in observations}
+    observed = {name: _with_last_caption(entries.get(name), item) for name, item in files.items()}
+    cause_of = {name: causes.get(collection.prefix + name, SWEEP) for name in observed}
+    cause_of |= {
+        name: causes.get(key, SWEEP) for name, key in _dependents(observed, sidecar_effect.affected, collection)
+    }
+    changes: list[FileChange] = []
+    for name, cause in cause_of.items():
+        before = entries.get(name)
+        after = _own_facts(before, observed[name]) if name in observed else before and strip_overrides(before)
+        if after and after.caption is None:
+            caption = _caption_text(name, observed, entries) if is_captioned(name) else None
+            after = apply_overrides(after, sidecar_effect.revision.descriptions.said(name, caption))
+        if before is not after and before != after:
+            changes.append(FileChange(filename=name, cause=cause, before=before, after=after))
+    sidecars = {item.key: item.description or SidecarContent() for item in looked_at(collection, observations).values()}
+    title, declared = head.title if head else None, None
+    if (content := sidecars.get(collection.prefix + COLLECTION)) is not None:
+        title, declared = content.title, content.generations
+    problems = _problems(head, sidecars)
+    return Delta(tuple(changes), sidecar_effect.revision.sidecars, title, declared, problems)
+
+
+def affected_filenames(
+    collection: Collection, observations: Iterable[Observation], affected: Iterable[str]
+) -> set[str]:
+    """The filenames of all entries that the observations may change or have to be compared with."""
+    names = {collection.filename(item.key) for item in observations}
+    names |= {image for name in names if may_be_caption(name) for image in captioned_by(name)}
+    names.update(affected)
+    return names | {caption for name in names if is_captioned(name) for caption in captions_of(name)}
+
+
+def _caption_text(filename: str, observed: Mapping[str, Entry | None], entries: Mapping[str, Entry]) -> str | None:
+    """The text of the first caption beside a file that has one."""
+    candidates = (observed[name] if name in observed else entries.get(name) for name in captions_of(filename))
+    return next((entry.caption for entry in candidates if entry and entry.caption), None)
+
+
+def _dependents(
+    observed: Mapping[str, Entry | None], affected: Mapping[str, str], collection: Collection
+) -> Iterator[tuple[str, str]]:
+    """Files that were not observed but are described by something that was, each with that object's key."""
+    for name in observed:
+        if may_be_caption(name):
+            yield from ((image, collection.prefix + name) for image in captioned_by(name) if image not in observed)
+    yield from ((name, key) for name, key in affected.items() if name not in observed)
+
+
+def _with_last_caption(before: Entry | None, observation: Observation) -> Entry | None:
+    """The observed entry; an unreadable caption keeps the text that was read for the same ETag."""
+    entry = observation.what if isinstance(observation.what, Entry) else None
+    is_unread = entry and observation.unread
+    if entry is None or not is_unread or before is None or before.caption is None or before.etag != entry.etag:
+        return entry
+    return entry.model_copy(update={"caption": before.caption, "problem": observation.unread})
+
+
+def _own_facts(before: Entry | None, after: Entry | None) -> Entry | None:
+    """What the object itself says, without sidecars and captions."""
+    return keep_source(strip_overrides(before), after) if before and after else after
+
+
+def _problems(head: Head | None, sidecars: Mapping[str, SidecarContent]) -> tuple[Problem, ...]:
+    """The problems of observed sidecars, and the known ones of the others."""
+    others = {sidecar.s3_key for sidecar in head.sidecars} - sidecars.keys() if head else set()
+    known = [problem for problem in (head.problems if head else ()) if problem.s3_key in others]
+    new = (Problem(s3_key=key, problem=text) for key, content in sidecars.items() for text in content.problems)
+    return tuple(sorted([*known, *new], key=lambda problem: problem.s3_key))
+
+
+def apply(
+    head: Head | None, collection: Collection, bucket: str, delta: Delta, layout: Layout, commit: CommitFacts
+) -> Head:
+    """The next head; its entries are in ``layout``.
+
+    ``revision`` rises only if the manifest changes. A complete manifest stays complete, except after a repair that did
+    not observe everything. A repair begins a new history, as nobody knows what the lost page held.
+    """
+    if commit.is_repair:
+        complete = commit.covers_all and head is not None and head.complete
+    else:
+        complete = commit.covers_all or (head is not None and head.complete)
+    problems = (*delta.problems, *captions.problems(collection.prefix, layout.entries))
+    generations = generations_after(head.generations if head else (), delta.changes, delta.declared)
+    synced = max(commit.now, head.last_synced) if head else commit.now
+    verified = max([at for at in (commit.verified_at, head.last_verified_at if head else None) if at], default=None)
+    state = (delta.title, complete, delta.sidecars, problems, generations)
+    if (
+        head
+        and not commit.is_repair
+        and not delta.changes
+        and (head.title, head.complete, head.sidecars, head.problems, head.generations) == state
+    ):
+        return head.model_copy(update={"commit": commit.id, "last_synced": synced, "last_verified_at": verified})
+    revision = (head.revision if head else commit.previous_revision) + 1
+    return Head(
+        kind=collection.kind,
+        id=collection.id,
+        title=delta.title,
+        s3_bucket=bucket,
+        s3_prefix=collection.prefix,
+        created_at=head.created_at if head else commit.now,
+        last_synced=synced,
+        last_verified_at=verified,
+        complete=complete,
+        revision=revision,
+        first_revision=revision if commit.is_repair or head is None else head.first_revision,
+        commit=commit.id,
+        last_change=commit.id,
+        total_files=layout.total_files,
+        total_size_bytes=layout.total_size_bytes,
+        generations=generations,
+        sidecars=delta.sidecars,
+        problems=problems,
+        files=layout.of("files"),
+        captions=layout.of("captions"),
+        hidden=layout.of("hidden"),
+        pages=layout.pages,
+    )
+
+
+def change_record(
+    head: Head, before: Head | None, changes: Sequence[FileChange], *, is_repair: bool = False
+) -> ChangeRecord:
+    """The change record of the revision ``head``, which replaces ``before``."""
+    fields: dict[str, Any] = {name: getattr(head, name) for name in Facts.model_fields}
+    fields |= {sort: tuple(change for change in changes if change.sort == sort) for sort in SORTS}
+    return ChangeRecord(
+        **fields,
+        previous=REPAIRED if is_repair else before.last_change if before else FIRST,
+    )
+
+
+def generations_after(
+    generations: Iterable[Generation],
+    changes: Sequence[FileChange],
+    declared: Iterable[GenerationDeclaration] | None = None,
+) -> tuple[Generation, ...]:
+    """The generations after some changes, oldest first, with their file counts. ``declared`` None: as before.
+
+    An undeclared generation dates from its first file's generation, or else upload; deleting that file does not make
+    it younger. Without files it disappears.
+    """
+    groups = {(group.generation_id, group.type): group for group in generations}
+    for entry in (change.before for change in changes if change.before and change.before.is_file):
+        _count(groups, entry, -1)
+    groups = {key: group for key, group in groups.items() if group.image_count or group.declared}
+    for entry in (change.after for change in changes if change.after and change.after.is_file):
+        _count(groups, entry, 1)
+    if declared is not None:
+        groups = {key: undeclared for key, group in groups.items() if (undeclared := _undeclared(group))}
+        for declaration in declared:
+            key = (declaration.generation_id, declaration.type)
+            groups[key] = _declared(groups.get(key), declaration)
+    return tuple(sorted(groups.values(), key=lambda g: (g.generated_at, g.type, str(g.generation_id))))
+
+
+def _count(groups: dict[tuple[int | str, str], Generation], entry: Entry, by: int) -> None:
+    key, at = (entry.generation_id, entry.generation_type), entry.generated_at or entry.last_modified
+    group = groups.get(key) or Generation(generation_id=key[0], type=key[1], generated_at=at, image_count=0)
+    first = (
+        {"first_at": min(group.first_at or at, at)} if group.declared else {"generated_at": min(group.generated_at, at)}
+    )
+    groups[key] = group.model_copy(update={"image_count": group.image_count + by, **first})
+
+
+def _undeclared(group: Generation) -> Generation | None:
+    """The generation without its declaration; None if it has no files."""
+    if not group.declared:
+        return group
+    if not group.image_count:
+        return None
+    update = {"generated_at": group.first_at or group.generated_at, "metadata": {}, "declared": False, "first_at": None}
+    return group.model_copy(update=update)
+
+
+def _declared(group: Generation | None, declaration: GenerationDeclaration) -> Generation:
+    return Generation(
+        generation_id=declaration.generation_id,
+        type=declaration.type,
+        generated_at=declaration.generated_at,
+        image_count=group.image_count if group else 0,
+        metadata=declaration.metadata,
+        declared=True,
+        first_at=group.generated_at if group else None,
+    )
