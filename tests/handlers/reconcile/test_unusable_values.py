@@ -119,7 +119,7 @@ def test_a_sidecar_that_is_no_json_is_not_edited_and_the_value_is_named(account,
     reply = edit(method, path, body)
     assert is_problem(reply, 409)
     assert "a.png.score" in reply.json["detail"]
-    assert "mend or delete it" in reply.json["detail"]
+    assert "Repair or delete it" in reply.json["detail"]
     assert untouched(account)
 
 
