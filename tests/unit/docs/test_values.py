@@ -35,11 +35,11 @@ def test_the_example_of_a_manifest_is_decoded():
     assert head.files[0].prompt == "a lighthouse at dawn"
 
 
-def test_every_field_of_a_manifest_and_of_an_entry_is_described_unless_its_name_says_all():
+def test_every_field_of_a_manifest_and_of_an_entry_is_described_unless_it_is_obvious():
     described = {name.removeprefix("files[].") for row in rows(section(MANIFEST, "Fields")) for name in code_in(row[0])}
     example = json.loads(block(section(MANIFEST, "Example"), "json"))
-    plain = {"schema", "kind", "style_id", "style_title", "s3_bucket", "s3_prefix", "files"}
-    assert example.keys() - plain <= described
+    obvious = {"schema", "kind", "style_id", "style_title", "s3_bucket", "s3_prefix", "files"}
+    assert example.keys() - obvious <= described
     assert example["files"][0].keys() - {"size_bytes", "content_type", "storage_class"} <= described
 
 
