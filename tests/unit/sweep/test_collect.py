@@ -6,7 +6,8 @@ from unit.sweeping import forget, known, names
 from unit.values import ACTOR, NOON, PREFIX, PUT, STYLE
 
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
-from s3_manifest.reconcile.environment import RESERVE_SECONDS, commit
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.reconcile.environment import RESERVE_SECONDS
 from s3_manifest.storage import chain, heads
 from s3_manifest.storage.store import OutcomeUnknown
 from s3_manifest.sweep.garbage import collect_garbage
