@@ -1,6 +1,6 @@
-"""A deployment as the client reaches it: its bucket by moto, its HTTP API by the functions behind a real server.
+"""Deployments for the client: a bucket in moto, and the HTTP API as the functions behind a real server.
 
-And a real S3 server with a proxy before it, for what is transferred.
+Also a real S3 server behind a proxy, for transfers.
 """
 
 import signal
@@ -44,14 +44,14 @@ session, account, reconcile = functions.session, functions.account, functions.re
 sweep, sweep_on, pass_seconds = functions.sweep, functions.sweep_on, functions.pass_seconds
 small_pages, impatience = functions.small_pages, functions.impatience
 
-# A shell has its background jobs ignore Ctrl-C, and so would whatever they start: here it is sent on purpose.
+# A shell's background jobs, and the processes they start, ignore Ctrl-C; these tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """Hands requests to the functions as API Gateway does; ``server.requests`` has them."""
+    """Passes requests to the functions as API Gateway does, and records them in ``server.requests``."""
 
     def answer(self) -> None:
         url = urlsplit(self.path)
@@ -130,7 +130,7 @@ def proxy(bucket: Bucket) -> Iterator[Proxy]:
 
 @pytest.fixture
 def objects(bucket: Bucket, proxy: Proxy) -> Iterator[Objects]:
-    """What is tested, with the proxy between it and S3."""
+    """``Objects`` behind the proxy."""
     with bucket.objects(proxy.endpoint) as made:
         yield made
 
@@ -147,7 +147,7 @@ def life(account: Account, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> L
 
 @pytest.fixture
 def send_events(reconcile: Any) -> Callable[..., None]:
-    """Lets events about these keys come."""
+    """Sends events about these keys."""
 
     def send_events(*keys: str) -> None:
         assert reconcile({"m": s3_event(*keys)}) == []
@@ -157,7 +157,7 @@ def send_events(reconcile: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def add(account: Account, send_events: Callable[..., None]) -> Callable[..., None]:
-    """Puts objects, by key, and lets their events come."""
+    """Puts objects, by key, and sends their events."""
 
     def add(objects: dict[str, bytes], **facts: Any) -> None:
         for key, body in objects.items():
@@ -169,14 +169,14 @@ def add(account: Account, send_events: Callable[..., None]) -> Callable[..., Non
 
 @pytest.fixture
 def no_md5s(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stack reads no object to compute its MD5."""
+    """The stack computes no MD5s."""
     monkeypatch.setenv("MD5_MAX_BYTES", "0")
     functions.forget_settings()
 
 
 @pytest.fixture
 def put_bare(account: Account) -> Callable[[str, bytes], None]:
-    """Puts an object that S3 tells neither the MD5 nor a checksum of."""
+    """Puts an object without an MD5 and without a checksum in S3."""
 
     def put_bare(key: str, body: bytes) -> None:
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, body, encryption="aws:kms")
@@ -186,7 +186,7 @@ def put_bare(account: Account) -> Callable[[str, bytes], None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of the user's."""
+    """The user's folder."""
     made = tmp_path / "folder"
     made.mkdir()
     return made
@@ -206,7 +206,7 @@ def write(folder: Path) -> Callable[[dict[str, bytes]], None]:
 
 @pytest.fixture
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files here that were opened and read, by name."""
+    """The names of the local files that were read."""
     found: list[str] = []
     opened = reading.open_file
     monkeypatch.setattr(reading, "open_file", lambda top, name: found.append(name) or opened(top, name))
@@ -215,13 +215,13 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def files_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is written in the test was written long before it is read."""
+    """Files written in the test count as written long before they are read."""
     monkeypatch.setattr("s3_manifest_cli.client.verify.status.now_ns", lambda: 4 * 10**18)
 
 
 @pytest.fixture
 def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sides:
-    """A folder and a collection; beside the folder another one whose name begins the same."""
+    """A folder and a collection; beside the folder is another one whose name has the same beginning."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "S3_MANIFEST_STACK", "S3_MANIFEST_ROOT"):
         monkeypatch.delenv(name, raising=False)
     # A session reads botocore's descriptions of S3, which takes longer than a test.

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, with nothing of the environment of whoever runs the tests."""
+"""Runs commands in separate processes, without the environment of the test run."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ ENVIRONMENT = {
 
 
 def obey_permissions():
-    """To be called in a new process: also root may then read only what permissions let it read.
+    """Drops root's right to ignore permissions; to be called in a new process.
 
     https://man7.org/linux/man-pages/man7/capabilities.7.html
     """
@@ -29,7 +29,7 @@ def obey_permissions():
 
 
 def run(*arguments, environment=None, **more):
-    """The command; ``environment`` is what it has besides ``ENVIRONMENT``."""
+    """Runs the command; ``environment`` extends ``ENVIRONMENT``."""
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more
     return subprocess.run(
         [sys.executable, "-m", "s3_manifest_cli", *map(str, arguments)],

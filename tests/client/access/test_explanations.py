@@ -92,7 +92,7 @@ def test_a_head_that_is_refused_without_a_code_is_explained_by_one_get(objects, 
     assert len(proxy.of("GET")) == 1
 
 
-def test_a_head_of_an_object_with_a_customers_key_still_says_so(objects, proxy):
+def test_a_head_of_an_object_with_a_customers_key_names_sse_c(objects, proxy):
     proxy.before = lambda _: refusal(400, "InvalidRequest")
     with pytest.raises(ReadFailed, match="SSE-C"):
         objects.head(KEY)

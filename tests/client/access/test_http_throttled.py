@@ -49,7 +49,7 @@ def test_a_throttled_request_is_repeated_with_its_body_after_longer_and_longer_w
     assert 0.5 <= waited[1] <= 1
 
 
-def test_a_request_that_stays_throttled_is_given_up_and_told(api):
+def test_a_request_that_stays_throttled_fails(api):
     client, statuses, asked, waited = api
     statuses += [429] * 9
     with pytest.raises(Unavailable):

@@ -73,7 +73,7 @@ def test_a_file_is_written_with_its_folders_and_nothing_else_stays(root):
     assert [path.name for path in root.iterdir()] == ["a"]
 
 
-def test_a_folder_that_is_not_there_is_made(root):
+def test_a_missing_destination_is_created(root):
     with Destination(root / "not/there") as destination:
         write(destination, "a.png")
     assert files(root) == {"not/there/a.png": b"new"}
@@ -256,7 +256,7 @@ def test_a_link_swapped_in_right_before_the_write_leads_nowhere(root, monkeypatc
     assert files(root) == {"moved/x": b"new"}
 
 
-def test_a_folder_that_turns_into_a_link_and_back_all_the_time_leads_nowhere(root):
+def test_a_folder_that_alternates_with_a_link_leads_nowhere(root):
     exchange = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     if not folders.HAS_DESCRIPTORS or not exchange:
         pytest.skip(
@@ -264,21 +264,21 @@ def test_a_folder_that_turns_into_a_link_and_back_all_the_time_leads_nowhere(roo
         )
     (root / "sub").mkdir()
     (root / "link").symlink_to("../dest-evil")
-    here, swap_both = -100, 2
+    at_cwd, swap_both = -100, 2
     done = threading.Event()
 
     def swap():
         while not done.is_set():
-            assert not exchange(here, os.fsencode(root / "sub"), here, os.fsencode(root / "link"), swap_both)
+            assert not exchange(at_cwd, os.fsencode(root / "sub"), at_cwd, os.fsencode(root / "link"), swap_both)
 
     swapper = threading.Thread(target=swap)
     outcomes = Counter()
     with Destination(root) as destination:
         swapper.start()
         try:
-            # How often the two are swapped in between is the scheduler's choice.
+            # The scheduler decides how often the two are swapped.
             for number in range(20_000):
-                if number >= 150 and all(outcomes[one] for one in ("None", Refused, NotFound)):
+                if number >= 150 and all(outcomes[kind] for kind in ("None", Refused, NotFound)):
                     break
                 for attempt in (
                     lambda number=number: write(destination, f"sub/{number}"),
@@ -324,14 +324,14 @@ def test_only_regular_files_are_read_and_nothing_is_waited_for(root):
         destination.tidy()
 
 
-def test_a_file_that_was_changed_since_it_was_looked_at_is_not_replaced(root):
+def test_a_file_that_changed_since_it_was_scanned_is_not_replaced(root):
     (root / "a.png").write_bytes(b"old")
     with Destination(root) as destination:
-        seen = destination.identity("a.png")
+        identity = destination.identity("a.png")
         (root / "a.png").write_bytes(b"mine")
         with destination.partial("a.png", "t") as partial:
             os.write(partial.fd, b"new")
-            for expected in (seen, None):
+            for expected in (identity, None):
                 with pytest.raises(Refused, match=r"'a\.png' was not written"):
                     partial.finish(expected=expected)
             assert files(root) == {"a.png": b"mine"}
@@ -341,19 +341,19 @@ def test_a_file_that_was_changed_since_it_was_looked_at_is_not_replaced(root):
     assert files(root) == {"a.png": b"new"}
 
 
-def test_only_the_file_that_was_looked_at_is_removed_and_with_it_the_folders_it_leaves_empty(root):
+def test_only_the_expected_file_is_removed_with_the_folders_it_leaves_empty(root):
     for path in ("a/b/c/x", "a/y", "other"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("old")
     with Destination(root) as destination:
-        seen = destination.identity("a/b/c/x")
+        identity = destination.identity("a/b/c/x")
         (root / "a/b/c/new").write_text("new")
         (root / "a/b/c/new").rename(root / "a/b/c/x")
         with pytest.raises(Refused, match="changed meanwhile"):
-            destination.remove("a/b/c/x", seen)
+            destination.remove("a/b/c/x", identity)
         assert (root / "a/b/c/x").read_text() == "new"
         assert destination.remove("a/b/c/x", destination.identity("a/b/c/x"))
-        assert not destination.remove("a/b/c/x", seen)
+        assert not destination.remove("a/b/c/x", identity)
         assert destination.remove("other", destination.identity("other"))
     assert files(root) == {"a/y": b"old"}
     assert [path.name for path in (root / "a").iterdir()] == ["y"]
@@ -421,7 +421,7 @@ def test_a_record_without_its_bytes_is_not_believed(root):
             assert os.pread(partial.record, 10, 0) == b""
 
 
-def test_tidying_removes_what_is_not_wanted_any_more(root):
+def test_tidying_removes_other_partials(root):
     with Destination(root) as destination:
         for filename, token in (("a.png", "old"), ("a.png", "new"), ("gone.png", "t")):
             with destination.partial(filename, token) as partial:
@@ -443,7 +443,7 @@ def test_a_second_run_into_one_folder_is_refused_until_the_first_has_ended(root)
         pass
 
 
-def test_a_lock_that_was_removed_while_it_was_waited_for_locks_out_nobody_and_is_taken_anew(root, monkeypatch):
+def test_a_lock_file_that_was_removed_meanwhile_is_created_and_locked_again(root, monkeypatch):
     flock, calls = fcntl.flock, []
 
     def late(fd, operation):
@@ -491,7 +491,7 @@ def _enter(root, times, held, failures):
         try:
             with Destination(root):
                 if not held.acquire(block=False):
-                    failures.put("two at once")
+                    failures.put("two holders")
                 else:
                     time.sleep(0.001)
                     held.release()
@@ -511,7 +511,7 @@ def test_of_many_runs_that_begin_and_end_at_once_one_has_the_folder(root):
     assert failures.empty()
 
 
-def test_what_the_disk_can_hold_is_found_out_with_real_files(root):
+def test_the_rules_of_the_disk_are_detected_with_real_files(root):
     with Destination(root) as destination:
         found = destination.file_system
         assert [path.name for path in (root / WORKING).iterdir()] == ["lock"]
@@ -585,7 +585,7 @@ print(sorted(path.name for path in root.iterdir()))
 """
 
 
-def test_a_full_disk_is_told_of_and_nothing_half_has_a_files_name(root):
+def test_a_full_disk_is_reported_and_no_incomplete_file_gets_its_name(root):
     unshare = shutil.which("unshare")
     if not folders.HAS_DESCRIPTORS or not unshare or subprocess.run([unshare, "-Urm", "true"], check=False).returncode:
         pytest.skip("a small disk is mounted in a namespace of its own, which this machine does not allow")
@@ -595,11 +595,11 @@ def test_a_full_disk_is_told_of_and_nothing_half_has_a_files_name(root):
     assert (answer.returncode, answer.stdout) == (0, "['a', 'small.png']\n"), answer.stderr
 
 
-def test_missing_permission_is_told_of_with_the_file(root):
+def test_missing_permission_is_reported_with_the_file(root):
     if os.geteuid():
         pytest.skip("only root can become somebody without permission, and somebody again")
     if not folders.HAS_DESCRIPTORS:
-        pytest.skip("whoever has no permission cannot check the path either")
+        pytest.skip("checking the path needs the permission, too")
     (root / "a").mkdir()
     with Destination(root) as destination, destination.partial("a/x", "t") as partial:
         os.seteuid(65534)

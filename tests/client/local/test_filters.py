@@ -86,7 +86,7 @@ def test_a_name_with_one_character_more_is_another_name(pattern, name):
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_a_pattern_matches_in_either_form_of_unicode(form):
-    names = [unicodedata.normalize(one, "größe.png") for one in ("NFC", "NFD")]
+    names = [unicodedata.normalize(form, "größe.png") for form in ("NFC", "NFD")]
     assert selected(Filter(include=(unicodedata.normalize(form, "größe*"),)), names) == tuple(names)
 
 
@@ -114,12 +114,12 @@ def test_a_folder_that_cannot_be_read_may_hold_what_is_selected(chosen, may_hold
     assert chosen.select_problems([problem]) == ([problem] if may_hold else [])
 
 
-def test_patterns_that_match_nothing_are_named():
+def test_patterns_that_match_nothing_are_listed():
     chosen = Filter(include=("*.png", "*.pgn"), exclude=("deep/er", "deeper/"))
     assert chosen.unmatched(NAMES) == ("--include '*.pgn'", "--exclude 'deeper/'")
     assert EVERYTHING.unmatched(NAMES) == Filter(exclude=("*",)).unmatched(NAMES) == ()
 
 
-def test_where_nothing_is_included_there_is_nothing_to_do():
+def test_include_patterns_that_all_match_nothing_are_an_error():
     with pytest.raises(NotFound, match=r"matches --include '\*\.pgn' or --include 'b'"):
         Filter(include=("*.pgn", "b")).unmatched(NAMES)

@@ -83,7 +83,7 @@ def test_what_can_be_no_file_below_a_folder_is_refused_everywhere(filename, reas
         ("S3-MAN~1/lock", "short name"),
     ],
 )
-def test_what_windows_does_not_allow_is_refused_only_there_and_in_a_portable_copy(filename, reason):
+def test_names_that_windows_forbids_are_refused_only_on_windows_and_in_portable_copies(filename, reason):
     assert invalid_name_reason(filename, LINUX) is None
     assert invalid_name_reason(filename, MACOS) is None
     for file_system in (NTFS, ANYWHERE):
@@ -115,7 +115,7 @@ def test_what_windows_does_not_allow_is_refused_only_there_and_in_a_portable_cop
         "👩\u200d👩.png",
     ],
 )
-def test_other_names_are_taken_everywhere(filename):
+def test_other_names_are_valid_everywhere(filename):
     assert invalid_name_reason(filename, LINUX) is invalid_name_reason(filename, ANYWHERE) is None
 
 
@@ -167,12 +167,12 @@ def test_what_is_refused_for_itself_is_in_nobodys_way():
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "file_system"),
+    ("name", "other", "file_system"),
     [("A", "a", MACOS), (NFC, NFD, MACOS), ("ẞ", "ss", NTFS), ("\u0131", "I", NTFS), (NFC.upper(), NFD, ANYWHERE)],
 )
-def test_names_for_one_file_fold_to_one_text(one, other, file_system):
-    assert normalize_name(one, file_system) == normalize_name(other, file_system)
-    assert normalize_name(one, LINUX) != normalize_name(other, LINUX)
+def test_names_for_one_file_fold_to_one_text(name, other, file_system):
+    assert normalize_name(name, file_system) == normalize_name(other, file_system)
+    assert normalize_name(name, LINUX) != normalize_name(other, LINUX)
 
 
 def test_a_shorter_limit_of_the_disk_counts():

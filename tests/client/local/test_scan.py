@@ -30,15 +30,17 @@ def root(tmp_path):
 
 def scanned(root):
     problems = []
-    return {local.filename: local for local in scan(root, problems)}, {one.path: one.reason for one in problems}
+    return {local.filename: local for local in scan(root, problems)}, {
+        problem.path: problem.reason for problem in problems
+    }
 
 
-def test_all_regular_files_are_found_with_what_tells_their_state(root):
+def test_all_regular_files_are_listed_with_their_identity(root):
     os.utime(root / "b/c/d.png", ns=(1, 1_700_000_000_123_456_789))
     found, problems = scanned(root)
     assert found.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
     assert problems == {}
-    there = (root / "b/c/d.png").stat()
+    existing = (root / "b/c/d.png").stat()
     assert found["b/c/d.png"] == (
         "b/c/d.png", there.st_size, 1_700_000_000_123_456_789, there.st_ctime_ns, there.st_ino
     )  # fmt: skip
@@ -48,7 +50,7 @@ def test_all_regular_files_are_found_with_what_tells_their_state(root):
         }
 
 
-def test_no_link_is_followed_and_each_is_told_of(root):
+def test_no_link_is_followed_and_each_is_reported(root):
     (root / "link.png").symlink_to("../secret/x.png")
     (root / "b/folder").symlink_to("../../secret")
     (root / "loop").symlink_to(".")
@@ -71,7 +73,7 @@ def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(root):
         (root / name).rename(root.parent / name)
         (root / name).symlink_to("../secret")
     found |= {local.filename for local in walk}
-    # A folder whose turn had come is read as it was; no byte count tells of the secret.
+    # An open folder is read as it was; no size is that of the secret.
     assert not any((root.parent / "secret/x.png").stat().st_ino == local.inode for local in walk)
     assert found - {"p/x.png", "q/x.png", "r/x.png"} == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
     assert len(problems) + len(found & {"p/x.png", "q/x.png", "r/x.png"}) == 3
@@ -82,7 +84,7 @@ def test_a_root_that_is_a_link_is_the_folder_it_leads_to(root):
     assert scanned(root.parent / "way") == scanned(root)
 
 
-def test_pipes_sockets_and_names_that_are_not_utf_8_are_told_of(root, monkeypatch):
+def test_pipes_sockets_and_names_that_are_not_utf_8_are_reported(root, monkeypatch):
     os.mkfifo(root / "pipe")
     monkeypatch.chdir(root)  # a socket's path may not be long
     with socket.socket(socket.AF_UNIX) as opened:
@@ -109,11 +111,11 @@ def test_the_working_folder_is_left_out_and_only_that_at_the_top(root):
     assert problems == {}
 
 
-def test_a_folder_without_permission_is_told_of_and_the_rest_is_found(root):
+def test_a_folder_without_permission_is_reported_and_other_files_are_listed(root):
     if os.geteuid():
         pytest.skip("only root can become somebody without permission, and somebody again")
     if not folders.HAS_DESCRIPTORS:
-        pytest.skip("whoever has no permission cannot check the path either")
+        pytest.skip("checking the path needs the permission, too")
     (root / "b").chmod(0o700)
     walk = scan(root, problems := [])
     found = {next(walk).filename}

@@ -55,11 +55,11 @@ def test_it_can_with_real_files(names):
             with suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-        here = [one.filename for one in scan(Path(place), [])]
+        filenames = [file.filename for file in scan(Path(place), [])]
         with folder_at(place) as top:
-            folding = detect_name_folding(top, here)
-        refused = invalid_upload_names(here, [], file_system=LINUX, detect=lambda: folding)
-        stored = set(here) - refused.keys()
+            folding = detect_name_folding(top, filenames)
+        refused = invalid_upload_names(filenames, [], file_system=LINUX, detect=lambda: folding)
+        stored = set(filenames) - refused.keys()
         assert not invalid_names(stored, file_system=folding).keys()
 
 
@@ -92,7 +92,7 @@ def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(s
     assert sides.files == bytes_by_name("folder", "good.png", "folder.png")
 
 
-def test_one_such_name_is_told_in_the_singular(sides):
+def test_a_single_invalid_name_is_reported_in_the_singular(sides):
     sides.write("a\nb.png")
     assert "1 file skipped because of its name (listed above). Rename it;" in sides.push(exit_code=3).stdout
 
@@ -140,8 +140,8 @@ def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
     assert {*tmp_path.rglob("*")} - {*before} == {tmp_path / "deep/\u00e4.png"}
 
 
-def test_a_dry_run_says_which_names_will_be_skipped(sides):
+def test_a_dry_run_lists_the_names_that_will_be_skipped(sides):
     sides.write("a\nb.png", "c.png")
-    told = sides.push("--dry-run", exit_code=1).stderr
-    assert "a\\nb.png: will be skipped: it holds a control character. Rename the file." in told
-    assert "c.png" not in told
+    output = sides.push("--dry-run", exit_code=1).stderr
+    assert "a\\nb.png: will be skipped: it holds a control character. Rename the file." in output
+    assert "c.png" not in output

@@ -1,4 +1,4 @@
-"""What is kept of manifests: as good as none where it is broken, and never taken for another."""
+"""Cached indexes of manifests: a broken one is ignored, and each belongs to one collection of one deployment."""
 
 import json
 
@@ -8,7 +8,7 @@ from s3_manifest_cli.client.manifests import cache
 
 
 @pytest.fixture
-def kept(through_s3, add, style, tmp_path):
+def cached(through_s3, add, style, tmp_path):
     """A folder that keeps a manifest, and that file."""
     add({"styles/16/a.png": b"a", "styles/16/b.txt": b"words"}, ChecksumAlgorithm="CRC32")
     folder = tmp_path / "kept"
@@ -17,18 +17,18 @@ def kept(through_s3, add, style, tmp_path):
     return folder, file, first
 
 
-def test_what_is_kept_is_all_that_was_read(through_s3, style, kept, account):
-    folder, _, first = kept
+def test_a_cached_index_equals_the_one_that_was_read(through_s3, style, cached, account):
+    folder, _, first = cached
     account.requests.clear()
     assert cache.index(through_s3.manifests, style, folder, "here") == first
-    assert [one.filename for one in first.files()] == ["a.png", "b.txt"]
+    assert [file.filename for file in first.files()] == ["a.png", "b.txt"]
     assert len(account.requests) == 1
     # … and it was answered that it is still the one: nothing is written again.
     assert len(list(folder.iterdir())) == 1
 
 
-def test_what_changed_is_read_again_and_kept(through_s3, style, kept, add):
-    folder, _, first = kept
+def test_a_changed_manifest_is_read_again_and_cached(through_s3, style, cached, add):
+    folder, _, first = cached
     add({"styles/16/c.png": b"c"})
     second = cache.index(through_s3.manifests, style, folder, "here")
     assert second.facts.revision == first.facts.revision + 1
@@ -54,8 +54,8 @@ BROKEN = (
 )
 
 
-def test_a_broken_file_is_as_good_as_none(through_s3, style, kept):
-    folder, file, first = kept
+def test_a_broken_cache_file_is_ignored(through_s3, style, cached):
+    folder, file, first = cached
     good = file.read_bytes()
     for number, broken in enumerate(BROKEN):
         file.write_bytes(broken if isinstance(broken, bytes) else broken(good))
@@ -64,8 +64,8 @@ def test_a_broken_file_is_as_good_as_none(through_s3, style, kept):
         assert file.read_bytes() == good, number
 
 
-def test_deployments_and_collections_are_kept_apart(through_s3, style, kept, add):
-    folder, _, _ = kept
+def test_deployments_and_collections_have_separate_cache_files(through_s3, style, cached, add):
+    folder, _, _ = cached
     cache.index(through_s3.manifests, style, folder, "there")
     add({"styles/7/a.png": b"a"})
     other = cache.index(through_s3.manifests, through_s3.collection("style/7"), folder, "here")
@@ -73,12 +73,12 @@ def test_deployments_and_collections_are_kept_apart(through_s3, style, kept, add
     assert other.facts.id == "7"
 
 
-def test_where_nothing_can_be_kept_it_is_read_each_time(through_s3, style, kept, tmp_path):
+def test_without_a_writable_cache_the_index_is_read_each_time(through_s3, style, cached, tmp_path):
     in_the_way = tmp_path / "in the way"
     in_the_way.write_bytes(b"")
-    assert cache.index(through_s3.manifests, style, in_the_way, "here") == kept[2]
+    assert cache.index(through_s3.manifests, style, in_the_way, "here") == cached[2]
 
 
-def test_it_is_nobody_elses_to_read(kept):
-    folder, file, _ = kept
+def test_only_the_user_can_read_the_cache(cached):
+    folder, file, _ = cached
     assert (folder.stat().st_mode & 0o077, file.stat().st_mode & 0o077) == (0, 0)

@@ -33,7 +33,7 @@ def test_the_remedy_has_the_options_that_reach_the_deployment(connection, remedy
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "$(rm -rf /)", "`x`", ";"])
-def test_a_command_with_any_id_does_no_more_than_it_says(name):
+def test_a_suggested_command_quotes_any_id(name):
     error = Connection("b", {"--stack": "s"}, can_rescan=True).no_manifest(STYLE._replace(id=name))
     command = error.remedy.partition(" or run ")[2].removesuffix(".")[1:-1]
     assert shlex.split(command) == ["s3-manifest", "rescan", f"style/{name}", "--stack", "s"]

@@ -26,7 +26,7 @@ def large(etag=PARTS, size=3, **more):
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "is_same", "by"),
+    ("entry_a", "entry_b", "is_same", "by"),
     [
         (entry(), entry(), True, "md5"),
         (entry(), entry(etag=OTHER_MD5), False, "md5"),
@@ -44,8 +44,8 @@ def large(etag=PARTS, size=3, **more):
         (entry(checksum=WHOLE), entry(checksum=OTHER_WHOLE), True, "md5"),
     ],
 )
-def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same, by):
-    assert same_bytes(one, other) == same_bytes(other, one) == (is_same, by)
+def test_bytes_are_compared_by_the_best_digest_that_both_sides_have(entry_a, entry_b, is_same, by):
+    assert same_bytes(entry_a, entry_b) == same_bytes(entry_b, entry_a) == (is_same, by)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_bytes_are_compared_by_the_best_that_both_sides_tell(one, other, is_same
         ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "modified", ("prompt",), True),
     ],
 )
-def test_a_file_differs_in_its_bytes_or_in_what_is_said_of_it(before, after, sort, fields, is_proven):
+def test_a_file_differs_in_its_bytes_or_in_its_description(before, after, sort, fields, is_proven):
     found = compare_manifests(manifest(*before), manifest(*after))
-    (one,) = found.files
-    assert (one.filename, one.kind, one.fields, one.is_proven) == ("a.jpg", sort, fields, is_proven)
-    assert ([one.before], [one.after]) == (before or [None], after or [None])
+    (file,) = found.files
+    assert (file.filename, file.kind, file.fields, file.is_proven) == ("a.jpg", sort, fields, is_proven)
+    assert ([file.before], [file.after]) == (before or [None], after or [None])
     assert found.totals == dict.fromkeys(("added", "removed", "modified", "described"), 0) | {sort: 1}
     assert not found.is_same
 
@@ -85,7 +85,7 @@ def test_the_same_bytes_uploaded_again_are_no_difference():
     assert (found.files, found.unproven) == ([], [])
 
 
-def test_the_same_by_etag_and_size_alone_is_told_to_be_unproven():
+def test_files_that_are_the_same_by_etag_and_size_alone_are_unproven():
     found = compare_manifests(manifest(large(), entry("b.jpg")), manifest(large(), entry("b.jpg")))
     assert (found.files, found.unproven, found.is_same) == ([], ["a.jpg"], True)
 
@@ -95,7 +95,7 @@ def test_captions_and_hidden_files_are_compared_too():
     hidden = entry("b.jpg").model_copy(update={"hidden": True})
     before = manifest(entry("a.jpg"), entry("b.jpg"), captions=(caption,))
     after = manifest(entry("a.jpg"), captions=(caption.model_copy(update={"caption": "a hare"}),), hidden=(hidden,))
-    assert [(one.filename, one.kind, one.fields) for one in compare_manifests(before, after).files] == [
+    assert [(file.filename, file.kind, file.fields) for file in compare_manifests(before, after).files] == [
         ("a.txt", "described", ("caption",)),
         ("b.jpg", "described", ("hidden",)),
     ]
@@ -108,7 +108,7 @@ def test_another_title_is_a_difference():
 
 def test_files_come_by_name():
     found = compare_manifests(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
-    assert [(one.filename, one.kind) for one in found.files] == [
+    assert [(file.filename, file.kind) for file in found.files] == [
         ("a", "removed"),
         ("b", "removed"),
         ("c", "added"),
@@ -121,15 +121,15 @@ def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, li
     life.add("a.png", body=b"newer")
     life.remove("b.png")
 
-    def told(before, after):
+    def differences(before, after):
         return [
-            (one.filename, one.kind)
-            for one in diff(deployment, parse_revision_spec(before), parse_revision_spec(after)).files
+            (file.filename, file.kind)
+            for file in diff(deployment, parse_revision_spec(before), parse_revision_spec(after)).files
         ]
 
-    assert told("style/16@1", "style/16") == [("a.png", "modified"), ("b.png", "removed")]
-    assert told("style/16", "style/16@1") == [("a.png", "modified"), ("b.png", "added")]
-    assert told(f"style/16@{life.at[2]:%Y-%m-%dT%H:%M:%SZ}", "style/16@3") == [("b.png", "removed")]
-    assert told("style/16", "s3://storyboard-user-files/styles/16/") == []
+    assert differences("style/16@1", "style/16") == [("a.png", "modified"), ("b.png", "removed")]
+    assert differences("style/16", "style/16@1") == [("a.png", "modified"), ("b.png", "added")]
+    assert differences(f"style/16@{life.at[2]:%Y-%m-%dT%H:%M:%SZ}", "style/16@3") == [("b.png", "removed")]
+    assert differences("style/16", "s3://storyboard-user-files/styles/16/") == []
     with pytest.raises(NotFound):
-        told("style/16", "style/17")
+        differences("style/16", "style/17")

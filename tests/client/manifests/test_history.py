@@ -1,4 +1,4 @@
-"""What each revision changed, as the client tells it."""
+"""The history that the client lists."""
 
 from itertools import islice
 
@@ -15,7 +15,7 @@ def manifests(deployment):
 
 @pytest.fixture
 def lived(life):
-    """Five revisions, each of which adds a file."""
+    """Five revisions that add a file each."""
     for number in range(1, 6):
         life.add(f"{number}.png")
     return life
@@ -34,10 +34,10 @@ ASKED = (
 )
 
 
-def test_the_last_revisions_are_told_or_those_after_one(manifests, lived, style):
-    for asked, told, reached in ASKED:
+def test_the_last_revisions_are_listed_or_those_after_a_given_one(manifests, lived, style):
+    for asked, listed, reached in ASKED:
         found = history(manifests, style, **asked)
-        assert (revisions(found), found.last_revision, found.revision, found.expired) == (told, reached, 5, []), asked
+        assert (revisions(found), found.last_revision, found.revision, found.expired) == (listed, reached, 5, []), asked
 
 
 def test_what_one_answer_does_not_hold_is_asked_for_again(manifests, lived, style, monkeypatch):
@@ -46,7 +46,7 @@ def test_what_one_answer_does_not_hold_is_asked_for_again(manifests, lived, styl
     assert revisions(history(manifests, style)) == [1, 2, 3, 4, 5]
 
 
-def test_where_changes_are_not_kept_any_more_it_goes_on_from_where_they_are(manifests, lived, style):
+def test_a_history_continues_after_expired_change_records(manifests, lived, style):
     for record in lived.records()[:2]:
         lived.account.delete(record)
     found = history(manifests, style)
@@ -57,21 +57,25 @@ def test_where_changes_are_not_kept_any_more_it_goes_on_from_where_they_are(mani
     assert history(manifests, style, since=2).expired == []
 
 
-def test_where_none_is_kept_that_is_told(manifests, lived, style):
+def test_a_history_without_change_records_lists_the_expired_revisions(manifests, lived, style):
     for record in lived.records():
         lived.account.delete(record)
     found = history(manifests, style)
-    assert (found.changes, [(one.first, one.last) for one in found.expired], found.last_revision) == ([], [(1, 5)], 5)
+    assert (found.changes, [(revisions.first, revisions.last) for revisions in found.expired], found.last_revision) == (
+        [],
+        [(1, 5)],
+        5,
+    )
 
 
-def test_there_is_no_history_of_what_is_not_there(manifests, lived, style):
+def test_a_missing_manifest_or_revision_has_no_history(manifests, lived, style):
     with pytest.raises(NotFound, match="the last is 5"):
         history(manifests, style, since=6)
     with pytest.raises(NotFound, match="manifest"):
         history(manifests, style._replace(id="17", prefix="styles/17/"))
 
 
-def test_a_follower_is_told_of_each_revision_once_and_waits_for_the_next(manifests, lived, style):
+def test_a_follower_gets_each_revision_once_and_waits_for_the_next(manifests, lived, style):
     pauses = []
 
     def sleep(seconds):
@@ -79,12 +83,12 @@ def test_a_follower_is_told_of_each_revision_once_and_waits_for_the_next(manifes
         if len(pauses) == 2:
             lived.add("6.png", "7.png")
 
-    told = list(islice(follow(manifests, style, 3, pause_seconds=0.5, sleep=sleep), 3))
-    assert [change.revision for change in told] == [4, 5, 6]
+    listed = list(islice(follow(manifests, style, 3, pause_seconds=0.5, sleep=sleep), 3))
+    assert [change.revision for change in listed] == [4, 5, 6]
     assert pauses == [0.5, 0.5]
 
 
-def test_a_follower_is_told_of_what_it_missed_for_good(manifests, lived, style):
+def test_a_follower_gets_the_revisions_that_have_expired(manifests, lived, style):
     lived.account.delete(lived.records()[0])
     expired, change = islice(follow(manifests, style, 0), 2)
     assert isinstance(expired, ExpiredRevisions)

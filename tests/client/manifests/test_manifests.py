@@ -20,7 +20,7 @@ ACTORS = "system_actors/training_data/"
 
 @pytest.fixture(params=["inline", "paged"])
 def lived(request, life, monkeypatch):
-    """A style of some revisions, with a checkpoint in between."""
+    """A style with some revisions and a checkpoint."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
@@ -47,19 +47,19 @@ def test_every_collection_is_listed_with_its_totals(manifests, add):
     add({"styles/7/a.png": b"data", "styles/16/a.png": b"a", "styles/16/collection.json": b'{"title": "Dynamic"}'})
     add({f"{ACTORS}0042_male/a.png": b"x"})
     found = list(manifests.collections())
-    assert [(one.kind, one.id, one.total_files, one.total_size_bytes) for one in found] == [
+    assert [(totals.kind, totals.id, totals.total_files, totals.total_size_bytes) for totals in found] == [
         ("actor", "0042_male", 1, 1),
         ("style", "16", 1, 1),
         ("style", "7", 1, 4),
     ]
-    assert [(one.title, one.complete, one.revision) for one in found][1] == ("Dynamic", True, 1)
+    assert [(totals.title, totals.complete, totals.revision) for totals in found][1] == ("Dynamic", True, 1)
 
 
 def test_many_collections_come_in_several_answers(manifests, add, account, reconcile, monkeypatch):
     for module in ("http", "direct"):
         monkeypatch.setattr(f"s3_manifest_cli.client.manifests.{module}._CATALOG_PAGE", 2)
     add({f"styles/{number}/a.png": b"data" for number in range(5)})
-    assert [one.id for one in manifests.collections()] == ["0", "1", "2", "3", "4"]
+    assert [totals.id for totals in manifests.collections()] == ["0", "1", "2", "3", "4"]
 
 
 def test_an_actor_is_found_by_its_name_and_by_its_number(deployment, add):
@@ -68,7 +68,7 @@ def test_an_actor_is_found_by_its_name_and_by_its_number(deployment, add):
         assert deployment.collection(name).id == "0042_male"
 
 
-def test_an_actor_that_is_not_there_or_not_the_only_one_is_refused(manifests, add):
+def test_an_unknown_or_ambiguous_actor_is_refused(manifests, add):
     with pytest.raises(NotFound):
         manifests.actor("43")
     add({f"{ACTORS}0042_male/a.png": b"x", f"{ACTORS}0042_female/a.png": b"x"})
@@ -94,16 +94,16 @@ def test_the_manifest_is_what_it_was_at_every_revision_and_time(manifests, lived
     assert manifests.facts(style) == manifests.read(style).facts
 
 
-def test_captions_and_hidden_files_are_apart(manifests, add, style):
+def test_captions_and_hidden_files_are_separate_lists(manifests, add, style):
     add({"styles/16/a.png": b"a", "styles/16/a.txt": b"a fox", "styles/16/b.png": b"b", "styles/16/c.png": b"c"})
     add({"styles/16/prompt_metadata.json": b'{"b.png": {"hidden": true}}'})
     for found in (manifests.read(style), manifests.read(style, revision=2)):
-        assert [one.filename for one in found.files] == ["a.png", "c.png"]
-        assert [(one.filename, one.caption) for one in found.captions] == [("a.txt", "a fox")]
-        assert [(one.filename, one.hidden) for one in found.hidden] == [("b.png", True)]
+        assert [file.filename for file in found.files] == ["a.png", "c.png"]
+        assert [(file.filename, file.caption) for file in found.captions] == [("a.txt", "a fox")]
+        assert [(file.filename, file.hidden) for file in found.hidden] == [("b.png", True)]
         assert (found.files[0].prompt, found.facts.total_files) == ("a fox", 2)
     before = manifests.read(style, revision=1)
-    assert ([one.filename for one in before.files], before.hidden) == (["a.png", "b.png", "c.png"], ())
+    assert ([file.filename for file in before.files], before.hidden) == (["a.png", "b.png", "c.png"], ())
 
 
 @pytest.mark.slow
@@ -124,20 +124,20 @@ def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life,
     new = [file.filename for file in found.files if file.filename.startswith("new")]
     assert [caption.filename.replace("txt", "png") for caption in found.captions] == new
     index = manifests.index(style, None)
-    assert [one.filename for one in index.files() if one.role == "files"] == [
+    assert [file.filename for file in index.files() if file.role == "files"] == [
         file["filename"] for file in life.said[index.facts.revision]["files"]
     ]
 
 
-def test_where_there_is_no_manifest_nothing_is_read(manifests, style):
-    for read in (manifests.facts, manifests.read, lambda one: manifests.index(one, None)):
+def test_reading_a_missing_manifest_is_not_found(manifests, style):
+    for read in (manifests.facts, manifests.read, lambda collection: manifests.index(collection, None)):
         with pytest.raises(NotFound, match="manifest"):
             read(style)
     with pytest.raises(NotFound):
         manifests.changes(style, 0, 10)
 
 
-def test_what_is_not_there_yet_or_was_not_then_is_not_found(manifests, life, style):
+def test_a_future_revision_or_an_earlier_time_is_not_found(manifests, life, style):
     life.add("a.png")
     for asked in ({"revision": 2}, {"at": "2020-01-01T00:00:00.000Z"}):
         for read in (manifests.read, manifests.facts):
@@ -148,7 +148,7 @@ def test_what_is_not_there_yet_or_was_not_then_is_not_found(manifests, life, sty
         manifests.changes(style, 2, 10)
 
 
-def test_what_is_not_kept_any_more_says_from_where_on_it_is(manifests, life, style, account):
+def test_an_expired_revision_names_the_oldest_available_one(manifests, life, style, account):
     for number in range(6):
         life.add(f"{number}.png")
     for record in life.records()[:4]:
@@ -159,9 +159,9 @@ def test_what_is_not_kept_any_more_says_from_where_on_it_is(manifests, life, sty
         lambda: manifests.read(style, revision=2),
         lambda: manifests.facts(style, at=early),
     ):
-        with pytest.raises(HistoryExpired) as gone:
+        with pytest.raises(HistoryExpired) as expired:
             ask()
-        assert gone.value.oldest == 5
+        assert expired.value.oldest == 5
     assert [change.revision for change in manifests.changes(style, 4, 10)] == [5, 6]
 
 
@@ -170,7 +170,7 @@ def test_changes_say_what_each_revision_did_and_why(manifests, life, style):
     life.add("a.png", body=b"newer")
     life.remove("b.png")
     first, second, third = manifests.changes(style, 0, 10)
-    assert [one.filename for one in first.added] == ["a.png", "b.png"]
+    assert [file.filename for file in first.added] == ["a.png", "b.png"]
     ((altered,), (removed,)) = second.modified, third.removed
     assert (altered.before.size_bytes, altered.after.size_bytes, altered.cause) == (4, 5, "ObjectCreated:Put")
     assert (removed.filename, removed.after, removed.cause) == ("b.png", None, "ObjectRemoved:Delete")
@@ -183,10 +183,10 @@ def test_changes_say_what_each_revision_did_and_why(manifests, life, style):
 def test_an_index_has_what_comparing_needs_of_every_entry(manifests, life, style):
     life.add("a.png", "a.txt", "größe/b.png")
     index, manifest = manifests.index(style, None), manifests.read(style)
-    told = [(one.filename, one.size, one.md5, one.etag, one.checksum, one.role) for one in index.files()]
+    listed = [(file.filename, file.size, file.md5, file.etag, file.checksum, file.role) for file in index.files()]
     entries = sorted((*manifest.files, *manifest.captions), key=lambda entry: entry.filename)
-    assert told == [(e.filename, e.size_bytes, e.md5_hash, e.etag, e.checksum, e.role) for e in entries]
-    assert len(told) == 3
+    assert listed == [(e.filename, e.size_bytes, e.md5_hash, e.etag, e.checksum, e.role) for e in entries]
+    assert len(listed) == 3
     assert index.facts == manifest.facts
 
 
@@ -199,7 +199,7 @@ def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deploym
     assert len(asked) == 1
     life.add("zz.png")
     found = deployment.manifests.index(style, known)
-    assert "zz.png" in [one.filename for one in found.files()]
+    assert "zz.png" in [file.filename for file in found.files()]
     assert found.facts.revision == known.facts.revision + 1
 
 
@@ -210,8 +210,8 @@ def test_of_a_large_manifest_that_changed_only_the_pages_that_did_are_read(throu
     life.account.requests.clear()
     found = through_s3.manifests.index(style, known)
     assert len(known.segments) > 4
-    assert len([one for one in life.account.sent("GET") if "/pages/" in one.key]) == 1
-    assert [one.size for one in found.files() if one.filename == "07.png"] == [5]
+    assert len([request for request in life.account.sent("GET") if "/pages/" in request.key]) == 1
+    assert [file.size for file in found.files() if file.filename == "07.png"] == [5]
     assert len(list(found.files())) == 30
 
 
@@ -223,10 +223,10 @@ def test_a_sweep_is_asked_for_of_one_collection_or_of_all(manifests, style, acco
     assert account.jobs() == [SweepAll()]
 
 
-def test_what_s3_does_not_tell_is_not_taken_for_absent(manifests, life, style, impatience):
+def test_an_error_of_s3_is_never_an_absence(manifests, life, style, impatience):
     life.add("a.png")
     life.account.refuse("GET", HEAD, 403)
-    for ask in (manifests.facts, manifests.read, lambda one: manifests.index(one, None)):
+    for ask in (manifests.facts, manifests.read, lambda collection: manifests.index(collection, None)):
         with pytest.raises(Unavailable):
             ask(style)
     with pytest.raises(Unavailable):
@@ -255,8 +255,8 @@ def test_a_manifest_of_a_newer_version_asks_for_an_upgrade_and_not_to_be_moved_a
     written = account.s3.get_object(Bucket=BUCKET, Key=style.head_key)["Body"].read()
     account.put(style.head_key, written.replace(b'"schema":1', b'"schema":2'))
     for read in (lambda: through_s3.manifests.index(style, before), lambda: through_s3.manifests.read(style)):
-        with pytest.raises(Unavailable, match="written by a newer version") as told:
+        with pytest.raises(Unavailable, match="written by a newer version") as listed:
             read()
-        assert told.value.code == "newer_schema"
-        assert told.value.remedy.startswith("Upgrade with '")
-        assert "away" not in str(told.value)
+        assert listed.value.code == "newer_schema"
+        assert listed.value.remedy.startswith("Upgrade with '")
+        assert "away" not in str(listed.value)

@@ -1,4 +1,4 @@
-"""Sweeps that are asked for, and what they find."""
+"""Sweeps that are requested, and the drift that they find."""
 
 import json
 import time
@@ -23,37 +23,37 @@ def clock(sweep_on):
 
 
 def found(swept):
-    return sorted((one.filename, one.sort) for one in swept.drift)
+    return sorted((drift.filename, drift.sort) for drift in swept.drift)
 
 
-def test_a_sweep_that_finds_nothing_says_so(deployment, add, style, clock):
+def test_a_sweep_without_differences_has_no_drift(deployment, add, style, clock):
     add({"styles/16/a.png": b"a"})
-    asked = rescan(deployment.manifests, style)
-    swept = wait_for(deployment.manifests, asked, 60, clock)
-    assert swept.facts.last_verified_at >= asked.requested_at
+    request = rescan(deployment.manifests, style)
+    swept = wait_for(deployment.manifests, request, 60, clock)
+    assert swept.facts.last_verified_at >= request.requested_at
     assert swept.drift == []
 
 
-def test_drift_is_told_and_what_events_told_of_is_none(deployment, add, account, style, clock):
+def test_drift_is_listed_without_changes_that_events_reported(deployment, add, account, style, clock):
     add({"styles/16/gone.png": b"a", "styles/16/other.png": b"a", "styles/16/kept.png": b"a"})
     account.delete("styles/16/gone.png")
     account.put("styles/16/other.png", b"newer")
     account.put("styles/16/new.png", b"new")
-    asked = rescan(deployment.manifests, style)
+    request = rescan(deployment.manifests, style)
     add({"styles/16/told.png": b"by its event"})
-    swept = wait_for(deployment.manifests, asked, 60, clock)
+    swept = wait_for(deployment.manifests, request, 60, clock)
     assert found(swept) == [("gone.png", "removed"), ("new.png", "added"), ("other.png", "modified")]
-    assert {one.revision for one in swept.drift} == {swept.facts.revision}
+    assert {drift.revision for drift in swept.drift} == {swept.facts.revision}
 
 
-def test_what_is_seen_for_the_first_time_is_no_drift(deployment, account, style, clock):
+def test_a_collection_without_a_manifest_has_no_drift(deployment, account, style, clock):
     account.put("styles/16/a.png")
-    asked = rescan(deployment.manifests, style)
-    swept = wait_for(deployment.manifests, asked, 60, clock)
+    request = rescan(deployment.manifests, style)
+    swept = wait_for(deployment.manifests, request, 60, clock)
     assert (swept.facts.total_files, swept.drift) == (1, None)
 
 
-def test_what_was_not_looked_at_yet_is_no_drift(deployment, add, account, style, clock):
+def test_an_incomplete_manifest_has_no_drift(deployment, add, account, style, clock):
     add({"styles/16/a.png": b"a"})
     account.put("styles/16/rest.png")
     head = account.manifest("styles/16/") | {"complete": False}
@@ -62,21 +62,21 @@ def test_what_was_not_looked_at_yet_is_no_drift(deployment, add, account, style,
     assert (swept.facts.complete, swept.facts.total_files, swept.drift) == (True, 2, None)
 
 
-def test_what_the_changes_do_not_tell_is_not_said_to_be_no_drift(deployment, add, account, style, clock):
+def test_drift_that_the_changes_do_not_show_is_unknown(deployment, add, account, style, clock):
     add({"styles/16/a.png": b"a"})
     account.put("styles/16/new.png")
-    asked = rescan(deployment.manifests, style)
+    request = rescan(deployment.manifests, style)
     clock.sleep(0)
     for record in account.below("_manifests/styles/16/changes/"):
         account.delete(record)
-    assert wait_for(deployment.manifests, asked, 60, clock).drift is None
+    assert wait_for(deployment.manifests, request, 60, clock).drift is None
 
 
 def test_a_sweep_that_takes_longer_is_not_yet_done(deployment, add, style, account):
     add({"styles/16/a.png": b"a"})
-    asked = rescan(deployment.manifests, style)
-    with pytest.raises(NotYet, match=asked.requested_at):
-        wait_for(deployment.manifests, asked, 0)
+    request = rescan(deployment.manifests, style)
+    with pytest.raises(NotYet, match=request.requested_at):
+        wait_for(deployment.manifests, request, 0)
     empty = rescan(deployment.manifests, deployment.collection("style/17"))
     with pytest.raises(NotYet, match="no object"):
         wait_for(deployment.manifests, empty, 0)
@@ -85,8 +85,11 @@ def test_a_sweep_that_takes_longer_is_not_yet_done(deployment, add, style, accou
 def test_all_collections_are_swept_also_those_that_have_no_manifest(deployment, add, account, clock):
     add({"styles/1/a.png": b"a", "system_actors/training_data/0042_male/a.png": b"a"})
     account.put("styles/2/a.png")
-    asked = rescan_all(deployment)
-    assert [(one.collection.kind, one.collection.id) for one in asked] == [("actor", "0042_male"), ("style", "1")]
-    for one in asked:
-        assert wait_for(deployment.manifests, one, 60, clock).drift == []
+    requests = rescan_all(deployment)
+    assert [(request.collection.kind, request.collection.id) for request in requests] == [
+        ("actor", "0042_male"),
+        ("style", "1"),
+    ]
+    for request in requests:
+        assert wait_for(deployment.manifests, request, 60, clock).drift == []
     assert deployment.manifests.facts(deployment.collection("style/2")).total_files == 1

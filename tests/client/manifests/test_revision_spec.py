@@ -40,7 +40,7 @@ def test_a_manifest_is_named_by_its_collection_and_a_revision_or_a_time(text, po
         "style/16@0001-01-01T00:00:00+23:00",
     ],
 )
-def test_what_is_neither_a_revision_nor_a_time_is_told_to_be_so(text):
+def test_a_suffix_that_is_neither_a_revision_nor_a_time_is_invalid(text):
     with pytest.raises(Invalid, match="neither a revision nor a time"):
         parse_revision_spec(text)
 

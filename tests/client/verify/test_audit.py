@@ -30,10 +30,10 @@ def audited(deployment, style):
 
 
 def states(found):
-    return {one.filename: one.state for one in found.files}
+    return {file.filename: file.state for file in found.files}
 
 
-def test_a_manifest_that_says_what_is_in_s3_is_consistent(audited, add, account):
+def test_a_manifest_with_exactly_the_objects_of_s3_is_consistent(audited, add, account):
     for folder in ("styles/16/", "styles/16/deep/"):  # as the console makes them
         account.put(folder, b"")
     add({"styles/16/a.png": b"data", "styles/16/größe/b.png": b"", "styles/16/a.txt": b"a fox"})
@@ -43,7 +43,7 @@ def test_a_manifest_that_says_what_is_in_s3_is_consistent(audited, add, account)
     assert (found.is_consistent, found.settled, found.facts.revision, audited.pauses) == (True, 0, 2, [])
 
 
-def test_what_differs_for_good_is_drift(audited, add, account):
+def test_a_difference_that_persists_is_drift(audited, add, account):
     names = ("gone", "bytes", "kept", "class")
     add({f"styles/16/{name}.png": b"data" for name in names} | {"styles/16/collection.json": b"{}"})
     account.delete("styles/16/gone.png")
@@ -60,14 +60,14 @@ def test_what_differs_for_good_is_drift(audited, add, account):
         "kept.png": "right",
         "new.png": "unexpected",
     }
-    whys = {one.filename: one.why for one in found.files}
+    whys = {file.filename: file.why for file in found.files}
     assert "its storage class is GLACIER_IR, and the manifest says STANDARD" in whys["class.png"]
     assert whys["bytes.png"].startswith("its ETag is ")
     assert f"and the manifest says {MD5}" in whys["bytes.png"]
     assert (audited.pauses, found.is_consistent) == ([7], False)
 
 
-def test_what_was_only_on_its_way_is_no_drift(audited, add, account, send_events):
+def test_a_difference_that_settles_is_no_drift(audited, add, account, send_events):
     add({"styles/16/gone.png": b"data", "styles/16/other.png": b"data"})
     account.delete("styles/16/gone.png")
     account.put("styles/16/other.png", b"newer")
@@ -85,7 +85,7 @@ def test_what_is_changed_again_meanwhile_is_not_called_drift_nor_right(audited, 
     assert (states(found), found.is_consistent) == ({"a.png": "unsettled"}, False)
 
 
-def test_without_time_to_settle_what_differs_is_told_at_once(audited, account, add):
+def test_without_time_to_settle_a_difference_is_drift_immediately(audited, account, add):
     add({"styles/16/a.png": b"data"})
     account.put("styles/16/new.png")
     assert (states(audited(settle_seconds=0))["new.png"], audited.pauses) == ("unexpected", [])
@@ -100,11 +100,11 @@ def of_all_proofs(account, send_events):
     send_events(*(f"styles/16/{name}.png" for name in ("etag", "declared", "computed")))
 
 
-def test_it_is_told_what_the_md5s_rest_on(audited, of_all_proofs, account, send_events, no_md5s):
+def test_an_audit_reports_what_each_md5_is_based_on(audited, of_all_proofs, account, send_events, no_md5s):
     account.put_in_parts("styles/16/none.png", b"data")
     send_events("styles/16/none.png")
     found = audited()
-    assert {one.filename: one.proof for one in found.files} == {
+    assert {file.filename: file.proof for file in found.files} == {
         "computed.png": "computed",
         "declared.png": "declared",
         "etag.png": "etag",
@@ -118,13 +118,13 @@ def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_
     account.put_in_parts("styles/16/lie.png", b"data", Metadata={"md5": "0" * 32})
     send_events("styles/16/lie.png")
     found = audited(read=True)
-    assert {one.filename: (one.state, one.proof) for one in found.files} == {
+    assert {file.filename: (file.state, file.proof) for file in found.files} == {
         "computed.png": ("right", "read"),
         "declared.png": ("right", "read"),
         "etag.png": ("right", "read"),
         "lie.png": ("modified", None),
     }
-    (lie,) = (one for one in found.files if one.filename == "lie.png")
+    (lie,) = (file for file in found.files if file.filename == "lie.png")
     assert "do not have the MD5 that the uploader declares (md5: 000" in lie.why
     assert not found.is_consistent
 
@@ -135,7 +135,7 @@ def test_bytes_that_nothing_proves_are_unverifiable(audited, account, send_event
     send_events("styles/16/bare.png", "styles/16/parts.png")
     assert audited().is_consistent
     found = audited(read=True)
-    assert {one.filename: (one.state, one.proof) for one in found.files} == {
+    assert {file.filename: (file.state, file.proof) for file in found.files} == {
         "bare.png": ("unverifiable", None),
         "parts.png": ("right", "none"),
     }
@@ -153,7 +153,7 @@ def test_an_object_that_was_replaced_before_it_was_read_is_unsettled(audited, ad
     assert states(audited(read=True)) == {"a.png": "unsettled"}
 
 
-def test_an_object_that_s3_does_not_tell_about_is_neither_missing_nor_right(audited, add, account, impatience):
+def test_an_object_that_s3_refuses_is_unreadable(audited, add, account, impatience):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     account.refuse("HEAD", "styles/16/a.png", 403)
     found = audited()
@@ -164,7 +164,7 @@ def test_an_object_that_s3_does_not_tell_about_is_neither_missing_nor_right(audi
     assert states(audited(read=True)) == {"a.png": "right", "b.png": "unreadable"}
 
 
-def test_without_a_listing_or_a_manifest_nothing_is_told(audited, add, account, impatience):
+def test_an_audit_without_a_listing_or_a_manifest_fails(audited, add, account, impatience):
     with pytest.raises(NotFound):
         audited()
     add({"styles/16/a.png": b"data"})

@@ -16,46 +16,49 @@ from s3_manifest_cli.client.verify.compare import (
 )
 
 
-def here(name="a.png", size=3):
+def on_disk(name="a.png", size=3):
     return LocalFile(name, size, 1, 1, 1)
 
 
-def there(name="a.png", size=3, role="files"):
+def in_s3(name="a.png", size=3, role="files"):
     return RemoteFile(name, size, "0" * 32, "0" * 32, role, None, "2026-01-01T00:00:00.000Z")
 
 
-def compared(local, remote, verdicts, chosen=EVERYTHING):
-    return compare({one.filename: one for one in local}, remote, verdicts, chosen.predicate())
+def compared(local, remote, results, chosen=EVERYTHING):
+    return compare({file.filename: file for file in local}, remote, results, chosen.predicate())
 
 
 @pytest.mark.parametrize(
-    ("local", "remote", "verdicts", "state", "why"),
+    ("local", "remote", "results", "state", "why"),
     [
-        ([here()], [there()], {"a.png": True}, "synced", None),
-        ([here()], [there()], {"a.png": False}, "out_of_sync", None),
-        ([here()], [there()], {"a.png": "no proof"}, "unverifiable", "no proof"),
-        ([here(size=4)], [there()], {}, "out_of_sync", None),
-        ([here()], [], {}, "local_only", None),
-        ([], [there()], {}, "s3_only", None),
-        ([], [there(role="captions")], {}, "s3_only", None),
-        ([here()], [there(role="hidden")], {"a.png": True}, "synced", None),
-        ([here(size=4)], [there(role="hidden")], {}, "out_of_sync", None),
+        ([on_disk()], [in_s3()], {"a.png": True}, "synced", None),
+        ([on_disk()], [in_s3()], {"a.png": False}, "out_of_sync", None),
+        ([on_disk()], [in_s3()], {"a.png": "no proof"}, "unverifiable", "no proof"),
+        ([on_disk(size=4)], [in_s3()], {}, "out_of_sync", None),
+        ([on_disk()], [], {}, "local_only", None),
+        ([], [in_s3()], {}, "s3_only", None),
+        ([], [in_s3(role="captions")], {}, "s3_only", None),
+        ([on_disk()], [in_s3(role="hidden")], {"a.png": True}, "synced", None),
+        ([on_disk(size=4)], [in_s3(role="hidden")], {}, "out_of_sync", None),
     ],
 )
-def test_a_file_is_in_one_state(local, remote, verdicts, state, why):
-    (one,) = compared(local, remote, verdicts)
-    assert (one.filename, one.state, one.why) == ("a.png", state, why)
-    assert (one.local, one.remote) == (local[0] if local else None, remote[0] if remote else None)
+def test_a_file_is_in_one_state(local, remote, results, state, why):
+    (file,) = compared(local, remote, results)
+    assert (file.filename, file.state, file.why) == ("a.png", state, why)
+    assert (file.local, file.remote) == (local[0] if local else None, remote[0] if remote else None)
 
 
 def test_a_hidden_file_is_not_missed():
-    assert compared([], [there(role="hidden")], {}) == []
+    assert compared([], [in_s3(role="hidden")], {}) == []
 
 
-def test_files_come_by_name_and_only_those_that_are_meant():
-    local, remote = [here("z.png"), here("b.txt"), here("a.png")], [there("m.png"), there("c.txt")]
+def test_only_selected_files_are_compared_and_sorted_by_name():
+    local, remote = (
+        [on_disk("z.png"), on_disk("b.txt"), on_disk("a.png")],
+        [in_s3("m.png"), in_s3("c.txt")],
+    )
     found = compared(local, remote, {}, Filter(include=("*.png",)))
-    assert [(one.filename, one.state) for one in found] == [
+    assert [(file.filename, file.state) for file in found] == [
         ("a.png", "local_only"),
         ("m.png", "s3_only"),
         ("z.png", "local_only"),
@@ -63,12 +66,12 @@ def test_files_come_by_name_and_only_those_that_are_meant():
 
 
 def test_only_files_of_the_same_size_have_to_be_read():
-    local = {"a": here("a"), "b": here("b", size=4), "c": here("c")}
-    assert same_size_pairs(local, [there("a"), there("b"), there("d")]) == [(here("a"), there("a"))]
+    local = {"a": on_disk("a"), "b": on_disk("b", size=4), "c": on_disk("c")}
+    assert same_size_pairs(local, [in_s3("a"), in_s3("b"), in_s3("d")]) == [(on_disk("a"), in_s3("a"))]
 
 
 @pytest.mark.parametrize(
-    ("size", "md5", "md5_there", "is_same"),
+    ("size", "md5", "remote_md5", "is_same"),
     [
         (3, "0" * 32, "0" * 32, True),
         (3, "1" * 32, "0" * 32, False),
@@ -78,18 +81,25 @@ def test_only_files_of_the_same_size_have_to_be_read():
         (3, None, None, False),
     ],
 )
-def test_only_a_known_md5_makes_files_the_same_at_once(size, md5, md5_there, is_same):
-    local, remote = {"a.png": (*here(size=size), md5)}, there()._replace(md5=md5_there)
-    found, rest = match_cached(local, [remote, there("b.png")])
-    assert found == ([((*here(), md5), remote)] if is_same else [])
-    assert (rest, "a.png" in local) == ([there("b.png")] if is_same else [remote, there("b.png")], not is_same)
+def test_only_a_known_md5_makes_files_the_same_at_once(size, md5, remote_md5, is_same):
+    local, remote = {"a.png": (*on_disk(size=size), md5)}, in_s3()._replace(md5=remote_md5)
+    found, rest = match_cached(local, [remote, in_s3("b.png")])
+    assert found == ([((*on_disk(), md5), remote)] if is_same else [])
+    assert (rest, "a.png" in local) == (
+        [in_s3("b.png")] if is_same else [remote, in_s3("b.png")],
+        not is_same,
+    )
 
 
-def test_files_that_are_the_same_are_told_like_all_others():
-    others = compare({"a": here("a"), "c": here("c")}, [there("c")], {"c": True}, EVERYTHING.predicate())
-    found = Comparison([((*here("b"), "0" * 32), there("b"))], others)
-    assert [(one.filename, one.state) for one in found.files] == [("a", "local_only"), ("b", "synced"), ("c", "synced")]
-    assert found.files[1] == FileStatus("b", "synced", here("b"), there("b"))
+def test_cached_matches_are_listed_among_the_other_files():
+    others = compare({"a": on_disk("a"), "c": on_disk("c")}, [in_s3("c")], {"c": True}, EVERYTHING.predicate())
+    found = Comparison([((*on_disk("b"), "0" * 32), in_s3("b"))], others)
+    assert [(file.filename, file.state) for file in found.files] == [
+        ("a", "local_only"),
+        ("b", "synced"),
+        ("c", "synced"),
+    ]
+    assert found.files[1] == FileStatus("b", "synced", on_disk("b"), in_s3("b"))
     assert found.differences == [others[0]]
     assert (
         found.totals
@@ -99,7 +109,7 @@ def test_files_that_are_the_same_are_told_like_all_others():
 
 
 def test_every_state_is_counted():
-    found = compared([here("a"), here("b")], [there("b"), there("c")], {"b": True})
+    found = compared([on_disk("a"), on_disk("b")], [in_s3("b"), in_s3("c")], {"b": True})
     assert totals(file.state for file in found) == dict.fromkeys(STATES, 0) | {
         "local_only": 1,
         "synced": 1,

@@ -28,7 +28,7 @@ def b64(digest):
     return base64.b64encode(digest).decode()
 
 
-def said(number, size):
+def encoded(number, size):
     return b64(number.to_bytes(size, "big"))
 
 
@@ -49,9 +49,9 @@ def etag_of(body, size, digest=md5):
 @pytest.mark.parametrize(
     ("by", "checksum"),
     [
-        ("crc64nvme", said(0xAE8B14860A799888, 8)),
-        ("crc32c", said(0xE3069283, 4)),
-        ("crc32", said(0xCBF43926, 4)),
+        ("crc64nvme", encoded(0xAE8B14860A799888, 8)),
+        ("crc32c", encoded(0xE3069283, 4)),
+        ("crc32", encoded(0xCBF43926, 4)),
         ("md5", b64(md5(CHECK))),
         ("sha512", b64(hashlib.sha512(CHECK).digest())),
         ("sha1", b64(bytes.fromhex("f7c3bc1d808e04732adf679965ccc34ca7ae3441"))),
@@ -90,7 +90,7 @@ def test_another_size_is_wrong_whatever_else_is_known(body):
         ExpectedContent(
             9, md5_hash="none", checksum={"crc32": "none", "sha256": "AAAA", "sha3": "AAAA", "type": "FULL_OBJECT"}
         ),
-        ExpectedContent(9, etag="0" * 32, checksum={"crc32": said(0xCBF43926, 4), "type": "COMPOSITE"}),
+        ExpectedContent(9, etag="0" * 32, checksum={"crc32": encoded(0xCBF43926, 4), "type": "COMPOSITE"}),
     ],
 )
 def test_the_right_size_alone_is_never_a_proof(expected):
@@ -101,8 +101,8 @@ def test_the_right_size_alone_is_never_a_proof(expected):
         assert "no MD5 and no checksum" in found.reason
 
 
-def test_all_that_is_told_must_be_right():
-    right = said(0xAE8B14860A799888, 8)
+def test_every_digest_of_the_entry_must_match():
+    right = encoded(0xAE8B14860A799888, 8)
     both = ExpectedContent(9, md5_hash=md5(CHECK).hex(), checksum={"crc64nvme": right, "type": "FULL_OBJECT"})
     assert check(CHECK, both)[:2] == ("match", ("md5", "crc64nvme"))
     assert check(OTHER, both)[:2] == ("mismatch", ("md5", "crc64nvme"))
@@ -113,7 +113,7 @@ def test_all_that_is_told_must_be_right():
 
 
 def test_what_s3_keeps_counts_more_than_what_an_uploader_declares():
-    crc = {"crc64nvme": said(0xAE8B14860A799888, 8), "type": "FULL_OBJECT"}
+    crc = {"crc64nvme": encoded(0xAE8B14860A799888, 8), "type": "FULL_OBJECT"}
     lying = ExpectedContent(9, md5_hash=md5(OTHER).hex(), checksum=crc, declared="md5chksum")
     found = check(CHECK, lying)
     assert found[:2] == ("match", ("crc64nvme",))
@@ -171,7 +171,7 @@ def test_the_etag_of_an_object_in_parts_of_another_size_proves_nothing():
     assert check(WRONG, expected._replace(part_sizes=known))[:2] == ("unverifiable", ())
 
 
-def test_a_server_that_tells_a_composite_checksum_as_one_of_the_whole_is_understood():
+def test_a_composite_checksum_that_a_server_returns_as_one_of_the_whole_is_recognized():
     crcs, count = etag_of(BODY, 8 * MIB, lambda part: zlib.crc32(part).to_bytes(4, "big"))
     shas, _ = etag_of(BODY, 8 * MIB, lambda part: hashlib.sha256(part).digest())
     both = {"crc32": b64(crcs), "sha256": b64(shas), "type": "FULL_OBJECT"}
@@ -201,7 +201,7 @@ def test_a_server_that_tells_a_composite_checksum_as_one_of_the_whole_is_underst
 def test_what_clients_do_is_among_the_part_sizes(size, count, part):
     found = possible_part_sizes(size, count)
     assert part in found
-    assert all(part_count(size, one) == count for one in found)
+    assert all(part_count(size, part_size) == count for part_size in found)
     assert len(set(found)) == len(found)
 
 
@@ -221,7 +221,7 @@ def test_one_part_is_the_whole_whatever_its_size():
     etag, _ = etag_of(CHECK, 9)
     assert check(CHECK, ExpectedContent(9, etag=f"{etag.hex()}-1"))[:2] == ("match", ("etag",))
     crc = checksums.crc32c(checksums.crc32c(CHECK).to_bytes(4, "big"))
-    expected = ExpectedContent(9, checksum={"crc32c": said(crc, 4) + "-1", "type": "COMPOSITE"})
+    expected = ExpectedContent(9, checksum={"crc32c": encoded(crc, 4) + "-1", "type": "COMPOSITE"})
     assert check(CHECK, expected)[:2] == ("match", ("crc32c-parts",))
     assert check(OTHER, expected)[:2] == ("mismatch", ("crc32c-parts",))
 
@@ -246,29 +246,29 @@ def test_bytes_may_come_in_any_pieces():
     expected = ExpectedContent(
         len(BODY),
         etag=f"{etag.hex()}-{count}",
-        checksum={"crc32": said(zlib.crc32(BODY), 4), "type": "COMPOSITE"},
+        checksum={"crc32": encoded(zlib.crc32(BODY), 4), "type": "COMPOSITE"},
     )
     whole = expected._replace(
-        md5_hash=md5(BODY).hex(), checksum={"crc64nvme": said(checksums.crc64nvme(BODY), 8), "type": "FULL_OBJECT"}
+        md5_hash=md5(BODY).hex(), checksum={"crc64nvme": encoded(checksums.crc64nvme(BODY), 8), "type": "FULL_OBJECT"}
     )
-    for one in (expected, whole):
+    for content in (expected, whole):
         pieces = random.Random(1)
-        checker, view, at = ContentChecker(one), memoryview(BODY), 0
+        checker, view, at = ContentChecker(content), memoryview(BODY), 0
         while at < len(BODY):
             size = pieces.choice([0, 1, 7, 5 * MIB, 3 * MIB + 1])
             checker.update(view[at : at + size])
             at += size
-        assert checker.result() == check(BODY, one)
+        assert checker.result() == check(BODY, content)
         assert checker.result().status == "match"
 
 
-def test_a_checksum_with_a_number_of_parts_is_a_composite_one_whatever_its_type_says():
+def test_a_checksum_with_a_number_of_parts_is_composite_whatever_its_type():
     composite, count = etag_of(BODY, 8 * MIB, lambda part: hashlib.sha256(part).digest())
     expected = ExpectedContent(len(BODY), checksum={"sha256": f"{b64(composite)}-{count}", "type": "FULL_OBJECT"})
     assert check(BODY, expected)[:2] == ("match", ("sha256-parts",))
 
 
-def test_more_bytes_than_there_should_be_are_wrong():
+def test_extra_bytes_are_a_mismatch():
     etag, _ = etag_of(b"", 1)
     for expected in (
         ExpectedContent(0, etag=f"{etag.hex()}-1"),
@@ -312,13 +312,13 @@ def bucket(request, _account):
 
 
 def entry(bucket, key):
-    """What the manifest would say of an object, by the project's own way there."""
+    """The entry that the reconciler would make of an object."""
     collection = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT).of(key)
     return entry_of(bucket.store.head(key), collection, Location(bucket.store.bucket, REGION), "s3_event")
 
 
-def expected_of(one):
-    return ExpectedContent(one.size_bytes, one.md5_hash, one.etag, one.checksum)
+def expected_of(entry):
+    return ExpectedContent(entry.size_bytes, entry.md5_hash, entry.etag, entry.checksum)
 
 
 @pytest.mark.slow

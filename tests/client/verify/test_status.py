@@ -18,7 +18,7 @@ def deployment(through_s3):
 
 
 def states(found):
-    return {one.filename: one.state for one in found.files}
+    return {file.filename: file.state for file in found.files}
 
 
 def test_each_file_is_in_the_state_that_it_is_in(deployment, add, style, folder, write):
@@ -50,30 +50,30 @@ def test_a_folder_that_is_the_same_is_in_sync(deployment, add, style, folder, wr
     assert (found.is_in_sync, found.differences) == (True, [])
 
 
-def test_a_file_that_is_hidden_is_compared_where_it_is_here_and_not_missed(deployment, add, style, folder, write):
+def test_a_hidden_file_is_compared_if_it_exists_and_not_missed_otherwise(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     add({"styles/16/prompt_metadata.json": b'{"a.png": {"hidden": true}, "b.png": {"hidden": true}}'})
     write({"a.png": b"data"})
     assert states(status(deployment, folder, style)) == {"a.png": "synced"}
 
 
-def test_without_a_folder_or_a_manifest_there_is_nothing_to_compare(deployment, style, folder):
+def test_a_status_without_a_folder_or_a_manifest_fails(deployment, style, folder):
     with pytest.raises(Invalid, match="no folder"):
         status(deployment, folder / "nope", style)
     with pytest.raises(NotFound):
         status(deployment, folder, style)
 
 
-def test_a_folder_that_is_not_there_yet_lacks_everything(deployment, add, style, folder):
+def test_a_missing_folder_lacks_every_file(deployment, add, style, folder):
     add({"styles/16/a.png": b"data"})
     remote = list(deployment.manifests.index(style, None).files())
-    here = scan_folder(folder / "nope", deployment.cache)
-    assert here == ([], [])
-    compared = LocalCopy(deployment, folder / "nope", style).compare(here, remote)
-    assert [(one.filename, one.state) for one in compared.files] == [("a.png", "s3_only")]
+    local = scan_folder(folder / "nope", deployment.cache)
+    assert local == ([], [])
+    compared = LocalCopy(deployment, folder / "nope", style).compare(local, remote)
+    assert [(file.filename, file.state) for file in compared.files] == [("a.png", "s3_only")]
 
 
-def test_only_files_that_are_meant_are_read_and_told(deployment, add, style, folder, write, files_read):
+def test_only_selected_files_are_read_and_reported(deployment, add, style, folder, write, files_read):
     add({"styles/16/a.png": b"data", "styles/16/b.jpg": b"data"})
     write({"a.png": b"data", "b.jpg": b"atad", "c.jpg": b"data"})
     found = status(deployment, folder, style, Filter(include=("*.png",)))
@@ -108,7 +108,7 @@ def test_what_has_no_md5_is_proven_by_a_checksum_or_by_its_parts(
     account.put("styles/16/sha.bin", b"data", ServerSideEncryption="aws:kms", ChecksumAlgorithm="SHA256")
     put_bare("styles/16/bare.bin", b"data")
     send_events(*(f"styles/16/{name}.bin" for name in ("parts", "other", "sha", "bare")))
-    assert {one.md5 for one in deployment.manifests.index(style, None).files()} == {None}
+    assert {file.md5 for file in deployment.manifests.index(style, None).files()} == {None}
     write({"parts.bin": b"data", "other.bin": b"atad", "sha.bin": b"data", "bare.bin": b"data"})
     for _ in range(2):
         found = status(deployment, folder, style)
@@ -119,13 +119,13 @@ def test_what_has_no_md5_is_proven_by_a_checksum_or_by_its_parts(
             "parts.bin": "synced",
             "sha.bin": "synced",
         }
-        assert {one.filename for one in found.files if one.why} == {"bare.bin", "other.bin"}
+        assert {file.filename for file in found.files if file.why} == {"bare.bin", "other.bin"}
     assert sorted(files_read) == ["bare.bin", "other.bin", "parts.bin", "sha.bin"]
     write({"sha.bin": b"atad"})
     assert states(status(deployment, folder, style))["sha.bin"] == "out_of_sync"
 
 
-def test_a_verdict_is_not_used_of_an_object_that_came_later(
+def test_a_cached_match_result_is_not_used_for_a_later_object(
     deployment, account, send_events, style, folder, write, no_md5s, files_read, files_settled
 ):
     write({"a.bin": b"data"})
@@ -145,12 +145,12 @@ def test_a_file_that_cannot_be_read_is_not_known_to_be_anything(deployment, add,
 
     monkeypatch.setattr(reading, "open_file", refused)
     found = status(deployment, folder, style)
-    (one,) = found.files
-    assert (one.state, one.why) == ("unverifiable", "skipped, permission denied")
+    (file,) = found.files
+    assert (file.state, file.why) == ("unverifiable", "skipped, permission denied")
     assert found.problems == [("a.png", "skipped, permission denied", "unreadable")]
 
 
-def test_a_file_that_was_changed_since_it_was_looked_at_is_not_read_as_that(folder, write):
+def test_a_file_that_changed_since_it_was_scanned_is_a_read_failure(folder, write):
     write({"a.png": b"data", "b.png": b"data"})
     files = sorted(scan(folder, []))
     write({"a.png": b"longer"})

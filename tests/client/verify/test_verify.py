@@ -1,4 +1,4 @@
-"""A folder verified: every file is read, and told by what it is proven."""
+"""A folder is verified: every file is read and reported with its proof."""
 
 import pytest
 
@@ -16,11 +16,11 @@ def deployment(through_s3):
     return through_s3
 
 
-def told(found):
-    return {one.filename: (one.state, one.by) for one in found.files}
+def proofs_of(verification):
+    return {file.filename: (file.state, file.by) for file in verification.files}
 
 
-def test_every_file_is_told_with_what_proves_it(
+def test_every_file_is_reported_with_its_proof(
     deployment, account, send_events, style, folder, write, no_md5s, put_bare
 ):
     account.put("styles/16/md5.png", b"data", ChecksumAlgorithm="CRC64NVME")
@@ -35,10 +35,10 @@ def test_every_file_is_told_with_what_proves_it(
     write({f"{name}.png": b"data" for name in names})
     write({"wrong.png": b"atad", "longer.png": b"data and more", "extra.png": b"data"})
     found = verify(deployment, folder, style)
-    by = told(found)
-    assert by.pop("md5.png")[1][0] == "md5"
-    assert by.pop("wrong.png")[0] == "out_of_sync"
-    assert by == {
+    proofs = proofs_of(found)
+    assert proofs.pop("md5.png")[1][0] == "md5"
+    assert proofs.pop("wrong.png")[0] == "out_of_sync"
+    assert proofs == {
         "bare.png": ("unverifiable", ()),
         "extra.png": ("local_only", ()),
         "gone.png": ("s3_only", ()),
@@ -51,7 +51,7 @@ def test_every_file_is_told_with_what_proves_it(
 
 
 @pytest.mark.parametrize(
-    ("here", "is_right", "is_right_with_extra"),
+    ("local", "is_verified", "is_verified_with_extra"),
     [
         ({"a.png": b"data", "b.png": b"data"}, True, True),
         ({"a.png": b"data", "b.png": b"data", "c.png": b""}, False, True),
@@ -60,15 +60,15 @@ def test_every_file_is_told_with_what_proves_it(
     ],
 )
 def test_only_all_files_proven_right_are_right(
-    deployment, add, style, folder, write, here, is_right, is_right_with_extra
+    deployment, add, style, folder, write, local, is_verified, is_verified_with_extra
 ):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
-    write(here)
+    write(local)
     found = verify(deployment, folder, style)
-    assert (found.is_verified(), found.is_verified(allow_extra=True)) == (is_right, is_right_with_extra)
+    assert (found.is_verified(), found.is_verified(allow_extra=True)) == (is_verified, is_verified_with_extra)
 
 
-def test_what_was_not_looked_at_is_not_right(deployment, add, style, folder, write):
+def test_a_skipped_entry_is_not_verified(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
     (folder / "link.png").symlink_to("a.png")
@@ -76,29 +76,29 @@ def test_what_was_not_looked_at_is_not_right(deployment, add, style, folder, wri
     assert (found.totals["synced"], found.is_verified(allow_extra=True)) == (1, False)
 
 
-def test_nothing_that_is_kept_is_gone_by(deployment, add, style, folder, write, files_read, files_settled):
+def test_verify_ignores_the_cache(deployment, add, style, folder, write, files_read, files_settled):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
     status(deployment, folder, style)
     md5 = b"8d777f385d3dfec8815d20f7496026dc"
-    kept = [path for path in deployment.cache.iterdir() if md5 in path.read_bytes()]
-    for path in kept:
+    cached = [path for path in deployment.cache.iterdir() if md5 in path.read_bytes()]
+    for path in cached:
         path.write_bytes(path.read_bytes().replace(md5, b"0" * 32))
-    assert len(kept) == 2
+    assert len(cached) == 2
     files_read.clear()
     for _ in range(2):
-        assert told(verify(deployment, folder, style)) == {"a.png": ("synced", ("md5", "crc32"))}
+        assert proofs_of(verify(deployment, folder, style)) == {"a.png": ("synced", ("md5", "crc32"))}
     assert files_read == ["a.png"] * 2
 
 
-def test_only_files_that_are_meant_are_verified(deployment, add, style, folder, write, files_read):
+def test_only_selected_files_are_verified(deployment, add, style, folder, write, files_read):
     add({"styles/16/a.png": b"data", "styles/16/b.txt": b"words"})
     write({"a.png": b"data", "c.txt": b"words"})
     assert verify(deployment, folder, style, Filter(include=("*.png",))).is_verified()
     assert files_read == ["a.png"]
 
 
-def test_how_far_it_came_is_told(deployment, add, style, folder, write):
+def test_progress_is_reported(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"words"})
     write({"a.png": b"data", "b.png": b"words"})
     steps = []
@@ -107,14 +107,14 @@ def test_how_far_it_came_is_told(deployment, add, style, folder, write):
     assert steps == sorted(steps, key=sum)
 
 
-def test_how_far_it_came_within_one_large_file_is_told(deployment, add, style, folder, write):
+def test_progress_is_reported_within_a_large_file(deployment, add, style, folder, write):
     body = bytes(5 << 20)
     add({"styles/16/a.png": body})
     write({"a.png": body})
     for compare in (
-        lambda told: prepare(deployment, "push", folder, style, options=SyncOptions(progress=Progress(told))),
-        lambda told: verify(deployment, folder, style, progress=told),
-        lambda told: status(deployment, folder, style, read_all=True, progress=told),
+        lambda progress: prepare(deployment, "push", folder, style, options=SyncOptions(progress=Progress(progress))),
+        lambda progress: verify(deployment, folder, style, progress=progress),
+        lambda progress: status(deployment, folder, style, read_all=True, progress=progress),
     ):
         steps = []
         compare(lambda files, size: steps.append((files, size)))  # noqa: B023  # it is called in this turn
