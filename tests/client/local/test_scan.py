@@ -30,9 +30,8 @@ def root(tmp_path):
 
 def scanned(root):
     problems = []
-    return {local.filename: local for local in scan(root, problems)}, {
-        problem.path: problem.reason for problem in problems
-    }
+    files = {local.filename: local for local in scan(root, problems)}
+    return files, {problem.path: problem.reason for problem in problems}
 
 
 def test_all_regular_files_are_listed_with_their_identity(root):
@@ -42,7 +41,7 @@ def test_all_regular_files_are_listed_with_their_identity(root):
     assert problems == {}
     existing = (root / "b/c/d.png").stat()
     assert found["b/c/d.png"] == (
-        "b/c/d.png", there.st_size, 1_700_000_000_123_456_789, there.st_ctime_ns, there.st_ino
+        "b/c/d.png", existing.st_size, 1_700_000_000_123_456_789, existing.st_ctime_ns, existing.st_ino
     )  # fmt: skip
     with Destination(root) as destination:
         assert {name: local.identity for name, local in found.items()} == {

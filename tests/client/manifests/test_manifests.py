@@ -111,12 +111,12 @@ def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life,
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._PAGE", 3)
     life.add(*(f"{number}.png" for number in range(8)))
     if isinstance(manifests, HttpManifests):
-        ask = manifests.api.request
+        send = manifests.api.request
 
-        def changed_meanwhile(*asked, **more):
-            reply = ask(*asked, **more)
+        def changed_meanwhile(*arguments, **options):
+            response = send(*arguments, **options)
             life.add(f"new{len(life.said)}.png", f"new{len(life.said)}.txt")
-            return reply
+            return response
 
         monkeypatch.setattr(manifests.api, "request", changed_meanwhile)
     found = manifests.read(style)
