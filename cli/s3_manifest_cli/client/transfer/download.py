@@ -4,20 +4,19 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
 from s3_manifest.storage.store import ReadFailed
 from s3_manifest_cli.client.access.s3_errors import NoRangeSupport
-from s3_manifest_cli.client.local.disk import disk_error, disk_errors
+from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.partials import Partial
 from s3_manifest_cli.client.transfer import ranges
 from s3_manifest_cli.client.transfer.cancellation import Cancelled
+from s3_manifest_cli.client.transfer.concurrency import Item
 from s3_manifest_cli.client.transfer.objects import Objects, OnBytes
 from s3_manifest_cli.client.transfer.ranges import Range, read_at, write_at
 from s3_manifest_cli.client.verify import proofs
 from s3_manifest_cli.client.verify.proofs import CheckResult, ContentChecker, ExpectedContent
-
-Item = TypeVar("Item")
 
 PART = 8 << 20
 """Objects up to this size are fetched in one request, larger ones in ranges of it."""
@@ -49,7 +48,7 @@ class DownloadRequest(NamedTuple):
 
     @property
     def expected(self) -> ExpectedContent:
-        """What its bytes are compared with."""
+        """The size and the checksums that the bytes must have."""
         return ExpectedContent(self.size, self.md5, self.etag, self.checksum, declared=self.declared)
 
 
@@ -78,15 +77,13 @@ def download(
     manifest; wrong ones are removed with the partial file. Bytes that contradict only the MD5 that their uploader
     declared match if checksums or parts in S3 prove them; the verdict then has a warning.
 
-    Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and
-    as ``Destination`` for errors of the disk. When it ends, nothing writes to the partial file any more.
+    Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and as
+    ``Destination`` for errors of the disk. Afterwards nothing writes to the partial file.
     """
     return _Download(objects, request, partial, on_bytes).run(body)
 
 
 class _Download:
-    """One object on its way into its partial file."""
-
     def __init__(self, objects: Objects, request: DownloadRequest, partial: Partial, on_bytes: OnBytes) -> None:
         self._objects, self._request, self._partial, self._on_bytes = objects, request, partial, on_bytes
         self._expected = request.expected
@@ -118,12 +115,12 @@ class _Download:
         return result
 
     def _write_whole(self, body: bytes) -> CheckResult:
-        checker = ContentChecker(self._expected)
-        checker.update(body)
         with disk_errors(self._request.filename, "not written"):
-            write_at(self._partial.fd, body, 0)
+            self._write(body, 0)
             if self._partial.resumed:
                 os.ftruncate(self._partial.fd, len(body))
+        checker = ContentChecker(self._expected)
+        checker.update(body)
         return checker.result()
 
     def _with_part_sizes(self, expected: ExpectedContent) -> ExpectedContent:
@@ -160,7 +157,7 @@ class _Download:
         for block in self._objects.stream(request.key, request.etag, request.version_id):
             checker.update(block)
             with disk_errors(request.filename, "not written"):
-                write_at(self._partial.fd, block, offset)
+                self._write(block, offset)
             offset += len(block)
             self._on_bytes(len(block))
         return DownloadResult(checker.result(), offset)
@@ -219,10 +216,9 @@ class _Download:
         finally:
             while self._pending:
                 self._next_arrival()
-        if isinstance(self._error, OSError):
-            raise disk_error(self._request.filename, "not written", self._error) from self._error
         if self._error:
-            raise self._error
+            with disk_errors(self._request.filename, "not written"):
+                raise self._error
 
     def _begin_some(self, parts: Iterator[Range]) -> None:
         while self._pending < _CONCURRENT_RANGES and self._error is None and (part := next(parts, None)):
@@ -241,15 +237,15 @@ class _Download:
             objects.budget.release(reserved)
             self._arrivals.put((part, error))
 
-        def write(block: bytes, offset: int) -> None:
-            write_at(self._partial.fd, block, offset)
-
         try:
-            objects.begin_get(request.key, request.etag, request.version_id, part, write, on_done)
+            objects.begin_get(request.key, request.etag, request.version_id, part, self._write, on_done)
         except BaseException:
             objects.budget.release(reserved)
             raise
         self._pending += 1
+
+    def _write(self, block: bytes, offset: int) -> None:
+        write_at(self._partial.fd, block, offset)
 
     def _next_arrival(self) -> Range | None:
         part, error = self._arrivals.get()
