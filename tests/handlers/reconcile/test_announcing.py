@@ -216,7 +216,7 @@ def test_a_sweep_that_cannot_announce_fails_and_announces_when_it_is_delivered_a
     deaf.clear()
     assert sweep({"m": body}, receives=2) == []
     said = announced()
-    assert [(one["revision"], one["repeated"]) for one in said] == [(2, True)]
+    assert [(item["revision"], item["repeated"]) for item in said] == [(2, True)]
 
 
 def test_a_sweep_delivered_again_announces_again(account, reconcile, sweep, announced):
@@ -224,7 +224,7 @@ def test_a_sweep_delivered_again_announces_again(account, reconcile, sweep, anno
     reconcile({"0": s3_event(f"{PREFIX}a.png")})
     announced()
     assert sweep({"m": Sweep(kind="style", id="16")}, receives=2) == []
-    assert [(one["revision"], one["repeated"]) for one in announced()] == [(1, True)]
+    assert [(item["revision"], item["repeated"]) for item in announced()] == [(1, True)]
 
 
 def test_where_nothing_is_to_be_announced_eventbridge_is_not_even_asked(account, reconcile, sweep, monkeypatch):

@@ -34,16 +34,16 @@ def invoke(account) -> Callable[[], list[str]]:
         received = account.sqs.receive_message(
             QueueUrl=account.queue_url, MaxNumberOfMessages=POLLER_BATCH, MessageSystemAttributeNames=["All"]
         )["Messages"]
-        receives = [int(one["Attributes"]["ApproximateReceiveCount"]) for one in received]
+        receives = [int(item["Attributes"]["ApproximateReceiveCount"]) for item in received]
         records = [
-            sqs_record(one["Body"], one["MessageId"], receives=count)
-            for one, count in zip(received, receives, strict=True)
+            sqs_record(item["Body"], item["MessageId"], receives=count)
+            for item, count in zip(received, receives, strict=True)
         ]
         failed = failed_ids(reconcile_handler.handler({"Records": records}, Context()))
-        assert set(failed) <= {one["MessageId"] for one in received}, "Lambda would fail the whole batch"
-        for one in received:
-            if one["MessageId"] not in failed:
-                account.sqs.delete_message(QueueUrl=account.queue_url, ReceiptHandle=one["ReceiptHandle"])
+        assert set(failed) <= {item["MessageId"] for item in received}, "Lambda would fail the whole batch"
+        for item in received:
+            if item["MessageId"] not in failed:
+                account.sqs.delete_message(QueueUrl=account.queue_url, ReceiptHandle=item["ReceiptHandle"])
         return failed
 
     return invoke

@@ -36,7 +36,7 @@ def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, si
     (entry,) = manifest["files"]
     assert {name: entry[name] for name in SAID} == SAID
     assert entry["overridden"] == {"prompt": None, "local_path": None}
-    assert [one["s3_key"] for one in manifest["sidecars"]] == [sidecar]
+    assert [item["s3_key"] for item in manifest["sidecars"]] == [sidecar]
 
 
 @pytest.mark.parametrize("caption_first", [True, False])
@@ -85,7 +85,10 @@ def test_what_nobody_declared_is_of_a_generation_that_says_how_it_was_found_and_
     account.delete(f"{PREFIX}listed.png")
     arrive(f"{PREFIX}listed.png", b"overwritten")
     manifest = arrive(f"{PREFIX}b.png", b"x")
-    assert {(one["type"], one["image_count"]) for one in manifest["generations"]} == {("s3_event", 3), ("s3_scan", 1)}
+    assert {(item["type"], item["image_count"]) for item in manifest["generations"]} == {
+        ("s3_event", 3),
+        ("s3_scan", 1),
+    }
     for generation in manifest["generations"]:
         own = [file for file in manifest["files"] if file["generation_type"] == generation["type"]]
         assert generation["image_count"] == len(own)

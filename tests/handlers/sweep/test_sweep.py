@@ -106,7 +106,9 @@ def test_what_differs_is_looked_at_a_minute_later_and_then_mended_logged_and_cou
     counted = metrics()
     assert [counted[f"Drift{what}"] for what in ("", "Missing", "Unexpected", "Altered")] == [[3], [1], [1], [1]]
     assert (counted["Sweeps"], counted["Commits"]) == ([1], [2])
-    causes = {one["cause"] for one in json.loads(known.read(known.below(f"_manifests/{PREFIX}changes/")[-1]))["added"]}
+    causes = {
+        item["cause"] for item in json.loads(known.read(known.below(f"_manifests/{PREFIX}changes/")[-1]))["added"]
+    }
     assert causes == {"sweep"}
 
 

@@ -108,7 +108,7 @@ def test_what_is_announced_is_already_in_the_manifest():
     hand = Hand()
     seen = []
     hand.announce = lambda head, alterations, *, repeated: seen.append(
-        (head == hand.head(), [one.filename for one in alterations])
+        (head == hand.head(), [item.filename for item in alterations])
     )
     hand.commit(hand.upload("a.jpg", "b.jpg"))
     assert seen == [(True, ["a.jpg", "b.jpg"])]

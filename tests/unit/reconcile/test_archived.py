@@ -65,12 +65,12 @@ def says(hand):
         return [entry.model_copy(update={"storage_class": "STANDARD", "problem": None}) for entry in entries]
 
     parts = (fields(head.files), fields(head.captions), fields(head.hidden))
-    sidecars = [(one.s3_key, one.etag, one.edit, len(one.copies)) for one in head.sidecars]
+    sidecars = [(item.s3_key, item.etag, item.edit, len(item.copies)) for item in head.sidecars]
     return head.title, head.generations, sidecars, *parts
 
 
 def problems(hand, name):
-    return [one.problem for one in hand.head().problems if one.s3_key == PREFIX + name]
+    return [item.problem for item in hand.head().problems if item.s3_key == PREFIX + name]
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -19,7 +19,7 @@ PROMPTS, FOLDER, CAPTION = "prompt_metadata.json", "metadata.jsonl", "a.txt"
 
 
 def prompts(**said):
-    return json.dumps({f"{name}.jpg": one for name, one in said.items()}).encode()
+    return json.dumps({f"{name}.jpg": item for name, item in said.items()}).encode()
 
 
 def known(*names, **said):
@@ -138,7 +138,7 @@ def test_a_problem_stays_told_while_others_change():
     hand.commit(hand.upload(PROMPTS, body=b"["))
     problems = hand.head().problems
     hand.commit(hand.upload("b.jpg", FOLDER, body=b"{}"))
-    assert [one.s3_key for one in hand.head().problems] == [PREFIX + FOLDER, PREFIX + PROMPTS]
+    assert [item.s3_key for item in hand.head().problems] == [PREFIX + FOLDER, PREFIX + PROMPTS]
     hand.store.remove(PREFIX + FOLDER)
     hand.commit([PREFIX + FOLDER])
     assert hand.head().problems == problems
@@ -150,7 +150,7 @@ def test_a_sidecar_that_is_too_large_is_not_read(size, problem):
     said = prompts(a="x")
     hand.commit(hand.upload(PROMPTS, body=said + b" " * (size - len(said))))
     assert only(hand).prompt == (None if problem else "x")
-    assert [problem in one.problem for one in hand.head().problems] == [True] * bool(problem)
+    assert [problem in item.problem for item in hand.head().problems] == [True] * bool(problem)
 
 
 @pytest.mark.parametrize("name", [PROMPTS, CAPTION])
@@ -166,7 +166,7 @@ def test_orphans_bare_images_and_broken_captions_are_listed():
     hand.upload("a.txt", "lost.txt", body=b"text")
     hand.upload("bad.txt", body=b"\xff")
     hand.commit(hand.upload("a.jpg", "bad.png", "bare.webp", "notes.pdf"))
-    assert [(one.s3_key.removeprefix(PREFIX), one.problem.split(",")[0]) for one in hand.head().problems] == [
+    assert [(item.s3_key.removeprefix(PREFIX), item.problem.split(",")[0]) for item in hand.head().problems] == [
         ("bad.txt", "it is not UTF-8; write it anew"),
         ("lost.txt", "there is no image that this is the caption of"),
         ("bare.webp", "it has no caption"),
@@ -255,15 +255,15 @@ def test_declared_generations_are_there_with_what_is_declared_and_count_their_fi
     other = declaration | {"generation_id": 8}
     facts = json.dumps({"title": "Snow", "generations": [declaration, other]}).encode()
     hand.commit(hand.upload("collection.json", body=facts))
-    counts = {(one.generation_id, one.type): one.image_count for one in hand.head().generations}
+    counts = {(item.generation_id, item.type): item.image_count for item in hand.head().generations}
     assert counts == {(7, "flux"): 1, (8, "flux"): 0, (1, "s3_event"): 1}
     flux = hand.head().generations[0]
     assert (flux.generated_at, flux.metadata) == ("2020-01-01T00:00:00.000Z", {"steps": 4})
     hand.commit(hand.upload(PROMPTS, body=prompts(a={"generation_id": 8, "generation_type": "flux"})))
-    assert {one.generation_id: one.image_count for one in hand.head().generations} == {7: 0, 8: 1, 1: 1}
+    assert {item.generation_id: item.image_count for item in hand.head().generations} == {7: 0, 8: 1, 1: 1}
     hand.store.remove(PREFIX + "collection.json")
     hand.commit([PREFIX + "collection.json"])
-    (undeclared,) = (one for one in hand.head().generations if one.type == "flux")
+    (undeclared,) = (item for item in hand.head().generations if item.type == "flux")
     assert (undeclared.generation_id, undeclared.metadata, undeclared.declared) == (8, {}, False)
     assert undeclared.generated_at != flux.generated_at
 

@@ -50,7 +50,7 @@ class Queue:
         self.on_delete()
         if self.fail_delete:
             raise QueueFailed("10 messages not deleted: 503")
-        self.deleted += [one.receipt for one in found]
+        self.deleted += [item.receipt for item in found]
 
     def run(self, hand: Hand, batch: Sequence[Message]) -> BatchResult:
         return reconcile_and_drain(hand.environment, ChangeQueue(self.receive, self.delete), batch)
@@ -98,7 +98,7 @@ def test_a_drain_stops_at_a_thousand_messages(hand):
 
 
 def test_a_drain_stops_at_so_many_bytes(hand, monkeypatch):
-    monkeypatch.setattr(drain, "MAX_BYTES", sum(len(one.body) for one in messages(20, first=10)))
+    monkeypatch.setattr(drain, "MAX_BYTES", sum(len(item.body) for item in messages(20, first=10)))
     queue = Queue(messages(500, first=10))
     assert queue.run(hand, messages(10)).drained == 20
 

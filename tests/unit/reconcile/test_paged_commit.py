@@ -105,13 +105,13 @@ def test_the_record_says_what_the_revision_altered():
     hand.commit([*keys(7), *hand.upload("0019.jpg", body=b"other"), *hand.upload("0019a.jpg")])
     (key,) = hand.store.asked_for("ADD", f"{STYLE.folder}changes/")
     record = decode_record(hand.store.objects[key][1])
-    assert [[one.filename for one in part] for part in (record.added, record.modified, record.removed)] == [
+    assert [[item.filename for item in part] for part in (record.added, record.modified, record.removed)] == [
         ["0019a.jpg"],
         ["0019.jpg"],
         ["0007.jpg"],
     ]
     assert (record.revision, record.commit, record.total_files) == (2, hand.head().commit, 36)
-    assert {one.cause for one in record.alterations()} == {"ObjectCreated:Put"}
+    assert {item.cause for item in record.alterations()} == {"ObjectCreated:Put"}
 
 
 @pytest.mark.parametrize(("pages", "commits"), [(1, 6), (2, 3), (4, 2), (6, 1), (7, 1)])
@@ -161,7 +161,7 @@ def test_a_page_that_went_with_a_head_that_is_another_by_now_is_no_trouble():
     hand.store.get = collected_meanwhile
     outcome = hand.commit(hand.upload("0002.jpg", body=b"ours"))
     assert (outcome.conflicts, outcome.finished) == (1, True)
-    assert [one.size_bytes for one in hand.entries()[:4]] == [3, 6, 4, 3]
+    assert [item.size_bytes for item in hand.entries()[:4]] == [3, 6, 4, 3]
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut off", "foreign", "another page"])

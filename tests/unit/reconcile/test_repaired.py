@@ -58,7 +58,7 @@ def test_a_page_that_is_lost_while_another_is_repaired_is_repaired_with_it():
     assert repair(hand.environment, STYLE, job.broken).finished
     assert len(reads) >= 2
     assert told(hand) == truth(hand)
-    assert sum(one.image_count for one in hand.head().generations) == hand.head().total_files
+    assert sum(item.image_count for item in hand.head().generations) == hand.head().total_files
 
 
 def test_the_record_of_a_repair_names_no_files_as_added():

@@ -170,8 +170,8 @@ def test_what_a_sweep_alters_is_said_to_be_because_of_it():
     swept(hand)
     (key,) = hand.store.asked_for("ADD", f"{STYLE.folder}changes/")
     alterations = list(decode_record(hand.store.objects[key][1]).alterations())
-    assert {one.cause for one in alterations} == {SWEEP}
-    assert [(one.filename, one.after and one.after.source) for one in alterations] == [
+    assert {item.cause for item in alterations} == {SWEEP}
+    assert [(item.filename, item.after and item.after.source) for item in alterations] == [
         ("new.jpg", "s3_scan"),
         ("0007.jpg", "s3_scan"),
         ("0000.jpg", None),

@@ -47,7 +47,7 @@ def enumerated(hand, left=lambda: 900):
 
 
 def styles(*ids):
-    return [("style", str(one)) for one in ids]
+    return [("style", str(item)) for item in ids]
 
 
 @pytest.mark.parametrize(

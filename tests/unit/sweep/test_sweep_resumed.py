@@ -243,8 +243,8 @@ def test_with_many_keys_found_to_differ_they_are_looked_at_before_the_listing_go
     monkeypatch.setattr(sweep, "RANGES", 1)
     hand, job = incomplete(100)
     swept(hand, job)
-    lists = [at for at, one in enumerate(hand.store.requests) if one.startswith(f"LIST {PREFIX} ")]
-    looks = [sum(one.startswith("HEAD") for one in hand.store.requests[a:b]) for a, b in pairwise(lists)]
+    lists = [at for at, item in enumerate(hand.store.requests) if item.startswith(f"LIST {PREFIX} ")]
+    looks = [sum(item.startswith("HEAD") for item in hand.store.requests[a:b]) for a, b in pairwise(lists)]
     # Of one page, as many as four may hold are listed before it is compared.
     assert max(looks) <= 10 + 4 * SMALL_PAGES["MAX_PAGE"] + 4
     assert hand.store.looks == [PREFIX + name for name in names(*range(1, 100))]

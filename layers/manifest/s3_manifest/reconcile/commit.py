@@ -7,10 +7,10 @@
    fresh commit id makes the stale write of a slower worker fail.
 5. After a conflict or a lost response, back off and start over. Observe every key again.
 
-Whoever commits after us loaded the head after our commit and observed S3 after that. So the last commit that touches a
-key observed it no earlier than any event about it, and neither the order of events nor their types or duplicates
-matter. Every rule is necessary: ``tests/simulation/mutants.py`` leaves out each one, and the simulation shows the lost
-write.
+A worker that commits after us loaded the head after our commit and observed S3 after that. So the last commit that
+touches a key observed it no earlier than any event about it, and neither the order of events nor their types or
+duplicates matter. Every rule is necessary: ``tests/simulation/mutants.py`` leaves out each one, and the simulation
+shows the lost write.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

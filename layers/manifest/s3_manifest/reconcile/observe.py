@@ -80,7 +80,7 @@ class Observer:
         """Observes the keys and, as there is no manifest yet, what else one listing of the collection names.
 
         Also returns whether that was everything. If not, a sweep is requested. This happens before the head is
-        written: a crash in between costs a message about nothing, not a manifest that is never completed.
+        written: a crash before that costs a message about nothing, not a manifest that is never completed.
         """
         environment, collection = self._environment, self._collection
         listing = self._store.list(collection.prefix)

@@ -1,4 +1,4 @@
-"""Deletes objects that no manifest and no kept history refers to."""
+"""Deletes objects that no manifest and no retained history refers to."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
     """
     now, store = environment.now(), environment.store
     grace = days_before(now, GRACE_DAYS)
-    kept_since = days_before(now, max(GRACE_DAYS, environment.history_days))
+    retained_since = days_before(now, max(GRACE_DAYS, environment.history_days))
     folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
     old = {listing.key for folder in folders for listing in listed(store, folder) if listing.last_modified < grace}
     head = heads.load(store, collection).head
@@ -32,11 +32,11 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
     # List checkpoints after reading the head: every earlier commit has written its checkpoint, so none is missed.
     # Later commits refer to pages of this head, or to pages too young to be collected.
     checkpoints = list(listed(store, heads.checkpoints_folder(collection)))
-    expired = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified < kept_since]
-    expired += _expired_records(store, collection, head, grace, kept_since)
+    expired = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified < retained_since]
+    expired += _expired_records(store, collection, head, grace, retained_since)
     old -= {page.key for page in head.pages}.union(copies_of(head.sidecars))
     if old:
-        retained = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified >= kept_since]
+        retained = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified >= retained_since]
         old -= _referenced_pages(environment, collection, retained)
     garbage = [*expired, *sorted(old)]
     deleted = 0
@@ -48,7 +48,7 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
 
 
 def _expired_records(
-    store: Store, collection: Collection, head: Head, grace: Timestamp, kept_since: Timestamp
+    store: Store, collection: Collection, head: Head, grace: Timestamp, retained_since: Timestamp
 ) -> Iterator[str]:
     """The change records past retention and those of lost commits, oldest first, so that the history has no gap.
 
@@ -61,7 +61,7 @@ def _expired_records(
         key = chain.key_of(collection, link)
         if link in on_chain and link.revision == head.revision:
             continue
-        if written_at[key] < (kept_since if link in on_chain else grace):
+        if written_at[key] < (retained_since if link in on_chain else grace):
             yield key
 
 

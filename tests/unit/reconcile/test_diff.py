@@ -65,7 +65,7 @@ def test_what_is_as_the_manifest_says_is_no_alteration(seen):
 
 def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():
     causes = {PREFIX + "b.jpg": "ObjectRemoved:Delete"}
-    assert [(one.filename, one.cause) for one in news(gone("a.jpg"), gone("b.jpg"), causes=causes).changes] == [
+    assert [(item.filename, item.cause) for item in news(gone("a.jpg"), gone("b.jpg"), causes=causes).changes] == [
         ("a.jpg", SWEEP),
         ("b.jpg", "ObjectRemoved:Delete"),
     ]
@@ -85,7 +85,7 @@ def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manife
     ]
     after = merged(HEAD, file_seen("n.jpg"), file_seen("a.jpg", **REPLACED), gone("b.jpg"), commit="c2", now=EVENING)
     record = change_record(after, HEAD, alterations)
-    assert (record.added, record.modified, record.removed) == tuple((one,) for one in alterations)
+    assert (record.added, record.modified, record.removed) == tuple((item,) for item in alterations)
     assert list(record.alterations()) == alterations
     assert (record.revision, record.commit, record.previous, record.last_synced) == (2, "c2", "c1", EVENING)
     assert (record.total_files, record.total_size_bytes, record.title) == (2, 6, "Snow")
@@ -130,7 +130,7 @@ def made(filename, at, run=1):
 
 
 def dates(generations):
-    return [(one.generation_id, one.image_count, one.generated_at) for one in generations]
+    return [(item.generation_id, item.image_count, item.generated_at) for item in generations]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,6 @@ def test_the_order_of_alterations_does_not_matter_to_generations():
 
 
 def test_a_file_that_comes_and_goes_leaves_no_generation_behind():
-    one = made("a", NOON)
-    once = generations_after((), [altered(None, one, PUT)])
-    assert generations_after(once, [altered(one, None)]) == ()
+    item = made("a", NOON)
+    once = generations_after((), [altered(None, item, PUT)])
+    assert generations_after(once, [altered(item, None)]) == ()
