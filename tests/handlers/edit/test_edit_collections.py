@@ -37,13 +37,13 @@ def test_a_title_is_set_and_taken_out(account, edit, path):
     assert json.loads(account.read("styles/16/collection.json")) == {}
 
 
-def test_what_else_the_sidecar_says_stays(account, edit):
+def test_other_fields_of_the_sidecar_stay(account, edit):
     edit("PATCH", f"/api/manifests/actor/{ACTOR}", {"title": "new"})
     assert json.loads(account.read(f"{PREFIX}collection.json")) == {"title": "new", "theirs": 1}
 
 
 @pytest.mark.parametrize("path", ["/api/styles/17", "/api/manifests/color/16", "/api/styles/" + "x" * 1100])
-def test_what_is_not_there_gets_no_title(account, edit, path):
+def test_an_empty_collection_gets_no_title(account, edit, path):
     assert is_problem(edit("PATCH", path, {"title": "x"}), 404)
     assert account.sent("PUT") == []
 
@@ -79,7 +79,7 @@ def test_to_confirm_is_not_left_out(account, edit):
     assert account.requests == []
 
 
-def test_without_more_said_all_files_are_hidden(account, edit):
+def test_without_delete_from_s3_all_files_are_hidden(account, edit):
     reply = edit("DELETE", ALL, confirm=ACTOR)
     assert (reply.status, reply.json["deleted"], reply.json["hidden"], reply.json["complete"]) == (200, 0, 3, True)
     said = json.loads(account.read(f"{PREFIX}prompt_metadata.json"))

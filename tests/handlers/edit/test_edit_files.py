@@ -116,7 +116,7 @@ def test_one_that_is_not_there_is_named_and_none_is_described(account, edit):
         "/api/nonsense",
     ],
 )
-def test_what_is_not_there_is_404_and_nothing_is_written(account, edit, path):
+def test_a_missing_file_is_404_and_nothing_is_written(account, edit, path):
     assert is_problem(edit("PATCH", path, {"good": False}), 404)
     assert untouched(account)
 
@@ -164,7 +164,7 @@ def test_of_many_the_bad_one_is_named(account, edit, body, parameter):
     assert untouched(account)
 
 
-def test_without_more_said_a_file_is_hidden_and_that_can_be_undone(account, edit):
+def test_without_delete_from_s3_a_file_is_hidden_and_that_can_be_undone(account, edit):
     reply = edit("DELETE", f"{DELETED}/a.png")
     assert (reply.status, reply.json["deleted"], reply.json["hidden"]) == (200, False, True)
     assert said(account) == {"a.png": {"hidden": True}}
@@ -186,7 +186,7 @@ def test_a_file_is_deleted_with_what_is_said_of_it_and_without_its_caption(accou
 
 @pytest.mark.parametrize("filename", ["nothing.png", "collection.json", "prompt_metadata.json"])
 @pytest.mark.parametrize("delete_from_s3", ["true", "false"])
-def test_what_is_not_there_or_is_a_sidecar_is_not_deleted(account, edit, filename, delete_from_s3):
+def test_a_missing_file_or_a_sidecar_is_not_deleted(account, edit, filename, delete_from_s3):
     account.put(PREFIX + "collection.json", b"{}")
     assert is_problem(edit("DELETE", f"{DELETED}/{filename}", delete_from_s3=delete_from_s3), 404)
     assert account.sent("DELETE") == account.sent("PUT") == []
@@ -321,5 +321,5 @@ def test_nothing_is_written_below_the_manifest_root(account, edit):
     edit("PATCH", ONE, {"good": False})
     edit("DELETE", f"{DELETED}/a.png", delete_from_s3="true")
     assert not [
-        one for one in account.requests if one.method not in {"GET", "HEAD"} and one.key.startswith("_manifests/")
+        item for item in account.requests if item.method not in {"GET", "HEAD"} and item.key.startswith("_manifests/")
     ]

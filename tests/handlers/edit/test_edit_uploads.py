@@ -33,9 +33,13 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     before = datetime.now(UTC)
     reply = ask(edit, image("deep/a b+ü.png", prompt="größe"), image("b.jpg"), expires_in=600)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    one, other = reply.json["uploads"]
-    assert (one["filename"], one["s3_key"], one["method"]) == ("deep/a b+ü.png", f"{PREFIX}deep/a b+ü.png", "PUT")
-    assert one["headers"] == {
+    upload, other = reply.json["uploads"]
+    assert (upload["filename"], upload["s3_key"], upload["method"]) == (
+        "deep/a b+ü.png",
+        f"{PREFIX}deep/a b+ü.png",
+        "PUT",
+    )
+    assert upload["headers"] == {
         "Content-Length": "6",
         "Content-MD5": base64.b64encode(bytes.fromhex(MD5)).decode(),
         "Content-Type": "image/png",
@@ -43,12 +47,12 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
         "x-amz-meta-md5": MD5,
         "x-amz-meta-prompt": "=?UTF-8?B?Z3LDtsOfZQ==?=",
     }
-    url = urlsplit(one["url"])
+    url = urlsplit(upload["url"])
     assert url.path == f"/{PREFIX}deep/a%20b%2B%C3%BC.png"
     assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
     ends = [moment + timedelta(seconds=600) for moment in (before, datetime.now(UTC))]
-    assert timestamp(ends[0]) <= one["expires_at"] <= timestamp(ends[1])
-    assert decode_cursor(one["reflects"], ChangeToken) == ChangeToken(s3_key=one["s3_key"], uploaded_md5=MD5)
+    assert timestamp(ends[0]) <= upload["expires_at"] <= timestamp(ends[1])
+    assert decode_cursor(upload["reflects"], ChangeToken) == ChangeToken(s3_key=upload["s3_key"], uploaded_md5=MD5)
     assert (other["headers"]["Content-Type"], other["in_sidecar"]) == ("image/jpeg", [])
     assert reply.json | {"uploads": [], "generation": None} == {
         "uploads": [],
@@ -70,14 +74,14 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     ],
 )
 def test_a_collection_may_begin_with_an_upload(edit, path, prefix):
-    (one,) = ask(edit, image(), path=path).json["uploads"]
-    assert one["s3_key"] == f"{prefix}a.png"
+    (upload,) = ask(edit, image(), path=path).json["uploads"]
+    assert upload["s3_key"] == f"{prefix}a.png"
 
 
 def test_an_actor_is_found_by_its_number(account, edit):
     account.put(f"{PREFIX}there.png")
-    (one,) = ask(edit, image(), path="/api/training-data/42/uploads").json["uploads"]
-    assert one["s3_key"] == f"{PREFIX}a.png"
+    (upload,) = ask(edit, image(), path="/api/training-data/42/uploads").json["uploads"]
+    assert upload["s3_key"] == f"{PREFIX}a.png"
 
 
 @pytest.mark.parametrize("path", ["/api/training-data/43/uploads", "/api/manifests/color/16/uploads"])
@@ -86,9 +90,9 @@ def test_by_a_number_that_none_has_or_a_kind_there_is_not_none_begins(edit, path
 
 
 def test_with_overwrite_a_file_may_be_replaced(edit):
-    (one,) = ask(edit, image(), overwrite=True).json["uploads"]
-    assert "If-None-Match" not in one["headers"]
-    assert "if-none-match" not in one["url"]
+    (upload,) = ask(edit, image(), overwrite=True).json["uploads"]
+    assert "If-None-Match" not in upload["headers"]
+    assert "if-none-match" not in upload["url"]
 
 
 def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
@@ -96,9 +100,9 @@ def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
     generation = reply.json["generation"]
     assert (generation["generation_id"], generation["type"], generation["metadata"]) == (1, "batch", {"model": "sdxl"})
     assert json.loads(account.read(f"{PREFIX}collection.json")) == {"generations": [generation]}
-    for one in reply.json["uploads"]:
-        told = {name: one["headers"][f"x-amz-meta-generation-{name}"] for name in ("id", "type")}
-        assert told == {"id": "1", "type": "batch"}
+    for upload in reply.json["uploads"]:
+        values = {name: upload["headers"][f"x-amz-meta-generation-{name}"] for name in ("id", "type")}
+        assert values == {"id": "1", "type": "batch"}
     assert decode_cursor(reply.json["reflects"], ChangeToken).s3_key == f"{PREFIX}collection.json"
 
 
@@ -121,12 +125,12 @@ def test_one_generation_may_come_in_several_requests(account, edit):
 def test_a_prompt_that_is_too_long_for_a_header_is_in_the_sidecar_at_once(account, edit):
     long = "größe " * 1000
     reply = ask(edit, image("long.png", prompt=long), image("short.png", prompt="x"), generation={})
-    one, other = reply.json["uploads"]
-    assert (one["in_sidecar"], other["in_sidecar"]) == (["prompt"], [])
-    assert "x-amz-meta-prompt" not in one["headers"]
+    upload, other = reply.json["uploads"]
+    assert (upload["in_sidecar"], other["in_sidecar"]) == (["prompt"], [])
+    assert "x-amz-meta-prompt" not in upload["headers"]
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == {"long.png": {"prompt": long}}
     change_token = decode_cursor(reply.json["reflects"], ChangeToken)
-    assert [change_token.s3_key, *(one.s3_key for one in change_token.others)] == [
+    assert [change_token.s3_key, *(upload.s3_key for upload in change_token.others)] == [
         f"{PREFIX}collection.json",
         f"{PREFIX}prompt_metadata.json",
     ]
@@ -137,7 +141,7 @@ def test_what_a_sidecar_told_before_does_not_count_more_than_what_is_uploaded_no
     account.put(f"{PREFIX}prompt_metadata.json", json.dumps(before).encode())
     images = [image(name, prompt="new", local_path="x") for name in ("a.png", "b.png")] + [image("c.png")]
     uploads = ask(edit, *images, overwrite=True).json["uploads"]
-    assert [one["in_sidecar"] for one in uploads] == [["prompt"], [], []]
+    assert [upload["in_sidecar"] for upload in uploads] == [["prompt"], [], []]
     after = before | {"a.png": {"prompt": "new", "good": False}}
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == after
 
@@ -243,5 +247,5 @@ def test_a_value_that_no_header_or_sidecar_can_hold_is_400_and_nothing_is_declar
 
 @pytest.mark.parametrize("value", ["image/svg+xml", "image/png; charset=utf-8", "image/vnd.adobe.photoshop"])
 def test_a_content_type_is_sent_as_it_is_given(edit, value):
-    (one,) = ask(edit, image(content_type=value)).json["uploads"]
-    assert one["headers"]["Content-Type"] == value
+    (upload,) = ask(edit, image(content_type=value)).json["uploads"]
+    assert upload["headers"]["Content-Type"] == value

@@ -189,8 +189,8 @@ def test_an_actor_is_found_without_listing_everything(account, get, actor):
     get(ROUTES[0].format("42"))
     lists = [request.parameters for request in account.requests if not request.key]
     assert 0 < len(lists) < 25
-    assert all(one["prefix"].rpartition("/")[2].lstrip("0") in {"42", "42_", ""} for one in lists)
-    assert all(one["prefix"].endswith(("42", "42/", "42_")) for one in lists)
+    assert all(item["prefix"].rpartition("/")[2].lstrip("0") in {"42", "42_", ""} for item in lists)
+    assert all(item["prefix"].endswith(("42", "42/", "42_")) for item in lists)
 
 
 def test_one_that_is_asked_for_by_its_full_name_takes_one_request(account, get, actor):

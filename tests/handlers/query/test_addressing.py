@@ -125,7 +125,7 @@ def test_a_plain_name_in_the_path_is_acted_on(account, send, put, method, path, 
 )
 def test_an_id_in_the_query_is_acted_on_and_its_doubles_are_not(account, send, put, method, path, body, id_):
     doubles = {unquote(id_), id_.replace("+", " "), id_.partition("?")[0], id_.replace("%", "%25"), "16"} - {id_}
-    put(*(f"styles/{one}/a.png" for one in (id_, *doubles)))
+    put(*(f"styles/{item}/a.png" for item in (id_, *doubles)))
     of_all = method == "DELETE" and "files" not in path
     query = f"id={quote(id_, safe='')}" + (f"&confirm={quote(id_, safe='')}" if of_all else "")
     reply = send(method, path, query, body)
@@ -138,9 +138,9 @@ def test_an_id_in_the_query_is_acted_on_and_its_doubles_are_not(account, send, p
 @pytest.mark.parametrize("id_", ["we b+1%", "50%25", "a?b", "-"])
 @pytest.mark.parametrize("tail", ["", "/changes", "/removed"])
 def test_an_id_in_the_query_is_read_and_its_doubles_are_not(send, put, reconcile, id_, tail):
-    for one in {id_, unquote(id_), id_.replace("+", " "), id_.partition("?")[0]}:
-        put(f"styles/{one}/a.png")
-        reconcile({"1": s3_event(f"styles/{one}/a.png")})
+    for item in {id_, unquote(id_), id_.replace("+", " "), id_.partition("?")[0]}:
+        put(f"styles/{item}/a.png")
+        reconcile({"1": s3_event(f"styles/{item}/a.png")})
     reply = send("GET", f"/api/manifests/style/-{tail}", f"id={quote(id_, safe='')}")
     assert (reply.status, reply.json["style_id"]) == (200, id_)
 

@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import pytest
 from handlers.lambda_events import s3_event
-from handlers.lives import NOON, PATH, PREFIX, Life, follow
 from handlers.query.test_query import is_problem
+from handlers.scenarios import NOON, PATH, PREFIX, Scenario, follow
 
 from s3_manifest.manifest.changes import decode_record, encode_record
 from s3_manifest.manifest.model import timestamp
@@ -18,70 +18,70 @@ HEAD = f"_manifests/{PREFIX}manifest.json"
 
 
 @pytest.fixture
-def life(account, reconcile, monkeypatch):
-    return Life(account, reconcile, monkeypatch)
+def scenario(account, reconcile, monkeypatch):
+    return Scenario(account, reconcile, monkeypatch)
 
 
 @pytest.fixture(params=["inline", "paged"])
-def long_life(request, life, monkeypatch):
+def long_scenario(request, scenario, monkeypatch):
     """Some twenty revisions, and a checkpoint at every seventh."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 7)
-    life.live(21)
-    assert bool(life.account.manifest(PREFIX).get("pages")) is (request.param == "paged")
-    return life
+    scenario.live(21)
+    assert bool(scenario.account.manifest(PREFIX).get("pages")) is (request.param == "paged")
+    return scenario
 
 
 @pytest.mark.parametrize("limit", [1, 17, 1000])
-def test_changes_from_the_first_on_are_the_manifest_at_every_step(get, long_life, limit):
+def test_changes_from_the_first_on_are_the_manifest_at_every_step(get, long_scenario, limit):
     files, revisions = {}, []
     for change in follow(get, 0, limit):
-        for one in change["added"]:
-            assert (one["before"], one["filename"] in files) == (None, False)
-            files[one["filename"]] = one["after"]
-        for one in change["modified"]:
-            assert one["before"] == files[one["filename"]] != one["after"]
-            files[one["filename"]] = one["after"]
-        for one in change["removed"]:
-            assert (one["before"], one["after"]) == (files.pop(one["filename"]), None)
-        said = long_life.said[change["revision"]]
-        assert [files[name] for name in sorted(files)] == said["files"]
-        assert change["title"] == said["style_title"]
-        assert change["commit"] == said["last_change"]
-        assert change["committed_at"] == timestamp(long_life.at[change["revision"]])
+        for file_change in change["added"]:
+            assert (file_change["before"], file_change["filename"] in files) == (None, False)
+            files[file_change["filename"]] = file_change["after"]
+        for file_change in change["modified"]:
+            assert file_change["before"] == files[file_change["filename"]] != file_change["after"]
+            files[file_change["filename"]] = file_change["after"]
+        for file_change in change["removed"]:
+            assert (file_change["before"], file_change["after"]) == (files.pop(file_change["filename"]), None)
+        manifests = long_scenario.manifests[change["revision"]]
+        assert [files[name] for name in sorted(files)] == manifests["files"]
+        assert change["title"] == manifests["style_title"]
+        assert change["commit"] == manifests["last_change"]
+        assert change["committed_at"] == timestamp(long_scenario.at[change["revision"]])
         for name in ("complete", "total_files", "total_size_bytes"):
-            assert change[name] == said[name]
+            assert change[name] == manifests[name]
         revisions.append(change["revision"])
-    assert revisions == list(range(1, long_life.revision + 1))
+    assert revisions == list(range(1, long_scenario.revision + 1))
 
 
-def test_following_may_begin_at_any_revision(get, long_life):
+def test_following_may_begin_at_any_revision(get, long_scenario):
     everything = follow(get, 0, 1000)
-    for since in range(long_life.revision + 1):
+    for since in range(long_scenario.revision + 1):
         assert get(CHANGES, since=since, limit=3).json["changes"] == everything[since : since + 3]
 
 
-def test_a_follower_that_is_up_to_date_is_told_nothing_until_something_changes(get, life):
-    life.add("a.png")
+def test_a_follower_that_is_up_to_date_is_told_nothing_until_something_changes(get, scenario):
+    scenario.add("a.png")
     reply = get(CHANGES, since=1)
     assert (reply.status, reply.json["changes"], reply.json["next"], reply.json["more"]) == (200, [], 1, False)
-    life.look("a.png")  # a commit that changes nothing
+    scenario.look("a.png")  # a commit that changes nothing
     assert get(CHANGES, since=1).json["changes"] == []
-    life.add("b.png")
+    scenario.add("b.png")
     (change,) = get(CHANGES, since=1).json["changes"]
-    assert (change["revision"], [one["filename"] for one in change["added"]]) == (2, ["b.png"])
+    assert (change["revision"], [file_change["filename"] for file_change in change["added"]]) == (2, ["b.png"])
 
 
-def test_each_change_says_what_caused_it_and_when_it_was_committed(account, get, life):
-    life.put("listed.png")
-    life.add("a.png")
-    life.put("a.png", body=b"newer")
-    life.look("a.png", event="ObjectCreated:CompleteMultipartUpload")
-    life.delete("a.png")
-    life.look("a.png", event="LifecycleExpiration:Delete")
+def test_each_change_says_what_caused_it_and_when_it_was_committed(account, get, scenario):
+    scenario.put("listed.png")
+    scenario.add("a.png")
+    scenario.put("a.png", body=b"newer")
+    scenario.look("a.png", event="ObjectCreated:CompleteMultipartUpload")
+    scenario.delete("a.png")
+    scenario.look("a.png", event="LifecycleExpiration:Delete")
     first, second, third = get(CHANGES).json["changes"]
-    assert {one["filename"]: one["cause"] for one in first["added"]} == {
+    assert {file_change["filename"]: file_change["cause"] for file_change in first["added"]} == {
         "a.png": "ObjectCreated:Put",
         "listed.png": "sweep",
     }
@@ -95,14 +95,14 @@ def test_each_change_says_what_caused_it_and_when_it_was_committed(account, get,
     assert [change["committed_at"] for change in (first, second, third)] == times
 
 
-def test_a_change_of_the_title_alone_is_a_change(get, life):
-    life.add("a.png")
-    life.add("collection.json", body=b'{"title": "Dynamic"}')
+def test_a_change_of_the_title_alone_is_a_change(get, scenario):
+    scenario.add("a.png")
+    scenario.add("collection.json", body=b'{"title": "Dynamic"}')
     (change,) = get(CHANGES, since=1).json["changes"]
     assert (change["title"], change["added"], change["modified"], change["removed"]) == ("Dynamic", [], [], [])
 
 
-def test_the_record_of_each_change_is_where_it_says(account, get, long_life):
+def test_the_record_of_each_change_is_where_it_says(account, get, long_scenario):
     for change in follow(get, 0, 1000):
         record = json.loads(account.read(change["s3_key"]))
         assert {name: record[name] for name in ("added", "modified", "removed")} == {
@@ -111,30 +111,30 @@ def test_the_record_of_each_change_is_where_it_says(account, get, long_life):
         assert (record["revision"], record["commit"]) == (change["revision"], change["commit"])
 
 
-def test_the_removed_files_are_told_as_they_last_were_and_one_that_came_back_is_among_them(get, life):
-    life.add("a.png", "b.png")
-    life.add("a.png", body=b"last")
-    life.remove("a.png")
-    life.add("a.png", body=b"back")
-    life.remove("a.png", "b.png")
-    life.add("b.png")
+def test_the_removed_files_are_told_as_they_last_were_and_one_that_came_back_is_among_them(get, scenario):
+    scenario.add("a.png", "b.png")
+    scenario.add("a.png", body=b"last")
+    scenario.remove("a.png")
+    scenario.add("a.png", body=b"back")
+    scenario.remove("a.png", "b.png")
+    scenario.add("b.png")
     reply = get(REMOVED)
     assert (reply.status, reply.json["more"], reply.json["next"]) == (200, False, 6)
-    assert [(one["filename"], one["revision"]) for one in reply.json["removed"]] == [
+    assert [(file_change["filename"], file_change["revision"]) for file_change in reply.json["removed"]] == [
         ("a.png", 3),
         ("a.png", 5),
         ("b.png", 5),
     ]
-    for one in reply.json["removed"]:
-        before = {file["filename"]: file for file in life.said[one["revision"] - 1]["files"]}
-        assert one["file"] == before[one["filename"]]
-        assert one["removed_at"] == timestamp(life.at[one["revision"]])
-        assert one["cause"] == "ObjectRemoved:Delete"
-    assert [one["file"]["size_bytes"] for one in reply.json["removed"]] == [4, 4, 4]
+    for file_change in reply.json["removed"]:
+        before = {file["filename"]: file for file in scenario.manifests[file_change["revision"] - 1]["files"]}
+        assert file_change["file"] == before[file_change["filename"]]
+        assert file_change["removed_at"] == timestamp(scenario.at[file_change["revision"]])
+        assert file_change["cause"] == "ObjectRemoved:Delete"
+    assert [file_change["file"]["size_bytes"] for file_change in reply.json["removed"]] == [4, 4, 4]
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_the_removed_files_come_in_pages_with_none_left_out(get, long_life, limit):
+def test_the_removed_files_come_in_pages_with_none_left_out(get, long_scenario, limit):
     found, since, more = [], 0, True
     while more:
         reply = get(REMOVED, since=since, limit=limit)
@@ -142,13 +142,15 @@ def test_the_removed_files_come_in_pages_with_none_left_out(get, long_life, limi
         assert since < reply.json["next"] <= since + limit
         since, more = reply.json["next"], reply.json["more"]
     assert found == get(REMOVED, limit=1000).json["removed"]
-    assert [(one["filename"], one["revision"]) for one in found] == [
-        (one["filename"], change["revision"]) for change in follow(get, 0, 1000) for one in change["removed"]
+    assert [(file_change["filename"], file_change["revision"]) for file_change in found] == [
+        (file_change["filename"], change["revision"])
+        for change in follow(get, 0, 1000)
+        for file_change in change["removed"]
     ]
 
 
-def test_beyond_the_last_revision_is_404(get, life):
-    life.add("a.png")
+def test_beyond_the_last_revision_is_404(get, scenario):
+    scenario.add("a.png")
     for path in (CHANGES, REMOVED):
         reply = get(path, since=2)
         assert is_problem(reply, 404)
@@ -181,15 +183,15 @@ def test_a_bad_parameter_is_400_and_named(account, get, path, parameter, value):
 
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
-def test_a_since_that_no_revision_will_ever_be_is_no_error_of_ours(get, life, path):
-    life.add("a.png")
+def test_a_since_that_no_revision_will_ever_be_is_no_error_of_ours(get, scenario, path):
+    scenario.add("a.png")
     for since in (10**12 - 1, 10**12, 10**13, 2**63, 10**30, 10**400):
         assert get(path, since=since).status in {400, 404}
 
 
-def test_what_is_not_kept_any_more_is_410_and_says_what_to_do(account, get, life):
-    life.live(12)
-    for record in life.records()[:5]:  # the collector takes the oldest first
+def test_an_expired_revision_is_410_with_the_next_step(account, get, scenario):
+    scenario.live(12)
+    for record in scenario.records()[:5]:  # the collector takes the oldest first
         account.delete(record)
     for since in range(5):
         for limit in (1, 3, 100):
@@ -203,19 +205,19 @@ def test_what_is_not_kept_any_more_is_410_and_says_what_to_do(account, get, life
     assert get(REMOVED).json["since"] == 5
 
 
-def test_with_the_last_record_alone_a_follower_goes_on(account, get, life):
-    life.live(5)
-    for record in life.records()[:-1]:
+def test_with_the_last_record_alone_a_follower_goes_on(account, get, scenario):
+    scenario.live(5)
+    for record in scenario.records()[:-1]:
         account.delete(record)
     assert is_problem(get(CHANGES, since=3), 410)
     assert [change["revision"] for change in follow(get, 4, 10)] == [5]
-    life.live(6, seed=2)
+    scenario.live(6, seed=2)
     assert [change["revision"] for change in follow(get, 4, 10)] == [5, 6]
 
 
-def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, life):
-    life.live(9)
-    account.delete(life.records()[4])
+def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, scenario):
+    scenario.live(9)
+    account.delete(scenario.records()[4])
     assert is_problem(get(CHANGES, since=0), 410, oldest=6)
     assert is_problem(get(CHANGES, since=0, limit=5), 410, oldest=6)
     # The record after it names the one before it: what comes before the gap is known to be true.
@@ -225,33 +227,33 @@ def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, life
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_whoever_goes_on_from_the_oldest_that_is_kept_reaches_the_end(account, get, life, limit):
+def test_a_follower_continues_from_the_oldest_kept_revision_to_the_end(account, get, scenario, limit):
     """Over two gaps, and a manifest that was begun anew."""
-    life.live(9)
-    records = life.records()
+    scenario.live(9)
+    records = scenario.records()
     account.delete(HEAD)
-    life.add("anew.png")
-    life.live(14, seed=2)
+    scenario.add("anew.png")
+    scenario.live(14, seed=2)
     for record in (records[1], records[6]):
         account.delete(record)
-    told, since = [], 0
-    while since < life.revision:
+    revisions, since = [], 0
+    while since < scenario.revision:
         reply = get(CHANGES, since=since, limit=limit)
         assert reply.status in {200, 410}
         went_on = reply.json["next"] if reply.status == 200 else reply.json["oldest"] - 1
         assert went_on > since
-        told += [change["revision"] for change in reply.json.get("changes", ())]
+        revisions += [change["revision"] for change in reply.json.get("changes", ())]
         since = went_on
-    assert told[-4:] == [11, 12, 13, 14]
+    assert revisions[-4:] == [11, 12, 13, 14]
 
 
-def test_records_of_commits_that_were_lost_never_appear(account, get, life):
-    life.live(12)
+def test_records_of_commits_that_were_lost_never_appear(account, get, scenario):
+    scenario.live(12)
     everything, removed = follow(get, 0, 7), get(REMOVED).json
     past = [get(PATH, revision=n, limit=1000).text for n in range(1, 12)]
     for revision in range(1, 14):
-        link = next((key for key in life.records() if key.rpartition("/")[2].startswith(f"{revision:012}-")), None)
-        previous = link.removesuffix(".json").rpartition("-")[2] if link else life.said[12]["last_change"]
+        link = next((key for key in scenario.records() if key.rpartition("/")[2].startswith(f"{revision:012}-")), None)
+        previous = link.removesuffix(".json").rpartition("-")[2] if link else scenario.manifests[12]["last_change"]
         for commit in ("0" * 32, "f" * 32):  # before and after the true one by name
             account.put(f"_manifests/{PREFIX}changes/{revision:012}-{commit}-{previous}.json", b"garbage")
     for name in ("readme.txt", "000000000003.json", "x-y-z.json", "000000000003-a-b.json.bak", "0-a-b.json"):
@@ -260,41 +262,45 @@ def test_records_of_commits_that_were_lost_never_appear(account, get, life):
     assert follow(get, 0, 7) == everything
     assert get(REMOVED).json == removed
     assert [get(PATH, revision=n, limit=1000).text for n in range(1, 12)] == past
-    life.live(14, seed=3)
+    scenario.live(14, seed=3)
     assert [change["revision"] for change in follow(get, 0, 7)] == list(range(1, 15))
 
 
 @pytest.mark.parametrize("revisions", [1, 5])
-def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no_further(account, get, life, revisions):
-    life.live(revisions)
+def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no_further(
+    account, get, scenario, revisions
+):
+    scenario.live(revisions)
     account.delete(HEAD)
-    life.add("anew.png")
-    assert life.revision == revisions + 1
+    scenario.add("anew.png")
+    assert scenario.revision == revisions + 1
     for since in range(1, revisions + 1):
         reply = get(CHANGES, since=since)
         assert is_problem(reply, 410), since
         assert get(CHANGES, since=reply.json["oldest"] - 1).json["changes"] == []
-    assert [change["revision"] for change in get(CHANGES, since=0).json["changes"]] == [life.revision]
-    assert f"created anew or repaired with revision {life.revision}" in get(CHANGES, since=revisions).json["detail"]
-    assert get(CHANGES, since=life.revision).json["changes"] == []
-    life.add("later.png")
-    assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [life.revision]
+    assert [change["revision"] for change in get(CHANGES, since=0).json["changes"]] == [scenario.revision]
+    assert f"created anew or repaired with revision {scenario.revision}" in get(CHANGES, since=revisions).json["detail"]
+    assert get(CHANGES, since=scenario.revision).json["changes"] == []
+    scenario.add("later.png")
+    assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [scenario.revision]
 
 
-def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, life):
-    life.live(5)
+def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, scenario):
+    scenario.live(5)
     account.delete(HEAD)
-    life.add("anew.png")
-    life.remove("anew.png")
+    scenario.add("anew.png")
+    scenario.remove("anew.png")
     reply = get(REMOVED)
     assert reply.status == 200
-    assert [(one["filename"], one["revision"]) for one in reply.json["removed"]][-1:] == [("anew.png", 7)]
+    assert [(file_change["filename"], file_change["revision"]) for file_change in reply.json["removed"]][-1:] == [
+        ("anew.png", 7)
+    ]
 
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
-def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, get, log, life, impatience, path):
-    life.live(3)
-    record = life.records()[1]
+def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, get, log, scenario, impatience, path):
+    scenario.live(3)
+    record = scenario.records()[1]
     account.refuse("GET", record, 403)
     assert is_problem(get(path, since=0), 503)
     account.faults.clear()
@@ -307,9 +313,9 @@ def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, 
     assert [key in reason for key, reason in zip((record, record, HEAD), reasons, strict=True)] == [True] * 3
 
 
-def test_a_record_of_an_earlier_version_is_told_with_todays_names(account, get, life):
-    life.live(3)
-    _, second, _ = life.records()
+def test_a_record_of_an_earlier_version_is_told_with_todays_names(account, get, scenario):
+    scenario.live(3)
+    _, second, _ = scenario.records()
     before = get(CHANGES, since=0).json
     body = account.read(second).replace(b'"modified":', b'"altered":')
     body = body[: body.rindex(b',"sha256"')]
@@ -319,9 +325,11 @@ def test_a_record_of_an_earlier_version_is_told_with_todays_names(account, get, 
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
 @pytest.mark.parametrize("harm", ["lost", "emptied", "altered", "cut off", "another one"])
-def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_followed(account, get, life, path, harm):
-    life.live(5)
-    _, second, third, *_ = life.records()
+def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_followed(
+    account, get, scenario, path, harm
+):
+    scenario.live(5)
+    _, second, third, *_ = scenario.records()
     body = account.read(third)
     harmed = {
         "emptied": b"{}",
@@ -340,8 +348,8 @@ def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_foll
     assert get(path, since=0, limit=1).json["next"] == 1
 
 
-def test_history_that_cannot_be_listed_is_503(account, get, life, impatience):
-    life.live(3)
+def test_history_that_cannot_be_listed_is_503(account, get, scenario, impatience):
+    scenario.live(3)
     account.refuse("GET", "", 403)
     for path, query in ((CHANGES, {}), (REMOVED, {}), (PATH, {"revision": 1}), (PATH, {"at": "2026-03-01T12:00:30Z"})):
         assert is_problem(get(path, **query), 503)
@@ -353,7 +361,7 @@ def quotes(number):
 
 def enlarge(account, record, count, sort, entry_of=quotes):
     """Makes a change record one of so many files."""
-    told = json.loads(account.read(record))
+    revisions = json.loads(account.read(record))
     entry = next(iter(account.files(PREFIX).values()))
 
     def alteration(number):
@@ -362,14 +370,14 @@ def enlarge(account, record, count, sort, entry_of=quotes):
         return {"filename": made["filename"], "cause": "sweep", "before": before, "after": after}
 
     lists = {name: [] for name in ("added", "modified", "removed")} | {sort: list(map(alteration, range(count)))}
-    told.pop("sha256")
-    account.put(record, encode_record(decode_record(json.dumps(told | lists).encode())))
+    revisions.pop("sha256")
+    account.put(record, encode_record(decode_record(json.dumps(revisions | lists).encode())))
 
 
 @pytest.mark.parametrize("sort", ["added", "modified", "removed"])
-def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where_they_are(account, get, life, sort):
-    life.live(5)
-    enlarge(account, life.records()[2], 2_000, sort)
+def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where_they_are(account, get, scenario, sort):
+    scenario.live(5)
+    enlarge(account, scenario.records()[2], 2_000, sort)
     first = get(CHANGES, since=0)
     assert [change["revision"] for change in first.json["changes"]] == [1, 2]
     second = get(CHANGES, since=first.json["next"])
@@ -383,9 +391,9 @@ def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where
     assert [change["revision"] for change in follow(get, 0, 1)] == [1, 2, 3, 4, 5]
 
 
-def test_however_large_the_changes_no_answer_is_too_large_and_none_is_left_out(account, get, life):
-    life.live(12)
-    for number, record in enumerate(life.records()):
+def test_however_large_the_changes_no_answer_is_too_large_and_none_is_left_out(account, get, scenario):
+    scenario.live(12)
+    for number, record in enumerate(scenario.records()):
         enlarge(account, record, 100 + 60 * (number % 7), "added", quotes)
     found, since, more = [], 0, True
     while more:
@@ -404,9 +412,9 @@ def fat(number):
     return {"filename": name, "s3_key": PREFIX + name, "s3_url": url, "prompt": "\x01" * 1400}
 
 
-def test_however_large_what_was_removed_no_answer_is_too_large_and_none_is_left_out(account, get, life):
-    life.live(6)
-    for record in life.records():
+def test_however_large_what_was_removed_no_answer_is_too_large_and_none_is_left_out(account, get, scenario):
+    scenario.live(6)
+    for record in scenario.records():
         enlarge(account, record, 500, "removed", fat)
     found, since, more = [], 0, True
     while more:
@@ -415,19 +423,19 @@ def test_however_large_what_was_removed_no_answer_is_too_large_and_none_is_left_
         assert reply.json["next"] > since
         found += reply.json["removed"]
         since, more = reply.json["next"], reply.json["more"]
-    assert sorted({one["revision"] for one in found}) == list(range(1, 7))
+    assert sorted({file_change["revision"] for file_change in found}) == list(range(1, 7))
 
 
-def test_a_follower_needs_few_requests(account, get, life):
-    life.live(20)
+def test_a_follower_needs_few_requests(account, get, scenario):
+    scenario.live(20)
     for since, limit, most in ((20, 100, 2), (19, 100, 3), (0, 10, 12)):
         account.requests.clear()
         assert get(CHANGES, since=since, limit=limit).status == 200
         assert len(account.requests) <= most
 
 
-def test_what_others_change_is_not_told_of_this_collection(account, get, reconcile, life):
-    life.add("a.png")
+def test_what_others_change_is_not_told_of_this_collection(account, get, reconcile, scenario):
+    scenario.add("a.png")
     account.put("styles/160/other.png")
     reconcile({"m": s3_event("styles/160/other.png")})
     assert [change["revision"] for change in follow(get, 0, 10)] == [1]

@@ -4,8 +4,8 @@ from datetime import UTC, timedelta, timezone
 
 import pytest
 from handlers.lambda_events import s3_event
-from handlers.lives import NOON, PATH, PREFIX, Life, read_all
 from handlers.query.test_query import is_problem
+from handlers.scenarios import NOON, PATH, PREFIX, Scenario, read_all
 
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.storage import heads
@@ -14,37 +14,37 @@ HEAD = f"_manifests/{PREFIX}manifest.json"
 
 
 @pytest.fixture
-def life(account, reconcile, monkeypatch):
-    return Life(account, reconcile, monkeypatch)
+def scenario(account, reconcile, monkeypatch):
+    return Scenario(account, reconcile, monkeypatch)
 
 
 @pytest.fixture(params=["inline", "paged"])
-def long_life(request, life, monkeypatch):
+def long_scenario(request, scenario, monkeypatch):
     """Some revisions, and a checkpoint at every fifth."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 5)
-    life.live(16)
-    return life
+    scenario.live(16)
+    return scenario
 
 
-def test_every_revision_is_told_as_it_was_whole_and_in_pages(get, long_life):
-    assert len(long_life.account.below(f"_manifests/{PREFIX}checkpoints/")) == 3
-    for revision, said in long_life.said.items():
-        assert read_all(get, 1000, revision=revision) == said
-        assert read_all(get, 4, revision=revision) == said
+def test_every_revision_is_told_as_it_was_whole_and_in_pages(get, long_scenario):
+    assert len(long_scenario.account.below(f"_manifests/{PREFIX}checkpoints/")) == 3
+    for revision, manifests in long_scenario.manifests.items():
+        assert read_all(get, 1000, revision=revision) == manifests
+        assert read_all(get, 4, revision=revision) == manifests
 
 
-def test_every_time_is_told_as_it_was_then(get, long_life):
-    for revision, said in long_life.said.items():
-        moment = long_life.at[revision]
+def test_every_time_is_told_as_it_was_then(get, long_scenario):
+    for revision, manifests in long_scenario.manifests.items():
+        moment = long_scenario.at[revision]
         for at in (moment, moment + timedelta(seconds=59, milliseconds=999)):
-            assert read_all(get, 1000, at=timestamp(at)) == said
+            assert read_all(get, 1000, at=timestamp(at)) == manifests
 
 
-def test_a_time_may_have_any_zone_or_none(get, life):
-    life.add("a.png")
-    life.add("b.png")
+def test_a_time_may_have_any_zone_or_none(get, scenario):
+    scenario.add("a.png")
+    scenario.add("b.png")
     moment = NOON + timedelta(seconds=30)
     for at in (
         moment.isoformat(),
@@ -56,71 +56,71 @@ def test_a_time_may_have_any_zone_or_none(get, life):
     assert get(PATH, at="2999-01-01").json["revision"] == 2
 
 
-def test_of_several_revisions_in_one_millisecond_a_time_tells_the_last(get, life):
-    life.add("a.png")
-    later = life.clock.moment
+def test_of_several_revisions_in_one_millisecond_a_time_tells_the_last(get, scenario):
+    scenario.add("a.png")
+    later = scenario.clock.moment
     for name in ("b.png", "c.png", "d.png"):
-        life.clock.moment = later
-        life.add(name)
+        scenario.clock.moment = later
+        scenario.add(name)
     assert get(PATH, at=timestamp(later)).json["revision"] == 4
     assert get(PATH, at=timestamp(later - timedelta(milliseconds=1))).json["revision"] == 1
 
 
-def test_a_time_before_the_first_commit_is_404_and_one_whose_history_is_gone_is_410(account, get, life):
-    life.live(6)
+def test_a_time_before_the_first_commit_is_404_and_one_whose_history_is_gone_is_410(account, get, scenario):
+    scenario.live(6)
     before = timestamp(NOON - timedelta(milliseconds=1))
     assert is_problem(get(PATH, at=before), 404)
-    for record in life.records()[:2]:
+    for record in scenario.records()[:2]:
         account.delete(record)
     reply = get(PATH, at=before)
     assert is_problem(reply, 410)
     assert "revision 3" in reply.json["detail"]
-    assert is_problem(get(PATH, at=timestamp(life.at[2])), 410)
-    assert get(PATH, at=timestamp(life.at[3])).json["revision"] == 3
+    assert is_problem(get(PATH, at=timestamp(scenario.at[2])), 410)
+    assert get(PATH, at=timestamp(scenario.at[3])).json["revision"] == 3
 
 
-def test_a_revision_that_is_not_kept_any_more_is_410_and_one_to_come_404(account, get, life):
-    life.live(6)
-    for record in life.records()[:2]:
+def test_a_revision_that_is_not_kept_any_more_is_410_and_one_to_come_404(account, get, scenario):
+    scenario.live(6)
+    for record in scenario.records()[:2]:
         account.delete(record)
     for revision in (1, 2):
         assert is_problem(get(PATH, revision=revision), 410)
-    assert get(PATH, revision=3, limit=1000).json == life.said[3] | {"cursor": None}
+    assert get(PATH, revision=3, limit=1000).json == scenario.manifests[3] | {"cursor": None}
     assert is_problem(get(PATH, revision=7), 404)
     assert is_problem(get(PATH, revision=10**30), 404)
 
 
-def test_without_its_checkpoint_a_revision_is_gone_and_never_wrong(account, get, life, monkeypatch):
+def test_without_its_checkpoint_a_revision_is_gone_and_never_wrong(account, get, scenario, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
-    life.live(8)
+    scenario.live(8)
     first, _ = account.below(f"_manifests/{PREFIX}checkpoints/")
     account.delete(first)
     assert [get(PATH, revision=n).status for n in range(1, 9)] == [410] * 3 + [200] * 5
 
 
-def test_the_present_is_told_even_when_no_history_is_kept(account, get, life):
-    life.live(4)
-    for record in life.records():
+def test_the_present_is_told_even_when_no_history_is_kept(account, get, scenario):
+    scenario.live(4)
+    for record in scenario.records():
         account.delete(record)
-    assert get(PATH, revision=4, limit=1000).json == life.said[4] | {"cursor": None}
-    assert get(PATH, limit=1000).json == life.said[4] | {"cursor": None}
+    assert get(PATH, revision=4, limit=1000).json == scenario.manifests[4] | {"cursor": None}
+    assert get(PATH, limit=1000).json == scenario.manifests[4] | {"cursor": None}
     assert is_problem(get(PATH, revision=3), 410)
 
 
 @pytest.mark.parametrize("old", [1, 2, 3, 5])
-def test_the_present_of_a_manifest_begun_anew_is_told_by_any_time_since(account, get, life, old):
-    life.live(old)
+def test_the_present_of_a_manifest_begun_anew_is_told_by_any_time_since(account, get, scenario, old):
+    scenario.live(old)
     account.delete(HEAD)
-    life.add("anew.png")
-    life.add("later.png")
-    assert get(PATH, at=timestamp(life.clock.moment)).json.get("revision") == old + 2
-    assert get(PATH, at=timestamp(life.at[old + 1])).json.get("revision") == old + 1
+    scenario.add("anew.png")
+    scenario.add("later.png")
+    assert get(PATH, at=timestamp(scenario.clock.moment)).json.get("revision") == old + 2
+    assert get(PATH, at=timestamp(scenario.at[old + 1])).json.get("revision") == old + 1
     # What the manifest before it said is told of, or is gone; the two are never mixed.
     for revision in range(1, old + 1):
         reply = get(PATH, revision=revision, limit=1000)
-        assert reply.status == 410 or reply.json == life.said[revision] | {"cursor": None}
-        reply = get(PATH, at=timestamp(life.at[revision]), limit=1000)
-        assert reply.status in {404, 410} or reply.json == life.said[revision] | {"cursor": None}
+        assert reply.status == 410 or reply.json == scenario.manifests[revision] | {"cursor": None}
+        reply = get(PATH, at=timestamp(scenario.at[revision]), limit=1000)
+        assert reply.status in {404, 410} or reply.json == scenario.manifests[revision] | {"cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_the_present_of_a_manifest_begun_anew_is_told_by_any_time_since(account,
         ("at", "9999-12-31T23:59:59-14:00"),
     ],
 )
-def test_a_bad_parameter_is_400_and_named(get, account, life, parameter, value):
-    life.add("a.png")
+def test_a_bad_parameter_is_400_and_named(get, account, scenario, parameter, value):
+    scenario.add("a.png")
     account.requests.clear()
     assert is_problem(get(PATH, **{parameter: value}), 400, parameter=parameter)
     assert account.sent("PUT") == []
@@ -152,9 +152,9 @@ def test_a_revision_and_a_time_together_are_400(get, account):
     assert account.requests == []
 
 
-def test_the_past_has_no_tag_and_is_told_whatever_the_caller_has(get, life):
-    life.add("a.png")
-    life.add("b.png")
+def test_the_past_has_no_tag_and_is_told_whatever_the_caller_has(get, scenario):
+    scenario.add("a.png")
+    scenario.add("b.png")
     etag = get(PATH).etag
     for query in ({"revision": 1}, {"at": timestamp(NOON)}):
         reply = get(PATH, {"if-none-match": etag}, **query)
@@ -162,10 +162,10 @@ def test_the_past_has_no_tag_and_is_told_whatever_the_caller_has(get, life):
     assert get(PATH, {"if-none-match": etag}, revision=2).json["revision"] == 2
 
 
-def test_filters_are_of_the_past_too(get, life):
-    life.add("a.png", "b.jpg", "c.png")
-    life.remove("a.png")
-    life.add("d.png")
+def test_filters_are_of_the_past_too(get, scenario):
+    scenario.add("a.png", "b.jpg", "c.png")
+    scenario.remove("a.png")
+    scenario.add("d.png")
     assert get(PATH, revision=1, glob="*.png").filenames == ["a.png", "c.png"]
     assert get(PATH, revision=2, prefix="c").filenames == ["c.png"]
     assert get(PATH, revision=2, prefix="d").filenames == []
@@ -174,8 +174,8 @@ def test_filters_are_of_the_past_too(get, life):
 
 
 @pytest.mark.parametrize("query", [{}, {"revision": 9}, {"glob": "*[02468].png"}])
-def test_all_pages_of_a_reading_are_of_one_revision_whatever_changes_meanwhile(get, long_life, query):
-    before = long_life.revision
+def test_all_pages_of_a_reading_are_of_one_revision_whatever_changes_meanwhile(get, long_scenario, query):
+    before = long_scenario.revision
     files, cursor, revisions = [], {}, set()
     while cursor is not None:
         reply = get(PATH, limit=3, **query, **cursor)
@@ -183,69 +183,71 @@ def test_all_pages_of_a_reading_are_of_one_revision_whatever_changes_meanwhile(g
         files += reply.json["files"]
         revisions.add(reply.json["revision"])
         cursor = reply.json["cursor"] and {"cursor": reply.json["cursor"]}
-        if long_life.revision < before + 6:
-            long_life.live(len(long_life.said) + 1, seed=long_life.revision)
-    assert long_life.revision > before
+        if long_scenario.revision < before + 6:
+            long_scenario.live(len(long_scenario.manifests) + 1, seed=long_scenario.revision)
+    assert long_scenario.revision > before
     read = query.get("revision", before)
     assert revisions == {read}
-    wanted = long_life.said[read]["files"]
+    expected = long_scenario.manifests[read]["files"]
     if "glob" in query:
-        wanted = [one for one in wanted if one["filename"].endswith(("0.png", "2.png", "4.png", "6.png", "8.png"))]
-    assert files == wanted
+        expected = [
+            file for file in expected if file["filename"].endswith(("0.png", "2.png", "4.png", "6.png", "8.png"))
+        ]
+    assert files == expected
 
 
-def test_a_cursor_needs_no_more_than_itself(get, life):
-    life.live(5)
+def test_a_cursor_needs_no_more_than_itself(get, scenario):
+    scenario.live(5)
     first = get(PATH, limit=1, revision=3)
     rest = get(PATH, cursor=first.json["cursor"])
-    assert first.json["files"] + rest.json["files"] == life.said[3]["files"]
-    life.live(6, seed=1)
+    assert first.json["files"] + rest.json["files"] == scenario.manifests[3]["files"]
+    scenario.live(6, seed=1)
     later = get(PATH, cursor=first.json["cursor"], revision=1)
     assert (later.json["revision"], later.json["files"]) == (3, rest.json["files"])
 
 
-def test_a_cursor_is_409_once_its_history_is_gone_or_the_manifest_another_one(account, get, reconcile, life):
-    life.live(5)
+def test_a_cursor_is_409_once_its_history_is_gone_or_the_manifest_another_one(account, get, reconcile, scenario):
+    scenario.live(5)
     cursors = [get(PATH, limit=1, revision=n).json["cursor"] for n in (2, 5)]
-    life.live(6, seed=1)
-    for record in life.records()[:3]:
+    scenario.live(6, seed=1)
+    for record in scenario.records()[:3]:
         account.delete(record)
     reply = get(PATH, cursor=cursors[0])
     assert is_problem(reply, 409, parameter="cursor")
     assert "Start again without a cursor" in reply.json["detail"]
     assert get(PATH, cursor=cursors[1]).json["revision"] == 5
     account.delete(HEAD)
-    life.add("anew.png")
+    scenario.add("anew.png")
     assert is_problem(get(PATH, cursor=cursors[1]), 409, parameter="cursor")
     account.delete(HEAD)
     assert is_problem(get(PATH, cursor=cursors[1]), 404)
 
 
-def test_a_cursor_of_a_manifest_that_was_put_back_to_an_earlier_revision_is_no_error_of_ours(account, get, life):
-    life.live(3)
+def test_a_cursor_of_a_manifest_that_was_put_back_to_an_earlier_revision_is_no_error_of_ours(account, get, scenario):
+    scenario.live(3)
     early = account.read(HEAD)
-    life.live(5)
+    scenario.live(5)
     cursor = get(PATH, limit=1).json["cursor"]
     account.put(HEAD, early)
     assert get(PATH, cursor=cursor).status in {404, 409}
     assert get(f"{PATH}/changes", since=5).status == 404
 
 
-def test_an_old_revision_needs_no_more_records_than_to_its_checkpoint(account, get, life, monkeypatch):
+def test_an_old_revision_needs_no_more_records_than_to_its_checkpoint(account, get, scenario, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 5)
-    life.live(14)
+    scenario.live(14)
     for revision in (1, 5, 6, 10, 11, 13):
         account.requests.clear()
-        assert get(PATH, revision=revision, limit=1000).json == life.said[revision] | {"cursor": None}
+        assert get(PATH, revision=revision, limit=1000).json == scenario.manifests[revision] | {"cursor": None}
         read = [request.key for request in account.requests if "/changes/" in request.key]
         assert len(read) <= 5
     account.requests.clear()
-    assert get(PATH, at=timestamp(life.at[11]), limit=1000).json["revision"] == 11
+    assert get(PATH, at=timestamp(scenario.at[11]), limit=1000).json["revision"] == 11
     assert len(account.requests) < 20
 
 
-def test_nothing_is_written_by_looking_back(account, get, reconcile, life):
-    life.live(4)
+def test_nothing_is_written_by_looking_back(account, get, reconcile, scenario):
+    scenario.live(4)
     account.requests.clear()
     for query in ({"revision": 1}, {"at": timestamp(NOON)}, {}):
         get(PATH, **query)
@@ -255,8 +257,8 @@ def test_nothing_is_written_by_looking_back(account, get, reconcile, life):
     assert all(request.key.startswith("_manifests/") or not request.key for request in account.requests)
 
 
-def test_an_object_outside_does_not_matter_to_the_past(account, get, reconcile, life):
-    life.add("a.png")
+def test_an_object_outside_does_not_matter_to_the_past(account, get, reconcile, scenario):
+    scenario.add("a.png")
     account.put("styles/17/b.png")
     reconcile({"m": s3_event("styles/17/b.png")})
-    assert get(PATH, revision=1).json["files"] == life.said[1]["files"]
+    assert get(PATH, revision=1).json["files"] == scenario.manifests[1]["files"]

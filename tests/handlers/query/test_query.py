@@ -126,7 +126,7 @@ def test_modified_after_leaves_out_what_is_not_newer(account, get):
 
 
 @pytest.mark.parametrize("path", ["/api/manifests/style/99", "/api/manifests/voice/16", "/api/manifests/actor/16"])
-def test_a_collection_or_kind_that_is_not_there_is_404(get, path):
+def test_a_missing_collection_or_kind_is_404(get, path):
     assert is_problem(get(path), 404)
 
 
@@ -142,7 +142,7 @@ def test_a_collection_or_kind_that_is_not_there_is_404(get, path):
         "/API/manifests",
     ],
 )
-def test_a_route_that_is_not_there_is_404(account, get, path):
+def test_a_missing_route_is_404(account, get, path):
     assert is_problem(get(path), 404)
     assert account.requests == []
 
@@ -310,6 +310,6 @@ def test_the_catalog_and_the_totals_name_a_manifest_that_cannot_be_read(account,
     assert rows["17"].keys() == {"kind", "style_id", "s3_prefix", "problem"}
     assert "total_files" in rows["16"]
     stats = get("/api/stats").json
-    assert [one["id"] for one in stats["collections"]] == ["0007", "16"]
-    assert [(one["kind"], one["id"]) for one in stats["unreadable"]] == [("style", "17")]
+    assert [item["id"] for item in stats["collections"]] == ["0007", "16"]
+    assert [(item["kind"], item["id"]) for item in stats["unreadable"]] == [("style", "17")]
     assert stats["total_collections"] == 2

@@ -23,13 +23,13 @@ def enlarge(account, reconcile, entry_of, count):
     (generation,) = manifest["generations"]
     names = [f"{number:05d}.png" for number in range(count)]
     made = [entry | {"filename": n, "s3_key": f"styles/16/{n}"} | entry_of(i) for i, n in enumerate(names)]
-    files = [one for one in made if not one.get("hidden") and "caption" not in one]
+    files = [file for file in made if not file.get("hidden") and "caption" not in file]
     counts = Counter(file["generation_id"] for file in files)
     generations = [generation | {"generation_id": id_, "image_count": count} for id_, count in counts.items()]
     manifest |= {
         "files": files,
-        "hidden": [one for one in made if one.get("hidden")],
-        "captions": [one for one in made if "caption" in one],
+        "hidden": [file for file in made if file.get("hidden")],
+        "captions": [file for file in made if "caption" in file],
         "total_files": len(files),
         "total_size_bytes": sum(file["size_bytes"] for file in files),
         "generations": generations,
@@ -140,19 +140,19 @@ def test_an_entry_larger_than_any_answer_is_cut_and_says_so_and_the_next_page_go
 ):
     enlarge(account, reconcile, lambda number: huge if number == at else {}, 5)
     listing = "hidden" if "hidden" in huge else "captions" if "caption" in huge else "files"
-    seen, cursor = [], ""
+    shown, cursor = [], ""
     while cursor is not None:
         reply = get(PAGE, limit=1000, list=listing, **({"cursor": cursor} if cursor else {}))
         assert reply.status == 200
         assert reply.size < LAMBDA_LIMIT
-        seen += reply.json[listing]
+        shown += reply.json[listing]
         cursor = reply.json["cursor"]
-        assert len(seen) <= 5
-    (cut,) = [entry for entry in seen if entry.get("problem")]
+        assert len(shown) <= 5
+    (cut,) = [entry for entry in shown if entry.get("problem")]
     assert cut["filename"] == f"{at:05d}.png"
     assert "truncated here" in cut["problem"]
     assert max(len(text) for text in strings(cut)) < 2000
-    assert len(seen) == (5 if listing == "files" else 1)
+    assert len(shown) == (5 if listing == "files" else 1)
 
 
 def test_a_manifest_with_more_generations_than_an_answer_holds_is_paged_and_says_what_is_left_out(
@@ -210,10 +210,10 @@ def test_a_revision_that_removed_more_names_than_an_answer_holds_is_passed_and_t
         answer = get(f"{PAGE}/removed", since=since).json
         assert answer["next"] > since
         removed, since, more = removed + answer["removed"], answer["next"], answer["more"]
-    told = [one["filename"] for one in removed]
-    assert told == [*names[: len(told) - 1], "a.png"]
-    assert 10 < len(told) < 90
-    assert removed[-2]["left_out"] == 100 - (len(told) - 1)
+    names_shown = [file["filename"] for file in removed]
+    assert names_shown == [*names[: len(names_shown) - 1], "a.png"]
+    assert 10 < len(names_shown) < 90
+    assert removed[-2]["left_out"] == 100 - (len(names_shown) - 1)
     assert "/changes/" in removed[-2]["s3_key"]
 
 
@@ -222,14 +222,14 @@ def test_the_catalog_has_as_many_collections_as_fit(account, reconcile):
     for key in keys:
         account.put(key)
     reconcile({"1": s3_event(*keys)})
-    seen, after = [], None
+    shown, after = [], None
     while True:
         found, after = read_catalog(runtime.store(), runtime.collections(), each, 1000, after, room=700)
         assert 1 <= len(found) <= 3
-        seen += [row["style_id"] for row in found]
+        shown += [row["style_id"] for row in found]
         if after is None:
             break
-    assert seen == ["0", "1", "2", "3", "4"]
+    assert shown == ["0", "1", "2", "3", "4"]
 
 
 def test_whatever_a_route_answers_no_answer_is_larger_than_lambda_lets_through(account, get, monkeypatch):

@@ -65,7 +65,7 @@ def test_the_whole_manifest_of_some_thousand_files_is_in_one_piece(account, get)
     assert reply.filenames == names(*range(5_000))
     apart = {"files": reply.json["files"], "captions": [], "hidden": []}
     assert reply.json == json.loads(json.dumps(facts_json(head))) | apart
-    stored = [one for page in head.pages for one in json.loads(account.read(page.key))["files"]]
+    stored = [item for page in head.pages for item in json.loads(account.read(page.key))["files"]]
     assert reply.json["files"] == stored
     assert len(account.requests) == 1 + len(head.pages)
 

@@ -106,9 +106,9 @@ def test_a_moment_that_utc_cannot_tell_is_no_error_of_ours(get, manifest, moment
 def test_an_odd_id_finds_its_manifest_on_every_route(account, get, reconcile, id_):
     # Others that a careless reading of the id would find.
     others = {id_.split(",")[0], id_.replace("%25", "%"), id_.replace("+", " ")} - {id_}
-    for one in (id_, *others):
-        account.put(f"styles/{one}/a.png")
-        reconcile({"1": s3_event(f"styles/{one}/a.png")})
+    for item in (id_, *others):
+        account.put(f"styles/{item}/a.png")
+        reconcile({"1": s3_event(f"styles/{item}/a.png")})
     whole = get(WHOLE, styleId=id_)
     assert (whole.status, whole.json.get("style_id")) == (200, id_)
     page = get("/api/manifests/style/-", id=id_)
@@ -123,8 +123,8 @@ def test_an_odd_id_finds_its_manifest_on_every_route(account, get, reconcile, id
 
 @pytest.mark.parametrize("name", ["größe 日本語.png", "a,b.png", "a+b%20c.png", "[x].png", "a,b/c.png"])
 def test_odd_filenames_are_found_by_prefix_and_glob(account, get, reconcile, name):
-    for one in (name, name[0], "z"):
-        account.put(f"styles/16/{one}")
+    for item in (name, name[0], "z"):
+        account.put(f"styles/16/{item}")
     reconcile({"1": s3_event("styles/16/z")})
     assert get(PAGE, prefix=name[:-4]).filenames == [name]
     assert get(PAGE, glob="[[]".join(name.split("["))).filenames == [name]

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from handlers.lambda_events import s3_event
-from handlers.lives import Clock
+from handlers.scenarios import Clock
 
 from s3_manifest.aws import runtime
 from s3_manifest.http import catalog_routes
@@ -38,25 +38,25 @@ def stored(account, reconcile, clock):
     account.requests.clear()
 
 
-def test_storage_is_told_by_kind_and_by_collection(get, stored):
+def test_totals_are_by_kind_and_by_collection(get, stored):
     reply = get(STATS)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    told = reply.json
-    assert (told["total_collections"], told["total_files"], told["total_size_bytes"]) == (3, 4, 42)
-    assert told["kinds"] == [
+    stats = reply.json
+    assert (stats["total_collections"], stats["total_files"], stats["total_size_bytes"]) == (3, 4, 42)
+    assert stats["kinds"] == [
         {"kind": "actor", "total_collections": 1, "total_files": 1, "total_size_bytes": 7},
         {"kind": "style", "total_collections": 2, "total_files": 3, "total_size_bytes": 35},
     ]
-    assert [(one["kind"], one["id"], one["total_files"]) for one in told["collections"]] == [
+    assert [(row["kind"], row["id"], row["total_files"]) for row in stats["collections"]] == [
         ("actor", "0042", 1),
         ("style", "16", 2),
         ("style", "17", 1),
     ]
-    assert told["collections"][1]["revision"] == 2
-    assert [one["id"] for one in told["largest"]] == ["16", "0042", "17"]
-    assert {one["id"] for one in told["newest"][:2]} == {"0042", "17"}
-    assert (told["partial"], told["cursor"], told["growth_partial"]) == (False, None, False)
-    assert (told["largest_files"], told["newest_files"]) == (None, None)
+    assert stats["collections"][1]["revision"] == 2
+    assert [row["id"] for row in stats["largest"]] == ["16", "0042", "17"]
+    assert {row["id"] for row in stats["newest"][:2]} == {"0042", "17"}
+    assert (stats["partial"], stats["cursor"], stats["growth_partial"]) == (False, None, False)
+    assert (stats["largest_files"], stats["newest_files"]) == (None, None)
 
 
 def test_the_whole_answer_is_what_the_manifests_say(account, get, stored):
@@ -88,16 +88,16 @@ def test_the_whole_answer_is_what_the_manifests_say(account, get, stored):
     }
 
 
-def test_the_files_of_one_collection_are_told_with_all_their_facts(account, get, stored):
-    told = get(STATS, kind="style", id="16", days=0).json
+def test_the_files_of_one_collection_are_listed_with_all_fields(account, get, stored):
+    stats = get(STATS, kind="style", id="16", days=0).json
     files = account.files("styles/16/")
     facts = ("filename", "s3_key", "size_bytes", "last_modified")
     a, b = ({fact: files[name][fact] for fact in facts} for name in ("a.png", "b.png"))
-    assert told["largest_files"] == [b, a]
-    assert sorted(told["newest_files"], key=lambda one: one["filename"]) == [a, b]
+    assert stats["largest_files"] == [b, a]
+    assert sorted(stats["newest_files"], key=lambda row: row["filename"]) == [a, b]
 
 
-def test_growth_is_told_day_by_day(get, stored):
+def test_growth_is_listed_by_day(get, stored):
     growth = get(STATS, days=4).json["growth"]
     assert [tuple(point.values()) for point in growth] == [
         ("2026-02-28", 3, 0, 0),
@@ -114,49 +114,49 @@ def test_without_days_no_history_is_read(account, get, stored):
     assert account.sent("GET") == [request for request in account.requests if not request.key]
 
 
-def test_one_kind_is_told_alone(get, stored):
-    told = get(STATS, kind="style").json
-    assert (told["total_collections"], told["total_size_bytes"]) == (2, 35)
-    assert [one["id"] for one in get(STATS, kind="style", top=1).json["largest"]] == ["16"]
+def test_statistics_of_one_kind(get, stored):
+    stats = get(STATS, kind="style").json
+    assert (stats["total_collections"], stats["total_size_bytes"]) == (2, 35)
+    assert [row["id"] for row in get(STATS, kind="style", top=1).json["largest"]] == ["16"]
 
 
-def test_one_collection_is_told_with_its_files_and_its_own_growth(get, stored):
-    told = get(STATS, kind="style", id="16", days=2).json
-    assert [(one["id"], one["total_size_bytes"]) for one in told["collections"]] == [("16", 30)]
-    assert [(one["filename"], one["size_bytes"]) for one in told["largest_files"]] == [("b.png", 20), ("a.png", 10)]
-    assert {one["filename"] for one in told["newest_files"]} == {"a.png", "b.png"}
-    assert [point["total_size_bytes"] for point in told["growth"]] == [30, 30]
+def test_statistics_of_one_collection_have_its_files_and_its_growth(get, stored):
+    stats = get(STATS, kind="style", id="16", days=2).json
+    assert [(row["id"], row["total_size_bytes"]) for row in stats["collections"]] == [("16", 30)]
+    assert [(row["filename"], row["size_bytes"]) for row in stats["largest_files"]] == [("b.png", 20), ("a.png", 10)]
+    assert {row["filename"] for row in stats["newest_files"]} == {"a.png", "b.png"}
+    assert [point["total_size_bytes"] for point in stats["growth"]] == [30, 30]
 
 
-def test_of_a_collection_with_very_many_files_they_are_not_told(get, stored, monkeypatch):
+def test_files_of_a_very_large_collection_are_not_listed(get, stored, monkeypatch):
     monkeypatch.setattr("s3_manifest.query.stats.MAX_FILES", 1)
-    told = get(STATS, kind="style", id="16").json
-    assert (told["largest_files"], told["newest_files"], told["total_files"]) == (None, None, 2)
+    stats = get(STATS, kind="style", id="16").json
+    assert (stats["largest_files"], stats["newest_files"], stats["total_files"]) == (None, None, 2)
 
 
 def test_many_collections_come_in_pages_that_say_so(get, stored):
     ids, sums, cursor = [], 0, None
     while True:
-        told = get(STATS, limit=2, **({"cursor": cursor} if cursor else {})).json
-        assert told["partial"] is True
-        ids += [one["id"] for one in told["collections"]]
-        sums += told["total_size_bytes"]
-        if (cursor := told["cursor"]) is None:
+        stats = get(STATS, limit=2, **({"cursor": cursor} if cursor else {})).json
+        assert stats["partial"] is True
+        ids += [row["id"] for row in stats["collections"]]
+        sums += stats["total_size_bytes"]
+        if (cursor := stats["cursor"]) is None:
             break
     assert (ids, sums) == (["0042", "16", "17"], 42)
 
 
 def test_when_time_runs_out_growth_says_so(get, stored, monkeypatch):
     monkeypatch.setattr(catalog_routes, "GROWTH_SECONDS", -1)
-    told = get(STATS, days=1).json
-    assert (told["growth_partial"], told["growth"][0]["total_collections"]) == (True, 0)
-    assert told["total_size_bytes"] == 42
+    stats = get(STATS, days=1).json
+    assert (stats["growth_partial"], stats["growth"][0]["total_collections"]) == (True, 0)
+    assert stats["total_size_bytes"] == 42
 
 
 def test_no_collections_are_nothing(get):
-    told = get(STATS, days=1).json
-    assert (told["total_collections"], told["kinds"], told["collections"]) == (0, [], [])
-    assert told["growth"] == [{"day": "2026-03-01", "total_collections": 0, "total_files": 0, "total_size_bytes": 0}]
+    stats = get(STATS, days=1).json
+    assert (stats["total_collections"], stats["kinds"], stats["collections"]) == (0, [], [])
+    assert stats["growth"] == [{"day": "2026-03-01", "total_collections": 0, "total_files": 0, "total_size_bytes": 0}]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_bad_parameter_is_400_and_named(get, parameter, query):
     assert (reply.status, reply.json["parameter"]) == (400, parameter)
 
 
-def test_a_collection_that_is_not_there_is_404(get, stored):
+def test_statistics_of_a_missing_collection_are_404(get, stored):
     assert get(STATS, kind="style", id="99").status == 404
 
 

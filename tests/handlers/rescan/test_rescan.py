@@ -26,7 +26,7 @@ def nobody_asks_s3(account):
     assert account.requests == []
 
 
-def one(kind, id_):
+def item(kind, id_):
     return f"/api/manifests/{kind}/{id_}/rescan"
 
 
@@ -36,7 +36,7 @@ def body(*collections):
 
 def test_a_collection_is_queued_and_the_answer_says_where_to_look(account, post):
     before = timestamp(datetime.now(UTC))
-    reply = post(one("style", "16"))
+    reply = post(item("style", "16"))
     assert (reply.status, reply.headers["content-type"]) == (202, "application/json")
     assert before <= reply.json["requested_at"] <= timestamp(datetime.now(UTC))
     assert reply.json | {"requested_at": ""} == {
@@ -50,13 +50,13 @@ def test_a_collection_is_queued_and_the_answer_says_where_to_look(account, post)
 
 @pytest.mark.parametrize(("value", "rebuild"), [("true", True), ("false", False)])
 def test_a_rebuild_is_asked_for_by_name(account, post, value, rebuild):
-    assert post(one("style", "16"), rebuild=value).status == 202
+    assert post(item("style", "16"), rebuild=value).status == 202
     assert account.jobs() == [Sweep(kind="style", id="16", rebuild=rebuild)]
 
 
 @pytest.mark.parametrize("id_", ODD_IDS)
 def test_an_odd_id_in_the_query_is_queued_as_it_is_and_the_answer_names_it_in_the_query(account, post, id_):
-    reply = post(one("style", "-"), id=id_)
+    reply = post(item("style", "-"), id=id_)
     assert account.jobs() == [Sweep(kind="style", id=id_)]
     path, _, query = reply.json["manifest"].partition("?")
     assert (path, parse_qsl(query, errors="strict")) == ("/api/manifests/style/-", [("id", id_)])
@@ -64,7 +64,7 @@ def test_an_odd_id_in_the_query_is_queued_as_it_is_and_the_answer_names_it_in_th
 
 @pytest.mark.parametrize("id_", ODD_IDS)
 def test_an_odd_id_in_the_path_is_queued_as_it_is_or_not_at_all(account, post, id_):
-    reply = post(one("style", id_))
+    reply = post(item("style", id_))
     if unquote(id_) == id_:
         assert account.jobs() == [Sweep(kind="style", id=id_)]
     else:
@@ -73,7 +73,7 @@ def test_an_odd_id_in_the_path_is_queued_as_it_is_or_not_at_all(account, post, i
         assert account.jobs() == []
 
 
-@pytest.mark.parametrize("path", [one("color", "16"), one("style", "x" * 1100), one("", "16"), one("style", "a/b")])
+@pytest.mark.parametrize("path", [item("color", "16"), item("style", "x" * 1100), item("", "16"), item("style", "a/b")])
 def test_what_can_be_no_collection_is_404(account, post, path):
     assert is_problem(post(path), 404)
     assert account.jobs() == []
@@ -147,7 +147,7 @@ def test_bytes_that_are_no_text_are_400(account, post, monkeypatch):
 
 
 def test_a_bad_parameter_is_400_and_named(account, post):
-    assert is_problem(post(one("style", "16"), rebuild="perhaps"), 400, parameter="rebuild")
+    assert is_problem(post(item("style", "16"), rebuild="perhaps"), 400, parameter="rebuild")
     assert account.jobs() == []
 
 
@@ -156,7 +156,7 @@ def test_another_path_is_404(account, post):
     assert account.jobs() == []
 
 
-@pytest.mark.parametrize("path", [ALL, one("style", "16")])
+@pytest.mark.parametrize("path", [ALL, item("style", "16")])
 def test_what_cannot_be_queued_is_503_and_the_log_says_why(account, post, log, path):
     account.sqs.delete_queue(QueueUrl=account.sweep_queue_url)
     assert is_problem(post(path), 503)

@@ -43,7 +43,7 @@ class Sidecars(MemoryStore):
             self.after_put.pop(0)()
         return etag
 
-    def says(self, key=PROMPTS):
+    def fields(self, key=PROMPTS):
         return json.loads(self.objects[key][1])
 
     def edit(self, key=PROMPTS):
@@ -68,7 +68,7 @@ def lost(key=PROMPTS):
 
 
 @pytest.mark.parametrize(
-    ("before", "said", "after"),
+    ("before", "descriptions", "after"),
     [
         (None, {"a.png": {"good": False}}, {"a.png": {"good": False}}),
         (None, {"a.png": {"good": None}}, None),
@@ -92,17 +92,17 @@ def lost(key=PROMPTS):
     ],
     ids=str,
 )
-def test_what_is_said_of_files_is_set_and_the_rest_stays(store, before, said, after):
+def test_fields_of_files_are_set_and_other_fields_stay(store, before, descriptions, after):
     if before is not None:
         store.upload(PROMPTS, json.dumps(before).encode())
     update_descriptions(
         editor(store),
-        said,
+        descriptions,
     )
-    assert (store.says() if PROMPTS in store.objects else None) == after
+    assert (store.fields() if PROMPTS in store.objects else None) == after
 
 
-def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
+def test_a_repeat_writes_nothing_and_returns_the_same_edit(store):
     first = update_descriptions(
         editor(store),
         {"a.png": {"good": False}},
@@ -116,7 +116,7 @@ def test_a_repeat_writes_nothing_and_tells_of_the_same_edit(store):
     assert store.edit() == first.edit
 
 
-def test_what_others_wrote_gets_a_number_even_where_it_says_so_already(store):
+def test_a_sidecar_that_others_wrote_gets_an_edit_number_without_a_change(store):
     store.upload(PROMPTS, b'{"a.png": {"good": false}}')
     assert (
         update_descriptions(
@@ -129,7 +129,7 @@ def test_what_others_wrote_gets_a_number_even_where_it_says_so_already(store):
 
 
 @pytest.mark.parametrize(("now_ms", "expected"), [(500, 1_001), (1_000, 1_001), (1_001, 1_001), (5_000, 5_000)])
-def test_each_edit_has_a_greater_number_whatever_the_clock_says(store, now_ms, expected):
+def test_each_edit_has_a_greater_number_whatever_the_clock(store, now_ms, expected):
     update_descriptions(
         editor(store, now_ms=lambda: 1_000),
         {"a.png": {"good": False}},
@@ -160,11 +160,11 @@ def test_a_title_is_set_and_taken_out(store, before, title, after):
         editor(store),
         title,
     )
-    assert (store.says(COLLECTION) if COLLECTION in store.objects else None) == after
+    assert (store.fields(COLLECTION) if COLLECTION in store.objects else None) == after
 
 
 @pytest.mark.parametrize(
-    ("before", "said", "after", "is_edit"),
+    ("before", "descriptions", "after", "is_edit"),
     [
         ({"a.png": {"good": False}, "b.png": "x"}, {"a.png": {"good": False}}, {"b.png": "x"}, True),
         ({"a.png": "x"}, {"a.png": {"prompt": "x"}}, {}, True),
@@ -175,20 +175,20 @@ def test_a_title_is_set_and_taken_out(store, before, title, after):
     ],
     ids=str,
 )
-def test_what_was_said_of_a_file_is_forgotten_and_nothing_else(store, before, said, after, is_edit):
+def test_only_the_expected_descriptions_are_removed(store, before, descriptions, after, is_edit):
     store.upload(PROMPTS, json.dumps(before).encode())
     assert (
         remove_descriptions(
             editor(store),
-            said,
+            descriptions,
         )
         is not None
     ) == is_edit
-    assert store.says() == after
+    assert store.fields() == after
     assert store.puts == is_edit
 
 
-def test_where_nothing_is_said_there_is_nothing_to_forget(store):
+def test_without_a_sidecar_nothing_is_removed(store):
     assert (
         remove_descriptions(
             editor(store),
@@ -199,7 +199,7 @@ def test_where_nothing_is_said_there_is_nothing_to_forget(store):
     assert store.objects == {}
 
 
-def test_what_is_said_of_some_files_is_read(store):
+def test_descriptions_of_some_files_are_read(store):
     store.upload(PROMPTS, b'{"a.png": "x", "b.png": {"good": false}, "broken.png": 7}')
     assert read_descriptions(editor(store), ["a.png", "b.png", "c.png"]) == {
         "a.png": {"prompt": "x"},
@@ -278,13 +278,13 @@ def test_a_sidecar_is_not_made_larger_than_one_is_read(store, monkeypatch, key, 
 
 
 def test_50_000_files_fit_into_a_sidecar(store):
-    said = {
+    descriptions = {
         f"image_{number:05d}.png": {"good": False, "prompt": f"a lighthouse at dawn, no. {number}"}
         for number in range(50_000)
     }
     update_descriptions(
         editor(store),
-        said,
+        descriptions,
     )
     assert len(store.objects[PROMPTS][1]) < formats.MAX_SIDECAR_BYTES
 
@@ -327,7 +327,7 @@ def test_50_000_files_fit_into_a_sidecar(store):
     ],
     ids=str,
 )
-def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wanted, above, made):
+def test_a_declaration_replaces_given_fields_of_the_same_generation(store, declared, wanted, above, made):
     store.upload(COLLECTION, json.dumps({"title": "t", "generations": declared}).encode())
     assert (
         declare_generation(
@@ -338,15 +338,17 @@ def test_a_generation_is_declared_over_what_is_said_of_it(store, declared, wante
         )[1]
         == made
     )
-    after = store.says(COLLECTION)
+    after = store.fields(COLLECTION)
     assert after["title"] == "t"
-    assert [one for one in after["generations"] if one in declared or one == made.model_dump(mode="json")] == after[
-        "generations"
-    ]
+    assert [
+        generation
+        for generation in after["generations"]
+        if generation in declared or generation == made.model_dump(mode="json")
+    ] == after["generations"]
     assert made.model_dump(mode="json") in after["generations"]
 
 
-def test_what_else_is_said_of_a_generation_stays(store):
+def test_other_fields_of_a_generation_stay(store):
     store.upload(COLLECTION, b'{"generations": [{"generation_id": 7, "theirs": 1}]}')
     declare_generation(
         editor(store),
@@ -354,8 +356,8 @@ def test_what_else_is_said_of_a_generation_stays(store):
         NOON,
         0,
     )
-    (one,) = store.says(COLLECTION)["generations"]
-    assert (one["theirs"], one["generated_at"]) == (1, NOON)
+    (generation,) = store.fields(COLLECTION)["generations"]
+    assert (generation["theirs"], generation["generated_at"]) == (1, NOON)
 
 
 def test_with_an_id_a_repeat_writes_nothing(store):
@@ -400,7 +402,7 @@ def test_one_that_lost_to_another_like_it_gets_the_next_id(store):
         )[1].generation_id
         == 2
     )
-    assert [one["generation_id"] for one in store.says(COLLECTION)["generations"]] == [1, 2]
+    assert [generation["generation_id"] for generation in store.fields(COLLECTION)["generations"]] == [1, 2]
 
 
 def test_one_whose_answer_was_lost_is_not_declared_twice(store):
@@ -413,7 +415,7 @@ def test_one_whose_answer_was_lost_is_not_declared_twice(store):
     )
     assert (made.generation_id, store.puts) == (1, 1)
     assert edited.edit == store.edit(COLLECTION)
-    assert len(store.says(COLLECTION)["generations"]) == 1
+    assert len(store.fields(COLLECTION)["generations"]) == 1
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
@@ -423,11 +425,11 @@ def test_a_lost_answer_is_asked_about(store, written):
         editor(store),
         {"a.png": {"good": False}},
     )
-    assert store.says() == {"a.png": {"good": False}}
+    assert store.fields() == {"a.png": {"good": False}}
     assert edited.edit == store.edit()
 
 
-def test_what_others_say_meanwhile_is_kept(store):
+def test_concurrent_edits_of_others_stay(store):
     def others():
         update_descriptions(
             editor(store),
@@ -439,7 +441,7 @@ def test_what_others_say_meanwhile_is_kept(store):
         editor(store),
         {"a.png": {"good": False}},
     )
-    assert store.says() == {"a.png": {"prompt": "theirs", "good": False}, "b.png": {"good": False}}
+    assert store.fields() == {"a.png": {"prompt": "theirs", "good": False}, "b.png": {"good": False}}
     assert (edited.attempts, edited.edit) == (2, 1_001)
 
 
@@ -507,14 +509,14 @@ def test_of_edits_interleaved_at_every_request_none_is_lost(seed):
     store = Interleaved(chance, others)
 
     def edit(number):
-        said = {f"{chance.randrange(3)}.png": {"prompt": str(number), f"own {number}": number}}
+        descriptions = {f"{chance.randrange(3)}.png": {"prompt": str(number), f"own {number}": number}}
         acknowledged.append(
             (
                 update_descriptions(
                     editor(store, lambda: 1e9),
-                    said,
+                    descriptions,
                 ).edit,
-                said,
+                descriptions,
             )
         )
 
@@ -522,8 +524,8 @@ def test_of_edits_interleaved_at_every_request_none_is_lost(seed):
     while others:
         others.pop()()
     expected = {}
-    for _, said in sorted(acknowledged, key=lambda one: one[0]):
-        for filename, fields in said.items():
+    for _, descriptions in sorted(acknowledged, key=lambda generation: generation[0]):
+        for filename, fields in descriptions.items():
             expected[filename] = expected.get(filename, {}) | fields
     assert json.loads(store.objects[PROMPTS][1]) == expected
     assert len(acknowledged) == 20

@@ -21,7 +21,7 @@ def store():
     return MemoryStore()
 
 
-def said(store, filename=PROMPTS):
+def sidecar(store, filename=PROMPTS):
     return json.loads(store.get(STYLE.prefix + filename).body)
 
 
@@ -39,17 +39,17 @@ def generation(id_, **metadata):
         ("old", {"prompt": "new", "good": False}, {"prompt": "old", "good": False}),
     ],
 )
-def test_only_what_nothing_is_said_of_is_new(store, before, more, after):
+def test_only_fields_without_a_value_are_new(store, before, more, after):
     store.upload(STYLE.prefix + PROMPTS, json.dumps({"a.png": before}).encode())
     update_descriptions(editor(store), {"a.png": more}, only_new=True)
-    assert said(store) == {"a.png": after}
+    assert sidecar(store) == {"a.png": after}
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, "New"), ({"title": None}, "New"), ({"title": "Old"}, "Old")])
-def test_a_title_that_is_there_stays(store, before, after):
+def test_an_existing_title_stays(store, before, after):
     store.upload(STYLE.prefix + COLLECTION, json.dumps(before).encode())
     set_title(editor(store), "New", only_new=True)
-    assert said(store, COLLECTION) == {"title": after}
+    assert sidecar(store, COLLECTION) == {"title": after}
 
 
 def test_several_generations_are_declared_at_once(store):
@@ -61,8 +61,12 @@ def test_several_generations_are_declared_at_once(store):
         editor(store),
         [generation(2, seed=1), generation(3)],
     )
-    told = said(store, COLLECTION)["generations"]
-    assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {}), (2, {"seed": 1}), (3, {})]
+    declared = sidecar(store, COLLECTION)["generations"]
+    assert [(generation["generation_id"], generation["metadata"]) for generation in declared] == [
+        (1, {}),
+        (2, {"seed": 1}),
+        (3, {}),
+    ]
 
 
 def test_a_repeat_of_a_declaration_writes_nothing(store):
@@ -80,8 +84,11 @@ def test_a_generation_that_is_declared_already_stays(store):
         [generation(1, seed=1)],
     )
     declare_generations(editor(store), [generation(1, seed=2), generation(2)], only_new=True)
-    told = said(store, COLLECTION)["generations"]
-    assert [(one["generation_id"], one["metadata"]) for one in told] == [(1, {"seed": 1}), (2, {})]
+    declared = sidecar(store, COLLECTION)["generations"]
+    assert [(generation["generation_id"], generation["metadata"]) for generation in declared] == [
+        (1, {"seed": 1}),
+        (2, {}),
+    ]
 
 
 def test_what_is_no_generation_stays_where_it_is(store):
@@ -90,9 +97,9 @@ def test_what_is_no_generation_stays_where_it_is(store):
         editor(store),
         [generation(1)],
     )
-    told = said(store, COLLECTION)
-    assert told["generations"][:2] == [7, {"generation_id": 1}]
-    assert told["theirs"] == 1
+    declared = sidecar(store, COLLECTION)
+    assert declared["generations"][:2] == [7, {"generation_id": 1}]
+    assert declared["theirs"] == 1
 
 
 def test_generations_that_are_no_list_are_not_written_over(store):

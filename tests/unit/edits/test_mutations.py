@@ -39,11 +39,11 @@ def delete(hand, filename="a.png", etags=ANY):
     return editor(hand).delete_file(filename, etags)
 
 
-def say(hand, **said):
-    hand.store.upload(PROMPTS, json.dumps(said).encode())
+def say(hand, **descriptions):
+    hand.store.upload(PROMPTS, json.dumps(descriptions).encode())
 
 
-def said(hand):
+def descriptions(hand):
     return json.loads(hand.store.objects[PROMPTS][1])
 
 
@@ -51,23 +51,23 @@ def below(hand):
     return sorted(key.removeprefix(PREFIX) for key in hand.store.objects if key.startswith(PREFIX))
 
 
-def test_a_file_is_deleted_and_what_is_said_of_it_taken_out_and_nothing_else(hand):
+def test_a_file_is_deleted_with_its_description_and_nothing_else(hand):
     hand.upload("a.png", "a.txt", "b.png")
     say(hand, **{"a.png": {"good": False}, "b.png": "x"})
     etag = hand.store.head(f"{PREFIX}a.png").etag
     assert delete(hand) == (True, ChangeToken(s3_key=f"{PREFIX}a.png", deleted_etag=etag))
     assert below(hand) == ["a.txt", "b.png", "prompt_metadata.json"]
-    assert said(hand) == {"b.png": "x"}
+    assert descriptions(hand) == {"b.png": "x"}
 
 
-def test_a_file_of_which_nothing_is_said_is_deleted_without_a_word(hand):
+def test_a_file_without_a_description_is_deleted(hand):
     hand.upload("a.png")
     delete(hand)
     assert below(hand) == []
 
 
 @pytest.mark.parametrize("filename", ["b.png", "", "folder/", "deep/a.png", "x" * 1100, "a\0", "collection.json"])
-def test_what_is_not_there_is_not_deleted(hand, filename):
+def test_a_missing_file_is_not_deleted(hand, filename):
     hand.upload("a.png", "collection.json")
     hand.store.upload(f"{PREFIX}folder/", b"")
     with pytest.raises(NoSuchFile):
@@ -96,7 +96,7 @@ def test_only_the_object_that_the_caller_saw_is_deleted(hand):
     assert delete(hand, etags=frozenset({"0" * 32, etag}))[0]
 
 
-def test_an_upload_that_comes_in_between_is_kept_and_so_is_what_is_said(hand, monkeypatch):
+def test_an_upload_during_the_deletion_stays_with_its_description(hand, monkeypatch):
     hand.upload("a.png", body=b"seen")
     say(hand, **{"a.png": "x"})
     delete_if = hand.store.delete_if
@@ -109,10 +109,10 @@ def test_an_upload_that_comes_in_between_is_kept_and_so_is_what_is_said(hand, mo
     with pytest.raises(NewerUpload, match="nothing was deleted"):
         delete(hand)
     assert hand.store.get(f"{PREFIX}a.png").body == b"newer"
-    assert said(hand) == {"a.png": "x"}
+    assert descriptions(hand) == {"a.png": "x"}
 
 
-def test_what_is_said_meanwhile_of_a_new_file_of_that_name_is_kept(hand, monkeypatch):
+def test_a_description_written_during_the_deletion_stays(hand, monkeypatch):
     hand.upload("a.png")
     say(hand, **{"a.png": "old"})
     delete_if = hand.store.delete_if
@@ -124,7 +124,7 @@ def test_what_is_said_meanwhile_of_a_new_file_of_that_name_is_kept(hand, monkeyp
 
     monkeypatch.setattr(hand.store, "delete_if", delete_and_lose_the_race)
     delete(hand)
-    assert said(hand) == {"a.png": "new"}
+    assert descriptions(hand) == {"a.png": "new"}
 
 
 def test_a_repeat_after_a_crash_in_between_finishes_it(hand, monkeypatch):
@@ -136,7 +136,7 @@ def test_a_repeat_after_a_crash_in_between_finishes_it(hand, monkeypatch):
             delete(hand)
     deleted, change_token = delete(hand)
     assert (deleted, change_token.s3_key, change_token.edit_number) == (False, PROMPTS, 1_000)
-    assert said(hand) == {"b.png": "y"}
+    assert descriptions(hand) == {"b.png": "y"}
     with pytest.raises(NoSuchFile):
         delete(hand)
 
@@ -163,7 +163,7 @@ def test_of_many_files_all_are_described_in_one_edit_or_none(hand):
         update_files(hand, **{"a.png": {"good": False}, "c.png": {"good": False}})
     assert PROMPTS not in hand.store.objects
     assert update_files(hand, **{"a.png": {"good": False}, "b.png": {"good": False}}).attempts == 1
-    assert said(hand) == {"a.png": {"good": False}, "b.png": {"good": False}}
+    assert descriptions(hand) == {"a.png": {"good": False}, "b.png": {"good": False}}
 
 
 @pytest.mark.parametrize("filename", ["a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl"])
@@ -178,7 +178,7 @@ def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_
     hand.store.upload(f"{PREFIX}folder/", b"")
     count, edited = editor(hand).hide_all()
     assert (count, edited.s3_key) == (2, PROMPTS)
-    assert said(hand) == {"a.png": {"hidden": True}, "deep/b.png": {"hidden": True}}
+    assert descriptions(hand) == {"a.png": {"hidden": True}, "deep/b.png": {"hidden": True}}
 
 
 def test_too_many_are_not_hidden_at_all(hand, monkeypatch):
@@ -243,7 +243,7 @@ def test_a_nested_collection_stays():
 
 
 @pytest.mark.parametrize(("key", "there"), [("a.png", True), ("", False), (None, False)])
-def test_a_collection_is_there_where_it_has_an_object_or_a_manifest(hand, key, there):
+def test_a_collection_exists_with_an_object_or_a_manifest(hand, key, there):
     if key is not None:
         hand.upload(key)
     assert is_there(hand.store, hand.collections, STYLE) is there

@@ -70,7 +70,7 @@ def test_a_name_of_an_image_or_a_caption_is_taken(filename):
         ("deep/collection.json", "neither"),
     ],
 )
-def test_another_name_is_refused_and_the_reason_told(filename, reason):
+def test_another_name_is_refused_with_the_reason(filename, reason):
     (invalid,) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename])
     assert invalid.position == 1
     assert reason in invalid.reason

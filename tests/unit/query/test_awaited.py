@@ -120,7 +120,7 @@ def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(token):
     assert text.replace("-", "").replace("_", "").isalnum()
 
 
-def test_what_was_done_is_told_as_done_although_the_manifest_cannot_be_read():
+def test_an_unreadable_manifest_reflects_no_change_and_raises_nothing():
     hand = Hand()
     hand.commit(hand.upload("a.jpg"))
     token, unread = ChangeToken(s3_key=KEY, deleted_etag="another"), hand.snapshot().unread()

@@ -162,7 +162,7 @@ def test_a_new_collection_whose_first_commit_was_lost_is_followed_from_its_begin
     assert (files, refused) == (sizes(hand), 0)
 
 
-def test_whoever_knows_a_later_revision_than_there_is_is_told_to_read_the_manifest():
+def test_a_follower_of_a_later_revision_than_the_last_has_to_read_the_manifest():
     hand = lived(0)
     with pytest.raises(NoSuchRevision, match="read it, then follow it from revision"):
         History(hand.snapshot()).changes_since(hand.head().revision + 5, 10)

@@ -92,7 +92,7 @@ def at(minute):
     return f"2026-03-{1 + minute // 1440:02}T{minute // 60 % 24:02}:{minute % 60:02}:00.000Z"
 
 
-def life(seed):
+def history(seed):
     """A collection's life, and how much it held after each minute of it."""
     hand, chance, truth, minute = Hand(), random.Random(seed), [], 0
     for _ in range(chance.choice([1, 3, 30, 150])):
@@ -113,18 +113,18 @@ def life(seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_what_a_collection_held_at_any_moments_is_told_by_its_records(seed, monkeypatch):
+def test_sizes_at_any_moment_come_from_change_records(seed, monkeypatch):
     for name, bound in SMALL_PAGES.items():
         monkeypatch.setattr(layout, name, bound)
-    hand, truth, end = life(seed)
+    hand, truth, end = history(seed)
     chance = random.Random(seed)
     minutes = sorted(chance.randrange(end) for _ in range(chance.choice([1, 2, 9])))
-    told = sizes_at(hand.snapshot(), [at(minute) for minute in minutes])
-    assert told == [truth[minute] for minute in minutes]
+    sizes = sizes_at(hand.snapshot(), [at(minute) for minute in minutes])
+    assert sizes == [truth[minute] for minute in minutes]
 
 
 def test_a_collection_that_did_not_change_takes_the_head_and_one_record():
-    hand, _, end = life(1)
+    hand, _, end = history(1)
     hand.store.requests.clear()
     sizes_at(hand.snapshot(), [at(end + n) for n in range(30)])
     assert len(hand.store.asked_for("GET")) == 2
@@ -142,21 +142,21 @@ def test_many_revisions_take_few_requests():
     assert len(hand.store.asked_for("GET")) < 60
 
 
-def test_of_what_is_not_kept_any_more_nothing_is_told():
-    hand, truth, end = life(5)
+def test_sizes_before_the_kept_history_are_unknown():
+    hand, truth, end = history(5)
     records = hand.store.list(chain.folder(STYLE)).keys
     gone = len(records) // 2
     hand.store.delete(records[:gone])
     moments = [at(minute) for minute in range(0, end, 7)]
-    told = sizes_at(hand.snapshot(), moments)
-    assert told[0] is None
-    assert [size for size in told if size] == [
-        truth[minute] for minute, size in zip(range(0, end, 7), told, strict=True) if size
+    sizes = sizes_at(hand.snapshot(), moments)
+    assert sizes[0] is None
+    assert [size for size in sizes if size] == [
+        truth[minute] for minute, size in zip(range(0, end, 7), sizes, strict=True) if size
     ]
 
 
 def test_without_any_record_only_what_is_now_is_known():
-    hand, truth, end = life(2)
+    hand, truth, end = history(2)
     hand.store.delete(hand.store.list(chain.folder(STYLE)).keys)
     assert sizes_at(hand.snapshot(), [at(0), at(end)]) == [None, truth[-1]]
 

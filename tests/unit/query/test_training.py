@@ -33,23 +33,23 @@ def actors_file(filename):
 HEAD = head_of(file_seen("a.jpg"))
 
 
-def test_an_actor_is_told_by_number_and_by_name():
+def test_an_actor_has_its_number_and_its_name():
     for view in (training_data(MAN, HEAD, []), actor_manifest(MAN, HEAD, [])):
         assert (view.actor_id, view.actor_name) == (42, "0042_european_30_male")
 
 
-def test_one_without_a_number_is_told_by_its_name():
+def test_an_actor_without_a_number_has_its_name_as_id():
     nameless = Collection("actor", "somebody", "actors/somebody/", ROOT)
     assert training_data(nameless, HEAD, []).actor_id == "somebody"
 
 
 def test_a_training_image_is_told_with_its_place_its_url_its_size_and_whether_it_is_good():
-    seen = entry("b.jpg", size=3 * MEBIBYTE // 2, last_modified=EVENING)
-    found = [entry("a.jpg"), seen.model_copy(update={"good": False})]
+    observations = entry("b.jpg", size=3 * MEBIBYTE // 2, last_modified=EVENING)
+    found = [entry("a.jpg"), observations.model_copy(update={"good": False})]
     first, second = training_data(MAN, HEAD, found).training_images
     assert first.index == 0
     assert second == TrainingImage(
-        index=1, filename="b.jpg", s3_url=seen.s3_url, size_mb=1.5, modified_date=EVENING, good=False
+        index=1, filename="b.jpg", s3_url=observations.s3_url, size_mb=1.5, modified_date=EVENING, good=False
     )
 
 
@@ -87,30 +87,30 @@ def test_what_is_not_among_the_manifests_files_is_no_training_image(facts):
 def test_the_base_image_is_the_one_at_the_top_that_is_called_so(names, base):
     found = base_image(entries(*names))
     assert (found and found.filename) == base
-    url = training_data(MAN, HEAD, [one for one in entries(*names) if one.filename != "base"]).base_image_path
+    url = training_data(MAN, HEAD, [item for item in entries(*names) if item.filename != "base"]).base_image_path
     assert url == (found and found.s3_url)
 
 
 @pytest.mark.parametrize(
-    ("size", "told"), [(0, 0.0), (MEBIBYTE, 1.0), (MEBIBYTE + MEBIBYTE // 3, 1.33), (5242, 0.0), (5243, 0.01)]
+    ("size", "expected"), [(0, 0.0), (MEBIBYTE, 1.0), (MEBIBYTE + MEBIBYTE // 3, 1.33), (5242, 0.0), (5243, 0.01)]
 )
-def test_sizes_are_in_units_of_2_to_the_20_bytes_to_two_digits(size, told):
-    assert size_mb(size) == told
+def test_sizes_are_in_units_of_2_to_the_20_bytes_to_two_digits(size, expected):
+    assert size_mb(size) == expected
 
 
 def test_statistics_are_of_all_images_and_of_each_generation():
-    seen = [
+    observations = [
         file_seen("a.jpg", size=MEBIBYTE),
         file_seen("b.jpg", size=MEBIBYTE),
         file_seen("c.jpg", size=MEBIBYTE, metadata={"generation-id": "7"}),
         file_seen("notes.pdf", size=MEBIBYTE),
     ]
-    head = head_of(*seen)
-    found = statistics(head, [one.what for one in seen if one.key.endswith(".jpg")])
+    head = head_of(*observations)
+    found = statistics(head, [item.what for item in observations if item.key.endswith(".jpg")])
     assert (found.training_images_count, found.training_data_size_mb) == (3, 3.0)
-    told = {(one.generation_id, one.type): (one.image_count, one.size_mb) for one in found.generations}
-    assert told == {(1, "s3_event"): (2, 2.0), (7, "declared"): (1, 1.0)}
-    assert list(told) == [(one.generation_id, one.type) for one in head.generations]
+    expected = {(item.generation_id, item.type): (item.image_count, item.size_mb) for item in found.generations}
+    assert expected == {(1, "s3_event"): (2, 2.0), (7, "declared"): (1, 1.0)}
+    assert list(expected) == [(item.generation_id, item.type) for item in head.generations]
 
 
 def test_sizes_are_summed_before_they_are_rounded():
@@ -134,14 +134,16 @@ def test_a_view_says_what_it_was_made_from():
     [(None, None), ("", ""), ("short", "short"), ("é" * 100, "é" * 100), ("🎨" * 101, "🎨" * 100)],
 )
 def test_a_prompts_preview_is_its_first_hundred_characters(prompt, preview):
-    told = entry("a.jpg").model_copy(update={"prompt": prompt})
-    (image,) = actor_manifest(MAN, HEAD, [told]).images
+    expected = entry("a.jpg").model_copy(update={"prompt": prompt})
+    (image,) = actor_manifest(MAN, HEAD, [expected]).images
     assert (image.prompt, image.prompt_preview) == (prompt, preview)
 
 
-def test_an_image_is_told_with_all_that_training_needs():
-    told = entry("a.jpg", size=5, metadata={"generation-id": "7", "generated-at": MORNING, "prompt": "a lighthouse"})
-    (image,) = json.loads(actor_manifest(MAN, HEAD, [told]).model_dump_json())["images"]
+def test_an_image_has_everything_that_training_needs():
+    expected = entry(
+        "a.jpg", size=5, metadata={"generation-id": "7", "generated-at": MORNING, "prompt": "a lighthouse"}
+    )
+    (image,) = json.loads(actor_manifest(MAN, HEAD, [expected]).model_dump_json())["images"]
     assert image == {
         "index": 0,
         "filename": "a.jpg",
@@ -150,10 +152,10 @@ def test_an_image_is_told_with_all_that_training_needs():
         "prompt": "a lighthouse",
         "prompt_preview": "a lighthouse",
         "generated_at": MORNING,
-        "last_modified": told.last_modified,
+        "last_modified": expected.last_modified,
         "size": 5,
-        "etag": told.etag,
-        "md5_hash": told.md5_hash,
+        "etag": expected.etag,
+        "md5_hash": expected.md5_hash,
         "generation_id": 7,
         "generation_type": "declared",
         "source": "s3_event",

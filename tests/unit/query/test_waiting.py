@@ -82,7 +82,7 @@ ONE = head_of(file_seen("a.jpg"))
 TWO = merged(ONE, file_seen("b.jpg"), commit="c2", now=EVENING)
 
 
-def test_a_head_that_says_it_already_is_answered_at_once_by_one_request(store, time):
+def test_a_head_that_meets_the_condition_takes_one_request(store, time):
     save(store, ONE)
     store.requests.clear()
     wait = wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(1), 20, time.clock)
@@ -90,7 +90,7 @@ def test_a_head_that_says_it_already_is_answered_at_once_by_one_request(store, t
     assert store.requests == [f"GET {STYLE.head_key}"]
 
 
-def test_a_head_is_waited_for_until_it_says_it(store, time):
+def test_a_head_is_polled_until_it_meets_the_condition(store, time):
     save(store, ONE)
     time.at(3, lambda: save(store, TWO))
     wait = wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(2), 20, time.clock)
@@ -107,7 +107,7 @@ def test_a_manifest_may_come_to_be_meanwhile_and_go(store, time):
     ).is_met
 
 
-def test_what_is_there_is_answered_when_the_time_is_over(store, time):
+def test_the_last_head_is_returned_when_the_time_is_over(store, time):
     save(store, ONE)
     wait = wait_for_head(Snapshot.of(store, one_by_one, STYLE), has_files(2), 5, time.clock)
     assert (wait.snapshot.head, wait.is_met, time.seconds) == (ONE, False, pytest.approx(5))

@@ -25,20 +25,20 @@ class Clock:
         return self.moment
 
 
-class Life:
-    """One style's. ``said`` holds, for each revision, the canonical manifest as it was then."""
+class Scenario:
+    """One style's. ``manifests`` holds, for each revision, the canonical manifest as it was then."""
 
     def __init__(self, account: Account, reconcile: Callable[..., list[str]], monkeypatch: Any) -> None:
         self.account = account
         self.reconcile = reconcile
         self.clock = Clock()
-        self.said: dict[int, dict[str, Any]] = {}
+        self.manifests: dict[int, dict[str, Any]] = {}
         self.at: dict[int, datetime] = {}
         monkeypatch.setattr(runtime, "datetime", self.clock)
 
     @property
     def revision(self) -> int:
-        return max(self.said)
+        return max(self.manifests)
 
     def put(self, *names: str, body: bytes = b"data", **facts: Any) -> None:
         for name in names:
@@ -57,13 +57,13 @@ class Life:
     def note(self) -> None:
         """Remembers what the manifest says."""
         head = self.account.manifest(PREFIX)
-        if head["revision"] not in self.said:
+        if head["revision"] not in self.manifests:
             self.at[head["revision"]] = self.clock.moment
             files = [entry for _, entry in sorted(self.account.files(PREFIX).items())]
             facts = {
                 name: value for name, value in head.items() if name not in {"files", "captions", "hidden", "pages"}
             }
-            self.said[head["revision"]] = facts | {"files": files}
+            self.manifests[head["revision"]] = facts | {"files": files}
 
     def add(self, *names: str, **facts: Any) -> None:
         self.put(*names, **facts)
@@ -76,7 +76,7 @@ class Life:
     def live(self, revisions: int, seed: int = 16) -> None:
         """Changes at random until there are so many revisions."""
         chance = Random(seed)
-        while len(self.said) < revisions:
+        while len(self.manifests) < revisions:
             touched = set()
             for name in chance.sample(range(30), chance.randrange(1, 6)):
                 filename = f"{chance.choice(['', 'größe/'])}{name:03}.png"
