@@ -9,7 +9,7 @@ from s3_manifest.query.stats import (
     Growth,
     GrowthPoint,
     Size,
-    growth_points,
+    daily_growth,
     last_days,
     sizes_at,
     summarize,
@@ -82,7 +82,7 @@ def test_days_end_at_midnight_utc_and_today_with_now(days, ends):
 
 def test_growth_counts_known_sizes_and_their_collections():
     sizes = [[None, Size(2, 20)], [Size(0, 0), Size(1, 5)]]
-    assert growth_points(["2026-02-28", "2026-03-01"], sizes) == [
+    assert daily_growth(["2026-02-28", "2026-03-01"], sizes) == [
         GrowthPoint(day="2026-02-28", total_collections=1, total_files=0, total_size_bytes=0),
         GrowthPoint(day="2026-03-01", total_collections=2, total_files=3, total_size_bytes=25),
     ]

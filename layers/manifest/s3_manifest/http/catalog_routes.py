@@ -125,7 +125,7 @@ def _growth(collections: list[Collection], days: int) -> Growth:
 
     results = each(sizes, collections) if ends else []
     read = [result for result in results if result is not None]
-    return Growth(stats.growth_points([day for day, _ in ends], read), len(read) < len(results))
+    return Growth(stats.daily_growth([day for day, _ in ends], read), len(read) < len(results))
 
 
 def _entries(snapshot: Snapshot) -> list[Entry]:

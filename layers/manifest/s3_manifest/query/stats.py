@@ -111,7 +111,7 @@ class Size(NamedTuple):
 class Growth(NamedTuple):
     """What was stored on each day; ``partial`` if the history of some collections was not read."""
 
-    points: Sequence[GrowthPoint]
+    by_day: Sequence[GrowthPoint]
     partial: bool
 
 
@@ -152,7 +152,7 @@ def summarize(
         newest=_highest(top, collections, lambda totals: totals.created_at),
         largest_files=None if files is None else _highest(top, files, lambda file: file.size_bytes),
         newest_files=None if files is None else _highest(top, files, lambda file: file.last_modified),
-        growth=tuple(growth.points),
+        growth=tuple(growth.by_day),
         growth_partial=growth.partial,
         partial=False,
         cursor=None,
@@ -169,12 +169,12 @@ def last_days(now: Timestamp, days: int) -> list[tuple[str, Timestamp]]:
     return ends
 
 
-def growth_points(days: Sequence[str], sizes: Sequence[Sequence[Size | None]]) -> list[GrowthPoint]:
+def daily_growth(days: Sequence[str], sizes: Sequence[Sequence[Size | None]]) -> list[GrowthPoint]:
     """What was stored on each of these days, from each collection's sizes on these days (None: unknown)."""
-    points = []
+    by_day = []
     for index, day in enumerate(days):
-        known = [size for by_day in sizes if (size := by_day[index]) is not None]
-        points.append(
+        known = [size for sizes_by_day in sizes if (size := sizes_by_day[index]) is not None]
+        by_day.append(
             GrowthPoint(
                 day=day,
                 total_collections=len(known),
@@ -182,7 +182,7 @@ def growth_points(days: Sequence[str], sizes: Sequence[Sequence[Size | None]]) -
                 total_size_bytes=sum(size.size_bytes for size in known),
             )
         )
-    return points
+    return by_day
 
 
 def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | None]:
