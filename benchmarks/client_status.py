@@ -76,7 +76,7 @@ def section(files: int = FILES, repetitions: int = REPETITIONS, size: int = clie
     rclone = yardsticks.program("rclone")
     if isinstance(rclone, Missing):
         return Section("Client: status", [Aim("compared with others", rclone.reason, met=False)], rclone.reason)
-    collection = COLLECTIONS.named("style", "16")
+    collection = COLLECTIONS.lookup("style", "16")
     assert collection
     with tempfile.TemporaryDirectory(prefix="s3-manifest-status-") as folder:
         place = Workspace(Path(folder))

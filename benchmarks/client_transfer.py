@@ -88,7 +88,7 @@ def _compare(
     rclone: Path, programs: list[Program], files: Files, repetitions: int, work: Path
 ) -> Iterator[tuple[Verb, list[Measurement]]]:
     tree, served = work / "tree", work / "served"
-    collection = COLLECTIONS.named("style", "1")
+    collection = COLLECTIONS.lookup("style", "1")
     assert collection
     client_tree.write(tree, files.count, files.size)
     shutil.copytree(tree, served / BUCKET / collection.prefix)

@@ -46,7 +46,7 @@ from s3_manifest.reconcile.reconcile import BatchResult
 def size(collections, changes):
     output = io.StringIO()
     handler.logger.handlers[0].setStream(output)
-    collection = runtime.collections().of("styles/16/image.png")
+    collection = runtime.collections().collection_of("styles/16/image.png")
     batch = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
                         commit_results=[CommitResult(collection, commits=1, finished=True) for _ in range(collections)])
     with contextlib.redirect_stdout(output):
@@ -123,9 +123,9 @@ def section(source: Source, deployments: Sequence[Deployment] = DEPLOYMENTS) -> 
     totals = [sum(item.default.values()) for item in bills]
     with_options = [total + sum(item.options.values()) for total, item in zip(totals, bills, strict=True)]
     rows = [
-        *((item, *(f"{each.default[item]:,.2f}" for each in bills)) for item in bills[0].default),
+        *((item, *(f"{parallel_map.default[item]:,.2f}" for parallel_map in bills)) for item in bills[0].default),
         ("**all, by default**", *(f"**{total:,.2f}**" for total in totals)),
-        *((item, *(f"{each.options[item]:,.2f}" for each in bills)) for item in bills[0].options),
+        *((item, *(f"{parallel_map.options[item]:,.2f}" for parallel_map in bills)) for item in bills[0].options),
         ("all, with those", *(f"{total:,.2f}" for total in with_options)),
     ]
     head = ("dollars a month", *(deployment.name for deployment in deployments))

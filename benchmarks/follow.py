@@ -93,8 +93,8 @@ def main() -> int:
 
     with serving(arguments.port) as (stack, _), ThreadPoolExecutor(WRITERS + 1) as pool:
         following = pool.submit(follow, stack)
-        each = -(-arguments.changes // WRITERS)
-        writing = [pool.submit(write, stack, writer, arguments.files, each) for writer in range(WRITERS)]
+        share = -(-arguments.changes // WRITERS)
+        writing = [pool.submit(write, stack, writer, arguments.files, share) for writer in range(WRITERS)]
         counts = sum((future.result() for future in writing), Counter[str]())
         waited = wait_until_idle(stack)
         written.set()

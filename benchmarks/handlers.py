@@ -82,7 +82,7 @@ def naive(store: Store, time: VirtualTime) -> Invoke:
 
 
 def _change(store: Store, event: Event) -> None:
-    collection = COLLECTIONS.of(event.key)
+    collection = COLLECTIONS.collection_of(event.key)
     assert collection
     stored = store.get(collection.head_key)
     files = json.loads(stored.body)["files"] if stored else {}
@@ -118,7 +118,7 @@ def environment(
         history_days=HISTORY_DAYS,
         enqueue=outbox.enqueue,
         announce=outbox.announce,
-        each=lambda work, items: time.each(work, items, _CONCURRENCY),
+        parallel_map=lambda work, items: time.parallel_map(work, items, _CONCURRENCY),
         now=now,
         seconds_left=seconds_left,
         sleep=time.sleep,

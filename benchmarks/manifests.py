@@ -17,7 +17,7 @@ from s3_manifest.reconcile.delta import CommitFacts, Delta, apply
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH
-from s3_manifest.storage.store import Present, Stored
+from s3_manifest.storage.store import Present, StoredObject
 from s3_manifest.sweep.compare import digest_of_listed
 
 PAGE = 1000
@@ -40,11 +40,11 @@ class SyntheticCollection(SyntheticObjects):
             self.uploaded.upload(ref.key, b"", etag=ref.digest, size=_page_size(ref.total_files))
         heads.save(self, COLLECTION, head, replaces=None)
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         if not key.startswith(_PAGES):
             return super().get(key)
         present = self.head(key)
-        return Stored(_page(*_range_of(key)), present.etag) if isinstance(present, Present) else None
+        return StoredObject(_page(*_range_of(key)), present.etag) if isinstance(present, Present) else None
 
 
 @lru_cache
@@ -73,7 +73,7 @@ def _ref(objects: SyntheticObjects, start: int, count: int) -> PageRef:
         last=names[-1],
         total_files=count,
         total_size_bytes=sum(item.size for item in listed),
-        digest=digests.written(digests.total(map(digest_of_listed, listed, names))),
+        digest=digests.to_hex(digests.combine(map(digest_of_listed, listed, names))),
     )
 
 

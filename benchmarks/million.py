@@ -31,7 +31,7 @@ from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.reconcile import reconcile
 from s3_manifest.storage import heads
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import listed
+from s3_manifest.storage.store import iter_objects
 from s3_manifest.sweep.result import SweepResult
 
 BATCHES = (10, 30, 100, 260, 600)
@@ -99,7 +99,7 @@ class Million:
     def differences(self) -> int:
         """The number of objects and files that differ between bucket and manifest."""
         files = ((f["s3_key"], f["size_bytes"], f["etag"], f["last_modified"]) for f in self.manifest())
-        objects = ((o.key, o.size, o.etag, o.last_modified) for o in listed(self.truth, COLLECTION.prefix))
+        objects = ((o.key, o.size, o.etag, o.last_modified) for o in iter_objects(self.truth, COLLECTION.prefix))
         return sum(file != object_ for file, object_ in zip_longest(files, objects))
 
 

@@ -15,7 +15,7 @@ import boto3
 
 from benchmarks.yardsticks import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Location, parse_collections
 from s3_manifest.manifest.jobs import Job, Sweep
@@ -23,7 +23,7 @@ from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import listed
+from s3_manifest.storage.store import iter_objects
 from s3_manifest.sweep.jobs import run_job
 
 COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
@@ -44,7 +44,7 @@ def sweep_bucket(endpoint: str, bucket: str, collection: Collection) -> Head:
         history_days=30,
         enqueue=lambda more, delay_seconds=0: jobs.extend(more),  # noqa: ARG005  # no event is under way
         announce=_ignore,
-        each=each,
+        parallel_map=parallel_map,
         now=lambda: timestamp(datetime.now(UTC)),
         seconds_left=lambda: _SECONDS,
         sleep=time.sleep,
@@ -56,7 +56,7 @@ def sweep_bucket(endpoint: str, bucket: str, collection: Collection) -> Head:
     head = heads.load(store, collection).head
     assert head
     assert head.complete
-    sizes = [item.size for item in listed(store, collection.prefix)]
+    sizes = [item.size for item in iter_objects(store, collection.prefix)]
     assert (head.total_files, head.total_size_bytes) == (len(sizes), sum(sizes))
     return head
 

@@ -17,7 +17,7 @@ from benchmarks.traffic import TimedTraffic, Traffic
 from benchmarks.virtual_time import VirtualTime, Worker
 from benchmarks.wire import BUCKET, wired_client, wired_store
 from s3_manifest.manifest.jobs import Sweep
-from s3_manifest.storage.store import Store, listings
+from s3_manifest.storage.store import Store, iter_listings
 
 KEYS = 1_000_000
 MAX_CPU, MAX_MORE_REQUESTS = 1.2, 0.01
@@ -83,7 +83,7 @@ def bare(bucket: SyntheticCollection) -> Cost:
     time = VirtualTime()
     traffic, worker = TimedTraffic(time), Worker()
     store = TimedBucket(bucket, traffic)
-    time.spawn(lambda: deque(listings(store, bucket.prefix), 0), worker)
+    time.spawn(lambda: deque(iter_listings(store, bucket.prefix), 0), worker)
     time.run()
     return Cost(traffic.requests, worker.cpu_seconds, time.now)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.memory import EPOCH, MemoryStore
-from s3_manifest.storage.store import HeadResult, Listed, Listing, Present, Stored
+from s3_manifest.storage.store import HeadResult, ListedObject, Listing, Present, StoredObject
 
 _SUFFIX = ".png"
 
@@ -34,12 +34,12 @@ class DiskStore(MemoryStore):
         self.objects[key] = present, b""
         return present
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         if key not in self.objects:
             return None
         present = self.objects[key][0]
         self._file.seek(self._at[key])
-        return Stored(self._file.read(present.size), present.etag)
+        return StoredObject(self._file.read(present.size), present.etag)
 
 
 class SyntheticObjects:
@@ -66,9 +66,9 @@ class SyntheticObjects:
         number = self._number(key)
         return self.uploaded.head(key) if number is None else self._present(number)
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         number = self._number(key)
-        return self.uploaded.get(key) if number is None else Stored(_body(number), md5_of(number))
+        return self.uploaded.get(key) if number is None else StoredObject(_body(number), md5_of(number))
 
     def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
         self._cover(key)
@@ -95,14 +95,14 @@ class SyntheticObjects:
         run = list(islice(merge(self._below(prefix, after), others, key=lambda listed: listed.key), limit + 1))
         return Listing(tuple(run[:limit]), len(run) > limit)
 
-    def _below(self, prefix: str, after: str) -> Iterator[Listed]:
+    def _below(self, prefix: str, after: str) -> Iterator[ListedObject]:
         first = self._first_from(max(prefix, after))
         for number in range(first, self.count):
             if number in self._covered or (key := self.key(number)) <= after:
                 continue
             if not key.startswith(prefix):
                 return
-            yield Listed(key, len(_body(number)), md5_of(number), EPOCH)
+            yield ListedObject(key, len(_body(number)), md5_of(number), EPOCH)
 
     def _first_from(self, key: str) -> int:
         """The number of the first object whose key is not less than ``key``."""

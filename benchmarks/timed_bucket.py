@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.synthetic import SyntheticObjects
 from benchmarks.traffic import Request, Traffic
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Folders, HeadResult, Listing, NotModified, Stored
+from s3_manifest.storage.store import Folders, HeadResult, Listing, NotModified, StoredObject
 
 # The size of one object, or of one folder, in a listing.
 _LISTED_BYTES, _FOLDER_BYTES = 304, 120
@@ -21,16 +21,16 @@ class TimedBucket:
         self._truth = truth
         self._traffic = traffic
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         self._traffic.begin(Request("GET", key))
         stored = self._truth.get(key)
         self._traffic.end(len(stored.body) if stored else 0)
         return stored
 
-    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+    def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
         self._traffic.begin(Request("GET", key, conditional=True))
-        found = self._truth.get_unless(key, etag)
-        self._traffic.end(len(found.body) if isinstance(found, Stored) else 0)
+        found = self._truth.get_if_changed(key, etag)
+        self._traffic.end(len(found.body) if isinstance(found, StoredObject) else 0)
         return found
 
     def head(self, key: str) -> HeadResult:

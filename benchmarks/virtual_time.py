@@ -107,7 +107,7 @@ class VirtualTime:
             task.switch()
             task.worker.cpu_seconds += process_time() - start
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> list[Result]:
+    def parallel_map(self, work: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> list[Result]:
         """The results of ``work`` for every item, ``concurrency`` items at a time."""
         todo = list(enumerate(items))
         results: dict[int, Result] = {}

@@ -28,7 +28,7 @@ from benchmarks import wire_xml
 from benchmarks.traffic import Request, Traffic
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import Absent, HeadResult, Listing, Present, Stored
+from s3_manifest.storage.store import Absent, HeadResult, Listing, Present, StoredObject
 
 BUCKET = "images"
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
@@ -40,7 +40,7 @@ class Contents(Protocol):
     """The contents of a bucket, as ``memory.MemoryStore`` and ``synthetic.SyntheticObjects`` have them."""
 
     def head(self, key: str) -> HeadResult: ...
-    def get(self, key: str) -> Stored | None: ...
+    def get(self, key: str) -> StoredObject | None: ...
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing: ...
     def upload(self, key: str, body: bytes, **facts: Any) -> Present: ...  # noqa: ANN401
     def remove(self, key: str) -> None: ...

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from s3_manifest.storage.store import Listed, Listing
+from s3_manifest.storage.store import ListedObject, Listing
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -57,7 +57,7 @@ def error(code: str) -> str:
     )
 
 
-def _grouped(objects: Callable[..., Listing], prefix: str, after: str, delimiter: str) -> Iterator[Listed | str]:
+def _grouped(objects: Callable[..., Listing], prefix: str, after: str, delimiter: str) -> Iterator[ListedObject | str]:
     """Objects and common prefixes, in order."""
     truncated = True
     while truncated:
@@ -73,7 +73,7 @@ def _grouped(objects: Callable[..., Listing], prefix: str, after: str, delimiter
             after = listed.key
 
 
-def _item(item: Listed | str) -> str:
+def _item(item: ListedObject | str) -> str:
     if isinstance(item, str):
         return f"<CommonPrefixes><Prefix>{_encoded(item)}</Prefix></CommonPrefixes>"
     return (
@@ -88,7 +88,7 @@ def _encoded(text: str) -> str:
     return escape(quote(text, safe="/"))
 
 
-def _token(item: Listed | str) -> str:
+def _token(item: ListedObject | str) -> str:
     last = item + _LAST_BELOW if isinstance(item, str) else item.key
     return base64.urlsafe_b64encode(last.encode()).decode()
 

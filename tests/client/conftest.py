@@ -137,7 +137,7 @@ def objects(bucket: Bucket, proxy: Proxy) -> Iterator[Objects]:
 
 @pytest.fixture
 def style() -> Collection:
-    return COLLECTIONS.named("style", "16")
+    return COLLECTIONS.lookup("style", "16")
 
 
 @pytest.fixture

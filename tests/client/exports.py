@@ -9,7 +9,7 @@ from typing import Any
 from unit.values import STYLE, entry, head_of
 
 from s3_manifest.manifest.model import Entry, Facts, Generation
-from s3_manifest.sidecars.formats import is_image
+from s3_manifest.sidecars.captions import is_image
 from s3_manifest_cli.client.export import FORMATS, ExportResult
 
 ODD = (

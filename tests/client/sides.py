@@ -10,18 +10,18 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from client.transfers import Bucket, Proxy, refusal, session
-from unit.environments import Hand
+from unit.environments import Harness
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest.collections import Collection, Collections, Location
-from s3_manifest.manifest.filenames import WORKING
+from s3_manifest.manifest.filenames import WORKING_FOLDER
 from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.result import Verification
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import listed
+from s3_manifest.storage.store import iter_objects
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
@@ -36,7 +36,7 @@ class Sides:
     proxy: Proxy
     folder: Path
     cache: Path
-    hand: Hand = field(default_factory=Hand)
+    harness: Harness = field(default_factory=Harness)
     collections: Collections = COLLECTIONS
     collection: Collection = STYLE
 
@@ -60,8 +60,8 @@ class Sides:
     def verify(self, ago: timedelta, *filenames: str) -> None:
         now = datetime.now(UTC)
         head = heads.load(self.store, self.collection).head
-        self.hand.now = timestamp(now)
-        verification = Verification(head.created_at if head else self.hand.now, timestamp(now - ago))
+        self.harness.now = timestamp(now)
+        verification = Verification(head.created_at if head else self.harness.now, timestamp(now - ago))
         commit(
             self._environment, self.collection, dict.fromkeys(map(self.key, filenames), PUT), verification=verification
         )
@@ -69,7 +69,7 @@ class Sides:
     def commit_incomplete(self, *filenames: str) -> None:
         """Commits these files to the manifest, which stays incomplete: S3 refuses to return another one."""
         self.put_uncommitted("unreadable.png")
-        self.hand.now = timestamp(datetime.now(UTC))
+        self.harness.now = timestamp(datetime.now(UTC))
         self.proxy.before = lambda request: refusal(403, "No") if request.key.endswith("unreadable.png") else None
         store = S3Store(self.bucket.name, _client(self.proxy.endpoint, retries=True), self.bucket.client)
         commit(replace(self._environment, store=store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
@@ -78,7 +78,7 @@ class Sides:
     @property
     def _environment(self) -> Any:
         location = Location(self.bucket.name, REGION)
-        return replace(self.hand.environment, store=self.store, location=location, collections=self.collections)
+        return replace(self.harness.environment, store=self.store, location=location, collections=self.collections)
 
     @property
     def store(self) -> S3Store:
@@ -106,13 +106,13 @@ class Sides:
         return {
             path.relative_to(self.folder).as_posix(): path.read_bytes()
             for path in self.folder.rglob("*")
-            if path.is_file() and path.relative_to(self.folder).parts[0] != WORKING
+            if path.is_file() and path.relative_to(self.folder).parts[0] != WORKING_FOLDER
         }
 
     @property
     def objects(self) -> dict[str, bytes]:
         """What is in S3, by filename."""
-        keys = [item.key for item in listed(self.store, self.collection.prefix)]
+        keys = [item.key for item in iter_objects(self.store, self.collection.prefix)]
         return {key.removeprefix(self.collection.prefix): self.bucket.body(key) for key in keys}
 
     @property

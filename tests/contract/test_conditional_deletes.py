@@ -5,10 +5,10 @@ from contract.answers import Answer, error
 
 from s3_manifest.aws import clients
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import Absent, Conflict, Listed, OutcomeUnknown, WriteRefused
+from s3_manifest.storage.store import Absent, Conflict, ListedObject, OutcomeUnknown, WriteRefused
 
 WRONG = "0" * 32
-MISSING = Listed("missing", 1, WRONG, "2026-03-01T08:00:00.000Z")
+MISSING = ListedObject("missing", 1, WRONG, "2026-03-01T08:00:00.000Z")
 
 
 @pytest.fixture
@@ -22,15 +22,15 @@ def store(server, monkeypatch):
 @pytest.mark.parametrize("key", ["k", "ö/b c+%20.png"])
 def test_the_object_that_was_seen_is_deleted(bucket, key):
     bucket.upload(key, b"one")
-    assert bucket.store.delete_if(key, bucket.etag(key)) is True
+    assert bucket.store.delete_if_match(key, bucket.etag(key)) is True
     assert bucket.store.head(key) == Absent(key)
 
 
 def test_a_repeat_finds_nothing(bucket):
     bucket.upload("k", b"one")
     etag = bucket.etag("k")
-    bucket.store.delete_if("k", etag)
-    assert bucket.store.delete_if("k", etag) is False
+    bucket.store.delete_if_match("k", etag)
+    assert bucket.store.delete_if_match("k", etag) is False
 
 
 def test_a_newer_object_stays(bucket):
@@ -38,7 +38,7 @@ def test_a_newer_object_stays(bucket):
     etag = bucket.etag("k")
     bucket.upload("k", b"two")
     with pytest.raises(Conflict) as conflict:
-        bucket.store.delete_if("k", etag)
+        bucket.store.delete_if_match("k", etag)
     assert conflict.value.key == "k"
     assert bucket.store.get("k").body == b"two"
 
@@ -50,10 +50,10 @@ def test_in_a_versioned_bucket_the_current_object_is_what_counts(ministack_bucke
     etag = ministack_bucket.etag("k")
     ministack_bucket.upload("k", b"two")
     with pytest.raises(Conflict):
-        ministack_bucket.store.delete_if("k", etag)
-    assert ministack_bucket.store.delete_if("k", ministack_bucket.etag("k")) is True
+        ministack_bucket.store.delete_if_match("k", etag)
+    assert ministack_bucket.store.delete_if_match("k", ministack_bucket.etag("k")) is True
     assert ministack_bucket.store.head("k") == Absent("k")
-    assert ministack_bucket.store.delete_if("k", etag) is False
+    assert ministack_bucket.store.delete_if_match("k", etag) is False
     assert len(client.list_object_versions(Bucket=name)["Versions"]) == 2
 
 
@@ -61,9 +61,9 @@ def test_those_that_were_listed_are_deleted_and_what_is_gone_does_not_matter(buc
     for key in ("a", "b ü%+/", "c"):
         bucket.upload(key, key.encode())
     listed = bucket.store.list("").objects
-    assert list(bucket.store.delete_listed([*listed[:2], MISSING])) == []
+    assert list(bucket.store.delete_if_unchanged([*listed[:2], MISSING])) == []
     assert bucket.store.list("").keys == ("c",)
-    assert list(bucket.store.delete_listed([])) == []
+    assert list(bucket.store.delete_if_unchanged([])) == []
 
 
 @pytest.mark.parametrize("bucket", ["memory", "ministack"], indirect=True)
@@ -73,7 +73,7 @@ def test_of_those_that_were_listed_the_newer_ones_stay_and_are_named(bucket):
         bucket.upload(key, b"one")
     listed = bucket.store.list("").objects
     bucket.upload("b", b"two")
-    assert list(bucket.store.delete_listed(listed)) == ["b"]
+    assert list(bucket.store.delete_if_unchanged(listed)) == ["b"]
     assert bucket.store.list("").keys == ("b",)
     assert bucket.store.get("b").body == b"two"
 
@@ -82,12 +82,12 @@ def test_of_those_that_were_listed_the_newer_ones_stay_and_are_named(bucket):
 def test_a_condition_that_did_not_hold_is_a_conflict(server, store, status):
     server.answers = [error(status)]
     with pytest.raises(Conflict):
-        store.delete_if("k", WRONG)
+        store.delete_if_match("k", WRONG)
 
 
 def test_what_is_gone_is_gone(server, store):
     server.answers = [error(404, "NoSuchKey")]
-    assert store.delete_if("k", WRONG) is False
+    assert store.delete_if_match("k", WRONG) is False
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_is_gone_is_gone(server, store):
 def test_any_other_answer_is_no_deletion(server, store, answer, raised):
     server.answers = [answer]
     with pytest.raises(raised):
-        store.delete_if("k", WRONG)
+        store.delete_if_match("k", WRONG)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_any_other_answer_is_no_deletion(server, store, answer, raised):
 def test_of_many_each_has_an_answer_of_its_own(server, store, code, kept):
     refusal = f"<DeleteResult><Error><Key>k</Key><Code>{code}</Code><Message>no</Message></Error></DeleteResult>"
     server.answers = [Answer(200, refusal.encode())]
-    assert list(store.delete_listed([MISSING])) == kept
+    assert list(store.delete_if_unchanged([MISSING])) == kept
 
 
 def test_a_refusal_of_one_of_many_is_not_taken_for_done(server, store):
     refusal = b"<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     server.answers = [Answer(200, refusal)]
     with pytest.raises(WriteRefused, match="k: S3 refused to delete it: AccessDenied"):
-        store.delete_listed([MISSING])
+        store.delete_if_unchanged([MISSING])
 
 
 def test_the_conditions_are_on_the_wire(ministack_bucket):
@@ -131,8 +131,8 @@ def test_the_conditions_are_on_the_wire(ministack_bucket):
     ministack_bucket.upload("k", b"one")
     listed = ministack_bucket.store.list("").objects
     sent.clear()
-    ministack_bucket.store.delete_if("k", listed[0].etag)
-    ministack_bucket.store.delete_listed(listed)
+    ministack_bucket.store.delete_if_match("k", listed[0].etag)
+    ministack_bucket.store.delete_if_unchanged(listed)
     (one, _), (_, many) = sent
     assert one["If-Match"] == f'"{listed[0].etag}"'.encode()
     assert listed[0].etag.encode() in many

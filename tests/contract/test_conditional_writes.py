@@ -2,7 +2,7 @@ import pytest
 from contract.buckets import careless
 from contract.condition_cases import CASES
 
-from s3_manifest.storage.store import Stored
+from s3_manifest.storage.store import StoredObject
 
 named = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 
@@ -20,14 +20,14 @@ def test_a_server_that_ignores_conditions_silently_fails_this_suite(ministack_bu
 
 def test_what_is_not_there_yet_is_created(bucket):
     etag = bucket.store.put("k", b"{}", replaces=None, metadata={})
-    assert bucket.store.get("k") == Stored(b"{}", etag)
+    assert bucket.store.get("k") == StoredObject(b"{}", etag)
 
 
 def test_what_was_read_is_replaced(bucket):
     first = bucket.store.put("k", b"one", replaces=None, metadata={})
     second = bucket.store.put("k", b"two", replaces=first, metadata={})
     assert second != first
-    assert bucket.store.get("k") == Stored(b"two", second)
+    assert bucket.store.get("k") == StoredObject(b"two", second)
 
 
 def test_what_somebody_else_uploaded_is_replaced_by_its_etag(bucket):

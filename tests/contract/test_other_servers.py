@@ -80,4 +80,4 @@ def test_a_server_that_keeps_it_passes(bucket_of):
 
 def _spares_a_newer_object(store: S3Store, etag: str) -> None:
     with pytest.raises(Conflict):
-        store.delete_if("k", etag)
+        store.delete_if_match("k", etag)

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from s3_manifest.storage.store import Absent, Conflict, NotModified, Stored
+from s3_manifest.storage.store import Absent, Conflict, NotModified, StoredObject
 
 ODD_KEYS = [
     "a b",
@@ -34,15 +34,15 @@ ODD_KEYS = [
 
 def test_where_no_object_is_every_read_says_so(bucket):
     assert bucket.store.get("none") is None
-    assert bucket.store.get_unless("none", "0" * 32) is None
+    assert bucket.store.get_if_changed("none", "0" * 32) is None
     assert bucket.store.head("none") == Absent("none")
 
 
 def test_an_object_is_read_as_it_was_uploaded(bucket):
     bucket.upload("k", b"\x00\xff body")
     etag = hashlib.md5(b"\x00\xff body").hexdigest()
-    assert bucket.store.get("k") == Stored(b"\x00\xff body", etag)
-    assert bucket.store.get_unless("k", "0" * 32) == Stored(b"\x00\xff body", etag)
+    assert bucket.store.get("k") == StoredObject(b"\x00\xff body", etag)
+    assert bucket.store.get_if_changed("k", "0" * 32) == StoredObject(b"\x00\xff body", etag)
 
 
 def test_an_empty_object_is_there(bucket):
@@ -54,14 +54,14 @@ def test_an_empty_object_is_there(bucket):
 def test_an_object_that_the_reader_has_already_is_not_sent_again(bucket):
     bucket.upload("k", b"body")
     etag = bucket.etag("k")
-    assert bucket.store.get_unless("k", etag) == NotModified(etag)
+    assert bucket.store.get_if_changed("k", etag) == NotModified(etag)
 
 
 def test_an_object_that_was_replaced_is_sent_again(bucket):
     bucket.upload("k", b"old")
     etag = bucket.etag("k")
     bucket.upload("k", b"new")
-    assert bucket.store.get_unless("k", etag) == Stored(b"new", bucket.etag("k"))
+    assert bucket.store.get_if_changed("k", etag) == StoredObject(b"new", bucket.etag("k"))
 
 
 def test_an_object_that_is_deleted_is_absent_at_once(bucket):
@@ -69,7 +69,7 @@ def test_an_object_that_is_deleted_is_absent_at_once(bucket):
     etag = bucket.etag("k")
     bucket.delete("k")
     assert bucket.store.get("k") is None
-    assert bucket.store.get_unless("k", etag) is None
+    assert bucket.store.get_if_changed("k", etag) is None
     assert bucket.store.head("k") == Absent("k")
     assert bucket.store.list("").keys == ()
 
@@ -133,7 +133,7 @@ def test_a_key_of_any_characters_is_itself_and_no_other(bucket, key):
     assert bucket.store.list("").keys == (key,)
     assert bucket.store.list(key).keys == (key,)
     assert bucket.store.list("", after=key).keys == ()
-    assert bucket.store.get(key) == Stored(b"{}", etag, {"a": "b"})
+    assert bucket.store.get(key) == StoredObject(b"{}", etag, {"a": "b"})
     seen = bucket.store.head(key)
     assert (seen.key, seen.etag, seen.metadata) == (key, etag, {"a": "b"})
     assert bucket.store.md5(key, etag) == hashlib.md5(b"{}").hexdigest()

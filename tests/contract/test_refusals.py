@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from contract.answers import Answer, error
-from unit.environments import Hand
+from unit.environments import Harness
 from unit.values import PUT, STYLE
 
 from s3_manifest.aws import clients
@@ -19,21 +19,21 @@ from s3_manifest.storage.store import (
     OutcomeUnknown,
     Present,
     ReadFailed,
-    Stored,
+    StoredObject,
     WriteRefused,
 )
 
 ETAG = "0123456789abcdef0123456789abcdef"
 READS = {
     "get": lambda store: store.get("k"),
-    "get_unless": lambda store: store.get_unless("k", ETAG),
+    "get_if_changed": lambda store: store.get_if_changed("k", ETAG),
     "head": lambda store: store.head("k"),
     "list": lambda store: store.list("k"),
     "folders": lambda store: store.folders("k"),
     "md5": lambda store: store.md5("k", ETAG),
 }
 any_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
-read_of_an_object = pytest.mark.parametrize("read", [READS[name] for name in ("get", "get_unless", "md5")])
+read_of_an_object = pytest.mark.parametrize("read", [READS[name] for name in ("get", "get_if_changed", "md5")])
 
 
 @pytest.fixture
@@ -84,20 +84,20 @@ def test_a_server_that_is_not_there_is_no_absence(server, read):
 def test_a_404_and_nothing_else_is_an_absence(server, store):
     server.answers = [error(404, "NoSuchKey")]
     assert store.get("k") is None
-    assert store.get_unless("k", ETAG) is None
+    assert store.get_if_changed("k", ETAG) is None
     assert store.head("k") == Absent("k")
 
 
 def test_what_is_in_an_archive_is_there_and_cannot_be_read(server, store):
     server.answers = [error(403, "InvalidObjectState")]
-    for read in (store.get, lambda key: store.get_unless(key, ETAG), lambda key: store.md5(key, ETAG)):
+    for read in (store.get, lambda key: store.get_if_changed(key, ETAG), lambda key: store.md5(key, ETAG)):
         with pytest.raises(Archived, match="k: its bytes are in an archive"):
             read("k")
 
 
 def test_what_is_not_modified_is_so_whatever_checksum_is_told_with_it(server, store):
     server.answers = [Answer(304, b"", {"ETag": f'"{ETAG}"', "x-amz-checksum-crc32": "AcHUSQ=="})]
-    assert store.get_unless("k", ETAG) == NotModified(ETAG)
+    assert store.get_if_changed("k", ETAG) == NotModified(ETAG)
 
 
 # A 404 to a HEAD has no body, so it does not tell the bucket from the key: that is the next test's.
@@ -108,7 +108,7 @@ def test_a_missing_bucket_is_no_absence_of_its_objects(s3_bucket, read):
 
 
 def test_in_a_missing_bucket_nothing_is_believed_to_be_absent(s3_bucket):
-    environment = replace(Hand().environment, store=in_missing_bucket(s3_bucket))
+    environment = replace(Harness().environment, store=in_missing_bucket(s3_bucket))
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
         commit(environment, STYLE, {STYLE.prefix + "a.jpg": PUT})
 
@@ -164,7 +164,7 @@ def test_a_body_cut_short_is_no_shorter_object(server, store, read):
 
 def test_an_object_is_read_where_all_of_it_comes(server, store):
     server.answers = [found(b"all of it")]
-    assert store.get("k") == Stored(b"all of it", ETAG)
+    assert store.get("k") == StoredObject(b"all of it", ETAG)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_read_is_tried_again(server, first, monkeypatch):
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     server.answers = [first, found(b"body")]
     client = clients.s3_client(server.endpoint)
-    assert s3.S3Store("bucket", client, client).get("k") == Stored(b"body", ETAG)
+    assert s3.S3Store("bucket", client, client).get("k") == StoredObject(b"body", ETAG)
     assert server.requests == ["GET /bucket/k"] * 2
 
 

@@ -56,8 +56,8 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
     entries = [entry(f"{number:05}.png", **facts_of(number)) for number in range(count)]
     size = sum(one.size_bytes for one in entries)
     commit = facts.get("commit", "c1")
-    laid_out = layout.laid_out(
-        [layout.Open(Run(entries), count, size, None)], was_paged=False, name=f"{FOLDER}pages/{commit}"
+    laid_out = layout.build_layout(
+        [layout.LoadedRun(Run(entries), count, size, None)], was_paged=False, name=f"{FOLDER}pages/{commit}"
     )
     given = {
         "kind": "style",
@@ -76,7 +76,7 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
         "generations": (Generation(generation_id=1, type="s3_event", generated_at=TIME, image_count=count),),
         "sidecars": (),
         "problems": (),
-        "files": laid_out.of("files"),
+        "files": laid_out.with_role("files"),
         "pages": laid_out.pages,
     }
     head = Head.model_validate(given | facts)

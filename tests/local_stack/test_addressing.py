@@ -57,7 +57,7 @@ def test_the_clients_reach_every_id_and_filename(stack, s3, api, names_in, event
     prefix, filename = f"system_actors/training_data/{actor}/", f"sub/{odd}.png"
     for key in (f"styles/{style}/a.png", prefix + filename):
         s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
-    collection = COLLECTIONS.named("style", style)
+    collection = COLLECTIONS.lookup("style", style)
     row = eventually(lambda: [entry for entry in manifests.collections() if entry.id == style], bool)
     assert row[0].total_files == 1
     assert [entry.filename for entry in manifests.read(collection).files] == ["a.png"]

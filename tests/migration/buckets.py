@@ -16,7 +16,8 @@ from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import Generation, Head
 from s3_manifest.query.waiting import Clock
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.sidecars.formats import COLLECTION, SIDECARS, apply_overrides, description_of, read_sidecar
+from s3_manifest.sidecars.formats import COLLECTION_JSON, SIDECARS, read_sidecar
+from s3_manifest.sidecars.overrides import apply_overrides, merge_descriptions
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH, MemoryStore
 from s3_manifest.storage.store import Conflict, user_metadata
@@ -60,7 +61,7 @@ class Bucket(MemoryStore):
         with self.lock:
             found: dict[Collection, list[str]] = {}
             for key in list(self.objects):
-                if collection := KINDS.of(key):
+                if collection := KINDS.collection_of(key):
                     found.setdefault(collection, []).append(key)
             for collection, keys in found.items():
                 self.upload(collection.head_key, encode_head(self._head(collection, keys)))
@@ -72,8 +73,8 @@ class Bucket(MemoryStore):
         for key in sorted(keys, key=collection.filename):
             if collection.filename(key) not in SIDECARS:
                 entry = entry_of(self.objects[key][0], collection, LOCATION, "s3_event")
-                files.append(apply_overrides(entry, description_of(entry.filename, contents.values())))
-        about = contents.get(COLLECTION)
+                files.append(apply_overrides(entry, merge_descriptions(entry.filename, contents.values())))
+        about = contents.get(COLLECTION_JSON)
         counts = Counter((entry.generation_id, entry.generation_type) for entry in files)
         generations = [
             Generation(
@@ -146,7 +147,7 @@ class Migration:
         return target.read_bytes()
 
     def manifest(self, prefix: str) -> Head:
-        return heads.load(self.bucket, KINDS.of(prefix + "x")).head
+        return heads.load(self.bucket, KINDS.collection_of(prefix + "x")).head
 
 
 def md5(body: bytes) -> str:
@@ -157,7 +158,7 @@ def differences(bucket: Bucket, truths: Mapping[str, Truth]) -> list[str]:
     """What the manifests say otherwise than the truth of a made tree, file by file and word by word."""
     wrong = []
     for prefix, description in truths.items():
-        head = heads.load(bucket, KINDS.of(prefix + "x")).head
+        head = heads.load(bucket, KINDS.collection_of(prefix + "x")).head
         manifest = json.loads(encode_head(head)) if head else None
         wrong += (f"{prefix}: {entry}" for entry in truth.differences(description, manifest))
     return wrong

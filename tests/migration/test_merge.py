@@ -20,7 +20,7 @@ def legacy_collection(documents, paths=(), id_=NAME):
     """What these documents, by path, say together of the actor with that name."""
     found = merge([decode(path, json.dumps(content).encode()) for path, content in documents.items()], paths, KINDS)
     assert found.problems == ()
-    return found.collections[KINDS.named("style" if id_ == "16" else "actor", id_)]
+    return found.collections[KINDS.lookup("style" if id_ == "16" else "actor", id_)]
 
 
 def prompt(documents):

@@ -12,8 +12,8 @@ from s3_manifest_cli.migration.places import (
 )
 
 NAME = "0042_european_30_male"
-ACTOR = KINDS.named("actor", NAME)
-STYLE = KINDS.named("style", "16")
+ACTOR = KINDS.lookup("actor", NAME)
+STYLE = KINDS.lookup("style", "16")
 FOLDER = f"data/actors/{NAME}/training_data"
 
 

@@ -1,13 +1,13 @@
 import pytest
 from migration.buckets import KINDS
 
-from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
 from s3_manifest_cli.migration.merge import Image, LegacyCollection, Mention
 from s3_manifest_cli.migration.plan import MigrationOptions, plan
 from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection, RemoteObject
 
-ACTOR = KINDS.named("actor", "0042_european_30_male")
+ACTOR = KINDS.lookup("actor", "0042_european_30_male")
 ONE, OTHER = "1" * 32, "2" * 32
 MENTION = Mention(Document(path="m.json", format=Format.ACTOR), ImageRecord(where=""), None, None)
 S3, LOCAL = MigrationOptions(), MigrationOptions(prefer_local=True)

@@ -6,7 +6,7 @@ from random import Random
 from typing import TypeVar
 
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Conflict, Folders, HeadResult, Listing, OutcomeUnknown, ReadFailed, Stored
+from s3_manifest.storage.store import Conflict, Folders, HeadResult, Listing, OutcomeUnknown, ReadFailed, StoredObject
 from simulation.scheduler import Scheduler
 
 Result = TypeVar("Result")
@@ -63,10 +63,10 @@ class SimulatedBucket:
             raise Crashed
         return effect()
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         return self._read(key, lambda: self.truth.get(key))
 
-    def get_unless(self, key: str, etag: str) -> None:
+    def get_if_changed(self, key: str, etag: str) -> None:
         raise NotImplementedError("the reconciler reads whole heads")
 
     def head(self, key: str) -> HeadResult:

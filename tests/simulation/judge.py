@@ -8,7 +8,7 @@ from s3_manifest.manifest import digests, layout
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Entry, Head, Timestamp, UnreadableManifest
 from s3_manifest.manifest.runs import Run, decode_page
-from s3_manifest.sidecars.descriptions import copies_of
+from s3_manifest.sidecars.applied import copy_keys
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
@@ -47,7 +47,9 @@ class Judge:
         if not key.endswith("/manifest.json"):
             return
         self.commits += 1
-        collection = self._collections.of(f"{key.removeprefix('_manifests/').removesuffix('manifest.json')}x")
+        collection = self._collections.collection_of(
+            f"{key.removeprefix('_manifests/').removesuffix('manifest.json')}x"
+        )
         assert collection
         head = heads.load(self._truth, collection).head
         assert head
@@ -67,11 +69,11 @@ class Judge:
             folder, is_copy, _ = key.partition("sidecars/")
             if not is_copy:
                 return
-        collection = self._collections.of(f"{folder.removeprefix('_manifests/')}x")
+        collection = self._collections.collection_of(f"{folder.removeprefix('_manifests/')}x")
         assert collection
         with suppress(UnreadableManifest):
             head = heads.load(self._truth, collection).head
-            if head and key in {page.key for page in head.pages}.union(copies_of(head.sidecars)):
+            if head and key in {page.key for page in head.pages}.union(copy_keys(head.sidecars)):
                 raise Divergence(f"{key} is collected, and the manifest refers to it")
         prefix = heads.checkpoints_folder(collection)
         for checkpoint, (present, body) in self._truth.objects.items():
@@ -139,12 +141,12 @@ class Judge:
 
     def _is_damaged(self, head: Head) -> bool:
         """Whether it refers to an object that was damaged, and is not again what it was."""
-        wanted = {page.key for page in head.pages}.union(copies_of(head.sidecars)) & self.damaged.keys()
+        wanted = {page.key for page in head.pages}.union(copy_keys(head.sidecars)) & self.damaged.keys()
         return any(self._truth.objects.get(key, (None, None))[1] != self.damaged[key] for key in wanted)
 
     def _entries(self, head: Head) -> list[Entry]:
         """The entries of a head; its pages must be there, in order and in bounds, and its totals right."""
-        inline = [slot.run for slot in layout.slots_of(head) if isinstance(slot, layout.Open)]
+        inline = [slot.run for slot in layout.head_slots(head) if isinstance(slot, layout.LoadedRun)]
         runs = [self._page(ref) for ref in head.pages] or inline
         entries = [entry for run in runs for entry in run.entries()]
         names = [entry.filename for entry in entries]
@@ -173,7 +175,7 @@ class Judge:
         except UnreadableManifest as unreadable:
             raise Divergence(str(unreadable)) from unreadable
         entries = list(run.entries())
-        if ref.digest != digests.written(digests.total(map(digests.of_entry, entries))):
+        if ref.digest != digests.to_hex(digests.combine(map(digests.entry_digest, entries))):
             raise Divergence(f"{ref.key}: its digest is another one's")
         if ref.total_size_bytes != sum(entry.size_bytes for entry in entries if entry.is_file):
             raise Divergence(f"{ref.key}: its size is another one's")

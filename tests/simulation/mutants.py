@@ -1,4 +1,4 @@
-"""The protocol with one rule left out, each: what the simulation must be able to tell from the real one."""
+"""The protocol with one rule left out, parallel_map: what the simulation must be able to tell from the real one."""
 
 import shutil
 from dataclasses import dataclass
@@ -167,7 +167,7 @@ MUTANTS = (
     Mutant(
         "collector ignores grace",
         "sweep/garbage.py",
-        ((" if listing.last_modified < grace}", "}"),),
+        ((" if listing.last_modified < grace\n", "\n"),),
     ),
     Mutant(
         "reader mixes revisions",
@@ -176,7 +176,7 @@ MUTANTS = (
     ),
     Mutant(
         "reader takes every change record for true",
-        "storage/chain.py",
+        "storage/change_log.py",
         (("[link for link in rivals if link.commit in named]", "rivals"),),
     ),
     Mutant(
@@ -199,7 +199,7 @@ MUTANTS = (
         "reconcile/delta.py",
         (
             (
-                " for image in captioned_by(name) if image not in observed)\n",
+                " for image in caption_targets(name) if image not in observed)\n",
                 " for image in ())\n",
             ),
         ),
@@ -211,13 +211,13 @@ MUTANTS = (
     ),
     Mutant(
         "files go by what a sidecar says now before it was applied to them",
-        "sidecars/descriptions.py",
+        "sidecars/applied.py",
         (("sha256=sha256, up_to=up_to)", "sha256=sha256, up_to=None)"),),
     ),
     Mutant(
         "collector forgets the copies of sidecars",
         "sweep/garbage.py",
-        ((".union(copies_of(head.sidecars))", ""),),
+        ((".union(copy_keys(head.sidecars))", ""),),
     ),
     Mutant(
         "a redelivered message is not announced again",
@@ -237,12 +237,12 @@ MUTANTS = (
     Mutant(
         "a page is read without a comparison with its digest",
         "manifest/runs.py",
-        (("    if ref.sha256 is not None and sha256_of(body) != ref.sha256:\n", "    if False:\n"),),
+        (("    if ref.sha256 is not None and sha256_hex(body) != ref.sha256:\n", "    if False:\n"),),
     ),
     Mutant(
         "a copy of a sidecar is read without a comparison with its digest",
         "storage/pages.py",
-        (("        if copy.sha256 is not None and sha256_of(stored.body) != copy.sha256:\n", "        if False:\n"),),
+        (("        if copy.sha256 is not None and sha256_hex(stored.body) != copy.sha256:\n", "        if False:\n"),),
     ),
     Mutant(
         "a change record is read without a comparison with its digest",

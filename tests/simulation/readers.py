@@ -9,7 +9,7 @@ from s3_manifest.query import history, reads
 from s3_manifest.query.reads import PageQuery
 from s3_manifest.query.views import Filter
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Each, ReadFailed, Store
+from s3_manifest.storage.store import ParallelMap, ReadFailed, Store
 
 Shown = tuple[str, str | None, bool]
 """What a reader notes of a file: its ETag, its prompt, and whether it is good."""
@@ -25,10 +25,10 @@ class Mixed(AssertionError):
 
 
 def read_whole(
-    store: Store, each: Each, collection: Collection, limit: int, revision: int | None = None
+    store: Store, parallel_map: ParallelMap, collection: Collection, limit: int, revision: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Shown]] | None:
     """The manifest, page by page, as an HTTP client reads it; None where that cannot be done now."""
-    snapshot = Snapshot.load(store, each, collection)
+    snapshot = Snapshot.load(store, parallel_map, collection)
     if snapshot.head is None:
         return None
     files: dict[str, Shown] = {}
@@ -64,16 +64,16 @@ class Follower:
         self.revision = 0
         self.files: dict[str, Shown] = {}
 
-    def follow(self, store: Store, each: Each, limit: int) -> bool:
+    def follow(self, store: Store, parallel_map: ParallelMap, limit: int) -> bool:
         """Asks once; whether there was anything new."""
-        snapshot = Snapshot.load(store, each, self.collection)
+        snapshot = Snapshot.load(store, parallel_map, self.collection)
         head = snapshot.head
         if head is None:
             return False
         try:
             changes = history.History(snapshot).changes_since(self.revision, limit)
         except (history.HistoryGone, history.NoSuchRevision):
-            if found := read_whole(store, each, self.collection, limit):
+            if found := read_whole(store, parallel_map, self.collection, limit):
                 answer, self.files = found
                 self.revision = answer["revision"]
             return True

@@ -296,7 +296,7 @@ class Simulation:
             history_days=self.history_days,
             enqueue=self._enqueue,
             announce=self._announce,
-            each=self._each,
+            parallel_map=self._each,
             now=self._now,
             seconds_left=lambda: self.chance.choice((5, 20, 100)) if hasty else 100,
             sleep=lambda _seconds: self.scheduler.pause(),
@@ -317,7 +317,7 @@ class Simulation:
             self._maybe_crash()
             self.queue.send(encode_job(job), is_job=True)
 
-    def _announce(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
+    def _announce(self, head: Head, file_changes: Sequence[FileChange], *, repeated: bool) -> None:
         self._maybe_crash()
         self.judge.on_announcement(head)
 
@@ -327,7 +327,7 @@ class Simulation:
             raise Crashed
 
     def _collection(self, style: str):
-        return COLLECTIONS.named("style", style)
+        return COLLECTIONS.lookup("style", style)
 
     def _key(self) -> str:
         return f"styles/{self.chance.choice(self.styles)}/{self.chance.choice(self.names)}"

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
-from unit.values import ACTOR, EVENING, NOON, file_seen, head_of
+from unit.values import ACTOR, EVENING, NOON, file_observation, head_of
 
 from s3_manifest.query.training import actor_manifest
 from s3_manifest.sweep.sweep import RECHECK_SECONDS
@@ -44,7 +44,7 @@ def test_with_a_token_requests_carry_it_and_are_not_signed(requests):
 def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(requests, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.training_data.http._PAUSE_SECONDS", 0.0)
     waited = 0.0
-    head = head_of(file_seen("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
+    head = head_of(file_observation("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})
     manifest = actor_manifest(ACTOR, head, head.files).model_dump_json()
 
     def answer(_method, url):

@@ -22,19 +22,19 @@ from s3_manifest.storage.store import Folders, HeadResult, Listing, ReadFailed
 
 
 @dataclass
-class WatchedStore(MemoryStore):
+class RecordingStore(MemoryStore):
     """A bucket in memory that notes what is asked of it, and does not tell about ``unreadable`` keys.
 
     ``before_put`` runs just before a write of the head: it stands for what others do meanwhile.
     """
 
-    page: int = 1000
+    page_size: int = 1000
     unreadable: set[str] = field(default_factory=set)
-    looks: list[str] = field(default_factory=list)
+    head_keys: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
+    md5_keys: list[str] = field(default_factory=list)
     added: dict[str, bytes] = field(default_factory=dict)
-    written: list[Head] = field(default_factory=list)
+    written_heads: list[Head] = field(default_factory=list)
     before_put: Callable[[], None] = lambda: None
 
     def get(self, key: str) -> Any:
@@ -42,7 +42,7 @@ class WatchedStore(MemoryStore):
         return super().get(key)
 
     def head(self, key: str) -> HeadResult:
-        self.looks.append(key)
+        self.head_keys.append(key)
         self.requests.append(f"HEAD {key}")
         if key in self.unreadable:
             raise ReadFailed(key, "not read: 403")
@@ -50,11 +50,11 @@ class WatchedStore(MemoryStore):
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         self.requests.append(f"LIST {prefix} after {after}")
-        return super().list(prefix, after=after, limit=min(limit, self.page))
+        return super().list(prefix, after=after, limit=min(limit, self.page_size))
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
         self.requests.append(f"FOLDERS {prefix} after {after}")
-        return super().folders(prefix, after=after, limit=min(limit, self.page))
+        return super().folders(prefix, after=after, limit=min(limit, self.page_size))
 
     def add(self, key: str, body: bytes) -> None:
         self.requests.append(f"ADD {key}")
@@ -68,7 +68,7 @@ class WatchedStore(MemoryStore):
         super().delete(keys)
 
     def md5(self, key: str, etag: str) -> str:
-        self.digests.append(key)
+        self.md5_keys.append(key)
         return super().md5(key, etag)
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
@@ -77,27 +77,27 @@ class WatchedStore(MemoryStore):
             return super().put(key, body, replaces=replaces, metadata=metadata)
         self.before_put()
         etag = super().put(key, body, replaces=replaces, metadata=metadata)
-        self.written.append(heads.decode(STYLE, body))
+        self.written_heads.append(heads.decode(STYLE, body))
         return etag
 
-    def asked_for(self, verb: str, below: str = "") -> Sequence[str]:
+    def requests_for(self, verb: str, below: str = "") -> Sequence[str]:
         """What was asked with this verb, below a prefix: the rest of each request."""
         asked = (request.partition(" ") for request in self.requests)
         return [what for one, _, what in asked if one == verb and what.startswith(below)]
 
 
 @dataclass
-class Hand:
+class Harness:
     """What a test holds of a world: its bucket, what it was asked, how long it slept, its time left."""
 
-    store: WatchedStore = field(default_factory=WatchedStore)
+    store: RecordingStore = field(default_factory=RecordingStore)
     collections: Collections = COLLECTIONS
     md5_max_bytes: int = 0
     history_days: int = 30
-    asked: list[Job] = field(default_factory=list)
-    delays: list[int] = field(default_factory=list)
-    announced: list[tuple[int, bool]] = field(default_factory=list)
-    slept: list[float] = field(default_factory=list)
+    queued_jobs: list[Job] = field(default_factory=list)
+    queue_delays: list[int] = field(default_factory=list)
+    announcements: list[tuple[int, bool]] = field(default_factory=list)
+    sleeps: list[float] = field(default_factory=list)
     seconds_left: Callable[[], float] = lambda: 900.0
     random: Callable[[], float] = lambda: 0.5
     now: str = NOON
@@ -116,10 +116,10 @@ class Hand:
             history_days=self.history_days,
             enqueue=self.enqueue,
             announce=self.announce,
-            each=one_by_one,
+            parallel_map=serial_map,
             now=lambda: self.now,
             seconds_left=self.left,
-            sleep=self.slept.append,
+            sleep=self.sleeps.append,
             random=self.random,
             commit_id=lambda: f"commit{next(self.ids)}",
         )
@@ -128,11 +128,11 @@ class Hand:
         return self.seconds_left()
 
     def enqueue(self, jobs: Sequence[Job], delay_seconds: int = 0) -> None:
-        self.asked += jobs
-        self.delays += [delay_seconds] * len(jobs)
+        self.queued_jobs += jobs
+        self.queue_delays += [delay_seconds] * len(jobs)
 
-    def announce(self, head: Head, alterations: Sequence[FileChange], *, repeated: bool) -> None:
-        self.announced.append((head.revision, repeated))
+    def announce(self, head: Head, file_changes: Sequence[FileChange], *, repeated: bool) -> None:
+        self.announcements.append((head.revision, repeated))
 
     def commit(
         self, keys: Iterable[str], cause: str = PUT, collection: Collection = STYLE, **more: Any
@@ -149,7 +149,7 @@ class Hand:
 
     def snapshot(self, collection: Collection = STYLE) -> Snapshot:
         """The manifest as it is in the bucket, with the bucket."""
-        return Snapshot.load(self.store, one_by_one, collection)
+        return Snapshot.load(self.store, serial_map, collection)
 
     def entries(self, collection: Collection = STYLE) -> list[Entry]:
         """What the manifest in the bucket says of each file, wherever it holds that."""
@@ -161,7 +161,7 @@ class Hand:
         return [entry.filename for entry in self.entries()]
 
 
-def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def serial_map(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     return [work(item) for item in items]
 
 

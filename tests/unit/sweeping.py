@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from unit.environments import Hand
+from unit.environments import Harness
 from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest.jobs import Job, Sweep, decode_job, encode_job
@@ -19,31 +19,42 @@ def names(*numbers: int) -> list[str]:
     return [f"{n:04}.jpg" for n in numbers]
 
 
-def known(count: int, **more: Any) -> Hand:
+def complete_harness(count: int, **more: Any) -> Harness:
     """A hand with a complete manifest of so many files."""
-    hand = Hand(**more)
-    hand.commit(hand.upload(*names(*range(count))))
-    forget(hand)
-    return hand
+    harness = Harness(**more)
+    harness.commit(harness.upload(*names(*range(count))))
+    clear_records(harness)
+    return harness
 
 
-def forget(hand: Hand) -> None:
+def clear_records(harness: Harness) -> None:
     """Forgets what was asked so far."""
-    for noted in (hand.asked, hand.delays, hand.announced, hand.store.requests, hand.store.looks, hand.store.written):
+    for noted in (
+        harness.queued_jobs,
+        harness.queue_delays,
+        harness.announcements,
+        harness.store.requests,
+        harness.store.head_keys,
+        harness.store.written_heads,
+    ):
         noted.clear()
 
 
-def swept(
-    hand: Hand, job: Job = SWEEP_STYLE, left: Callable[[], Callable[[], float]] | None = None, *, repeated: bool = False
+def run_sweep(
+    harness: Harness,
+    job: Job = SWEEP_STYLE,
+    left: Callable[[], Callable[[], float]] | None = None,
+    *,
+    repeated: bool = False,
 ) -> list[SweepResult]:
     """What came of each message, the queue having been emptied; ``left`` makes each message's time."""
     queue, done = [encode_job(job)], list[SweepResult]()
     while queue:
         if left:
-            hand.seconds_left = left()
-        done.append(run_job(hand.environment, decode_job(queue.pop(0)), PAUSE, repeated=repeated))
-        queue += map(encode_job, hand.asked)
-        hand.asked.clear()
+            harness.seconds_left = left()
+        done.append(run_job(harness.environment, decode_job(queue.pop(0)), PAUSE, repeated=repeated))
+        queue += map(encode_job, harness.queued_jobs)
+        harness.queued_jobs.clear()
         assert len(done) < 300, "the sweep has no end"
     return done
 
@@ -53,10 +64,10 @@ def drift(done: list[SweepResult]) -> tuple[int, int, int]:
     return sum(s.missing for s in done), sum(s.unexpected for s in done), sum(s.modified for s in done)
 
 
-def truth(hand: Hand) -> list[tuple[str, str, str]]:
+def files_in_bucket(harness: Harness) -> list[tuple[str, str, str]]:
     """What is in the bucket: names, ETags and storage classes of the collection's own files."""
-    keys = [key for key in sorted(hand.store.objects) if hand.collections.of(key) == STYLE]
-    found = [(key.removeprefix(PREFIX), hand.store.objects[key][0]) for key in keys]
+    keys = [key for key in sorted(harness.store.objects) if harness.collections.collection_of(key) == STYLE]
+    found = [(key.removeprefix(PREFIX), harness.store.objects[key][0]) for key in keys]
     return [
         (name, one.etag, one.storage_class)
         for name, one in found
@@ -64,6 +75,6 @@ def truth(hand: Hand) -> list[tuple[str, str, str]]:
     ]
 
 
-def told(hand: Hand) -> list[tuple[str, str, str]]:
+def files_in_manifest(harness: Harness) -> list[tuple[str, str, str]]:
     """What the manifest says of the same."""
-    return [(entry.filename, entry.etag, entry.storage_class) for entry in hand.entries()]
+    return [(entry.filename, entry.etag, entry.storage_class) for entry in harness.entries()]

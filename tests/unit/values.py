@@ -9,12 +9,18 @@ from s3_manifest.manifest.collections import Collection, Location, parse_collect
 from s3_manifest.manifest.model import Entry, Head, Sidecar, Source
 from s3_manifest.reconcile.delta import CommitFacts, Delta, SidecarEffect, apply, diff
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.sidecars.descriptions import Descriptions, Observation, concerned, looked_at, revised
-from s3_manifest.sidecars.formats import SidecarContent
+from s3_manifest.sidecars.applied import (
+    AppliedSidecars,
+    Observation,
+    affected_files,
+    sidecar_observations,
+    update_sidecars,
+)
+from s3_manifest.sidecars.content import SidecarContent
 from s3_manifest.storage.store import Present
 
 ROOT = "_manifests/"
-NOTHING_SAID = Descriptions({})
+NO_SIDECARS = AppliedSidecars({})
 BUCKET = "storyboard-user-files"
 PREFIX = "styles/16/"
 LOCATION = Location(BUCKET, "us-east-1")
@@ -33,7 +39,7 @@ def present(filename: str = "a.jpg", **facts: Any) -> Present:
     return Present(PREFIX + filename, **given)
 
 
-def described(**metadata: str) -> Present:
+def present_with_metadata(**metadata: str) -> Present:
     """An object with this user metadata; an underscore in a name stands for a dash."""
     return present(metadata={name.replace("_", "-"): value for name, value in metadata.items()})
 
@@ -42,20 +48,20 @@ def entry(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) ->
     return entry_of(present(filename, **facts), STYLE, LOCATION, source)
 
 
-def file_seen(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) -> Observation:
+def file_observation(filename: str = "a.jpg", source: Source = "s3_event", **facts: Any) -> Observation:
     return Observation(PREFIX + filename, entry(filename, source, **facts))
 
 
-def sidecar_seen(filename: str, etag: str = SOME_MD5, title: str | None = None, **said: Any) -> Observation:
+def sidecar_observation(filename: str, etag: str = SOME_MD5, title: str | None = None, **said: Any) -> Observation:
     description = SidecarContent(title=title, **said)
     return Observation(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
 
 
-def gone(filename: str) -> Observation:
+def absence(filename: str) -> Observation:
     return Observation(PREFIX + filename, None)
 
 
-def merged(
+def head_after(
     head: Head | None,
     *seen: Observation,
     commit: str = "c1",
@@ -65,14 +71,16 @@ def merged(
     **facts: Any,
 ) -> Head:
     """The manifest after these were seen because of a ``Put``, its entries laid out as a commit would."""
-    slots = layout.slots_of(head)
-    delta = told_of(head, *seen, collection=collection)
-    laid_out = layout.laid_out(layout.joined(layout.altered(slots, delta.changes)), was_paged=False, name="p")
+    slots = layout.head_slots(head)
+    delta = delta_of(head, *seen, collection=collection)
+    laid_out = layout.build_layout(
+        layout.join_small_runs(layout.apply_changes(slots, delta.changes)), was_paged=False, name="p"
+    )
     facts = CommitFacts(commit, now, complete, **facts)
     return apply(head, collection, BUCKET, delta, laid_out, facts)
 
 
-def told_of(
+def delta_of(
     head: Head | None,
     *seen: Observation,
     causes: Mapping[str, str] | None = None,
@@ -80,22 +88,22 @@ def told_of(
 ) -> Delta:
     """What these tell of the collection, seen because of a ``Put`` if nothing else is said."""
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
-    looked = looked_at(collection, seen)
-    revision = revised(NOTHING_SAID, head.sidecars if head else (), looked, None, "copies/")
+    looked = sidecar_observations(collection, seen)
+    revision = update_sidecars(NO_SIDECARS, head.sidecars if head else (), looked, None, "copies/")
     return diff(
         head,
         collection,
         known,
         seen,
         dict.fromkeys((one.key for one in seen), PUT) if causes is None else causes,
-        SidecarEffect(revision, concerned(NOTHING_SAID, looked)),
+        SidecarEffect(revision, affected_files(NO_SIDECARS, looked)),
     )
 
 
 def head_of(*seen: Observation, complete: bool = True, collection: Collection = STYLE) -> Head:
-    return merged(None, *seen, complete=complete, collection=collection)
+    return head_after(None, *seen, complete=complete, collection=collection)
 
 
-def altered(before: Entry | None, after: Entry | None, cause: str = PUT) -> FileChange:
+def file_change(before: Entry | None, after: Entry | None, cause: str = PUT) -> FileChange:
     """What a commit says of one file; None where it was not there, or is not."""
     return FileChange(filename=(before or after).filename, cause=cause, before=before, after=after)

@@ -9,7 +9,7 @@ import click
 from botocore.exceptions import BotoCoreError
 
 from s3_manifest.manifest.collections import Collections
-from s3_manifest.storage.aws_faults import fault_of
+from s3_manifest.storage.aws_errors import parse_fault
 from s3_manifest_cli.client import doctor as client
 from s3_manifest_cli.client.access.aws_session import session_of
 from s3_manifest_cli.client.access.explanations import unavailable
@@ -99,7 +99,7 @@ def doctor(
             options = replace(options, endpoint=endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3"))
             examination = client.doctor_bucket(*target, options)
     except BotoCoreError as error:  # no region
-        raise unavailable(fault_of(error), "not examined") from error
+        raise unavailable(parse_fault(error), "not examined") from error
     for finding in examination.fixed:
         printer.write(_line("fixed", finding), "green")
     for finding in examination.findings:

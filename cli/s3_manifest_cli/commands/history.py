@@ -6,7 +6,7 @@ from typing import Any
 import click
 from pydantic_core import to_json
 
-from s3_manifest.manifest.changes import Sort
+from s3_manifest.manifest.changes import ChangeType
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
@@ -15,8 +15,8 @@ from s3_manifest_cli.terminal.options import deployment_options, output_options
 from s3_manifest_cli.terminal.output import Printer, size
 from s3_manifest_cli.terminal.output import files as count_of
 
-_SIGNS: dict[Sort, str] = {"added": "+", "modified": "*", "removed": "-"}
-_COLOURS: dict[Sort, str] = {"added": "green", "modified": "yellow", "removed": "red"}
+_SIGNS: dict[ChangeType, str] = {"added": "+", "modified": "*", "removed": "-"}
+_COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "removed": "red"}
 
 
 # A Click command: its parameters are its options.
@@ -109,10 +109,10 @@ def _print(change: Change | ExpiredRevisions, printer: Printer, *, files: bool) 
         printer.write(f"{revisions}: not available, {change.why}", "magenta")
         return
     lists = (change.added, change.modified, change.removed)
-    counts = "  ".join(f"{_SIGNS[entries[0].sort]}{len(entries):,}" for entries in lists if entries)
+    counts = "  ".join(f"{_SIGNS[entries[0].change_type]}{len(entries):,}" for entries in lists if entries)
     if None in lists:
         counts = f"too many files to list; see {change.s3_key}"
     total = f"{count_of(change.total_files)}, {size(change.total_size_bytes)}"
     printer.write(f"revision {change.revision}  {change.committed_at}  {counts or '(no file)'}  -> {total}")
     for entry in (entry for entries in lists for entry in entries or ()) if files else ():
-        printer.write(f"  {_SIGNS[entry.sort]} {entry.filename}  ({entry.cause})", _COLOURS[entry.sort])
+        printer.write(f"  {_SIGNS[entry.change_type]} {entry.filename}  ({entry.cause})", _COLOURS[entry.change_type])

@@ -35,9 +35,10 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from s3_manifest.manifest.lenient_json import NotReadable, read_json
+from s3_manifest.manifest.lenient_json import UnreadableDocument, read_json
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.sidecars.formats import MAX_TITLE, FileDescription, GenerationDeclaration, oversized
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, oversized_fields
+from s3_manifest.sidecars.formats import MAX_TITLE
 from s3_manifest_cli.migration import fields as f
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord, format_and_name
 
@@ -78,7 +79,7 @@ def decode(path: str, body: bytes) -> Document:
     try:
         # Strict JSON only: its values are written to sidecars.
         content, problems = read_json(body, most=_MAX_BYTES)
-    except NotReadable as error:
+    except UnreadableDocument as error:
         return Document(path=path, format=format_, ids=_texts(name), problems=(str(error),))
     if isinstance(content, list) and format_ is not Format.RESPONSE:
         content = {"images": content}
@@ -229,7 +230,7 @@ def _response(path: str, content: Mapping[str, Any], decoded: _Decoded) -> Docum
 
 def _without_long_fields(decoded: _Decoded, where: str, description: FileDescription) -> FileDescription:
     """The description without fields that are too long for a sidecar."""
-    too_long = dict(oversized(description))
+    too_long = dict(oversized_fields(description))
     decoded.problems += [f"{where}.{name}: {problem}" for name, problem in too_long.items()]
     return description.model_copy(update=dict.fromkeys(too_long))
 

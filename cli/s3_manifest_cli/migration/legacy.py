@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from s3_manifest.manifest.model import Frozen, Timestamp
-from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
 from s3_manifest_cli.client.local.hashes import md5_of
 
 _MAX_DOCUMENT_BYTES = 64 << 20

@@ -14,13 +14,9 @@ from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.sidecars.formats import (
-    FileDescription,
-    GenerationDeclaration,
-    SidecarContent,
-    description_of,
-    is_image,
-)
+from s3_manifest.sidecars.captions import is_image
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
+from s3_manifest.sidecars.overrides import merge_descriptions
 from s3_manifest_cli.migration import places
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord, Problem
 
@@ -216,7 +212,7 @@ class _Folders:
         owners = self._owners.get(posixpath.dirname(path), set())
         if _is_in_actor_folder(path):
             _, _, actor, below = path.split("/", 3)
-            owner = self._actors.get(actor) or self._collections.named("actor", actor)
+            owner = self._actors.get(actor) or self._collections.lookup("actor", actor)
             if owner and below.startswith(places.TRAINING):
                 return owner, below.removeprefix(places.TRAINING)
         return (next(iter(owners)), posixpath.basename(path)) if len(owners) == 1 else None
@@ -237,7 +233,7 @@ def _image(filename: str, mentions: list[Mention]) -> Image:
     path = next((mention.path for mention in ordered if mention.path), None)
     sidecars = [SidecarContent(files={filename: mention.record.description}) for mention in ordered]
     local_path = path or next((mention.declared for mention in ordered if mention.declared), None)
-    description = description_of(filename, sidecars).model_copy(update={"local_path": local_path})
+    description = merge_descriptions(filename, sidecars).model_copy(update={"local_path": local_path})
     return Image(filename, path, description, tuple(ordered))
 
 

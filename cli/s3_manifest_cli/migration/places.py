@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
-from s3_manifest.manifest.filenames import unusable
+from s3_manifest.manifest.filenames import filename_problem
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
 
@@ -61,11 +61,11 @@ def collection_of(document: Document, collections: Collections, actors: Group[st
     """
     kind = document.kind
     keys = (key for record in document.records for key in _keys(record))
-    by_keys = {collection for key in keys if (collection := collections.of(key)) and collection.kind == kind}
+    by_keys = {collection for key in keys if (collection := collections.collection_of(key)) and collection.kind == kind}
     if len(by_keys) == 1:
         return by_keys.pop()
     for name in _names(document, actors):
-        if collection := collections.named(kind, name):
+        if collection := collections.lookup(kind, name):
             return collection
     raise InvalidReference(f"unknown {kind}: the file has no valid {kind}_id")
 
@@ -108,7 +108,7 @@ def _below_training(path: str, record: ImageRecord) -> str:
 
 def check_filename(filename: str, collection: Collection, collections: Collections) -> str:
     """The filename, if the collection can have it. Raises ``InvalidReference``."""
-    if reason := unusable(filename):
+    if reason := filename_problem(filename):
         raise InvalidReference(
             f"{filename!r} cannot be a filename below {collection.prefix}: {reason}; rename the file"
         )
@@ -117,7 +117,7 @@ def check_filename(filename: str, collection: Collection, collections: Collectio
         raise InvalidReference(f"{filename[:60]!r}… is too long for an S3 key")
     if filename in SIDECARS:
         raise InvalidReference(f"{filename} is the name of a sidecar")
-    if collections.of(key) != collection:
+    if collections.collection_of(key) != collection:
         raise InvalidReference(f"{filename!r} would belong to another collection")
     return filename
 

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.filenames import in_the_way
-from s3_manifest.sidecars.formats import NOTHING, FileDescription, GenerationDeclaration
+from s3_manifest.manifest.filenames import path_conflicts
+from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.merge import Image, LegacyCollection
 from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection
 
@@ -109,7 +109,7 @@ def plan(
 ) -> CollectionPlan:
     """Plans one collection; ``md5s`` are those of the local files, by path."""
     images = [_image_plan(image, md5s, remote, options) for _, image in sorted(legacy.images.items())]
-    blocked = in_the_way({image.filename for image in images if image.upload} | remote.objects.keys())
+    blocked = path_conflicts({image.filename for image in images if image.upload} | remote.objects.keys())
     images = [
         _without_upload(image, blocked[image.filename]) if image.filename in blocked else image for image in images
     ]
@@ -126,7 +126,7 @@ def plan(
         merged = legacy.images[image.filename]
         if image.md5 is None or merged.path != image.path:
             continue
-        before = remote.files.get(image.filename, NOTHING)
+        before = remote.files.get(image.filename, NO_DESCRIPTION)
         new, descriptions[image.filename], differing = _merge_fields(before, merged.description, options)
         if new:
             files[image.filename] = new

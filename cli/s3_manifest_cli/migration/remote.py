@@ -4,16 +4,17 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO, NamedTuple
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest.query.reads import retry_on_conflict
-from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, FileDescription, GenerationDeclaration, read_sidecar
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.formats import COLLECTION_JSON, PROMPT_METADATA_JSON, read_sidecar
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import METADATA_PREFIX, Absent, Store
 from s3_manifest.storage.upload_headers import content_type
-from s3_manifest.storage.user_metadata import fit
+from s3_manifest.storage.user_metadata import fit_metadata
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
@@ -63,7 +64,7 @@ def load_manifest(store: Store, collection: Collection) -> ManifestContents | No
             return None
         return ManifestContents(snapshot.head, {entry.filename: entry for entry in snapshot.entries()})
 
-    return retry_on_conflict(Snapshot.load(store, each, collection), read)
+    return retry_on_conflict(Snapshot.load(store, parallel_map, collection), read)
 
 
 def observe_collection(store: Store, collection: Collection, filenames: Iterable[str]) -> RemoteCollection:
@@ -77,13 +78,13 @@ def observe_collection(store: Store, collection: Collection, filenames: Iterable
             objects[filename] = RemoteObject(entry.etag, entry.md5_hash)
         else:
             unknown.append(filename)  # it may be newer than the manifest, which is some seconds late
-    observations = each(lambda name: observe_object(store, collection.prefix + name), unknown)
+    observations = parallel_map(lambda name: observe_object(store, collection.prefix + name), unknown)
     objects |= {filename: observed for filename, observed in zip(unknown, observations, strict=True) if observed}
-    prompts, about = (store.get(collection.prefix + name) for name in (PROMPTS, COLLECTION))
-    declared = read_sidecar(COLLECTION, about.body) if about else None
+    prompts, about = (store.get(collection.prefix + name) for name in (PROMPT_METADATA_JSON, COLLECTION_JSON))
+    declared = read_sidecar(COLLECTION_JSON, about.body) if about else None
     return RemoteCollection(
         objects,
-        read_sidecar(PROMPTS, prompts.body).files if prompts else {},
+        read_sidecar(PROMPT_METADATA_JSON, prompts.body).files if prompts else {},
         declared.title if declared else None,
         declared.generations if declared else (),
     )
@@ -107,6 +108,8 @@ def upload_image(objects: Objects, unfinished: UnfinishedUploads, key: str, file
     checksums = compute_checksums(file, size)
     if checksums.md5 != image.md5:
         raise FileChanged(image.path, "the file changed since the plan; run the command again")
-    metadata = {METADATA_PREFIX + name: value for name, value in fit({"local-path": image.path}).values.items()}
+    metadata = {
+        METADATA_PREFIX + name: value for name, value in fit_metadata({"local-path": image.path}).values.items()
+    }
     headers = {"Content-Type": content_type(key)} | metadata
     upload(objects, file, UploadRequest(key, size, checksums, image.replaces, headers), unfinished)

@@ -9,9 +9,9 @@ not at all.
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.sidecars.formats import FileDescription
+from s3_manifest.sidecars.content import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.legacy import Document, Format, Problem, Tree
 from s3_manifest_cli.migration.merge import LegacyCollection, Mention
@@ -103,7 +103,7 @@ def _changed(tree: Tree, plan: MigrationPlan, store: Store, deletable: Mapping[s
         return None if is_same else "changed since it was verified"
 
     images = [path for path, md5 in deletable.items() if md5]
-    changed = {path: reason for path, reason in zip(images, each(check, images), strict=True) if reason}
+    changed = {path: reason for path, reason in zip(images, parallel_map(check, images), strict=True) if reason}
     for collection_plan in plan.collections:
         if any(image.path in changed for image in collection_plan.images):
             # What its legacy files say is no longer where it was verified.

@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.waiting import Clock
-from s3_manifest.sidecars.formats import FileDescription
+from s3_manifest.sidecars.content import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import CollectionPlan
 from s3_manifest_cli.migration.remote import ManifestContents, load_manifest
@@ -43,7 +43,7 @@ def verify(
     pending = list(plans)
     with progress_bar("Verifying manifests", len(pending)) as advance:
         while True:
-            results = each(lambda plan: _check(store, plan), pending)
+            results = parallel_map(lambda plan: _check(store, plan), pending)
             verifications |= {plan.collection: result for plan, result in zip(pending, results, strict=True)}
             advance(sum(result.is_verified for result in results), 0)
             pending = [plan for plan in pending if not verifications[plan.collection].is_verified]

@@ -136,7 +136,7 @@ def parse_collection(deployment: "Deployment", name: str, local: Path | None, us
     except Invalid as error:
         other = "" if local is None else local.as_posix()
         kind, slash, collection_id = other.partition("/")
-        if slash and deployment.collections.named(kind, collection_id):
+        if slash and deployment.collections.lookup(kind, collection_id):
             command = usage.format(local=name, collection=other)
             raise Invalid(f"{name!r} is not a collection.", remedy=f"Did you mean 's3-manifest {command}'?") from error
         raise

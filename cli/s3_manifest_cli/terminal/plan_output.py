@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from s3_manifest.manifest.filenames import unusable
+from s3_manifest.manifest.filenames import filename_problem
 from s3_manifest.manifest.model import Facts
 from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.export.output import atomic_file
@@ -208,7 +208,7 @@ def _write_plan(plan: Plan, context: _Context, printer: Printer, file: Path | No
     for action in plan.actions:
         printer.write(f"{_LABELS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
     for action in plan.select("upload", "copy"):
-        if reason := unusable(action.filename):
+        if reason := filename_problem(action.filename):
             printer.warn(f"{action.filename}: will be skipped: {reason}. Rename the file.")
     summary = _summary(plan, plan.actions, _PLANNED)
     printer.write(f"Would {summary}." if summary else "Nothing to do.")

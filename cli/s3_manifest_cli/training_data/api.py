@@ -12,7 +12,7 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, UploadRequest
 from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.formats import FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.sweep.sweep import RECHECK_SECONDS
 from s3_manifest_cli.client.manifests.deployment import connect

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor, EtagMismatch, NewerUpload, NoSuchFile
 from s3_manifest.edits.planning import InvalidCollectionId, InvalidFilenames, plan_uploads
 from s3_manifest.edits.sidecar_editor import (
@@ -31,7 +31,7 @@ from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_curso
 from s3_manifest.query.history import NoSuchRevision
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.query.waiting import Clock, complete_since, wait_for_head
-from s3_manifest.storage.heads import holds_objects
+from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import StoreError
@@ -59,7 +59,7 @@ class S3Service:
             collection = self._collection(actor)
             head = self._snapshot(collection).reload().head
             requested_at = timestamp(datetime.now(UTC))
-            if head is None and not holds_objects(self._store, self._collections, collection):
+            if head is None and not has_objects(self._store, self._collections, collection):
                 raise NotFound(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
             if head is None or force_rescan:
                 created_at, asked_at = (None, requested_at) if force_rescan else (requested_at, None)
@@ -100,15 +100,15 @@ class S3Service:
         return UploadPlan(uploads=plan.uploads, generation=plan.generation)
 
     def _collection(self, actor: str) -> Collection:
-        return actors.resolve(self._store, self._collections, each, actor)
+        return actors.resolve(self._store, self._collections, parallel_map, actor)
 
     def _snapshot(self, collection: Collection) -> Snapshot:
-        return Snapshot.of(self._store, each, collection)
+        return Snapshot.of(self._store, parallel_map, collection)
 
     def _editor(self, collection: Collection) -> CollectionEditor:
         end = time.monotonic() + EDIT_SECONDS
         policy = RetryPolicy(seconds_left=lambda: end - time.monotonic())
-        return CollectionEditor(self._store, self._collections, collection, each, policy)
+        return CollectionEditor(self._store, self._collections, collection, parallel_map, policy)
 
     def _request_sweep(self, sweep: Sweep) -> None:
         if self._enqueue is None:

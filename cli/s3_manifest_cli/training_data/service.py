@@ -7,7 +7,7 @@ from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.formats import GenerationDeclaration
+from s3_manifest.sidecars.content import GenerationDeclaration
 
 
 class ImageFields(TypedDict, total=False):

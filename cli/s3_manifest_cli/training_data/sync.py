@@ -6,7 +6,7 @@ from pathlib import Path
 from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.formats import captions_of, is_image, text_of_caption
+from s3_manifest.sidecars.captions import caption_candidates, caption_text, is_image
 from s3_manifest_cli.errors import NotFound
 from s3_manifest_cli.training_data.api import TrainingDataAPI, UploadResult, get_training_data_api
 from s3_manifest_cli.training_data.files import LocalImage, md5_at
@@ -80,11 +80,11 @@ def _images(folder: Path) -> Iterator[tuple[str, LocalImage]]:
         # The folder itself may be reached by a link: the caller chose it.
         linked = any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))
         if is_image(name) and path.is_file() and not linked:
-            texts = (_caption(folder / caption) for caption in captions_of(name))
+            texts = (_caption(folder / caption) for caption in caption_candidates(name))
             yield name, LocalImage(path, name, next((text for text in texts if text), None))
 
 
 def _caption(path: Path) -> str | None:
     if path.is_symlink() or not path.is_file():
         return None
-    return text_of_caption(path.name, path.read_bytes())
+    return caption_text(path.name, path.read_bytes())

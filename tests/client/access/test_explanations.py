@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, HTTPClientError, ParamValidationError
 from client.transfers import md5, refusal
 
-from s3_manifest.storage.aws_faults import fault_of
+from s3_manifest.storage.aws_errors import parse_fault
 from s3_manifest.storage.store import Fault, OutcomeUnknown, ReadFailed, WriteRefused
 from s3_manifest_cli.client.access.explanations import explain, explain_store_error
 from s3_manifest_cli.client.access.s3_errors import write_error
@@ -118,4 +118,4 @@ def test_a_request_that_the_http_library_refuses_to_send_surely_did_not_happen(o
     ],
 )
 def test_only_of_what_was_sent_the_outcome_is_unknown(error, kind):
-    assert type(write_error(KEY, fault_of(error), is_conditional=False)) is kind
+    assert type(write_error(KEY, parse_fault(error), is_conditional=False)) is kind

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from contract.buckets import NAME, in_moto
 from handlers.account import botocore_session
-from unit.environments import Hand
+from unit.environments import Harness
 from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
 
 from s3_manifest.manifest.collections import Location
@@ -44,7 +44,7 @@ def bucket():
         session = boto3.Session
         patch.setattr(boto3, "Session", lambda **more: session(botocore_session=botocore_session(), **more))
         with in_moto() as bucket:
-            environment = replace(Hand().environment, store=bucket.store, location=Location(NAME, "us-east-1"))
+            environment = replace(Harness().environment, store=bucket.store, location=Location(NAME, "us-east-1"))
             uploaded = {
                 "a.png": {"prompt": "a fox"},
                 "deep/b.png": {"prompt": "a hare"},
@@ -55,7 +55,7 @@ def bucket():
             }
             for name, metadata in uploaded.items():
                 bucket.upload(PREFIX + name, b"bytes", metadata=metadata)
-            assert COLLECTIONS.of(PREFIX + "a.png") == STYLE
+            assert COLLECTIONS.collection_of(PREFIX + "a.png") == STYLE
             commit(environment, STYLE, dict.fromkeys((PREFIX + name for name in uploaded), PUT))
             bucket.upload(PREFIX + "z.png", b"more")
             commit(environment, STYLE, {PREFIX + "z.png": PUT})

@@ -4,7 +4,8 @@ import json
 import pytest
 from client.exports import IMAGES, NO_FILES, STAMP, exported, facts, file, of_generations, problems
 
-from s3_manifest.sidecars.formats import IMAGE_FOLDER, is_image, read_caption, read_sidecar
+from s3_manifest.sidecars.captions import is_image, read_caption
+from s3_manifest.sidecars.formats import METADATA_JSONL, read_sidecar
 from s3_manifest_cli.client.export import FORMATS
 from s3_manifest_cli.client.export.cvat import image_sizes
 from s3_manifest_cli.errors import Invalid
@@ -14,7 +15,7 @@ from s3_manifest_cli.local_stack.pictures import png
 def test_an_image_folder_describes_the_files_as_its_sidecar_would():
     image = file("a.png", prompt="a fox", good=False, labels=("dark",), generation_id=3, generated_at=STAMP)
     body, _ = exported("imagefolder", [image], of_generations(3))
-    described = read_sidecar(IMAGE_FOLDER, body)
+    described = read_sidecar(METADATA_JSONL, body)
     assert described.problems == ()
     for name, value in described.files["a.png"].model_dump(exclude_none=True).items():
         assert value == getattr(image, name)

@@ -7,7 +7,7 @@ from client.sides import bytes_by_name, content_of
 from client.transfers import md5, refusal
 
 from s3_manifest.manifest.collections import Collection, parse_collections
-from s3_manifest.sidecars.formats import MAX_CAPTION_BYTES
+from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES
 
 
 def head_object(sides, filename):

@@ -2,10 +2,10 @@ import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from unit.values import NOON, merged
+from unit.values import NOON, head_after
 
 from s3_manifest.manifest.model import timestamp
-from s3_manifest.sidecars.descriptions import Observation
+from s3_manifest.sidecars.applied import Observation
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.local.scan import LocalFile
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
@@ -166,7 +166,7 @@ def plan(*action_types):
 
 
 def facts(**changed):
-    made = merged(None, Observation("styles/16/a.jpg", None))
+    made = head_after(None, Observation("styles/16/a.jpg", None))
     verified = timestamp(NOW - timedelta(days=1))
     return made.model_copy(update={"complete": True, "last_verified_at": verified} | changed)
 

@@ -313,7 +313,7 @@ def bucket(request, _account):
 
 def entry(bucket, key):
     """The entry that the reconciler would make of an object."""
-    collection = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT).of(key)
+    collection = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT).collection_of(key)
     return entry_of(bucket.store.head(key), collection, Location(bucket.store.bucket, REGION), "s3_event")
 
 

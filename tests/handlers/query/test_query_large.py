@@ -7,7 +7,7 @@ import pytest
 from handlers.lambda_events import s3_event
 
 from s3_manifest.aws import runtime
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.query.catalog import CatalogPage, read_catalog
 
 LAMBDA_LIMIT = 6 * 1024 * 1024
@@ -224,7 +224,7 @@ def test_the_catalog_has_as_many_collections_as_fit(account, reconcile):
     reconcile({"1": s3_event(*keys)})
     shown, after = [], None
     while True:
-        found, after = read_catalog(runtime.store(), runtime.collections(), each, 1000, after, room=700)
+        found, after = read_catalog(runtime.store(), runtime.collections(), parallel_map, 1000, after, room=700)
         assert 1 <= len(found) <= 3
         shown += [row["style_id"] for row in found]
         if after is None:

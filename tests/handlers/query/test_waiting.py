@@ -162,11 +162,11 @@ def test_a_manifest_that_is_not_there_yet_can_be_waited_for(account, get, reconc
     assert get(path, wait=20, **query).status == 200
 
 
-@pytest.mark.parametrize("asked_for", [{"wait": 1}, {"reflects": "x"}])
+@pytest.mark.parametrize("requests_for", [{"wait": 1}, {"reflects": "x"}])
 @pytest.mark.parametrize("past", [{"revision": 1}, {"at": "2026-01-01"}])
-def test_the_past_is_not_waited_for(get, asked_for, past):
-    reply = get("/api/manifests/style/16", **asked_for, **past)
-    assert (reply.status, reply.json["parameter"]) == (400, *asked_for)
+def test_the_past_is_not_waited_for(get, requests_for, past):
+    reply = get("/api/manifests/style/16", **requests_for, **past)
+    assert (reply.status, reply.json["parameter"]) == (400, *requests_for)
 
 
 @pytest.mark.parametrize(("most", "waited"), [("0", 0), ("3", 3), ("20", 15)])

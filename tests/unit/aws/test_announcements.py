@@ -7,7 +7,7 @@ from s3_manifest.aws.announcements import MAX_DETAIL_BYTES, announcement, eventb
 from s3_manifest.manifest.changes import FileChange
 
 
-def alterations(added=(), modified=(), removed=()):
+def file_changes(added=(), modified=(), removed=()):
     """Those of one revision that added, modified and removed these keys."""
 
     def one(key, *, before, after):
@@ -24,7 +24,7 @@ def alterations(added=(), modified=(), removed=()):
 def told(added=(), modified=(), removed=(), **more):
     """What is announced of a revision with these changes, as whoever gets the event reads it."""
     facts = head_of().model_copy(update={"revision": 7, "commit": "c7", "total_files": 3, "total_size_bytes": 30})
-    entry = eventbridge_entry(announcement(facts, alterations(added, modified, removed), **more), "default")
+    entry = eventbridge_entry(announcement(facts, file_changes(added, modified, removed), **more), "default")
     return json.loads(entry["Detail"])
 
 
@@ -64,8 +64,8 @@ def test_the_entry_is_addressed_to_the_bus(bus):
 def keys_of(size, letter):
     """Keys whose part of the detail, with the quotes and commas around them, is of so many bytes in UTF-8."""
     key = letter * 100
-    each = len(json.dumps(key, ensure_ascii=False).encode()) + 1
-    return [key] * (size // each)
+    parallel_map = len(json.dumps(key, ensure_ascii=False).encode()) + 1
+    return [key] * (size // parallel_map)
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,5 @@ def test_keys_that_would_not_fit_are_left_out_and_still_counted(letter, size, na
 @pytest.mark.parametrize("letter", ["a", "日", "\x01", '"'])
 @pytest.mark.parametrize("count", [10, 500, 5000])
 def test_no_entry_comes_near_what_eventbridge_takes(letter, count):
-    entry = eventbridge_entry(announcement(head_of(), alterations([letter * 300] * count)), "default")
+    entry = eventbridge_entry(announcement(head_of(), file_changes([letter * 300] * count)), "default")
     assert sum(len(text.encode()) for text in entry.values()) < 0.8 * 256 * 1024

@@ -19,7 +19,8 @@ from s3_manifest.edits.sidecar_editor import (
 )
 from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.sidecars import formats
-from s3_manifest.sidecars.formats import GenerationDeclaration, edit_of
+from s3_manifest.sidecars.content import GenerationDeclaration
+from s3_manifest.sidecars.formats import edit_number
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import OutcomeUnknown, ReadFailed, WriteRefused
 
@@ -47,7 +48,7 @@ class Sidecars(MemoryStore):
         return json.loads(self.objects[key][1])
 
     def edit(self, key=PROMPTS):
-        return edit_of(self.objects[key][0].metadata)
+        return edit_number(self.objects[key][0].metadata)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from unit.values import STYLE
 from s3_manifest.edits.collection_json import declare_generations, set_title
 from s3_manifest.edits.prompt_metadata import update_descriptions
 from s3_manifest.edits.sidecar_editor import RetryPolicy, SidecarEditor, UnreadableSidecar
-from s3_manifest.sidecars.formats import COLLECTION, PROMPTS, GenerationDeclaration
+from s3_manifest.sidecars.content import GenerationDeclaration
+from s3_manifest.sidecars.formats import COLLECTION_JSON, PROMPT_METADATA_JSON
 from s3_manifest.storage.memory import MemoryStore
 
 
@@ -21,7 +22,7 @@ def store():
     return MemoryStore()
 
 
-def sidecar(store, filename=PROMPTS):
+def sidecar(store, filename=PROMPT_METADATA_JSON):
     return json.loads(store.get(STYLE.prefix + filename).body)
 
 
@@ -40,16 +41,16 @@ def generation(id_, **metadata):
     ],
 )
 def test_only_fields_without_a_value_are_new(store, before, more, after):
-    store.upload(STYLE.prefix + PROMPTS, json.dumps({"a.png": before}).encode())
+    store.upload(STYLE.prefix + PROMPT_METADATA_JSON, json.dumps({"a.png": before}).encode())
     update_descriptions(editor(store), {"a.png": more}, only_new=True)
     assert sidecar(store) == {"a.png": after}
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, "New"), ({"title": None}, "New"), ({"title": "Old"}, "Old")])
 def test_an_existing_title_stays(store, before, after):
-    store.upload(STYLE.prefix + COLLECTION, json.dumps(before).encode())
+    store.upload(STYLE.prefix + COLLECTION_JSON, json.dumps(before).encode())
     set_title(editor(store), "New", only_new=True)
-    assert sidecar(store, COLLECTION) == {"title": after}
+    assert sidecar(store, COLLECTION_JSON) == {"title": after}
 
 
 def test_several_generations_are_declared_at_once(store):
@@ -61,7 +62,7 @@ def test_several_generations_are_declared_at_once(store):
         editor(store),
         [generation(2, seed=1), generation(3)],
     )
-    declared = sidecar(store, COLLECTION)["generations"]
+    declared = sidecar(store, COLLECTION_JSON)["generations"]
     assert [(generation["generation_id"], generation["metadata"]) for generation in declared] == [
         (1, {}),
         (2, {"seed": 1}),
@@ -84,7 +85,7 @@ def test_a_generation_that_is_declared_already_stays(store):
         [generation(1, seed=1)],
     )
     declare_generations(editor(store), [generation(1, seed=2), generation(2)], only_new=True)
-    declared = sidecar(store, COLLECTION)["generations"]
+    declared = sidecar(store, COLLECTION_JSON)["generations"]
     assert [(generation["generation_id"], generation["metadata"]) for generation in declared] == [
         (1, {"seed": 1}),
         (2, {}),
@@ -92,18 +93,18 @@ def test_a_generation_that_is_declared_already_stays(store):
 
 
 def test_what_is_no_generation_stays_where_it_is(store):
-    store.upload(STYLE.prefix + COLLECTION, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
+    store.upload(STYLE.prefix + COLLECTION_JSON, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
     declare_generations(
         editor(store),
         [generation(1)],
     )
-    declared = sidecar(store, COLLECTION)
+    declared = sidecar(store, COLLECTION_JSON)
     assert declared["generations"][:2] == [7, {"generation_id": 1}]
     assert declared["theirs"] == 1
 
 
 def test_generations_that_are_no_list_are_not_written_over(store):
-    store.upload(STYLE.prefix + COLLECTION, b'{"generations": {}}')
+    store.upload(STYLE.prefix + COLLECTION_JSON, b'{"generations": {}}')
     with pytest.raises(UnreadableSidecar, match="its generations are not a list"):
         declare_generations(
             editor(store),

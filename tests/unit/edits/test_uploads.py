@@ -9,7 +9,7 @@ from unit.values import COLLECTIONS, LOCATION, NOON, STYLE
 from s3_manifest.edits.uploads import GenerationRequest, ImageUpload, UploadRequest, image_headers, invalid_filenames
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.sidecars.formats import GenerationDeclaration
+from s3_manifest.sidecars.content import GenerationDeclaration
 from s3_manifest.storage.store import Present
 from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES
 
@@ -83,7 +83,7 @@ def test_a_name_is_taken_once():
 
 def test_a_name_of_a_nested_collection_is_that_ones():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
-    (invalid,) = invalid_filenames(nested, nested.named("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
+    (invalid,) = invalid_filenames(nested, nested.lookup("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
     assert (invalid.position, invalid.reason) == (1, "it belongs to another collection")
 
 

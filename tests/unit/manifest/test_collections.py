@@ -14,7 +14,7 @@ from s3_manifest.manifest.collections import (
     parse_collections,
 )
 from s3_manifest.sidecars.formats import SIDECARS
-from s3_manifest.storage import chain, heads
+from s3_manifest.storage import change_log, heads
 from s3_manifest_cli.local_stack import stack
 
 ROOT = "_manifests/"
@@ -23,7 +23,7 @@ NESTED = f"{STYLES}, variant=styles/{{variant_id}}/variants/, draft=styles/16/{{
 
 
 def collection_of(key, text=STYLES):
-    return parse_collections(text, ROOT).of(key)
+    return parse_collections(text, ROOT).collection_of(key)
 
 
 def test_the_defaults_are_the_templates():
@@ -92,8 +92,8 @@ def test_a_key_outside_of_all_collections_belongs_to_none(key):
 
 def test_what_is_kept_below_the_root_is_no_collections_whatever_its_pattern():
     everything = Collections([Pattern("any", "", "/")], ROOT)
-    assert everything.of("x/a.jpg").id == "x"
-    assert everything.of("_manifests/styles/16/manifest.json") is None
+    assert everything.collection_of("x/a.jpg").id == "x"
+    assert everything.collection_of("_manifests/styles/16/manifest.json") is None
 
 
 def test_the_manifest_is_kept_below_the_root_at_the_prefix_of_its_collection():
@@ -103,25 +103,25 @@ def test_the_manifest_is_kept_below_the_root_at_the_prefix_of_its_collection():
 def test_a_collection_is_found_by_its_name_as_by_its_keys():
     collections = parse_collections(NESTED, ROOT)
     for key in ("styles/9/a", "styles/9/variants/a", "styles/16/x/a"):
-        of_key = collections.of(key)
-        assert collections.named(of_key.kind, of_key.id) == of_key
+        of_key = collections.collection_of(key)
+        assert collections.lookup(of_key.kind, of_key.id) == of_key
 
 
 @pytest.mark.parametrize(("kind", "collection_id"), [("actor", "1"), ("style", ""), ("style", "1/2"), ("", "1")])
 def test_a_name_that_can_be_no_collection_finds_none(kind, collection_id):
-    assert parse_collections(STYLES, ROOT).named(kind, collection_id) is None
+    assert parse_collections(STYLES, ROOT).lookup(kind, collection_id) is None
 
 
 def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none():
     collections = parse_collections(STYLES, ROOT)
     longest = "é" * 457
-    link = chain.Link(10**12 - 1, uuid.uuid4().hex, uuid.uuid4().hex)
-    assert len(chain.key_of(collections.named("style", longest), link).encode()) == 1024
-    assert collections.of(f"styles/{longest}/a.jpg").id == longest
+    link = change_log.RecordName(10**12 - 1, uuid.uuid4().hex, uuid.uuid4().hex)
+    assert len(change_log.record_key(collections.lookup("style", longest), link).encode()) == 1024
+    assert collections.collection_of(f"styles/{longest}/a.jpg").id == longest
     collections.check_id("style", longest)
     for too_long in (longest + "x", "x" * 915, "x" * 992, "x" * 5000):
-        assert collections.named("style", too_long) is None
-        assert collections.of(f"styles/{too_long}/a.jpg") is None
+        assert collections.lookup("style", too_long) is None
+        assert collections.collection_of(f"styles/{too_long}/a.jpg") is None
         with pytest.raises(IdTooLong, match="may have 914"):
             collections.check_id("style", too_long)
         with pytest.raises(IdTooLong):
@@ -129,11 +129,11 @@ def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none
 
 
 def test_no_key_that_is_made_for_a_collection_is_longer_than_its_longest_one():
-    collection, commit = parse_collections(STYLES, ROOT).named("style", "1"), uuid.uuid4().hex
+    collection, commit = parse_collections(STYLES, ROOT).lookup("style", "1"), uuid.uuid4().hex
     keys = [
         collection.head_key,
-        chain.key_of(collection, chain.Link(10**12 - 1, commit, commit)),
-        chain.key_of(collection, chain.Link(1, commit, chain.REPAIRED)),
+        change_log.record_key(collection, change_log.RecordName(10**12 - 1, commit, commit)),
+        change_log.record_key(collection, change_log.RecordName(1, commit, change_log.REPAIRED)),
         heads.checkpoint_key(collection, 10**12 - 1, commit),
         f"{collection.folder}pages/{commit}-99999.json",
         *(f"{collection.folder}sidecars/{commit}-{name}" for name in SIDECARS),
@@ -155,7 +155,7 @@ def test_no_key_that_is_made_for_a_collection_is_longer_than_its_longest_one():
     ids=["one", "two", "nested", "alike"],
 )
 def test_no_two_of_the_subscribed_prefixes_overlap(text, prefixes):
-    assert parse_collections(text, ROOT).subscriptions() == prefixes
+    assert parse_collections(text, ROOT).notification_prefixes() == prefixes
 
 
 @pytest.mark.parametrize(

@@ -4,26 +4,26 @@ import pytest
 from unit.values import EVENING, MORNING, OTHER_MD5, SOME_MD5, entry
 
 from s3_manifest.manifest import digests
-from s3_manifest.storage.store import Listed
+from s3_manifest.storage.store import ListedObject
 from s3_manifest.sweep.compare import digest_of_listed
 
 SAME = {"size": 3, "etag": SOME_MD5, "last_modified": MORNING}
 
 
 def listed(filename="a.jpg", **facts):
-    return digest_of_listed(Listed("styles/16/" + filename, **(SAME | facts)), filename)
+    return digest_of_listed(ListedObject("styles/16/" + filename, **(SAME | facts)), filename)
 
 
 @pytest.mark.parametrize("filename", ["a.jpg", "deep/ü 🎨\n.jpg", "a\0b", "0"])
 @pytest.mark.parametrize("facts", [{}, {"size": 0}, {"etag": "0-2"}, {"storage_class": "GLACIER"}], ids=str)
 def test_an_object_has_one_digest_from_a_listing_from_its_entry_and_from_the_entrys_json(filename, facts):
     one = entry(filename, **facts)
-    assert listed(filename, **facts) == digests.of_entry(one) == digests.of_json(one.model_dump(mode="json"))
+    assert listed(filename, **facts) == digests.entry_digest(one) == digests.json_digest(one.model_dump(mode="json"))
 
 
 def test_a_digest_does_not_change_with_what_a_listing_does_not_tell():
     one = entry(metadata={"prompt": "a fox"}, content_type="image/png", version_id="v")
-    assert digests.of_entry(one) == listed()
+    assert digests.entry_digest(one) == listed()
 
 
 def test_milliseconds_do_not_count_as_a_head_does_not_tell_them():
@@ -51,23 +51,23 @@ def test_a_digest_changes_with_each_fact():
 def test_what_belongs_to_one_object_cannot_pass_for_anothers():
     parts = [listed("a"), listed("b", etag=OTHER_MD5)]
     swapped = [listed("a", etag=OTHER_MD5), listed("b")]
-    assert digests.total(parts) != digests.total(swapped)
+    assert digests.combine(parts) != digests.combine(swapped)
 
 
 def test_a_total_does_not_depend_on_the_order():
     parts = [listed(name) for name in "abcd"]
-    assert len({digests.total(order) for order in itertools.permutations(parts)}) == 1
+    assert len({digests.combine(order) for order in itertools.permutations(parts)}) == 1
 
 
 def test_a_total_follows_what_comes_and_goes():
     a, b, c = (listed(name) for name in "abc")
-    assert digests.written(digests.total([a, b]) - a + c) == digests.written(digests.total([b, c]))
-    assert digests.written(digests.total([a]) - a - b + b) == digests.written(digests.total([]))
+    assert digests.to_hex(digests.combine([a, b]) - a + c) == digests.to_hex(digests.combine([b, c]))
+    assert digests.to_hex(digests.combine([a]) - a - b + b) == digests.to_hex(digests.combine([]))
 
 
 @pytest.mark.parametrize("digest", [0, 1, -1, 1 << 127, 1 << 128, (1 << 130) + 7])
 def test_a_written_digest_is_32_hexadecimal_digits_and_reads_back(digest):
-    text = digests.written(digest)
+    text = digests.to_hex(digest)
     assert len(text) == 32
-    assert digests.written(int(text, 16)) == text
+    assert digests.to_hex(int(text, 16)) == text
     assert int(text, 16) == digest % (1 << 128)

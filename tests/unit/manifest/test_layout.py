@@ -2,7 +2,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from unit.values import SMALL_PAGES, altered, entry, file_seen, head_of
+from unit.values import SMALL_PAGES, entry, file_change, file_observation, head_of
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.runs import Run, decode_page, encode_page
@@ -23,34 +23,34 @@ class Shelf:
         """The slots with these pages read, as they were written."""
         self.read += [slots[index].key for index in indices]
         return [
-            layout.opened(slot, decode_page(self.objects[slot.key], slot)) if index in indices else slot
+            layout.loaded_run(slot, decode_page(self.objects[slot.key], slot)) if index in indices else slot
             for index, slot in enumerate(slots)
         ]
 
     def commit(self, changes):
         """Files put in (name: size) or taken out (name: None)."""
-        slots, self.read = layout.slots_of(self.head), []
-        touched = {layout.slot_of(slots, name) for name in changes}
-        slots = self.opened(slots, {i for i in touched if not isinstance(slots[i], layout.Open)})
-        found = {name: layout.find(slots, name) for name in changes}
+        slots, self.read = layout.head_slots(self.head), []
+        touched = {layout.slot_index(slots, name) for name in changes}
+        slots = self.opened(slots, {i for i in touched if not isinstance(slots[i], layout.LoadedRun)})
+        found = {name: layout.find_entry(slots, name) for name in changes}
         assert found == {name: self.expected.get(name) for name in changes}
         after = {name: None if size is None else entry(name, size=size) for name, size in changes.items()}
-        self.alter(slots, [altered(found[name], after[name]) for name in changes if found[name] != after[name]])
+        self.alter(slots, [file_change(found[name], after[name]) for name in changes if found[name] != after[name]])
         self.expected |= after
         self.expected = {name: one for name, one in self.expected.items() if one}
         return self
 
-    def alter(self, slots, alterations):
+    def alter(self, slots, file_changes):
         self.commits += 1
-        slots = layout.joined(layout.altered(slots, alterations))
-        while wanted := layout.wanted(slots):
-            slots = layout.joined(self.opened(slots, set(wanted)))
+        slots = layout.join_small_runs(layout.apply_changes(slots, file_changes))
+        while wanted := layout.pages_to_read(slots):
+            slots = layout.join_small_runs(self.opened(slots, set(wanted)))
         was_paged = bool(self.head and self.head.pages)
-        made = self.laid_out = layout.laid_out(slots, was_paged=was_paged, name=f"commit{self.commits}")
+        made = self.laid_out = layout.build_layout(slots, was_paged=was_paged, name=f"commit{self.commits}")
         self.objects |= {key: encode_page(run) for key, run in made.new}
         self.head = head_of().model_copy(
             update={
-                "files": made.of("files"),
+                "files": made.with_role("files"),
                 "pages": made.pages,
                 "total_files": made.total_files,
                 "total_size_bytes": made.total_size_bytes,
@@ -68,7 +68,7 @@ class Shelf:
         assert self.laid_out.total_files == len(entries)
         assert self.laid_out.total_size_bytes == sum(one.size_bytes for one in entries)
         for page, run in self.pages():
-            assert page == Run(list(run.entries())).ref(page.key)
+            assert page == Run(list(run.entries())).page_ref(page.key)
             assert layout.MIN_PAGE <= len(run) <= layout.MAX_PAGE
         if self.head.pages:
             assert len(entries) >= layout.MIN_PAGED
@@ -196,21 +196,21 @@ def test_pages_are_named_after_the_commit_and_no_two_alike():
 )
 @pytest.mark.usefixtures("small_pages")
 def test_a_name_belongs_to_the_page_that_holds_it_or_would(name, index):
-    assert layout.slot_of(Shelf().commit(put(*range(36))).head.pages, name) == index
+    assert layout.slot_index(Shelf().commit(put(*range(36))).head.pages, name) == index
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_page_is_never_altered_unread():
-    slots = layout.slots_of(Shelf().commit(put(*range(36))).head)
+    slots = layout.head_slots(Shelf().commit(put(*range(36))).head)
     with pytest.raises(TypeError, match="without having been read"):
-        layout.altered(slots, [altered(None, entry("0001.jpg"))])
+        layout.apply_changes(slots, [file_change(None, entry("0001.jpg"))])
 
 
 @pytest.mark.parametrize("few", [0, 1, SMALL_PAGES["MAX_INLINE"]])
 @pytest.mark.usefixtures("small_pages")
 def test_of_a_small_manifest_no_page_is_asked_for(few):
-    slots = layout.slots_of(head_of(*(file_seen(name) for name in names(*range(few)))))
-    assert layout.wanted(layout.joined(slots)) == []
+    slots = layout.head_slots(head_of(*(file_observation(name) for name in names(*range(few)))))
+    assert layout.pages_to_read(layout.join_small_runs(slots)) == []
 
 
 def test_by_the_real_bounds_thousands_of_files_come_and_go():

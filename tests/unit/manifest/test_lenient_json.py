@@ -12,11 +12,11 @@ from s3_manifest.manifest.lenient_json import (
     MAX_INTEGER,
     MAX_PROBLEMS,
     MIN_INTEGER,
-    NotReadable,
+    UnreadableDocument,
+    decode_text,
     read_json,
-    read_lines,
-    text_of,
-    utf8,
+    read_json_lines,
+    to_utf8,
 )
 
 TEXT = '{"a.png": "an owl \N{OWL}, Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich"}'
@@ -46,7 +46,7 @@ def nested(depth: int, kernel: str = "1") -> str:
 )
 def test_the_same_text_is_read_from_every_encoding(body: bytes) -> None:
     assert read_json(body) == (json.loads(TEXT), ())
-    assert text_of(body) == TEXT
+    assert decode_text(body) == TEXT
 
 
 @pytest.mark.parametrize(
@@ -147,23 +147,23 @@ def test_what_was_read_can_be_written_and_read_strictly(text: str) -> None:
     ],
 )
 def test_what_is_no_json_at_all_is_refused_with_the_reason(body: bytes, why: str) -> None:
-    with pytest.raises(NotReadable, match=why):
+    with pytest.raises(UnreadableDocument, match=why):
         read_json(body)
 
 
 def test_no_more_is_decompressed_than_allowed() -> None:
     bomb = gzip.compress(b" " * 50_000_000)
-    with pytest.raises(NotReadable, match="decompresses to more than 1000000 bytes"):
-        utf8(bomb, most=1_000_000)
+    with pytest.raises(UnreadableDocument, match="decompresses to more than 1000000 bytes"):
+        to_utf8(bomb, most=1_000_000)
     many = gzip.compress(b" " * 999_999) * 2
-    with pytest.raises(NotReadable, match="decompresses to more than"):
-        utf8(many, most=1_000_000)
-    assert len(utf8(gzip.compress(b" " * 1_000_000), most=1_000_000)) == 1_000_000
+    with pytest.raises(UnreadableDocument, match="decompresses to more than"):
+        to_utf8(many, most=1_000_000)
+    assert len(to_utf8(gzip.compress(b" " * 1_000_000), most=1_000_000)) == 1_000_000
 
 
 def test_a_body_larger_than_allowed_is_refused() -> None:
-    with pytest.raises(NotReadable, match="it has 11 bytes; of more than 10 it is not read"):
-        utf8(b" " * 11, most=10)
+    with pytest.raises(UnreadableDocument, match="it has 11 bytes; of more than 10 it is not read"):
+        to_utf8(b" " * 11, most=10)
 
 
 def test_many_problems_are_counted_after_the_first() -> None:
@@ -177,15 +177,15 @@ def test_a_problem_does_not_repeat_a_very_long_key() -> None:
 
 
 def test_text_that_is_not_utf8_is_refused() -> None:
-    with pytest.raises(NotReadable, match="not UTF-8"):
-        text_of("Z\xfcrich".encode("latin-1"))
+    with pytest.raises(UnreadableDocument, match="not UTF-8"):
+        decode_text("Z\xfcrich".encode("latin-1"))
 
 
 ONE, TWO = {"n": 1, "t": "a [ b"}, {"n": 2, "t": ["x"]}
 
 
 def values_of(body: bytes) -> list[object]:
-    return [read.value for _, read in read_lines(body) if not isinstance(read, NotReadable)]
+    return [read.value for _, read in read_json_lines(body) if not isinstance(read, UnreadableDocument)]
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_a_list_over_several_lines_is_one_value() -> None:
 
 def test_a_bad_line_costs_itself_and_is_numbered() -> None:
     body = b'{"n": 1}\n{"n": \n\n{"n": 3, "x": NaN}\nhello\n{"n": 6, "t": "\xff"}\n{"n": 7}'
-    read = dict(read_lines(body))
-    assert isinstance(read[2], NotReadable)
-    assert isinstance(read[5], NotReadable)
+    read = dict(read_json_lines(body))
+    assert isinstance(read[2], UnreadableDocument)
+    assert isinstance(read[5], UnreadableDocument)
     assert read[4] == ({"n": 3}, ("x: it is not a finite number, and JSON has no others",))
     assert read[6] == ({"n": 6}, ("t: it holds half of a surrogate pair, or bytes that are not UTF-8; write it anew",))
     assert [read[number].value for number in (1, 7)] == [{"n": 1}, {"n": 7}]  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 from pydantic import ValidationError
-from unit.values import ACTOR, NOON, altered, file_seen, head_of, sidecar_seen
+from unit.values import ACTOR, NOON, file_change, file_observation, head_of, sidecar_observation
 
 from s3_manifest.manifest.changes import decode_record, encode_record
 from s3_manifest.manifest.encoding import decode_head, encode_head
@@ -62,8 +62,8 @@ FILE_FIELDS = [
 GENERATION_FIELDS = ["generation_id", "type", "generated_at", "image_count", "metadata"]
 
 FULL = head_of(
-    file_seen("plain.jpg"),
-    file_seen(
+    file_observation("plain.jpg"),
+    file_observation(
         "deep/ü 🎨.png",
         "s3_scan",
         size=2**40,
@@ -81,7 +81,7 @@ FULL = head_of(
             "md5": "f" * 32,
         },
     ),
-    sidecar_seen("collection.json", title="Dynamic Simplicity"),
+    sidecar_observation("collection.json", title="Dynamic Simplicity"),
 )
 EMPTY = head_of().model_copy(update={"last_verified_at": NOON, "complete": False})
 OF_ACTOR = EMPTY.model_copy(update={"kind": ACTOR.kind, "id": ACTOR.id, "s3_prefix": ACTOR.prefix})
@@ -95,7 +95,7 @@ def test_a_head_is_the_same_after_it_was_written_and_read(head):
 
 def test_a_numeric_generation_id_stays_a_number_and_a_word_a_word():
     metadata = [{"generation-id": text} for text in ("7", "007")]
-    head = decode_head(encode_head(head_of(*(file_seen(str(n), metadata=m) for n, m in enumerate(metadata)))))
+    head = decode_head(encode_head(head_of(*(file_observation(str(n), metadata=m) for n, m in enumerate(metadata)))))
     assert [entry.generation_id for entry in head.files] == [7, "007"]
     assert sorted(str(generation.generation_id) for generation in head.generations) == ["007", "7"]
 
@@ -117,7 +117,7 @@ def test_the_id_and_the_title_are_named_after_the_kind():
 
 
 def test_what_is_not_known_is_null_and_never_left_out():
-    written = json.loads(encode_head(head_of(file_seen("a.jpg", etag="0-2"))))
+    written = json.loads(encode_head(head_of(file_observation("a.jpg", etag="0-2"))))
     assert written["last_verified_at"] is None
     assert [written["files"][0][name] for name in ("md5_hash", "md5_source", "prompt", "checksum")] == [None] * 4
 
@@ -127,8 +127,12 @@ def test_a_head_is_one_line_of_utf_8():
     assert "ü 🎨".encode() in encode_head(FULL)
 
 
-PAGED = FULL.model_copy(update={"files": (), "pages": (Run(FULL.files).ref("_manifests/styles/16/pages/c-0.json"),)})
-RECORD = change_record(FULL, None, [altered(None, FULL.files[0]), altered(*FULL.files), altered(FULL.files[1], None)])
+PAGED = FULL.model_copy(
+    update={"files": (), "pages": (Run(FULL.files).page_ref("_manifests/styles/16/pages/c-0.json"),)}
+)
+RECORD = change_record(
+    FULL, None, [file_change(None, FULL.files[0]), file_change(*FULL.files), file_change(FULL.files[1], None)]
+)
 
 
 def test_a_head_with_pages_is_the_same_after_it_was_written_and_read_and_has_no_files():

@@ -35,7 +35,7 @@ def run_of(*filenames, **facts):
 
 def written(run):
     """The run as it is once a page of it was written and read."""
-    return decode_page(encode_page(run), run.ref("p"))
+    return decode_page(encode_page(run), run.page_ref("p"))
 
 
 def names(run):
@@ -75,13 +75,13 @@ def test_a_name_that_is_not_there_is_not_found(run, name):
 
 
 def test_in_an_empty_run_nothing_is_found():
-    assert (Run().find("a"), len(Run()), names(Run().begun_with("a"))) == (None, 0, [])
+    assert (Run().find("a"), len(Run()), names(Run().starting_at("a"))) == (None, 0, [])
 
 
 @pytest.mark.parametrize("since", ["", "a", "b", "c", "f", "g"])
 @pytest.mark.parametrize("run", both(*"bdf"), ids=["made", "read"])
 def test_what_begins_with_a_name(run, since):
-    assert names(run.begun_with(since)) == [name for name in "bdf" if name >= since]
+    assert names(run.starting_at(since)) == [name for name in "bdf" if name >= since]
 
 
 @pytest.mark.parametrize("put", ["", "a", "b", "c", "g", "ag", "abcdefg", "bdf"])
@@ -90,8 +90,8 @@ def test_what_begins_with_a_name(run, since):
 def test_entries_are_put_in_and_taken_out_by_name_and_the_rest_stays(run, put, taken):
     changes = dict.fromkeys(taken) | {name: entry(name, size=9) for name in put}
     expected = {name: 3 for name in "bdf" if name not in taken} | dict.fromkeys(put, 9)
-    assert {one.filename: one.size_bytes for one in run.replaced(changes).entries()} == expected
-    assert names(run.replaced(changes)) == sorted(expected)
+    assert {one.filename: one.size_bytes for one in run.with_changes(changes).entries()} == expected
+    assert names(run.with_changes(changes)) == sorted(expected)
     assert names(run) == list("bdf")
 
 
@@ -99,9 +99,9 @@ def test_the_bytes_of_an_entry_that_nobody_alters_are_carried_over():
     # A way of writing that this code does not have: whatever is written differently was decoded.
     line = json.dumps(json.loads(next(run_of("b").lines())), indent=None).encode()
     page = encode_page(Run([line]))
-    run = decode_page(page, run_of("b").ref("p")).replaced({"a": entry("a"), "c": entry("c"), "d": None})
+    run = decode_page(page, run_of("b").page_ref("p")).with_changes({"a": entry("a"), "c": entry("c"), "d": None})
     assert list(run.lines())[1] == line
-    assert line in encode_page(run.split(2)[1].joined(Run()))
+    assert line in encode_page(run.split(2)[1].concat(Run()))
 
 
 def test_rows_tell_what_is_asked_for_most_and_the_entry_in_json():
@@ -114,10 +114,10 @@ def test_rows_tell_what_is_asked_for_most_and_the_entry_in_json():
 
 @pytest.mark.parametrize("run", both(*ODD), ids=["made", "read"])
 def test_a_reference_says_what_the_page_holds(run):
-    ref = run.ref("the key")
+    ref = run.page_ref("the key")
     assert (ref.key, ref.first, ref.last) == ("the key", ODD[0], ODD[-1])
     assert (ref.total_files, ref.total_size_bytes) == (len(ODD), 3 * len(ODD))
-    assert ref.digest == digests.written(digests.total(map(digests.of_entry, run.entries())))
+    assert ref.digest == digests.to_hex(digests.combine(map(digests.entry_digest, run.entries())))
 
 
 @pytest.mark.parametrize(("count", "parts"), [(1, 1), (6, 1), (6, 2), (7, 2), (7, 3), (20, 6), (5, 5)])
@@ -130,12 +130,12 @@ def test_a_run_is_split_evenly_and_loses_nothing(count, parts):
 
 
 def test_two_runs_are_joined_in_order():
-    assert names(run_of("a", "b").joined(written(run_of("c")))) == ["a", "b", "c"]
+    assert names(run_of("a", "b").concat(written(run_of("c")))) == ["a", "b", "c"]
 
 
 PAGE = encode_page(run_of("a", "b", "c"))
 LINES = PAGE.split(b"\n")
-REF = run_of("a", "b", "c").ref("_manifests/p.json")
+REF = run_of("a", "b", "c").page_ref("_manifests/p.json")
 LACKS_SIZE = LINES[2].replace(b'"size_bytes":3,', b"")
 
 
@@ -186,9 +186,9 @@ BROKEN = {
     [
         lambda run: list(run.entries()),
         lambda run: run.find("b"),
-        lambda run: run.replaced({"b": None}),
-        lambda run: run.begun_with("a2"),
-        lambda run: run.ref("p"),
+        lambda run: run.with_changes({"b": None}),
+        lambda run: run.starting_at("a2"),
+        lambda run: run.page_ref("p"),
         lambda run: list(run.rows()),
     ],
     ids=["decoded", "found", "replaced", "begun with", "described", "shown"],
@@ -208,5 +208,5 @@ def test_an_entry_with_a_field_too_many_is_unreadable_when_it_is_decoded():
 
 
 def test_an_altered_entry_is_written_anew():
-    run = written(run_of("a", "b")).replaced({"b": entry("b", last_modified=EVENING)})
+    run = written(run_of("a", "b")).with_changes({"b": entry("b", last_modified=EVENING)})
     assert written(run).find("b").last_modified == EVENING

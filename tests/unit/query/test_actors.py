@@ -1,11 +1,11 @@
 import pytest
-from unit.environments import WatchedStore, one_by_one
+from unit.environments import RecordingStore, serial_map
 from unit.values import COLLECTIONS, NOON, ROOT
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.query import actors
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
-from s3_manifest.storage.heads import holds_objects
+from s3_manifest.storage.heads import has_objects
 
 ACTORS = "actors/"
 MAN, WOMAN = "0042_european_30_male", "0042_asian_25_female"
@@ -66,7 +66,7 @@ def test_a_number_means_each_actor_that_has_it_but_one_written_just_so_means_tha
 
 
 def bucket(*names, manifests=()):
-    store = WatchedStore()
+    store = RecordingStore()
     for number in range(1000, 1100):
         store.upload(f"{ACTORS}{number}_somebody/a.png", b"x")
         store.upload(f"{ROOT}{ACTORS}{number}_somebody/manifest.json", b"{}")
@@ -78,7 +78,7 @@ def bucket(*names, manifests=()):
 
 
 def resolved(store, asked, collections=COLLECTIONS):
-    return actors.resolve(store, collections, one_by_one, asked).id
+    return actors.resolve(store, collections, serial_map, asked).id
 
 
 @pytest.mark.parametrize("asked", [MAN, "0042", "42", "00042"])
@@ -152,7 +152,7 @@ def test_a_deployment_may_have_no_actors():
 
 def test_what_follows_the_name_in_an_actors_prefix_does_not_matter():
     collections = parse_collections("actor=actors/{actor_id}/training/", ROOT)
-    store = WatchedStore()
+    store = RecordingStore()
     store.upload(f"{ACTORS}{MAN}/training/a.png", b"x")
     store.upload(f"{ACTORS}{WOMAN}/other/a.png", b"x")
     assert resolved(store, "42", collections) == MAN
@@ -170,8 +170,8 @@ def test_what_follows_the_name_in_an_actors_prefix_does_not_matter():
 )
 def test_an_actor_holds_what_is_its_own(key, holds):
     nested = parse_collections("actor=actors/{actor_id}/, draft=actors/7/drafts/{draft_id}/", ROOT)
-    store = WatchedStore(now=lambda: NOON)
+    store = RecordingStore(now=lambda: NOON)
     store.upload("actors/7/", b"")
     store.upload(key, b"x")
     for collections in [nested] if "drafts" in key else [nested, COLLECTIONS]:
-        assert holds_objects(store, collections, collections.named("actor", "7")) is holds
+        assert has_objects(store, collections, collections.lookup("actor", "7")) is holds

@@ -1,22 +1,33 @@
 """Whether a manifest shows a change already: each sort of change, before and after."""
 
 import pytest
-from unit.environments import Hand, one_by_one
-from unit.values import EVENING, MORNING, NOON, OTHER_MD5, PREFIX, SOME_MD5, STYLE, entry, merged, sidecar_seen
+from unit.environments import Harness, serial_map
+from unit.values import (
+    EVENING,
+    MORNING,
+    NOON,
+    OTHER_MD5,
+    PREFIX,
+    SOME_MD5,
+    STYLE,
+    entry,
+    head_after,
+    sidecar_observation,
+)
 
 from s3_manifest.manifest.model import Sidecar, SidecarCopy
 from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
-from s3_manifest.sidecars.descriptions import Observation
-from s3_manifest.storage.heads import Loaded
+from s3_manifest.sidecars.applied import Observation
+from s3_manifest.storage.heads import LoadedHead
 from s3_manifest.storage.snapshot import Snapshot
 
 KEY, PROMPTS = f"{PREFIX}a.jpg", f"{PREFIX}prompt_metadata.json"
 
 
 def head_of(*entries, sidecars=()):
-    seen = [Observation(one.s3_key, one) for one in entries] or [sidecar_seen("collection.json")]
-    head = merged(None, *seen)
+    seen = [Observation(one.s3_key, one) for one in entries] or [sidecar_observation("collection.json")]
+    head = head_after(None, *seen)
     return head.model_copy(update={"sidecars": tuple(sidecars)})
 
 
@@ -73,7 +84,7 @@ def edited(number, *copies):
     ],
 )
 def test_a_manifest_shows_a_change_or_it_does_not(token, head, shown):
-    assert is_reflected(Snapshot(Hand().store, one_by_one, STYLE, Loaded(head, "e")), token) is shown
+    assert is_reflected(Snapshot(Harness().store, serial_map, STYLE, LoadedHead(head, "e")), token) is shown
 
 
 @pytest.mark.parametrize(
@@ -86,20 +97,20 @@ def test_a_manifest_shows_a_change_or_it_does_not(token, head, shown):
     ],
 )
 def test_of_a_large_collection_one_page_is_read_at_most(small_pages, token, shown):
-    hand = Hand()
-    hand.commit(hand.upload(*(f"{number:02d}.png" for number in range(30))))
-    hand.store.requests.clear()
-    snapshot = hand.snapshot()
+    harness = Harness()
+    harness.commit(harness.upload(*(f"{number:02d}.png" for number in range(30))))
+    harness.store.requests.clear()
+    snapshot = harness.snapshot()
     assert snapshot.head.pages
     assert is_reflected(snapshot, token) is shown
-    assert len(hand.store.requests) <= 2
+    assert len(harness.store.requests) <= 2
 
 
 def test_in_a_large_collection_what_was_uploaded_is_found(small_pages):
-    hand = Hand()
-    hand.commit(hand.upload(*(f"{number:02d}.png" for number in range(30))))
-    entry = hand.entries()[7]
-    snapshot = hand.snapshot()
+    harness = Harness()
+    harness.commit(harness.upload(*(f"{number:02d}.png" for number in range(30))))
+    entry = harness.entries()[7]
+    snapshot = harness.snapshot()
     assert is_reflected(snapshot, ChangeToken(s3_key=entry.s3_key, uploaded_md5=entry.md5_hash))
     assert not is_reflected(snapshot, ChangeToken(s3_key=entry.s3_key, deleted_etag=entry.etag))
 
@@ -121,10 +132,10 @@ def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(token):
 
 
 def test_an_unreadable_manifest_reflects_no_change_and_raises_nothing():
-    hand = Hand()
-    hand.commit(hand.upload("a.jpg"))
-    token, unread = ChangeToken(s3_key=KEY, deleted_etag="another"), hand.snapshot().unread()
+    harness = Harness()
+    harness.commit(harness.upload("a.jpg"))
+    token, unread = ChangeToken(s3_key=KEY, deleted_etag="another"), harness.snapshot().unread()
     assert revision_reflecting(unread, token) == 1
-    hand.store.delete([STYLE.head_key])
-    hand.store.add(STYLE.head_key, b"{")
+    harness.store.delete([STYLE.head_key])
+    harness.store.add(STYLE.head_key, b"{")
     assert revision_reflecting(unread, token) is None

@@ -1,6 +1,6 @@
 import pytest
-from unit.environments import one_by_one
-from unit.values import COLLECTIONS, NOON, file_seen, head_of, sidecar_seen
+from unit.environments import serial_map
+from unit.values import COLLECTIONS, NOON, file_observation, head_of, sidecar_observation
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.encoding import encode_head
@@ -16,7 +16,7 @@ NESTED = parse_collections(
 def with_manifests(collections, *names):
     store = MemoryStore()
     for kind, collection_id in names:
-        collection = collections.named(kind, collection_id)
+        collection = collections.lookup(kind, collection_id)
         heads.save(store, collection, head_of(collection=collection), None)
     return store
 
@@ -25,7 +25,7 @@ def read(store, collections=COLLECTIONS, limit=1000):
     """The names on each page, to the last one."""
     after, pages = None, []
     while after or not pages:
-        rows, after = read_catalog(store, collections, one_by_one, limit, after)
+        rows, after = read_catalog(store, collections, serial_map, limit, after)
         pages.append([(row["kind"], row[f"{row['kind']}_id"]) for row in rows])
         assert len(pages) <= 1000, "the pages have no end"
     return pages
@@ -33,10 +33,14 @@ def read(store, collections=COLLECTIONS, limit=1000):
 
 def test_a_row_has_the_totals_of_its_manifest():
     store = MemoryStore()
-    collection = COLLECTIONS.named("style", "16")
-    seen = [file_seen("a.jpg", size=10), file_seen("b.jpg"), sidecar_seen("collection.json", title="Snow")]
+    collection = COLLECTIONS.lookup("style", "16")
+    seen = [
+        file_observation("a.jpg", size=10),
+        file_observation("b.jpg"),
+        sidecar_observation("collection.json", title="Snow"),
+    ]
     heads.save(store, collection, head_of(*seen, complete=False), None)
-    (row,), following = read_catalog(store, COLLECTIONS, one_by_one, 10, None)
+    (row,), following = read_catalog(store, COLLECTIONS, serial_map, 10, None)
     assert following is None
     assert row == {
         "kind": "style",
@@ -84,13 +88,13 @@ def test_more_collections_than_one_listing_names_are_all_there(limit):
 
 def test_going_on_after_a_collection_that_is_gone_misses_no_other():
     store = with_manifests(COLLECTIONS, ("style", "a"), ("style", "c"))
-    rows, _ = read_catalog(store, COLLECTIONS, one_by_one, 10, Position(kind="style", id="b"))
+    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, Position(kind="style", id="b"))
     assert [row["style_id"] for row in rows] == ["c"]
 
 
 def test_going_on_after_a_kind_that_is_no_longer_configured_misses_no_other():
     store = with_manifests(COLLECTIONS, ("actor", "1"), ("style", "1"))
-    rows, _ = read_catalog(store, COLLECTIONS, one_by_one, 10, Position(kind="brush", id="1"))
+    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, Position(kind="brush", id="1"))
     assert [row["kind"] for row in rows] == ["style"]
 
 
@@ -132,7 +136,7 @@ class Counting(MemoryStore):
 
 
 def row_of(store):
-    ((row, *others), following) = read_catalog(store, COLLECTIONS, one_by_one, 10, None)
+    ((row, *others), following) = read_catalog(store, COLLECTIONS, serial_map, 10, None)
     assert (others, following) == ([], None)
     return row
 
@@ -140,8 +144,8 @@ def row_of(store):
 def stored_as(body, metadata=None, **facts):
     """A head that somebody else wrote over ours."""
     store = Counting()
-    collection = COLLECTIONS.named("style", "16")
-    heads.save(store, collection, head_of(file_seen("a.jpg"), collection=collection), None)
+    collection = COLLECTIONS.lookup("style", "16")
+    heads.save(store, collection, head_of(file_observation("a.jpg"), collection=collection), None)
     present = store.head(HEAD_KEY)
     kept = present.metadata if metadata is None else metadata
     store.upload(HEAD_KEY, store.objects[HEAD_KEY][1] if body is None else body, metadata=kept, **facts)
@@ -156,7 +160,7 @@ def stored_as(body, metadata=None, **facts):
         (b"{", "manifest.json: "),
         (b"<html>", "manifest.json: "),
         (b'{"schema": 2}', "schema"),
-        (encode_head(head_of(collection=COLLECTIONS.named("style", "17"))), "it is the manifest of style 17"),
+        (encode_head(head_of(collection=COLLECTIONS.lookup("style", "17"))), "it is the manifest of style 17"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_named_with_what_is_wrong_whatever_its_metadata_say(body, problem, metadata):
@@ -174,7 +178,9 @@ def test_a_manifest_without_its_metadata_is_listed_as_it_is(metadata):
 
 
 def test_metadata_that_belong_to_other_bytes_do_not_count():
-    newer = encode_head(head_of(file_seen("a.jpg"), file_seen("b.jpg"), collection=COLLECTIONS.named("style", "16")))
+    newer = encode_head(
+        head_of(file_observation("a.jpg"), file_observation("b.jpg"), collection=COLLECTIONS.lookup("style", "16"))
+    )
     assert row_of(stored_as(newer))["total_files"] == 2
 
 

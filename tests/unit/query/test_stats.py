@@ -1,8 +1,8 @@
 import random
 
 import pytest
-from unit.environments import Hand
-from unit.values import NOON, PREFIX, SMALL_PAGES, STYLE, entry, file_seen, head_of
+from unit.environments import Harness
+from unit.values import NOON, PREFIX, SMALL_PAGES, STYLE, entry, file_observation, head_of
 
 from s3_manifest.manifest import layout
 from s3_manifest.query.stats import (
@@ -15,14 +15,14 @@ from s3_manifest.query.stats import (
     summarize,
     totals_of_head,
 )
-from s3_manifest.storage import chain
+from s3_manifest.storage import change_log
 
 NO_GROWTH = Growth([], partial=False)
 
 
 def totals(kind, id_, files, size, created_at=NOON):
     facts = {"kind": kind, "id": id_, "total_files": files, "total_size_bytes": size, "created_at": created_at}
-    return totals_of_head(head_of(file_seen("a.jpg"))).model_copy(update=facts)
+    return totals_of_head(head_of(file_observation("a.jpg"))).model_copy(update=facts)
 
 
 SOME = [
@@ -94,61 +94,61 @@ def at(minute):
 
 def history(seed):
     """A collection's life, and how much it held after each minute of it."""
-    hand, chance, truth, minute = Hand(), random.Random(seed), [], 0
+    harness, chance, truth, minute = Harness(), random.Random(seed), [], 0
     for _ in range(chance.choice([1, 3, 30, 150])):
         gap = chance.choice([1, 1, 2, 50])
         truth += [truth[-1] if truth else Size(0, 0)] * gap
         minute += gap
-        hand.now = at(minute)
+        harness.now = at(minute)
         name = f"{chance.randrange(12):02}.jpg"
         if chance.random() < 0.3:
-            hand.store.remove(PREFIX + name)
+            harness.store.remove(PREFIX + name)
         else:
-            hand.upload(name, body=b"x" * chance.randrange(100))
-        hand.commit([PREFIX + name])
-        sizes = [p.size for key, (p, _) in hand.store.objects.items() if key.startswith(PREFIX)]
+            harness.upload(name, body=b"x" * chance.randrange(100))
+        harness.commit([PREFIX + name])
+        sizes = [p.size for key, (p, _) in harness.store.objects.items() if key.startswith(PREFIX)]
         truth.append(Size(len(sizes), sum(sizes)))
         minute += 1
-    return hand, truth, minute
+    return harness, truth, minute
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_sizes_at_any_moment_come_from_change_records(seed, monkeypatch):
     for name, bound in SMALL_PAGES.items():
         monkeypatch.setattr(layout, name, bound)
-    hand, truth, end = history(seed)
+    harness, truth, end = history(seed)
     chance = random.Random(seed)
     minutes = sorted(chance.randrange(end) for _ in range(chance.choice([1, 2, 9])))
-    sizes = sizes_at(hand.snapshot(), [at(minute) for minute in minutes])
+    sizes = sizes_at(harness.snapshot(), [at(minute) for minute in minutes])
     assert sizes == [truth[minute] for minute in minutes]
 
 
 def test_a_collection_that_did_not_change_takes_the_head_and_one_record():
-    hand, _, end = history(1)
-    hand.store.requests.clear()
-    sizes_at(hand.snapshot(), [at(end + n) for n in range(30)])
-    assert len(hand.store.asked_for("GET")) == 2
-    assert len(hand.store.asked_for("LIST")) == 1
+    harness, _, end = history(1)
+    harness.store.requests.clear()
+    sizes_at(harness.snapshot(), [at(end + n) for n in range(30)])
+    assert len(harness.store.requests_for("GET")) == 2
+    assert len(harness.store.requests_for("LIST")) == 1
 
 
 def test_many_revisions_take_few_requests():
-    hand = Hand()
+    harness = Harness()
     for revision in range(600):
-        hand.now = at(revision)
-        hand.commit(hand.upload("a.jpg", body=b"x" * revision))
-    hand.store.requests.clear()
-    found = sizes_at(hand.snapshot(), [at(minute) for minute in (100, 200, 300, 599)])
+        harness.now = at(revision)
+        harness.commit(harness.upload("a.jpg", body=b"x" * revision))
+    harness.store.requests.clear()
+    found = sizes_at(harness.snapshot(), [at(minute) for minute in (100, 200, 300, 599)])
     assert [size.size_bytes for size in found] == [100, 200, 300, 599]
-    assert len(hand.store.asked_for("GET")) < 60
+    assert len(harness.store.requests_for("GET")) < 60
 
 
 def test_sizes_before_the_kept_history_are_unknown():
-    hand, truth, end = history(5)
-    records = hand.store.list(chain.folder(STYLE)).keys
+    harness, truth, end = history(5)
+    records = harness.store.list(change_log.folder(STYLE)).keys
     gone = len(records) // 2
-    hand.store.delete(records[:gone])
+    harness.store.delete(records[:gone])
     moments = [at(minute) for minute in range(0, end, 7)]
-    sizes = sizes_at(hand.snapshot(), moments)
+    sizes = sizes_at(harness.snapshot(), moments)
     assert sizes[0] is None
     assert [size for size in sizes if size] == [
         truth[minute] for minute, size in zip(range(0, end, 7), sizes, strict=True) if size
@@ -156,10 +156,10 @@ def test_sizes_before_the_kept_history_are_unknown():
 
 
 def test_without_any_record_only_what_is_now_is_known():
-    hand, truth, end = history(2)
-    hand.store.delete(hand.store.list(chain.folder(STYLE)).keys)
-    assert sizes_at(hand.snapshot(), [at(0), at(end)]) == [None, truth[-1]]
+    harness, truth, end = history(2)
+    harness.store.delete(harness.store.list(change_log.folder(STYLE)).keys)
+    assert sizes_at(harness.snapshot(), [at(0), at(end)]) == [None, truth[-1]]
 
 
 def test_of_no_manifest_nothing_is_known():
-    assert sizes_at(Hand().snapshot(), [NOON]) == [None]
+    assert sizes_at(Harness().snapshot(), [NOON]) == [None]

@@ -1,14 +1,14 @@
 import json
 
 import pytest
-from unit.environments import one_by_one
-from unit.values import ACTOR, BUCKET, EVENING, MORNING, NOON, ROOT, entry, file_seen, head_of, merged
+from unit.environments import serial_map
+from unit.values import ACTOR, BUCKET, EVENING, MORNING, NOON, ROOT, entry, file_observation, head_after, head_of
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query import training
 from s3_manifest.query.answers import AnswerTooLarge, escaped_size
 from s3_manifest.query.training import TrainingImage, actor_manifest, base_image, size_mb, statistics, training_data
-from s3_manifest.sidecars.descriptions import Observation
+from s3_manifest.sidecars.applied import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.snapshot import Snapshot
@@ -30,7 +30,7 @@ def actors_file(filename):
     return Observation(key, entry(filename).model_copy(update={"s3_key": key}))
 
 
-HEAD = head_of(file_seen("a.jpg"))
+HEAD = head_of(file_observation("a.jpg"))
 
 
 def test_an_actor_has_its_number_and_its_name():
@@ -100,13 +100,13 @@ def test_sizes_are_in_units_of_2_to_the_20_bytes_to_two_digits(size, expected):
 
 def test_statistics_are_of_all_images_and_of_each_generation():
     observations = [
-        file_seen("a.jpg", size=MEBIBYTE),
-        file_seen("b.jpg", size=MEBIBYTE),
-        file_seen("c.jpg", size=MEBIBYTE, metadata={"generation-id": "7"}),
-        file_seen("notes.pdf", size=MEBIBYTE),
+        file_observation("a.jpg", size=MEBIBYTE),
+        file_observation("b.jpg", size=MEBIBYTE),
+        file_observation("c.jpg", size=MEBIBYTE, metadata={"generation-id": "7"}),
+        file_observation("notes.pdf", size=MEBIBYTE),
     ]
     head = head_of(*observations)
-    found = statistics(head, [item.what for item in observations if item.key.endswith(".jpg")])
+    found = statistics(head, [item.state for item in observations if item.key.endswith(".jpg")])
     assert (found.training_images_count, found.training_data_size_mb) == (3, 3.0)
     expected = {(item.generation_id, item.type): (item.image_count, item.size_mb) for item in found.generations}
     assert expected == {(1, "s3_event"): (2, 2.0), (7, "declared"): (1, 1.0)}
@@ -119,7 +119,9 @@ def test_sizes_are_summed_before_they_are_rounded():
 
 
 def test_a_view_says_what_it_was_made_from():
-    head = merged(head_of(file_seen("a.jpg"), complete=False), file_seen("b.jpg"), commit="c2", now=EVENING)
+    head = head_after(
+        head_of(file_observation("a.jpg"), complete=False), file_observation("b.jpg"), commit="c2", now=EVENING
+    )
     view = training_data(MAN, head, head.files)
     assert (view.manifest_updated, view.revision, view.complete) == (EVENING, 2, False)
     whole = actor_manifest(MAN, head, head.files)
@@ -167,7 +169,7 @@ def test_an_image_has_everything_that_training_needs():
 def read(head):
     store = MemoryStore()
     heads.save(store, ACTOR, head, None)
-    return training.read(Snapshot.load(store, one_by_one, ACTOR), training_data)
+    return training.read(Snapshot.load(store, serial_map, ACTOR), training_data)
 
 
 def test_an_answer_is_json_of_one_head():

@@ -2,8 +2,8 @@ import json
 import string
 
 import pytest
-from unit.environments import one_by_one
-from unit.values import EVENING, MORNING, NOON, STYLE, file_seen, head_of, merged
+from unit.environments import serial_map
+from unit.values import EVENING, MORNING, NOON, STYLE, file_observation, head_after, head_of
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.encoding import encode_head
@@ -17,14 +17,14 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.snapshot import Snapshot
 
-LETTERS = head_of(*(file_seen(f"{letter}.jpg") for letter in string.ascii_lowercase))
+LETTERS = head_of(*(file_observation(f"{letter}.jpg") for letter in string.ascii_lowercase))
 MIXED = head_of(
-    file_seen("a.jpg"),
-    file_seen("a.png", last_modified=NOON),
-    file_seen("deep/b.jpg", last_modified=EVENING),
-    file_seen("deep/er/c.jpg"),
-    file_seen("A.jpg"),
-    file_seen("[x].jpg"),
+    file_observation("a.jpg"),
+    file_observation("a.png", last_modified=NOON),
+    file_observation("deep/b.jpg", last_modified=EVENING),
+    file_observation("deep/er/c.jpg"),
+    file_observation("A.jpg"),
+    file_observation("[x].jpg"),
 )
 EVERYTHING = Filter()
 # Lambda answers at most this much: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -35,7 +35,7 @@ def snapshot_of(head):
     """The head, loaded from a bucket that has nothing else."""
     store = MemoryStore()
     heads.save(store, STYLE, head, None)
-    return Snapshot.load(store, one_by_one, STYLE)
+    return Snapshot.load(store, serial_map, STYLE)
 
 
 def page(head, filter_, limit, cursor):
@@ -124,7 +124,7 @@ def cursor_of(head):
 
 
 def test_a_manifest_that_changed_between_two_pages_says_so():
-    changed = merged(LETTERS, file_seen("new.jpg"))
+    changed = head_after(LETTERS, file_observation("new.jpg"))
     with pytest.raises(ManifestChanged, match="is of revision 1"):
         page(changed, EVERYTHING, 3, cursor_of(LETTERS))
 
@@ -136,7 +136,7 @@ def test_a_manifest_made_anew_is_another_one_though_its_revision_is_the_same():
 
 
 def test_a_commit_that_altered_nothing_leaves_a_cursor_good():
-    fenced = merged(LETTERS, commit="c2", now=EVENING)
+    fenced = head_after(LETTERS, commit="c2", now=EVENING)
     assert names(page(fenced, EVERYTHING, 3, cursor_of(LETTERS))) == ["d.jpg", "e.jpg", "f.jpg"]
 
 
@@ -158,14 +158,14 @@ def test_a_cursor_of_another_kind_of_page_is_refused():
 
 @pytest.mark.parametrize("name", ["ü 🎨", "a" * 1024, '"', "??>>", "", "a\nb"])
 def test_a_cursor_is_safe_in_a_url_for_any_name(name):
-    head = head_of(file_seen(name), file_seen("\U0010ffff"))
+    head = head_of(file_observation(name), file_observation("\U0010ffff"))
     cursor = json.loads(page(head, EVERYTHING, 1, None))["cursor"]
     assert set(cursor) <= set(string.ascii_letters + string.digits + "-_")
     assert names(page(head, EVERYTHING, 1, cursor)) == ["\U0010ffff"]
 
 
 # Some 2 KB of metadata each, as much as S3 allows, half of it characters that are escaped.
-LARGE = head_of(*(file_seen(f"{n:04}.jpg", metadata={"camera": '"\\' * 1000}) for n in range(1500)))
+LARGE = head_of(*(file_observation(f"{n:04}.jpg", metadata={"camera": '"\\' * 1000}) for n in range(1500)))
 
 
 def test_a_page_too_large_for_one_answer_is_cut_and_the_next_goes_on():
@@ -189,7 +189,7 @@ def test_one_entry_larger_than_an_answer_may_be_is_shown_alone(monkeypatch):
 def test_a_page_of_a_manifest_with_many_generations_fits_into_an_answer_too(monkeypatch):
     monkeypatch.setattr(layout, "MAX_INLINE", 5000)
     made_one_by_one = (
-        file_seen(f"{n:04}.jpg", metadata={"generation-id": f"run-{n:04}" + "x" * 40, "camera": '"\\' * 200})
+        file_observation(f"{n:04}.jpg", metadata={"generation-id": f"run-{n:04}" + "x" * 40, "camera": '"\\' * 200})
         for n in range(5000)
     )
     answer = page(head_of(*made_one_by_one), EVERYTHING, 10_000, None)

@@ -1,7 +1,7 @@
 """Which commits are announced: each new revision once and, where that is in doubt, once more."""
 
 import pytest
-from unit.environments import Hand, WatchedStore, seconds
+from unit.environments import Harness, RecordingStore, seconds
 from unit.values import NOON, PREFIX, STYLE
 
 from s3_manifest.reconcile.commit import CHUNK
@@ -13,126 +13,126 @@ HEAD = STYLE.head_key
 
 
 def started():
-    hand = Hand()
-    hand.commit(hand.upload("a.jpg"))
-    assert hand.announced == [(1, False)]
-    hand.announced.clear()
-    return hand
+    harness = Harness()
+    harness.commit(harness.upload("a.jpg"))
+    assert harness.announcements == [(1, False)]
+    harness.announcements.clear()
+    return harness
 
 
-def stored_but_answer_lost(hand):
+def stored_but_answer_lost(harness):
     """The next write of the head happens, and nobody says so."""
-    put = hand.store.put
+    put = harness.store.put
 
     def lost(key, body, **more):
         put(key, body, **more)
         if key == HEAD:
-            hand.store.put = put
+            harness.store.put = put
             raise OutcomeUnknown(key, "lost")
 
-    hand.store.put = lost
+    harness.store.put = lost
 
 
-def never_stored(hand, error):
+def never_stored(harness, error):
     """The next write of the head does not happen."""
 
     def refuse():
-        hand.store.before_put = lambda: None
+        harness.store.before_put = lambda: None
         raise error
 
-    hand.store.before_put = refuse
+    harness.store.before_put = refuse
 
 
 def test_each_new_revision_is_announced_once():
-    hand = started()
-    hand.commit(hand.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 1))))
-    assert hand.announced == [(2, False), (3, False)]
+    harness = started()
+    harness.commit(harness.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 1))))
+    assert harness.announcements == [(2, False), (3, False)]
 
 
 @pytest.mark.parametrize("news", ["removed", "sidecar", "complete"])
 def test_whatever_raises_the_revision_is_announced(news):
-    hand = Hand(WatchedStore(page=1))
-    hand.commit(hand.upload("a.jpg", "b.jpg"))
-    hand.announced.clear()
+    harness = Harness(RecordingStore(page_size=1))
+    harness.commit(harness.upload("a.jpg", "b.jpg"))
+    harness.announcements.clear()
     if news == "removed":
-        hand.store.remove(PREFIX + "a.jpg")
-        hand.commit([PREFIX + "a.jpg"])
+        harness.store.remove(PREFIX + "a.jpg")
+        harness.commit([PREFIX + "a.jpg"])
     if news == "sidecar":
-        hand.commit(hand.upload("metadata.jsonl"))
+        harness.commit(harness.upload("metadata.jsonl"))
     if news == "complete":
-        hand.commit([], verification=Verification(NOON, NOON))
-    assert hand.announced == [(2, False)]
+        harness.commit([], verification=Verification(NOON, NOON))
+    assert harness.announcements == [(2, False)]
 
 
 def test_a_commit_that_says_nothing_new_is_not_announced():
-    hand = started()
-    hand.commit([PREFIX + "a.jpg"])
-    hand.commit([])
-    assert hand.announced == []
+    harness = started()
+    harness.commit([PREFIX + "a.jpg"])
+    harness.commit([])
+    assert harness.announcements == []
 
 
 def test_a_repeat_that_finds_nothing_new_announces_what_there_is_once():
-    hand = started()
-    hand.commit([PREFIX + "a.jpg", *(f"{PREFIX}gone{n:04}" for n in range(CHUNK))], repeated=True)
-    assert hand.announced == [(1, True)]
+    harness = started()
+    harness.commit([PREFIX + "a.jpg", *(f"{PREFIX}gone{n:04}" for n in range(CHUNK))], repeated=True)
+    assert harness.announcements == [(1, True)]
 
 
 def test_a_repeat_that_finds_something_new_announces_just_that():
-    hand = started()
-    hand.commit(hand.upload("b.jpg"), repeated=True)
-    assert hand.announced == [(2, False)]
+    harness = started()
+    harness.commit(harness.upload("b.jpg"), repeated=True)
+    assert harness.announcements == [(2, False)]
 
 
 def test_a_revision_whose_answer_was_lost_is_announced_once_as_a_repeat():
-    hand = started()
-    stored_but_answer_lost(hand)
-    outcome = hand.commit(hand.upload("b.jpg"))
-    assert (outcome.conflicts, hand.head().revision, hand.announced) == (1, 2, [(2, True)])
+    harness = started()
+    stored_but_answer_lost(harness)
+    outcome = harness.commit(harness.upload("b.jpg"))
+    assert (outcome.conflicts, harness.head().revision, harness.announcements) == (1, 2, [(2, True)])
 
 
 def test_a_lost_answer_to_what_never_happened_is_announced_when_it_does():
-    hand = started()
-    never_stored(hand, OutcomeUnknown(HEAD, "lost"))
-    hand.commit(hand.upload("b.jpg"))
-    assert hand.announced == [(2, False)]
+    harness = started()
+    never_stored(harness, OutcomeUnknown(HEAD, "lost"))
+    harness.commit(harness.upload("b.jpg"))
+    assert harness.announcements == [(2, False)]
 
 
 def test_a_conflict_alone_puts_no_announcement_in_doubt():
-    hand = started()
-    never_stored(hand, Conflict(HEAD, "somebody else was first"))
-    outcome = hand.commit([PREFIX + "a.jpg"])
-    assert (outcome.conflicts, hand.announced) == (1, [])
+    harness = started()
+    never_stored(harness, Conflict(HEAD, "somebody else was first"))
+    outcome = harness.commit([PREFIX + "a.jpg"])
+    assert (outcome.conflicts, harness.announcements) == (1, [])
 
 
 def test_what_is_announced_is_already_in_the_manifest():
-    hand = Hand()
+    harness = Harness()
     seen = []
-    hand.announce = lambda head, alterations, *, repeated: seen.append(
-        (head == hand.head(), [item.filename for item in alterations])
+    harness.announce = lambda head, file_changes, *, repeated: seen.append(
+        (head == harness.head(), [item.filename for item in file_changes])
     )
-    hand.commit(hand.upload("a.jpg", "b.jpg"))
+    harness.commit(harness.upload("a.jpg", "b.jpg"))
     assert seen == [(True, ["a.jpg", "b.jpg"])]
 
 
 def test_an_announcement_that_fails_fails_the_commit_and_its_repeat_announces():
-    hand = started()
-    announce = hand.announce
+    harness = started()
+    announce = harness.announce
 
-    def fails(head, alterations, *, repeated):
-        hand.announce = announce
+    def fails(head, file_changes, *, repeated):
+        harness.announce = announce
         raise AnnouncementFailed("not announced")
 
-    hand.announce = fails
-    keys = hand.upload("b.jpg")
+    harness.announce = fails
+    keys = harness.upload("b.jpg")
     with pytest.raises(AnnouncementFailed):
-        hand.commit(keys)
-    assert hand.head().revision == 2
-    hand.commit(keys, repeated=True)
-    assert hand.announced == [(2, True)]
+        harness.commit(keys)
+    assert harness.head().revision == 2
+    harness.commit(keys, repeated=True)
+    assert harness.announcements == [(2, True)]
 
 
 def test_without_a_commit_nothing_is_announced():
-    hand = started()
-    hand.seconds_left = seconds(1)
-    hand.commit([PREFIX + "a.jpg"], repeated=True)
-    assert hand.announced == []
+    harness = started()
+    harness.seconds_left = seconds(1)
+    harness.commit([PREFIX + "a.jpg"], repeated=True)
+    assert harness.announcements == []

@@ -8,18 +8,22 @@ from unit.values import (
     NOON,
     OTHER_MD5,
     PREFIX,
-    altered,
+    absence,
     entry,
-    file_seen,
-    gone,
+    file_change,
+    file_observation,
+    head_after,
     head_of,
-    merged,
-    sidecar_seen,
+    sidecar_observation,
 )
 
 from s3_manifest.reconcile.delta import generations_after
 
-THREE = (file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
+THREE = (
+    file_observation("a.jpg"),
+    file_observation("b.jpg", size=5),
+    sidecar_observation("collection.json", title="Snow"),
+)
 
 
 def said(head):
@@ -32,7 +36,7 @@ def names(head):
 
 
 def test_the_first_commit_makes_the_manifest():
-    head = merged(None, *THREE, commit="c1", now=NOON)
+    head = head_after(None, *THREE, commit="c1", now=NOON)
     assert (head.kind, head.id, head.s3_bucket, head.s3_prefix) == ("style", "16", BUCKET, PREFIX)
     assert (head.revision, head.commit, head.last_change) == (1, "c1", "c1")
     assert (head.created_at, head.last_synced, head.last_verified_at) == (NOON, NOON, None)
@@ -40,7 +44,7 @@ def test_the_first_commit_makes_the_manifest():
 
 
 def test_a_first_commit_that_saw_nothing_makes_an_empty_manifest():
-    head = merged(None, gone("a.jpg"), complete=True)
+    head = head_after(None, absence("a.jpg"), complete=True)
     assert (head.files, head.total_files, head.total_size_bytes, head.generations) == ((), 0, 0, ())
     assert (head.revision, head.complete) == (1, True)
 
@@ -48,40 +52,42 @@ def test_a_first_commit_that_saw_nothing_makes_an_empty_manifest():
 @pytest.mark.parametrize("source", ["s3_event", "s3_scan"])
 def test_what_is_seen_again_changes_nothing_but_the_commit(source):
     first = head_of(*THREE)
-    again = merged(first, file_seen("a.jpg", source), *THREE[1:], commit="c2", now=EVENING)
+    again = head_after(first, file_observation("a.jpg", source), *THREE[1:], commit="c2", now=EVENING)
     assert said(again) == said(first)
     assert (again.revision, again.last_change) == (first.revision, first.last_change)
     assert (again.commit, again.last_synced) == ("c2", EVENING)
 
 
 def test_a_commit_about_no_key_at_all_is_a_fresh_commit_too():
-    assert merged(head_of(*THREE), commit="c2").commit == "c2"
+    assert head_after(head_of(*THREE), commit="c2").commit == "c2"
 
 
 def test_the_order_in_which_keys_are_seen_does_not_matter():
-    before = head_of(file_seen("a.jpg", size=9), file_seen("old.jpg"), sidecar_seen("metadata.jsonl"))
-    seen = (*THREE, gone("old.jpg"), gone("metadata.jsonl"))
-    results = [merged(before, *order) for order in itertools.permutations(seen)]
+    before = head_of(
+        file_observation("a.jpg", size=9), file_observation("old.jpg"), sidecar_observation("metadata.jsonl")
+    )
+    seen = (*THREE, absence("old.jpg"), absence("metadata.jsonl"))
+    results = [head_after(before, *order) for order in itertools.permutations(seen)]
     assert all(result == results[0] for result in results)
 
 
 def test_keys_seen_in_two_commits_are_as_if_seen_in_one():
-    together = merged(head_of(file_seen("old.jpg")), *THREE, gone("old.jpg"))
-    apart = merged(merged(head_of(file_seen("old.jpg")), *THREE), gone("old.jpg"))
+    together = head_after(head_of(file_observation("old.jpg")), *THREE, absence("old.jpg"))
+    apart = head_after(head_after(head_of(file_observation("old.jpg")), *THREE), absence("old.jpg"))
     assert said(apart) == said(together)
 
 
 @pytest.mark.parametrize(
     "seen",
     [
-        file_seen("new.jpg"),
-        file_seen("a.jpg", etag=OTHER_MD5),
-        file_seen("a.jpg", storage_class="GLACIER"),
-        gone("a.jpg"),
-        sidecar_seen("metadata.jsonl"),
-        sidecar_seen("collection.json", etag=OTHER_MD5, title="Snow"),
-        sidecar_seen("collection.json", title="Ice"),
-        gone("collection.json"),
+        file_observation("new.jpg"),
+        file_observation("a.jpg", etag=OTHER_MD5),
+        file_observation("a.jpg", storage_class="GLACIER"),
+        absence("a.jpg"),
+        sidecar_observation("metadata.jsonl"),
+        sidecar_observation("collection.json", etag=OTHER_MD5, title="Snow"),
+        sidecar_observation("collection.json", title="Ice"),
+        absence("collection.json"),
     ],
     ids=[
         "added",
@@ -96,34 +102,42 @@ def test_keys_seen_in_two_commits_are_as_if_seen_in_one():
 )
 def test_the_revision_rises_by_one_where_the_manifest_says_something_else(seen):
     first = head_of(*THREE)
-    second = merged(first, seen, commit="c2", now=EVENING)
+    second = head_after(first, seen, commit="c2", now=EVENING)
     assert (second.revision, second.commit, second.last_change) == (2, "c2", "c2")
     assert said(second) != said(first)
 
 
-@pytest.mark.parametrize("seen", [gone("never.jpg"), file_seen("a.jpg", "s3_scan"), gone("metadata.jsonl")])
+@pytest.mark.parametrize(
+    "seen", [absence("never.jpg"), file_observation("a.jpg", "s3_scan"), absence("metadata.jsonl")]
+)
 def test_the_revision_stays_where_the_manifest_says_the_same(seen):
-    assert merged(head_of(*THREE), seen).revision == 1
+    assert head_after(head_of(*THREE), seen).revision == 1
 
 
 def test_many_keys_in_one_commit_are_one_revision():
-    assert merged(head_of(*THREE), file_seen("c"), file_seen("d"), gone("a.jpg")).revision == 2
+    assert head_after(head_of(*THREE), file_observation("c"), file_observation("d"), absence("a.jpg")).revision == 2
 
 
 def test_files_are_in_the_order_of_their_names_each_once():
-    head = head_of(*(file_seen(name) for name in ("b", "a/z", "a", "B", "é", "a b", "🎨", "a", "\ufffd")))
+    head = head_of(*(file_observation(name) for name in ("b", "a/z", "a", "B", "é", "a b", "🎨", "a", "\ufffd")))
     assert names(head) == ["B", "a", "a b", "a/z", "b", "é", "\ufffd", "🎨"]
     assert names(head) == sorted(names(head), key=str.encode)
 
 
 def test_totals_are_of_the_files_that_are_there():
-    head = merged(head_of(file_seen("a", size=10), file_seen("b", size=5)), gone("a"), file_seen("c", size=7))
+    head = head_after(
+        head_of(file_observation("a", size=10), file_observation("b", size=5)),
+        absence("a"),
+        file_observation("c", size=7),
+    )
     assert (head.total_files, head.total_size_bytes) == (2, 12)
 
 
 def test_sidecars_are_listed_apart_in_order_and_not_counted():
     head = head_of(
-        sidecar_seen("prompt_metadata.json"), file_seen("a.jpg"), sidecar_seen("collection.json", title="Snow")
+        sidecar_observation("prompt_metadata.json"),
+        file_observation("a.jpg"),
+        sidecar_observation("collection.json", title="Snow"),
     )
     assert [sidecar.s3_key for sidecar in head.sidecars] == [
         PREFIX + "collection.json",
@@ -133,49 +147,52 @@ def test_sidecars_are_listed_apart_in_order_and_not_counted():
 
 
 def test_a_key_is_a_file_or_a_sidecar_and_never_both():
-    was_file = head_of(file_seen("metadata.jsonl"))
-    now_sidecar = merged(was_file, sidecar_seen("metadata.jsonl"))
+    was_file = head_of(file_observation("metadata.jsonl"))
+    now_sidecar = head_after(was_file, sidecar_observation("metadata.jsonl"))
     assert (now_sidecar.total_files, len(now_sidecar.sidecars)) == (0, 1)
-    file_again = merged(now_sidecar, file_seen("metadata.jsonl"))
+    file_again = head_after(now_sidecar, file_observation("metadata.jsonl"))
     assert (file_again.total_files, len(file_again.sidecars)) == (1, 0)
 
 
 def test_the_title_is_what_collection_json_says_for_as_long_as_it_is_there():
-    head = head_of(file_seen("a.jpg"))
+    head = head_of(file_observation("a.jpg"))
     assert head.title is None
-    head = merged(head, sidecar_seen("collection.json", title="Snow"))
+    head = head_after(head, sidecar_observation("collection.json", title="Snow"))
     assert head.title == "Snow"
-    head = merged(head, file_seen("b.jpg"), sidecar_seen("prompt_metadata.json"))
+    head = head_after(head, file_observation("b.jpg"), sidecar_observation("prompt_metadata.json"))
     assert head.title == "Snow"
-    head = merged(head, sidecar_seen("collection.json", etag=OTHER_MD5, title=None))
+    head = head_after(head, sidecar_observation("collection.json", etag=OTHER_MD5, title=None))
     assert head.title is None
-    head = merged(head, sidecar_seen("collection.json", title="Ice"))
-    assert merged(head, gone("collection.json")).title is None
+    head = head_after(head, sidecar_observation("collection.json", title="Ice"))
+    assert head_after(head, absence("collection.json")).title is None
 
 
 def test_a_collection_json_further_down_gives_no_title():
-    assert merged(head_of(sidecar_seen("collection.json", title="Snow")), gone("deep/collection.json")).title == "Snow"
+    assert (
+        head_after(head_of(sidecar_observation("collection.json", title="Snow")), absence("deep/collection.json")).title
+        == "Snow"
+    )
 
 
 def test_a_manifest_that_is_complete_stays_so():
-    complete = merged(None, *THREE, complete=True)
-    assert merged(complete, file_seen("new.jpg"), complete=False).complete
+    complete = head_after(None, *THREE, complete=True)
+    assert head_after(complete, file_observation("new.jpg"), complete=False).complete
 
 
 def test_to_become_complete_is_a_change():
-    head = merged(merged(None, *THREE, complete=False), complete=True, commit="c2")
+    head = head_after(head_after(None, *THREE, complete=False), complete=True, commit="c2")
     assert (head.complete, head.revision, head.last_change) == (True, 2, "c2")
 
 
 def test_the_moment_of_making_and_of_verifying_outlive_a_commit():
     first = head_of(*THREE).model_copy(update={"last_verified_at": NOON})
-    second = merged(first, file_seen("new.jpg"), now=EVENING)
+    second = head_after(first, file_observation("new.jpg"), now=EVENING)
     assert (second.created_at, second.last_synced, second.last_verified_at) == (NOON, EVENING, NOON)
 
 
-@pytest.mark.parametrize("seen", [(), (file_seen("new.jpg"),)], ids=["nothing new", "something new"])
+@pytest.mark.parametrize("seen", [(), (file_observation("new.jpg"),)], ids=["nothing new", "something new"])
 def test_a_slow_clock_does_not_turn_the_manifests_time_back(seen):
-    assert merged(head_of(*THREE), *seen, now=MORNING).last_synced == NOON
+    assert head_after(head_of(*THREE), *seen, now=MORNING).last_synced == NOON
 
 
 def declared(filename, type_, number, **facts):
@@ -183,7 +200,7 @@ def declared(filename, type_, number, **facts):
 
 
 def counts(entries):
-    generations = generations_after((), [altered(None, entry) for entry in entries])
+    generations = generations_after((), [file_change(None, entry) for entry in entries])
     return [(g.type, g.generation_id, g.image_count, g.generated_at) for g in generations]
 
 
@@ -215,7 +232,7 @@ def test_generations_do_not_depend_on_the_order_of_files():
 
 
 def test_the_manifest_counts_its_generations_anew_with_every_change():
-    head = head_of(file_seen("a.jpg", "s3_scan"), file_seen("b.jpg", "s3_scan"))
+    head = head_of(file_observation("a.jpg", "s3_scan"), file_observation("b.jpg", "s3_scan"))
     assert [g.image_count for g in head.generations] == [2]
-    assert [g.image_count for g in merged(head, gone("a.jpg")).generations] == [1]
-    assert merged(head, gone("a.jpg"), gone("b.jpg")).generations == ()
+    assert [g.image_count for g in head_after(head, absence("a.jpg")).generations] == [1]
+    assert head_after(head, absence("a.jpg"), absence("b.jpg")).generations == ()

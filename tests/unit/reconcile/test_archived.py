@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from unit.environments import Hand
-from unit.sweeping import swept
+from unit.environments import Harness
+from unit.sweeping import run_sweep
 from unit.values import PREFIX, STYLE
 
 from s3_manifest.edits.collection_json import set_title
@@ -35,31 +35,31 @@ BODIES = {
 
 def described_collection():
     """A hand with a manifest of files that all sorts of sidecars describe."""
-    hand = Hand()
+    harness = Harness()
     for name, body in BODIES.items():
-        hand.upload(name, body=body)
-    hand.upload("a.jpg", "secret.jpg")
-    hand.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
-    return hand
+        harness.upload(name, body=body)
+    harness.upload("a.jpg", "secret.jpg")
+    harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
+    return harness
 
 
-def archive(hand, *names, storage_class="GLACIER", archived=True):
+def archive(harness, *names, storage_class="GLACIER", archived=True):
     """A lifecycle rule moves the objects; nothing else of them changes, and no event is sent."""
     for name in names:
-        present, body = hand.store.objects[PREFIX + name]
+        present, body = harness.store.objects[PREFIX + name]
         present = present._replace(storage_class=storage_class, archived=archived)
-        hand.store.objects[PREFIX + name] = present, body
+        harness.store.objects[PREFIX + name] = present, body
     return [PREFIX + name for name in names]
 
 
-def restore(hand, *names):
+def restore(harness, *names):
     """A restored object stays in its storage class, and can be read for some days."""
-    return archive(hand, *names, archived=False)
+    return archive(harness, *names, archived=False)
 
 
-def says(hand):
+def says(harness):
     """What the manifest says, but for storage classes and problems."""
-    head = hand.head()
+    head = harness.head()
 
     def fields(entries):
         return [entry.model_copy(update={"storage_class": "STANDARD", "problem": None}) for entry in entries]
@@ -69,194 +69,194 @@ def says(hand):
     return head.title, head.generations, sidecars, *parts
 
 
-def problems(hand, name):
-    return [item.problem for item in hand.head().problems if item.s3_key == PREFIX + name]
+def problems(harness, name):
+    return [item.problem for item in harness.head().problems if item.s3_key == PREFIX + name]
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_an_archived_sidecar_keeps_its_words_and_says_that_it_is_archived(name):
-    hand = described_collection()
-    before, known = says(hand), problems(hand, name)
-    hand.commit(archive(hand, name))
-    assert says(hand) == before
-    assert problems(hand, name)[: len(known)] == known
-    (problem,) = problems(hand, name)[len(known) :]
+    harness = described_collection()
+    before, known = says(harness), problems(harness, name)
+    harness.commit(archive(harness, name))
+    assert says(harness) == before
+    assert problems(harness, name)[: len(known)] == known
+    (problem,) = problems(harness, name)[len(known) :]
     assert problem.startswith("it is archived and cannot be read (GLACIER)")
-    assert [entry.filename for entry in hand.head().hidden] == ["secret.jpg"]
+    assert [entry.filename for entry in harness.head().hidden] == ["secret.jpg"]
 
 
 def test_all_sidecars_archived_at_once_change_nothing_that_the_manifest_says():
-    hand = described_collection()
-    before = says(hand)
-    hand.commit(archive(hand, *BODIES))
-    assert says(hand) == before
+    harness = described_collection()
+    before = says(harness)
+    harness.commit(archive(harness, *BODIES))
+    assert says(harness) == before
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_looking_again_at_an_archived_sidecar_changes_nothing(name):
-    hand = described_collection()
-    hand.commit(archive(hand, name))
-    revision = hand.head().revision
-    hand.commit([PREFIX + name])
-    hand.commit([PREFIX + name, *hand.upload("a.jpg")])
-    assert hand.head().revision == revision
-    hand.commit(archive(hand, name, storage_class="DEEP_ARCHIVE"))
-    assert sum("archived" in problem for problem in problems(hand, name)) == 1
+    harness = described_collection()
+    harness.commit(archive(harness, name))
+    revision = harness.head().revision
+    harness.commit([PREFIX + name])
+    harness.commit([PREFIX + name, *harness.upload("a.jpg")])
+    assert harness.head().revision == revision
+    harness.commit(archive(harness, name, storage_class="DEEP_ARCHIVE"))
+    assert sum("archived" in problem for problem in problems(harness, name)) == 1
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_file_that_comes_after_its_sidecar_was_archived_is_described_by_it(name):
-    hand = described_collection()
-    before = says(hand)
-    hand.commit(archive(hand, name))
-    hand.store.remove(PREFIX + "a.jpg")
-    hand.store.remove(PREFIX + "secret.jpg")
+    harness = described_collection()
+    before = says(harness)
+    harness.commit(archive(harness, name))
+    harness.store.remove(PREFIX + "a.jpg")
+    harness.store.remove(PREFIX + "secret.jpg")
     gone = [PREFIX + "a.jpg", PREFIX + "secret.jpg"]
-    hand.commit(gone)
-    hand.commit([*hand.upload("a.jpg", "secret.jpg"), PREFIX + name])
-    assert says(hand) == before
+    harness.commit(gone)
+    harness.commit([*harness.upload("a.jpg", "secret.jpg"), PREFIX + name])
+    assert says(harness) == before
 
 
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("seen", [True, False], ids=["seen archived", "not seen archived"])
 def test_a_restored_sidecar_is_read_when_its_event_comes(name, seen):
-    hand = described_collection()
-    before, known = says(hand), problems(hand, name)
-    archived = archive(hand, name)
+    harness = described_collection()
+    before, known = says(harness), problems(harness, name)
+    archived = archive(harness, name)
     if seen:
-        hand.commit(archived)
-    hand.commit(restore(hand, name), cause=RESTORED)
-    assert (says(hand), problems(hand, name)) == (before, known)
+        harness.commit(archived)
+    harness.commit(restore(harness, name), cause=RESTORED)
+    assert (says(harness), problems(harness, name)) == (before, known)
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_that_was_never_read_says_nothing_until_it_is_restored(name):
     whole = described_collection()
-    hand = Hand()
-    for each, body in BODIES.items():
-        hand.upload(each, body=body)
-    hand.upload("a.jpg", "secret.jpg")
-    archive(hand, name)
-    hand.commit([PREFIX + each for each in (*BODIES, "a.jpg", "secret.jpg")])
-    assert says(hand) != says(whole)
-    assert problems(hand, name)[0].startswith("it is archived")
-    hand.commit(restore(hand, name), cause=RESTORED)
-    assert says(hand) == says(whole)
+    harness = Harness()
+    for parallel_map, body in BODIES.items():
+        harness.upload(parallel_map, body=body)
+    harness.upload("a.jpg", "secret.jpg")
+    archive(harness, name)
+    harness.commit([PREFIX + parallel_map for parallel_map in (*BODIES, "a.jpg", "secret.jpg")])
+    assert says(harness) != says(whole)
+    assert problems(harness, name)[0].startswith("it is archived")
+    harness.commit(restore(harness, name), cause=RESTORED)
+    assert says(harness) == says(whole)
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sweep_reads_what_was_restored_without_an_event(name):
     whole = described_collection()
-    hand = Hand()
-    for each, body in BODIES.items():
-        hand.upload(each, body=body)
-    hand.upload("a.jpg", "secret.jpg")
-    archive(hand, name)
-    hand.commit([PREFIX + each for each in (*BODIES, "a.jpg", "secret.jpg")])
-    restore(hand, name)
-    swept(hand)
-    assert says(hand) == says(whole)
-    assert not any("archived" in problem for problem in problems(hand, name))
+    harness = Harness()
+    for parallel_map, body in BODIES.items():
+        harness.upload(parallel_map, body=body)
+    harness.upload("a.jpg", "secret.jpg")
+    archive(harness, name)
+    harness.commit([PREFIX + parallel_map for parallel_map in (*BODIES, "a.jpg", "secret.jpg")])
+    restore(harness, name)
+    run_sweep(harness)
+    assert says(harness) == says(whole)
+    assert not any("archived" in problem for problem in problems(harness, name))
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sweep_of_what_is_still_archived_changes_nothing(name):
-    hand = described_collection()
-    hand.commit(archive(hand, name))
-    before, revision = says(hand), hand.head().revision
-    swept(hand)
-    assert (says(hand), hand.head().revision) == (before, revision)
-    assert hand.head().last_verified_at
+    harness = described_collection()
+    harness.commit(archive(harness, name))
+    before, revision = says(harness), harness.head().revision
+    run_sweep(harness)
+    assert (says(harness), harness.head().revision) == (before, revision)
+    assert harness.head().last_verified_at
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_another_object_in_an_archive_is_not_believed_to_say_what_the_one_before_did(name):
-    hand = described_collection()
-    hand.upload(name, body=b"other", archived=True, storage_class="GLACIER")
-    hand.commit([PREFIX + name])
+    harness = described_collection()
+    harness.upload(name, body=b"other", archived=True, storage_class="GLACIER")
+    harness.commit([PREFIX + name])
     without = described_collection()
     without.store.remove(PREFIX + name)
     without.commit([PREFIX + name])
-    assert [(e.filename, e.prompt, e.labels, e.local_path) for e in hand.head().files] == [
+    assert [(e.filename, e.prompt, e.labels, e.local_path) for e in harness.head().files] == [
         (e.filename, e.prompt, e.labels, e.local_path) for e in without.head().files
     ]
-    assert hand.head().title == without.head().title
-    assert len(problems(hand, name)) == 1
+    assert harness.head().title == without.head().title
+    assert len(problems(harness, name)) == 1
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_readable_object_takes_the_place_of_an_archived_one(name):
-    hand = described_collection()
-    hand.commit(archive(hand, name))
-    hand.commit(hand.upload(name, body=b""))
+    harness = described_collection()
+    harness.commit(archive(harness, name))
+    harness.commit(harness.upload(name, body=b""))
     fresh = described_collection()
     fresh.commit(fresh.upload(name, body=b""))
-    assert (says(hand), problems(hand, name)) == (says(fresh), problems(fresh, name))
+    assert (says(harness), problems(harness, name)) == (says(fresh), problems(fresh, name))
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_the_words_of_an_archived_sidecar_go_with_it(name):
-    hand = described_collection()
-    hand.commit(archive(hand, name))
-    hand.store.remove(PREFIX + name)
-    hand.commit([PREFIX + name])
+    harness = described_collection()
+    harness.commit(archive(harness, name))
+    harness.store.remove(PREFIX + name)
+    harness.commit([PREFIX + name])
     gone = described_collection()
     gone.store.remove(PREFIX + name)
     gone.commit([PREFIX + name])
-    assert (says(hand), problems(hand, name)) == (says(gone), [])
+    assert (says(harness), problems(harness, name)) == (says(gone), [])
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_archived_between_the_look_and_the_read_keeps_its_words(name):
-    hand = described_collection()
-    before = says(hand)
-    head = hand.store.head
+    harness = described_collection()
+    before = says(harness)
+    head = harness.store.head
 
     def then_archived(key):
         observation = head(key)
-        archive(hand, name)
+        archive(harness, name)
         return observation
 
-    hand.store.head = then_archived
-    hand.commit([PREFIX + name])
-    assert says(hand) == before
-    assert any("archived" in problem for problem in problems(hand, name))
+    harness.store.head = then_archived
+    harness.commit([PREFIX + name])
+    assert says(harness) == before
+    assert any("archived" in problem for problem in problems(harness, name))
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_that_nobody_may_read_keeps_its_words_and_is_tried_again(name):
-    hand = described_collection()
-    before, head = says(hand), hand.head()
+    harness = described_collection()
+    before, head = says(harness), harness.head()
 
-    get = hand.store.get
+    get = harness.store.get
 
     def denied(key):
         if key == PREFIX + name:
             raise ReadFailed(key, "not read: 403 AccessDenied")
         return get(key)
 
-    hand.store.get = denied
-    outcome = hand.commit([PREFIX + name])
+    harness.store.get = denied
+    outcome = harness.commit([PREFIX + name])
     assert [*outcome.unreadable] == [PREFIX + name]
-    hand.store.get = get
-    assert (says(hand), hand.head().revision) == (before, head.revision)
+    harness.store.get = get
+    assert (says(harness), harness.head().revision) == (before, head.revision)
 
 
 def test_an_md5_that_was_computed_stays_when_the_object_is_archived():
-    hand = Hand(md5_max_bytes=100)
+    harness = Harness(md5_max_bytes=100)
     names = ("a.jpg", CAPTION)
-    hand.commit(hand.upload(*names, etag="0-2"))
-    computed = {entry.filename: entry.md5_hash for entry in (*hand.head().files, *hand.head().captions)}
-    hand.commit(archive(hand, *names))
+    harness.commit(harness.upload(*names, etag="0-2"))
+    computed = {entry.filename: entry.md5_hash for entry in (*harness.head().files, *harness.head().captions)}
+    harness.commit(archive(harness, *names))
     assert None not in computed.values()
-    assert {e.filename: e.md5_hash for e in (*hand.head().files, *hand.head().captions)} == computed
+    assert {e.filename: e.md5_hash for e in (*harness.head().files, *harness.head().captions)} == computed
 
 
 def test_an_edit_of_an_archived_sidecar_says_what_to_do_and_writes_nothing():
-    hand = described_collection()
-    archive(hand, PROMPTS, FACTS)
-    objects = dict(hand.store.objects)
-    editor = SidecarEditor(hand.store, STYLE, POLICY)
+    harness = described_collection()
+    archive(harness, PROMPTS, FACTS)
+    objects = dict(harness.store.objects)
+    editor = SidecarEditor(harness.store, STYLE, POLICY)
     for edit in (
         lambda: update_descriptions(editor, {"a.jpg": {"good": False}}),
         lambda: read_descriptions(editor, ["a.jpg"]),
@@ -264,40 +264,42 @@ def test_an_edit_of_an_archived_sidecar_says_what_to_do_and_writes_nothing():
     ):
         with pytest.raises(UnreadableSidecar, match="Restore it and copy it over itself, or delete it"):
             edit()
-    assert hand.store.objects == objects
+    assert harness.store.objects == objects
 
 
 def test_a_store_does_not_give_out_what_is_archived():
-    hand = described_collection()
-    (key,) = archive(hand, PROMPTS)
+    harness = described_collection()
+    (key,) = archive(harness, PROMPTS)
     with pytest.raises(Archived):
-        hand.store.get(key)
+        harness.store.get(key)
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_in_a_large_collection_a_sweep_reads_a_caption_that_was_restored_without_an_event():
-    hand = Hand()
+    harness = Harness()
     names = [f"{number:02}.jpg" for number in range(40)]
-    hand.upload("07.txt", "30.txt", body=b"a fox")
-    archive(hand, "07.txt")
-    hand.commit([*hand.upload(*names), PREFIX + "07.txt", PREFIX + "30.txt"])
-    swept(hand)
-    pages = hand.head().pages
+    harness.upload("07.txt", "30.txt", body=b"a fox")
+    archive(harness, "07.txt")
+    harness.commit([*harness.upload(*names), PREFIX + "07.txt", PREFIX + "30.txt"])
+    run_sweep(harness)
+    pages = harness.head().pages
     assert [page.problems for page in pages if page.first <= "07.txt" <= page.last] == [1]
     assert sum(page.problems for page in pages) == 1
-    restore(hand, "07.txt")
-    hand.store.requests.clear()
-    swept(hand)
-    assert {entry.filename: entry.prompt for entry in hand.entries()}["07.jpg"] == "a fox"
-    assert sum(page.problems for page in hand.head().pages) == 0
-    assert [key for key in hand.store.asked_for("HEAD") if key.startswith(PREFIX)] == [PREFIX + "07.txt"]
+    restore(harness, "07.txt")
+    harness.store.requests.clear()
+    run_sweep(harness)
+    assert {entry.filename: entry.prompt for entry in harness.entries()}["07.jpg"] == "a fox"
+    assert sum(page.problems for page in harness.head().pages) == 0
+    assert [key for key in harness.store.requests_for("HEAD") if key.startswith(PREFIX)] == [PREFIX + "07.txt"]
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_each_page_is_read_once_by_a_sweep_whether_it_has_problems_or_not():
-    hand = Hand()
-    hand.commit([*hand.upload(*(f"{number:02}.jpg" for number in range(40))), *hand.upload("07.txt", body=b"a fox")])
-    swept(hand)
-    hand.store.requests.clear()
-    swept(hand)
-    assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == [page.key for page in hand.head().pages]
+    harness = Harness()
+    harness.commit(
+        [*harness.upload(*(f"{number:02}.jpg" for number in range(40))), *harness.upload("07.txt", body=b"a fox")]
+    )
+    run_sweep(harness)
+    harness.store.requests.clear()
+    run_sweep(harness)
+    assert harness.store.requests_for("GET", f"{STYLE.folder}pages/") == [page.key for page in harness.head().pages]

@@ -8,14 +8,14 @@ from unit.values import (
     OTHER_MD5,
     PREFIX,
     PUT,
-    altered,
+    absence,
+    delta_of,
     entry,
-    file_seen,
-    gone,
+    file_change,
+    file_observation,
+    head_after,
     head_of,
-    merged,
-    sidecar_seen,
-    told_of,
+    sidecar_observation,
 )
 
 from s3_manifest.manifest.changes import decode_record, encode_record
@@ -23,22 +23,24 @@ from s3_manifest.manifest.model import SWEEP
 from s3_manifest.reconcile.delta import FIRST, Delta, change_record, generations_after
 
 KNOWN = {"a.jpg": entry("a.jpg"), "b.jpg": entry("b.jpg", size=5)}
-HEAD = head_of(file_seen("a.jpg"), file_seen("b.jpg", size=5), sidecar_seen("collection.json", title="Snow"))
+HEAD = head_of(
+    file_observation("a.jpg"), file_observation("b.jpg", size=5), sidecar_observation("collection.json", title="Snow")
+)
 REPLACED = {"etag": OTHER_MD5, "last_modified": NOON}
 
 
 def news(*seen, causes=None):
-    return told_of(HEAD, *seen, causes=causes or {})
+    return delta_of(HEAD, *seen, causes=causes or {})
 
 
 @pytest.mark.parametrize(
     ("seen", "before", "after"),
     [
-        (file_seen("new.jpg"), None, entry("new.jpg")),
-        (gone("a.jpg"), entry("a.jpg"), None),
-        (file_seen("a.jpg", **REPLACED), entry("a.jpg"), entry("a.jpg", **REPLACED)),
-        (file_seen("a.jpg", storage_class="GLACIER"), entry("a.jpg"), entry("a.jpg", storage_class="GLACIER")),
-        (sidecar_seen("a.jpg"), entry("a.jpg"), None),
+        (file_observation("new.jpg"), None, entry("new.jpg")),
+        (absence("a.jpg"), entry("a.jpg"), None),
+        (file_observation("a.jpg", **REPLACED), entry("a.jpg"), entry("a.jpg", **REPLACED)),
+        (file_observation("a.jpg", storage_class="GLACIER"), entry("a.jpg"), entry("a.jpg", storage_class="GLACIER")),
+        (sidecar_observation("a.jpg"), entry("a.jpg"), None),
     ],
     ids=["new", "gone", "replaced", "cooled", "a sidecar now"],
 )
@@ -52,11 +54,11 @@ def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after
 @pytest.mark.parametrize(
     "seen",
     [
-        file_seen("a.jpg"),
-        file_seen("a.jpg", "s3_scan"),
-        gone("never.jpg"),
-        sidecar_seen("collection.json", title="Snow"),
-        gone("metadata.jsonl"),
+        file_observation("a.jpg"),
+        file_observation("a.jpg", "s3_scan"),
+        absence("never.jpg"),
+        sidecar_observation("collection.json", title="Snow"),
+        absence("metadata.jsonl"),
     ],
 )
 def test_what_is_as_the_manifest_says_is_no_alteration(seen):
@@ -65,28 +67,37 @@ def test_what_is_as_the_manifest_says_is_no_alteration(seen):
 
 def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():
     causes = {PREFIX + "b.jpg": "ObjectRemoved:Delete"}
-    assert [(item.filename, item.cause) for item in news(gone("a.jpg"), gone("b.jpg"), causes=causes).changes] == [
+    assert [
+        (item.filename, item.cause) for item in news(absence("a.jpg"), absence("b.jpg"), causes=causes).changes
+    ] == [
         ("a.jpg", SWEEP),
         ("b.jpg", "ObjectRemoved:Delete"),
     ]
 
 
 def test_a_replaced_file_is_told_to_be_from_where_it_was_seen_and_a_cooled_one_from_where_it_was_first():
-    (replaced,) = news(file_seen("a.jpg", "s3_scan", **REPLACED)).changes
-    (cooled,) = news(file_seen("a.jpg", "s3_scan", storage_class="GLACIER")).changes
+    (replaced,) = news(file_observation("a.jpg", "s3_scan", **REPLACED)).changes
+    (cooled,) = news(file_observation("a.jpg", "s3_scan", storage_class="GLACIER")).changes
     assert (replaced.after.source, cooled.after.source) == ("s3_scan", "s3_event")
 
 
 def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manifest_says_then():
-    alterations = [
-        altered(None, entry("n.jpg")),
-        altered(KNOWN["a.jpg"], entry("a.jpg", **REPLACED)),
-        altered(KNOWN["b.jpg"], None),
+    file_changes = [
+        file_change(None, entry("n.jpg")),
+        file_change(KNOWN["a.jpg"], entry("a.jpg", **REPLACED)),
+        file_change(KNOWN["b.jpg"], None),
     ]
-    after = merged(HEAD, file_seen("n.jpg"), file_seen("a.jpg", **REPLACED), gone("b.jpg"), commit="c2", now=EVENING)
-    record = change_record(after, HEAD, alterations)
-    assert (record.added, record.modified, record.removed) == tuple((item,) for item in alterations)
-    assert list(record.alterations()) == alterations
+    after = head_after(
+        HEAD,
+        file_observation("n.jpg"),
+        file_observation("a.jpg", **REPLACED),
+        absence("b.jpg"),
+        commit="c2",
+        now=EVENING,
+    )
+    record = change_record(after, HEAD, file_changes)
+    assert (record.added, record.modified, record.removed) == tuple((item,) for item in file_changes)
+    assert list(record.file_changes()) == file_changes
     assert (record.revision, record.commit, record.previous, record.last_synced) == (2, "c2", "c1", EVENING)
     assert (record.total_files, record.total_size_bytes, record.title) == (2, 6, "Snow")
     assert (record.generations, record.sidecars) == (after.generations, after.sidecars)
@@ -94,17 +105,17 @@ def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manife
 
 
 def test_the_previous_commit_is_the_last_that_changed_something():
-    fenced = merged(HEAD, commit="fence", now=EVENING)
-    after = merged(fenced, file_seen("n.jpg"), commit="c3")
+    fenced = head_after(HEAD, commit="fence", now=EVENING)
+    after = head_after(fenced, file_observation("n.jpg"), commit="c3")
     assert change_record(after, fenced, ()).previous == "c1"
     assert change_record(HEAD, None, ()).previous == FIRST
 
 
 @pytest.mark.parametrize(("before", "expected"), [(0, 1), (41, 42)])
 def test_the_first_revision_follows_on_those_before(before, expected):
-    first = merged(None, file_seen("a.jpg"), previous_revision=before)
+    first = head_after(None, file_observation("a.jpg"), previous_revision=before)
     assert first.revision == expected
-    assert merged(first, file_seen("b.jpg"), previous_revision=before).revision == expected + 1
+    assert head_after(first, file_observation("b.jpg"), previous_revision=before).revision == expected + 1
 
 
 @pytest.mark.parametrize(
@@ -118,10 +129,10 @@ def test_the_first_revision_follows_on_those_before(before, expected):
         (NOON, NOON, NOON),
     ],
 )
-@pytest.mark.parametrize("seen", [(), (file_seen("n.jpg"),)], ids=["nothing new", "something new"])
+@pytest.mark.parametrize("seen", [(), (file_observation("n.jpg"),)], ids=["nothing new", "something new"])
 def test_the_time_of_verification_never_goes_back_and_is_no_news(seen, had, found, expected):
     head = HEAD.model_copy(update={"last_verified_at": had})
-    after = merged(head, *seen, complete=True, verified_at=found, commit="c2")
+    after = head_after(head, *seen, complete=True, verified_at=found, commit="c2")
     assert (after.last_verified_at, after.revision) == (expected, 1 + len(seen))
 
 
@@ -134,35 +145,39 @@ def dates(generations):
 
 
 @pytest.mark.parametrize(
-    ("alterations", "expected"),
+    ("file_changes", "expected"),
     [
         ([], [(1, 2, NOON)]),
-        ([altered(made("a", NOON), None)], [(1, 1, NOON)]),
-        ([altered(made("b", EVENING), None)], [(1, 1, NOON)]),
-        ([altered(made("a", NOON), None), altered(made("b", EVENING), None)], []),
-        ([altered(made("a", NOON), made("a", EVENING))], [(1, 2, NOON)]),
-        ([altered(None, made("c", MORNING))], [(1, 3, MORNING)]),
-        ([altered(None, made("c", EVENING))], [(1, 3, NOON)]),
-        ([altered(made("a", NOON), made("a", NOON, run=2))], [(1, 1, NOON), (2, 1, NOON)]),
-        ([altered(None, made("c", MORNING, run=2))], [(2, 1, MORNING), (1, 2, NOON)]),
+        ([file_change(made("a", NOON), None)], [(1, 1, NOON)]),
+        ([file_change(made("b", EVENING), None)], [(1, 1, NOON)]),
+        ([file_change(made("a", NOON), None), file_change(made("b", EVENING), None)], []),
+        ([file_change(made("a", NOON), made("a", EVENING))], [(1, 2, NOON)]),
+        ([file_change(None, made("c", MORNING))], [(1, 3, MORNING)]),
+        ([file_change(None, made("c", EVENING))], [(1, 3, NOON)]),
+        ([file_change(made("a", NOON), made("a", NOON, run=2))], [(1, 1, NOON), (2, 1, NOON)]),
+        ([file_change(None, made("c", MORNING, run=2))], [(2, 1, MORNING), (1, 2, NOON)]),
         (
-            [altered(made("a", NOON), None), altered(made("b", EVENING), None), altered(None, made("c", EVENING))],
+            [
+                file_change(made("a", NOON), None),
+                file_change(made("b", EVENING), None),
+                file_change(None, made("c", EVENING)),
+            ],
             [(1, 1, EVENING)],
         ),
     ],
 )
-def test_a_generation_keeps_its_date_for_as_long_as_it_has_a_file(alterations, expected):
-    before = generations_after((), [altered(None, made("a", NOON)), altered(None, made("b", EVENING))])
-    assert dates(generations_after(before, alterations)) == expected
+def test_a_generation_keeps_its_date_for_as_long_as_it_has_a_file(file_changes, expected):
+    before = generations_after((), [file_change(None, made("a", NOON)), file_change(None, made("b", EVENING))])
+    assert dates(generations_after(before, file_changes)) == expected
 
 
 def test_the_order_of_alterations_does_not_matter_to_generations():
-    alterations = [altered(made("a", NOON), made("a", NOON, run=2)), altered(None, made("c", MORNING, run=2))]
-    before = generations_after((), [altered(None, made("a", NOON))])
-    assert generations_after(before, alterations) == generations_after(before, alterations[::-1])
+    file_changes = [file_change(made("a", NOON), made("a", NOON, run=2)), file_change(None, made("c", MORNING, run=2))]
+    before = generations_after((), [file_change(None, made("a", NOON))])
+    assert generations_after(before, file_changes) == generations_after(before, file_changes[::-1])
 
 
 def test_a_file_that_comes_and_goes_leaves_no_generation_behind():
     item = made("a", NOON)
-    once = generations_after((), [altered(None, item, PUT)])
-    assert generations_after(once, [altered(item, None)]) == ()
+    once = generations_after((), [file_change(None, item, PUT)])
+    assert generations_after(once, [file_change(item, None)]) == ()

@@ -1,15 +1,27 @@
 import pytest
-from unit.values import BUCKET, LOCATION, MORNING, NOON, PREFIX, SOME_MD5, STYLE, described, entry, head_of, present
+from unit.values import (
+    BUCKET,
+    LOCATION,
+    MORNING,
+    NOON,
+    PREFIX,
+    SOME_MD5,
+    STYLE,
+    entry,
+    head_of,
+    present,
+    present_with_metadata,
+)
 
 from s3_manifest.manifest.collections import Location, object_url
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.reconcile.entries import decode_metadata, entry_of, is_folder, keep_source
-from s3_manifest.sidecars.descriptions import Observation
+from s3_manifest.sidecars.applied import Observation
 from s3_manifest.storage.store import Present
 
 
 def entry_described(**metadata):
-    return entry_of(described(**metadata), STYLE, LOCATION, "s3_scan")
+    return entry_of(present_with_metadata(**metadata), STYLE, LOCATION, "s3_scan")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Commits of a collection with many files: by the small bounds, more than eight are many."""
 
 import pytest
-from unit.environments import Hand
+from unit.environments import Harness
 from unit.values import EVENING, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.changes import decode_record
@@ -26,195 +26,195 @@ def keys(*numbers):
 
 def paged(count=36):
     """A hand with a manifest of so many files, six to a page."""
-    hand = Hand()
-    hand.commit(hand.upload(*names(*range(count))))
-    hand.store.requests.clear()
-    hand.announced.clear()
-    return hand
+    harness = Harness()
+    harness.commit(harness.upload(*names(*range(count))))
+    harness.store.requests.clear()
+    harness.announcements.clear()
+    return harness
 
 
-def page_keys(hand):
-    return [page.key for page in hand.head().pages]
+def page_keys(harness):
+    return [page.key for page in harness.head().pages]
 
 
 def test_many_files_are_in_pages_that_the_commit_is_named_in():
-    hand = paged()
-    assert hand.head().files == ()
-    assert page_keys(hand) == [f"{PAGES}commit2-{n}.json" for n in range(6)]
-    assert (hand.filenames(), hand.head().total_files) == (names(*range(36)), 36)
+    harness = paged()
+    assert harness.head().files == ()
+    assert page_keys(harness) == [f"{PAGES}commit2-{n}.json" for n in range(6)]
+    assert (harness.filenames(), harness.head().total_files) == (names(*range(36)), 36)
 
 
 def test_a_commit_reads_and_writes_the_pages_it_touches_and_no_others():
-    hand = paged()
-    before = page_keys(hand)
-    hand.store.remove(keys(7)[0])
-    hand.commit([*keys(7), *hand.upload("0019.jpg", body=b"other")])
-    assert hand.store.asked_for("GET") == [HEAD, before[1], before[3]]
-    assert hand.store.asked_for("ADD", PAGES) == [f"{PAGES}{hand.head().commit}-{n}.json" for n in range(2)]
-    assert [after == key for after, key in zip(page_keys(hand), before, strict=True)] == [1, 0, 1, 0, 1, 1]
-    assert hand.filenames() == names(*range(7), *range(8, 36))
+    harness = paged()
+    before = page_keys(harness)
+    harness.store.remove(keys(7)[0])
+    harness.commit([*keys(7), *harness.upload("0019.jpg", body=b"other")])
+    assert harness.store.requests_for("GET") == [HEAD, before[1], before[3]]
+    assert harness.store.requests_for("ADD", PAGES) == [f"{PAGES}{harness.head().commit}-{n}.json" for n in range(2)]
+    assert [after == key for after, key in zip(page_keys(harness), before, strict=True)] == [1, 0, 1, 0, 1, 1]
+    assert harness.filenames() == names(*range(7), *range(8, 36))
 
 
 @pytest.mark.parametrize("count", [12, 36, 120])
 def test_what_a_commit_costs_does_not_grow_with_the_collection(count):
-    hand = paged(count)
-    hand.commit(hand.upload("0003.jpg", body=b"other"))
-    assert [request.split()[0] for request in hand.store.requests] == ["GET", "GET", "HEAD", "ADD", "ADD", "PUT"]
+    harness = paged(count)
+    harness.commit(harness.upload("0003.jpg", body=b"other"))
+    assert [request.split()[0] for request in harness.store.requests] == ["GET", "GET", "HEAD", "ADD", "ADD", "PUT"]
 
 
 def test_a_commit_that_alters_nothing_writes_the_head_and_nothing_else():
-    hand = paged()
-    before = hand.head()
-    hand.commit(keys(0, 35))
-    after = hand.head()
-    assert hand.store.asked_for("ADD") == []
+    harness = paged()
+    before = harness.head()
+    harness.commit(keys(0, 35))
+    after = harness.head()
+    assert harness.store.requests_for("ADD") == []
     assert after == before.model_copy(update={"commit": after.commit})
     assert after.commit != before.commit
 
 
 def test_pages_and_the_record_and_the_checkpoint_are_there_before_the_head_that_refers_to_them(monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 2)
-    hand = paged()
-    hand.commit(hand.upload("0003.jpg", body=b"other"))
-    last_change = hand.store.written[0].commit
-    commit = hand.head().commit
-    assert hand.store.asked_for("ADD") == [
+    harness = paged()
+    harness.commit(harness.upload("0003.jpg", body=b"other"))
+    last_change = harness.store.written_heads[0].commit
+    commit = harness.head().commit
+    assert harness.store.requests_for("ADD") == [
         f"{PAGES}{commit}-0.json",
         f"{STYLE.folder}changes/000000000002-{commit}-{last_change}.json",
         f"{STYLE.folder}checkpoints/000000000002-{commit}.json",
     ]
-    assert hand.store.requests[-1] == f"PUT {HEAD}"
-    assert heads.decode(STYLE, hand.store.objects[heads.checkpoint_key(STYLE, 2, commit)][1]) == hand.head()
+    assert harness.store.requests[-1] == f"PUT {HEAD}"
+    assert heads.decode(STYLE, harness.store.objects[heads.checkpoint_key(STYLE, 2, commit)][1]) == harness.head()
 
 
 def test_a_revision_has_one_record_and_one_in_so_many_a_checkpoint(monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
-    hand = Hand()
+    harness = Harness()
     for revision in range(1, 8):
-        hand.commit(hand.upload(f"{revision}.jpg"))
-        hand.commit([PREFIX + "1.jpg"])
-        assert hand.head().revision == revision
-    assert len(hand.store.asked_for("ADD", f"{STYLE.folder}changes/")) == 7
-    checkpoints = hand.store.asked_for("ADD", f"{STYLE.folder}checkpoints/")
+        harness.commit(harness.upload(f"{revision}.jpg"))
+        harness.commit([PREFIX + "1.jpg"])
+        assert harness.head().revision == revision
+    assert len(harness.store.requests_for("ADD", f"{STYLE.folder}changes/")) == 7
+    checkpoints = harness.store.requests_for("ADD", f"{STYLE.folder}checkpoints/")
     assert [int(key.rpartition("/")[2][:12]) for key in checkpoints] == [3, 6]
 
 
 def test_the_record_says_what_the_revision_altered():
-    hand = paged()
-    hand.store.remove(keys(7)[0])
-    hand.commit([*keys(7), *hand.upload("0019.jpg", body=b"other"), *hand.upload("0019a.jpg")])
-    (key,) = hand.store.asked_for("ADD", f"{STYLE.folder}changes/")
-    record = decode_record(hand.store.objects[key][1])
+    harness = paged()
+    harness.store.remove(keys(7)[0])
+    harness.commit([*keys(7), *harness.upload("0019.jpg", body=b"other"), *harness.upload("0019a.jpg")])
+    (key,) = harness.store.requests_for("ADD", f"{STYLE.folder}changes/")
+    record = decode_record(harness.store.objects[key][1])
     assert [[item.filename for item in part] for part in (record.added, record.modified, record.removed)] == [
         ["0019a.jpg"],
         ["0019.jpg"],
         ["0007.jpg"],
     ]
-    assert (record.revision, record.commit, record.total_files) == (2, hand.head().commit, 36)
-    assert {item.cause for item in record.alterations()} == {"ObjectCreated:Put"}
+    assert (record.revision, record.commit, record.total_files) == (2, harness.head().commit, 36)
+    assert {item.cause for item in record.file_changes()} == {"ObjectCreated:Put"}
 
 
 @pytest.mark.parametrize(("pages", "commits"), [(1, 6), (2, 3), (4, 2), (6, 1), (7, 1)])
 def test_one_commit_touches_no_more_pages_than_it_may_hold(pages, commits, monkeypatch):
     monkeypatch.setattr(working_set, "MAX_PAGES", pages)
-    hand = paged()
-    outcome = hand.commit(hand.upload(*names(*range(36)), body=b"other"))
+    harness = paged()
+    outcome = harness.commit(harness.upload(*names(*range(36)), body=b"other"))
     assert (outcome.commits, outcome.modified, outcome.finished) == (commits, 36, True)
     # An image's caption may sort before it, and so be the last of the page before.
-    assert max(pages_in_a_commit(hand, "GET")) <= min(pages, 6) + 1
-    assert max(pages_in_a_commit(hand, "ADD")) == min(pages, 6)
+    assert max(pages_in_a_commit(harness, "GET")) <= min(pages, 6) + 1
+    assert max(pages_in_a_commit(harness, "ADD")) == min(pages, 6)
 
 
-def pages_in_a_commit(hand: Hand, verb: str) -> list[int]:
+def pages_in_a_commit(harness: Harness, verb: str) -> list[int]:
     """How many pages each commit so far read, or wrote."""
-    commits = "\n".join(hand.store.requests).split(f"PUT {STYLE.head_key}")
+    commits = "\n".join(harness.store.requests).split(f"PUT {STYLE.head_key}")
     return [commit.count(f"{verb} {PAGES}") for commit in commits]
 
 
 def test_with_bounded_pages_the_last_commit_completes_and_no_other(monkeypatch):
     monkeypatch.setattr(working_set, "MAX_PAGES", 1)
-    hand = paged()
-    hand.commit(keys(*range(36)), verification=Verification(hand.head().created_at, EVENING))
-    assert [head.last_verified_at for head in hand.store.written[-6:]] == [NOON] * 5 + [EVENING]
+    harness = paged()
+    harness.commit(keys(*range(36)), verification=Verification(harness.head().created_at, EVENING))
+    assert [head.last_verified_at for head in harness.store.written_heads[-6:]] == [NOON] * 5 + [EVENING]
 
 
 def test_where_all_files_go_the_manifest_is_small_again():
-    hand = paged()
+    harness = paged()
     for key in keys(*range(34)):
-        hand.store.remove(key)
-    hand.commit(keys(*range(34)))
-    assert (hand.head().pages, hand.filenames()) == ((), names(34, 35))
+        harness.store.remove(key)
+    harness.commit(keys(*range(34)))
+    assert (harness.head().pages, harness.filenames()) == ((), names(34, 35))
 
 
 def test_a_page_that_went_with_a_head_that_is_another_by_now_is_no_trouble():
-    hand = paged()
-    (first, *_) = page_keys(hand)
-    get = hand.store.get
+    harness = paged()
+    (first, *_) = page_keys(harness)
+    get = harness.store.get
 
     def collected_meanwhile(key):
-        if key == first and hand.store.get is not get:
-            hand.store.get = get
-            hand.commit(hand.upload("0001.jpg", body=b"theirs"))
-            hand.store.remove(first)
+        if key == first and harness.store.get is not get:
+            harness.store.get = get
+            harness.commit(harness.upload("0001.jpg", body=b"theirs"))
+            harness.store.remove(first)
         return get(key)
 
-    hand.store.get = collected_meanwhile
-    outcome = hand.commit(hand.upload("0002.jpg", body=b"ours"))
+    harness.store.get = collected_meanwhile
+    outcome = harness.commit(harness.upload("0002.jpg", body=b"ours"))
     assert (outcome.conflicts, outcome.finished) == (1, True)
-    assert [item.size_bytes for item in hand.entries()[:4]] == [3, 6, 4, 3]
+    assert [item.size_bytes for item in harness.entries()[:4]] == [3, 6, 4, 3]
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut off", "foreign", "another page"])
 def test_a_page_that_is_gone_or_broken_under_its_own_head_makes_the_manifest_unreadable(harm):
-    hand = paged()
-    first, second, *_ = page_keys(hand)
-    body = hand.store.objects[first][1]
-    hand.store.remove(first)
-    harmed = {"cut off": body[:-9], "foreign": b"{}", "another page": hand.store.objects[second][1]}
+    harness = paged()
+    first, second, *_ = page_keys(harness)
+    body = harness.store.objects[first][1]
+    harness.store.remove(first)
+    harmed = {"cut off": body[:-9], "foreign": b"{}", "another page": harness.store.objects[second][1]}
     if harm in harmed:
-        hand.store.upload(first, harmed[harm])
-    before = hand.store.objects[HEAD]
+        harness.store.upload(first, harmed[harm])
+    before = harness.store.objects[HEAD]
     with pytest.raises(UnreadableManifest, match=first):
-        hand.commit(keys(0))
-    assert hand.store.objects[HEAD] == before
-    assert hand.slept == []
-    hand.commit(hand.upload("0035.jpg", body=b"elsewhere"))
-    assert hand.head().revision == 2
+        harness.commit(keys(0))
+    assert harness.store.objects[HEAD] == before
+    assert harness.sleeps == []
+    harness.commit(harness.upload("0035.jpg", body=b"elsewhere"))
+    assert harness.head().revision == 2
 
 
 def test_pages_of_a_lost_attempt_are_never_referred_to():
-    hand = paged()
+    harness = paged()
     lost = [OutcomeUnknown(HEAD, "lost")]
 
     def before_put():
         if lost:
             raise lost.pop()
 
-    hand.store.before_put = before_put
-    hand.commit(hand.upload("0003.jpg", body=b"other"))
-    written = hand.store.asked_for("ADD", PAGES)
+    harness.store.before_put = before_put
+    harness.commit(harness.upload("0003.jpg", body=b"other"))
+    written = harness.store.requests_for("ADD", PAGES)
     assert len(written) == 2
-    assert [key in page_keys(hand) for key in written] == [False, True]
+    assert [key in page_keys(harness) for key in written] == [False, True]
 
 
 @pytest.mark.parametrize("part", ["pages/", "changes/"])
 def test_where_a_page_or_the_record_is_refused_no_head_is_written(part):
-    hand = paged()
-    before, add = hand.store.objects[HEAD], hand.store.add
+    harness = paged()
+    before, add = harness.store.objects[HEAD], harness.store.add
 
     def refused(key, body):
         if part in key:
             raise WriteRefused(key, "403")
         add(key, body)
 
-    hand.store.add = refused
+    harness.store.add = refused
     with pytest.raises(WriteRefused):
-        hand.commit(hand.upload("0003.jpg", body=b"other"))
-    assert hand.store.objects[HEAD] == before
+        harness.commit(harness.upload("0003.jpg", body=b"other"))
+    assert harness.store.objects[HEAD] == before
 
 
 def test_a_file_that_becomes_a_sidecar_leaves_its_page():
-    hand = paged()
-    hand.commit(hand.upload("collection.json", body=b'{"title": "Snow"}'))
-    assert (hand.head().title, hand.head().total_files) == ("Snow", 36)
-    assert hand.filenames() == names(*range(36))
+    harness = paged()
+    harness.commit(harness.upload("collection.json", body=b'{"title": "Snow"}'))
+    assert (harness.head().title, harness.head().total_files) == ("Snow", 36)
+    assert harness.filenames() == names(*range(36))

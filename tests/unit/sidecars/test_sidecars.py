@@ -4,37 +4,33 @@ import gzip
 import json
 
 import pytest
-from unit.values import MORNING, NOON, described, entry
+from unit.values import MORNING, NOON, entry, present_with_metadata
 
 from s3_manifest.reconcile.entries import entry_of
-from s3_manifest.sidecars.formats import (
-    COLLECTION,
-    IMAGE_FOLDER,
-    IMAGE_FOLDER_CSV,
-    IMAGE_FOLDER_PARQUET,
+from s3_manifest.sidecars.captions import caption_filename, caption_targets, is_caption, is_image, read_caption
+from s3_manifest.sidecars.content import (
     MAX_LABELS,
     MAX_PROMPT_BYTES,
     MAX_TEXT_BYTES,
-    MAX_TITLE,
-    NOTHING,
-    PROMPTS,
+    NO_DESCRIPTION,
     FileDescription,
     GenerationDeclaration,
     SidecarContent,
-    apply_overrides,
-    caption_of,
-    captioned_by,
     decode_content,
-    description_of,
-    edit_of,
     encode_content,
-    is_caption,
-    is_image,
-    oversized,
-    read_caption,
-    read_sidecar,
-    strip_overrides,
+    oversized_fields,
 )
+from s3_manifest.sidecars.formats import (
+    COLLECTION_JSON,
+    MAX_TITLE,
+    METADATA_CSV,
+    METADATA_JSONL,
+    METADATA_PARQUET,
+    PROMPT_METADATA_JSON,
+    edit_number,
+    read_sidecar,
+)
+from s3_manifest.sidecars.overrides import apply_overrides, merge_descriptions, strip_overrides
 
 from unit.values import LOCATION, STYLE  # isort: skip
 
@@ -52,15 +48,15 @@ LORA = {"generation_id": 7, "type": "lora", "generated_at": NOON}
 
 
 def prompts(said):
-    return read_sidecar(PROMPTS, json.dumps(said).encode())
+    return read_sidecar(PROMPT_METADATA_JSON, json.dumps(said).encode())
 
 
 def lines(*rows):
-    return read_sidecar(IMAGE_FOLDER, b"\n".join(r if isinstance(r, bytes) else json.dumps(r).encode() for r in rows))
+    return read_sidecar(METADATA_JSONL, b"\n".join(r if isinstance(r, bytes) else json.dumps(r).encode() for r in rows))
 
 
 def facts(said):
-    return read_sidecar(COLLECTION, json.dumps(said).encode())
+    return read_sidecar(COLLECTION_JSON, json.dumps(said).encode())
 
 
 def test_prompt_metadata_says_what_it_says_of_each_file():
@@ -105,7 +101,7 @@ def test_what_is_said_of_a_file_has_to_be_an_object_or_its_prompt(said):
     assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
 
 
-@pytest.mark.parametrize("filename", [PROMPTS, COLLECTION])
+@pytest.mark.parametrize("filename", [PROMPT_METADATA_JSON, COLLECTION_JSON])
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -157,10 +153,10 @@ FOX, FLAT = {"a.jpg": FileDescription(prompt="a füchs")}, '{"a.jpg": "a füchs"
 @pytest.mark.parametrize(
     ("filename", "text", "found"),
     [
-        (PROMPTS, FLAT, SidecarContent(files=FOX)),
-        (COLLECTION, '{"title": "füchse"}', SidecarContent(title="füchse")),
-        (IMAGE_FOLDER, '{"file_name": "a.jpg", "text": "a füchs"}\n', SidecarContent(files=FOX)),
-        (IMAGE_FOLDER_CSV, "file_name,text\na.jpg,a füchs\n", SidecarContent(files=FOX)),
+        (PROMPT_METADATA_JSON, FLAT, SidecarContent(files=FOX)),
+        (COLLECTION_JSON, '{"title": "füchse"}', SidecarContent(title="füchse")),
+        (METADATA_JSONL, '{"file_name": "a.jpg", "text": "a füchs"}\n', SidecarContent(files=FOX)),
+        (METADATA_CSV, "file_name,text\na.jpg,a füchs\n", SidecarContent(files=FOX)),
     ],
 )
 def test_every_sidecar_is_read_however_it_is_encoded(filename, text, found, encoding, packed):
@@ -175,7 +171,7 @@ def test_a_caption_is_read_however_it_is_encoded(encoding, packed):
 
 def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
     bomb = gzip.compress(b" " * 100_000_000)
-    for filename in (PROMPTS, COLLECTION, IMAGE_FOLDER, IMAGE_FOLDER_CSV):
+    for filename in (PROMPT_METADATA_JSON, COLLECTION_JSON, METADATA_JSONL, METADATA_CSV):
         found = read_sidecar(filename, bomb)
         assert found == SidecarContent(problems=found.problems)
         assert "decompresses to more than" in found.problems[0]
@@ -187,19 +183,21 @@ def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
     ['"an owl \\ud83e"', "1e999", "NaN", "-Infinity", "[" * 300 + "]" * 300, "[" * 50_000 + "]" * 50_000, "9" * 5000],
 )
 def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
-    found = read_sidecar(PROMPTS, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode())
+    found = read_sidecar(
+        PROMPT_METADATA_JSON, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode()
+    )
     assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
     assert found.problems[0].startswith("a.jpg.prompt")
 
     generation = f'{{"generation_id": 1, "generated_at": "2026-03-01", "metadata": {{"x": {bad}, "y": 1}}}}'
-    found = read_sidecar(COLLECTION, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
+    found = read_sidecar(COLLECTION_JSON, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
     assert (found.title, found.generations[0].metadata["y"]) == ("Foxes", 1)
     assert ("x" in found.generations[0].metadata) == bad.startswith("[")  # as deep as may be
     assert found.problems[0].startswith("generations.0.metadata.x")
     json.dumps(found.generations[0].model_dump(mode="json"), allow_nan=False).encode()
 
     rows = [f'{{"file_name": "a.jpg", "text": {bad}, "good": false}}', '{"file_name": "b.jpg", "text": "a fox"}']
-    found = read_sidecar(IMAGE_FOLDER, "\n".join(rows).encode())
+    found = read_sidecar(METADATA_JSONL, "\n".join(rows).encode())
     assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
     assert found.problems[0].startswith("line 1: text")
 
@@ -275,7 +273,7 @@ def test_lines_and_layout_of_an_image_folder_do_not_matter(body):
 
 
 def table(text):
-    return read_sidecar(IMAGE_FOLDER_CSV, text if isinstance(text, bytes) else text.encode())
+    return read_sidecar(METADATA_CSV, text if isinstance(text, bytes) else text.encode())
 
 
 def test_a_csv_says_what_the_lines_say():
@@ -324,7 +322,7 @@ def test_a_field_of_a_csv_may_be_long_and_costs_itself_where_it_is_too_long():
 
 
 def test_parquet_is_not_read_and_says_so():
-    found = read_sidecar(IMAGE_FOLDER_PARQUET, b"PAR1")
+    found = read_sidecar(METADATA_PARQUET, b"PAR1")
     assert found == SidecarContent(problems=("Parquet is not read; write the same as metadata.jsonl",))
 
 
@@ -349,7 +347,7 @@ def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_
         problem.endswith(f"may have {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
         or str(MAX_LABELS) in problem
     )
-    assert not list(oversized(FileDescription(**{field: most})))
+    assert not list(oversized_fields(FileDescription(**{field: most})))
 
 
 def test_what_no_object_can_be_named_is_a_problem_and_short():
@@ -398,8 +396,8 @@ def test_a_caption_that_is_not_utf_8_has_no_text():
 @pytest.mark.parametrize("name", ["a.jpg", "a.PNG", "deep/a b.jpeg", "a.b.webp", ".jpg", "a.txt.png"])
 def test_an_image_and_its_caption_know_each_other(name):
     assert is_image(name)
-    assert is_caption(caption_of(name))
-    assert name in captioned_by(caption_of(name))
+    assert is_caption(caption_filename(name))
+    assert name in caption_targets(caption_filename(name))
 
 
 @pytest.mark.parametrize("name", ["a.txt", "txt", "a.TXT", "a.json", "a", "a.jpg/", "jpg"])
@@ -408,7 +406,7 @@ def test_other_files_have_no_caption(name):
 
 
 SAID = [
-    NOTHING,
+    NO_DESCRIPTION,
     FileDescription(prompt="x"),
     FileDescription(prompt="own"),
     FileDescription(good=False),
@@ -421,7 +419,7 @@ SAID = [
 OWN = [
     entry(),
     entry(metadata={"prompt": "own", "generation-id": "7", "local-path": "/own"}),
-    entry_of(described(prompt="own", generated_at=NOON, generation_type="run"), STYLE, LOCATION, "s3_scan"),
+    entry_of(present_with_metadata(prompt="own", generated_at=NOON, generation_type="run"), STYLE, LOCATION, "s3_scan"),
 ]
 
 
@@ -467,14 +465,16 @@ FIRST, SECOND = (
     ],
 )
 def test_the_first_sidecar_that_says_something_counts_and_a_caption_counts_least(descriptions, caption, prompt):
-    assert description_of("a.jpg", descriptions, caption).prompt == prompt
+    assert merge_descriptions("a.jpg", descriptions, caption).prompt == prompt
 
 
 def test_a_generations_id_is_taken_with_its_own_type():
     one = SidecarContent(files={"a.jpg": FileDescription(generation_id=1)})
     other = SidecarContent(files={"a.jpg": FileDescription(generation_id=2, generation_type="lora", good=False)})
-    assert description_of("a.jpg", (one, other)) == FileDescription(generation_id=1, good=False)
-    assert description_of("a.jpg", (other, one)) == FileDescription(generation_id=2, generation_type="lora", good=False)
+    assert merge_descriptions("a.jpg", (one, other)) == FileDescription(generation_id=1, good=False)
+    assert merge_descriptions("a.jpg", (other, one)) == FileDescription(
+        generation_id=2, generation_type="lora", good=False
+    )
 
 
 def test_a_copy_keeps_what_is_said_of_files():
@@ -496,5 +496,5 @@ def test_a_copy_keeps_what_is_said_of_files():
     ],
 )
 def test_the_number_of_an_edit_is_a_plain_number(text, edit):
-    assert edit_of({"edit": text}) == edit
-    assert edit_of({}) is None
+    assert edit_number({"edit": text}) == edit
+    assert edit_number({}) is None

@@ -4,7 +4,7 @@ import json
 import zlib
 
 import pytest
-from unit.values import ACTOR, NOON, STYLE, file_seen, head_of, sidecar_seen
+from unit.values import ACTOR, NOON, STYLE, file_observation, head_of, sidecar_observation
 
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import UnreadableManifest
@@ -12,7 +12,7 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import Conflict, Present
 
-HEAD = head_of(file_seen("a.jpg"), sidecar_seen("collection.json", title="Snow"))
+HEAD = head_of(file_observation("a.jpg"), sidecar_observation("collection.json", title="Snow"))
 
 
 def stored(head):
@@ -53,7 +53,7 @@ def test_the_manifest_of_another_collection_is_unreadable():
 
 
 def test_the_summary_that_travels_with_a_head_says_what_the_head_says():
-    summary = heads.summary_of(stored(HEAD).head(STYLE.head_key))
+    summary = heads.read_summary(stored(HEAD).head(STYLE.head_key))
     assert summary.model_dump(exclude={"body"}) == {
         "revision": 1,
         "complete": True,
@@ -79,7 +79,7 @@ def test_a_summary_of_any_title_is_ascii_that_fits_into_metadata(title):
 
 @pytest.mark.parametrize("metadata", [{}, {"s3-manifest": ""}, {"s3-manifest": "{}"}, {"s3-manifest": "x"}])
 def test_an_object_that_others_wrote_has_no_summary(metadata):
-    assert heads.summary_of(Present("k", 1, "e", NOON, metadata=metadata)) is None
+    assert heads.read_summary(Present("k", 1, "e", NOON, metadata=metadata)) is None
 
 
 @pytest.mark.parametrize(
@@ -97,19 +97,19 @@ def test_an_object_that_others_wrote_has_no_summary(metadata):
 )
 def test_a_summary_counts_only_if_it_is_proven_to_be_that_of_the_bytes(facts, is_known):
     present = stored(HEAD).head(STYLE.head_key)
-    summary = heads.summary_of(present)
+    summary = heads.read_summary(present)
     if facts.get("checksum") == "its own":
         facts = facts | {"checksum": {"crc32": summary.body.crc32, "type": "FULL_OBJECT"}}
-    assert heads.is_summary_of(summary, present._replace(**facts)) is is_known
+    assert heads.summary_matches(summary, present._replace(**facts)) is is_known
 
 
 def test_a_summary_of_an_older_version_proves_nothing():
     present = stored(HEAD).head(STYLE.head_key)
-    assert not heads.is_summary_of(heads.summary_of(present).model_copy(update={"body": None}), present)
+    assert not heads.summary_matches(heads.read_summary(present).model_copy(update={"body": None}), present)
 
 
 def test_the_crc_of_a_head_is_as_s3_gives_it():
     body = encode_head(HEAD)
-    summary = heads.summary_of(stored(HEAD).head(STYLE.head_key))
+    summary = heads.read_summary(stored(HEAD).head(STYLE.head_key))
     assert summary.body.crc32 == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
     assert (summary.body.size, summary.body.md5) == (len(body), hashlib.md5(body).hexdigest())

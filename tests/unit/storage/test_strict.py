@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from unit.environments import Hand
-from unit.sweeping import known
+from unit.environments import Harness
+from unit.sweeping import complete_harness
 from unit.values import STYLE, entry, head_of
 
 from s3_manifest.manifest.encoding import encode_head
@@ -12,7 +12,7 @@ from s3_manifest.manifest.jobs import MalformedJob, decode_job
 from s3_manifest.manifest.model import NewerManifest, Summary, UnreadableManifest
 from s3_manifest.query.catalog import Position
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
-from s3_manifest.sidecars.descriptions import Observation
+from s3_manifest.sidecars.applied import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Present
 
@@ -82,11 +82,11 @@ def test_a_head_that_says_what_cannot_be_is_unreadable_and_is_not_overwritten(pa
     body = changed(path, value) if path != "first_revision" else json.dumps(FIELDS | {path: value}).encode()
     with pytest.raises(UnreadableManifest, match="left untouched"):
         heads.decode(STYLE, body)
-    hand = Hand()
-    hand.store.upload(STYLE.head_key, body)
+    harness = Harness()
+    harness.store.upload(STYLE.head_key, body)
     with pytest.raises(UnreadableManifest):
-        hand.commit(hand.upload("c.jpg"))
-    assert hand.store.objects[STYLE.head_key][1] == body
+        harness.commit(harness.upload("c.jpg"))
+    assert harness.store.objects[STYLE.head_key][1] == body
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -107,7 +107,7 @@ def test_a_head_that_says_what_cannot_be_is_unreadable_and_is_not_overwritten(pa
     ],
 )
 def test_pages_that_cannot_be_so_are_unreadable(change):
-    fields = json.loads(encode_head(known(36).head()))
+    fields = json.loads(encode_head(complete_harness(36).head()))
     heads.decode(STYLE, json.dumps(fields).encode())
     with pytest.raises(UnreadableManifest):
         heads.decode(STYLE, json.dumps(fields | {"pages": change(fields["pages"])}).encode())
@@ -128,7 +128,7 @@ def test_a_summary_that_cannot_be_so_is_none(change):
     )
     said = whole.model_dump() | change
     present = Present("k", 1, "e", FIELDS["created_at"], metadata={"s3-manifest": json.dumps(said)})
-    assert heads.summary_of(present) is None
+    assert heads.read_summary(present) is None
 
 
 @pytest.mark.parametrize(

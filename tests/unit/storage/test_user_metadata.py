@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3_manifest.reconcile.entries import decode_metadata
-from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES, encode_metadata, fit
+from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES, encode_metadata, fit_metadata
 
 TEXTS = [
     "a fox",
@@ -66,11 +66,11 @@ def test_mostly_ascii_text_is_not_made_much_longer():
 
 
 def test_what_does_not_fit_is_left_out_and_what_is_less_important_but_shorter_stays():
-    fitted = fit({"md5": "0" * 32, "local-path": "ü" * 1000, "prompt": "a fox", "empty": "", "none": None})
+    fitted = fit_metadata({"md5": "0" * 32, "local-path": "ü" * 1000, "prompt": "a fox", "empty": "", "none": None})
     assert fitted == ({"md5": "0" * 32, "prompt": "a fox"}, ("local-path",))
 
 
 @pytest.mark.parametrize("length", range(1900, 2048, 13))
 def test_all_fields_together_are_never_more_than_s3_takes(length):
-    values = fit({"prompt": "x" * length, "local-path": "y" * 100}).values
+    values = fit_metadata({"prompt": "x" * length, "local-path": "y" * 100}).values
     assert sum(len(f"x-amz-meta-{name}{value}") for name, value in values.items()) <= MAX_METADATA_BYTES

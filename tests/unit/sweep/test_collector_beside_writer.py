@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.environments import Hand
-from unit.sweeping import known
+from unit.environments import Harness
+from unit.sweeping import complete_harness
 from unit.values import NOON, PREFIX, PUT, STYLE
 
 from s3_manifest.manifest.model import timestamp
@@ -23,7 +23,7 @@ from s3_manifest.sweep.garbage import collect_garbage
 DAYS, HISTORY_DAYS = 6, 2
 WRITER_STEPS, COLLECTOR_STEPS = range(1, 19), range(1, 12)
 
-Act = Callable[[Hand, Any], None]
+Act = Callable[[Harness, Any], None]
 
 
 class Killed(BaseException):
@@ -53,57 +53,59 @@ def _small(small_pages, monkeypatch):
     monkeypatch.setattr("s3_manifest.sweep.garbage._DELETE_BATCH", 3)
 
 
-def lived() -> tuple[Hand, dict[int, dict[str, str]]]:
+def lived() -> tuple[Harness, dict[int, dict[str, str]]]:
     """A paged manifest with a revision on each of some days, and what it said at each; a change is not told yet."""
-    hand = known(24)
-    said = {1: files_of(hand)}
+    harness = complete_harness(24)
+    said = {1: files_of(harness)}
     for number in range(1, DAYS + 1):
-        hand.now = timestamp(datetime.fromisoformat(NOON) + timedelta(days=number))
+        harness.now = timestamp(datetime.fromisoformat(NOON) + timedelta(days=number))
         commit(
-            hand.environment, STYLE, dict.fromkeys(hand.upload(f"{number * 5 % 24:04}.jpg", body=b"%d" % number), PUT)
+            harness.environment,
+            STYLE,
+            dict.fromkeys(harness.upload(f"{number * 5 % 24:04}.jpg", body=b"%d" % number), PUT),
         )
-        said[hand.head().revision] = files_of(hand)
-    hand.upload("0002.jpg", "0011b.jpg", body=b"by the writer")
-    hand.store.remove(PREFIX + "0013.jpg")
-    return hand, said
+        said[harness.head().revision] = files_of(harness)
+    harness.upload("0002.jpg", "0011b.jpg", body=b"by the writer")
+    harness.store.remove(PREFIX + "0013.jpg")
+    return harness, said
 
 
-def files_of(hand: Hand) -> dict[str, str]:
+def files_of(harness: Harness) -> dict[str, str]:
     """What the pages of the head say; one that is not there is a KeyError."""
-    pages = hand.head().pages
+    pages = harness.head().pages
     assert pages
-    runs = [decode_page(hand.store.objects[page.key][1], page) for page in pages]
+    runs = [decode_page(harness.store.objects[page.key][1], page) for page in pages]
     return {entry.filename: entry.etag for run in runs for entry in run.entries()}
 
 
-def write(hand: Hand, store: Any) -> None:
+def write(harness: Harness, store: Any) -> None:
     keys = [PREFIX + name for name in ("0002.jpg", "0011b.jpg", "0013.jpg", "0023.jpg")]
-    commit(replace(hand.environment, store=store), STYLE, dict.fromkeys(keys, PUT))
+    commit(replace(harness.environment, store=store), STYLE, dict.fromkeys(keys, PUT))
 
 
-def run_collector(hand: Hand, store: Any) -> None:
-    collect_garbage(replace(hand.environment, store=store, history_days=HISTORY_DAYS), STYLE)
+def run_collector(harness: Harness, store: Any) -> None:
+    collect_garbage(replace(harness.environment, store=store, history_days=HISTORY_DAYS), STYLE)
 
 
-def until_killed(act: Act, hand: Hand, number: int) -> None:
+def until_killed(act: Act, harness: Harness, number: int) -> None:
     """Does it until its process is killed, before the request of that number."""
 
     def die() -> None:
         raise Killed
 
     try:
-        act(hand, Stepped(hand.store, number, die))
+        act(harness, Stepped(harness.store, number, die))
     except Killed:
         return
 
 
-def kept_revisions(hand: Hand, said: dict[int, dict[str, str]]) -> list[int]:
+def kept_revisions(harness: Harness, said: dict[int, dict[str, str]]) -> list[int]:
     """The revisions that can be read; each must say what it said."""
-    said = said | {hand.head().revision: files_of(hand)}
+    said = said | {harness.head().revision: files_of(harness)}
     kept = []
     for revision in said:
         try:
-            read = reads.page(hand.snapshot(), PageQuery(limit=1000, revision=revision))
+            read = reads.page(harness.snapshot(), PageQuery(limit=1000, revision=revision))
         except HistoryGone:
             continue
         shown = {file["filename"]: file["etag"] for file in json.loads(read.json)["files"]}
@@ -112,9 +114,9 @@ def kept_revisions(hand: Hand, said: dict[int, dict[str, str]]) -> list[int]:
     return kept
 
 
-def check(hand: Hand, said: dict[int, dict[str, str]]) -> None:
-    kept = kept_revisions(hand, said)
-    last = hand.head().revision
+def check(harness: Harness, said: dict[int, dict[str, str]]) -> None:
+    kept = kept_revisions(harness, said)
+    last = harness.head().revision
     assert kept == list(range(kept[0], last + 1)), "there is a gap in the history"
     assert kept[0] <= DAYS + 1 - HISTORY_DAYS
 
@@ -126,9 +128,9 @@ def _whole_answers(monkeypatch):
 
 @pytest.mark.parametrize("act", [write, run_collector], ids=["the writer", "the collector"])
 def test_the_steps_tried_are_all_that_there_are(act):
-    hand, _ = lived()
-    store = Stepped(hand.store)
-    act(hand, store)
+    harness, _ = lived()
+    store = Stepped(harness.store)
+    act(harness, store)
     steps = WRITER_STEPS if act is write else COLLECTOR_STEPS
     assert steps[-1] - 4 < store.steps < steps[-1]
 
@@ -136,47 +138,47 @@ def test_the_steps_tried_are_all_that_there_are(act):
 @pytest.mark.parametrize("killed_at", COLLECTOR_STEPS)
 @pytest.mark.parametrize("step", WRITER_STEPS)
 def test_a_collector_that_runs_between_two_requests_of_a_writer_takes_nothing_from_it(step, killed_at):
-    hand, said = lived()
-    write(hand, Stepped(hand.store, step, lambda: until_killed(run_collector, hand, killed_at)))
-    assert "0011b.jpg" in files_of(hand)
-    check(hand, said)
+    harness, said = lived()
+    write(harness, Stepped(harness.store, step, lambda: until_killed(run_collector, harness, killed_at)))
+    assert "0011b.jpg" in files_of(harness)
+    check(harness, said)
 
 
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing(step, killed_at):
-    hand, said = lived()
-    run_collector(hand, Stepped(hand.store, step, lambda: until_killed(write, hand, killed_at)))
-    check(hand, said)
+    harness, said = lived()
+    run_collector(harness, Stepped(harness.store, step, lambda: until_killed(write, harness, killed_at)))
+    check(harness, said)
 
 
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_what_only_a_new_checkpoint_refers_to_is_kept_whenever_it_was_written(step, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", DAYS + 2)
-    hand, said = lived()
+    harness, said = lived()
 
     def commit_twice() -> None:
         # The first leaves a checkpoint that refers to pages which the second takes the place of.
         for names in (["0002.jpg"], ["0006.jpg", "0013.jpg", "0018.jpg", "0023.jpg"]):
-            commit(hand.environment, STYLE, dict.fromkeys(hand.upload(*names, body=b"more"), PUT))
-            said[hand.head().revision] = files_of(hand)
+            commit(harness.environment, STYLE, dict.fromkeys(harness.upload(*names, body=b"more"), PUT))
+            said[harness.head().revision] = files_of(harness)
 
-    run_collector(hand, Stepped(hand.store, step, commit_twice))
-    check(hand, said)
+    run_collector(harness, Stepped(harness.store, step, commit_twice))
+    check(harness, said)
 
 
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 def test_what_a_killed_writer_left_is_collected_later_and_nothing_else(killed_at):
-    hand, said = lived()
-    until_killed(write, hand, killed_at)
-    hand.now = timestamp(datetime.fromisoformat(hand.now) + timedelta(days=1, seconds=1))
-    run_collector(hand, hand.store)
-    write(hand, hand.store)
-    kept = kept_revisions(hand, said)
-    assert kept == list(range(kept[0], hand.head().revision + 1))
-    referred = {page.key for page in hand.head().pages}
-    for key, (_, body) in list(hand.store.objects.items()):
+    harness, said = lived()
+    until_killed(write, harness, killed_at)
+    harness.now = timestamp(datetime.fromisoformat(harness.now) + timedelta(days=1, seconds=1))
+    run_collector(harness, harness.store)
+    write(harness, harness.store)
+    kept = kept_revisions(harness, said)
+    assert kept == list(range(kept[0], harness.head().revision + 1))
+    referred = {page.key for page in harness.head().pages}
+    for key, (_, body) in list(harness.store.objects.items()):
         if key.startswith(heads.checkpoints_folder(STYLE)):
             referred |= {page.key for page in heads.decode(STYLE, body).pages}
-    pages = {key for key in hand.store.objects if key.startswith(f"{STYLE.folder}pages/")}
+    pages = {key for key in harness.store.objects if key.startswith(f"{STYLE.folder}pages/")}
     assert referred <= pages

@@ -1,6 +1,6 @@
 import pytest
 from unit.environments import seconds
-from unit.sweeping import known, names
+from unit.sweeping import complete_harness, names
 from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest import layout
@@ -23,25 +23,25 @@ SWEPT = {
 
 def drifted():
     """A hand whose manifest is wrong about the files in ``SWEPT``."""
-    hand = known(36)
+    harness = complete_harness(36)
     for name, what in SWEPT.items():
         if what == "gone":
-            hand.store.remove(PREFIX + name)
+            harness.store.remove(PREFIX + name)
         else:
-            hand.upload(name, body=what.encode() * 2)
-    hand.store.requests.clear()
-    return hand
+            harness.upload(name, body=what.encode() * 2)
+    harness.store.requests.clear()
+    return harness
 
 
-def comparer(hand, max_keys=10_000, min_seconds_left=30):
-    environment = hand.environment
+def comparer(harness, max_keys=10_000, min_seconds_left=30):
+    environment = harness.environment
     limits = Limits(max_keys, min_seconds_left)
     return Comparer(environment.load(STYLE), environment.collections, environment.seconds_left, limits)
 
 
-def found(hand, slots_each=64, start="", **more):
+def found(harness, slots_each=64, start="", **more):
     """What differs, by all ranges from a filename on; each range goes on where it stopped."""
-    compare = comparer(hand, **more)
+    compare = comparer(harness, **more)
     keys, stops = [], 0
     for whole in split_slots(compare.slots, start, slots_each):
         within, rest = whole, start
@@ -52,24 +52,24 @@ def found(hand, slots_each=64, start="", **more):
             rest = result.resume_at
             if rest is not None:
                 stops += 1
-                within = range(layout.slot_of(compare.slots, rest), within.stop)
+                within = range(layout.slot_index(compare.slots, rest), within.stop)
     return sorted(key.removeprefix(PREFIX) for key in keys), stops
 
 
 @pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36, 1000])
 @pytest.mark.parametrize("slots_each", [1, 2, 4, 64])
 def test_what_differs_is_found_once_in_whatever_pieces_it_is_listed(slots_each, listing):
-    hand = drifted()
-    hand.store.page = listing
-    assert found(hand, slots_each) == (sorted(SWEPT), 0)
+    harness = drifted()
+    harness.store.page_size = listing
+    assert found(harness, slots_each) == (sorted(SWEPT), 0)
 
 
 @pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36])
 @pytest.mark.parametrize("max_keys", [0, 1, 3])
 def test_what_differs_is_found_once_wherever_the_comparison_stops(max_keys, listing):
-    hand = drifted()
-    hand.store.page = listing
-    keys, stops = found(hand, max_keys=max_keys)
+    harness = drifted()
+    harness.store.page_size = listing
+    keys, stops = found(harness, max_keys=max_keys)
     assert keys == sorted(SWEPT)
     assert stops or listing == 36
 
@@ -83,18 +83,18 @@ def test_from_a_name_on_nothing_before_it_is_compared(start, slots_each):
 
 
 def test_with_little_time_left_a_comparison_stops_after_a_listing():
-    hand = drifted()
-    hand.store.page = 5
-    hand.seconds_left = seconds(29)
-    keys, stops = found(hand)
-    assert (keys, stops) == (sorted(SWEPT), len(hand.store.asked_for("LIST")) - 1)
+    harness = drifted()
+    harness.store.page_size = 5
+    harness.seconds_left = seconds(29)
+    keys, stops = found(harness)
+    assert (keys, stops) == (sorted(SWEPT), len(harness.store.requests_for("LIST")) - 1)
 
 
 def test_each_page_is_read_once_also_if_it_is_as_listed():
-    hand = drifted()
-    pages = [page.key for page in hand.head().pages]
-    found(hand)
-    assert hand.store.asked_for("GET", f"{STYLE.folder}pages/") == pages
+    harness = drifted()
+    pages = [page.key for page in harness.head().pages]
+    found(harness)
+    assert harness.store.requests_for("GET", f"{STYLE.folder}pages/") == pages
 
 
 @pytest.mark.parametrize(
@@ -109,29 +109,29 @@ def test_each_page_is_read_once_also_if_it_is_as_listed():
     ],
 )
 def test_a_collection_is_compared_in_ranges_of_so_many_pages(count, start, slots_each, expected):
-    assert split_slots(comparer(known(count)).slots, start, slots_each) == expected
+    assert split_slots(comparer(complete_harness(count)).slots, start, slots_each) == expected
 
 
 @pytest.mark.parametrize("sidecar", ["collection.json", "metadata.jsonl", "prompt_metadata.json"])
 @pytest.mark.parametrize("happened", ["new", "other", "gone"])
 @pytest.mark.parametrize("count", [5, 36])
 def test_a_sidecar_that_differs_is_found(sidecar, happened, count):
-    hand = known(count)
+    harness = complete_harness(count)
     if happened != "new":
-        hand.commit(hand.upload(sidecar, body=b"{}"))
-        assert found(hand)[0] == []
-    hand.store.remove(PREFIX + sidecar)
+        harness.commit(harness.upload(sidecar, body=b"{}"))
+        assert found(harness)[0] == []
+    harness.store.remove(PREFIX + sidecar)
     if happened != "gone":
-        hand.upload(sidecar, body=b'{"title": "Ice"}')
-    assert found(hand)[0] == [sidecar]
-    assert found(hand, slots_each=1, max_keys=0)[0] == [sidecar]
+        harness.upload(sidecar, body=b'{"title": "Ice"}')
+    assert found(harness)[0] == [sidecar]
+    assert found(harness, slots_each=1, max_keys=0)[0] == [sidecar]
 
 
 def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed():
-    hand = known(5)
-    hand.store.page = 10
-    hand.upload(*(f"0002-{n:03}" for n in range(200)))
-    result = comparer(hand, max_keys=1).compare(range(1), "")
+    harness = complete_harness(5)
+    harness.store.page_size = 10
+    harness.upload(*(f"0002-{n:03}" for n in range(200)))
+    result = comparer(harness, max_keys=1).compare(range(1), "")
     assert 0 < len(result.keys) < 60
     assert result.resume_at is not None
 
@@ -139,19 +139,19 @@ def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed()
 @pytest.mark.parametrize("left", [0, 1, 7], ids=["everything", "all but the last", "all but the last few"])
 def test_where_everything_is_gone_a_comparison_stops_soon_too(left):
     """Of a large collection that was emptied more would differ than a sweep can hold."""
-    hand = known(360)
+    harness = complete_harness(360)
     for name in names(*range(360 - left)):
-        hand.store.remove(PREFIX + name)
-    result = comparer(hand, max_keys=10).compare(range(60), "")
+        harness.store.remove(PREFIX + name)
+    result = comparer(harness, max_keys=10).compare(range(60), "")
     assert 10 <= len(result.keys) <= 10 + 6
     assert result.resume_at is not None
 
 
 def test_a_page_that_went_with_its_head_is_a_conflict():
-    hand = drifted()
-    compare = comparer(hand)
-    first = hand.head().pages[0].key
-    hand.commit(hand.upload("0001.jpg", body=b"theirs"))
-    hand.store.remove(first)
+    harness = drifted()
+    compare = comparer(harness)
+    first = harness.head().pages[0].key
+    harness.commit(harness.upload("0001.jpg", body=b"theirs"))
+    harness.store.remove(first)
     with pytest.raises(Conflict):
         compare.compare(range(6), "")

@@ -1,5 +1,5 @@
 import pytest
-from unit.environments import Hand, WatchedStore, seconds
+from unit.environments import Harness, RecordingStore, seconds
 from unit.sweeping import PAUSE
 from unit.values import COLLECTIONS, PUT
 
@@ -14,34 +14,34 @@ NESTED = parse_collections(
 
 
 def holding(*keys, page=1000, collections=COLLECTIONS):
-    hand = Hand(WatchedStore(page=page), collections=collections)
+    harness = Harness(RecordingStore(page_size=page), collections=collections)
     for key in keys:
-        hand.store.upload(key, b"xyz")
-    return hand
+        harness.store.upload(key, b"xyz")
+    return harness
 
 
-def remembered(hand, *names):
+def remembered(harness, *names):
     """These collections have a manifest, and nothing in S3 any more."""
     for kind, collection_id in names:
-        collection = hand.collections.named(kind, collection_id)
-        commit(hand.environment, collection, {collection.prefix + "gone": PUT})
-    return hand
+        collection = harness.collections.lookup(kind, collection_id)
+        commit(harness.environment, collection, {collection.prefix + "gone": PUT})
+    return harness
 
 
-def enumerated(hand, left=lambda: 900):
+def enumerated(harness, left=lambda: 900):
     """The collections that a sweep is asked for of, in order, and how many messages that took."""
     queue, found, messages = [SweepAll()], [], 0
-    hand.asked.clear()
+    harness.queued_jobs.clear()
     while queue:
-        hand.seconds_left = left
-        done = run_job(hand.environment, queue.pop(0), PAUSE)
+        harness.seconds_left = left
+        done = run_job(harness.environment, queue.pop(0), PAUSE)
         messages += 1
-        sweeps = [job for job in hand.asked if isinstance(job, Sweep)]
-        queue = [job for job in hand.asked if isinstance(job, SweepAll)]
+        sweeps = [job for job in harness.queued_jobs if isinstance(job, Sweep)]
+        queue = [job for job in harness.queued_jobs if isinstance(job, SweepAll)]
         assert done.enqueued == len(sweeps)
         assert done.finished == (not queue)
         found += [(job.kind, job.id) for job in sweeps]
-        hand.asked.clear()
+        harness.queued_jobs.clear()
         assert messages < 1000, "the enumeration has no end"
     return found, messages
 
@@ -73,8 +73,8 @@ def test_each_collection_is_swept_once_whether_s3_knows_of_it_or_a_manifest_or_b
 @pytest.mark.parametrize("page", [7, 100, 1000])
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 102, 200, 201, 250])
 def test_of_any_number_of_collections_none_is_left_out(count, page):
-    hand = holding(*(f"styles/{n:03}/a.jpg" for n in range(count)), "actors/7/a.jpg", page=page)
-    found, _ = enumerated(remembered(hand, *styles("000", "zzz")))
+    harness = holding(*(f"styles/{n:03}/a.jpg" for n in range(count)), "actors/7/a.jpg", page=page)
+    found, _ = enumerated(remembered(harness, *styles("000", "zzz")))
     assert found == [("actor", "7"), *styles(*(f"{n:03}" for n in range(count)), "zzz")]
 
 
@@ -87,19 +87,19 @@ def test_an_enumeration_that_pauses_goes_on_where_it_was(count):
 
 
 def test_going_on_after_a_collection_that_is_gone_misses_no_other():
-    hand = holding("styles/a/x", "styles/c/x", "actors/7/x")
-    run_job(hand.environment, SweepAll(kind="style", after="b"), PAUSE)
-    assert [job.id for job in hand.asked] == ["c"]
+    harness = holding("styles/a/x", "styles/c/x", "actors/7/x")
+    run_job(harness.environment, SweepAll(kind="style", after="b"), PAUSE)
+    assert [job.id for job in harness.queued_jobs] == ["c"]
 
 
 def test_a_nested_collection_is_swept_beside_the_one_around_it():
-    hand = holding("styles/16/a.jpg", "styles/16/variants/b.jpg", "styles/drafts/d/c.jpg", collections=NESTED)
-    found, _ = enumerated(hand)
+    harness = holding("styles/16/a.jpg", "styles/16/variants/b.jpg", "styles/drafts/d/c.jpg", collections=NESTED)
+    found, _ = enumerated(harness)
     assert {("style", "16"), ("variant", "16"), ("draft", "d")} <= set(found)
     assert len(set(found)) == len(found)
 
 
 def test_the_objects_themselves_are_not_listed():
-    hand = holding(*(f"styles/16/{n}.jpg" for n in range(50)))
-    enumerated(hand)
-    assert {request.split()[0] for request in hand.store.requests} == {"FOLDERS"}
+    harness = holding(*(f"styles/16/{n}.jpg" for n in range(50)))
+    enumerated(harness)
+    assert {request.split()[0] for request in harness.store.requests} == {"FOLDERS"}

@@ -4,7 +4,7 @@ import boto3
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, NoCredentialsError, NoRegionError
 
-from s3_manifest.storage.aws_faults import fault_of
+from s3_manifest.storage.aws_errors import parse_fault
 from s3_manifest.storage.store import Fault
 from s3_manifest_cli.client.access.explanations import explain, unavailable
 from s3_manifest_cli.errors import Invalid, Unavailable
@@ -35,9 +35,9 @@ def credentials_of(session: boto3.Session) -> Credentials:
         if credentials is not None:
             credentials.get_frozen_credentials()
     except BotoCoreError as error:
-        raise unavailable(fault_of(error), "") from error
+        raise unavailable(parse_fault(error), "") from error
     except RuntimeError as error:
-        raise unavailable(fault_of(error), "no AWS credentials") from error
+        raise unavailable(parse_fault(error), "no AWS credentials") from error
     except (OSError, ValueError) as error:
         # botocore lets errors of a `credential_process` through: it does not exist, or prints no JSON.
         remedy = explain(Fault(code="CredentialRetrievalError")).remedy

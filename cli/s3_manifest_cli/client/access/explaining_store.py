@@ -6,7 +6,7 @@ object with a customer's key are all 400 or 403. https://docs.aws.amazon.com/Ama
 
 from typing import TYPE_CHECKING
 
-from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Fault, HeadResult, ReadFailed
 from s3_manifest_cli.client.access.explanations import explain
@@ -37,8 +37,8 @@ class ExplainingStore(S3Store):
     def _find_code(self, key: str, fault: Fault) -> Fault:
         try:
             self._client.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
-        except AWS_FAULTS as error:
-            answer = fault_of(error)
+        except AWS_ERRORS as error:
+            answer = parse_fault(error)
             if answer.code and answer.status != 404:
                 fault = answer
         if explain(fault).is_general:

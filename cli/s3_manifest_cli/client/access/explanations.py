@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from s3_manifest.manifest.model import NewerManifest, UnreadableManifest
-from s3_manifest.storage.aws_faults import NO_ADDRESS, NOT_AWS, NOT_SENT
+from s3_manifest.storage.aws_errors import NO_ADDRESS, NOT_AWS, NOT_SENT
 from s3_manifest.storage.store import Fault, ReadFailed, StoreError
 from s3_manifest_cli.errors import Unavailable
 from s3_manifest_cli.extras import upgrade_command

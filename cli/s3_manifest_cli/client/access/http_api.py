@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from s3_manifest.http import addressing
 from s3_manifest.manifest.model import Frozen, first_problem
-from s3_manifest.storage.aws_faults import NOT_AWS
+from s3_manifest.storage.aws_errors import NOT_AWS
 from s3_manifest.storage.store import Fault
 from s3_manifest_cli.client.access.aws_session import credentials_of
 from s3_manifest_cli.client.access.explanations import unavailable

@@ -5,11 +5,11 @@ import re
 from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # it has types, and no marker that it has
 from awscrt.s3 import S3ResponseError  # type: ignore[import-untyped]  # as above
 
-from s3_manifest.storage import aws_faults
+from s3_manifest.storage import aws_errors
 from s3_manifest.storage.store import Conflict, Fault, OutcomeUnknown, ReadFailed, StoreError, WriteRefused
 from s3_manifest_cli.client.access.explanations import Explanation, explain
 
-REQUEST_ERRORS = (*aws_faults.AWS_FAULTS, AwsCrtError)
+REQUEST_ERRORS = (*aws_errors.AWS_ERRORS, AwsCrtError)
 
 OBJECT_CHANGED = (
     "Skipped: the object in S3 changed or was deleted after this manifest was written. Run status again in a few"
@@ -43,10 +43,10 @@ def fault_of(error: Exception) -> Fault:
         return Fault(error.status_code, code, message, header or region or None)
     if isinstance(error, AwsCrtError):
         is_refused = _REFUSED.match(error.name)
-        code = aws_faults.NOT_SENT if is_refused else error.name
+        code = aws_errors.NOT_SENT if is_refused else error.name
         is_sent = not (is_refused or _NOT_REACHED.match(error.name))
         return Fault(0, code, f"{error.message} ({error.name})", is_sent=is_sent)
-    return aws_faults.fault_of(error)
+    return aws_errors.parse_fault(error)
 
 
 def is_retryable(error: Exception) -> bool:

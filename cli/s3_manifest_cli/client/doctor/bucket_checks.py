@@ -21,7 +21,7 @@ def expected(stack: Stack) -> notifications.Expected:
         bucket=stack.bucket,
         name=f"s3-manifest-{stack.name}",
         queue_arn=stack.queue_arn("ChangeQueue"),
-        prefixes=stack.kinds.subscriptions(),
+        prefixes=stack.kinds.notification_prefixes(),
         root=stack.root,
         fix=f"s3-manifest doctor --stack {stack.name} --fix",
         rule_name=stack.rule_name,
@@ -89,7 +89,7 @@ def _retention(stack: Stack) -> lifecycle.Retention:
     return lifecycle.Retention(
         bucket=stack.bucket,
         root=stack.root,
-        prefixes=stack.kinds.subscriptions(),
+        prefixes=stack.kinds.notification_prefixes(),
         history_days=int(stack.parameters["HistoryDays"]),
         is_own=not stack.parameters["ExistingBucket"],
     )

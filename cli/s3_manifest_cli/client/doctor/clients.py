@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest_cli.client.access.explanations import explain
 from s3_manifest_cli.errors import Invalid
 
@@ -94,7 +94,7 @@ def send(call: "Callable[..., Any]", *, absent: Container[str] = (), **parameter
     """
     try:
         return call(**parameters)
-    except AWS_FAULTS as error:
+    except AWS_ERRORS as error:
         remedy = ""
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))
@@ -102,7 +102,7 @@ def send(call: "Callable[..., Any]", *, absent: Container[str] = (), **parameter
             if code in absent or str(status) in absent:
                 return None
             remedy = _remedy(call, error.operation_name, code)
-        fault = fault_of(error)
+        fault = parse_fault(error)
         known = explain(fault)
         message, remedy = known[:2] if known.is_general else (str(error), remedy)
         raise RequestFailed(message, remedy, fault.code) from error

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest_cli.client.doctor.cleanup import purge
 from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, allow, send
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, ok
@@ -130,7 +130,7 @@ def _writes(item: _Object) -> Iterator[str]:
         yield "the server accepts If-Match for a missing object: deleted objects come back"
     for _ in range(_RACES):
         item.delete_always()
-        etags = each(lambda number: item.put(b"%d" % number, IfNoneMatch="*"), range(_RACERS))
+        etags = parallel_map(lambda number: item.put(b"%d" % number, IfNoneMatch="*"), range(_RACERS))
         if (created := sum(etag is not None for etag in etags)) > 1:
             yield f"{created} of {_RACERS} concurrent requests to create one object succeed: changes are lost"
             return

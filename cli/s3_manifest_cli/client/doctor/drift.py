@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import NewerManifest, UnreadableManifest, timestamp
-from s3_manifest.sidecars.descriptions import copies_of
+from s3_manifest.sidecars.applied import copy_keys
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Conflict, Each, Present, Store, StoreError, listed
+from s3_manifest.storage.store import Conflict, ParallelMap, Present, Store, StoreError, iter_objects
 from s3_manifest.sweep.compare import Comparer, Limits
 from s3_manifest_cli.client.access.explanations import explain_manifest_error
 from s3_manifest_cli.client.doctor.checks.manifests import CollectionState
@@ -35,7 +35,7 @@ class DriftScan:
     store: Store
     collections: Collections
     deadline: float
-    each: Each = each
+    parallel_map: ParallelMap = parallel_map
 
     def seconds_left(self) -> float:
         """Returns the seconds until the deadline."""
@@ -47,7 +47,7 @@ class DriftScan:
         for pattern in sorted(self.collections.patterns):
             roots = (pattern.before, self.collections.root + pattern.before)
             for collection_id in sorted(set(chain.from_iterable(map(self._folders, roots)))):
-                if collection := self.collections.named(pattern.kind, collection_id):
+                if collection := self.collections.lookup(pattern.kind, collection_id):
                     collections[collection] = None
         return list(collections)
 
@@ -63,11 +63,11 @@ class DriftScan:
 
         Compares again what differs, ``recheck_after`` seconds later: events may be on their way.
         """
-        states = [state for state in self.each(self._compare_one, collections) if state]
+        states = [state for state in self.parallel_map(self._compare_one, collections) if state]
         if not (differing := [state.collection for state in states if state.differing]):
             return states
         time.sleep(recheck_after)
-        second = dict(zip(differing, self.each(self._compare_one, differing), strict=True))
+        second = dict(zip(differing, self.parallel_map(self._compare_one, differing), strict=True))
         merged = (self._merge(state, second.get(state.collection, state)) for state in states)
         return [state for state in merged if state]
 
@@ -83,7 +83,7 @@ class DriftScan:
         if len(keys) > _MAX_HEADS:
             return False
         since = timestamp(datetime.now(UTC) - timedelta(seconds=_RECENT_SECONDS))
-        objects = self.each(self.store.head, keys)
+        objects = self.parallel_map(self.store.head, keys)
         return all(isinstance(item, Present) and item.last_modified > since for item in objects)
 
     def _compare_one(self, collection: Collection) -> CollectionState | None:
@@ -101,7 +101,7 @@ class DriftScan:
 
     def _attempt(self, collection: Collection) -> CollectionState | None:
         for _ in range(_ATTEMPTS):
-            snapshot = Snapshot.load(self.store, self.each, collection)
+            snapshot = Snapshot.load(self.store, self.parallel_map, collection)
             comparer = Comparer(snapshot, self.collections, self.seconds_left, Limits(_MAX_KEYS, _STOP_SECONDS))
             try:
                 comparison = comparer.compare(range(len(comparer.slots)), "")
@@ -118,11 +118,11 @@ class DriftScan:
     def _lost(self, snapshot: Snapshot) -> set[str]:
         """Returns the pages and sidecar copies that the head refers to and S3 lacks. Raises ``Conflict``."""
         head, folder = snapshot.head, snapshot.collection.folder
-        references = {page.key for page in head.pages} | {*copies_of(head.sidecars)} if head else set()
+        references = {page.key for page in head.pages} | {*copy_keys(head.sidecars)} if head else set()
         if not references:
             return set()
         folders = (f"{folder}pages/", f"{folder}sidecars/")
-        lost = references - {item.key for name in folders for item in listed(self.store, name)}
+        lost = references - {item.key for name in folders for item in iter_objects(self.store, name)}
         if lost and snapshot.reload().etag != snapshot.etag:
             raise Conflict(snapshot.collection.head_key, "the manifest changed")
         return lost

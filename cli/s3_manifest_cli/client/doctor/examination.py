@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from platformdirs import user_cache_path
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import (
     DEFAULT_COLLECTIONS,
     DEFAULT_ROOT,
@@ -131,7 +131,7 @@ class _Examiner:
         findings = _guard("bucket", bucket, partial(_check_bucket, self._clients, bucket))
         if all(finding.severity == "ok" for finding in findings):
             kinds = self._target.kinds
-            retention = lifecycle.Retention(bucket, kinds.root, kinds.subscriptions())
+            retention = lifecycle.Retention(bucket, kinds.root, kinds.notification_prefixes())
             findings += _guard(
                 lifecycle.CHECK, bucket, partial(bucket_checks.check_retention, self._clients, retention)
             )
@@ -196,7 +196,7 @@ class _StackExaminer(_Examiner):
             name, check = item
             return _guard(name, self._stack.name, partial(check, self._clients, self._stack))
 
-        return [finding for findings in each(make, checks.items()) for finding in findings]
+        return [finding for findings in parallel_map(make, checks.items()) for finding in findings]
 
     def _is_bucket_missing(self) -> bool:
         try:
@@ -230,7 +230,7 @@ class _StackExaminer(_Examiner):
     def _make_round_trip(self, findings: list[Finding]) -> list[Finding]:
         stack = self._stack
         broken = {finding.subject for finding in _of_notifications(findings) if finding.severity == "error"}
-        if blocked := sorted(broken & set(stack.kinds.subscriptions())):
+        if blocked := sorted(broken & set(stack.kinds.notification_prefixes())):
             text = f"changes below {blocked[0]} do not reach the queue, so no round trip was made"
             return [not_checked(round_trip.CHECK, stack.bucket, text, bucket_checks.expected(stack).fix)]
         seconds = self._options.limits.round_trip

@@ -43,7 +43,7 @@ class RoundTrip:
         self._clients, self._stack, self._seconds = clients, stack, seconds
         self._store = S3Store(stack.bucket, clients.s3, clients.s3_writes)
         kind = stack.kinds.patterns[-1].kind
-        collection = stack.kinds.named(kind, f"{TEST_ID}-{secrets.token_hex(8)}")
+        collection = stack.kinds.lookup(kind, f"{TEST_ID}-{secrets.token_hex(8)}")
         if collection is None:
             raise RequestFailed(f"the prefix of kind {kind} is too long for the id of a test collection")
         self._collection, self._key = collection, f"{collection.prefix}{_FILENAME}"

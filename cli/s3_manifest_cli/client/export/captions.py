@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from s3_manifest.manifest.model import Entry, Facts, Problem
-from s3_manifest.sidecars.formats import caption_of, is_captioned
+from s3_manifest.sidecars.captions import can_have_caption, caption_filename
 from s3_manifest_cli.client.export.writer import ExportResult, UnsupportedFile, WriteFile, relative
 
 _LINE_BREAKS = re.compile(r"\s*[\r\n]\s*")
@@ -24,7 +24,7 @@ def write_kohya(_: Facts, entries: Iterable[Entry], write: WriteFile) -> ExportR
         nonlocal left_out
         for entry in entries:
             try:
-                if is_captioned(relative(entry.filename)):
+                if can_have_caption(relative(entry.filename)):
                     yield entry
                 else:
                     left_out += 1
@@ -56,7 +56,7 @@ def _by_caption(images: Iterable[Entry]) -> Iterator[tuple[str, list[Entry]]]:
     for image in images:
         for caption in [name for name in open_groups if not image.filename.startswith(name.removesuffix("txt"))]:
             yield caption, open_groups.pop(caption)
-        open_groups.setdefault(caption_of(image.filename), []).append(image)
+        open_groups.setdefault(caption_filename(image.filename), []).append(image)
     yield from open_groups.items()
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import imagesize
 
 from s3_manifest.manifest.model import Entry, Facts
-from s3_manifest.sidecars.formats import is_image
+from s3_manifest.sidecars.captions import is_image
 from s3_manifest_cli.client.export.writer import ExportResult, UnsupportedFile, relative, write_each
 from s3_manifest_cli.client.local.folders import folder_at
 from s3_manifest_cli.client.local.reading import open_file

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json, to_json
 
 from s3_manifest.manifest.model import Entry, Facts, Problem
-from s3_manifest.sidecars.formats import is_image
+from s3_manifest.sidecars.captions import is_image
 from s3_manifest_cli.client.export.tables import ROW_GROUP, load_pyarrow, parquet_writer
 from s3_manifest_cli.client.export.writer import ExportResult, UnsupportedFile, relative, write_each
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
-from s3_manifest.manifest.filenames import no_path
+from s3_manifest.manifest.filenames import path_problem
 from s3_manifest.manifest.model import Entry, Problem
 
 
@@ -57,6 +57,6 @@ def relative(filename: str) -> str:
 
     S3 accepts ``../x``, ``/x``, ``a//x`` and a NUL in keys.
     """
-    if reason := no_path(filename):
+    if reason := path_problem(filename):
         raise UnsupportedFile(f"{filename!r}: {reason}; rename the object in S3")
     return filename

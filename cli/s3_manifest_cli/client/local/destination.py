@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from s3_manifest.manifest.filenames import WORKING
+from s3_manifest.manifest.filenames import WORKING_FOLDER
 from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.file_system import FileSystem, detect_file_system, mode_of_new_files
 from s3_manifest_cli.client.local.folders import Folder, folder_at
@@ -58,13 +58,13 @@ class Destination:
             self.root.mkdir(parents=True, exist_ok=True)
             self._root = self._open_root(str(self.root))
         try:
-            with disk_errors(f"{self.root}/{WORKING}", "not opened"):
+            with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not opened"):
                 self._working, self._lock = self._lock_working_folder()
         except BaseException:
             self._root.close()
             raise
         try:
-            with disk_errors(f"{self.root}/{WORKING}", "not written"):
+            with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not written"):
                 self._mode = mode_of_new_files(self._working)
                 self.file_system = detect_file_system(self._working, os.path.realpath(self.root))
         except BaseException:
@@ -77,7 +77,7 @@ class Destination:
             if sys.platform == "win32":
                 os.close(self._lock)
             self._working.unlink(_LOCK)
-            self._root.rmdir(WORKING)
+            self._root.rmdir(WORKING_FOLDER)
         except OSError as error:
             if error.errno not in _FOLDER_STAYS:
                 raise
@@ -146,7 +146,7 @@ class Destination:
         """
         names = {_partial_name(filename, token) for filename, token in keep}
         removed = 0
-        with disk_errors(f"{self.root}/{WORKING}", "not tidied"):
+        with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not tidied"):
             for name in self._working.names():
                 if name != _LOCK and name.partition(".")[0] not in names:
                     try:
@@ -190,7 +190,7 @@ class Destination:
     def _lock_working_folder(self) -> tuple[Folder, int]:
         for _ in range(_ATTEMPTS):
             try:
-                working = self._root.child(WORKING, 0o700)
+                working = self._root.child(WORKING_FOLDER, 0o700)
             except FileNotFoundError:
                 continue  # another run just ended, and removed the folder
             try:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from s3_manifest.manifest.filenames import IGNORED, WORKING, above, unusable
+from s3_manifest.manifest.filenames import IGNORABLE, WORKING_FOLDER, filename_problem, parent_folders
 from s3_manifest_cli.client.local.file_system import FileSystem
 
 _DEVICES = r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)"
@@ -57,7 +57,7 @@ def invalid_upload_names(
 
 def invalid_name_reason(filename: str, file_system: FileSystem) -> str | None:
     """Why this filename by itself cannot be a file there, and the remedy; None if it can."""
-    if reason := unusable(filename, file_system.max_name_bytes):
+    if reason := filename_problem(filename, file_system.max_name_bytes):
         return f"{reason}; {_RENAME}"
     if len(filename) > file_system.max_path_bytes // 4 and len(filename.encode()) > file_system.max_path_bytes:
         return (
@@ -77,7 +77,7 @@ def normalize_name(filename: str, file_system: FileSystem) -> str:
     if filename.isascii():
         return filename.lower() if file_system.ignores_case else filename
     if file_system.ignores_unicode_form:
-        filename = unicodedata.normalize("NFD", IGNORED.sub("", filename))
+        filename = unicodedata.normalize("NFD", IGNORABLE.sub("", filename))
     if file_system.ignores_case:
         # Upper case first: some file systems compare that, and there a dotless i is an i.
         filename = filename.upper().casefold()
@@ -103,7 +103,7 @@ def _windows_reason(filename: str) -> str | None:
         if _DEVICE.fullmatch(part):
             return f"{part!r} is the name of a device on Windows; {_RENAME}"
     if _SHORT_WORKING.fullmatch(filename.partition("/")[0]):
-        return f"it may be the short name of {WORKING}, the client's own working folder; {_RENAME}"
+        return f"it may be the short name of {WORKING_FOLDER}, the client's own working folder; {_RENAME}"
     return None
 
 
@@ -123,7 +123,7 @@ def _conflicts(filenames: frozenset[str], file_system: FileSystem) -> Iterator[t
             yield from ((name, _same_name(name, spellings)) for name in spellings)
     if blocked:
         for name in filenames:
-            yield from ((name, blocked[folder]) for folder in above(name) if folder in blocked)
+            yield from ((name, blocked[folder]) for folder in parent_folders(name) if folder in blocked)
 
 
 def _group_spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, list[str]]:
@@ -137,7 +137,7 @@ def _group_spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[s
 def _folders(filenames: Iterable[str]) -> set[str]:
     folders: set[str] = set()
     for name in filenames:
-        for folder in above(name):
+        for folder in parent_folders(name):
             if folder in folders:
                 break
             folders.add(folder)

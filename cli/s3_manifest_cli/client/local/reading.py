@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 
-from s3_manifest.sidecars.formats import MAX_CAPTION_BYTES, captions_of, is_captioned, text_of_caption
+from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, can_have_caption, caption_candidates, caption_text
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity, identity_from_stat
 from s3_manifest_cli.client.local.scan import LocalFile, os_error_reason
@@ -164,9 +164,9 @@ def _check_identity(file: BinaryIO, identity: Identity) -> None:
 
 def caption_prompt(source: Folder, filename: str) -> str | None:
     """The text of the first caption beside an image or a video that has one, as in its manifest; None without one."""
-    if not is_captioned(filename):
+    if not can_have_caption(filename):
         return None
-    texts = (_caption_text(source, caption) for caption in captions_of(filename))
+    texts = (_caption_text(source, caption) for caption in caption_candidates(filename))
     return next((text for text in texts if text), None)
 
 
@@ -176,4 +176,4 @@ def _caption_text(source: Folder, caption: str) -> str | None:
             body = file.read(MAX_CAPTION_BYTES + 1)
     except OSError:
         return None
-    return text_of_caption(caption, body) if len(body) <= MAX_CAPTION_BYTES else None
+    return caption_text(caption, body) if len(body) <= MAX_CAPTION_BYTES else None

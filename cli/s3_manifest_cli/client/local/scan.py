@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from s3_manifest.manifest.filenames import WORKING
+from s3_manifest.manifest.filenames import WORKING_FOLDER
 from s3_manifest_cli.client.local.disk import disk_error
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity
@@ -122,7 +122,7 @@ def _list_folder(
     with folder.entries() as entries:
         for entry in entries:
             name = entry.name
-            if not prefix and name == WORKING:
+            if not prefix and name == WORKING_FOLDER:
                 continue
             path = prefix + name
             if not (name.isascii() or _is_utf8(name)):

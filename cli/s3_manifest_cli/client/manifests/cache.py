@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.encoding import facts_from, facts_json
+from s3_manifest.manifest.encoding import decode_facts, facts_json
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 from s3_manifest_cli.client.manifests.manifests import Index, Manifests, RemoteFile, Segment
@@ -38,7 +38,7 @@ def _load(path: Path) -> Index | None:
         if document["version"] != _VERSION:
             return None
         segments = [Segment(segment["key"], _files(segment["files"])) for segment in document["segments"]]
-        return Index(facts_from(document["facts"]), document["etag"], tuple(segments))
+        return Index(decode_facts(document["facts"]), document["etag"], tuple(segments))
     except (OSError, ValueError, TypeError, KeyError, UnreadableManifest):
         return None
 

@@ -22,7 +22,7 @@ from s3_manifest.manifest.collections import (
     parse_collections,
 )
 from s3_manifest.query.actors import KIND, is_number
-from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest_cli.client.access.aws_session import credentials_of, session_of
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.access.explanations import unavailable
@@ -59,7 +59,7 @@ class Deployment(NamedTuple):
         kind, slash, collection_id = name.partition("/")
         if kind == KIND and is_number(collection_id):
             return self.manifests.actor(collection_id)
-        if slash and (collection := self.collections.named(kind, collection_id)):
+        if slash and (collection := self.collections.lookup(kind, collection_id)):
             return collection
         if slash:
             try:
@@ -76,7 +76,7 @@ class Deployment(NamedTuple):
         if self.bucket and bucket != self.bucket:
             raise Invalid(f"{url} is not in this deployment's bucket {self.bucket}.", remedy=f"Pass --bucket {bucket}.")
         prefix = prefix.rstrip("/") + "/"
-        collection = self.collections.of(f"{prefix}file")
+        collection = self.collections.collection_of(f"{prefix}file")
         if collection is None or collection.prefix != prefix:
             prefixes = ", ".join(pattern.prefix(f"{{{pattern.kind}_id}}") for pattern in self.collections.patterns)
             raise Invalid(
@@ -174,8 +174,8 @@ def stack_settings(session: boto3.Session, stack: str, endpoint_url: str | None 
         with _endpoint_errors():
             client = session.client("cloudformation", endpoint_url=endpoint_url)
         (description,) = client.describe_stacks(StackName=stack)["Stacks"]
-    except AWS_FAULTS as error:
-        fault = fault_of(error)
+    except AWS_ERRORS as error:
+        fault = parse_fault(error)
         if fault.code == "ValidationError":
             raise NotFound(
                 f"There is no stack {stack} in this account and region.",
@@ -192,7 +192,7 @@ def _endpoint_errors() -> Iterator[None]:
     try:
         yield
     except NoRegionError as error:
-        raise unavailable(fault_of(error), "") from error
+        raise unavailable(parse_fault(error), "") from error
     except (BotoCoreError, ValueError) as error:
         raise Invalid(
             f"{str(error).rstrip('.')}.", remedy="Check --region, --endpoint-url and the AWS_… variables."

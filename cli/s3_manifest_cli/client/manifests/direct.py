@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydantic_core import from_json
 
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
@@ -24,9 +24,9 @@ from s3_manifest.query import actors, catalog
 from s3_manifest.query.history import History, HistoryGone, NoSuchRevision
 from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
-from s3_manifest.storage import chain
-from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
-from s3_manifest.storage.heads import Loaded
+from s3_manifest.storage import change_log
+from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
+from s3_manifest.storage.heads import LoadedHead
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
@@ -62,7 +62,7 @@ class S3Manifests:
         after = None
         while True:
             with translated_errors():
-                page = catalog.read_catalog(self._store, self._collections, each, _CATALOG_PAGE, after)
+                page = catalog.read_catalog(self._store, self._collections, parallel_map, _CATALOG_PAGE, after)
             yield from map(totals_of, page.collections)
             if page.next_position is None:
                 return
@@ -70,7 +70,7 @@ class S3Manifests:
 
     def actor(self, name: str) -> Collection:
         with translated_errors():
-            return actors.resolve(self._store, self._collections, each, name)
+            return actors.resolve(self._store, self._collections, parallel_map, name)
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         with translated_errors():
@@ -88,9 +88,9 @@ class S3Manifests:
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         with translated_errors():
-            unread = Snapshot.of(self._store, each, collection)
+            unread = Snapshot.of(self._store, parallel_map, collection)
             if known:
-                unread = replace(unread, loaded=Loaded(None, known.etag))
+                unread = replace(unread, loaded=LoadedHead(None, known.etag))
             snapshot = unread.refresh()
             if known and snapshot is unread:
                 return known
@@ -110,7 +110,7 @@ class S3Manifests:
         return self._request(SweepAll())
 
     def _snapshot(self, collection: Collection) -> Snapshot:
-        snapshot = Snapshot.load(self._store, each, collection)
+        snapshot = Snapshot.load(self._store, parallel_map, collection)
         self._head(snapshot)
         return snapshot
 
@@ -140,7 +140,7 @@ class S3Manifests:
             return Segment(ref.key, tuple(RemoteFile.from_fields(from_json(row.line), row.role) for row in run.rows()))
 
         if head.pages:
-            segments = each(segment, head.pages)
+            segments = parallel_map(segment, head.pages)
         else:
             entries = sorted((*head.files, *head.captions, *head.hidden), key=lambda entry: entry.filename)
             segments = [Segment(None, tuple(map(RemoteFile.from_entry, entries)))]
@@ -166,8 +166,8 @@ def translated_errors() -> Iterator[None]:
     except StoreError as error:
         raise explain_store_error(error) from error
     except JobsNotQueued as error:
-        if isinstance(error.__cause__, AWS_FAULTS):
-            raise unavailable(fault_of(error.__cause__), "no sweep was queued") from error
+        if isinstance(error.__cause__, AWS_ERRORS):
+            raise unavailable(parse_fault(error.__cause__), "no sweep was queued") from error
         raise Unavailable(str(error)) from error
     except UnreadableManifest as error:
         raise explain_manifest_error(error) from error
@@ -178,7 +178,7 @@ def _change(collection: Collection, record: ChangeRecord) -> Change:
         revision=record.revision,
         commit=record.commit,
         committed_at=record.last_synced,
-        s3_key=chain.key_of(collection, record),
+        s3_key=change_log.record_key(collection, record),
         title=record.title,
         complete=record.complete,
         total_files=record.total_files,

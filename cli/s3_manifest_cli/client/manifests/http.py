@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from s3_manifest.http.addressing import NO_MANIFEST, address
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.encoding import facts_from
+from s3_manifest.manifest.encoding import decode_facts
 from s3_manifest.manifest.model import Entry, Facts, NewerManifest, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.query.actors import KIND
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
@@ -49,7 +49,7 @@ class HttpManifests:
 
     def actor(self, name: str) -> Collection:
         response = self.api.request("GET", *address("/api/actors/{}/training-data", name))
-        if collection := self._collections.named(KIND, field(response, "actor_name", str)):
+        if collection := self._collections.lookup(KIND, field(response, "actor_name", str)):
             return collection
         raise NotFound(f"There can be no actor {name}.", remedy=f"Add the kind {KIND} to --collections.")
 
@@ -129,7 +129,7 @@ def _path(collection: Collection) -> str:
 
 def _facts(collection: Collection, response: Response) -> Facts:
     try:
-        facts = facts_from(response.body)
+        facts = decode_facts(response.body)
     except NewerManifest as error:
         raise explain_manifest_error(error) from error
     except UnreadableManifest as error:

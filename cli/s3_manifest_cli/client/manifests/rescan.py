@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple
 
-from s3_manifest.manifest.changes import Sort
+from s3_manifest.manifest.changes import ChangeType
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import SWEEP, Facts, Timestamp
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
@@ -30,7 +30,7 @@ class Drift(NamedTuple):
     """A file that differed from the manifest, and the revision that corrected it."""
 
     filename: str
-    sort: Sort
+    sort: ChangeType
     revision: int
 
 
@@ -66,7 +66,7 @@ def rescan_all(deployment: Deployment) -> list[RescanRequest]:
     requested_at = deployment.manifests.rescan_all()
     # Unreadable manifests come last, because waiting for them may fail.
     known.sort(key=lambda totals: isinstance(totals, UnreadableCollection))
-    named = ((deployment.collections.named(totals.kind, totals.id), totals) for totals in known)
+    named = ((deployment.collections.lookup(totals.kind, totals.id), totals) for totals in known)
     return [
         RescanRequest(collection, requested_at, totals.revision, totals.complete)
         if isinstance(totals, CollectionTotals)
@@ -115,5 +115,7 @@ def _drift(manifests: Manifests, request: RescanRequest, facts: Facts) -> list[D
         if revision.added is None or revision.modified is None or revision.removed is None:
             return None
         changes = (*revision.added, *revision.modified, *revision.removed)
-        drift += (Drift(change.filename, change.sort, revision.revision) for change in changes if change.cause == SWEEP)
+        drift += (
+            Drift(change.filename, change.change_type, revision.revision) for change in changes if change.cause == SWEEP
+        )
     return None if recent.expired else drift

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
-from s3_manifest.manifest.filenames import no_path
+from s3_manifest.manifest.filenames import path_problem
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.client.local import names
 from s3_manifest_cli.client.local.destination import Destination
@@ -201,11 +201,11 @@ def _downloaded_earlier(deployment: Deployment, collection: Collection, plan: Pl
 def _misplaced(deployment: Deployment, collection: Collection, action: Action) -> str | None:
     """Why an action does not belong to this folder and collection, as in an edited plan; None if it does."""
     name = action.filename
-    if action.action in {"upload", "delete_local"} and (why := no_path(name)):
+    if action.action in {"upload", "delete_local"} and (why := path_problem(name)):
         return f"{why}; rename the file"
     if action.action in {"upload", "copy", "delete_remote"}:
         key = collection.prefix + name
-        if name in SIDECARS or deployment.collections.of(key) != collection:
+        if name in SIDECARS or deployment.collections.collection_of(key) != collection:
             return f"skipped, it is not a file of {collection.kind}/{collection.id}"
         if (size := len(key.encode())) > MAX_KEY_BYTES:
             return f"its key would have {size:,} bytes; S3 allows {MAX_KEY_BYTES:,}. Rename the file"

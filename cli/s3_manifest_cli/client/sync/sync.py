@@ -257,7 +257,7 @@ def apply_plan(
 
 def _collection(deployment: Deployment, plan: Plan) -> Collection:
     """The collection of a plan. Raises ``Invalid`` if it is of another deployment; ``Unavailable``."""
-    collection = deployment.collections.named(plan.kind, plan.id)
+    collection = deployment.collections.lookup(plan.kind, plan.id)
     if collection and collection.prefix == plan.s3_prefix:
         bucket = deployment.bucket
         if bucket is None:

@@ -103,7 +103,7 @@ class Objects:
         ``OutcomeUnknown``, ``WriteRefused``.
         """
         try:
-            return self._store.delete_if(key, etag)
+            return self._store.delete_if_match(key, etag)
         except StoreError as error:
             raise write_error(key, error.fault or Fault(), is_conditional=True) from error
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, Sidecar
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, listings
+from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, iter_listings
 from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import translated_errors
@@ -167,7 +167,7 @@ class _Auditor:
 
     def list_names(self) -> set[str]:
         names: set[str] = set()
-        for listing in listings(self._store, self._collection.prefix):
+        for listing in iter_listings(self._store, self._collection.prefix):
             keys = [listed.key for listed in listing.objects if not is_folder(listed)]
             names |= set(map(self._collection.filename, self._collections.own_keys(self._collection, keys)))
         return names
@@ -187,7 +187,7 @@ class _Auditor:
     def _in_batches(self, function: Callable[[Item], Result], items: Sequence[Item], size: int) -> Iterable[Result]:
         for start in range(0, len(items), size):
             batch = items[start : start + size]
-            yield from each(function, batch)
+            yield from parallel_map(function, batch)
             self._progress(start + len(batch))
 
     def _head(self, name: str) -> _Observation:

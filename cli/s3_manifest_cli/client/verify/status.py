@@ -144,7 +144,9 @@ class LocalCopy(NamedTuple):
         if not collections.is_nested(self.collection):
             return files
         prefix = self.collection.prefix
-        return {name: file for name, file in files.items() if collections.of(prefix + name) == self.collection}
+        return {
+            name: file for name, file in files.items() if collections.collection_of(prefix + name) == self.collection
+        }
 
 
 def status(

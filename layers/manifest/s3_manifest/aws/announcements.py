@@ -56,9 +56,9 @@ class Announcement(Frozen):
     repeated: bool = False
 
 
-def announcement(facts: Facts, alterations: Sequence[FileChange], *, repeated: bool = False) -> Announcement:
+def announcement(facts: Facts, file_changes: Sequence[FileChange], *, repeated: bool = False) -> Announcement:
     """The announcement of the revision that ``facts`` were committed with."""
-    keys = {sort: _keys(alterations, sort) for sort in ("added", "modified", "removed")}
+    keys = {sort: _keys(file_changes, sort) for sort in ("added", "modified", "removed")}
     complete = Announcement(
         kind=facts.kind,
         id=facts.id,
@@ -86,6 +86,6 @@ def eventbridge_entry(announcement: Announcement, bus: str) -> "PutEventsRequest
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": detail}
 
 
-def _keys(alterations: Sequence[FileChange], sort: str) -> tuple[str, ...]:
-    entries = (change.after or change.before for change in alterations if change.sort == sort)
+def _keys(file_changes: Sequence[FileChange], sort: str) -> tuple[str, ...]:
+    entries = (change.after or change.before for change in file_changes if change.change_type == sort)
     return tuple(entry.s3_key for entry in entries if entry)

@@ -7,7 +7,7 @@ from s3_manifest.manifest.jobs import Job, JobsNotQueued, encode_job
 from s3_manifest.reconcile.drain import RECEIVE_MESSAGES, QueueFailed
 from s3_manifest.reconcile.environment import AnnouncementFailed
 from s3_manifest.reconcile.reconcile import Message
-from s3_manifest.storage.aws_faults import AWS_FAULTS
+from s3_manifest.storage.aws_errors import AWS_ERRORS
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -25,7 +25,7 @@ def put_event(client: "EventBridgeClient", event: "PutEventsRequestEntryTypeDef"
     bus = event.get("EventBusName")
     try:
         response = client.put_events(Entries=[event])
-    except AWS_FAULTS as fault:
+    except AWS_ERRORS as fault:
         raise AnnouncementFailed(f"not announced on event bus {bus}: {fault}") from fault
     # EventBridge answers 200 to events that it rejects.
     if response["FailedEntryCount"]:
@@ -50,7 +50,7 @@ def send_jobs(client: "SQSClient", queue_url: str, jobs: Iterable[Job], delay_se
                     for number, body in enumerate(bodies)
                 ],
             )
-        except AWS_FAULTS as fault:
+        except AWS_ERRORS as fault:
             raise JobsNotQueued(f"not queued in {queue_url}: {fault}") from fault
         # SQS answers 200 to a batch that it accepts in part.
         for failed in response.get("Failed", ()):
@@ -79,7 +79,7 @@ def receive(client: "SQSClient", queue_url: str) -> list[Message]:
             WaitTimeSeconds=0,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-    except AWS_FAULTS as fault:
+    except AWS_ERRORS as fault:
         raise QueueFailed(f"{queue_url}: no messages received: {fault}") from fault
     return [_message(message) for message in response.get("Messages", ())]
 
@@ -91,7 +91,7 @@ def delete(client: "SQSClient", queue_url: str, messages: Sequence[Message]) -> 
             QueueUrl=queue_url,
             Entries=[{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(messages)],
         )
-    except AWS_FAULTS as fault:
+    except AWS_ERRORS as fault:
         raise QueueFailed(f"{queue_url}: {len(messages)} messages not deleted: {fault}") from fault
     # SQS answers 200 to a batch that it deletes in part.
     if failed := response.get("Failed", ()):

@@ -13,7 +13,7 @@ from s3_manifest.aws import messaging
 from s3_manifest.aws.announcements import announcement, eventbridge_entry
 from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collections, parse_collections
 from s3_manifest.manifest.jobs import Job
@@ -59,7 +59,7 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
         history_days=settings().history_days,
         enqueue=enqueue,
         announce=announce,
-        each=each,
+        parallel_map=parallel_map,
         now=lambda: timestamp(datetime.now(UTC)),
         seconds_left=seconds_left,
         sleep=time.sleep,

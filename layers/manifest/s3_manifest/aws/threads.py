@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 _THREADS = 32
 
 
-def each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Returns the result of ``work`` for each item, in order; runs up to 32 concurrently. See ``store.Each``.
 
     Each call starts its own threads, which takes milliseconds: nothing outlives it, and calls can be nested.

@@ -14,8 +14,9 @@ from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collecti
 from s3_manifest.manifest.lenient_json import SURROGATE
 from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.reconcile.entries import is_folder
-from s3_manifest.sidecars.formats import SIDECARS, is_caption
-from s3_manifest.storage.store import Conflict, Each, Listed, Present, Store, listings
+from s3_manifest.sidecars.captions import is_caption
+from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest.storage.store import Conflict, ListedObject, ParallelMap, Present, Store, iter_listings
 
 MAX_HIDDEN = 20_000
 """The limit of files hidden in one edit, whatever their names: the size of a readable sidecar is limited."""
@@ -60,7 +61,7 @@ class CollectionEditor:
     store: Store
     collections: Collections
     collection: Collection
-    parallel_map: Each
+    parallel_map: ParallelMap
     retry_policy: RetryPolicy
 
     @property
@@ -75,7 +76,11 @@ class CollectionEditor:
         """
         key = self.collection.prefix + filename
         is_possible = "\0" not in key and not SURROGATE.search(key)
-        if is_possible and len(key.encode()) <= MAX_KEY_BYTES and self.collections.of(key) == self.collection:
+        if (
+            is_possible
+            and len(key.encode()) <= MAX_KEY_BYTES
+            and self.collections.collection_of(key) == self.collection
+        ):
             present = self.store.head(key)
             if isinstance(present, Present) and not is_folder(present):
                 return present
@@ -99,7 +104,7 @@ class CollectionEditor:
             raise
         _check_etag(present, etags)
         try:
-            is_deleted = self.store.delete_if(present.key, present.etag)
+            is_deleted = self.store.delete_if_match(present.key, present.etag)
         except Conflict as error:
             raise NewerUpload(f"{filename} was replaced by a newer upload; nothing was deleted") from error
         prompt_metadata.remove_descriptions(self.sidecars, descriptions)
@@ -124,7 +129,7 @@ class CollectionEditor:
     def hide_all(self) -> tuple[int, SidecarEdit]:
         """Hides every present file; the number of files. Raises ``TooManyFiles``."""
         updates: dict[str, Fields] = {}
-        for listing in listings(self.store, self.collection.prefix):
+        for listing in iter_listings(self.store, self.collection.prefix):
             own = self._own(listing.objects)
             names = (self.collection.filename(listed.key) for listed in own if not is_folder(listed))
             updates |= {name: {"hidden": True} for name in names if not _is_sidecar(name)}
@@ -139,31 +144,33 @@ class CollectionEditor:
         """
         deleted, latest = 0, ""
         remaining: list[str] = []
-        sidecars: list[Listed] = []
-        for listing in listings(self.store, self.collection.prefix):
+        sidecars: list[ListedObject] = []
+        for listing in iter_listings(self.store, self.collection.prefix):
             if self.retry_policy.seconds_left() < _RESERVE_SECONDS:
                 return DeletionResult(deleted, tuple(remaining), complete=False, change_token=None)
             own = self._own(listing.objects)
             files = [listed for listed in own if self.collection.filename(listed.key) not in SIDECARS]
             sidecars += (listed for listed in own if self.collection.filename(listed.key) in SIDECARS)
-            replaced = self.store.delete_listed(files)
+            replaced = self.store.delete_if_unchanged(files)
             remaining += replaced
             deleted += len(files) - len(replaced)
             latest = max([latest, *(listed.last_modified for listed in own)])
         # A file that stays keeps its description.
-        replaced = [listed.key for listed in sidecars] if remaining else self.store.delete_listed(sidecars)
+        replaced = [listed.key for listed in sidecars] if remaining else self.store.delete_if_unchanged(sidecars)
         remaining += replaced
         deleted += len(sidecars) - len(replaced)
         token = ChangeToken(s3_key=self.collection.prefix, deleted_until=latest) if latest and not remaining else None
         return DeletionResult(deleted, tuple(remaining), complete=not remaining, change_token=token)
 
-    def _own(self, objects: Iterable[Listed]) -> Sequence[Listed]:
+    def _own(self, objects: Iterable[ListedObject]) -> Sequence[ListedObject]:
         """The objects that do not belong to a nested collection, folders included."""
         if not self.collections.is_nested(self.collection):
             return list(objects)
         prefix = self.collection.prefix
         return [
-            listed for listed in objects if listed.key == prefix or self.collections.of(listed.key) == self.collection
+            listed
+            for listed in objects
+            if listed.key == prefix or self.collections.collection_of(listed.key) == self.collection
         ]
 
 

@@ -17,7 +17,8 @@ from s3_manifest.edits.sidecar_editor import (
 from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.lenient_json import read_json
 from s3_manifest.manifest.model import Timestamp, first_problem
-from s3_manifest.sidecars.formats import COLLECTION, GenerationDeclaration
+from s3_manifest.sidecars.content import GenerationDeclaration
+from s3_manifest.sidecars.formats import COLLECTION_JSON
 
 
 def set_title(editor: SidecarEditor, title: str | None, *, only_new: bool = False) -> SidecarEdit:
@@ -31,10 +32,10 @@ def set_title(editor: SidecarEditor, title: str | None, *, only_new: bool = Fals
             del fields["title"]
 
     def check(fields: dict[str, Any]) -> None:
-        if not only_new and as_read(COLLECTION, fields).title != title:
+        if not only_new and as_read(COLLECTION_JSON, fields).title != title:
             raise InvalidEdit(f"title: {NOT_PRESERVED}")
 
-    return editor.edit(COLLECTION, change, check)
+    return editor.edit(COLLECTION_JSON, change, check)
 
 
 def declare_generation(
@@ -45,7 +46,7 @@ def declare_generation(
     Without an id it gets the number after the greatest declared id of any type, and after ``above``. Without a time a
     new generation gets ``now``. With an id a repeat changes nothing. Raises as ``SidecarEditor.edit``.
     """
-    key = editor.collection.prefix + COLLECTION
+    key = editor.collection.prefix + COLLECTION_JSON
     declaration: GenerationDeclaration | None = None
     written: dict[str, Any] = {}
 
@@ -69,7 +70,7 @@ def declare_generation(
         if declaration:
             _check_declared(fields, [declaration])
 
-    edit = editor.edit(COLLECTION, change, check)
+    edit = editor.edit(COLLECTION_JSON, change, check)
     if declaration is None:
         raise AssertionError("an edit is attempted at least once")
     return edit, declaration
@@ -82,7 +83,7 @@ def declare_generations(
 
     With ``only_new``, existing declarations stay. A repeat changes nothing. Raises as ``SidecarEditor.edit``.
     """
-    key = editor.collection.prefix + COLLECTION
+    key = editor.collection.prefix + COLLECTION_JSON
     requested = {(generation.generation_id, generation.type): generation for generation in generations}
 
     def change(fields: dict[str, Any], _may_be_written: bool) -> None:
@@ -98,7 +99,7 @@ def declare_generations(
         if not only_new:
             _check_declared(fields, requested.values())
 
-    return editor.edit(COLLECTION, change, check)
+    return editor.edit(COLLECTION_JSON, change, check)
 
 
 def _generations(fields: Mapping[str, Any], key: str) -> list[Any]:
@@ -132,7 +133,7 @@ def _identity(generation: Any) -> tuple[int | str, str] | None:  # noqa: ANN401 
 
 
 def _check_declared(fields: Mapping[str, Any], declarations: Iterable[GenerationDeclaration]) -> None:
-    read = as_read(COLLECTION, fields).generations
+    read = as_read(COLLECTION_JSON, fields).generations
     for declaration in declarations:
         if declaration not in read:
             raise InvalidEdit(f"generation {declaration.type} {declaration.generation_id}: {NOT_PRESERVED}")

@@ -22,7 +22,7 @@ from s3_manifest.edits.uploads import (
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 from s3_manifest.query.change_token import ChangeToken
 from s3_manifest.query.cursors import encode_cursor
-from s3_manifest.sidecars.formats import GenerationDeclaration
+from s3_manifest.sidecars.content import GenerationDeclaration
 from s3_manifest.storage import heads
 
 Presign = Callable[[str, Mapping[str, str], int], str]

@@ -14,14 +14,15 @@ from s3_manifest.edits.sidecar_editor import (
     as_read,
 )
 from s3_manifest.manifest.model import first_problem
-from s3_manifest.sidecars.formats import NOTHING, PROMPTS, FileDescription
+from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription
+from s3_manifest.sidecars.formats import PROMPT_METADATA_JSON
 
 Fields = Mapping[str, JsonValue]
 
 
 def read_descriptions(editor: SidecarEditor, filenames: Iterable[str]) -> Mapping[str, Fields]:
     """The fields of those of the files that have any. Raises ``UnreadableSidecar``, ``StoreError``."""
-    key, fields = editor.collection.prefix + PROMPTS, editor.fields(PROMPTS)
+    key, fields = editor.collection.prefix + PROMPT_METADATA_JSON, editor.fields(PROMPT_METADATA_JSON)
     return {filename: _description(fields, key, filename) for filename in filenames if filename in fields}
 
 
@@ -31,7 +32,7 @@ def update_descriptions(editor: SidecarEditor, updates: Mapping[str, Fields], *,
     The values must be valid for ``FileDescription``. With ``only_new``, fields that have a value stay too. A repeat
     changes nothing. Raises as ``SidecarEditor.edit``.
     """
-    key = editor.collection.prefix + PROMPTS
+    key = editor.collection.prefix + PROMPT_METADATA_JSON
     intended: dict[str, dict[str, JsonValue]] = {}
 
     def change(fields: dict[str, Any], _may_be_written: bool) -> None:
@@ -48,15 +49,17 @@ def update_descriptions(editor: SidecarEditor, updates: Mapping[str, Fields], *,
 
     def check(fields: dict[str, Any]) -> None:
         # Only the updated files: reading the descriptions of all files takes seconds.
-        files = as_read(PROMPTS, {filename: fields[filename] for filename in updates if filename in fields}).files
+        files = as_read(
+            PROMPT_METADATA_JSON, {filename: fields[filename] for filename in updates if filename in fields}
+        ).files
         for filename, values in intended.items():
-            description = files.get(filename, NOTHING)
+            description = files.get(filename, NO_DESCRIPTION)
             for name, value in values.items():
                 # Fields that are not ours are not read.
                 if name in FileDescription.model_fields and getattr(description, name) != _as_read(name, value):
                     raise InvalidEdit(f"{filename}.{name}: {NOT_PRESERVED}")
 
-    return editor.edit(PROMPTS, change, check)
+    return editor.edit(PROMPT_METADATA_JSON, change, check)
 
 
 def remove_descriptions(editor: SidecarEditor, expected: Mapping[str, Fields]) -> SidecarEdit | None:
@@ -65,7 +68,7 @@ def remove_descriptions(editor: SidecarEditor, expected: Mapping[str, Fields]) -
     So the description of a new file of the same name stays. None where there is nothing to remove; nothing is written
     then. Raises as ``SidecarEditor.edit``.
     """
-    key = editor.collection.prefix + PROMPTS
+    key = editor.collection.prefix + PROMPT_METADATA_JSON
     is_removed = False
 
     def change(fields: dict[str, Any], _may_be_written: bool) -> None:
@@ -77,7 +80,7 @@ def remove_descriptions(editor: SidecarEditor, expected: Mapping[str, Fields]) -
 
     if not expected:
         return None
-    edit = editor.edit(PROMPTS, change, None, numbered=False)
+    edit = editor.edit(PROMPT_METADATA_JSON, change, None, numbered=False)
     return edit if is_removed else None
 
 

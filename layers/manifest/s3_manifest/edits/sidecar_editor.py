@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from s3_manifest.edits import sidecar_json
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.lenient_json import NotReadable, read_json
+from s3_manifest.manifest.lenient_json import UnreadableDocument, read_json
 from s3_manifest.query.change_token import ChangeToken
-from s3_manifest.sidecars.formats import EDIT, SidecarContent, edit_of, max_bytes, read_sidecar
-from s3_manifest.storage.store import Archived, Conflict, OutcomeUnknown, Store, Stored
+from s3_manifest.sidecars.content import SidecarContent
+from s3_manifest.sidecars.formats import EDIT_METADATA, edit_number, max_sidecar_bytes, read_sidecar
+from s3_manifest.storage.store import Archived, Conflict, OutcomeUnknown, Store, StoredObject
 
 # Changes the fields of a sidecar; the flag is whether an earlier attempt may have been written.
 Change = Callable[[dict[str, Any], bool], None]
@@ -96,13 +97,13 @@ class SidecarEditor:
         With ``numbered`` a sidecar that needs no change but was written by others is rewritten with an edit number, so
         that a token can refer to it. Raises ``InvalidEdit``, ``SidecarTooLarge``, ``TooManyConflicts``.
         """
-        key, most = self.collection.prefix + name, max_bytes(name)
+        key, most = self.collection.prefix + name, max_sidecar_bytes(name)
         policy = self.retry_policy
         attempts, may_be_written = 0, False
         while True:
             stored = self._get(key)
             fields = _decode(key, stored.body) if stored else {}
-            number = (stored and edit_of(stored.metadata)) or 0
+            number = (stored and edit_number(stored.metadata)) or 0
             before = _encode_stored(key, stored, fields)
             change(fields, may_be_written)
             body = encode(fields)
@@ -114,12 +115,14 @@ class SidecarEditor:
                 read_json(body, most=most)
                 if check:
                     check(fields)
-            except (NotReadable, InvalidEdit) as error:
+            except (UnreadableDocument, InvalidEdit) as error:
                 raise InvalidEdit(f"{key}: {error}") from error
             edit = max(policy.now_ms(), number + 1)
             attempts += 1
             try:
-                etag = self.store.put(key, body, replaces=stored.etag if stored else None, metadata={EDIT: str(edit)})
+                etag = self.store.put(
+                    key, body, replaces=stored.etag if stored else None, metadata={EDIT_METADATA: str(edit)}
+                )
             except (Conflict, OutcomeUnknown) as error:
                 may_be_written = may_be_written or isinstance(error, OutcomeUnknown)
                 pause = policy.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(attempts, 10))
@@ -129,7 +132,7 @@ class SidecarEditor:
                 continue
             return SidecarEdit(key, etag, edit, attempts)
 
-    def _get(self, key: str) -> Stored | None:
+    def _get(self, key: str) -> StoredObject | None:
         try:
             return self.store.get(key)
         except Archived as error:
@@ -154,14 +157,14 @@ def as_read(name: str, fields: Mapping[str, Any]) -> SidecarContent:
 
 def _decode(key: str, body: bytes) -> dict[str, Any]:
     try:
-        return sidecar_json.decode(body, most=max_bytes(key.rpartition("/")[2]))
-    except NotReadable as error:
+        return sidecar_json.decode(body, most=max_sidecar_bytes(key.rpartition("/")[2]))
+    except UnreadableDocument as error:
         raise UnreadableSidecar(f"{key}: {error}. Repair or delete it") from error
 
 
-def _encode_stored(key: str, stored: Stored | None, fields: Mapping[str, Any]) -> bytes:
+def _encode_stored(key: str, stored: StoredObject | None, fields: Mapping[str, Any]) -> bytes:
     try:
         return sidecar_json.encode(fields)
     except ValueError as error:
-        where = sidecar_json.where(stored.body, max_bytes(key.rpartition("/")[2])) if stored else ""
+        where = sidecar_json.where(stored.body, max_sidecar_bytes(key.rpartition("/")[2])) if stored else ""
         raise UnreadableSidecar(f"{key}: {error}, so it cannot be edited: {where}. Repair or delete it") from error

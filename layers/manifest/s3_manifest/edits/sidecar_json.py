@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from s3_manifest.manifest.lenient_json import NotReadable, read_json, utf8
+from s3_manifest.manifest.lenient_json import UnreadableDocument, read_json, to_utf8
 
 _MAX_DIGITS = 20
 _MAX_PROBLEMS = 3
@@ -34,18 +34,20 @@ def decode(body: bytes, *, most: int) -> dict[str, Any]:
 
     Accepts a byte order mark, UTF-16 and gzip.
     """
-    text = utf8(body, most=most).decode("utf-8", "surrogateescape")
+    text = to_utf8(body, most=most).decode("utf-8", "surrogateescape")
     try:
         fields = _DECODER.decode(text)
     except _NotJson as error:
         problems = where(body, most)
-        raise NotReadable(f"it has {error}, which is not JSON: {problems}; replace it by null or a number") from error
+        raise UnreadableDocument(
+            f"it has {error}, which is not JSON: {problems}; replace it by null or a number"
+        ) from error
     except RecursionError as error:
-        raise NotReadable(f"it is nested too deeply to be edited: {where(body, most)}") from error
+        raise UnreadableDocument(f"it is nested too deeply to be edited: {where(body, most)}") from error
     except ValueError as error:
-        raise NotReadable(f"it is not JSON: {error}") from error
+        raise UnreadableDocument(f"it is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise NotReadable("it is not a JSON object")
+        raise UnreadableDocument("it is not a JSON object")
     return fields
 
 

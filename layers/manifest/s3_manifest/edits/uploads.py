@@ -9,20 +9,14 @@ from pydantic import AfterValidator, Field, JsonValue, StrictBool, StrictInt, St
 from pydantic_core import to_json
 
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collections
-from s3_manifest.manifest.filenames import in_the_way, unusable
+from s3_manifest.manifest.filenames import filename_problem, path_conflicts
 from s3_manifest.manifest.lenient_json import SURROGATE, read_json
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.reconcile.entries import parse_id
-from s3_manifest.sidecars.formats import (
-    MAX_PROMPT_BYTES,
-    MAX_TEXT_BYTES,
-    SIDECARS,
-    GenerationDeclaration,
-    Moment,
-    is_caption,
-    is_image,
-)
-from s3_manifest.storage.md5 import as_hex
+from s3_manifest.sidecars.captions import is_caption, is_image
+from s3_manifest.sidecars.content import MAX_PROMPT_BYTES, MAX_TEXT_BYTES, GenerationDeclaration, Moment
+from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest.storage.md5 import parse_md5
 from s3_manifest.storage.upload_headers import UploadMetadata, upload_headers
 
 MAX_IMAGES = 250
@@ -43,7 +37,7 @@ _CONTENT_TYPE = rf"^{_NAME}/{_NAME}(; ?{_TOKEN}={_TOKEN})*$"
 
 
 def _md5(text: str) -> str:
-    if md5 := as_hex(text):
+    if md5 := parse_md5(text):
         return md5
     raise ValueError("an MD5 is 32 hex digits, or the base64 of 16 bytes")
 
@@ -147,7 +141,7 @@ def invalid_filenames(
 ) -> Iterator[InvalidFilename]:
     """The filenames that no file of the collection can have, or that the request repeats."""
     first: dict[str, int] = {}
-    blocked = in_the_way(filenames)
+    blocked = path_conflicts(filenames)
     for position, filename in enumerate(filenames):
         if reason := _problem_with(collections, collection, filename):
             yield InvalidFilename(position, reason)
@@ -177,9 +171,9 @@ def _problem_with(collections: Collections, collection: Collection, filename: st
         "its suffix is neither that of an image nor that of a caption (.txt, .caption)": not (
             is_image(filename) or is_caption(filename)
         ),
-        "it belongs to another collection": collections.of(key) != collection,
+        "it belongs to another collection": collections.collection_of(key) != collection,
     }
-    return next((reason for reason, applies in reasons.items() if applies), None) or unusable(filename)
+    return next((reason for reason, applies in reasons.items() if applies), None) or filename_problem(filename)
 
 
 def image_headers(image: ImageUpload, generation: GenerationDeclaration | None, *, overwrite: bool) -> Headers:

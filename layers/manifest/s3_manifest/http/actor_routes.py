@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import addressing
 from s3_manifest.http.app import ActorId, HttpResponse, json_response, path_of, problem, require_scope
 from s3_manifest.http.manifest_requests import (
@@ -30,7 +30,7 @@ from s3_manifest.query import actors, training
 from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.training import ActorManifest, TrainingData, View
 from s3_manifest.query.waiting import complete_since, wait_for_head
-from s3_manifest.storage.heads import holds_objects
+from s3_manifest.storage.heads import has_objects
 
 DEFAULT_WAIT_SECONDS = 10
 """How long a request that starts a sweep waits for it, unless the request says how long."""
@@ -96,7 +96,7 @@ def _get(actor_id: str, request: _Request) -> HttpResponse:
     if request.force_rescan:
         require_scope(router.current_event.raw_event, "edit")
     started, condition = runtime.clock().monotonic(), request.condition
-    collection = actors.resolve(runtime.store(), runtime.collections(), each, unquote(actor_id))
+    collection = actors.resolve(runtime.store(), runtime.collections(), parallel_map, unquote(actor_id))
     is_conditional = condition.reflects is not None or (condition.if_none_match and not request.force_rescan)
     result = fetch(collection, condition) if is_conditional else fetch(collection)
     head = result.snapshot.head
@@ -115,7 +115,7 @@ def _get(actor_id: str, request: _Request) -> HttpResponse:
 def _complete(collection: Collection, head: Head | None, request: _Request, started: float) -> HttpResponse | None:
     """Starts a sweep, if none is running, and waits for it: None when the manifest is complete, else 202."""
     requested_at, clock = timestamp(datetime.now(UTC)), runtime.clock()
-    if head is None and not holds_objects(runtime.store(), runtime.collections(), collection):
+    if head is None and not has_objects(runtime.store(), runtime.collections(), collection):
         raise actors.NoSuchActor(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
     seconds = request.condition.wait or 0
     if head is None or request.force_rescan:

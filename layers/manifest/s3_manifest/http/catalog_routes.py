@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic_core import to_json
 
 from s3_manifest.aws import runtime
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import manifest_requests, openapi
 from s3_manifest.http.app import BadParameter, HttpResponse, json_response
 from s3_manifest.http.manifest_routes import Cursor
@@ -42,7 +42,7 @@ def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> HttpResponse:
     A collection whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
     """
     after = decode_cursor(cursor, Position) if cursor else None
-    page = read_catalog(runtime.store(), runtime.collections(), each, limit, after)
+    page = read_catalog(runtime.store(), runtime.collections(), parallel_map, limit, after)
     following = page.next_position
     return json_response({"collections": page.collections, "cursor": encode_cursor(following) if following else None})
 
@@ -67,10 +67,10 @@ def get_stats(
     if collection_id is not None:
         return _response(_collection_stats(_collection(collections, kind, collection_id), top, days))
     after = decode_cursor(cursor, Position) if cursor else None
-    page = read_catalog(runtime.store(), collections, each, limit, after, _ROWS_BYTES)
+    page = read_catalog(runtime.store(), collections, parallel_map, limit, after, _ROWS_BYTES)
     rows = [stats.totals_of(row) for row in page.collections]
     totals = [row for row in rows if isinstance(row, CollectionTotals)]
-    known = [collection for row in totals if (collection := collections.named(row.kind, row.id))]
+    known = [collection for row in totals if (collection := collections.lookup(row.kind, row.id))]
     unreadable = [row for row in rows if isinstance(row, UnreadableCollection)]
     following = page.next_position
     return _response(
@@ -96,7 +96,7 @@ def _of_kind(collections: Collections, kind: str | None) -> Collections:
 def _collection(collections: Collections, kind: str | None, collection_id: str) -> Collection:
     if kind is None:
         raise BadParameter("kind", "kind: required together with id")
-    collection = collections.named(kind, collection_id)
+    collection = collections.lookup(kind, collection_id)
     if collection is None:
         raise BadParameter("id", f"id: {collection_id} cannot be the id of a collection of kind {kind}")
     return collection
@@ -123,7 +123,7 @@ def _growth(collections: list[Collection], days: int) -> Growth:
             return None
         return stats.sizes_at(manifest_requests.snapshot_of(collection).reload(), [end for _, end in ends])
 
-    results = each(sizes, collections) if ends else []
+    results = parallel_map(sizes, collections) if ends else []
     read = [result for result in results if result is not None]
     return Growth(stats.daily_growth([day for day, _ in ends], read), len(read) < len(results))
 

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from s3_manifest.aws import runtime
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor
 from s3_manifest.edits.sidecar_editor import RetryPolicy
 from s3_manifest.edits.uploads import Prompt
@@ -136,12 +136,12 @@ class DeleteCollectionResponse(ChangeResponse):
 def editor_of(collection: Collection, context: LambdaContext) -> CollectionEditor:
     """An editor that retries for as long as the invocation may run."""
     policy = RetryPolicy(seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
-    return CollectionEditor(runtime.store(), runtime.collections(), collection, each, policy)
+    return CollectionEditor(runtime.store(), runtime.collections(), collection, parallel_map, policy)
 
 
 def change_response(collection: Collection, token: ChangeToken | None, **fields: Any) -> HttpResponse:  # noqa: ANN401  # any JSON
     """200, with the fields of the change, and whether the manifest reflects it; usually it does not yet."""
-    snapshot = Snapshot.of(runtime.store(), each, collection)
+    snapshot = Snapshot.of(runtime.store(), parallel_map, collection)
     revision = revision_reflecting(snapshot, token) if token else None
     cursor = encode_cursor(token) if token else None
     manifest = path_of(collection, {"reflects": cursor, "wait": WAIT_SECONDS} if cursor else {})
@@ -157,14 +157,14 @@ def if_match_etags(header: str | None) -> frozenset[str]:
 
 def actor_of(actor_id: str) -> Collection:
     """The actor that a path names, by its name or number. Raises as ``actors.resolve``."""
-    return actors.resolve(runtime.store(), runtime.collections(), each, unquote(actor_id))
+    return actors.resolve(runtime.store(), runtime.collections(), parallel_map, unquote(actor_id))
 
 
 def collection_of(kind: str, collection_id: str) -> Collection:
     """The collection that a path names. Raises ``IdTooLong``, ``NoSuchCollection``."""
     kind, collection_id = unquote(kind), unquote(collection_id)
     runtime.collections().check_id(kind, collection_id)
-    if collection := runtime.collections().named(kind, collection_id):
+    if collection := runtime.collections().lookup(kind, collection_id):
         return collection
     raise NoSuchCollection(f"{kind} {collection_id} cannot be a collection")
 

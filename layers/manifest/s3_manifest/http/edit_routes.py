@@ -48,7 +48,7 @@ from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
-from s3_manifest.storage.heads import is_there
+from s3_manifest.storage.heads import exists
 from s3_manifest.storage.store import StoreError
 
 logger = Logger(service="edit")
@@ -241,7 +241,7 @@ def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdat
     """Sets the title in ``collection.json``. 404: the collection is empty."""
     collection = collection_of(kind, collection_id)
     if ID not in app.current_event.query_string_parameters:
-        check_not_truncated(runtime.collections().begins(collection))
+        check_not_truncated(runtime.collections().id_prefix(collection))
     _check_exists(collection)
     edit = set_title(editor_of(collection, app.lambda_context).sidecars, update.title)
     return change_response(collection, edit.token, title=update.title)
@@ -268,7 +268,7 @@ def _in_path(collection: Collection, filename: str) -> str:
 
 
 def _check_exists(collection: Collection) -> None:
-    if not is_there(runtime.store(), runtime.collections(), collection):
+    if not exists(runtime.store(), runtime.collections(), collection):
         raise NoSuchCollection(f"{collection.kind} {collection.id} is empty")
 
 

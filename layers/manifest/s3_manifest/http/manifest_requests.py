@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http.addressing import NO_MANIFEST
 from s3_manifest.http.app import HttpResponse, etags_in, json_response
 from s3_manifest.manifest.collections import Collection
@@ -17,9 +17,9 @@ from s3_manifest.query.cursors import InvalidCursor, decode_cursor
 from s3_manifest.query.reads import Document
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
 from s3_manifest.storage import heads
-from s3_manifest.storage.heads import Loaded
+from s3_manifest.storage.heads import LoadedHead
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import NotModified, Stored
+from s3_manifest.storage.store import NotModified, StoredObject
 
 IfNoneMatch = Annotated[str | None, Header(alias="if-none-match", description="An ETag: 304 if it is still current")]
 Wait = Annotated[
@@ -70,7 +70,7 @@ class FetchResult(NamedTuple):
 
 def snapshot_of(collection: Collection) -> Snapshot:
     """The collection's manifest, not read yet."""
-    return Snapshot.of(runtime.store(), each, collection)
+    return Snapshot.of(runtime.store(), parallel_map, collection)
 
 
 def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) -> FetchResult:  # noqa: B008  # it is immutable
@@ -90,9 +90,13 @@ def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) ->
             lambda: _get_unless(collection, etags), lambda got: not isinstance(got, NotModified), seconds, clock
         )
         if isinstance(stored, NotModified):
-            return FetchResult(Snapshot(unread.store, each, collection, Loaded(None, stored.etag)), not_modified=True)
+            return FetchResult(
+                Snapshot(unread.store, parallel_map, collection, LoadedHead(None, stored.etag)), not_modified=True
+            )
         head = heads.decode(collection, stored.body) if stored else None
-        return FetchResult(Snapshot(unread.store, each, collection, Loaded(head, stored.etag if stored else None)))
+        return FetchResult(
+            Snapshot(unread.store, parallel_map, collection, LoadedHead(head, stored.etag if stored else None))
+        )
     return FetchResult(wait_for_head(unread, lambda now: now.head is not None, seconds, clock).snapshot)
 
 
@@ -100,7 +104,7 @@ def named(kind: str, collection_id: str) -> Collection:
     """The collection that a path names. Raises ``IdTooLong``, and ``NoSuchManifest`` if it cannot exist."""
     kind, collection_id = unquote(kind), unquote(collection_id)
     runtime.collections().check_id(kind, collection_id)
-    if collection := runtime.collections().named(kind, collection_id):
+    if collection := runtime.collections().lookup(kind, collection_id):
         return collection
     raise NoSuchManifest(f"{NO_MANIFEST}{kind} {collection_id}")
 
@@ -151,9 +155,9 @@ def _matches(etag: str | None, etags: list[str]) -> bool:
     return etag is not None and (etag in etags or "*" in etags)
 
 
-def _get_unless(collection: Collection, etags: list[str]) -> Stored | NotModified | None:
+def _get_unless(collection: Collection, etags: list[str]) -> StoredObject | NotModified | None:
     """The head, or that the caller has it already: one request to S3 either way."""
     if len(etags) == 1 and etags != ["*"]:
-        return runtime.store().get_unless(collection.head_key, etags[0])
+        return runtime.store().get_if_changed(collection.head_key, etags[0])
     stored = runtime.store().get(collection.head_key)
     return NotModified(stored.etag) if stored and _matches(stored.etag, etags) else stored

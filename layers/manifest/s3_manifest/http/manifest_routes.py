@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
-from s3_manifest.aws.threads import each
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import manifest_requests, openapi
 from s3_manifest.http.app import BadParameter, CollectionId, HttpResponse, Kind, json_response, path_of, problem
 from s3_manifest.http.manifest_requests import IfNoneMatch, ReadCondition, Reflects, Wait
@@ -149,9 +149,9 @@ def get_removed(
 
 def _named(kind: str, collection_id: str) -> Collection | None:
     if kind != actors.KIND:
-        return runtime.collections().named(kind, collection_id)
+        return runtime.collections().lookup(kind, collection_id)
     try:
-        return actors.resolve(runtime.store(), runtime.collections(), each, collection_id)
+        return actors.resolve(runtime.store(), runtime.collections(), parallel_map, collection_id)
     except actors.NoSuchActor:
         return None
 

@@ -65,7 +65,7 @@ def post_rescan(
     """202: queued. It is done when ``last_verified_at`` of the ``manifest`` is after ``requested_at``."""
     kind, collection_id = unquote(kind), unquote(collection_id)
     runtime.collections().check_id(kind, collection_id)
-    collection = runtime.collections().named(kind, collection_id)
+    collection = runtime.collections().lookup(kind, collection_id)
     if collection is None:
         return problem(404, f"{kind} {collection_id} cannot be a collection")
     requested_at = timestamp(datetime.now(UTC))
@@ -87,7 +87,7 @@ def post_rescans(
         runtime.enqueue([SweepAll()])
         return _queued("all", "/api/manifests", requested_at)
     for index, name in enumerate(request.collections):
-        if runtime.collections().named(name.kind, name.id) is None:
+        if runtime.collections().lookup(name.kind, name.id) is None:
             parameter = f"collections.{index}"
             raise BadParameter(parameter, f"{parameter}: {name.kind} {name.id} cannot be a collection")
     jobs = [Sweep(kind=name.kind, id=name.id) for name in dict.fromkeys(request.collections)]

@@ -13,7 +13,7 @@ from s3_manifest.http.app import ActorId, BadParameter, CollectionId, HttpRespon
 from s3_manifest.http.edit_requests import ChangeResponse, actor_of, change_response, collection_of, editor_of
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection, IdTooLong
-from s3_manifest.sidecars.formats import GenerationDeclaration
+from s3_manifest.sidecars.content import GenerationDeclaration
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 

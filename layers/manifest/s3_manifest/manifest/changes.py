@@ -11,10 +11,10 @@ from pydantic import AliasChoices, Field
 from s3_manifest.manifest.encoding import decode, facts_json, json_bytes
 from s3_manifest.manifest.model import Entry, Facts, Sha256, Strict, Tuple, UnreadableManifest
 
-Sort = Literal["added", "modified", "removed", "unlisted"]
+ChangeType = Literal["added", "modified", "removed", "unlisted"]
 _SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"\}\Z')
 
-SORTS: tuple[Sort, ...] = get_args(Sort)
+CHANGE_TYPES: tuple[ChangeType, ...] = get_args(ChangeType)
 """What an alteration is to a manifest's files, and so where it stands in a change record."""
 
 
@@ -30,7 +30,7 @@ class FileChange(Strict):
     after: Entry | None
 
     @property
-    def sort(self) -> Sort:
+    def change_type(self) -> ChangeType:
         """What it is to the manifest's files; ``unlisted`` if it was none of them, and is none."""
         was, is_ = (entry is not None and entry.is_file for entry in (self.before, self.after))
         return ("modified" if is_ else "removed") if was else ("added" if is_ else "unlisted")
@@ -51,7 +51,7 @@ class ChangeRecord(Facts):
     removed: Tuple[FileChange]
     unlisted: Tuple[FileChange] = ()
 
-    def alterations(self) -> Iterator[FileChange]:
+    def file_changes(self) -> Iterator[FileChange]:
         """All of them."""
         return chain(self.added, self.modified, self.removed, self.unlisted)
 
@@ -61,7 +61,7 @@ def encode_record(record: ChangeRecord) -> bytes:
 
     No head refers to more than the last record, so each carries the proof that it is whole itself.
     """
-    lists = {sort: getattr(record, sort) for sort in SORTS}
+    lists = {sort: getattr(record, sort) for sort in CHANGE_TYPES}
     checkpoint = {"checkpoint": record.checkpoint} if record.checkpoint else {}
     body = json_bytes(facts_json(record) | {"previous": record.previous} | checkpoint | lists)[:-1]
     return body + b',"sha256":"%s"}' % sha256(body).hexdigest().encode()

@@ -86,7 +86,7 @@ class Collections:
         # Deepest first, so that the first match is the one a key belongs to.
         self.patterns = tuple(sorted(patterns, key=_depth, reverse=True))
 
-    def of(self, key: str) -> Collection | None:
+    def collection_of(self, key: str) -> Collection | None:
         """The collection that ``key`` belongs to: None outside of all, and under the root.
 
         None too where the id is so long that S3 could not hold all objects of its manifest: see ``check_id``.
@@ -106,10 +106,10 @@ class Collections:
     def own_keys(self, collection: Collection, keys: Iterable[str]) -> list[str]:
         """Those of the keys below the collection's prefix that are not a nested collection's, nor its folder."""
         if self.is_nested(collection):
-            return [key for key in keys if self.of(key) == collection]
+            return [key for key in keys if self.collection_of(key) == collection]
         return [key for key in keys if key != collection.prefix]
 
-    def named(self, kind: str, collection_id: str) -> Collection | None:
+    def lookup(self, kind: str, collection_id: str) -> Collection | None:
         """The collection of that kind and id; None where there is no such kind, or the id can't be."""
         if not collection_id or "/" in collection_id:
             return None
@@ -118,7 +118,7 @@ class Collections:
                 return self._collection(pattern, collection_id)
         return None
 
-    def begins(self, collection: Collection) -> str:
+    def id_prefix(self, collection: Collection) -> str:
         """What its keys begin with up to the end of its id, without what a pattern has after that."""
         return next(one.before for one in self.patterns if one.kind == collection.kind) + collection.id
 
@@ -144,7 +144,7 @@ class Collections:
                 self.check_id(pattern.kind, collection_id)
                 return
 
-    def subscriptions(self) -> list[str]:
+    def notification_prefixes(self) -> list[str]:
         """The prefixes to be told about: each key of a collection is below exactly one of them.
 
         S3 refuses two notification configurations with overlapping prefixes for the same event, so

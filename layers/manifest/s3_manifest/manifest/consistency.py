@@ -6,7 +6,7 @@ The types of the fields are checked before, one by one; this is about what they 
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 
-from s3_manifest.manifest.changes import SORTS, ChangeRecord
+from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, Head
 
@@ -76,9 +76,9 @@ def _of_entries(head: Head, collection: Collection) -> Iterator[str]:
 
 
 def _of_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
-    for sort in SORTS:
+    for sort in CHANGE_TYPES:
         for change in getattr(record, sort):
-            if change.sort != sort:
+            if change.change_type != sort:
                 yield f"{sort}: {change.filename} belongs to another list"
             for entry in (change.before, change.after):
                 if entry and (entry.filename != change.filename or entry.s3_key != collection.prefix + entry.filename):

@@ -13,27 +13,29 @@ from s3_manifest.manifest.model import Entry
 _MODULUS = 1 << 128
 
 
-def of_entry(entry: Entry) -> int:
+def entry_digest(entry: Entry) -> int:
     """One object's part, from its entry."""
-    return part(entry.filename, entry.etag, entry.size_bytes, entry.last_modified, entry.storage_class)
+    return object_digest(entry.filename, entry.etag, entry.size_bytes, entry.last_modified, entry.storage_class)
 
 
-def of_json(entry: dict[str, Any]) -> int:
+def json_digest(entry: dict[str, Any]) -> int:
     """One object's part, from its entry's JSON object."""
-    return part(entry["filename"], entry["etag"], entry["size_bytes"], entry["last_modified"], entry["storage_class"])
+    return object_digest(
+        entry["filename"], entry["etag"], entry["size_bytes"], entry["last_modified"], entry["storage_class"]
+    )
 
 
-def total(parts: Iterable[int]) -> int:
+def combine(parts: Iterable[int]) -> int:
     """The digest of a run from the parts of its objects, in any order."""
     return sum(parts) % _MODULUS
 
 
-def written(digest: int) -> str:
+def to_hex(digest: int) -> str:
     """As it stands in a manifest: 32 hexadecimal digits."""
     return f"{digest % _MODULUS:032x}"
 
 
-def part(filename: str, etag: str, size: int, last_modified: str, storage_class: str) -> int:
+def object_digest(filename: str, etag: str, size: int, last_modified: str, storage_class: str) -> int:
     """One object's part, from what a listing says of it."""
     # Whole seconds: a HEAD tells no more, and some servers list milliseconds. The filename comes last,
     # as the only one that may hold any character.

@@ -69,7 +69,7 @@ def decode(body: bytes, shape: type[Shape]) -> Shape:
     return _shaped(fields, shape)
 
 
-def facts_from(fields: Mapping[str, Any]) -> Facts:
+def decode_facts(fields: Mapping[str, Any]) -> Facts:
     """The facts that ``facts_json`` told, whatever else is beside them. Raises ``UnreadableManifest``."""
     kind = fields.get("kind")
     names = _FACTS | {"schema", f"{kind}_id", f"{kind}_title"}

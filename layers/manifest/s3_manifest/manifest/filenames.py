@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-WORKING = ".s3-manifest"
+WORKING_FOLDER = ".s3-manifest"
 """The folder below a copy that the client works in; none of a collection's files."""
 
 MAX_NAME_BYTES = 255
@@ -28,11 +28,11 @@ _UNSAFE = (
     *_NO_PATH,
 )
 # HFS+ takes names for one that differ only in these: https://git-blame.blogspot.com/2014/12/git-1856-195-205-214-and-221-and.html
-IGNORED = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad]")
+IGNORABLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad]")
 """Characters that some file systems do not see in a name."""
 
 
-def no_path(filename: str) -> str | None:
+def path_problem(filename: str) -> str | None:
     """Why no file below a folder can have this filename, on any file system; None where one can.
 
     A part of what ``unusable`` refuses, for lists of files that others read: on Linux these have names with
@@ -41,12 +41,12 @@ def no_path(filename: str) -> str | None:
     return _first(_NO_PATH, filename) if _may_be_unsafe(filename) else None
 
 
-def unusable(filename: str, max_name_bytes: int = MAX_NAME_BYTES) -> str | None:
+def filename_problem(filename: str, max_name_bytes: int = MAX_NAME_BYTES) -> str | None:
     """Why no copy may have a file of this name, whatever its file system; None where it may."""
     if _may_be_unsafe(filename) and (reason := _first(_UNSAFE, filename)):
         return reason
     if (filename[0] == "." or not filename.isascii()) and _is_working(filename.partition("/")[0]):
-        return f"it lies in {WORKING}, the client's own working folder"
+        return f"it lies in {WORKING_FOLDER}, the client's own working folder"
     try:
         size = len(filename) if filename.isascii() else len(filename.encode())
     except UnicodeEncodeError:
@@ -56,18 +56,18 @@ def unusable(filename: str, max_name_bytes: int = MAX_NAME_BYTES) -> str | None:
     return None
 
 
-def in_the_way(filenames: Iterable[str]) -> dict[str, str]:
+def path_conflicts(filenames: Iterable[str]) -> dict[str, str]:
     """The filenames that cannot be files beside each other, each with another: a file, and a folder of its name."""
     names = frozenset(filenames)
     found: dict[str, str] = {}
     for name in names:
-        for folder in above(name):
+        for folder in parent_folders(name):
             if folder in names:
                 found[name], found[folder] = folder, name
     return found
 
 
-def above(filename: str) -> Iterator[str]:
+def parent_folders(filename: str) -> Iterator[str]:
     """The folders that a file lies in, the nearest first."""
     while filename := filename.rpartition("/")[0]:
         yield filename
@@ -91,5 +91,5 @@ def _first(rules: Iterable[tuple[re.Pattern[str], str]], filename: str) -> str |
 
 
 def _is_working(component: str) -> bool:
-    plain = IGNORED.sub("", unicodedata.normalize("NFKC", component)).casefold()
-    return plain.rstrip(". ") == WORKING
+    plain = IGNORABLE.sub("", unicodedata.normalize("NFKC", component)).casefold()
+    return plain.rstrip(". ") == WORKING_FOLDER

@@ -43,7 +43,7 @@ _NUMBERS = bytes(0x30 if chr(c) in "0123456789" else 0x65 if chr(c) in "eE" else
 _LARGE = (b"0" * 19, b"0e000")
 
 
-class NotReadable(ValueError):
+class UnreadableDocument(ValueError):
     """The body is not text, or not JSON, at all, or too large; the message says which, of an "it"."""
 
 
@@ -83,16 +83,16 @@ def read_json(body: bytes, *, most: int = MAX_BYTES) -> Document:
     are kept, though JSON wants them escaped. Of members with the same key the last counts, as with most
     parsers (https://www.rfc-editor.org/rfc/rfc8259#section-4).
     """
-    return _read(utf8(body, most=most))
+    return _read(to_utf8(body, most=most))
 
 
-def read_lines(body: bytes, *, most: int = MAX_BYTES) -> Iterator[tuple[int, Document | NotReadable]]:
+def read_json_lines(body: bytes, *, most: int = MAX_BYTES) -> Iterator[tuple[int, Document | UnreadableDocument]]:
     """The JSON values of a body, one a line or each over several, and what cannot be read, by the line it begins at.
 
     Each is read as by ``read_json``. Lines end with LF, CR or both, and blank ones do not count. What stands between
     two values may be nothing, blanks or a comma. Raises ``NotReadable`` where the body is no text.
     """
-    text = utf8(body, most=most)
+    text = to_utf8(body, most=most)
     lines, has_large_number = text.splitlines(), _has_large_number(text)
     for index, line in enumerate(lines):
         if not line.strip():
@@ -104,13 +104,13 @@ def read_lines(body: bytes, *, most: int = MAX_BYTES) -> Iterator[tuple[int, Doc
         except ValueError:
             try:
                 document = _read(_MARKS.sub(b"", line, count=1))
-            except NotReadable:
+            except UnreadableDocument:
                 yield from _spread(lines, index)
                 return
         yield index + 1, document
 
 
-def utf8(body: bytes, *, most: int = MAX_BYTES) -> bytes:
+def to_utf8(body: bytes, *, most: int = MAX_BYTES) -> bytes:
     """The text of a body as UTF-8 without a byte order mark: decompressed, and encoded anew where it is UTF-16.
 
     S3 returns what was stored, so an object with ``Content-Encoding: gzip`` arrives compressed. UTF-16 and UTF-32
@@ -121,7 +121,7 @@ def utf8(body: bytes, *, most: int = MAX_BYTES) -> bytes:
     if body.startswith(_GZIP):
         body = _decompressed(body, most)
     elif len(body) > most:
-        raise NotReadable(f"it has {len(body)} bytes; of more than {most} it is not read")
+        raise UnreadableDocument(f"it has {len(body)} bytes; of more than {most} it is not read")
     encoding = json.detect_encoding(body)
     if encoding == "utf-8":
         return body
@@ -130,15 +130,15 @@ def utf8(body: bytes, *, most: int = MAX_BYTES) -> bytes:
     try:
         return body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
-        raise NotReadable(f"it is not {encoding.upper()}, though it begins like it: {error.reason}") from error
+        raise UnreadableDocument(f"it is not {encoding.upper()}, though it begins like it: {error.reason}") from error
 
 
-def text_of(body: bytes, *, most: int = MAX_BYTES) -> str:
+def decode_text(body: bytes, *, most: int = MAX_BYTES) -> str:
     """The text of a body, as ``utf8`` reads it. Raises ``NotReadable``."""
     try:
-        return utf8(body, most=most).decode()
+        return to_utf8(body, most=most).decode()
     except UnicodeDecodeError as error:
-        raise NotReadable("it is not UTF-8; write it anew, in UTF-8") from error
+        raise UnreadableDocument("it is not UTF-8; write it anew, in UTF-8") from error
 
 
 def _read(text: bytes) -> Document:
@@ -151,7 +151,7 @@ def _read(text: bytes) -> Document:
     return Document(value)
 
 
-def _spread(lines: Sequence[bytes], index: int) -> Iterator[tuple[int, Document | NotReadable]]:
+def _spread(lines: Sequence[bytes], index: int) -> Iterator[tuple[int, Document | UnreadableDocument]]:
     """The values from a line on that is none: each may end some lines after it began."""
     characters = b"\n".join(lines[index:]).decode("utf-8", "surrogateescape")
     number, counted, at = index + 1, 0, 0
@@ -160,7 +160,7 @@ def _spread(lines: Sequence[bytes], index: int) -> Iterator[tuple[int, Document 
     while (begins := _after(_BETWEEN, characters, at)) < len(characters):
         number, counted = number + characters.count("\n", counted, begins), begins
         end_of_line = _after(_LINE, characters, begins)
-        found: Document | NotReadable | None = None
+        found: Document | UnreadableDocument | None = None
         at = end_of_line
         if allowed > 0:
             try:
@@ -181,10 +181,10 @@ def _after(pattern: re.Pattern[str], characters: str, begins: int) -> int:
     return match.end() if match else begins
 
 
-def _of_line(line: str) -> Document | NotReadable:
+def _of_line(line: str) -> Document | UnreadableDocument:
     try:
         return _read(line.encode("utf-8", "surrogateescape"))
-    except NotReadable as error:
+    except UnreadableDocument as error:
         return error
 
 
@@ -195,11 +195,11 @@ def _decompressed(body: bytes, most: int) -> bytes:
         try:
             found += member.decompress(body, most + 1 - len(found))
         except zlib.error as error:
-            raise NotReadable(f"it is not gzip, though it begins like it: {error}") from error
+            raise UnreadableDocument(f"it is not gzip, though it begins like it: {error}") from error
         if len(found) > most:
-            raise NotReadable(f"it decompresses to more than {most} bytes; of more it is not read")
+            raise UnreadableDocument(f"it decompresses to more than {most} bytes; of more it is not read")
         if not member.eof:
-            raise NotReadable("its gzip data ends too early; store it anew")
+            raise UnreadableDocument("its gzip data ends too early; store it anew")
         body = member.unused_data
     return bytes(found)
 
@@ -231,7 +231,7 @@ def _parsed(text: bytes) -> Any:  # noqa: ANN401  # JSON, and marks of what is n
         except RecursionError:
             return _LENIENT.decode(_pruned(characters))
     except ValueError as error:
-        raise NotReadable(f"it is not JSON: {error}") from error
+        raise UnreadableDocument(f"it is not JSON: {error}") from error
 
 
 def _pruned(characters: str) -> str:
@@ -248,7 +248,7 @@ def _pruned(characters: str) -> str:
                 done = token.end()
             depth -= 1
     if depth > MAX_DEPTH:
-        raise NotReadable(f"it is not JSON: it ends within {depth} lists and objects")
+        raise UnreadableDocument(f"it is not JSON: it ends within {depth} lists and objects")
     return "".join((*kept, characters[done:]))
 
 
@@ -265,7 +265,7 @@ def _cleaned(value: Any) -> Document:  # noqa: ANN401  # what ``_parsed`` return
 
     cleaned = _clean(value, (), report)
     if isinstance(cleaned, _Unusable):
-        raise NotReadable(cleaned.reason)
+        raise UnreadableDocument(cleaned.reason)
     return Document(cleaned, (*problems, f"and {more} more") if more else tuple(problems))
 
 

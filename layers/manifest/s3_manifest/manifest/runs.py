@@ -60,7 +60,7 @@ class Run:
         at = self._place(filename)
         return self._entry(self._items[at]) if self._is_at(filename, at) else None
 
-    def begun_with(self, filename: str) -> "Run":
+    def starting_at(self, filename: str) -> "Run":
         """The entries from that name on."""
         return Run(self._items[self._place(filename) :], self._source) if filename else self
 
@@ -81,7 +81,7 @@ class Run:
         """All entries, each as JSON on one line."""
         return (_line(item) for item in self._items)
 
-    def replaced(self, changes: Mapping[str, Entry | None]) -> "Run":
+    def with_changes(self, changes: Mapping[str, Entry | None]) -> "Run":
         """The run with these entries put in, by filename, or taken out (None)."""
         items, made, start = self._items, list[Entry | bytes](), 0
         for filename in sorted(changes):
@@ -128,7 +128,7 @@ class Run:
     def _broken(self, line: bytes, why: str) -> UnreadableManifest:
         return UnreadableManifest(f"{self._source}: an entry is broken: {why}: {line[:200]!r}")
 
-    def joined(self, following: "Run") -> "Run":
+    def concat(self, following: "Run") -> "Run":
         """This run and the one after it."""
         return Run([*self._items, *following.items()])
 
@@ -141,7 +141,7 @@ class Run:
         """The object of a page with this run."""
         return _HEADER + _SEPARATOR.join(self.lines()) + _FOOTER
 
-    def ref(self, key: str) -> PageRef:
+    def page_ref(self, key: str) -> PageRef:
         """The reference to a page with this run, which must not be empty."""
         described = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
         files = [entry for entry in described if _role(entry) == "files"]
@@ -152,12 +152,12 @@ class Run:
             total_files=len(files),
             total_size_bytes=sum(entry["size_bytes"] for entry in files),
             unlisted=len(self) - len(files),
-            problems=self.problems(),
-            digest=digests.written(digests.total(map(digests.of_json, described))),
-            sha256=sha256_of(self.page),
+            problems=self.count_problems(),
+            digest=digests.to_hex(digests.combine(map(digests.json_digest, described))),
+            sha256=sha256_hex(self.page),
         )
 
-    def problems(self) -> int:
+    def count_problems(self) -> int:
         """How many entries have a problem, or user metadata of that name: entries as JSON are not decoded for it."""
         return sum(
             (item.problem is not None or "problem" in item.metadata) if isinstance(item, Entry) else _PROBLEM in item
@@ -175,18 +175,18 @@ def encode_page(run: Run) -> bytes:
     return run.page
 
 
-def sha256_of(body: bytes) -> Sha256:
+def sha256_hex(body: bytes) -> Sha256:
     """The digest by which a reference knows the bytes of an object."""
     return sha256(body).hexdigest()
 
 
-def verified_page(body: bytes, ref: PageRef) -> Run:
+def decode_verified_page(body: bytes, ref: PageRef) -> Run:
     """The run in a page, compared with its digest. Raises ``UnreadableManifest`` if it is not what ``ref`` refers to.
 
     Where the reference has no SHA-256, as earlier versions wrote it, all entries are decoded and compared with
     what else it says.
     """
-    if ref.sha256 is not None and sha256_of(body) != ref.sha256:
+    if ref.sha256 is not None and sha256_hex(body) != ref.sha256:
         raise UnreadableManifest(f"{ref.key}: its content is not what the manifest refers to (by SHA-256)")
     run = decode_page(body, ref)
     if ref.sha256 is None:
@@ -212,7 +212,7 @@ def _check(run: Run, ref: PageRef) -> None:
     files = [entry for entry in entries if entry.is_file]
     names = [entry.filename for entry in entries]
     is_it = (
-        digests.written(digests.total(map(digests.of_entry, entries))) == ref.digest
+        digests.to_hex(digests.combine(map(digests.entry_digest, entries))) == ref.digest
         and len(files) == ref.total_files
         and sum(entry.size_bytes for entry in files) == ref.total_size_bytes
         and all(before < after for before, after in pairwise(names))

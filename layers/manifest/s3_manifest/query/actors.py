@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections, Pattern
-from s3_manifest.storage.heads import is_there
-from s3_manifest.storage.store import Each, Present, Store
+from s3_manifest.storage.heads import exists
+from s3_manifest.storage.store import ParallelMap, Present, Store
 
 KIND = "actor"
 """The kind of collection whose ids are names of actors."""
@@ -53,7 +53,7 @@ def names_with_number(number: str, names: Iterable[str]) -> list[str]:
     return [number] if number in matching else matching
 
 
-def resolve(store: Store, collections: Collections, parallel_map: Each, name: str) -> Collection:
+def resolve(store: Store, collections: Collections, parallel_map: ParallelMap, name: str) -> Collection:
     """The actor with this full name or number. By full name it need not exist; by number it must.
 
     Raises ``NoSuchActor``, ``AmbiguousActor``, ``StoreError``.
@@ -61,7 +61,7 @@ def resolve(store: Store, collections: Collections, parallel_map: Each, name: st
     pattern = next((pattern for pattern in collections.patterns if pattern.kind == KIND), None)
     if pattern is None:
         raise NoSuchActor("this deployment has no actors: its parameter Collections has no pattern of kind actor")
-    collection = collections.named(KIND, name)
+    collection = collections.lookup(KIND, name)
     if collection is None:
         raise NoSuchActor(f"{name} cannot be an actor")
     # Most requests give the exact name; one request confirms that.
@@ -70,7 +70,7 @@ def resolve(store: Store, collections: Collections, parallel_map: Each, name: st
     actors = _with_number(store, collections, parallel_map, pattern, name)
     if len(actors) > 1:
         # The folder of a deleted actor may remain.
-        actors = [actor for actor in actors if is_there(store, collections, actor)]
+        actors = [actor for actor in actors if exists(store, collections, actor)]
     if not actors:
         raise NoSuchActor(f"no actor has the number {name}")
     if len(actors) > 1:
@@ -85,13 +85,13 @@ class _Place(NamedTuple):
 
 
 def _with_number(
-    store: Store, collections: Collections, parallel_map: Each, pattern: Pattern, number: str
+    store: Store, collections: Collections, parallel_map: ParallelMap, pattern: Pattern, number: str
 ) -> list[Collection]:
     """The actors with that number that have objects, or a folder below the manifest root."""
     roots = (pattern.before, collections.root + pattern.before)
     places = [_Place(root, padded) for root in roots for padded in padded_numbers(number)]
     names = [name for listed in parallel_map(lambda place: _names(store, place), places) for name in listed]
-    return [actor for name in names_with_number(number, names) if (actor := collections.named(KIND, name))]
+    return [actor for name in names_with_number(number, names) if (actor := collections.lookup(KIND, name))]
 
 
 def _names(store: Store, place: _Place) -> list[str]:

@@ -11,7 +11,7 @@ from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.model import Frozen, Summary, UnreadableManifest
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.storage import heads
-from s3_manifest.storage.store import Archived, Each, Present, Store
+from s3_manifest.storage.store import Archived, ParallelMap, Present, Store
 
 _FOLDERS_PER_LIST = 100
 _FACTS = set(Summary.model_fields) - {"body"}
@@ -37,7 +37,7 @@ class CatalogPage(NamedTuple):
 def read_catalog(
     store: Store,
     collections: Collections,
-    parallel_map: Each,
+    parallel_map: ParallelMap,
     limit: int,
     after: Position | None,
     room: int = MAX_ANSWER_BYTES,
@@ -76,10 +76,10 @@ def _row(store: Store, collection: Collection) -> dict[str, Any] | None:
     present = store.head(collection.head_key)
     if not isinstance(present, Present):
         return None
-    summary = heads.summary_of(present)
+    summary = heads.read_summary(present)
     kind = collection.kind
     name = {"kind": kind, f"{kind}_id": collection.id}
-    if summary is None or present.archived or not heads.is_summary_of(summary, present):
+    if summary is None or present.archived or not heads.summary_matches(summary, present):
         try:
             head = heads.load(store, collection).head
         except (UnreadableManifest, Archived) as error:

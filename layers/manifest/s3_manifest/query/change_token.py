@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from s3_manifest.manifest.layout import Open
+from s3_manifest.manifest.layout import LoadedRun
 from s3_manifest.manifest.model import Frozen, Timestamp, UnreadableManifest
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import StoreError
@@ -39,7 +39,7 @@ def is_reflected(snapshot: Snapshot, token: ChangeToken) -> bool:
 
     Raises ``Conflict`` (the pages were collected; reload), ``StoreError``, ``UnreadableManifest``.
     """
-    return all(_is_one_reflected(snapshot, each) for each in (token, *token.others))
+    return all(_is_one_reflected(snapshot, parallel_map) for parallel_map in (token, *token.others))
 
 
 def revision_reflecting(snapshot: Snapshot, token: ChangeToken) -> int | None:
@@ -67,7 +67,7 @@ def _is_one_reflected(snapshot: Snapshot, token: ChangeToken) -> bool:
     if token.deleted_until is not None:
         # A manifest with pages still has a thousand files or more.
         latest = token.deleted_until
-        runs = (slot.run for slot in snapshot.slots() if isinstance(slot, Open))
+        runs = (slot.run for slot in snapshot.slots() if isinstance(slot, LoadedRun))
         return not head.pages and all(entry.last_modified > latest for run in runs for entry in run.entries())
     entry = snapshot.entry(snapshot.collection.filename(token.s3_key))
     if token.deleted_etag is not None:

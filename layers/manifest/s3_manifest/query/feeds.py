@@ -9,7 +9,7 @@ from s3_manifest.manifest.changes import ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.query.history import History
-from s3_manifest.storage import chain
+from s3_manifest.storage import change_log
 from s3_manifest.storage.snapshot import Snapshot
 
 _BLOCK = 16
@@ -96,7 +96,10 @@ def _names(collection: Collection, record: ChangeRecord, room: int) -> list[byte
         omitted = len(record.removed) - index - 1
         # The longest filename fits into this, together with the members that are added here.
         if omitted and room < _LAST_LINE_BYTES:
-            return [*lines, to_json(removal | {"left_out": omitted, "s3_key": chain.key_of(collection, record)})]
+            return [
+                *lines,
+                to_json(removal | {"left_out": omitted, "s3_key": change_log.record_key(collection, record)}),
+            ]
         lines.append(line)
     return lines
 
@@ -106,7 +109,7 @@ def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
         "revision": record.revision,
         "commit": record.commit,
         "committed_at": record.last_synced,
-        "s3_key": chain.key_of(collection, record),
+        "s3_key": change_log.record_key(collection, record),
         "title": record.title,
         "complete": record.complete,
         "total_files": record.total_files,

@@ -14,11 +14,11 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.consistency import contradiction_in_record
 from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import BrokenObjects, Entry, Facts, NewerManifest, Timestamp, UnreadableManifest
-from s3_manifest.manifest.runs import Run, sha256_of
-from s3_manifest.storage import chain, heads
-from s3_manifest.storage.chain import FIRST, REPAIRED, Link
+from s3_manifest.manifest.runs import Run, sha256_hex
+from s3_manifest.storage import change_log, heads
+from s3_manifest.storage.change_log import FIRST, REPAIRED, RecordName
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Store, listings
+from s3_manifest.storage.store import Store, iter_listings
 
 
 class HistoryGone(Exception):
@@ -71,12 +71,12 @@ class ManifestRevision(NamedTuple):
             reason = f"part of the manifest at revision {self.facts.revision} is lost or damaged"
             raise HistoryGone(reason, head.revision + 1) from error
         for index, run in zip(indices, runs, strict=True):
-            start = layout.begins(slots[index]) if index else ""
-            end = layout.begins(slots[index + 1]) if index + 1 < len(slots) else None
+            start = layout.first_filename(slots[index]) if index else ""
+            end = layout.first_filename(slots[index + 1]) if index + 1 < len(slots) else None
             within = {
                 name: entry for name, entry in self.differences.items() if name >= start and (end is None or name < end)
             }
-            yield run.replaced(within) if within else run
+            yield run.with_changes(within) if within else run
 
 
 class History:
@@ -153,7 +153,7 @@ class History:
         base = self._checkpoint(records[-1]) if checkpoint <= head.revision else self._snapshot
         differences: dict[str, Entry | None] = {}
         for record in records[1:]:
-            for change in record.alterations():
+            for change in record.file_changes():
                 differences.setdefault(change.filename, change.before)
         return ManifestRevision(records[0], base, differences)
 
@@ -201,23 +201,23 @@ class History:
 
     def _next_recorded(self, revision: int) -> int:
         """The first later revision with a record, of this manifest or of one before; the one after the head if none."""
-        names: list[Link] = []
+        names: list[RecordName] = []
         for listing in self._listings_after(revision):
-            names += chain.links(listing)
-            if links := chain.on_chain(names, self._head):
+            names += change_log.parse_names(listing)
+            if links := change_log.follow_chain(names, self._head):
                 return links[0].revision
         return self._head.revision + 1
 
-    def _links(self, first: int, last: int) -> list[Link]:
+    def _links(self, first: int, last: int) -> list[RecordName]:
         """The records on the chain from one revision to another, both included and none missing."""
         if first > last:
             return []
-        names: list[Link] = []
-        links: list[Link] = []
+        names: list[RecordName] = []
+        links: list[RecordName] = []
         revisions: set[int] = set()
         for listing in self._listings_after(first - 1):
-            names += chain.links(listing)
-            links = [link for link in chain.on_chain(names, self._head) if link.revision <= last]
+            names += change_log.parse_names(listing)
+            links = [link for link in change_log.follow_chain(names, self._head) if link.revision <= last]
             revisions = {link.revision for link in links}
             # Where a revision has two records, the records after it decide which one is on the chain.
             if names and names[-1].revision > last and len(revisions) == len(links):
@@ -231,10 +231,10 @@ class History:
 
     def _listings_after(self, revision: int) -> Iterator[Sequence[str]]:
         """The keys of change records of later revisions, a listing at a time."""
-        folder, start = chain.folder(self._collection), chain.after_revision(self._collection, revision)
-        return (listing.keys for listing in listings(self._store, folder, start))
+        folder, start = change_log.folder(self._collection), change_log.listing_start(self._collection, revision)
+        return (listing.keys for listing in iter_listings(self._store, folder, start))
 
-    def _records(self, links: list[Link]) -> list[ChangeRecord]:
+    def _records(self, links: list[RecordName]) -> list[ChangeRecord]:
         return self._snapshot.parallel_map(lambda link: _record(self._store, self._collection, link), links)
 
     def _record_of(self, revision: int) -> ChangeRecord:
@@ -245,7 +245,7 @@ class History:
         """The checkpoint that was written with this record."""
         lost = HistoryGone(f"the manifest of revision {record.revision} is lost or damaged", record.revision + 1)
         stored = self._store.get(heads.checkpoint_key(self._collection, record.revision, record.commit))
-        if stored is None or (record.checkpoint and sha256_of(stored.body) != record.checkpoint):
+        if stored is None or (record.checkpoint and sha256_hex(stored.body) != record.checkpoint):
             raise lost
         try:
             head = heads.decode(self._collection, stored.body)
@@ -258,8 +258,8 @@ class History:
         return replace(self._snapshot, loaded=heads.Checkpoint(head, stored.etag))
 
 
-def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
-    key = chain.key_of(collection, link)
+def _record(store: Store, collection: Collection, link: RecordName) -> ChangeRecord:
+    key = change_log.record_key(collection, link)
     stored = store.get(key)
     if stored is None:
         # The collector deletes the oldest first, so the next record may still exist.
@@ -272,7 +272,7 @@ def _record(store: Store, collection: Collection, link: Link) -> ChangeRecord:
         record = None
     if (
         record is None
-        or Link(record.revision, record.commit, record.previous) != link
+        or RecordName(record.revision, record.commit, record.previous) != link
         or contradiction_in_record(record, collection)
     ):
         # Nothing else records this revision's changes.

@@ -15,7 +15,7 @@ from s3_manifest.query.actors import number_of
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, AnswerModel, AnswerTooLarge, escaped_size
 from s3_manifest.query.history import NoSuchRevision
 from s3_manifest.query.reads import Document, retry_on_conflict
-from s3_manifest.sidecars.formats import is_image
+from s3_manifest.sidecars.captions import is_image
 from s3_manifest.storage.snapshot import Snapshot
 
 MAX_FILES = 30_000

@@ -13,7 +13,7 @@ from s3_manifest.manifest.model import PageRef, Role, Timestamp
 from s3_manifest.manifest.runs import Row, Run
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, AnswerTooLarge, escaped_size, truncate_entry, truncate_facts
 from s3_manifest.query.history import ManifestRevision
-from s3_manifest.sidecars.formats import captioned_by, captions_of, is_captioned, may_be_caption
+from s3_manifest.sidecars.captions import can_have_caption, caption_candidates, caption_targets, may_be_caption
 
 PAGES_READ = 2
 """At most this many pages of the manifest are read for one answer, however few of their files match."""
@@ -50,9 +50,9 @@ class Filter(NamedTuple):
         """Whether the caption has no image, or the image no caption, if that is what is listed."""
         match self.listing:
             case "orphans":
-                return not any(map(exists, captioned_by(filename)))
+                return not any(map(exists, caption_targets(filename)))
             case "uncaptioned":
-                return is_captioned(filename) and not any(map(exists, captions_of(filename)))
+                return can_have_caption(filename) and not any(map(exists, caption_candidates(filename)))
             case _:
                 return True
 
@@ -103,7 +103,7 @@ def page(revision: ManifestRevision, filter_: Filter, limit: int, start: str) ->
         if len(lines) == limit:
             following = index
             break
-        for row in reader.run(index).begun_with(start).rows():
+        for row in reader.run(index).starting_at(start).rows():
             if filter_.ends_before(row.filename):
                 return Page(lines, None)
             if not filter_.matches(row) or not filter_.has_no_partner(row.filename, reader.exists):
@@ -115,7 +115,7 @@ def page(revision: ManifestRevision, filter_: Filter, limit: int, start: str) ->
             if len(lines) == limit or (lines and room < 0):
                 return Page(lines, row.filename)
             lines.append(line)
-    next_filename = layout.begins(slots[following]) if following < len(slots) else None
+    next_filename = layout.first_filename(slots[following]) if following < len(slots) else None
     return Page(lines, None if next_filename is None or filter_.ends_before(next_filename) else next_filename)
 
 
@@ -150,13 +150,13 @@ class _SlotReader:
 
         An image and its caption are in the same slot or in adjacent ones.
         """
-        entry = self.run(layout.slot_of(self.slots, filename)).find(filename)
+        entry = self.run(layout.slot_index(self.slots, filename)).find(filename)
         return entry is not None and (entry.caption is not None or not may_be_caption(filename))
 
 
 def _first_slot(revision: ManifestRevision, slots: Sequence[Slot], start: str) -> int:
     """The index of the first slot that may hold an entry from the filename ``start`` on."""
-    index = layout.slot_of(slots, start)
+    index = layout.slot_index(slots, start)
     slot = slots[index]
     # An earlier revision may have files that lie between two pages of its base.
     is_before = isinstance(slot, PageRef) and slot.last < start and not revision.differences

@@ -44,8 +44,14 @@ from s3_manifest.reconcile.result import (
     is_new_revision,
 )
 from s3_manifest.reconcile.working_set import WorkingSet
-from s3_manifest.sidecars.descriptions import Observation, as_last_read, concerned, looked_at, revised
-from s3_manifest.storage import chain, heads
+from s3_manifest.sidecars.applied import (
+    Observation,
+    affected_files,
+    sidecar_observations,
+    update_sidecars,
+    with_last_read_content,
+)
+from s3_manifest.storage import change_log, heads
 from s3_manifest.storage.pages import broken_objects
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed
 
@@ -186,7 +192,7 @@ class _Committer:
         if is_new_revision(before, head):
             record = change_record(head, before, delta.changes)
             objects = [*copies, *manifest_objects(collection, head, layout, record)]
-            environment.each(lambda item: environment.store.add(*item), objects)
+            environment.parallel_map(lambda item: environment.store.add(*item), objects)
         if before is None:
             result.lost_commits.add(commit_id)  # until it is known to be stored
         # Also if nothing changed: the fresh commit id makes the stale write of a slower worker fail.
@@ -201,11 +207,11 @@ class _Committer:
         """The delta of the observations; applies sidecars to as many files as one commit may touch."""
         collection, head = self._collection, working_set.snapshot.head
         before = working_set.snapshot.restored_descriptions()
-        observations = as_last_read(head, collection, before, observations)
+        observations = with_last_read_content(head, collection, before, observations)
         failures: list[ReadFailed] = []
         while True:
-            sidecars = looked_at(collection, observations)
-            described = dict(sorted(concerned(before, sidecars).items()))
+            sidecars = sidecar_observations(collection, observations)
+            described = dict(sorted(affected_files(before, sidecars).items()))
             portion = working_set.portion(list(described))
             up_to = list(described)[len(portion)] if len(portion) < len(described) else None
             affected = {name: described[name] for name in portion}
@@ -222,7 +228,7 @@ class _Committer:
             observations = [item for item in observations if item.key not in hidden]
             failures += map(working_set.failure, sorted(hidden))
         folder = f"{collection.folder}sidecars/{commit_id}-"
-        revision = revised(before, head.sidecars if head else (), sidecars, up_to, folder)
+        revision = update_sidecars(before, head.sidecars if head else (), sidecars, up_to, folder)
         effect = SidecarEffect(revision, affected)
         delta = diff(head, collection, working_set.entries(names), observations, self._causes, effect)
         unapplied = [item.key for item in sidecars.values()] if up_to is not None else []
@@ -231,8 +237,8 @@ class _Committer:
     def _previous_revision(self) -> int:
         """The revision that a new manifest continues from, so that no follower of an earlier one misses changes."""
         store, lost = self._environment.store, self._result.lost_commits
-        latest = chain.last_revision(store, self._collection)
-        if lost and not chain.last_revision(store, self._collection, lost):
+        latest = change_log.highest_revision(store, self._collection)
+        if lost and not change_log.highest_revision(store, self._collection, lost):
             return 0  # the only records are of our own lost commits
         return latest
 
@@ -248,4 +254,4 @@ def manifest_objects(
     """The keys and bodies of the objects to be written before the head that refers to them."""
     for key, run in layout.new:
         yield key, encode_page(run)
-    yield from heads.history_of(collection, head, record)
+    yield from heads.history_objects(collection, head, record)

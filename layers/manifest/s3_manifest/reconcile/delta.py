@@ -3,25 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_manifest.manifest.changes import SORTS, ChangeRecord, FileChange
+from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
 from s3_manifest.reconcile.entries import keep_source
 from s3_manifest.sidecars import captions
-from s3_manifest.sidecars.descriptions import Observation, Revision, looked_at
-from s3_manifest.sidecars.formats import (
-    COLLECTION,
-    GenerationDeclaration,
-    SidecarContent,
-    apply_overrides,
-    captioned_by,
-    captions_of,
-    is_captioned,
-    may_be_caption,
-    strip_overrides,
-)
-from s3_manifest.storage.chain import FIRST, REPAIRED
+from s3_manifest.sidecars.applied import Observation, SidecarUpdate, sidecar_observations
+from s3_manifest.sidecars.captions import can_have_caption, caption_candidates, caption_targets, may_be_caption
+from s3_manifest.sidecars.content import GenerationDeclaration, SidecarContent
+from s3_manifest.sidecars.formats import COLLECTION_JSON
+from s3_manifest.sidecars.overrides import apply_overrides, strip_overrides
+from s3_manifest.storage.change_log import FIRST, REPAIRED
 
 
 class SidecarEffect(NamedTuple):
@@ -30,7 +23,7 @@ class SidecarEffect(NamedTuple):
     ``affected`` has, by filename, the key of the sidecar.
     """
 
-    revision: Revision
+    revision: SidecarUpdate
     affected: Mapping[str, str]
 
 
@@ -84,13 +77,15 @@ def diff(
         before = entries.get(name)
         after = _own_facts(before, observed[name]) if name in observed else before and strip_overrides(before)
         if after and after.caption is None:
-            caption = _caption_text(name, observed, entries) if is_captioned(name) else None
-            after = apply_overrides(after, sidecar_effect.revision.descriptions.said(name, caption))
+            caption = _caption_text(name, observed, entries) if can_have_caption(name) else None
+            after = apply_overrides(after, sidecar_effect.revision.applied.describe(name, caption))
         if before is not after and before != after:
             changes.append(FileChange(filename=name, cause=cause, before=before, after=after))
-    sidecars = {item.key: item.description or SidecarContent() for item in looked_at(collection, observations).values()}
+    sidecars = {
+        item.key: item.content or SidecarContent() for item in sidecar_observations(collection, observations).values()
+    }
     title, declared = head.title if head else None, None
-    if (content := sidecars.get(collection.prefix + COLLECTION)) is not None:
+    if (content := sidecars.get(collection.prefix + COLLECTION_JSON)) is not None:
         title, declared = content.title, content.generations
     problems = _problems(head, sidecars)
     return Delta(tuple(changes), sidecar_effect.revision.sidecars, title, declared, problems)
@@ -101,14 +96,14 @@ def affected_filenames(
 ) -> set[str]:
     """The filenames of all entries that the observations may change or have to be compared with."""
     names = {collection.filename(item.key) for item in observations}
-    names |= {image for name in names if may_be_caption(name) for image in captioned_by(name)}
+    names |= {image for name in names if may_be_caption(name) for image in caption_targets(name)}
     names.update(affected)
-    return names | {caption for name in names if is_captioned(name) for caption in captions_of(name)}
+    return names | {caption for name in names if can_have_caption(name) for caption in caption_candidates(name)}
 
 
 def _caption_text(filename: str, observed: Mapping[str, Entry | None], entries: Mapping[str, Entry]) -> str | None:
     """The text of the first caption beside a file that has one."""
-    candidates = (observed[name] if name in observed else entries.get(name) for name in captions_of(filename))
+    candidates = (observed[name] if name in observed else entries.get(name) for name in caption_candidates(filename))
     return next((entry.caption for entry in candidates if entry and entry.caption), None)
 
 
@@ -118,17 +113,17 @@ def _dependents(
     """Files that were not observed but are described by something that was, each with that object's key."""
     for name in observed:
         if may_be_caption(name):
-            yield from ((image, collection.prefix + name) for image in captioned_by(name) if image not in observed)
+            yield from ((image, collection.prefix + name) for image in caption_targets(name) if image not in observed)
     yield from ((name, key) for name, key in affected.items() if name not in observed)
 
 
 def _with_last_caption(before: Entry | None, observation: Observation) -> Entry | None:
     """The observed entry; an unreadable caption keeps the text that was read for the same ETag."""
-    entry = observation.what if isinstance(observation.what, Entry) else None
-    is_unread = entry and observation.unread
+    entry = observation.state if isinstance(observation.state, Entry) else None
+    is_unread = entry and observation.read_error
     if entry is None or not is_unread or before is None or before.caption is None or before.etag != entry.etag:
         return entry
-    return entry.model_copy(update={"caption": before.caption, "problem": observation.unread})
+    return entry.model_copy(update={"caption": before.caption, "problem": observation.read_error})
 
 
 def _own_facts(before: Entry | None, after: Entry | None) -> Entry | None:
@@ -156,7 +151,7 @@ def apply(
         complete = commit.covers_all and head is not None and head.complete
     else:
         complete = commit.covers_all or (head is not None and head.complete)
-    problems = (*delta.problems, *captions.problems(collection.prefix, layout.entries))
+    problems = (*delta.problems, *captions.caption_problems(collection.prefix, layout.entries))
     generations = generations_after(head.generations if head else (), delta.changes, delta.declared)
     synced = max(commit.now, head.last_synced) if head else commit.now
     verified = max([at for at in (commit.verified_at, head.last_verified_at if head else None) if at], default=None)
@@ -188,9 +183,9 @@ def apply(
         generations=generations,
         sidecars=delta.sidecars,
         problems=problems,
-        files=layout.of("files"),
-        captions=layout.of("captions"),
-        hidden=layout.of("hidden"),
+        files=layout.with_role("files"),
+        captions=layout.with_role("captions"),
+        hidden=layout.with_role("hidden"),
         pages=layout.pages,
     )
 
@@ -200,7 +195,7 @@ def change_record(
 ) -> ChangeRecord:
     """The change record of the revision ``head``, which replaces ``before``."""
     fields: dict[str, Any] = {name: getattr(head, name) for name in Facts.model_fields}
-    fields |= {sort: tuple(change for change in changes if change.sort == sort) for sort in SORTS}
+    fields |= {sort: tuple(change for change in changes if change.change_type == sort) for sort in CHANGE_TYPES}
     return ChangeRecord(
         **fields,
         previous=REPAIRED if is_repair else before.last_change if before else FIRST,

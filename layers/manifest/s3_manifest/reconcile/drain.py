@@ -85,7 +85,9 @@ def _delete_processed(
     result.drained = len(drained)
     processed = [message for message in drained if message.id not in result.failed]
     chunks = [processed[start : start + DELETE_MESSAGES] for start in range(0, len(processed), DELETE_MESSAGES)]
-    result.queue_errors += filter(None, environment.each(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks))
+    result.queue_errors += filter(
+        None, environment.parallel_map(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks)
+    )
 
 
 def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message], errors: list[str]) -> list[Message]:
@@ -109,7 +111,7 @@ def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message
     while (missing := MAX_MESSAGES - len(drained)) > 0 and _bytes(drained) < MAX_BYTES:
         # Double the calls each time: a short queue takes few calls, a long one few rounds.
         calls = min(calls * 2, MAX_CALLS, -(-missing // RECEIVE_MESSAGES))
-        batches = environment.each(receive, range(calls))
+        batches = environment.parallel_map(receive, range(calls))
         drained += (message for received in batches for message in received)
         is_empty = any(len(received) < RECEIVE_MESSAGES for received in batches)
         if is_empty or environment.seconds_left() < stop_at:

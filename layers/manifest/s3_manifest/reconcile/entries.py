@@ -9,7 +9,7 @@ from email.header import decode_header
 from s3_manifest.manifest.collections import Collection, Location, object_url
 from s3_manifest.manifest.model import Entry, Source, Timestamp, timestamp
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Listed, Present
+from s3_manifest.storage.store import ListedObject, Present
 
 UNDECLARED_GENERATION = 1
 """The generation id of objects without a declared generation; the type of that generation is their source."""
@@ -18,7 +18,7 @@ UNDECLARED_GENERATION = 1
 _CONSUMED = frozenset({"prompt", "generated-at", "generation-id", "generation-type", "local-path"})
 
 
-def is_folder(item: Present | Listed) -> bool:
+def is_folder(item: Present | ListedObject) -> bool:
     """Whether this is a folder as the S3 console creates them: an empty object whose key ends in ``/``."""
     return item.size == 0 and item.key.endswith("/")
 

@@ -9,7 +9,7 @@ from s3_manifest.manifest.collections import Collection, Collections, Location
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, Timestamp
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Each, Store
+from s3_manifest.storage.store import ParallelMap, Store
 
 RESERVE_SECONDS = 10.0
 """No commit starts with less time left: one that is cut off only delays others."""
@@ -52,7 +52,7 @@ class Environment:
     history_days: int
     enqueue: Enqueue
     announce: Announce
-    each: Each
+    parallel_map: ParallelMap
     now: Callable[[], Timestamp]
     seconds_left: Callable[[], float]
     sleep: Callable[[float], None]
@@ -61,4 +61,4 @@ class Environment:
 
     def load(self, collection: Collection, unreadable_etag: str | None = None) -> Snapshot:
         """The collection's present manifest. Raises as ``Snapshot.load``."""
-        return Snapshot.load(self.store, self.each, collection, unreadable_etag)
+        return Snapshot.load(self.store, self.parallel_map, collection, unreadable_etag)

@@ -8,22 +8,12 @@ from s3_manifest.manifest.jobs import Sweep
 from s3_manifest.manifest.model import SWEEP, Entry, Sidecar, Source, Timestamp
 from s3_manifest.reconcile.entries import entry_of, is_folder
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
-from s3_manifest.sidecars.descriptions import Observation
-from s3_manifest.sidecars.formats import (
-    ARCHIVED,
-    MAX_CAPTION_BYTES,
-    SIDECARS,
-    SidecarContent,
-    edit_of,
-    is_caption,
-    max_bytes,
-    may_be_caption,
-    read_caption,
-    read_json_caption,
-    read_sidecar,
-)
+from s3_manifest.sidecars.applied import Observation
+from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, is_caption, may_be_caption, read_caption, read_json_caption
+from s3_manifest.sidecars.content import SidecarContent
+from s3_manifest.sidecars.formats import ARCHIVED, SIDECARS, edit_number, max_sidecar_bytes, read_sidecar
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Absent, Archived, Conflict, Present, ReadFailed, TimeRanOut
+from s3_manifest.storage.store import Absent, Archived, Conflict, OutOfTime, Present, ReadFailed
 
 _ATTEMPTS = 3
 
@@ -65,7 +55,7 @@ class Observer:
 
         observations: list[Observation] = []
         failures: list[ReadFailed] = []
-        for state in self._environment.each(head, keys):
+        for state in self._environment.parallel_map(head, keys):
             # Compute MD5s one after the other: a single read fills the function's network.
             result = self._compute_md5(state) if isinstance(state, Present) else state
             if isinstance(result, Observation):
@@ -128,7 +118,7 @@ class Observer:
         try:
             for _ in range(_ATTEMPTS):
                 if self._environment.seconds_left() < RESERVE_SECONDS:
-                    return TimeRanOut(key, "time ran out before its MD5 was computed; the queue retries it")
+                    return OutOfTime(key, "time ran out before its MD5 was computed; the queue retries it")
                 try:
                     self._computed[key, head.etag] = self._store.md5(key, head.etag)
                 except Conflict:
@@ -144,7 +134,7 @@ class Observer:
 
     def _observe_sidecar(self, head: Present) -> Observation:
         key, name = head.key, self._collection.filename(head.key)
-        problem = _read_problem(head, max_bytes(name))
+        problem = _read_problem(head, max_sidecar_bytes(name))
         if not problem:
             try:
                 stored = self._store.get(key)
@@ -153,7 +143,7 @@ class Observer:
             else:
                 if stored is None:
                     return Observation(key, None)
-                sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_of(stored.metadata))
+                sidecar = Sidecar(s3_key=key, etag=stored.etag, edit=edit_number(stored.metadata))
                 return Observation(key, sidecar, read_sidecar(name, stored.body))
         return Observation(key, Sidecar(s3_key=key, etag=head.etag), SidecarContent(problems=(problem,)), problem)
 
@@ -165,7 +155,7 @@ class Observer:
                 if not is_text and self._known_md5(head) is None and self._needs_md5(head):
                     return head
                 caption = {"caption": "", "problem": problem} if is_text else {}
-                return Observation(key, self._entry(head).model_copy(update=caption), unread=problem)
+                return Observation(key, self._entry(head).model_copy(update=caption), read_error=problem)
             try:
                 stored = self._store.get(key)
             except Archived:

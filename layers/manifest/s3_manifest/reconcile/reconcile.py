@@ -100,7 +100,7 @@ def reconcile(environment: Environment, messages: Sequence[Message]) -> BatchRes
         except Exception as error:  # noqa: BLE001  # one collection must not hold up the others; reported as a crash
             return error
 
-    for collection, result in zip(by_collection, environment.each(commit_events, by_collection), strict=True):
+    for collection, result in zip(by_collection, environment.parallel_map(commit_events, by_collection), strict=True):
         _record(batch, by_collection[collection], result)
     return batch
 
@@ -127,7 +127,7 @@ def _own_events(
     for event in events:
         if event.bucket != environment.location.bucket:
             batch.dropped.append((message.id, f"its bucket is {event.bucket}, not {environment.location.bucket}"))
-        elif collection := environment.collections.of(event.key):
+        elif collection := environment.collections.collection_of(event.key):
             yield collection, event
         else:
             batch.dropped.append((message.id, _drop_reason(environment, event.key)))

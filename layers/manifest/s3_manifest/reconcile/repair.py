@@ -12,9 +12,9 @@ from typing import NamedTuple, get_args
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.layout import Open, Slot
+from s3_manifest.manifest.layout import LoadedRun, Slot
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
-from s3_manifest.manifest.runs import Run, encode_page, sha256_of
+from s3_manifest.manifest.runs import Run, encode_page, sha256_hex
 from s3_manifest.reconcile.commit import manifest_objects
 from s3_manifest.reconcile.delta import (
     CommitFacts,
@@ -31,12 +31,13 @@ from s3_manifest.reconcile.lease import lease
 from s3_manifest.reconcile.observe import Observer
 from s3_manifest.reconcile.result import CommitResult, announce, announce_again, back_off
 from s3_manifest.reconcile.working_set import WorkingSet
-from s3_manifest.sidecars.descriptions import Observation, Revision
-from s3_manifest.sidecars.formats import SIDECARS, captions_of, is_captioned
+from s3_manifest.sidecars.applied import Observation, SidecarUpdate
+from s3_manifest.sidecars.captions import can_have_caption, caption_candidates
+from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest.storage import heads
-from s3_manifest.storage.pages import Broken
+from s3_manifest.storage.pages import BrokenObject
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, listings
+from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, iter_listings
 
 MAX_PAGES = 32
 """Broken pages that are repaired one by one; with more, the whole manifest has to be rebuilt."""
@@ -135,25 +136,25 @@ class _Repair:
         descriptions = snapshot.restored_descriptions()
         observations, failures, covers_all = self._observe(ranges)
         healthy: list[Slot] = [page for page in before.pages if page.key not in self._broken]
-        working_set = WorkingSet(snapshot, healthy or [Open(Run(), 0, 0, 0)])
+        working_set = WorkingSet(snapshot, healthy or [LoadedRun(Run(), 0, 0, 0)])
         names = affected_filenames(collection, observations, ())
         working_set.read(
             {collection.filename(item.key) for item in observations}
-            | {name for name in names if layout.is_out(working_set.slots, name)}
+            | {name for name in names if layout.needs_page(working_set.slots, name)}
         )
         if working_set.broken:
             self._broken |= working_set.broken.keys()
             raise Conflict(collection.head_key, "another page is broken since the pages were read")
         base = before.model_copy(update={"generations": self._recount(before.generations)})
         entries = working_set.entries(names)
-        effect = SidecarEffect(Revision(descriptions, before.sidecars, ()), {})
+        effect = SidecarEffect(SidecarUpdate(descriptions, before.sidecars, ()), {})
         deltas = {
             source: diff(base, collection, entries, _with_source(source, observations), {}, effect)
             for source in get_args(Source)
         }
         commit_id = environment.commit_id()
         if restored := _restore(ranges, deltas, f"{collection.folder}pages/{commit_id}"):
-            refs = {page.lost.key: page.run.ref(page.key) for page in restored}
+            refs = {page.lost.key: page.run.page_ref(page.key) for page in restored}
             head = _replace_pages(before, refs, commit_id, now)
             objects = [(page.key, encode_page(page.run)) for page in restored]
         else:
@@ -164,7 +165,7 @@ class _Repair:
             head = head.model_copy(update={"generations": _keep_dates(head.generations, before.generations)})
             record = change_record(head, before, (), is_repair=True)  # what the revision changed is unknown
             objects = list(manifest_objects(collection, head, new_layout, record))
-        environment.each(lambda item: environment.store.add(*item), objects)
+        environment.parallel_map(lambda item: environment.store.add(*item), objects)
         heads.save(environment.store, collection, head, replaces=snapshot.etag)
         result.add_commit(before, head, ())
         result.add_failures(failures)
@@ -177,7 +178,7 @@ class _Repair:
         for start in range(0, len(unread), _PARALLEL_READS):
             refs = unread[start : start + _PARALLEL_READS]
             for ref, run in zip(refs, snapshot.examine_pages(refs), strict=True):
-                if isinstance(run, Broken):
+                if isinstance(run, BrokenObject):
                     self._broken.add(ref.key)
                 else:
                     self._summaries[ref.key] = _summarize(run)
@@ -199,7 +200,7 @@ class _Repair:
         # A caption that is gone is not listed, but the image that it described may be in another page.
         for summary in self._summaries.values():
             for filename in summary.captioned:
-                captions = [name for name in captions_of(filename) if any(lost.covers(name) for lost in ranges)]
+                captions = [name for name in caption_candidates(filename) if any(lost.covers(name) for lost in ranges)]
                 if any(collection.prefix + caption not in listed_keys for caption in captions):
                     keys.append(collection.prefix + filename)
         observations, failures = Observer(self._environment, collection, {}, self._result.md5s).observe(keys)
@@ -210,7 +211,7 @@ class _Repair:
         """The keys of files and captions in a range, in order; at most one listing more than ``max_keys``."""
         collection, keys = self._collection, list[str]()
         after = collection.prefix + lost.after if lost.after else ""
-        for listing in listings(self._environment.store, collection.prefix, after):
+        for listing in iter_listings(self._environment.store, collection.prefix, after):
             for key in self._environment.collections.own_keys(collection, listing.keys):
                 filename = collection.filename(key)
                 if lost.end is not None and filename >= lost.end:
@@ -238,7 +239,7 @@ def _summarize(run: Run) -> _PageSummary:
     for entry in run.entries():
         if entry.is_file:
             generations[entry.generation_id, entry.generation_type] += 1
-        if is_captioned(entry.filename) and "prompt" in entry.overridden:
+        if can_have_caption(entry.filename) and "prompt" in entry.overridden:
             captioned.append(entry.filename)
     return _PageSummary(generations, tuple(captioned))
 
@@ -263,7 +264,9 @@ def _with_source(source: Source, observations: Sequence[Observation]) -> list[Ob
         generation_type = source if is_undeclared else entry.generation_type
         return entry.model_copy(update={"source": source, "generation_type": generation_type})
 
-    return [item._replace(what=convert(item.what)) if isinstance(item.what, Entry) else item for item in observations]
+    return [
+        item._replace(state=convert(item.state)) if isinstance(item.state, Entry) else item for item in observations
+    ]
 
 
 def _restore(ranges: Sequence[_LostRange], deltas: Mapping[Source, Delta], name: str) -> list[_RestoredPage] | None:
@@ -275,7 +278,7 @@ def _restore(ranges: Sequence[_LostRange], deltas: Mapping[Source, Delta], name:
                 return None
             entries = {change.filename: change.after for change in delta.changes if lost.covers(change.filename)}
             run = Run([entry for _, entry in sorted(entries.items()) if entry])
-            if len(run) and sha256_of(run.page) == lost.ref.sha256:
+            if len(run) and sha256_hex(run.page) == lost.ref.sha256:
                 restored.append(_RestoredPage(lost.ref, f"{name}-{len(restored)}.json", run))
                 break
         else:

@@ -9,8 +9,8 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head, Timestamp
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.observe import ComputedMd5s
-from s3_manifest.storage.pages import Broken
-from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, TimeRanOut
+from s3_manifest.storage.pages import BrokenObject
+from s3_manifest.storage.store import Conflict, OutcomeUnknown, OutOfTime, ReadFailed
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0
 
@@ -60,7 +60,7 @@ class CommitResult:
     """Whether time sufficed for all keys."""
     unannounced: bool = False
     """Whether a revision may exist that was never announced."""
-    broken: dict[str, Broken] = field(default_factory=dict)
+    broken: dict[str, BrokenObject] = field(default_factory=dict)
     """Missing or damaged pages, by key; the keys that need them are ``unreadable``."""
     md5s: ComputedMd5s = field(default_factory=dict, repr=False)
     """Computed MD5s, so that a conflict does not make us read the same bytes again."""
@@ -75,7 +75,7 @@ class CommitResult:
     def add_failures(self, failures: Iterable[ReadFailed]) -> None:
         """Records keys that were not committed."""
         for failure in failures:
-            if isinstance(failure, TimeRanOut):
+            if isinstance(failure, OutOfTime):
                 self.timed_out.append(failure.key)
             else:
                 self.unreadable[failure.key] = str(failure)

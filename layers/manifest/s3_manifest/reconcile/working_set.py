@@ -6,7 +6,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import Entry, PageRef
-from s3_manifest.storage.pages import Broken, broken_objects
+from s3_manifest.storage.pages import BrokenObject, broken_objects
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import ReadFailed
 
@@ -19,17 +19,17 @@ class WorkingSet:
 
     def __init__(self, snapshot: Snapshot, slots: list[Slot] | None = None) -> None:
         self.snapshot = snapshot
-        self.slots = layout.slots_of(snapshot.head) if slots is None else slots
-        self.broken: dict[str, Broken] = {}
+        self.slots = layout.head_slots(snapshot.head) if slots is None else slots
+        self.broken: dict[str, BrokenObject] = {}
         """Broken pages met so far, by key; their slots stay unread."""
 
     def read(self, names: Iterable[str]) -> None:
         """Reads the pages that hold, or would hold, these filenames."""
-        self.slots = self._read(self.slots, {layout.slot_of(self.slots, name) for name in names})
+        self.slots = self._read(self.slots, {layout.slot_index(self.slots, name) for name in names})
 
     def read_existing(self, names: Iterable[str]) -> None:
         """Reads the pages that may hold an entry of one of these filenames; others need not be read to exclude it."""
-        self.read(name for name in names if layout.is_out(self.slots, name))
+        self.read(name for name in names if layout.needs_page(self.slots, name))
 
     def _read(self, slots: list[Slot], indices: Iterable[int]) -> list[Slot]:
         unread = {
@@ -40,11 +40,11 @@ class WorkingSet:
         if not unread:
             return slots
         runs = self.snapshot.examine_pages(list(unread.values()))
-        self.broken |= {run.key: run for run in runs if isinstance(run, Broken)}
+        self.broken |= {run.key: run for run in runs if isinstance(run, BrokenObject)}
         read = {
-            index: layout.opened(ref, run)
+            index: layout.loaded_run(ref, run)
             for (index, ref), run in zip(unread.items(), runs, strict=True)
-            if not isinstance(run, Broken)
+            if not isinstance(run, BrokenObject)
         }
         return [read.get(index, slot) for index, slot in enumerate(slots)]
 
@@ -52,7 +52,7 @@ class WorkingSet:
         """The first of the sorted filenames, as many as lie in the pages that one commit may touch."""
         last, touched = None, 0
         for count, name in enumerate(names):
-            index = layout.slot_of(self.slots, name)
+            index = layout.slot_index(self.slots, name)
             if index != last:
                 if touched == MAX_PAGES:
                     return names[:count]
@@ -63,12 +63,12 @@ class WorkingSet:
         """Whether one of these filenames is, or would be, in a broken page."""
         if not self.broken:
             return False
-        slots = (self.slots[layout.slot_of(self.slots, name)] for name in names)
+        slots = (self.slots[layout.slot_index(self.slots, name)] for name in names)
         return any(isinstance(slot, PageRef) and slot.key in self.broken for slot in slots)
 
     def hides(self, names: Iterable[str]) -> bool:
         """Whether a broken page may hold an entry of one of these filenames."""
-        return self.needs_broken(name for name in names if layout.is_out(self.slots, name))
+        return self.needs_broken(name for name in names if layout.needs_page(self.slots, name))
 
     def failure(self, key: str) -> ReadFailed:
         """The failure of a key that needs a broken page."""
@@ -77,12 +77,14 @@ class WorkingSet:
 
     def entries(self, names: Iterable[str]) -> dict[str, Entry]:
         """The entries of these filenames; their pages must have been read."""
-        return {name: entry for name in names if (entry := layout.find(self.slots, name))}
+        return {name: entry for name in names if (entry := layout.find_entry(self.slots, name))}
 
     def lay_out(self, changes: Sequence[FileChange], commit_id: str) -> Layout:
         """The entries after the changes, in pages if there are many; reads the neighbours of pages that become thin."""
-        slots = layout.joined(layout.altered(self.slots, changes))
-        while indices := layout.wanted(slots, self.broken):
-            slots = layout.joined(self._read(slots, indices))
+        slots = layout.join_small_runs(layout.apply_changes(self.slots, changes))
+        while indices := layout.pages_to_read(slots, self.broken):
+            slots = layout.join_small_runs(self._read(slots, indices))
         was_paged = self.snapshot.head is not None and bool(self.snapshot.head.pages)
-        return layout.laid_out(slots, was_paged=was_paged, name=f"{self.snapshot.collection.folder}pages/{commit_id}")
+        return layout.build_layout(
+            slots, was_paged=was_paged, name=f"{self.snapshot.collection.folder}pages/{commit_id}"
+        )

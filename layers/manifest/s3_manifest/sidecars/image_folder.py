@@ -13,10 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from s3_manifest.manifest.lenient_json import MAX_BYTES, SURROGATE, NotReadable, read_lines, utf8
-
-PROMPT_COLUMNS = ("prompt", "text", "caption")
-"""Where a prompt may be; the first of them that holds one counts."""
+from s3_manifest.manifest.lenient_json import MAX_BYTES, SURROGATE, UnreadableDocument, read_json_lines, to_utf8
 
 _NAMES = ("file_name", "image_file_name", "file_names", "image_file_names")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -46,9 +43,9 @@ class Skipped(NamedTuple):
 
 def read_jsonl(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
     """The rows of a ``metadata.jsonl``, also of one that is pretty-printed, or one list. Raises ``NotReadable``."""
-    for number, read in read_lines(body, most=most):
+    for number, read in read_json_lines(body, most=most):
         where = f"line {number}"
-        if isinstance(read, NotReadable):
+        if isinstance(read, UnreadableDocument):
             yield Skipped(f"{where}: {read}")
             continue
         yield from (Skipped(f"{where}: {problem}") for problem in read.problems)
@@ -66,7 +63,7 @@ def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
     ``good`` and ``hidden`` may be ``true`` or ``false``, ``labels`` a JSON list or one label, and a number as
     ``generation_id`` is one. An empty field says nothing. Raises ``NotReadable``.
     """
-    lines = _csv_lines(utf8(body, most=most).decode("utf-8", "surrogateescape"), most)
+    lines = _csv_lines(to_utf8(body, most=most).decode("utf-8", "surrogateescape"), most)
     header: list[str] | None = None
     for where, cells in lines:
         if isinstance(cells, Skipped):
@@ -74,7 +71,7 @@ def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
         elif header is None:
             header = [cell.strip() for cell in cells]
             if not set(header) & set(_NAMES):
-                raise NotReadable("its first line names no column file_name; columns are separated by commas")
+                raise UnreadableDocument("its first line names no column file_name; columns are separated by commas")
         else:
             yield from _csv_row(where, header, cells)
 

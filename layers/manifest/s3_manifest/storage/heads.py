@@ -14,10 +14,10 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.consistency import contradiction_in_head
 from s3_manifest.manifest.encoding import decode_head, encode_head
 from s3_manifest.manifest.model import BodyDigests, Head, NewerManifest, Summary, UnreadableManifest
-from s3_manifest.manifest.runs import sha256_of
-from s3_manifest.storage import chain
+from s3_manifest.manifest.runs import sha256_hex
+from s3_manifest.storage import change_log
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Present, Store, listings
+from s3_manifest.storage.store import Present, Store, iter_listings
 
 CHECKPOINT_EVERY = 100
 """Revisions. What an old revision said is told by undoing at most so many change records."""
@@ -27,29 +27,29 @@ _SUMMARY = "s3-manifest"
 _TITLE_MAX_BYTES = 1000
 
 
-class Loaded(NamedTuple):
+class LoadedHead(NamedTuple):
     """A head as it was read (None: there is none), and the ETag that a save of its successor must find there."""
 
     head: Head | None
     etag: str | None
 
 
-class Checkpoint(Loaded):
+class Checkpoint(LoadedHead):
     """A head as a checkpoint has it: of an earlier revision, so nobody writes its successor."""
 
     __slots__ = ()
 
 
-def load(store: Store, collection: Collection, set_aside: str | None = None) -> Loaded:
+def load(store: Store, collection: Collection, set_aside: str | None = None) -> LoadedHead:
     """The collection's head. The one with the ETag ``set_aside`` is as good as none: it is to be replaced.
 
     Raises ``UnreadableManifest``, ``StoreError``.
     """
     stored = store.get(collection.head_key)
     if stored is None:
-        return Loaded(None, None)
+        return LoadedHead(None, None)
     head = None if stored.etag == set_aside else decode(collection, stored.body)
-    return Loaded(head, stored.etag)
+    return LoadedHead(head, stored.etag)
 
 
 def save(store: Store, collection: Collection, head: Head, replaces: str | None) -> None:
@@ -61,18 +61,18 @@ def save(store: Store, collection: Collection, head: Head, replaces: str | None)
     store.put(collection.head_key, body, replaces=replaces, metadata={_SUMMARY: _summary(head, body)})
 
 
-def history_of(collection: Collection, head: Head, record: ChangeRecord) -> Iterator[tuple[str, bytes]]:
+def history_objects(collection: Collection, head: Head, record: ChangeRecord) -> Iterator[tuple[str, bytes]]:
     """The objects by which the revision that ``head`` is can be told later: keys and bodies.
 
     Its change record and, now and then, the head itself: whoever wants to know what the manifest
     said at some revision starts from the next checkpoint, not from what it says now.
     """
     if head.revision % CHECKPOINT_EVERY:
-        yield chain.key_of(collection, record), encode_record(record)
+        yield change_log.record_key(collection, record), encode_record(record)
         return
     checkpoint = encode_head(head)
-    record = record.model_copy(update={"checkpoint": sha256_of(checkpoint)})
-    yield chain.key_of(collection, record), encode_record(record)
+    record = record.model_copy(update={"checkpoint": sha256_hex(checkpoint)})
+    yield change_log.record_key(collection, record), encode_record(record)
     yield checkpoint_key(collection, head.revision, head.commit), checkpoint
 
 
@@ -106,7 +106,7 @@ def _unreadable(collection: Collection, reason: str) -> UnreadableManifest:
     )
 
 
-def summary_of(present: Present) -> Summary | None:
+def read_summary(present: Present) -> Summary | None:
     """The summary that a HEAD of a head's key tells; None if it has none (not written by this code)."""
     try:
         return Summary.model_validate_json(present.metadata.get(_SUMMARY, ""), strict=True)
@@ -114,7 +114,7 @@ def summary_of(present: Present) -> Summary | None:
         return None
 
 
-def is_summary_of(summary: Summary, present: Present) -> bool:
+def summary_matches(summary: Summary, present: Present) -> bool:
     """Whether the summary is proven to be that of the bytes that are there: whoever replaces bytes may keep metadata.
 
     By the MD5 where S3 tells it, else by the CRC-32 that clients send with a PUT.
@@ -160,15 +160,15 @@ def _ascii_json(value: Mapping[str, object]) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def is_there(store: Store, collections: Collections, collection: Collection) -> bool:
+def exists(store: Store, collections: Collections, collection: Collection) -> bool:
     """Whether there is a manifest of it, or any object to make one of. Raises ``StoreError``."""
-    return isinstance(store.head(collection.head_key), Present) or holds_objects(store, collections, collection)
+    return isinstance(store.head(collection.head_key), Present) or has_objects(store, collections, collection)
 
 
-def holds_objects(store: Store, collections: Collections, collection: Collection) -> bool:
+def has_objects(store: Store, collections: Collections, collection: Collection) -> bool:
     """Whether there is any object of the collection's own. Raises ``StoreError``."""
     if collections.is_nested(collection):
-        found = listings(store, collection.prefix)
+        found = iter_listings(store, collection.prefix)
         return any(collections.own_keys(collection, listing.keys) for listing in found)
     # Of two one is another than the folder.
     return bool(collections.own_keys(collection, store.list(collection.prefix, limit=2).keys))

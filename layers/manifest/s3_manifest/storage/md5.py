@@ -48,22 +48,22 @@ def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
     if _MD5.fullmatch(present.etag) and present.encryption in (None, "AES256"):
         return present.etag, "etag"
     checksum = present.checksum or {}
-    if checksum.get("type") == "FULL_OBJECT" and (md5 := as_hex(checksum.get("md5", ""))):
+    if checksum.get("type") == "FULL_OBJECT" and (md5 := parse_md5(checksum.get("md5", ""))):
         return md5, "checksum"
     return _declared_md5(present.metadata) if _ENCRYPTED_BY_A_CLIENT.isdisjoint(present.metadata) else None
 
 
 def _declared_md5(metadata: Mapping[str, str]) -> tuple[str, Md5Source] | None:
-    if md5 := as_hex(metadata.get("md5", "")):
+    if md5 := parse_md5(metadata.get("md5", "")):
         return md5, "md5"
-    if md5 := as_hex(metadata.get("md5chksum", "")):
+    if md5 := parse_md5(metadata.get("md5chksum", "")):
         return md5, "md5chksum"
     if found := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
         return found[1], "s3cmd-attrs"
     return None
 
 
-def as_hex(text: str) -> str | None:
+def parse_md5(text: str) -> str | None:
     """An MD5 given in hex or, as rclone does, in base64."""
     text = text.strip()
     if _MD5.fullmatch(text.lower()):

@@ -14,11 +14,11 @@ from s3_manifest.storage.store import (
     Conflict,
     Folders,
     HeadResult,
-    Listed,
+    ListedObject,
     Listing,
     NotModified,
     Present,
-    Stored,
+    StoredObject,
 )
 
 EPOCH: Timestamp = "2026-01-01T00:00:00.000Z"
@@ -49,15 +49,15 @@ class MemoryStore:
         if self.objects.pop(key, None):
             del self._ordered[bisect_left(self._ordered, key)]
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         if key not in self.objects:
             return None
         present, body = self.objects[key]
         if present.archived:
             raise Archived(key, "its bytes are in an archive; restore or copy it")
-        return Stored(body, present.etag, present.metadata)
+        return StoredObject(body, present.etag, present.metadata)
 
-    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+    def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
         stored = self.get(key)
         return NotModified(etag) if stored and stored.etag == etag else stored
 
@@ -77,7 +77,7 @@ class MemoryStore:
         for key in keys:
             self.remove(key)
 
-    def delete_if(self, key: str, etag: str) -> bool:
+    def delete_if_match(self, key: str, etag: str) -> bool:
         if key not in self.objects:
             return False
         if self.objects[key][0].etag != etag:
@@ -85,7 +85,7 @@ class MemoryStore:
         self.remove(key)
         return True
 
-    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+    def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
         others = [one.key for one in objects if one.key in self.objects and self.objects[one.key][0].etag != one.etag]
         self.delete([one.key for one in objects if one.key not in others])
         return others
@@ -93,7 +93,7 @@ class MemoryStore:
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         keys, truncated = _run(self._below(prefix, after), limit)
         found = (self.objects[key][0] for key in keys)
-        listed = (Listed(p.key, p.size, p.etag, p.last_modified, p.storage_class) for p in found)
+        listed = (ListedObject(p.key, p.size, p.etag, p.last_modified, p.storage_class) for p in found)
         return Listing(tuple(listed), truncated)
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:

@@ -1,11 +1,11 @@
-"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_faults``), and in ``messaging``."""
+"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_errors``), and in ``messaging``."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from s3_manifest.manifest.model import timestamp
-from s3_manifest.storage.aws_faults import AWS_FAULTS, fault_of
+from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.store import (
     Absent,
     Archived,
@@ -13,13 +13,13 @@ from s3_manifest.storage.store import (
     Fault,
     Folders,
     HeadResult,
-    Listed,
+    ListedObject,
     Listing,
     NotModified,
     OutcomeUnknown,
     Present,
     ReadFailed,
-    Stored,
+    StoredObject,
     StoreError,
     WriteRefused,
     user_metadata,
@@ -58,32 +58,32 @@ class S3Store:
         self._reads = reads
         self._writes = writes
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         try:
             return _stored(self._reads.get_object(Bucket=self.bucket, Key=key))
-        except AWS_FAULTS as error:
-            if _is_absence(fault_of(error)):
+        except AWS_ERRORS as error:
+            if _is_absence(parse_fault(error)):
                 return None
-            raise _read_error(key, fault_of(error)) from error
+            raise _read_error(key, parse_fault(error)) from error
 
-    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+    def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
         try:
             return _stored(self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"'))
-        except AWS_FAULTS as error:
-            if fault_of(error).status == 304:
+        except AWS_ERRORS as error:
+            if parse_fault(error).status == 304:
                 return NotModified(etag)
-            if _is_absence(fault_of(error)):
+            if _is_absence(parse_fault(error)):
                 return None
-            raise _read_error(key, fault_of(error)) from error
+            raise _read_error(key, parse_fault(error)) from error
 
     def head(self, key: str) -> HeadResult:
         try:
             answer = self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             return _present(key, answer)
-        except AWS_FAULTS as error:
-            if _is_absence(fault_of(error)):
+        except AWS_ERRORS as error:
+            if _is_absence(parse_fault(error)):
                 return Absent(key)
-            raise _read_error(key, fault_of(error)) from error
+            raise _read_error(key, parse_fault(error)) from error
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
         condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
@@ -97,29 +97,29 @@ class S3Store:
                 **condition,
             )
             return _unquoted(answer["ETag"])
-        except AWS_FAULTS as error:
-            raise _write_error(key, fault_of(error), gone_is_conflict=replaces is not None) from error
+        except AWS_ERRORS as error:
+            raise _write_error(key, parse_fault(error), gone_is_conflict=replaces is not None) from error
 
     def add(self, key: str, body: bytes) -> None:
         try:
             self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
-        except AWS_FAULTS as error:
-            raise _write_error(key, fault_of(error), gone_is_conflict=False) from error
+        except AWS_ERRORS as error:
+            raise _write_error(key, parse_fault(error), gone_is_conflict=False) from error
 
     def delete(self, keys: Sequence[str]) -> None:
         self._delete([{"Key": key} for key in keys])
 
-    def delete_if(self, key: str, etag: str) -> bool:
+    def delete_if_match(self, key: str, etag: str) -> bool:
         # Tried again after a lost answer it finds no object, and that is as good.
         try:
             self._reads.delete_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
-        except AWS_FAULTS as error:
-            if _is_absence(fault_of(error)):
+        except AWS_ERRORS as error:
+            if _is_absence(parse_fault(error)):
                 return False
-            raise _write_error(key, fault_of(error), gone_is_conflict=False) from error
+            raise _write_error(key, parse_fault(error), gone_is_conflict=False) from error
         return True
 
-    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+    def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
         return self._delete([{"Key": one.key, "ETag": f'"{one.etag}"'} for one in objects])
 
     def presigned_put(self, key: str, headers: Mapping[str, str], seconds: int) -> str:
@@ -162,8 +162,8 @@ class S3Store:
             return ()
         try:
             answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
-        except AWS_FAULTS as error:
-            raise _write_error(objects[0]["Key"], fault_of(error), gone_is_conflict=False) from error
+        except AWS_ERRORS as error:
+            raise _write_error(objects[0]["Key"], parse_fault(error), gone_is_conflict=False) from error
         others = []
         for failure in answer.get("Errors", ()):
             # They come within an answer of 200, so there is only the code to go by.
@@ -179,8 +179,8 @@ class S3Store:
             answer = self._reads.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)  # type: ignore[arg-type]  # a keyword each
             _ = answer["IsTruncated"]  # as every listing of S3 has it: else another server answered
             return answer
-        except AWS_FAULTS as error:
-            raise _read_error(prefix, fault_of(error)) from error
+        except AWS_ERRORS as error:
+            raise _read_error(prefix, parse_fault(error)) from error
 
     def md5(self, key: str, etag: str) -> str:
         digest = hashlib.md5(usedforsecurity=False)
@@ -195,14 +195,14 @@ class S3Store:
             if _unquoted(answer["ETag"]) != etag:  # some servers ignore conditions without a word
                 raise Conflict(key, "it is another object now")
             yield from answer["Body"].iter_chunks(_BLOCK)
-        except AWS_FAULTS as error:
-            if _is_absence(fault_of(error)) or fault_of(error).status == 412:
+        except AWS_ERRORS as error:
+            if _is_absence(parse_fault(error)) or parse_fault(error).status == 412:
                 raise Conflict(key, "it is another object now") from error
-            raise _read_error(key, fault_of(error)) from error
+            raise _read_error(key, parse_fault(error)) from error
 
 
-def _stored(answer: "GetObjectOutputTypeDef") -> Stored:
-    return Stored(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
+def _stored(answer: "GetObjectOutputTypeDef") -> StoredObject:
+    return StoredObject(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
 
 
 def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
@@ -221,8 +221,8 @@ def _from_utf8(value: str) -> str:
         return value
 
 
-def _listed(item: "ObjectTypeDef") -> Listed:
-    return Listed(
+def _listed(item: "ObjectTypeDef") -> ListedObject:
+    return ListedObject(
         key=item["Key"],
         size=item["Size"],
         etag=_unquoted(item["ETag"]),

@@ -7,11 +7,11 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Head, PageRef
 from s3_manifest.manifest.runs import Run
-from s3_manifest.sidecars.descriptions import Descriptions
-from s3_manifest.sidecars.formats import SidecarContent
+from s3_manifest.sidecars.applied import AppliedSidecars
+from s3_manifest.sidecars.content import SidecarContent
 from s3_manifest.storage import heads, pages
-from s3_manifest.storage.heads import Checkpoint, Loaded
-from s3_manifest.storage.store import Each, NotModified, Store
+from s3_manifest.storage.heads import Checkpoint, LoadedHead
+from s3_manifest.storage.store import NotModified, ParallelMap, Store
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Snapshot:
     """
 
     store: Store
-    parallel_map: Each
+    parallel_map: ParallelMap
     collection: Collection
-    loaded: Loaded
+    loaded: LoadedHead
 
     @classmethod
-    def of(cls, store: Store, parallel_map: Each, collection: Collection) -> "Snapshot":
+    def of(cls, store: Store, parallel_map: ParallelMap, collection: Collection) -> "Snapshot":
         """No manifest, yet to be read by ``reload`` or ``refresh``."""
-        return cls(store, parallel_map, collection, Loaded(None, None))
+        return cls(store, parallel_map, collection, LoadedHead(None, None))
 
     @classmethod
     def load(
-        cls, store: Store, parallel_map: Each, collection: Collection, unreadable_etag: str | None = None
+        cls, store: Store, parallel_map: ParallelMap, collection: Collection, unreadable_etag: str | None = None
     ) -> "Snapshot":
         """The collection's present manifest; the head with the ETag ``unreadable_etag`` counts as none.
 
@@ -65,19 +65,19 @@ class Snapshot:
         """The present manifest; this same object, without reading it, if it is unchanged. Raises as ``load``."""
         if not self.etag:
             return self.reload()
-        stored = self.store.get_unless(self.collection.head_key, self.etag)
+        stored = self.store.get_if_changed(self.collection.head_key, self.etag)
         if isinstance(stored, NotModified):
             return self
         head = heads.decode(self.collection, stored.body) if stored else None
-        return replace(self, loaded=Loaded(head, stored.etag if stored else None))
+        return replace(self, loaded=LoadedHead(head, stored.etag if stored else None))
 
     def unread(self) -> "Snapshot":
         """The same collection in the same store, with no manifest read."""
-        return replace(self, loaded=Loaded(None, None))
+        return replace(self, loaded=LoadedHead(None, None))
 
     def slots(self) -> Sequence[layout.Slot]:
         """The open run and the references to pages, in order of filenames."""
-        return layout.slots_of(self.head)
+        return layout.head_slots(self.head)
 
     def read(self, slots: Sequence[layout.Slot]) -> Iterator[Run]:
         """The entries of each slot. Raises ``BrokenObjects``, ``Conflict``, ``StoreError``."""
@@ -92,17 +92,17 @@ class Snapshot:
     def entry(self, filename: str) -> Entry | None:
         """The entry of that name. Reads one page at most; raises as ``read``."""
         slots = self.slots()
-        (run,) = self.read([slots[layout.slot_of(slots, filename)]])
+        (run,) = self.read([slots[layout.slot_index(slots, filename)]])
         return run.find(filename)
 
-    def examine_pages(self, refs: Sequence[PageRef]) -> list[Run | pages.Broken]:
+    def examine_pages(self, refs: Sequence[PageRef]) -> list[Run | pages.BrokenObject]:
         """These pages, in order, ``Broken`` for those that cannot be used. Raises ``Conflict``, ``StoreError``."""
         return pages.examine(self.store, self.parallel_map, self.collection, self.loaded, refs)
 
-    def examine_copies(self) -> dict[str, SidecarContent | pages.Broken]:
+    def examine_copies(self) -> dict[str, SidecarContent | pages.BrokenObject]:
         """The copies of sidecars by key, ``Broken`` for those that cannot be used. Raises as ``examine_pages``."""
         return pages.examine_copies(self.store, self.parallel_map, self.collection, self.loaded)
 
-    def restored_descriptions(self) -> Descriptions:
+    def restored_descriptions(self) -> AppliedSidecars:
         """The descriptions applied to the files; broken copies are rewritten if their sidecar is unchanged in S3."""
         return pages.restored_descriptions(self.store, self.parallel_map, self.collection, self.loaded)

@@ -50,7 +50,7 @@ class Archived(ReadFailed):
     """The object is there, but its bytes are in an archive: nobody can read them until it is restored."""
 
 
-class TimeRanOut(ReadFailed):
+class OutOfTime(ReadFailed):
     """The key was not looked at for want of time; nothing is wrong with it."""
 
 
@@ -96,7 +96,7 @@ class Absent(NamedTuple):
 HeadResult = Present | Absent
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """An object that was read whole, with its user metadata."""
 
     body: bytes
@@ -110,7 +110,7 @@ class NotModified(NamedTuple):
     etag: str
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """An object, as a listing tells of it: less than a HEAD would, and from an earlier moment."""
 
     key: str
@@ -123,7 +123,7 @@ class Listed(NamedTuple):
 class Listing(NamedTuple):
     """A run of objects by key, in UTF-8 order. ``truncated``: there are more, after the last of these."""
 
-    objects: tuple[Listed, ...]
+    objects: tuple[ListedObject, ...]
     truncated: bool
 
     @property
@@ -142,11 +142,11 @@ class Folders(NamedTuple):
 class Store(Protocol):
     """One bucket. Any method may raise ``StoreError``; a repeat of a read changes nothing."""
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str) -> StoredObject | None:
         """The object, or None where there is none. Raises ``Archived`` where its bytes are in an archive."""
         ...
 
-    def get_unless(self, key: str, etag: str) -> Stored | NotModified | None:
+    def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
         """Like ``get``, but ``NotModified``, without the body, if that is still its ETag."""
         ...
 
@@ -176,14 +176,14 @@ class Store(Protocol):
         """
         ...
 
-    def delete_if(self, key: str, etag: str) -> bool:
+    def delete_if_match(self, key: str, etag: str) -> bool:
         """Deletes the object if that is its ETag; False where there is none, as after a deletion before.
 
         Raises ``Conflict``: another object is there now, and stays. ``OutcomeUnknown``, ``WriteRefused``.
         """
         ...
 
-    def delete_listed(self, objects: Sequence[Listed]) -> Sequence[str]:
+    def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
         """Deletes the objects, at most 1000, each if it is the one that was listed; the keys of those that are not.
 
         They stay. Those that are not there do not matter. Raises as ``delete``.
@@ -213,7 +213,7 @@ def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def listings(store: Store, prefix: str, after: str = "") -> Iterator[Listing]:
+def iter_listings(store: Store, prefix: str, after: str = "") -> Iterator[Listing]:
     """All listings of what is below ``prefix``, from after the key ``after`` on. Raises ``StoreError``."""
     truncated = True
     while truncated:
@@ -223,9 +223,9 @@ def listings(store: Store, prefix: str, after: str = "") -> Iterator[Listing]:
         after = listing.objects[-1].key if listing.objects else after
 
 
-def listed(store: Store, prefix: str) -> Iterator[Listed]:
+def iter_objects(store: Store, prefix: str) -> Iterator[ListedObject]:
     """All objects below ``prefix``. Raises ``StoreError``."""
-    for listing in listings(store, prefix):
+    for listing in iter_listings(store, prefix):
         yield from listing.objects
 
 
@@ -233,7 +233,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Each(Protocol):
+class ParallelMap(Protocol):
     """``work`` of every item, several at once; its results in order, when all is done.
 
     Nothing goes on in the background after it returns or raises.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from s3_manifest.storage.store import METADATA_PREFIX
-from s3_manifest.storage.user_metadata import fit
+from s3_manifest.storage.user_metadata import fit_metadata
 
 _CONTENT_TYPES = {
     "jpg": "image/jpeg",
@@ -47,7 +47,7 @@ def upload_headers(key: str, md5: str, metadata: UploadMetadata = UploadMetadata
     The MD5 of the bytes, in hex, is part of it, because the ETag of a multipart upload, or of an object encrypted with
     a customer key, is not the MD5. The prompt is the longest field and can go into a sidecar, so it comes last.
     """
-    fitted = fit(
+    fitted = fit_metadata(
         {
             "md5": md5,
             "generation-id": metadata.generation_id,

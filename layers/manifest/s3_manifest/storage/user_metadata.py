@@ -22,7 +22,7 @@ _WORD_CHARACTERS = 63
 _WORD_BYTES = 45
 
 
-class Fitted(NamedTuple):
+class FittedMetadata(NamedTuple):
     """User metadata by name, encoded for headers, and the names of the fields that S3 has no room for."""
 
     values: Mapping[str, str]
@@ -45,7 +45,7 @@ def encode_metadata(text: str) -> str:
     return min(by_base64, by_quoting, key=len)
 
 
-def fit(fields: Mapping[str, str | None]) -> Fitted:
+def fit_metadata(fields: Mapping[str, str | None]) -> FittedMetadata:
     """The fields that have a value, the most important first, as far as all of them together fit into S3's limit.
 
     What is left out belongs into a sidecar.
@@ -64,7 +64,7 @@ def fit(fields: Mapping[str, str | None]) -> Fitted:
         else:
             values[name] = value
             room -= size
-    return Fitted(values, tuple(left_out))
+    return FittedMetadata(values, tuple(left_out))
 
 
 def _base64_words(text: str) -> Iterator[str]:

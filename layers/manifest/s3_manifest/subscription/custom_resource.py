@@ -91,7 +91,7 @@ class Properties(_AnyProperties):
     @property
     def prefixes(self) -> list[str]:
         """The prefixes to subscribe to. Raises ``InvalidCollections``."""
-        return parse_collections(self.collections, self.manifest_root).subscriptions()
+        return parse_collections(self.collections, self.manifest_root).notification_prefixes()
 
 
 def physical_id(event: Mapping[str, Any]) -> str:

@@ -16,9 +16,9 @@ from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import PageRef
 from s3_manifest.manifest.runs import Run
 from s3_manifest.sidecars.formats import SIDECARS
-from s3_manifest.storage.pages import Broken
+from s3_manifest.storage.pages import BrokenObject
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Listed, Listing, listings
+from s3_manifest.storage.store import ListedObject, Listing, iter_listings
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Comparison:
 
     keys: list[str] = field(default_factory=list)
     """Keys that differ."""
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[BrokenObject] = field(default_factory=list)
     """Missing or damaged pages; their part of the listing was not compared."""
     listed: int = 0
     resume_at: str | None = None
@@ -40,10 +40,10 @@ class _SlotListing:
 
     index: int
     low: str = ""
-    files: dict[str, Listed] = field(default_factory=dict)
+    files: dict[str, ListedObject] = field(default_factory=dict)
     sidecars: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, listed: Listed) -> None:
+    def add(self, name: str, listed: ListedObject) -> None:
         if name in SIDECARS:
             self.sidecars[listed.key] = listed.etag
         elif listed.size or not name.endswith("/"):
@@ -96,7 +96,7 @@ class Comparer:
         recheck_problems: bool = False,
     ) -> None:
         head = snapshot.head
-        self.slots = layout.slots_of(head)
+        self.slots = layout.head_slots(head)
         self._snapshot = snapshot
         self._collection = snapshot.collection
         self._collections = collections
@@ -116,7 +116,7 @@ class Comparer:
         low = max(start, self.first_filename(within.start) or "")
         part = _SlotListing(_slot_index(self.slots, low), low)
         list_after = self._collection.prefix + low[:-1] if low else ""
-        for listing in listings(self._snapshot.store, self._collection.prefix, list_after):
+        for listing in iter_listings(self._snapshot.store, self._collection.prefix, list_after):
             comparison.listed += len(listing.objects)
             for name, listed in self._own_objects(listing):
                 if name < low or (end and name >= end):
@@ -168,17 +168,17 @@ class Comparer:
         if matches and part.low > slot_begin:
             return  # an earlier part of the slot has read the page
         run = self._read_run(part.index)
-        if isinstance(run, Broken):
+        if isinstance(run, BrokenObject):
             if run not in comparison.broken:
                 comparison.broken.append(run)
             return
         if matches:
             return
         unmatched = dict(part.files)
-        entries = run.begun_with(part.low).entries()
+        entries = run.starting_at(part.low).entries()
         for entry in entries if up_to is None else takewhile(lambda entry: entry.filename <= up_to, entries):
             listed = unmatched.pop(entry.filename, None)
-            is_same = listed and digest_of_listed(listed, entry.filename) == digests.of_entry(entry)
+            is_same = listed and digest_of_listed(listed, entry.filename) == digests.entry_digest(entry)
             if not is_same or (entry.problem and self._recheck_problems):
                 yield entry.s3_key
         yield from (self._collection.prefix + name for name in unmatched)
@@ -204,11 +204,11 @@ class Comparer:
         if part.low > slot.first:
             return not part.files and part.low > slot.last
         is_whole = up_to is None and len(part.files) == slot.total_entries
-        return is_whole and slot.digest == digests.written(
-            digests.total(digest_of_listed(listed, name) for name, listed in part.files.items())
+        return is_whole and slot.digest == digests.to_hex(
+            digests.combine(digest_of_listed(listed, name) for name, listed in part.files.items())
         )
 
-    def _read_run(self, index: int) -> Run | Broken:
+    def _read_run(self, index: int) -> Run | BrokenObject:
         slot = self.slots[index]
         if not isinstance(slot, PageRef):
             return slot.run
@@ -223,7 +223,7 @@ class Comparer:
         """
         return just_after(_last(self.slots[index - 1])) if 0 < index < len(self.slots) else None
 
-    def _own_objects(self, listing: Listing) -> Iterator[tuple[str, Listed]]:
+    def _own_objects(self, listing: Listing) -> Iterator[tuple[str, ListedObject]]:
         collection = self._collection
         own = self._collections.own_keys(collection, listing.keys)
         if len(own) == len(listing.objects):
@@ -232,6 +232,6 @@ class Comparer:
         return ((collection.filename(o.key), o) for o in listing.objects if o.key in own_keys)
 
 
-def digest_of_listed(listed: Listed, filename: str) -> int:
+def digest_of_listed(listed: ListedObject, filename: str) -> int:
     """The digest of one listed object; equal to that of its entry if nothing changed."""
-    return digests.part(filename, listed.etag, listed.size, listed.last_modified, listed.storage_class)
+    return digests.object_digest(filename, listed.etag, listed.size, listed.last_modified, listed.storage_class)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head, Timestamp, days_before
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
-from s3_manifest.sidecars.descriptions import copies_of
-from s3_manifest.storage import chain, heads
-from s3_manifest.storage.store import Store, listed
+from s3_manifest.sidecars.applied import copy_keys
+from s3_manifest.storage import change_log, heads
+from s3_manifest.storage.store import Store, iter_objects
 
 GRACE_DAYS = 1
 """Younger objects may belong to a commit in progress; no function runs nearly as long."""
@@ -25,16 +25,18 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
     grace = days_before(now, GRACE_DAYS)
     retained_since = days_before(now, max(GRACE_DAYS, environment.history_days))
     folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
-    old = {listing.key for folder in folders for listing in listed(store, folder) if listing.last_modified < grace}
+    old = {
+        listing.key for folder in folders for listing in iter_objects(store, folder) if listing.last_modified < grace
+    }
     head = heads.load(store, collection).head
     if head is None:
         return 0
     # List checkpoints after reading the head: every earlier commit has written its checkpoint, so none is missed.
     # Later commits refer to pages of this head, or to pages too young to be collected.
-    checkpoints = list(listed(store, heads.checkpoints_folder(collection)))
+    checkpoints = list(iter_objects(store, heads.checkpoints_folder(collection)))
     expired = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified < retained_since]
     expired += _expired_records(store, collection, head, grace, retained_since)
-    old -= {page.key for page in head.pages}.union(copies_of(head.sidecars))
+    old -= {page.key for page in head.pages}.union(copy_keys(head.sidecars))
     if old:
         retained = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified >= retained_since]
         old -= _referenced_pages(environment, collection, retained)
@@ -54,11 +56,11 @@ def _expired_records(
 
     The latest record is kept: a manifest that replaces this one continues with the next revision.
     """
-    written_at = {record.key: record.last_modified for record in listed(store, chain.folder(collection))}
-    links = chain.links(written_at)
-    on_chain = set(chain.on_chain(links, head))
+    written_at = {record.key: record.last_modified for record in iter_objects(store, change_log.folder(collection))}
+    links = change_log.parse_names(written_at)
+    on_chain = set(change_log.follow_chain(links, head))
     for link in links:
-        key = chain.key_of(collection, link)
+        key = change_log.record_key(collection, link)
         if link in on_chain and link.revision == head.revision:
             continue
         if written_at[key] < (retained_since if link in on_chain else grace):
@@ -70,4 +72,4 @@ def _referenced_pages(environment: Environment, collection: Collection, checkpoi
         stored = environment.store.get(key)
         return {page.key for page in heads.decode(collection, stored.body).pages} if stored else set()
 
-    return set().union(*environment.each(pages, checkpoints))
+    return set().union(*environment.parallel_map(pages, checkpoints))

@@ -31,7 +31,7 @@ def run_job(
     if isinstance(job, SweepAll):
         _enqueue_sweeps(environment, job, result, pause_with_seconds_left)
         return result
-    collection = result.collection = environment.collections.named(job.kind, job.id)
+    collection = result.collection = environment.collections.lookup(job.kind, job.id)
     if collection is None:  # no longer configured, or its id is too long
         result.finished = True
         try:

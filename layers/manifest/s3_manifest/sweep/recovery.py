@@ -7,13 +7,13 @@ from pydantic import ValidationError
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
-from s3_manifest.manifest.runs import sha256_of, verified_page
+from s3_manifest.manifest.runs import decode_verified_page, sha256_hex
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
-from s3_manifest.sidecars.formats import decode_content
+from s3_manifest.sidecars.content import decode_content
 from s3_manifest.storage import heads
-from s3_manifest.storage.pages import Broken
+from s3_manifest.storage.pages import BrokenObject
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Archived, Conflict, Store
 from s3_manifest.sweep.result import SweepFailed, SweepResult
@@ -37,14 +37,14 @@ def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
         head = heads.decode(collection, body)
         for copy in (copy for sidecar in head.sidecars for copy in sidecar.copies):
             stored = store.get(copy.key)
-            if stored is None or copy.sha256 not in (None, sha256_of(stored.body)):
+            if stored is None or copy.sha256 not in (None, sha256_hex(stored.body)):
                 return False
             decode_content(stored.body)
         for page in head.pages:
             stored = store.get(page.key)
             if stored is None:
                 return False
-            for _ in verified_page(stored.body, page).entries():
+            for _ in decode_verified_page(stored.body, page).entries():
                 pass
     except (UnreadableManifest, ValidationError, Archived):
         return False
@@ -64,7 +64,7 @@ class Recovery:
         if snapshot.head is None or self.repair_copies(snapshot):
             return True
         pages = snapshot.examine_pages([page for page in snapshot.head.pages if page.key in keys])
-        if broken := [page.key for page in pages if isinstance(page, Broken)]:
+        if broken := [page.key for page in pages if isinstance(page, BrokenObject)]:
             self.repair_pages(broken)
         # An earlier attempt may have died between a partial repair and the sweep for the remainder.
         results = self._result.commit_results
@@ -74,7 +74,7 @@ class Recovery:
     def repair_copies(self, snapshot: Snapshot) -> bool:
         """Rewrites broken copies of sidecars; returns whether the manifest had to be rebuilt instead."""
         copies = snapshot.examine_copies()
-        broken = [key for key, copy in copies.items() if isinstance(copy, Broken)]
+        broken = [key for key, copy in copies.items() if isinstance(copy, BrokenObject)]
         if not broken:
             return False
         self._result.repaired += broken

@@ -14,7 +14,7 @@ from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableMan
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.result import CommitResult, Verification
-from s3_manifest.storage.heads import holds_objects
+from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Archived, Conflict
 from s3_manifest.sweep.compare import Comparer, Limits, just_after, split_slots
@@ -74,7 +74,7 @@ class CollectionSweep:
             return None
         # A commit that creates a manifest requests the sweep before it writes the head (``created_at``).
         if head is None and (
-            unreadable_etag or job.created_at or holds_objects(environment.store, environment.collections, collection)
+            unreadable_etag or job.created_at or has_objects(environment.store, environment.collections, collection)
         ):
             result = commit(environment, collection, {}, unreadable_etag=unreadable_etag, repeated=repeated)
             self._result.commit_results.append(result)
@@ -142,7 +142,7 @@ class CollectionSweep:
         pages_each = min(MAX_PAGES, max(MIN_PAGES, -(-len(comparer.slots) // RANGES)))
         ranges = split_slots(comparer.slots, progress.start, pages_each)
         start = comparer.first_filename(ranges[RANGES].start) if len(ranges) > RANGES else None
-        comparisons = environment.each(lambda within: comparer.compare(within, progress.start), ranges[:RANGES])
+        comparisons = environment.parallel_map(lambda within: comparer.compare(within, progress.start), ranges[:RANGES])
         if broken := [page.key for comparison in comparisons for page in comparison.broken]:
             self._recovery.repair_pages(broken)
             return progress

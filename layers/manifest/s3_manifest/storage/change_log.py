@@ -21,7 +21,7 @@ repair, of which nobody knows what it altered."""
 _NAME = re.compile(r"([0-9]{12})-([^-/]+)-([^-/]+)\.json")
 
 
-class Link(NamedTuple):
+class RecordName(NamedTuple):
     """A change record, as far as its name tells."""
 
     revision: int
@@ -34,30 +34,30 @@ def folder(collection: Collection) -> str:
     return f"{collection.folder}changes/"
 
 
-def key_of(collection: Collection, record: ChangeRecord | Link) -> str:
+def record_key(collection: Collection, record: ChangeRecord | RecordName) -> str:
     """The key of a change record."""
     return f"{folder(collection)}{record.revision:012d}-{record.commit}-{record.previous}.json"
 
 
-def after_revision(collection: Collection, revision: int) -> str:
+def listing_start(collection: Collection, revision: int) -> str:
     """The place in a listing before the first record of a later revision."""
     return f"{folder(collection)}{revision + 1:012d}"
 
 
-def links(keys: Iterable[str]) -> list[Link]:
+def parse_names(keys: Iterable[str]) -> list[RecordName]:
     """The change records among the keys, in the order of the keys."""
     found = (_NAME.fullmatch(key.rpartition("/")[2]) for key in keys)
-    return [Link(int(name[1]), name[2], name[3]) for name in found if name]
+    return [RecordName(int(name[1]), name[2], name[3]) for name in found if name]
 
 
-def on_chain(names: Sequence[Link], head: Head) -> list[Link]:
+def follow_chain(names: Sequence[RecordName], head: Head) -> list[RecordName]:
     """Those of the records that a head came to be by, in order of revision.
 
     ``names`` are sorted, and hold all records of some run of revisions, listed after the head was
     read. A record of the run's last revision is told by the head only: it is left out if the head is
     at a later one.
     """
-    found: list[Link] = []
+    found: list[RecordName] = []
     expected, named = head.revision, {head.last_change}
     known = (name for name in reversed(names) if name.revision <= head.revision)
     for revision, group in groupby(known, key=lambda name: name.revision):
@@ -69,7 +69,7 @@ def on_chain(names: Sequence[Link], head: Head) -> list[Link]:
     return found[::-1]
 
 
-def last_revision(store: Store, collection: Collection, void: Container[str] = ()) -> int:
+def highest_revision(store: Store, collection: Collection, void: Container[str] = ()) -> int:
     """The highest revision of any change record there is; 0 where there is none.
 
     Records of ``void`` commits, which are known to have been lost, do not count. A few listings of one key each,
@@ -77,9 +77,9 @@ def last_revision(store: Store, collection: Collection, void: Container[str] = (
     """
 
     def next_after(revision: int) -> int | None:
-        after = after_revision(collection, revision)
+        after = listing_start(collection, revision)
         while keys := store.list(folder(collection), after=after, limit=1).keys:
-            if found := [link for link in links(keys) if link.commit not in void]:
+            if found := [link for link in parse_names(keys) if link.commit not in void]:
                 return found[0].revision
             after = keys[-1]  # no record: somebody else's
         return None

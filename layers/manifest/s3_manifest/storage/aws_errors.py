@@ -10,7 +10,7 @@ from urllib3.exceptions import NameResolutionError
 
 from s3_manifest.storage.store import Fault
 
-AWS_FAULTS = (ClientError, BotoCoreError, ResponseParserError, KeyError, ValueError, RuntimeError)
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError, KeyError, ValueError, RuntimeError)
 """What a call of botocore, and a look at its answer, may raise.
 
 A parser's error is none of botocore's own family: it comes of an answer that breaks off, or is no XML. ``KeyError`` and
@@ -47,7 +47,7 @@ _BEFORE_SENDING = (
 )
 
 
-def fault_of(error: Exception) -> Fault:
+def parse_fault(error: Exception) -> Fault:
     """What one of ``AWS_FAULTS`` says.
 
     A HEAD's answer has no body, so its fault has no code; botocore gives the status instead.

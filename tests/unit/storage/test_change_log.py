@@ -2,12 +2,12 @@ import math
 import random
 
 import pytest
-from unit.environments import WatchedStore
-from unit.values import STYLE, file_seen, head_of, merged
+from unit.environments import RecordingStore
+from unit.values import STYLE, file_observation, head_after, head_of
 
 from s3_manifest.reconcile.delta import FIRST, change_record
-from s3_manifest.storage import chain
-from s3_manifest.storage.chain import Link
+from s3_manifest.storage import change_log
+from s3_manifest.storage.change_log import RecordName
 
 FOLDER = "_manifests/styles/16/changes/"
 
@@ -19,7 +19,7 @@ def head_at(revision, last_change):
 def link(text):
     """``3 c b`` is the record of revision 3 that the commit c made after the commit b."""
     revision, commit, previous = text.split()
-    return Link(int(revision), commit, previous)
+    return RecordName(int(revision), commit, previous)
 
 
 def links(*texts):
@@ -27,30 +27,32 @@ def links(*texts):
 
 
 def stored(*records):
-    store = WatchedStore()
+    store = RecordingStore()
     for record in records:
-        store.add(chain.key_of(STYLE, record), b"{}")
+        store.add(change_log.record_key(STYLE, record), b"{}")
     store.requests.clear()
     return store
 
 
 def test_the_key_of_a_record_says_its_revision_and_the_commits_that_made_it_and_the_one_before():
-    first = head_of(file_seen("a.jpg"))
-    second = merged(first, file_seen("b.jpg"), commit="c2")
-    assert chain.key_of(STYLE, change_record(first, None, ())) == f"{FOLDER}000000000001-c1-first.json"
-    assert chain.key_of(STYLE, change_record(second, first, ())) == f"{FOLDER}000000000002-c2-c1.json"
+    first = head_of(file_observation("a.jpg"))
+    second = head_after(first, file_observation("b.jpg"), commit="c2")
+    assert change_log.record_key(STYLE, change_record(first, None, ())) == f"{FOLDER}000000000001-c1-first.json"
+    assert change_log.record_key(STYLE, change_record(second, first, ())) == f"{FOLDER}000000000002-c2-c1.json"
 
 
-@pytest.mark.parametrize("record", [Link(1, "c", FIRST), Link(999_999_999_999, "0" * 32, "f" * 32), Link(42, "c", "b")])
+@pytest.mark.parametrize(
+    "record", [RecordName(1, "c", FIRST), RecordName(999_999_999_999, "0" * 32, "f" * 32), RecordName(42, "c", "b")]
+)
 def test_a_record_is_read_off_its_key(record):
-    assert chain.links([chain.key_of(STYLE, record)]) == [record]
+    assert change_log.parse_names([change_log.record_key(STYLE, record)]) == [record]
 
 
 def test_keys_are_in_the_order_of_their_revisions():
-    records = [Link(revision, "c", "b") for revision in (1, 2, 9, 10, 99, 100, 10**11)]
-    keys = [chain.key_of(STYLE, record) for record in records]
+    records = [RecordName(revision, "c", "b") for revision in (1, 2, 9, 10, 99, 100, 10**11)]
+    keys = [change_log.record_key(STYLE, record) for record in records]
     assert keys == sorted(keys)
-    assert chain.links(keys) == records
+    assert change_log.parse_names(keys) == records
 
 
 @pytest.mark.parametrize(
@@ -72,13 +74,13 @@ def test_keys_are_in_the_order_of_their_revisions():
     ],
 )
 def test_what_others_put_there_is_no_record(name):
-    assert chain.links([FOLDER + name]) == []
+    assert change_log.parse_names([FOLDER + name]) == []
 
 
 @pytest.mark.parametrize("revision", [0, 1, 8, 9, 99])
 def test_a_listing_after_a_revision_begins_with_the_next_one(revision):
-    keys = [chain.key_of(STYLE, Link(n, "\U0010ffff", "b")) for n in range(1, 101)]
-    assert [key for key in keys if key > chain.after_revision(STYLE, revision)] == keys[revision:]
+    keys = [change_log.record_key(STYLE, RecordName(n, "\U0010ffff", "b")) for n in range(1, 101)]
+    assert [key for key in keys if key > change_log.listing_start(STYLE, revision)] == keys[revision:]
 
 
 THREE = ("1 a first", "2 b a", "3 c b")
@@ -115,7 +117,7 @@ THREE = ("1 a first", "2 b a", "3 c b")
     ],
 )
 def test_on_the_chain_are_the_records_that_the_head_came_to_be_by(names, head, expected):
-    assert chain.on_chain(links(*names), head_at(*head)) == links(*expected)
+    assert change_log.follow_chain(links(*names), head_at(*head)) == links(*expected)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -125,25 +127,27 @@ def test_a_chain_is_found_among_any_number_of_lost_commits(seed):
     lost = []
     for revision in range(1, rng.randrange(2, 40)):
         commit = f"c{revision}"
-        made.append(Link(revision, commit, last))
-        lost += [Link(revision, f"{rng.choice('abdz')}{revision}x{n}", last) for n in range(rng.randrange(4))]
+        made.append(RecordName(revision, commit, last))
+        lost += [RecordName(revision, f"{rng.choice('abdz')}{revision}x{n}", last) for n in range(rng.randrange(4))]
         last = commit
-    in_flight = [Link(made[-1].revision + 1, f"n{n}", last) for n in range(rng.randrange(3))]
+    in_flight = [RecordName(made[-1].revision + 1, f"n{n}", last) for n in range(rng.randrange(3))]
     names = sorted(made + lost + in_flight)
-    assert chain.on_chain(names, head_at(made[-1].revision, last)) == made
+    assert change_log.follow_chain(names, head_at(made[-1].revision, last)) == made
     cut = rng.randrange(len(made))
-    assert chain.on_chain([n for n in names if n.revision > cut], head_at(made[-1].revision, last)) == made[cut:]
+    assert (
+        change_log.follow_chain([n for n in names if n.revision > cut], head_at(made[-1].revision, last)) == made[cut:]
+    )
 
 
 def test_without_a_record_the_last_revision_is_none():
-    assert chain.last_revision(stored(), STYLE) == 0
+    assert change_log.highest_revision(stored(), STYLE) == 0
 
 
 @pytest.mark.parametrize("last", [*range(1, 40), 63, 64, 65, 99, 100, 127, 128, 129, 255, 256, 257, 300])
 def test_the_last_revision_is_found_in_few_listings(last):
-    store = stored(*(Link(n, "c", "b") for n in range(1, last + 1)))
-    assert chain.last_revision(store, STYLE) == last
-    assert len(store.asked_for("LIST")) == len(store.requests) <= 2 * math.log2(last + 1) + 2
+    store = stored(*(RecordName(n, "c", "b") for n in range(1, last + 1)))
+    assert change_log.highest_revision(store, STYLE) == last
+    assert len(store.requests_for("LIST")) == len(store.requests) <= 2 * math.log2(last + 1) + 2
 
 
 @pytest.mark.parametrize(
@@ -152,8 +156,8 @@ def test_the_last_revision_is_found_in_few_listings(last):
     ids=str,
 )
 def test_the_last_revision_is_found_after_any_gap_that_retention_left(revisions):
-    store = stored(*(Link(n, "c", "b") for n in revisions))
-    assert chain.last_revision(store, STYLE) == max(revisions)
+    store = stored(*(RecordName(n, "c", "b") for n in revisions))
+    assert change_log.highest_revision(store, STYLE) == max(revisions)
     assert len(store.requests) <= 2 * math.log2(max(revisions)) + 4
 
 
@@ -161,18 +165,18 @@ def test_the_last_revision_is_found_after_any_gap_that_retention_left(revisions)
 def test_the_last_revision_is_found_among_any_records(seed):
     rng = random.Random(seed)
     revisions = rng.sample(range(1, 301), rng.randrange(1, 60))
-    store = stored(*(Link(n, f"c{m}", "b") for n in revisions for m in range(rng.randrange(1, 3))))
-    assert chain.last_revision(store, STYLE) == max(revisions)
+    store = stored(*(RecordName(n, f"c{m}", "b") for n in revisions for m in range(rng.randrange(1, 3))))
+    assert change_log.highest_revision(store, STYLE) == max(revisions)
 
 
 @pytest.mark.parametrize("name", ["000000000002-note.txt", "0", "zzz", "000000000009-a-b.json.bak"])
 def test_what_others_put_there_hides_no_later_revision(name):
-    store = stored(*(Link(n, "c", "b") for n in (1, 2, 3, 8, 9)))
+    store = stored(*(RecordName(n, "c", "b") for n in (1, 2, 3, 8, 9)))
     store.upload(FOLDER + name, b"")
-    assert chain.last_revision(store, STYLE) == 9
+    assert change_log.highest_revision(store, STYLE) == 9
 
 
 def test_the_records_of_other_collections_do_not_count():
-    store = stored(Link(3, "c", "b"))
-    store.add(chain.key_of(STYLE._replace(prefix="styles/160/"), Link(9, "c", "b")), b"{}")
-    assert chain.last_revision(store, STYLE) == 3
+    store = stored(RecordName(3, "c", "b"))
+    store.add(change_log.record_key(STYLE._replace(prefix="styles/160/"), RecordName(9, "c", "b")), b"{}")
+    assert change_log.highest_revision(store, STYLE) == 3
