@@ -20,7 +20,7 @@ from client.sides import Sides, cached_s3_client
 from client.transfers import Bucket, Proxy, fresh_bucket
 from handlers.account import Account
 from handlers.lambda_events import BUCKET, Context, http_request, s3_event
-from handlers.lives import Life
+from handlers.scenarios import Scenario
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
@@ -141,8 +141,8 @@ def style() -> Collection:
 
 
 @pytest.fixture
-def life(account: Account, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> Life:
-    return Life(account, reconcile, monkeypatch)
+def scenario(account: Account, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> Scenario:
+    return Scenario(account, reconcile, monkeypatch)
 
 
 @pytest.fixture

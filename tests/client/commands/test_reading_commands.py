@@ -32,9 +32,9 @@ def as_json(ran):
     return ran[0], json.loads(ran[1])
 
 
-def test_info_shows_the_facts(run, life, get_manifest):
-    life.add("a.png")
-    life.add("collection.json", body=b'{"title": "Dynamic", "generations": [{"generation_id": 7, "type": "lora"}]}')
+def test_info_shows_the_facts(run, scenario, get_manifest):
+    scenario.add("a.png")
+    scenario.add("collection.json", body=b'{"title": "Dynamic", "generations": [{"generation_id": 7, "type": "lora"}]}')
     code, text = run("info", "style/16")
     assert code == 0
     for line in ("style/16  Dynamic", "s3://storyboard-user-files/styles/16/", "1 (4 bytes)", "s3_event 1: 1 file,"):
@@ -55,8 +55,8 @@ def get_manifest(account):
     return get_manifest
 
 
-def test_info_shows_that_a_manifest_was_never_verified(run, life, account):
-    life.add("a.png")
+def test_info_shows_that_a_manifest_was_never_verified(run, scenario, account):
+    scenario.add("a.png")
     head = account.manifest("styles/16/") | {"last_verified_at": None, "complete": False}
     account.put("_manifests/styles/16/manifest.json", json.dumps(head).encode())
     code, text = run("info", "style/16")
@@ -66,10 +66,10 @@ def test_info_shows_that_a_manifest_was_never_verified(run, life, account):
     assert "s3-manifest rescan style/16" in text
 
 
-def test_history_shows_the_changes_of_each_revision(run, life):
-    life.add("a.png", "b.png")
-    life.add("a.png", body=b"newer")
-    life.remove("b.png")
+def test_history_shows_the_changes_of_each_revision(run, scenario):
+    scenario.add("a.png", "b.png")
+    scenario.add("a.png", body=b"newer")
+    scenario.remove("b.png")
     code, text = run("history", "style/16", "--files")
     assert code == 0
     assert text.splitlines() == [
@@ -83,15 +83,15 @@ def test_history_shows_the_changes_of_each_revision(run, life):
     ]
     code, text = run("history", "style/16", "--since", 0, "--limit", 1)
     assert "s3-manifest history style/16 --since 1" in text
-    life.account.delete(life.records()[0])
+    scenario.account.delete(scenario.records()[0])
     code, found = as_json(run("history", "style/16", "--json"))
     assert [change["revision"] for change in found["changes"]] == [2, 3]
     assert [(entry["first"], entry["last"]) for entry in found["untold"]] == [(1, 1)]
     assert "revision 1: not available" in run("history", "style/16")[1]
 
 
-def test_history_is_followed_until_it_is_interrupted(run, life, monkeypatch):
-    life.add("a.png")
+def test_history_is_followed_until_it_is_interrupted(run, scenario, monkeypatch):
+    scenario.add("a.png")
 
     def interrupted(_manifests, _collection, _since):
         yield from ()
@@ -103,10 +103,10 @@ def test_history_is_followed_until_it_is_interrupted(run, life, monkeypatch):
     assert [json.loads(line)["revision"] for line in text.splitlines()] == [1]
 
 
-def test_diff_shows_differences_and_its_exit_code_is_1(run, life):
-    life.add("a.png", "b.png")
-    life.add("b.png", body=b"newer")
-    life.add("prompt_metadata.json", "c.png", body=b'{"a.png": {"prompt": "a fox", "good": false}}')
+def test_diff_shows_differences_and_its_exit_code_is_1(run, scenario):
+    scenario.add("a.png", "b.png")
+    scenario.add("b.png", body=b"newer")
+    scenario.add("prompt_metadata.json", "c.png", body=b'{"a.png": {"prompt": "a fox", "good": false}}')
     code, text = run("diff", "style/16@1", "style/16")
     assert code == 1
     assert text.splitlines()[2:] == [

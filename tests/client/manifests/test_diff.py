@@ -116,10 +116,10 @@ def test_files_come_by_name():
     ]
 
 
-def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, life):
-    life.add("a.png", "b.png")
-    life.add("a.png", body=b"newer")
-    life.remove("b.png")
+def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, scenario):
+    scenario.add("a.png", "b.png")
+    scenario.add("a.png", body=b"newer")
+    scenario.remove("b.png")
 
     def differences(before, after):
         return [
@@ -129,7 +129,7 @@ def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, li
 
     assert differences("style/16@1", "style/16") == [("a.png", "modified"), ("b.png", "removed")]
     assert differences("style/16", "style/16@1") == [("a.png", "modified"), ("b.png", "added")]
-    assert differences(f"style/16@{life.at[2]:%Y-%m-%dT%H:%M:%SZ}", "style/16@3") == [("b.png", "removed")]
+    assert differences(f"style/16@{scenario.at[2]:%Y-%m-%dT%H:%M:%SZ}", "style/16@3") == [("b.png", "removed")]
     assert differences("style/16", "s3://storyboard-user-files/styles/16/") == []
     with pytest.raises(NotFound):
         differences("style/16", "style/17")

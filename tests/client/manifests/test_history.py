@@ -14,11 +14,11 @@ def manifests(deployment):
 
 
 @pytest.fixture
-def lived(life):
+def lived(scenario):
     """Five revisions that add a file each."""
     for number in range(1, 6):
-        life.add(f"{number}.png")
-    return life
+        scenario.add(f"{number}.png")
+    return scenario
 
 
 def revisions(found):

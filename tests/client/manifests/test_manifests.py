@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from handlers.lambda_events import BUCKET
-from handlers.lives import PREFIX
+from handlers.scenarios import PREFIX
 
 from s3_manifest.manifest.encoding import facts_json
 from s3_manifest.manifest.jobs import Sweep, SweepAll
@@ -19,13 +19,13 @@ ACTORS = "system_actors/training_data/"
 
 
 @pytest.fixture(params=["inline", "paged"])
-def lived(request, life, monkeypatch):
+def lived(request, scenario, monkeypatch):
     """A style with some revisions and a checkpoint."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
-    life.live(5)
-    return life
+    scenario.live(5)
+    return scenario
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_a_name_that_no_collection_can_have_is_refused(deployment):
 
 @pytest.mark.slow
 def test_the_manifest_is_what_it_was_at_every_revision_and_time(manifests, lived, style):
-    assert same(manifests.read(style), lived.said[lived.revision])
-    for revision, said in lived.said.items():
+    assert same(manifests.read(style), lived.manifests[lived.revision])
+    for revision, said in lived.manifests.items():
         at = timestamp(lived.at[revision] + timedelta(seconds=30))
         then = manifests.read(style, revision=revision)
         assert same(then, said)
@@ -107,25 +107,25 @@ def test_captions_and_hidden_files_are_separate_lists(manifests, add, style):
 
 
 @pytest.mark.slow
-def test_many_files_come_in_several_answers_all_of_one_revision(manifests, life, style, monkeypatch):
+def test_many_files_come_in_several_answers_all_of_one_revision(manifests, scenario, style, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._PAGE", 3)
-    life.add(*(f"{number}.png" for number in range(8)))
+    scenario.add(*(f"{number}.png" for number in range(8)))
     if isinstance(manifests, HttpManifests):
         send = manifests.api.request
 
         def changed_meanwhile(*arguments, **options):
             response = send(*arguments, **options)
-            life.add(f"new{len(life.said)}.png", f"new{len(life.said)}.txt")
+            scenario.add(f"new{len(scenario.manifests)}.png", f"new{len(scenario.manifests)}.txt")
             return response
 
         monkeypatch.setattr(manifests.api, "request", changed_meanwhile)
     found = manifests.read(style)
-    assert same(found, life.said[found.facts.revision])
+    assert same(found, scenario.manifests[found.facts.revision])
     new = [file.filename for file in found.files if file.filename.startswith("new")]
     assert [caption.filename.replace("txt", "png") for caption in found.captions] == new
     index = manifests.index(style, None)
     assert [file.filename for file in index.files() if file.role == "files"] == [
-        file["filename"] for file in life.said[index.facts.revision]["files"]
+        file["filename"] for file in scenario.manifests[index.facts.revision]["files"]
     ]
 
 
@@ -137,8 +137,8 @@ def test_reading_a_missing_manifest_is_not_found(manifests, style):
         manifests.changes(style, 0, 10)
 
 
-def test_a_future_revision_or_an_earlier_time_is_not_found(manifests, life, style):
-    life.add("a.png")
+def test_a_future_revision_or_an_earlier_time_is_not_found(manifests, scenario, style):
+    scenario.add("a.png")
     for asked in ({"revision": 2}, {"at": "2020-01-01T00:00:00.000Z"}):
         for read in (manifests.read, manifests.facts):
             with pytest.raises(NotFound) as refused:
@@ -148,12 +148,12 @@ def test_a_future_revision_or_an_earlier_time_is_not_found(manifests, life, styl
         manifests.changes(style, 2, 10)
 
 
-def test_an_expired_revision_names_the_oldest_available_one(manifests, life, style, account):
+def test_an_expired_revision_names_the_oldest_available_one(manifests, scenario, style, account):
     for number in range(6):
-        life.add(f"{number}.png")
-    for record in life.records()[:4]:
+        scenario.add(f"{number}.png")
+    for record in scenario.records()[:4]:
         account.delete(record)
-    early = timestamp(life.at[2])
+    early = timestamp(scenario.at[2])
     for ask in (
         lambda: manifests.changes(style, 0, 2),
         lambda: manifests.read(style, revision=2),
@@ -165,23 +165,23 @@ def test_an_expired_revision_names_the_oldest_available_one(manifests, life, sty
     assert [change.revision for change in manifests.changes(style, 4, 10)] == [5, 6]
 
 
-def test_changes_say_what_each_revision_did_and_why(manifests, life, style):
-    life.add("a.png", "b.png")
-    life.add("a.png", body=b"newer")
-    life.remove("b.png")
+def test_changes_say_what_each_revision_did_and_why(manifests, scenario, style):
+    scenario.add("a.png", "b.png")
+    scenario.add("a.png", body=b"newer")
+    scenario.remove("b.png")
     first, second, third = manifests.changes(style, 0, 10)
     assert [file.filename for file in first.added] == ["a.png", "b.png"]
     ((altered,), (removed,)) = second.modified, third.removed
     assert (altered.before.size_bytes, altered.after.size_bytes, altered.cause) == (4, 5, "ObjectCreated:Put")
     assert (removed.filename, removed.after, removed.cause) == ("b.png", None, "ObjectRemoved:Delete")
-    assert [change.committed_at for change in (first, second, third)] == [timestamp(life.at[n]) for n in (1, 2, 3)]
-    assert [change.s3_key for change in (first, second, third)] == life.records()
+    assert [change.committed_at for change in (first, second, third)] == [timestamp(scenario.at[n]) for n in (1, 2, 3)]
+    assert [change.s3_key for change in (first, second, third)] == scenario.records()
     assert [change.revision for change in manifests.changes(style, 0, 2)] == [1, 2]
     assert manifests.changes(style, 3, 10) == []
 
 
-def test_an_index_has_what_comparing_needs_of_every_entry(manifests, life, style):
-    life.add("a.png", "a.txt", "größe/b.png")
+def test_an_index_has_what_comparing_needs_of_every_entry(manifests, scenario, style):
+    scenario.add("a.png", "a.txt", "größe/b.png")
     index, manifest = manifests.index(style, None), manifests.read(style)
     listed = [(file.filename, file.size, file.md5, file.etag, file.checksum, file.role) for file in index.files()]
     entries = sorted((*manifest.files, *manifest.captions), key=lambda entry: entry.filename)
@@ -190,27 +190,27 @@ def test_an_index_has_what_comparing_needs_of_every_entry(manifests, life, style
     assert index.facts == manifest.facts
 
 
-def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deployment, request, life, style):
-    life.add("a.png")
+def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deployment, request, scenario, style):
+    scenario.add("a.png")
     known = deployment.manifests.index(style, None)
-    asked = life.account.requests if deployment.bucket else request.getfixturevalue("api").requests
+    asked = scenario.account.requests if deployment.bucket else request.getfixturevalue("api").requests
     asked.clear()
     assert deployment.manifests.index(style, known) is known
     assert len(asked) == 1
-    life.add("zz.png")
+    scenario.add("zz.png")
     found = deployment.manifests.index(style, known)
     assert "zz.png" in [file.filename for file in found.files()]
     assert found.facts.revision == known.facts.revision + 1
 
 
-def test_of_a_large_manifest_that_changed_only_the_pages_that_did_are_read(through_s3, life, style, small_pages):
-    life.add(*(f"{number:02}.png" for number in range(30)))
+def test_of_a_large_manifest_that_changed_only_the_pages_that_did_are_read(through_s3, scenario, style, small_pages):
+    scenario.add(*(f"{number:02}.png" for number in range(30)))
     known = through_s3.manifests.index(style, None)
-    life.add("07.png", body=b"newer")
-    life.account.requests.clear()
+    scenario.add("07.png", body=b"newer")
+    scenario.account.requests.clear()
     found = through_s3.manifests.index(style, known)
     assert len(known.segments) > 4
-    assert len([request for request in life.account.sent("GET") if "/pages/" in request.key]) == 1
+    assert len([request for request in scenario.account.sent("GET") if "/pages/" in request.key]) == 1
     assert [file.size for file in found.files() if file.filename == "07.png"] == [5]
     assert len(list(found.files())) == 30
 
@@ -223,9 +223,9 @@ def test_a_sweep_is_asked_for_of_one_collection_or_of_all(manifests, style, acco
     assert account.jobs() == [SweepAll()]
 
 
-def test_an_error_of_s3_is_never_an_absence(manifests, life, style, impatience):
-    life.add("a.png")
-    life.account.refuse("GET", HEAD, 403)
+def test_an_error_of_s3_is_never_an_absence(manifests, scenario, style, impatience):
+    scenario.add("a.png")
+    scenario.account.refuse("GET", HEAD, 403)
     for ask in (manifests.facts, manifests.read, lambda collection: manifests.index(collection, None)):
         with pytest.raises(Unavailable):
             ask(style)
@@ -233,7 +233,7 @@ def test_an_error_of_s3_is_never_an_absence(manifests, life, style, impatience):
         manifests.changes(style, 0, 1)
 
 
-def test_an_unreadable_manifest_is_no_manifest_to_go_by(manifests, life, style, account):
+def test_an_unreadable_manifest_is_no_manifest_to_go_by(manifests, scenario, style, account):
     account.put(HEAD, b"{}")
     with pytest.raises(Unavailable):
         manifests.facts(style)
