@@ -13,7 +13,7 @@ from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.edit_requests import FileUpdate
 from s3_manifest.manifest.encoding import decode_head
 from s3_manifest.manifest.model import Md5Source
-from s3_manifest.sidecars import formats
+from s3_manifest.sidecars import captions, content, formats
 from s3_manifest_cli import training_data
 from s3_manifest_cli.client.export import FORMATS
 from s3_manifest_cli.local_stack.stack import template
@@ -125,11 +125,11 @@ def test_each_headline_in_an_excerpt_of_the_demo_exists_in_the_demo():
 
 def test_the_documented_limits_of_sidecars_equal_those_of_the_code():
     limits = dict(rows(section(page("operate"), "Limits")))
-    sizes = (formats.MAX_SIDECAR_BYTES >> 20, formats.MAX_COLLECTION_BYTES >> 10, formats.MAX_CAPTION_BYTES >> 10)
+    sizes = (formats.MAX_SIDECAR_BYTES >> 20, formats.MAX_COLLECTION_BYTES >> 10, captions.MAX_CAPTION_BYTES >> 10)
     assert limits["sidecars"].startswith(
         "{} MB (some 50,000 files), `collection.json` {} KB, a caption {} KB".format(*sizes)
     )
-    texts = (formats.MAX_PROMPT_BYTES >> 10, formats.MAX_TEXT_BYTES >> 10, formats.MAX_LABELS)
+    texts = (content.MAX_PROMPT_BYTES >> 10, content.MAX_TEXT_BYTES >> 10, content.MAX_LABELS)
     assert limits["texts in a sidecar"] == "a prompt {} KB, other texts {} KB, {} labels per file".format(*texts)
 
 
