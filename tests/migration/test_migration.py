@@ -141,7 +141,7 @@ def test_a_broken_sidecar_is_an_error_and_the_images_are_uploaded(migration):
     migration.bucket.upload(PROMPTS, b"{")
     planned, result = migration.run()
     assert report.exit_code(planned, result) == FAILED
-    assert "mend or delete it" in result.failed[0].problem
+    assert "Repair or delete it" in result.failed[0].problem
     assert migration.bucket.get(PROMPTS).body == b"{"
     assert migration.bucket.get(f"{PREFIX}a.png").body == b"a.png"
 

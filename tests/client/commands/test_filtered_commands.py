@@ -89,7 +89,7 @@ def test_a_restore_filters_in_the_same_way(differing):
     differing.restore(differing.folder, "--exclude", "sub/", "--exclude", "subs/", "--delete")
     assert differing.files == bytes_by_name("both.png", "s3.png", "sub/here.png", "sub/deep/here.txt")
     answer = differing.restore(differing.folder, "--include", "*.pgn", exit_code=3)
-    assert "style/16 had no such file at revision 1" in answer.stderr
+    assert "style/16 had no file that matches --include at revision 1" in answer.stderr
 
 
 def test_an_export_holds_what_the_filters_select(differing, tmp_path):

@@ -52,7 +52,7 @@ def invoke(account) -> Callable[[], list[str]]:
 @pytest.fixture
 def in_turn(monkeypatch) -> None:
     """Requests are made one after the other: of several at once moto, as SQS, may answer one with fewer than ten."""
-    monkeypatch.setattr(runtime, "each", lambda work, items: [work(item) for item in items])
+    monkeypatch.setattr(runtime, "parallel_map", lambda work, items: [work(item) for item in items])
 
 
 def in_queue(account) -> int:
