@@ -62,7 +62,7 @@ def test_a_batch_counts_its_events_and_its_commits(known, reconcile, metrics):
     assert [(name, len(values)) for name, values in counted.items()] == [("Freshness", 4)]
 
 
-def test_freshness_is_the_time_since_s3_says_it_happened_in_milliseconds_for_each_event(known, reconcile, metrics):
+def test_freshness_is_the_milliseconds_since_the_time_of_each_event(known, reconcile, metrics):
     known.put("styles/16/new.png")
     reconcile(
         {
@@ -107,7 +107,7 @@ def test_what_was_not_committed_has_no_freshness(known, reconcile, metrics):
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 200, 250])
-def test_however_many_events_a_batch_has_the_freshness_of_each_is_told(known, reconcile, metrics, count):
+def test_the_freshness_of_every_event_in_a_batch_is_reported(known, reconcile, metrics, count):
     time = ago(seconds=5)
     keys = [f"{PREFIX}{number % 7}.png" for number in range(count)]
     assert reconcile({"many": about(*keys, time=time)}) == []

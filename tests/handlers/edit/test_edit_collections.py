@@ -29,7 +29,7 @@ def files(account):
 
 
 @pytest.mark.parametrize("path", ["/api/styles/16", "/api/manifests/style/16"])
-def test_a_title_is_set_and_taken_out(account, edit, path):
+def test_a_title_is_set_and_removed(account, edit, path):
     reply = edit("PATCH", path, {"title": "Dynamic Größe"})
     assert (reply.status, reply.json["title"], reply.json["reflected"]) == (200, "Dynamic Größe", False)
     assert json.loads(account.read("styles/16/collection.json")) == {"title": "Dynamic Größe"}
@@ -87,14 +87,14 @@ def test_without_delete_from_s3_all_files_are_hidden(account, edit):
     assert len(account.below(PREFIX)) == 6
 
 
-def test_where_time_ends_the_answer_says_to_repeat_it(account, edit):
+def test_a_deletion_that_runs_out_of_time_asks_for_a_repeat(account, edit):
     reply = edit("DELETE", ALL, context=Context(7.0), confirm=ACTOR, delete_from_s3="true")
     assert (reply.status, reply.json["complete"], reply.json["reflects"]) == (200, False, None)
     assert edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true").json["complete"]
     assert account.below(PREFIX) == []
 
 
-def test_what_is_uploaded_meanwhile_and_what_describes_it_is_kept_and_the_answer_names_it(account, edit):
+def test_a_concurrent_upload_and_its_sidecar_stay_and_are_listed_in_the_response(account, edit):
     newer = f"<Error><Key>{PREFIX}b.png</Key><Code>PreconditionFailed</Code><Message>no</Message></Error>"
 
     def keep_one(request):
@@ -115,7 +115,7 @@ def test_a_deletion_that_s3_refuses_is_503(account, edit, log):
     assert [line["message"] for line in log()] == ["unavailable"]
 
 
-def test_the_manifest_shows_that_all_is_gone(account, edit, reconcile):
+def test_the_manifest_lists_no_file_after_the_deletion(account, edit, reconcile):
     keys = account.below(PREFIX)
     reconcile({"m": s3_event(*keys)})
     assert not edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true").json["reflected"]
@@ -150,7 +150,7 @@ def test_another_path_is_404(edit, method, path):
     assert is_problem(edit(method, path), 404)
 
 
-def test_the_document_tells_of_every_route_beside_those_that_read(get):
+def test_the_document_describes_every_route_that_writes(get):
     document = get("/api/openapi.json").json
     assert document["paths"]["/api/manifests/{kind}/{collection_id}"].keys() >= {
         "get",

@@ -94,7 +94,7 @@ def test_many_of_a_style_are_too(account, edit, path):
     assert said(account, "styles/16/") == {"a.png": {"good": False}}
 
 
-def test_one_that_is_not_there_is_named_and_none_is_described(account, edit):
+def test_a_missing_file_is_named_and_no_file_is_described(account, edit):
     reply = edit("PATCH", IMAGES, {"files": {"a.png": {"good": False}, "nothing.png": {"good": False}}})
     assert is_problem(reply, 404)
     assert "nothing.png" in reply.json["detail"]
@@ -174,7 +174,7 @@ def test_without_delete_from_s3_a_file_is_hidden_and_that_can_be_undone(account,
 
 
 @pytest.mark.parametrize("path", [DELETED, "/api/training-data/42/images", f"/api/manifests/actor/{ACTOR}/files"])
-def test_a_file_is_deleted_with_what_is_said_of_it_and_without_its_caption(account, edit, path):
+def test_a_file_is_deleted_with_its_description_but_not_its_caption(account, edit, path):
     edit("PATCH", ONE, {"good": False})
     reply = edit("DELETE", f"{path}/a.png", delete_from_s3="true")
     assert (reply.status, reply.json["deleted"], reply.json["hidden"]) == (200, True, False)
@@ -205,7 +205,7 @@ def test_with_if_match_only_that_object_is_hidden_or_deleted(account, edit):
     assert edit("DELETE", path, None, {"if-match": f'"{"0" * 32}", "{etag}"'}, delete_from_s3="true").status == 200
 
 
-def test_an_upload_that_comes_in_between_is_kept_and_the_answer_says_so(account, edit):
+def test_a_concurrent_upload_stays_and_the_response_lists_it(account, edit):
     path = PREFIX + "a.png"
 
     def upload_first(request):
@@ -277,7 +277,7 @@ def test_where_others_keep_changing_it_the_answer_is_503_and_when_to_try_again(a
 
 
 @pytest.mark.parametrize(("method", "key"), [("HEAD", PREFIX + "a.png"), ("GET", PROMPTS), ("PUT", PROMPTS)])
-def test_what_s3_does_not_do_is_503_and_the_log_says_why(account, edit, log, impatience, method, key):
+def test_a_request_that_s3_refuses_is_503_with_the_reason_in_the_log(account, edit, log, impatience, method, key):
     account.refuse(method, key, 403)
     reply = edit("PATCH", ONE, {"good": False})
     assert is_problem(reply, 503)
@@ -287,7 +287,7 @@ def test_what_s3_does_not_do_is_503_and_the_log_says_why(account, edit, log, imp
     assert key in line["reason"]
 
 
-def test_the_answer_says_when_the_manifest_shows_it(account, edit, get, reconcile):
+def test_the_response_reports_when_the_manifest_shows_the_change(account, edit, get, reconcile):
     reconcile({"m": s3_event(PREFIX + "a.png", PREFIX + "b.png")})
     first = edit("PATCH", ONE, {"good": False})
     assert (first.json["revision"], first.json["reflected"]) == (None, False)
@@ -302,7 +302,7 @@ def test_the_answer_says_when_the_manifest_shows_it(account, edit, get, reconcil
     assert {name: file["good"] for name, file in account.files(PREFIX).items()} == {"a.png": False, "b.png": True}
 
 
-def test_a_deletion_is_shown_once_the_file_is_gone(account, edit, reconcile):
+def test_a_deletion_is_shown_once_the_file_is_removed(account, edit, reconcile):
     reconcile({"m": s3_event(PREFIX + "a.png", PREFIX + "b.png")})
     reply = edit("DELETE", f"{DELETED}/a.png", delete_from_s3="true")
     assert not reply.json["reflected"]

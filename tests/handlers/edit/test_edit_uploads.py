@@ -85,7 +85,7 @@ def test_an_actor_is_found_by_its_number(account, edit):
 
 
 @pytest.mark.parametrize("path", ["/api/training-data/43/uploads", "/api/manifests/color/16/uploads"])
-def test_by_a_number_that_none_has_or_a_kind_there_is_not_none_begins(edit, path):
+def test_no_upload_begins_for_an_unknown_number_or_kind(edit, path):
     assert is_problem(ask(edit, image(), path=path), 404)
 
 
@@ -106,7 +106,7 @@ def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
     assert decode_cursor(reply.json["reflects"], ChangeToken).s3_key == f"{PREFIX}collection.json"
 
 
-def test_the_next_generation_has_the_next_number_whoever_told_of_the_one_before(account, edit, reconcile):
+def test_the_next_generation_has_the_next_number_whatever_declared_the_previous_one(account, edit, reconcile):
     account.put(f"{PREFIX}there.png", Metadata={"generation-id": "6"})
     reconcile({"m": s3_event(f"{PREFIX}there.png")})
     ids = [ask(edit, image(), generation={}).json["generation"]["generation_id"] for _ in range(2)]
@@ -136,7 +136,7 @@ def test_a_prompt_that_is_too_long_for_a_header_is_in_the_sidecar_at_once(accoun
     ]
 
 
-def test_what_a_sidecar_told_before_does_not_count_more_than_what_is_uploaded_now(account, edit):
+def test_an_old_sidecar_does_not_override_a_new_upload(account, edit):
     before = {"a.png": {"prompt": "old", "good": False}, "b.png": {"good": False}, "c.png": "old"}
     account.put(f"{PREFIX}prompt_metadata.json", json.dumps(before).encode())
     images = [image(name, prompt="new", local_path="x") for name in ("a.png", "b.png")] + [image("c.png")]
@@ -189,7 +189,7 @@ def test_a_bad_request_is_400_and_what_is_wrong_in_it_named(account, edit, image
     assert account.requests == []
 
 
-def test_all_bad_names_are_told_of(edit):
+def test_all_invalid_names_are_reported(edit):
     reply = ask(edit, image("../a.png"), image("b.png"), image("c.exe"))
     assert "images.0.filename" in reply.json["detail"]
     assert "images.2.filename" in reply.json["detail"]

@@ -60,7 +60,7 @@ def is_problem(reply, status):
     )
 
 
-def test_an_actors_training_images_are_told_as_training_tools_ask_for_them(account, get, actor):
+def test_an_actors_training_images_have_the_shape_that_training_tools_expect(account, get, actor):
     manifest = account.manifest(PREFIX)
     files = account.files(PREFIX)
     reply = get(IMAGES)
@@ -101,7 +101,7 @@ def test_an_actors_training_images_are_told_as_training_tools_ask_for_them(accou
     }
 
 
-def test_an_actors_images_and_generations_are_told_with_their_prompts(account, get, actor, reconcile):
+def test_an_actors_images_and_generations_are_listed_with_their_prompts(account, get, actor, reconcile):
     run = {"generation_id": 7, "type": "declared", "generated_at": "2020-01-02T03:04:05.000Z", "metadata": {"seed": 1}}
     account.put(f"{PREFIX}collection.json", json.dumps({"generations": [run]}).encode())
     said = {"a.png": {"good": False, "labels": ["blurry"], "generated_at": "2020-01-01T00:00:00Z"}}
@@ -229,7 +229,7 @@ def test_a_deployment_without_actors_has_none(account, get, route, monkeypatch, 
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_an_actor_that_nobody_has_seen_is_swept_and_answered(account, get, route, waits, sweep_on):
+def test_an_actor_without_a_manifest_is_swept_and_returned(account, get, route, waits, sweep_on):
     account.put(f"{PREFIX}a.png")
     waits.meanwhile = sweep_on
     reply = get(route.format("42"))
@@ -239,7 +239,7 @@ def test_an_actor_that_nobody_has_seen_is_swept_and_answered(account, get, route
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_one_whose_sweep_takes_longer_is_202_and_says_where_to_look(account, get, route, waits, sweep_on):
+def test_an_actor_with_a_longer_sweep_is_202_with_a_location(account, get, route, waits, sweep_on):
     account.put(f"{PREFIX}a.png")
     reply = get(route.format("42"))
     assert reply.status == 202
@@ -254,7 +254,7 @@ def test_one_whose_sweep_takes_longer_is_202_and_says_where_to_look(account, get
 
 
 @pytest.mark.parametrize(("wait", "waited"), [(0, 0), (3, 3), (20, 20)])
-def test_a_request_says_how_long_it_waits_for_a_sweep(account, get, waits, wait, waited):
+def test_a_request_sets_how_long_it_waits_for_a_sweep(account, get, waits, wait, waited):
     account.put(f"{PREFIX}a.png")
     assert get(DATA, wait=wait).status == 202
     assert waits.seconds == pytest.approx(waited)
@@ -321,7 +321,7 @@ def test_of_many_rescans_that_are_forced_at_once_one_is_made(account, get, route
     assert [request for request in account.requests if request.parameters.get("list-type")]
 
 
-def test_a_sweep_that_cannot_be_asked_for_is_503_and_the_log_says_why(account, get, log, monkeypatch, new_process):
+def test_a_sweep_that_cannot_be_queued_is_503_with_the_reason_in_the_log(account, get, log, monkeypatch, new_process):
     account.put(f"{PREFIX}a.png")
     monkeypatch.setenv("SWEEP_QUEUE_URL", account.sweep_queue_url.replace("sweeps", "nowhere"))
     new_process()
@@ -330,7 +330,7 @@ def test_a_sweep_that_cannot_be_asked_for_is_503_and_the_log_says_why(account, g
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_caller_that_has_it_already_is_told_so_by_one_request(account, get, actor, route):
+def test_a_current_etag_is_304_with_one_request_to_s3(account, get, actor, route):
     etag = get(route.format(MAN)).etag
     account.requests.clear()
     reply = get(route.format(MAN), {"if-none-match": etag})
@@ -345,9 +345,7 @@ def test_a_manifest_that_cannot_be_read_is_503(account, get, actor, route):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_images_that_do_not_fit_into_one_answer_are_413_and_it_says_where_they_can_be_read(
-    get, actor, route, monkeypatch
-):
+def test_images_that_do_not_fit_into_one_response_are_413_with_a_link_to_the_pages(get, actor, route, monkeypatch):
     monkeypatch.setattr("s3_manifest.query.training.MAX_ANSWER_BYTES", 500)
     reply = get(route.format("42"))
     assert is_problem(reply, 413)
@@ -355,7 +353,7 @@ def test_images_that_do_not_fit_into_one_answer_are_413_and_it_says_where_they_c
     assert get(path, limit=2).status == 200
 
 
-def test_an_actor_with_pages_is_told_in_whole(account, get, reconcile, small_pages):
+def test_an_actor_with_pages_is_returned_whole(account, get, reconcile, small_pages):
     names = [f"{number:02}.png" for number in range(30)]
     for name in names:
         account.put(f"{PREFIX}{name}")

@@ -62,7 +62,7 @@ def test_following_may_begin_at_any_revision(get, long_scenario):
         assert get(CHANGES, since=since, limit=3).json["changes"] == everything[since : since + 3]
 
 
-def test_a_follower_that_is_up_to_date_is_told_nothing_until_something_changes(get, scenario):
+def test_an_up_to_date_follower_gets_nothing_until_something_changes(get, scenario):
     scenario.add("a.png")
     reply = get(CHANGES, since=1)
     assert (reply.status, reply.json["changes"], reply.json["next"], reply.json["more"]) == (200, [], 1, False)
@@ -73,7 +73,7 @@ def test_a_follower_that_is_up_to_date_is_told_nothing_until_something_changes(g
     assert (change["revision"], [file_change["filename"] for file_change in change["added"]]) == (2, ["b.png"])
 
 
-def test_each_change_says_what_caused_it_and_when_it_was_committed(account, get, scenario):
+def test_each_change_has_its_cause_and_its_commit_time(account, get, scenario):
     scenario.put("listed.png")
     scenario.add("a.png")
     scenario.put("a.png", body=b"newer")
@@ -102,7 +102,7 @@ def test_a_change_of_the_title_alone_is_a_change(get, scenario):
     assert (change["title"], change["added"], change["modified"], change["removed"]) == ("Dynamic", [], [], [])
 
 
-def test_the_record_of_each_change_is_where_it_says(account, get, long_scenario):
+def test_the_record_of_each_change_is_at_its_stated_key(account, get, long_scenario):
     for change in follow(get, 0, 1000):
         record = json.loads(account.read(change["s3_key"]))
         assert {name: record[name] for name in ("added", "modified", "removed")} == {
@@ -111,7 +111,7 @@ def test_the_record_of_each_change_is_where_it_says(account, get, long_scenario)
         assert (record["revision"], record["commit"]) == (change["revision"], change["commit"])
 
 
-def test_the_removed_files_are_told_as_they_last_were_and_one_that_came_back_is_among_them(get, scenario):
+def test_removed_files_are_listed_in_their_last_state_even_if_uploaded_again(get, scenario):
     scenario.add("a.png", "b.png")
     scenario.add("a.png", body=b"last")
     scenario.remove("a.png")
@@ -227,7 +227,7 @@ def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, scen
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_a_follower_continues_from_the_oldest_kept_revision_to_the_end(account, get, scenario, limit):
+def test_a_follower_continues_from_the_oldest_retained_revision_to_the_end(account, get, scenario, limit):
     """Over two gaps, and a manifest that was begun anew."""
     scenario.live(9)
     records = scenario.records()
@@ -267,7 +267,7 @@ def test_records_of_commits_that_were_lost_never_appear(account, get, scenario):
 
 
 @pytest.mark.parametrize("revisions", [1, 5])
-def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no_further(
+def test_a_recreated_manifest_is_followed_from_its_first_revision_and_the_old_one_ends(
     account, get, scenario, revisions
 ):
     scenario.live(revisions)
@@ -285,7 +285,7 @@ def test_a_manifest_begun_anew_is_followed_from_its_beginning_and_the_old_one_no
     assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [scenario.revision]
 
 
-def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, scenario):
+def test_a_recreated_manifest_lists_the_files_removed_since(account, get, scenario):
     scenario.live(5)
     account.delete(HEAD)
     scenario.add("anew.png")
@@ -298,7 +298,7 @@ def test_a_manifest_begun_anew_tells_what_was_removed_since(account, get, scenar
 
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
-def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, get, log, scenario, impatience, path):
+def test_an_unreadable_record_or_head_is_503_with_the_reason_in_the_log(account, get, log, scenario, impatience, path):
     scenario.live(3)
     record = scenario.records()[1]
     account.refuse("GET", record, 403)
@@ -313,7 +313,7 @@ def test_a_record_or_head_that_is_not_read_is_503_and_the_log_says_why(account, 
     assert [key in reason for key, reason in zip((record, record, HEAD), reasons, strict=True)] == [True] * 3
 
 
-def test_a_record_of_an_earlier_version_is_told_with_todays_names(account, get, scenario):
+def test_a_record_of_an_earlier_version_has_the_current_field_names(account, get, scenario):
     scenario.live(3)
     _, second, _ = scenario.records()
     before = get(CHANGES, since=0).json
@@ -375,7 +375,7 @@ def enlarge(account, record, count, sort, entry_of=quotes):
 
 
 @pytest.mark.parametrize("sort", ["added", "modified", "removed"])
-def test_a_change_that_no_answer_can_hold_comes_without_its_files_and_says_where_they_are(account, get, scenario, sort):
+def test_a_change_too_large_for_a_response_links_to_its_record_instead_of_its_files(account, get, scenario, sort):
     scenario.live(5)
     enlarge(account, scenario.records()[2], 2_000, sort)
     first = get(CHANGES, since=0)
@@ -434,7 +434,7 @@ def test_a_follower_needs_few_requests(account, get, scenario):
         assert len(account.requests) <= most
 
 
-def test_what_others_change_is_not_told_of_this_collection(account, get, reconcile, scenario):
+def test_changes_of_other_collections_are_not_listed(account, get, reconcile, scenario):
     scenario.add("a.png")
     account.put("styles/160/other.png")
     reconcile({"m": s3_event("styles/160/other.png")})

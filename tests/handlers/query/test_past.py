@@ -28,14 +28,14 @@ def long_scenario(request, scenario, monkeypatch):
     return scenario
 
 
-def test_every_revision_is_told_as_it_was_whole_and_in_pages(get, long_scenario):
+def test_every_past_revision_is_returned_whole_and_in_pages(get, long_scenario):
     assert len(long_scenario.account.below(f"_manifests/{PREFIX}checkpoints/")) == 3
     for revision, manifests in long_scenario.manifests.items():
         assert read_all(get, 1000, revision=revision) == manifests
         assert read_all(get, 4, revision=revision) == manifests
 
 
-def test_every_time_is_told_as_it_was_then(get, long_scenario):
+def test_every_time_returns_the_manifest_of_that_time(get, long_scenario):
     for revision, manifests in long_scenario.manifests.items():
         moment = long_scenario.at[revision]
         for at in (moment, moment + timedelta(seconds=59, milliseconds=999)):
@@ -56,7 +56,7 @@ def test_a_time_may_have_any_zone_or_none(get, scenario):
     assert get(PATH, at="2999-01-01").json["revision"] == 2
 
 
-def test_of_several_revisions_in_one_millisecond_a_time_tells_the_last(get, scenario):
+def test_of_several_revisions_in_one_millisecond_a_time_returns_the_last(get, scenario):
     scenario.add("a.png")
     later = scenario.clock.moment
     for name in ("b.png", "c.png", "d.png"):
@@ -66,7 +66,7 @@ def test_of_several_revisions_in_one_millisecond_a_time_tells_the_last(get, scen
     assert get(PATH, at=timestamp(later - timedelta(milliseconds=1))).json["revision"] == 1
 
 
-def test_a_time_before_the_first_commit_is_404_and_one_whose_history_is_gone_is_410(account, get, scenario):
+def test_a_time_before_the_first_commit_is_404_and_one_with_expired_history_is_410(account, get, scenario):
     scenario.live(6)
     before = timestamp(NOON - timedelta(milliseconds=1))
     assert is_problem(get(PATH, at=before), 404)
@@ -79,7 +79,7 @@ def test_a_time_before_the_first_commit_is_404_and_one_whose_history_is_gone_is_
     assert get(PATH, at=timestamp(scenario.at[3])).json["revision"] == 3
 
 
-def test_a_revision_that_is_not_kept_any_more_is_410_and_one_to_come_404(account, get, scenario):
+def test_an_expired_revision_is_410_and_a_future_one_404(account, get, scenario):
     scenario.live(6)
     for record in scenario.records()[:2]:
         account.delete(record)
@@ -90,7 +90,7 @@ def test_a_revision_that_is_not_kept_any_more_is_410_and_one_to_come_404(account
     assert is_problem(get(PATH, revision=10**30), 404)
 
 
-def test_without_its_checkpoint_a_revision_is_gone_and_never_wrong(account, get, scenario, monkeypatch):
+def test_a_revision_without_its_checkpoint_is_410_and_never_wrong(account, get, scenario, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
     scenario.live(8)
     first, _ = account.below(f"_manifests/{PREFIX}checkpoints/")
@@ -98,7 +98,7 @@ def test_without_its_checkpoint_a_revision_is_gone_and_never_wrong(account, get,
     assert [get(PATH, revision=n).status for n in range(1, 9)] == [410] * 3 + [200] * 5
 
 
-def test_the_present_is_told_even_when_no_history_is_kept(account, get, scenario):
+def test_the_present_is_returned_even_without_history(account, get, scenario):
     scenario.live(4)
     for record in scenario.records():
         account.delete(record)
@@ -108,7 +108,7 @@ def test_the_present_is_told_even_when_no_history_is_kept(account, get, scenario
 
 
 @pytest.mark.parametrize("old", [1, 2, 3, 5])
-def test_the_present_of_a_manifest_begun_anew_is_told_by_any_time_since(account, get, scenario, old):
+def test_any_time_since_a_manifest_was_recreated_returns_its_present(account, get, scenario, old):
     scenario.live(old)
     account.delete(HEAD)
     scenario.add("anew.png")
@@ -152,7 +152,7 @@ def test_a_revision_and_a_time_together_are_400(get, account):
     assert account.requests == []
 
 
-def test_the_past_has_no_tag_and_is_told_whatever_the_caller_has(get, scenario):
+def test_the_past_has_no_etag_and_is_returned_whatever_the_caller_has(get, scenario):
     scenario.add("a.png")
     scenario.add("b.png")
     etag = get(PATH).etag
@@ -206,7 +206,7 @@ def test_a_cursor_needs_no_more_than_itself(get, scenario):
     assert (later.json["revision"], later.json["files"]) == (3, rest.json["files"])
 
 
-def test_a_cursor_is_409_once_its_history_is_gone_or_the_manifest_another_one(account, get, reconcile, scenario):
+def test_a_cursor_is_409_once_its_history_expired_or_the_manifest_was_recreated(account, get, reconcile, scenario):
     scenario.live(5)
     cursors = [get(PATH, limit=1, revision=n).json["cursor"] for n in (2, 5)]
     scenario.live(6, seed=1)

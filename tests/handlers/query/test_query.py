@@ -168,7 +168,7 @@ def test_a_cursor_goes_on_in_its_revision_when_the_manifest_has_moved_on(account
     assert get(PAGE).filenames == ["a.png", "aa.png", "b.jpg", "c/e.jpg"]
 
 
-def test_a_cursor_of_a_revision_whose_history_is_gone_is_409(account, get, reconcile):
+def test_a_cursor_of_an_expired_revision_is_409(account, get, reconcile):
     cursor = get(PAGE, limit=1).json["cursor"]
     account.put("styles/16/new.png")
     reconcile({"1": s3_event("styles/16/new.png")})
@@ -194,7 +194,7 @@ def test_a_cursor_of_a_manifest_that_was_made_anew_is_409(account, get, reconcil
 
 @pytest.mark.parametrize(("path", "query"), [(PAGE, {}), (WHOLE, {"styleId": "16"})])
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (503, "SlowDown"), (404, "NoSuchBucket")])
-def test_a_manifest_that_cannot_be_read_is_503_and_the_log_says_why(
+def test_an_unreadable_manifest_is_503_with_the_reason_in_the_log(
     account, get, log, impatience, path, query, status, code
 ):
     account.refuse("GET", "_manifests/styles/16/manifest.json", status, code)

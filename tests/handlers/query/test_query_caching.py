@@ -54,5 +54,5 @@ def test_a_new_commit_makes_the_tag_old(account, get, reconcile, path, query):
 
 @pytest.mark.parametrize(("path", "query"), [("/api/manifests/style/99", {}), ("/api/s3/manifest", {"styleId": "99"})])
 @pytest.mark.parametrize("tags", ["*", '"a"', '"a", "b"'])
-def test_a_manifest_that_is_not_there_is_404_whatever_the_caller_has(get, path, query, tags):
+def test_a_missing_manifest_is_404_whatever_the_caller_has(get, path, query, tags):
     assert get(path, {"if-none-match": tags}, **query).status == 404

@@ -59,9 +59,7 @@ def a_generation_each(number):
 
 
 @pytest.mark.parametrize(("entry_of", "count"), [(plain, 20_000), (quotes_in_long_prompts, 3_000)])
-def test_a_whole_manifest_that_is_too_large_is_413_and_says_where_its_pages_are(
-    account, get, reconcile, entry_of, count
-):
+def test_a_whole_manifest_that_is_too_large_is_413_with_a_link_to_its_pages(account, get, reconcile, entry_of, count):
     enlarge(account, reconcile, entry_of, count)
     reply = get("/api/s3/manifest", styleId="16")
     assert (reply.status, reply.headers["content-type"]) == (413, "application/problem+json")
@@ -135,7 +133,7 @@ def strings(value):
     ids=lambda huge: next(iter(huge)),
 )
 @pytest.mark.parametrize("at", [0, 2])
-def test_an_entry_larger_than_any_answer_is_cut_and_says_so_and_the_next_page_goes_on(
+def test_an_entry_larger_than_any_response_is_marked_as_truncated_and_the_next_page_continues(
     account, get, reconcile, huge, at
 ):
     enlarge(account, reconcile, lambda number: huge if number == at else {}, 5)
@@ -155,9 +153,7 @@ def test_an_entry_larger_than_any_answer_is_cut_and_says_so_and_the_next_page_go
     assert len(shown) == (5 if listing == "files" else 1)
 
 
-def test_a_manifest_with_more_generations_than_an_answer_holds_is_paged_and_says_what_is_left_out(
-    account, get, reconcile
-):
+def test_a_manifest_with_too_many_generations_is_paged_and_reports_what_it_omits(account, get, reconcile):
     enlarge(account, reconcile, plain, 3)
     manifest = account.manifest("styles/16/")
     (generation,) = manifest["generations"]

@@ -49,7 +49,7 @@ def test_a_page_takes_at_most_three_requests_and_none_is_left_out(account, get, 
     assert len(sizes) <= count // limit + len(head.pages) + 1
 
 
-def test_every_page_says_what_the_head_says_but_for_the_files(account, get):
+def test_every_page_has_the_fields_of_the_head_except_files(account, get):
     head = publish(account, 4_000, title="Dynamic")
     facts = json.loads(json.dumps(facts_json(head)))
     reply = get(PATH, limit=5)
@@ -186,7 +186,7 @@ def test_a_whole_manifest_is_of_one_revision_however_it_changes_meanwhile(accoun
 
 
 @pytest.mark.parametrize(("path", "query"), [(PATH, {}), (WHOLE, {"styleId": "16"})])
-def test_a_page_that_is_missing_or_broken_is_503_and_the_log_says_what_to_do(account, get, log, path, query):
+def test_a_missing_or_broken_page_is_503_with_the_remedy_in_the_log(account, get, log, path, query):
     head = publish(account, 3_000)
     page = account.read(head.pages[0].key)
     spoiled = [

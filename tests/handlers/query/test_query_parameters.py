@@ -98,7 +98,7 @@ def test_a_glob_at_its_longest_is_good(get, manifest):
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_a_moment_that_utc_cannot_tell_is_no_error_of_ours(get, manifest, moment):
+def test_a_time_that_utc_cannot_express_is_no_server_error(get, manifest, moment):
     assert get(PAGE, modified_after=moment).status in {200, 400}
 
 
@@ -131,7 +131,7 @@ def test_odd_filenames_are_found_by_prefix_and_glob(account, get, reconcile, nam
 
 
 @pytest.mark.parametrize(("path", "query"), [(WHOLE, {"styleId": "x" * 1100}), (f"{CATALOG}/style/{'ö' * 520}", {})])
-def test_an_id_longer_than_keys_can_be_is_not_there(account, get, path, query):
+def test_an_id_longer_than_a_key_is_404(account, get, path, query):
     def refuse_long_keys(request):
         return answer(400, "KeyTooLongError") if len(request.key.encode()) > 1024 else None
 

@@ -146,7 +146,7 @@ def test_many_collections_come_in_pages_that_say_so(get, stored):
     assert (ids, sums) == (["0042", "16", "17"], 42)
 
 
-def test_when_time_runs_out_growth_says_so(get, stored, monkeypatch):
+def test_growth_is_marked_incomplete_when_time_runs_out(get, stored, monkeypatch):
     monkeypatch.setattr(catalog_routes, "GROWTH_SECONDS", -1)
     stats = get(STATS, days=1).json
     assert (stats["growth_partial"], stats["growth"][0]["total_collections"]) == (True, 0)

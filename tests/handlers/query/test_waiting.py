@@ -86,7 +86,7 @@ def test_a_manifest_that_differs_already_is_not_waited_for(asked, waits):
 
 
 @pytest.mark.parametrize("wait", [0, 20])
-def test_a_manifest_that_is_there_is_not_waited_for(asked, waits, wait):
+def test_an_existing_manifest_is_returned_without_a_wait(asked, waits, wait):
     reply = asked(wait=wait)
     assert (reply.status, waits.seconds) == (200, 0)
     assert "x-manifest-reflected" not in reply.headers
@@ -103,13 +103,13 @@ def test_a_change_is_waited_for_until_the_manifest_reflects_it(asked, waits):
     assert 4 <= waits.seconds < 5.5
 
 
-def test_a_manifest_that_does_not_reflect_it_in_time_is_answered_and_says_so(asked, waits):
+def test_a_manifest_that_does_not_reflect_the_change_in_time_is_returned_and_marked(asked, waits):
     reply = asked(wait=3, reflects=encode_cursor(upload_of(asked)))
     assert (reply.status, reply.headers["x-manifest-reflected"], reply.json["revision"]) == (200, "false", 1)
     assert waits.seconds == pytest.approx(3)
 
 
-def test_without_a_wait_it_is_said_at_once_whether_the_change_is_reflected(asked, waits):
+def test_without_a_wait_the_response_reports_immediately_whether_the_change_is_reflected(asked, waits):
     assert asked(reflects=encode_cursor(upload_of(asked))).headers["x-manifest-reflected"] == "false"
     asked.put("b.png")
     assert asked(reflects=encode_cursor(upload_of(asked))).headers["x-manifest-reflected"] == "true"
@@ -154,7 +154,7 @@ def test_a_wait_is_bounded(asked):
 
 
 @pytest.mark.parametrize(("path", "query"), [(path, query) for prefix, path, query in ROUTES if prefix != ACTOR])
-def test_a_manifest_that_is_not_there_yet_can_be_waited_for(account, get, reconcile, waits, path, query):
+def test_a_request_waits_for_a_manifest_that_does_not_exist_yet(account, get, reconcile, waits, path, query):
     account.put("styles/16/a.png")
     waits.happens = [(2, lambda: reconcile({"1": s3_event("styles/16/a.png")}))]
     assert get(path, **query).status == 404

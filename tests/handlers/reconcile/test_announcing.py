@@ -123,7 +123,7 @@ def test_one_that_eventbridge_takes_the_request_of_but_not_the_event_fails(accou
     assert "InternalFailure: try again" in line["reason"]
 
 
-def test_a_bus_that_is_not_there_fails_the_messages(account, reconcile, monkeypatch, new_process):
+def test_a_missing_bus_fails_the_messages(account, reconcile, monkeypatch, new_process):
     monkeypatch.setenv("EVENT_BUS", "no-such-bus")
     new_process()
     account.put(f"{PREFIX}a.png")

@@ -48,13 +48,13 @@ def test_a_malformed_message_fails_alone(account, reconcile, log):
 
 
 @pytest.mark.parametrize("message", MESSAGES_OF_NO_CONCERN.values(), ids=MESSAGES_OF_NO_CONCERN)
-def test_what_is_of_no_concern_is_dropped_with_a_line_in_the_log_and_no_request(account, reconcile, log, message):
+def test_an_irrelevant_message_is_dropped_with_a_log_line_and_no_request(account, reconcile, log, message):
     assert reconcile({"dropped": message}) == []
     assert account.requests == []
     assert [(line["message"], line["message_id"]) for line in log()] == [("dropped", "dropped")]
 
 
-def test_what_is_of_no_concern_leaves_the_manifest_as_it_is(account, reconcile):
+def test_irrelevant_messages_leave_the_manifest_unchanged(account, reconcile):
     account.put("styles/16/a.png")
     reconcile({"1": s3_event("styles/16/a.png")})
     before = account.read("_manifests/styles/16/manifest.json")
@@ -133,14 +133,14 @@ def test_the_answer_is_never_null_or_empty(account, event: dict[str, Any]):
     assert failed_ids(reconcile_handler.handler(event, Context())) in ([], ["1"])
 
 
-def test_a_late_delete_event_does_not_remove_an_object_that_is_there(account, reconcile):
+def test_a_late_delete_event_does_not_remove_an_existing_object(account, reconcile):
     account.put("styles/16/a.png")
     for event in ("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:Delete"):
         assert reconcile({"1": s3_event("styles/16/a.png", event=event)}) == []
         assert sorted(account.files("styles/16/")) == ["a.png"]
 
 
-def test_a_late_create_event_does_not_add_an_object_that_is_gone(account, reconcile):
+def test_a_late_create_event_does_not_add_a_deleted_object(account, reconcile):
     account.put("styles/16/a.png")
     account.put("styles/16/b.png")
     reconcile({"1": s3_event("styles/16/a.png")})
@@ -149,7 +149,7 @@ def test_a_late_create_event_does_not_add_an_object_that_is_gone(account, reconc
     assert sorted(account.files("styles/16/")) == ["b.png"]
 
 
-def test_duplicates_and_reordered_events_end_in_what_is_there(account, reconcile):
+def test_duplicate_and_reordered_events_end_in_the_state_of_the_bucket(account, reconcile):
     account.put("styles/16/gone.png")
     account.put("styles/16/kept.png", b"old")
     reconcile({"0": s3_event("styles/16/gone.png")})

@@ -73,7 +73,7 @@ def test_an_unreadable_head_is_left_untouched_and_holds_up_nobody_else(known, re
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503])
-def test_a_key_that_s3_does_not_tell_about_fails_its_message_and_keeps_its_entry(known, reconcile, status):
+def test_a_key_that_s3_does_not_answer_for_fails_its_message_and_keeps_its_entry(known, reconcile, status):
     before = known.files("styles/16/")["a.png"]
     known.put("styles/16/new.png")
     known.refuse("HEAD", "styles/16/a.png", status)
@@ -83,7 +83,7 @@ def test_a_key_that_s3_does_not_tell_about_fails_its_message_and_keeps_its_entry
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (503, "SlowDown"), (404, "NoSuchBucket")])
-def test_a_manifest_that_s3_does_not_hand_out_is_not_begun_anew(known, reconcile, status, code):
+def test_a_manifest_that_s3_does_not_return_is_not_recreated(known, reconcile, status, code):
     before = known.read(HEAD_OF_16)
     known.refuse("GET", HEAD_OF_16, status, code)
     answered = reconcile({"1": s3_event("styles/16/a.png"), "2": s3_event("styles/17/c.png")})
@@ -102,7 +102,7 @@ def test_a_time_out_is_not_an_absence(known, reconcile):
     assert sorted(known.files("styles/16/")) == ["a.png", "b.png"]
 
 
-def test_the_message_of_a_key_that_s3_told_about_again_succeeds(known, reconcile):
+def test_the_message_succeeds_once_s3_answers_for_its_key_again(known, reconcile):
     known.refuse("HEAD", "styles/16/a.png", 403)
     known.delete("styles/16/a.png")
     removed = s3_event("styles/16/a.png", event="ObjectRemoved:Delete")
@@ -140,7 +140,7 @@ def test_another_workers_commit_in_between_is_not_lost(known, reconcile):
     assert sorted(known.files("styles/16/")) == ["a.png", "b.png", "ours.png", "theirs-too.png", "theirs.png"]
 
 
-def test_what_was_seen_before_a_conflict_is_looked_at_again(known, reconcile):
+def test_keys_observed_before_a_conflict_are_observed_again(known, reconcile):
     known.put("styles/16/ghost.png")
     removals = [s3_event("styles/16/ghost.png", event="ObjectRemoved:Delete")]
 

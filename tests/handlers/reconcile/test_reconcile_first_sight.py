@@ -9,7 +9,7 @@ import reconcile_handler
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
 
 
-def test_first_sight_lists_what_is_there_and_is_complete(account, reconcile, pass_seconds):
+def test_first_sight_lists_the_existing_objects_and_is_complete(account, reconcile, pass_seconds):
     names = account.fill("styles/16/", 30)
     account.put("styles/160/another.png")
     assert reconcile({"1": s3_event("styles/16/image_00007.png")}) == []
@@ -23,7 +23,7 @@ def test_first_sight_lists_what_is_there_and_is_complete(account, reconcile, pas
     assert account.queued() == []
 
 
-def test_a_collection_too_large_for_one_look_says_so_until_its_sweep_is_done(
+def test_a_collection_too_large_for_one_listing_is_incomplete_until_its_sweep_is_done(
     account, reconcile, sweep, sweep_on, pass_seconds
 ):
     names = account.fill("styles/16/", 1050)

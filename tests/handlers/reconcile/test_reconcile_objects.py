@@ -92,7 +92,7 @@ def test_a_computed_md5_is_not_computed_again(account, reconcile):
     assert [request.key for request in account.sent("GET")] == ["_manifests/styles/16/manifest.json"]
 
 
-def test_the_md5_that_an_uploader_gave_is_taken(account, reconcile):
+def test_the_md5_of_the_uploader_is_used(account, reconcile):
     md5 = hashlib.md5(b"bytes").hexdigest()
     account.put_in_parts("styles/16/a.png", b"bytes", Metadata={"md5": md5.upper()})
     reconcile({"1": s3_event("styles/16/a.png")})
@@ -158,7 +158,7 @@ def test_nonsense_in_an_objects_metadata_holds_up_nobody(account, reconcile, nam
     assert sorted(account.files("styles/16/")) == ["good.png", "known.png", "odd.png"]
 
 
-def test_an_object_without_metadata_says_nothing_of_its_making(account, reconcile):
+def test_an_object_without_metadata_has_no_generation_details(account, reconcile):
     account.put("styles/16/a.png")
     reconcile({"1": s3_event("styles/16/a.png")})
     (entry,) = account.manifest("styles/16/")["files"]

@@ -40,7 +40,7 @@ def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, si
 
 
 @pytest.mark.parametrize("caption_first", [True, False])
-def test_a_caption_is_listed_apart_and_is_its_images_prompt_whichever_arrives_first(arrive, caption_first):
+def test_a_caption_is_listed_separately_and_is_its_images_prompt_whichever_arrives_first(arrive, caption_first):
     arrivals = [(f"{PREFIX}a.txt", b"a fox\n"), (f"{PREFIX}a.png", b"bytes")]
     for key, body in arrivals if caption_first else reversed(arrivals):
         manifest = arrive(key, body)
@@ -78,7 +78,7 @@ def test_title_and_generations_are_from_collection_json_whichever_arrives_first(
     ]
 
 
-def test_what_nobody_declared_is_of_a_generation_that_says_how_it_was_found_and_counts_its_files(account, arrive):
+def test_undeclared_files_belong_to_a_generation_with_their_source_and_count(account, arrive):
     for name in ("listed.png", "also listed.png"):
         account.put(f"{PREFIX}{name}")
     arrive(f"{PREFIX}a.png", b"x")
@@ -106,7 +106,7 @@ def test_what_nobody_declared_is_of_a_generation_that_says_how_it_was_found_and_
         ("uncaptioned", ["c.png"]),
     ],
 )
-def test_what_is_apart_from_the_files_can_be_listed(arrive, get, listed, names):
+def test_captions_and_hidden_files_can_be_listed(arrive, get, listed, names):
     arrive(f"{PREFIX}a.png", b"a")
     arrive(f"{PREFIX}b.png", b"b")
     for name in ("a.txt", "b.txt", "lost.txt", "c.png"):
@@ -117,7 +117,7 @@ def test_what_is_apart_from_the_files_can_be_listed(arrive, get, listed, names):
     assert reply.json["total_files"] == 2
 
 
-def test_a_list_that_there_is_not_is_refused(arrive, get):
+def test_an_unknown_list_is_refused(arrive, get):
     arrive(f"{PREFIX}a.png", b"a")
     reply = get("/api/manifests/style/16", list="all")
     assert (reply.status, reply.json["parameter"]) == (400, "list")

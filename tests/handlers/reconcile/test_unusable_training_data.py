@@ -49,7 +49,7 @@ def untouched(account):
 
 @pytest.mark.parametrize("text", ["an owl \ud83e", "\udc80"])
 @pytest.mark.parametrize("field", ["prompt", "labels"])
-def test_half_of_a_surrogate_pair_is_not_said_of_an_image(api, account, text, field):
+def test_half_of_a_surrogate_pair_is_not_applied_to_an_image(api, account, text, field):
     with pytest.raises(Invalid):
         api.update_training_image(ACTOR, "a.png", **{field: [text] if field == "labels" else text})
     assert untouched(account)
@@ -83,7 +83,7 @@ def test_a_generation_with_such_a_value_is_not_declared(api, account, tmp_path, 
     assert untouched(account)
 
 
-def test_what_can_be_said_is_said(api, account):
+def test_usable_values_are_applied(api, account):
     api.update_training_image(ACTOR, "a.png", prompt="größe 🦉", labels=["x"])
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == {
         "a.png": {"prompt": "größe 🦉", "labels": ["x"]}

@@ -81,7 +81,7 @@ def test_what_is_declared_is_read_again_as_it_was_given_however_deep_or_refused(
 
 
 @pytest.mark.parametrize("value", ["1e400", "1" * 5000, HALF, nested(198), '"\\udfff\\ud800"', "-1E999"], ids=str)
-def test_such_a_value_that_is_there_already_outlives_edits_of_others(account, edit, value):
+def test_an_existing_value_of_this_kind_survives_edits_of_others(account, edit, value):
     account.put(PROMPTS, f'{{"a.png": {{"prompt": "fox", "score": {value}}}, "gone.png": {value}}}'.encode())
     assert edit("PATCH", "/api/styles/16/images/b.png", {"good": False}).status == 200
     written = account.read(PROMPTS).decode()

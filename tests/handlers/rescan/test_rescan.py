@@ -34,7 +34,7 @@ def body(*collections):
     return json.dumps({"collections": collections})
 
 
-def test_a_collection_is_queued_and_the_answer_says_where_to_look(account, post):
+def test_a_collection_is_queued_and_the_response_links_to_its_manifest(account, post):
     before = timestamp(datetime.now(UTC))
     reply = post(item("style", "16"))
     assert (reply.status, reply.headers["content-type"]) == (202, "application/json")
@@ -157,7 +157,7 @@ def test_another_path_is_404(account, post):
 
 
 @pytest.mark.parametrize("path", [ALL, item("style", "16")])
-def test_what_cannot_be_queued_is_503_and_the_log_says_why(account, post, log, path):
+def test_a_rescan_that_cannot_be_queued_is_503_with_the_reason_in_the_log(account, post, log, path):
     account.sqs.delete_queue(QueueUrl=account.sweep_queue_url)
     assert is_problem(post(path), 503)
     (line,) = log()

@@ -48,7 +48,7 @@ def turn_on(account, bucket: str = BUCKET) -> None:
     account.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=ON)
 
 
-def test_create_makes_the_rule_turns_eventbridge_on_and_keeps_the_rest(account, cloudformation):
+def test_create_adds_the_rule_enables_eventbridge_and_keeps_the_other_settings(account, cloudformation):
     account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
     before = configuration(account)
     assert cloudformation.request("Create", **BRIDGE)["Status"] == "SUCCESS"
@@ -70,7 +70,7 @@ def test_a_change_reaches_the_queue_and_the_manifest(account, cloudformation):
     assert list(account.files("styles/16/")) == ["a 50%25+.png"]
 
 
-def test_delete_turns_eventbridge_off_if_create_turned_it_on(account, cloudformation):
+def test_delete_disables_eventbridge_if_create_enabled_it(account, cloudformation):
     account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
     before = configuration(account)
     cloudformation.request("Create", **BRIDGE)

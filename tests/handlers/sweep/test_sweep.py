@@ -59,7 +59,7 @@ def drift_something(account):
     return [f"{PREFIX}{name}" for name in ("003.png", "005.png", "new.png")]
 
 
-def test_a_sweep_verifies_a_manifest_that_is_true_and_says_that_nothing_drifted(known, sweep, log, metrics):
+def test_a_sweep_verifies_a_correct_manifest_and_reports_no_drift(known, sweep, log, metrics):
     before, began = known.manifest(PREFIX), datetime.now(UTC)
     metrics()
     assert sweep({"m": STYLE}) == []
@@ -82,7 +82,7 @@ def test_a_sweep_verifies_a_manifest_that_is_true_and_says_that_nothing_drifted(
     }
 
 
-def test_what_differs_is_looked_at_a_minute_later_and_then_mended_logged_and_counted(
+def test_a_difference_is_observed_a_minute_later_and_then_repaired_logged_and_counted(
     known, sweep, log, metrics, pass_seconds
 ):
     keys = drift_something(known)
@@ -112,7 +112,7 @@ def test_what_differs_is_looked_at_a_minute_later_and_then_mended_logged_and_cou
     assert causes == {"sweep"}
 
 
-def test_what_an_event_tells_of_within_the_minute_is_no_drift(
+def test_a_difference_with_an_event_within_the_minute_is_no_drift(
     known, sweep, reconcile, log, metrics, sweep_on, pass_seconds
 ):
     keys = drift_something(known)
@@ -127,7 +127,7 @@ def test_what_an_event_tells_of_within_the_minute_is_no_drift(
     assert metrics()["Drift"] == [0]
 
 
-def test_what_is_changed_again_before_the_second_look_ends_as_it_is(known, sweep, sweep_on, pass_seconds):
+def test_a_key_changed_again_before_the_second_observation_ends_in_its_last_state(known, sweep, sweep_on, pass_seconds):
     drift_something(known)
     assert sweep({"m": STYLE}) == []
     known.delete(f"{PREFIX}new.png")
@@ -302,7 +302,7 @@ def test_a_rebuild_of_a_large_collection_is_filled_in_and_a_repeat_does_no_harm(
     assert len(known.below(f"_manifests/{PREFIX}set-aside/")) == 1
 
 
-def test_a_manifest_that_lost_a_page_is_repaired_and_the_log_says_so(
+def test_a_manifest_that_lost_a_page_is_repaired_and_the_repair_is_logged(
     known, sweep, sweep_on, pass_seconds, reconcile, log, small_pages
 ):
     for number in range(20, 40):
@@ -344,7 +344,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED)
-def test_a_malformed_job_fails_alone_and_the_log_says_what_is_wrong_with_it(known, sweep, log, body):
+def test_a_malformed_job_fails_alone_with_the_reason_in_the_log(known, sweep, log, body):
     assert sweep({"bad": body, "good": STYLE}, receives=3) == ["bad"]
     (line,) = lines(log, "failed")
     assert (line["message_id"], line["attempt"], line["level"]) == ("bad", 3, "ERROR")
@@ -398,7 +398,7 @@ def test_what_s3_refuses_fails_the_message_until_it_does_not(known, sweep, log, 
     assert known.manifest(PREFIX)["last_verified_at"]
 
 
-def test_drift_is_told_even_if_the_sweep_cannot_end(known, sweep, log, metrics, pass_seconds):
+def test_drift_is_reported_even_if_the_sweep_cannot_end(known, sweep, log, metrics, pass_seconds):
     keys = drift_something(known)
     known.put(f"{PREFIX}secret.png")
     assert sweep({"m": STYLE}) == []
@@ -481,7 +481,7 @@ def test_only_below_the_manifest_root_anything_is_written_or_deleted(known, swee
     assert known.sent("DELETE") == []
 
 
-def test_a_message_without_attributes_is_taken_for_a_repeated_one(known):
+def test_a_message_without_attributes_counts_as_repeated(known):
     event = sqs_event({"m": encode_job(STYLE)})
     del event["Records"][0]["attributes"]
     assert failed_ids(sweep_handler.handler(event, Context(300.0, function_name="sweep"))) == []

@@ -28,7 +28,7 @@ def told(added=(), modified=(), removed=(), **more):
     return json.loads(entry["Detail"])
 
 
-def test_it_says_of_which_collection_what_revision_and_what_changed():
+def test_an_announcement_has_the_collection_the_revision_and_the_changes():
     facts = head_of()
     assert told(["styles/16/a.png", "styles/16/b.png"], ["styles/16/c.png"], []) == {
         "kind": "style",
@@ -49,7 +49,7 @@ def test_it_says_of_which_collection_what_revision_and_what_changed():
     }
 
 
-def test_a_repeat_says_that_it_is_one():
+def test_a_repeat_is_marked_as_repeated():
     assert told(repeated=True)["repeated"] is True
 
 

@@ -154,7 +154,7 @@ def test_each_edit_has_a_greater_number_whatever_the_clock(store, now_ms, expect
     ],
     ids=str,
 )
-def test_a_title_is_set_and_taken_out(store, before, title, after):
+def test_a_title_is_set_and_removed(store, before, title, after):
     if before is not None:
         store.upload(COLLECTION, json.dumps(before).encode())
     set_title(

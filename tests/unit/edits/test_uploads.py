@@ -34,7 +34,7 @@ def image(filename="a.png", **more):
         "/".join(["a" * 200] * 4) + ".png",
     ],
 )
-def test_a_name_of_an_image_or_a_caption_is_taken(filename):
+def test_a_name_of_an_image_or_a_caption_is_accepted(filename):
     assert list(invalid_filenames(COLLECTIONS, STYLE, [filename])) == []
 
 
@@ -76,7 +76,7 @@ def test_another_name_is_refused_with_the_reason(filename, reason):
     assert reason in invalid.reason
 
 
-def test_a_name_is_taken_once():
+def test_a_name_is_accepted_one_time():
     (invalid,) = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
     assert (invalid.position, invalid.reason) == (2, "it repeats images.0.filename")
 
@@ -167,7 +167,7 @@ def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, 
     )
 
 
-def test_what_the_headers_tell_is_what_the_manifest_then_says():
+def test_the_manifest_has_the_values_of_the_upload_headers():
     generation = GenerationDeclaration(generation_id=7, type="batch", generated_at=NOON)
     told = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
     headers, _ = image_headers(image(**told), generation, overwrite=False)

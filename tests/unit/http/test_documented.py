@@ -17,7 +17,7 @@ def schema_of(whole, path):
     return whole["components"]["schemas"][ref.rpartition("/")[2]]
 
 
-def test_schemas_that_have_but_a_name_in_common_stay_apart():
+def test_schemas_that_share_only_a_name_stay_separate():
     whole = merged([document("/a", {"type": "string"}), document("/b", {"type": "integer"})])
     assert (schema_of(whole, "/a"), schema_of(whole, "/b")) == ({"type": "string"}, {"type": "integer"})
     assert set(whole["components"]["schemas"]) == {"Thing", "Thing2", "Things"}

@@ -95,7 +95,7 @@ def test_an_actor_may_be_called_by_its_number_alone_or_padded_to_any_width(name)
 
 
 @pytest.mark.parametrize("asked", ["42", "0042", "7"])
-def test_no_more_is_asked_for_when_there_are_many_actors(asked):
+def test_many_actors_cost_no_more_requests(asked):
     few, many = bucket(MAN), bucket(MAN)
     for number in range(5000):
         many.upload(f"{ACTORS}{number + 20_000}_somebody/a.png", b"x")
@@ -109,7 +109,7 @@ def test_no_more_is_asked_for_when_there_are_many_actors(asked):
     assert len(few.requests) <= 25
 
 
-def test_a_full_name_is_not_looked_for():
+def test_a_full_name_needs_no_search():
     store = bucket()
     assert resolved(store, MAN) == MAN
     assert store.requests == []
@@ -133,7 +133,7 @@ def test_of_very_many_with_one_number_some_are_named():
         resolved(bucket(*names), "42")
 
 
-def test_what_is_left_of_an_actor_that_is_gone_makes_no_number_ambiguous():
+def test_leftovers_of_a_deleted_actor_make_no_number_ambiguous():
     store = bucket(MAN, manifests=[MAN])
     store.upload(f"{ROOT}{ACTORS}{WOMAN}/changes/1.json", b"{}")
     assert resolved(store, "42") == MAN

@@ -80,13 +80,13 @@ def test_pages_of_any_size_name_each_collection_exactly_once(limit):
 
 
 @pytest.mark.parametrize("limit", [1, 99, 100, 101, 249, 250])
-def test_more_collections_than_one_listing_names_are_all_there(limit):
+def test_more_collections_than_one_listing_returns_are_all_listed(limit):
     names = [("style", f"{n:04}") for n in range(250)]
     pages = read(with_manifests(COLLECTIONS, *names), limit=limit)
     assert [name for page in pages for name in page] == names
 
 
-def test_going_on_after_a_collection_that_is_gone_misses_no_other():
+def test_continuing_after_a_deleted_collection_misses_no_other():
     store = with_manifests(COLLECTIONS, ("style", "a"), ("style", "c"))
     rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, Position(kind="style", id="b"))
     assert [row["style_id"] for row in rows] == ["c"]

@@ -142,7 +142,7 @@ def test_many_revisions_take_few_requests():
     assert len(harness.store.requests_for("GET")) < 60
 
 
-def test_sizes_before_the_kept_history_are_unknown():
+def test_sizes_before_the_retained_history_are_unknown():
     harness, truth, end = history(5)
     records = harness.store.list(change_log.folder(STYLE)).keys
     gone = len(records) // 2

@@ -43,7 +43,7 @@ def test_an_actor_without_a_number_has_its_name_as_id():
     assert training_data(nameless, HEAD, []).actor_id == "somebody"
 
 
-def test_a_training_image_is_told_with_its_place_its_url_its_size_and_whether_it_is_good():
+def test_a_training_image_has_its_key_its_url_its_size_and_its_rating():
     observations = entry("b.jpg", size=3 * MEBIBYTE // 2, last_modified=EVENING)
     found = [entry("a.jpg"), observations.model_copy(update={"good": False})]
     first, second = training_data(MAN, HEAD, found).training_images
@@ -118,7 +118,7 @@ def test_sizes_are_summed_before_they_are_rounded():
     assert found.training_data_size_mb == 0.48
 
 
-def test_a_view_says_what_it_was_made_from():
+def test_a_view_names_the_revision_of_its_manifest():
     head = head_after(
         head_of(file_observation("a.jpg"), complete=False), file_observation("b.jpg"), commit="c2", now=EVENING
     )

@@ -123,7 +123,7 @@ def cursor_of(head):
     return json.loads(page(head, EVERYTHING, 3, None))["cursor"]
 
 
-def test_a_manifest_that_changed_between_two_pages_says_so():
+def test_a_manifest_that_changed_between_two_pages_is_an_error():
     changed = head_after(LETTERS, file_observation("new.jpg"))
     with pytest.raises(ManifestChanged, match="is of revision 1"):
         page(changed, EVERYTHING, 3, cursor_of(LETTERS))

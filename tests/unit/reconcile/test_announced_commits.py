@@ -64,14 +64,14 @@ def test_whatever_raises_the_revision_is_announced(news):
     assert harness.announcements == [(2, False)]
 
 
-def test_a_commit_that_says_nothing_new_is_not_announced():
+def test_a_commit_without_changes_is_not_announced():
     harness = started()
     harness.commit([PREFIX + "a.jpg"])
     harness.commit([])
     assert harness.announcements == []
 
 
-def test_a_repeat_that_finds_nothing_new_announces_what_there_is_once():
+def test_a_repeat_without_changes_announces_the_present_revision_once():
     harness = started()
     harness.commit([PREFIX + "a.jpg", *(f"{PREFIX}gone{n:04}" for n in range(CHUNK))], repeated=True)
     assert harness.announcements == [(1, True)]

@@ -50,7 +50,7 @@ def test_a_first_commit_that_saw_nothing_makes_an_empty_manifest():
 
 
 @pytest.mark.parametrize("source", ["s3_event", "s3_scan"])
-def test_what_is_seen_again_changes_nothing_but_the_commit(source):
+def test_a_repeated_observation_changes_only_the_commit(source):
     first = head_of(*THREE)
     again = head_after(first, file_observation("a.jpg", source), *THREE[1:], commit="c2", now=EVENING)
     assert said(again) == said(first)
@@ -62,7 +62,7 @@ def test_a_commit_about_no_key_at_all_is_a_fresh_commit_too():
     assert head_after(head_of(*THREE), commit="c2").commit == "c2"
 
 
-def test_the_order_in_which_keys_are_seen_does_not_matter():
+def test_the_order_of_observations_does_not_matter():
     before = head_of(
         file_observation("a.jpg", size=9), file_observation("old.jpg"), sidecar_observation("metadata.jsonl")
     )
@@ -71,7 +71,7 @@ def test_the_order_in_which_keys_are_seen_does_not_matter():
     assert all(result == results[0] for result in results)
 
 
-def test_keys_seen_in_two_commits_are_as_if_seen_in_one():
+def test_observations_in_two_commits_have_the_result_of_one_commit():
     together = head_after(head_of(file_observation("old.jpg")), *THREE, absence("old.jpg"))
     apart = head_after(head_after(head_of(file_observation("old.jpg")), *THREE), absence("old.jpg"))
     assert said(apart) == said(together)
@@ -100,7 +100,7 @@ def test_keys_seen_in_two_commits_are_as_if_seen_in_one():
         "title removed",
     ],
 )
-def test_the_revision_rises_by_one_where_the_manifest_says_something_else(seen):
+def test_the_revision_rises_by_one_where_the_manifest_changes(seen):
     first = head_of(*THREE)
     second = head_after(first, seen, commit="c2", now=EVENING)
     assert (second.revision, second.commit, second.last_change) == (2, "c2", "c2")
@@ -110,7 +110,7 @@ def test_the_revision_rises_by_one_where_the_manifest_says_something_else(seen):
 @pytest.mark.parametrize(
     "seen", [absence("never.jpg"), file_observation("a.jpg", "s3_scan"), absence("metadata.jsonl")]
 )
-def test_the_revision_stays_where_the_manifest_says_the_same(seen):
+def test_the_revision_stays_where_the_manifest_does_not_change(seen):
     assert head_after(head_of(*THREE), seen).revision == 1
 
 
@@ -124,7 +124,7 @@ def test_files_are_in_the_order_of_their_names_each_once():
     assert names(head) == sorted(names(head), key=str.encode)
 
 
-def test_totals_are_of_the_files_that_are_there():
+def test_totals_count_the_present_files():
     head = head_after(
         head_of(file_observation("a", size=10), file_observation("b", size=5)),
         absence("a"),
@@ -133,7 +133,7 @@ def test_totals_are_of_the_files_that_are_there():
     assert (head.total_files, head.total_size_bytes) == (2, 12)
 
 
-def test_sidecars_are_listed_apart_in_order_and_not_counted():
+def test_sidecars_are_listed_separately_in_order_and_not_counted():
     head = head_of(
         sidecar_observation("prompt_metadata.json"),
         file_observation("a.jpg"),
@@ -154,7 +154,7 @@ def test_a_key_is_a_file_or_a_sidecar_and_never_both():
     assert (file_again.total_files, len(file_again.sidecars)) == (1, 0)
 
 
-def test_the_title_is_what_collection_json_says_for_as_long_as_it_is_there():
+def test_the_title_is_that_of_collection_json_while_it_exists():
     head = head_of(file_observation("a.jpg"))
     assert head.title is None
     head = head_after(head, sidecar_observation("collection.json", title="Snow"))
@@ -191,7 +191,7 @@ def test_the_moment_of_making_and_of_verifying_outlive_a_commit():
 
 
 @pytest.mark.parametrize("seen", [(), (file_observation("new.jpg"),)], ids=["nothing new", "something new"])
-def test_a_slow_clock_does_not_turn_the_manifests_time_back(seen):
+def test_a_slow_clock_does_not_move_the_manifests_time_back(seen):
     assert head_after(head_of(*THREE), *seen, now=MORNING).last_synced == NOON
 
 

@@ -74,7 +74,7 @@ def problems(harness, name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_an_archived_sidecar_keeps_its_words_and_says_that_it_is_archived(name):
+def test_an_archived_sidecar_keeps_its_descriptions_and_is_reported_as_archived(name):
     harness = described_collection()
     before, known = says(harness), problems(harness, name)
     harness.commit(archive(harness, name))
@@ -85,7 +85,7 @@ def test_an_archived_sidecar_keeps_its_words_and_says_that_it_is_archived(name):
     assert [entry.filename for entry in harness.head().hidden] == ["secret.jpg"]
 
 
-def test_all_sidecars_archived_at_once_change_nothing_that_the_manifest_says():
+def test_archiving_all_sidecars_together_leaves_the_manifest_unchanged():
     harness = described_collection()
     before = says(harness)
     harness.commit(archive(harness, *BODIES))
@@ -130,14 +130,14 @@ def test_a_restored_sidecar_is_read_when_its_event_comes(name, seen):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_sidecar_that_was_never_read_says_nothing_until_it_is_restored(name):
+def test_a_sidecar_that_was_never_read_describes_nothing_until_it_is_restored(name):
     whole = described_collection()
     harness = Harness()
     for parallel_map, body in BODIES.items():
         harness.upload(parallel_map, body=body)
     harness.upload("a.jpg", "secret.jpg")
     archive(harness, name)
-    harness.commit([PREFIX + parallel_map for parallel_map in (*BODIES, "a.jpg", "secret.jpg")])
+    harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
     assert says(harness) != says(whole)
     assert problems(harness, name)[0].startswith("it is archived")
     harness.commit(restore(harness, name), cause=RESTORED)
@@ -152,7 +152,7 @@ def test_a_sweep_reads_what_was_restored_without_an_event(name):
         harness.upload(parallel_map, body=body)
     harness.upload("a.jpg", "secret.jpg")
     archive(harness, name)
-    harness.commit([PREFIX + parallel_map for parallel_map in (*BODIES, "a.jpg", "secret.jpg")])
+    harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
     restore(harness, name)
     run_sweep(harness)
     assert says(harness) == says(whole)
@@ -207,7 +207,7 @@ def test_the_words_of_an_archived_sidecar_go_with_it(name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_sidecar_archived_between_the_look_and_the_read_keeps_its_words(name):
+def test_a_sidecar_archived_between_observation_and_read_keeps_its_descriptions(name):
     harness = described_collection()
     before = says(harness)
     head = harness.store.head
@@ -252,7 +252,7 @@ def test_an_md5_that_was_computed_stays_when_the_object_is_archived():
     assert {e.filename: e.md5_hash for e in (*harness.head().files, *harness.head().captions)} == computed
 
 
-def test_an_edit_of_an_archived_sidecar_says_what_to_do_and_writes_nothing():
+def test_an_edit_of_an_archived_sidecar_fails_with_the_remedy_and_writes_nothing():
     harness = described_collection()
     archive(harness, PROMPTS, FACTS)
     objects = dict(harness.store.objects)

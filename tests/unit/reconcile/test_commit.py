@@ -54,14 +54,14 @@ def test_a_new_object_is_in_the_manifest():
     assert outcome.head == harness.head()
 
 
-def test_an_object_that_is_gone_is_no_longer_in_the_manifest():
+def test_a_deleted_object_is_no_longer_in_the_manifest():
     harness = started("a.jpg", "b.jpg")
     harness.store.remove(PREFIX + "a.jpg")
     harness.commit([PREFIX + "a.jpg"])
     assert harness.filenames() == ["b.jpg"]
 
 
-def test_an_event_about_a_removal_removes_nothing_that_is_there():
+def test_a_delete_event_does_not_remove_an_existing_object():
     harness = started("a.jpg")
     harness.commit([PREFIX + "a.jpg"])
     assert harness.filenames() == ["a.jpg"]
@@ -73,7 +73,7 @@ def test_a_folder_is_not_a_file_and_an_empty_object_is_one():
     assert harness.filenames() == ["empty.jpg"]
 
 
-def test_the_head_is_read_before_any_key_is_looked_at_and_written_after_all_were():
+def test_the_head_is_read_before_the_first_observation_and_written_after_the_last():
     harness = started("a.jpg")
     harness.commit(harness.upload("b.jpg", "c.jpg"))
     assert harness.store.requests == [
@@ -101,13 +101,13 @@ def test_every_commit_and_every_void_attempt_has_an_id_of_its_own():
     assert [head.commit for head in harness.store.written_heads] == ["commit0", "commit2"]
 
 
-def test_keys_named_twice_are_looked_at_once():
+def test_keys_named_twice_are_observed_one_time():
     harness = started()
     harness.commit(harness.upload("a.jpg") * 3)
     assert harness.store.head_keys == [PREFIX + "a.jpg"]
 
 
-def test_after_a_conflict_every_key_is_looked_at_again():
+def test_after_a_conflict_every_key_is_observed_again():
     harness = started("a.jpg")
     keys = harness.upload("b.jpg")
 
@@ -123,7 +123,7 @@ def test_after_a_conflict_every_key_is_looked_at_again():
     assert harness.head().files[1].size_bytes == len(b"newer")
 
 
-def test_an_answer_that_was_lost_is_followed_by_another_look():
+def test_a_lost_response_is_followed_by_another_observation():
     harness = started("a.jpg")
     harness.store.before_put = failing_puts(OutcomeUnknown(HEAD, "lost"), OutcomeUnknown(HEAD, "lost"))
     outcome = harness.commit(harness.upload("b.jpg"))
@@ -169,7 +169,7 @@ def test_a_chunk_is_never_smaller_than_one_key():
     assert [head.total_files for head in harness.store.written_heads[1:]] == [1, 2]
 
 
-def test_where_time_runs_short_nothing_more_is_begun_and_what_is_left_is_said():
+def test_when_time_runs_short_no_more_work_starts_and_the_remaining_keys_are_reported():
     harness = started()
     keys = harness.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 2)))
     harness.seconds_left = seconds(RESERVE_SECONDS, RESERVE_SECONDS - 0.1)
@@ -194,7 +194,7 @@ def test_conflicts_without_end_end_with_the_time():
     assert (outcome.conflicts, outcome.commits, list(outcome.timed_out)) == (3, 0, [PREFIX + "a.jpg"])
 
 
-def test_a_key_that_s3_does_not_tell_about_leaves_its_entry_as_it_was():
+def test_a_key_that_s3_does_not_answer_for_leaves_its_entry_unchanged():
     harness = started("a.jpg", "b.jpg")
     keys = [PREFIX + "a.jpg", *harness.upload("c.jpg")]
     harness.store.unreadable = {PREFIX + "a.jpg"}
@@ -223,7 +223,7 @@ def test_a_write_that_is_refused_is_not_tried_again():
     assert harness.sleeps == []
 
 
-def test_looks_that_complete_a_manifest_complete_only_the_one_they_were_for():
+def test_observations_complete_only_the_manifest_they_were_made_for():
     harness = Harness(RecordingStore(page_size=2))
     keys = harness.upload("a.jpg", "b.jpg", "c.jpg")
     harness.commit(keys[:1])
@@ -243,7 +243,7 @@ def test_only_the_last_chunk_completes():
 
 
 @pytest.mark.parametrize("filename", ["0000.jpg", f"{CHUNK:04}.jpg"], ids=["in the first chunk", "in the last"])
-def test_a_key_that_was_not_looked_at_keeps_a_manifest_incomplete(filename):
+def test_an_unobserved_key_keeps_a_manifest_incomplete(filename):
     harness = Harness(RecordingStore(page_size=2))
     keys = harness.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 1)))
     harness.commit(keys[1:2])

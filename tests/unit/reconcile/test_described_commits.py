@@ -58,7 +58,7 @@ def test_whatever_arrives_first_the_file_is_described_by_all(order):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(ARRIVALS)), ids="-".join)
-def test_whatever_goes_first_the_file_says_in_the_end_what_it_says_itself(order):
+def test_a_files_own_metadata_wins_whatever_arrives_first(order):
     harness = Harness()
     for name, body in ARRIVALS.items():
         harness.upload(name, body=body, metadata={"prompt": "its own"})
@@ -72,7 +72,7 @@ def test_whatever_goes_first_the_file_says_in_the_end_what_it_says_itself(order)
     assert (harness.head().sidecars, harness.head().captions) == ((), ())
 
 
-def test_a_sidecar_costs_no_look_at_the_files_it_speaks_of():
+def test_a_sidecar_costs_no_observation_of_the_files_it_describes():
     harness = known("a.jpg", "b.jpg", "c.jpg")
     harness.store.requests.clear()
     harness.commit(harness.upload(PROMPTS, body=prompts(a="x", b="y")))
@@ -80,7 +80,7 @@ def test_a_sidecar_costs_no_look_at_the_files_it_speaks_of():
     assert said(harness) == {"a.jpg": ("x", True), "b.jpg": ("y", True), "c.jpg": (None, True)}
 
 
-def test_a_file_costs_a_look_at_the_manifests_copy_of_what_is_said_of_it():
+def test_a_file_is_described_from_the_manifests_copy_of_the_sidecar():
     harness = known(a="x")
     copy = harness.head().sidecars[0].copies[0].key
     harness.store.requests.clear()
@@ -90,7 +90,7 @@ def test_a_file_costs_a_look_at_the_manifests_copy_of_what_is_said_of_it():
     assert said(harness) == {"a.jpg": ("x", True)}
 
 
-def test_the_change_record_names_the_files_and_what_said_so():
+def test_the_change_record_names_the_files_and_the_sidecar():
     harness = known("a.jpg", "b.jpg", a="x", b="y")
     harness.commit(harness.upload(PROMPTS, body=prompts(a="x", b={"prompt": "z", "hidden": True})))
     assert harness.head().revision == 2
@@ -101,7 +101,7 @@ def test_the_change_record_names_the_files_and_what_said_so():
     assert (removed.filename, removed.before.prompt, removed.after.hidden) == ("b.jpg", "y", True)
 
 
-def test_a_hidden_file_is_listed_apart_and_counted_nowhere_and_comes_back_as_it_was():
+def test_a_hidden_file_is_listed_separately_not_counted_and_restored_unchanged():
     harness = known("a.jpg", "b.jpg")
     before = harness.head()
     harness.commit(harness.upload(PROMPTS, body=prompts(a={"hidden": True})))
@@ -133,7 +133,7 @@ def test_a_broken_sidecar_is_a_problem_and_harms_nothing_else():
     assert (harness.head().problems, only(harness).prompt) == ((), "mended")
 
 
-def test_a_problem_stays_told_while_others_change():
+def test_a_problem_stays_reported_while_other_files_change():
     harness = known("a.jpg")
     harness.commit(harness.upload(PROMPTS, body=b"["))
     problems = harness.head().problems
@@ -249,7 +249,7 @@ def test_a_sidecar_that_cannot_be_read_now_leaves_the_manifest_as_it_is():
     assert only(harness).prompt == "x"
 
 
-def test_declared_generations_are_there_with_what_is_declared_and_count_their_files():
+def test_declared_generations_are_listed_with_their_fields_and_file_counts():
     harness = known("a.jpg", "b.jpg", a={"generation_id": 7, "generation_type": "flux"})
     declaration = {"generation_id": 7, "type": "flux", "generated_at": "2020-01-01", "metadata": {"steps": 4}}
     other = declaration | {"generation_id": 8}

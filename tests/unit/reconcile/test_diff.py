@@ -44,7 +44,7 @@ def news(*seen, causes=None):
     ],
     ids=["new", "gone", "replaced", "cooled", "a sidecar now"],
 )
-def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after):
+def test_a_change_has_the_entries_before_and_after(seen, before, after):
     key = PREFIX + (before or after).filename
     (found,) = news(seen, causes={key: "ObjectCreated:Copy"}).changes
     assert (found.before, found.after, found.cause) == (before, after, "ObjectCreated:Copy")
@@ -61,11 +61,11 @@ def test_an_alteration_says_what_there_was_and_what_there_is(seen, before, after
         absence("metadata.jsonl"),
     ],
 )
-def test_what_is_as_the_manifest_says_is_no_alteration(seen):
+def test_an_observation_equal_to_the_manifest_is_no_change(seen):
     assert news(seen)._replace(declared=None) == Delta((), HEAD.sidecars, HEAD.title, None, ())
 
 
-def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep():
+def test_a_key_named_only_by_a_listing_has_a_sweep_as_its_cause():
     causes = {PREFIX + "b.jpg": "ObjectRemoved:Delete"}
     assert [
         (item.filename, item.cause) for item in news(absence("a.jpg"), absence("b.jpg"), causes=causes).changes
@@ -75,13 +75,13 @@ def test_a_key_that_nothing_but_a_listing_named_was_looked_at_because_of_a_sweep
     ]
 
 
-def test_a_replaced_file_is_told_to_be_from_where_it_was_seen_and_a_cooled_one_from_where_it_was_first():
+def test_a_replaced_file_has_the_new_source_and_one_in_a_colder_storage_class_its_first():
     (replaced,) = news(file_observation("a.jpg", "s3_scan", **REPLACED)).changes
     (cooled,) = news(file_observation("a.jpg", "s3_scan", storage_class="GLACIER")).changes
     assert (replaced.after.source, cooled.after.source) == ("s3_scan", "s3_event")
 
 
-def test_the_record_lists_what_was_added_altered_and_removed_and_what_the_manifest_says_then():
+def test_the_record_lists_added_modified_and_removed_files_and_the_state_after():
     file_changes = [
         file_change(None, entry("n.jpg")),
         file_change(KNOWN["a.jpg"], entry("a.jpg", **REPLACED)),

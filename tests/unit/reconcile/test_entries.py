@@ -36,7 +36,7 @@ def entry_described(**metadata):
         (Location("d.b", "r", endpoint="https://minio.example/s3"), "https://minio.example/s3/d.b/k"),
     ],
 )
-def test_a_url_says_where_the_bucket_is(location, url):
+def test_a_url_has_the_endpoint_of_the_bucket(location, url):
     assert object_url(location, "k") == url
 
 
@@ -68,7 +68,7 @@ def test_a_folder_is_an_empty_object_whose_key_ends_in_a_slash(key, size, folder
     assert is_folder(Present(key, size, SOME_MD5, MORNING)) is folder
 
 
-def test_an_entry_says_what_s3_says():
+def test_an_entry_has_the_fields_of_its_s3_object():
     seen = present(
         "deep/a b.jpg",
         size=9,
@@ -134,7 +134,7 @@ def test_what_the_uploader_wrote_has_fields_of_its_own_and_the_rest_stays_metada
     ],
     ids=str,
 )
-def test_a_generation_is_what_the_uploader_declared_or_else_how_we_came_to_know(metadata, generation):
+def test_a_generation_is_the_declared_one_or_else_the_source_of_the_observation(metadata, generation):
     made = entry_described(**metadata)
     assert (made.generation_id, made.generation_type) == generation
     assert type(made.generation_id) is type(generation[0])
@@ -209,7 +209,7 @@ def test_words_that_s3_encoded_are_as_their_author_wrote_them(stored, written):
         "é =?UTF-8?Q?x?=",
     ],
 )
-def test_what_only_looks_like_an_encoded_word_is_left_as_it_is(value):
+def test_text_that_only_resembles_an_encoded_word_is_left_as_it_is(value):
     assert decode_metadata(value) == value
 
 
@@ -224,14 +224,14 @@ def test_metadata_of_every_name_is_decoded():
     assert (made.prompt, made.metadata) == ("café", {"camera": "画"})
 
 
-def test_the_same_object_seen_again_by_another_way_leaves_its_entry_as_it_is():
+def test_the_same_object_observed_from_another_source_leaves_its_entry_unchanged():
     by_event, by_scan = entry(source="s3_event"), entry(source="s3_scan")
     assert keep_source(by_event, by_scan) is by_event
     assert keep_source(by_scan, by_event) is by_scan
 
 
 @pytest.mark.parametrize("facts", [{"etag": "f" * 32}, {"last_modified": NOON}, {"size": 4}, {"version_id": "v2"}])
-def test_another_object_at_the_key_is_known_from_where_it_was_seen(facts):
+def test_another_object_at_the_key_has_the_source_of_its_own_observation(facts):
     newer = entry(source="s3_scan", **facts)
     assert keep_source(entry(source="s3_event"), newer) == newer
 
@@ -242,7 +242,7 @@ def test_the_same_object_with_a_new_fact_gets_it_and_keeps_its_source():
 
 
 @pytest.mark.parametrize("declared", ["lora", "s3_scan", "s3_event"])
-def test_a_generation_that_was_declared_stays_declared_however_it_is_seen(declared):
+def test_a_declared_generation_stays_declared_whatever_the_source_of_the_observation(declared):
     metadata = {"generation-type": declared}
     by_event = entry(source="s3_event", metadata=metadata)
     by_scan = entry(source="s3_scan", metadata=metadata)

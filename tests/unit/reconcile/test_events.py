@@ -55,7 +55,7 @@ def without(path):
         "ObjectSomething:NotInventedYet",
     ],
 )
-def test_every_kind_of_event_says_look_at_this_key(name):
+def test_every_kind_of_event_names_a_key_to_observe(name):
     (change,) = decode_body(body(record(name=name)))
     assert change == ObjectEvent("b", "styles/16/a.jpg", name, "2026-03-01T08:00:00.000Z")
 

@@ -26,7 +26,7 @@ def test_an_empty_collection_is_complete_at_once():
     assert (harness.filenames(), harness.head().complete, harness.queued_jobs) == ([], True, [])
 
 
-def test_each_entry_says_whether_an_event_or_the_listing_named_it():
+def test_each_entry_has_an_event_or_the_listing_as_its_source():
     harness = Harness()
     harness.upload("old.jpg")
     harness.commit(harness.upload("new.jpg"))
@@ -36,14 +36,14 @@ def test_each_entry_says_whether_an_event_or_the_listing_named_it():
     }
 
 
-def test_every_key_is_looked_at_once():
+def test_every_key_is_observed_one_time():
     harness = Harness()
     harness.upload("old.jpg")
     harness.commit(harness.upload("new.jpg"))
     assert sorted(harness.store.head_keys) == [PREFIX + "new.jpg", PREFIX + "old.jpg"]
 
 
-def test_a_listing_is_no_look():
+def test_a_listing_is_no_observation():
     """What the listing named may be gone by the time it is looked at, and then it is not there."""
     harness = Harness()
     harness.upload("old.jpg")
@@ -63,7 +63,7 @@ def test_more_than_one_listing_names_asks_for_a_sweep_and_is_incomplete():
     assert harness.queued_jobs == [OURS]
 
 
-def test_a_key_that_s3_does_not_tell_about_asks_for_a_sweep_and_is_incomplete():
+def test_a_key_that_s3_does_not_answer_for_requests_a_sweep_and_is_incomplete():
     harness = Harness()
     harness.upload("odd.jpg", "a.jpg")
     harness.store.unreadable = {PREFIX + "odd.jpg"}
@@ -105,7 +105,7 @@ def test_two_first_sights_at_once_make_one_manifest_with_both():
     assert harness.head().complete
 
 
-def test_a_head_is_created_only_where_there_is_none():
+def test_a_head_is_created_only_where_none_exists():
     harness = Harness()
     keys = harness.upload("a.jpg")
 
@@ -118,7 +118,7 @@ def test_a_head_is_created_only_where_there_is_none():
     assert harness.store.objects[STYLE.head_key][1] == b"{}"
 
 
-def test_what_belongs_to_a_nested_collection_is_not_taken_into_the_outer_one():
+def test_files_of_a_nested_collection_are_not_part_of_the_outer_one():
     nested = parse_collections("style=styles/{style_id}/, variant=styles/{variant_id}/variants/", COLLECTIONS.root)
     harness = Harness(collections=nested)
     harness.upload("variants/x.jpg", "variantsx/y.jpg")

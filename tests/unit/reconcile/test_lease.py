@@ -67,7 +67,7 @@ def test_a_worker_waits_for_the_lease_of_another():
         assert holder(harness) != "somebody"
 
 
-def test_a_lease_that_is_never_released_is_taken_over_after_some_seconds():
+def test_a_lease_that_is_never_released_expires_after_some_seconds():
     harness = Harness()
     held_by_somebody(harness)
     harness.seconds_left = seconds(*range(200, 0, -1))
@@ -77,7 +77,7 @@ def test_a_lease_that_is_never_released_is_taken_over_after_some_seconds():
     assert holder(harness) is None
 
 
-def test_the_former_holder_does_not_release_a_lease_that_was_taken_over():
+def test_the_former_holder_does_not_release_the_lease_of_its_successor():
     harness = Harness()
     with lease(harness.environment, STYLE, MANY):
         held_by_somebody(harness)

@@ -47,7 +47,7 @@ def test_the_md5_of_another_object_at_the_key_is_computed_anew():
     assert harness.head().files[0].md5_hash == "900150983cd24fb0d6963f7d28e17f72"
 
 
-def test_a_conflict_makes_us_look_again_but_not_read_the_same_bytes_again():
+def test_after_a_conflict_keys_are_observed_again_but_the_same_bytes_not_read_again():
     harness = Harness(md5_max_bytes=3)
     keys = harness.upload("a.jpg", "b.jpg", **MULTIPART)
 
@@ -62,7 +62,7 @@ def test_a_conflict_makes_us_look_again_but_not_read_the_same_bytes_again():
     assert [entry.md5_source for entry in harness.head().files] == ["computed"] * 2
 
 
-def test_where_time_runs_short_no_more_md5s_are_computed_and_those_there_are_are_kept():
+def test_when_time_runs_short_no_more_md5s_are_computed_and_the_known_ones_stay():
     harness = Harness(md5_max_bytes=3)
     harness.commit([])
     keys = harness.upload("a.jpg", "b.jpg", "c.jpg", **MULTIPART)
@@ -75,7 +75,7 @@ def test_where_time_runs_short_no_more_md5s_are_computed_and_those_there_are_are
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_object_replaced_while_its_md5_is_computed_is_looked_at_again(times, monkeypatch):
+def test_an_object_replaced_while_its_md5_is_computed_is_observed_again(times, monkeypatch):
     harness = Harness(md5_max_bytes=3)
     keys = harness.upload("a.jpg", body=b"old", **MULTIPART)
     left = [f"{OTHER_MD5}-{n}" for n in range(times)]
@@ -144,7 +144,7 @@ def test_an_object_of_a_name_that_is_only_alike_is_a_file(filename):
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
-def test_the_title_is_what_a_collection_json_says_if_it_says_one(body, title):
+def test_the_title_is_that_of_collection_json_if_it_has_one(body, title):
     harness = Harness()
     harness.commit(harness.upload("collection.json", body=body))
     assert harness.head().title == title
@@ -178,7 +178,7 @@ def test_the_title_and_the_etag_are_of_the_same_collection_json(changed_after_it
     assert (harness.head().title, sidecars(harness)) == ("New", [("collection.json", OTHER_MD5)])
 
 
-def test_a_collection_json_removed_after_it_was_looked_at_is_gone(changed_after_its_head):
+def test_a_collection_json_removed_after_its_observation_is_missing(changed_after_its_head):
     harness = changed_after_its_head(lambda harness, key: harness.store.remove(key))
     assert (harness.head().title, sidecars(harness)) == (None, [])
 

@@ -72,7 +72,7 @@ def test_a_commit_that_alters_nothing_writes_the_head_and_nothing_else():
     assert after.commit != before.commit
 
 
-def test_pages_and_the_record_and_the_checkpoint_are_there_before_the_head_that_refers_to_them(monkeypatch):
+def test_pages_record_and_checkpoint_are_written_before_the_head_that_refers_to_them(monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 2)
     harness = paged()
     harness.commit(harness.upload("0003.jpg", body=b"other"))
@@ -99,7 +99,7 @@ def test_a_revision_has_one_record_and_one_in_so_many_a_checkpoint(monkeypatch):
     assert [int(key.rpartition("/")[2][:12]) for key in checkpoints] == [3, 6]
 
 
-def test_the_record_says_what_the_revision_altered():
+def test_the_record_lists_the_changes_of_the_revision():
     harness = paged()
     harness.store.remove(keys(7)[0])
     harness.commit([*keys(7), *harness.upload("0019.jpg", body=b"other"), *harness.upload("0019a.jpg")])
@@ -165,7 +165,7 @@ def test_a_page_that_went_with_a_head_that_is_another_by_now_is_no_trouble():
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut off", "foreign", "another page"])
-def test_a_page_that_is_gone_or_broken_under_its_own_head_makes_the_manifest_unreadable(harm):
+def test_a_missing_or_broken_page_under_its_own_head_makes_the_manifest_unreadable(harm):
     harness = paged()
     first, second, *_ = page_keys(harness)
     body = harness.store.objects[first][1]

@@ -170,7 +170,7 @@ def test_a_repair_in_part_that_died_before_its_sweep_is_followed_by_that_when_it
     assert harness.head().complete
 
 
-def test_of_many_that_ask_for_a_repair_only_those_that_may_have_begun_it_sweep():
+def test_of_many_requests_for_a_repair_only_those_that_may_have_started_it_sweep():
     harness, job = with_a_lost_page()
     harness.store.unreadable.add(PREFIX + names(13)[0])
     repair(harness.environment, STYLE, job.broken)
@@ -250,7 +250,7 @@ def test_a_lost_page_of_a_collection_that_is_never_quiet_is_found_and_repaired(j
     assert lost not in {page.key for page in harness.head().pages}
 
 
-def test_a_reader_of_a_collection_that_is_never_quiet_is_told_of_the_broken_page():
+def test_a_reader_of_a_constantly_changing_collection_gets_the_error_of_the_broken_page():
     harness, job = with_a_lost_page()
     loaded = heads.load(harness.store, STYLE)
     busy(harness, lambda key: key == job.broken[0])
@@ -303,7 +303,7 @@ def test_a_copy_of_a_sidecar_that_nobody_can_read_is_made_anew(of):
     harness.commit(harness.upload(*names(3), body=b"other"))
 
 
-def test_a_page_that_one_may_not_read_is_not_taken_for_lost():
+def test_a_page_that_is_forbidden_to_read_does_not_count_as_lost():
     harness = complete_harness(36)
     before, key = harness.head(), harness.head().pages[2].key
     get = harness.store.get

@@ -71,7 +71,7 @@ def whole(harness):
     assert kept == list(range(kept[0], harness.head().revision + 1))
 
 
-def test_what_the_head_and_the_kept_history_refer_to_is_kept_and_nothing_else():
+def test_only_objects_of_the_head_and_of_the_retained_history_stay():
     harness = lived(60, lost_every=5)
     harness.now = day(62)
     garbage = set(below(harness, STYLE.folder))
@@ -158,7 +158,7 @@ def test_pages_and_records_of_a_commit_that_is_being_made_are_left_to_it():
     whole(harness)
 
 
-def test_pages_that_a_commit_takes_over_while_it_is_collected_are_kept():
+def test_pages_that_a_commit_uses_again_during_a_collection_stay():
     """The head moves on between the listing of the pages and that of the rest."""
     harness = lived(40)
     harness.now = day(42)
@@ -177,7 +177,7 @@ def test_pages_that_a_commit_takes_over_while_it_is_collected_are_kept():
 
 
 @pytest.mark.parametrize(("history_days", "kept"), [(0, 1), (1, 1), (10, 10), (365, 21)])
-def test_history_is_kept_for_the_days_it_is_to_be_and_never_for_less_than_one(history_days, kept):
+def test_history_is_retained_for_the_configured_days_and_at_least_one(history_days, kept):
     harness = lived(20, history_days=history_days)
     harness.now = day(20.5)
     collect_garbage(harness.environment, STYLE)
@@ -185,7 +185,7 @@ def test_history_is_kept_for_the_days_it_is_to_be_and_never_for_less_than_one(hi
 
 
 @pytest.mark.parametrize("count", [5, 36])
-def test_the_record_of_the_present_revision_is_kept_however_old_it_is(count):
+def test_the_record_of_the_present_revision_stays_however_old_it_is(count):
     """By it a manifest that is made anew goes on with a higher revision, not with one that was there before."""
     harness = lived(3, count)
     harness.now = day(400)
@@ -195,7 +195,7 @@ def test_the_record_of_the_present_revision_is_kept_however_old_it_is(count):
     assert harness.head().revision == 5
 
 
-def test_where_there_is_no_head_nothing_is_deleted():
+def test_without_a_head_nothing_is_deleted():
     harness = lived(40)
     harness.store.remove(HEAD)
     harness.now = day(400)
@@ -205,7 +205,7 @@ def test_where_there_is_no_head_nothing_is_deleted():
 
 
 @pytest.mark.parametrize("key", [HEAD, None], ids=["head", "kept checkpoint"])
-def test_where_the_head_or_a_kept_checkpoint_is_unreadable_nothing_is_deleted(key):
+def test_with_an_unreadable_head_or_checkpoint_nothing_is_deleted(key):
     harness = lived(40)
     harness.now = day(42)
     harness.store.upload(key or below(harness, CHECKPOINTS)[-1], b"{")
@@ -223,7 +223,7 @@ def test_without_time_nothing_is_deleted():
     assert harness.store.requests_for("DELETE") == []
 
 
-def test_the_files_and_what_is_set_aside_and_other_collections_are_no_garbage():
+def test_files_and_backups_of_heads_and_other_collections_are_no_garbage():
     harness = lived(40)
     harness.store.upload(f"{STYLE.folder}set-aside/x.json", b"{}")
     commit(harness.environment, ACTOR, {harness.store.upload(ACTOR.prefix + "a.jpg", b"xyz").key: PUT})

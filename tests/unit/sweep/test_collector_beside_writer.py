@@ -127,7 +127,7 @@ def _whole_answers(monkeypatch):
 
 
 @pytest.mark.parametrize("act", [write, run_collector], ids=["the writer", "the collector"])
-def test_the_steps_tried_are_all_that_there_are(act):
+def test_the_step_lists_cover_every_request(act):
     harness, _ = lived()
     store = Stepped(harness.store)
     act(harness, store)
@@ -153,7 +153,7 @@ def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing
 
 
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
-def test_what_only_a_new_checkpoint_refers_to_is_kept_whenever_it_was_written(step, monkeypatch):
+def test_pages_of_only_a_new_checkpoint_stay_whatever_their_age(step, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", DAYS + 2)
     harness, said = lived()
 

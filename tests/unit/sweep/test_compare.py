@@ -127,7 +127,7 @@ def test_a_sidecar_that_differs_is_found(sidecar, happened, count):
     assert found(harness, slots_each=1, max_keys=0)[0] == [sidecar]
 
 
-def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed():
+def test_many_more_files_than_a_page_holds_are_reported_before_the_listing_ends():
     harness = complete_harness(5)
     harness.store.page_size = 10
     harness.upload(*(f"0002-{n:03}" for n in range(200)))
@@ -137,7 +137,7 @@ def test_many_more_files_than_a_page_holds_are_told_before_they_are_all_listed()
 
 
 @pytest.mark.parametrize("left", [0, 1, 7], ids=["everything", "all but the last", "all but the last few"])
-def test_where_everything_is_gone_a_comparison_stops_soon_too(left):
+def test_a_comparison_of_an_emptied_collection_stops_early_too(left):
     """Of a large collection that was emptied more would differ than a sweep can hold."""
     harness = complete_harness(360)
     for name in names(*range(360 - left)):

@@ -57,7 +57,7 @@ def harmed(harm):
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_an_unreadable_manifest_is_set_aside_and_made_anew_from_s3_and_its_revision_goes_on(harm):
+def test_an_unreadable_manifest_is_backed_up_and_rebuilt_from_s3_and_its_revision_continues(harm):
     harness = harmed(harm)
     etag, body = harness.store.objects[HEAD][0].etag, harness.store.objects[HEAD][1]
     run_sweep(harness, REBUILD)
@@ -87,7 +87,7 @@ def test_without_being_asked_to_nobody_replaces_an_unreadable_head(harm, job):
 
 
 @pytest.mark.parametrize("count", [0, 5, 36])
-def test_a_readable_manifest_is_not_set_aside_but_swept(count):
+def test_a_readable_manifest_is_not_backed_up_but_swept(count):
     harness = complete_harness(count)
     harness.upload("new.jpg")
     run_sweep(harness, REBUILD)
@@ -96,7 +96,7 @@ def test_a_readable_manifest_is_not_set_aside_but_swept(count):
     assert back_up_unreadable(harness.store, STYLE) is None
 
 
-def test_where_there_is_no_head_nothing_is_set_aside_and_one_is_made():
+def test_without_a_head_nothing_is_backed_up_and_a_head_is_created():
     harness = Harness()
     harness.upload("a.jpg")
     assert back_up_unreadable(harness.store, STYLE) is None
@@ -150,7 +150,7 @@ def test_a_copy_once_made_is_made_alike_by_a_repeat():
     assert [key for key in harness.store.objects if key.startswith(ASIDE)] == [f"{ASIDE}{first}.json"]
 
 
-def test_a_head_that_is_replaced_while_it_is_set_aside_stays():
+def test_a_head_that_is_replaced_during_its_backup_stays():
     harness = harmed(broken_head)
     etag = back_up_unreadable(harness.store, STYLE)
     harness.store.upload(HEAD, b"something newer")

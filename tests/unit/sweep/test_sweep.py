@@ -114,7 +114,7 @@ def test_whatever_happened_without_an_event_is_found_and_mended(count, happened,
 
 
 @pytest.mark.parametrize("count", [0, 5, 36])
-def test_where_nothing_differs_the_manifest_is_read_and_no_object_is_looked_at(count):
+def test_without_a_difference_the_manifest_is_read_and_no_object_is_observed(count):
     harness = complete_harness(count)
     (done,) = run_sweep(harness)
     assert set(harness.store.requests_for("GET")) == {HEAD, *(page.key for page in harness.head().pages)}
@@ -132,7 +132,7 @@ def test_each_page_is_read_once():
     assert harness.store.requests_for("GET", f"{STYLE.folder}pages/") == pages
 
 
-def test_what_differs_is_looked_at_when_events_on_their_way_have_arrived_and_what_they_told_is_no_drift():
+def test_differences_are_observed_after_pending_events_and_a_change_with_an_event_is_no_drift():
     harness = complete_harness(5)
     keys = harness.upload("0001.jpg", "0002.jpg", body=b"other")
     first = run_job(harness.environment, SWEEP_STYLE, PAUSE)
@@ -152,7 +152,7 @@ def test_what_differs_is_looked_at_when_events_on_their_way_have_arrived_and_wha
     assert (second.modified, second.finished) == (1, True)
 
 
-def test_of_a_manifest_that_is_not_complete_what_is_missing_is_looked_at_at_once_and_is_no_drift():
+def test_missing_files_of_an_incomplete_manifest_are_observed_immediately_and_are_no_drift():
     harness = Harness(RecordingStore(page_size=2))
     harness.commit(harness.upload(*names(*range(20)))[:1])
     assert not harness.head().complete
@@ -186,7 +186,7 @@ def test_a_manifest_is_verified_as_of_the_time_its_sweep_began():
     assert (harness.head().last_verified_at, harness.head().last_synced) == (EVENING, later)
 
 
-def test_what_a_sweep_alters_is_said_to_be_because_of_it():
+def test_a_change_by_a_sweep_has_the_sweep_as_its_cause():
     harness = complete_harness(36)
     harness.upload("0007.jpg", body=b"other")
     harness.upload("new.jpg")

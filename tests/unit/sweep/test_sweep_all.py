@@ -86,7 +86,7 @@ def test_an_enumeration_that_pauses_goes_on_where_it_was(count):
     assert messages > 1
 
 
-def test_going_on_after_a_collection_that_is_gone_misses_no_other():
+def test_continuing_after_a_deleted_collection_misses_no_other():
     harness = holding("styles/a/x", "styles/c/x", "actors/7/x")
     run_job(harness.environment, SweepAll(kind="style", after="b"), PAUSE)
     assert [job.id for job in harness.queued_jobs] == ["c"]

@@ -78,7 +78,7 @@ def test_a_sweep_of_an_incomplete_manifest_that_pauses_at_any_point_completes_it
     assert sorted(set(harness.store.head_keys)) == [PREFIX + name for name in names(*range(1, 36))]
 
 
-def test_a_job_that_an_earlier_version_put_into_the_queue_is_carried_on():
+def test_a_job_that_an_earlier_version_queued_is_continued():
     harness = drifted()
     progress = Progress(created_at=harness.head().created_at, started_at=EVENING, missing=1, unexpected=2, modified=3)
     body = encode_job(SWEEP_STYLE.model_copy(update={"progress": progress}))
@@ -90,7 +90,7 @@ def test_a_job_that_an_earlier_version_put_into_the_queue_is_carried_on():
     assert (last.missing, last.unexpected, last.modified) == (1 + 3, 2 + 3, 3 + 1)
 
 
-def test_a_paused_sweep_looks_at_nothing_twice_and_lists_on_where_it_was():
+def test_a_paused_sweep_observes_nothing_twice_and_continues_its_listing():
     harness, job = incomplete()
     run_sweep(harness, job, left=lambda: seconds(900, PAUSE - 1))
     assert len(harness.store.head_keys) == len(set(harness.store.head_keys)) == 35
@@ -188,7 +188,7 @@ def test_an_answer_that_is_lost_as_time_runs_short_is_made_up_for_by_the_rest_of
     assert harness.announcements == [(2, False), (3, True)]
 
 
-def test_without_time_for_one_look_the_message_is_tried_again():
+def test_without_time_for_one_observation_the_message_is_retried():
     harness = drifted()
     run_job(harness.environment, SWEEP_STYLE, PAUSE)
     (job,) = harness.queued_jobs
@@ -198,7 +198,7 @@ def test_without_time_for_one_look_the_message_is_tried_again():
     assert len(harness.queued_jobs) == 1
 
 
-def test_a_key_that_could_not_be_looked_at_has_its_second_chance_at_the_end():
+def test_a_key_that_could_not_be_observed_is_retried_at_the_end():
     harness, job = incomplete()
     harness.store.unreadable = {PREFIX + "0001.jpg"}
     harness.store.before_put = harness.store.unreadable.clear
@@ -206,7 +206,7 @@ def test_a_key_that_could_not_be_looked_at_has_its_second_chance_at_the_end():
     ended_well(harness)
 
 
-def test_a_key_to_be_looked_at_again_is_carried_on():
+def test_a_key_to_observe_again_is_passed_to_the_next_message():
     harness, job = incomplete()
     harness.store.unreadable = {PREFIX + "0001.jpg"}
     harness.seconds_left = seconds(900, 900, 900, PAUSE - 1)
@@ -248,7 +248,7 @@ def test_as_many_odd_objects_as_are_allowed_do_not_stop_it():
     ended_well(harness)
 
 
-def test_with_many_keys_found_to_differ_they_are_looked_at_before_the_listing_goes_on(monkeypatch):
+def test_many_differing_keys_are_observed_before_the_listing_continues(monkeypatch):
     monkeypatch.setattr(sweep, "MAX_DIFFERENT", 10)
     monkeypatch.setattr(sweep, "RANGES", 1)
     harness, job = incomplete(100)
@@ -261,7 +261,7 @@ def test_with_many_keys_found_to_differ_they_are_looked_at_before_the_listing_go
 
 
 @pytest.mark.parametrize("deep", ["", "画" * 250, '"\x01' * 300], ids=["short", "long", "escaped"])
-def test_looks_that_do_not_fit_into_a_message_are_found_again(deep, monkeypatch):
+def test_keys_that_do_not_fit_into_a_message_are_listed_again(deep, monkeypatch):
     monkeypatch.setattr(sweep, "MAX_PENDING_BYTES", 5000)
     harness = complete_harness(36)
     harness.upload(*(f"{name}{deep}" for name in names(*range(100, 260))))
