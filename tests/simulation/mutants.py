@@ -190,7 +190,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "a sidecar is applied to what was looked at with it, and to nothing else",
+        "a sidecar is applied only to the files of the same commit",
         "reconcile/delta.py",
         (("    yield from ((name, key) for name, key in affected.items() if name not in observed)\n", ""),),
     ),
@@ -205,12 +205,12 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "a sidecar that speaks of many files is applied to the first of them",
+        "a large sidecar is applied to its first range only",
         "reconcile/commit.py",
         (("        return [*remaining, *unapplied]\n", "        return remaining\n"),),
     ),
     Mutant(
-        "files go by what a sidecar says now before it was applied to them",
+        "a sidecar counts as applied to all files after its first range",
         "sidecars/applied.py",
         (("sha256=sha256, up_to=up_to)", "sha256=sha256, up_to=None)"),),
     ),

@@ -18,8 +18,8 @@ KNOWN = {
     "request the sweep only after the head is written": 704,
     "reader mixes revisions": 943,
     "reader takes every change record for true": 1,
-    "a sidecar that speaks of many files is applied to the first of them": 2459,
-    "files go by what a sidecar says now before it was applied to them": 327,
+    "a large sidecar is applied to its first range only": 2459,
+    "a sidecar counts as applied to all files after its first range": 327,
 }
 
 

@@ -168,7 +168,7 @@ def test_orphans_bare_images_and_broken_captions_are_listed():
     harness.commit(harness.upload("a.jpg", "bad.png", "bare.webp", "notes.pdf"))
     assert [(item.s3_key.removeprefix(PREFIX), item.problem.split(",")[0]) for item in harness.head().problems] == [
         ("bad.txt", "it is not UTF-8; write it anew"),
-        ("lost.txt", "there is no image that this is the caption of"),
+        ("lost.txt", "no image or video belongs to this caption"),
         ("bare.webp", "it has no caption"),
     ]
     assert harness.head().total_files == 4

@@ -1,4 +1,4 @@
-"""Captions beside images and videos: which files are some, which of several counts, and what is said of the others."""
+"""Captions of images and videos: which files are captions, their precedence, and their problems."""
 
 import gzip
 import itertools
@@ -23,7 +23,7 @@ def prompt(harness, name="a.png"):
 
 
 def problems(harness):
-    return {one.s3_key.removeprefix(PREFIX): one.problem for one in harness.head().problems}
+    return {item.s3_key.removeprefix(PREFIX): item.problem for item in harness.head().problems}
 
 
 @pytest.mark.parametrize("image", ["a.png", "a.JPG", "a.mp4", "a.webm", "a.MOV"])
@@ -40,26 +40,26 @@ def test_a_caption_describes_the_file_beside_it_whichever_arrives_first(image, c
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([*BODIES, "a.png"])), ids="-".join)
-def test_of_several_captions_the_same_counts_in_whatever_order_they_arrive_and_go(order):
+def test_the_precedence_of_captions_does_not_depend_on_the_order_of_uploads_and_deletes(order):
     harness = Harness()
     for name in order:
         harness.commit(harness.upload(name, body=BODIES.get(name, b"bytes")))
     assert prompt(harness) == "from the text"
     assert problems(harness) == dict.fromkeys(
-        ("a.caption", "a.json"), "it is not used for a.png: a.txt counts first, and says something else"
+        ("a.caption", "a.json"), "it is not used for a.png: a.txt takes precedence and has a different text"
     )
-    there = list(BODIES)
+    present = list(BODIES)
     for name in order:
         if name == "a.png":
             continue
         harness.store.remove(PREFIX + name)
         harness.commit([PREFIX + name])
-        there.remove(name)
-        assert prompt(harness) == (TEXTS[there[0]] if there else None)
+        present.remove(name)
+        assert prompt(harness) == (TEXTS[present[0]] if present else None)
     assert (harness.head().captions, harness.head().problems) == ((), ())
 
 
-def test_an_empty_caption_leaves_the_word_to_the_next():
+def test_an_empty_caption_is_skipped():
     harness = Harness()
     harness.commit(
         [
@@ -71,7 +71,7 @@ def test_an_empty_caption_leaves_the_word_to_the_next():
     assert prompt(harness) == "from the json"
 
 
-def test_a_sidecar_of_the_whole_collection_counts_before_any_caption():
+def test_a_sidecar_takes_precedence_over_every_caption():
     harness = Harness()
     for name, body in BODIES.items():
         harness.upload(name, body=body)
@@ -85,7 +85,7 @@ def test_a_sidecar_of_the_whole_collection_counts_before_any_caption():
 @pytest.mark.parametrize(
     "order", list(itertools.permutations(["a.png", "metadata.csv", "metadata.jsonl"])), ids="-".join
 )
-def test_a_csv_is_a_sidecar_and_the_lines_count_before_it(order):
+def test_a_csv_is_a_sidecar_and_jsonl_takes_precedence_over_it(order):
     bodies = {
         "metadata.csv": b"file_name,text,labels\na.png,from the table,x\n",
         "metadata.jsonl": b'{"file_name": "a.png", "text": "from the lines"}',
@@ -109,23 +109,23 @@ NO_DESCRIPTION = {
 
 
 @pytest.mark.parametrize("body", NO_DESCRIPTION.values(), ids=NO_DESCRIPTION)
-def test_a_json_that_says_no_prompt_is_a_file_and_beside_an_image_that_is_said(body):
+def test_a_json_without_a_prompt_is_a_file_and_a_problem_if_an_image_has_its_name(body):
     harness = Harness()
     harness.commit([*harness.upload("a.png"), *harness.upload("a.json", "alone.json", body=body)])
     assert [entry.filename for entry in harness.head().files] == ["a.json", "a.png", "alone.json"]
     assert [*problems(harness)] == ["a.json"]
-    assert problems(harness)["a.json"].startswith("it is a file, though it lies beside an image")
+    assert problems(harness)["a.json"].startswith("it is treated as a file, not as a caption")
     assert prompt(harness) is None
 
 
 @pytest.mark.parametrize("name", ["a.png.json", "A.JSON"])
-def test_a_file_that_may_be_meant_for_an_image_is_named(name):
+def test_a_file_named_like_a_caption_of_an_image_is_a_problem(name):
     harness = Harness()
     harness.commit([*harness.upload("a.png", "A.PNG"), *harness.upload(name, body=b'{"n": 1}')])
     assert [*problems(harness)] == [name]
 
 
-def test_a_json_becomes_a_caption_and_a_file_again_as_it_is_replaced():
+def test_a_json_becomes_a_caption_and_a_file_again_when_it_is_replaced():
     harness = Harness()
     harness.commit([*harness.upload("a.png"), *harness.upload("a.json", body=b"{}")])
     harness.commit(harness.upload("a.json", body=b'{"prompt": "a fox"}'))
@@ -145,7 +145,7 @@ def test_a_large_json_is_a_file_that_is_not_read():
     assert [entry.filename for entry in harness.head().files] == ["a.json", "a.png"]
 
 
-def test_an_archived_json_keeps_what_it_said_and_one_that_was_never_read_is_a_file():
+def test_an_archived_json_keeps_its_prompt_and_is_a_file_if_it_was_never_read():
     harness = Harness()
     harness.commit([*harness.upload("a.png", "b.png"), *harness.upload("a.json", body=BODIES["a.json"])])
     harness.upload("a.json", body=BODIES["a.json"], archived=True, storage_class="GLACIER")
@@ -156,7 +156,7 @@ def test_an_archived_json_keeps_what_it_said_and_one_that_was_never_read_is_a_fi
     assert [entry.filename for entry in harness.head().captions] == ["a.json"]
 
 
-def test_an_image_costs_no_look_at_its_captions():
+def test_an_image_is_committed_without_requests_for_its_captions():
     harness = Harness()
     for name, body in BODIES.items():
         harness.upload(name, body=body)
@@ -169,7 +169,7 @@ def test_an_image_costs_no_look_at_its_captions():
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_an_image_in_a_page_costs_no_other_page_for_captions_that_are_not_there():
+def test_an_image_without_captions_reads_only_its_own_page():
     harness = Harness()
     harness.commit(harness.upload(*(f"{number:02}.png" for number in range(40))))
     pages = harness.head().pages
@@ -181,7 +181,7 @@ def test_an_image_in_a_page_costs_no_other_page_for_captions_that_are_not_there(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_caption_in_another_page_than_its_image_counts_too():
+def test_a_caption_describes_an_image_of_another_page():
     harness = Harness()
     names = [f"{number:02}.png" for number in range(40)]
     harness.commit(harness.upload(*names))
@@ -198,28 +198,28 @@ def test_a_caption_in_another_page_than_its_image_counts_too():
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("packed", [bytes, gzip.compress])
 @pytest.mark.parametrize("name", BODIES)
-def test_captions_are_read_however_they_are_encoded(name, packed, encoding):
+def test_captions_are_read_in_every_encoding(name, packed, encoding):
     text = json.dumps({"prompt": "a füchs"}) if name.endswith(".json") else "a füchs"
     harness = Harness()
     harness.commit([*harness.upload("a.png"), *harness.upload(name, body=packed(text.encode(encoding)))])
     assert prompt(harness) == "a füchs"
 
 
-def test_all_lines_of_a_caption_are_the_prompt_and_that_is_said_once():
+def test_all_lines_of_a_caption_are_the_prompt_and_one_problem_reports_it():
     harness = Harness()
     harness.commit([*harness.upload("a.png", "b.png"), *harness.upload("a.txt", "b.txt", body=b"a fox\na hare\n")])
     assert prompt(harness) == "a fox\na hare"
-    assert problems(harness) == {
-        "": "captions of several lines: 2; all lines of each are the prompt, also if they are alternatives"
-    }
+    assert problems(harness) == {"": "captions with several lines: 2; all lines are used as one prompt"}
 
 
 @pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv", "metadata.parquet", "prompt_metadata.json"])
-def test_a_sidecar_in_a_folder_is_a_file_and_that_is_said(name):
+def test_a_sidecar_in_a_subfolder_is_a_file_and_a_problem(name):
     harness = Harness()
     harness.commit([*harness.upload("sub/a.png"), *harness.upload(f"sub/{name}", body=b"{}")])
     assert harness.head().total_files == 2
-    assert problems(harness) == {f"sub/{name}": f"it is a file: {name} is read at the top of the collection only"}
+    assert problems(harness) == {
+        f"sub/{name}": f"it is treated as a file: {name} is only read at the top of the collection"
+    }
 
 
 @pytest.mark.parametrize(
@@ -235,12 +235,12 @@ def test_a_sidecar_in_a_folder_is_a_file_and_that_is_said(name):
         (b'"text"', None),
     ],
 )
-def test_the_prompt_in_a_json_beside_an_image(body, text):
+def test_the_prompt_of_a_json_caption(body, text):
     assert read_json_caption(body) == text
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.MP4", "deep/a.b.jpeg", "collection.png"])
-def test_files_and_their_captions_know_each_other(name):
+def test_caption_candidates_and_caption_targets_are_inverse(name):
     assert can_have_caption(name)
     assert all(name in caption_targets(caption) for caption in caption_candidates(name))
     assert "collection.json" not in caption_candidates(name)

@@ -1,4 +1,4 @@
-"""What sidecars say, from their bytes; and what an entry says once that is laid over it."""
+"""The content of sidecars from their bytes, and the overrides that it makes in entries."""
 
 import gzip
 import json
@@ -47,19 +47,19 @@ FULL = {
 LORA = {"generation_id": 7, "type": "lora", "generated_at": NOON}
 
 
-def prompts(said):
-    return read_sidecar(PROMPT_METADATA_JSON, json.dumps(said).encode())
+def prompts(document):
+    return read_sidecar(PROMPT_METADATA_JSON, json.dumps(document).encode())
 
 
 def lines(*rows):
     return read_sidecar(METADATA_JSONL, b"\n".join(r if isinstance(r, bytes) else json.dumps(r).encode() for r in rows))
 
 
-def facts(said):
-    return read_sidecar(COLLECTION_JSON, json.dumps(said).encode())
+def collection_json(document):
+    return read_sidecar(COLLECTION_JSON, json.dumps(document).encode())
 
 
-def test_prompt_metadata_says_what_it_says_of_each_file():
+def test_prompt_metadata_describes_each_file():
     found = prompts({"a.jpg": FULL, "deep/b.jpg": {"good": True, "seed": 4711}, "c.jpg": "a hare"})
     assert found.problems == ()
     assert found.files == {
@@ -69,9 +69,9 @@ def test_prompt_metadata_says_what_it_says_of_each_file():
     }
 
 
-@pytest.mark.parametrize("said", [{}, {"seed": 1}, {"prompt": None}, {"good": None, "labels": None}])
-def test_what_says_nothing_of_a_file_is_as_if_it_were_not_there(said):
-    assert prompts({"a.jpg": said}) == SidecarContent()
+@pytest.mark.parametrize("fields", [{}, {"seed": 1}, {"prompt": None}, {"good": None, "labels": None}])
+def test_an_empty_description_is_ignored(fields):
+    assert prompts({"a.jpg": fields}) == SidecarContent()
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,16 @@ def test_what_says_nothing_of_a_file_is_as_if_it_were_not_there(said):
         ("generated_at", "0001-01-01T00:00:00+14:00", "a.jpg.generated_at: "),
     ],
 )
-def test_a_field_that_cannot_be_read_is_a_problem_and_the_rest_counts(field, value, words):
+def test_an_invalid_field_is_a_problem_and_the_other_fields_are_used(field, value, words):
     found = prompts({"a.jpg": {"local_path": "/x", field: value}, "b.jpg": {"good": False}})
     assert found.problems[0].startswith(words)
     assert found.files == {"a.jpg": FileDescription(local_path="/x"), "b.jpg": FileDescription(good=False)}
 
 
-@pytest.mark.parametrize("said", [7, ["a fox"], True])
-def test_what_is_said_of_a_file_has_to_be_an_object_or_its_prompt(said):
-    found = prompts({"a.jpg": said, "b.jpg": "a hare"})
-    assert found.problems == ("a.jpg: it has to be an object, or the prompt",)
+@pytest.mark.parametrize("description", [7, ["a fox"], True])
+def test_a_description_must_be_an_object_or_a_prompt(description):
+    found = prompts({"a.jpg": description, "b.jpg": "a hare"})
+    assert found.problems == ("a.jpg: it must be an object or the prompt",)
     assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
 
 
@@ -112,14 +112,14 @@ def test_what_is_said_of_a_file_has_to_be_an_object_or_its_prompt(said):
         (b"[]", "not a JSON object"),
     ],
 )
-def test_a_broken_sidecar_says_nothing_but_that_it_is(filename, body, words):
+def test_a_broken_sidecar_has_a_problem_and_no_content(filename, body, words):
     found = read_sidecar(filename, body)
     assert found == SidecarContent(problems=found.problems)
     (problem,) = found.problems
     assert words in problem
 
 
-def test_of_many_problems_the_first_are_told_and_the_others_counted():
+def test_the_first_problems_are_listed_and_the_others_counted():
     found = prompts({f"{number}.jpg": 7 for number in range(25)})
     assert (len(found.problems), found.problems[-1]) == (21, "and 5 more")
 
@@ -132,7 +132,7 @@ def test_an_image_folder_has_a_line_for_each_file(column):
     )
 
 
-def test_a_broken_line_is_a_problem_and_the_others_count():
+def test_a_broken_line_is_a_problem_and_the_other_lines_are_used():
     found = lines({"file_name": "a.jpg", "text": "a"}, b"{", {"text": "b"}, [], {"file_name": "a.jpg", "text": "c"})
     assert found.files == {"a.jpg": FileDescription(prompt="a")}
     assert [problem.partition(":")[0] for problem in found.problems] == [
@@ -144,11 +144,11 @@ def test_a_broken_line_is_a_problem_and_the_others_count():
 
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
-WAYS = pytest.mark.parametrize("packed", [bytes, gzip.compress])
+COMPRESSIONS = pytest.mark.parametrize("packed", [bytes, gzip.compress])
 FOX, FLAT = {"a.jpg": FileDescription(prompt="a füchs")}, '{"a.jpg": "a füchs"}'
 
 
-@WAYS
+@COMPRESSIONS
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     ("filename", "text", "found"),
@@ -159,13 +159,13 @@ FOX, FLAT = {"a.jpg": FileDescription(prompt="a füchs")}, '{"a.jpg": "a füchs"
         (METADATA_CSV, "file_name,text\na.jpg,a füchs\n", SidecarContent(files=FOX)),
     ],
 )
-def test_every_sidecar_is_read_however_it_is_encoded(filename, text, found, encoding, packed):
+def test_every_sidecar_is_read_in_every_encoding(filename, text, found, encoding, packed):
     assert read_sidecar(filename, packed(text.encode(encoding))) == found
 
 
-@WAYS
+@COMPRESSIONS
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_caption_is_read_however_it_is_encoded(encoding, packed):
+def test_a_caption_is_read_in_every_encoding(encoding, packed):
     assert read_caption(packed("a füchs\n".encode(encoding))) == ("a füchs", None)
 
 
@@ -182,7 +182,7 @@ def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
     "bad",
     ['"an owl \\ud83e"', "1e999", "NaN", "-Infinity", "[" * 300 + "]" * 300, "[" * 50_000 + "]" * 50_000, "9" * 5000],
 )
-def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
+def test_a_bad_value_is_the_only_value_that_a_sidecar_loses(bad):
     found = read_sidecar(
         PROMPT_METADATA_JSON, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode()
     )
@@ -192,7 +192,7 @@ def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
     generation = f'{{"generation_id": 1, "generated_at": "2026-03-01", "metadata": {{"x": {bad}, "y": 1}}}}'
     found = read_sidecar(COLLECTION_JSON, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
     assert (found.title, found.generations[0].metadata["y"]) == ("Foxes", 1)
-    assert ("x" in found.generations[0].metadata) == bad.startswith("[")  # as deep as may be
+    assert ("x" in found.generations[0].metadata) == bad.startswith("[")  # its nesting is within the limit
     assert found.problems[0].startswith("generations.0.metadata.x")
     json.dumps(found.generations[0].model_dump(mode="json"), allow_nan=False).encode()
 
@@ -214,12 +214,12 @@ def test_one_bad_value_costs_that_value_in_every_sidecar(bad):
         ({"file_names": ["a.png", "b.png"]}, ["a.png", "b.png"]),
     ],
 )
-def test_names_are_taken_as_the_loader_takes_them(row, names):
+def test_names_are_resolved_as_the_loader_resolves_them(row, names):
     found = lines(row | {"text": "a fox"})
     assert found == SidecarContent(files=dict.fromkeys(names, FileDescription(prompt="a fox")))
 
 
-def test_a_file_that_is_named_exactly_goes_before_one_that_only_means_it():
+def test_an_exact_name_takes_precedence_over_a_resolved_name():
     found = lines({"file_name": "./a.png", "text": "a fox"}, {"file_name": "a.png", "text": "a hare"})
     assert found.files["a.png"] == FileDescription(prompt="a hare")
 
@@ -232,7 +232,7 @@ def test_a_name_that_the_loader_refuses_is_a_problem(name):
 
 
 @pytest.mark.parametrize(
-    ("said", "prompt", "problems"),
+    ("fields", "prompt", "problems"),
     [
         ({"text": 1984}, "1984", 0),
         ({"text": 0}, "0", 0),
@@ -246,8 +246,8 @@ def test_a_name_that_the_loader_refuses_is_a_problem(name):
         ({"prompt": [[1]]}, None, 1),
     ],
 )
-def test_a_prompt_may_be_a_number_or_a_list_and_what_is_not_used_is_a_problem(said, prompt, problems):
-    found = lines({"file_name": "a.png"} | said)
+def test_a_prompt_can_be_a_number_or_a_list_and_unused_values_are_a_problem(fields, prompt, problems):
+    found = lines({"file_name": "a.png"} | fields)
     assert found.files == ({"a.png": FileDescription(prompt=prompt)} if prompt is not None else {})
     assert len(found.problems) == problems
 
@@ -266,7 +266,7 @@ ROWS = [{"file_name": "a.png", "text": "a fox"}, {"file_name": "b.png", "text": 
         ",\n".join(json.dumps(row) for row in ROWS),
     ],
 )
-def test_lines_and_layout_of_an_image_folder_do_not_matter(body):
+def test_a_jsonl_can_have_any_line_ends_and_layout(body):
     assert lines(body.encode()) == SidecarContent(
         files={"a.png": FileDescription(prompt="a fox"), "b.png": FileDescription(prompt="a hare")}
     )
@@ -276,7 +276,7 @@ def table(text):
     return read_sidecar(METADATA_CSV, text if isinstance(text, bytes) else text.encode())
 
 
-def test_a_csv_says_what_the_lines_say():
+def test_a_csv_has_the_same_content_as_a_jsonl():
     found = table(
         "file_name,text,good,hidden,labels,generation_id,split\r\n"
         'a.png,"a fox, ""red""\nat night",false,,"[""blurry"", ""left""]",7,train\r\n'
@@ -296,34 +296,34 @@ def test_a_csv_says_what_the_lines_say():
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lines_of_a_csv_end_in_any_way(end):
+def test_a_csv_can_have_any_line_ends(end):
     assert table(end.join(["file_name,text", "a.png,a fox"])).files == {"a.png": FileDescription(prompt="a fox")}
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("a.png,a fox\n", "names no column file_name"),
-        ("file_name;text\na.png;a fox\n", "columns are separated by commas"),
+        ("a.png,a fox\n", "has no column file_name"),
+        ("file_name;text\na.png;a fox\n", "separate the columns with commas"),
         ("file_name,text\na.png,a fox,more\n", "line 2: it has 3 fields"),
         ("file_name,text\n,a fox\n", "line 2 has no file_name"),
         ("file_name,good\na.png,perhaps\n", "line 2.good"),
         ("file_name,text\na.png,Z\xfcrich\n".encode("latin-1"), "line 2.text: it is not UTF-8"),
     ],
 )
-def test_what_is_wrong_with_a_csv_is_a_problem(body, words):
+def test_problems_of_a_csv(body, words):
     assert words in table(body).problems[0]
 
 
-def test_a_field_of_a_csv_may_be_long_and_costs_itself_where_it_is_too_long():
+def test_a_field_of_a_csv_above_its_limit_is_left_out():
     found = table(f"file_name,text\na.png,{'x' * 200_000}\nb.png,a fox\n")
     assert found.files == {"b.png": FileDescription(prompt="a fox")}
-    assert found.problems == (f"line 2.prompt: it has 200000 bytes, and may have {MAX_PROMPT_BYTES}",)
+    assert found.problems == (f"line 2.prompt: it has 200000 bytes; the limit is {MAX_PROMPT_BYTES}",)
 
 
-def test_parquet_is_not_read_and_says_so():
+def test_parquet_is_not_supported():
     found = read_sidecar(METADATA_PARQUET, b"PAR1")
-    assert found == SidecarContent(problems=("Parquet is not read; write the same as metadata.jsonl",))
+    assert found == SidecarContent(problems=("Parquet is not supported; provide metadata.jsonl instead",))
 
 
 @pytest.mark.parametrize(
@@ -344,38 +344,40 @@ def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_
     (problem,) = found.problems
     assert problem.startswith(f"a.jpg.{field}: ")
     assert (
-        problem.endswith(f"may have {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
+        problem.endswith(f"the limit is {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
         or str(MAX_LABELS) in problem
     )
     assert not list(oversized_fields(FileDescription(**{field: most})))
 
 
-def test_what_no_object_can_be_named_is_a_problem_and_short():
+def test_a_name_that_is_too_long_for_a_key_is_a_short_problem():
     found = prompts({"n" * 5000: "a fox", "b.jpg": "a hare"})
     assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
     assert len(found.problems[0]) < 600
 
 
 def test_collection_json_gives_the_title_and_declares_generations():
-    found = facts({"title": "Snow", "generations": [LORA | {"metadata": {"steps": [1, {"x": None}]}}], "more": 1})
+    found = collection_json(
+        {"title": "Snow", "generations": [LORA | {"metadata": {"steps": [1, {"x": None}]}}], "more": 1}
+    )
     declared = GenerationDeclaration(**LORA, metadata={"steps": [1, {"x": None}]})
     assert found == SidecarContent(title="Snow", generations=(declared,))
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("document", "words"),
     [
-        ({"title": 7}, "title: it has to be text"),
+        ({"title": 7}, "title: it must be text"),
         ({"title": "x" * (MAX_TITLE + 1)}, "title: it has 1001 characters"),
-        ({"generations": {}}, "generations: it has to be a list"),
+        ({"generations": {}}, "generations: it must be a list"),
         ({"generations": [LORA | {"generated_at": None}]}, "generations.0.generated_at: "),
         ({"generations": [{"generation_id": 7}]}, "generations.0.generated_at: Field required"),
         ({"generations": [7]}, "generations.0."),
-        ({"generations": [LORA, LORA]}, "generations.1: it is declared before: lora 7"),
+        ({"generations": [LORA, LORA]}, "generations.1: lora 7 is already declared"),
     ],
 )
-def test_what_is_wrong_with_a_collection_json_is_told(said, words):
-    (problem,) = facts(said).problems
+def test_problems_of_a_collection_json(document, words):
+    (problem,) = collection_json(document).problems
     assert problem.startswith(words)
 
 
@@ -394,7 +396,7 @@ def test_a_caption_that_is_not_utf_8_has_no_text():
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.PNG", "deep/a b.jpeg", "a.b.webp", ".jpg", "a.txt.png"])
-def test_an_image_and_its_caption_know_each_other(name):
+def test_an_image_is_a_target_of_its_caption(name):
     assert is_image(name)
     assert is_caption(caption_filename(name))
     assert name in caption_targets(caption_filename(name))
@@ -405,7 +407,7 @@ def test_other_files_have_no_caption(name):
     assert not is_image(name)
 
 
-SAID = [
+DESCRIPTIONS = [
     NO_DESCRIPTION,
     FileDescription(prompt="x"),
     FileDescription(prompt="own"),
@@ -424,20 +426,20 @@ OWN = [
 
 
 @pytest.mark.parametrize("own", OWN, ids=["bare", "with an id", "with a type"])
-@pytest.mark.parametrize("said", SAID)
-def test_what_was_laid_over_an_entry_can_be_taken_off_again(own, said):
-    assert strip_overrides(apply_overrides(own, said)) == own
-    for other in SAID:
-        assert apply_overrides(strip_overrides(apply_overrides(own, said)), other) == apply_overrides(own, other)
+@pytest.mark.parametrize("description", DESCRIPTIONS)
+def test_strip_overrides_undoes_apply_overrides(own, description):
+    assert strip_overrides(apply_overrides(own, description)) == own
+    for other in DESCRIPTIONS:
+        assert apply_overrides(strip_overrides(apply_overrides(own, description)), other) == apply_overrides(own, other)
 
 
 @pytest.mark.parametrize("own", OWN)
-def test_a_sidecar_counts_more_than_the_object_itself_and_nothing_is_lost(own):
-    made = apply_overrides(own, FileDescription(prompt="x", good=False, labels=("a",), generation_id=9))
-    assert (made.prompt, made.good, made.labels, made.is_file) == ("x", False, ("a",), True)
-    assert (made.generation_id, made.generation_type) == (9, "declared")
-    assert made.overridden["prompt"] == own.prompt
-    assert made.overridden["generation_id"] == own.generation_id
+def test_a_sidecar_overrides_the_metadata_of_the_object_and_keeps_it(own):
+    described = apply_overrides(own, FileDescription(prompt="x", good=False, labels=("a",), generation_id=9))
+    assert (described.prompt, described.good, described.labels, described.is_file) == ("x", False, ("a",), True)
+    assert (described.generation_id, described.generation_type) == (9, "declared")
+    assert described.overridden["prompt"] == own.prompt
+    assert described.overridden["generation_id"] == own.generation_id
 
 
 def test_a_hidden_entry_is_no_file():
@@ -452,7 +454,7 @@ FIRST, SECOND = (
 
 
 @pytest.mark.parametrize(
-    ("descriptions", "caption", "prompt"),
+    ("contents", "caption", "prompt"),
     [
         ((), None, None),
         ((), "c", "c"),
@@ -464,23 +466,23 @@ FIRST, SECOND = (
         ((SidecarContent(files={"b.jpg": FileDescription(prompt="b")}),), "c", "c"),
     ],
 )
-def test_the_first_sidecar_that_says_something_counts_and_a_caption_counts_least(descriptions, caption, prompt):
-    assert merge_descriptions("a.jpg", descriptions, caption).prompt == prompt
+def test_the_first_sidecar_with_a_value_takes_precedence_and_a_caption_is_last(contents, caption, prompt):
+    assert merge_descriptions("a.jpg", contents, caption).prompt == prompt
 
 
-def test_a_generations_id_is_taken_with_its_own_type():
-    one = SidecarContent(files={"a.jpg": FileDescription(generation_id=1)})
-    other = SidecarContent(files={"a.jpg": FileDescription(generation_id=2, generation_type="lora", good=False)})
-    assert merge_descriptions("a.jpg", (one, other)) == FileDescription(generation_id=1, good=False)
-    assert merge_descriptions("a.jpg", (other, one)) == FileDescription(
+def test_a_generation_id_keeps_its_own_type():
+    untyped = SidecarContent(files={"a.jpg": FileDescription(generation_id=1)})
+    typed = SidecarContent(files={"a.jpg": FileDescription(generation_id=2, generation_type="lora", good=False)})
+    assert merge_descriptions("a.jpg", (untyped, typed)) == FileDescription(generation_id=1, good=False)
+    assert merge_descriptions("a.jpg", (typed, untyped)) == FileDescription(
         generation_id=2, generation_type="lora", good=False
     )
 
 
-def test_a_copy_keeps_what_is_said_of_files():
+def test_a_copy_has_the_descriptions_of_files_only():
     found = prompts({"a.jpg": FULL, "b.jpg": "a hare"})
     assert decode_content(encode_content(found)) == found
-    assert decode_content(encode_content(facts({"title": "Snow"}))) == SidecarContent()
+    assert decode_content(encode_content(collection_json({"title": "Snow"}))) == SidecarContent()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Captions, ``prompt_metadata.json``, ``metadata.*`` and ``collection.json``: what they say about which files.
+"""Reads captions, ``prompt_metadata.json``, ``metadata.*`` and ``collection.json``, and applies them to files.
 
 Pure. Imports ``manifest``.
 """

@@ -1,7 +1,7 @@
-"""What the files of a manifest go by of what its sidecars say, and how that follows the sidecars.
+"""Applies the content of sidecars to the files of a manifest, and records how far each is applied.
 
-A sidecar that speaks of very many files is applied a stretch at a time: until it is applied to all,
-the files up to some name go by what it says now, and those after it by what it said before.
+A large sidecar is applied incrementally, one range of filenames per commit. Until it is applied to all files,
+those before some filename have its current content, and the others its previous content.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +18,10 @@ NO_CONTENT = SidecarContent()
 
 
 class Observation(NamedTuple):
-    """What a key was when it was looked at: a file or a caption, a sidecar, or neither (absent, or a folder).
+    """The state of a key when it was observed: a file or a caption, a sidecar, or None (absent, or a folder).
 
-    ``description`` is what a sidecar says. An entry says only what the object itself does. ``unread`` says why the
-    bytes of one that describes others cannot be read now: what they say is known only if they were read before, for
+    An entry has only the metadata of its own object; ``content`` is that of a sidecar. ``read_error`` is why the
+    bytes of a caption or sidecar cannot be read now: its content is known only if an earlier observation read it with
     the same ETag.
     """
 
@@ -32,56 +32,56 @@ class Observation(NamedTuple):
 
 
 class AppliedRange(NamedTuple):
-    """What the files before ``up_to`` (None: the rest) go by: a copy of what the sidecar said."""
+    """The content of a sidecar that applies to the files before ``up_to`` (None: to all remaining files)."""
 
     copy: SidecarCopy
     content: SidecarContent
 
 
 class AppliedSidecars:
-    """What a collection's sidecars say of its files, as far as the manifest goes by it."""
+    """The content of a collection's sidecars, as far as it is applied to the manifest."""
 
-    def __init__(self, parts: Mapping[str, tuple[AppliedRange, ...]]) -> None:
-        self.ranges = parts
+    def __init__(self, ranges: Mapping[str, tuple[AppliedRange, ...]]) -> None:
+        self.ranges = ranges
         """By the sidecar's filename."""
 
     def describe(self, filename: str, caption: str | None) -> FileDescription:
-        """What is said of a file, which has a caption with that text (None: none)."""
+        """The description of a file from all sidecars and the text of its caption (None: it has no caption)."""
         return merge_descriptions(filename, (self.content_for(sidecar, filename) for sidecar in SIDECARS), caption)
 
     def content_for(self, sidecar: str, filename: str) -> SidecarContent:
-        """What a file goes by of what that sidecar says."""
-        for copy, description in self.ranges.get(sidecar, ()):
+        """The content of that sidecar that applies to a file."""
+        for copy, content in self.ranges.get(sidecar, ()):
             if copy.up_to is None or filename < copy.up_to:
-                return description
+                return content
         return NO_CONTENT
 
-    def changed_filenames(self, sidecar: str, now: SidecarContent) -> list[str]:
-        """The filenames of which the sidecar says now something else than they go by; sorted."""
-        spoken_of = set(now.files).union(*(part.content.files for part in self.ranges.get(sidecar, ())))
+    def changed_filenames(self, sidecar: str, content: SidecarContent) -> list[str]:
+        """The files whose description in the sidecar changes with this new content; sorted."""
+        described = set(content.files).union(*(applied.content.files for applied in self.ranges.get(sidecar, ())))
         return sorted(
-            name for name in spoken_of if now.files.get(name) != self.content_for(sidecar, name).files.get(name)
+            name for name in described if content.files.get(name) != self.content_for(sidecar, name).files.get(name)
         )
 
 
 class SidecarUpdate(NamedTuple):
-    """Descriptions after some sidecars were looked at, and what the manifest is to keep of them."""
+    """The sidecars after an update, and the copies of their content to store."""
 
     applied: AppliedSidecars
     sidecars: tuple[Sidecar, ...]
     copies: tuple[tuple[str, bytes], ...]
-    """New copies, to be written: keys and bodies."""
+    """New copies to write: keys and bodies."""
 
 
 def copy_keys(sidecars: Iterable[Sidecar]) -> list[str]:
-    """The keys of the copies that these sidecars' files go by."""
+    """The keys of the stored copies of these sidecars."""
     return [copy.key for sidecar in sidecars for copy in sidecar.copies]
 
 
 def applied_sidecars(
     collection: Collection, sidecars: Iterable[Sidecar], copies: Mapping[str, SidecarContent]
 ) -> AppliedSidecars:
-    """What the files of a manifest with these sidecars go by; ``copies`` has what each of their copies says."""
+    """The applied content of a manifest's sidecars; ``copies`` has the content of each of their copies, by key."""
     return AppliedSidecars(
         {
             collection.filename(sidecar.s3_key): tuple(AppliedRange(copy, copies[copy.key]) for copy in sidecar.copies)
@@ -90,96 +90,102 @@ def applied_sidecars(
     )
 
 
-def sidecar_observations(collection: Collection, seen: Iterable[Observation]) -> dict[str, Observation]:
-    """Those of the seen keys that are sidecars', by filename, whether one is there or not."""
-    names = ((collection.filename(one.key), one) for one in seen)
-    return {name: one for name, one in names if name in SIDECARS}
+def sidecar_observations(collection: Collection, observations: Iterable[Observation]) -> dict[str, Observation]:
+    """The observations of sidecars, by filename, including those of absent sidecars."""
+    named = ((collection.filename(observation.key), observation) for observation in observations)
+    return {name: observation for name, observation in named if name in SIDECARS}
 
 
 def with_last_read_content(
-    head: Head | None, collection: Collection, before: AppliedSidecars, seen: Sequence[Observation]
+    head: Head | None, collection: Collection, before: AppliedSidecars, observations: Sequence[Observation]
 ) -> Sequence[Observation]:
-    """What was seen, sidecars that cannot be read now with what they said when they were: that is valid for their ETag.
+    """The observations, where a sidecar that cannot be read now has the content last read with the same ETag.
 
-    One that was never read for the ETag it has says nothing.
+    A sidecar that was never read with its present ETag has no content.
     """
     known = {sidecar.s3_key: sidecar for sidecar in head.sidecars} if head else {}
     return [
-        _as_last_read(head, collection, before, one, was)
-        if head and one.read_error and isinstance(one.state, Sidecar) and (was := known.get(one.key))
-        else one
-        for one in seen
+        _with_last_read_content(head, collection, before, observation, last)
+        if head and observation.read_error and (last := known.get(observation.key))
+        else observation
+        for observation in observations
     ]
 
 
-def _as_last_read(
-    head: Head, collection: Collection, before: AppliedSidecars, unread: Observation, was: Sidecar
+def _with_last_read_content(
+    head: Head, collection: Collection, before: AppliedSidecars, unread: Observation, last: Sidecar
 ) -> Observation:
-    if not isinstance(unread.state, Sidecar) or unread.state.etag != was.etag:
+    if not isinstance(unread.state, Sidecar) or unread.state.etag != last.etag:
         return unread
-    name = collection.filename(was.s3_key)
-    parts = before.ranges.get(name, ())
-    now = unread.content.problems if unread.content else ()
-    told = (one.problem for one in head.problems if one.s3_key == was.s3_key)
-    description = SidecarContent(
-        files=parts[0].content.files if parts else {},
-        problems=(*(problem for problem in told if not problem.startswith(ARCHIVED) and problem not in now), *now),
+    name = collection.filename(last.s3_key)
+    ranges = before.ranges.get(name, ())
+    problems = unread.content.problems if unread.content else ()
+    earlier = (item.problem for item in head.problems if item.s3_key == last.s3_key)
+    content = SidecarContent(
+        files=ranges[0].content.files if ranges else {},
+        problems=(*(text for text in earlier if not text.startswith(ARCHIVED) and text not in problems), *problems),
     )
     if name == COLLECTION_JSON:
         declared = tuple(
             GenerationDeclaration(
-                generation_id=one.generation_id, type=one.type, generated_at=one.generated_at, metadata=one.metadata
+                generation_id=generation.generation_id,
+                type=generation.type,
+                generated_at=generation.generated_at,
+                metadata=generation.metadata,
             )
-            for one in head.generations
-            if one.declared
+            for generation in head.generations
+            if generation.declared
         )
-        description = description.model_copy(update={"title": head.title, "generations": declared})
-    return unread._replace(state=unread.state.model_copy(update={"edit": was.edit}), content=description)
+        content = content.model_copy(update={"title": head.title, "generations": declared})
+    return unread._replace(state=unread.state.model_copy(update={"edit": last.edit}), content=content)
 
 
-def affected_files(before: AppliedSidecars, looked: Mapping[str, Observation]) -> dict[str, str]:
-    """The filenames that sidecars which were looked at speak of otherwise than before, each with that sidecar's key."""
-    found: dict[str, str] = {}
-    for name, one in looked.items():
-        found |= dict.fromkeys(before.changed_filenames(name, one.content or NO_CONTENT), one.key)
-    return found
+def affected_files(before: AppliedSidecars, observations: Mapping[str, Observation]) -> dict[str, str]:
+    """The files whose description changes with the observed sidecars, each with the key of that sidecar."""
+    affected: dict[str, str] = {}
+    for name, observation in observations.items():
+        affected |= dict.fromkeys(before.changed_filenames(name, observation.content or NO_CONTENT), observation.key)
+    return affected
 
 
 def update_sidecars(
     before: AppliedSidecars,
     sidecars: Iterable[Sidecar],
-    looked: Mapping[str, Observation],
+    observations: Mapping[str, Observation],
     up_to: str | None,
     folder: str,
 ) -> SidecarUpdate:
-    """What files go by once the sidecars that were looked at are applied to those before ``up_to`` (None: to all).
+    """Applies the observed sidecars to the files before ``up_to`` (None: to all files).
 
     New copies are named ``<folder><filename>``.
     """
-    kept = {sidecar.s3_key: sidecar for sidecar in sidecars}
-    parts, new = dict(before.ranges), list[tuple[str, bytes]]()
-    for name, one in looked.items():
-        was, now = kept.pop(one.key, None), one.state if isinstance(one.state, Sidecar) else None
-        found = one.content or NO_CONTENT
-        rest = tuple(part for part in parts.pop(name, ()) if _reaches(part, up_to))
-        if now is None and not rest:
+    updated = {sidecar.s3_key: sidecar for sidecar in sidecars}
+    ranges, new_copies = dict(before.ranges), list[tuple[str, bytes]]()
+    for name, observation in observations.items():
+        old = updated.pop(observation.key, None)
+        new = observation.state if isinstance(observation.state, Sidecar) else None
+        content = observation.content or NO_CONTENT
+        remaining = tuple(applied for applied in ranges.pop(name, ()) if _extends_past(applied, up_to))
+        if new is None and not remaining:
             continue
-        if found.files or rest:  # else there is nothing that a file could go by
+        if content.files or remaining:  # otherwise no file has content to apply
             latest = next(iter(before.ranges.get(name, ())), None)
-            # The same object may say more than before: it was archived, or read by an older version of this code.
-            is_known = was and now and was.etag == now.etag and latest and latest.content.files == found.files
-            if latest and is_known:
+            # The same object can have more content than before: it was archived, or an older version of this code
+            # read it.
+            is_stored = old and new and old.etag == new.etag and latest and latest.content.files == content.files
+            if latest and is_stored:
                 key, sha256 = latest.copy.key, latest.copy.sha256
             else:
-                key, body = f"{folder}{name}", encode_content(found)
+                key, body = f"{folder}{name}", encode_content(content)
                 sha256 = sha256_hex(body)
-                new.append((key, body))
-            parts[name] = (AppliedRange(SidecarCopy(key=key, sha256=sha256, up_to=up_to), found), *rest)
-        copies = tuple(part.copy for part in parts.get(name, ()))
-        kept[one.key] = (now or Sidecar(s3_key=one.key, etag="")).model_copy(update={"copies": copies})
-    return SidecarUpdate(AppliedSidecars(parts), tuple(kept[key] for key in sorted(kept)), tuple(new))
+                new_copies.append((key, body))
+            ranges[name] = (AppliedRange(SidecarCopy(key=key, sha256=sha256, up_to=up_to), content), *remaining)
+        copies = tuple(applied.copy for applied in ranges.get(name, ()))
+        sidecar = new or Sidecar(s3_key=observation.key, etag="")
+        updated[observation.key] = sidecar.model_copy(update={"copies": copies})
+    return SidecarUpdate(AppliedSidecars(ranges), tuple(updated[key] for key in sorted(updated)), tuple(new_copies))
 
 
-def _reaches(part: AppliedRange, up_to: str | None) -> bool:
-    """Whether there may be files from ``up_to`` on that go by it."""
-    return up_to is not None and (part.copy.up_to is None or part.copy.up_to > up_to)
+def _extends_past(applied: AppliedRange, up_to: str | None) -> bool:
+    """Whether the range can hold files at or after ``up_to``."""
+    return up_to is not None and (applied.copy.up_to is None or applied.copy.up_to > up_to)

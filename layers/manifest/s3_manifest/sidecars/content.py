@@ -1,4 +1,4 @@
-"""What a sidecar says, as values; and how the fields of one file are read, whatever the format."""
+"""The content of a sidecar as values, and the reader of one file's fields, which every format shares."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -9,23 +9,22 @@ from pydantic import BeforeValidator, JsonValue, StrictBool, StrictInt, StrictSt
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 
 MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
-"""The most that a sidecar may say of one file: bytes of a prompt, labels, and bytes of each label and other text.
+"""Limits of one file's description: bytes of the prompt, number of labels, bytes of each label and other text.
 
-What is longer is left out, so that no entry is too large for an answer."""
-
+A field above its limit is left out, so that no entry is too large for a response."""
 
 _MAX_PROBLEMS, _MAX_PROBLEM, _MAX_NAME_BYTES = 20, 500, 1024
 _LIMITED = ("prompt", "generation_id", "generation_type", "local_path")
 
 
 def _moment(value: object) -> object:
-    """A time in any ISO 8601 form, as the manifest writes it; one without a zone is UTC."""
+    """Converts a time in any ISO 8601 form to the form of the manifest; without a zone it is UTC."""
     if not isinstance(value, str):
         return value
     try:
         return timestamp(datetime.fromisoformat(value))
     except OverflowError as error:
-        raise ValueError("UTC has no such time") from error
+        raise ValueError("the time is out of range in UTC") from error
 
 
 Moment = Annotated[Timestamp, BeforeValidator(_moment)]
@@ -33,7 +32,7 @@ GenerationId = StrictInt | StrictStr
 
 
 class FileDescription(Frozen):
-    """What sidecars say of one file; None where they say nothing."""
+    """The description of one file in sidecars; a field that they do not set is None."""
 
     prompt: StrictStr | None = None
     good: StrictBool | None = None
@@ -55,7 +54,7 @@ class GenerationDeclaration(Frozen):
 
 
 class SidecarContent(Frozen):
-    """What one sidecar says."""
+    """The content of one sidecar."""
 
     title: str | None = None
     generations: tuple[GenerationDeclaration, ...] = ()
@@ -64,100 +63,101 @@ class SidecarContent(Frozen):
 
 
 PROMPT_COLUMNS = ("prompt", "text", "caption")
-"""Where a prompt may be; the first of them that holds one counts."""
+"""The fields that can hold a prompt, by precedence."""
 
 NO_DESCRIPTION = FileDescription()
 
 
-def oversized_fields(said: FileDescription) -> Iterator[tuple[str, str]]:
-    """The fields that are longer than may be said of one file, each with what is wrong with it."""
+def oversized_fields(description: FileDescription) -> Iterator[tuple[str, str]]:
+    """The fields of one file that are above their limits, each with the problem."""
     for name in _LIMITED:
-        value, most = getattr(said, name), MAX_PROMPT_BYTES if name == "prompt" else MAX_TEXT_BYTES
+        value, most = getattr(description, name), MAX_PROMPT_BYTES if name == "prompt" else MAX_TEXT_BYTES
         # A character is at most four bytes.
         if isinstance(value, str) and len(value) * 4 > most and (size := len(value.encode())) > most:
-            yield name, f"it has {size} bytes, and may have {most}"
-    if said.labels and len(said.labels) > MAX_LABELS:
-        yield "labels", f"there are {len(said.labels)}, and may be {MAX_LABELS}"
-    elif said.labels and (size := max(len(label.encode()) for label in said.labels)) > MAX_TEXT_BYTES:
-        yield "labels", f"one has {size} bytes, and may have {MAX_TEXT_BYTES}"
+            yield name, f"it has {size} bytes; the limit is {most}"
+    labels = description.labels or ()
+    if len(labels) > MAX_LABELS:
+        yield "labels", f"there are {len(labels)}; the limit is {MAX_LABELS}"
+    elif (size := max((len(label.encode()) for label in labels), default=0)) > MAX_TEXT_BYTES:
+        yield "labels", f"a label has {size} bytes; the limit is {MAX_TEXT_BYTES}"
 
 
-def encode_content(description: SidecarContent) -> bytes:
-    """What it says of files, as JSON; the rest is in the manifest's head."""
-    return description.model_dump_json(include={"files"}, exclude_none=True).encode()
+def encode_content(content: SidecarContent) -> bytes:
+    """The descriptions of files, as JSON; title and generations are in the manifest's head."""
+    return content.model_dump_json(include={"files"}, exclude_none=True).encode()
 
 
 def decode_content(body: bytes) -> SidecarContent:
-    """What ``encode_content`` was given, as far as files go. Raises ``ValidationError``."""
+    """The descriptions of files that ``encode_content`` wrote. Raises ``ValidationError``."""
     return SidecarContent.model_validate_json(body)
 
 
 class ProblemLog:
-    """What is wrong with one sidecar, the first few of it."""
+    """Collects the problems with one sidecar: lists the first few and counts the others."""
 
-    def __init__(self, found: Iterable[str] = ()) -> None:
-        self._found: list[str] = []
+    def __init__(self, problems: Iterable[str] = ()) -> None:
+        self._listed: list[str] = []
         self._more = 0
-        for problem in found:
+        for problem in problems:
             self.add(problem)
 
     def add(self, problem: str) -> None:
         """Adds a problem."""
-        if len(self._found) < _MAX_PROBLEMS:
-            self._found.append(problem if len(problem) <= _MAX_PROBLEM else f"{problem[:_MAX_PROBLEM]}…")
+        if len(self._listed) < _MAX_PROBLEMS:
+            self._listed.append(problem if len(problem) <= _MAX_PROBLEM else f"{problem[:_MAX_PROBLEM]}…")
         else:
             self._more += 1
 
     def listed(self) -> tuple[str, ...]:
         """The first problems, and the number of the others."""
-        return (*self._found, f"and {self._more} more") if self._more else tuple(self._found)
+        return (*self._listed, f"and {self._more} more") if self._more else tuple(self._listed)
 
 
 def read_described(fields: object, where: str, problems: ProblemLog) -> FileDescription:
-    """What is said of one file, as far as it can be read."""
+    """The description of one file, without the fields that are not valid; these become problems."""
     if not isinstance(fields, dict):
-        problems.add(f"{where}: it has to be an object, or the prompt")
+        problems.add(f"{where}: it must be an object or the prompt")
         return NO_DESCRIPTION
-    said = {name: value for name, value in known(fields, FileDescription).items() if value is not None}
-    if not said:
+    values = {name: value for name, value in known(fields, FileDescription).items() if value is not None}
+    if not values:
         return NO_DESCRIPTION
     try:
-        described = FileDescription.model_validate(said)
+        description = FileDescription.model_validate(values)
     except ValidationError as error:
         for problem in error.errors():
             problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
-            said.pop(str(problem["loc"][0]), None)
-        described = FileDescription.model_validate(said)
-    if not said:
+            values.pop(str(problem["loc"][0]), None)
+        description = FileDescription.model_validate(values)
+    if not values:
         return NO_DESCRIPTION
-    too_long = dict(oversized_fields(described))
+    too_long = dict(oversized_fields(description))
     for name, why in too_long.items():
         problems.add(f"{where}.{name}: {why}")
     if not too_long:
-        return described
-    rest = described.model_copy(update=dict.fromkeys(too_long))
-    return rest if rest != NO_DESCRIPTION else NO_DESCRIPTION
+        return description
+    shortened = description.model_copy(update=dict.fromkeys(too_long))
+    return shortened if shortened != NO_DESCRIPTION else NO_DESCRIPTION
 
 
 def known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
-    """Those of the fields that the shape has: others are their author's own affair."""
+    """The fields that the shape has; all other fields are ignored."""
     return {name: fields[name] for name in shape.model_fields if name in fields} if isinstance(fields, dict) else fields
 
 
 def is_a_name(filename: str, where: str, problems: ProblemLog) -> bool:
-    """Whether an object may have that name: a key has at most so many bytes."""
+    """Whether an object can have that name: a key in S3 has at most 1,024 bytes."""
     if len(filename.encode()) <= _MAX_NAME_BYTES:
         return True
-    problems.add(f"{where}: no object can have a name that long")
+    problems.add(f"{where}: the name is longer than a key in S3 can be")
     return False
 
 
 def choices(value: object) -> tuple[list[str], bool]:
-    """Prompts, a number as its digits, and whether there is anything else among them."""
-    choices = value if isinstance(value, list) else [] if value is None else [value]
+    """The prompts in a value, a number as its digits, and whether it holds anything that is not a prompt."""
+    items = value if isinstance(value, list) else [] if value is None else [value]
     texts = [
-        one if isinstance(one, str) else str(one)
-        for one in choices
-        if isinstance(one, str | int | float) and not isinstance(one, bool)
+        item if isinstance(item, str) else str(item)
+        for item in items
+        if isinstance(item, str | int | float) and not isinstance(item, bool)
     ]
-    return texts, any(isinstance(one, dict | list | bool) for one in choices)
+    return texts, any(isinstance(item, dict | list | bool) for item in items)

@@ -1,4 +1,4 @@
-"""The sidecar formats: which filenames there are, and what reads each."""
+"""The sidecar formats: their filenames and their readers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,33 +25,33 @@ from s3_manifest.sidecars.image_folder import Skipped
 COLLECTION_JSON, PROMPT_METADATA_JSON = "collection.json", "prompt_metadata.json"
 METADATA_JSONL, METADATA_CSV, METADATA_PARQUET = "metadata.jsonl", "metadata.csv", "metadata.parquet"
 SIDECARS = (PROMPT_METADATA_JSON, METADATA_JSONL, METADATA_CSV, METADATA_PARQUET, COLLECTION_JSON)
-"""The filenames, at the top of a collection, of objects that describe the others: what the first says counts most."""
+"""The filenames of sidecars, at the top of a collection, by precedence."""
 
 EDIT_METADATA = "edit"
-"""The user metadata of a sidecar that numbers the edits of it; each is greater than the one before."""
+"""The user metadata of a sidecar that holds the number of its last edit; numbers increase."""
 
 MAX_SIDECAR_BYTES = 8 << 20
-"""A larger one is not read: some 50,000 files can be described in one."""
+"""A larger sidecar is not read. The limit allows descriptions of about 50,000 files."""
 
 MAX_COLLECTION_BYTES, MAX_TITLE = 256 << 10, 1000
-"""Of what a ``collection.json`` says, all stands in the manifest; a title is at most so many characters."""
+"""The most bytes of a ``collection.json``, which the manifest holds whole, and characters of a title."""
 
 ARCHIVED = "it is archived and cannot be read"
-"""What a problem with an object begins with that is in an archive."""
+"""How the problem of an archived object begins."""
 
 _ROWS = {METADATA_JSONL: image_folder.read_jsonl, METADATA_CSV: image_folder.read_csv}
 
 
 def max_sidecar_bytes(filename: str) -> int:
-    """How large a sidecar of that name may be to be read."""
+    """The most bytes that a sidecar of that name can have."""
     return MAX_COLLECTION_BYTES if filename == COLLECTION_JSON else MAX_SIDECAR_BYTES
 
 
 def read_sidecar(filename: str, body: bytes) -> SidecarContent:
-    """What a sidecar of that name says."""
+    """The content of a sidecar of that name. What cannot be read becomes a problem; nothing is raised."""
     most = max_sidecar_bytes(filename)
     if filename == METADATA_PARQUET:
-        return SidecarContent(problems=("Parquet is not read; write the same as metadata.jsonl",))
+        return SidecarContent(problems=("Parquet is not supported; provide metadata.jsonl instead",))
     try:
         if rows := _ROWS.get(filename):
             return _read_image_folder(rows(body, most=most))
@@ -67,7 +67,7 @@ def read_sidecar(filename: str, body: bytes) -> SidecarContent:
 
 
 def edit_number(metadata: Mapping[str, str]) -> int | None:
-    """The number of the edit that wrote a sidecar with this user metadata; None where something else did."""
+    """The number of the edit that wrote a sidecar with this user metadata; None if no edit wrote it."""
     text = metadata.get(EDIT_METADATA, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else None
 
@@ -75,34 +75,35 @@ def edit_number(metadata: Mapping[str, str]) -> int | None:
 def _read_collection(fields: Mapping[str, Any], problems: ProblemLog) -> SidecarContent:
     title = fields.get("title")
     if title is not None and not isinstance(title, str):
-        problems.add("title: it has to be text")
+        problems.add("title: it must be text")
         title = None
     elif title and len(title) > MAX_TITLE:
-        problems.add(f"title: it has {len(title)} characters, and may have {MAX_TITLE}")
+        problems.add(f"title: it has {len(title)} characters; the limit is {MAX_TITLE}")
         title = None
     declared: dict[tuple[int | str, str], GenerationDeclaration] = {}
     generations = fields.get("generations", [])
     if not isinstance(generations, list):
-        problems.add("generations: it has to be a list")
+        problems.add("generations: it must be a list")
         generations = []
-    for index, generation in enumerate(generations):
+    for index, item in enumerate(generations):
         try:
-            one = GenerationDeclaration.model_validate(known(generation, GenerationDeclaration))
+            generation = GenerationDeclaration.model_validate(known(item, GenerationDeclaration))
         except ValidationError as error:
             problems.add(f"generations.{index}.{first_problem(error)}")
             continue
-        if (one.generation_id, one.type) in declared:
-            problems.add(f"generations.{index}: it is declared before: {one.type} {one.generation_id}")
-        declared.setdefault((one.generation_id, one.type), one)
+        identity = generation.generation_id, generation.type
+        if identity in declared:
+            problems.add(f"generations.{index}: {generation.type} {generation.generation_id} is already declared")
+        declared.setdefault(identity, generation)
     return SidecarContent(title=title, generations=tuple(declared.values()), problems=problems.listed())
 
 
 def _read_prompts(fields: Mapping[str, Any], problems: ProblemLog) -> SidecarContent:
     files = dict[str, FileDescription]()
-    for filename, said in fields.items():
-        described = read_described({"prompt": said} if isinstance(said, str) else said, filename, problems)
-        if described is not NO_DESCRIPTION and is_a_name(filename, filename, problems):
-            files[filename] = described
+    for filename, value in fields.items():
+        description = read_described({"prompt": value} if isinstance(value, str) else value, filename, problems)
+        if description is not NO_DESCRIPTION and is_a_name(filename, filename, problems):
+            files[filename] = description
     return SidecarContent(files=files, problems=problems.listed())
 
 
@@ -113,20 +114,20 @@ def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> SidecarCon
         if isinstance(row, Skipped):
             problems.add(row.problem)
             continue
-        prompt, others = _prompt_of(row, problems)
-        alternatives += others
-        described = read_described({**row.fields, "prompt": prompt}, row.where, problems)
+        prompt, has_alternatives = _prompt_of(row, problems)
+        alternatives += has_alternatives
+        description = read_described({**row.fields, "prompt": prompt}, row.where, problems)
         for name, written in zip(row.names, row.exact, strict=True):
             if written in exact:
-                problems.add(f"{row.where}: {written} is described before")
+                problems.add(f"{row.where}: {written} is already described")
             elif is_a_name(written, row.where, problems):
-                exact[written] = described
+                exact[written] = description
                 if name != written:
-                    files.setdefault(name, described)
+                    files.setdefault(name, description)
     if alternatives:
-        problems.add(f"prompts with alternatives: {alternatives}; the first of each counts")
-    described_files = {name: said for name, said in (files | exact).items() if said is not NO_DESCRIPTION}
-    return SidecarContent(files=described_files, problems=problems.listed())
+        problems.add(f"prompts with alternatives: {alternatives}; the first of each is used")
+    described = {name: fields for name, fields in (files | exact).items() if fields is not NO_DESCRIPTION}
+    return SidecarContent(files=described, problems=problems.listed())
 
 
 def _prompt_of(row: image_folder.Row, problems: ProblemLog) -> tuple[str | None, bool]:
@@ -134,7 +135,7 @@ def _prompt_of(row: image_folder.Row, problems: ProblemLog) -> tuple[str | None,
     for column in PROMPT_COLUMNS:
         texts, unusable = choices(row.fields.get(column))
         if unusable:
-            problems.add(f"{row.where}.{column}: it has to be text, a number or a list of these")
+            problems.add(f"{row.where}.{column}: it must be text, a number or a list of these")
         if texts:
             return texts[0], len(texts) > 1
     return None, False

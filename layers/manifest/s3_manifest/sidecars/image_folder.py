@@ -1,6 +1,6 @@
 """Reads the metadata files of Hugging Face's ImageFolder: ``metadata.jsonl`` and ``metadata.csv``.
 
-What its loader accepts is read here too, and what is not used is reported:
+Reads all that its loader accepts, and reports what is not used:
 https://github.com/huggingface/datasets/blob/main/src/datasets/packaged_modules/folder_based_builder/folder_based_builder.py
 """
 
@@ -19,14 +19,14 @@ _NAMES = ("file_name", "image_file_name", "file_names", "image_file_names")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _ODD_NAME = re.compile(r"[\\:]|//|^/|/$|(?:^|/)\.{1,2}(?:/|$)")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
-_NOT_UTF8 = "it is not UTF-8; save the file anew, in UTF-8"
+_NOT_UTF8 = "it is not UTF-8; save the file as UTF-8"
 
 
 class Row(NamedTuple):
-    """What is said of some files. ``where`` is the line, for problems.
+    """The fields of one row, for one or several files. ``where`` is the line, for problems.
 
-    ``exact`` are names as they are written, ``names`` as the loader takes them: relative, with ``/``. S3 allows keys
-    such as ``./a.png`` and ``sub\\b.png`` too, so a file that is named exactly goes first.
+    ``exact`` has the names as written, ``names`` as the loader resolves them: relative, with ``/``. S3 allows keys
+    such as ``./a.png`` and ``sub\\b.png`` too, so a file with the exact name takes precedence.
     """
 
     where: str
@@ -36,13 +36,13 @@ class Row(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """What cannot be used, and why."""
+    """Why a row or a field is not used."""
 
     problem: str
 
 
 def read_jsonl(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
-    """The rows of a ``metadata.jsonl``, also of one that is pretty-printed, or one list. Raises ``NotReadable``."""
+    """The rows of a ``metadata.jsonl``, which can also be pretty-printed or one list. Raises ``UnreadableDocument``."""
     for number, read in read_json_lines(body, most=most):
         where = f"line {number}"
         if isinstance(read, UnreadableDocument):
@@ -58,10 +58,10 @@ def read_jsonl(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]
 
 
 def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
-    """The rows of a ``metadata.csv``: commas, quotes as RFC 4180 has them, and columns named by the first line.
+    """The rows of a ``metadata.csv``: commas, quotes as in RFC 4180, and the names of columns in the first line.
 
-    ``good`` and ``hidden`` may be ``true`` or ``false``, ``labels`` a JSON list or one label, and a number as
-    ``generation_id`` is one. An empty field says nothing. Raises ``NotReadable``.
+    ``good`` and ``hidden`` are ``true`` or ``false``, ``labels`` a JSON list or one label; a ``generation_id`` of
+    digits is a number. An empty field is not set. Raises ``UnreadableDocument``.
     """
     lines = _csv_lines(to_utf8(body, most=most).decode("utf-8", "surrogateescape"), most)
     header: list[str] | None = None
@@ -71,14 +71,14 @@ def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
         elif header is None:
             header = [cell.strip() for cell in cells]
             if not set(header) & set(_NAMES):
-                raise UnreadableDocument("its first line names no column file_name; columns are separated by commas")
+                raise UnreadableDocument("the first line has no column file_name; separate the columns with commas")
         else:
             yield from _csv_row(where, header, cells)
 
 
 def _csv_lines(text: str, most: int) -> Iterator[tuple[str, list[str] | Skipped]]:
-    csv.field_size_limit(max(most, csv.field_size_limit()))  # else one long field would end the reading
-    # Without translation, so that a line break within quotes stays the one that was written.
+    csv.field_size_limit(max(most, csv.field_size_limit()))  # otherwise a long field is an error
+    # newline="" keeps a line break within quotes as it was written.
     reader = csv.reader(io.StringIO(text, newline=""))
     while True:
         where = f"line {reader.line_num + 1}"
@@ -95,7 +95,7 @@ def _csv_lines(text: str, most: int) -> Iterator[tuple[str, list[str] | Skipped]
 
 def _csv_row(where: str, header: list[str], cells: list[str]) -> Iterator[Row | Skipped]:
     if len(cells) > len(header):
-        yield Skipped(f"{where}: it has {len(cells)} fields, and there are {len(header)} columns")
+        yield Skipped(f"{where}: it has {len(cells)} fields, but there are {len(header)} columns")
     fields = dict[str, Any]()
     for column, cell in zip(header, cells, strict=False):
         if not cell.isascii() and SURROGATE.search(cell):
@@ -105,7 +105,7 @@ def _csv_row(where: str, header: list[str], cells: list[str]) -> Iterator[Row | 
     yield from _rows(where, fields)
 
 
-def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # as JSON would have it
+def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # a JSON value
     match column:
         case "good" | "hidden":
             return _FLAGS.get(cell.strip().lower(), cell)
@@ -121,10 +121,10 @@ def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # as JSON would have
 
 
 def _rows(where: str, fields: Mapping[str, Any]) -> Iterator[Row | Skipped]:
-    """A row as one about files that have a name."""
-    found = next((fields[column] for column in _NAMES if fields.get(column) is not None), None)
+    """The row, if each of its names can be a file of the collection."""
+    value = next((fields[column] for column in _NAMES if fields.get(column) is not None), None)
     exact, names = list[str](), list[str]()
-    for name in found if isinstance(found, list) else [found]:
+    for name in value if isinstance(value, list) else [value]:
         if not isinstance(name, str) or not name:
             yield Skipped(f"{where} has no file_name")
             return
@@ -141,12 +141,12 @@ def _rows(where: str, fields: Mapping[str, Any]) -> Iterator[Row | Skipped]:
 
 
 def _unusable(name: str) -> str | None:
-    """Why the loader takes a name for no file of the folder; None where it does."""
+    """Why the loader does not accept the name as a file of the folder; None if it does."""
     if "://" in name:
-        return "is a URL; file_name has to be a path within the collection"
+        return "is a URL; file_name must be a path within the collection"
     path = posixpath.normpath(name.replace("\\", "/"))
     if path.startswith("/") or path[1:3] == ":/":
-        return "is an absolute path; file_name has to be relative to the metadata file"
+        return "is an absolute path; file_name must be relative to the metadata file"
     return "leads out of the collection" if path in {"..", "."} or path.startswith("../") else None
 
 

@@ -1,4 +1,4 @@
-"""What sidecars say of a file, laid over what the object itself says."""
+"""Applies the descriptions of sidecars to entries, over the metadata of the objects themselves."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,31 +6,31 @@ from typing import Any
 from s3_manifest.manifest.model import Entry
 from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, SidecarContent
 
-_NOTHING_SAID = dict.fromkeys(FileDescription.model_fields)
+_EMPTY = dict.fromkeys(FileDescription.model_fields)
 _OVERRIDABLE = ("prompt", "generated_at", "generation_id", "generation_type", "local_path")
 
 
 def merge_descriptions(
-    filename: str, descriptions: Iterable[SidecarContent], caption: str | None = None
+    filename: str, contents: Iterable[SidecarContent], caption: str | None = None
 ) -> FileDescription:
-    """What all of them say of a file, the first that says something of a field counting; a caption counts least."""
-    found = [files[filename] for files in (one.files for one in descriptions) if filename in files]
+    """The description of a file: each field has its value from the first sidecar that sets it, the caption last."""
+    descriptions = [files[filename] for files in (content.files for content in contents) if filename in files]
     if caption:
-        found.append(FileDescription(prompt=caption))
-    if len(found) < 2:
-        return found[0] if found else NO_DESCRIPTION
-    said: dict[str, Any] = {}
-    for one in found:
-        fields = _fields(one)
-        if "generation_id" in said:  # an id goes with its own type
+        descriptions.append(FileDescription(prompt=caption))
+    if len(descriptions) < 2:
+        return descriptions[0] if descriptions else NO_DESCRIPTION
+    merged: dict[str, Any] = {}
+    for description in descriptions:
+        fields = _fields(description)
+        if "generation_id" in merged:  # an id keeps the type that was set with it
             fields.pop("generation_type", None)
-        said = fields | said
-    return FileDescription.model_construct(**{**_NOTHING_SAID, **said})
+        merged = fields | merged
+    return FileDescription.model_construct(**{**_EMPTY, **merged})
 
 
-def apply_overrides(entry: Entry, said: FileDescription) -> Entry:
-    """The entry that the manifest has, from one that only says what the object itself does."""
-    fields = _fields(said)
+def apply_overrides(entry: Entry, description: FileDescription) -> Entry:
+    """The manifest's entry, from an entry that has only the metadata of its object."""
+    fields = _fields(description)
     if "generation_id" in fields:
         fields.setdefault("generation_type", "declared")
     fields = {name: value for name, value in fields.items() if value != getattr(entry, name)}
@@ -41,11 +41,11 @@ def apply_overrides(entry: Entry, said: FileDescription) -> Entry:
 
 
 def strip_overrides(entry: Entry) -> Entry:
-    """The entry that only says what the object itself does: what ``apply_overrides`` was given."""
+    """Undoes ``apply_overrides``: the entry with only the metadata of its object."""
     if not (entry.overridden or entry.hidden or entry.labels or not entry.good):
         return entry
     return entry.model_copy(update={**entry.overridden, "overridden": {}, "good": True, "labels": (), "hidden": False})
 
 
-def _fields(said: FileDescription) -> dict[str, Any]:
-    return {name: value for name in _NOTHING_SAID if (value := getattr(said, name)) is not None}
+def _fields(description: FileDescription) -> dict[str, Any]:
+    return {name: value for name in _EMPTY if (value := getattr(description, name)) is not None}
