@@ -609,7 +609,7 @@ SITUATIONS = [
         "manifest",
         "a newer version wrote it",
         "pull style/16 {folder}",
-        "_manifests/styles/16/manifest.json: written by a newer version: its schema is 2, and this version reads 1."
+        "_manifests/styles/16/manifest.json: written by a newer version: its schema is 2; this version reads 1."
         " Upgrade with '",
         3,
         {},

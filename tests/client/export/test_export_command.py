@@ -181,7 +181,7 @@ def test_captions_are_in_the_folder_and_invalid_names_are_problems(export, tmp_p
     assert errors[0].startswith("styles/16/../x.png: ")
     assert "it leads out of its folder" in errors[0]
     assert errors[1].startswith(r"styles/16/line\nbreak\x1b[2J.png: ")
-    assert "it holds a control character" in errors[1]
+    assert "it contains a control character" in errors[1]
 
 
 def test_captions_are_replaced_and_obstacles_stay_and_are_reported(export, tmp_path):

@@ -39,7 +39,7 @@ NFC, NFD = unicodedata.normalize("NFC", "größe.png"), unicodedata.normalize("N
         ("a\x1b[2J", "control character"),
         ("a\x7f", "control character"),
         ("a\x9b", "control character"),
-        ("a\ud800.png", "half of a character"),
+        ("a\ud800.png", "a lone surrogate"),
         ("x" * 300, "more than 255 bytes"),
         ("ordner/" + "ä" * 128, "more than 255 bytes"),
         ("/".join(["x" * 200] * 21), "path would be too long"),

@@ -121,7 +121,7 @@ def test_such_names_are_not_restored_in_s3(sides):
     sides.commit("a.png", "back\\slash.png")
     answer = sides.restore("--in-s3", "--revision", 1, exit_code=3)
     assert sides.objects == bytes_by_name("a.png")
-    assert "back\\slash.png: it holds a backslash" in answer.stderr.replace("\\\\", "\\")
+    assert "back\\slash.png: it contains a backslash" in answer.stderr.replace("\\\\", "\\")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of Linux")
@@ -143,5 +143,5 @@ def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
 def test_a_dry_run_lists_the_names_that_will_be_skipped(sides):
     sides.write("a\nb.png", "c.png")
     output = sides.push("--dry-run", exit_code=1).stderr
-    assert "a\\nb.png: will be skipped: it holds a control character. Rename the file." in output
+    assert "a\\nb.png: will be skipped: it contains a control character. Rename the file." in output
     assert "c.png" not in output

@@ -122,7 +122,7 @@ def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none
     for too_long in (longest + "x", "x" * 915, "x" * 992, "x" * 5000):
         assert collections.lookup("style", too_long) is None
         assert collections.collection_of(f"styles/{too_long}/a.jpg") is None
-        with pytest.raises(IdTooLong, match="may have 914"):
+        with pytest.raises(IdTooLong, match="the limit is 914"):
             collections.check_id("style", too_long)
         with pytest.raises(IdTooLong):
             collections.check_key(f"styles/{too_long}/a.jpg")
@@ -165,15 +165,15 @@ def test_no_two_of_the_subscribed_prefixes_overlap(text, prefixes):
         (" , ", "at least one"),
         ("styles/{style_id}/", "write 'kind="),
         ("Style=styles/{Style_id}/", "lower-case"),
-        ("style=styles/", "must hold {style_id}"),
-        ("style=styles/{actor_id}/", "must hold {style_id}"),
+        ("style=styles/", "must contain {style_id} exactly once"),
+        ("style=styles/{actor_id}/", "must contain {style_id} exactly once"),
         ("style=a/{style_id}/{style_id}/", "once"),
-        ("style=a/{x}/{style_id}/", "no other"),
+        ("style=a/{x}/{style_id}/", "must contain {style_id} exactly once"),
         ("style={style_id}/", "below a fixed prefix"),
         ("style=/styles/{style_id}/", "below a fixed prefix"),
         ("style=styles/x{style_id}/", "whole path segment"),
         ("style=styles/{style_id}", "whole path segment"),
-        ("style=styles/{style_id}/x", "must end in '/'"),
+        ("style=styles/{style_id}/x", "must end with '/'"),
         ("style=_manifests/{style_id}/", "overlap"),
         ("style=_manifests/deep/{style_id}/", "overlap"),
         (f"{STYLES},style=other/{{style_id}}/", "two collections are named 'style'"),

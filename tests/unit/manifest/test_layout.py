@@ -202,7 +202,7 @@ def test_a_name_belongs_to_the_page_that_holds_it_or_would(name, index):
 @pytest.mark.usefixtures("small_pages")
 def test_a_page_is_never_altered_unread():
     slots = layout.head_slots(Shelf().commit(put(*range(36))).head)
-    with pytest.raises(TypeError, match="without having been read"):
+    with pytest.raises(TypeError, match="must be read before"):
         layout.apply_changes(slots, [file_change(None, entry("0001.jpg"))])
 
 

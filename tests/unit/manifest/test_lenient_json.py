@@ -52,9 +52,9 @@ def test_the_same_text_is_read_from_every_encoding(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "value", "problem"),
     [
-        ('{"a": "an owl \\ud83e", "b": "a fox"}', {"b": "a fox"}, "a: it holds half of a surrogate pair"),
-        ('{"a": "\\udd89 owl", "b": 1}', {"b": 1}, "a: it holds half"),
-        ('{"a\\ud83e": "an owl", "b": 1}', {"b": 1}, "a\\ud83e: it holds half"),
+        ('{"a": "an owl \\ud83e", "b": "a fox"}', {"b": "a fox"}, "a: it contains a lone surrogate"),
+        ('{"a": "\\udd89 owl", "b": 1}', {"b": 1}, "a: it contains a lone"),
+        ('{"a\\ud83e": "an owl", "b": 1}', {"b": 1}, "a\\ud83e: it contains a lone"),
         ('{"a": {"x": [1, 1e999, 2]}, "b": 1}', {"a": {"x": [1, 2]}, "b": 1}, "a.x.1: it is not a finite number"),
         ('{"a": NaN, "b": 1}', {"b": 1}, "a: it is not a finite"),
         ('{"a": [Infinity, -Infinity], "b": -1E+0400}', {"a": []}, "a.0: it is not a finite"),
@@ -81,7 +81,7 @@ def test_one_unusable_value_is_left_out_and_named(text: str, value: object, prob
 def test_bytes_that_are_not_utf8_cost_their_value_alone() -> None:
     read = read_json('{"a": "Z\xfcrich", "b": "a fox"}'.encode("latin-1"))
     assert read.value == {"b": "a fox"}
-    assert read.problems == ("a: it holds half of a surrogate pair, or bytes that are not UTF-8; write it anew",)
+    assert read.problems == ("a: it contains a lone surrogate or bytes that are not UTF-8; save it as UTF-8",)
     surrogate = '{"a": "\ud83e", "b": "a fox"}'
     for encoded in (surrogate.encode("utf-8", "surrogatepass"), surrogate.encode("utf-16", "surrogatepass")):
         assert read_json(encoded).value == {"b": "a fox"}
@@ -137,12 +137,12 @@ def test_what_was_read_can_be_written_and_read_strictly(text: str) -> None:
         (b'{"a": 1} {"b": 2}', "it is not JSON"),
         (b"nan", "it is not JSON"),
         (b"NaN", "it is not a finite number"),
-        (b'"\\ud83e"', "it holds half of a surrogate pair"),
+        (b'"\\ud83e"', "it contains a lone surrogate"),
         (b"[" * 100_000, "it is not JSON"),
         (b"[" * 100_000 + b'"' + b'\\"' * 100_000, "it is not JSON"),
-        (b"\xff\xfe{\x00}", "it is not UTF-16"),
-        (gzip.compress(b'{"a": 1}', mtime=0)[:-9], "ends too early"),
-        (b"\x1f\x8b\x08 nonsense", "it is not gzip"),
+        (b"\xff\xfe{\x00}", "it is not valid UTF-16"),
+        (gzip.compress(b'{"a": 1}', mtime=0)[:-9], "is truncated"),
+        (b"\x1f\x8b\x08 nonsense", "it is not valid gzip"),
         (b"\x89PNG\r\n\x1a\n", "it is not JSON"),
     ],
 )
@@ -162,7 +162,7 @@ def test_no_more_is_decompressed_than_allowed() -> None:
 
 
 def test_a_body_larger_than_allowed_is_refused() -> None:
-    with pytest.raises(UnreadableDocument, match="it has 11 bytes; of more than 10 it is not read"):
+    with pytest.raises(UnreadableDocument, match="it has 11 bytes; the limit is 10"):
         to_utf8(b" " * 11, most=10)
 
 
@@ -218,8 +218,8 @@ def test_a_bad_line_costs_itself_and_is_numbered() -> None:
     read = dict(read_json_lines(body))
     assert isinstance(read[2], UnreadableDocument)
     assert isinstance(read[5], UnreadableDocument)
-    assert read[4] == ({"n": 3}, ("x: it is not a finite number, and JSON has no others",))
-    assert read[6] == ({"n": 6}, ("t: it holds half of a surrogate pair, or bytes that are not UTF-8; write it anew",))
+    assert read[4] == ({"n": 3}, ("x: it is not a finite number, as JSON requires",))
+    assert read[6] == ({"n": 6}, ("t: it contains a lone surrogate or bytes that are not UTF-8; save it as UTF-8",))
     assert [read[number].value for number in (1, 7)] == [{"n": 1}, {"n": 7}]  # type: ignore[union-attr]
 
 

@@ -167,7 +167,7 @@ def test_orphans_bare_images_and_broken_captions_are_listed():
     harness.upload("bad.txt", body=b"\xff")
     harness.commit(harness.upload("a.jpg", "bad.png", "bare.webp", "notes.pdf"))
     assert [(item.s3_key.removeprefix(PREFIX), item.problem.split(",")[0]) for item in harness.head().problems] == [
-        ("bad.txt", "it is not UTF-8; write it anew"),
+        ("bad.txt", "it is not UTF-8; save it as UTF-8"),
         ("lost.txt", "no image or video belongs to this caption"),
         ("bare.webp", "it has no caption"),
     ]

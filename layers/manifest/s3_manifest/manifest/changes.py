@@ -15,13 +15,13 @@ ChangeType = Literal["added", "modified", "removed", "unlisted"]
 _SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"\}\Z')
 
 CHANGE_TYPES: tuple[ChangeType, ...] = get_args(ChangeType)
-"""What an alteration is to a manifest's files, and so where it stands in a change record."""
+"""How a change affects the manifest's files: the name of its list in a change record."""
 
 
 class FileChange(Strict):
-    """What one revision changed in one object; ``before`` is None where it is new, ``after`` where it is gone.
+    """One object's change in one revision; ``before`` is None for a new object, ``after`` for a deleted one.
 
-    ``cause`` is what made us look: S3's name of the event, or ``sweep``.
+    ``cause`` is the name of the S3 event that reported the key, or ``sweep``.
     """
 
     filename: str
@@ -31,17 +31,19 @@ class FileChange(Strict):
 
     @property
     def change_type(self) -> ChangeType:
-        """What it is to the manifest's files; ``unlisted`` if it was none of them, and is none."""
-        was, is_ = (entry is not None and entry.is_file for entry in (self.before, self.after))
-        return ("modified" if is_ else "removed") if was else ("added" if is_ else "unlisted")
+        """The effect on the manifest's files; ``unlisted`` if neither ``before`` nor ``after`` is a file."""
+        file_before, file_after = (entry is not None and entry.is_file for entry in (self.before, self.after))
+        if file_before:
+            return "modified" if file_after else "removed"
+        return "added" if file_after else "unlisted"
 
 
 class ChangeRecord(Facts):
-    """What one revision added, modified and removed, and what the manifest said then of the collection.
+    """The files that one revision added, modified and removed, and the collection's facts at that revision.
 
-    ``previous`` is the ``commit`` of the revision before, or ``first``. A file that was hidden is
-    ``removed``; ``unlisted`` is what concerned captions, and files that stayed hidden. ``checkpoint`` is the SHA-256
-    of the checkpoint that was written with it, if one was.
+    ``previous`` is the ``commit`` of the previous revision, or ``first``. Hiding a file lists it as ``removed``;
+    ``unlisted`` has changes of captions and of files that stay hidden. ``checkpoint`` is the SHA-256 of the
+    checkpoint written with this revision, if any.
     """
 
     previous: str
@@ -52,29 +54,29 @@ class ChangeRecord(Facts):
     unlisted: Tuple[FileChange] = ()
 
     def file_changes(self) -> Iterator[FileChange]:
-        """All of them."""
+        """All changes."""
         return chain(self.added, self.modified, self.removed, self.unlisted)
 
 
 def encode_record(record: ChangeRecord) -> bytes:
     """The canonical JSON, UTF-8, on one line. Its last field is the SHA-256 of all bytes before that field.
 
-    No head refers to more than the last record, so each carries the proof that it is whole itself.
+    The head refers to the last record only, so each record carries its own digest.
     """
-    lists = {sort: getattr(record, sort) for sort in CHANGE_TYPES}
+    lists = {change_type: getattr(record, change_type) for change_type in CHANGE_TYPES}
     checkpoint = {"checkpoint": record.checkpoint} if record.checkpoint else {}
     body = json_bytes(facts_json(record) | {"previous": record.previous} | checkpoint | lists)[:-1]
     return body + b',"sha256":"%s"}' % sha256(body).hexdigest().encode()
 
 
 def decode_record(body: bytes) -> ChangeRecord:
-    """The change record that ``encode_record`` wrote. Raises ``UnreadableManifest``, as ``decode_head``.
+    """The change record that ``encode_record`` wrote. Raises ``UnreadableManifest``, like ``decode_head``.
 
     Earlier versions wrote no ``sha256``, and ``altered`` for ``modified``.
     """
     if (seal := _SEAL.search(body)) is None:
-        return decode(body, ChangeRecord)  # with a sha256 anywhere else it has a field that is not known
+        return decode(body, ChangeRecord)  # a sha256 in any other place is an unknown field
     content = body[: seal.start()]
     if sha256(content).hexdigest().encode() != seal[1]:
-        raise UnreadableManifest("sha256: it is not that of the record")
+        raise UnreadableManifest("sha256: does not match the record's content")
     return decode(content + b"}", ChangeRecord)

@@ -9,24 +9,24 @@ MAX_KEY_BYTES = 1024
 """S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
 MAX_BELOW_FOLDER_BYTES = 91
-"""The longest name, below a collection's folder, of anything that is kept of it: that of a change record.
+"""The longest key below a collection's folder: a change record, ``changes/<12 digits>-<32>-<32>.json``.
 
-``changes/<12 digits>-<32>-<32>.json``. Those of pages, checkpoints, copies, releases and heads set aside are shorter.
+Pages, checkpoints, copies, releases and archived heads have shorter keys.
 """
 
 DEFAULT_COLLECTIONS = "style=styles/{style_id}/,actor=system_actors/training_data/{actor_id}/"
 DEFAULT_ROOT = "_manifests/"
-"""The template's defaults of its parameters ``Collections`` and ``ManifestRoot``."""
+"""The template's defaults for its parameters ``Collections`` and ``ManifestRoot``."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class InvalidCollections(ValueError):
-    """The collections setting is wrong; the text says which part, and what to write instead."""
+    """The collections setting is invalid; the message names the part and the correct form."""
 
 
 class IdTooLong(ValueError):
-    """An id by which some object of the collection's manifest would have a longer key than S3 allows."""
+    """An id so long that a key of the collection's manifest would exceed S3's limit."""
 
 
 class Collection(NamedTuple):
@@ -39,7 +39,7 @@ class Collection(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Where all that is kept of it is: below the root, at the collection's own prefix."""
+        """The prefix of all objects of its manifest: the root, then the collection's prefix."""
         return f"{self.root}{self.prefix}"
 
     @property
@@ -60,83 +60,85 @@ class Pattern(NamedTuple):
     after: str
 
     def prefix(self, collection_id: str) -> str:
-        """The prefix of the collection with that id."""
+        """The prefix of the collection with this id."""
         return f"{self.before}{collection_id}{self.after}"
 
     def id_of(self, key: str) -> str | None:
-        """The id of the collection of this kind that holds ``key``; None where there is none."""
+        """The id of the collection of this kind that contains ``key``, or None."""
         if not key.startswith(self.before):
             return None
-        collection_id, slash, rest = key[len(self.before) :].partition("/")
-        filename = (slash + rest).removeprefix(self.after)
-        if not collection_id or not filename or len(filename) == len(slash + rest):
+        collection_id, slash, path = key[len(self.before) :].partition("/")
+        filename = (slash + path).removeprefix(self.after)
+        if not collection_id or not filename or len(filename) == len(slash + path):
             return None
         return collection_id
 
 
 class Collections:
-    """Every kind of collection of one bucket, and where their manifests are kept.
+    """All kinds of collections of one bucket, and the root of their manifests.
 
-    Patterns may nest (``styles/{style_id}/`` and ``styles/drafts/{draft_id}/``): a key then belongs
-    to the deepest collection that holds it, and to no other.
+    Patterns may nest (``styles/{style_id}/`` and ``styles/drafts/{draft_id}/``): a key belongs
+    only to the deepest collection that contains it.
     """
 
     def __init__(self, patterns: Iterable[Pattern], root: str) -> None:
         self.root = root
-        # Deepest first, so that the first match is the one a key belongs to.
+        # Deepest first, so that the first match is the right one.
         self.patterns = tuple(sorted(patterns, key=_depth, reverse=True))
 
     def collection_of(self, key: str) -> Collection | None:
-        """The collection that ``key`` belongs to: None outside of all, and under the root.
+        """The collection that ``key`` belongs to; None outside all collections and below the root.
 
-        None too where the id is so long that S3 could not hold all objects of its manifest: see ``check_id``.
+        Also None if the id is too long for the keys of its manifest: see ``check_id``.
         """
         if key.startswith(self.root):
             return None
         for pattern in self.patterns:
             if (collection_id := pattern.id_of(key)) is not None:
-                return self._collection(pattern, collection_id)
+                return self._valid_collection(pattern, collection_id)
         return None
 
     def is_nested(self, collection: Collection) -> bool:
         """Whether keys below the collection's prefix may belong to another collection."""
         others = (pattern for pattern in self.patterns if pattern.kind != collection.kind)
-        return any(o.before.startswith(collection.prefix) or collection.prefix.startswith(o.before) for o in others)
+        prefix = collection.prefix
+        return any(other.before.startswith(prefix) or prefix.startswith(other.before) for other in others)
 
     def own_keys(self, collection: Collection, keys: Iterable[str]) -> list[str]:
-        """Those of the keys below the collection's prefix that are not a nested collection's, nor its folder."""
+        """The keys below the collection's prefix, without nested collections' keys and the prefix itself."""
         if self.is_nested(collection):
             return [key for key in keys if self.collection_of(key) == collection]
         return [key for key in keys if key != collection.prefix]
 
     def lookup(self, kind: str, collection_id: str) -> Collection | None:
-        """The collection of that kind and id; None where there is no such kind, or the id can't be."""
+        """The collection with this kind and id; None if the kind is unknown or the id is impossible."""
         if not collection_id or "/" in collection_id:
             return None
         for pattern in self.patterns:
             if pattern.kind == kind:
-                return self._collection(pattern, collection_id)
+                return self._valid_collection(pattern, collection_id)
         return None
 
     def id_prefix(self, collection: Collection) -> str:
-        """What its keys begin with up to the end of its id, without what a pattern has after that."""
-        return next(one.before for one in self.patterns if one.kind == collection.kind) + collection.id
+        """The start of its keys up to and including the id, without the rest of the pattern."""
+        return next(pattern.before for pattern in self.patterns if pattern.kind == collection.kind) + collection.id
 
     def check_id(self, kind: str, collection_id: str) -> None:
-        """Raises ``IdTooLong`` for an id that only its length keeps from being a collection's."""
+        """Raises ``IdTooLong`` if the id is valid except for its length."""
         if not collection_id or "/" in collection_id:
             return
         for pattern in self.patterns:
-            if pattern.kind == kind and not _fits(found := self._made(pattern, collection_id)):
+            if pattern.kind == kind and not _fits(collection := _collection(pattern, collection_id, self.root)):
                 size = len(collection_id.encode(errors="replace"))
-                most = MAX_KEY_BYTES - MAX_BELOW_FOLDER_BYTES - len(found.folder.encode(errors="replace")) + size
+                folder_size = len(collection.folder.encode(errors="replace"))
+                limit = MAX_KEY_BYTES - MAX_BELOW_FOLDER_BYTES - folder_size + size
                 raise IdTooLong(
-                    f"the id of this {kind} has {size} bytes, and may have {most}: keys of its manifest would be longer"
-                    f" than the {MAX_KEY_BYTES} bytes that S3 allows"
+                    f"the id of this {kind} has {size} bytes; the limit is {limit}, because S3 allows keys of at most"
+                    f" {MAX_KEY_BYTES} bytes for its manifest. Use a shorter id."
                 )
 
     def check_key(self, key: str) -> None:
-        """Raises ``IdTooLong`` for a key that would belong to a collection, if that had a shorter id."""
+        """Raises ``IdTooLong`` if the key is in no collection only because the id in it is too long."""
         if key.startswith(self.root):
             return
         for pattern in self.patterns:
@@ -145,38 +147,39 @@ class Collections:
                 return
 
     def notification_prefixes(self) -> list[str]:
-        """The prefixes to be told about: each key of a collection is below exactly one of them.
+        """The prefixes to subscribe to: each key of a collection is below exactly one of them.
 
-        S3 refuses two notification configurations with overlapping prefixes for the same event, so
-        a prefix below another one is left out.
+        S3 rejects overlapping prefixes in notification configurations for the same event, so
+        a prefix below another prefix is left out.
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
         """
         prefixes = sorted({pattern.before for pattern in self.patterns})
         return [p for p in prefixes if not any(p != q and p.startswith(q) for q in prefixes)]
 
-    def _collection(self, pattern: Pattern, collection_id: str) -> Collection | None:
-        found = self._made(pattern, collection_id)
-        return found if _fits(found) else None
+    def _valid_collection(self, pattern: Pattern, collection_id: str) -> Collection | None:
+        collection = _collection(pattern, collection_id, self.root)
+        return collection if _fits(collection) else None
 
-    def _made(self, pattern: Pattern, collection_id: str) -> Collection:
-        return Collection(pattern.kind, collection_id, pattern.prefix(collection_id), self.root)
+
+def _collection(pattern: Pattern, collection_id: str, root: str) -> Collection:
+    return Collection(pattern.kind, collection_id, pattern.prefix(collection_id), root)
 
 
 def _fits(collection: Collection) -> bool:
-    """Whether S3 takes the longest key that is ever made for the collection; no lone surrogate fits."""
+    """Whether the longest key of the collection's manifest is within S3's limit."""
     return len(collection.folder.encode(errors="replace")) + MAX_BELOW_FOLDER_BYTES <= MAX_KEY_BYTES
 
 
 def parse_collections(text: str, root: str) -> Collections:
-    """Collections from a comma-separated list of ``kind=prefix/{kind_id}/`` patterns.
+    """Parses a comma-separated list of ``kind=prefix/{kind_id}/`` patterns.
 
     ``root`` is the prefix of all manifests. Raises ``InvalidCollections``.
     """
     if not root.endswith("/") or root.startswith("/"):
-        raise InvalidCollections(f"manifest root {root!r}: write it as 'name/', such as '_manifests/'")
+        raise InvalidCollections(f"manifest root {root!r}: must have the form 'name/', for example '_manifests/'")
     patterns = [_parse_pattern(part.strip()) for part in text.split(",") if part.strip()]
     if not patterns:
-        raise InvalidCollections("no collections: write at least one, such as 'style=styles/{style_id}/'")
+        raise InvalidCollections("no collections: write at least one, for example 'style=styles/{style_id}/'")
     for problem in _clashes(patterns, root):
         raise InvalidCollections(problem)
     return Collections(patterns, root)
@@ -186,46 +189,46 @@ def _parse_pattern(text: str) -> Pattern:
     kind, equals, prefix = text.partition("=")
     if not equals or not _NAME.fullmatch(kind):
         raise InvalidCollections(
-            f"collection {text!r}: write 'kind=prefix/{{kind_id}}/', the kind in lower-case letters, digits and '_'"
+            f"collection {text!r}: write 'kind=prefix/{{kind_id}}/', with a kind of lower-case letters, digits and '_'"
         )
     placeholder = f"{{{kind}_id}}"
-    before, found, after = prefix.partition(placeholder)
-    if not found or "{" in before + after or "}" in before + after:
-        raise InvalidCollections(f"collection {text!r}: its prefix must hold {placeholder}, once, and no other")
+    before, separator, after = prefix.partition(placeholder)
+    if not separator or "{" in before + after or "}" in before + after:
+        raise InvalidCollections(f"collection {text!r}: its prefix must contain {placeholder} exactly once")
     if not before.endswith("/") or before.startswith("/") or not after.startswith("/"):
         raise InvalidCollections(
             f"collection {text!r}: {placeholder} must be a whole path segment below a fixed prefix,"
             f" as in '{kind}=some/prefix/{placeholder}/'"
         )
     if not after.endswith("/"):
-        raise InvalidCollections(f"collection {text!r}: its prefix must end in '/'")
+        raise InvalidCollections(f"collection {text!r}: its prefix must end with '/'")
     return Pattern(kind, before, after)
 
 
 def _clashes(patterns: list[Pattern], root: str) -> Iterator[str]:
-    for index, one in enumerate(patterns):
-        if one.before.startswith(root) or root.startswith(one.before):
+    for index, pattern in enumerate(patterns):
+        if pattern.before.startswith(root) or root.startswith(pattern.before):
             yield (
-                f"collection {one.kind!r} ({one.before}…) and the manifest root {root!r} overlap:"
+                f"collection {pattern.kind!r} ({pattern.before}…) and the manifest root {root!r} overlap:"
                 " each manifest would be reported as a change of its own collection; choose another root"
             )
         for other in patterns[:index]:
-            if one.kind == other.kind:
-                yield f"two collections are named {one.kind!r}: give each kind a name of its own"
-            if (one.before, one.after) == (other.before, other.after):
-                yield f"collections {other.kind!r} and {one.kind!r} have the same prefix: keep one of them"
+            if pattern.kind == other.kind:
+                yield f"two collections are named {pattern.kind!r}: give each kind its own name"
+            if (pattern.before, pattern.after) == (other.before, other.after):
+                yield f"collections {other.kind!r} and {pattern.kind!r} have the same prefix: remove one of them"
 
 
 def _depth(pattern: Pattern) -> tuple[int, str]:
-    # Of patterns as deep as each other, the longer fixed part is the more exact one.
+    # At equal depth the longer fixed part is the more specific.
     return pattern.prefix("").count("/"), pattern.before
 
 
 class Location(NamedTuple):
-    """Where a bucket is, as far as a URL needs it: an endpoint of its own, or a region of AWS.
+    """A bucket and its endpoint or AWS region, for URLs.
 
-    ``suffix`` is the partition's (``amazonaws.com``, ``amazonaws.com.cn``); CloudFormation knows it
-    as ``AWS::URLSuffix``.
+    ``suffix`` is the partition's domain (``amazonaws.com``, ``amazonaws.com.cn``), CloudFormation's
+    ``AWS::URLSuffix``.
     """
 
     bucket: str
@@ -235,7 +238,7 @@ class Location(NamedTuple):
 
 
 def object_url(location: Location, key: str) -> str:
-    """The https URL of a key, without a signature.
+    """The unsigned https URL of a key.
 
     A bucket name with dots does not match S3's wildcard certificate, so it goes into the path.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html

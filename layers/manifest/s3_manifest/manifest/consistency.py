@@ -1,6 +1,6 @@
-"""Whether what was decoded agrees with itself and with its collection: pure, and cheap enough for every read.
+"""Checks that a decoded head or change record is consistent with itself and with its collection.
 
-The types of the fields are checked before, one by one; this is about what they say together.
+Decoding has validated each field; these checks compare fields with each other. Cheap enough for every read.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,16 +11,16 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, Head
 
 PAGES, COPIES = "pages/", "sidecars/"
-"""The folders, below the collection's own, of pages and of the copies of sidecars."""
+"""The folders of pages and of sidecar copies, below the collection's folder."""
 
 
 def contradiction_in_head(head: Head, collection: Collection) -> str | None:
-    """The first thing in a head that cannot be so; None where there is none."""
+    """The first contradiction in a head, or None."""
     return next(chain(_of_facts(head, collection), _of_pages(head, collection), _of_entries(head, collection)), None)
 
 
 def contradiction_in_record(record: ChangeRecord, collection: Collection) -> str | None:
-    """The first thing in a change record that cannot be so; None where there is none."""
+    """The first contradiction in a change record, or None."""
     return next(chain(_of_facts(record, collection), _of_changes(record, collection)), None)
 
 
@@ -30,10 +30,10 @@ def _of_facts(facts: Facts, collection: Collection) -> Iterator[str]:
     if facts.first_revision > facts.revision:
         yield f"first_revision: {facts.first_revision} is later than revision {facts.revision}"
     if sum(generation.image_count for generation in facts.generations) != facts.total_files:
-        yield "generations: their files are not total_files"
-    if len({(one.generation_id, one.type) for one in facts.generations}) != len(facts.generations):
-        yield "generations: one is listed twice"
-    keys = [*(one.s3_key for one in facts.sidecars), *(one.s3_key for one in facts.problems)]
+        yield "generations: the sum of image_count is not total_files"
+    if len({(generation.generation_id, generation.type) for generation in facts.generations}) != len(facts.generations):
+        yield "generations: duplicate generation"
+    keys = [*(sidecar.s3_key for sidecar in facts.sidecars), *(problem.s3_key for problem in facts.problems)]
     if not all(key.startswith(collection.prefix) for key in keys):
         yield f"sidecars, problems: a key is not below {collection.prefix}"
     folder = collection.folder + COPIES
@@ -48,21 +48,21 @@ def _of_pages(head: Head, collection: Collection) -> Iterator[str]:
     if not all(page.key.startswith(folder) for page in head.pages):
         yield f"pages: a key is not below {folder}"
     if len({page.key for page in head.pages}) != len(head.pages):
-        yield "pages: one is listed twice"
+        yield "pages: duplicate page"
     if any(not page.total_entries or page.first > page.last for page in head.pages):
-        yield "pages: one is empty, or ends before it begins"
+        yield "pages: a page is empty or has first > last"
     if any(before.last >= after.first for before, after in pairwise(head.pages)):
-        yield "pages: they overlap, or are out of order"
+        yield "pages: pages overlap or are not sorted"
     totals = sum(page.total_files for page in head.pages), sum(page.total_size_bytes for page in head.pages)
     if totals != (head.total_files, head.total_size_bytes):
-        yield "total_files, total_size_bytes: they are not those of the pages"
+        yield "total_files, total_size_bytes: do not match the pages"
 
 
 def _of_entries(head: Head, collection: Collection) -> Iterator[str]:
     if head.pages:
         return
     if (len(head.files), _size_of(head.files)) != (head.total_files, head.total_size_bytes):
-        yield "total_files, total_size_bytes: they are not those of the files"
+        yield "total_files, total_size_bytes: do not match the files"
     lists = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
     for role, entries in lists.items():
         yield from _of_order(entries)
@@ -72,23 +72,23 @@ def _of_entries(head: Head, collection: Collection) -> Iterator[str]:
     if head.captions or head.hidden:
         names = [entry.filename for entries in lists.values() for entry in entries]
         if len(set(names)) != len(names):
-            yield "files, captions, hidden: a filename is in two of them"
+            yield "files, captions, hidden: a filename is in two lists"
 
 
 def _of_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
-    for sort in CHANGE_TYPES:
-        for change in getattr(record, sort):
-            if change.change_type != sort:
-                yield f"{sort}: {change.filename} belongs to another list"
+    for change_type in CHANGE_TYPES:
+        for change in getattr(record, change_type):
+            if change.change_type != change_type:
+                yield f"{change_type}: {change.filename} belongs to another list"
             for entry in (change.before, change.after):
                 if entry and (entry.filename != change.filename or entry.s3_key != collection.prefix + entry.filename):
-                    yield f"{sort}: an entry is not of {change.filename}"
+                    yield f"{change_type}: an entry of {change.filename} has another filename or key"
 
 
 def _of_order(entries: Iterable[Entry]) -> Iterator[str]:
     for before, after in pairwise(entry.filename for entry in entries):
         if before >= after:
-            yield f"{after!r} comes after {before!r}: filenames are sorted, and unique"
+            yield f"{after!r} comes after {before!r}: filenames must be sorted and unique"
 
 
 def _of_keys(entries: Iterable[Entry], collection: Collection) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""Which filenames a collection's files may have so that every copy of it can hold them. Pure.
+"""Checks that filenames are valid on every file system.
 
-Keys are untrusted input, and S3 takes any text. What a pull refuses on every file system is refused here, and so by
-everything that stores objects too: pushes, restores in S3, presigned uploads, migrations. What only some file systems
-refuse is for the client to find out.
+Keys are untrusted input: S3 accepts any text. Pulls and everything that stores objects (pushes, restores in S3,
+presigned uploads, migrations) apply these rules; the client checks what only some file systems reject.
 """
 
 import re
@@ -10,71 +9,71 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 WORKING_FOLDER = ".s3-manifest"
-"""The folder below a copy that the client works in; none of a collection's files."""
+"""The client's working folder in a local copy; its files never belong to a collection."""
 
 MAX_NAME_BYTES = 255
-"""Of a component: https://en.wikipedia.org/wiki/Comparison_of_file_systems#Limits"""
+"""Limit of one path component: https://en.wikipedia.org/wiki/Comparison_of_file_systems#Limits"""
 
 _NO_PATH = (
-    (re.compile(r"\0"), "it holds a NUL, which no file's name does"),
-    (re.compile(r"^\Z"), "it is empty: the object's name is the collection's prefix itself"),
+    (re.compile(r"\0"), "it contains a NUL, which no filename may have"),
+    (re.compile(r"^\Z"), "it is empty: the key is the collection's prefix itself"),
     (re.compile(r"^/"), "it is an absolute path"),
     (re.compile(r"(?<![^/])\.\.(?:/|\Z)"), "it leads out of its folder (`..`)"),
-    (re.compile(r"//|/\Z|(?<![^/])\.(?:/|\Z)"), "one of its components is empty or `.`, which no file's is"),
+    (re.compile(r"//|/\Z|(?<![^/])\.(?:/|\Z)"), "one of its components is empty or `.`"),
 )
 _UNSAFE = (
-    (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it holds a control character"),
-    (re.compile(r"\\"), "it holds a backslash, which is a separator of folders on Windows"),
+    (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it contains a control character"),
+    (re.compile(r"\\"), "it contains a backslash, which separates folders on Windows"),
     *_NO_PATH,
 )
-# HFS+ takes names for one that differ only in these: https://git-blame.blogspot.com/2014/12/git-1856-195-205-214-and-221-and.html
+# HFS+ ignores these in comparisons: https://git-blame.blogspot.com/2014/12/git-1856-195-205-214-and-221-and.html
 IGNORABLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad]")
-"""Characters that some file systems do not see in a name."""
+"""Characters that some file systems ignore in names."""
 
 
 def path_problem(filename: str) -> str | None:
-    """Why no file below a folder can have this filename, on any file system; None where one can.
+    """Why no file system can hold this filename below a folder; None if one can.
 
-    A part of what ``unusable`` refuses, for lists of files that others read: on Linux these have names with
-    backslashes and line breaks too.
+    Weaker than ``filename_problem``, for file lists from other programs: on Linux names may have backslashes
+    and line breaks.
     """
     return _first(_NO_PATH, filename) if _may_be_unsafe(filename) else None
 
 
 def filename_problem(filename: str, max_name_bytes: int = MAX_NAME_BYTES) -> str | None:
-    """Why no copy may have a file of this name, whatever its file system; None where it may."""
+    """Why a collection may not have a file with this name; None if it may."""
     if _may_be_unsafe(filename) and (reason := _first(_UNSAFE, filename)):
         return reason
     if (filename[0] == "." or not filename.isascii()) and _is_working(filename.partition("/")[0]):
-        return f"it lies in {WORKING_FOLDER}, the client's own working folder"
+        return f"it is in {WORKING_FOLDER}, the client's working folder"
     try:
         size = len(filename) if filename.isascii() else len(filename.encode())
     except UnicodeEncodeError:
-        return "it holds half of a character (a lone surrogate), which no UTF-8 name can"
+        return "it contains a lone surrogate, which UTF-8 cannot encode"
     if size > max_name_bytes and max(len(part.encode()) for part in filename.split("/")) > max_name_bytes:
-        return f"a component of it has more than {max_name_bytes} bytes, and no name may have more"
+        return f"one of its components has more than {max_name_bytes} bytes"
     return None
 
 
 def path_conflicts(filenames: Iterable[str]) -> dict[str, str]:
-    """The filenames that cannot be files beside each other, each with another: a file, and a folder of its name."""
+    """Filenames that exclude each other, mapped to the other: ``a`` as a file and ``a/b`` in a folder ``a``."""
     names = frozenset(filenames)
-    found: dict[str, str] = {}
+    conflicts: dict[str, str] = {}
     for name in names:
         for folder in parent_folders(name):
             if folder in names:
-                found[name], found[folder] = folder, name
-    return found
+                conflicts[name], conflicts[folder] = folder, name
+    return conflicts
 
 
 def parent_folders(filename: str) -> Iterator[str]:
-    """The folders that a file lies in, the nearest first."""
+    """The folders that contain a file, innermost first."""
     while filename := filename.rpartition("/")[0]:
         yield filename
 
 
 def _may_be_unsafe(filename: str) -> bool:
-    """Whether it has to be looked at closely: of a hundred thousand names nearly none has, and this is cheap."""
+    """A cheap filter: only the few names that pass it need the regular expressions."""
     return (
         not filename.isprintable()
         or not filename

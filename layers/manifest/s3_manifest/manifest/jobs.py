@@ -1,4 +1,4 @@
-"""What is asked of the sweep queue: JSON messages, one job each."""
+"""Jobs of the sweep queue: one JSON message each."""
 
 from typing import Annotated, Literal
 
@@ -7,21 +7,21 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 from s3_manifest.manifest.model import Frozen, Timestamp, first_problem
 
 MAX_BROKEN = 32
-"""So many broken objects are named in a job; the sweep that it starts finds the others."""
+"""The most broken objects that a job names; its sweep finds the others."""
 
 
 class MalformedJob(ValueError):
-    """A message in the sweep queue that is none of the jobs; the text says what is wrong with it."""
+    """A message in the sweep queue that is not a job; the text gives the reason."""
 
 
 class JobsNotQueued(Exception):
-    """The sweep queue did not take every job, or its answer was lost; whoever asked for them has to ask again."""
+    """The sweep queue did not accept every job, or its response was lost; the caller must send them again."""
 
 
 class SweepAll(Frozen):
-    """Sweep every collection: those that have a manifest, and those that only S3 knows yet.
+    """Sweep every collection, with or without a manifest.
 
-    ``kind`` and ``after`` (the id of a collection) say how far the enumeration came.
+    ``kind`` and ``after`` (the id of a collection) are the position of the enumeration.
     """
 
     job: Literal["sweep_all"] = "sweep_all"
@@ -30,13 +30,12 @@ class SweepAll(Frozen):
 
 
 class Progress(Frozen):
-    """How far a sweep came: before the filename ``start`` all is compared with the manifest made at ``created_at``.
+    """Progress of a sweep: filenames before ``start`` are compared with the manifest created at ``created_at``.
 
-    ``looks`` are keys found to differ that are still to be looked at, ``unreadable`` those that S3
-    did not tell about. ``unannounced``: a revision may have been made that nobody was told of.
-    ``missing``, ``unexpected`` and ``modified`` count the drift mended so far. ``first_revision`` is that of the
-    manifest: a repair alters it, and what that could not observe is missing again, also before ``start``. None in
-    what earlier versions wrote; those wrote ``altered`` for ``modified``.
+    ``looks`` are keys with differences, still to be observed; ``unreadable`` are keys that S3 failed to describe.
+    ``unannounced``: a revision may have been committed without an announcement. ``missing``, ``unexpected`` and
+    ``modified`` count the drift repaired so far. ``first_revision`` is the manifest's: a repair changes it and may
+    drop entries, also before ``start``. Earlier versions wrote no ``first_revision``, and ``altered`` for ``modified``.
     """
 
     created_at: Timestamp
@@ -54,12 +53,12 @@ class Progress(Frozen):
 
 
 class Sweep(Frozen):
-    """Sweep one collection, or go on with that.
+    """Sweep one collection, or resume its sweep at ``progress``.
 
-    ``rebuild`` first sets a manifest aside that cannot be read. ``created_at``: only if that is the
-    time its manifest was made at, or if there is none. ``asked_at``: only unless another sweep that began
-    since then is finished. So of many that are asked for at once only a few are made. ``broken``: only if the
-    manifest still refers to one of these objects, which were found to be missing or damaged.
+    ``rebuild`` first archives an unreadable manifest. Conditions skip jobs that are out of date:
+    ``created_at``: the manifest was created at this time, or there is none. ``asked_at``: no sweep that began
+    later has finished, so repeated requests cause few sweeps. ``broken``: the manifest still refers to one of
+    these missing or damaged objects.
     """
 
     job: Literal["sweep"] = "sweep"
@@ -78,9 +77,8 @@ _JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="job")])
 
 
 def encode_job(job: Job) -> str:
-    """The message's body.
+    """The message's body, in ASCII because SQS rejects some characters that a key may have.
 
-    In ASCII, because SQS refuses some characters that a key may have:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     """
     return job.model_dump_json(ensure_ascii=True)

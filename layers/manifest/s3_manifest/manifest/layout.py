@@ -1,7 +1,7 @@
-"""How a manifest's entries are laid out: all in the head, or in pages of bounded size.
+"""Lays out a manifest's entries: all in the head, or in pages of bounded size.
 
-Pure: it says which pages have to be read, and its caller reads them. A layout is the sorted list of
-its slots: pages that are not touched, each as its reference, and runs that were read.
+Pure: it returns which pages to read, and the caller reads them. It works on a sorted list of
+slots: references of unread pages, and loaded runs.
 """
 
 from bisect import bisect_right
@@ -14,17 +14,17 @@ from s3_manifest.manifest.model import Entry, Head, PageRef, Role
 from s3_manifest.manifest.runs import Run, sha256_hex
 
 MAX_INLINE = 2000
-"""A head holds up to so many entries itself."""
+"""The most entries that a head holds itself."""
 MIN_PAGED = 1000
-"""With fewer entries than this the pages are taken back into the head: well below, lest it goes to and fro."""
+"""With fewer entries the pages move back into the head; well below ``MAX_INLINE``, to avoid oscillation."""
 MAX_PAGE, MIN_PAGE = 2000, 500
-"""A page holds no more entries, and none that a commit has written holds fewer."""
+"""The bounds of the number of entries in a page that a commit writes."""
 
 
 class LoadedRun(NamedTuple):
-    """A run that was read or made: its files and their bytes, its digest (None: not known), the page that holds it.
+    """A run in memory: the number and bytes of its files, and its digest (None if unknown).
 
-    Of a run's entries some may be no files. ``ref`` is None where no page holds just that (yet).
+    ``ref`` is the page that holds exactly this run; None if no page does.
     """
 
     run: Run
@@ -38,108 +38,108 @@ Slot = PageRef | LoadedRun
 
 
 class Layout(NamedTuple):
-    """How a new head holds its entries: as ``entries``, or in ``pages``, of which ``new`` are yet to be written."""
+    """A new head's entries: inline as ``entries``, or in ``pages``; ``new`` has the keys and runs of pages to write."""
 
     entries: tuple[Entry, ...]
     pages: tuple[PageRef, ...]
     new: tuple[tuple[str, Run], ...]
 
     def with_role(self, role: Role) -> tuple[Entry, ...]:
-        """Those of the entries, not of those in pages, that are this to the manifest."""
+        """The inline entries with this role."""
         return tuple(entry for entry in self.entries if entry.role == role)
 
     @property
     def total_files(self) -> int:
-        """How many files there are."""
+        """The number of files, inline and in pages."""
         return len(self.with_role("files")) + sum(page.total_files for page in self.pages)
 
     @property
     def total_size_bytes(self) -> int:
-        """The size of all files together."""
+        """The size of all files, inline and in pages."""
         return sum(map(_bytes, self.entries)) + sum(page.total_size_bytes for page in self.pages)
 
 
 def head_slots(head: Head | None) -> list[Slot]:
-    """The layout of a head as it was read."""
+    """The slots of a head: its pages, or one run with its inline entries."""
     if head and head.pages:
         return list(head.pages)
     if head is None:
         return [LoadedRun(Run(), 0, 0, 0)]
-    apart = [*head.captions, *head.hidden]
-    entries = sorted([*head.files, *apart], key=lambda entry: entry.filename) if apart else head.files
+    unlisted = [*head.captions, *head.hidden]
+    entries = sorted([*head.files, *unlisted], key=lambda entry: entry.filename) if unlisted else head.files
     return [LoadedRun(Run(entries), head.total_files, head.total_size_bytes, None)]
 
 
 def loaded_run(ref: PageRef, run: Run) -> LoadedRun:
-    """The slot of a page, once it was read."""
+    """The slot of a page that was read."""
     return LoadedRun(run, ref.total_files, ref.total_size_bytes, int(ref.digest, 16), ref)
 
 
 def slot_index(slots: Sequence[Slot], filename: str) -> int:
-    """The index of the slot that holds a filename, or would. Only for slots as they were read."""
+    """The index of the slot for a filename. Only for slots without changes."""
     return max(0, bisect_right(slots, filename, key=first_filename) - 1) if len(slots) > 1 else 0
 
 
 def find_entry(slots: Sequence[Slot], filename: str) -> Entry | None:
-    """The entry of that name, for slots as they were read; its slot must be open."""
+    """The entry with this filename. Only for slots without changes; its slot must be loaded."""
     slot = slots[slot_index(slots, filename)]
     return slot.run.find(filename) if isinstance(slot, LoadedRun) else None
 
 
 def needs_page(slots: Sequence[Slot], filename: str) -> bool:
-    """Whether a page has to be read to know if there is an entry of that name; for slots as they were read."""
+    """Whether finding this filename requires reading a page. Only for slots without changes."""
     slot = slots[slot_index(slots, filename)]
     return isinstance(slot, PageRef) and slot.first <= filename <= slot.last
 
 
 def apply_changes(slots: Sequence[Slot], file_changes: Iterable[FileChange]) -> list[Slot]:
-    """The slots, as they were read, after the alterations; the slots concerned must be open."""
-    concerned: dict[int, list[FileChange]] = {}
-    for one in file_changes:
-        concerned.setdefault(slot_index(slots, one.filename), []).append(one)
-    return [_altered(slot, concerned[index]) if index in concerned else slot for index, slot in enumerate(slots)]
+    """The slots after the changes; the affected slots must be loaded."""
+    affected: dict[int, list[FileChange]] = {}
+    for change in file_changes:
+        affected.setdefault(slot_index(slots, change.filename), []).append(change)
+    return [_modify(slot, affected[index]) if index in affected else slot for index, slot in enumerate(slots)]
 
 
 def join_small_runs(slots: Iterable[Slot]) -> list[Slot]:
-    """The slots without empty ones, and each thin one joined with an open neighbour, if it has one."""
-    made: list[Slot] = []
+    """The slots without empty runs, and with each small run joined to a loaded neighbour, if any."""
+    joined: list[Slot] = []
     for slot in slots:
-        before = made[-1] if made else None
+        before = joined[-1] if joined else None
         if isinstance(slot, LoadedRun) and not len(slot.run):
             continue
-        if isinstance(slot, LoadedRun) and isinstance(before, LoadedRun) and (_is_thin(slot) or _is_thin(before)):
+        if isinstance(slot, LoadedRun) and isinstance(before, LoadedRun) and (_is_small(slot) or _is_small(before)):
             unknown = before.digest is None or slot.digest is None
             digest = None if unknown else (before.digest or 0) + (slot.digest or 0)
-            made[-1] = LoadedRun(
+            joined[-1] = LoadedRun(
                 before.run.concat(slot.run), before.files + slot.files, before.size + slot.size, digest
             )
         else:
-            made.append(slot)
-    return made
+            joined.append(slot)
+    return joined
 
 
 def pages_to_read(slots: Sequence[Slot], broken: Container[str] = ()) -> list[int]:
-    """The indices of the pages to be read before the slots can be laid out; the slots must be ``joined``.
+    """The indices of the pages to read before ``build_layout``; the slots come from ``join_small_runs``.
 
-    Pages whose keys are ``broken`` cannot be read: a thin page beside one stays thin until that is repaired.
+    Pages with ``broken`` keys cannot be read: a small page beside one stays small until the repair.
     """
-    closed = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef) and slot.key not in broken}
+    unread = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef) and slot.key not in broken}
     if sum(map(_size, slots)) < MIN_PAGED:
-        return sorted(closed)
-    thin = [index for index in range(len(slots)) if index not in closed and _is_thin(slots[index])]
-    # The page after it or, at the end, the one before.
-    neighbours = {index + 1 if index + 1 < len(slots) else index - 1 for index in thin if len(slots) > 1}
-    return sorted(neighbours & closed)
+        return sorted(unread)
+    small = [index for index in range(len(slots)) if index not in unread and _is_small(slots[index])]
+    # The next page or, for the last, the previous page.
+    neighbours = {index + 1 if index + 1 < len(slots) else index - 1 for index in small if len(slots) > 1}
+    return sorted(neighbours & unread)
 
 
 def build_layout(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout:
-    """The slots as a head has them; new pages are called ``<name>-<n>.json``.
+    """The layout of a new head; new pages have the keys ``<name>-<n>.json``.
 
-    Nothing must be ``wanted`` any more.
+    ``pages_to_read`` must be empty for these slots.
     """
     total = sum(map(_size, slots))
-    are_open = all(isinstance(slot, LoadedRun) for slot in slots)
-    if are_open and (total < MIN_PAGED or (total <= MAX_INLINE and not was_paged)):
+    all_loaded = all(isinstance(slot, LoadedRun) for slot in slots)
+    if all_loaded and (total < MIN_PAGED or (total <= MAX_INLINE and not was_paged)):
         return Layout(
             tuple(entry for slot in slots if isinstance(slot, LoadedRun) for entry in slot.run.entries()), (), ()
         )
@@ -160,21 +160,20 @@ def build_layout(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout
     return Layout((), tuple(pages), tuple(new))
 
 
-def _altered(slot: Slot, file_changes: Sequence[FileChange]) -> LoadedRun:
+def _modify(slot: Slot, file_changes: Sequence[FileChange]) -> LoadedRun:
     if isinstance(slot, PageRef):
-        raise TypeError(f"{slot.key} is altered without having been read")
-    run = slot.run.with_changes({one.filename: one.after for one in file_changes})
-    files = slot.files + sum(_is_file(one.after) - _is_file(one.before) for one in file_changes)
-    size = slot.size + sum(_bytes(one.after) - _bytes(one.before) for one in file_changes)
+        raise TypeError(f"{slot.key} must be read before it is modified")
+    run = slot.run.with_changes({change.filename: change.after for change in file_changes})
+    files = slot.files + sum(_is_file(change.after) - _is_file(change.before) for change in file_changes)
+    size = slot.size + sum(_bytes(change.after) - _bytes(change.before) for change in file_changes)
     if slot.digest is None:
         return LoadedRun(run, files, size, None)
-    return LoadedRun(
-        run, files, size, slot.digest + sum(_digest(one.after) - _digest(one.before) for one in file_changes)
-    )
+    difference = sum(_digest(change.after) - _digest(change.before) for change in file_changes)
+    return LoadedRun(run, files, size, slot.digest + difference)
 
 
 def _ref(key: str, slot: LoadedRun) -> PageRef:
-    """The reference to a page with the slot's run, without looking at entries that nobody altered."""
+    """The reference to a page with the slot's run, without decoding unchanged entries."""
     if slot.digest is None:
         return slot.run.page_ref(key)
     return PageRef(
@@ -203,7 +202,7 @@ def _digest(entry: Entry | None) -> int:
 
 
 def first_filename(slot: Slot) -> str:
-    """The first filename of a slot, which must not be empty."""
+    """The first filename of a slot that is not empty."""
     return slot.first if isinstance(slot, PageRef) else slot.run.first
 
 
@@ -211,5 +210,5 @@ def _size(slot: Slot) -> int:
     return slot.total_entries if isinstance(slot, PageRef) else len(slot.run)
 
 
-def _is_thin(slot: Slot) -> bool:
+def _is_small(slot: Slot) -> bool:
     return isinstance(slot, LoadedRun) and len(slot.run) < MIN_PAGE

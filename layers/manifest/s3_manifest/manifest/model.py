@@ -1,4 +1,4 @@
-"""The manifest: what it says, as frozen values."""
+"""The manifest's content as frozen values."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,31 +10,31 @@ SCHEMA = 1
 """The version of the format of heads, pages and change records that this code reads and writes."""
 
 SWEEP = "sweep"
-"""The cause of a look at a key that no event named: a listing did."""
+"""The cause of an observation that comes from a listing, not from an event."""
 
 _DATE, _TIME = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", r"([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{3}"
 Timestamp = Annotated[str, StringConstraints(pattern=f"^{_DATE}T{_TIME}Z$")]
-"""UTC, ISO 8601 with milliseconds and ``Z``. Of fixed width, so text order is time order."""
+"""UTC, ISO 8601 with milliseconds and ``Z``. Fixed width, so text order is time order."""
 
 Source = Literal["s3_event", "s3_scan"]
-"""What made us look at a key: an event about it, or a listing that named it."""
+"""The origin of an observation: an event for the key, or a listing with it."""
 
 Md5Source = Literal["etag", "checksum", "md5", "md5chksum", "s3cmd-attrs", "computed"]
-"""The proof of an MD5: the ETag, S3's checksum of the whole object, one of three user metadata fields that its uploader
-declares, or the bytes themselves."""
+"""The origin of an MD5: the ETag, S3's checksum of the whole object, one of three user metadata fields declared by the
+uploader, or the object's bytes."""
 
 DECLARED_MD5S: frozenset[Md5Source] = frozenset({"md5", "md5chksum", "s3cmd-attrs"})
-"""The sources that are somebody's word: an MD5 that was wrong, or is that of other bytes, can stand there."""
+"""Sources that the uploader declares: such an MD5 may be wrong, or belong to other bytes."""
 
 
 Role = Literal["files", "captions", "hidden"]
-"""What an entry is to the manifest: one of its files, or something that is listed apart and not counted."""
+"""An entry's list: counted files, or captions and hidden files, which are not counted."""
 
 Count = Annotated[int, Field(ge=0)]
 """A number of files or of bytes."""
 
 Revision = Annotated[int, Field(ge=1, lt=10**12)]
-"""The number of a revision: twelve digits are what the name of a change record has room for."""
+"""The number of a revision; the key of a change record has room for twelve digits."""
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 """The SHA-256 of an object's bytes, in lower-case hex."""
@@ -42,20 +42,20 @@ Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Item = TypeVar("Item")
 
 Tuple = Annotated[tuple[Item, ...], Field(strict=False)]
-"""A tuple of a strict model. JSON has lists for tuples; the items themselves are as strict as their own type."""
+"""A tuple in a strict model: accepts JSON lists, and stays strict about the items."""
 
 
 def timestamp(moment: datetime) -> Timestamp:
-    """A moment in the manifest's form, its microseconds cut off; one without a zone is UTC.
+    """A moment as a ``Timestamp``, truncated to milliseconds; without a time zone it counts as UTC.
 
-    Raises ``OverflowError`` for one that UTC cannot tell, at either end of what ``datetime`` can.
+    Raises ``OverflowError`` if its UTC time is outside the range of ``datetime``.
     """
     in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
     return in_utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def days_before(moment: Timestamp, days: float) -> Timestamp:
-    """The time so many days earlier."""
+    """The timestamp ``days`` earlier."""
     return timestamp(datetime.fromisoformat(moment) - timedelta(days=days))
 
 
@@ -72,29 +72,28 @@ def _is_one(value: object) -> bool:
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about what it does not know: a field too many is a newer format."""
+    """Immutable, and rejects unknown fields: they belong to a newer format."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Strict(Frozen):
-    """What this project stores and reads back: no value is converted, so that ``true`` or ``"4"`` is no number."""
+    """A stored format: reading converts no value, so ``true`` or ``"4"`` is not a number."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Entry(Strict):
-    """What the manifest says of one object. Sizes are bytes, times are UTC.
+    """One object in the manifest. Sizes are bytes, times are UTC.
 
     ``uploaded_at`` and ``last_modified`` are both S3's ``LastModified``: S3 replaces objects and
-    never edits them, so an object was last modified when it was uploaded. ``checksum`` holds the
-    checksums as S3 gives them (base64), by the lower-case names of their algorithms, whichever these are, and their
-    ``type``, ``FULL_OBJECT`` or ``COMPOSITE``.
+    never edits them, so an object was last modified when it was uploaded. ``checksum`` maps the lower-case
+    name of each algorithm to S3's checksum (base64), and ``type`` to ``FULL_OBJECT`` or ``COMPOSITE``.
 
-    ``overridden`` has, for each field that a sidecar tells, what the object itself says of it (None:
-    nothing). A caption, and a file that a sidecar says is ``hidden``, have entries that are not among
-    the manifest's files: of a caption ``caption`` is the text, and ``problem`` says why it could not be read.
-    Of these four only what there is to say is written.
+    ``overridden`` maps each field that a sidecar sets to the object's own value (None if it has none).
+    Captions, and files that a sidecar sets to ``hidden``, have entries but are not among the manifest's files:
+    ``caption`` is a caption's text, and ``problem`` is why it could not be read. These four fields are
+    omitted when empty.
     """
 
     filename: str
@@ -126,7 +125,7 @@ class Entry(Strict):
 
     @property
     def role(self) -> Role:
-        """What this is to the manifest."""
+        """The list that this entry belongs to."""
         return "captions" if self.caption is not None else "hidden" if self.hidden else "files"
 
     @property
@@ -136,10 +135,10 @@ class Entry(Strict):
 
 
 class Generation(Strict):
-    """The files that came from one run. An id is unique within its type.
+    """The files of one generation run. An id is unique within its type.
 
-    ``declared``: a sidecar says so, and when that was and with what ``metadata``; ``first_at`` is then
-    when the first of its files was generated. One that nobody declared is known from its files alone.
+    ``declared``: a sidecar declares the run with its time and ``metadata``; ``first_at`` is then the time of
+    its first file. An undeclared generation is derived from its files.
     """
 
     generation_id: int | str
@@ -152,9 +151,9 @@ class Generation(Strict):
 
 
 class SidecarCopy(Strict):
-    """An immutable object with what a sidecar said of files: those before ``up_to`` (None: the rest) go by it.
+    """An immutable copy of a sidecar, applied to the files before ``up_to`` (None: to all remaining files).
 
-    ``sha256`` is that of its bytes; None where an earlier version of this program wrote the reference.
+    ``sha256`` is the digest of its bytes; None in references by earlier versions.
     """
 
     key: str
@@ -163,11 +162,11 @@ class SidecarCopy(Strict):
 
 
 class Sidecar(Strict):
-    """An object of the collection that describes other objects; it is not one of its files.
+    """An object that describes other objects of the collection; it is not one of its files.
 
-    ``etag`` is empty where it is gone, and files still go by what it said. ``edit`` numbers the edits
-    of it by this project's own tools. ``copies`` are what the entries go by: one of it as it is, but
-    while it is being applied to very many files also those of before.
+    ``etag`` is empty if the object is deleted but still applied to files. ``edit`` is the number of the last
+    edit by this project's tools. ``copies`` are the contents applied to the entries: one copy of the current
+    content, and, while it is being applied to very many files, copies of earlier contents.
     """
 
     s3_key: str
@@ -177,25 +176,24 @@ class Sidecar(Strict):
 
     @property
     def is_applied(self) -> bool:
-        """Whether all files go by what it says now."""
+        """Whether the current content is applied to all files."""
         return all(copy.up_to is None for copy in self.copies)
 
 
 class Problem(Strict):
-    """What is wrong with the sidecars of a collection: the key that it is about, and the mend."""
+    """A problem in a sidecar: its key, and a description with the fix."""
 
     s3_key: str
     problem: str
 
 
 class PageRef(Strict):
-    """An immutable object with a sorted run of a large collection's entries, and what it holds.
+    """A reference to a page: an immutable object with a sorted run of a large collection's entries.
 
-    ``first`` and ``last`` are filenames; ``digest`` is ``digests.digest`` of the entries: that of a listing of
-    the same objects. ``sha256`` is that of the page's bytes, so it covers every field of every entry; None where
-    an earlier version of this program wrote the reference. Entries that are not files, captions and hidden
-    ones, are counted by ``unlisted`` alone. ``problems``: so many of them may have a problem, and are looked at
-    again by a sweep.
+    ``first`` and ``last`` are filenames; ``digest`` is ``digests.combine`` of the entries, equal to that of a
+    listing of the same objects. ``sha256`` is the digest of the page's bytes, so it covers every field of every
+    entry; None in references by earlier versions. ``unlisted`` counts captions and hidden files, ``total_files``
+    the other entries. ``problems`` counts entries that may have a problem; a sweep observes those again.
     """
 
     key: str
@@ -210,19 +208,18 @@ class PageRef(Strict):
 
     @property
     def total_entries(self) -> int:
-        """How many entries it has."""
+        """The number of all its entries."""
         return self.total_files + self.unlisted
 
 
 class Facts(Strict):
-    """What a manifest says of its collection at one revision, apart from the files.
+    """A manifest's facts about its collection at one revision, without the files.
 
-    ``revision`` counts the commits that changed what the manifest says; ``last_change`` is the
-    ``commit`` of the last of those. ``complete`` is false until
-    everything that was in S3 before the first commit has been looked at. ``last_verified_at`` is when
-    the last finished sweep began: what the manifest says was compared with S3 after that.
-    ``first_revision`` is the one that the manifest's history begins with: a later one than 1 where another
-    manifest was there before, or where it was repaired. Its changes can be followed from there on.
+    ``revision`` counts the commits that changed the content; ``last_change`` is the ``commit`` of the last of
+    them. ``complete`` is false until all objects that were in S3 before the first commit have been observed.
+    ``last_verified_at`` is the start of the last finished sweep, which compared the manifest with S3.
+    ``first_revision`` is where the history begins; it is above 1 if the manifest replaced another one or was
+    repaired.
     """
 
     kind: str
@@ -246,11 +243,11 @@ class Facts(Strict):
 
 
 class Head(Facts):
-    """The manifest object of one collection: the only thing that is ever compared-and-swapped.
+    """The manifest object of one collection: the only object that is updated by compare-and-swap.
 
-    ``commit`` is fresh in every write, so no two heads are byte-equal and an ETag names one commit.
-    A small collection's head has the ``files`` and, apart, ``captions`` and ``hidden``; a large one's
-    the ``pages`` that hold all of these.
+    Every write has a new ``commit``, so no two heads have equal bytes and an ETag identifies one commit.
+    A small collection's head has ``files``, ``captions`` and ``hidden``; a large collection's head has
+    ``pages`` with all of these.
     """
 
     files: Tuple[Entry] = ()
@@ -260,7 +257,7 @@ class Head(Facts):
 
 
 class BodyDigests(Strict):
-    """What the bytes of a head are: their number, MD5 (hex) and CRC-32 (base64, as S3 gives it)."""
+    """The size, MD5 (hex) and CRC-32 (base64, as in S3) of a head's bytes."""
 
     size: Count
     md5: str
@@ -268,9 +265,9 @@ class BodyDigests(Strict):
 
 
 class Summary(Strict):
-    """The few facts of a head that travel as its S3 user metadata, read with one HEAD request.
+    """The facts of a head that are also its S3 user metadata, so that one HEAD request reads them.
 
-    ``body`` says of which bytes they are true; None in what older versions wrote.
+    ``body`` identifies the bytes that they describe; None in heads by earlier versions.
     """
 
     revision: Revision
@@ -284,15 +281,15 @@ class Summary(Strict):
 
 
 class UnreadableManifest(Exception):
-    """An object of a manifest that this code must not touch: broken, or written by a newer version of it."""
+    """An object of a manifest is broken or was written by a newer version; this code must not change it."""
 
 
 class NewerManifest(UnreadableManifest):
-    """An object of a manifest that a newer version of this program wrote."""
+    """A newer version of this program wrote an object of a manifest."""
 
 
 class BrokenObjects(UnreadableManifest):
-    """Pages, or copies of sidecars, that are missing or not what the head says they are: ``keys``."""
+    """Pages or sidecar copies are missing or do not match the head's references; ``keys`` lists them."""
 
     def __init__(self, reason: str, keys: Iterable[str]) -> None:
         super().__init__(reason)
@@ -300,6 +297,6 @@ class BrokenObjects(UnreadableManifest):
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong with some input: where, and what."""
+    """The first error of a validation: path and message."""
     problem = error.errors()[0]
     return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"

@@ -1,8 +1,8 @@
-"""Sorted runs of entries: the files of a small manifest, or a page of a large one.
+"""Sorted runs of entries: the entries of a small manifest, or a page of a large one.
 
-A page is JSON with one entry on each line, so that an entry that nobody asks for is carried from an
-old page into a new one, or into an answer, as the bytes that it is. So that this is safe, a page is
-compared with the SHA-256 in its reference whenever it is read: about 1 ms for 2,000 entries.
+A page is JSON with one entry on each line, so that unchanged entries are copied into a new page or a
+response as bytes, without decoding. That is safe because every read of a page verifies the SHA-256 in
+its reference, in about 1 ms for 2,000 entries.
 """
 
 from bisect import bisect_left
@@ -26,7 +26,7 @@ _FIELDS = {name for name, field in Entry.model_fields.items() if field.is_requir
 
 
 class Row(NamedTuple):
-    """An entry as JSON on one line, and what of it is asked for most."""
+    """An entry as JSON on one line, with its most used fields."""
 
     filename: str
     last_modified: Timestamp
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 class Run:
-    """Entries sorted by filename, unique by it, each decoded only when it is asked for. Immutable."""
+    """Entries sorted by unique filename, each decoded on access. Immutable."""
 
     def __init__(self, items: Sequence[Entry | bytes] = (), source: str = "") -> None:
         self._items = items
@@ -56,22 +56,22 @@ class Run:
         return self._name(len(self) - 1)
 
     def find(self, filename: str) -> Entry | None:
-        """The entry of that name."""
+        """The entry with this filename, or None."""
         at = self._place(filename)
         return self._entry(self._items[at]) if self._is_at(filename, at) else None
 
     def starting_at(self, filename: str) -> "Run":
-        """The entries from that name on."""
+        """The entries from this filename on."""
         return Run(self._items[self._place(filename) :], self._source) if filename else self
 
     def rows(self) -> Iterator[Row]:
-        """All entries, told in JSON."""
+        """All entries as rows."""
         for item in self._items:
             if isinstance(item, Entry):
                 yield Row(item.filename, item.last_modified, item.role, _line(item))
             else:
-                described = self._json(item)
-                yield Row(described["filename"], described["last_modified"], _role(described), item)
+                fields = self._json(item)
+                yield Row(fields["filename"], fields["last_modified"], _role(fields), item)
 
     def entries(self) -> Iterator[Entry]:
         """All entries."""
@@ -82,25 +82,25 @@ class Run:
         return (_line(item) for item in self._items)
 
     def with_changes(self, changes: Mapping[str, Entry | None]) -> "Run":
-        """The run with these entries put in, by filename, or taken out (None)."""
-        items, made, start = self._items, list[Entry | bytes](), 0
+        """The run with these entries, by filename, inserted, replaced or removed (None)."""
+        items, result, start = self._items, list[Entry | bytes](), 0
         for filename in sorted(changes):
             at = self._place(filename, start)
-            made += items[start:at]
+            result += items[start:at]
             start = at + self._is_at(filename, at)
             if (entry := changes[filename]) is not None:
-                made.append(entry)
-        return Run([*made, *items[start:]], self._source)
+                result.append(entry)
+        return Run([*result, *items[start:]], self._source)
 
     def _place(self, filename: str, start: int = 0) -> int:
-        """Where in the run an entry of that name is, or would be."""
+        """The index of the entry with this filename, or where to insert it."""
         return bisect_left(range(len(self)), filename, lo=start, key=self._name)
 
     def _is_at(self, filename: str, at: int) -> bool:
         return at < len(self) and self._name(at) == filename
 
     def _name(self, at: int) -> str:
-        # Kept: looking for many names asks for those in the middle again and again.
+        # Cached: repeated searches read the names in the middle again and again.
         if (name := self._names.get(at)) is None:
             name = self._names[at] = self._name_of(self._items[at])
         return name
@@ -122,29 +122,29 @@ class Run:
         except ValueError as error:
             raise self._broken(line, str(error)) from error
         if not isinstance(fields, dict) or not fields.keys() >= _FIELDS:
-            raise self._broken(line, "it lacks a field")
+            raise self._broken(line, "a field is missing")
         return fields
 
-    def _broken(self, line: bytes, why: str) -> UnreadableManifest:
-        return UnreadableManifest(f"{self._source}: an entry is broken: {why}: {line[:200]!r}")
+    def _broken(self, line: bytes, reason: str) -> UnreadableManifest:
+        return UnreadableManifest(f"{self._source}: an entry is broken: {reason}: {line[:200]!r}")
 
     def concat(self, following: "Run") -> "Run":
-        """This run and the one after it."""
+        """This run followed by another."""
         return Run([*self._items, *following.items()])
 
     def items(self) -> Iterator[Entry | bytes]:
-        """All entries, those that nobody asked for as JSON on one line."""
+        """All entries; those not decoded are JSON on one line."""
         return iter(self._items)
 
     @cached_property
     def page(self) -> bytes:
-        """The object of a page with this run."""
+        """The bytes of a page with this run."""
         return _HEADER + _SEPARATOR.join(self.lines()) + _FOOTER
 
     def page_ref(self, key: str) -> PageRef:
         """The reference to a page with this run, which must not be empty."""
-        described = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
-        files = [entry for entry in described if _role(entry) == "files"]
+        entries = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
+        files = [entry for entry in entries if _role(entry) == "files"]
         return PageRef(
             key=key,
             first=self.first,
@@ -153,41 +153,40 @@ class Run:
             total_size_bytes=sum(entry["size_bytes"] for entry in files),
             unlisted=len(self) - len(files),
             problems=self.count_problems(),
-            digest=digests.to_hex(digests.combine(map(digests.json_digest, described))),
+            digest=digests.to_hex(digests.combine(map(digests.json_digest, entries))),
             sha256=sha256_hex(self.page),
         )
 
     def count_problems(self) -> int:
-        """How many entries have a problem, or user metadata of that name: entries as JSON are not decoded for it."""
+        """The number of entries with a problem; may count too many, because JSON is searched and not decoded."""
         return sum(
             (item.problem is not None or "problem" in item.metadata) if isinstance(item, Entry) else _PROBLEM in item
             for item in self._items
         )
 
     def split(self, parts: int) -> list["Run"]:
-        """So many runs, as even as can be."""
+        """The run in ``parts`` runs of nearly equal length."""
         bounds = (len(self) * part // parts for part in range(parts + 1))
         return [Run(self._items[start:end]) for start, end in pairwise(bounds)]
 
 
 def encode_page(run: Run) -> bytes:
-    """The page's object."""
+    """The bytes of a page with this run."""
     return run.page
 
 
 def sha256_hex(body: bytes) -> Sha256:
-    """The digest by which a reference knows the bytes of an object."""
+    """The digest of an object's bytes in a reference."""
     return sha256(body).hexdigest()
 
 
 def decode_verified_page(body: bytes, ref: PageRef) -> Run:
-    """The run in a page, compared with its digest. Raises ``UnreadableManifest`` if it is not what ``ref`` refers to.
+    """The run in a page, verified by digest. Raises ``UnreadableManifest`` if the page does not match ``ref``.
 
-    Where the reference has no SHA-256, as earlier versions wrote it, all entries are decoded and compared with
-    what else it says.
+    References by earlier versions have no SHA-256: then all entries are decoded and compared with its other fields.
     """
     if ref.sha256 is not None and sha256_hex(body) != ref.sha256:
-        raise UnreadableManifest(f"{ref.key}: its content is not what the manifest refers to (by SHA-256)")
+        raise UnreadableManifest(f"{ref.key}: the content does not match the SHA-256 in the manifest")
     run = decode_page(body, ref)
     if ref.sha256 is None:
         _check(run, ref)
@@ -195,15 +194,15 @@ def decode_verified_page(body: bytes, ref: PageRef) -> Run:
 
 
 def decode_page(body: bytes, ref: PageRef) -> Run:
-    """The run in a page, not compared with its digest: see ``verified_page``.
+    """The run in a page, without verifying its digest: see ``decode_verified_page``.
 
-    Raises ``UnreadableManifest`` if it is no page, or its ends or the number of its entries are not as ``ref`` says.
+    Raises ``UnreadableManifest`` if it is not a page, or its bounds or number of entries do not match ``ref``.
     """
     if not (body.startswith(_HEADER) and body.endswith(_FOOTER)):
-        raise UnreadableManifest(f"{ref.key}: it is not a page that this version reads")
+        raise UnreadableManifest(f"{ref.key}: not a page that this version can read")
     run = Run(body[len(_HEADER) : -len(_FOOTER)].split(_SEPARATOR), ref.key)
     if (len(run), run.first, run.last) != (ref.total_entries, ref.first, ref.last):
-        raise UnreadableManifest(f"{ref.key}: it does not hold what the manifest says it holds")
+        raise UnreadableManifest(f"{ref.key}: its entries do not match the reference in the manifest")
     return run
 
 
@@ -211,18 +210,18 @@ def _check(run: Run, ref: PageRef) -> None:
     entries = list(run.entries())
     files = [entry for entry in entries if entry.is_file]
     names = [entry.filename for entry in entries]
-    is_it = (
+    matches = (
         digests.to_hex(digests.combine(map(digests.entry_digest, entries))) == ref.digest
         and len(files) == ref.total_files
         and sum(entry.size_bytes for entry in files) == ref.total_size_bytes
         and all(before < after for before, after in pairwise(names))
     )
-    if not is_it:
-        raise UnreadableManifest(f"{ref.key}: its content is not what the manifest refers to (by its digest)")
+    if not matches:
+        raise UnreadableManifest(f"{ref.key}: the content does not match the digest in the manifest")
 
 
 def _role(entry: Mapping[str, Any]) -> Role:
-    """``Entry.role``, of its JSON object."""
+    """``Entry.role`` of an entry as a JSON object."""
     return "captions" if entry.get("caption") is not None else "hidden" if entry.get("hidden") else "files"
 
 
