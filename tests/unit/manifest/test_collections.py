@@ -26,7 +26,7 @@ def collection_of(key, text=STYLES):
     return parse_collections(text, ROOT).collection_of(key)
 
 
-def test_the_defaults_are_the_templates():
+def test_the_defaults_equal_those_of_the_template():
     parameters = stack.template()["Parameters"]
     assert [parameters[name]["Default"] for name in ("Collections", "ManifestRoot")] == [
         DEFAULT_COLLECTIONS,
@@ -49,9 +49,9 @@ def test_a_key_belongs_to_the_collection_whose_prefix_it_is_below():
         ("styles/9/variantsx/a.jpg", "style", "9", "variantsx/a.jpg"),
     ],
 )
-def test_a_key_belongs_to_the_deepest_collection_that_holds_it(key, kind, collection_id, filename):
-    found = collection_of(key, NESTED)
-    assert (found.kind, found.id, found.filename(key)) == (kind, collection_id, filename)
+def test_a_key_belongs_to_the_deepest_collection_that_contains_it(key, kind, collection_id, filename):
+    collection = collection_of(key, NESTED)
+    assert (collection.kind, collection.id, collection.filename(key)) == (kind, collection_id, filename)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_a_key_belongs_to_the_deepest_collection_that_holds_it(key, kind, collec
     ],
 )
 def test_everything_below_the_prefix_is_the_filename(key, collection_id, filename):
-    found = collection_of(key)
-    assert (found.id, found.filename(key)) == (collection_id, filename)
+    collection = collection_of(key)
+    assert (collection.id, collection.filename(key)) == (collection_id, filename)
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,17 @@ def test_a_key_outside_of_all_collections_belongs_to_none(key):
     assert collection_of(key) is None
 
 
-def test_what_is_kept_below_the_root_is_no_collections_whatever_its_pattern():
+def test_keys_below_the_root_belong_to_no_collection():
     everything = Collections([Pattern("any", "", "/")], ROOT)
     assert everything.collection_of("x/a.jpg").id == "x"
     assert everything.collection_of("_manifests/styles/16/manifest.json") is None
 
 
-def test_the_manifest_is_kept_below_the_root_at_the_prefix_of_its_collection():
+def test_the_manifests_key_is_the_root_and_the_prefix_of_its_collection():
     assert collection_of("styles/16/a.jpg").head_key == "_manifests/styles/16/manifest.json"
 
 
-def test_a_collection_is_found_by_its_name_as_by_its_keys():
+def test_looking_up_a_collection_by_id_and_by_key_gives_the_same_result():
     collections = parse_collections(NESTED, ROOT)
     for key in ("styles/9/a", "styles/9/variants/a", "styles/16/x/a"):
         of_key = collections.collection_of(key)
@@ -108,11 +108,11 @@ def test_a_collection_is_found_by_its_name_as_by_its_keys():
 
 
 @pytest.mark.parametrize(("kind", "collection_id"), [("actor", "1"), ("style", ""), ("style", "1/2"), ("", "1")])
-def test_a_name_that_can_be_no_collection_finds_none(kind, collection_id):
+def test_an_impossible_id_has_no_collection(kind, collection_id):
     assert parse_collections(STYLES, ROOT).lookup(kind, collection_id) is None
 
 
-def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none():
+def test_an_id_too_long_for_the_keys_of_its_manifest_has_no_collection():
     collections = parse_collections(STYLES, ROOT)
     longest = "é" * 457
     link = change_log.RecordName(10**12 - 1, uuid.uuid4().hex, uuid.uuid4().hex)
@@ -128,7 +128,7 @@ def test_a_name_whose_manifest_would_have_a_longer_key_than_s3_allows_finds_none
             collections.check_key(f"styles/{too_long}/a.jpg")
 
 
-def test_no_key_that_is_made_for_a_collection_is_longer_than_its_longest_one():
+def test_no_key_of_a_manifest_exceeds_the_documented_maximum():
     collection, commit = parse_collections(STYLES, ROOT).lookup("style", "1"), uuid.uuid4().hex
     keys = [
         collection.head_key,
@@ -180,22 +180,22 @@ def test_no_two_of_the_subscribed_prefixes_overlap(text, prefixes):
         (f"{STYLES},actor=styles/{{actor_id}}/", "the same prefix"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_words_that_say_what_to_write(text, words):
+def test_an_invalid_setting_is_an_error_that_explains_the_correct_form(text, words):
     with pytest.raises(InvalidCollections, match=words):
         parse_collections(text, ROOT)
 
 
 @pytest.mark.parametrize("root", ["", "/", "manifests", "/manifests/"])
-def test_a_root_that_is_no_prefix_is_refused(root):
+def test_a_root_that_is_not_a_prefix_is_an_error(root):
     with pytest.raises(InvalidCollections, match="manifest root"):
         parse_collections(STYLES, root)
 
 
-def test_a_root_above_the_collections_is_refused():
+def test_a_root_above_the_collections_is_an_error():
     with pytest.raises(InvalidCollections, match="overlap"):
         parse_collections("style=data/styles/{style_id}/", "data/")
 
 
-def test_a_root_inside_a_prefix_of_the_collections_is_refused():
+def test_a_root_inside_a_prefix_of_the_collections_is_an_error():
     with pytest.raises(InvalidCollections, match="overlap"):
         parse_collections(STYLES, "styles/_manifests/")

@@ -17,16 +17,20 @@ def listed(filename="a.jpg", **facts):
 @pytest.mark.parametrize("filename", ["a.jpg", "deep/ü 🎨\n.jpg", "a\0b", "0"])
 @pytest.mark.parametrize("facts", [{}, {"size": 0}, {"etag": "0-2"}, {"storage_class": "GLACIER"}], ids=str)
 def test_an_object_has_one_digest_from_a_listing_from_its_entry_and_from_the_entrys_json(filename, facts):
-    one = entry(filename, **facts)
-    assert listed(filename, **facts) == digests.entry_digest(one) == digests.json_digest(one.model_dump(mode="json"))
+    listed_entry = entry(filename, **facts)
+    assert (
+        listed(filename, **facts)
+        == digests.entry_digest(listed_entry)
+        == digests.json_digest(listed_entry.model_dump(mode="json"))
+    )
 
 
-def test_a_digest_does_not_change_with_what_a_listing_does_not_tell():
-    one = entry(metadata={"prompt": "a fox"}, content_type="image/png", version_id="v")
-    assert digests.entry_digest(one) == listed()
+def test_a_digest_ignores_fields_that_a_listing_does_not_have():
+    described_entry = entry(metadata={"prompt": "a fox"}, content_type="image/png", version_id="v")
+    assert digests.entry_digest(described_entry) == listed()
 
 
-def test_milliseconds_do_not_count_as_a_head_does_not_tell_them():
+def test_a_digest_ignores_milliseconds_which_a_head_response_does_not_have():
     assert listed(last_modified=MORNING.replace(".000", ".123")) == listed()
 
 
@@ -44,11 +48,11 @@ DIFFERENT = [
 
 
 def test_a_digest_changes_with_each_fact():
-    found = [listed(), *(listed(**facts) for facts in DIFFERENT)]
-    assert len(set(found)) == len(found)
+    values = [listed(), *(listed(**facts) for facts in DIFFERENT)]
+    assert len(set(values)) == len(values)
 
 
-def test_what_belongs_to_one_object_cannot_pass_for_anothers():
+def test_fields_of_one_object_cannot_pass_for_those_of_another():
     parts = [listed("a"), listed("b", etag=OTHER_MD5)]
     swapped = [listed("a", etag=OTHER_MD5), listed("b")]
     assert digests.combine(parts) != digests.combine(swapped)
@@ -59,7 +63,7 @@ def test_a_total_does_not_depend_on_the_order():
     assert len({digests.combine(order) for order in itertools.permutations(parts)}) == 1
 
 
-def test_a_total_follows_what_comes_and_goes():
+def test_a_total_follows_additions_and_removals():
     a, b, c = (listed(name) for name in "abc")
     assert digests.to_hex(digests.combine([a, b]) - a + c) == digests.to_hex(digests.combine([b, c]))
     assert digests.to_hex(digests.combine([a]) - a - b + b) == digests.to_hex(digests.combine([]))

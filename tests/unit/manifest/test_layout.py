@@ -10,17 +10,17 @@ from s3_manifest.manifest.runs import Run, decode_page, encode_page
 
 @dataclass
 class Shelf:
-    """A manifest's entries beside a plain dict of them: each commit goes to both."""
+    """A manifest's entries and a plain dict of them: each commit changes both."""
 
     expected: dict = field(default_factory=dict)
     head: object = None
     objects: dict = field(default_factory=dict)
     read: list = field(default_factory=list)
-    laid_out: object = None
+    layout: object = None
     commits: int = 0
 
-    def opened(self, slots, indices):
-        """The slots with these pages read, as they were written."""
+    def load(self, slots, indices):
+        """The slots with these pages loaded."""
         self.read += [slots[index].key for index in indices]
         return [
             layout.loaded_run(slot, decode_page(self.objects[slot.key], slot)) if index in indices else slot
@@ -28,32 +28,32 @@ class Shelf:
         ]
 
     def commit(self, changes):
-        """Files put in (name: size) or taken out (name: None)."""
+        """Adds files (name: size) and removes files (name: None)."""
         slots, self.read = layout.head_slots(self.head), []
         touched = {layout.slot_index(slots, name) for name in changes}
-        slots = self.opened(slots, {i for i in touched if not isinstance(slots[i], layout.LoadedRun)})
-        found = {name: layout.find_entry(slots, name) for name in changes}
-        assert found == {name: self.expected.get(name) for name in changes}
+        slots = self.load(slots, {i for i in touched if not isinstance(slots[i], layout.LoadedRun)})
+        entries = {name: layout.find_entry(slots, name) for name in changes}
+        assert entries == {name: self.expected.get(name) for name in changes}
         after = {name: None if size is None else entry(name, size=size) for name, size in changes.items()}
-        self.alter(slots, [file_change(found[name], after[name]) for name in changes if found[name] != after[name]])
+        self.apply(slots, [file_change(entries[name], after[name]) for name in changes if entries[name] != after[name]])
         self.expected |= after
-        self.expected = {name: one for name, one in self.expected.items() if one}
+        self.expected = {name: entry for name, entry in self.expected.items() if entry}
         return self
 
-    def alter(self, slots, file_changes):
+    def apply(self, slots, file_changes):
         self.commits += 1
         slots = layout.join_small_runs(layout.apply_changes(slots, file_changes))
-        while wanted := layout.pages_to_read(slots):
-            slots = layout.join_small_runs(self.opened(slots, set(wanted)))
+        while unread := layout.pages_to_read(slots):
+            slots = layout.join_small_runs(self.load(slots, set(unread)))
         was_paged = bool(self.head and self.head.pages)
-        made = self.laid_out = layout.build_layout(slots, was_paged=was_paged, name=f"commit{self.commits}")
-        self.objects |= {key: encode_page(run) for key, run in made.new}
+        built = self.layout = layout.build_layout(slots, was_paged=was_paged, name=f"commit{self.commits}")
+        self.objects |= {key: encode_page(run) for key, run in built.new}
         self.head = head_of().model_copy(
             update={
-                "files": made.with_role("files"),
-                "pages": made.pages,
-                "total_files": made.total_files,
-                "total_size_bytes": made.total_size_bytes,
+                "files": built.with_role("files"),
+                "pages": built.pages,
+                "total_files": built.total_files,
+                "total_size_bytes": built.total_size_bytes,
             }
         )
 
@@ -61,12 +61,12 @@ class Shelf:
         return [(page, decode_page(self.objects[page.key], page)) for page in self.head.pages]
 
     def check(self):
-        """That the manifest holds exactly what the dict does, and says so."""
-        entries = [*self.head.files, *(one for _, run in self.pages() for one in run.entries())]
+        """Asserts that the manifest, its totals and its references match the dict."""
+        entries = [*self.head.files, *(listed for _, run in self.pages() for listed in run.entries())]
         assert entries == [self.expected[name] for name in sorted(self.expected)]
         assert not (self.head.files and self.head.pages)
-        assert self.laid_out.total_files == len(entries)
-        assert self.laid_out.total_size_bytes == sum(one.size_bytes for one in entries)
+        assert self.layout.total_files == len(entries)
+        assert self.layout.total_size_bytes == sum(listed.size_bytes for listed in entries)
         for page, run in self.pages():
             assert page == Run(list(run.entries())).page_ref(page.key)
             assert layout.MIN_PAGE <= len(run) <= layout.MAX_PAGE
@@ -84,12 +84,12 @@ def put(*numbers):
     return dict.fromkeys(names(*numbers), 3)
 
 
-def taken(*numbers):
+def remove(*numbers):
     return dict.fromkeys(names(*numbers))
 
 
 PATTERNS = {
-    "here and there": lambda rng: [rng.randrange(60) for _ in range(rng.randrange(1, 6))],
+    "scattered": lambda rng: [rng.randrange(60) for _ in range(rng.randrange(1, 6))],
     "in a row": lambda rng: range(start := rng.randrange(50), start + rng.randrange(1, 12)),
     "at the end": lambda rng: range(50, 50 + rng.randrange(12)),
     "at the beginning": lambda rng: range(rng.randrange(12)),
@@ -101,7 +101,7 @@ PATTERNS = {
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 @pytest.mark.parametrize("share_put", [0.3, 0.5, 0.8], ids=["shrinking", "steady", "growing"])
 @pytest.mark.usefixtures("small_pages")
-def test_whatever_comes_and_goes_the_manifest_holds_it_in_pages_of_the_right_size(pattern, share_put, seed):
+def test_after_random_changes_pages_have_the_right_entries_and_sizes(pattern, share_put, seed):
     rng = random.Random(seed)
     shelf = Shelf().commit(put(*range(0, 60, 2)))
     for _ in range(25):
@@ -109,11 +109,13 @@ def test_whatever_comes_and_goes_the_manifest_holds_it_in_pages_of_the_right_siz
         sizes = {name: rng.randrange(1, 9) if rng.random() < share_put else None for name in names(*pattern(rng))}
         shelf.commit(sizes)
         shelf.check()
-        # A page that was neither altered nor joined is the same object under the same key.
-        kept = {page.key for page in shelf.head.pages} & before.keys()
-        assert all(before[page.key] == (page, shelf.objects[page.key]) for page in shelf.head.pages if page.key in kept)
+        # A page that was neither modified nor joined is the same object under the same key.
+        retained = {page.key for page in shelf.head.pages} & before.keys()
+        assert all(
+            before[page.key] == (page, shelf.objects[page.key]) for page in shelf.head.pages if page.key in retained
+        )
         unread = before.keys() - set(shelf.read)
-        assert unread <= kept
+        assert unread <= retained
 
 
 @pytest.mark.parametrize(
@@ -123,28 +125,28 @@ def test_whatever_comes_and_goes_the_manifest_holds_it_in_pages_of_the_right_siz
         ([], put(*range(9)), 2),
         ([], put(*range(60)), 10),
         (range(8), put(8), 2),
-        (range(9), taken(0), 2),
-        (range(9), taken(0, 1, 2, 3, 4), 1),
-        (range(9), taken(0, 1, 2, 3, 4, 5), 0),
-        (range(9), taken(*range(9)), 0),
-        (range(9), taken(*range(9)) | put(*range(20, 29)), 2),
-        (range(60), taken(*range(60)), 0),
-        (range(60), taken(*range(58)), 0),
+        (range(9), remove(0), 2),
+        (range(9), remove(0, 1, 2, 3, 4), 1),
+        (range(9), remove(0, 1, 2, 3, 4, 5), 0),
+        (range(9), remove(*range(9)), 0),
+        (range(9), remove(*range(9)) | put(*range(20, 29)), 2),
+        (range(60), remove(*range(60)), 0),
+        (range(60), remove(*range(58)), 0),
     ],
 )
 @pytest.mark.usefixtures("small_pages")
-def test_many_files_are_paged_and_few_are_not_and_in_between_it_stays_as_it_was(before, changes, pages):
+def test_many_files_are_paged_few_are_inline_and_between_the_bounds_nothing_changes(before, changes, pages):
     shelf = Shelf().commit(put(*before)).commit(changes)
     shelf.check()
     assert len(shelf.head.pages) == pages
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_to_and_fro_about_the_threshold_writes_no_page_that_is_not_touched():
+def test_changes_around_the_threshold_write_only_the_affected_page():
     shelf = Shelf().commit(put(*range(9)))
     for _ in range(3):
-        assert [key for key, _ in shelf.commit(taken(0)).laid_out.new] == [shelf.head.pages[0].key]
-        assert [key for key, _ in shelf.commit(put(0)).laid_out.new] == [shelf.head.pages[0].key]
+        assert [key for key, _ in shelf.commit(remove(0)).layout.new] == [shelf.head.pages[0].key]
+        assert [key for key, _ in shelf.commit(put(0)).layout.new] == [shelf.head.pages[0].key]
 
 
 # Of 36 files in six pages of six: the pages read and the pages written for a change.
@@ -152,19 +154,19 @@ def test_to_and_fro_about_the_threshold_writes_no_page_that_is_not_touched():
     ("changes", "read", "written", "pages"),
     [
         ({}, 0, 0, 6),
-        (taken(99), 1, 0, 6),
-        (taken(0), 1, 1, 6),
+        (remove(99), 1, 0, 6),
+        (remove(0), 1, 1, 6),
         (put(0, 1, 2) | {"0000.jpg": 9}, 1, 1, 6),
         (dict.fromkeys(("0007a", "0008a"), 1), 1, 2, 7),
-        (taken(1, 7, 13), 3, 3, 6),
-        (taken(0, 1, 2, 3), 1, 1, 6),
-        (taken(0, 1, 2, 3, 4), 2, 2, 6),
-        (taken(0, 1, 2, 3, 4, 6), 2, 1, 5),
-        (taken(30, 31, 32, 33, 34), 2, 2, 6),
-        (taken(0, 1, 2, 3, 4, 5), 1, 0, 5),
-        (taken(*range(6), *range(12, 18), *range(30, 36)), 3, 0, 3),
-        (taken(4, 5, 0, 1, 2) | taken(6, 7, 8, 9, 10), 2, 1, 5),
-        (taken(*range(35)), 6, 0, 0),
+        (remove(1, 7, 13), 3, 3, 6),
+        (remove(0, 1, 2, 3), 1, 1, 6),
+        (remove(0, 1, 2, 3, 4), 2, 2, 6),
+        (remove(0, 1, 2, 3, 4, 6), 2, 1, 5),
+        (remove(30, 31, 32, 33, 34), 2, 2, 6),
+        (remove(0, 1, 2, 3, 4, 5), 1, 0, 5),
+        (remove(*range(6), *range(12, 18), *range(30, 36)), 3, 0, 3),
+        (remove(4, 5, 0, 1, 2) | remove(6, 7, 8, 9, 10), 2, 1, 5),
+        (remove(*range(35)), 6, 0, 0),
     ],
 )
 @pytest.mark.usefixtures("small_pages")
@@ -173,21 +175,21 @@ def test_only_the_pages_that_a_change_needs_are_read_and_written(changes, read, 
     assert [page.total_files for page in shelf.head.pages] == [6] * 6
     shelf.commit(changes)
     shelf.check()
-    assert (len(shelf.read), len(shelf.laid_out.new), len(shelf.head.pages)) == (read, written, pages)
+    assert (len(shelf.read), len(shelf.layout.new), len(shelf.head.pages)) == (read, written, pages)
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_the_same_alterations_that_alter_nothing_keep_every_page():
+def test_changes_without_effect_keep_every_page():
     shelf = Shelf().commit(put(*range(36)))
     before = shelf.head.pages
     shelf.commit(put(*range(36)))
-    assert (shelf.head.pages, shelf.laid_out.new) == (before, ())
+    assert (shelf.head.pages, shelf.layout.new) == (before, ())
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_pages_are_named_after_the_commit_and_no_two_alike():
     shelf = Shelf().commit(put(*range(20)))
-    assert [key for key, _ in shelf.laid_out.new] == [f"commit1-{n}.json" for n in range(4)]
+    assert [key for key, _ in shelf.layout.new] == [f"commit1-{n}.json" for n in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -195,12 +197,12 @@ def test_pages_are_named_after_the_commit_and_no_two_alike():
     [("", 0), ("0000.jpg", 0), ("0005.jpg", 0), ("0005.jpgx", 0), ("0006.jpg", 1), ("0035.jpg", 5), ("\U0010ffff", 5)],
 )
 @pytest.mark.usefixtures("small_pages")
-def test_a_name_belongs_to_the_page_that_holds_it_or_would(name, index):
+def test_a_filename_belongs_to_the_page_whose_range_contains_it(name, index):
     assert layout.slot_index(Shelf().commit(put(*range(36))).head.pages, name) == index
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_page_is_never_altered_unread():
+def test_modifying_an_unread_page_is_an_error():
     slots = layout.head_slots(Shelf().commit(put(*range(36))).head)
     with pytest.raises(TypeError, match="must be read before"):
         layout.apply_changes(slots, [file_change(None, entry("0001.jpg"))])
@@ -208,12 +210,12 @@ def test_a_page_is_never_altered_unread():
 
 @pytest.mark.parametrize("few", [0, 1, SMALL_PAGES["MAX_INLINE"]])
 @pytest.mark.usefixtures("small_pages")
-def test_of_a_small_manifest_no_page_is_asked_for(few):
+def test_a_small_manifest_needs_no_page(few):
     slots = layout.head_slots(head_of(*(file_observation(name) for name in names(*range(few)))))
     assert layout.pages_to_read(layout.join_small_runs(slots)) == []
 
 
-def test_by_the_real_bounds_thousands_of_files_come_and_go():
+def test_thousands_of_files_are_added_and_removed_with_the_real_bounds():
     shelf = Shelf().commit(put(*range(2000)))
     assert shelf.head.pages == ()
     shelf.commit(put(*range(2000, 5000)))
@@ -221,10 +223,10 @@ def test_by_the_real_bounds_thousands_of_files_come_and_go():
     assert len(shelf.head.pages) == 3
     shelf.commit(put(5000))
     shelf.check()
-    assert (len(shelf.read), len(shelf.laid_out.new)) == (1, 1)
-    shelf.commit(taken(*range(1000, 4900)))
+    assert (len(shelf.read), len(shelf.layout.new)) == (1, 1)
+    shelf.commit(remove(*range(1000, 4900)))
     shelf.check()
     assert len(shelf.head.pages) == 1
-    shelf.commit(taken(*range(200)))
+    shelf.commit(remove(*range(200)))
     shelf.check()
     assert (shelf.head.pages, len(shelf.head.files)) == ((), 901)

@@ -1,4 +1,4 @@
-"""JSON that other programs wrote: what is usable of it, and what is reported."""
+"""Reading JSON from other programs: usable values and reported problems."""
 
 import gzip
 import json
@@ -68,7 +68,7 @@ def test_the_same_text_is_read_from_every_encoding(body: bytes) -> None:
         ('{"a": ' + nested(100_000, '"]]\\"]"') + ', "b": 1}', None, "it is nested more than"),
     ],
 )
-def test_one_unusable_value_is_left_out_and_named(text: str, value: object, problem: str) -> None:
+def test_an_unusable_value_is_dropped_and_reported(text: str, value: object, problem: str) -> None:
     read = read_json(text.encode())
     assert problem in read.problems[0]
     if value is None:
@@ -108,7 +108,7 @@ def test_usable_values_are_unchanged_on_both_paths(value: object) -> None:
     assert read_json(json.dumps([value, 10**30]).encode()).value == [value]
 
 
-def test_what_is_as_deep_as_allowed_is_kept() -> None:
+def test_a_value_at_the_maximum_depth_is_kept() -> None:
     assert read_json(nested(MAX_DEPTH).encode()) == (json.loads(nested(MAX_DEPTH)), ())
     assert len(read_json(nested(MAX_DEPTH + 1).encode()).problems) == 1
 
@@ -122,7 +122,7 @@ def test_what_is_as_deep_as_allowed_is_kept() -> None:
         "[" + "9" * 5000 + "]",
     ],
 )
-def test_what_was_read_can_be_written_and_read_strictly(text: str) -> None:
+def test_a_returned_value_can_be_written_and_read_strictly(text: str) -> None:
     read = read_json(text.encode())
     assert from_json(to_json(read.value), allow_inf_nan=False) == read.value
     assert json.loads(json.dumps(read.value, allow_nan=False)) == read.value
@@ -130,7 +130,7 @@ def test_what_was_read_can_be_written_and_read_strictly(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "why"),
+    ("body", "reason"),
     [
         (b"", "it is not JSON"),
         (b"{", "it is not JSON"),
@@ -146,8 +146,8 @@ def test_what_was_read_can_be_written_and_read_strictly(text: str) -> None:
         (b"\x89PNG\r\n\x1a\n", "it is not JSON"),
     ],
 )
-def test_what_is_no_json_at_all_is_refused_with_the_reason(body: bytes, why: str) -> None:
-    with pytest.raises(UnreadableDocument, match=why):
+def test_a_body_that_is_not_json_is_an_error_with_the_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableDocument, match=reason):
         read_json(body)
 
 
@@ -161,7 +161,7 @@ def test_no_more_is_decompressed_than_allowed() -> None:
     assert len(to_utf8(gzip.compress(b" " * 1_000_000), most=1_000_000)) == 1_000_000
 
 
-def test_a_body_larger_than_allowed_is_refused() -> None:
+def test_a_body_larger_than_the_limit_is_an_error() -> None:
     with pytest.raises(UnreadableDocument, match="it has 11 bytes; the limit is 10"):
         to_utf8(b" " * 11, most=10)
 
@@ -176,7 +176,7 @@ def test_a_problem_does_not_repeat_a_very_long_key() -> None:
     assert len(read_json(json.dumps({"k" * 100_000: math.inf}).encode()).problems[0]) < 300
 
 
-def test_text_that_is_not_utf8_is_refused() -> None:
+def test_text_that_is_not_utf8_is_an_error() -> None:
     with pytest.raises(UnreadableDocument, match="not UTF-8"):
         decode_text("Z\xfcrich".encode("latin-1"))
 

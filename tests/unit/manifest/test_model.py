@@ -116,7 +116,7 @@ def test_the_id_and_the_title_are_named_after_the_kind():
     assert (written["actor_id"], written["actor_title"]) == ("7", None)
 
 
-def test_what_is_not_known_is_null_and_never_left_out():
+def test_an_unknown_value_is_null_and_never_omitted():
     written = json.loads(encode_head(head_of(file_observation("a.jpg", etag="0-2"))))
     assert written["last_verified_at"] is None
     assert [written["files"][0][name] for name in ("md5_hash", "md5_source", "prompt", "checksum")] == [None] * 4
@@ -154,15 +154,15 @@ def test_a_change_record_is_the_same_after_it_was_written_and_read():
     assert lists == [1, 1, 1]
 
 
-def as_earlier_versions_wrote_it(record, *, is_sealed):
-    """A change record that says ``altered`` for ``modified``; the oldest have no SHA-256."""
+def earlier_format(record, *, is_sealed):
+    """A change record with ``altered`` for ``modified``; the oldest have no SHA-256."""
     body = encode_record(record).replace(b'"modified":', b'"altered":')[: -len(b',"sha256":""}') - 64]
     return body + (b',"sha256":"%s"}' % sha256(body).hexdigest().encode() if is_sealed else b"}")
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_a_record_of_an_earlier_version_is_read_and_written_with_todays_names(is_sealed):
-    body = as_earlier_versions_wrote_it(RECORD, is_sealed=is_sealed)
+    body = earlier_format(RECORD, is_sealed=is_sealed)
     assert json.loads(body)["altered"]
     assert decode_record(body) == RECORD
     assert encode_record(decode_record(body)) == encode_record(RECORD)
@@ -178,19 +178,19 @@ def test_a_record_without_modified_files_or_with_both_names_for_them_is_unreadab
 @pytest.mark.parametrize(
     "body", [b"", b"[]", encode_head(FULL), encode_record(RECORD).replace(b'"schema":1', b'"schema":2')]
 )
-def test_what_is_no_change_record_is_unreadable(body):
+def test_a_body_that_is_not_a_change_record_is_unreadable(body):
     with pytest.raises(UnreadableManifest):
         decode_record(body)
 
 
 @pytest.mark.parametrize("body", [encode_record(RECORD), encode_head(PAGED).replace(b'"pages"', b'"files"')])
-def test_what_is_no_head_but_alike_is_unreadable(body):
+def test_a_body_similar_to_a_head_is_unreadable(body):
     with pytest.raises(UnreadableManifest):
         decode_head(body)
 
 
 def changed(**fields):
-    """The JSON of a head with these fields otherwise; ``...`` leaves one out."""
+    """The JSON of a head with these fields replaced, or removed by ``...``."""
     written = json.loads(encode_head(FULL)) | fields
     return json.dumps({name: value for name, value in written.items() if value is not ...}).encode()
 
@@ -236,7 +236,7 @@ def changed(**fields):
     ],
     ids=lambda value: value[:40].decode(errors="replace") if isinstance(value, bytes) else value,
 )
-def test_whatever_is_not_exactly_a_head_is_unreadable_and_the_words_say_why(body, words):
+def test_a_body_that_is_not_exactly_a_head_is_unreadable_with_the_reason(body, words):
     with pytest.raises(UnreadableManifest, match=words):
         decode_head(body)
 
@@ -253,7 +253,7 @@ def test_an_entry_with_an_unknown_proof_is_unreadable():
         decode_head(changed(files=[files[0] | {"md5_source": "size"}]))
 
 
-def test_a_value_once_made_cannot_be_altered():
+def test_values_are_immutable():
     with pytest.raises(ValidationError, match="frozen"):
         FULL.revision = 7
 

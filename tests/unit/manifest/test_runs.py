@@ -34,16 +34,16 @@ def run_of(*filenames, **facts):
 
 
 def written(run):
-    """The run as it is once a page of it was written and read."""
+    """The run, written to a page and read back."""
     return decode_page(encode_page(run), run.page_ref("p"))
 
 
 def names(run):
-    return [one.filename for one in run.entries()]
+    return [entry.filename for entry in run.entries()]
 
 
 def both(*filenames):
-    """The run in memory, and the one that was read from a page: they are to be alike in everything."""
+    """The run in memory and the run read from a page, which behave alike."""
     return [run_of(*filenames), written(run_of(*filenames))]
 
 
@@ -56,21 +56,21 @@ def test_a_run_is_the_same_after_it_was_written_and_read():
 def test_a_page_is_json_with_an_entry_as_the_manifest_has_it_on_each_line():
     first, *lines, last = encode_page(run_of(*ODD)).split(b"\n")
     page = json.loads(encode_page(run_of(*ODD)))
-    assert (page["schema"], [one["filename"] for one in page["files"]]) == (1, ODD)
+    assert (page["schema"], [fields["filename"] for fields in page["files"]]) == (1, ODD)
     assert (first, last) == (b'{"schema":1,"files":[', b"]}")
     assert [json.loads(line.removesuffix(b",")) for line in lines] == page["files"]
 
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("run", both(*ODD), ids=["made", "read"])
-def test_an_entry_is_found_by_any_name_it_may_have(run, name):
+def test_an_entry_is_found_by_any_filename(run, name):
     assert run.find(name) == entry(name)
     assert (run.first, run.last, len(run)) == (ODD[0], ODD[-1], len(ODD))
 
 
 @pytest.mark.parametrize("name", ["", "a0", "b", "\U0010fffe", "\U0010ffff0", "A"])
 @pytest.mark.parametrize("run", both(*ODD), ids=["made", "read"])
-def test_a_name_that_is_not_there_is_not_found(run, name):
+def test_a_missing_filename_is_not_found(run, name):
     assert run.find(name) is None
 
 
@@ -80,23 +80,23 @@ def test_in_an_empty_run_nothing_is_found():
 
 @pytest.mark.parametrize("since", ["", "a", "b", "c", "f", "g"])
 @pytest.mark.parametrize("run", both(*"bdf"), ids=["made", "read"])
-def test_what_begins_with_a_name(run, since):
+def test_the_entries_starting_at_a_filename(run, since):
     assert names(run.starting_at(since)) == [name for name in "bdf" if name >= since]
 
 
 @pytest.mark.parametrize("put", ["", "a", "b", "c", "g", "ag", "abcdefg", "bdf"])
-@pytest.mark.parametrize("taken", ["", "b", "d", "f", "bdf", "x", "ace"])
+@pytest.mark.parametrize("removed", ["", "b", "d", "f", "bdf", "x", "ace"])
 @pytest.mark.parametrize("run", both(*"bdf"), ids=["made", "read"])
-def test_entries_are_put_in_and_taken_out_by_name_and_the_rest_stays(run, put, taken):
-    changes = dict.fromkeys(taken) | {name: entry(name, size=9) for name in put}
-    expected = {name: 3 for name in "bdf" if name not in taken} | dict.fromkeys(put, 9)
-    assert {one.filename: one.size_bytes for one in run.with_changes(changes).entries()} == expected
+def test_changes_insert_replace_and_remove_entries_and_keep_the_others(run, put, removed):
+    changes = dict.fromkeys(removed) | {name: entry(name, size=9) for name in put}
+    expected = {name: 3 for name in "bdf" if name not in removed} | dict.fromkeys(put, 9)
+    assert {changed.filename: changed.size_bytes for changed in run.with_changes(changes).entries()} == expected
     assert names(run.with_changes(changes)) == sorted(expected)
     assert names(run) == list("bdf")
 
 
-def test_the_bytes_of_an_entry_that_nobody_alters_are_carried_over():
-    # A way of writing that this code does not have: whatever is written differently was decoded.
+def test_the_bytes_of_an_unchanged_entry_are_copied():
+    # This code never writes such spacing, so other bytes would mean that the entry was decoded.
     line = json.dumps(json.loads(next(run_of("b").lines())), indent=None).encode()
     page = encode_page(Run([line]))
     run = decode_page(page, run_of("b").page_ref("p")).with_changes({"a": entry("a"), "c": entry("c"), "d": None})
@@ -104,7 +104,7 @@ def test_the_bytes_of_an_entry_that_nobody_alters_are_carried_over():
     assert line in encode_page(run.split(2)[1].concat(Run()))
 
 
-def test_rows_tell_what_is_asked_for_most_and_the_entry_in_json():
+def test_rows_have_the_most_used_fields_and_the_entry_as_json():
     for run in both(*"ab"):
         assert [(r.filename, r.last_modified, json.loads(r.line)["s3_key"]) for r in run.rows()] == [
             ("a", MORNING, "styles/16/a"),
@@ -113,7 +113,7 @@ def test_rows_tell_what_is_asked_for_most_and_the_entry_in_json():
 
 
 @pytest.mark.parametrize("run", both(*ODD), ids=["made", "read"])
-def test_a_reference_says_what_the_page_holds(run):
+def test_a_reference_describes_its_page(run):
     ref = run.page_ref("the key")
     assert (ref.key, ref.first, ref.last) == ("the key", ODD[0], ODD[-1])
     assert (ref.total_files, ref.total_size_bytes) == (len(ODD), 3 * len(ODD))
@@ -165,7 +165,7 @@ LACKS_SIZE = LINES[2].replace(b'"size_bytes":3,', b"")
     ],
     ids=lambda body: repr(body[-60:]),
 )
-def test_what_is_not_the_page_that_the_manifest_speaks_of_is_unreadable(body):
+def test_a_page_that_does_not_match_its_reference_is_unreadable(body):
     with pytest.raises(UnreadableManifest):
         decode_page(body, REF)
 
@@ -191,15 +191,15 @@ BROKEN = {
         lambda run: run.page_ref("p"),
         lambda run: list(run.rows()),
     ],
-    ids=["decoded", "found", "replaced", "begun with", "described", "shown"],
+    ids=["decoded", "found", "replaced", "starting at", "referenced", "rows"],
 )
-def test_an_entry_that_is_broken_in_the_middle_of_a_page_is_unreadable_when_it_is_met(use, broken):
+def test_a_broken_entry_in_a_page_is_unreadable_on_access(use, broken):
     run = decode_page(b"\n".join([*LINES[:2], broken, *LINES[3:]]), REF)
     with pytest.raises(UnreadableManifest, match="broken"):
         use(run)
 
 
-def test_an_entry_with_a_field_too_many_is_unreadable_when_it_is_decoded():
+def test_an_entry_with_an_unknown_field_is_unreadable_when_it_is_decoded():
     newer = LINES[2].replace(b'{"filename"', b'{"new":1,"filename"')
     run = decode_page(b"\n".join([*LINES[:2], newer, *LINES[3:]]), REF)
     with pytest.raises(UnreadableManifest, match="broken"):
@@ -207,6 +207,6 @@ def test_an_entry_with_a_field_too_many_is_unreadable_when_it_is_decoded():
     assert run.find("a") == entry("a")
 
 
-def test_an_altered_entry_is_written_anew():
+def test_a_modified_entry_is_encoded_again():
     run = written(run_of("a", "b")).with_changes({"b": entry("b", last_modified=EVENING)})
     assert written(run).find("b").last_modified == EVENING
