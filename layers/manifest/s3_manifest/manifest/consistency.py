@@ -16,15 +16,17 @@ PAGES, COPIES = "pages/", "sidecars/"
 
 def contradiction_in_head(head: Head, collection: Collection) -> str | None:
     """The first contradiction in a head, or None."""
-    return next(chain(_of_facts(head, collection), _of_pages(head, collection), _of_entries(head, collection)), None)
+    return next(
+        chain(_check_facts(head, collection), _check_pages(head, collection), _check_entries(head, collection)), None
+    )
 
 
 def contradiction_in_record(record: ChangeRecord, collection: Collection) -> str | None:
     """The first contradiction in a change record, or None."""
-    return next(chain(_of_facts(record, collection), _of_changes(record, collection)), None)
+    return next(chain(_check_facts(record, collection), _check_changes(record, collection)), None)
 
 
-def _of_facts(facts: Facts, collection: Collection) -> Iterator[str]:
+def _check_facts(facts: Facts, collection: Collection) -> Iterator[str]:
     if (facts.kind, facts.id, facts.s3_prefix) != (collection.kind, collection.id, collection.prefix):
         yield f"it is the manifest of {facts.kind} {facts.id} at {facts.s3_prefix}"
     if facts.first_revision > facts.revision:
@@ -41,7 +43,7 @@ def _of_facts(facts: Facts, collection: Collection) -> Iterator[str]:
         yield f"sidecars: a copy is not below {folder}"
 
 
-def _of_pages(head: Head, collection: Collection) -> Iterator[str]:
+def _check_pages(head: Head, collection: Collection) -> Iterator[str]:
     if not head.pages:
         return
     folder = collection.folder + PAGES
@@ -58,15 +60,15 @@ def _of_pages(head: Head, collection: Collection) -> Iterator[str]:
         yield "total_files, total_size_bytes: do not match the pages"
 
 
-def _of_entries(head: Head, collection: Collection) -> Iterator[str]:
+def _check_entries(head: Head, collection: Collection) -> Iterator[str]:
     if head.pages:
         return
-    if (len(head.files), _size_of(head.files)) != (head.total_files, head.total_size_bytes):
+    if (len(head.files), _total_size(head.files)) != (head.total_files, head.total_size_bytes):
         yield "total_files, total_size_bytes: do not match the files"
     lists = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
     for role, entries in lists.items():
-        yield from _of_order(entries)
-        yield from _of_keys(entries, collection)
+        yield from _check_order(entries)
+        yield from _check_keys(entries, collection)
         if any(entry.role != role for entry in entries):
             yield f"{role}: an entry belongs to another list"
     if head.captions or head.hidden:
@@ -75,7 +77,7 @@ def _of_entries(head: Head, collection: Collection) -> Iterator[str]:
             yield "files, captions, hidden: a filename is in two lists"
 
 
-def _of_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
+def _check_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
     for change_type in CHANGE_TYPES:
         for change in getattr(record, change_type):
             if change.change_type != change_type:
@@ -85,18 +87,18 @@ def _of_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
                     yield f"{change_type}: an entry of {change.filename} has another filename or key"
 
 
-def _of_order(entries: Iterable[Entry]) -> Iterator[str]:
+def _check_order(entries: Iterable[Entry]) -> Iterator[str]:
     for before, after in pairwise(entry.filename for entry in entries):
         if before >= after:
             yield f"{after!r} comes after {before!r}: filenames must be sorted and unique"
 
 
-def _of_keys(entries: Iterable[Entry], collection: Collection) -> Iterator[str]:
+def _check_keys(entries: Iterable[Entry], collection: Collection) -> Iterator[str]:
     prefix = collection.prefix
     for entry in entries:
         if entry.s3_key != prefix + entry.filename:
             yield f"{entry.filename!r}: its s3_key is not {prefix}{entry.filename}"
 
 
-def _size_of(entries: Iterable[Entry]) -> int:
+def _total_size(entries: Iterable[Entry]) -> int:
     return sum(entry.size_bytes for entry in entries)

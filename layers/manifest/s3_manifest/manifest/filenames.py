@@ -14,7 +14,7 @@ WORKING_FOLDER = ".s3-manifest"
 MAX_NAME_BYTES = 255
 """Limit of one path component: https://en.wikipedia.org/wiki/Comparison_of_file_systems#Limits"""
 
-_NO_PATH = (
+_INVALID_PATH = (
     (re.compile(r"\0"), "it contains a NUL, which no filename may have"),
     (re.compile(r"^\Z"), "it is empty: the key is the collection's prefix itself"),
     (re.compile(r"^/"), "it is an absolute path"),
@@ -24,7 +24,7 @@ _NO_PATH = (
 _UNSAFE = (
     (re.compile(r"[\x00-\x1f\x7f-\x9f]"), "it contains a control character"),
     (re.compile(r"\\"), "it contains a backslash, which separates folders on Windows"),
-    *_NO_PATH,
+    *_INVALID_PATH,
 )
 # HFS+ ignores these in comparisons: https://git-blame.blogspot.com/2014/12/git-1856-195-205-214-and-221-and.html
 IGNORABLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad]")
@@ -37,14 +37,14 @@ def path_problem(filename: str) -> str | None:
     Weaker than ``filename_problem``, for file lists from other programs: on Linux names may have backslashes
     and line breaks.
     """
-    return _first(_NO_PATH, filename) if _may_be_unsafe(filename) else None
+    return _first_reason(_INVALID_PATH, filename) if _may_be_unsafe(filename) else None
 
 
 def filename_problem(filename: str, max_name_bytes: int = MAX_NAME_BYTES) -> str | None:
     """Why a collection may not have a file with this name; None if it may."""
-    if _may_be_unsafe(filename) and (reason := _first(_UNSAFE, filename)):
+    if _may_be_unsafe(filename) and (reason := _first_reason(_UNSAFE, filename)):
         return reason
-    if (filename[0] == "." or not filename.isascii()) and _is_working(filename.partition("/")[0]):
+    if (filename[0] == "." or not filename.isascii()) and _is_working_folder(filename.partition("/")[0]):
         return f"it is in {WORKING_FOLDER}, the client's working folder"
     try:
         size = len(filename) if filename.isascii() else len(filename.encode())
@@ -85,10 +85,10 @@ def _may_be_unsafe(filename: str) -> bool:
     )
 
 
-def _first(rules: Iterable[tuple[re.Pattern[str], str]], filename: str) -> str | None:
+def _first_reason(rules: Iterable[tuple[re.Pattern[str], str]], filename: str) -> str | None:
     return next((reason for pattern, reason in rules if pattern.search(filename)), None)
 
 
-def _is_working(component: str) -> bool:
+def _is_working_folder(component: str) -> bool:
     plain = IGNORABLE.sub("", unicodedata.normalize("NFKC", component)).casefold()
     return plain.rstrip(". ") == WORKING_FOLDER

@@ -33,9 +33,9 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTAINERS = frozenset((dict, list))
 _GZIP = b"\x1f\x8b"
 _MAX_PATH = 200
-_VAIN_READS = 4
-_BETWEEN, _LINE = re.compile("[\\s,\ufeff]*"), re.compile(r"[^\n]*")
-_TOO_DEEP = "\udfff nested too deep"  # unique: decoded text has no lone surrogate of this value
+_MAX_REREADS = 4
+_SEPARATORS, _LINE = re.compile("[\\s,\ufeff]*"), re.compile(r"[^\n]*")
+_TOO_DEEP = "\udfff nested too deep"  # a lone low surrogate, so it is not valid text
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
 # Maps digits to "0", "E" to "e" and the rest to blanks, to find ``_LARGE`` by a fast substring search.
@@ -155,29 +155,29 @@ def _read_multiline(lines: Sequence[bytes], index: int) -> Iterator[tuple[int, D
     characters = b"\n".join(lines[index:]).decode("utf-8", "surrogateescape")
     number, counted, at = index + 1, 0, 0
     # Bounds the characters parsed in vain for the end of a broken value; then each line is read by itself.
-    allowed = _VAIN_READS * len(characters)
-    while (begins := _after(_BETWEEN, characters, at)) < len(characters):
-        number, counted = number + characters.count("\n", counted, begins), begins
-        end_of_line = _after(_LINE, characters, begins)
+    budget = _MAX_REREADS * len(characters)
+    while (value_start := _match_end(_SEPARATORS, characters, at)) < len(characters):
+        number, counted = number + characters.count("\n", counted, value_start), value_start
+        end_of_line = _match_end(_LINE, characters, value_start)
         document: Document | UnreadableDocument | None = None
         at = end_of_line
-        if allowed > 0:
+        if budget > 0:
             try:
-                value, ends = _LENIENT.raw_decode(characters, begins)
+                value, value_end = _LENIENT.raw_decode(characters, value_start)
             except json.JSONDecodeError as error:
-                allowed -= error.pos - begins
+                budget -= error.pos - value_start
             except RecursionError:
-                allowed -= len(characters) // 10
+                budget -= len(characters) // 10
             else:
                 if isinstance(value, dict | list):
-                    document, at = _clean_document(value), ends
-        yield number, document or _read_line(characters[begins:end_of_line])
+                    document, at = _clean_document(value), value_end
+        yield number, document or _read_line(characters[value_start:end_of_line])
 
 
-def _after(pattern: re.Pattern[str], characters: str, begins: int) -> int:
-    """The end of a match at ``begins``; ``begins`` without a match."""
-    match = pattern.match(characters, begins)
-    return match.end() if match else begins
+def _match_end(pattern: re.Pattern[str], characters: str, position: int) -> int:
+    """The end of a match at ``position``; ``position`` without a match."""
+    match = pattern.match(characters, position)
+    return match.end() if match else position
 
 
 def _read_line(line: str) -> Document | UnreadableDocument:

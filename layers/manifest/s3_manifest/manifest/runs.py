@@ -57,12 +57,12 @@ class Run:
 
     def find(self, filename: str) -> Entry | None:
         """The entry with this filename, or None."""
-        at = self._place(filename)
-        return self._entry(self._items[at]) if self._is_at(filename, at) else None
+        index = self._index(filename)
+        return self._entry(self._items[index]) if self._is_at(filename, index) else None
 
     def starting_at(self, filename: str) -> "Run":
         """The entries from this filename on."""
-        return Run(self._items[self._place(filename) :], self._source) if filename else self
+        return Run(self._items[self._index(filename) :], self._source) if filename else self
 
     def rows(self) -> Iterator[Row]:
         """All entries as rows."""
@@ -85,24 +85,24 @@ class Run:
         """The run with these entries, by filename, inserted, replaced or removed (None)."""
         items, result, start = self._items, list[Entry | bytes](), 0
         for filename in sorted(changes):
-            at = self._place(filename, start)
-            result += items[start:at]
-            start = at + self._is_at(filename, at)
+            index = self._index(filename, start)
+            result += items[start:index]
+            start = index + self._is_at(filename, index)
             if (entry := changes[filename]) is not None:
                 result.append(entry)
         return Run([*result, *items[start:]], self._source)
 
-    def _place(self, filename: str, start: int = 0) -> int:
+    def _index(self, filename: str, start: int = 0) -> int:
         """The index of the entry with this filename, or where to insert it."""
         return bisect_left(range(len(self)), filename, lo=start, key=self._name)
 
-    def _is_at(self, filename: str, at: int) -> bool:
-        return at < len(self) and self._name(at) == filename
+    def _is_at(self, filename: str, index: int) -> bool:
+        return index < len(self) and self._name(index) == filename
 
-    def _name(self, at: int) -> str:
+    def _name(self, index: int) -> str:
         # Cached: repeated searches read the names in the middle again and again.
-        if (name := self._names.get(at)) is None:
-            name = self._names[at] = self._name_of(self._items[at])
+        if (name := self._names.get(index)) is None:
+            name = self._names[index] = self._name_of(self._items[index])
         return name
 
     def _name_of(self, item: Entry | bytes) -> str:
