@@ -177,7 +177,7 @@ MUTANTS = (
     Mutant(
         "reader takes every change record for true",
         "storage/change_log.py",
-        (("[link for link in rivals if link.commit in named]", "rivals"),),
+        (("[name for name in rivals if name.commit in commits]", "rivals"),),
     ),
     Mutant(
         "an image that comes after its sidecar is not described by it",

@@ -1,7 +1,7 @@
-"""The chain of change records, read off their names alone.
+"""The chain of change records, derived from their names alone.
 
-``changes/<revision, 12 digits>-<commit>-<previous>.json``: a commit that is lost leaves a record that
-nobody's ``<previous>`` names, so what is on the chain is known without opening a record.
+``changes/<revision, 12 digits>-<commit>-<previous>.json``: no ``<previous>`` names the record of a lost commit, so the
+chain is known without reading a record.
 """
 
 import re
@@ -15,14 +15,13 @@ from s3_manifest.manifest.model import Head
 from s3_manifest.storage.store import Store
 
 FIRST, REPAIRED = "first", "repaired"
-"""What stands for the commit before in a change record that follows on none: the first of a manifest, and that of a
-repair, of which nobody knows what it altered."""
+"""``<previous>`` in a record that follows no commit: a manifest's first, and a repair's, whose changes are unknown."""
 
 _NAME = re.compile(r"([0-9]{12})-([^-/]+)-([^-/]+)\.json")
 
 
 class RecordName(NamedTuple):
-    """A change record, as far as its name tells."""
+    """What the name of a change record holds."""
 
     revision: int
     commit: str
@@ -30,7 +29,7 @@ class RecordName(NamedTuple):
 
 
 def folder(collection: Collection) -> str:
-    """Where the collection's change records are."""
+    """The prefix of the collection's change records."""
     return f"{collection.folder}changes/"
 
 
@@ -40,56 +39,55 @@ def record_key(collection: Collection, record: ChangeRecord | RecordName) -> str
 
 
 def listing_start(collection: Collection, revision: int) -> str:
-    """The place in a listing before the first record of a later revision."""
+    """Where to start a listing of the records after a revision."""
     return f"{folder(collection)}{revision + 1:012d}"
 
 
 def parse_names(keys: Iterable[str]) -> list[RecordName]:
     """The change records among the keys, in the order of the keys."""
-    found = (_NAME.fullmatch(key.rpartition("/")[2]) for key in keys)
-    return [RecordName(int(name[1]), name[2], name[3]) for name in found if name]
+    matches = (_NAME.fullmatch(key.rpartition("/")[2]) for key in keys)
+    return [RecordName(int(match[1]), match[2], match[3]) for match in matches if match]
 
 
 def follow_chain(names: Sequence[RecordName], head: Head) -> list[RecordName]:
-    """Those of the records that a head came to be by, in order of revision.
+    """The records of the commits that led to ``head``, in order of revision.
 
-    ``names`` are sorted, and hold all records of some run of revisions, listed after the head was
-    read. A record of the run's last revision is told by the head only: it is left out if the head is
-    at a later one.
+    ``names`` are sorted and hold all records of a range of revisions, listed after the head was read. Only the head
+    identifies the record of the range's last revision: if the head is at a later one, that record is left out.
     """
-    found: list[RecordName] = []
-    expected, named = head.revision, {head.last_change}
-    known = (name for name in reversed(names) if name.revision <= head.revision)
-    for revision, group in groupby(known, key=lambda name: name.revision):
+    chain: list[RecordName] = []
+    expected, commits = head.revision, {head.last_change}
+    descending = (name for name in reversed(names) if name.revision <= head.revision)
+    for revision, group in groupby(descending, key=lambda name: name.revision):
         rivals = list(group)
-        # From the head down: an earlier manifest, or commits that were lost, may have records of the same revisions.
-        kept = [link for link in rivals if link.commit in named] if revision == expected else []
-        found += kept
-        expected, named = revision - 1, {link.previous for link in kept or rivals}
-    return found[::-1]
+        # From the head down: an earlier manifest and lost commits may have left records of the same revisions.
+        links = [name for name in rivals if name.commit in commits] if revision == expected else []
+        chain += links
+        expected, commits = revision - 1, {name.previous for name in links or rivals}
+    return chain[::-1]
 
 
 def highest_revision(store: Store, collection: Collection, void: Container[str] = ()) -> int:
-    """The highest revision of any change record there is; 0 where there is none.
+    """The highest revision of all change records; 0 if there are none.
 
-    Records of ``void`` commits, which are known to have been lost, do not count. A few listings of one key each,
-    their number the logarithm of that of the revisions.
+    Records of ``void`` commits, which were lost, do not count. Makes listings of one key each; their number grows with
+    the logarithm of the revision.
     """
 
     def next_after(revision: int) -> int | None:
         after = listing_start(collection, revision)
         while keys := store.list(folder(collection), after=after, limit=1).keys:
-            if found := [link for link in parse_names(keys) if link.commit not in void]:
-                return found[0].revision
-            after = keys[-1]  # no record: somebody else's
+            if names := [name for name in parse_names(keys) if name.commit not in void]:
+                return names[0].revision
+            after = keys[-1]  # a void commit, or not a change record
         return None
 
     known, step, bound = 0, 1, None
     while bound is None or known + 1 < bound:
         probe = known + step if bound is None else (known + bound) // 2
-        found = next_after(probe - 1)
-        if found is None:
+        revision = next_after(probe - 1)
+        if revision is None:
             bound = probe
         else:
-            known, step = found, step * 2
+            known, step = revision, step * 2
     return known

@@ -1,4 +1,4 @@
-"""Heads in a store: loaded with their ETag, and saved only in place of what was loaded."""
+"""Heads in a store: loaded with their ETag, saved only if that ETag is still the current one."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Present, Store, iter_listings
 
 CHECKPOINT_EVERY = 100
-"""Revisions. What an old revision said is told by undoing at most so many change records."""
+"""In revisions: an old revision is reconstructed by undoing at most this many change records."""
 
 _SUMMARY = "s3-manifest"
 # S3 allows 2 KB of user metadata in all; the numbers need some 200 bytes of it.
@@ -28,32 +28,32 @@ _TITLE_MAX_BYTES = 1000
 
 
 class LoadedHead(NamedTuple):
-    """A head as it was read (None: there is none), and the ETag that a save of its successor must find there."""
+    """A head (None: there is none), and the ETag that saving its successor must replace."""
 
     head: Head | None
     etag: str | None
 
 
 class Checkpoint(LoadedHead):
-    """A head as a checkpoint has it: of an earlier revision, so nobody writes its successor."""
+    """The head of an earlier revision, read from a checkpoint; it gets no successor."""
 
     __slots__ = ()
 
 
-def load(store: Store, collection: Collection, set_aside: str | None = None) -> LoadedHead:
-    """The collection's head. The one with the ETag ``set_aside`` is as good as none: it is to be replaced.
+def load(store: Store, collection: Collection, unreadable_etag: str | None = None) -> LoadedHead:
+    """The collection's head. A head with the ETag ``unreadable_etag`` counts as none: it is to be replaced.
 
     Raises ``UnreadableManifest``, ``StoreError``.
     """
     stored = store.get(collection.head_key)
     if stored is None:
         return LoadedHead(None, None)
-    head = None if stored.etag == set_aside else decode(collection, stored.body)
+    head = None if stored.etag == unreadable_etag else decode(collection, stored.body)
     return LoadedHead(head, stored.etag)
 
 
 def save(store: Store, collection: Collection, head: Head, replaces: str | None) -> None:
-    """One compare-and-swap: in place of the head with the ETag ``replaces``, or of none.
+    """Saves the head by compare-and-swap: it replaces the head with the ETag ``replaces``, or none.
 
     Raises ``Conflict``, ``OutcomeUnknown``, ``WriteRefused``.
     """
@@ -62,10 +62,10 @@ def save(store: Store, collection: Collection, head: Head, replaces: str | None)
 
 
 def history_objects(collection: Collection, head: Head, record: ChangeRecord) -> Iterator[tuple[str, bytes]]:
-    """The objects by which the revision that ``head`` is can be told later: keys and bodies.
+    """The keys and bodies of the objects that record this revision in the history.
 
-    Its change record and, now and then, the head itself: whoever wants to know what the manifest
-    said at some revision starts from the next checkpoint, not from what it says now.
+    They are its change record and, every ``CHECKPOINT_EVERY`` revisions, a checkpoint: a copy of the head. An old
+    revision is reconstructed from the next checkpoint instead of from the current head.
     """
     if head.revision % CHECKPOINT_EVERY:
         yield change_log.record_key(collection, record), encode_record(record)
@@ -77,17 +77,17 @@ def history_objects(collection: Collection, head: Head, record: ChangeRecord) ->
 
 
 def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
-    """The key of the copy of a head that is kept of one revision in ``CHECKPOINT_EVERY``."""
+    """The key of the checkpoint of a revision."""
     return f"{checkpoints_folder(collection)}{revision:012d}-{commit}.json"
 
 
 def checkpoints_folder(collection: Collection) -> str:
-    """Where the collection's checkpoints are."""
+    """The prefix of the collection's checkpoints."""
     return f"{collection.folder}checkpoints/"
 
 
 def decode(collection: Collection, body: bytes) -> Head:
-    """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the mend."""
+    """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the remedy."""
     try:
         head = decode_head(body)
     except NewerManifest as error:
@@ -101,13 +101,13 @@ def decode(collection: Collection, body: bytes) -> Head:
 
 def _unreadable(collection: Collection, reason: str) -> UnreadableManifest:
     return UnreadableManifest(
-        f"{collection.head_key}: {reason}. It is left untouched: ask for a rescan with rebuild=true, which sets it"
-        " aside and makes a new one from S3"
+        f"{collection.head_key}: {reason}. It is left untouched: run a rescan with rebuild=true, which moves it to"
+        " set-aside/ and makes a new manifest from S3"
     )
 
 
 def read_summary(present: Present) -> Summary | None:
-    """The summary that a HEAD of a head's key tells; None if it has none (not written by this code)."""
+    """The summary in a head's user metadata; None if another program wrote the head."""
     try:
         return Summary.model_validate_json(present.metadata.get(_SUMMARY, ""), strict=True)
     except ValidationError:
@@ -115,9 +115,9 @@ def read_summary(present: Present) -> Summary | None:
 
 
 def summary_matches(summary: Summary, present: Present) -> bool:
-    """Whether the summary is proven to be that of the bytes that are there: whoever replaces bytes may keep metadata.
+    """Whether the summary provably belongs to the stored bytes: a program may replace the bytes and keep the metadata.
 
-    By the MD5 where S3 tells it, else by the CRC-32 that clients send with a PUT.
+    The proof is the MD5 if S3 returns it, else the CRC-32 that clients send with a PUT.
     """
     body = summary.body
     if body is None or body.size != present.size:
@@ -128,10 +128,7 @@ def summary_matches(summary: Summary, present: Present) -> bool:
 
 
 def _summary(head: Head, body: bytes) -> str:
-    """The summary as one line of ASCII, as HTTP headers have it.
-
-    A title that would not fit beside the numbers is cut.
-    """
+    """The summary as one line of ASCII for an HTTP header. A title that is too long is cut."""
     summary = Summary(
         revision=head.revision,
         complete=head.complete,
@@ -161,14 +158,14 @@ def _ascii_json(value: Mapping[str, object]) -> str:
 
 
 def exists(store: Store, collections: Collections, collection: Collection) -> bool:
-    """Whether there is a manifest of it, or any object to make one of. Raises ``StoreError``."""
+    """Whether the collection has a manifest, or any object to make one from. Raises ``StoreError``."""
     return isinstance(store.head(collection.head_key), Present) or has_objects(store, collections, collection)
 
 
 def has_objects(store: Store, collections: Collections, collection: Collection) -> bool:
-    """Whether there is any object of the collection's own. Raises ``StoreError``."""
+    """Whether the collection has any object of its own. Raises ``StoreError``."""
     if collections.is_nested(collection):
-        found = iter_listings(store, collection.prefix)
-        return any(collections.own_keys(collection, listing.keys) for listing in found)
-    # Of two one is another than the folder.
+        listings = iter_listings(store, collection.prefix)
+        return any(collections.own_keys(collection, listing.keys) for listing in listings)
+    # Two keys are enough: at most one of them is the marker object of the folder itself.
     return bool(collections.own_keys(collection, store.list(collection.prefix, limit=2).keys))

@@ -1,4 +1,4 @@
-"""The MD5 of an object as far as S3's answer to a HEAD proves it. Pure."""
+"""The MD5 of an object, if the response to a HEAD proves it. Pure."""
 
 import base64
 import re
@@ -9,8 +9,8 @@ from s3_manifest.storage.store import Present
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
-# User metadata of objects that their clients encrypted: s3cmd's --encrypt, and the formats of Amazon's S3 Encryption
-# Client, which others share. https://docs.aws.amazon.com/amazon-s3-encryption-client/latest/developerguide/
+# User metadata of objects that a client encrypted: s3cmd's --encrypt, and the formats of Amazon's S3 Encryption
+# Client, which other clients share. https://docs.aws.amazon.com/amazon-s3-encryption-client/latest/developerguide/
 _ENCRYPTED_BY_A_CLIENT = frozenset(
     {
         "s3tools-gpgenc",
@@ -37,11 +37,11 @@ _ENCRYPTED_BY_A_CLIENT = frozenset(
 
 
 def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
-    """The object's MD5 in hex and its proof, as far as a HEAD tells; None where it does not.
+    """The object's MD5 in hex and its proof; None if the HEAD proves none.
 
-    An ETag is the MD5 unless the object was uploaded in parts or encrypted with SSE-KMS or SSE-C. Of its checksums that
-    of the whole object is, a composite one is not. What the uploader declares counts unless a client encrypted the
-    object: then it is the MD5 of the plain file, which is not what S3 stores.
+    An ETag is the MD5 unless the object was uploaded in parts or encrypted with SSE-KMS or SSE-C. A checksum counts if
+    it covers the whole object; a composite one does not. The uploader's metadata counts unless a client encrypted the
+    object: then it is the MD5 of the plain file, not of the stored bytes.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
     """
@@ -58,13 +58,13 @@ def _declared_md5(metadata: Mapping[str, str]) -> tuple[str, Md5Source] | None:
         return md5, "md5"
     if md5 := parse_md5(metadata.get("md5chksum", "")):
         return md5, "md5chksum"
-    if found := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
-        return found[1], "s3cmd-attrs"
+    if match := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
+        return match[1], "s3cmd-attrs"
     return None
 
 
 def parse_md5(text: str) -> str | None:
-    """An MD5 given in hex or, as rclone does, in base64."""
+    """The MD5 in hex, from hex or (as rclone writes it) base64; None for other text."""
     text = text.strip()
     if _MD5.fullmatch(text.lower()):
         return text.lower()

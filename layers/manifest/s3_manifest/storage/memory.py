@@ -1,4 +1,4 @@
-"""A bucket in memory: a store for tests, simulations and models, one atomic step per request."""
+"""A bucket in memory, for tests, simulations and models. Each request is one atomic step."""
 
 import hashlib
 from bisect import bisect_left, bisect_right, insort
@@ -26,9 +26,9 @@ EPOCH: Timestamp = "2026-01-01T00:00:00.000Z"
 
 @dataclass
 class MemoryStore:
-    """Keeps S3's promises in one process: strong reads, and conditional writes by ETag.
+    """Gives S3's guarantees in one process: strongly consistent reads, and conditional writes by ETag.
 
-    Not for several threads at once: whoever interleaves requests does so between them.
+    Not thread-safe: a simulation interleaves whole requests.
     """
 
     now: Callable[[], Timestamp] = lambda: EPOCH
@@ -36,7 +36,7 @@ class MemoryStore:
     _ordered: list[str] = field(default_factory=list, repr=False)
 
     def upload(self, key: str, body: bytes, **facts: Any) -> Present:  # noqa: ANN401
-        """Stores an object as somebody else would, unconditionally; ``facts`` are ``Present``'s fields."""
+        """Stores an object unconditionally, as another program would; ``facts`` are fields of ``Present``."""
         present = Present(key, len(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), self.now())
         present = present._replace(**facts)
         if key not in self.objects:
@@ -45,7 +45,7 @@ class MemoryStore:
         return present
 
     def remove(self, key: str) -> None:
-        """Removes an object, if it is there, as somebody else would."""
+        """Removes an object, if it exists, as another program would."""
         if self.objects.pop(key, None):
             del self._ordered[bisect_left(self._ordered, key)]
 
@@ -65,9 +65,8 @@ class MemoryStore:
         return self.objects[key][0] if key in self.objects else Absent(key)
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
-        current = self.objects[key][0].etag if key in self.objects else None
-        if current != replaces:
-            raise Conflict(key, "somebody else wrote it first")
+        if self._etag(key) != replaces:
+            raise Conflict(key, "another writer wrote it first")
         return self.upload(key, body, content_type="application/json", metadata=dict(metadata)).etag
 
     def add(self, key: str, body: bytes) -> None:
@@ -81,19 +80,19 @@ class MemoryStore:
         if key not in self.objects:
             return False
         if self.objects[key][0].etag != etag:
-            raise Conflict(key, "it is another object now")
+            raise Conflict(key, "the object has been replaced")
         self.remove(key)
         return True
 
     def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
-        others = [one.key for one in objects if one.key in self.objects and self.objects[one.key][0].etag != one.etag]
-        self.delete([one.key for one in objects if one.key not in others])
-        return others
+        changed = [listed.key for listed in objects if self._etag(listed.key) not in (None, listed.etag)]
+        self.delete([listed.key for listed in objects if listed.key not in changed])
+        return changed
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         keys, truncated = _run(self._below(prefix, after), limit)
-        found = (self.objects[key][0] for key in keys)
-        listed = (ListedObject(p.key, p.size, p.etag, p.last_modified, p.storage_class) for p in found)
+        present = (self.objects[key][0] for key in keys)
+        listed = (ListedObject(p.key, p.size, p.etag, p.last_modified, p.storage_class) for p in present)
         return Listing(tuple(listed), truncated)
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
@@ -104,14 +103,17 @@ class MemoryStore:
     def md5(self, key: str, etag: str) -> str:
         stored = self.get(key)
         if stored is None or stored.etag != etag:
-            raise Conflict(key, "it is another object now")
+            raise Conflict(key, "the object has been replaced")
         return hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
+
+    def _etag(self, key: str) -> str | None:
+        return self.objects[key][0].etag if key in self.objects else None
 
     def _below(self, prefix: str, after: str) -> Iterator[str]:
         ordered = self._ordered
         start = bisect_right(ordered, after) if after > prefix else bisect_left(ordered, prefix)
-        rest = (ordered[index] for index in range(start, len(ordered)))
-        return takewhile(lambda key: key.startswith(prefix), rest)
+        keys = (ordered[index] for index in range(start, len(ordered)))
+        return takewhile(lambda key: key.startswith(prefix), keys)
 
 
 def _run(ordered: Iterable[str], limit: int) -> tuple[tuple[str, ...], bool]:

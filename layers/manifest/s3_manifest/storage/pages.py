@@ -1,7 +1,7 @@
-"""Pages, and copies of sidecars, in a store: read as a head refers to them.
+"""Pages, and copies of sidecars, read from a store by the references in a head.
 
-None is taken for what it should be: each is compared with what the head says of it whenever it is read.
-One that is missing, in an archive, or has other content is *broken*; the next sweep repairs it (``repair``).
+Every read compares the content with the digest in the head. A page or copy that is missing, archived, or has other
+content is *broken*; the next sweep repairs it (``repair``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from s3_manifest.storage.store import Archived, Conflict, ParallelMap, Store, St
 
 
 class BrokenObject(NamedTuple):
-    """A page or a copy that is missing, or not what the head says it is."""
+    """A page or copy that is missing, archived, or differs from the head's reference to it."""
 
     key: str
     reason: str
@@ -29,9 +29,9 @@ class BrokenObject(NamedTuple):
 def examine(
     store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead, refs: Sequence[PageRef]
 ) -> list[Run | BrokenObject]:
-    """What these pages of a loaded head hold, in order; ``Broken`` in place of those that cannot be used.
+    """The content of these pages of a loaded head, in order; ``BrokenObject`` in place of a page that cannot be used.
 
-    Raises ``Conflict`` where one is broken and the head does not refer to it by now: reload it.
+    Raises ``Conflict`` if a page is broken and the current head no longer refers to it: reload the head.
     """
 
     def read_page(ref: PageRef) -> Run | BrokenObject:
@@ -49,17 +49,17 @@ def examine(
 def read(
     store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead, refs: Sequence[PageRef]
 ) -> list[Run]:
-    """What these pages of a loaded head hold, in order. Raises ``BrokenObjects``, and as ``examine``."""
-    found = examine(store, parallel_map, collection, loaded, refs)
-    if broken := [one for one in found if isinstance(one, BrokenObject)]:
+    """The content of these pages of a loaded head, in order. Raises ``BrokenObjects``, and as ``examine``."""
+    results = examine(store, parallel_map, collection, loaded, refs)
+    if broken := [result for result in results if isinstance(result, BrokenObject)]:
         raise broken_objects(collection, broken)
-    return [one for one in found if isinstance(one, Run)]
+    return [result for result in results if isinstance(result, Run)]
 
 
 def examine_copies(
     store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead
 ) -> dict[str, SidecarContent | BrokenObject]:
-    """What each copy of a sidecar that a loaded head refers to says, by key. Raises ``Conflict``, as ``examine``."""
+    """The content of each copy of a sidecar that a loaded head refers to, by key. Raises as ``examine``."""
     copies = [copy for sidecar in _sidecars(loaded) for copy in sidecar.copies]
 
     def read_copy(copy: SidecarCopy) -> SidecarContent | BrokenObject:
@@ -67,7 +67,7 @@ def examine_copies(
         if isinstance(stored, str):
             return _broken(store, collection, loaded, copy.key, stored)
         if copy.sha256 is not None and sha256_hex(stored.body) != copy.sha256:
-            return _broken(store, collection, loaded, copy.key, "its content is not what the manifest refers to")
+            return _broken(store, collection, loaded, copy.key, "its content differs from what the manifest refers to")
         try:
             return decode_content(stored.body)
         except ValidationError as error:
@@ -79,20 +79,20 @@ def examine_copies(
 def read_descriptions(
     store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead
 ) -> AppliedSidecars:
-    """What the files of a loaded head go by of what its sidecars say. Raises as ``read``."""
-    return _described(collection, loaded, examine_copies(store, parallel_map, collection, loaded))
+    """The sidecars' descriptions as applied to the files of a loaded head. Raises as ``read``."""
+    return _apply(collection, loaded, examine_copies(store, parallel_map, collection, loaded))
 
 
 def restored_descriptions(
     store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead
 ) -> AppliedSidecars:
-    """As ``read_descriptions``; a broken copy is written again, if the sidecar is still the one that it was made of.
+    """As ``read_descriptions``, but rewrites a broken copy if its sidecar is unchanged in S3.
 
-    The bytes are those that the head knows by their SHA-256, so this needs no commit.
+    The new bytes have the SHA-256 in the head, so this needs no commit.
     """
-    found = examine_copies(store, parallel_map, collection, loaded)
+    contents = examine_copies(store, parallel_map, collection, loaded)
     for sidecar in _sidecars(loaded):
-        if not (sidecar.copies and isinstance(found[sidecar.copies[0].key], BrokenObject)):
+        if not (sidecar.copies and isinstance(contents[sidecar.copies[0].key], BrokenObject)):
             continue
         copy = sidecar.copies[0]
         stored = _stored(store, sidecar.s3_key)
@@ -101,17 +101,17 @@ def restored_descriptions(
         body = encode_content(read_sidecar(collection.filename(sidecar.s3_key), stored.body))
         if copy.sha256 in (None, sha256_hex(body)):
             store.add(copy.key, body)
-            found[copy.key] = decode_content(body)
-    return _described(collection, loaded, found)
+            contents[copy.key] = decode_content(body)
+    return _apply(collection, loaded, contents)
 
 
 def broken_objects(collection: Collection, broken: Sequence[BrokenObject]) -> BrokenObjects:
-    """The error that names what is broken, and the remedy."""
-    first, more = broken[0], f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    """The error that names the broken objects and the remedy."""
+    first, more = broken[0], f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
     return BrokenObjects(
-        f"{collection.head_key}: {first.key}, which it refers to, cannot be used: {first.reason}{more}. The next sweep"
-        f" repairs it from S3; to repair it now, ask for a rescan of {collection.kind}/{collection.id}",
-        [one.key for one in broken],
+        f"{collection.head_key} refers to {first.key}, which cannot be used: {first.reason}{more}. The next sweep"
+        f" repairs it from S3. To repair it now, run a rescan of {collection.kind}/{collection.id}",
+        [item.key for item in broken],
     )
 
 
@@ -119,33 +119,33 @@ def _sidecars(loaded: heads.LoadedHead) -> Sequence[Sidecar]:
     return loaded.head.sidecars if loaded.head else ()
 
 
-def _described(
-    collection: Collection, loaded: heads.LoadedHead, found: Mapping[str, SidecarContent | BrokenObject]
+def _apply(
+    collection: Collection, loaded: heads.LoadedHead, contents: Mapping[str, SidecarContent | BrokenObject]
 ) -> AppliedSidecars:
-    if broken := [one for one in found.values() if isinstance(one, BrokenObject)]:
+    if broken := [content for content in contents.values() if isinstance(content, BrokenObject)]:
         raise broken_objects(collection, broken)
-    copies = {key: one for key, one in found.items() if isinstance(one, SidecarContent)}
+    copies = {key: content for key, content in contents.items() if isinstance(content, SidecarContent)}
     return applied_sidecars(collection, _sidecars(loaded), copies)
 
 
 def _stored(store: Store, key: str) -> StoredObject | str:
-    """The object, or why nobody can read it. Only S3's word counts for that: a request that failed raises."""
+    """The object, or why S3 does not have its bytes. A failed request raises: it proves nothing about the object."""
     try:
-        return store.get(key) or "it is not there"
+        return store.get(key) or "it does not exist"
     except Archived:
-        # A lifecycle rule of the whole bucket does this to pages that nothing touched for long.
+        # A lifecycle rule of the bucket archives old pages.
         return "it is in an archive"
 
 
 def _broken(store: Store, collection: Collection, loaded: heads.LoadedHead, key: str, reason: str) -> BrokenObject:
-    # On a busy collection the head is always another one by now; what that refers to as well was not collected.
+    # A busy collection has a new head by now; a page that the new head refers to as well was not garbage-collected.
     if not isinstance(loaded, heads.Checkpoint) and not _refers_to(store, collection, loaded, key):
-        raise Conflict(key, f"{reason}, and the manifest is another one by now; reload it")
+        raise Conflict(key, f"{reason}, and the current manifest no longer refers to it; reload the manifest")
     return BrokenObject(key, reason)
 
 
 def _refers_to(store: Store, collection: Collection, loaded: heads.LoadedHead, key: str) -> bool:
-    """Whether the manifest, as it is now, refers to that page or copy, as a loaded head does."""
+    """Whether the current manifest refers to that page or copy too."""
     current = store.get(collection.head_key)
     if current is None or current.etag == loaded.etag:
         return current is not None

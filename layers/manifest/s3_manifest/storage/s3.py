@@ -1,4 +1,4 @@
-"""A bucket of S3, through boto3: errors of boto3 are translated here (by ``aws_errors``), and in ``messaging``."""
+"""A bucket of S3, through boto3. Translates boto3's errors with ``aws_errors``."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ _PUT_PARAMETERS = {
 
 
 class S3Store:
-    """One bucket. ``reads`` may retry by itself, ``writes`` must not (see ``aws.s3_client``)."""
+    """One bucket. The client ``reads`` may retry, the client ``writes`` must not (see ``aws.s3_client``)."""
 
     def __init__(self, bucket: str, reads: "S3Client", writes: "S3Client") -> None:
         self.bucket = bucket
@@ -98,39 +98,39 @@ class S3Store:
             )
             return _unquoted(answer["ETag"])
         except AWS_ERRORS as error:
-            raise _write_error(key, parse_fault(error), gone_is_conflict=replaces is not None) from error
+            raise _write_error(key, parse_fault(error), absence_is_conflict=replaces is not None) from error
 
     def add(self, key: str, body: bytes) -> None:
         try:
             self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
         except AWS_ERRORS as error:
-            raise _write_error(key, parse_fault(error), gone_is_conflict=False) from error
+            raise _write_error(key, parse_fault(error), absence_is_conflict=False) from error
 
     def delete(self, keys: Sequence[str]) -> None:
         self._delete([{"Key": key} for key in keys])
 
     def delete_if_match(self, key: str, etag: str) -> bool:
-        # Tried again after a lost answer it finds no object, and that is as good.
+        # A retry after a lost response finds no object, which means the same.
         try:
             self._reads.delete_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
         except AWS_ERRORS as error:
             if _is_absence(parse_fault(error)):
                 return False
-            raise _write_error(key, parse_fault(error), gone_is_conflict=False) from error
+            raise _write_error(key, parse_fault(error), absence_is_conflict=False) from error
         return True
 
     def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
-        return self._delete([{"Key": one.key, "ETag": f'"{one.etag}"'} for one in objects])
+        return self._delete([{"Key": listed.key, "ETag": f'"{listed.etag}"'} for listed in objects])
 
     def presigned_put(self, key: str, headers: Mapping[str, str], seconds: int) -> str:
-        """A URL that takes one PUT of an object with exactly these headers, for so long; no request is made for it.
+        """A URL that accepts a PUT of the object with exactly these headers, for ``seconds``. Sends no request.
 
-        S3 refuses the upload where a header is another or is missing, an ``x-amz-`` one is added, the
-        ``Content-MD5`` is not that of the bytes, or ``If-None-Match: *`` is given and there is an object. The URL
-        ends with the credentials that signed it, if that is sooner:
+        S3 refuses the upload if a header differs or is missing, an ``x-amz-`` header is added, the ``Content-MD5`` is
+        not that of the bytes, or the headers have ``If-None-Match: *`` and the object exists. The URL expires with the
+        credentials that signed it, if that is sooner:
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
         """
-        given: dict[str, Any] = {_PUT_PARAMETERS[name]: headers[name] for name in _PUT_PARAMETERS if name in headers}
+        more: dict[str, Any] = {_PUT_PARAMETERS[name]: headers[name] for name in _PUT_PARAMETERS if name in headers}
         return self._reads.generate_presigned_url(
             "put_object",
             Params={
@@ -138,7 +138,7 @@ class S3Store:
                 "Key": key,
                 "ContentLength": int(headers["Content-Length"]),
                 "Metadata": user_metadata(headers),
-                **given,
+                **more,
             },
             ExpiresIn=seconds,
         )
@@ -148,36 +148,36 @@ class S3Store:
         return Listing(tuple(_listed(item) for item in answer.get("Contents", ())), answer["IsTruncated"])
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
-        # "0" is the character after "/": what is below the folder ``after`` is skipped, and no more.
+        # "0" is the character after "/": this skips what is below the folder ``after``, and no more.
         start = after.removesuffix("/") + "0" if after else ""
         answer = self._list(prefix, limit, StartAfter=start, Delimiter="/")
         while answer["IsTruncated"] and not answer.get("CommonPrefixes"):
-            # A page of nothing but objects that lie beside the folders.
+            # A response with only objects beside the folders.
             answer = self._list(prefix, limit, ContinuationToken=answer["NextContinuationToken"], Delimiter="/")
         return Folders(tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())), answer["IsTruncated"])
 
     def _delete(self, objects: "Sequence[ObjectIdentifierTypeDef]") -> Sequence[str]:
-        """Deletes them; the keys of those that were left because they are not the ones with the ETags given."""
+        """Deletes the objects; returns the keys of those with another ETag, which stay."""
         if not objects:
             return ()
         try:
             answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
         except AWS_ERRORS as error:
-            raise _write_error(objects[0]["Key"], parse_fault(error), gone_is_conflict=False) from error
-        others = []
+            raise _write_error(objects[0]["Key"], parse_fault(error), absence_is_conflict=False) from error
+        changed = []
         for failure in answer.get("Errors", ()):
-            # They come within an answer of 200, so there is only the code to go by.
+            # These errors come in a response with status 200: only their codes tell them apart.
             if failure["Code"] in _OTHER_OBJECT:
-                others.append(failure["Key"])
+                changed.append(failure["Key"])
             elif failure["Code"] != "NoSuchKey":
                 raise WriteRefused(failure["Key"], f"S3 refused to delete it: {failure['Code']} {failure['Message']}")
-        return others
+        return changed
 
     def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
-        # boto3 asks for url-encoded keys and decodes them, so keys that XML cannot hold are exact too.
+        # boto3 requests URL-encoded keys and decodes them, so keys that XML cannot hold are exact too.
         try:
             answer = self._reads.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)  # type: ignore[arg-type]  # a keyword each
-            _ = answer["IsTruncated"]  # as every listing of S3 has it: else another server answered
+            _ = answer["IsTruncated"]  # every listing of S3 has it; without it, another server answered
             return answer
         except AWS_ERRORS as error:
             raise _read_error(prefix, parse_fault(error)) from error
@@ -189,15 +189,15 @@ class S3Store:
         return digest.hexdigest()
 
     def blocks(self, key: str, etag: str) -> Iterator[bytes]:
-        """The object's bytes, a MiB at a time. Raises as ``md5``, also after some of them."""
+        """The object's bytes, one MiB at a time. Raises as ``md5``, also midway."""
         try:
             answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
-            if _unquoted(answer["ETag"]) != etag:  # some servers ignore conditions without a word
-                raise Conflict(key, "it is another object now")
+            if _unquoted(answer["ETag"]) != etag:  # some servers silently ignore conditions
+                raise Conflict(key, "the object has been replaced")
             yield from answer["Body"].iter_chunks(_BLOCK)
         except AWS_ERRORS as error:
             if _is_absence(parse_fault(error)) or parse_fault(error).status == 412:
-                raise Conflict(key, "it is another object now") from error
+                raise Conflict(key, "the object has been replaced or deleted") from error
             raise _read_error(key, parse_fault(error)) from error
 
 
@@ -206,10 +206,10 @@ def _stored(answer: "GetObjectOutputTypeDef") -> StoredObject:
 
 
 def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
-    """User metadata as boto3 answers it, with the text that was sent; RFC 2047 words are left for ``facts``.
+    """User metadata from a boto3 response, as the text that was sent; ``facts`` decodes RFC 2047 words.
 
-    Header values are bytes, and Python's HTTP library reads them as Latin-1. Some clients send UTF-8 (mc, curl, what is
-    written in Go), and servers other than Amazon's answer it unchanged. Text that is Latin-1 is hardly ever UTF-8 too.
+    Header values are bytes, and Python's HTTP library decodes them as Latin-1. Some clients send UTF-8 (mc, curl, Go
+    programs), and servers other than Amazon's return it unchanged. Latin-1 text is hardly ever valid UTF-8.
     """
     return {name.lower(): value if value.isascii() else _from_utf8(value) for name, value in answer.items()}
 
@@ -232,7 +232,7 @@ def _listed(item: "ObjectTypeDef") -> ListedObject:
 
 
 def _checksums(facts: Mapping[str, Any]) -> dict[str, str]:
-    """All checksums in an answer, by algorithm: also of those that boto3 does not know yet, from the headers."""
+    """All checksums in a response, by algorithm. Those that boto3 does not know yet come from the headers."""
     headers = facts["ResponseMetadata"].get("HTTPHeaders", {})
     sent = {name.removeprefix(_CHECKSUM_HEADER): headers[name] for name in headers if name.startswith(_CHECKSUM_HEADER)}
     known = {name.removeprefix("Checksum").lower(): facts[name] for name in facts if name.startswith("Checksum")}
@@ -243,10 +243,10 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     facts: Mapping[str, Any] = answer
     checksum = _checksums(facts)
     if checksum:
-        # Of a composite one the number of parts follows, after a sign that base64 has not.
-        of_parts = any("-" in value for value in checksum.values())
-        checksum["type"] = facts.get("ChecksumType", "COMPOSITE" if of_parts else "FULL_OBJECT")
-    # S3 leaves the header out for STANDARD.
+        # A composite checksum ends with "-" and the number of parts; base64 has no "-".
+        is_composite = any("-" in value for value in checksum.values())
+        checksum["type"] = facts.get("ChecksumType", "COMPOSITE" if is_composite else "FULL_OBJECT")
+    # S3 omits the header for STANDARD.
     storage_class = facts.get("StorageClass", "STANDARD")
     restored = 'ongoing-request="false"' in facts.get("Restore", "")
     return Present(
@@ -264,18 +264,18 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     )
 
 
-def _write_error(key: str, fault: Fault, *, gone_is_conflict: bool) -> StoreError:
-    """By the HTTP status alone: S3-compatible servers differ in their error codes.
+def _write_error(key: str, fault: Fault, *, absence_is_conflict: bool) -> StoreError:
+    """The error for a failed write, by its HTTP status alone: S3-compatible servers differ in their error codes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
-    if fault.status in (409, 412) or (_is_absence(fault) and gone_is_conflict):
-        return Conflict(key, f"somebody else wrote it first ({fault.status})", fault)
+    if fault.status in (409, 412) or (_is_absence(fault) and absence_is_conflict):
+        return Conflict(key, f"another writer wrote it first ({fault.status})", fault)
     if 400 <= fault.status < 500:
         return WriteRefused(key, f"S3 refused to write it: {fault.words}", fault)
     if not fault.is_sent:
         return WriteRefused(key, f"not written: {fault.words}", fault)
-    return OutcomeUnknown(key, f"the answer was lost: {fault.words}", fault)
+    return OutcomeUnknown(key, f"the write may or may not have happened: {fault.words}", fault)
 
 
 def _read_error(key: str, fault: Fault) -> ReadFailed:
@@ -285,21 +285,21 @@ def _read_error(key: str, fault: Fault) -> ReadFailed:
 
 
 def _remedy(fault: Fault) -> str:
-    """What to do about a refusal, by its code: the same status has many causes.
+    """What to do about a refused read, by its error code: one status has many causes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     """
     if fault.code == "AccessDenied" or (fault.status == 403 and not fault.code):
         return "; allow s3:GetObject and s3:ListBucket on it, and kms:Decrypt with its key"
     if fault.code == "InvalidRequest" or (fault.status == 400 and not fault.code):
-        return "; it may be encrypted with a customer-provided key (SSE-C), and such an object cannot be read"
+        return "; it may be encrypted with a customer-provided key (SSE-C), and such objects cannot be read"
     if fault.region and (fault.status in (301, 307) or fault.code in _OTHER_REGION):
         return f"; the bucket is in {fault.region}"
     return ""
 
 
 def _is_absence(fault: Fault) -> bool:
-    # A missing bucket is a wrong setting. Taken for the absence of its objects it would empty every manifest.
+    # A missing bucket is a wrong setting. If it counted as the absence of its objects, every manifest would be emptied.
     return fault.status == 404 and fault.code != "NoSuchBucket"
 
 

@@ -1,4 +1,4 @@
-"""One collection's manifest as it was read, and all that is needed to read the objects it refers to."""
+"""One collection's manifest at one moment, with what is needed to read the objects it refers to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ from s3_manifest.storage.store import NotModified, ParallelMap, Store
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A head (None: the collection has no manifest) and its ETag, the store it is from, and how to send many requests.
+    """A head (None: the collection has no manifest) with its ETag, its store, and a map for parallel requests.
 
-    Pages are immutable until the collector deletes them: a method that reads one raises ``Conflict`` where it is gone
-    and a newer head no longer refers to it. ``reload`` then gives the newer head.
+    Pages are immutable until they are garbage-collected: a method that reads a deleted page raises ``Conflict`` if a
+    newer head no longer refers to it. ``reload`` then returns the newer head.
     """
 
     store: Store
@@ -29,14 +29,14 @@ class Snapshot:
 
     @classmethod
     def of(cls, store: Store, parallel_map: ParallelMap, collection: Collection) -> "Snapshot":
-        """No manifest, yet to be read by ``reload`` or ``refresh``."""
+        """A snapshot with no manifest yet; ``reload`` or ``refresh`` reads it."""
         return cls(store, parallel_map, collection, LoadedHead(None, None))
 
     @classmethod
     def load(
         cls, store: Store, parallel_map: ParallelMap, collection: Collection, unreadable_etag: str | None = None
     ) -> "Snapshot":
-        """The collection's present manifest; the head with the ETag ``unreadable_etag`` counts as none.
+        """The collection's current manifest; the head with the ETag ``unreadable_etag`` counts as none.
 
         Raises ``UnreadableManifest``, ``StoreError``.
         """
@@ -54,15 +54,15 @@ class Snapshot:
 
     @property
     def is_checkpoint(self) -> bool:
-        """Whether the head is a copy that was kept of an earlier revision."""
+        """Whether the head is a checkpoint: a copy of an earlier revision."""
         return isinstance(self.loaded, Checkpoint)
 
     def reload(self) -> "Snapshot":
-        """The present manifest. Raises as ``load``."""
+        """The current manifest. Raises as ``load``."""
         return replace(self, loaded=heads.load(self.store, self.collection))
 
     def refresh(self) -> "Snapshot":
-        """The present manifest; this same object, without reading it, if it is unchanged. Raises as ``load``."""
+        """The current manifest; this object itself, without a download, if it is unchanged. Raises as ``load``."""
         if not self.etag:
             return self.reload()
         stored = self.store.get_if_changed(self.collection.head_key, self.etag)
@@ -90,17 +90,17 @@ class Snapshot:
         return [entry for run in self.read(self.slots()) for entry in run.entries()]
 
     def entry(self, filename: str) -> Entry | None:
-        """The entry of that name. Reads one page at most; raises as ``read``."""
+        """The entry of that name. Reads at most one page; raises as ``read``."""
         slots = self.slots()
         (run,) = self.read([slots[layout.slot_index(slots, filename)]])
         return run.find(filename)
 
     def examine_pages(self, refs: Sequence[PageRef]) -> list[Run | pages.BrokenObject]:
-        """These pages, in order, ``Broken`` for those that cannot be used. Raises ``Conflict``, ``StoreError``."""
+        """These pages, in order; ``BrokenObject`` for an unusable page. Raises ``Conflict``, ``StoreError``."""
         return pages.examine(self.store, self.parallel_map, self.collection, self.loaded, refs)
 
     def examine_copies(self) -> dict[str, SidecarContent | pages.BrokenObject]:
-        """The copies of sidecars by key, ``Broken`` for those that cannot be used. Raises as ``examine_pages``."""
+        """The copies of sidecars by key; ``BrokenObject`` for an unusable copy. Raises as ``examine_pages``."""
         return pages.examine_copies(self.store, self.parallel_map, self.collection, self.loaded)
 
     def restored_descriptions(self) -> AppliedSidecars:

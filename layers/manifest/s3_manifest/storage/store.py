@@ -1,23 +1,23 @@
-"""What the rest of the package asks of an object store, and how it says no.
+"""The interface of an object store, and its errors.
 
-Two stores answer: ``s3.S3Store`` and ``memory.MemoryStore``. Both keep what the commit protocol
-rests on, which ``tests/contract`` asks of each: reads see the last finished write, and of two
-conditional writes with the same condition one is refused.
+``s3.S3Store`` and ``memory.MemoryStore`` implement it. Both give what the commit protocol relies on, and
+``tests/contract`` tests both: a read returns the last completed write, and of two conditional writes with the same
+condition one fails.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 METADATA_PREFIX = "x-amz-meta-"
-"""What the names of headers begin with that are user metadata."""
+"""The prefix of the headers that are user metadata."""
 
 
 class Fault(NamedTuple):
-    """Why a request was not answered with a fact.
+    """Why a request failed.
 
-    ``status`` is HTTP's, 0 where no answer came. ``code`` is the server's, or the name of the client library's error;
-    empty where the server gave none, as with every HEAD. ``region`` is where the server says that the bucket is.
-    ``is_sent`` is False where the request surely never left this machine.
+    ``status`` is the HTTP status, 0 without a response. ``code`` is the server's error code, or the name of the client
+    library's error; it is empty if the server sent none, as for every HEAD. ``region`` is the bucket's region, if the
+    server names it. ``is_sent`` is False if the request certainly never left this machine.
     """
 
     status: int = 0
@@ -28,13 +28,13 @@ class Fault(NamedTuple):
 
     @property
     def words(self) -> str:
-        """All that the answer says, on one line."""
+        """The status, code and message on one line."""
         status = " ".join(filter(None, (str(self.status or ""), self.code if self.status else "")))
-        return ": ".join(filter(None, (status, self.message))) or "no answer"
+        return ": ".join(filter(None, (status, self.message))) or "no response"
 
 
 class StoreError(Exception):
-    """A request that was not answered with a fact. ``key`` is what it was about, ``fault`` the answer, if one came."""
+    """A request failed. ``key`` is the object or prefix it was for, ``fault`` the response, if there was one."""
 
     def __init__(self, key: str, reason: str, fault: Fault | None = None) -> None:
         super().__init__(f"{key}: {reason}")
@@ -43,35 +43,35 @@ class StoreError(Exception):
 
 
 class ReadFailed(StoreError):
-    """Nothing is known of the key: it was refused, throttled, or timed out. Never an absence."""
+    """A read was refused, throttled, or timed out. It never means that the object does not exist."""
 
 
 class Archived(ReadFailed):
-    """The object is there, but its bytes are in an archive: nobody can read them until it is restored."""
+    """The object exists, but is archived: its bytes cannot be read until it is restored."""
 
 
 class OutOfTime(ReadFailed):
-    """The key was not looked at for want of time; nothing is wrong with it."""
+    """The time ran out before the key was read. Nothing is known to be wrong with it."""
 
 
 class WriteRefused(StoreError):
-    """The write surely did not happen, and would not the next time: a permission, a missing bucket."""
+    """The write certainly did not happen, and a retry would fail too: a missing permission or bucket."""
 
 
 class Conflict(StoreError):
-    """Somebody else wrote first; nothing was written. Read again and try again."""
+    """Another writer wrote first; nothing was written. Read again, then retry."""
 
 
 class OutcomeUnknown(StoreError):
-    """The answer to a write was lost: it may have happened, or may yet. Read again to see."""
+    """The response to a write was lost: it may have happened, or may still happen. Read again to see."""
 
 
 class Present(NamedTuple):
-    """An object, as a HEAD of it answered. ``etag`` has no quotes, ``size`` is bytes.
+    """An object, as the response to a HEAD describes it. ``etag`` has no quotes, ``size`` is in bytes.
 
-    ``encryption`` is S3's name for it (``AES256``, ``aws:kms`` …) or ``SSE-C``; ``archived`` objects answer a
-    HEAD but their bytes cannot be read until somebody restores them. ``checksum`` has all that S3 gives, by the
-    lower-case names of their algorithms, and their ``type``. ``metadata`` has values as text, as they were sent.
+    ``encryption`` is S3's name for it (``AES256``, ``aws:kms`` …) or ``SSE-C``. The bytes of an ``archived`` object
+    cannot be read until it is restored. ``checksum`` has all that S3 returns, by the lower-case names of the
+    algorithms, and their ``type``. ``metadata`` has the values as the text that was sent.
     """
 
     key: str
@@ -88,7 +88,7 @@ class Present(NamedTuple):
 
 
 class Absent(NamedTuple):
-    """No object has this key. Only a 404 says so."""
+    """No object has this key. Only a 404 proves that."""
 
     key: str
 
@@ -97,7 +97,7 @@ HeadResult = Present | Absent
 
 
 class StoredObject(NamedTuple):
-    """An object that was read whole, with its user metadata."""
+    """A whole object, with its user metadata."""
 
     body: bytes
     etag: str
@@ -105,13 +105,13 @@ class StoredObject(NamedTuple):
 
 
 class NotModified(NamedTuple):
-    """The object is still the one the caller has."""
+    """The object still has the caller's ETag."""
 
     etag: str
 
 
 class ListedObject(NamedTuple):
-    """An object, as a listing tells of it: less than a HEAD would, and from an earlier moment."""
+    """An object in a listing: less than a HEAD returns, and possibly older."""
 
     key: str
     size: int
@@ -121,7 +121,7 @@ class ListedObject(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A run of objects by key, in UTF-8 order. ``truncated``: there are more, after the last of these."""
+    """A range of objects, in UTF-8 order of their keys. ``truncated``: more follow."""
 
     objects: tuple[ListedObject, ...]
     truncated: bool
@@ -133,88 +133,88 @@ class Listing(NamedTuple):
 
 
 class Folders(NamedTuple):
-    """A run of prefixes that end in ``/``. ``truncated``: there are more, after the last of these."""
+    """A range of prefixes that end in ``/``. ``truncated``: more follow."""
 
     prefixes: tuple[str, ...]
     truncated: bool
 
 
 class Store(Protocol):
-    """One bucket. Any method may raise ``StoreError``; a repeat of a read changes nothing."""
+    """One bucket. Any method may raise ``StoreError``; reads may be repeated."""
 
     def get(self, key: str) -> StoredObject | None:
-        """The object, or None where there is none. Raises ``Archived`` where its bytes are in an archive."""
+        """The object; None if it does not exist. Raises ``Archived``."""
         ...
 
     def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
-        """Like ``get``, but ``NotModified``, without the body, if that is still its ETag."""
+        """As ``get``, but returns ``NotModified``, without the body, if the object still has this ETag."""
         ...
 
     def head(self, key: str) -> HeadResult:
-        """What is at ``key`` now."""
+        """The object's description, without its bytes."""
         ...
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
-        """Writes JSON if the object's ETag is ``replaces`` (None: if there is no object); its new ETag.
+        """Writes JSON if the object's ETag is ``replaces`` (None: if it does not exist); returns the new ETag.
 
-        Raises ``Conflict``, ``OutcomeUnknown`` or ``WriteRefused``. Is never retried in here: a
-        retry of a write that did happen would be answered as a conflict with itself.
+        Raises ``Conflict``, ``OutcomeUnknown`` or ``WriteRefused``. The store never retries it: the retry of a write
+        that did happen would conflict with that write.
         """
         ...
 
     def add(self, key: str, body: bytes) -> None:
-        """Writes JSON under a name that was never used before, and will not be again.
+        """Writes JSON under a key that no other object ever has, so without a condition. The store may retry it.
 
-        So it needs no condition, and may be retried in here. Raises ``OutcomeUnknown``, ``WriteRefused``.
+        Raises ``OutcomeUnknown``, ``WriteRefused``.
         """
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Deletes the objects, at most 1000; those that are not there do not matter.
+        """Deletes at most 1000 objects; ignores keys that do not exist.
 
-        Raises ``OutcomeUnknown``, ``WriteRefused``; some may be deleted then, and some not.
+        Raises ``OutcomeUnknown``, ``WriteRefused``; some of the objects may be deleted then.
         """
         ...
 
     def delete_if_match(self, key: str, etag: str) -> bool:
-        """Deletes the object if that is its ETag; False where there is none, as after a deletion before.
+        """Deletes the object if it has this ETag; returns False if it does not exist, e.g. when repeated.
 
-        Raises ``Conflict``: another object is there now, and stays. ``OutcomeUnknown``, ``WriteRefused``.
+        Raises ``Conflict`` if it has another ETag (it stays), ``OutcomeUnknown``, ``WriteRefused``.
         """
         ...
 
     def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
-        """Deletes the objects, at most 1000, each if it is the one that was listed; the keys of those that are not.
+        """Deletes at most 1000 objects, each if it still has its listed ETag; returns the keys of the others.
 
-        They stay. Those that are not there do not matter. Raises as ``delete``.
+        The others stay. Ignores keys that do not exist. Raises as ``delete``.
         """
         ...
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
-        """At most ``limit`` objects below ``prefix``, those after the key ``after``."""
+        """At most ``limit`` objects below ``prefix``, after the key ``after``."""
         ...
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
-        """Like ``list``, but up to the next ``/`` after ``prefix``: ``<prefix><the rest of a path segment>/``."""
+        """The folders below ``prefix``, as prefixes: ``<prefix><the rest of a path segment>/``."""
         ...
 
     def md5(self, key: str, etag: str) -> str:
-        """The MD5 of the object's bytes in hex, by reading them all.
+        """The MD5 of the object's bytes in hex; reads them all.
 
-        Raises ``Conflict`` if the object is not the one with that ETag any more.
+        Raises ``Conflict`` if the object no longer has this ETag.
         """
         ...
 
 
 def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """The user metadata among an upload's headers, by their names without ``METADATA_PREFIX``."""
+    """The user metadata in an upload's headers, by name without ``METADATA_PREFIX``."""
     return {
         name.removeprefix(METADATA_PREFIX): value for name, value in headers.items() if name.startswith(METADATA_PREFIX)
     }
 
 
 def iter_listings(store: Store, prefix: str, after: str = "") -> Iterator[Listing]:
-    """All listings of what is below ``prefix``, from after the key ``after`` on. Raises ``StoreError``."""
+    """All listings of ``prefix``, from after the key ``after`` on. Raises ``StoreError``."""
     truncated = True
     while truncated:
         listing = store.list(prefix, after=after)
@@ -234,9 +234,9 @@ Result = TypeVar("Result")
 
 
 class ParallelMap(Protocol):
-    """``work`` of every item, several at once; its results in order, when all is done.
+    """Calls ``work`` for every item, several in parallel; returns the results in order.
 
-    Nothing goes on in the background after it returns or raises.
+    When it returns or raises, nothing runs in the background.
     """
 
     def __call__(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:  # noqa: D102

@@ -25,7 +25,7 @@ _CONTENT_TYPES = {
 
 
 class UploadMetadata(NamedTuple):
-    """What becomes user metadata of an uploaded file, as far as it is known."""
+    """The user metadata of an uploaded file; None for what is unknown."""
 
     prompt: str | None = None
     local_path: str | None = None
@@ -35,7 +35,7 @@ class UploadMetadata(NamedTuple):
 
 
 class UploadHeaders(NamedTuple):
-    """The headers, and the names of the metadata fields that S3 has no room for."""
+    """The headers, and the names of the metadata fields that exceed S3's limit."""
 
     headers: Mapping[str, str]
     left_out: tuple[str, ...]
@@ -44,8 +44,8 @@ class UploadHeaders(NamedTuple):
 def upload_headers(key: str, md5: str, metadata: UploadMetadata = UploadMetadata()) -> UploadHeaders:  # noqa: B008  # it is immutable
     """The headers of an upload, with as much user metadata as S3 accepts.
 
-    The MD5 of the bytes, in hex, is part of it, because the ETag of a multipart upload, or of an object encrypted with
-    a customer key, is not the MD5. The prompt is the longest field and can go into a sidecar, so it comes last.
+    They include the MD5 in hex, because the ETag of a multipart upload, or of an object encrypted with a customer key,
+    is not the MD5. The prompt comes last: it is the longest field, and a sidecar can hold it.
     """
     fitted = fit_metadata(
         {
@@ -62,6 +62,6 @@ def upload_headers(key: str, md5: str, metadata: UploadMetadata = UploadMetadata
 
 
 def content_type(key: str) -> str:
-    """The media type that belongs to the suffix of a key, in any case."""
+    """The media type for the suffix of a key, case-insensitive."""
     stem, _, suffix = key.rpartition("/")[2].rpartition(".")
     return _CONTENT_TYPES.get(suffix.lower() if stem else "", "application/octet-stream")

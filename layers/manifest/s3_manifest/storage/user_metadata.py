@@ -1,4 +1,4 @@
-"""User metadata of an upload: any text as HTTP headers carry it, and as much of it as S3 takes. Pure."""
+"""User metadata of an upload: text encoded for HTTP headers, within S3's size limit. Pure."""
 
 import base64
 import re
@@ -8,33 +8,32 @@ from typing import NamedTuple
 from s3_manifest.storage.store import METADATA_PREFIX
 
 MAX_METADATA_BYTES = 2048
-"""Of an object's user metadata: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html"""
+"""S3's limit on an object's user metadata: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html"""
 
-# What a header carries unchanged: the signature of a request treats a run of spaces as one, and blanks at the ends
-# are trimmed. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
+# Text that a header carries unchanged: a request's signature merges runs of spaces, and trims spaces at the ends. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 _ENCODED_WORD_MARK = "=?"
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What the Q encoding of RFC 2047 leaves as it is, in any header: https://www.rfc-editor.org/rfc/rfc2047#section-5
+# What RFC 2047's Q encoding leaves unchanged in any header: https://www.rfc-editor.org/rfc/rfc2047#section-5
 _Q_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
-# RFC 2047 allows 75 characters a word; `=?UTF-8?B??=` takes twelve of them, and base64 writes three bytes as four.
+# RFC 2047 allows 75 characters a word; `=?UTF-8?B??=` takes twelve, and base64 encodes three bytes as four.
 _WORD_CHARACTERS = 63
 _WORD_BYTES = 45
 
 
 class FittedMetadata(NamedTuple):
-    """User metadata by name, encoded for headers, and the names of the fields that S3 has no room for."""
+    """User metadata by name, encoded for headers, and the names of the fields that exceed S3's limit."""
 
     values: Mapping[str, str]
     left_out: tuple[str, ...]
 
 
 def encode_metadata(text: str) -> str:
-    """A value of user metadata as a header carries it; ``facts.decode_metadata`` returns the text.
+    """A value of user metadata, encoded for a header; ``facts.decode_metadata`` decodes it.
 
-    Printable ASCII stays as it is. Everything else becomes RFC 2047 words, in the shorter of its two encodings: text
-    that is not ASCII, control characters such as line breaks, runs of blanks and blanks at the ends, and ``=?``, which
-    readers would take for an encoded word. Half a character (a lone surrogate), which no UTF-8 holds, becomes U+FFFD.
+    Printable ASCII stays unchanged. Everything else becomes RFC 2047 words, in the shorter of the two encodings: other
+    characters, control characters such as line breaks, runs of spaces, spaces at the ends, and ``=?``, which starts an
+    encoded word. A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
     """
     if _PLAIN.fullmatch(text) and _ENCODED_WORD_MARK not in text:
@@ -46,9 +45,9 @@ def encode_metadata(text: str) -> str:
 
 
 def fit_metadata(fields: Mapping[str, str | None]) -> FittedMetadata:
-    """The fields that have a value, the most important first, as far as all of them together fit into S3's limit.
+    """The fields with a value that fit together into S3's limit; pass the most important first.
 
-    What is left out belongs into a sidecar.
+    A sidecar can hold the fields that are left out.
     """
     values: dict[str, str] = {}
     left_out: list[str] = []
@@ -57,7 +56,7 @@ def fit_metadata(fields: Mapping[str, str | None]) -> FittedMetadata:
         if not text:
             continue
         value = encode_metadata(text)
-        # The prefix counts here too, though S3 does not say that it does.
+        # S3 does not document that the prefix counts; counting it is safe.
         size = len(METADATA_PREFIX) + len(name) + len(value)
         if size > room:
             left_out.append(name)
@@ -77,18 +76,18 @@ def _quoted_words(text: str) -> Iterator[str]:
         yield word.decode()
 
 
-def _quoted(sign: str) -> bytes:
-    if sign == " ":
+def _quoted(character: str) -> bytes:
+    if character == " ":
         return b"_"
-    return b"".join(bytes([byte]) if byte in _Q_PLAIN else b"=%02X" % byte for byte in sign.encode())
+    return b"".join(bytes([byte]) if byte in _Q_PLAIN else b"=%02X" % byte for byte in character.encode())
 
 
-def _words(text: str, most: int, encode: Callable[[str], bytes]) -> Iterator[bytes]:
-    """The encoded characters, joined to words of at most so many bytes; no character is split between two words."""
+def _words(text: str, limit: int, encode: Callable[[str], bytes]) -> Iterator[bytes]:
+    """The encoded characters, joined into words of at most ``limit`` bytes; no character is split."""
     word = bytearray()
-    for sign in text:
-        encoded = encode(sign)
-        if word and len(word) + len(encoded) > most:
+    for character in text:
+        encoded = encode(character)
+        if word and len(word) + len(encoded) > limit:
             yield bytes(word)
             word.clear()
         word += encoded
