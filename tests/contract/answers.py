@@ -1,4 +1,4 @@
-"""A real HTTP server that answers what a test tells it to, and counts what it is asked."""
+"""A real HTTP server that sends the answers of a test, and records the requests."""
 
 import threading
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Answer:
-    """``length`` is the size that is promised, where that is not the body's; ``seconds`` pass before it.
+    """``length`` is the Content-Length, if it is not the body's; ``seconds`` is the delay.
 
-    ``dropped``: the connection is closed without a word.
+    ``dropped``: the connection is closed without an answer.
     """
 
     status: int = 200
@@ -84,7 +84,7 @@ class AnsweringServer:
             do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815  # http.server's names
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         Handler.protocol_version = "HTTP/1.1"
         return Handler

@@ -66,7 +66,7 @@ def in_threads(store: Store, threads: int, times: int) -> int:
 
 
 def first_of(store: Store, threads: int) -> int:
-    """How many of so many threads were told that they created the counter."""
+    """The number of threads whose creation of the counter succeeded."""
     together = threading.Barrier(threads)
 
     def work(seed: int) -> int:
@@ -88,17 +88,17 @@ def in_processes(bucket: str, endpoint: str, processes: int, times: int) -> int:
     return _sum(pool, _in_this_process, processes, times)
 
 
-_here: dict[str, S3Store] = {}
+_process_store: dict[str, S3Store] = {}
 
 
 def _join(bucket: str, endpoint: str, together: threading.Barrier) -> None:
-    _here["store"] = S3Store(bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
+    _process_store["store"] = S3Store(bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
     together.wait(_LONGEST_START)
 
 
 def _in_this_process(seed: int, times: int) -> int:
     chance = random.Random(seed)
-    return sum(raise_by_one(_here["store"], chance) for _ in range(times))
+    return sum(raise_by_one(_process_store["store"], chance) for _ in range(times))
 
 
 def _sum(

@@ -74,13 +74,13 @@ class SmallS3:
             return 501
         if "always_refused" in self.faults:
             return 412
-        there = self.objects.get(name)
+        body = self.objects.get(name)
         if if_none_match is not None:
-            return 412 if there is not None else None
-        if there is None:
+            return 412 if body is not None else None
+        if body is None:
             return None if "created_by_if_match" in self.faults else 404
-        wanted = if_match if "quoted_refused" in self.faults else if_match.strip('"')
-        return None if wanted == _etag(there) else 412
+        etag = if_match if "quoted_refused" in self.faults else if_match.strip('"')
+        return None if etag == _etag(body) else 412
 
 
 def _etag(body: bytes) -> str:
@@ -135,8 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.key:
             return self._upload()
         errors = ""
-        for one in ET.fromstring(body).findall("{*}Object"):  # noqa: S314  # it is the tests' own
-            key, etag = one.findtext("{*}Key"), one.findtext("{*}ETag")
+        for item in ET.fromstring(body).findall("{*}Object"):  # noqa: S314  # it is the tests' own
+            key, etag = item.findtext("{*}Key"), item.findtext("{*}ETag")
             name = f"{self.bucket}/{key}"
             headers = {} if etag is None or "deletes_ignored" in self.owner.faults else {"If-Match": etag}
             if status := self.owner.refuses(name, headers):
@@ -239,4 +239,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""

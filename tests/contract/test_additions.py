@@ -6,7 +6,7 @@ from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Absent, WriteRefused
 
 
-def test_what_is_added_is_there_and_adding_it_again_changes_nothing(bucket):
+def test_an_added_object_exists_and_adding_it_again_changes_nothing(bucket):
     for _ in range(2):
         bucket.store.add("pages/1", b"[]")
         assert bucket.store.get("pages/1").body == b"[]"
@@ -22,7 +22,7 @@ def test_objects_are_deleted_and_no_others(bucket, keys):
         assert set(bucket.store.list("").keys) == {"a", "b ü%+/", "c"} - set(keys)
 
 
-def test_a_thousand_objects_are_deleted_at_once(bucket):
+def test_a_thousand_objects_are_deleted_in_a_single_request(bucket):
     keys = [f"k{number:04d}" for number in range(1000)]
     for key in keys:
         bucket.store.add(key, b"{}")
@@ -31,7 +31,7 @@ def test_a_thousand_objects_are_deleted_at_once(bucket):
     assert bucket.store.head(keys[-1]) == Absent(keys[-1])
 
 
-def test_a_deletion_that_s3_refuses_for_one_object_is_not_taken_for_done(server):
+def test_a_refused_deletion_of_an_object_is_an_error(server):
     refusal = b"<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     server.answers = [Answer(200, refusal)]
     client = s3_client(server.endpoint)

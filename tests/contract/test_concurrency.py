@@ -22,11 +22,11 @@ def test_4_processes_that_raise_a_counter_lose_no_increment(ministack_bucket, pl
     assert conflicts > 0
 
 
-def test_of_many_who_create_an_object_at_once_one_does(ministack_bucket):
+def test_of_many_concurrent_creations_a_single_write_succeeds(ministack_bucket):
     assert counters.first_of(ministack_bucket.store, threads=16) == 1
 
 
-def test_a_server_that_ignores_conditions_silently_loses_increments_and_is_found_out(ministack_bucket):
+def test_a_server_that_ignores_conditions_silently_loses_increments_and_is_detected(ministack_bucket):
     store = careless(ministack_bucket).store
     counters.start(store)
     counters.in_threads(store, threads=8, times=10)

@@ -20,13 +20,13 @@ def store(server, monkeypatch):
 
 
 @pytest.mark.parametrize("key", ["k", "ö/b c+%20.png"])
-def test_the_object_that_was_seen_is_deleted(bucket, key):
+def test_an_unchanged_object_is_deleted(bucket, key):
     bucket.upload(key, b"one")
     assert bucket.store.delete_if_match(key, bucket.etag(key)) is True
     assert bucket.store.head(key) == Absent(key)
 
 
-def test_a_repeat_finds_nothing(bucket):
+def test_a_repeated_deletion_returns_false(bucket):
     bucket.upload("k", b"one")
     etag = bucket.etag("k")
     bucket.store.delete_if_match("k", etag)
@@ -43,7 +43,7 @@ def test_a_newer_object_stays(bucket):
     assert bucket.store.get("k").body == b"two"
 
 
-def test_in_a_versioned_bucket_the_current_object_is_what_counts(ministack_bucket):
+def test_in_a_versioned_bucket_the_current_version_counts(ministack_bucket):
     client, name = ministack_bucket.store._reads, ministack_bucket.store.bucket
     client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     ministack_bucket.upload("k", b"one")
@@ -57,7 +57,7 @@ def test_in_a_versioned_bucket_the_current_object_is_what_counts(ministack_bucke
     assert len(client.list_object_versions(Bucket=name)["Versions"]) == 2
 
 
-def test_those_that_were_listed_are_deleted_and_what_is_gone_does_not_matter(bucket):
+def test_listed_objects_are_deleted_and_missing_objects_are_ignored(bucket):
     for key in ("a", "b ü%+/", "c"):
         bucket.upload(key, key.encode())
     listed = bucket.store.list("").objects
@@ -67,8 +67,8 @@ def test_those_that_were_listed_are_deleted_and_what_is_gone_does_not_matter(buc
 
 
 @pytest.mark.parametrize("bucket", ["memory", "ministack"], indirect=True)
-def test_of_those_that_were_listed_the_newer_ones_stay_and_are_named(bucket):
-    """moto does not read the ETags of a request that deletes many."""
+def test_objects_newer_than_the_listing_stay_and_are_returned(bucket):
+    """moto does not read the ETags of a batch deletion."""
     for key in ("a", "b", "c"):
         bucket.upload(key, b"one")
     listed = bucket.store.list("").objects
@@ -85,7 +85,7 @@ def test_a_condition_that_did_not_hold_is_a_conflict(server, store, status):
         store.delete_if_match("k", WRONG)
 
 
-def test_what_is_gone_is_gone(server, store):
+def test_the_deletion_of_a_missing_object_returns_false(server, store):
     server.answers = [error(404, "NoSuchKey")]
     assert store.delete_if_match("k", WRONG) is False
 
@@ -109,15 +109,15 @@ def test_any_other_answer_is_no_deletion(server, store, answer, raised):
 
 
 @pytest.mark.parametrize(
-    ("code", "kept"), [("PreconditionFailed", ["k"]), ("ConditionalRequestConflict", ["k"]), ("NoSuchKey", [])]
+    ("code", "remaining"), [("PreconditionFailed", ["k"]), ("ConditionalRequestConflict", ["k"]), ("NoSuchKey", [])]
 )
-def test_of_many_each_has_an_answer_of_its_own(server, store, code, kept):
+def test_each_object_of_a_batch_has_its_own_result(server, store, code, remaining):
     refusal = f"<DeleteResult><Error><Key>k</Key><Code>{code}</Code><Message>no</Message></Error></DeleteResult>"
     server.answers = [Answer(200, refusal.encode())]
-    assert list(store.delete_if_unchanged([MISSING])) == kept
+    assert list(store.delete_if_unchanged([MISSING])) == remaining
 
 
-def test_a_refusal_of_one_of_many_is_not_taken_for_done(server, store):
+def test_a_refusal_within_a_batch_is_an_error(server, store):
     refusal = b"<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     server.answers = [Answer(200, refusal)]
     with pytest.raises(WriteRefused, match="k: S3 refused to delete it: AccessDenied"):
@@ -133,6 +133,6 @@ def test_the_conditions_are_on_the_wire(ministack_bucket):
     sent.clear()
     ministack_bucket.store.delete_if_match("k", listed[0].etag)
     ministack_bucket.store.delete_if_unchanged(listed)
-    (one, _), (_, many) = sent
-    assert one["If-Match"] == f'"{listed[0].etag}"'.encode()
-    assert listed[0].etag.encode() in many
+    (single, _), (_, batch) = sent
+    assert single["If-Match"] == f'"{listed[0].etag}"'.encode()
+    assert listed[0].etag.encode() in batch

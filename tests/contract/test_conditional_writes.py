@@ -18,45 +18,45 @@ def test_a_server_that_ignores_conditions_silently_fails_this_suite(ministack_bu
         case(careless(ministack_bucket))
 
 
-def test_what_is_not_there_yet_is_created(bucket):
+def test_a_missing_object_is_created(bucket):
     etag = bucket.store.put("k", b"{}", replaces=None, metadata={})
     assert bucket.store.get("k") == StoredObject(b"{}", etag)
 
 
-def test_what_was_read_is_replaced(bucket):
+def test_an_object_is_replaced_by_the_etag_of_a_read(bucket):
     first = bucket.store.put("k", b"one", replaces=None, metadata={})
     second = bucket.store.put("k", b"two", replaces=first, metadata={})
     assert second != first
     assert bucket.store.get("k") == StoredObject(b"two", second)
 
 
-def test_what_somebody_else_uploaded_is_replaced_by_its_etag(bucket):
+def test_an_object_of_another_writer_is_replaced_by_its_etag(bucket):
     bucket.upload("k", b"theirs")
     bucket.store.put("k", b"ours", replaces=bucket.etag("k"), metadata={})
     assert bucket.store.get("k").body == b"ours"
 
 
-def test_what_was_deleted_is_created_anew(bucket):
+def test_a_deleted_object_is_created_again(bucket):
     bucket.store.put("k", b"one", replaces=None, metadata={})
     bucket.delete("k")
     bucket.store.put("k", b"two", replaces=None, metadata={})
     assert bucket.store.get("k").body == b"two"
 
 
-def test_the_etag_of_a_write_is_the_one_that_every_read_tells(bucket):
+def test_every_read_returns_the_etag_of_the_write(bucket):
     etag = bucket.store.put("k", b"{}", replaces=None, metadata={})
     assert '"' not in etag
     assert etag == bucket.store.get("k").etag == bucket.store.head("k").etag
 
 
-def test_what_is_written_is_json_with_its_metadata(bucket):
+def test_a_write_stores_json_with_its_metadata(bucket):
     metadata = {"s3-manifest": '{"revision":1,"title":"caf\\u00e9 \\"x\\"  y"}'}
     bucket.store.put("k", b"{}", replaces=None, metadata=metadata)
-    seen = bucket.store.head("k")
-    assert (seen.content_type, seen.metadata, seen.size) == ("application/json", metadata, 2)
+    present = bucket.store.head("k")
+    assert (present.content_type, present.metadata, present.size) == ("application/json", metadata, 2)
 
 
-def test_a_replacement_has_its_own_metadata_and_none_of_the_former(bucket):
+def test_a_replacement_has_only_its_own_metadata(bucket):
     etag = bucket.store.put("k", b"one", replaces=None, metadata={"a": "1", "b": "2"})
     bucket.store.put("k", b"two", replaces=etag, metadata={"a": "3"})
     assert bucket.store.head("k").metadata == {"a": "3"}

@@ -35,17 +35,17 @@ def test_only_keys_that_begin_with_the_prefix_are_listed(filled, prefix):
 
 
 @pytest.mark.parametrize("after", [*ORDERED, "0", "a/bb", "a.", "zz", "\U0010ffff"], ids=ascii)
-def test_a_listing_goes_on_after_a_key_whether_it_is_there_or_not(filled, after):
+def test_a_listing_continues_after_a_key_even_if_the_key_does_not_exist(filled, after):
     assert list(filled.list("", after=after).keys) == [key for key in ORDERED if key.encode() > after.encode()]
 
 
-def test_a_listing_below_a_prefix_goes_on_after_a_key(filled):
+def test_a_listing_below_a_prefix_continues_after_a_key(filled):
     assert filled.list("a/", after="a/b").keys == ("a/c",)
     assert filled.list("a/", after="A").keys == ("a/", "a/b", "a/c")
     assert filled.list("a/", after="b").keys == ()
 
 
-def test_a_listing_tells_what_a_head_tells_of_the_same_objects(bucket):
+def test_a_listing_and_a_head_describe_an_object_alike(bucket):
     for key, body, storage_class in (("a", b"xyz", "STANDARD"), ("b ü%", b"", "STANDARD_IA")):
         bucket.upload(key, body, storage_class=storage_class)
     for listed in bucket.store.list("").objects:
@@ -72,7 +72,7 @@ def test_listings_of_any_size_name_every_key_once(filled, limit):
 
 
 @pytest.mark.parametrize(("limit", "truncated"), [(14, True), (15, False), (16, False)])
-def test_a_listing_is_truncated_only_where_there_is_more(filled, limit, truncated):
+def test_a_listing_is_truncated_only_if_more_keys_follow(filled, limit, truncated):
     assert filled.list("", limit=limit).truncated is truncated
 
 
@@ -120,7 +120,7 @@ def test_folders_are_the_next_path_segments_below_a_prefix(bucket):
         ("r/c", []),
     ],
 )
-def test_folders_may_be_asked_for_by_how_they_begin(bucket, prefix, folders):
+def test_folders_are_listed_by_a_prefix_of_their_names(bucket, prefix, folders):
     store = with_folders(bucket, "r/a-file", "r/a", "other/a/x")
     assert list(store.folders(prefix).prefixes) == folders
     assert all_folders(store, prefix, 1) == folders
@@ -132,7 +132,7 @@ def test_folders_in_pages_of_any_size_are_each_named_once(bucket, limit):
 
 
 @pytest.mark.parametrize("after", [*FOLDERS, "r/a.x/", "r/0/", "r/zz/"], ids=ascii)
-def test_folders_go_on_after_a_folder_whether_it_is_there_or_not(bucket, after):
+def test_folders_continue_after_a_folder_even_if_it_does_not_exist(bucket, after):
     assert list(with_folders(bucket).folders("r/", after=after).prefixes) == [
         folder for folder in FOLDERS if folder > after
     ]
@@ -144,11 +144,11 @@ def test_objects_beside_the_folders_hide_no_folder(bucket, limit):
     assert all_folders(with_folders(bucket, *beside), "r/", limit) == FOLDERS
 
 
-def test_a_folder_with_no_name_is_one_too(bucket):
+def test_a_folder_with_an_empty_name_is_listed(bucket):
     assert with_folders(bucket, "r//x").folders("r/").prefixes == ("r//", *FOLDERS)
 
 
-def test_what_is_below_the_last_folder_is_not_asked_for_again(server):
+def test_the_keys_below_the_last_folder_are_skipped(server):
     # The emulators leave a folder out whose name is the place to go on from; nothing says that S3 does.
     server.answers = [Answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")]
     client = s3_client(server.endpoint)

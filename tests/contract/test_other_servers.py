@@ -38,7 +38,7 @@ def test_a_server_that_ignores_the_conditions_of_writes_fails(bucket_of, case):
 
 
 @pytest.mark.parametrize("fault", ["quoted_refused", "always_refused"])
-def test_a_counter_on_a_server_that_refuses_what_holds_ends_with_what_is_wrong(bucket_of, fault):
+def test_a_counter_on_a_server_that_refuses_valid_conditions_ends_with_the_reason(bucket_of, fault):
     bucket = bucket_of(fault)
     bucket.upload(counters.KEY, b"0")
     with pytest.raises(AssertionError, match="refuses If-Match with the ETag that it gave"):
@@ -60,7 +60,7 @@ def test_a_counter_on_a_server_that_keeps_conditions_loses_none(bucket_of):
     assert counters.count(bucket.store) == 8 * 10
 
 
-def test_a_server_that_ignores_the_condition_of_a_deletion_is_found_out(bucket_of):
+def test_a_server_that_ignores_the_condition_of_a_deletion_is_detected(bucket_of):
     bucket = bucket_of("deletes_ignored")
     bucket.upload("k", b"one")
     etag = bucket.etag("k")
@@ -69,7 +69,7 @@ def test_a_server_that_ignores_the_condition_of_a_deletion_is_found_out(bucket_o
         _spares_a_newer_object(bucket.store, etag)
 
 
-def test_a_server_that_keeps_it_passes(bucket_of):
+def test_a_server_that_keeps_the_condition_of_a_deletion_passes(bucket_of):
     bucket = bucket_of()
     bucket.upload("k", b"one")
     etag = bucket.etag("k")

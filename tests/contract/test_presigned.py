@@ -30,12 +30,12 @@ def upload(store, signed, body=BODY, key=KEY, **sent):
     return http_put(store.presigned_put(key, signed, 60), body, given)
 
 
-def test_what_was_signed_is_taken(store):
+def test_a_signed_upload_is_accepted(store):
     assert upload(store, headers(local_path="a.png")) == 200
-    seen = store.head(KEY)
-    assert (seen.etag, seen.size, seen.content_type) == (hashlib.md5(BODY).hexdigest(), 6, "image/png")
-    assert seen.metadata == {
-        "md5": seen.etag,
+    present = store.head(KEY)
+    assert (present.etag, present.size, present.content_type) == (hashlib.md5(BODY).hexdigest(), 6, "image/png")
+    assert present.metadata == {
+        "md5": present.etag,
         "prompt": "=?UTF-8?B?Z3LDtsOfZSAg8J+OqA==?=",
         "local-path": "a.png",
     }
@@ -65,13 +65,13 @@ def test_a_url_is_for_one_key(store):
     assert http_put(url.replace("a.png", "b.png"), BODY, headers()) == 403
 
 
-def test_what_is_there_is_not_replaced_unless_that_was_signed(store):
+def test_an_existing_object_is_not_replaced_unless_the_url_allows_it(store):
     assert upload(store, headers()) == 200
     assert upload(store, headers()) == 412
     assert upload(store, headers(overwrite=True)) == 200
 
 
-def test_a_url_ends(store):
+def test_a_url_expires(store):
     signed = headers()
     url = store.presigned_put(KEY, signed, 60).replace("X-Amz-Expires=60", "X-Amz-Expires=600")
     assert http_put(url, BODY, signed) == 403
@@ -85,7 +85,7 @@ def test_a_url_ends(store):
         ("my.bucket", "https://s3.eu-central-1.amazonaws.com/my.bucket/k.png?"),
     ],
 )
-def test_at_aws_a_url_is_of_the_regions_own_endpoint_and_signed_with_every_header(monkeypatch, bucket, url):
+def test_at_aws_a_url_has_the_regional_endpoint_and_signs_every_header(monkeypatch, bucket, url):
     """The global one redirects requests for a new bucket, and their signature does not hold elsewhere."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     store = S3Store(bucket, s3_client(), s3_client())

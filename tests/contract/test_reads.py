@@ -32,7 +32,7 @@ ODD_KEYS = [
 ]
 
 
-def test_where_no_object_is_every_read_says_so(bucket):
+def test_every_read_of_a_missing_object_reports_its_absence(bucket):
     assert bucket.store.get("none") is None
     assert bucket.store.get_if_changed("none", "0" * 32) is None
     assert bucket.store.head("none") == Absent("none")
@@ -45,13 +45,13 @@ def test_an_object_is_read_as_it_was_uploaded(bucket):
     assert bucket.store.get_if_changed("k", "0" * 32) == StoredObject(b"\x00\xff body", etag)
 
 
-def test_an_empty_object_is_there(bucket):
+def test_an_empty_object_exists(bucket):
     bucket.upload("k", b"")
     assert bucket.store.get("k").body == b""
     assert bucket.store.head("k").size == 0
 
 
-def test_an_object_that_the_reader_has_already_is_not_sent_again(bucket):
+def test_an_unchanged_object_is_not_sent_again(bucket):
     bucket.upload("k", b"body")
     etag = bucket.etag("k")
     assert bucket.store.get_if_changed("k", etag) == NotModified(etag)
@@ -64,7 +64,7 @@ def test_an_object_that_was_replaced_is_sent_again(bucket):
     assert bucket.store.get_if_changed("k", etag) == StoredObject(b"new", bucket.etag("k"))
 
 
-def test_an_object_that_is_deleted_is_absent_at_once(bucket):
+def test_a_deleted_object_is_absent_immediately(bucket):
     bucket.upload("k", b"body")
     etag = bucket.etag("k")
     bucket.delete("k")
@@ -74,13 +74,17 @@ def test_an_object_that_is_deleted_is_absent_at_once(bucket):
     assert bucket.store.list("").keys == ()
 
 
-def test_a_look_tells_what_is_known_of_the_object(bucket):
+def test_a_head_returns_the_objects_fields(bucket):
     bucket.upload("k", b"body", content_type="image/png", storage_class="STANDARD_IA", metadata={"a-b": "x  y"})
-    seen = bucket.store.head("k")
-    assert (seen.key, seen.size, seen.etag) == ("k", 4, hashlib.md5(b"body").hexdigest())
-    assert (seen.content_type, seen.storage_class, seen.metadata) == ("image/png", "STANDARD_IA", {"a-b": "x  y"})
-    assert (seen.version_id, seen.archived) == (None, False)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", seen.last_modified)
+    present = bucket.store.head("k")
+    assert (present.key, present.size, present.etag) == ("k", 4, hashlib.md5(b"body").hexdigest())
+    assert (present.content_type, present.storage_class, present.metadata) == (
+        "image/png",
+        "STANDARD_IA",
+        {"a-b": "x  y"},
+    )
+    assert (present.version_id, present.archived) == (None, False)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", present.last_modified)
 
 
 def test_without_a_class_of_its_own_an_object_is_standard(bucket):
@@ -94,7 +98,7 @@ def test_an_object_that_cannot_be_read_before_it_is_restored_is_archived(s3_buck
     assert s3_bucket.store.head("k").archived
 
 
-def test_a_checksum_is_as_s3_gives_it(s3_bucket):
+def test_a_checksum_is_returned_in_s3s_format(s3_bucket):
     s3_bucket.upload("k", b"x", ChecksumAlgorithm="SHA256")
     assert s3_bucket.store.head("k").checksum == {
         "sha256": "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=",
@@ -110,9 +114,9 @@ def test_the_checksum_of_an_object_uploaded_in_parts_is_named_composite(ministac
     part = client.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="CRC32")
     made = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
     client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [made]})
-    seen = ministack_bucket.store.head("k")
-    assert seen.checksum["type"] == "COMPOSITE"
-    assert seen.etag.endswith("-1")
+    present = ministack_bucket.store.head("k")
+    assert present.checksum["type"] == "COMPOSITE"
+    assert present.etag.endswith("-1")
 
 
 def test_a_version_is_named_where_the_bucket_keeps_versions(s3_bucket):
@@ -128,26 +132,26 @@ def test_a_version_is_named_where_the_bucket_keeps_versions(s3_bucket):
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=ascii)
-def test_a_key_of_any_characters_is_itself_and_no_other(bucket, key):
+def test_a_key_may_have_any_characters(bucket, key):
     etag = bucket.store.put(key, b"{}", replaces=None, metadata={"a": "b"})
     assert bucket.store.list("").keys == (key,)
     assert bucket.store.list(key).keys == (key,)
     assert bucket.store.list("", after=key).keys == ()
     assert bucket.store.get(key) == StoredObject(b"{}", etag, {"a": "b"})
-    seen = bucket.store.head(key)
-    assert (seen.key, seen.etag, seen.metadata) == (key, etag, {"a": "b"})
+    present = bucket.store.head(key)
+    assert (present.key, present.etag, present.metadata) == (key, etag, {"a": "b"})
     assert bucket.store.md5(key, etag) == hashlib.md5(b"{}").hexdigest()
 
 
 @pytest.mark.parametrize("key", ["control\x01", "\ufffe"], ids=ascii)
-def test_a_key_that_xml_cannot_hold_is_itself_too(ministack_bucket, key):
+def test_a_key_may_have_characters_that_xml_cannot_hold(ministack_bucket, key):
     # moto answers a listing that holds such a key with a 500.
     ministack_bucket.upload(key, b"body")
     assert ministack_bucket.store.list("").keys == (key,)
     assert ministack_bucket.store.get(key).body == b"body"
 
 
-def test_keys_that_a_careless_decoder_takes_for_one_another_stay_apart(bucket):
+def test_keys_that_a_careless_decoder_confuses_stay_distinct(bucket):
     keys = ("a b", "a+b", "a%20b", "a%2Bb", "a%252Bb", "a//b", "a/b", "a/./b", "caf\u00e9", "cafe\u0301")
     for key in keys:
         bucket.store.put(key, key.encode(), replaces=None, metadata={})
@@ -169,7 +173,7 @@ def test_the_md5_of_an_object_that_was_replaced_is_refused(bucket):
         bucket.store.md5("k", etag)
 
 
-def test_the_md5_of_an_object_that_is_gone_is_refused(bucket):
+def test_the_md5_of_a_deleted_object_is_refused(bucket):
     bucket.upload("k", b"old")
     etag = bucket.etag("k")
     bucket.delete("k")

@@ -75,7 +75,7 @@ def test_no_answer_is_no_absence(server, store, read, answer):
 
 
 @any_read
-def test_a_server_that_is_not_there_is_no_absence(server, read):
+def test_an_unreachable_server_is_no_absence(server, read):
     client = clients.s3_client("http://127.0.0.1:9", retries=False)
     with pytest.raises(ReadFailed):
         read(s3.S3Store("bucket", client, client))
@@ -88,14 +88,14 @@ def test_a_404_and_nothing_else_is_an_absence(server, store):
     assert store.head("k") == Absent("k")
 
 
-def test_what_is_in_an_archive_is_there_and_cannot_be_read(server, store):
+def test_an_archived_object_exists_and_cannot_be_read(server, store):
     server.answers = [error(403, "InvalidObjectState")]
     for read in (store.get, lambda key: store.get_if_changed(key, ETAG), lambda key: store.md5(key, ETAG)):
         with pytest.raises(Archived, match="k: its bytes are in an archive"):
             read("k")
 
 
-def test_what_is_not_modified_is_so_whatever_checksum_is_told_with_it(server, store):
+def test_a_not_modified_response_may_have_any_checksum(server, store):
     server.answers = [Answer(304, b"", {"ETag": f'"{ETAG}"', "x-amz-checksum-crc32": "AcHUSQ=="})]
     assert store.get_if_changed("k", ETAG) == NotModified(ETAG)
 
@@ -107,7 +107,7 @@ def test_a_missing_bucket_is_no_absence_of_its_objects(s3_bucket, read):
         read(in_missing_bucket(s3_bucket))
 
 
-def test_in_a_missing_bucket_nothing_is_believed_to_be_absent(s3_bucket):
+def test_a_missing_bucket_proves_no_object_absent(s3_bucket):
     environment = replace(Harness().environment, store=in_missing_bucket(s3_bucket))
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
         commit(environment, STYLE, {STYLE.prefix + "a.jpg": PUT})
@@ -119,10 +119,10 @@ def test_a_write_into_a_missing_bucket_is_no_conflict(s3_bucket, replaces):
         in_missing_bucket(s3_bucket).put("k", b"{}", replaces=replaces, metadata={})
 
 
-@pytest.mark.parametrize(("status", "mend"), [(403, "s3:ListBucket"), (400, "SSE-C")])
-def test_a_refusal_to_look_comes_with_its_mend(server, store, status, mend):
+@pytest.mark.parametrize(("status", "remedy"), [(403, "s3:ListBucket"), (400, "SSE-C")])
+def test_a_refused_head_names_the_remedy(server, store, status, remedy):
     server.answers = [error(status)]
-    with pytest.raises(ReadFailed, match=mend):
+    with pytest.raises(ReadFailed, match=remedy):
         store.head("k")
 
 
@@ -137,20 +137,20 @@ def test_a_refusal_to_look_comes_with_its_mend(server, store, status, mend):
     ids=["login page", "empty", "truncated", "redirect"],
 )
 @any_read
-def test_what_is_no_answer_of_s3_is_a_failed_read(server, store, read, answer):
+def test_a_response_that_is_not_from_s3_is_a_failed_read(server, store, read, answer):
     server.answers = [answer]
     with pytest.raises(ReadFailed):
         read(store)
 
 
 @pytest.mark.parametrize("answer", [Answer(200, b"<html>", {"Content-Type": "text/html"}), Answer(503, b"<Error><Co")])
-def test_after_what_is_no_answer_of_s3_nobody_knows_what_became_of_a_write(server, store, answer):
+def test_after_a_response_that_is_not_from_s3_the_outcome_of_a_write_is_unknown(server, store, answer):
     server.answers = [answer]
     with pytest.raises(OutcomeUnknown):
         store.put("k", b"{}", replaces=None, metadata={})
 
 
-def test_a_write_that_the_http_library_refuses_to_send_surely_did_not_happen(server, store):
+def test_a_write_that_the_http_library_rejects_did_not_happen(server, store):
     with pytest.raises(WriteRefused, match="not written"):
         store.put("k", b"{}", replaces=None, metadata={"prompt": "two\nlines"})
 
@@ -162,7 +162,7 @@ def test_a_body_cut_short_is_no_shorter_object(server, store, read):
         read(store)
 
 
-def test_an_object_is_read_where_all_of_it_comes(server, store):
+def test_a_complete_body_is_read(server, store):
     server.answers = [found(b"all of it")]
     assert store.get("k") == StoredObject(b"all of it", ETAG)
 
@@ -231,11 +231,11 @@ def test_an_object_is_read_where_all_of_it_comes(server, store):
     ],
     ids=str,
 )
-def test_a_look_understands_s3s_headers(server, store, headers, fact, value):
+def test_a_head_parses_s3s_headers(server, store, headers, fact, value):
     server.answers = [found(**headers)]
-    seen = store.head("k")
-    assert isinstance(seen, Present)
-    assert getattr(seen, fact) == value
+    present = store.head("k")
+    assert isinstance(present, Present)
+    assert getattr(present, fact) == value
 
 
 def test_the_etag_of_an_object_encrypted_with_a_key_of_the_customers_is_no_md5(server, store):
@@ -258,7 +258,7 @@ def test_a_condition_that_did_not_hold_is_a_conflict_whatever_its_code(server, s
         put(store, replaces)
 
 
-def test_what_was_to_be_replaced_and_is_gone_is_a_conflict(server, store):
+def test_replacing_a_deleted_object_is_a_conflict(server, store):
     server.answers = [error(404, "NoSuchKey")]
     with pytest.raises(Conflict):
         put(store)
@@ -267,7 +267,7 @@ def test_what_was_to_be_replaced_and_is_gone_is_a_conflict(server, store):
 
 
 @pytest.mark.parametrize("status", [400, 403, 405, 411])
-def test_a_refused_write_surely_did_not_happen(server, store, status):
+def test_a_refused_write_did_not_happen(server, store, status):
     server.answers = [error(status)]
     with pytest.raises(WriteRefused, match=str(status)):
         put(store)
@@ -278,21 +278,21 @@ def test_a_refused_write_surely_did_not_happen(server, store, status):
     [*(error(status) for status in (500, 501, 502, 503, 504)), Answer(dropped=True), Answer(seconds=2)],
     ids=["500", "501", "502", "503", "504", "dropped", "late"],
 )
-def test_a_write_of_uncertain_outcome_is_said_to_be_so_and_is_asked_once(server, store, answer):
+def test_a_write_of_unknown_outcome_is_reported_and_not_retried(server, store, answer):
     server.answers = [answer, found()]
     with pytest.raises(OutcomeUnknown):
         put(store)
     assert server.requests == ["PUT /bucket/k"]
 
 
-def test_a_write_to_a_server_that_is_not_there_is_of_uncertain_outcome():
+def test_a_write_to_an_unreachable_server_has_an_unknown_outcome():
     client = clients.s3_client("http://127.0.0.1:9", retries=False)
     with pytest.raises(OutcomeUnknown):
         put(s3.S3Store("bucket", client, client))
 
 
 @pytest.mark.parametrize("first", [error(503), Answer(dropped=True)], ids=["503", "dropped"])
-def test_a_read_is_tried_again(server, first, monkeypatch):
+def test_a_read_is_retried(server, first, monkeypatch):
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     server.answers = [first, found(b"body")]
     client = clients.s3_client(server.endpoint)

@@ -34,7 +34,7 @@ def stored(*records):
     return store
 
 
-def test_the_key_of_a_record_says_its_revision_and_the_commits_that_made_it_and_the_one_before():
+def test_the_key_of_a_record_names_its_revision_its_commit_and_the_previous_commit():
     first = head_of(file_observation("a.jpg"))
     second = head_after(first, file_observation("b.jpg"), commit="c2")
     assert change_log.record_key(STYLE, change_record(first, None, ())) == f"{FOLDER}000000000001-c1-first.json"
@@ -44,7 +44,7 @@ def test_the_key_of_a_record_says_its_revision_and_the_commits_that_made_it_and_
 @pytest.mark.parametrize(
     "record", [RecordName(1, "c", FIRST), RecordName(999_999_999_999, "0" * 32, "f" * 32), RecordName(42, "c", "b")]
 )
-def test_a_record_is_read_off_its_key(record):
+def test_a_key_is_parsed_to_its_record(record):
     assert change_log.parse_names([change_log.record_key(STYLE, record)]) == [record]
 
 
@@ -73,7 +73,7 @@ def test_keys_are_in_the_order_of_their_revisions():
         "000000000001-a-b.json\n",
     ],
 )
-def test_what_others_put_there_is_no_record(name):
+def test_a_foreign_object_is_no_record(name):
     assert change_log.parse_names([FOLDER + name]) == []
 
 
@@ -112,11 +112,11 @@ THREE = ("1 a first", "2 b a", "3 c b")
             ("5 f first", "6 g f", "7 h g"),
         ),
         ((), (3, "c"), ()),
-        # An id that comes again, as none does, is told apart by its revision.
+        # An id that repeats (none does) is distinguished by its revision.
         (("1 a first", "2 b a", "2 a a", "3 c b"), (3, "c"), ("1 a first", "2 b a", "3 c b")),
     ],
 )
-def test_on_the_chain_are_the_records_that_the_head_came_to_be_by(names, head, expected):
+def test_the_chain_holds_the_records_of_the_commits_that_led_to_the_head(names, head, expected):
     assert change_log.follow_chain(links(*names), head_at(*head)) == links(*expected)
 
 
@@ -170,7 +170,7 @@ def test_the_last_revision_is_found_among_any_records(seed):
 
 
 @pytest.mark.parametrize("name", ["000000000002-note.txt", "0", "zzz", "000000000009-a-b.json.bak"])
-def test_what_others_put_there_hides_no_later_revision(name):
+def test_a_foreign_object_hides_no_later_revision(name):
     store = stored(*(RecordName(n, "c", "b") for n in (1, 2, 3, 8, 9)))
     store.upload(FOLDER + name, b"")
     assert change_log.highest_revision(store, STYLE) == 9

@@ -1,4 +1,4 @@
-"""Objects of a manifest that are lost or damaged: found by whoever reads them, and repaired from S3."""
+"""Objects of a manifest that are lost or damaged: every reader detects them, and the sweep repairs them from S3."""
 
 import json
 
@@ -61,7 +61,7 @@ def read(harness):
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_reader_is_told_which_page_is_broken_and_what_to_do(harm):
+def test_the_error_names_the_broken_page_and_the_remedy(harm):
     harness, key = harmed(harm)
     with pytest.raises(BrokenObjects, match="rescan of style/16") as error:
         read(harness)
@@ -77,7 +77,7 @@ def test_a_page_with_the_content_of_another_is_broken():
         read(harness)
 
 
-def test_a_reference_of_an_earlier_version_is_compared_by_what_it_says():
+def test_a_page_is_compared_with_a_reference_of_an_earlier_version():
     harness = complete_harness(36)
     loaded = heads.load(harness.store, STYLE)
     refs = [page.model_copy(update={"sha256": None}) for page in loaded.head.pages]
@@ -113,7 +113,7 @@ def test_several_broken_pages_are_repaired_together(count):
 
 
 @pytest.mark.parametrize("index", [0, 2, 5])
-def test_what_changed_in_the_range_of_a_broken_page_meanwhile_is_in_the_repaired_one(index):
+def test_a_repaired_page_includes_the_changes_since_it_broke(index):
     harness, _ = harmed(lost, index)
     first, second = names(index * 6, index * 6 + 1)
     harness.store.remove(PREFIX + first)
@@ -125,19 +125,19 @@ def test_what_changed_in_the_range_of_a_broken_page_meanwhile_is_in_the_repaired
     assert files_in_manifest(harness) == files_in_bucket(harness)
     assert (after.complete, after.revision, after.first_revision) == (True, before.revision + 1, before.revision + 1)
     assert after.created_at == before.created_at
-    assert sum(one.image_count for one in after.generations) == after.total_files == 36
+    assert sum(generation.image_count for generation in after.generations) == after.total_files == 36
 
 
-def test_whoever_follows_a_manifest_that_was_repaired_is_sent_to_read_it_and_goes_on_from_there():
+def test_a_follower_rereads_a_repaired_manifest_and_continues():
     harness, _ = harmed(lost)
     harness.store.remove(PREFIX + names(12)[0])
     run_sweep(harness)
     harness.commit(harness.upload("later.jpg"))
     head = harness.head()
     for since in range(head.first_revision):
-        with pytest.raises(HistoryGone) as gone:
+        with pytest.raises(HistoryGone) as error:
             History(harness.snapshot()).changes_since(since, 100)
-        following = History(harness.snapshot()).changes_since(gone.value.oldest - 1, 100)
+        following = History(harness.snapshot()).changes_since(error.value.oldest - 1, 100)
         assert [record.revision for record in following] == [head.revision]
 
 
@@ -157,11 +157,11 @@ def test_an_object_that_cannot_be_observed_leaves_the_repaired_manifest_incomple
 
 def test_a_repair_that_loses_against_other_commits_observes_everything_again():
     harness, _ = harmed(lost)
-    gone = [PREFIX + name for name in names(14, 15)]
+    removed = [PREFIX + name for name in names(14, 15)]
 
     def other_commit():
-        if gone:
-            key = gone.pop()
+        if removed:
+            key = removed.pop()
             harness.store.before_put = lambda: None
             harness.commit([PREFIX + names(35)[0]])
             harness.store.remove(key)  # after it was observed
@@ -211,10 +211,10 @@ def pages_but(harness, broken):
 
 def test_a_thin_page_beside_a_broken_one_stays_thin_until_that_is_repaired():
     harness, key = harmed(lost, 1)
-    gone = [PREFIX + name for name in names(*range(1, 6))]
-    for parallel_map in gone:
-        harness.store.remove(parallel_map)
-    outcome = harness.commit(gone)
+    removed = [PREFIX + name for name in names(*range(1, 6))]
+    for removed_key in removed:
+        harness.store.remove(removed_key)
+    outcome = harness.commit(removed)
     assert (outcome.unreadable, outcome.commits) == ({}, 1)
     assert harness.head().pages[1].key == key
     harness.queued_jobs.clear()
@@ -222,7 +222,7 @@ def test_a_thin_page_beside_a_broken_one_stays_thin_until_that_is_repaired():
     assert files_in_manifest(harness) == files_in_bucket(harness)
 
 
-def test_a_repair_that_was_made_in_between_is_not_made_again():
+def test_a_concurrent_repair_is_not_repeated():
     harness, key = harmed(lost)
     run_sweep(harness)
     clear_records(harness)
@@ -231,7 +231,7 @@ def test_a_repair_that_was_made_in_between_is_not_made_again():
     assert harness.store.written_heads == []
 
 
-def test_a_page_that_is_whole_is_not_replaced_because_a_message_says_that_it_is_broken():
+def test_an_intact_page_is_not_replaced_when_a_job_names_it_as_broken():
     harness = complete_harness(36)
     before = harness.head()
     run_sweep(harness, Sweep(kind="style", id="16", broken=(before.pages[0].key,)))
@@ -270,7 +270,7 @@ def test_a_sweep_writes_a_broken_copy_again(harm):
 
 
 @pytest.mark.parametrize("harm", [lost, one_prompt_altered])
-def test_where_the_sidecar_is_another_one_by_now_the_manifest_is_rebuilt(harm):
+def test_the_manifest_is_rebuilt_if_the_sidecar_of_a_broken_copy_changed(harm):
     harness, key = with_prompts()
     harm(harness.store, key)
     harness.upload(PROMPTS, body=b'{"0007.jpg": "owl"}')
@@ -285,21 +285,21 @@ def test_where_the_sidecar_is_another_one_by_now_the_manifest_is_rebuilt(harm):
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_page_that_is_not_what_the_head_says_is_reason_enough_for_a_rebuild_that_is_asked_for(harm):
+def test_a_requested_rebuild_replaces_a_manifest_with_a_broken_page(harm):
     harness, _ = harmed(harm)
     assert back_up_unreadable(harness.store, STYLE)
 
 
 @pytest.mark.parametrize("harm", [lost, cut_off, one_prompt_altered])
 @pytest.mark.parametrize("of", ["checkpoint", "page"])
-def test_what_only_the_past_refers_to_is_gone_if_it_is_broken(harm, of, monkeypatch):
+def test_a_broken_object_of_an_old_revision_ends_the_history(harm, of, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 2)
     harness = complete_harness(36)
     for number in range(4):
         harness.commit(harness.upload("0003.jpg", body=bytes([number])))
     (checkpoint,) = [key for key in harness.store.objects if key.startswith(f"{STYLE.folder}checkpoints/000000000002")]
-    kept = heads.decode(STYLE, harness.store.objects[checkpoint][1])
-    key = checkpoint if of == "checkpoint" else kept.pages[0].key
+    revision_head = heads.decode(STYLE, harness.store.objects[checkpoint][1])
+    key = checkpoint if of == "checkpoint" else revision_head.pages[0].key
     if of == "checkpoint" and harm is one_prompt_altered:
         harness.store.upload(key, harness.store.objects[key][1].replace(b'"complete":true', b'"complete":false'))
     else:
@@ -309,18 +309,18 @@ def test_what_only_the_past_refers_to_is_gone_if_it_is_broken(harm, of, monkeypa
     assert reads.page(harness.snapshot(), PageQuery(revision=4))
 
 
-def test_a_record_that_is_damaged_is_as_good_as_lost():
+def test_a_damaged_record_counts_as_lost():
     harness = complete_harness(3)
     for number in range(3):
         harness.commit(harness.upload("0001.jpg", body=bytes([number])))
     record = next(key for key in harness.store.objects if key.startswith(f"{STYLE.folder}changes/000000000003"))
     harness.store.upload(record, harness.store.objects[record][1].replace(b'"cause":"Obj', b'"cause":"0bj'))
-    with pytest.raises(HistoryGone) as gone:
+    with pytest.raises(HistoryGone) as error:
         History(harness.snapshot()).changes_since(1, 10)
-    assert gone.value.oldest == 4
+    assert error.value.oldest == 4
 
 
-def test_a_head_that_is_lost_is_made_anew_with_all_that_is_in_s3():
+def test_a_lost_head_is_rebuilt_from_s3():
     harness = complete_harness(36)
     harness.store.remove(STYLE.head_key)
     harness.now = EVENING

@@ -21,11 +21,11 @@ def stored(head):
     return store
 
 
-def test_where_no_head_was_written_none_is_loaded():
+def test_no_head_is_loaded_before_the_first_is_written():
     assert heads.load(MemoryStore(), STYLE) == (None, None)
 
 
-def test_what_was_saved_is_loaded_with_the_etag_it_has():
+def test_a_saved_head_is_loaded_with_its_etag():
     store = stored(HEAD)
     assert heads.load(store, STYLE) == (HEAD, store.objects[STYLE.head_key][0].etag)
 
@@ -42,7 +42,7 @@ def test_a_head_is_saved_only_in_place_of_the_one_that_was_loaded():
 
 
 @pytest.mark.parametrize("body", [b"", b'{"schema":2}', encode_head(HEAD).replace(b"styles/16/", b"styles/61/")])
-def test_an_unreadable_head_is_named_with_what_to_do_about_it(body):
+def test_the_error_names_an_unreadable_head_and_the_remedy(body):
     with pytest.raises(UnreadableManifest, match=r"_manifests/styles/16/manifest\.json: .* left untouched"):
         heads.decode(STYLE, body)
 
@@ -52,7 +52,7 @@ def test_the_manifest_of_another_collection_is_unreadable():
         heads.decode(ACTOR, encode_head(HEAD))
 
 
-def test_the_summary_that_travels_with_a_head_says_what_the_head_says():
+def test_the_summary_in_a_heads_metadata_matches_the_head():
     summary = heads.read_summary(stored(HEAD).head(STYLE.head_key))
     assert summary.model_dump(exclude={"body"}) == {
         "revision": 1,
@@ -78,7 +78,7 @@ def test_a_summary_of_any_title_is_ascii_that_fits_into_metadata(title):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"s3-manifest": ""}, {"s3-manifest": "{}"}, {"s3-manifest": "x"}])
-def test_an_object_that_others_wrote_has_no_summary(metadata):
+def test_a_foreign_object_has_no_summary(metadata):
     assert heads.read_summary(Present("k", 1, "e", NOON, metadata=metadata)) is None
 
 
@@ -95,7 +95,7 @@ def test_an_object_that_others_wrote_has_no_summary(metadata):
         ({"size": 7}, False),
     ],
 )
-def test_a_summary_counts_only_if_it_is_proven_to_be_that_of_the_bytes(facts, is_known):
+def test_a_summary_counts_only_if_it_provably_belongs_to_the_bytes(facts, is_known):
     present = stored(HEAD).head(STYLE.head_key)
     summary = heads.read_summary(present)
     if facts.get("checksum") == "its own":
@@ -108,7 +108,7 @@ def test_a_summary_of_an_older_version_proves_nothing():
     assert not heads.summary_matches(heads.read_summary(present).model_copy(update={"body": None}), present)
 
 
-def test_the_crc_of_a_head_is_as_s3_gives_it():
+def test_the_crc_of_a_head_is_in_s3s_format():
     body = encode_head(HEAD)
     summary = heads.read_summary(stored(HEAD).head(STYLE.head_key))
     assert summary.body.crc32 == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()

@@ -1,4 +1,4 @@
-"""The ladder of an MD5: the first proof that holds is taken and named, and none is guessed."""
+"""The ladder of an MD5: the first valid proof counts and is named, and none is guessed."""
 
 import base64
 
@@ -50,7 +50,7 @@ def test_an_etag_of_another_form_is_no_md5(etag):
         ({"s3cmd_attrs": f"mode:1/md5:{OTHER_MD5}"}, "s3cmd-attrs"),
     ],
 )
-def test_where_the_etag_proves_nothing_the_uploaders_word_is_taken_and_named(metadata, source):
+def test_the_uploaders_md5_counts_where_the_etag_proves_nothing(metadata, source):
     assert proof(**metadata) == (OTHER_MD5, source)
 
 
@@ -74,22 +74,22 @@ def test_a_checksum_of_the_whole_object_is_the_second_proof():
 @pytest.mark.parametrize(
     "marker", ["s3tools-gpgenc", "x-amz-key", "x-amz-key-v2", "x-amz-iv", "x-amz-unencrypted-content-md5", "x-amz-3"]
 )
-def test_what_is_declared_of_an_object_that_its_client_encrypted_is_no_proof(marker):
+def test_the_uploaders_md5_of_a_client_side_encrypted_object_is_no_proof(marker):
     declared = {"md5": OTHER_MD5, "md5chksum": RCLONE, "s3cmd-attrs": S3CMD.format(OTHER_MD5)}
     for name, value in declared.items():
         assert proven_md5(present(etag=MULTIPART, metadata={name: value, marker: "gpg"})) is None
     assert proven_md5(present(etag=SOME_MD5, metadata={**declared, marker: "gpg"})) == (SOME_MD5, "etag")
 
 
-def test_the_uploaders_word_is_taken_for_an_encrypted_object_too():
+def test_the_uploaders_md5_counts_for_a_server_side_encrypted_object():
     assert proof(etag=SOME_MD5, encryption="aws:kms", md5=OTHER_MD5) == (OTHER_MD5, "md5")
 
 
-def test_s3s_own_word_goes_before_the_uploaders():
+def test_s3s_md5_takes_precedence_over_the_uploaders():
     assert proof(etag=SOME_MD5, md5=OTHER_MD5, md5chksum=RCLONE) == (SOME_MD5, "etag")
 
 
-def test_the_ladder_is_climbed_in_order():
+def test_the_proofs_are_tried_in_order():
     attributes = S3CMD.format(OTHER_MD5)
     assert proof(md5=SOME_MD5, md5chksum=RCLONE, s3cmd_attrs=attributes) == (SOME_MD5, "md5")
     assert proof(md5="garbage", md5chksum=RCLONE, s3cmd_attrs=attributes) == (OTHER_MD5, "md5chksum")
@@ -134,9 +134,9 @@ def test_bytes_that_were_read_are_the_last_proof():
     assert entry_with(OTHER_MD5, etag=MULTIPART) == (OTHER_MD5, "computed")
 
 
-def test_a_proof_the_head_gives_goes_before_the_computed_one():
+def test_a_proof_in_the_head_takes_precedence_over_the_computed_md5():
     assert entry_with(OTHER_MD5, etag=SOME_MD5) == (SOME_MD5, "etag")
 
 
-def test_without_any_proof_there_is_no_md5():
+def test_without_a_proof_the_md5_is_none():
     assert entry_with(None, etag=MULTIPART) == (None, None)

@@ -78,7 +78,7 @@ def changed(path, value):
         ("sidecars", [{"s3_key": "elsewhere/x.json", "etag": "e"}]),
     ],
 )
-def test_a_head_that_says_what_cannot_be_is_unreadable_and_is_not_overwritten(path, value):
+def test_an_inconsistent_head_is_unreadable_and_is_not_overwritten(path, value):
     body = changed(path, value) if path != "first_revision" else json.dumps(FIELDS | {path: value}).encode()
     with pytest.raises(UnreadableManifest, match="left untouched"):
         heads.decode(STYLE, body)
@@ -106,14 +106,14 @@ def test_a_head_that_says_what_cannot_be_is_unreadable_and_is_not_overwritten(pa
         lambda pages: [pages[0] | {"key": "styles/16/0000.jpg"}, *pages[1:]],
     ],
 )
-def test_pages_that_cannot_be_so_are_unreadable(change):
+def test_inconsistent_pages_are_unreadable(change):
     fields = json.loads(encode_head(complete_harness(36).head()))
     heads.decode(STYLE, json.dumps(fields).encode())
     with pytest.raises(UnreadableManifest):
         heads.decode(STYLE, json.dumps(fields | {"pages": change(fields["pages"])}).encode())
 
 
-def test_a_newer_head_is_named_as_such_with_the_advice_to_upgrade():
+def test_the_error_for_a_newer_head_asks_for_an_upgrade():
     with pytest.raises(NewerManifest, match=r"written by a newer version.*upgrade") as error:
         heads.decode(STYLE, changed("schema", 2))
     assert "move it away" not in str(error.value)
@@ -122,12 +122,12 @@ def test_a_newer_head_is_named_as_such_with_the_advice_to_upgrade():
 @pytest.mark.parametrize(
     "change", [{"revision": "1"}, {"revision": 0}, {"total_files": -1}, {"total_size_bytes": 1.0}, {"complete": 1}]
 )
-def test_a_summary_that_cannot_be_so_is_none(change):
+def test_an_invalid_summary_is_none(change):
     whole = Summary.model_validate(
         {name: FIELDS[name] for name in Summary.model_fields if name in FIELDS} | {"title": None}
     )
-    said = whole.model_dump() | change
-    present = Present("k", 1, "e", FIELDS["created_at"], metadata={"s3-manifest": json.dumps(said)})
+    values = whole.model_dump() | change
+    present = Present("k", 1, "e", FIELDS["created_at"], metadata={"s3-manifest": json.dumps(values)})
     assert heads.read_summary(present) is None
 
 
@@ -145,7 +145,7 @@ def test_a_job_of_other_types_is_malformed(body):
         decode_job(body)
 
 
-def test_a_cursor_with_anything_between_its_signs_is_none():
+def test_a_cursor_with_foreign_characters_is_none():
     cursor = encode_cursor(Position(kind="style", id="16"))
     assert decode_cursor(cursor, Position) == Position(kind="style", id="16")
     for wrong in (cursor[:4] + "!" + cursor[4:], cursor + "\n", cursor.replace("e", "é", 1), " " + cursor):

@@ -35,7 +35,7 @@ TEXTS = [
 ]
 
 
-def carried(text: str) -> str:
+def checked_value(text: str) -> str:
     value = encode_metadata(text)
     assert value.isascii()
     assert value.isprintable()
@@ -48,16 +48,16 @@ def carried(text: str) -> str:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_value_of_user_metadata_comes_out_as_it_went_in(text):
-    assert decode_metadata(carried(text)) == text
+    assert decode_metadata(checked_value(text)) == text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-def test_so_does_any_text(text):
-    assert decode_metadata(carried(text)) == text
+def test_any_text_comes_out_as_it_went_in(text):
+    assert decode_metadata(checked_value(text)) == text
 
 
-def test_half_a_character_is_replaced_and_the_rest_stays():
-    assert decode_metadata(carried("an owl \ud83e\nby night")) == "an owl \ufffd\nby night"
+def test_a_lone_surrogate_is_replaced():
+    assert decode_metadata(checked_value("an owl \ud83e\nby night")) == "an owl \ufffd\nby night"
 
 
 def test_mostly_ascii_text_is_not_made_much_longer():
@@ -65,12 +65,12 @@ def test_mostly_ascii_text_is_not_made_much_longer():
     assert len(encode_metadata(text)) < 1.5 * len(text)
 
 
-def test_what_does_not_fit_is_left_out_and_what_is_less_important_but_shorter_stays():
+def test_a_field_that_does_not_fit_is_left_out_and_shorter_fields_stay():
     fitted = fit_metadata({"md5": "0" * 32, "local-path": "ü" * 1000, "prompt": "a fox", "empty": "", "none": None})
     assert fitted == ({"md5": "0" * 32, "prompt": "a fox"}, ("local-path",))
 
 
 @pytest.mark.parametrize("length", range(1900, 2048, 13))
-def test_all_fields_together_are_never_more_than_s3_takes(length):
+def test_all_fields_together_never_exceed_the_limit_of_s3(length):
     values = fit_metadata({"prompt": "x" * length, "local-path": "y" * 100}).values
     assert sum(len(f"x-amz-meta-{name}{value}") for name, value in values.items()) <= MAX_METADATA_BYTES
