@@ -54,7 +54,7 @@ def raise_by_one(store: Store, chance: random.Random) -> int:
 
 
 def in_threads(store: Store, threads: int, times: int) -> int:
-    """Raises the counter from so many threads at once; the conflicts that it took."""
+    """Increments the counter from parallel threads; returns the number of conflicts."""
     together = threading.Barrier(threads)
 
     def work(seed: int) -> int:

@@ -1,7 +1,7 @@
-"""Compare-and-swap by many at once, on a server where it is atomic.
+"""Compare-and-swap by parallel writers, on a server where it is atomic.
 
 moto is left out: its compare-and-swap is a check and then a write, with nothing that keeps others
-from writing in between, so under threads it loses writes whatever the client does.
+from writing meanwhile, so under threads it loses writes whatever the client does.
 """
 
 from contract import counters

@@ -25,9 +25,9 @@ def store(ministack_bucket):
 
 
 def upload(store, signed, body=BODY, key=KEY, **sent):
-    """The status of a PUT with a URL for some headers, of which others may be sent."""
-    given = {name: value for name, value in (signed | sent).items() if value is not None}
-    return http_put(store.presigned_put(key, signed, 60), body, given)
+    """The status of a PUT with a URL signed for these headers; ``sent`` replaces some of them."""
+    sent_headers = {name: value for name, value in (signed | sent).items() if value is not None}
+    return http_put(store.presigned_put(key, signed, 60), body, sent_headers)
 
 
 def test_a_signed_upload_is_accepted(store):
