@@ -4,8 +4,8 @@
 class S3ManifestError(Exception):
     """The base class.
 
-    ``message`` says what failed and on what, ``remedy`` what to do next; the text is both. ``code`` is AWS's error code
-    where AWS refused, and otherwise the kind of error.
+    ``message`` states what failed and on what, ``remedy`` what to do next; the text is both. ``code`` is AWS's error
+    code if AWS refused, and otherwise the kind of error.
     """
 
     code = "failed"

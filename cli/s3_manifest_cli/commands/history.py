@@ -26,7 +26,7 @@ _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "remo
     "--since",
     type=click.IntRange(0),
     metavar="REVISION",
-    help="Show revisions after this one, instead of the last ones.",
+    help="Show revisions after this one, instead of the latest.",
 )
 @click.option(
     "--limit",

@@ -62,7 +62,7 @@ def _name(request: RescanRequest) -> str:
 def _print(result: RescanResult, printer: Printer) -> None:
     facts, drift = result.facts, result.drift
     if drift:
-        summary = f"the manifest was wrong about {files(len(drift))}; corrected"
+        summary = f"corrected the manifest: it differed from S3 for {files(len(drift))}"
     elif drift is not None:
         summary = "no drift"
     elif result.request.revision is None or not result.request.complete:

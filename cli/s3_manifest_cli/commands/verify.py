@@ -27,7 +27,7 @@ _AUDIT_MEANINGS: dict[AuditState, str] = {
     "right": "match the manifest",
     "missing": "in the manifest, but not in S3",
     "unexpected": "in S3, but not in the manifest",
-    "modified": "in S3, but not as the manifest says",
+    "modified": "in S3, but different from the manifest",
     "unverifiable": "read, but the manifest has no checksum to compare with",
     "unsettled": "changed during the check; run it again",
     "unreadable": "could not be read from S3",

@@ -11,7 +11,7 @@ Four formats, recognized by their paths below the root of the tree:
     ``{actor_id, actor_name, images: [image]}``, each with its ``sync_status``, or only in S3
 ``response.json``, anywhere below ``data/``
     ``{id, model, version, created_at, completed_at, input: {prompt, …}, output: [url or filename]}``, the response of
-    an image-generation API, beside the images; it only adds what no manifest says
+    an image-generation API, beside the images; it only adds fields that no manifest has
 
 A *generation* is ``{generation_id, type, generated_at, metadata, images: [image]}``; ``id`` and
 ``generation_type`` are accepted too. Without an id, its id is its position in the list, from 1. Other fields join its

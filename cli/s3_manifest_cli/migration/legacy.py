@@ -1,4 +1,4 @@
-"""The legacy tree on disk: its files, and what each legacy file says, as frozen values.
+"""The legacy tree on disk: its files, and the content of each legacy file, as frozen values.
 
 Symbolic links are never followed.
 """
@@ -20,7 +20,7 @@ _DATA = "data/"
 
 
 class Format(IntEnum):
-    """The formats of legacy files, by precedence among equally old ones."""
+    """The formats of legacy files, by precedence among equally old statements."""
 
     STYLE = 0
     ACTOR = 1
@@ -37,7 +37,7 @@ _PATHS = (
 
 
 class ImageRecord(Frozen):
-    """What a legacy file says about one image.
+    """The statement of a legacy file about one image.
 
     ``where`` is its place in the file, ``at`` the time of the statement, ``status`` the sync status that it claims.
     ``paths`` are local paths as written in the file. Neither these nor ``key`` and ``filename`` are trusted.
@@ -77,7 +77,7 @@ class Document(Frozen):
 
 
 class Problem(Frozen):
-    """What is wrong with one file of the tree, or one object."""
+    """A problem with one file of the tree, or one object."""
 
     path: str
     problem: str

@@ -1,9 +1,9 @@
 """Merges all legacy files: for each collection its title, its generations and its images. Pure.
 
 If manifests disagree about an image, the latest statement wins for each field: that with the later ``updated_at`` (else
-the time of its manifest, else of its generation). Among equally old ones, the format that comes first wins (style,
-actor, actor's sync manifest), and within a file the last. A ``response.json`` is always older than the manifest that
-was made from it, so it only adds what no manifest says.
+the time of its manifest, else of its generation). Among equally old statements, the first format wins (style, actor,
+actor's sync manifest), and within a file the last statement. A ``response.json`` is always older than the manifest that
+was made from it, so it only adds fields that no manifest has.
 """
 
 import posixpath
@@ -155,7 +155,7 @@ class _Merger:
             collection, filename = place
             self.owners.setdefault(document.path, collection)
             if path is None and filename not in self.mentions[collection]:
-                continue  # an image of the response that nobody kept
+                continue  # an image of the response that was not kept
             try:
                 places.check_filename(filename, collection, self.collections)
             except places.InvalidReference as error:

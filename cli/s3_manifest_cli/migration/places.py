@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class InvalidReference(ValueError):
-    """A name or path that is no file of the collection or of the tree; the text says why."""
+    """A name or path that is no file of the collection or of the tree; the message states the reason."""
 
 
 class Files:

@@ -56,7 +56,7 @@ def removable(
         }
         retained += (Problem(path=path, problem=reason) for path, reason in reasons.items() if reason)
         if any(reasons.values()):
-            # Without the later statements of the deleted files, the retained ones would be read differently.
+            # Without the later statements of the deleted files, the retained files would be read differently.
             others = "another legacy file of the collection is retained"
             retained += (Problem(path=path, problem=others) for path, reason in reasons.items() if not reason)
         else:

@@ -20,7 +20,7 @@ DEBUG_VARIABLE = "S3_MANIFEST_DEBUG"
 
 
 class Failure(NamedTuple):
-    """Why a command failed. ``message`` ends with ``remedy``, which says what to do next."""
+    """Why a command failed. ``message`` ends with ``remedy``, the next step."""
 
     exit_code: int
     code: str

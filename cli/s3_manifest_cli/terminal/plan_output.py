@@ -71,7 +71,7 @@ _COLOURS: dict[ActionType, str] = {"delete_local": "red", "delete_remote": "red"
 
 
 class PlanOptions(NamedTuple):
-    """The options that say how to make and execute a plan."""
+    """The options for making and executing a plan."""
 
     delete: bool
     max_delete: int

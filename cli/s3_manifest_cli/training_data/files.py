@@ -52,7 +52,7 @@ def md5_at(path: Path) -> str:
 def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[PresignedUpload, Path]]) -> dict[str, Exception]:
     """Uploads files in parallel; returns the errors by filename.
 
-    S3 refuses bytes that differ from the request, and replaces an object only if the request says so.
+    S3 refuses bytes that differ from the request, and replaces an object only if the request asks for it.
     """
     pending = list(uploads)
 

@@ -1,9 +1,8 @@
 """A true JSON manifest for every collection of objects in S3.
 
-The way through the package follows the data: ``events`` decodes what S3 says, ``reconcile`` groups
-it by ``collections`` and lets ``commit`` load the head (``heads``), look at S3 (``observe``),
-``merge`` and save; ``views`` shapes what a reader is shown. ``store`` says what is asked of an
-object store; ``s3`` and ``memory`` are the two there are.
+The ``__init__`` of each folder describes it. In ``reconcile``, ``events`` decodes the events, ``reconcile`` groups them
+by collection, ``observe`` reads the state of the objects, ``delta`` derives the changes, and ``commit`` writes the new
+head to ``storage``. ``query`` and ``http`` serve the manifest to readers.
 """
 
 __version__ = "0.1.0"

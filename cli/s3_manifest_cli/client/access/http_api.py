@@ -176,7 +176,7 @@ def _no_response(url: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
 
 
 def _gateway_code(status: int, message: str) -> str:
-    """AWS's error code, as far as it follows from a message of API Gateway, which sends no code."""
+    """AWS's error code, derived from a message of API Gateway, which sends no code."""
     text = message.lower()
     default = "AccessDenied" if status == 403 else ""
     return next((code for phrase, code in _GATEWAY_MESSAGES.items() if phrase in text), default)

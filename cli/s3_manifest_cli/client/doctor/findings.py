@@ -7,11 +7,11 @@ from typing import Literal
 from s3_manifest.manifest.model import Frozen, Timestamp
 
 Severity = Literal["ok", "notice", "warning", "error", "not_checked"]
-"""``notice``: worth knowing, nothing is wrong. ``not_checked``: the state is unknown, which is never ``ok``."""
+"""``notice``: worth knowing, not a problem. ``not_checked``: the state is unknown, which is never ``ok``."""
 
 
 class Finding(Frozen):
-    """The result of a ``check`` for a ``subject`` (a prefix, a queue …), and ``mend``: what to do about it."""
+    """The result of a ``check`` for a ``subject`` (a prefix, a queue …), and ``mend``, the remedy."""
 
     check: str
     severity: Severity
@@ -38,7 +38,7 @@ class Examination(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """0: nothing is wrong. 1: there are warnings or errors. 3: neither, but some checks could not be made."""
+        """0: no problems. 1: there are warnings or errors. 3: neither, but some checks could not be made."""
         return 1 if self.with_severity("warning", "error") else 3 if self.with_severity("not_checked") else 0
 
 

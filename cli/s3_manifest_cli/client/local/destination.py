@@ -4,8 +4,8 @@ Each path component is opened from the one before and never through a link (``fo
 before, or is swapped in during the run, leads nowhere. Where the OS has no descriptors of folders (Windows), each
 component is checked right before its use instead.
 
-This protects from untrusted names and links. It does not protect from somebody who may move folders with this user's
-permissions: a folder that is moved elsewhere while it is open takes along what is written to it at that moment.
+This protects from untrusted names and links. It does not protect from a process that can move folders with this user's
+permissions: a folder that is moved while it is open takes along the files that are being written to it.
 """
 
 import errno
@@ -230,8 +230,8 @@ def _partial_name(filename: str, token: str) -> str:
 def acquire_lock(folder: Folder, name: str) -> int | None:
     """A descriptor that holds the lock file ``name`` until it is closed; None while another process holds it.
 
-    The kernel releases the lock when the process dies. Raises ``FileNotFoundError`` where the folder or the lock file
-    was removed meanwhile: open the folder anew and try again. Raises ``OSError``.
+    The kernel releases the lock when the process dies. Raises ``FileNotFoundError`` if the folder or the lock file
+    was removed: open the folder again and retry. Raises ``OSError``.
     """
     fd = folder.open(name, os.O_RDWR | os.O_CREAT)
     try:
@@ -243,7 +243,7 @@ def acquire_lock(folder: Folder, name: str) -> int | None:
         except (BlockingIOError, PermissionError):
             os.close(fd)
             return None
-        # The previous holder removes the file when it ends, and a lock on a removed file excludes nobody.
+        # The previous holder removes the file when it ends, and a lock on a removed file excludes no process.
         if not os.path.samestat(os.fstat(fd), folder.stat(name)):
             raise FileNotFoundError(name)
     except OSError:

@@ -46,8 +46,8 @@ def identity_at(folder: Folder, name: str) -> Identity | None:
 class Partial:
     """The bytes of one file, under a separate name in the working folder.
 
-    ``fd`` is open for reading and writing at any offset (``os.pwrite``), from several threads. ``resumed`` says that
-    bytes of an earlier run are there; the caller keeps in ``record`` which of them are valid. Set the size with
+    ``fd`` is open for reading and writing at any offset (``os.pwrite``), from several threads. ``resumed``: it has
+    bytes of an earlier run; the caller keeps in ``record`` which of them are valid. Set the size with
     ``os.ftruncate``.
 
     A context manager: a partial that was neither finished nor discarded when the block ends stays for the next run.

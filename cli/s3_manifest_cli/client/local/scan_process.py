@@ -35,7 +35,7 @@ def scan_in_background(folder: Path) -> Iterator["Scanner"]:
             try:
                 return decode(process.stdout.read())
             except (EOFError, ValueError, TypeError):
-                pass  # the scan below raises what is wrong
+                pass  # the scan below raises the error
         return hashes.scan_folder(requested, cache)
 
     try:

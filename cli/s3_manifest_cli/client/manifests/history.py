@@ -1,4 +1,4 @@
-"""Lists what each revision of a manifest changed, as far as change records are kept."""
+"""Lists what each revision of a manifest changed, for which change records are kept."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ one did, and the user decides."""
 
 
 class Action(Frozen):
-    """The part of a plan that concerns one file.
+    """The part of a plan for one file.
 
     ``local`` is the local file and ``etag`` the object in S3 as the plan saw them, None if there was none: if either
     changed since, nothing is done. ``size`` is that of the transferred file; ``md5``, ``declared``, ``checksum`` and
@@ -44,7 +44,7 @@ class Action(Frozen):
 class Plan(Frozen):
     """The actions, sorted by filename, and the manifest that they derive from.
 
-    ``folder`` is an absolute path; it is empty if the plan concerns S3 only.
+    ``folder`` is an absolute path; it is empty if the plan changes S3 only.
     """
 
     plan: Literal[1] = 1

@@ -161,7 +161,7 @@ class Runner:
         return Step(action)
 
     def explain(self, action: Action, error: Exception | None) -> str:
-        """The error without the filename, which the user reads beside it."""
+        """The error without the filename, which the output shows next to it."""
         if isinstance(error, OSError):
             error = disk_error(action.filename, "not read" if action.action == "upload" else "not written", error)
         reason = str(error)

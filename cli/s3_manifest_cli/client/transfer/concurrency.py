@@ -31,7 +31,7 @@ def map_concurrently(
     """Calls ``work`` for every item in threads that end with the iterator, and yields outcomes as they are ready.
 
     A ``StoreError``, ``S3ManifestError`` or ``OSError`` is the outcome of its item; any other error cancels the rest
-    and is raised. ``items`` is read, by any of the threads, only as far as threads are free.
+    and is raised. ``items`` is read, by any of the threads, only when a thread is free.
 
     Leaving the iterator, by Ctrl-C or otherwise, cancels, and waits until running items have noticed: they, and items
     that did not start, have no outcome.

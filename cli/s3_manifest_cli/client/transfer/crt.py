@@ -201,7 +201,7 @@ class _Credentials:
         self._current: tuple[object, auth.AwsSigningConfig] | None = None
 
     def signing_config(self) -> auth.AwsSigningConfig:
-        """The signing of a request. Each request asks anew, as errors in the runtime's threads would be lost.
+        """The signing of a request. Each request calls this, because errors in the runtime's threads would be lost.
 
         Raises one of ``REQUEST_ERRORS`` if the credentials have expired and cannot be renewed.
         """

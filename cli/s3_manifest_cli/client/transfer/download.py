@@ -74,7 +74,7 @@ def download(
     ``body`` is the content of an object of at most ``PART`` bytes, if ``prefetch`` has fetched it.
 
     Every request names the ETag and the version of the object. The bytes are compared with every checksum in the
-    manifest; wrong ones are removed with the partial file. Bytes that contradict only the MD5 that their uploader
+    manifest; wrong bytes are removed with the partial file. Bytes that contradict only the MD5 that their uploader
     declared match if checksums or parts in S3 prove them; the verdict then has a warning.
 
     Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, also for wrong bytes; ``Cancelled``; and as
@@ -269,7 +269,7 @@ class Fetched(NamedTuple, Generic[Item]):
 def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) -> Iterator[Fetched[Item]]:
     """Fetches small objects, each in one request, and yields them in any order. Raises ``Cancelled``.
 
-    Many more are in progress than there are threads to write them, as far as the budget allows. Leaving the iterator
+    Many more are in progress than there are threads to write them, within the memory budget. Leaving the iterator
     leaves those in progress to the end of ``objects``.
     """
     results: SimpleQueue[Fetched[Item]] = SimpleQueue()

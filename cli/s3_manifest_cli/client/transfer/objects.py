@@ -148,7 +148,7 @@ class Objects:
     ) -> None:
         """Begins to fetch a range of the object with that ETag: ``write`` gets its bytes, in order, with their offset.
 
-        The runtime calls both in its few threads: ``write`` should write to a disk and no more. Raises ``Cancelled``;
+        The runtime calls both in its few threads: ``write`` should only write to a disk. Raises ``Cancelled``;
         ``on_done`` gets any other error, also those of ``write``.
         """
         offset = part.start

@@ -104,7 +104,7 @@ def _read(path: Path) -> UnfinishedUpload | None:
 
 
 class OpenUpload(NamedTuple):
-    """An upload that takes parts, and the ``parts`` that S3 has; ``others`` are the ids of unknown ones to its key."""
+    """An upload that takes parts, and the ``parts`` in S3; ``others`` are the ids of unknown uploads to its key."""
 
     upload_id: str
     by_crc: bool

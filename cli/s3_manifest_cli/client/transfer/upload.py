@@ -56,8 +56,8 @@ class UploadRequest(NamedTuple):
 class UploadResult(NamedTuple):
     """The ETag of the object with the bytes of the file. ``sent`` bytes were sent now, and the others by earlier runs.
 
-    ``others`` are the ids of unfinished uploads in parts to the same key that this machine did not begin, or does not
-    remember. S3 keeps their parts until somebody aborts them.
+    ``others`` are the ids of unfinished uploads in parts to the same key that this machine did not begin or has no
+    record of. S3 keeps their parts until they are aborted.
     """
 
     etag: str

@@ -73,7 +73,7 @@ class Audit(NamedTuple):
 
     @property
     def is_consistent(self) -> bool:
-        """Whether S3 holds exactly what the manifest says."""
+        """Whether S3 holds exactly the objects of the manifest."""
         return all(file.state == "right" for file in self.files)
 
 
@@ -176,7 +176,7 @@ class _Auditor:
         return dict(zip(names, self._in_batches(self._head, names, _HEAD_BATCH), strict=True))
 
     def read(self, files: Sequence[AuditedFile], expected: Mapping[str, _Expected]) -> list[AuditedFile]:
-        """The same files; the bytes of the right ones are read, and decide."""
+        """The same files, after a comparison of the bytes of those that are right so far."""
 
         def check(file: AuditedFile) -> AuditedFile:
             entry = expected.get(file.filename)

@@ -29,7 +29,7 @@ _COMPOSITE = re.compile(r"(.+)-([1-9][0-9]{0,4})")
 
 
 class ExpectedContent(NamedTuple):
-    """What a manifest entry says about an object's bytes: fields of ``s3_manifest.manifest.model.Entry``.
+    """What a manifest entry records about an object's bytes: fields of ``s3_manifest.manifest.model.Entry``.
 
     ``declared`` is the name of the user metadata that the MD5 comes from, if only the uploader declares it
     (``md5_source`` of the entry). ``part_sizes`` are the sizes of the parts in order, if they are known (S3 returns

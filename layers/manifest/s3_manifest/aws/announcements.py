@@ -32,8 +32,7 @@ class Announcement(Frozen):
     """A collection has a new revision; sizes are bytes, times are UTC.
 
     Delivery is at least once: after each revision at least one announcement of it or of a higher one is sent, in any
-    order and possibly twice. ``repeated`` marks one that is sent because an earlier attempt may have died before it
-    announced.
+    order and possibly twice. ``repeated``: it is sent because an earlier attempt may have died before its announcement.
 
     ``added``, ``modified`` and ``removed`` count files. ``keys`` lists them; None if that exceeds the size of an event:
     read the changes from the HTTP API or the change record.

@@ -44,8 +44,8 @@ class TooManyFiles(Exception):
 class DeletionResult(NamedTuple):
     """How far the deletion of a collection's objects has come.
 
-    ``kept`` are the keys of objects that were replaced meanwhile and, because of them, of the sidecars. ``complete``:
-    every listed object is deleted; only then there is a ``change_token``.
+    ``kept`` are the keys of objects that were replaced during the deletion and, if there are any, of the sidecars.
+    ``complete``: every listed object is deleted; only then is there a ``change_token``.
     """
 
     deleted: int

@@ -30,7 +30,7 @@ Presign = Callable[[str, Mapping[str, str], int], str]
 
 
 class InvalidFilenames(ValueError):
-    """Some of the files cannot be uploaded under their names; ``filenames`` says which, and why."""
+    """Some of the files cannot be uploaded under their names; ``filenames`` has each with the reason."""
 
     def __init__(self, filenames: Sequence[InvalidFilename]) -> None:
         super().__init__(
@@ -115,7 +115,7 @@ def _declare(
 def _updates(
     described: Mapping[str, Fields], images: Sequence[ImageUpload], headers: Sequence[Headers]
 ) -> dict[str, Fields]:
-    """What the sidecar has to say: fields that did not fit into headers, and those it has, which take precedence."""
+    """The fields to write to the sidecar: those that do not fit into headers, and those that it already overrides."""
     updates: dict[str, Fields] = {}
     for image, of_image in zip(images, headers, strict=True):
         given = {"prompt": image.prompt, "local_path": image.local_path, "generated_at": image.generated_at}

@@ -63,10 +63,10 @@ def update_descriptions(editor: SidecarEditor, updates: Mapping[str, Fields], *,
 
 
 def remove_descriptions(editor: SidecarEditor, expected: Mapping[str, Fields]) -> SidecarEdit | None:
-    """Removes the descriptions of files where they are still the ``expected`` ones.
+    """Removes the descriptions of files that still equal the ``expected`` descriptions.
 
-    So the description of a new file of the same name stays. None where there is nothing to remove; nothing is written
-    then. Raises as ``SidecarEditor.edit``.
+    So the description of a new file of the same name stays. If there is nothing to remove, writes nothing and returns
+    None. Raises as ``SidecarEditor.edit``.
     """
     key = editor.collection.prefix + PROMPT_METADATA_JSON
     is_removed = False

@@ -19,7 +19,7 @@ from s3_manifest.storage.store import Archived, Conflict, OutcomeUnknown, Store,
 
 # Changes the fields of a sidecar; the flag is whether an earlier attempt may have been written.
 Change = Callable[[dict[str, Any], bool], None]
-# Raises ``InvalidEdit`` where the fields, once written and read again, do not say what was intended.
+# Raises ``InvalidEdit`` if the fields, written and read again, do not have the intended values.
 Check = Callable[[dict[str, Any]], None]
 
 NOT_PRESERVED = (
@@ -32,11 +32,11 @@ _ATTEMPT_SECONDS = 2.0
 
 
 class UnreadableSidecar(Exception):
-    """The sidecar cannot be read, so it is not edited; the text says why, and what to do."""
+    """The sidecar cannot be read, so it is not edited; the message states the reason and the remedy."""
 
 
 class InvalidEdit(ValueError):
-    """The new value would be read as another one; nothing was written. The text names the field."""
+    """The new value would be read as a different value; nothing was written. The text names the field."""
 
 
 class SidecarTooLarge(Exception):
@@ -63,7 +63,7 @@ class RetryPolicy(NamedTuple):
 class SidecarEdit(NamedTuple):
     """A sidecar that has the edit. ``edit`` is greater than the number of every earlier edit.
 
-    ``attempts`` is the number of writes: 0 where the sidecar said so already.
+    ``attempts`` is the number of writes: 0 if the sidecar has these values already.
     """
 
     s3_key: str

@@ -33,7 +33,7 @@ from s3_manifest.query.waiting import complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
 
 DEFAULT_WAIT_SECONDS = 10
-"""How long a request that starts a sweep waits for it, unless the request says how long."""
+"""How long a request that starts a sweep waits for it by default."""
 
 RETRY_AFTER_SECONDS = 2
 

@@ -49,7 +49,7 @@ class BadParameter(ValueError):
 
 
 class InvalidBody(ValueError):
-    """The request's body is not JSON, or has values that many readers of JSON refuse; the text says where."""
+    """The request's body is not JSON, or has values that many readers of JSON refuse; the message names the place."""
 
 
 class MissingScope(Exception):

@@ -39,7 +39,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="The most collections in
 def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> HttpResponse:
     """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last).
 
-    A collection whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
+    A collection whose manifest cannot be read has, instead of totals, a ``problem`` with the cause and the remedy.
     """
     after = decode_cursor(cursor, Position) if cursor else None
     page = read_catalog(runtime.store(), runtime.collections(), parallel_map, limit, after)
@@ -113,7 +113,7 @@ def _collection_stats(collection: Collection, top: int, days: int) -> Stats:
 
 
 def _growth(collections: list[Collection], days: int) -> Growth:
-    """The growth of these collections together, as far as time allows."""
+    """The growth of these collections together; incomplete if time runs out."""
     ends = stats.last_days(timestamp(datetime.now(UTC)), days)
     clock = runtime.clock()
     deadline = clock.monotonic() + GROWTH_SECONDS

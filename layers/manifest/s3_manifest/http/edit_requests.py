@@ -88,7 +88,7 @@ class TitleUpdate(Frozen):
 class ChangeResponse(Frozen):
     """Whether the manifest reflects the change. If not yet, GET ``manifest``, which waits for it.
 
-    ``revision`` is one that reflects the change, or null; ``reflects`` is a token for ``?reflects=``.
+    ``revision`` is a revision that reflects the change, or null; ``reflects`` is a token for ``?reflects=``.
     """
 
     revision: int | None
@@ -124,7 +124,7 @@ class SetTitleResponse(ChangeResponse):
 class DeleteCollectionResponse(ChangeResponse):
     """How many objects were ``deleted``, or files ``hidden``. Repeat the request until it is ``complete``.
 
-    ``kept`` are some of the keys of objects that were replaced meanwhile.
+    ``kept`` are some of the keys of objects that were replaced during the request.
     """
 
     deleted: int

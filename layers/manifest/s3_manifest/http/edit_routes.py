@@ -106,7 +106,7 @@ app.exception_handler(TooManyConflicts)(conflicts)
 def unavailable(error: Exception) -> HttpResponse:
     """503: S3 or SQS failed. A repeat continues."""
     logger.error("unavailable", reason=str(error))
-    return _try_again("S3 or the queue failed. Repeat the request; the function's log says why")
+    return _try_again("S3 or the queue failed. Repeat the request; the function's log has the cause")
 
 
 app.exception_handler([StoreError, UnreadableManifest, JobsNotQueued])(unavailable)
@@ -178,7 +178,7 @@ def delete_training_data(actor_id: ActorId, confirm: Confirm, delete_from_s3: De
 def delete_collection(
     kind: Kind, collection_id: CollectionId, confirm: Confirm, delete_from_s3: DeleteFromS3 = False
 ) -> HttpResponse:
-    """With ``delete_from_s3`` all objects are deleted, captions and sidecars too, except what is uploaded meanwhile.
+    """With ``delete_from_s3`` all objects are deleted, captions and sidecars too, except those uploaded meanwhile.
 
     A request deletes for as long as it may run: repeat it until it is ``complete``.
     """
@@ -226,7 +226,7 @@ def patch_style_images(style_id: CollectionId, updates: FilesUpdateBody, filenam
 def patch_files(
     kind: Kind, collection_id: CollectionId, updates: FilesUpdateBody, filename: OnlyFilename = None
 ) -> HttpResponse:
-    """Updates many files, or the one that ``?filename=`` names, all or none. 404 names the first that is not in S3."""
+    """Updates many files, or only ``?filename=``; all or none. A 404 names the first file that is not in S3."""
     return _update_files(collection_of(kind, collection_id), updates.by_filename(filename))
 
 

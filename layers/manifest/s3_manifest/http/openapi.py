@@ -27,10 +27,10 @@ _DESCRIPTIONS = {
     304: "Not modified (If-None-Match)",
     400: "A parameter or the body is invalid; nothing was changed",
     404: "Not found; nothing was changed",
-    409: "Conflict with the present state: the detail says why, and what to do; nothing was changed",
+    409: "Conflict with the present state: the detail has the cause and the remedy; nothing was changed",
     410: "No longer kept",
     412: "The object has none of the ETags in If-Match; nothing was changed",
-    413: "Too large for one answer, request or sidecar: the detail says which",
+    413: "Too large for one answer, request or sidecar: the detail states which",
     503: "S3 or the queue is unavailable, or concurrent edits conflict; repeat the request",
 }
 
@@ -97,7 +97,7 @@ class ProblemDetails(Frozen):
 
     title: str
     status: int
-    detail: str = Field(description="What is wrong, and what to do about it")
+    detail: str = Field(description="The cause and the remedy")
     parameter: str = Field(default="", description="The part of the request that is invalid")
     oldest: int = Field(
         default=0,

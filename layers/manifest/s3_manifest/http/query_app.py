@@ -48,7 +48,7 @@ def unavailable(error: Exception) -> HttpResponse:
             " rescan of this collection. The function's log names the objects"
         )
         return problem(503, detail)
-    return problem(503, "the manifest cannot be read at the moment; the function's log says why")
+    return problem(503, "the manifest cannot be read at the moment; the function's log has the cause")
 
 
 app.exception_handler([ReadFailed, UnreadableManifest])(unavailable)
@@ -57,7 +57,7 @@ app.exception_handler([ReadFailed, UnreadableManifest])(unavailable)
 def not_queued(error: JobsNotQueued) -> HttpResponse:
     """503. The sweep may be queued all the same; a second one does no harm."""
     logger.error("unavailable", reason=str(error))
-    return problem(503, "the sweep could not be queued. Repeat the request; the function's log says why")
+    return problem(503, "the sweep could not be queued. Repeat the request; the function's log has the cause")
 
 
 app.exception_handler(JobsNotQueued)(not_queued)

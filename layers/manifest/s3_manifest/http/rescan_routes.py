@@ -46,7 +46,7 @@ class RescanRequest(Frozen):
 def unavailable(error: JobsNotQueued) -> HttpResponse:
     """503. Some jobs may be queued all the same; a second sweep does no harm."""
     logger.error("unavailable", reason=str(error))
-    return problem(503, "not every job could be queued. Repeat the request; the function's log says why")
+    return problem(503, "not every job could be queued. Repeat the request; the function's log has the cause")
 
 
 app.exception_handler(JobsNotQueued)(unavailable)

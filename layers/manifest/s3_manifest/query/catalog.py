@@ -27,7 +27,7 @@ class Position(Frozen):
 class CatalogPage(NamedTuple):
     """Collections as JSON objects, and the position that the next page continues from; None after the last.
 
-    A collection whose manifest cannot be read has, instead of totals, a ``problem``: what is wrong, and what to do.
+    A collection whose manifest cannot be read has, instead of totals, a ``problem`` with the cause and the remedy.
     """
 
     collections: list[dict[str, Any]]

@@ -67,7 +67,7 @@ def removed(snapshot: Snapshot, since: int | None, limit: int) -> bytes:
 
 
 def _records(history: History, since: int, limit: int, *, include_first: bool = False) -> Iterator[ChangeRecord]:
-    # In blocks, and no more than are consumed: a record may have a megabyte.
+    # In blocks, as they are consumed: a record can have a megabyte.
     while limit > 0:
         block = history.changes_since(since, min(_BLOCK, limit), include_first=include_first)
         yield from block

@@ -1,7 +1,7 @@
 """The revisions of a manifest: its changes in order, and the whole manifest as it was at an earlier revision.
 
 Only change records, checkpoints and the head are read, and of the records only those on the chain of the head. Changes
-are never skipped: where a record is no longer kept, ``HistoryGone`` is raised.
+are never skipped: if a record is no longer kept, ``HistoryGone`` is raised.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -24,7 +24,7 @@ class Document(NamedTuple):
 
 
 class ManifestChanged(Exception):
-    """The manifest has a new revision, and the one that the cursor is of is no longer kept."""
+    """The manifest has a new revision, and the revision of the cursor is no longer kept."""
 
 
 class PageQuery(NamedTuple):

@@ -47,7 +47,7 @@ class CollectionTotals(AnswerModel):
 
 
 class UnreadableCollection(AnswerModel):
-    """A collection whose manifest cannot be read; ``problem`` says why, and what to do."""
+    """A collection whose manifest cannot be read; ``problem`` states the cause and the remedy."""
 
     kind: str
     id: str
@@ -222,7 +222,7 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
             # The revision for a moment is the lower bound for the next one.
             low = _last_until(record_of, low, head.revision, moment)
             sizes.append(_size(record_of(low)))
-        except HistoryGone:  # collected meanwhile
+        except HistoryGone:  # garbage-collected since
             sizes.append(None)
     return sizes
 
@@ -263,5 +263,5 @@ def _file(entry: Entry) -> FileSize:
 
 
 def _highest(top: int, items: Iterable[Any], key: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The items with the highest keys, in order; of equal ones the first."""
+    """The items with the highest keys, in descending order; equal items keep their order."""
     return tuple(sorted(items, key=key, reverse=True)[:top])

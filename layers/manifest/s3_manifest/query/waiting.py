@@ -56,7 +56,7 @@ def complete_since(time: Timestamp | None) -> Condition:
 def wait_for_head(snapshot: Snapshot, condition: Condition, seconds: float, clock: Clock) -> HeadWait:
     """The collection's manifest when it meets the condition, or as it is after so many seconds.
 
-    The manifest is read anew, whatever the given snapshot holds. While it is unchanged, polling costs one small
+    The manifest is always read again, whatever the snapshot holds. While it is unchanged, polling costs one small
     request, and the condition is not evaluated again. Raises ``StoreError``, ``UnreadableManifest``, and what the
     condition raises, except that ``Conflict`` counts as not met.
     """

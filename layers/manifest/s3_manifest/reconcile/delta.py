@@ -75,7 +75,7 @@ def diff(
     changes: list[FileChange] = []
     for name, cause in cause_of.items():
         before = entries.get(name)
-        after = _own_facts(before, observed[name]) if name in observed else before and strip_overrides(before)
+        after = _own_metadata(before, observed[name]) if name in observed else before and strip_overrides(before)
         if after and after.caption is None:
             caption = _caption_text(name, observed, entries) if can_have_caption(name) else None
             after = apply_overrides(after, sidecar_effect.revision.applied.describe(name, caption))
@@ -126,13 +126,13 @@ def _with_last_caption(before: Entry | None, observation: Observation) -> Entry 
     return entry.model_copy(update={"caption": before.caption, "problem": observation.read_error})
 
 
-def _own_facts(before: Entry | None, after: Entry | None) -> Entry | None:
-    """What the object itself says, without sidecars and captions."""
+def _own_metadata(before: Entry | None, after: Entry | None) -> Entry | None:
+    """The entry with only the metadata of its object, without sidecars and captions."""
     return keep_source(strip_overrides(before), after) if before and after else after
 
 
 def _problems(head: Head | None, sidecars: Mapping[str, SidecarContent]) -> tuple[Problem, ...]:
-    """The problems of observed sidecars, and the known ones of the others."""
+    """The problems of observed sidecars, and the known problems of the other sidecars."""
     others = {sidecar.s3_key for sidecar in head.sidecars} - sidecars.keys() if head else set()
     known = [problem for problem in (head.problems if head else ()) if problem.s3_key in others]
     new = (Problem(s3_key=key, problem=text) for key, content in sidecars.items() for text in content.problems)

@@ -12,7 +12,7 @@ from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import ParallelMap, Store
 
 RESERVE_SECONDS = 10.0
-"""No commit starts with less time left: one that is cut off only delays others."""
+"""No commit starts with less time left: an interrupted commit only delays others."""
 
 
 class AnnouncementFailed(Exception):

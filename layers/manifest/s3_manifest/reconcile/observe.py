@@ -159,7 +159,7 @@ class Observer:
             try:
                 stored = self._store.get(key)
             except Archived:
-                stored = None  # since the HEAD: the next one says so
+                stored = None  # archived since the HEAD; the next HEAD reports it
             if stored and stored.etag == head.etag:
                 text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
                 entry = self._entry(head, hashlib.md5(stored.body, usedforsecurity=False).hexdigest())

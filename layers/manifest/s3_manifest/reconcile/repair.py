@@ -1,7 +1,7 @@
 """Replaces missing or damaged pages by what S3 holds in their range of filenames.
 
 A repair is a commit like any other: load the head, then list the range and observe every key in it, then
-compare-and-swap. What the lost page said is unknown. If the new page equals, byte for byte, the one that the head
+compare-and-swap. The content of the lost page is unknown. If the new page equals, byte for byte, the one that the head
 refers to, only an object was lost, and the history continues. Otherwise a new history begins, and followers have to
 read the manifest again.
 """

@@ -47,11 +47,11 @@ _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class InvalidRequest(ValueError):
-    """The resource's properties are not those of the template; the text says which."""
+    """The resource's properties are not those of the template; the message lists the differences."""
 
 
 class RequestFailed(Exception):
-    """All attempts of a request to AWS failed; the text says which, and why."""
+    """All attempts of a request to AWS failed; the message names the request and the cause."""
 
 
 class Services(NamedTuple):

@@ -64,7 +64,7 @@ def ensure(
 ) -> None:
     """Creates or updates the rule. Call it before the bucket is changed, so that no event is lost.
 
-    The rule's description says whether EventBridge has to stay on for the bucket when the rule is deleted: it lives
+    The rule's description records whether EventBridge has to stay on for the bucket when the rule is deleted: it lives
     as long as the subscription, and is written together with the pattern. Raises ``NotTargeted``.
     """
     # Only an existing rule knows the state of the bucket before it.

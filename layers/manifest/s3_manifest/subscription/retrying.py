@@ -30,7 +30,7 @@ _TEMPORARY = _DENIED | {
 
 
 class AttemptFailed(Exception):
-    """An attempt without the intended effect that is worth a retry; the text says why."""
+    """An attempt failed and a retry can succeed; the message states the cause."""
 
 
 class RetriesExhausted(Exception):

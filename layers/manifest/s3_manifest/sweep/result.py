@@ -39,5 +39,5 @@ class SweepResult:
 
     @property
     def drift(self) -> int:
-        """Files that the manifest had wrong without any event having reported it."""
+        """Files for which the manifest differed from S3 and no event was pending."""
         return self.missing + self.unexpected + self.modified

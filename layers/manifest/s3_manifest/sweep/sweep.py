@@ -202,7 +202,7 @@ class CollectionSweep:
             raise self._failure("time ran out at the end of the sweep; the queue retries it")
         head = result.head
         if head and head.created_at == progress.created_at and not verification.applies_to(head):
-            return False  # repaired meanwhile
+            return False  # another worker repaired it
         self._result.finished = True
         try:
             self._result.collected = collect_garbage(self._environment, self._collection)

@@ -95,7 +95,7 @@ def _alarms(stack: Stack, alarms: Mapping[str, Mapping[str, Any]]) -> Iterator[F
         yield warning(ALARMS, name, "the alarm was deleted", remedy)
     if not stack.parameters["AlarmTopicArn"]:
         remedy = "deploy with AlarmTopicArn=ARN, the ARN of an SNS topic"
-        yield notice(ALARMS, stack.name, "alarms notify nobody", remedy)
+        yield notice(ALARMS, stack.name, "alarms have no recipient", remedy)
     for name, alarm in alarms.items():
         if not alarm.get("ActionsEnabled", True):
             remedy = f"aws cloudwatch enable-alarm-actions --alarm-names {name}"

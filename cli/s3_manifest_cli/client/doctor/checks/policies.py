@@ -17,7 +17,7 @@ Value = str | None | tuple[str | None, ...]
 class Request(NamedTuple):
     """A request. ``context``: condition keys in lower case; the values of other keys are unknown.
 
-    ``principals``: all the names that a policy may use for the caller. ``resource`` may be a pattern, which stands for
+    ``principals``: all the names that a policy may use for the caller. ``resource`` may be a pattern, which covers
     one request for each resource that it matches.
     """
 
