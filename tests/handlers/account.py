@@ -172,11 +172,13 @@ class Account:
     def _before_send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         url = urlsplit(request.url)
         body = request.body if isinstance(request.body, bytes) else b""
-        seen = Request(request.method, unquote(url.path[1:]), dict(parse_qsl(url.query, keep_blank_values=True)), body)
-        self.requests.append(seen)
+        recorded = Request(
+            request.method, unquote(url.path[1:]), dict(parse_qsl(url.query, keep_blank_values=True)), body
+        )
+        self.requests.append(recorded)
         self.headers.append((request.method, {name: _text(value) for name, value in request.headers.items()}))
         for fault in list(self.faults):
-            if broken := fault(seen):
+            if broken := fault(recorded):
                 return broken
         return None
 
@@ -188,7 +190,7 @@ class Account:
         return None
 
 
-def taken_by_nobody() -> AWSResponse:
+def rejected_event() -> AWSResponse:
     """EventBridge's answer to a request that is good, and an event of it that it does not take."""
     answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}
     headers = {"content-type": "application/x-amz-json-1.1"}

@@ -118,17 +118,17 @@ def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def sweep_on(account: Account, sweep: Handle, pass_seconds: Callable[[float], None]) -> Callable[..., list[str]]:
-    """Hands what is in the sweep queue to the sweep function, until that is nothing; the bodies of those messages."""
+    """Runs the sweep function on the sweep queue until it is empty; returns the bodies of the messages."""
 
     def sweep_on(context: Callable[[], Context] | None = None) -> list[str]:
-        taken = []
+        swept = []
         while bodies := account.queued():
             for body in bodies:
                 assert sweep({"m": body}, context and context()) == []
-                taken.append(body)
-                assert len(taken) < 200, "it has no end"
+                swept.append(body)
+                assert len(swept) < 200, "it has no end"
             pass_seconds(61)
-        return taken
+        return swept
 
     return sweep_on
 
@@ -165,11 +165,11 @@ def get(account: Account) -> Callable[..., Reply]:
 
 @pytest.fixture
 def post(account: Account) -> Callable[..., Reply]:
-    """Asks the rescan function; ``post(path, body, headers, name=value…)``. The headers are curl's, told nothing."""
-    told_nothing = {"content-type": "application/x-www-form-urlencoded"}
+    """Asks the rescan function; ``post(path, body, headers, name=value…)``. The headers are curl's defaults."""
+    curl_headers = {"content-type": "application/x-www-form-urlencoded"}
 
     def post(
-        path: str, /, body: str | None = None, headers: Mapping[str, str] = told_nothing, **query: object
+        path: str, /, body: str | None = None, headers: Mapping[str, str] = curl_headers, **query: object
     ) -> Reply:
         event = http_request(path, {name: str(value) for name, value in query.items()}, headers, "POST", body)
         return Reply(rescan_handler.handler(event, Context(function_name="rescan")))

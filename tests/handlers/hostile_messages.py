@@ -16,7 +16,7 @@ class Fate(Enum):
 
     FAILED = "answered as failed, for the dead-letter queue in the end"
     DROPPED = "logged as dropped"
-    LOOKED_AT = "well-formed, about a key that holds nothing: looked at, and nothing comes of it"
+    OBSERVED = "well-formed, about a key without an object: observed, without any effect"
     ANY = "any one of these, as parsers differ"
 
 
@@ -98,8 +98,8 @@ def dropped(body: str) -> Hostile:
     return Hostile(body, Fate.DROPPED)
 
 
-def looked_at(body: str) -> Hostile:
-    return Hostile(body, Fate.LOOKED_AT)
+def observed(body: str) -> Hostile:
+    return Hostile(body, Fate.OBSERVED)
 
 
 def marked(body: str, fate: Fate = Fate.FAILED) -> Hostile:
@@ -125,10 +125,10 @@ KINDS: list[Callable[[Random], Hostile]] = [
     lambda c: fails(with_field(nothing(c), (*RECORD, "eventVersion"), c.choice(["3.0", "", "1.0", "22"]))),
     lambda c: fails(with_field(nothing(c), (*RECORD, "eventSource"), c.choice(["aws:sqs", ""]))),
     lambda c: dropped(with_field(nothing(c), NEEDED[0], [])),
-    lambda c: looked_at(with_field(nothing(c), c.choice(IGNORED), ...)),
-    lambda c: looked_at(with_field(nothing(c), c.choice(IGNORED), c.choice(WRONG_TYPES))),
-    lambda c: looked_at(with_field(nothing(c), (*RECORD, f"new{c.random()}"), {"deep": [1]})),
-    lambda c: looked_at(with_field(nothing(c), ("Event",), "s3:TestEvent")),
+    lambda c: observed(with_field(nothing(c), c.choice(IGNORED), ...)),
+    lambda c: observed(with_field(nothing(c), c.choice(IGNORED), c.choice(WRONG_TYPES))),
+    lambda c: observed(with_field(nothing(c), (*RECORD, f"new{c.random()}"), {"deep": [1]})),
+    lambda c: observed(with_field(nothing(c), ("Event",), "s3:TestEvent")),
     lambda c: dropped(json.dumps(s3_test_event())),
     lambda c: dropped(json.dumps(s3_event("styles/0/a.png", bucket=f"foreign-{c.randrange(99)}"))),
     lambda c: Hostile(json.dumps(s3_event("styles/0/a.png", bucket="b" * 1_000_000)), Fate.ANY),
@@ -147,24 +147,24 @@ KINDS: list[Callable[[Random], Hostile]] = [
     # Keys.
     lambda c: dropped(with_key(c, c.choice(OF_NO_COLLECTION))),
     lambda c: fails(with_key(c, "styles/0/" + c.choice(NOT_UTF8))),
-    lambda c: looked_at(with_key(c, "styles/0/" + c.choice(BADLY_ENCODED))),
+    lambda c: observed(with_key(c, "styles/0/" + c.choice(BADLY_ENCODED))),
     lambda c: fails(with_key(c, "styles/0/\ud800")),
-    lambda c: looked_at(with_key(c, "styles/0/a%00b" + "%00" * c.randrange(3))),
-    lambda c: looked_at(with_key(c, f"styles/{c.choice(['%00', '..', '.', '%0A', '%2E'])}/a.png")),
+    lambda c: observed(with_key(c, "styles/0/a%00b" + "%00" * c.randrange(3))),
+    lambda c: observed(with_key(c, f"styles/{c.choice(['%00', '..', '.', '%0A', '%2E'])}/a.png")),
     lambda c: fails(with_key(c, "")),
     lambda c: fails(with_key(c, "styles/0/" + c.choice(["k" * 2000, "%C3%BC" * 1000, "k" * 1016]))),
-    lambda c: looked_at(with_key(c, "styles/0/" + "k" * 1015)),
+    lambda c: observed(with_key(c, "styles/0/" + "k" * 1015)),
     # Envelopes of SNS.
     lambda c: fails(nested("garbage", c.randrange(1, 6))),
-    lambda c: looked_at(nested(json.dumps(nothing(c)), c.randrange(2, 6))),
+    lambda c: observed(nested(json.dumps(nothing(c)), c.randrange(2, 6))),
     lambda c: dropped(nested(json.dumps(s3_test_event()), c.randrange(1, 4))),
     lambda c: fails(json.dumps(sns_envelope("") | {"Message": c.choice([None, 7, {}, [], nothing(c)])})),
     lambda c: fails(
         with_field(sns_envelope(json.dumps(nothing(c))), (c.choice(["Type", "TopicArn", "Message"]),), ...)
     ),
-    # What claims, or once claimed, to be a request of our own: attributes are nothing to go by.
+    # Messages that claim, or once claimed, to be requests of our own: attributes prove nothing.
     lambda c: marked(c.choice(["", "garbage", "null", "[]", "{}", DEEP, "\ud800"])),
-    lambda c: marked(json.dumps(nothing(c)), Fate.LOOKED_AT),
+    lambda c: marked(json.dumps(nothing(c)), Fate.OBSERVED),
     lambda c: marked(json.dumps(s3_test_event()), Fate.DROPPED),
     lambda c: marked(backfill()),
     lambda c: marked(backfill(created_at=c.choice(["now", 7, None, ""]))),

@@ -25,17 +25,17 @@ def metrics_in(printed: str) -> dict[str, list[float]]:
     found = defaultdict(list)
     for line in printed.splitlines():
         assert len(line.encode()) < 1024 * 1024
-        told = json.loads(line)
-        assert isinstance(told["_aws"]["Timestamp"], int)
-        (directive,) = told["_aws"]["CloudWatchMetrics"]
+        record = json.loads(line)
+        assert isinstance(record["_aws"]["Timestamp"], int)
+        (directive,) = record["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "S3Manifest"
         (dimensions,) = directive["Dimensions"]
         assert sorted(dimensions) == ["service", "stack"]
-        assert told["stack"] == "images"
-        assert told["service"] in {"reconcile", "sweep"}
+        assert record["stack"] == "images"
+        assert record["service"] in {"reconcile", "sweep"}
         assert len(directive["Metrics"]) <= 100
         for metric in directive["Metrics"]:
-            name, values = metric["Name"], told[metric["Name"]]
+            name, values = metric["Name"], record[metric["Name"]]
             assert metric["Unit"] == UNITS.get(name, "Count")
             assert 1 <= len(values) <= 100
             assert all(isinstance(value, int | float) for value in values)

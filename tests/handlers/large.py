@@ -54,9 +54,9 @@ def plain(number: int) -> Mapping[str, Any]:
 def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str, Any]] = plain, **facts: Any) -> Head:
     """A complete manifest of so many files, ``00000.png`` and so on, in pages; the head."""
     entries = [entry(f"{number:05}.png", **facts_of(number)) for number in range(count)]
-    size = sum(one.size_bytes for one in entries)
+    size = sum(file.size_bytes for file in entries)
     commit = facts.get("commit", "c1")
-    laid_out = layout.build_layout(
+    page_layout = layout.build_layout(
         [layout.LoadedRun(Run(entries), count, size, None)], was_paged=False, name=f"{FOLDER}pages/{commit}"
     )
     given = {
@@ -76,12 +76,12 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
         "generations": (Generation(generation_id=1, type="s3_event", generated_at=TIME, image_count=count),),
         "sidecars": (),
         "problems": (),
-        "files": laid_out.with_role("files"),
-        "pages": laid_out.pages,
+        "files": page_layout.with_role("files"),
+        "pages": page_layout.pages,
     }
     head = Head.model_validate(given | facts)
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    for key, run in laid_out.new:
+    for key, run in page_layout.new:
         backend.put_object(BUCKET, key, encode_page(run))
     backend.put_object(BUCKET, f"{FOLDER}manifest.json", encode_head(head))
     return head

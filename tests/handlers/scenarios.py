@@ -1,4 +1,4 @@
-"""A collection's life: changes in S3, told by their events, and what the manifest said after each."""
+"""A scenario of a collection: changes in S3 with their events, and the manifest after each."""
 
 import json
 from collections.abc import Callable
@@ -48,14 +48,14 @@ class Scenario:
         for name in names:
             self.account.delete(PREFIX + name)
 
-    def look(self, *names: str, event: str = "ObjectCreated:Put") -> None:
-        """The events come; a minute passes after them."""
+    def send_events(self, *names: str, event: str = "ObjectCreated:Put") -> None:
+        """Sends the events; a minute passes after them."""
         assert self.reconcile({"m": s3_event(*(PREFIX + name for name in names), event=event)}) == []
         self.note()
         self.clock.moment += timedelta(minutes=1)
 
     def note(self) -> None:
-        """Remembers what the manifest says."""
+        """Remembers the manifest."""
         head = self.account.manifest(PREFIX)
         if head["revision"] not in self.manifests:
             self.at[head["revision"]] = self.clock.moment
@@ -67,11 +67,11 @@ class Scenario:
 
     def add(self, *names: str, **facts: Any) -> None:
         self.put(*names, **facts)
-        self.look(*names)
+        self.send_events(*names)
 
     def remove(self, *names: str) -> None:
         self.delete(*names)
-        self.look(*names, event="ObjectRemoved:Delete")
+        self.send_events(*names, event="ObjectRemoved:Delete")
 
     def live(self, revisions: int, seed: int = 16) -> None:
         """Changes at random until there are so many revisions."""
@@ -89,7 +89,7 @@ class Scenario:
             if chance.random() < 0.2:
                 touched.add("collection.json")
                 self.put("collection.json", body=json.dumps({"title": f"title {chance.randrange(5)}"}).encode())
-            self.look(*touched)
+            self.send_events(*touched)
 
     def records(self) -> list[str]:
         """The keys of the change records, the oldest first."""
@@ -97,7 +97,7 @@ class Scenario:
 
 
 def read_all(get: Callable[..., Any], limit: int, **query: object) -> dict[str, Any]:
-    """The manifest, read page by page: all pages say the same of it; its files together."""
+    """The manifest, read page by page: all pages have the same facts; its files together."""
     files: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     facts = None
@@ -115,17 +115,17 @@ def read_all(get: Callable[..., Any], limit: int, **query: object) -> dict[str, 
 
 
 def follow(get: Callable[..., Any], since: int, limit: int) -> list[dict[str, Any]]:
-    """The changes since a revision, asked for again and again until there are no more."""
+    """The changes since a revision, requested page by page until the last."""
     found: list[dict[str, Any]] = []
     while True:
         reply = get(f"{PATH}/changes", since=since, limit=limit)
         assert reply.status == 200, reply.text
-        told = reply.json
-        assert told["since"] == since
-        assert len(told["changes"]) <= limit
-        assert told["next"] == (told["changes"][-1]["revision"] if told["changes"] else since)
-        assert told["more"] is (told["next"] < told["revision"])
-        found += told["changes"]
-        since = told["next"]
-        if not told["more"]:
+        page = reply.json
+        assert page["since"] == since
+        assert len(page["changes"]) <= limit
+        assert page["next"] == (page["changes"][-1]["revision"] if page["changes"] else since)
+        assert page["more"] is (page["next"] < page["revision"])
+        found += page["changes"]
+        since = page["next"]
+        if not page["more"]:
             return found

@@ -84,7 +84,9 @@ def _show_mutants(at_most: int, mutants: Iterable[Mutant] = MUTANTS) -> int:
     missed, mutants = 0, list(mutants)
     # A thread each: the seeds run in a process of their own.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for mutant, seeds in zip(mutants, threads.map(lambda one: seeds_to_catch(one, at_most), mutants), strict=True):
+        for mutant, seeds in zip(
+            mutants, threads.map(lambda candidate: seeds_to_catch(candidate, at_most), mutants), strict=True
+        ):
             missed += seeds is None
             outcome = f"caught by seed {seeds - 1}" if seeds else f"NOT CAUGHT in {at_most} seeds"
             print(f"{mutant.name}: {outcome}", flush=True)

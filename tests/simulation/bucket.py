@@ -19,7 +19,7 @@ class Crashed(BaseException):
 class SimulatedBucket:
     """A ``Store`` over a ``MemoryStore``, for one worker of a simulation.
 
-    Every request waits for its turn, then happens at once. ``faults`` is how many more there will
+    Every request waits for the scheduler, then happens atomically. ``faults`` is how many more there will
     be, shared by all workers: in the end there are none, so that the system can come to rest.
     """
 
@@ -93,7 +93,7 @@ class SimulatedBucket:
         self._write(key, lambda: self.truth.add(key, body))
 
     def delete(self, keys: Sequence[str]) -> None:
-        # Not all at once: it may be cut short in between.
+        # Not atomic: it may be cut short at any point.
         for key in keys:
             self._write(key, lambda key=key: self._remove(key))
 

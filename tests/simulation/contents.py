@@ -18,7 +18,7 @@ def something(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]:
     if filename.endswith(".txt"):
         return chance.choice("uvw").encode(), {}
     if filename.endswith(".png"):
-        # Other metadata, other bytes: with the same bytes in the same second no listing would tell of it.
+        # Other metadata, other bytes: with the same bytes in the same second no listing would show the change.
         body = chance.choice("rsxyz")
         return body.encode(), {"prompt": body} if body in "rs" else {}
     if chance.random() < 0.1:
@@ -29,20 +29,20 @@ def something(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]:
     if filename == "metadata.jsonl":
         lines = (json.dumps({"file_name": name, "text": chance.choice("lmn")}) for name in described)
         return "\n".join(lines).encode(), {}
-    return json.dumps({name: _said(chance) for name in described}).encode(), chance.choice(({}, {"edit": "7"}))
+    return json.dumps({name: _description(chance) for name in described}).encode(), chance.choice(({}, {"edit": "7"}))
 
 
-def _said(chance: Random) -> dict[str, object]:
-    said: dict[str, object] = {}
+def _description(chance: Random) -> dict[str, object]:
+    description: dict[str, object] = {}
     if chance.random() < 0.5:
-        said["prompt"] = chance.choice("opq")
+        description["prompt"] = chance.choice("opq")
     if chance.random() < 0.5:
-        said["good"] = chance.random() < 0.5
+        description["good"] = chance.random() < 0.5
     if chance.random() < 0.3:
-        said["hidden"] = chance.random() < 0.7
+        description["hidden"] = chance.random() < 0.7
     if chance.random() < 0.3:
-        said["generation_id"] = chance.choice((7, 8))
-    return said
+        description["generation_id"] = chance.choice((7, 8))
+    return description
 
 
 def _collection(chance: Random) -> dict[str, object]:

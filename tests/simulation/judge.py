@@ -1,4 +1,4 @@
-"""What must be so: at every commit, for every reader, and at rest."""
+"""The invariants: at every commit, for every reader, and at rest."""
 
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -18,7 +18,7 @@ from simulation.readers import Follower, Shown, shown
 
 
 class Divergence(AssertionError):
-    """A manifest says something that is not so, and no event is left that would mend it."""
+    """A manifest is wrong, and no event is left that would repair it."""
 
 
 class Judge:
@@ -32,18 +32,18 @@ class Judge:
         self.drift = 0
         self.lost: list[str] = []
         self.damaged: dict[str, bytes] = {}
-        """Objects of manifests that were lost or damaged, and what they were."""
-        self.heads_taken: set[str] = set()
-        """The prefixes of collections whose head somebody took away.
+        """Objects of manifests that were lost or damaged, with their original bytes."""
+        self.removed_heads: set[str] = set()
+        """The prefixes of collections whose head was removed.
 
-        Whoever found no head before there was one finds none when it is taken, and writes what it observed long ago:
-        no condition of S3 tells an absence from a later one. A sweep finds that.
+        A writer that found no head, and finds none again after the removal, writes its old observations: no condition
+        of S3 distinguishes two absences. A sweep repairs that.
         """
-        self._said: dict[tuple[str, int, str], dict[str, Shown]] = {}
+        self._history: dict[tuple[str, int, str], dict[str, Shown]] = {}
         self._announced: dict[str, int] = defaultdict(int)
 
     def on_write(self, key: str) -> None:
-        """Judges a head that was just written."""
+        """Checks a head that was just written."""
         if not key.endswith("/manifest.json"):
             return
         self.commits += 1
@@ -54,16 +54,16 @@ class Judge:
         head = heads.load(self._truth, collection).head
         assert head
         if self._is_damaged(head):
-            return  # what it says is not to be known until it is repaired
+            return  # its content is unknown until it is repaired
         entries = self._entries(head)
-        self._said[head.s3_prefix, head.revision, head.last_change] = _files(entries)
+        self._history[head.s3_prefix, head.revision, head.last_change] = _files(entries)
         pending = {key for key, count in self._queue.pending.items() if count > 0}
         wrong = self._wrong(collection, head, entries, pending)
-        if head.complete and wrong and collection.prefix not in self.heads_taken:
+        if head.complete and wrong and collection.prefix not in self.removed_heads:
             raise Divergence(f"wrong, and no event is to come: {sorted(wrong)} at revision {head.revision}")
 
-    def on_delete(self, key: str, kept_since: Timestamp) -> None:
-        """Judges that an object is to be deleted: nobody may be left who refers to it."""
+    def on_delete(self, key: str, retained_since: Timestamp) -> None:
+        """Checks a deletion: nothing may refer to the object any more."""
         folder, is_page, _ = key.partition("pages/")
         if not is_page:
             folder, is_copy, _ = key.partition("sidecars/")
@@ -77,27 +77,27 @@ class Judge:
                 raise Divergence(f"{key} is collected, and the manifest refers to it")
         prefix = heads.checkpoints_folder(collection)
         for checkpoint, (present, body) in self._truth.objects.items():
-            if not checkpoint.startswith(prefix) or present.last_modified < kept_since:
+            if not checkpoint.startswith(prefix) or present.last_modified < retained_since:
                 continue
             if checkpoint in self.damaged:
                 continue
-            kept = heads.decode(collection, body)
-            committed = (kept.s3_prefix, kept.revision, kept.commit) in self._said
-            if committed and key in {page.key for page in kept.pages}:
-                raise Divergence(f"{key} is collected, and the checkpoint of revision {kept.revision} refers to it")
+            saved = heads.decode(collection, body)
+            committed = (saved.s3_prefix, saved.revision, saved.commit) in self._history
+            if committed and key in {page.key for page in saved.pages}:
+                raise Divergence(f"{key} is collected, and the checkpoint of revision {saved.revision} refers to it")
 
     def on_announcement(self, head: Head) -> None:
-        """Notes that somebody was told of a revision."""
+        """Records that a revision was announced."""
         self._announced[head.s3_prefix] = max(self._announced[head.s3_prefix], head.revision)
 
     def forget_lost_events(self) -> None:
-        """From now on what only a lost event told of must be found by a sweep."""
+        """From now on a sweep must find the changes of lost events."""
         self._queue.pending.subtract(self.lost)
         self.lost.clear()
-        self.heads_taken.clear()
+        self.removed_heads.clear()
 
     def at_rest(self, collection: Collection) -> None:
-        """Judges a collection about which nothing more is to come."""
+        """Checks a collection without pending events."""
         head = heads.load(self._truth, collection).head
         if head is None:
             return  # nothing was ever committed, so no event was ever answered for
@@ -115,34 +115,36 @@ class Judge:
             raise Divergence(wrong)
 
     def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, Shown]) -> None:
-        """Judges what a reader was told: it must be what the manifest said at that revision."""
-        said = self._said.get((collection.prefix, answer["revision"], answer["last_change"]))
-        if said != files:
-            raise Divergence(f"revision {answer['revision']} was read as {files}, and it was {said}")
+        """Checks the response to a reader: it must be the manifest of that revision."""
+        expected = self._history.get((collection.prefix, answer["revision"], answer["last_change"]))
+        if expected != files:
+            raise Divergence(f"revision {answer['revision']} was read as {files}, and it was {expected}")
 
     def follower(self, follower: Follower) -> None:
-        """Judges what somebody knows from the changes alone, at rest."""
+        """Checks the state of a follower of the change feed, at rest."""
         head = heads.load(self._truth, follower.collection).head
         if head is None:
-            return  # nobody tells a follower anything
-        said = _files(self._entries(head))
-        if follower.files != said:
-            raise Divergence(f"a follower knows {follower.files}, and the manifest says {said}")
+            return  # there are no changes to follow
+        expected = _files(self._entries(head))
+        if follower.files != expected:
+            raise Divergence(f"a follower knows {follower.files}, and the manifest has {expected}")
 
     def _wrong(self, collection: Collection, head: Head, entries: list[Entry], pending: set[str]) -> set[str]:
-        """The keys of which the manifest says what is not so, but for those of which it may still be told."""
-        objects = {k: one for k, (one, _) in self._truth.objects.items() if k.startswith(collection.prefix)}
-        said = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in entries}
-        so = {k: (p.etag, p.size) for k, p in objects.items() if collection.filename(k) not in SIDECARS}
-        said_sidecars = {sidecar.s3_key: sidecar.etag for sidecar in head.sidecars}
+        """The keys with a wrong entry, except those with an event still to come."""
+        objects = {
+            key: present for key, (present, _) in self._truth.objects.items() if key.startswith(collection.prefix)
+        }
+        listed = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in entries}
+        actual = {k: (p.etag, p.size) for k, p in objects.items() if collection.filename(k) not in SIDECARS}
+        listed_sidecars = {sidecar.s3_key: sidecar.etag for sidecar in head.sidecars}
         sidecars = {k: p.etag for k, p in objects.items() if collection.filename(k) in SIDECARS}
-        wrong = (_different(said, so) | _different(said_sidecars, sidecars)) - pending
+        wrong = (_different(listed, actual) | _different(listed_sidecars, sidecars)) - pending
         return wrong | oracle.wrongly_described(self._truth, collection, entries, pending)
 
     def _is_damaged(self, head: Head) -> bool:
-        """Whether it refers to an object that was damaged, and is not again what it was."""
-        wanted = {page.key for page in head.pages}.union(copy_keys(head.sidecars)) & self.damaged.keys()
-        return any(self._truth.objects.get(key, (None, None))[1] != self.damaged[key] for key in wanted)
+        """Whether it refers to a damaged object that is not restored yet."""
+        keys = {page.key for page in head.pages}.union(copy_keys(head.sidecars)) & self.damaged.keys()
+        return any(self._truth.objects.get(key, (None, None))[1] != self.damaged[key] for key in keys)
 
     def _entries(self, head: Head) -> list[Entry]:
         """The entries of a head; its pages must be there, in order and in bounds, and its totals right."""
@@ -158,8 +160,11 @@ class Judge:
             raise Divergence("the totals are not those of the files")
         if sum(generation.image_count for generation in head.generations) != len(files):
             raise Divergence("the generations do not count the files")
-        counted = Counter((one.generation_id, one.generation_type) for one in files)
-        if counted != Counter({(one.generation_id, one.type): one.image_count for one in head.generations}):
+        counted = Counter((file.generation_id, file.generation_type) for file in files)
+        declared = {
+            (generation.generation_id, generation.type): generation.image_count for generation in head.generations
+        }
+        if counted != Counter(declared):
             raise Divergence("the generations are not those of the files")
         too_long = any(len(run) > layout.MAX_INLINE for run in inline if not head.pages)
         if too_long or any(ref.total_entries > layout.MAX_PAGE for ref in head.pages):
@@ -169,21 +174,21 @@ class Judge:
     def _page(self, ref: Any) -> Run:
         stored = self._truth.get(ref.key)
         if stored is None:
-            raise Divergence(f"{ref.key} is referred to, and it is not there")
+            raise Divergence(f"{ref.key} is referred to, and it is missing")
         try:
             run = decode_page(stored.body, ref)
         except UnreadableManifest as unreadable:
             raise Divergence(str(unreadable)) from unreadable
         entries = list(run.entries())
         if ref.digest != digests.to_hex(digests.combine(map(digests.entry_digest, entries))):
-            raise Divergence(f"{ref.key}: its digest is another one's")
+            raise Divergence(f"{ref.key}: its digest is not that of its entries")
         if ref.total_size_bytes != sum(entry.size_bytes for entry in entries if entry.is_file):
-            raise Divergence(f"{ref.key}: its size is another one's")
+            raise Divergence(f"{ref.key}: its size is not that of its entries")
         return run
 
 
-def _different(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
-    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+def _different(left: dict[str, Any], right: dict[str, Any]) -> set[str]:
+    return {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
 
 
 def _files(entries: list[Entry]) -> dict[str, Shown]:

@@ -1,4 +1,4 @@
-"""What sidecars and captions make of the objects in a bucket, worked out anew from nothing but what is there.
+"""What sidecars and captions make of the objects in a bucket, computed again from the bucket alone.
 
 A second opinion: it shares no code with the package, and knows only the forms that the simulation writes.
 """
@@ -14,7 +14,7 @@ PROMPTS, IMAGE_FOLDER, COLLECTION = "prompt_metadata.json", "metadata.jsonl", "c
 
 
 def wrongly_described(truth: MemoryStore, collection: Collection, entries: list[Entry], pending: set[str]) -> set[str]:
-    """The keys of entries that do not say what the bucket has them say, but for those that wait for an event."""
+    """The keys of entries that differ from the bucket, except those that wait for an event."""
     prompts, lines = _described(truth, collection)
     sidecars = {collection.prefix + PROMPTS, collection.prefix + IMAGE_FOLDER}
     if sidecars & pending:
@@ -22,28 +22,37 @@ def wrongly_described(truth: MemoryStore, collection: Collection, entries: list[
     wrong = set[str]()
     for entry in entries:
         caption = f"{collection.prefix}{entry.filename.rpartition('.')[0]}.txt"
-        if not ({entry.s3_key, caption} & pending) and _said(entry) != _so(truth, entry, caption, prompts, lines):
+        if not ({entry.s3_key, caption} & pending) and _recorded(entry) != _expected(
+            truth, entry, caption, prompts, lines
+        ):
             wrong.add(entry.s3_key)
     return wrong
 
 
 def wrong_facts(truth: MemoryStore, collection: Collection, head: Head) -> str | None:
-    """What a manifest at rest says of its collection that is not so."""
+    """The first wrong fact about the collection in a manifest at rest."""
     facts = _json(truth, collection.prefix + COLLECTION)
     if head.title != facts.get("title"):
         return f"the title is {head.title!r} and not {facts.get('title')!r}"
-    declared = {(one["generation_id"], one["type"]): one["metadata"] for one in facts.get("generations", ())}
-    said = {(one.generation_id, one.type): one.metadata for one in head.generations if one.declared}
-    if said != declared:
-        return f"the declared generations are {said} and not {declared}"
+    declared = {
+        (generation["generation_id"], generation["type"]): generation["metadata"]
+        for generation in facts.get("generations", ())
+    }
+    listed = {
+        (generation.generation_id, generation.type): generation.metadata
+        for generation in head.generations
+        if generation.declared
+    }
+    if listed != declared:
+        return f"the declared generations are {listed} and not {declared}"
     broken = {key for key, (_, body) in truth.objects.items() if key.startswith(collection.prefix) and body == b"{"}
-    told = {problem.s3_key for problem in head.problems}
-    if missing := {key for key in broken if key.endswith((".json", ".jsonl"))} - told:
-        return f"nothing is said of the broken {sorted(missing)}"
+    reported = {problem.s3_key for problem in head.problems}
+    if missing := {key for key in broken if key.endswith((".json", ".jsonl"))} - reported:
+        return f"no problem is reported for the broken {sorted(missing)}"
     return None
 
 
-def _so(truth: MemoryStore, entry: Entry, caption: str, prompts: dict[str, Any], lines: dict[str, Any]) -> Any:
+def _expected(truth: MemoryStore, entry: Entry, caption: str, prompts: dict[str, Any], lines: dict[str, Any]) -> Any:
     if entry.s3_key not in truth.objects:
         return None
     present, body = truth.objects[entry.s3_key]
@@ -56,7 +65,7 @@ def _so(truth: MemoryStore, entry: Entry, caption: str, prompts: dict[str, Any],
     return prompt, first.get("good", True), first.get("hidden", False), generation
 
 
-def _said(entry: Entry) -> Any:
+def _recorded(entry: Entry) -> Any:
     if entry.caption is not None:
         return entry.caption
     return entry.prompt, entry.good, entry.hidden, (entry.generation_id, entry.generation_type)

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message, and the keys that it speaks of; ``is_job``: it is of the sweep queue."""
+    """A message, and the keys it names; ``is_job``: it is from the sweep queue."""
 
     id: str
     body: str
@@ -28,7 +28,7 @@ class Queue:
     sent: int = 0
 
     def promise(self, keys: Sequence[str]) -> None:
-        """Says that a message about these keys is to come."""
+        """Announces a message about these keys."""
         self.pending.update(keys)
 
     def send(self, body: str, keys: Sequence[str] = (), *, is_job: bool = False) -> None:
@@ -40,9 +40,9 @@ class Queue:
         """Some messages of one of the queues, by ``jobs``; now and then one of them stays there as well."""
         chance.shuffle(self.visible)
         is_job = jobs if jobs is not None else bool(self.visible) and self.visible[-1].is_job
-        batch = [one for one in self.visible if one.is_job == is_job][: 1 if is_job else at_most]
-        for one in batch:
-            self.visible.remove(one)
+        batch = [delivery for delivery in self.visible if delivery.is_job == is_job][: 1 if is_job else at_most]
+        for delivery in batch:
+            self.visible.remove(delivery)
         if batch and chance.random() < 0.05:
             twice = chance.choice(batch)
             self.promise(twice.keys)
@@ -50,11 +50,14 @@ class Queue:
         return batch
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """These were not answered for: they will be delivered again."""
-        self.visible += [Delivery(one.id, one.body, one.keys, one.is_job, repeated=True) for one in deliveries]
+        """These were not acknowledged: they will be delivered again."""
+        self.visible += [
+            Delivery(delivery.id, delivery.body, delivery.keys, delivery.is_job, repeated=True)
+            for delivery in deliveries
+        ]
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """This one is done with."""
+        """Deletes the message."""
         self.pending.subtract(delivery.keys)
 
 

@@ -81,8 +81,8 @@ class Follower:
             begins = self.revision == 0 and record.revision == head.first_revision
             if record.revision != self.revision + 1 and not begins:
                 raise Mixed(f"the changes of revision {record.revision} came after {self.revision}")
-            for one in (*record.added, *record.modified, *record.removed):
-                self._apply(one.filename, one.before, one.after)
+            for change in (*record.added, *record.modified, *record.removed):
+                self._apply(change.filename, change.before, change.after)
             self.revision = record.revision
         return bool(changes)
 

@@ -33,7 +33,7 @@ class Scheduler:
         self._hub.switch()
 
     def wait(self) -> None:
-        """Like ``pause``, for longer or shorter: others may get much done in between."""
+        """Like ``pause``, for longer or shorter: others may make much progress meanwhile."""
         self._current = self._chance.uniform(self._last, 1)
         self.pause()
 

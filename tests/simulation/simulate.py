@@ -72,7 +72,7 @@ class Simulation:
     def run(self) -> None:
         chance = self.chance
         for _ in range(chance.choice((0, 1, 3, 6))):
-            self._store_something()  # from before anybody watched: no event tells of it
+            self._store_something()  # older than the subscription: it has no event
         for _ in range(chance.choice((1, 1, 2))):
             self.scheduler.spawn(self._user)
         for _ in range(chance.choice((0, 0, 1, 2))):
@@ -156,7 +156,7 @@ class Simulation:
         for _ in range(self.chance.choice((1, 5, 20))):
             self.scheduler.wait()
             with suppress(Crashed, StoreError, UnreadableManifest):
-                collect_garbage(self._world(), self._collection(self.chance.choice(self.styles)))
+                collect_garbage(self._environment(), self._collection(self.chance.choice(self.styles)))
 
     def _vandal(self) -> None:
         for _ in range(self.vandal.chance.choice((1, 2, 4))):
@@ -217,14 +217,16 @@ class Simulation:
         if batch and batch[0].is_job:
             failed = {batch[0].id} if self._fails(batch[0]) else set[str]()
         else:
-            report = reconcile_and_drain(self._world(), self._drained(batch), [_message(one) for one in batch])
+            report = reconcile_and_drain(
+                self._environment(), self._drained(batch), [_message(delivery) for delivery in batch]
+            )
             if report.crashes:
                 raise report.crashes[0]
             failed = set(report.failed)
-        for one in own:
-            if one.id not in failed:
-                self.queue.acknowledge(one)
-                batch.remove(one)
+        for delivery in own:
+            if delivery.id not in failed:
+                self.queue.acknowledge(delivery)
+                batch.remove(delivery)
         return batch
 
     def _drained(self, batch: list[Delivery]) -> ChangeQueue:
@@ -238,7 +240,7 @@ class Simulation:
             self._queue_request()
             messages = []
             for delivery in self.queue.receive(self.chance, self.chance.choice((1, 2, 10)), jobs=False):
-                # As in SQS one for each delivery, and a message may be delivered twice at once.
+                # As in SQS one for each delivery, and two deliveries of a message may be in flight.
                 receipt = str(len(received))
                 received[receipt] = delivery
                 batch.append(delivery)
@@ -263,7 +265,7 @@ class Simulation:
 
     def _fails(self, delivery: Delivery) -> bool:
         try:
-            swept = run_job(self._world(), decode_job(delivery.body), 50, repeated=delivery.repeated)
+            swept = run_job(self._environment(), decode_job(delivery.body), 50, repeated=delivery.repeated)
         except (StoreError, SweepFailed, AnnouncementFailed, JobsNotQueued):
             return True
         except UnreadableManifest:
@@ -274,7 +276,7 @@ class Simulation:
         return False
 
     def _bucket(self) -> SimulatedBucket:
-        kept_since = days_before(self._now(), self.history_days)
+        retained_since = days_before(self._now(), self.history_days)
         return SimulatedBucket(
             self.truth,
             self.scheduler,
@@ -282,11 +284,11 @@ class Simulation:
             self.faults,
             self.page,
             self.judge.on_write,
-            lambda key: self.judge.on_delete(key, kept_since),
+            lambda key: self.judge.on_delete(key, retained_since),
             lambda: self.day,
         )
 
-    def _world(self) -> Environment:
+    def _environment(self) -> Environment:
         hasty = self.chance.random() < 0.1
         return Environment(
             store=self._bucket(),
@@ -305,7 +307,7 @@ class Simulation:
         )
 
     def _each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        # One after the other in a random order: as each waits for its turn, all that several at once can see.
+        # Sequentially, in a random order: the scheduler makes it equivalent to concurrent calls.
         todo = list(items)
         order = list(range(len(todo)))
         self.chance.shuffle(order)

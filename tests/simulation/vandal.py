@@ -1,4 +1,4 @@
-"""Whoever harms the objects of manifests: loses them, cuts them off, alters them, or swaps them."""
+"""Damages the objects of manifests: loses, truncates, modifies or swaps them."""
 
 from collections.abc import Sequence
 from random import Random
@@ -30,7 +30,7 @@ class Vandal:
         """Harms one object, if there is any."""
         collection = self.chance.choice(collections)
         if self._takes_heads:
-            self._judge.heads_taken.add(collection.prefix)
+            self._judge.removed_heads.add(collection.prefix)
             self._truth.remove(collection.head_key)
             return
         folder = self.chance.choice(FOLDERS)

@@ -1,4 +1,4 @@
-"""The edit function, for whole collections: titles, deletion of all, rescans; and what the document says of it."""
+"""The edit function for whole collections: titles, deletion of all files, rescans; and its OpenAPI document."""
 
 import json
 import re
@@ -82,8 +82,8 @@ def test_to_confirm_is_not_left_out(account, edit):
 def test_without_delete_from_s3_all_files_are_hidden(account, edit):
     reply = edit("DELETE", ALL, confirm=ACTOR)
     assert (reply.status, reply.json["deleted"], reply.json["hidden"], reply.json["complete"]) == (200, 0, 3, True)
-    said = json.loads(account.read(f"{PREFIX}prompt_metadata.json"))
-    assert said == {name: {"hidden": True} for name in ("a.png", "b.png", "deep/c.png")}
+    sidecar = json.loads(account.read(f"{PREFIX}prompt_metadata.json"))
+    assert sidecar == {name: {"hidden": True} for name in ("a.png", "b.png", "deep/c.png")}
     assert len(account.below(PREFIX)) == 6
 
 
@@ -102,8 +102,8 @@ def test_a_concurrent_upload_and_its_sidecar_stay_and_are_listed_in_the_response
 
     account.faults.append(keep_one)
     reply = edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true")
-    kept = [f"{PREFIX}b.png", f"{PREFIX}collection.json"]
-    assert (reply.status, reply.json["kept"], reply.json["complete"]) == (200, kept, False)
+    remaining = [f"{PREFIX}b.png", f"{PREFIX}collection.json"]
+    assert (reply.status, reply.json["kept"], reply.json["complete"]) == (200, remaining, False)
 
 
 def test_a_deletion_that_s3_refuses_is_503(account, edit, log):

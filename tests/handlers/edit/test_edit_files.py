@@ -26,7 +26,7 @@ def files(account):
     account.requests.clear()
 
 
-def said(account, prefix=PREFIX):
+def descriptions(account, prefix=PREFIX):
     return json.loads(account.read(f"{prefix}prompt_metadata.json"))
 
 
@@ -51,7 +51,7 @@ def change_token(reply):
 def test_a_file_is_described_whichever_way_its_actor_is_named(account, edit, path):
     reply = edit("PATCH", path, {"good": False, "prompt": "größe", "labels": ["x", "y"]})
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    assert said(account) == {"a.png": {"good": False, "prompt": "größe", "labels": ["x", "y"]}}
+    assert descriptions(account) == {"a.png": {"good": False, "prompt": "größe", "labels": ["x", "y"]}}
     assert (reply.json["s3_key"], reply.json["files"], reply.json["attempts"]) == (PROMPTS, ["a.png"], 1)
     assert reply.json["etag"] == account.truth(PREFIX)["prompt_metadata.json"]
     assert change_token(reply).s3_key == PROMPTS
@@ -61,29 +61,29 @@ def test_a_file_is_described_whichever_way_its_actor_is_named(account, edit, pat
 def test_a_styles_file_is_described(account, edit, path):
     account.put("styles/16/a.png")
     assert edit("PATCH", path, {"good": False}).status == 200
-    assert said(account, "styles/16/") == {"a.png": {"good": False}}
+    assert descriptions(account, "styles/16/") == {"a.png": {"good": False}}
 
 
 @pytest.mark.parametrize("filename", ODD_NAMES)
 def test_a_name_is_itself_with_its_slashes_and_whatever_it_holds(account, edit, filename):
     account.put(PREFIX + filename)
     assert edit("PATCH", f"{IMAGES}/{filename}", {"good": False}).json["files"] == [filename]
-    assert said(account) == {filename: {"good": False}}
+    assert descriptions(account) == {filename: {"good": False}}
     assert edit("DELETE", f"{DELETED}/{filename}", delete_from_s3="true").json["s3_key"] == PREFIX + filename
     assert PREFIX + filename not in account.below(PREFIX)
-    assert said(account) == {}
+    assert descriptions(account) == {}
 
 
 def test_null_takes_out_and_what_is_left_out_stays(account, edit):
     edit("PATCH", ONE, {"good": False, "prompt": "x"})
     edit("PATCH", ONE, {"prompt": None, "labels": []})
-    assert said(account) == {"a.png": {"good": False, "labels": []}}
+    assert descriptions(account) == {"a.png": {"good": False, "labels": []}}
 
 
 def test_many_files_are_described_in_one_edit(account, edit):
     reply = edit("PATCH", IMAGES, {"files": {"a.png": {"good": False}, "b.png": {"prompt": "x"}}})
     assert (reply.status, reply.json["files"]) == (200, ["a.png", "b.png"])
-    assert said(account) == {"a.png": {"good": False}, "b.png": {"prompt": "x"}}
+    assert descriptions(account) == {"a.png": {"good": False}, "b.png": {"prompt": "x"}}
     assert len([request for request in account.sent("PUT") if request.key == PROMPTS]) == 1
 
 
@@ -91,7 +91,7 @@ def test_many_files_are_described_in_one_edit(account, edit):
 def test_many_of_a_style_are_too(account, edit, path):
     account.put("styles/16/a.png")
     assert edit("PATCH", path, {"files": {"a.png": {"good": False}}}).status == 200
-    assert said(account, "styles/16/") == {"a.png": {"good": False}}
+    assert descriptions(account, "styles/16/") == {"a.png": {"good": False}}
 
 
 def test_a_missing_file_is_named_and_no_file_is_described(account, edit):
@@ -167,10 +167,10 @@ def test_of_many_the_bad_one_is_named(account, edit, body, parameter):
 def test_without_delete_from_s3_a_file_is_hidden_and_that_can_be_undone(account, edit):
     reply = edit("DELETE", f"{DELETED}/a.png")
     assert (reply.status, reply.json["deleted"], reply.json["hidden"]) == (200, False, True)
-    assert said(account) == {"a.png": {"hidden": True}}
+    assert descriptions(account) == {"a.png": {"hidden": True}}
     assert PREFIX + "a.png" in account.below(PREFIX)
     edit("PATCH", ONE, {"hidden": False})
-    assert said(account) == {"a.png": {"hidden": False}}
+    assert descriptions(account) == {"a.png": {"hidden": False}}
 
 
 @pytest.mark.parametrize("path", [DELETED, "/api/training-data/42/images", f"/api/manifests/actor/{ACTOR}/files"])
@@ -180,7 +180,7 @@ def test_a_file_is_deleted_with_its_description_but_not_its_caption(account, edi
     assert (reply.status, reply.json["deleted"], reply.json["hidden"]) == (200, True, False)
     assert (reply.json["filename"], reply.json["s3_key"]) == ("a.png", PREFIX + "a.png")
     assert account.below(PREFIX) == [PREFIX + "a.txt", PREFIX + "b.png", PROMPTS]
-    assert said(account) == {}
+    assert descriptions(account) == {}
     assert is_problem(edit("DELETE", f"{path}/a.png", delete_from_s3="true"), 404)
 
 
@@ -314,7 +314,7 @@ def test_a_manifest_that_cannot_be_read_does_not_unmake_what_was_done(account, e
     account.put(f"_manifests/{PREFIX}manifest.json", b"{")
     reply = edit("PATCH", ONE, {"good": False})
     assert (reply.status, reply.json["reflected"], reply.json["revision"]) == (200, False, None)
-    assert said(account) == {"a.png": {"good": False}}
+    assert descriptions(account) == {"a.png": {"good": False}}
 
 
 def test_nothing_is_written_below_the_manifest_root(account, edit):

@@ -66,9 +66,9 @@ def test_an_actors_training_images_have_the_shape_that_training_tools_expect(acc
     reply = get(IMAGES)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     # They come in the order of their first images, which may be of one second or of two.
-    told = reply.json
-    told["statistics"]["generations"].sort(key=lambda generation: generation["type"])
-    assert told == {
+    body = reply.json
+    body["statistics"]["generations"].sort(key=lambda generation: generation["type"])
+    assert body == {
         "actor_id": 42,
         "actor_name": MAN,
         "training_images": [
@@ -104,11 +104,11 @@ def test_an_actors_training_images_have_the_shape_that_training_tools_expect(acc
 def test_an_actors_images_and_generations_are_listed_with_their_prompts(account, get, actor, reconcile):
     run = {"generation_id": 7, "type": "declared", "generated_at": "2020-01-02T03:04:05.000Z", "metadata": {"seed": 1}}
     account.put(f"{PREFIX}collection.json", json.dumps({"generations": [run]}).encode())
-    said = {"a.png": {"good": False, "labels": ["blurry"], "generated_at": "2020-01-01T00:00:00Z"}}
-    account.put(f"{PREFIX}prompt_metadata.json", json.dumps(said).encode())
+    descriptions = {"a.png": {"good": False, "labels": ["blurry"], "generated_at": "2020-01-01T00:00:00Z"}}
+    account.put(f"{PREFIX}prompt_metadata.json", json.dumps(descriptions).encode())
     reconcile({"1": s3_event(f"{PREFIX}collection.json", f"{PREFIX}prompt_metadata.json")})
     manifest, etags = account.manifest(PREFIX), account.truth(PREFIX)
-    seen = {name: file["last_modified"] for name, file in account.files(PREFIX).items()}
+    modified_at = {name: file["last_modified"] for name, file in account.files(PREFIX).items()}
     reply = get(DATA)
     assert reply.status == 200
     assert reply.json == {
@@ -128,7 +128,7 @@ def test_an_actors_images_and_generations_are_listed_with_their_prompts(account,
                 "prompt": prompt,
                 "prompt_preview": prompt and prompt[:100],
                 "generated_at": generated_at,
-                "last_modified": seen[name],
+                "last_modified": modified_at[name],
                 "size": size,
                 "etag": etags[name],
                 "md5_hash": etags[name],
@@ -154,11 +154,11 @@ def test_an_actors_images_and_generations_are_listed_with_their_prompts(account,
                 "image_count": 1,
                 "metadata": {},
             },
-            run | {"image_count": 1, "declared": True, "first_at": seen["b.jpg"]},
+            run | {"image_count": 1, "declared": True, "first_at": modified_at["b.jpg"]},
             {
                 "generation_id": 1,
                 "type": "s3_scan",
-                "generated_at": min(seen["base_image.png"], seen["training.log"]),
+                "generated_at": min(modified_at["base_image.png"], modified_at["training.log"]),
                 "image_count": 2,
                 "metadata": {},
             },

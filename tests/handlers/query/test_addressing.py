@@ -73,12 +73,12 @@ def test_a_filename_in_the_query_is_acted_on_and_its_double_is_not(
 
 
 @pytest.mark.parametrize(("method", "path", "prefix"), FILE_ROUTES)
-@pytest.mark.parametrize("there", [("50%.png", "50%25.png"), ("50%.png",), ("50%25.png",)], ids=str)
+@pytest.mark.parametrize("existing", [("50%.png", "50%25.png"), ("50%.png",), ("50%25.png",)], ids=str)
 @pytest.mark.parametrize("raw_path", ["50%25.png", "50%2525.png"])
 def test_a_path_that_may_mean_another_file_is_refused_whichever_of_them_exist(
-    account, send, put, method, path, prefix, there, raw_path
+    account, send, put, method, path, prefix, existing, raw_path
 ):
-    put(*(prefix + name for name in there))
+    put(*(prefix + name for name in existing))
     etags = {"if-match": ", ".join(account.truth(prefix).values())}
     account.requests.clear()
     reply = send(method, f"{path}/{raw_path}", "delete_from_s3=true", body_of(method), etags)

@@ -66,7 +66,7 @@ def test_an_up_to_date_follower_gets_nothing_until_something_changes(get, scenar
     scenario.add("a.png")
     reply = get(CHANGES, since=1)
     assert (reply.status, reply.json["changes"], reply.json["next"], reply.json["more"]) == (200, [], 1, False)
-    scenario.look("a.png")  # a commit that changes nothing
+    scenario.send_events("a.png")  # a commit that changes nothing
     assert get(CHANGES, since=1).json["changes"] == []
     scenario.add("b.png")
     (change,) = get(CHANGES, since=1).json["changes"]
@@ -77,9 +77,9 @@ def test_each_change_has_its_cause_and_its_commit_time(account, get, scenario):
     scenario.put("listed.png")
     scenario.add("a.png")
     scenario.put("a.png", body=b"newer")
-    scenario.look("a.png", event="ObjectCreated:CompleteMultipartUpload")
+    scenario.send_events("a.png", event="ObjectCreated:CompleteMultipartUpload")
     scenario.delete("a.png")
-    scenario.look("a.png", event="LifecycleExpiration:Delete")
+    scenario.send_events("a.png", event="LifecycleExpiration:Delete")
     first, second, third = get(CHANGES).json["changes"]
     assert {file_change["filename"]: file_change["cause"] for file_change in first["added"]} == {
         "a.png": "ObjectCreated:Put",

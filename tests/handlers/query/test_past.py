@@ -115,7 +115,7 @@ def test_any_time_since_a_manifest_was_recreated_returns_its_present(account, ge
     scenario.add("later.png")
     assert get(PATH, at=timestamp(scenario.clock.moment)).json.get("revision") == old + 2
     assert get(PATH, at=timestamp(scenario.at[old + 1])).json.get("revision") == old + 1
-    # What the manifest before it said is told of, or is gone; the two are never mixed.
+    # The revisions of the manifest before it are returned or expired; the two are never mixed.
     for revision in range(1, old + 1):
         reply = get(PATH, revision=revision, limit=1000)
         assert reply.status == 410 or reply.json == scenario.manifests[revision] | {"cursor": None}

@@ -77,12 +77,12 @@ def test_one_id_is_needed(account, get, query):
 EDITING_POSTS = ("/uploads", "/training-data/{actor_id}/rescan")
 
 
-def without_what_is_apart(manifest):
+def without_other_lists(manifest):
     return {name: value for name, value in manifest.items() if name not in ("captions", "hidden")}
 
 
 def test_a_page_is_the_manifest_with_some_of_its_files(account, get):
-    manifest = without_what_is_apart(account.manifest("styles/16/"))
+    manifest = without_other_lists(account.manifest("styles/16/"))
     first = get(PAGE, limit=3)
     assert first.status == 200
     assert first.json == manifest | {"files": manifest["files"][:3], "cursor": first.json["cursor"]}
@@ -154,7 +154,7 @@ def test_nothing_but_get_has_a_route(account, get, method):
 
 
 def test_a_cursor_goes_on_in_its_revision_when_the_manifest_has_moved_on(account, get, reconcile):
-    before = without_what_is_apart(account.manifest("styles/16/"))
+    before = without_other_lists(account.manifest("styles/16/"))
     first = get(PAGE, limit=1)
     account.put("styles/16/aa.png")
     account.put("styles/16/b.jpg", b"overwritten")

@@ -63,8 +63,8 @@ def test_the_whole_manifest_of_some_thousand_files_is_in_one_piece(account, get)
     assert (reply.status, len(head.pages) > 1) == (200, True)
     assert reply.size < LAMBDA_LIMIT
     assert reply.filenames == names(*range(5_000))
-    apart = {"files": reply.json["files"], "captions": [], "hidden": []}
-    assert reply.json == json.loads(json.dumps(facts_json(head))) | apart
+    lists = {"files": reply.json["files"], "captions": [], "hidden": []}
+    assert reply.json == json.loads(json.dumps(facts_json(head))) | lists
     stored = [item for page in head.pages for item in json.loads(account.read(page.key))["files"]]
     assert reply.json["files"] == stored
     assert len(account.requests) == 1 + len(head.pages)
@@ -225,9 +225,9 @@ def test_a_cursor_may_point_anywhere(account, get, number):
     cursor = {}
     if number:
         # limit may be 1000 at most
-        taken = 0
-        while taken < number:
-            reply = get(PATH, limit=min(1000, number - taken), **cursor)
-            taken += len(reply.filenames)
+        received = 0
+        while received < number:
+            reply = get(PATH, limit=min(1000, number - received), **cursor)
+            received += len(reply.filenames)
             cursor = {"cursor": reply.json["cursor"]}
     assert get(PATH, limit=1, **cursor).filenames == names(number)

@@ -149,7 +149,7 @@ def test_no_request_is_an_error_of_ours(account, get, manifest, seed):
     """300 requests in all: what is thrown at the function is never answered with a 500."""
     chance = random.Random(seed)
     cursors = [get(PAGE).json["cursor"] or "", sealed({"revision": 1, "created_at": "x", "after": ""})]
-    telling = {
+    odd_values = {
         "limit": ["1", "1000", "00001", "+5", " 5 ", "1e3", "0x10", "٣", "true", "null", str(2**63), str(-(2**63))],
         "cursor": [
             *cursors,
@@ -166,13 +166,13 @@ def test_no_request_is_an_error_of_ours(account, get, manifest, seed):
         "if-none-match": ["*", '"', "W/", 'W/"x"', ",", '"a","b"', "\u00ff"],
     }
     for _ in range(30):
-        names = chance.sample(sorted(telling), k=chance.randrange(5))
+        names = chance.sample(sorted(odd_values), k=chance.randrange(5))
         query = {
-            name: chance.choice(telling[name]) if chance.random() < 0.7 else scribble(chance)
+            name: chance.choice(odd_values[name]) if chance.random() < 0.7 else scribble(chance)
             for name in names
             if name != "if-none-match"
         }
-        headers = {"if-none-match": chance.choice(telling["if-none-match"])} if "if-none-match" in names else {}
+        headers = {"if-none-match": chance.choice(odd_values["if-none-match"])} if "if-none-match" in names else {}
         before, after = chance.choice(ODD_PATHS)
         path = chance.choice([PAGE, WHOLE, CATALOG, "/api/openapi.json", before + scribble(chance) + after])
         reply = get(path, headers, **query)

@@ -57,7 +57,7 @@ def scoped(account, monkeypatch, new_process):
 
 def ask(method, target, authorizer, body=None):
     path, _, query = target.partition("?")
-    parameters = dict(one.split("=") for one in query.split("&")) if query else {}
+    parameters = dict(pair.split("=") for pair in query.split("&")) if query else {}
     headers = {"content-type": "application/json"}
     text = None if body is None else json.dumps(body)
     event = http_request(path, parameters, headers, method, text)
@@ -69,7 +69,7 @@ def ask(method, target, authorizer, body=None):
 
 
 def token(*scopes, route_scopes=True):
-    """What an HTTP API says of a token: its claims as strings, and its scopes where the route requires some."""
+    """The authorizer context of an HTTP API: claims as strings, and scopes where the route requires some."""
     claims = {"iss": "https://issuer.example.com", "sub": "someone", "exp": "1767269000", "scope": " ".join(scopes)}
     return {"jwt": {"claims": claims, "scopes": list(scopes) if route_scopes else None}}
 

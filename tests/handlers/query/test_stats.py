@@ -135,15 +135,15 @@ def test_files_of_a_very_large_collection_are_not_listed(get, stored, monkeypatc
 
 
 def test_many_collections_come_in_pages_that_say_so(get, stored):
-    ids, sums, cursor = [], 0, None
+    ids, total_bytes, cursor = [], 0, None
     while True:
         stats = get(STATS, limit=2, **({"cursor": cursor} if cursor else {})).json
         assert stats["partial"] is True
         ids += [row["id"] for row in stats["collections"]]
-        sums += stats["total_size_bytes"]
+        total_bytes += stats["total_size_bytes"]
         if (cursor := stats["cursor"]) is None:
             break
-    assert (ids, sums) == (["0042", "16", "17"], 42)
+    assert (ids, total_bytes) == (["0042", "16", "17"], 42)
 
 
 def test_growth_is_marked_incomplete_when_time_runs_out(get, stored, monkeypatch):

@@ -20,7 +20,7 @@ ROUTES = [
 
 
 class Waits:
-    """A clock that only waiting puts forward, and what happens at which second."""
+    """A clock that only waiting advances, and the actions due at each second."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -28,9 +28,9 @@ class Waits:
 
     def sleep(self, seconds):
         self.seconds += seconds
-        for due, what in [one for one in self.happens if one[0] <= self.seconds]:
-            self.happens.remove((due, what))
-            what()
+        for due, action in [event for event in self.happens if event[0] <= self.seconds]:
+            self.happens.remove((due, action))
+            action()
 
 
 @pytest.fixture(autouse=True)

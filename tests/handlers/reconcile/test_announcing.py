@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from handlers.account import answer, taken_by_nobody
+from handlers.account import answer, rejected_event
 from handlers.lambda_answers import failed_ids
 from handlers.lambda_events import Context, s3_event, sns_event
 
@@ -55,8 +55,8 @@ def test_each_revision_is_announced_once_and_what_changes_nothing_is_not(account
     account.put(f"{PREFIX}b.png")
     reconcile({"1": s3_event(f"{PREFIX}a.png")})
     manifest = account.manifest(PREFIX)
-    (said,) = announced()
-    assert said == {
+    (announcement,) = announced()
+    assert announcement == {
         "kind": "style",
         "id": "16",
         "s3_bucket": manifest["s3_bucket"],
@@ -78,9 +78,14 @@ def test_each_revision_is_announced_once_and_what_changes_nothing_is_not(account
     account.put(f"{PREFIX}a.png", b"other")
     account.delete(f"{PREFIX}b.png")
     reconcile({"3": s3_event(f"{PREFIX}a.png"), "4": s3_event(f"{PREFIX}b.png")})
-    (said,) = announced()
-    assert (said["revision"], said["added"], said["modified"], said["removed"]) == (2, 0, 1, 1)
-    assert said["keys"] == {"added": [], "modified": [f"{PREFIX}a.png"], "removed": [f"{PREFIX}b.png"]}
+    (announcement,) = announced()
+    assert (announcement["revision"], announcement["added"], announcement["modified"], announcement["removed"]) == (
+        2,
+        0,
+        1,
+        1,
+    )
+    assert announcement["keys"] == {"added": [], "modified": [f"{PREFIX}a.png"], "removed": [f"{PREFIX}b.png"]}
 
 
 def test_each_collection_of_a_batch_is_announced_by_itself(account, reconcile, announced):
@@ -88,7 +93,7 @@ def test_each_collection_of_a_batch_is_announced_by_itself(account, reconcile, a
     for key in keys:
         account.put(key)
     reconcile({"1": s3_event(*keys)})
-    assert sorted(said["id"] for said in announced()) == [str(number) for number in range(7)]
+    assert sorted(announcement["id"] for announcement in announced()) == [str(number) for number in range(7)]
 
 
 def test_a_commit_that_is_announced_to_nobody_fails_its_messages_and_is_announced_at_their_next_delivery(
@@ -107,8 +112,11 @@ def test_a_commit_that_is_announced_to_nobody_fails_its_messages_and_is_announce
     assert sorted(reconcile(messages, receives=2)) == ["1", "2", "3"]
     deaf.clear()
     assert reconcile(messages, receives=3) == ["3"]
-    found = sorted(announced(), key=lambda said: said["id"])
-    assert [(said["id"], said["revision"], said["repeated"], said["total_files"]) for said in found] == [
+    found = sorted(announced(), key=lambda announcement: announcement["id"])
+    assert [
+        (announcement["id"], announcement["revision"], announcement["repeated"], announcement["total_files"])
+        for announcement in found
+    ] == [
         ("16", 1, True, 1),
         ("17", 1, True, 1),
     ]
@@ -116,7 +124,7 @@ def test_a_commit_that_is_announced_to_nobody_fails_its_messages_and_is_announce
 
 
 def test_one_that_eventbridge_takes_the_request_of_but_not_the_event_fails(account, reconcile, bus, log):
-    account.event_faults.append(taken_by_nobody)
+    account.event_faults.append(rejected_event)
     account.put(f"{PREFIX}a.png")
     assert reconcile({"1": s3_event(f"{PREFIX}a.png")}) == ["1"]
     (line,) = [line for line in log() if line["message"] == "failed"]
@@ -136,12 +144,12 @@ def test_a_message_delivered_again_announces_what_its_first_delivery_may_not_hav
     reconcile({"1": s3_event(f"{PREFIX}a.png")})
     announced()
     reconcile({"1": s3_event(f"{PREFIX}a.png")}, receives=2)
-    (said,) = announced()
-    assert (said["revision"], said["repeated"]) == (1, True)
+    (announcement,) = announced()
+    assert (announcement["revision"], announcement["repeated"]) == (1, True)
     account.put(f"{PREFIX}b.png")
     reconcile({"1": s3_event(f"{PREFIX}a.png", f"{PREFIX}b.png")}, receives=2)
-    (said,) = announced()
-    assert (said["revision"], said["repeated"], said["added"]) == (2, False, 1)
+    (announcement,) = announced()
+    assert (announcement["revision"], announcement["repeated"], announcement["added"]) == (2, False, 1)
 
 
 def test_what_comes_without_a_count_of_its_deliveries_is_announced_in_any_case(account, reconcile, announced):
@@ -150,7 +158,7 @@ def test_what_comes_without_a_count_of_its_deliveries_is_announced_in_any_case(a
     announced()
     reconcile_handler.handler(s3_event(f"{PREFIX}a.png"), Context())
     reconcile_handler.handler(sns_event(json.dumps(s3_event(f"{PREFIX}a.png"))), Context())
-    assert [said["repeated"] for said in announced()] == [True, True]
+    assert [announcement["repeated"] for announcement in announced()] == [True, True]
 
 
 def test_an_event_that_is_not_from_a_queue_raises_when_nothing_can_be_announced(account, bus, deaf):
@@ -172,7 +180,7 @@ def test_a_write_whose_answer_was_lost_is_announced(account, reconcile, announce
     account.faults.append(lose)
     assert reconcile({"1": s3_event(f"{PREFIX}a.png")}) == []
     assert len(lost) == 1
-    assert [said["revision"] for said in announced()][-1] == 1
+    assert [announcement["revision"] for announcement in announced()][-1] == 1
 
 
 def test_keys_too_large_for_an_event_are_left_out_and_counted(account, reconcile, announced):
@@ -183,8 +191,8 @@ def test_keys_too_large_for_an_event_are_left_out_and_counted(account, reconcile
     for key in keys:
         account.put_at_once(key)
     assert reconcile({"1": s3_event(*keys)}) == []
-    (said,) = announced()
-    assert (said["keys"], said["added"], said["total_files"]) == (None, 300, 301)
+    (announcement,) = announced()
+    assert (announcement["keys"], announcement["added"], announcement["total_files"]) == (None, 300, 301)
 
 
 def test_what_a_sweep_mends_is_announced_and_a_sweep_that_finds_nothing_is_not(
@@ -199,8 +207,12 @@ def test_what_a_sweep_mends_is_announced_and_a_sweep_that_finds_nothing_is_not(
     assert sweep({"m": Sweep(kind="style", id="16")}) == []
     pass_seconds(61)
     sweep_on()
-    (said,) = announced()
-    assert (said["revision"], said["keys"]["added"], said["repeated"]) == (2, [f"{PREFIX}b.png"], False)
+    (announcement,) = announced()
+    assert (announcement["revision"], announcement["keys"]["added"], announcement["repeated"]) == (
+        2,
+        [f"{PREFIX}b.png"],
+        False,
+    )
 
 
 def test_a_sweep_that_cannot_announce_fails_and_announces_when_it_is_delivered_again(
@@ -215,8 +227,8 @@ def test_a_sweep_that_cannot_announce_fails_and_announces_when_it_is_delivered_a
     assert sweep({"m": body}) == ["m"]
     deaf.clear()
     assert sweep({"m": body}, receives=2) == []
-    said = announced()
-    assert [(item["revision"], item["repeated"]) for item in said] == [(2, True)]
+    announcement = announced()
+    assert [(item["revision"], item["repeated"]) for item in announcement] == [(2, True)]
 
 
 def test_a_sweep_delivered_again_announces_again(account, reconcile, sweep, announced):

@@ -50,8 +50,8 @@ def invoke(account) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def in_turn(monkeypatch) -> None:
-    """Requests are made one after the other: of several at once moto, as SQS, may answer one with fewer than ten."""
+def sequential(monkeypatch) -> None:
+    """Makes requests sequentially: to concurrent ones moto, like SQS, may return fewer than ten messages."""
     monkeypatch.setattr(runtime, "parallel_map", lambda work, items: [work(item) for item in items])
 
 
@@ -65,7 +65,7 @@ def upload(account, count: int) -> list[dict[str, Any]]:
     return [s3_event(f"styles/16/{name}") for name in account.fill("styles/16/", count)]
 
 
-@pytest.mark.usefixtures("in_turn")
+@pytest.mark.usefixtures("sequential")
 def test_a_full_batch_is_committed_with_the_rest_of_the_queue(account, send, invoke, log):
     send(upload(account, 57))
     assert invoke() == []
@@ -83,7 +83,7 @@ def test_a_batch_that_is_not_full_makes_no_request_to_the_queue(account, send, i
     assert in_queue(account) == 0
 
 
-@pytest.mark.usefixtures("in_turn")
+@pytest.mark.usefixtures("sequential")
 def test_drained_messages_that_fail_stay_and_reach_the_dead_letter_queue_as_others_do(
     account, send, invoke, pass_seconds, log
 ):

@@ -52,9 +52,9 @@ def test_hostile_messages_fail_or_are_dropped_and_the_good_ones_among_them_are_d
     failed: list[str] = []
     for start in range(0, len(records), size):
         batch = records[start : start + size]
-        failed_here = failed_ids(reconcile_handler.handler({"Records": batch}, Context(300.0)))
-        assert set(failed_here) <= {record["messageId"] for record in batch}
-        failed += failed_here
+        batch_failures = failed_ids(reconcile_handler.handler({"Records": batch}, Context(300.0)))
+        assert set(batch_failures) <= {record["messageId"] for record in batch}
+        failed += batch_failures
 
     lines = log()[before:]
     dropped = [line["message_id"] for line in lines if line["message"] == "dropped"]
@@ -85,7 +85,7 @@ def test_a_hostile_message_alone_meets_its_fate(account, log, number):
         answered = failed_ids(reconcile_handler.handler({"Records": [hostile.record("it")]}, Context()))
         dropped = [line["message_id"] for line in log()[before:] if line["message"] == "dropped"]
         assert (answered, dropped) in (([], []), (["it"], []), ([], ["it"]))
-        found = (Fate.FAILED if answered else None) or (Fate.DROPPED if dropped else Fate.LOOKED_AT)
+        found = (Fate.FAILED if answered else None) or (Fate.DROPPED if dropped else Fate.OBSERVED)
         assert hostile.fate in {found, Fate.ANY}, hostile.body[:500]
 
 

@@ -9,7 +9,7 @@ from handlers.lambda_events import BUCKET, Context, s3_event, s3_test_event, sns
 
 import reconcile_handler
 
-MESSAGES_OF_NO_CONCERN = {
+IRRELEVANT_MESSAGES = {
     "test event": s3_test_event(),
     "no records": {"Records": []},
     "another bucket": s3_event("styles/16/a.png", bucket="somebody-elses"),
@@ -47,7 +47,7 @@ def test_a_malformed_message_fails_alone(account, reconcile, log):
     assert [line["message_id"] for line in log() if line["message"] == "failed"] == ["broken"]
 
 
-@pytest.mark.parametrize("message", MESSAGES_OF_NO_CONCERN.values(), ids=MESSAGES_OF_NO_CONCERN)
+@pytest.mark.parametrize("message", IRRELEVANT_MESSAGES.values(), ids=IRRELEVANT_MESSAGES)
 def test_an_irrelevant_message_is_dropped_with_a_log_line_and_no_request(account, reconcile, log, message):
     assert reconcile({"dropped": message}) == []
     assert account.requests == []
@@ -58,7 +58,7 @@ def test_irrelevant_messages_leave_the_manifest_unchanged(account, reconcile):
     account.put("styles/16/a.png")
     reconcile({"1": s3_event("styles/16/a.png")})
     before = account.read("_manifests/styles/16/manifest.json")
-    assert reconcile(MESSAGES_OF_NO_CONCERN) == []
+    assert reconcile(IRRELEVANT_MESSAGES) == []
     assert account.read("_manifests/styles/16/manifest.json") == before
     (record,) = account.below("_manifests/styles/16/changes/")
     assert sorted(request.key for request in account.sent("PUT")) == [record, "_manifests/styles/16/manifest.json"]

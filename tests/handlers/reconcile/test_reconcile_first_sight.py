@@ -1,4 +1,4 @@
-"""The reconcile and the sweep function: a collection that held objects before anybody told of it."""
+"""The reconcile and the sweep function: a collection with objects older than its first event."""
 
 import json
 
@@ -63,10 +63,10 @@ def test_a_first_sweep_gives_way_at_half_time_and_asks_for_its_continuation(acco
         context.get_remaining_time_in_millis = lambda: next(clock, 40_000)
         return context
 
-    taken = [decode_job(body) for body in sweep_on(hurried)]
-    assert len(taken) > 2
-    assert [job.progress for job in taken].count(None) == 1
-    listed = [job.progress.listed for job in taken[1:]]
+    jobs = [decode_job(body) for body in sweep_on(hurried)]
+    assert len(jobs) > 2
+    assert [job.progress for job in jobs].count(None) == 1
+    listed = [job.progress.listed for job in jobs[1:]]
     assert listed == sorted(listed)
     manifest = account.manifest("styles/16/")
     assert [entry["filename"] for entry in manifest["files"]] == names

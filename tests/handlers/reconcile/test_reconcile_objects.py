@@ -1,4 +1,4 @@
-"""The reconcile function: what the manifest says of an object, whatever its key, its upload, its metadata."""
+"""The reconcile function: the entry of an object, whatever its key, its upload, its metadata."""
 
 import hashlib
 import json

@@ -7,7 +7,7 @@ from handlers.lambda_events import s3_event
 
 PREFIX = "styles/16/"
 PROMPTS, FOLDER = f"{PREFIX}prompt_metadata.json", f"{PREFIX}metadata.jsonl"
-SAID = {"prompt": "a fox 🦊", "good": False, "labels": ["left"], "local_path": "/d/a.png"}
+DESCRIPTION = {"prompt": "a fox 🦊", "good": False, "labels": ["left"], "local_path": "/d/a.png"}
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def arrive(account, reconcile):
 @pytest.mark.parametrize("sidecar_first", [True, False])
 @pytest.mark.parametrize(
     ("sidecar", "written"),
-    [(PROMPTS, {"a.png": SAID}), (FOLDER, {"file_name": "a.png"} | SAID)],
+    [(PROMPTS, {"a.png": DESCRIPTION}), (FOLDER, {"file_name": "a.png"} | DESCRIPTION)],
     ids=["prompt_metadata.json", "metadata.jsonl"],
 )
 def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, sidecar, written, sidecar_first):
@@ -34,7 +34,7 @@ def test_an_image_is_described_by_its_sidecar_whichever_arrives_first(arrive, si
     for key, body in arrivals if sidecar_first else reversed(arrivals):
         manifest = arrive(key, body)
     (entry,) = manifest["files"]
-    assert {name: entry[name] for name in SAID} == SAID
+    assert {name: entry[name] for name in DESCRIPTION} == DESCRIPTION
     assert entry["overridden"] == {"prompt": None, "local_path": None}
     assert [item["s3_key"] for item in manifest["sidecars"]] == [sidecar]
 
@@ -66,8 +66,8 @@ def test_a_broken_sidecar_is_reported_and_the_message_is_done(arrive):
 @pytest.mark.parametrize("sidecar_first", [True, False])
 def test_title_and_generations_are_from_collection_json_whichever_arrives_first(account, arrive, sidecar_first):
     flux = {"generation_id": 3, "type": "replicate_flux_kontext", "generated_at": "2020-01-01T00:00:00.000Z"}
-    said = {"title": "Snow", "generations": [flux | {"metadata": {"seed": 7}}]}
-    sidecar = (f"{PREFIX}collection.json", said, {})
+    fields = {"title": "Snow", "generations": [flux | {"metadata": {"seed": 7}}]}
+    sidecar = (f"{PREFIX}collection.json", fields, {})
     image = (f"{PREFIX}a.png", b"x", {"generation-id": "3", "generation-type": flux["type"]})
     for key, body, metadata in (sidecar, image) if sidecar_first else (image, sidecar):
         manifest = arrive(key, body, Metadata=metadata)

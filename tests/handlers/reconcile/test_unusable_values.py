@@ -85,8 +85,8 @@ def test_an_existing_value_of_this_kind_survives_edits_of_others(account, edit, 
     account.put(PROMPTS, f'{{"a.png": {{"prompt": "fox", "score": {value}}}, "gone.png": {value}}}'.encode())
     assert edit("PATCH", "/api/styles/16/images/b.png", {"good": False}).status == 200
     written = account.read(PROMPTS).decode()
-    said = read_sidecar("prompt_metadata.json", written.encode()).files
-    assert (said["a.png"].prompt, said["b.png"].good) == ("fox", False)
+    descriptions = read_sidecar("prompt_metadata.json", written.encode()).files
+    assert (descriptions["a.png"].prompt, descriptions["b.png"].good) == ("fox", False)
     assert "Infinity" not in written
     assert "NaN" not in written
     assert "".join(written.split()).count("".join(value.split())) == 2

@@ -44,7 +44,7 @@ def rules(account) -> dict[str, list[str]]:
     return {name: [key["prefix"] for key in pattern["detail"]["object"]["key"]] for name, pattern in ours.items()}
 
 
-def turn_on(account, bucket: str = BUCKET) -> None:
+def enable_eventbridge(account, bucket: str = BUCKET) -> None:
     account.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=ON)
 
 
@@ -81,7 +81,7 @@ def test_delete_disables_eventbridge_if_create_enabled_it(account, cloudformatio
 
 
 def test_delete_keeps_eventbridge_on_if_it_was_on_before(account, cloudformation):
-    turn_on(account)
+    enable_eventbridge(account)
     cloudformation.request("Create", **BRIDGE)
     cloudformation.request("Update", BUCKET, old=BRIDGE, **BRIDGE)
     cloudformation.request("Delete", BUCKET, **BRIDGE)

@@ -1,4 +1,4 @@
-"""The sweep function: its queue's messages, what it mends, and what it says of it."""
+"""The sweep function: the messages of its queue, its repairs, and its logs and metrics."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -43,7 +43,7 @@ def ask(account):
     return ask
 
 
-def told(account, prefix=PREFIX):
+def etags(account, prefix=PREFIX):
     return {name: entry["etag"] for name, entry in account.files(prefix).items()}
 
 
@@ -52,7 +52,7 @@ def lines(log, message):
 
 
 def drift_something(account):
-    """One file more, one less, one other than the manifest knows; no event tells of it."""
+    """Adds, removes and replaces a file without events."""
     account.put(f"{PREFIX}new.png")
     account.delete(f"{PREFIX}003.png")
     account.put(f"{PREFIX}005.png", b"other")
@@ -98,7 +98,7 @@ def test_a_difference_is_observed_a_minute_later_and_then_repaired_logged_and_co
     (body,) = known.queued()
     assert sweep({"m": body}) == []
     assert known.queued() == []
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
     (line,) = lines(log, "drift")
     assert (line["level"], line["collection"]) == ("WARNING", PREFIX)
     assert (line["missing"], line["unexpected"], line["altered"]) == (1, 1, 1)
@@ -122,7 +122,7 @@ def test_a_difference_with_an_event_within_the_minute_is_no_drift(
     assert sweep_on() == []
     pass_seconds(61)
     assert len(sweep_on()) == 1
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
     assert lines(log, "drift") == []
     assert metrics()["Drift"] == [0]
 
@@ -135,7 +135,7 @@ def test_a_key_changed_again_before_the_second_observation_ends_in_its_last_stat
     known.put(f"{PREFIX}005.png", b"once more")
     pass_seconds(61)
     sweep_on()
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
 
 
 def test_filling_in_a_manifest_is_no_drift(account, reconcile, sweep, sweep_on, log, metrics, pass_seconds):
@@ -192,7 +192,7 @@ def test_a_sweep_of_all_asks_for_each_collection_that_has_objects_or_a_manifest(
     for prefix in ("styles/17/", "styles/18/", "styles/größe +/", "system_actors/training_data/0007/"):
         manifest = known.manifest(prefix)
         assert manifest["complete"] is True
-        assert told(known, prefix) == known.truth(prefix)
+        assert etags(known, prefix) == known.truth(prefix)
 
 
 def test_a_sweep_of_all_that_runs_out_of_time_goes_on_where_it_stopped(account, sweep):
@@ -236,7 +236,7 @@ def test_a_large_paged_collection_is_swept_from_message_to_message(
 
     ask(STYLE)
     assert len(sweep_on(hurried)) > 2
-    assert told(account) == account.truth(PREFIX)
+    assert etags(account) == account.truth(PREFIX)
     assert account.manifest(PREFIX)["last_verified_at"]
 
 
@@ -247,10 +247,10 @@ def test_no_message_that_goes_on_is_too_large_for_the_queue(account, reconcile, 
     for number in range(450):
         account.put_at_once(f"{PREFIX}{'ü' * 450}{number:04}.png")
     ask(STYLE)
-    taken = sweep_on()
-    assert len(taken) > 2
-    assert max(len(body.encode()) for body in taken) < 256 * 1024
-    assert told(account) == account.truth(PREFIX)
+    bodies = sweep_on()
+    assert len(bodies) > 2
+    assert max(len(body.encode()) for body in bodies) < 256 * 1024
+    assert etags(account) == account.truth(PREFIX)
 
 
 @pytest.mark.parametrize("spoil", [b"", b"{}", b'{"schema": 2}', b"[" * 1000])
@@ -268,7 +268,7 @@ def test_a_broken_head_is_left_alone_until_a_rebuild_is_asked_for(known, sweep, 
     assert known.read(copy) == spoil
     manifest = known.manifest(PREFIX)
     assert (manifest["complete"], manifest["revision"]) == (True, 2)  # goes on after the one before
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
     assert lines(log, "drift") == []
 
 
@@ -298,7 +298,7 @@ def test_a_rebuild_of_a_large_collection_is_filled_in_and_a_repeat_does_no_harm(
     sweep_on()
     manifest = known.manifest(PREFIX)
     assert (manifest["created_at"], manifest["complete"]) == (created_at, True)
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
     assert len(known.below(f"_manifests/{PREFIX}set-aside/")) == 1
 
 
@@ -316,7 +316,7 @@ def test_a_manifest_that_lost_a_page_is_repaired_and_the_repair_is_logged(
     assert lines(log, "repaired")[0]["objects"] == [lost["key"]]
     pass_seconds(61)
     sweep_on()
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
     assert known.manifest(PREFIX)["complete"]
 
 
@@ -394,7 +394,7 @@ def test_what_s3_refuses_fails_the_message_until_it_does_not(known, sweep, log, 
     assert str(status) in line["reason"] or "time ran out" in line["reason"]
     known.faults.clear()
     assert sweep({"m": body}, receives=2) == []
-    assert told(known) == known.truth(PREFIX)
+    assert etags(known) == known.truth(PREFIX)
     assert known.manifest(PREFIX)["last_verified_at"]
 
 
@@ -408,7 +408,7 @@ def test_drift_is_reported_even_if_the_sweep_cannot_end(known, sweep, log, metri
     metrics()
     assert sweep({"m": body}) == ["m"]
     assert f"{PREFIX}secret.png" in lines(log, "failed")[0]["reason"]
-    assert set(told(known)) == set(known.truth(PREFIX)) - {"secret.png"}
+    assert set(etags(known)) == set(known.truth(PREFIX)) - {"secret.png"}
     # What it mended no later sweep will find.
     (line,) = lines(log, "drift")
     assert set(keys) <= set(line["keys"])

@@ -10,19 +10,19 @@ from s3_manifest.manifest.changes import FileChange
 def file_changes(added=(), modified=(), removed=()):
     """Those of one revision that added, modified and removed these keys."""
 
-    def one(key, *, before, after):
+    def file_change(key, *, before, after):
         file = entry().model_copy(update={"s3_key": key})
         return FileChange(filename=key, cause="sweep", before=file if before else None, after=file if after else None)
 
     return [
-        *(one(key, before=False, after=True) for key in added),
-        *(one(key, before=True, after=True) for key in modified),
-        *(one(key, before=True, after=False) for key in removed),
+        *(file_change(key, before=False, after=True) for key in added),
+        *(file_change(key, before=True, after=True) for key in modified),
+        *(file_change(key, before=True, after=False) for key in removed),
     ]
 
 
-def told(added=(), modified=(), removed=(), **more):
-    """What is announced of a revision with these changes, as whoever gets the event reads it."""
+def announced_detail(added=(), modified=(), removed=(), **more):
+    """The announcement of a revision with these changes, as its recipient reads it."""
     facts = head_of().model_copy(update={"revision": 7, "commit": "c7", "total_files": 3, "total_size_bytes": 30})
     entry = eventbridge_entry(announcement(facts, file_changes(added, modified, removed), **more), "default")
     return json.loads(entry["Detail"])
@@ -30,7 +30,7 @@ def told(added=(), modified=(), removed=(), **more):
 
 def test_an_announcement_has_the_collection_the_revision_and_the_changes():
     facts = head_of()
-    assert told(["styles/16/a.png", "styles/16/b.png"], ["styles/16/c.png"], []) == {
+    assert announced_detail(["styles/16/a.png", "styles/16/b.png"], ["styles/16/c.png"], []) == {
         "kind": "style",
         "id": "16",
         "s3_bucket": facts.s3_bucket,
@@ -50,7 +50,7 @@ def test_an_announcement_has_the_collection_the_revision_and_the_changes():
 
 
 def test_a_repeat_is_marked_as_repeated():
-    assert told(repeated=True)["repeated"] is True
+    assert announced_detail(repeated=True)["repeated"] is True
 
 
 @pytest.mark.parametrize("bus", ["default", "images", "arn:aws:events:us-east-1:123456789012:event-bus/images"])
@@ -83,7 +83,7 @@ def keys_of(size, letter):
 @pytest.mark.parametrize("where", ["added", "modified", "removed"])
 def test_keys_that_would_not_fit_are_left_out_and_still_counted(letter, size, named, where):
     keys = keys_of(int(size * MAX_DETAIL_BYTES), letter)
-    detail = told(**{where: keys})
+    detail = announced_detail(**{where: keys})
     assert detail[where] == len(keys)
     assert detail["keys"] == ({"added": [], "modified": [], "removed": []} | {where: keys} if named else None)
 

@@ -1,4 +1,4 @@
-"""Edits of sidecars: what they make of what is there, and that of many at once none is lost."""
+"""Edits of sidecars: their result, and that concurrent edits are never lost."""
 
 import json
 import random
@@ -291,7 +291,7 @@ def test_50_000_files_fit_into_a_sidecar(store):
 
 
 @pytest.mark.parametrize(
-    ("declared", "wanted", "above", "made"),
+    ("declared", "generation_request", "above", "made"),
     [
         ([], GenerationRequest(), 0, GenerationDeclaration(generation_id=1, generated_at=NOON)),
         ([], GenerationRequest(), 6, GenerationDeclaration(generation_id=7, generated_at=NOON)),
@@ -328,12 +328,12 @@ def test_50_000_files_fit_into_a_sidecar(store):
     ],
     ids=str,
 )
-def test_a_declaration_replaces_given_fields_of_the_same_generation(store, declared, wanted, above, made):
+def test_a_declaration_replaces_given_fields_of_the_same_generation(store, declared, generation_request, above, made):
     store.upload(COLLECTION, json.dumps({"title": "t", "generations": declared}).encode())
     assert (
         declare_generation(
             editor(store),
-            wanted,
+            generation_request,
             NOON,
             above,
         )[1]

@@ -71,10 +71,10 @@ def test_several_generations_are_declared_at_once(store):
 
 
 def test_a_repeat_of_a_declaration_writes_nothing(store):
-    for wanted in ([generation(1), generation(2)], [generation(1)]):
+    for generations in ([generation(1), generation(2)], [generation(1)]):
         edited = declare_generations(
             editor(store),
-            wanted,
+            generations,
         )
     assert edited.edit == 1
 

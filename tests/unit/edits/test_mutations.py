@@ -1,4 +1,4 @@
-"""Deleting, hiding and describing: in which order, what happens in between, and what a repeat does."""
+"""Deleting, hiding and describing: their order, concurrent changes, and repeats."""
 
 import json
 
@@ -242,10 +242,10 @@ def test_a_nested_collection_stays():
     assert below(harness) == ["drafts/1/a.png"]
 
 
-@pytest.mark.parametrize(("key", "there"), [("a.png", True), ("", False), (None, False)])
-def test_a_collection_exists_with_an_object_or_a_manifest(harness, key, there):
+@pytest.mark.parametrize(("key", "expected"), [("a.png", True), ("", False), (None, False)])
+def test_a_collection_exists_with_an_object_or_a_manifest(harness, key, expected):
     if key is not None:
         harness.upload(key)
-    assert exists(harness.store, harness.collections, STYLE) is there
+    assert exists(harness.store, harness.collections, STYLE) is expected
     harness.store.upload(STYLE.head_key, b"{}")
     assert exists(harness.store, harness.collections, STYLE)

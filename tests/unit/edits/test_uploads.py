@@ -169,14 +169,14 @@ def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, 
 
 def test_the_manifest_has_the_values_of_the_upload_headers():
     generation = GenerationDeclaration(generation_id=7, type="batch", generated_at=NOON)
-    told = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
-    headers, _ = image_headers(image(**told), generation, overwrite=False)
+    fields = {"prompt": "größe: 🎨\nnew line", "generated_at": "2026-03-01T12:00:00+01:00", "local_path": "C:/a  b.png"}
+    headers, _ = image_headers(image(**fields), generation, overwrite=False)
     assert all(value.isascii() and value.isprintable() for value in headers.values())
     metadata = {name.removeprefix("x-amz-meta-"): value for name, value in headers.items() if name.startswith("x-amz")}
     entry = entry_of(Present("styles/16/a.png", 3, "e", NOON, metadata=metadata), STYLE, LOCATION, "s3_event")
     assert (entry.prompt, entry.local_path, entry.generated_at) == (
-        told["prompt"],
-        told["local_path"],
+        fields["prompt"],
+        fields["local_path"],
         "2026-03-01T11:00:00.000Z",
     )
     assert (entry.generation_id, entry.generation_type, entry.md5_hash) == (7, "batch", MD5)

@@ -56,7 +56,7 @@ def test_a_path_names_what_was_sent_or_nothing(name, gateway):
         route = route_of(gateway(f"{FILES}/{quote(name, safe='')}"), {})
     except BadAddress:
         return
-    # What a gateway cuts off is looked for in S3: no text tells it.
+    # S3 is searched for what a gateway cut off: the text does not contain it.
     assert unquote(route.removeprefix(f"{FILES}/")) == (name.partition("?")[0] if gateway is as_an_http_api else name)
 
 

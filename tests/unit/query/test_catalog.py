@@ -34,12 +34,12 @@ def read(store, collections=COLLECTIONS, limit=1000):
 def test_a_row_has_the_totals_of_its_manifest():
     store = MemoryStore()
     collection = COLLECTIONS.lookup("style", "16")
-    seen = [
+    observations = [
         file_observation("a.jpg", size=10),
         file_observation("b.jpg"),
         sidecar_observation("collection.json", title="Snow"),
     ]
-    heads.save(store, collection, head_of(*seen, complete=False), None)
+    heads.save(store, collection, head_of(*observations, complete=False), None)
     (row,), following = read_catalog(store, COLLECTIONS, serial_map, 10, None)
     assert following is None
     assert row == {
@@ -147,8 +147,8 @@ def stored_as(body, metadata=None, **facts):
     collection = COLLECTIONS.lookup("style", "16")
     heads.save(store, collection, head_of(file_observation("a.jpg"), collection=collection), None)
     present = store.head(HEAD_KEY)
-    kept = present.metadata if metadata is None else metadata
-    store.upload(HEAD_KEY, store.objects[HEAD_KEY][1] if body is None else body, metadata=kept, **facts)
+    saved_metadata = present.metadata if metadata is None else metadata
+    store.upload(HEAD_KEY, store.objects[HEAD_KEY][1] if body is None else body, metadata=saved_metadata, **facts)
     return store
 
 

@@ -1,4 +1,4 @@
-"""Whoever follows a manifest always gets on: the API's own directions lead to what it says now."""
+"""A follower of a manifest never gets stuck: the links of the API lead to its present state."""
 
 import random
 
@@ -21,7 +21,7 @@ class Crashed(BaseException):
 
 
 def lose_the_head(harness):
-    """A commit of which all is written but the head, by a process that dies then."""
+    """A commit whose process dies before it writes the head."""
 
     def crash():
         raise Crashed

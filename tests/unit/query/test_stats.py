@@ -145,8 +145,8 @@ def test_many_revisions_take_few_requests():
 def test_sizes_before_the_retained_history_are_unknown():
     harness, truth, end = history(5)
     records = harness.store.list(change_log.folder(STYLE)).keys
-    gone = len(records) // 2
-    harness.store.delete(records[:gone])
+    removed = len(records) // 2
+    harness.store.delete(records[:removed])
     moments = [at(minute) for minute in range(0, end, 7)]
     sizes = sizes_at(harness.snapshot(), moments)
     assert sizes[0] is None

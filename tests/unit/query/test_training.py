@@ -67,9 +67,9 @@ def test_what_is_no_image_by_its_name_is_none(name):
 
 @pytest.mark.parametrize("facts", [{"hidden": True}, {"caption": "a lighthouse"}])
 def test_what_is_not_among_the_manifests_files_is_no_training_image(facts):
-    apart = entry("b.jpg").model_copy(update=facts)
-    assert shown([entry("a.jpg"), apart]) == ["a.jpg"]
-    assert actor_manifest(MAN, HEAD, [apart]).total_images == 0
+    other = entry("b.jpg").model_copy(update=facts)
+    assert shown([entry("a.jpg"), other]) == ["a.jpg"]
+    assert actor_manifest(MAN, HEAD, [other]).total_images == 0
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_totals_are_those_of_the_whole_manifest_whatever_is_shown():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "shown"),
+    ("selection", "shown"),
     [
         (EVERYTHING, ["A.jpg", "[x].jpg", "a.jpg", "a.png", "deep/b.jpg", "deep/er/c.jpg"]),
         (Filter(prefix="deep/"), ["deep/b.jpg", "deep/er/c.jpg"]),
@@ -115,8 +115,8 @@ def test_totals_are_those_of_the_whole_manifest_whatever_is_shown():
     ],
     ids=str,
 )
-def test_a_filter_shows_what_passes_all_of_its_conditions(wanted, shown):
-    assert names(page(MIXED, wanted, 100, None)) == shown
+def test_a_filter_shows_what_passes_all_of_its_conditions(selection, shown):
+    assert names(page(MIXED, selection, 100, None)) == shown
 
 
 def cursor_of(head):

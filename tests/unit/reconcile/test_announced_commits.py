@@ -106,12 +106,12 @@ def test_a_conflict_alone_puts_no_announcement_in_doubt():
 
 def test_what_is_announced_is_already_in_the_manifest():
     harness = Harness()
-    seen = []
-    harness.announce = lambda head, file_changes, *, repeated: seen.append(
+    announced = []
+    harness.announce = lambda head, file_changes, *, repeated: announced.append(
         (head == harness.head(), [item.filename for item in file_changes])
     )
     harness.commit(harness.upload("a.jpg", "b.jpg"))
-    assert seen == [(True, ["a.jpg", "b.jpg"])]
+    assert announced == [(True, ["a.jpg", "b.jpg"])]
 
 
 def test_an_announcement_that_fails_fails_the_commit_and_its_repeat_announces():

@@ -26,7 +26,7 @@ THREE = (
 )
 
 
-def said(head):
+def stable_fields(head):
     """What the manifest says, without what changes in every commit."""
     return head.model_dump(exclude={"commit", "last_change", "last_synced", "revision"})
 
@@ -53,7 +53,7 @@ def test_a_first_commit_that_saw_nothing_makes_an_empty_manifest():
 def test_a_repeated_observation_changes_only_the_commit(source):
     first = head_of(*THREE)
     again = head_after(first, file_observation("a.jpg", source), *THREE[1:], commit="c2", now=EVENING)
-    assert said(again) == said(first)
+    assert stable_fields(again) == stable_fields(first)
     assert (again.revision, again.last_change) == (first.revision, first.last_change)
     assert (again.commit, again.last_synced) == ("c2", EVENING)
 
@@ -66,19 +66,19 @@ def test_the_order_of_observations_does_not_matter():
     before = head_of(
         file_observation("a.jpg", size=9), file_observation("old.jpg"), sidecar_observation("metadata.jsonl")
     )
-    seen = (*THREE, absence("old.jpg"), absence("metadata.jsonl"))
-    results = [head_after(before, *order) for order in itertools.permutations(seen)]
+    observations = (*THREE, absence("old.jpg"), absence("metadata.jsonl"))
+    results = [head_after(before, *order) for order in itertools.permutations(observations)]
     assert all(result == results[0] for result in results)
 
 
 def test_observations_in_two_commits_have_the_result_of_one_commit():
     together = head_after(head_of(file_observation("old.jpg")), *THREE, absence("old.jpg"))
-    apart = head_after(head_after(head_of(file_observation("old.jpg")), *THREE), absence("old.jpg"))
-    assert said(apart) == said(together)
+    in_two_commits = head_after(head_after(head_of(file_observation("old.jpg")), *THREE), absence("old.jpg"))
+    assert stable_fields(in_two_commits) == stable_fields(together)
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "observation",
     [
         file_observation("new.jpg"),
         file_observation("a.jpg", etag=OTHER_MD5),
@@ -100,18 +100,18 @@ def test_observations_in_two_commits_have_the_result_of_one_commit():
         "title removed",
     ],
 )
-def test_the_revision_rises_by_one_where_the_manifest_changes(seen):
+def test_the_revision_rises_by_one_where_the_manifest_changes(observation):
     first = head_of(*THREE)
-    second = head_after(first, seen, commit="c2", now=EVENING)
+    second = head_after(first, observation, commit="c2", now=EVENING)
     assert (second.revision, second.commit, second.last_change) == (2, "c2", "c2")
-    assert said(second) != said(first)
+    assert stable_fields(second) != stable_fields(first)
 
 
 @pytest.mark.parametrize(
-    "seen", [absence("never.jpg"), file_observation("a.jpg", "s3_scan"), absence("metadata.jsonl")]
+    "observation", [absence("never.jpg"), file_observation("a.jpg", "s3_scan"), absence("metadata.jsonl")]
 )
-def test_the_revision_stays_where_the_manifest_does_not_change(seen):
-    assert head_after(head_of(*THREE), seen).revision == 1
+def test_the_revision_stays_where_the_manifest_does_not_change(observation):
+    assert head_after(head_of(*THREE), observation).revision == 1
 
 
 def test_many_keys_in_one_commit_are_one_revision():
@@ -190,9 +190,9 @@ def test_the_moment_of_making_and_of_verifying_outlive_a_commit():
     assert (second.created_at, second.last_synced, second.last_verified_at) == (NOON, EVENING, NOON)
 
 
-@pytest.mark.parametrize("seen", [(), (file_observation("new.jpg"),)], ids=["nothing new", "something new"])
-def test_a_slow_clock_does_not_move_the_manifests_time_back(seen):
-    assert head_after(head_of(*THREE), *seen, now=MORNING).last_synced == NOON
+@pytest.mark.parametrize("observations", [(), (file_observation("new.jpg"),)], ids=["nothing new", "something new"])
+def test_a_slow_clock_does_not_move_the_manifests_time_back(observations):
+    assert head_after(head_of(*THREE), *observations, now=MORNING).last_synced == NOON
 
 
 def declared(filename, type_, number, **facts):
@@ -222,8 +222,8 @@ def test_the_files_of_each_generation_are_counted_oldest_first():
 
 
 def test_a_generation_was_generated_when_its_first_image_was():
-    told = entry("a", metadata={"generated-at": "2026-01-01"}, last_modified=EVENING)
-    assert counts([told, entry("b", last_modified=MORNING)]) == [("s3_event", 1, 2, "2026-01-01T00:00:00.000Z")]
+    dated = entry("a", metadata={"generated-at": "2026-01-01"}, last_modified=EVENING)
+    assert counts([dated, entry("b", last_modified=MORNING)]) == [("s3_event", 1, 2, "2026-01-01T00:00:00.000Z")]
 
 
 def test_generations_do_not_depend_on_the_order_of_files():

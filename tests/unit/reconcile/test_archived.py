@@ -19,13 +19,15 @@ PROMPTS, FOLDER, TABLE, FACTS, CAPTION = (
     "collection.json",
     "a.txt",
 )
-SAID = json.dumps({"a.jpg": {"prompt": "a fox", "labels": ["x"]}, "secret.jpg": {"hidden": True}, "c.jpg": 7}).encode()
+DESCRIPTIONS = json.dumps(
+    {"a.jpg": {"prompt": "a fox", "labels": ["x"]}, "secret.jpg": {"hidden": True}, "c.jpg": 7}
+).encode()
 GENERATION = {"generation_id": 7, "type": "lora", "generated_at": "2026-03-01", "metadata": {"steps": 28}}
 ABOUT = json.dumps({"title": "Foxes", "generations": [GENERATION, 7]}).encode()
 RESTORED = "ObjectRestore:Completed"
 POLICY = RetryPolicy(lambda: 60.0, lambda _: None, lambda: 0.0, lambda: 1)
 BODIES = {
-    PROMPTS: SAID,
+    PROMPTS: DESCRIPTIONS,
     FOLDER: b'{"file_name": "a.jpg", "generation_id": 7, "generation_type": "lora"}\n{',
     TABLE: b"file_name,local_path\na.jpg,/here\nb.jpg\n",
     FACTS: ABOUT,
@@ -57,8 +59,8 @@ def restore(harness, *names):
     return archive(harness, *names, archived=False)
 
 
-def says(harness):
-    """What the manifest says, but for storage classes and problems."""
+def manifest_fields(harness):
+    """The manifest without storage classes and problems."""
     head = harness.head()
 
     def fields(entries):
@@ -76,9 +78,9 @@ def problems(harness, name):
 @pytest.mark.parametrize("name", BODIES)
 def test_an_archived_sidecar_keeps_its_descriptions_and_is_reported_as_archived(name):
     harness = described_collection()
-    before, known = says(harness), problems(harness, name)
+    before, known = manifest_fields(harness), problems(harness, name)
     harness.commit(archive(harness, name))
-    assert says(harness) == before
+    assert manifest_fields(harness) == before
     assert problems(harness, name)[: len(known)] == known
     (problem,) = problems(harness, name)[len(known) :]
     assert problem.startswith("it is archived and cannot be read (GLACIER)")
@@ -87,9 +89,9 @@ def test_an_archived_sidecar_keeps_its_descriptions_and_is_reported_as_archived(
 
 def test_archiving_all_sidecars_together_leaves_the_manifest_unchanged():
     harness = described_collection()
-    before = says(harness)
+    before = manifest_fields(harness)
     harness.commit(archive(harness, *BODIES))
-    assert says(harness) == before
+    assert manifest_fields(harness) == before
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -107,26 +109,25 @@ def test_looking_again_at_an_archived_sidecar_changes_nothing(name):
 @pytest.mark.parametrize("name", BODIES)
 def test_a_file_that_comes_after_its_sidecar_was_archived_is_described_by_it(name):
     harness = described_collection()
-    before = says(harness)
+    before = manifest_fields(harness)
     harness.commit(archive(harness, name))
     harness.store.remove(PREFIX + "a.jpg")
     harness.store.remove(PREFIX + "secret.jpg")
-    gone = [PREFIX + "a.jpg", PREFIX + "secret.jpg"]
-    harness.commit(gone)
+    harness.commit([PREFIX + "a.jpg", PREFIX + "secret.jpg"])
     harness.commit([*harness.upload("a.jpg", "secret.jpg"), PREFIX + name])
-    assert says(harness) == before
+    assert manifest_fields(harness) == before
 
 
 @pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("seen", [True, False], ids=["seen archived", "not seen archived"])
-def test_a_restored_sidecar_is_read_when_its_event_comes(name, seen):
+@pytest.mark.parametrize("observed", [True, False], ids=["seen archived", "not seen archived"])
+def test_a_restored_sidecar_is_read_when_its_event_comes(name, observed):
     harness = described_collection()
-    before, known = says(harness), problems(harness, name)
+    before, known = manifest_fields(harness), problems(harness, name)
     archived = archive(harness, name)
-    if seen:
+    if observed:
         harness.commit(archived)
     harness.commit(restore(harness, name), cause=RESTORED)
-    assert (says(harness), problems(harness, name)) == (before, known)
+    assert (manifest_fields(harness), problems(harness, name)) == (before, known)
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -138,10 +139,10 @@ def test_a_sidecar_that_was_never_read_describes_nothing_until_it_is_restored(na
     harness.upload("a.jpg", "secret.jpg")
     archive(harness, name)
     harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
-    assert says(harness) != says(whole)
+    assert manifest_fields(harness) != manifest_fields(whole)
     assert problems(harness, name)[0].startswith("it is archived")
     harness.commit(restore(harness, name), cause=RESTORED)
-    assert says(harness) == says(whole)
+    assert manifest_fields(harness) == manifest_fields(whole)
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -155,7 +156,7 @@ def test_a_sweep_reads_what_was_restored_without_an_event(name):
     harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
     restore(harness, name)
     run_sweep(harness)
-    assert says(harness) == says(whole)
+    assert manifest_fields(harness) == manifest_fields(whole)
     assert not any("archived" in problem for problem in problems(harness, name))
 
 
@@ -163,9 +164,9 @@ def test_a_sweep_reads_what_was_restored_without_an_event(name):
 def test_a_sweep_of_what_is_still_archived_changes_nothing(name):
     harness = described_collection()
     harness.commit(archive(harness, name))
-    before, revision = says(harness), harness.head().revision
+    before, revision = manifest_fields(harness), harness.head().revision
     run_sweep(harness)
-    assert (says(harness), harness.head().revision) == (before, revision)
+    assert (manifest_fields(harness), harness.head().revision) == (before, revision)
     assert harness.head().last_verified_at
 
 
@@ -191,7 +192,7 @@ def test_a_readable_object_takes_the_place_of_an_archived_one(name):
     harness.commit(harness.upload(name, body=b""))
     fresh = described_collection()
     fresh.commit(fresh.upload(name, body=b""))
-    assert (says(harness), problems(harness, name)) == (says(fresh), problems(fresh, name))
+    assert (manifest_fields(harness), problems(harness, name)) == (manifest_fields(fresh), problems(fresh, name))
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -200,16 +201,16 @@ def test_the_words_of_an_archived_sidecar_go_with_it(name):
     harness.commit(archive(harness, name))
     harness.store.remove(PREFIX + name)
     harness.commit([PREFIX + name])
-    gone = described_collection()
-    gone.store.remove(PREFIX + name)
-    gone.commit([PREFIX + name])
-    assert (says(harness), problems(harness, name)) == (says(gone), [])
+    without_sidecar = described_collection()
+    without_sidecar.store.remove(PREFIX + name)
+    without_sidecar.commit([PREFIX + name])
+    assert (manifest_fields(harness), problems(harness, name)) == (manifest_fields(without_sidecar), [])
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_archived_between_observation_and_read_keeps_its_descriptions(name):
     harness = described_collection()
-    before = says(harness)
+    before = manifest_fields(harness)
     head = harness.store.head
 
     def then_archived(key):
@@ -219,14 +220,14 @@ def test_a_sidecar_archived_between_observation_and_read_keeps_its_descriptions(
 
     harness.store.head = then_archived
     harness.commit([PREFIX + name])
-    assert says(harness) == before
+    assert manifest_fields(harness) == before
     assert any("archived" in problem for problem in problems(harness, name))
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_sidecar_that_nobody_may_read_keeps_its_words_and_is_tried_again(name):
     harness = described_collection()
-    before, head = says(harness), harness.head()
+    before, head = manifest_fields(harness), harness.head()
 
     get = harness.store.get
 
@@ -239,7 +240,7 @@ def test_a_sidecar_that_nobody_may_read_keeps_its_words_and_is_tried_again(name)
     outcome = harness.commit([PREFIX + name])
     assert [*outcome.unreadable] == [PREFIX + name]
     harness.store.get = get
-    assert (says(harness), harness.head().revision) == (before, head.revision)
+    assert (manifest_fields(harness), harness.head().revision) == (before, head.revision)
 
 
 def test_an_md5_that_was_computed_stays_when_the_object_is_archived():

@@ -18,14 +18,14 @@ from s3_manifest.storage.store import ReadFailed
 PROMPTS, FOLDER, CAPTION = "prompt_metadata.json", "metadata.jsonl", "a.txt"
 
 
-def prompts(**said):
-    return json.dumps({f"{name}.jpg": item for name, item in said.items()}).encode()
+def prompts(**descriptions):
+    return json.dumps({f"{name}.jpg": description for name, description in descriptions.items()}).encode()
 
 
-def known(*names, **said):
-    """A hand with a manifest of these files, and a sidecar that says this of them."""
+def known(*names, **descriptions):
+    """A harness with a manifest of these files, and a sidecar with these descriptions."""
     harness = Harness()
-    harness.commit([*harness.upload(*(names or ("a.jpg",))), *harness.upload(PROMPTS, body=prompts(**said))])
+    harness.commit([*harness.upload(*(names or ("a.jpg",))), *harness.upload(PROMPTS, body=prompts(**descriptions))])
     return harness
 
 
@@ -34,7 +34,7 @@ def only(harness):
     return entry
 
 
-def said(harness):
+def prompts_in_manifest(harness):
     return {entry.filename: (entry.prompt, entry.good) for entry in harness.entries()}
 
 
@@ -77,7 +77,7 @@ def test_a_sidecar_costs_no_observation_of_the_files_it_describes():
     harness.store.requests.clear()
     harness.commit(harness.upload(PROMPTS, body=prompts(a="x", b="y")))
     assert harness.store.requests_for("HEAD") == [PREFIX + PROMPTS]
-    assert said(harness) == {"a.jpg": ("x", True), "b.jpg": ("y", True), "c.jpg": (None, True)}
+    assert prompts_in_manifest(harness) == {"a.jpg": ("x", True), "b.jpg": ("y", True), "c.jpg": (None, True)}
 
 
 def test_a_file_is_described_from_the_manifests_copy_of_the_sidecar():
@@ -87,7 +87,7 @@ def test_a_file_is_described_from_the_manifests_copy_of_the_sidecar():
     harness.commit(harness.upload("a.jpg", body=b"new"))
     assert harness.store.requests_for("GET") == [STYLE.head_key, copy]
     assert harness.store.requests_for("HEAD") == [PREFIX + "a.jpg"]
-    assert said(harness) == {"a.jpg": ("x", True)}
+    assert prompts_in_manifest(harness) == {"a.jpg": ("x", True)}
 
 
 def test_the_change_record_names_the_files_and_the_sidecar():
@@ -147,8 +147,8 @@ def test_a_problem_stays_reported_while_other_files_change():
 @pytest.mark.parametrize(("size", "problem"), [(8 << 20, None), ((8 << 20) + 1, "8388609 bytes")])
 def test_a_sidecar_that_is_too_large_is_not_read(size, problem):
     harness = known("a.jpg")
-    said = prompts(a="x")
-    harness.commit(harness.upload(PROMPTS, body=said + b" " * (size - len(said))))
+    body = prompts(a="x")
+    harness.commit(harness.upload(PROMPTS, body=body + b" " * (size - len(body))))
     assert only(harness).prompt == (None if problem else "x")
     assert [problem in item.problem for item in harness.head().problems] == [True] * bool(problem)
 
@@ -194,9 +194,9 @@ def test_a_later_version_that_reads_more_of_the_same_sidecar_goes_by_that(monkey
         older.setattr(observe, "read_sidecar", lambda *_: SidecarContent(files={"b.jpg": FileDescription(prompt="b")}))
         harness.commit([*harness.upload("a.jpg", "b.jpg"), *harness.upload(PROMPTS, body=prompts(a="x", b="b"))])
     harness.commit([PREFIX + PROMPTS])
-    assert said(harness) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}
+    assert prompts_in_manifest(harness) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}
     harness.commit(harness.upload("a.jpg", body=b"new"))
-    assert said(harness) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}
+    assert prompts_in_manifest(harness) == {"a.jpg": ("x", True), "b.jpg": ("b", True)}
 
 
 def test_a_caption_that_is_replaced_while_it_is_read_is_read_again():

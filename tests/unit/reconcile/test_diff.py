@@ -1,4 +1,4 @@
-"""What looking at keys alters of a manifest, and what the change record says of that."""
+"""What observations change in a manifest, and the change record of it."""
 
 import pytest
 from unit.values import (
@@ -29,12 +29,12 @@ HEAD = head_of(
 REPLACED = {"etag": OTHER_MD5, "last_modified": NOON}
 
 
-def news(*seen, causes=None):
-    return delta_of(HEAD, *seen, causes=causes or {})
+def delta(*observations, causes=None):
+    return delta_of(HEAD, *observations, causes=causes or {})
 
 
 @pytest.mark.parametrize(
-    ("seen", "before", "after"),
+    ("observation", "before", "after"),
     [
         (file_observation("new.jpg"), None, entry("new.jpg")),
         (absence("a.jpg"), entry("a.jpg"), None),
@@ -44,15 +44,15 @@ def news(*seen, causes=None):
     ],
     ids=["new", "gone", "replaced", "cooled", "a sidecar now"],
 )
-def test_a_change_has_the_entries_before_and_after(seen, before, after):
+def test_a_change_has_the_entries_before_and_after(observation, before, after):
     key = PREFIX + (before or after).filename
-    (found,) = news(seen, causes={key: "ObjectCreated:Copy"}).changes
-    assert (found.before, found.after, found.cause) == (before, after, "ObjectCreated:Copy")
-    assert found.filename == (before or after).filename
+    (change,) = delta(observation, causes={key: "ObjectCreated:Copy"}).changes
+    assert (change.before, change.after, change.cause) == (before, after, "ObjectCreated:Copy")
+    assert change.filename == (before or after).filename
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "observation",
     [
         file_observation("a.jpg"),
         file_observation("a.jpg", "s3_scan"),
@@ -61,14 +61,14 @@ def test_a_change_has_the_entries_before_and_after(seen, before, after):
         absence("metadata.jsonl"),
     ],
 )
-def test_an_observation_equal_to_the_manifest_is_no_change(seen):
-    assert news(seen)._replace(declared=None) == Delta((), HEAD.sidecars, HEAD.title, None, ())
+def test_an_observation_equal_to_the_manifest_is_no_change(observation):
+    assert delta(observation)._replace(declared=None) == Delta((), HEAD.sidecars, HEAD.title, None, ())
 
 
 def test_a_key_named_only_by_a_listing_has_a_sweep_as_its_cause():
     causes = {PREFIX + "b.jpg": "ObjectRemoved:Delete"}
     assert [
-        (item.filename, item.cause) for item in news(absence("a.jpg"), absence("b.jpg"), causes=causes).changes
+        (item.filename, item.cause) for item in delta(absence("a.jpg"), absence("b.jpg"), causes=causes).changes
     ] == [
         ("a.jpg", SWEEP),
         ("b.jpg", "ObjectRemoved:Delete"),
@@ -76,8 +76,8 @@ def test_a_key_named_only_by_a_listing_has_a_sweep_as_its_cause():
 
 
 def test_a_replaced_file_has_the_new_source_and_one_in_a_colder_storage_class_its_first():
-    (replaced,) = news(file_observation("a.jpg", "s3_scan", **REPLACED)).changes
-    (cooled,) = news(file_observation("a.jpg", "s3_scan", storage_class="GLACIER")).changes
+    (replaced,) = delta(file_observation("a.jpg", "s3_scan", **REPLACED)).changes
+    (cooled,) = delta(file_observation("a.jpg", "s3_scan", storage_class="GLACIER")).changes
     assert (replaced.after.source, cooled.after.source) == ("s3_scan", "s3_event")
 
 
@@ -129,11 +129,11 @@ def test_the_first_revision_follows_on_those_before(before, expected):
         (NOON, NOON, NOON),
     ],
 )
-@pytest.mark.parametrize("seen", [(), (file_observation("n.jpg"),)], ids=["nothing new", "something new"])
-def test_the_time_of_verification_never_goes_back_and_is_no_news(seen, had, found, expected):
+@pytest.mark.parametrize("observations", [(), (file_observation("n.jpg"),)], ids=["nothing new", "something new"])
+def test_the_time_of_verification_never_goes_back_and_is_no_change(observations, had, found, expected):
     head = HEAD.model_copy(update={"last_verified_at": had})
-    after = head_after(head, *seen, complete=True, verified_at=found, commit="c2")
-    assert (after.last_verified_at, after.revision) == (expected, 1 + len(seen))
+    after = head_after(head, *observations, complete=True, verified_at=found, commit="c2")
+    assert (after.last_verified_at, after.revision) == (expected, 1 + len(observations))
 
 
 def made(filename, at, run=1):

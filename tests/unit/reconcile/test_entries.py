@@ -69,14 +69,14 @@ def test_a_folder_is_an_empty_object_whose_key_ends_in_a_slash(key, size, folder
 
 
 def test_an_entry_has_the_fields_of_its_s3_object():
-    seen = present(
+    observed = present(
         "deep/a b.jpg",
         size=9,
         checksum={"crc64nvme": "x", "type": "FULL_OBJECT"},
         storage_class="STANDARD_IA",
         version_id="v1",
     )
-    assert entry_of(seen, STYLE, LOCATION, "s3_scan").model_dump() == {
+    assert entry_of(observed, STYLE, LOCATION, "s3_scan").model_dump() == {
         "filename": "deep/a b.jpg",
         "s3_key": PREFIX + "deep/a b.jpg",
         "s3_url": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/styles/16/deep/a%20b.jpg",

@@ -44,7 +44,7 @@ def test_every_key_is_observed_one_time():
 
 
 def test_a_listing_is_no_observation():
-    """What the listing named may be gone by the time it is looked at, and then it is not there."""
+    """A listed object may be deleted before its observation, and then it has no entry."""
     harness = Harness()
     harness.upload("old.jpg")
     ask, listing = harness.store.list, harness.store.list(PREFIX)

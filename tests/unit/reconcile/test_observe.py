@@ -158,14 +158,14 @@ def changed_after_its_head(monkeypatch):
     def commit(change):
         harness = Harness()
         keys = harness.upload("collection.json", body=b'{"title": "Old"}')
-        look = harness.store.head
+        head = harness.store.head
 
-        def look_before_the_change(key):
-            seen = look(key)
+        def head_before_the_change(key):
+            present = head(key)
             change(harness, key)
-            return seen
+            return present
 
-        monkeypatch.setattr(harness.store, "head", look_before_the_change)
+        monkeypatch.setattr(harness.store, "head", head_before_the_change)
         harness.commit(keys)
         return harness
 

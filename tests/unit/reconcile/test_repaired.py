@@ -308,10 +308,10 @@ def test_a_page_that_is_forbidden_to_read_does_not_count_as_lost():
     before, key = harness.head(), harness.head().pages[2].key
     get = harness.store.get
 
-    def refused(wanted):
-        if wanted == key:
+    def refused(requested):
+        if requested == key:
             raise ReadFailed(key, "not read: 403")
-        return get(wanted)
+        return get(requested)
 
     harness.store.get = refused
     with pytest.raises(ReadFailed):

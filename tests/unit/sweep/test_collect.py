@@ -67,8 +67,8 @@ def whole(harness):
     """That all is there by which the head, and the history that is kept, can be read."""
     assert referred(harness) <= set(harness.store.objects)
     names = change_log.parse_names(below(harness, RECORDS))
-    kept = [link.revision for link in change_log.follow_chain(names, harness.head())]
-    assert kept == list(range(kept[0], harness.head().revision + 1))
+    retained = [link.revision for link in change_log.follow_chain(names, harness.head())]
+    assert retained == list(range(retained[0], harness.head().revision + 1))
 
 
 def test_only_objects_of_the_head_and_of_the_retained_history_stay():
@@ -76,8 +76,8 @@ def test_only_objects_of_the_head_and_of_the_retained_history_stay():
     harness.now = day(62)
     garbage = set(below(harness, STYLE.folder))
     deleted = collect_garbage(harness.environment, STYLE)
-    kept = set(below(harness, STYLE.folder))
-    assert deleted == len(garbage - kept) == len(harness.store.requests_for("DELETE")) > 60
+    retained = set(below(harness, STYLE.folder))
+    assert deleted == len(garbage - retained) == len(harness.store.requests_for("DELETE")) > 60
     assert set(below(harness, PAGES)) == referred(harness)
     # The record of day n is that of revision n + 1; what is written 30 days ago is kept.
     assert revisions(harness, RECORDS) == list(range(33, 62))
@@ -119,8 +119,8 @@ def test_expired_history_is_deleted_oldest_first():
     assert records == sorted(records)
 
 
-@pytest.mark.parametrize(("age", "kept"), [(0, True), (0.99, True), (1.01, False), (29, False)])
-def test_a_lost_commit_leaves_nothing_behind_but_for_a_day(age, kept):
+@pytest.mark.parametrize(("age", "retained"), [(0, True), (0.99, True), (1.01, False), (29, False)])
+def test_a_lost_commit_leaves_nothing_behind_but_for_a_day(age, retained):
     harness = complete_harness(36)
     before = set(below(harness, STYLE.folder))
     harness.store.before_put = lost_once(harness)
@@ -129,18 +129,18 @@ def test_a_lost_commit_leaves_nothing_behind_but_for_a_day(age, kept):
     assert [key.rpartition("/")[0].rpartition("/")[2] for key in sorted(lost)] == ["changes", "pages"]
     harness.now = day(age)
     collect_garbage(harness.environment, STYLE)
-    assert (lost & set(harness.store.objects)) == (lost if kept else set())
+    assert (lost & set(harness.store.objects)) == (lost if retained else set())
     whole(harness)
 
 
-@pytest.mark.parametrize(("age", "kept"), [(0.5, True), (1.01, False)])
-def test_a_replaced_page_without_a_checkpoint_is_garbage_once_it_is_a_day_old(age, kept):
+@pytest.mark.parametrize(("age", "retained"), [(0.5, True), (1.01, False)])
+def test_a_replaced_page_without_a_checkpoint_is_garbage_once_it_is_a_day_old(age, retained):
     harness = complete_harness(36)
     (first, *_) = harness.head().pages
     harness.commit(harness.upload("0003.jpg", body=b"other"))
     harness.now = day(age)
     collect_garbage(harness.environment, STYLE)
-    assert (first.key in harness.store.objects) == kept
+    assert (first.key in harness.store.objects) == retained
 
 
 def test_pages_and_records_of_a_commit_that_is_being_made_are_left_to_it():
@@ -176,12 +176,12 @@ def test_pages_that_a_commit_uses_again_during_a_collection_stay():
     assert len(harness.entries()) == 36
 
 
-@pytest.mark.parametrize(("history_days", "kept"), [(0, 1), (1, 1), (10, 10), (365, 21)])
-def test_history_is_retained_for_the_configured_days_and_at_least_one(history_days, kept):
+@pytest.mark.parametrize(("history_days", "retained"), [(0, 1), (1, 1), (10, 10), (365, 21)])
+def test_history_is_retained_for_the_configured_days_and_at_least_one(history_days, retained):
     harness = lived(20, history_days=history_days)
     harness.now = day(20.5)
     collect_garbage(harness.environment, STYLE)
-    assert revisions(harness, RECORDS) == list(range(22 - kept, 22))
+    assert revisions(harness, RECORDS) == list(range(22 - retained, 22))
 
 
 @pytest.mark.parametrize("count", [5, 36])

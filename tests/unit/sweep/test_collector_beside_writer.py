@@ -56,7 +56,7 @@ def _small(small_pages, monkeypatch):
 def lived() -> tuple[Harness, dict[int, dict[str, str]]]:
     """A paged manifest with a revision on each of some days, and what it said at each; a change is not told yet."""
     harness = complete_harness(24)
-    said = {1: files_of(harness)}
+    history = {1: files_of(harness)}
     for number in range(1, DAYS + 1):
         harness.now = timestamp(datetime.fromisoformat(NOON) + timedelta(days=number))
         commit(
@@ -64,10 +64,10 @@ def lived() -> tuple[Harness, dict[int, dict[str, str]]]:
             STYLE,
             dict.fromkeys(harness.upload(f"{number * 5 % 24:04}.jpg", body=b"%d" % number), PUT),
         )
-        said[harness.head().revision] = files_of(harness)
+        history[harness.head().revision] = files_of(harness)
     harness.upload("0002.jpg", "0011b.jpg", body=b"by the writer")
     harness.store.remove(PREFIX + "0013.jpg")
-    return harness, said
+    return harness, history
 
 
 def files_of(harness: Harness) -> dict[str, str]:
@@ -99,26 +99,26 @@ def until_killed(act: Act, harness: Harness, number: int) -> None:
         return
 
 
-def kept_revisions(harness: Harness, said: dict[int, dict[str, str]]) -> list[int]:
+def retained_revisions(harness: Harness, history: dict[int, dict[str, str]]) -> list[int]:
     """The revisions that can be read; each must say what it said."""
-    said = said | {harness.head().revision: files_of(harness)}
-    kept = []
-    for revision in said:
+    history = history | {harness.head().revision: files_of(harness)}
+    retained = []
+    for revision in history:
         try:
             read = reads.page(harness.snapshot(), PageQuery(limit=1000, revision=revision))
         except HistoryGone:
             continue
         shown = {file["filename"]: file["etag"] for file in json.loads(read.json)["files"]}
-        assert shown == said[revision]
-        kept.append(revision)
-    return kept
+        assert shown == history[revision]
+        retained.append(revision)
+    return retained
 
 
-def check(harness: Harness, said: dict[int, dict[str, str]]) -> None:
-    kept = kept_revisions(harness, said)
+def check(harness: Harness, history: dict[int, dict[str, str]]) -> None:
+    retained = retained_revisions(harness, history)
     last = harness.head().revision
-    assert kept == list(range(kept[0], last + 1)), "there is a gap in the history"
-    assert kept[0] <= DAYS + 1 - HISTORY_DAYS
+    assert retained == list(range(retained[0], last + 1)), "there is a gap in the history"
+    assert retained[0] <= DAYS + 1 - HISTORY_DAYS
 
 
 @pytest.fixture(autouse=True)
@@ -138,44 +138,44 @@ def test_the_step_lists_cover_every_request(act):
 @pytest.mark.parametrize("killed_at", COLLECTOR_STEPS)
 @pytest.mark.parametrize("step", WRITER_STEPS)
 def test_a_collector_that_runs_between_two_requests_of_a_writer_takes_nothing_from_it(step, killed_at):
-    harness, said = lived()
+    harness, history = lived()
     write(harness, Stepped(harness.store, step, lambda: until_killed(run_collector, harness, killed_at)))
     assert "0011b.jpg" in files_of(harness)
-    check(harness, said)
+    check(harness, history)
 
 
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing(step, killed_at):
-    harness, said = lived()
+    harness, history = lived()
     run_collector(harness, Stepped(harness.store, step, lambda: until_killed(write, harness, killed_at)))
-    check(harness, said)
+    check(harness, history)
 
 
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_pages_of_only_a_new_checkpoint_stay_whatever_their_age(step, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", DAYS + 2)
-    harness, said = lived()
+    harness, history = lived()
 
     def commit_twice() -> None:
         # The first leaves a checkpoint that refers to pages which the second takes the place of.
         for names in (["0002.jpg"], ["0006.jpg", "0013.jpg", "0018.jpg", "0023.jpg"]):
             commit(harness.environment, STYLE, dict.fromkeys(harness.upload(*names, body=b"more"), PUT))
-            said[harness.head().revision] = files_of(harness)
+            history[harness.head().revision] = files_of(harness)
 
     run_collector(harness, Stepped(harness.store, step, commit_twice))
-    check(harness, said)
+    check(harness, history)
 
 
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 def test_what_a_killed_writer_left_is_collected_later_and_nothing_else(killed_at):
-    harness, said = lived()
+    harness, history = lived()
     until_killed(write, harness, killed_at)
     harness.now = timestamp(datetime.fromisoformat(harness.now) + timedelta(days=1, seconds=1))
     run_collector(harness, harness.store)
     write(harness, harness.store)
-    kept = kept_revisions(harness, said)
-    assert kept == list(range(kept[0], harness.head().revision + 1))
+    retained = retained_revisions(harness, history)
+    assert retained == list(range(retained[0], harness.head().revision + 1))
     referred = {page.key for page in harness.head().pages}
     for key, (_, body) in list(harness.store.objects.items()):
         if key.startswith(heads.checkpoints_folder(STYLE)):

@@ -17,7 +17,7 @@ from s3_manifest.sweep.recovery import back_up_unreadable
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
-HEAD, ASIDE = STYLE.head_key, f"{STYLE.folder}set-aside/"
+HEAD, BACKUPS = STYLE.head_key, f"{STYLE.folder}set-aside/"
 REBUILD = SWEEP_STYLE.model_copy(update={"rebuild": True})
 
 
@@ -61,7 +61,7 @@ def test_an_unreadable_manifest_is_backed_up_and_rebuilt_from_s3_and_its_revisio
     harness = harmed(harm)
     etag, body = harness.store.objects[HEAD][0].etag, harness.store.objects[HEAD][1]
     run_sweep(harness, REBUILD)
-    assert harness.store.objects[f"{ASIDE}{etag}.json"][1] == body
+    assert harness.store.objects[f"{BACKUPS}{etag}.json"][1] == body
     assert files_in_manifest(harness) == files_in_bucket(harness)
     head = harness.head()
     assert (head.complete, head.created_at, head.revision) == (True, EVENING, 4)
@@ -91,7 +91,7 @@ def test_a_readable_manifest_is_not_backed_up_but_swept(count):
     harness = complete_harness(count)
     harness.upload("new.jpg")
     run_sweep(harness, REBUILD)
-    assert harness.store.requests_for("ADD", ASIDE) == []
+    assert harness.store.requests_for("ADD", BACKUPS) == []
     assert (harness.filenames(), harness.head().revision) == ([*names(*range(count)), "new.jpg"], 2)
     assert back_up_unreadable(harness.store, STYLE) is None
 
@@ -120,7 +120,7 @@ def test_a_rebuild_that_is_delivered_again_replaces_nothing_twice(harm):
     run_sweep(harness, REBUILD, repeated=True)
     after = harness.head()
     assert (after.revision, after.created_at, after.files, after.pages) == (4, EVENING, before.files, before.pages)
-    assert len(harness.store.requests_for("ADD", ASIDE)) == 1
+    assert len(harness.store.requests_for("ADD", BACKUPS)) == 1
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
@@ -147,7 +147,7 @@ def test_a_copy_once_made_is_made_alike_by_a_repeat():
     harness = harmed(broken_head)
     first = back_up_unreadable(harness.store, STYLE)
     assert back_up_unreadable(harness.store, STYLE) == first
-    assert [key for key in harness.store.objects if key.startswith(ASIDE)] == [f"{ASIDE}{first}.json"]
+    assert [key for key in harness.store.objects if key.startswith(BACKUPS)] == [f"{BACKUPS}{first}.json"]
 
 
 def test_a_head_that_is_replaced_during_its_backup_stays():

@@ -89,10 +89,10 @@ IDS = [
     *(f"{count} files, {what}" for count in (5, 36) for what in HAPPENED_TO_FILES),
     *(f"36 files, {what}" for what in HAPPENED_TO_MANY),
 ]
-WAYS = {"at once": (1000, 8, 64), "three at a time": (3, 2, 2), "one by one": (1, 1, 1)}
+PACES = {"together": (1000, 8, 64), "three at a time": (3, 2, 2), "one by one": (1, 1, 1)}
 
 
-@pytest.mark.parametrize(("listing", "ranges", "slots"), WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(("listing", "ranges", "slots"), PACES.values(), ids=PACES)
 @pytest.mark.parametrize(("count", "happened"), CASES, ids=IDS)
 def test_whatever_happened_without_an_event_is_found_and_mended(count, happened, listing, ranges, slots, monkeypatch):
     monkeypatch.setattr(sweep, "RANGES", ranges)

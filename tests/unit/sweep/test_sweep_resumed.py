@@ -254,9 +254,9 @@ def test_many_differing_keys_are_observed_before_the_listing_continues(monkeypat
     harness, job = incomplete(100)
     run_sweep(harness, job)
     lists = [at for at, item in enumerate(harness.store.requests) if item.startswith(f"LIST {PREFIX} ")]
-    looks = [sum(item.startswith("HEAD") for item in harness.store.requests[a:b]) for a, b in pairwise(lists)]
+    observations = [sum(item.startswith("HEAD") for item in harness.store.requests[a:b]) for a, b in pairwise(lists)]
     # Of one page, as many as four may hold are listed before it is compared.
-    assert max(looks) <= 10 + 4 * SMALL_PAGES["MAX_PAGE"] + 4
+    assert max(observations) <= 10 + 4 * SMALL_PAGES["MAX_PAGE"] + 4
     assert harness.store.head_keys == [PREFIX + name for name in names(*range(1, 100))]
 
 

@@ -26,8 +26,8 @@ KEY, PROMPTS = f"{PREFIX}a.jpg", f"{PREFIX}prompt_metadata.json"
 
 
 def head_of(*entries, sidecars=()):
-    seen = [Observation(one.s3_key, one) for one in entries] or [sidecar_observation("collection.json")]
-    head = head_after(None, *seen)
+    observations = [Observation(file.s3_key, file) for file in entries] or [sidecar_observation("collection.json")]
+    head = head_after(None, *observations)
     return head.model_copy(update={"sidecars": tuple(sidecars)})
 
 
