@@ -28,7 +28,9 @@ def test_it_is_refused_with_the_maximum_length(get, post, edit, id_):
         edit("DELETE", f"{path}/files/a.png"),
     ]
     assert [reply.status for reply in replies] == [404, 404, 404, 404, 404, 400, 404, 400, 404]
-    assert all(f"may have {LONGEST}" in reply.json["detail"] for reply in (*replies[:3], *replies[4:5], *replies[6:]))
+    assert all(
+        f"the limit is {LONGEST}" in reply.json["detail"] for reply in (*replies[:3], *replies[4:5], *replies[6:])
+    )
 
 
 def test_the_longest_id_gets_a_manifest(account, reconcile, get):
@@ -42,11 +44,11 @@ def test_the_longest_id_gets_a_manifest(account, reconcile, get):
 def test_an_event_of_it_is_dropped_with_the_reason(account, reconcile, log, id_):
     account.put(key := f"styles/{id_}/a.png")
     assert reconcile({"m": s3_event(key)}) == []
-    assert f"may have {LONGEST}" in json.dumps(log())
+    assert f"the limit is {LONGEST}" in json.dumps(log())
 
 
 @pytest.mark.parametrize("id_", TOO_LONG[:1], ids=len)
 def test_a_sweep_skips_it_and_logs_the_reason(account, sweep, log, id_):
     account.put(f"styles/{id_}/a.png")
     assert sweep({"m": Sweep(kind="style", id=id_)}) == []
-    assert f"may have {LONGEST}" in lines(log, "skipped")[0]["reason"]
+    assert f"the limit is {LONGEST}" in lines(log, "skipped")[0]["reason"]
