@@ -123,9 +123,9 @@ def section(source: Source, deployments: Sequence[Deployment] = DEPLOYMENTS) -> 
     totals = [sum(item.default.values()) for item in bills]
     with_options = [total + sum(item.options.values()) for total, item in zip(totals, bills, strict=True)]
     rows = [
-        *((item, *(f"{parallel_map.default[item]:,.2f}" for parallel_map in bills)) for item in bills[0].default),
+        *((item, *(f"{amounts.default[item]:,.2f}" for amounts in bills)) for item in bills[0].default),
         ("**all, by default**", *(f"**{total:,.2f}**" for total in totals)),
-        *((item, *(f"{parallel_map.options[item]:,.2f}" for parallel_map in bills)) for item in bills[0].options),
+        *((item, *(f"{amounts.options[item]:,.2f}" for amounts in bills)) for item in bills[0].options),
         ("all, with those", *(f"{total:,.2f}" for total in with_options)),
     ]
     head = ("dollars a month", *(deployment.name for deployment in deployments))

@@ -39,7 +39,7 @@ def is_reflected(snapshot: Snapshot, token: ChangeToken) -> bool:
 
     Raises ``Conflict`` (the pages were collected; reload), ``StoreError``, ``UnreadableManifest``.
     """
-    return all(_is_one_reflected(snapshot, parallel_map) for parallel_map in (token, *token.others))
+    return all(_is_one_reflected(snapshot, part) for part in (token, *token.others))
 
 
 def revision_reflecting(snapshot: Snapshot, token: ChangeToken) -> int | None:
