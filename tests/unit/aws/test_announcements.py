@@ -64,8 +64,8 @@ def test_the_entry_is_addressed_to_the_bus(bus):
 def keys_of(size, letter):
     """Keys whose part of the detail, with the quotes and commas around them, is of so many bytes in UTF-8."""
     key = letter * 100
-    parallel_map = len(json.dumps(key, ensure_ascii=False).encode()) + 1
-    return [key] * (size // parallel_map)
+    size_in_detail = len(json.dumps(key, ensure_ascii=False).encode()) + 1
+    return [key] * (size // size_in_detail)
 
 
 @pytest.mark.parametrize(
