@@ -12,7 +12,7 @@ from s3_manifest.manifest import digests
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import MAX_INLINE, Layout
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef
-from s3_manifest.manifest.runs import Run, encode_page
+from s3_manifest.manifest.runs import Run
 from s3_manifest.reconcile.delta import CommitFacts, Delta, apply
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.storage import heads
@@ -90,10 +90,10 @@ def _page_size(count: int) -> int:
 
 @lru_cache(50)
 def _page(start: int, count: int) -> bytes:
-    """The bytes of a page, as from ``encode_page``."""
+    """The bytes of a page."""
     template = _template()
     lines = [_line(template, number) for number in range(start, start + count)]
-    return encode_page(Run(lines))
+    return Run(lines).page
 
 
 def _line(template: bytes, number: int) -> bytes:

@@ -12,7 +12,7 @@ from handlers.lambda_events import BUCKET
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import Entry, Generation, Head
-from s3_manifest.manifest.runs import Run, encode_page
+from s3_manifest.manifest.runs import Run
 
 PREFIX = "styles/16/"
 FOLDER = f"_manifests/{PREFIX}"
@@ -82,6 +82,6 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
     head = Head.model_validate(given | facts)
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for key, run in page_layout.new:
-        backend.put_object(BUCKET, key, encode_page(run))
+        backend.put_object(BUCKET, key, run.page)
     backend.put_object(BUCKET, f"{FOLDER}manifest.json", encode_head(head))
     return head

@@ -5,7 +5,7 @@ import pytest
 from unit.values import SMALL_PAGES, entry, file_change, file_observation, head_of
 
 from s3_manifest.manifest import layout
-from s3_manifest.manifest.runs import Run, decode_page, encode_page
+from s3_manifest.manifest.runs import Run, decode_page
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Shelf:
             slots = layout.join_small_runs(self.load(slots, set(unread)))
         was_paged = bool(self.head and self.head.pages)
         built = self.layout = layout.build_layout(slots, was_paged=was_paged, name=f"commit{self.commits}")
-        self.objects |= {key: encode_page(run) for key, run in built.new}
+        self.objects |= {key: run.page for key, run in built.new}
         self.head = head_of().model_copy(
             update={
                 "files": built.with_role("files"),

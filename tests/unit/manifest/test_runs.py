@@ -6,7 +6,7 @@ from unit.values import EVENING, MORNING, entry, head_of
 from s3_manifest.manifest import digests
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.manifest.runs import Run, decode_page, encode_page
+from s3_manifest.manifest.runs import Run, decode_page
 
 # In S3's order, that of UTF-8; UTF-16 would have the emoji before U+FFFD.
 ODD = sorted(
@@ -35,7 +35,7 @@ def run_of(*filenames, **facts):
 
 def written(run):
     """The run, written to a page and read back."""
-    return decode_page(encode_page(run), run.page_ref("p"))
+    return decode_page(run.page, run.page_ref("p"))
 
 
 def names(run):
@@ -50,12 +50,12 @@ def both(*filenames):
 def test_a_run_is_the_same_after_it_was_written_and_read():
     run = run_of(*ODD, metadata={"prompt": 'a "fox"\n,\n'})
     assert list(written(run).entries()) == list(run.entries())
-    assert encode_page(written(run)) == encode_page(run)
+    assert written(run).page == run.page
 
 
 def test_a_page_is_json_with_an_entry_as_the_manifest_has_it_on_each_line():
-    first, *lines, last = encode_page(run_of(*ODD)).split(b"\n")
-    page = json.loads(encode_page(run_of(*ODD)))
+    first, *lines, last = run_of(*ODD).page.split(b"\n")
+    page = json.loads(run_of(*ODD).page)
     assert (page["schema"], [fields["filename"] for fields in page["files"]]) == (1, ODD)
     assert (first, last) == (b'{"schema":1,"files":[', b"]}")
     assert [json.loads(line.removesuffix(b",")) for line in lines] == page["files"]
@@ -98,10 +98,10 @@ def test_changes_insert_replace_and_remove_entries_and_keep_the_others(run, put,
 def test_the_bytes_of_an_unchanged_entry_are_copied():
     # This code never writes such spacing, so other bytes would mean that the entry was decoded.
     line = json.dumps(json.loads(next(run_of("b").lines())), indent=None).encode()
-    page = encode_page(Run([line]))
+    page = Run([line]).page
     run = decode_page(page, run_of("b").page_ref("p")).with_changes({"a": entry("a"), "c": entry("c"), "d": None})
     assert list(run.lines())[1] == line
-    assert line in encode_page(run.split(2)[1].concat(Run()))
+    assert line in run.split(2)[1].concat(Run()).page
 
 
 def test_rows_have_the_most_used_fields_and_the_entry_as_json():
@@ -133,7 +133,7 @@ def test_two_runs_are_joined_in_order():
     assert names(run_of("a", "b").concat(written(run_of("c")))) == ["a", "b", "c"]
 
 
-PAGE = encode_page(run_of("a", "b", "c"))
+PAGE = run_of("a", "b", "c").page
 LINES = PAGE.split(b"\n")
 REF = run_of("a", "b", "c").page_ref("_manifests/p.json")
 LACKS_SIZE = LINES[2].replace(b'"size_bytes":3,', b"")
@@ -151,10 +151,10 @@ LACKS_SIZE = LINES[2].replace(b'"size_bytes":3,', b"")
         PAGE[1:],
         PAGE + b"\n",
         PAGE.replace(b'"schema":1', b'"schema":2'),
-        encode_page(run_of("a", "b")),
-        encode_page(run_of("a", "b", "d")),
-        encode_page(run_of("0", "b", "c")),
-        encode_page(run_of("a", "b", "b2", "c")),
+        run_of("a", "b").page,
+        run_of("a", "b", "d").page,
+        run_of("0", "b", "c").page,
+        run_of("a", "b", "b2", "c").page,
         PAGE.replace(b",\n", b"\n"),
         encode_head(head_of()),
         b"\n".join([LINES[0], b"{},", b"{},", b"{}", LINES[-1]]),

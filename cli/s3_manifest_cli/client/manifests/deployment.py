@@ -28,9 +28,10 @@ from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.client.access.http_api import HttpApi
 from s3_manifest_cli.client.local import state_files
+from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.client.manifests.http import HttpManifests
-from s3_manifest_cli.client.manifests.manifests import Connection, Manifests
+from s3_manifest_cli.client.manifests.manifests import Connection, Index, Manifests
 from s3_manifest_cli.errors import Invalid, NotFound
 
 
@@ -48,6 +49,10 @@ class Deployment(NamedTuple):
     bucket: str | None
     name: str
     cache: Path
+
+    def current_index(self, collection: Collection) -> Index:
+        """The collection's current index, fetched only if it changed. Raises ``NotFound``, ``Unavailable``."""
+        return cache.index(self.manifests, collection, self.cache, self.name)
 
     def collection(self, name: str) -> Collection:
         """The collection ``KIND/ID`` or ``s3://BUCKET/PREFIX/``, which may be empty; for an actor also by number.

@@ -14,7 +14,6 @@ from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.disk import disk_error
 from s3_manifest_cli.client.local.file_system import FileSystem, detect_name_folding
 from s3_manifest_cli.client.local.folders import Folder, folder_at
-from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan
@@ -187,14 +186,14 @@ def _remaining(deployment: Deployment, collection: Collection, plan: Plan) -> It
     """The filenames in S3 that the plan does not delete."""
     deleted = {action.filename for action in plan.select("delete_remote")}
     with contextlib.suppress(NotFound):  # there is no manifest yet
-        index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        index = deployment.current_index(collection)
         yield from (file.filename for file in index.files() if file.filename not in deleted)
 
 
 def _downloaded_earlier(deployment: Deployment, collection: Collection, plan: Plan) -> Iterator[str]:
     """The filenames that earlier pulls may have written besides this plan's downloads."""
     if plan.verb != "restore":
-        index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        index = deployment.current_index(collection)
         yield from (file.filename for file in index.files() if file.role != "hidden")
 
 

@@ -9,7 +9,6 @@ from s3_manifest.manifest.model import Entry
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.hashes import scan_folder
 from s3_manifest_cli.client.local.scan import Problem, check_folder
-from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.execute import SyncResult
@@ -44,7 +43,7 @@ def prepare_restore(
     if filters.include and not any(map(is_selected, entries)):
         name, revision = f"{collection.kind}/{collection.id}", manifest.facts.revision
         raise NotFound(f"{name} had no file that matches --include at revision {revision}.")
-    index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+    index = deployment.current_index(collection)
     current = {file.filename: file for file in index.files()}
     problems: list[Problem] = []
     if folder is None:

@@ -15,7 +15,6 @@ from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, now_ns, scan_folder
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
 from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
-from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
@@ -85,7 +84,7 @@ def prepare(
     path = absolute(folder)
     index = None
     try:
-        index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+        index = deployment.current_index(collection)
     except NotFound:
         if verb == "pull":
             raise
@@ -280,7 +279,7 @@ def wait_until_shown(deployment: Deployment, result: SyncResult, seconds: float)
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(NotFound, Unavailable):  # the changes are done; only the manifest is read here
-            index = cache.index(deployment.manifests, collection, deployment.cache, deployment.name)
+            index = deployment.current_index(collection)
             etags = {file.filename: file.etag for file in index.files()}
             is_stored = all(etags.get(name) == etag for name, etag in stored.items())
             if is_stored and all(etags.get(name) != etag for name, etag in deleted.items()):

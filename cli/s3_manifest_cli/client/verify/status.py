@@ -20,7 +20,6 @@ from s3_manifest_cli.client.local.hashes import (
 )
 from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, no_progress, read_files
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder, scan
-from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.verify.compare import (
@@ -82,7 +81,7 @@ class LocalCopy(NamedTuple):
     ) -> Status:
         """As the function ``status``; ``scanner`` lists the folder."""
         check_folder(self.folder, must_exist=True)
-        index = cache.index(self.deployment.manifests, self.collection, self.deployment.cache, self.deployment.name)
+        index = self.deployment.current_index(self.collection)
         local = scanner(self.folder, self.deployment.cache)
         remote = list(index.files())
         unmatched = self.unmatched_filters(local, remote)

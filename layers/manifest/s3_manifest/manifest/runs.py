@@ -170,11 +170,6 @@ class Run:
         return [Run(self._items[start:end]) for start, end in pairwise(bounds)]
 
 
-def encode_page(run: Run) -> bytes:
-    """The bytes of a page with this run."""
-    return run.page
-
-
 def sha256_hex(body: bytes) -> Sha256:
     """The digest of an object's bytes in a reference."""
     return sha256(body).hexdigest()

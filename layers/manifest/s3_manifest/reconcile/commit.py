@@ -22,7 +22,6 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import MAX_BROKEN, JobsNotQueued, Sweep
 from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import BrokenObjects, Head
-from s3_manifest.manifest.runs import encode_page
 from s3_manifest.reconcile.delta import (
     CommitFacts,
     Delta,
@@ -253,5 +252,5 @@ def manifest_objects(
 ) -> Iterator[tuple[str, bytes]]:
     """The keys and bodies of the objects to be written before the head that refers to them."""
     for key, run in layout.new:
-        yield key, encode_page(run)
+        yield key, run.page
     yield from heads.history_objects(collection, head, record)

@@ -14,7 +14,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import LoadedRun, Slot
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
-from s3_manifest.manifest.runs import Run, encode_page, sha256_hex
+from s3_manifest.manifest.runs import Run, sha256_hex
 from s3_manifest.reconcile.commit import manifest_objects
 from s3_manifest.reconcile.delta import (
     CommitFacts,
@@ -156,7 +156,7 @@ class _Repair:
         if restored := _restore(ranges, deltas, f"{collection.folder}pages/{commit_id}"):
             refs = {page.lost.key: page.run.page_ref(page.key) for page in restored}
             head = _replace_pages(before, refs, commit_id, now)
-            objects = [(page.key, encode_page(page.run)) for page in restored]
+            objects = [(page.key, page.run.page) for page in restored]
         else:
             delta = deltas[_likely_source(before, base)]
             new_layout = working_set.lay_out(delta.changes, commit_id)

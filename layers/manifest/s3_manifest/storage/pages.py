@@ -76,19 +76,12 @@ def examine_copies(
     return dict(zip((copy.key for copy in copies), parallel_map(read_copy, copies), strict=True))
 
 
-def read_descriptions(
-    store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead
-) -> AppliedSidecars:
-    """The sidecars' descriptions as applied to the files of a loaded head. Raises as ``read``."""
-    return _apply(collection, loaded, examine_copies(store, parallel_map, collection, loaded))
-
-
 def restored_descriptions(
     store: Store, parallel_map: ParallelMap, collection: Collection, loaded: heads.LoadedHead
 ) -> AppliedSidecars:
-    """As ``read_descriptions``, but rewrites a broken copy if its sidecar is unchanged in S3.
+    """The sidecars' descriptions as applied to the files; a broken copy is rewritten if its sidecar is unchanged in S3.
 
-    The new bytes have the SHA-256 in the head, so this needs no commit.
+    The new bytes have the SHA-256 in the head, so this needs no commit. Raises as ``read``.
     """
     contents = examine_copies(store, parallel_map, collection, loaded)
     for sidecar in _sidecars(loaded):
