@@ -221,7 +221,7 @@ def files_settled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sides:
-    """A folder and a collection; beside the folder is another one whose name has the same beginning."""
+    """A folder and a collection; beside the folder is one whose name starts the same."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "S3_MANIFEST_STACK", "S3_MANIFEST_ROOT"):
         monkeypatch.delenv(name, raising=False)
     # A session reads botocore's descriptions of S3, which takes longer than a test.

@@ -81,14 +81,14 @@ class RecordingStore(MemoryStore):
         return etag
 
     def requests_for(self, verb: str, below: str = "") -> Sequence[str]:
-        """What was asked with this verb, below a prefix: the rest of each request."""
-        asked = (request.partition(" ") for request in self.requests)
-        return [what for one, _, what in asked if one == verb and what.startswith(below)]
+        """The keys of the requests with this verb, below a prefix."""
+        requests = (request.partition(" ") for request in self.requests)
+        return [key for name, _, key in requests if name == verb and key.startswith(below)]
 
 
 @dataclass
 class Harness:
-    """What a test holds of a world: its bucket, what it was asked, how long it slept, its time left."""
+    """The environment of a test: its bucket, the requests to it, how long it slept, the time left."""
 
     store: RecordingStore = field(default_factory=RecordingStore)
     collections: Collections = COLLECTIONS
@@ -152,7 +152,7 @@ class Harness:
         return Snapshot.load(self.store, serial_map, collection)
 
     def entries(self, collection: Collection = STYLE) -> list[Entry]:
-        """What the manifest in the bucket says of each file, wherever it holds that."""
+        """The entries of the manifest in the bucket, inline or in pages."""
         head = self.head(collection)
         runs = (decode_page(self.store.objects[page.key][1], page) for page in head.pages)
         return [*head.files, *(entry for run in runs for entry in run.entries())]

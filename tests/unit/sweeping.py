@@ -67,14 +67,14 @@ def drift(done: list[SweepResult]) -> tuple[int, int, int]:
 def files_in_bucket(harness: Harness) -> list[tuple[str, str, str]]:
     """What is in the bucket: names, ETags and storage classes of the collection's own files."""
     keys = [key for key in sorted(harness.store.objects) if harness.collections.collection_of(key) == STYLE]
-    found = [(key.removeprefix(PREFIX), harness.store.objects[key][0]) for key in keys]
+    objects = [(key.removeprefix(PREFIX), harness.store.objects[key][0]) for key in keys]
     return [
-        (name, one.etag, one.storage_class)
-        for name, one in found
-        if name not in SIDECARS and (one.size or not name.endswith("/"))
+        (name, present.etag, present.storage_class)
+        for name, present in objects
+        if name not in SIDECARS and (present.size or not name.endswith("/"))
     ]
 
 
 def files_in_manifest(harness: Harness) -> list[tuple[str, str, str]]:
-    """What the manifest says of the same."""
+    """The names, ETags and storage classes of the manifest's files."""
     return [(entry.filename, entry.etag, entry.storage_class) for entry in harness.entries()]

@@ -52,8 +52,8 @@ def file_observation(filename: str = "a.jpg", source: Source = "s3_event", **fac
     return Observation(PREFIX + filename, entry(filename, source, **facts))
 
 
-def sidecar_observation(filename: str, etag: str = SOME_MD5, title: str | None = None, **said: Any) -> Observation:
-    description = SidecarContent(title=title, **said)
+def sidecar_observation(filename: str, etag: str = SOME_MD5, title: str | None = None, **fields: Any) -> Observation:
+    description = SidecarContent(title=title, **fields)
     return Observation(PREFIX + filename, Sidecar(s3_key=PREFIX + filename, etag=etag), description)
 
 
@@ -63,47 +63,47 @@ def absence(filename: str) -> Observation:
 
 def head_after(
     head: Head | None,
-    *seen: Observation,
+    *observations: Observation,
     commit: str = "c1",
     now: str = NOON,
     collection: Collection = STYLE,
     complete: bool = False,
     **facts: Any,
 ) -> Head:
-    """The manifest after these were seen because of a ``Put``, its entries laid out as a commit would."""
+    """The manifest after a commit of these observations, made because of a ``Put``."""
     slots = layout.head_slots(head)
-    delta = delta_of(head, *seen, collection=collection)
-    laid_out = layout.build_layout(
+    delta = delta_of(head, *observations, collection=collection)
+    entries_layout = layout.build_layout(
         layout.join_small_runs(layout.apply_changes(slots, delta.changes)), was_paged=False, name="p"
     )
     facts = CommitFacts(commit, now, complete, **facts)
-    return apply(head, collection, BUCKET, delta, laid_out, facts)
+    return apply(head, collection, BUCKET, delta, entries_layout, facts)
 
 
 def delta_of(
     head: Head | None,
-    *seen: Observation,
+    *observations: Observation,
     causes: Mapping[str, str] | None = None,
     collection: Collection = STYLE,
 ) -> Delta:
-    """What these tell of the collection, seen because of a ``Put`` if nothing else is said."""
+    """The delta of these observations, made because of a ``Put`` unless ``causes`` says otherwise."""
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
-    looked = sidecar_observations(collection, seen)
-    revision = update_sidecars(NO_SIDECARS, head.sidecars if head else (), looked, None, "copies/")
+    sidecars = sidecar_observations(collection, observations)
+    revision = update_sidecars(NO_SIDECARS, head.sidecars if head else (), sidecars, None, "copies/")
     return diff(
         head,
         collection,
         known,
-        seen,
-        dict.fromkeys((one.key for one in seen), PUT) if causes is None else causes,
-        SidecarEffect(revision, affected_files(NO_SIDECARS, looked)),
+        observations,
+        dict.fromkeys((observation.key for observation in observations), PUT) if causes is None else causes,
+        SidecarEffect(revision, affected_files(NO_SIDECARS, sidecars)),
     )
 
 
-def head_of(*seen: Observation, complete: bool = True, collection: Collection = STYLE) -> Head:
-    return head_after(None, *seen, complete=complete, collection=collection)
+def head_of(*observations: Observation, complete: bool = True, collection: Collection = STYLE) -> Head:
+    return head_after(None, *observations, complete=complete, collection=collection)
 
 
 def file_change(before: Entry | None, after: Entry | None, cause: str = PUT) -> FileChange:
-    """What a commit says of one file; None where it was not there, or is not."""
+    """The change of one file; None for an entry that did not exist, or no longer does."""
     return FileChange(filename=(before or after).filename, cause=cause, before=before, after=after)

@@ -26,23 +26,23 @@ def differing(sides):
     return sides
 
 
-def seen(sides):
+def both_sides(sides):
     return sides.files, sides.objects
 
 
 @pytest.mark.parametrize("verb", COPIES)
 @pytest.mark.parametrize("excluded", [("sub/", "*3.png", "here*"), ("*",), ("/sub", "**/s3.png", "/here.png")])
 def test_what_is_excluded_is_neither_transferred_nor_deleted_on_either_side(differing, verb, excluded):
-    before = seen(differing)
+    before = both_sides(differing)
     copy(differing, verb, "--delete", *(part for pattern in excluded for part in ("--exclude", pattern)))
-    assert seen(differing) == before
+    assert both_sides(differing) == before
 
 
 @pytest.mark.parametrize("verb", COPIES)
 def test_what_is_not_included_is_not_deleted_on_either_side(differing, verb):
-    before = seen(differing)
+    before = both_sides(differing)
     copy(differing, verb, "--delete", "--include", "/both.png")
-    assert seen(differing) == before
+    assert both_sides(differing) == before
 
 
 def test_a_pattern_with_two_stars_includes_the_top_level(differing):
@@ -69,10 +69,10 @@ def test_a_filter_that_matches_on_one_side_alone_is_no_mistake(differing, verb):
 
 @pytest.mark.parametrize("verb", COPIES)
 def test_a_copy_whose_includes_match_nothing_fails_and_changes_nothing(differing, verb):
-    before = seen(differing)
+    before = both_sides(differing)
     answer = copy(differing, verb, "--include", "*.pgn", "--delete", exit_code=3)
     assert "No file in the folder or in S3 matches --include '*.pgn'" in answer.stderr
-    assert seen(differing) == before
+    assert both_sides(differing) == before
 
 
 @pytest.mark.parametrize("verb", READING)

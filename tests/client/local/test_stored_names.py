@@ -40,10 +40,10 @@ filenames = st.lists(components, min_size=1, max_size=3).map("/".join)
 
 @settings(max_examples=300)
 @given(st.lists(filenames, max_size=6), st.lists(filenames, max_size=4), st.sampled_from([LINUX, FOLDING]))
-def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploads, there, file_system):
-    refused = invalid_upload_names(uploads, there, file_system=LINUX, detect=lambda: file_system)
+def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploads, existing, file_system):
+    refused = invalid_upload_names(uploads, existing, file_system=LINUX, detect=lambda: file_system)
     stored = set(uploads) - refused.keys()
-    assert not invalid_names({*stored, *there}, file_system=file_system).keys() & stored
+    assert not invalid_names({*stored, *existing}, file_system=file_system).keys() & stored
 
 
 @settings(max_examples=150)

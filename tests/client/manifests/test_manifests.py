@@ -38,8 +38,8 @@ def as_json(manifest):
     return facts_json(manifest.facts) | {"files": [entry.model_dump() for entry in manifest.files]}
 
 
-def same(manifest, said):
-    return json.loads(json.dumps(as_json(manifest))) == said
+def same(manifest, document):
+    return json.loads(json.dumps(as_json(manifest))) == document
 
 
 def test_every_collection_is_listed_with_its_totals(manifests, add):
@@ -85,10 +85,10 @@ def test_a_name_that_no_collection_can_have_is_refused(deployment):
 @pytest.mark.slow
 def test_the_manifest_is_what_it_was_at_every_revision_and_time(manifests, lived, style):
     assert same(manifests.read(style), lived.manifests[lived.revision])
-    for revision, said in lived.manifests.items():
+    for revision, document in lived.manifests.items():
         at = timestamp(lived.at[revision] + timedelta(seconds=30))
         then = manifests.read(style, revision=revision)
-        assert same(then, said)
+        assert same(then, document)
         assert manifests.facts(style, at=at) == then.facts
     assert manifests.read(style, at=at) == then
     assert manifests.facts(style) == manifests.read(style).facts

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -12,6 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import from_json
 
+from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.http import addressing
 from s3_manifest.http.addressing import BadAddress
@@ -135,6 +137,13 @@ def required_scope(right: Right) -> str:
     scopes = {"read": config.jwt_read_scope, "edit": config.jwt_edit_scope, "delete": config.jwt_delete_scope}
     weaker = _RIGHTS[: _RIGHTS.index(right) + 1]
     return next((scopes[name] for name in reversed(weaker) if scopes[name]), "")
+
+
+def collection_in_path(kind: str, collection_id: str) -> Collection | None:
+    """The collection that the segments of a path name; None if it cannot exist. Raises ``IdTooLong``."""
+    kind, collection_id = unquote(kind), unquote(collection_id)
+    runtime.collections().check_id(kind, collection_id)
+    return runtime.collections().lookup(kind, collection_id)
 
 
 def path_of(collection: Collection, query: Mapping[str, object] | None = None) -> str:

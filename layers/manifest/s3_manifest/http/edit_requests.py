@@ -12,7 +12,7 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor
 from s3_manifest.edits.sidecar_editor import RetryPolicy
 from s3_manifest.edits.uploads import Prompt
-from s3_manifest.http.app import BadParameter, HttpResponse, etags_in, json_response, path_of
+from s3_manifest.http.app import BadParameter, HttpResponse, collection_in_path, etags_in, json_response, path_of
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query import actors
@@ -162,11 +162,9 @@ def actor_of(actor_id: str) -> Collection:
 
 def collection_of(kind: str, collection_id: str) -> Collection:
     """The collection that a path names. Raises ``IdTooLong``, ``NoSuchCollection``."""
-    kind, collection_id = unquote(kind), unquote(collection_id)
-    runtime.collections().check_id(kind, collection_id)
-    if collection := runtime.collections().lookup(kind, collection_id):
+    if collection := collection_in_path(kind, collection_id):
         return collection
-    raise NoSuchCollection(f"{kind} {collection_id} cannot be a collection")
+    raise NoSuchCollection(f"{unquote(kind)} {unquote(collection_id)} cannot be a collection")
 
 
 def check_not_truncated(key: str) -> None:

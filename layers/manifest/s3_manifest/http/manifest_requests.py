@@ -10,7 +10,7 @@ from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http.addressing import NO_MANIFEST
-from s3_manifest.http.app import HttpResponse, etags_in, json_response
+from s3_manifest.http.app import HttpResponse, collection_in_path, etags_in, json_response
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.change_token import ChangeToken, is_reflected
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor
@@ -102,11 +102,9 @@ def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) ->
 
 def named(kind: str, collection_id: str) -> Collection:
     """The collection that a path names. Raises ``IdTooLong``, and ``NoSuchManifest`` if it cannot exist."""
-    kind, collection_id = unquote(kind), unquote(collection_id)
-    runtime.collections().check_id(kind, collection_id)
-    if collection := runtime.collections().lookup(kind, collection_id):
+    if collection := collection_in_path(kind, collection_id):
         return collection
-    raise NoSuchManifest(f"{NO_MANIFEST}{kind} {collection_id}")
+    raise NoSuchManifest(f"{NO_MANIFEST}{unquote(kind)} {unquote(collection_id)}")
 
 
 def existing(collection: Collection) -> Snapshot:

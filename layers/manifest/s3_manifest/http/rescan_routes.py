@@ -15,6 +15,7 @@ from s3_manifest.http.app import (
     HttpResponse,
     Kind,
     answer_errors,
+    collection_in_path,
     json_response,
     new_app,
     path_of,
@@ -63,13 +64,11 @@ def post_rescan(
     rebuild: Annotated[bool, Query(description="Set an unreadable manifest aside, and create a new one")] = False,
 ) -> HttpResponse:
     """202: queued. It is done when ``last_verified_at`` of the ``manifest`` is after ``requested_at``."""
-    kind, collection_id = unquote(kind), unquote(collection_id)
-    runtime.collections().check_id(kind, collection_id)
-    collection = runtime.collections().lookup(kind, collection_id)
+    collection = collection_in_path(kind, collection_id)
     if collection is None:
-        return problem(404, f"{kind} {collection_id} cannot be a collection")
+        return problem(404, f"{unquote(kind)} {unquote(collection_id)} cannot be a collection")
     requested_at = timestamp(datetime.now(UTC))
-    runtime.enqueue([Sweep(kind=kind, id=collection_id, rebuild=rebuild)])
+    runtime.enqueue([Sweep(kind=collection.kind, id=collection.id, rebuild=rebuild)])
     return _queued(1, path_of(collection), requested_at)
 
 
