@@ -72,5 +72,5 @@ def test_500_hostile_messages_among_500_uploads_are_all_handled_correctly(stack,
         elif message.fate is Fate.DROPPED:
             assert message_id in log
             assert message.body not in dead_bodies
-        elif message.fate is Fate.LOOKED_AT:
+        elif message.fate is Fate.OBSERVED:
             assert message.body not in dead_bodies
