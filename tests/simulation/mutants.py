@@ -241,8 +241,8 @@ MUTANTS = (
     ),
     Mutant(
         "a copy of a sidecar is read without a comparison with its digest",
-        "storage/pages.py",
-        (("        if copy.sha256 is not None and sha256_hex(stored.body) != copy.sha256:\n", "        if False:\n"),),
+        "storage/snapshot.py",
+        (("    if copy.sha256 is not None and sha256_hex(body) != copy.sha256:\n", "    if False:\n"),),
     ),
     Mutant(
         "a change record is read without a comparison with its digest",

@@ -103,7 +103,7 @@ class S3Service:
         return actors.resolve(self._store, self._collections, parallel_map, actor)
 
     def _snapshot(self, collection: Collection) -> Snapshot:
-        return Snapshot.of(self._store, parallel_map, collection)
+        return Snapshot(self._store, parallel_map, collection)
 
     def _editor(self, collection: Collection) -> CollectionEditor:
         end = time.monotonic() + EDIT_SECONDS

@@ -19,7 +19,6 @@ from s3_manifest.manifest.model import Sidecar, SidecarCopy
 from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.sidecars.applied import Observation
-from s3_manifest.storage.heads import LoadedHead
 from s3_manifest.storage.snapshot import Snapshot
 
 KEY, PROMPTS = f"{PREFIX}a.jpg", f"{PREFIX}prompt_metadata.json"
@@ -84,7 +83,7 @@ def edited(number, *copies):
     ],
 )
 def test_a_manifest_shows_a_change_or_it_does_not(token, head, shown):
-    assert is_reflected(Snapshot(Harness().store, serial_map, STYLE, LoadedHead(head, "e")), token) is shown
+    assert is_reflected(Snapshot(Harness().store, serial_map, STYLE, head, "e"), token) is shown
 
 
 @pytest.mark.parametrize(

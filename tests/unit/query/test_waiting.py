@@ -85,7 +85,7 @@ TWO = head_after(ONE, file_observation("b.jpg"), commit="c2", now=EVENING)
 def test_a_head_that_meets_the_condition_takes_one_request(store, time):
     save(store, ONE)
     store.requests.clear()
-    wait = wait_for_head(Snapshot.of(store, serial_map, STYLE), has_files(1), 20, time.clock)
+    wait = wait_for_head(Snapshot(store, serial_map, STYLE), has_files(1), 20, time.clock)
     assert (wait.snapshot.head, wait.is_met, time.slept) == (ONE, True, [])
     assert store.requests == [f"GET {STYLE.head_key}"]
 
@@ -93,32 +93,30 @@ def test_a_head_that_meets_the_condition_takes_one_request(store, time):
 def test_a_head_is_polled_until_it_meets_the_condition(store, time):
     save(store, ONE)
     time.at(3, lambda: save(store, TWO))
-    wait = wait_for_head(Snapshot.of(store, serial_map, STYLE), has_files(2), 20, time.clock)
+    wait = wait_for_head(Snapshot(store, serial_map, STYLE), has_files(2), 20, time.clock)
     assert (wait.snapshot.head, wait.is_met) == (TWO, True)
     assert 3 <= time.seconds < 4.1
 
 
 def test_a_manifest_may_come_to_be_meanwhile_and_go(store, time):
     time.at(2, lambda: save(store, ONE))
-    assert wait_for_head(Snapshot.of(store, serial_map, STYLE), has_files(1), 20, time.clock).snapshot.head == ONE
+    assert wait_for_head(Snapshot(store, serial_map, STYLE), has_files(1), 20, time.clock).snapshot.head == ONE
     time.at(time.seconds + 2, lambda: store.remove(STYLE.head_key))
     assert wait_for_head(
-        Snapshot.of(store, serial_map, STYLE), lambda snapshot: snapshot.head is None, 20, time.clock
+        Snapshot(store, serial_map, STYLE), lambda snapshot: snapshot.head is None, 20, time.clock
     ).is_met
 
 
 def test_the_last_head_is_returned_when_the_time_is_over(store, time):
     save(store, ONE)
-    wait = wait_for_head(Snapshot.of(store, serial_map, STYLE), has_files(2), 5, time.clock)
+    wait = wait_for_head(Snapshot(store, serial_map, STYLE), has_files(2), 5, time.clock)
     assert (wait.snapshot.head, wait.is_met, time.seconds) == (ONE, False, pytest.approx(5))
 
 
 def test_a_head_that_stays_the_same_is_not_judged_again(store, time):
     save(store, ONE)
     evaluated = []
-    wait_for_head(
-        Snapshot.of(store, serial_map, STYLE), lambda snapshot: bool(evaluated.append(snapshot)), 5, time.clock
-    )
+    wait_for_head(Snapshot(store, serial_map, STYLE), lambda snapshot: bool(evaluated.append(snapshot)), 5, time.clock)
     assert len(evaluated) == 1
 
 
@@ -131,10 +129,10 @@ def test_a_head_that_was_replaced_while_it_was_judged_is_read_again(store, time)
             raise Conflict(STYLE.head_key, "a page is gone")
         return True
 
-    assert wait_for_head(Snapshot.of(store, serial_map, STYLE), condition, 5, time.clock).snapshot.head == TWO
+    assert wait_for_head(Snapshot(store, serial_map, STYLE), condition, 5, time.clock).snapshot.head == TWO
 
 
 def test_a_head_that_cannot_be_read_is_no_answer(store, time):
     store.upload(STYLE.head_key, b"broken", last_modified=NOON)
     with pytest.raises(UnreadableManifest):
-        wait_for_head(Snapshot.of(store, serial_map, STYLE), has_files(1), 20, time.clock)
+        wait_for_head(Snapshot(store, serial_map, STYLE), has_files(1), 20, time.clock)

@@ -1,7 +1,6 @@
 """Repairs beside others: what is claimed of the manifest, and who goes on, when there is more than one at work."""
 
 import pytest
-from unit.environments import serial_map
 from unit.sweeping import PAUSE, clear_records, complete_harness, files_in_bucket, files_in_manifest, names, run_sweep
 from unit.values import EVENING, PREFIX, STYLE
 
@@ -10,7 +9,6 @@ from s3_manifest.manifest.jobs import Progress, Sweep
 from s3_manifest.manifest.model import BrokenObjects
 from s3_manifest.reconcile.environment import AnnouncementFailed
 from s3_manifest.reconcile.repair import repair
-from s3_manifest.storage import heads, pages
 from s3_manifest.storage.change_log import REPAIRED
 from s3_manifest.storage.store import ReadFailed
 from s3_manifest.sweep.jobs import run_job
@@ -252,10 +250,10 @@ def test_a_lost_page_of_a_collection_that_is_never_quiet_is_found_and_repaired(j
 
 def test_a_reader_of_a_constantly_changing_collection_gets_the_error_of_the_broken_page():
     harness, job = with_a_lost_page()
-    loaded = heads.load(harness.store, STYLE)
+    snapshot = harness.snapshot()
     busy(harness, lambda key: key == job.broken[0])
     with pytest.raises(BrokenObjects) as error:
-        pages.read(harness.store, serial_map, STYLE, loaded, list(loaded.head.pages))
+        snapshot.read(snapshot.head.pages)
     assert error.value.keys == job.broken
 
 

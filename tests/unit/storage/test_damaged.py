@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from unit.environments import serial_map
 from unit.sweeping import clear_records, complete_harness, files_in_bucket, files_in_manifest, names, run_sweep
 from unit.values import EVENING, PREFIX, STYLE
 
@@ -13,7 +12,7 @@ from s3_manifest.query import reads
 from s3_manifest.query.history import History, HistoryGone
 from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.reconcile import Message, reconcile
-from s3_manifest.storage import heads, pages
+from s3_manifest.storage import heads
 from s3_manifest.sweep.jobs import run_job
 from s3_manifest.sweep.recovery import back_up_unreadable
 
@@ -56,8 +55,8 @@ def harmed(harm, index=2, count=36):
 
 
 def read(harness):
-    loaded = heads.load(harness.store, STYLE)
-    return pages.read(harness.store, serial_map, STYLE, loaded, list(loaded.head.pages))
+    snapshot = harness.snapshot()
+    return list(snapshot.read(snapshot.head.pages))
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -79,12 +78,12 @@ def test_a_page_with_the_content_of_another_is_broken():
 
 def test_a_page_is_compared_with_a_reference_of_an_earlier_version():
     harness = complete_harness(36)
-    loaded = heads.load(harness.store, STYLE)
-    refs = [page.model_copy(update={"sha256": None}) for page in loaded.head.pages]
-    assert [run.first for run in pages.read(harness.store, serial_map, STYLE, loaded, refs)] == [r.first for r in refs]
+    snapshot = harness.snapshot()
+    refs = [page.model_copy(update={"sha256": None}) for page in snapshot.head.pages]
+    assert [run.first for run in snapshot.read(refs)] == [ref.first for ref in refs]
     a_size_altered(harness.store, refs[1].key)
     with pytest.raises(BrokenObjects):
-        pages.read(harness.store, serial_map, STYLE, loaded, refs)
+        snapshot.read(refs)
 
 
 @pytest.mark.parametrize("index", [0, 2, 5], ids=["first", "middle", "last"])
@@ -204,9 +203,9 @@ def test_a_batch_fails_only_for_the_keys_of_the_broken_page_and_asks_for_its_rep
 
 
 def pages_but(harness, broken):
-    loaded = heads.load(harness.store, STYLE)
-    refs = [page for page in loaded.head.pages if page.key != broken]
-    return [entry for run in pages.read(harness.store, serial_map, STYLE, loaded, refs) for entry in run.entries()]
+    snapshot = harness.snapshot()
+    refs = [page for page in snapshot.head.pages if page.key != broken]
+    return [entry for run in snapshot.read(refs) for entry in run.entries()]
 
 
 def test_a_thin_page_beside_a_broken_one_stays_thin_until_that_is_repaired():

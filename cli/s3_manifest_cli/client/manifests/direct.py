@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,7 +25,6 @@ from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest.storage import change_log
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
-from s3_manifest.storage.heads import LoadedHead
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
@@ -88,9 +86,7 @@ class S3Manifests:
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         with translated_errors():
-            unread = Snapshot.of(self._store, parallel_map, collection)
-            if known:
-                unread = replace(unread, loaded=LoadedHead(None, known.etag))
+            unread = Snapshot(self._store, parallel_map, collection, etag=known.etag if known else None)
             snapshot = unread.refresh()
             if known and snapshot is unread:
                 return known

@@ -141,7 +141,7 @@ def editor_of(collection: Collection, context: LambdaContext) -> CollectionEdito
 
 def change_response(collection: Collection, token: ChangeToken | None, **fields: Any) -> HttpResponse:  # noqa: ANN401  # any JSON
     """200, with the fields of the change, and whether the manifest reflects it; usually it does not yet."""
-    snapshot = Snapshot.of(runtime.store(), parallel_map, collection)
+    snapshot = Snapshot(runtime.store(), parallel_map, collection)
     revision = revision_reflecting(snapshot, token) if token else None
     cursor = encode_cursor(token) if token else None
     manifest = path_of(collection, {"reflects": cursor, "wait": WAIT_SECONDS} if cursor else {})

@@ -1,5 +1,6 @@
 """What routes that read one manifest share: conditional requests, waiting, and its responses."""
 
+from dataclasses import replace
 from typing import Annotated, NamedTuple
 from urllib.parse import unquote
 
@@ -17,7 +18,6 @@ from s3_manifest.query.cursors import InvalidCursor, decode_cursor
 from s3_manifest.query.reads import Document
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
 from s3_manifest.storage import heads
-from s3_manifest.storage.heads import LoadedHead
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import NotModified, StoredObject
 
@@ -70,7 +70,7 @@ class FetchResult(NamedTuple):
 
 def snapshot_of(collection: Collection) -> Snapshot:
     """The collection's manifest, not read yet."""
-    return Snapshot.of(runtime.store(), parallel_map, collection)
+    return Snapshot(runtime.store(), parallel_map, collection)
 
 
 def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) -> FetchResult:  # noqa: B008  # it is immutable
@@ -90,13 +90,9 @@ def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) ->
             lambda: _get_unless(collection, etags), lambda got: not isinstance(got, NotModified), seconds, clock
         )
         if isinstance(stored, NotModified):
-            return FetchResult(
-                Snapshot(unread.store, parallel_map, collection, LoadedHead(None, stored.etag)), not_modified=True
-            )
+            return FetchResult(replace(unread, etag=stored.etag), not_modified=True)
         head = heads.decode(collection, stored.body) if stored else None
-        return FetchResult(
-            Snapshot(unread.store, parallel_map, collection, LoadedHead(head, stored.etag if stored else None))
-        )
+        return FetchResult(replace(unread, head=head, etag=stored.etag if stored else None))
     return FetchResult(wait_for_head(unread, lambda now: now.head is not None, seconds, clock).snapshot)
 
 

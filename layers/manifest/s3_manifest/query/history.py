@@ -255,7 +255,7 @@ class History:
             raise lost from error
         if (head.revision, head.commit) != (record.revision, record.commit):
             raise lost
-        return replace(self._snapshot, loaded=heads.Checkpoint(head, stored.etag))
+        return replace(self._snapshot, head=head, etag=stored.etag, is_checkpoint=True)
 
 
 def _record(store: Store, collection: Collection, link: RecordName) -> ChangeRecord:

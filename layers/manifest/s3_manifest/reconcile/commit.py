@@ -51,7 +51,7 @@ from s3_manifest.sidecars.applied import (
     with_last_read_content,
 )
 from s3_manifest.storage import change_log, heads
-from s3_manifest.storage.pages import broken_objects
+from s3_manifest.storage.snapshot import broken_objects
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed
 
 CHUNK = 500

@@ -35,8 +35,7 @@ from s3_manifest.sidecars.applied import Observation, SidecarUpdate
 from s3_manifest.sidecars.captions import can_have_caption, caption_candidates
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest.storage import heads
-from s3_manifest.storage.pages import BrokenObject
-from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.snapshot import BrokenObject, Snapshot
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, iter_listings
 
 MAX_PAGES = 32

@@ -9,7 +9,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head, Timestamp
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.observe import ComputedMd5s
-from s3_manifest.storage.pages import BrokenObject
+from s3_manifest.storage.snapshot import BrokenObject
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, OutOfTime, ReadFailed
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0

@@ -6,8 +6,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import Entry, PageRef
-from s3_manifest.storage.pages import BrokenObject, broken_objects
-from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.snapshot import BrokenObject, Snapshot, broken_objects
 from s3_manifest.storage.store import ReadFailed
 
 MAX_PAGES = 32

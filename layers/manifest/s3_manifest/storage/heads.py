@@ -34,12 +34,6 @@ class LoadedHead(NamedTuple):
     etag: str | None
 
 
-class Checkpoint(LoadedHead):
-    """The head of an earlier revision, read from a checkpoint; it gets no successor."""
-
-    __slots__ = ()
-
-
 def load(store: Store, collection: Collection, unreadable_etag: str | None = None) -> LoadedHead:
     """The collection's head. A head with the ETag ``unreadable_etag`` counts as none: it is to be replaced.
 

@@ -1,36 +1,60 @@
-"""One collection's manifest at one moment, with what is needed to read the objects it refers to."""
+"""One collection's manifest at one moment, with what is needed to read the objects it refers to.
 
-from collections.abc import Iterator, Sequence
+Every read of a page or of a sidecar's copy compares the content with the digest in the head. One that is missing,
+archived, or has other content is *broken*; the next sweep repairs it (``repair``).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+from pydantic import ValidationError
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Entry, Head, PageRef
-from s3_manifest.manifest.runs import Run
-from s3_manifest.sidecars.applied import AppliedSidecars
-from s3_manifest.sidecars.content import SidecarContent
-from s3_manifest.storage import heads, pages
-from s3_manifest.storage.heads import Checkpoint, LoadedHead
-from s3_manifest.storage.store import NotModified, ParallelMap, Store
+from s3_manifest.manifest.model import (
+    BrokenObjects,
+    Entry,
+    Head,
+    PageRef,
+    Sidecar,
+    SidecarCopy,
+    UnreadableManifest,
+    first_problem,
+)
+from s3_manifest.manifest.runs import Run, decode_verified_page, sha256_hex
+from s3_manifest.sidecars.applied import AppliedSidecars, applied_sidecars, copy_keys
+from s3_manifest.sidecars.content import SidecarContent, decode_content, encode_content
+from s3_manifest.sidecars.formats import read_sidecar
+from s3_manifest.storage import heads
+from s3_manifest.storage.store import Archived, Conflict, NotModified, ParallelMap, Store, StoredObject
+
+Content = TypeVar("Content")
+
+
+class BrokenObject(NamedTuple):
+    """A page or copy that is missing, archived, or differs from the head's reference to it."""
+
+    key: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A head (None: the collection has no manifest) with its ETag, its store, and a map for parallel requests.
+    """A head with its ETag, its store, and a map for parallel requests.
 
-    Pages are immutable until they are garbage-collected: a method that reads a deleted page raises ``Conflict`` if a
-    newer head no longer refers to it. ``reload`` then returns the newer head.
+    ``head`` is None if the collection has no manifest, or if it is not read yet: ``reload`` or ``refresh`` reads it.
+    ``is_checkpoint``: the head is a copy of an earlier revision. Pages are immutable until they are garbage-collected:
+    a method that reads a deleted page raises ``Conflict`` if a newer head no longer refers to it, and ``reload`` then
+    returns the newer head.
     """
 
     store: Store
     parallel_map: ParallelMap
     collection: Collection
-    loaded: LoadedHead
-
-    @classmethod
-    def of(cls, store: Store, parallel_map: ParallelMap, collection: Collection) -> "Snapshot":
-        """A snapshot with no manifest yet; ``reload`` or ``refresh`` reads it."""
-        return cls(store, parallel_map, collection, LoadedHead(None, None))
+    head: Head | None = None
+    etag: str | None = None
+    is_checkpoint: bool = False
 
     @classmethod
     def load(
@@ -40,26 +64,11 @@ class Snapshot:
 
         Raises ``UnreadableManifest``, ``StoreError``.
         """
-        return cls(store, parallel_map, collection, heads.load(store, collection, unreadable_etag))
-
-    @property
-    def head(self) -> Head | None:
-        """The head; None where there is no manifest."""
-        return self.loaded.head
-
-    @property
-    def etag(self) -> str | None:
-        """The head's ETag."""
-        return self.loaded.etag
-
-    @property
-    def is_checkpoint(self) -> bool:
-        """Whether the head is a checkpoint: a copy of an earlier revision."""
-        return isinstance(self.loaded, Checkpoint)
+        return cls(store, parallel_map, collection, *heads.load(store, collection, unreadable_etag))
 
     def reload(self) -> "Snapshot":
         """The current manifest. Raises as ``load``."""
-        return replace(self, loaded=heads.load(self.store, self.collection))
+        return Snapshot.load(self.store, self.parallel_map, self.collection)
 
     def refresh(self) -> "Snapshot":
         """The current manifest; this object itself, without a download, if it is unchanged. Raises as ``load``."""
@@ -69,11 +78,11 @@ class Snapshot:
         if isinstance(stored, NotModified):
             return self
         head = heads.decode(self.collection, stored.body) if stored else None
-        return replace(self, loaded=LoadedHead(head, stored.etag if stored else None))
+        return replace(self, head=head, etag=stored.etag if stored else None)
 
     def unread(self) -> "Snapshot":
         """The same collection in the same store, with no manifest read."""
-        return replace(self, loaded=LoadedHead(None, None))
+        return Snapshot(self.store, self.parallel_map, self.collection)
 
     def slots(self) -> Sequence[layout.Slot]:
         """The open run and the references to pages, in order of filenames."""
@@ -81,8 +90,8 @@ class Snapshot:
 
     def read(self, slots: Sequence[layout.Slot]) -> Iterator[Run]:
         """The entries of each slot. Raises ``BrokenObjects``, ``Conflict``, ``StoreError``."""
-        refs = [slot for slot in slots if isinstance(slot, PageRef)]
-        runs = iter(pages.read(self.store, self.parallel_map, self.collection, self.loaded, refs))
+        pages = self.examine_pages([slot for slot in slots if isinstance(slot, PageRef)])
+        runs = iter(self._intact(pages))
         return (next(runs) if isinstance(slot, PageRef) else slot.run for slot in slots)
 
     def entries(self) -> list[Entry]:
@@ -95,14 +104,103 @@ class Snapshot:
         (run,) = self.read([slots[layout.slot_index(slots, filename)]])
         return run.find(filename)
 
-    def examine_pages(self, refs: Sequence[PageRef]) -> list[Run | pages.BrokenObject]:
-        """These pages, in order; ``BrokenObject`` for an unusable page. Raises ``Conflict``, ``StoreError``."""
-        return pages.examine(self.store, self.parallel_map, self.collection, self.loaded, refs)
+    def examine_pages(self, refs: Sequence[PageRef]) -> list[Run | BrokenObject]:
+        """These pages, in order; ``BrokenObject`` for an unusable page.
 
-    def examine_copies(self) -> dict[str, SidecarContent | pages.BrokenObject]:
+        Raises ``StoreError``, and ``Conflict`` if the current head no longer refers to a broken page: reload.
+        """
+
+        def read_page(ref: PageRef) -> Run | BrokenObject:
+            return self._examine(ref.key, lambda body: decode_verified_page(body, ref))
+
+        return self.parallel_map(read_page, refs)
+
+    def examine_copies(self) -> dict[str, SidecarContent | BrokenObject]:
         """The copies of sidecars by key; ``BrokenObject`` for an unusable copy. Raises as ``examine_pages``."""
-        return pages.examine_copies(self.store, self.parallel_map, self.collection, self.loaded)
+        copies = [copy for sidecar in self._sidecars for copy in sidecar.copies]
+
+        def read_copy(copy: SidecarCopy) -> SidecarContent | BrokenObject:
+            return self._examine(copy.key, lambda body: _decode_copy(body, copy))
+
+        return dict(zip((copy.key for copy in copies), self.parallel_map(read_copy, copies), strict=True))
 
     def restored_descriptions(self) -> AppliedSidecars:
-        """The descriptions applied to the files; broken copies are rewritten if their sidecar is unchanged in S3."""
-        return pages.restored_descriptions(self.store, self.parallel_map, self.collection, self.loaded)
+        """The descriptions applied to the files; a broken copy is rewritten if its sidecar is unchanged in S3.
+
+        The new bytes have the SHA-256 in the head, so this needs no commit. Raises as ``read``.
+        """
+        contents = self.examine_copies()
+        for sidecar in self._sidecars:
+            if not (sidecar.copies and isinstance(contents[sidecar.copies[0].key], BrokenObject)):
+                continue
+            copy, stored = sidecar.copies[0], self._get(sidecar.s3_key)
+            if isinstance(stored, str) or stored.etag != sidecar.etag:
+                continue
+            body = encode_content(read_sidecar(self.collection.filename(sidecar.s3_key), stored.body))
+            if copy.sha256 in (None, sha256_hex(body)):
+                self.store.add(copy.key, body)
+                contents[copy.key] = decode_content(body)
+        copies = dict(zip(contents, self._intact(contents.values()), strict=True))
+        return applied_sidecars(self.collection, self._sidecars, copies)
+
+    @property
+    def _sidecars(self) -> Sequence[Sidecar]:
+        return self.head.sidecars if self.head else ()
+
+    def _intact(self, examined: Iterable[Content | BrokenObject]) -> list[Content]:
+        """The contents. Raises ``BrokenObjects`` if one of them cannot be used."""
+        examined = list(examined)
+        if broken := [content for content in examined if isinstance(content, BrokenObject)]:
+            raise broken_objects(self.collection, broken)
+        return [content for content in examined if not isinstance(content, BrokenObject)]
+
+    def _examine(self, key: str, decode: Callable[[bytes], Content]) -> Content | BrokenObject:
+        stored = self._get(key)
+        try:
+            if isinstance(stored, StoredObject):
+                return decode(stored.body)
+            reason = stored
+        except UnreadableManifest as error:
+            reason = str(error).removeprefix(f"{key}: ")
+        # A busy collection has a new head by now; a page that the new head refers to as well was not garbage-collected.
+        if not self.is_checkpoint and not self._is_still_referenced(key):
+            raise Conflict(key, f"{reason}, and the current manifest no longer refers to it; reload the manifest")
+        return BrokenObject(key, reason)
+
+    def _get(self, key: str) -> StoredObject | str:
+        """The object, or why S3 does not have its bytes. A failed request raises: it proves nothing."""
+        try:
+            return self.store.get(key) or "it does not exist"
+        except Archived:
+            # A lifecycle rule of the bucket archives old pages.
+            return "it is in an archive"
+
+    def _is_still_referenced(self, key: str) -> bool:
+        """Whether the current manifest refers to that page or copy too."""
+        current = self.store.get(self.collection.head_key)
+        if current is None or current.etag == self.etag:
+            return current is not None
+        try:
+            head = heads.decode(self.collection, current.body)
+        except UnreadableManifest:
+            return False
+        return key in {page.key for page in head.pages}.union(copy_keys(head.sidecars))
+
+
+def broken_objects(collection: Collection, broken: Sequence[BrokenObject]) -> BrokenObjects:
+    """The error that names the broken objects and the remedy."""
+    first, more = broken[0], f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    return BrokenObjects(
+        f"{collection.head_key} refers to {first.key}, which cannot be used: {first.reason}{more}. The next sweep"
+        f" repairs it from S3. To repair it now, run a rescan of {collection.kind}/{collection.id}",
+        [item.key for item in broken],
+    )
+
+
+def _decode_copy(body: bytes, copy: SidecarCopy) -> SidecarContent:
+    if copy.sha256 is not None and sha256_hex(body) != copy.sha256:
+        raise UnreadableManifest("its content differs from what the manifest refers to")
+    try:
+        return decode_content(body)
+    except ValidationError as error:
+        raise UnreadableManifest(first_problem(error)) from error

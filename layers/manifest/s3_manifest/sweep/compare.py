@@ -16,8 +16,7 @@ from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import PageRef
 from s3_manifest.manifest.runs import Run
 from s3_manifest.sidecars.formats import SIDECARS
-from s3_manifest.storage.pages import BrokenObject
-from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.snapshot import BrokenObject, Snapshot
 from s3_manifest.storage.store import ListedObject, Listing, iter_listings
 
 

@@ -13,8 +13,7 @@ from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
 from s3_manifest.sidecars.content import decode_content
 from s3_manifest.storage import heads
-from s3_manifest.storage.pages import BrokenObject
-from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.snapshot import BrokenObject, Snapshot
 from s3_manifest.storage.store import Archived, Conflict, Store
 from s3_manifest.sweep.result import SweepFailed, SweepResult
 
