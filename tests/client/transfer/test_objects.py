@@ -17,7 +17,7 @@ from client.transfers import Proxy, md5, random_bytes, self_signed, session
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.store import ReadFailed, WriteRefused
 from s3_manifest_cli.client.transfer.crt import endpoint_of, in_bucket_region
-from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
 from s3_manifest_cli.errors import Invalid, Unavailable
 
 KEY, BODY = "styles/16/a.png", random_bytes(9000)
@@ -52,7 +52,7 @@ def test_credentials_are_renewed_before_they_expire(bucket, proxy):
     # Less than 15 minutes before their end botocore renews them at each use.
     with Objects(bucket.name, renewing(key_ids, 12), proxy.endpoint) as objects:
         for _ in range(3):
-            objects.get(KEY, etag)
+            objects.get(ObjectVersion(KEY, etag))
     used = [request.headers["authorization"].partition("Credential=")[2].partition("/")[0] for request in proxy.seen]
     assert len(set(used)) == 3
     assert set(used) <= set(key_ids)
@@ -70,7 +70,7 @@ def test_the_reason_why_credentials_are_not_renewed_is_reported(bucket):
 
         credentials_session._session._credentials.get_frozen_credentials = refused
         with pytest.raises(ReadFailed, match="You are not logged in to AWS"):
-            objects.get(KEY, etag)
+            objects.get(ObjectVersion(KEY, etag))
 
 
 def test_a_bucket_is_reached_at_the_endpoint_of_botocore():
@@ -117,7 +117,7 @@ def test_a_certificate_of_aws_ca_bundle_is_trusted(bucket, secure, certificate, 
     etag = bucket.put(KEY, BODY)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.with_name("alone.pem")))
     with bucket.objects(secure.endpoint) as objects:
-        assert objects.get(KEY, etag) == BODY
+        assert objects.get(ObjectVersion(KEY, etag)) == BODY
 
 
 @pytest.mark.slow  # the runtime tries for ten seconds
@@ -140,7 +140,7 @@ def test_finished_requests_leave_nothing_in_memory(bucket):
     with bucket.objects() as objects:
         for number in range(5):
             objects.put(f"{KEY}{number}", BODY, md5(BODY), replaces=None, headers={})
-            objects.get(f"{KEY}{number}", md5(BODY))
+            objects.get(ObjectVersion(f"{KEY}{number}", md5(BODY)))
         assert (objects._once._active, objects._repeated._active) == ({}, {})
 
 

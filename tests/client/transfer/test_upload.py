@@ -17,7 +17,7 @@ from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, compute_checksums, crc_of
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUpload, UnfinishedUploads, abort_idle_uploads
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUpload, UnfinishedUploads
 from s3_manifest_cli.client.transfer.upload import FileChanged, UploadRequest, UploadResult, upload
 
 KEY = "styles/16/ä b.png"
@@ -363,19 +363,19 @@ def test_an_upload_that_was_aborted_elsewhere_restarts(bucket, objects, tmp_path
 
 
 def test_an_upload_that_no_run_resumes_is_aborted_after_a_week(bucket, objects, tmp_path, unfinished, cut_off):
-    abort_idle_uploads(objects, unfinished)
-    abort_idle_uploads(objects, unfinished, {KEY}, idle_seconds=0)
+    unfinished.abort_idle(objects)
+    unfinished.abort_idle(objects, {KEY}, idle_seconds=0)
     assert len(bucket.unfinished()) == 1
     (record,) = (tmp_path / "unfinished").iterdir()
     week = record.stat().st_mtime - 7 * 24 * 3600
     os.utime(record, (week, week))
-    abort_idle_uploads(objects, unfinished)
+    unfinished.abort_idle(objects)
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
 def test_an_upload_that_cannot_be_aborted_stays_remembered(bucket, objects, proxy, unfinished, cut_off):
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "DELETE" else None
-    abort_idle_uploads(objects, unfinished, idle_seconds=0)
+    unfinished.abort_idle(objects, idle_seconds=0)
     assert len(list(unfinished.all(bucket.name))) == 1
 
 
@@ -425,7 +425,7 @@ def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
     monkeypatch.setattr(multipart, "begin", begin)
     assert len(bucket.unfinished()) == 1
     if then == "given up":
-        abort_idle_uploads(objects, unfinished, idle_seconds=0)
+        unfinished.abort_idle(objects, idle_seconds=0)
     else:
         body = LARGE[::-1] if then == "changed" else LARGE
         if then == "there already":

@@ -22,7 +22,7 @@ from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.concurrency import Outcome, map_concurrently
 from s3_manifest_cli.client.transfer.download import PART, Fetched, prefetch
 from s3_manifest_cli.client.transfer.objects import Objects
-from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads, abort_idle_uploads
+from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.errors import NotFound
 
 _WRITERS = 2
@@ -86,7 +86,7 @@ def execute(
         allowed = [action for action in plan.actions if action.filename not in refused]
         steps |= _run_all(runner, [action for action in allowed if action.action in _TRANSFERS])
         if uploads := plan.select("upload"):
-            abort_idle_uploads(objects, unfinished, {collection.prefix + action.filename for action in uploads})
+            unfinished.abort_idle(objects, {collection.prefix + action.filename for action in uploads})
         deletions = [action for action in allowed if action.action in {"delete_local", "delete_remote"}]
         if any(step.error for step in steps.values()):
             error = "not deleted, because other files failed. Fix or --exclude those, and run the command again"

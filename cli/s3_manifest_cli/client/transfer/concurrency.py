@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
@@ -12,6 +13,9 @@ from s3_manifest_cli.errors import S3ManifestError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+OnDone = Callable[[Result, Exception | None], None]
+"""Called once at the end of a request, from any thread; the result is meaningless if there is an error."""
 
 _FAILURES = (S3ManifestError, StoreError, OSError)
 _THREADS = 32
@@ -41,19 +45,16 @@ def map_concurrently(
     # A thread ends with the error that it raised, or None.
     queue: SimpleQueue[Outcome[Item, Result] | BaseException | None] = SimpleQueue()
 
-    def next_outcome() -> Outcome[Item, Result]:
-        with lock:
-            item = next(remaining)
-        try:
-            return Outcome(item, work(item), None)
-        except _FAILURES as error:
-            return Outcome(item, None, error)
-
     def run() -> None:
         fatal: BaseException | None = None
         try:
             while not cancellation.is_requested:
-                queue.put(next_outcome())
+                with lock:
+                    item = next(remaining)
+                try:
+                    queue.put(Outcome(item, work(item), None))
+                except _FAILURES as error:
+                    queue.put(Outcome(item, None, error))
         except (StopIteration, Cancelled):
             pass
         except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
@@ -62,17 +63,17 @@ def map_concurrently(
             queue.put(fatal)
 
     # Daemons: a second Ctrl-C ends the program even if a disk does not respond.
-    running = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
-    for thread in running:
-        thread.start()
+    workers = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
     try:
         yield from _outcomes(queue, threads)
     except BaseException:
         cancellation.cancel()
         raise
     finally:
-        for thread in running:
-            thread.join()
+        for worker in workers:
+            worker.join()
 
 
 def _outcomes(
@@ -82,10 +83,10 @@ def _outcomes(
         message = queue.get()
         if isinstance(message, Outcome):
             yield message
-        elif message is not None:
-            raise message
-        else:
+        elif message is None:
             running -= 1
+        else:
+            raise message
 
 
 class MemoryBudget:
@@ -94,7 +95,7 @@ class MemoryBudget:
     def __init__(self, size: int, cancellation: Cancellation) -> None:
         self._size, self._free, self._cancellation = size, size, cancellation
         self._changed = threading.Condition()
-        cancellation.on_cancel(self._notify)
+        cancellation.on_cancel(lambda: self.release(0))  # it wakes the waiting threads
 
     def reserve(self, size: int) -> int:
         """Waits for so many free bytes and reserves them; returns how many. Raises ``Cancelled``.
@@ -124,6 +125,20 @@ class MemoryBudget:
             self._free += size
             self._changed.notify_all()
 
+    def hold(self, size: int, begin: Callable[[OnDone[Result]], None], on_done: OnDone[Result]) -> None:
+        """Reserves bytes, as ``reserve``, for what ``begin`` begins, until that calls the function which it gets."""
+        size = self.reserve(size)
+
+        def release(result: Result, error: Exception | None) -> None:
+            self.release(size)
+            on_done(result, error)
+
+        try:
+            begin(release)
+        except BaseException:
+            self.release(size)
+            raise
+
     @contextmanager
     def reserved(self, size: int) -> Iterator[None]:
         """Reserves bytes for the block."""
@@ -133,6 +148,49 @@ class MemoryBudget:
         finally:
             self.release(size)
 
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+
+def overlap(
+    items: Iterable[Item],
+    begin: Callable[[Item, OnDone[Result]], None],
+    budget: MemoryBudget,
+    *,
+    memory_of: Callable[[Item], int],
+    limit: int,
+) -> Iterator[Result]:
+    """Begins a request for each item, at most ``limit`` at a time, and yields their results as they arrive.
+
+    ``begin`` gets an item and the function to call, from any thread, at the end of its request, which holds
+    ``memory_of`` the item until then. After an error, which is raised at the end, no more requests begin, but those in
+    progress still arrive. However the iterator is left, none is in progress afterwards.
+    """
+    arrivals: SimpleQueue[tuple[Result, Exception | None]] = SimpleQueue()
+    pending = 0
+    failure: Exception | None = None
+
+    def arriving(remaining: int) -> Iterator[Result]:
+        nonlocal pending, failure
+        while pending > remaining:
+            result, error = arrivals.get()
+            pending -= 1
+            if error is None:
+                yield result
+            else:
+                failure = failure or error
+
+    try:
+        for item in items:
+            try:
+                budget.hold(memory_of(item), partial(begin, item), lambda *arrival: arrivals.put(arrival))
+            except Cancelled as error:
+                failure = error
+                break
+            pending += 1
+            yield from arriving(limit - 1)
+            if failure:
+                break
+        yield from arriving(0)
+    finally:
+        for _ in range(pending):
+            arrivals.get()
+    if failure:
+        raise failure

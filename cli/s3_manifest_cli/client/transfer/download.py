@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from queue import SimpleQueue
 from typing import Generic, NamedTuple
 
@@ -11,9 +12,8 @@ from s3_manifest_cli.client.access.s3_errors import NoRangeSupport
 from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.partials import Partial
 from s3_manifest_cli.client.transfer import ranges
-from s3_manifest_cli.client.transfer.cancellation import Cancelled
-from s3_manifest_cli.client.transfer.concurrency import Item
-from s3_manifest_cli.client.transfer.objects import Objects, OnBytes
+from s3_manifest_cli.client.transfer.concurrency import Item, overlap
+from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion, OnBytes
 from s3_manifest_cli.client.transfer.ranges import Range, read_at, write_at
 from s3_manifest_cli.client.verify import proofs
 from s3_manifest_cli.client.verify.proofs import CheckResult, ContentChecker, ExpectedContent
@@ -40,6 +40,11 @@ class DownloadRequest(NamedTuple):
     checksum: Mapping[str, str] | None = None
     version_id: str | None = None
     declared: str | None = None
+
+    @property
+    def version(self) -> ObjectVersion:
+        """The object to fetch."""
+        return ObjectVersion(self.key, self.etag, self.version_id)
 
     @property
     def token(self) -> str:
@@ -87,16 +92,13 @@ class _Download:
     def __init__(self, objects: Objects, request: DownloadRequest, partial: Partial, on_bytes: OnBytes) -> None:
         self._objects, self._request, self._partial, self._on_bytes = objects, request, partial, on_bytes
         self._expected = request.expected
-        self._arrivals: SimpleQueue[tuple[Range, Exception | None]] = SimpleQueue()
-        self._pending = 0
-        self._error: Exception | None = None
 
     def run(self, body: bytes | None) -> DownloadResult:
         request = self._request
         if request.size <= PART:
             if body is None:
                 with self._objects.budget.reserved(request.size):
-                    verdict = self._write_whole(self._objects.get(request.key, request.etag, request.version_id))
+                    verdict = self._write_whole(self._objects.get(request.version))
             else:
                 verdict = self._write_whole(body)
             self._on_bytes(request.size)
@@ -129,7 +131,7 @@ class _Download:
         count = request.etag.rpartition("-")[2] if "-" in request.etag else ""
         if not count.isdigit() or proofs.is_verifiable(expected._replace(etag="")):
             return expected
-        size = self._objects.first_part(request.key, request.etag, request.version_id) or 0
+        size = self._objects.first_part(request.version) or 0
         sizes = [size] * (int(count) - 1) + [request.size - size * (int(count) - 1)]
         return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
 
@@ -147,14 +149,14 @@ class _Download:
             file.seek(0)
             first = hashlib.file_digest(file, "md5").digest()
         second = hashlib.md5(usedforsecurity=False)
-        for block in self._objects.stream(request.key, request.etag, request.version_id):
+        for block in self._objects.stream(request.version):
             second.update(block)
         return proofs.unconfirmed_declared_md5(expected) if second.digest() == first else verdict
 
     def _fetch_stream(self) -> DownloadResult:
         """Fetches all bytes from a server without ranges."""
         request, checker, offset = self._request, ContentChecker(self._expected), 0
-        for block in self._objects.stream(request.key, request.etag, request.version_id):
+        for block in self._objects.stream(request.version):
             checker.update(block)
             with disk_errors(request.filename, "not written"):
                 self._write(block, offset)
@@ -202,56 +204,19 @@ class _Download:
         return offset
 
     def _arriving(self, parts: Iterator[Range]) -> Iterator[Range]:
-        """Fetches ranges concurrently, and yields each one when its bytes are in the file.
+        """Fetches ranges concurrently, and yields each one when its bytes are in the file; see ``overlap``."""
+        begin = partial(self._objects.begin_get, self._request.version, self._write)
 
-        After an error, which is raised at the end, no more ranges begin, but those in progress still arrive, so that
-        the next run need not fetch them. At the end none is in progress.
-        """
-        try:
-            self._begin_some(parts)
-            while self._pending:
-                if part := self._next_arrival():
-                    yield part
-                self._begin_some(parts)
-        finally:
-            while self._pending:
-                self._next_arrival()
-        if self._error:
-            with disk_errors(self._request.filename, "not written"):
-                raise self._error
+        def memory_of(part: Range) -> int:
+            # The runtime holds the bytes, and passes a copy of them. More memory would not be faster: bytes are written
+            # while they are in the processor's cache.
+            return 2 * part.size
 
-    def _begin_some(self, parts: Iterator[Range]) -> None:
-        while self._pending < _CONCURRENT_RANGES and self._error is None and (part := next(parts, None)):
-            try:
-                self._begin(part)
-            except Cancelled as error:
-                self._error = error
-
-    def _begin(self, part: Range) -> None:
-        objects, request = self._objects, self._request
-        # The runtime holds the bytes, and passes a copy of them. More memory would not be faster: bytes are written
-        # while they are in the processor's cache.
-        reserved = objects.budget.reserve(2 * part.size)
-
-        def on_done(_: str, error: Exception | None) -> None:
-            objects.budget.release(reserved)
-            self._arrivals.put((part, error))
-
-        try:
-            objects.begin_get(request.key, request.etag, request.version_id, part, self._write, on_done)
-        except BaseException:
-            objects.budget.release(reserved)
-            raise
-        self._pending += 1
+        with disk_errors(self._request.filename, "not written"):
+            yield from overlap(parts, begin, self._objects.budget, memory_of=memory_of, limit=_CONCURRENT_RANGES)
 
     def _write(self, block: bytes, offset: int) -> None:
         write_at(self._partial.fd, block, offset)
-
-    def _next_arrival(self) -> Range | None:
-        part, error = self._arrivals.get()
-        self._pending -= 1
-        self._error = self._error or error
-        return None if error else part
 
 
 class Fetched(NamedTuple, Generic[Item]):
@@ -279,7 +244,7 @@ def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) ->
             results.put(Fetched(item, [body], reserved, error))
 
         try:
-            objects.begin_get_all(request.key, request.etag, request.version_id, on_done)
+            objects.begin_get_all(request.version, on_done)
         except BaseException:
             objects.budget.release(reserved)
             raise

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from io import BytesIO, IOBase
+from io import BytesIO, RawIOBase
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Self
 
@@ -21,20 +21,66 @@ from s3_manifest_cli.client.access.s3_errors import (
     write_error,
 )
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
-from s3_manifest_cli.client.transfer.checksums import Checksums, encode_crc
-from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
+from s3_manifest_cli.client.transfer.checksums import Checksums, crc_of, encode_crc
+from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, OnDone
 from s3_manifest_cli.client.transfer.crt import Request, Requests, Response, endpoint_of, in_bucket_region
-from s3_manifest_cli.client.transfer.ranges import Range
+from s3_manifest_cli.client.transfer.ranges import Range, read_into
 
 _MEMORY = 128 << 20
 _BLOCK = 1 << 20
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
-OnDone = Callable[[str, Exception | None], None]
-"""Called once at the end of a request with the ETag, and the error: a ``StoreError``, ``Cancelled``, or any other."""
-
 OnBytes = Callable[[int], None]
 """Called with the size of transferred bytes, also of those from an earlier run; from several threads."""
+
+
+class ObjectVersion(NamedTuple):
+    """The object of a key with this ETag; ``version_id`` is None if it is the current one."""
+
+    key: str
+    etag: str
+    version_id: str | None = None
+
+    def request(self, part: Range | None = None) -> Request:
+        """The request for its bytes, or for a range of them."""
+        headers = {"If-Match": f'"{self.etag}"'}
+        if part:
+            headers["Range"] = f"bytes={part.start}-{part.end - 1}"
+        query = {"versionId": self.version_id} if self.version_id else {}
+        return Request("GetObject", "GET", self.key, headers, query, range_size=part.size if part else None)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the same request with boto3."""
+        version = {"VersionId": self.version_id} if self.version_id else {}
+        return {"Key": self.key, "IfMatch": f'"{self.etag}"', **version}
+
+    def conflict(self, etag: str) -> Conflict | None:
+        """The error if the response has another ETag: some servers silently ignore conditions."""
+        return None if etag in ("", self.etag) else Conflict(self.key, OBJECT_CHANGED)
+
+    def read_error(self, error: Exception) -> Exception:
+        """The error for the caller: a ``StoreError`` if a request failed."""
+        if not isinstance(error, REQUEST_ERRORS):
+            return error
+        return read_error(self.key, fault_of(error), is_conditional=True, has_version=self.version_id is not None)
+
+
+class PartBody(RawIOBase):
+    """Bytes of a file: ``remaining`` counts those not read yet, ``crc`` is that of the others."""
+
+    def __init__(self, fd: int, start: int, size: int) -> None:
+        self.size = self.remaining = size
+        self.crc = 0
+        self._fd, self._offset = fd, start
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401  # a memoryview
+        """Reads the bytes that follow, and returns how many."""
+        count = read_into(self._fd, buffer[: self.remaining], self._offset) if self.remaining else 0
+        self.crc = crc_of(buffer[:count], self.crc)
+        self._offset += count
+        self.remaining -= count
+        return count
 
 
 class PartUpload(NamedTuple):
@@ -43,8 +89,7 @@ class PartUpload(NamedTuple):
     key: str
     upload_id: str
     number: int
-    body: IOBase
-    size: int
+    body: PartBody
     checksums: Checksums
 
 
@@ -107,21 +152,19 @@ class Objects:
         except StoreError as error:
             raise write_error(key, error.fault or Fault(), is_conditional=True) from error
 
-    def get(self, key: str, etag: str, version_id: str | None = None) -> bytes:
-        """The bytes of the object with that ETag, in one request.
+    def get(self, version: ObjectVersion) -> bytes:
+        """The bytes of an object, in one request.
 
         Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, ``Cancelled``.
         """
         results: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
-        self.begin_get_all(key, etag, version_id, lambda body, error: results.put((body, error)))
+        self.begin_get_all(version, lambda *result: results.put(result))
         body, error = results.get()
         if error:
             raise error
         return body
 
-    def begin_get_all(
-        self, key: str, etag: str, version_id: str | None, on_done: Callable[[bytes, Exception | None], None]
-    ) -> None:
+    def begin_get_all(self, version: ObjectVersion, on_done: OnDone[bytes]) -> None:
         """Begins to fetch an object as ``get`` does; ``on_done`` gets its bytes, or the error that ``get`` raises.
 
         The runtime calls it in one of its few threads: it should do next to nothing. Raises ``Cancelled``.
@@ -129,44 +172,38 @@ class Objects:
         blocks: list[bytes] = []
 
         def on_end(response: Response) -> None:
-            if error := response.error or _changed_object(key, etag, response):
-                on_done(b"", _read_error(key, error, version_id))
+            if error := response.error or version.conflict(response.etag):
+                on_done(b"", version.read_error(error))
             else:
                 on_done(blocks[0] if len(blocks) == 1 else b"".join(blocks), None)
 
-        request = Request("GetObject", "GET", key, *_condition_and_version(etag, version_id))
-        self._repeated.begin(request, on_end, lambda _, block, __: blocks.append(block))
+        self._repeated.begin(version.request(), on_end, lambda _, block, __: blocks.append(block))
 
     def begin_get(
-        self,
-        key: str,
-        etag: str,
-        version_id: str | None,
-        part: Range,
-        write: Callable[[bytes, int], None],
-        on_done: OnDone,
+        self, version: ObjectVersion, write: Callable[[bytes, int], None], part: Range, on_done: OnDone[Range]
     ) -> None:
-        """Begins to fetch a range of the object with that ETag: ``write`` gets its bytes, in order, with their offset.
+        """Begins to fetch a range of an object: ``write`` gets its bytes, in order, with their offset.
 
         The runtime calls both in its few threads: ``write`` should only write to a disk. Raises ``Cancelled``;
         ``on_done`` gets any other error, also those of ``write``.
         """
+        request = version.request(part)
         offset = part.start
 
         def on_body(response: Response, block: bytes, block_offset: int) -> None:
             nonlocal offset
-            if error := _changed_object(key, etag, response):
-                raise error
+            if conflict := version.conflict(response.etag):
+                raise conflict
             if block_offset != offset or offset + len(block) > part.end:
-                raise NoRangeSupport(key, "the server sent other bytes than requested")
+                raise NoRangeSupport(version.key, "the server sent other bytes than requested")
             write(block, offset)
             offset += len(block)
 
         def on_end(response: Response) -> None:
             error = response.error
             if error is None and offset != part.end:
-                error = ReadFailed(key, "the server sent fewer bytes than requested")
-            on_done(response.etag, error and _read_error(key, error, version_id))
+                error = ReadFailed(version.key, "the server sent fewer bytes than requested")
+            on_done(part, error and version.read_error(error))
 
         def repeat_or_end(response: Response) -> None:
             nonlocal offset
@@ -175,35 +212,30 @@ class Objects:
                 try:
                     self._repeated.begin(request, on_end, on_body)
                 except Cancelled as cancelled:
-                    on_done("", cancelled)
+                    on_done(part, cancelled)
             else:
                 on_end(response)
 
-        headers, query = _condition_and_version(etag, version_id)
-        headers = {**headers, "Range": f"bytes={part.start}-{part.end - 1}"}
-        request = Request("GetObject", "GET", key, headers, query, range_size=part.size)
         # With retries, the runtime would repeat the answer of a server without ranges for many seconds.
         self._once.begin(request, repeat_or_end, on_body)
 
-    def stream(self, key: str, etag: str, version_id: str | None = None) -> Iterator[bytes]:
-        """The bytes of the object with that ETag, in blocks, from a server without ranges. Raises as ``get``."""
-        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+    def stream(self, version: ObjectVersion) -> Iterator[bytes]:
+        """The bytes of an object, in blocks, from a server without ranges. Raises as ``get``."""
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"', **version)
-            if answer["ETag"].strip('"') != etag:
-                raise Conflict(key, OBJECT_CHANGED)
+            answer = self.client.get_object(Bucket=self.bucket, **version.parameters)
+            if conflict := version.conflict(answer["ETag"].strip('"')):
+                raise conflict
             for block in answer["Body"].iter_chunks(_BLOCK):
                 self.cancellation.check()
                 yield block
         except REQUEST_ERRORS as error:
-            raise _read_error(key, error, version_id) from error
+            raise version.read_error(error) from error
 
-    def first_part(self, key: str, etag: str, version_id: str | None = None) -> int | None:
+    def first_part(self, version: ObjectVersion) -> int | None:
         """The size of the first part of an object that was uploaded in parts; None if S3 does not return it."""
-        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
             # Not every server returns it for a HEAD.
-            part = self.client.get_object(Bucket=self.bucket, Key=key, PartNumber=1, IfMatch=f'"{etag}"', **version)
+            part = self.client.get_object(Bucket=self.bucket, PartNumber=1, **version.parameters)
         except REQUEST_ERRORS:
             return None
         part["Body"].close()
@@ -222,22 +254,18 @@ class Objects:
             raise _write_error(key, response.error, is_conditional=replaces is not None) from response.error
         return response.etag
 
-    def begin_part(self, part: PartUpload, on_done: OnDone) -> None:
-        """Begins to store a part, in place of the part with its number. ``on_done`` is called as for ``begin_get``.
+    def begin_part(self, part: PartUpload, on_done: OnDone[str]) -> None:
+        """Begins to store a part, in place of the part with its number; ``on_done`` gets its ETag.
 
-        The body is read once, before ``on_done``.
+        The body is read once, before ``on_done``. Raises ``Cancelled``.
         """
 
         def on_end(response: Response) -> None:
             on_done(response.etag, response.error and _write_error(part.key, response.error, is_conditional=True))
 
         query = {"partNumber": str(part.number), "uploadId": part.upload_id}
-        headers = _body_headers(part.size, part.checksums)
+        headers = _body_headers(part.body.size, part.checksums)
         self._repeated.begin(Request("UploadPart", "PUT", part.key, headers, query, part.body), on_end)
-
-
-def _condition_and_version(etag: str, version_id: str | None) -> tuple[dict[str, str], dict[str, str]]:
-    return {"If-Match": f'"{etag}"'}, {"versionId": version_id} if version_id else {}
 
 
 def _body_headers(size: int, checksums: Checksums) -> dict[str, str]:
@@ -246,17 +274,6 @@ def _body_headers(size: int, checksums: Checksums) -> dict[str, str]:
     else:
         checksum = {"x-amz-checksum-crc64nvme": encode_crc(checksums.crc)}
     return {"Content-Length": str(size), **checksum}
-
-
-def _changed_object(key: str, etag: str, response: Response) -> Conflict | None:
-    # Some servers silently ignore conditions.
-    return None if response.etag in ("", etag) else Conflict(key, OBJECT_CHANGED)
-
-
-def _read_error(key: str, error: Exception, version_id: str | None) -> Exception:
-    if not isinstance(error, REQUEST_ERRORS):
-        return error
-    return read_error(key, fault_of(error), is_conditional=True, has_version=version_id is not None)
 
 
 def _write_error(key: str, error: Exception, *, is_conditional: bool) -> Exception:

@@ -64,11 +64,46 @@ class UnfinishedUpload(Frozen):
         return self.model_dump(include=compared) == other.model_dump(include=compared)
 
 
+class OpenUpload(NamedTuple):
+    """An upload that takes parts, and the ``parts`` in S3; ``others`` are the ids of unknown uploads to its key."""
+
+    upload_id: str
+    by_crc: bool
+    parts: Mapping[int, Part]
+    others: tuple[str, ...]
+
+
 class UnfinishedUploads:
     """The remembered uploads, each a small file in a folder. If the folder cannot be written, none is remembered."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def begin(self, objects: Objects, upload: UnfinishedUpload) -> OpenUpload:
+        """Resumes the upload if an earlier run began it, or begins it. Raises ``OutcomeUnknown``, ``WriteRefused``."""
+        earlier = self.recall(upload.bucket, upload.key)
+        if earlier and earlier.upload_id and earlier.is_same(upload):
+            parts = multipart.parts(objects, upload.key, earlier.upload_id)
+            if parts is not None:
+                self.remember(earlier)
+                return OpenUpload(earlier.upload_id, earlier.by_crc, parts, ())
+        elif earlier and earlier.upload_id:
+            with contextlib.suppress(WriteRefused):  # then it is one of the others
+                multipart.abort(objects, upload.key, earlier.upload_id)
+        others: tuple[str, ...] = ()
+        with contextlib.suppress(StoreError):  # the permission to list them may be missing
+            listing = multipart.uploads(objects, upload.key)
+            aborted = _abort_lost(objects, earlier, listing) if earlier else set()
+            others = tuple(upload_id for upload_id in listing.started_at if upload_id not in aborted)
+            upload = upload.model_copy(update={"listed_ids": others, "listed_at": listing.listed_at})
+        self.remember(upload)
+        try:
+            upload_id = multipart.begin(objects, upload.key, upload.headers, by_crc=upload.by_crc)
+        except WriteRefused:
+            self.forget(upload.bucket, upload.key)
+            raise
+        self.remember(upload.model_copy(update={"upload_id": upload_id}))
+        return OpenUpload(upload_id, upload.by_crc, {}, others)
 
     def recall(self, bucket: str, key: str) -> UnfinishedUpload | None:
         """The unfinished upload to a key."""
@@ -83,6 +118,22 @@ class UnfinishedUploads:
         """Forgets an upload that was completed or aborted."""
         with contextlib.suppress(OSError):
             self._path(bucket, key).unlink()
+
+    def abort(self, objects: Objects, key: str) -> None:
+        """Aborts this machine's upload to a key, if there is one. If that fails, it stays remembered."""
+        if upload := self.recall(objects.bucket, key):
+            with contextlib.suppress(StoreError):
+                if upload.upload_id:
+                    multipart.abort(objects, key, upload.upload_id)
+                elif upload.listed_ids is not None:
+                    _abort_lost(objects, upload, multipart.uploads(objects, key))
+                self.forget(objects.bucket, key)
+
+    def abort_idle(self, objects: Objects, excluded: Collection[str] = (), idle_seconds: float = IDLE_SECONDS) -> None:
+        """Aborts this machine's uploads to the bucket that no run resumed for so long, except to ``excluded`` keys."""
+        for upload in list(self.all(objects.bucket, idle_seconds)):
+            if upload.key not in excluded:
+                self.abort(objects, upload.key)
 
     def all(self, bucket: str, idle_seconds: float = 0) -> Iterator[UnfinishedUpload]:
         """The uploads to a bucket that no run touched for ``idle_seconds``."""
@@ -101,69 +152,6 @@ def _read(path: Path) -> UnfinishedUpload | None:
         return UnfinishedUpload.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-class OpenUpload(NamedTuple):
-    """An upload that takes parts, and the ``parts`` in S3; ``others`` are the ids of unknown uploads to its key."""
-
-    upload_id: str
-    by_crc: bool
-    parts: Mapping[int, Part]
-    others: tuple[str, ...]
-
-
-def begin_upload(objects: Objects, upload: UnfinishedUpload, unfinished: UnfinishedUploads) -> OpenUpload:
-    """Resumes the upload if an earlier run began it, or begins it. Raises ``OutcomeUnknown``, ``WriteRefused``."""
-    earlier = unfinished.recall(upload.bucket, upload.key)
-    if earlier and earlier.upload_id and earlier.is_same(upload):
-        parts = multipart.parts(objects, upload.key, earlier.upload_id)
-        if parts is not None:
-            unfinished.remember(earlier)
-            return OpenUpload(earlier.upload_id, earlier.by_crc, parts, ())
-    elif earlier and earlier.upload_id:
-        with contextlib.suppress(WriteRefused):  # then it is one of the others
-            multipart.abort(objects, upload.key, earlier.upload_id)
-    listing = None
-    with contextlib.suppress(StoreError):  # the permission to list them may be missing
-        listing = multipart.uploads(objects, upload.key)
-    others = tuple(listing.started_at) if listing else ()
-    if earlier and listing:
-        aborted = _abort_lost(objects, earlier, listing)
-        others = tuple(upload_id for upload_id in others if upload_id not in aborted)
-    if listing:
-        upload = upload.model_copy(update={"listed_ids": others, "listed_at": listing.listed_at})
-    unfinished.remember(upload)
-    try:
-        upload_id = multipart.begin(objects, upload.key, upload.headers, by_crc=upload.by_crc)
-    except WriteRefused:
-        unfinished.forget(upload.bucket, upload.key)
-        raise
-    unfinished.remember(upload.model_copy(update={"upload_id": upload_id}))
-    return OpenUpload(upload_id, upload.by_crc, {}, others)
-
-
-def abort_upload(objects: Objects, key: str, unfinished: UnfinishedUploads) -> None:
-    """Aborts this machine's upload to a key, if there is one. If that fails, it stays remembered."""
-    if upload := unfinished.recall(objects.bucket, key):
-        _abort(objects, upload, unfinished)
-
-
-def abort_idle_uploads(
-    objects: Objects, unfinished: UnfinishedUploads, excluded: Collection[str] = (), idle_seconds: float = IDLE_SECONDS
-) -> None:
-    """Aborts this machine's uploads to the bucket that no run resumed for so long, except to ``excluded`` keys."""
-    for upload in list(unfinished.all(objects.bucket, idle_seconds)):
-        if upload.key not in excluded:
-            _abort(objects, upload, unfinished)
-
-
-def _abort(objects: Objects, upload: UnfinishedUpload, unfinished: UnfinishedUploads) -> None:
-    with contextlib.suppress(StoreError):
-        if upload.upload_id:
-            multipart.abort(objects, upload.key, upload.upload_id)
-        elif upload.listed_ids is not None:
-            _abort_lost(objects, upload, multipart.uploads(objects, upload.key))
-        unfinished.forget(upload.bucket, upload.key)
 
 
 def _abort_lost(objects: Objects, upload: UnfinishedUpload, listing: UploadListing) -> set[str]:
