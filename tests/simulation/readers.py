@@ -37,7 +37,7 @@ def read_whole(
     while first is None or cursor:
         try:
             body = reads.page(snapshot, PageQuery(Filter(), limit, cursor, revision))
-        except (reads.ManifestChanged, history.HistoryGone, history.NoSuchRevision, ReadFailed):
+        except (reads.ManifestChanged, history.HistoryExpired, history.NoSuchRevision, ReadFailed):
             return None
         answer = json.loads(body.json)
         first = first or answer
@@ -72,7 +72,7 @@ class Follower:
             return False
         try:
             changes = history.History(snapshot).changes_since(self.revision, limit)
-        except (history.HistoryGone, history.NoSuchRevision):
+        except (history.HistoryExpired, history.NoSuchRevision):
             if found := read_whole(store, parallel_map, self.collection, limit):
                 answer, self.files = found
                 self.revision = answer["revision"]

@@ -279,7 +279,7 @@ def test_a_recreated_manifest_is_followed_from_its_first_revision_and_the_old_on
         assert is_problem(reply, 410), since
         assert get(CHANGES, since=reply.json["oldest"] - 1).json["changes"] == []
     assert [change["revision"] for change in get(CHANGES, since=0).json["changes"]] == [scenario.revision]
-    assert f"created anew or repaired with revision {scenario.revision}" in get(CHANGES, since=revisions).json["detail"]
+    assert f"recreated or repaired with revision {scenario.revision}" in get(CHANGES, since=revisions).json["detail"]
     assert get(CHANGES, since=scenario.revision).json["changes"] == []
     scenario.add("later.png")
     assert [change["revision"] for change in follow(get, revisions + 1, 10)] == [scenario.revision]

@@ -7,7 +7,7 @@ from unit.environments import Harness
 from unit.sweeping import SWEEP_STYLE, run_sweep
 from unit.values import PREFIX, STYLE
 
-from s3_manifest.query.history import History, HistoryGone, NoSuchRevision
+from s3_manifest.query.history import History, HistoryExpired, NoSuchRevision
 from s3_manifest.storage.store import OutcomeUnknown
 from s3_manifest.sweep.garbage import collect_garbage
 
@@ -100,7 +100,7 @@ def followed(harness, since, files):
     while True:
         try:
             records = history.changes_since(since, 3)
-        except HistoryGone as gone:
+        except HistoryExpired as gone:
             # Read the manifest, or, to be told what is kept, go on with one less than ``oldest``.
             before, since, refused, files = since, gone.oldest - 1, refused + 1, None
             records = []

@@ -9,7 +9,7 @@ from unit.values import EVENING, PREFIX, STYLE
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
 from s3_manifest.manifest.model import BrokenObjects
 from s3_manifest.query import reads
-from s3_manifest.query.history import History, HistoryGone
+from s3_manifest.query.history import History, HistoryExpired
 from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.reconcile import Message, reconcile
 from s3_manifest.storage import heads
@@ -134,7 +134,7 @@ def test_a_follower_rereads_a_repaired_manifest_and_continues():
     harness.commit(harness.upload("later.jpg"))
     head = harness.head()
     for since in range(head.first_revision):
-        with pytest.raises(HistoryGone) as error:
+        with pytest.raises(HistoryExpired) as error:
             History(harness.snapshot()).changes_since(since, 100)
         following = History(harness.snapshot()).changes_since(error.value.oldest - 1, 100)
         assert [record.revision for record in following] == [head.revision]
@@ -303,7 +303,7 @@ def test_a_broken_object_of_an_old_revision_ends_the_history(harm, of, monkeypat
         harness.store.upload(key, harness.store.objects[key][1].replace(b'"complete":true', b'"complete":false'))
     else:
         harm(harness.store, key)
-    with pytest.raises(HistoryGone):
+    with pytest.raises(HistoryExpired):
         reads.page(harness.snapshot(), PageQuery(revision=1))
     assert reads.page(harness.snapshot(), PageQuery(revision=4))
 
@@ -314,7 +314,7 @@ def test_a_damaged_record_counts_as_lost():
         harness.commit(harness.upload("0001.jpg", body=bytes([number])))
     record = next(key for key in harness.store.objects if key.startswith(f"{STYLE.folder}changes/000000000003"))
     harness.store.upload(record, harness.store.objects[record][1].replace(b'"cause":"Obj', b'"cause":"0bj'))
-    with pytest.raises(HistoryGone) as error:
+    with pytest.raises(HistoryExpired) as error:
         History(harness.snapshot()).changes_since(1, 10)
     assert error.value.oldest == 4
 

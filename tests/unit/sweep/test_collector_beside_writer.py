@@ -14,7 +14,7 @@ from unit.values import NOON, PREFIX, PUT, STYLE
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.manifest.runs import decode_page
 from s3_manifest.query import reads
-from s3_manifest.query.history import HistoryGone
+from s3_manifest.query.history import HistoryExpired
 from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.storage import heads
@@ -106,7 +106,7 @@ def retained_revisions(harness: Harness, history: dict[int, dict[str, str]]) -> 
     for revision in history:
         try:
             read = reads.page(harness.snapshot(), PageQuery(limit=1000, revision=revision))
-        except HistoryGone:
+        except HistoryExpired:
             continue
         shown = {file["filename"]: file["etag"] for file in json.loads(read.json)["files"]}
         assert shown == history[revision]

@@ -19,8 +19,8 @@ from s3_manifest.manifest.model import (
     UnreadableManifest,
     timestamp,
 )
-from s3_manifest.query import actors, catalog
-from s3_manifest.query.history import History, HistoryGone, NoSuchRevision
+from s3_manifest.query import actors, catalog, history
+from s3_manifest.query.history import History, NoSuchRevision
 from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest.storage import change_log
@@ -155,7 +155,7 @@ def translated_errors() -> Iterator[None]:
         yield
     except (actors.NoSuchActor, NoSuchRevision) as error:
         raise NotFound(str(error)) from error
-    except HistoryGone as error:
+    except history.HistoryExpired as error:
         raise HistoryExpired(str(error), error.oldest) from error
     except actors.AmbiguousActor as error:
         raise Refused(str(error)) from error

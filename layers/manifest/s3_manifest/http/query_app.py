@@ -14,7 +14,7 @@ from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.cursors import InvalidCursor
-from s3_manifest.query.history import HistoryGone, NoSuchRevision
+from s3_manifest.query.history import HistoryExpired, NoSuchRevision
 from s3_manifest.query.reads import ManifestChanged
 from s3_manifest.storage.store import ReadFailed
 
@@ -36,7 +36,7 @@ app.exception_handler(InvalidToken)(lambda error: problem(400, str(error), param
 app.exception_handler(ManifestChanged)(
     lambda error: problem(409, f"{error}. Start again without a cursor", parameter="cursor")
 )
-app.exception_handler(HistoryGone)(lambda error: problem(410, str(error), oldest=error.oldest))
+app.exception_handler(HistoryExpired)(lambda error: problem(410, str(error), oldest=error.oldest))
 
 
 def unavailable(error: Exception) -> HttpResponse:

@@ -23,7 +23,7 @@ def changes(snapshot: Snapshot, since: int, limit: int) -> bytes:
 
     ``next`` is the ``since`` of the next request; ``more`` is whether it has changes already. A revision whose files
     do not fit into an answer has null for ``added``, ``modified`` and ``removed``: read its record at ``s3_key``.
-    Raises ``HistoryGone``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
+    Raises ``HistoryExpired``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
     """
     lines: list[bytes] = []
     room, reached = MAX_ANSWER_BYTES - _FACTS_BYTES, since

@@ -1,7 +1,7 @@
 """The revisions of a manifest: its changes in order, and the whole manifest as it was at an earlier revision.
 
 Only change records, checkpoints and the head are read, and of the records only those on the chain of the head. Changes
-are never skipped: if a record is no longer kept, ``HistoryGone`` is raised.
+are never skipped: if a record is no longer kept, ``HistoryExpired`` is raised.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, iter_listings
 
 
-class HistoryGone(Exception):
+class HistoryExpired(Exception):
     """A revision is no longer kept, or was never recorded.
 
     ``oldest`` is the first later revision whose changes can be read: follow the manifest from the revision before it.
@@ -59,7 +59,7 @@ class ManifestRevision(NamedTuple):
     def read(self, slots: Sequence[Slot], indices: Sequence[int]) -> Iterator[Run]:
         """The entries of some of the slots, as they were.
 
-        Raises ``Conflict`` (the pages were collected; reload), ``HistoryGone``, ``StoreError``.
+        Raises ``Conflict`` (the pages were collected; reload), ``HistoryExpired``, ``StoreError``.
         """
         try:
             runs = self.base.read([slots[index] for index in indices])
@@ -69,7 +69,7 @@ class ManifestRevision(NamedTuple):
                 raise
             # The sweep does not repair pages to which only the history refers.
             reason = f"part of the manifest at revision {self.facts.revision} is lost or damaged"
-            raise HistoryGone(reason, head.revision + 1) from error
+            raise HistoryExpired(reason, head.revision + 1) from error
         for index, run in zip(indices, runs, strict=True):
             start = layout.first_filename(slots[index]) if index else ""
             end = layout.first_filename(slots[index + 1]) if index + 1 < len(slots) else None
@@ -82,7 +82,7 @@ class ManifestRevision(NamedTuple):
 class History:
     """The kept revisions of one manifest. Raises ``NoSuchRevision`` for a snapshot without a head.
 
-    Every method may raise ``HistoryGone``, ``StoreError`` and ``UnreadableManifest``.
+    Every method may raise ``HistoryExpired``, ``StoreError`` and ``UnreadableManifest``.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -104,7 +104,7 @@ class History:
         if revision > head.revision:
             raise NoSuchRevision(
                 f"there is no revision {revision} yet; the last is {head.revision}. If you followed this manifest"
-                f" before, it was created anew: read it, then follow it from revision {head.revision}"
+                f" before, it was recreated: read it, then follow it from revision {head.revision}"
             )
         first = head.first_revision
         if revision == 0:
@@ -112,12 +112,12 @@ class History:
             if first == 1 or links[0].previous == FIRST:
                 return self._records(links)
         if revision < first - 1 or (revision == first - 1 > 0 and not include_first):
-            raise self._created_anew(first)
+            raise self._recreated(first)
         links = self._links(revision + 1, min(revision + limit, head.revision))
         # Heads of earlier versions do not state their first revision; the records do.
         first_records = [link.revision for link in links if link.previous in (FIRST, REPAIRED) and link.revision > 1]
         if first_records and not (include_first and first_records[-1] == revision + 1):
-            raise self._created_anew(first_records[-1])
+            raise self._recreated(first_records[-1])
         return self._records(links)
 
     def oldest_revision(self) -> int:
@@ -174,7 +174,7 @@ class History:
             if oldest == 1:
                 name = f"{self._collection.kind}/{self._collection.id}"
                 raise NoSuchRevision(f"{name} had no manifest on {moment[:10]}. Its history starts at {start}")
-            raise HistoryGone(
+            raise HistoryExpired(
                 f"the manifest of that time is no longer kept; the oldest kept is revision {oldest}", oldest
             )
         low = oldest
@@ -186,17 +186,16 @@ class History:
                 high = middle - 1
         return low
 
-    def _created_anew(self, first: int) -> HistoryGone:
+    def _recreated(self, first: int) -> HistoryExpired:
         reason = (
-            f"the manifest was created anew or repaired with revision {first}; read it, then follow it from its"
-            " revision"
+            f"the manifest was recreated or repaired with revision {first}; read it, then follow it from its revision"
         )
-        return HistoryGone(reason, self._next_recorded(first))
+        return HistoryExpired(reason, self._next_recorded(first))
 
     def _is_of_this_manifest(self, revision: int) -> bool:
         try:
             return self._record_of(revision).created_at == self._head.created_at
-        except HistoryGone:
+        except HistoryExpired:
             return False
 
     def _next_recorded(self, revision: int) -> int:
@@ -226,7 +225,7 @@ class History:
         if missing is not None:
             oldest = self._next_recorded(missing)
             reason = f"the change record of revision {missing} is no longer kept; the oldest kept is {oldest}"
-            raise HistoryGone(reason, oldest)
+            raise HistoryExpired(reason, oldest)
         return links
 
     def _listings_after(self, revision: int) -> Iterator[Sequence[str]]:
@@ -243,7 +242,7 @@ class History:
 
     def _checkpoint(self, record: ChangeRecord) -> Snapshot:
         """The checkpoint that was written with this record."""
-        lost = HistoryGone(f"the manifest of revision {record.revision} is lost or damaged", record.revision + 1)
+        lost = HistoryExpired(f"the manifest of revision {record.revision} is lost or damaged", record.revision + 1)
         stored = self._store.get(heads.checkpoint_key(self._collection, record.revision, record.commit))
         if stored is None or (record.checkpoint and sha256_hex(stored.body) != record.checkpoint):
             raise lost
@@ -263,7 +262,7 @@ def _record(store: Store, collection: Collection, link: RecordName) -> ChangeRec
     stored = store.get(key)
     if stored is None:
         # The collector deletes the oldest first, so the next record may still exist.
-        raise HistoryGone(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
+        raise HistoryExpired(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
     try:
         record = decode_record(stored.body)
     except NewerManifest as error:
@@ -276,5 +275,5 @@ def _record(store: Store, collection: Collection, link: RecordName) -> ChangeRec
         or contradiction_in_record(record, collection)
     ):
         # Nothing else records this revision's changes.
-        raise HistoryGone(f"the change record of revision {link.revision} is damaged", link.revision + 1)
+        raise HistoryExpired(f"the change record of revision {link.revision} is damaged", link.revision + 1)
     return record

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 from s3_manifest.manifest.model import Frozen, Timestamp
 from s3_manifest.query import views
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
-from s3_manifest.query.history import History, HistoryGone
+from s3_manifest.query.history import History, HistoryExpired
 from s3_manifest.query.views import Filter
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, ReadFailed
@@ -56,7 +56,7 @@ def whole(snapshot: Snapshot) -> Document:
 def page(snapshot: Snapshot, query: PageQuery) -> Document:
     """The manifest with at most ``limit`` of its files, and the ``cursor`` of the next page (null on the last).
 
-    Raises ``InvalidCursor``, ``ManifestChanged``, ``HistoryGone``, ``NoSuchRevision``, ``AnswerTooLarge``,
+    Raises ``InvalidCursor``, ``ManifestChanged``, ``HistoryExpired``, ``NoSuchRevision``, ``AnswerTooLarge``,
     ``StoreError``, ``UnreadableManifest``.
     """
     position = decode_cursor(query.cursor, _Position) if query.cursor else None
@@ -65,11 +65,11 @@ def page(snapshot: Snapshot, query: PageQuery) -> Document:
         if position is None:
             revision = History(now).at(query.revision, query.at)
         elif now.head is None or now.head.created_at != position.created_at:
-            raise ManifestChanged("the manifest was created anew")
+            raise ManifestChanged("the manifest was recreated")
         else:
             try:
                 revision = History(now).at_revision(position.revision)
-            except HistoryGone as error:
+            except HistoryExpired as error:
                 raise ManifestChanged(f"the cursor is of revision {position.revision}, and {error}") from error
         rows = views.page(revision, query.filter, query.limit, position.start if position else "")
         cursor = None

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.model import Count, Entry, Facts, Head, Revision, Timestamp, timestamp
 from s3_manifest.query.answers import AnswerModel
-from s3_manifest.query.history import History, HistoryGone
+from s3_manifest.query.history import History, HistoryExpired
 from s3_manifest.storage.snapshot import Snapshot
 
 MAX_FILES = 30_000
@@ -204,7 +204,7 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
 
     try:
         latest = record_of(head.revision)
-    except HistoryGone:
+    except HistoryExpired:
         # The head is of its last commit; nothing is known of the time before.
         return [_size(head) if head.last_synced <= moment else None for moment in moments]
     if latest.last_synced <= moments[0]:
@@ -222,7 +222,7 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
             # The revision for a moment is the lower bound for the next one.
             low = _last_until(record_of, low, head.revision, moment)
             sizes.append(_size(record_of(low)))
-        except HistoryGone:  # garbage-collected since
+        except HistoryExpired:  # garbage-collected since
             sizes.append(None)
     return sizes
 
