@@ -32,14 +32,14 @@ as problems, and the rest counts.
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from s3_manifest.manifest.lenient_json import UnreadableDocument, read_json
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, oversized_fields
 from s3_manifest.sidecars.formats import MAX_TITLE
-from s3_manifest_cli.migration import fields as f
+from s3_manifest_cli.migration.fields import LegacyFields, generation_id_of, labels, text, time_of, written_text
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord, format_and_name
 
 _MAX_BYTES = 256 << 20
@@ -49,191 +49,143 @@ _CREATED = ("generated_at", "created_at", "completed_at", "timestamp")
 _GENERATION_FIELDS = {"generation_id", "id", "type", "generation_type", "generated_at", "metadata", *_LISTS}
 
 
-class _Decoded:
-    """What was read from one file so far."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.generations: list[GenerationDeclaration] = []
-        self.records: list[ImageRecord] = []
-        self.problems: list[str] = list(problems)
-
-
-class _LenientReader(NamedTuple):
-    """Reads the fields of one object; an invalid field is None, and becomes a problem."""
-
-    decoded: _Decoded
-    where: str
-    fields: Mapping[str, Any]
-
-    def __call__(self, read: Any, *names: str) -> Any:  # noqa: ANN401  # the result of read
-        try:
-            return read(self.fields, *names)
-        except f.InvalidField as error:
-            self.decoded.problems.append(f"{self.where}{error}")
-            return None
-
-
 def decode(path: str, body: bytes) -> Document:
     """Decodes the legacy file at that path. Never raises: errors become its ``problems``."""
     format_, name = format_and_name(path)
     try:
         # Strict JSON only: its values are written to sidecars.
         content, problems = read_json(body, most=_MAX_BYTES)
+        if isinstance(content, list) and format_ is not Format.RESPONSE:
+            content = {"images": content}
+        if not isinstance(content, dict):
+            raise UnreadableDocument("not a JSON object")
     except UnreadableDocument as error:
-        return Document(path=path, format=format_, ids=_texts(name), problems=(str(error),))
-    if isinstance(content, list) and format_ is not Format.RESPONSE:
-        content = {"images": content}
-    if not isinstance(content, dict):
-        return Document(path=path, format=format_, ids=_texts(name), problems=("not a JSON object",))
-    decoded = _Decoded(problems)
-    if format_ is Format.RESPONSE:
-        return _response(path, content, decoded)
-    return _manifest(path, format_, name, content, decoded)
-
-
-def _manifest(path: str, format_: Format, name: str, content: Mapping[str, Any], decoded: _Decoded) -> Document:
-    kind = "style" if format_ is Format.STYLE else "actor"
-
-    lenient = _LenientReader(decoded, "", content)
-    updated = lenient(f.time_of, *_UPDATED)
-    at = updated or lenient(f.time_of, *_CREATED)
-    names = (lenient(f.text, f"{kind}_id", "id"), lenient(f.text, f"{kind}_name"))
-    ids = _texts(names[0], name) if format_ is Format.STYLE else _texts(name, *names)
-    title = (lenient(f.written_text, f"{kind}_title", "title", f"{kind}_name") or "").strip()
-    if len(title) > MAX_TITLE:
-        decoded.problems.append(f"title: {len(title)} characters; the limit is {MAX_TITLE}")
-        title = ""
-    for where, generation in lenient(f.items, "generations") or ():
-        _read_generation(decoded, where, generation, at, updated)
-    for where, image in lenient(f.items, *_LISTS) or ():
-        _read_image(decoded, where, image, FileDescription(), at)
+        return Document(path=path, format=format_, ids=(name,) if name else (), problems=(str(error),))
+    decoder = _Decoder(content, problems)
+    own = decoder.read_response() if format_ is Format.RESPONSE else decoder.read_manifest(format_, name)
     return Document(
         path=path,
         format=format_,
-        ids=ids,
-        title=title or None,
-        at=at,
-        base_image=lenient(f.text, "base_image_path", "base_image"),
-        generations=tuple(decoded.generations),
-        records=tuple(decoded.records),
-        problems=tuple(decoded.problems),
+        **own,
+        generations=tuple(decoder.generations),
+        records=tuple(decoder.records),
+        problems=tuple(decoder.problems),
     )
 
 
-def _read_generation(
-    decoded: _Decoded, where: str, generation: object, at: Timestamp | None, updated: Timestamp | None
-) -> None:
-    if not isinstance(generation, dict):
-        decoded.problems.append(f"{where}: must be an object")
-        return
+class _Decoder:
+    """Decodes the content of one file, and collects what it states; ``read_…`` return the document's own fields."""
 
-    lenient = _LenientReader(decoded, f"{where}.", generation)
-    number = int(where.rpartition(".")[2]) + 1 if where.rpartition(".")[2].isdecimal() else None
-    id_ = lenient(f.generation_id_of, "generation_id", "id")
-    id_ = id_ if id_ is not None else number
-    type_ = lenient(f.text, "type", "generation_type") or "declared"
-    created_at = lenient(f.time_of, *_CREATED)
-    metadata = generation.get("metadata")
-    other_fields = {
-        key: value for key, value in generation.items() if key not in _GENERATION_FIELDS and value is not None
-    }
-    metadata = {**other_fields, **metadata} if isinstance(metadata, dict) else other_fields
-    before = len(decoded.records)
-    inherited = FileDescription(generation_id=id_, generation_type=type_, generated_at=created_at)
-    for place, image in lenient(f.items, *_LISTS) or ():
-        _read_image(decoded, f"{where}.{place}", image, inherited, updated or created_at or at)
-    times = [record.description.generated_at for record in decoded.records[before:] if record.description.generated_at]
-    if id_ is not None and (when := created_at or min(times, default=None) or at):
-        decoded.generations.append(
-            GenerationDeclaration(generation_id=id_, type=type_, generated_at=when, metadata=metadata)
-        )
+    def __init__(self, content: Mapping[str, Any], problems: Iterable[str]) -> None:
+        self.generations: list[GenerationDeclaration] = []
+        self.records: list[ImageRecord] = []
+        self.problems = list(problems)
+        self._content = LegacyFields(content, "", self.problems)
 
+    def read_manifest(self, format_: Format, name: str) -> dict[str, Any]:
+        read, kind = self._content.read, "style" if format_ is Format.STYLE else "actor"
+        updated = read(time_of, *_UPDATED)
+        at = updated or read(time_of, *_CREATED)
+        id_, full_name = read(text, f"{kind}_id", "id"), read(text, f"{kind}_name")
+        title = (read(written_text, f"{kind}_title", "title", f"{kind}_name") or "").strip()
+        if len(title) > MAX_TITLE:
+            self._content.report(f"{len(title)} characters; the limit is {MAX_TITLE}", "title")
+            title = ""
+        for generation in self._content.objects("generations"):
+            self._read_generation(generation, at, updated)
+        for image in self._content.objects(*_LISTS, or_filenames=True):
+            self._read_image(image, FileDescription(), at)
+        return {
+            "ids": tuple(filter(None, (id_, name) if format_ is Format.STYLE else (name, id_, full_name))),
+            "title": title or None,
+            "at": at,
+            "base_image": read(text, "base_image_path", "base_image"),
+        }
 
-def _read_image(decoded: _Decoded, where: str, image: object, inherited: FileDescription, at: Timestamp | None) -> None:
-    image = {"filename": image} if isinstance(image, str) else image
-    if not isinstance(image, dict):
-        decoded.problems.append(f"{where}: must be an object, or a filename")
-        return
+    def _read_generation(self, fields: LegacyFields, at: Timestamp | None, updated: Timestamp | None) -> None:
+        position = fields.where.rpartition(".")[2]
+        id_ = fields.read(generation_id_of, "generation_id", "id")
+        if id_ is None and position.isdecimal():
+            id_ = int(position) + 1
+        type_ = fields.read(text, "type", "generation_type") or "declared"
+        created_at = fields.read(time_of, *_CREATED)
+        metadata = {
+            key: value for key, value in fields.fields.items() if key not in _GENERATION_FIELDS and value is not None
+        }
+        if isinstance(own := fields.fields.get("metadata"), dict):
+            metadata |= own
+        before = len(self.records)
+        inherited = FileDescription(generation_id=id_, generation_type=type_, generated_at=created_at)
+        for image in fields.objects(*_LISTS, or_filenames=True):
+            self._read_image(image, inherited, updated or created_at or at)
+        times = [time for record in self.records[before:] if (time := record.description.generated_at)]
+        self._declare(id_, type_, created_at or min(times, default=None) or at, metadata)
 
-    lenient = _LenientReader(decoded, f"{where}.", image)
-    id_ = lenient(f.generation_id_of, "generation_id", "generation")
-    type_ = lenient(f.text, "generation_type")
-    if id_ is None:
-        id_, type_ = inherited.generation_id, type_ or inherited.generation_type
-    record = ImageRecord(
-        where=where,
-        at=lenient(f.time_of, "updated_at", "modified_at") or at,
-        key=lenient(f.text, "s3_key", "key"),
-        url=lenient(f.text, "s3_url", "url", "s3_uri"),
-        filename=lenient(f.text, "filename", "file_name", "name", "file"),
-        paths=_texts(lenient(f.text, "local_path", "path", "file_path")),
-        md5=f.md5(image, "md5_hash", "md5", "md5sum", "etag", "hash"),
-        status=lenient(f.text, "sync_status", "status"),
-        description=_without_long_fields(
-            decoded,
-            where,
-            FileDescription(
-                prompt=lenient(f.written_text, "prompt", "full_prompt", "caption", "text"),
-                good=lenient(f.verdict),
-                labels=lenient(f.labels),
+    def _read_image(self, fields: LegacyFields, inherited: FileDescription, at: Timestamp | None) -> None:
+        id_ = fields.read(generation_id_of, "generation_id", "generation")
+        type_ = fields.read(text, "generation_type")
+        if id_ is None:
+            id_, type_ = inherited.generation_id, type_ or inherited.generation_type
+        path = fields.read(text, "local_path", "path", "file_path")
+        record = ImageRecord(
+            where=fields.where,
+            at=fields.read(time_of, "updated_at", "modified_at") or at,
+            key=fields.read(text, "s3_key", "key"),
+            url=fields.read(text, "s3_url", "url", "s3_uri"),
+            filename=fields.read(text, "filename", "file_name", "name", "file"),
+            paths=(path,) if path else (),
+            md5=fields.md5("md5_hash", "md5", "md5sum", "etag", "hash"),
+            status=fields.read(text, "sync_status", "status"),
+            description=self._without_long_fields(
+                fields.where,
+                prompt=fields.read(written_text, "prompt", "full_prompt", "caption", "text"),
+                good=fields.verdict(),
+                labels=fields.read(labels, "labels", "tags"),
                 generation_id=id_,
                 generation_type=type_,
-                generated_at=lenient(f.time_of, *_CREATED) or inherited.generated_at,
+                generated_at=fields.read(time_of, *_CREATED) or inherited.generated_at,
             ),
-        ),
-    )
-    if not (record.key or record.url or record.filename or record.paths):
-        decoded.problems.append(f"{where}: names no file")
-        return
-    decoded.records.append(record)
-
-
-def _response(path: str, content: Mapping[str, Any], decoded: _Decoded) -> Document:
-    request = content.get("input")
-    request = request if isinstance(request, dict) else {}
-
-    lenient = _LenientReader(decoded, "", content)
-    created_at = lenient(f.time_of, "completed_at", "created_at")
-    model = lenient(f.text, "model", "version")
-    id_ = lenient(f.generation_id_of, "id")
-    prompt = _LenientReader(decoded, "", request)(f.written_text, "prompt") or lenient(f.written_text, "prompt")
-    description = FileDescription(prompt=prompt, generation_id=id_, generation_type=model, generated_at=created_at)
-    description = _without_long_fields(decoded, "input", description)
-    outputs = content.get("output") or []
-    for index, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
-        url = output.get("url") or output.get("filename") if isinstance(output, dict) else output
-        if not isinstance(url, str):
-            decoded.problems.append(f"output.{index}: must be a URL or a filename")
-            continue
-        name = PurePosixPath(unquote(url.partition("?")[0].partition("#")[0])).name
-        decoded.records.append(
-            ImageRecord(where=f"output.{index}", at=created_at, filename=name, description=description)
         )
-    if id_ is not None and created_at and decoded.records:
-        facts = {"model": content.get("model"), "version": content.get("version")}
-        metadata = {name: value for name, value in facts.items() if value is not None}
-        metadata |= {"input": {name: value for name, value in request.items() if name != "prompt"}} if request else {}
-        decoded.generations.append(
-            GenerationDeclaration(
-                generation_id=id_, type=model or "declared", generated_at=created_at, metadata=metadata
-            )
+        if record.key or record.url or record.filename or record.paths:
+            self.records.append(record)
+        else:
+            fields.report("names no file")
+
+    def read_response(self) -> dict[str, Any]:
+        content, read = self._content.fields, self._content.read
+        request = content["input"] if isinstance(content.get("input"), dict) else {}
+        created_at = read(time_of, "completed_at", "created_at")
+        model = read(text, "model", "version")
+        id_ = read(generation_id_of, "id")
+        prompt = LegacyFields(request, "", self.problems).read(written_text, "prompt") or read(written_text, "prompt")
+        description = self._without_long_fields(
+            "input", prompt=prompt, generation_id=id_, generation_type=model, generated_at=created_at
         )
-    return Document(
-        path=path,
-        format=Format.RESPONSE,
-        at=created_at,
-        generations=tuple(decoded.generations),
-        records=tuple(decoded.records),
-        problems=tuple(decoded.problems),
-    )
+        outputs = content.get("output") or []
+        for index, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
+            where = f"output.{index}"
+            url = output.get("url") or output.get("filename") if isinstance(output, dict) else output
+            if isinstance(url, str):
+                name = PurePosixPath(unquote(url.partition("?")[0].partition("#")[0])).name
+                self.records.append(ImageRecord(where=where, at=created_at, filename=name, description=description))
+            else:
+                self._content.report("must be a URL or a filename", where)
+        if self.records:
+            metadata = {name: content[name] for name in ("model", "version") if content.get(name) is not None}
+            if request:
+                metadata["input"] = {name: value for name, value in request.items() if name != "prompt"}
+            self._declare(id_, model or "declared", created_at, metadata)
+        return {"at": created_at}
 
+    def _declare(self, id_: int | str | None, type_: str, at: Timestamp | None, metadata: Mapping[str, Any]) -> None:
+        """Declares a generation if its id and its time are known."""
+        if id_ is not None and at:
+            declaration = GenerationDeclaration(generation_id=id_, type=type_, generated_at=at, metadata=metadata)
+            self.generations.append(declaration)
 
-def _without_long_fields(decoded: _Decoded, where: str, description: FileDescription) -> FileDescription:
-    """The description without fields that are too long for a sidecar."""
-    too_long = dict(oversized_fields(description))
-    decoded.problems += [f"{where}.{name}: {problem}" for name, problem in too_long.items()]
-    return description.model_copy(update=dict.fromkeys(too_long))
-
-
-def _texts(*names: str | None) -> tuple[str, ...]:
-    return tuple(name for name in names if name)
+    def _without_long_fields(self, where: str, **fields: Any) -> FileDescription:  # noqa: ANN401  # decoded
+        """The description with these fields, except for those that are too long for a sidecar."""
+        description = FileDescription(**fields)
+        too_long = dict(oversized_fields(description))
+        self.problems += [f"{where}.{name}: {problem}" for name, problem in too_long.items()]
+        return description.model_copy(update=dict.fromkeys(too_long))

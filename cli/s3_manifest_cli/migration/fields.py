@@ -1,9 +1,9 @@
 """Reads the fields of legacy JSON, which have several names and forms."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from s3_manifest.manifest.model import Timestamp, timestamp
 
@@ -13,108 +13,116 @@ _GOOD = {"good": True, "approved": True, "keep": True, "true": True, "yes": True
 _BAD = {"bad": False, "rejected": False, "discard": False, "false": False, "no": False}
 _VERDICTS = _GOOD | _BAD
 
+Value = TypeVar("Value")
+
 
 class InvalidField(ValueError):
-    """A field has an unknown form; the text names the field and the expected form."""
+    """A value has an unknown form; the text states the expected one."""
 
 
-def first_field(fields: Mapping[str, Any], *names: str) -> tuple[str, Any] | None:
-    """The first of these fields that has a value, with its name."""
-    return next(((name, fields[name]) for name in names if fields.get(name) is not None), None)
+class LegacyFields(NamedTuple):
+    """The fields of the object at ``where``. An invalid field is None, and becomes one of the ``problems``."""
+
+    fields: Mapping[str, Any]
+    where: str
+    problems: list[str]
+
+    def report(self, problem: object, field: str = "") -> None:
+        """Adds a problem of a field, or of the object."""
+        self.problems.append(f"{self._place(field)}: {problem}")
+
+    def read(self, parse: Callable[[Any], Value], *names: str) -> Value | None:
+        """The first of these fields that has a value, parsed."""
+        name, value = self._first(*names)
+        try:
+            return None if value is None else parse(value)
+        except InvalidField as error:
+            self.report(error, name)
+            return None
+
+    def objects(self, *names: str, or_filenames: bool = False) -> Iterator["LegacyFields"]:
+        """The objects in a list, in which filenames may stand for objects, or in an object by filename."""
+        name, value = self._first(*names)
+        if not isinstance(value, dict | list | None):
+            self.report("must be a list", name)
+            return
+        items = value.items() if isinstance(value, dict) else enumerate(value or ())
+        for key, item in items:
+            fields = {"filename": item} if or_filenames and isinstance(item, str) else item
+            if isinstance(value, dict) and isinstance(item, str | dict):
+                fields = {"filename": key, **({"prompt": item} if isinstance(item, str) else item)}
+            place = f"{name}.{key}"
+            if isinstance(fields, dict):
+                yield LegacyFields(fields, self._place(place), self.problems)
+            else:
+                self.report("must be an object, or a filename" if or_filenames else "must be an object", place)
+
+    def md5(self, *names: str) -> str | None:
+        """The first MD5 in hex, with or without quotes. An ETag of a multipart upload is not one."""
+        values = (str(self.fields.get(name) or "").strip('" ').lower() for name in names)
+        return next(filter(_MD5.fullmatch, values), None)
+
+    def verdict(self) -> bool | None:
+        """Whether an image is good, by any of the names of that field."""
+        name, _ = self._first("good", "is_good", "bad", "is_bad")
+        if not name:
+            return _VERDICTS.get(str(self._first("verdict", "quality", "review", "status")[1]).lower())
+        is_true = self.read(boolean, name)
+        return None if is_true is None else is_true is not name.endswith("bad")
+
+    def _first(self, *names: str) -> tuple[str, Any]:
+        """The first of these fields that has a value, with its name."""
+        return next(((name, self.fields[name]) for name in names if self.fields.get(name) is not None), ("", None))
+
+    def _place(self, field: str) -> str:
+        return ".".join(filter(None, (self.where, field)))
 
 
-def text(fields: Mapping[str, Any], *names: str) -> str | None:
+def text(value: object) -> str | None:
     """A text, or a number as text; None if it is empty. Raises ``InvalidField``."""
-    field = first_field(fields, *names)
-    if field is None:
-        return None
-    name, value = field
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidField(f"{name}: must be text")
+        raise InvalidField("must be text")
     return str(value) or None
 
 
-def written_text(fields: Mapping[str, Any], *names: str) -> str | None:
+def written_text(value: object) -> str:
     """A text written by a person, with its whitespace. Raises ``InvalidField``."""
-    field = first_field(fields, *names)
-    if field and not isinstance(field[1], str):
-        raise InvalidField(f"{field[0]}: must be text")
-    return field[1] if field else None
+    if not isinstance(value, str):
+        raise InvalidField("must be text")
+    return value
 
 
-def time_of(fields: Mapping[str, Any], *names: str) -> Timestamp | None:
+def time_of(value: Any) -> Timestamp | None:  # noqa: ANN401  # JSON
     """A time: ISO 8601 (UTC by default), or seconds or milliseconds since 1970. Raises ``InvalidField``."""
-    field = first_field(fields, *names)
-    if field is None or field[1] == "":
+    if value == "":
         return None
-    name, value = field
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value / 1000 if value > _MILLISECONDS_FROM else value
             return timestamp(datetime.fromtimestamp(seconds, UTC))
         return timestamp(datetime.fromisoformat(value))
     except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise InvalidField(f"{name}: {value!r} is not a time") from error
+        raise InvalidField(f"{value!r} is not a time") from error
 
 
-def md5(fields: Mapping[str, Any], *names: str) -> str | None:
-    """The first MD5 in hex, with or without quotes. An ETag of a multipart upload is not one."""
-    for name in names:
-        value = str(fields.get(name) or "").strip('" ').lower()
-        if _MD5.fullmatch(value):
-            return value
-    return None
-
-
-def verdict(fields: Mapping[str, Any]) -> bool | None:
-    """Whether an image is good, by any of the names of that field. Raises ``InvalidField``."""
-    field = first_field(fields, "good", "is_good", "bad", "is_bad")
-    if field is None:
-        word = first_field(fields, "verdict", "quality", "review", "status")
-        return _VERDICTS.get(str(word[1]).lower()) if word else None
-    name, value = field
-    value = _VERDICTS.get(value.lower(), value) if isinstance(value, str) else value
+def boolean(value: object) -> bool:
+    """True or false, also as a number or a word. Raises ``InvalidField``."""
+    value = _VERDICTS.get(value.lower()) if isinstance(value, str) else value
     if value not in (True, False):  # 0 and 1 are equal to them
-        raise InvalidField(f"{name}: must be true or false")
-    return bool(value) is not name.endswith("bad")
+        raise InvalidField("must be true or false")
+    return bool(value)
 
 
-def labels(fields: Mapping[str, Any]) -> tuple[str, ...] | None:
+def labels(value: object) -> tuple[str, ...]:
     """Labels, from a list or a comma-separated text. Raises ``InvalidField``."""
-    field = first_field(fields, "labels", "tags")
-    if field is None:
-        return None
-    name, value = field
     value = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise InvalidField(f"{name}: must be a list of strings")
-    return tuple(label for label in value if label)
+        raise InvalidField("must be a list of strings")
+    return tuple(filter(None, value))
 
 
-def generation_id_of(fields: Mapping[str, Any], *names: str) -> int | str | None:
-    """The id of a generation: an integer or a text. Raises ``InvalidField``."""
-    field = first_field(fields, *names)
-    if field is None or field[1] == "":
-        return None
-    name, value = field
+def generation_id_of(value: object) -> int | str | None:
+    """The id of a generation: an integer or a text; None if it is empty. Raises ``InvalidField``."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidField(f"{name}: must be an integer or text")
-    return value
-
-
-def items(fields: Mapping[str, Any], *names: str) -> Sequence[tuple[str, Any]]:
-    """The items of a list, or of an object by filename, each with its place. Raises ``InvalidField``."""
-    field = first_field(fields, *names)
-    if field is None:
-        return ()
-    name, value = field
-    if isinstance(value, dict):
-        return [
-            (f"{name}.{key}", {"filename": key, **({"prompt": item} if isinstance(item, str) else item)})
-            if isinstance(item, str | dict)
-            else (f"{name}.{key}", item)
-            for key, item in value.items()
-        ]
-    if not isinstance(value, list):
-        raise InvalidField(f"{name}: must be a list")
-    return [(f"{name}.{index}", item) for index, item in enumerate(value)]
+        raise InvalidField("must be an integer or text")
+    return None if value == "" else value
