@@ -119,13 +119,11 @@ class Migration:
         return make_plan(walk(self.root), KINDS, self.bucket, MigrationOptions(**options))
 
     def run(self, *, remove_legacy: bool = False, **options: bool) -> tuple[MigrationPlan, Result]:
-        tree = walk(self.root)
-        plan = make_plan(tree, KINDS, self.bucket, MigrationOptions(**options))
-        failed = execute(tree, plan, self.bucket, self.bucket.put_image, MigrationOptions(**options))
+        plan = self.plan(**options)
+        failed = execute(plan, self.bucket, self.bucket.put_image)
         verifications = verify(self.bucket, plan.collections, 5, self.clock())
-        return plan, Result(
-            tuple(failed), verifications, remove(tree, plan, verifications, self.bucket) if remove_legacy else None
-        )
+        removal = remove(plan, verifications, self.bucket) if remove_legacy else None
+        return plan, Result(tuple(failed), verifications, removal)
 
     def exit_code(self, **options: Any) -> int:
         return exit_code(*self.run(**options))

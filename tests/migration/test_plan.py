@@ -3,7 +3,8 @@ from migration.buckets import KINDS
 
 from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
-from s3_manifest_cli.migration.merge import Image, LegacyCollection, Mention
+from s3_manifest_cli.migration.merge import Image, LegacyCollection
+from s3_manifest_cli.migration.places import Mention
 from s3_manifest_cli.migration.plan import MigrationOptions, plan
 from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection, RemoteObject
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -111,25 +110,19 @@ def migrate(
     writes = s3_client(endpoint_url, retries=False, session=session)
     store = S3Store(bucket, s3_client(endpoint_url, session=session), writes)
     options = MigrationOptions(prefer_local=prefer == "local", upload_orphans=orphans == "upload")
-    tree = walk(root)
-    plan = make_plan(tree, kinds, store, options)
+    plan = make_plan(walk(root), kinds, store, options)
     if not is_json:
-        _print(plan_lines(plan))
+        click.echo("\n".join(plan_lines(plan)))
     result = None
     if not plan_only:
         with Objects(bucket, session, endpoint_url) as objects:
             upload = partial(upload_image, objects, UnfinishedUploads(state_files.state_folder() / "uploads"))
-            failed = execute(tree, plan, store, upload, options)
+            failed = execute(plan, store, upload)
         verifications = verify(store, plan.collections, wait)
-        removal = remove(tree, plan, verifications, store) if remove_legacy else None
+        removal = remove(plan, verifications, store) if remove_legacy else None
         result = Result(tuple(failed), verifications, removal)
     if is_json:
         click.echo(json.dumps(as_json(plan, result), indent=1))
     elif result:
-        _print(result_lines(plan, result))
+        click.echo("\n".join(result_lines(plan, result)))
     sys.exit(exit_code(plan, result))
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)

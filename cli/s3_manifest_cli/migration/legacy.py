@@ -16,7 +16,6 @@ from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
 from s3_manifest_cli.client.local.hashes import md5_of
 
 _MAX_DOCUMENT_BYTES = 64 << 20
-_DATA = "data/"
 
 
 class Format(IntEnum):
@@ -76,7 +75,7 @@ class Document(Frozen):
         return "style" if self.format is Format.STYLE else "actor"
 
 
-class Problem(Frozen):
+class Problem(NamedTuple):
     """A problem with one file of the tree, or one object."""
 
     path: str
@@ -100,8 +99,7 @@ class Tree(NamedTuple):
 
     def open(self, path: str) -> BinaryIO:
         """Opens a file for unbuffered reading. Raises ``OSError``."""
-        # A file may have become a link since the walk.
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)  # a file may have become a link since the walk
         return os.fdopen(os.open(self._inside(path), flags), "rb", buffering=0)
 
     def read_document(self, path: str) -> bytes:
@@ -145,22 +143,20 @@ def walk(root: Path) -> Tree:
     problems: list[Problem] = []
 
     def add_problem(error: OSError) -> None:
-        problems.append(Problem(path=str(error.filename), problem=f"cannot be read: {error.strerror}"))
+        problems.append(Problem(str(error.filename), f"cannot be read: {error.strerror}"))
 
     for folder, folders, names in os.walk(root, onerror=add_problem, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted([*folders, *names]):
-            path = (Path(folder) / name).relative_to(root).as_posix()
-            mode = os.lstat(Path(folder) / name).st_mode
-            if stat.S_ISLNK(mode) and path.startswith(_DATA):
-                problems.append(Problem(path=ascii(path)[1:-1], problem="skipped, it is a symbolic link"))
-            elif stat.S_ISREG(mode) and not name.startswith("."):
+        for file in (Path(folder, name) for name in sorted([*folders, *names])):
+            path = file.relative_to(root).as_posix()
+            mode = file.lstat().st_mode
+            if stat.S_ISLNK(mode) and path.startswith("data/"):
+                problems.append(Problem(ascii(path)[1:-1], "skipped, it is a symbolic link"))
+            elif stat.S_ISREG(mode) and not file.name.startswith("."):
                 try:
                     path.encode()
                 except UnicodeEncodeError:
-                    problems.append(
-                        Problem(path=ascii(path), problem="skipped, the name is not valid UTF-8; rename it")
-                    )
+                    problems.append(Problem(ascii(path), "skipped, the name is not valid UTF-8; rename it"))
                 else:
                     paths.append(path)
     return Tree(root, tuple(sorted(paths)), tuple(problems))

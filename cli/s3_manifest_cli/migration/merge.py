@@ -8,28 +8,20 @@ was made from it, so it only adds fields that no manifest has.
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.model import Timestamp
 from s3_manifest.sidecars.captions import is_image
 from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
 from s3_manifest.sidecars.overrides import merge_descriptions
 from s3_manifest_cli.migration import places
-from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord, Problem
+from s3_manifest_cli.migration.legacy import Document, Format, Problem
+from s3_manifest_cli.migration.places import Mention
 
 _DEFAULT_TYPE = GenerationDeclaration.model_fields["type"].default
-
-
-class Mention(NamedTuple):
-    """One record of one document, with the path of its file and the path that it declares, if any."""
-
-    document: Document
-    record: ImageRecord
-    path: str | None
-    declared: str | None
 
 
 class Image(NamedTuple):
@@ -68,100 +60,94 @@ def merge(documents: Sequence[Document], paths: Iterable[str], collections: Coll
 
 
 class _Merger:
-    """``owners`` maps documents, and ``image_places`` image files, to where they belong."""
+    """``owners`` maps documents, and ``image_places`` image files, to where they belong.
+
+    A folder belongs to an actor, or to the only one of its ``folder_owners``: the collections with images in it.
+    """
 
     def __init__(self, documents: Sequence[Document], paths: Iterable[str], collections: Collections) -> None:
         self.paths = sorted(paths)
         self.files = places.Files(self.paths)
         self.collections = collections
         self.documents = {document.path: document for document in documents}
-        self.problems: list[Problem] = []
+        self.problems = [Problem(document.path, problem) for document in documents for problem in document.problems]
         self.owners: dict[str, Collection] = {}
+        self.actors: dict[str, Collection] = {}
         self.mentions: dict[Collection, dict[str, list[Mention]]] = defaultdict(lambda: defaultdict(list))
         self.image_places: dict[str, tuple[Collection, str]] = {}
+        self.folder_owners: dict[str, set[Collection]] = defaultdict(set)
         self.base_images: set[str] = set()
 
     def run(self) -> LegacyData:
-        documents = self.documents.values()
-        for document in documents:
-            for problem in document.problems:
-                self._add_problem(document, problem)
-        manifests = sorted(
-            (document for document in documents if document.format is not Format.RESPONSE),
-            key=lambda document: document.format,
-        )
+        responses = [document for document in self.documents.values() if document.format is Format.RESPONSE]
+        manifests = [document for document in self.documents.values() if document.format is not Format.RESPONSE]
         actors = {path.split("/")[2] for path in (*self.paths, *self.documents) if _is_in_actor_folder(path)}
         actors |= {name for document in manifests if document.kind == "actor" for name in document.ids}
-        for document in manifests:
-            self._add_manifest(document, actors)
-        folders = _Folders(self)
-        for document in documents:
-            if document.format is Format.RESPONSE:
-                self._add_response(document, folders)
+        for document in sorted(manifests, key=lambda document: document.format):
+            try:
+                self._add_manifest(document, places.collection_of(document, self.collections, actors))
+            except places.InvalidReference as error:
+                if not document.problems:
+                    self._report(document.path, error)
+        for path, (collection, _) in self.image_places.items():
+            self.folder_owners[posixpath.dirname(path)].add(collection)
+        for document in responses:
+            self._add_response(document)
         merged: dict[Collection, LegacyCollection] = defaultdict(LegacyCollection)
         for path, collection in self.owners.items():
             merged[collection].documents.append(self.documents[path])
         for collection, by_name in self.mentions.items():
-            for filename, mentions in by_name.items():
-                merged[collection].images[filename] = _image(filename, mentions)
+            merged[collection].images = {filename: _image(filename, mentions) for filename, mentions in by_name.items()}
         for collection, legacy in merged.items():
             _set_title_and_generations(collection, legacy)
-        self._add_orphans(folders, merged)
+        self._add_orphans(merged)
         return LegacyData(dict(merged), tuple(self.problems))
 
-    def _add_problem(self, document: Document, problem: object, where: str = "") -> None:
-        self.problems.append(Problem(path=document.path, problem=f"{where}: {problem}" if where else str(problem)))
+    def _report(self, path: str, error: places.InvalidReference, where: str = "") -> None:
+        self.problems.append(Problem(path, f"{where}: {error}" if where else str(error)))
 
-    def _add_manifest(self, document: Document, actors: set[str]) -> None:
+    @contextmanager
+    def _reporting(self, path: str, where: str = "") -> Iterator[None]:
+        """Ends the block at an invalid reference, which becomes a problem of the file at that path."""
         try:
-            collection = places.collection_of(document, self.collections, actors)
+            yield
         except places.InvalidReference as error:
-            if not document.problems:
-                self._add_problem(document, error)
-            return
+            self._report(path, error, where)
+
+    def _add_manifest(self, document: Document, collection: Collection) -> None:
         self.owners[document.path] = collection
-        self._add_base_image(document)
-        for record in document.records:
-            try:
-                filename = places.filename_of(record, collection, self.collections)
-            except places.InvalidReference as error:
-                self._add_problem(document, error, record.where)
-                continue
-            try:
-                location = places.locate(record, document, filename, collection, self.files)
-            except places.InvalidReference as error:
-                self._add_problem(document, error, record.where)
-                without_paths = record.model_copy(update={"paths": ()})
-                location = places.locate(without_paths, document, filename, collection, self.files)
-            self._add_mention(Mention(document, record, *location), collection, filename)
-
-    def _add_base_image(self, document: Document) -> None:
+        if document.format is Format.ACTOR:
+            self.actors[document.path.split("/")[2]] = collection
         if document.base_image:
-            try:
+            with suppress(places.InvalidReference):
                 candidates = places.candidate_paths(document.base_image, posixpath.dirname(document.path))
-            except places.InvalidReference:
-                return
-            self.base_images |= {file for path in candidates if (file := self.files.find(path))}
+                self.base_images |= {file for path in candidates if (file := self.files.find(path))}
+        for record in document.records:
+            with self._reporting(document.path, record.where):
+                filename = places.filename_of(record, collection, self.collections)
+                try:
+                    mention = places.locate(record, document, filename, collection, self.files)
+                except places.InvalidReference as error:
+                    self._report(document.path, error, record.where)
+                    without_paths = record.model_copy(update={"paths": ()})
+                    mention = places.locate(without_paths, document, filename, collection, self.files)
+                self._add_mention(mention, collection, filename)
 
-    def _add_response(self, document: Document, folders: "_Folders") -> None:
+    def _add_response(self, document: Document) -> None:
         folder = posixpath.dirname(document.path)
         for record in document.records:
-            path = self.files.find(f"{folder}/{record.filename}") or self._only_image(folder, document)
-            place = (self.image_places.get(path) if path else None) or folders.place(
-                path or f"{folder}/{record.filename}"
-            )
+            named = f"{folder}/{record.filename}"
+            path = self.files.find(named) or self._only_image(folder, document)
+            place = self._place(path or named)
             if place is None:
                 continue
             collection, filename = place
             self.owners.setdefault(document.path, collection)
-            if path is None and filename not in self.mentions[collection]:
-                continue  # an image of the response that was not kept
-            try:
-                places.check_filename(filename, collection, self.collections)
-            except places.InvalidReference as error:
-                self._add_problem(document, error, record.where)
-                continue
-            self._add_mention(Mention(document, record, path, None), collection, filename)
+            # An image of the response that is neither on disk nor in a manifest was not kept.
+            if path or filename in self.mentions[collection]:
+                with self._reporting(document.path, record.where):
+                    places.check_filename(filename, collection, self.collections)
+                    self._add_mention(Mention(document, record, path, None), collection, filename)
 
     def _add_mention(self, mention: Mention, collection: Collection, filename: str) -> None:
         self.mentions[collection][filename].append(mention)
@@ -173,49 +159,33 @@ class _Merger:
         images = [path for path in self.paths if posixpath.dirname(path) == folder and is_image(path.lower())]
         return images[0] if len(images) == len(document.records) == 1 else None
 
-    def _add_orphans(self, folders: "_Folders", merged: dict[Collection, LegacyCollection]) -> None:
-        chosen = {image.path for legacy in merged.values() for image in legacy.images.values() if image.path}
+    def _place(self, path: str) -> tuple[Collection, str] | None:
+        """The collection and the filename of an image; those of its folder unless a manifest names it."""
+        if path in self.image_places:
+            return self.image_places[path]
+        if _is_in_actor_folder(path):
+            _, _, actor, below = path.split("/", 3)
+            owner = self.actors.get(actor) or self.collections.lookup("actor", actor)
+            if owner and below.startswith(places.TRAINING):
+                return owner, below.removeprefix(places.TRAINING)
+        folder, filename = posixpath.split(path)
+        owners = self.folder_owners.get(folder, set())
+        return (next(iter(owners)), filename) if len(owners) == 1 else None
+
+    def _add_orphans(self, merged: dict[Collection, LegacyCollection]) -> None:
+        chosen = {image.path for legacy in merged.values() for image in legacy.images.values()}
         for path in self.paths:
             if path in chosen or path in self.base_images or not is_image(path.lower()):
                 continue
-            place = self.image_places.get(path) or folders.place(path)
-            if place is None:
-                continue
-            collection, filename = place
-            try:
-                places.check_filename(filename, collection, self.collections)
-            except places.InvalidReference as error:
-                self.problems.append(Problem(path=path, problem=str(error)))
-                continue
-            if filename in merged[collection].images:
-                merged[collection].duplicates.append(Image(filename, path))
-            else:
-                merged[collection].images[filename] = Image(filename, path)
-
-
-class _Folders:
-    """The owners of folders: an actor, or the only collection that has images in it."""
-
-    def __init__(self, merger: _Merger) -> None:
-        self._collections = merger.collections
-        self._owners: dict[str, set[Collection]] = defaultdict(set)
-        for path, (collection, _) in merger.image_places.items():
-            self._owners[posixpath.dirname(path)].add(collection)
-        self._actors = {
-            path.split("/")[2]: collection
-            for path, collection in merger.owners.items()
-            if merger.documents[path].format is Format.ACTOR
-        }
-
-    def place(self, path: str) -> tuple[Collection, str] | None:
-        """The collection that the folder of a file belongs to, and the filename there."""
-        owners = self._owners.get(posixpath.dirname(path), set())
-        if _is_in_actor_folder(path):
-            _, _, actor, below = path.split("/", 3)
-            owner = self._actors.get(actor) or self._collections.lookup("actor", actor)
-            if owner and below.startswith(places.TRAINING):
-                return owner, below.removeprefix(places.TRAINING)
-        return (next(iter(owners)), posixpath.basename(path)) if len(owners) == 1 else None
+            if place := self._place(path):
+                collection, filename = place
+                with self._reporting(path):
+                    places.check_filename(filename, collection, self.collections)
+                    legacy = merged[collection]
+                    if filename in legacy.images:
+                        legacy.duplicates.append(Image(filename, path))
+                    else:
+                        legacy.images[filename] = Image(filename, path)
 
 
 def _is_in_actor_folder(path: str) -> bool:
@@ -223,13 +193,10 @@ def _is_in_actor_folder(path: str) -> bool:
 
 
 def _image(filename: str, mentions: list[Mention]) -> Image:
-    order = {id(mention): index for index, mention in enumerate(mentions)}
+    def precedence(mention: Mention) -> tuple[bool, str, int]:
+        return mention.document.format is not Format.RESPONSE, mention.record.at or "", -mention.document.format
 
-    def precedence(mention: Mention) -> tuple[bool, str, int, int]:
-        is_response = mention.document.format is Format.RESPONSE
-        return not is_response, mention.record.at or "", -mention.document.format, order[id(mention)]
-
-    ordered = sorted(mentions, key=precedence, reverse=True)
+    ordered = sorted(mentions, key=precedence)[::-1]  # among equals, the last one comes first
     path = next((mention.path for mention in ordered if mention.path), None)
     sidecars = [SidecarContent(files={filename: mention.record.description}) for mention in ordered]
     local_path = path or next((mention.declared for mention in ordered if mention.declared), None)
@@ -250,8 +217,5 @@ def _set_title_and_generations(collection: Collection, legacy: LegacyCollection)
             identity = generation.generation_id, generation.type
             if document.format is not Format.RESPONSE or identity in used:
                 declared.setdefault(identity, generation)
-    legacy.generations = tuple(sorted(declared.values(), key=_by_time))
-
-
-def _by_time(generation: GenerationDeclaration) -> tuple[Timestamp, str, str]:
-    return generation.generated_at, generation.type, str(generation.generation_id)
+    by_time = sorted(declared.values(), key=lambda entry: (entry.generated_at, entry.type, str(entry.generation_id)))
+    legacy.generations = tuple(by_time)

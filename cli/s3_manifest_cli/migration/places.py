@@ -46,9 +46,14 @@ class Files:
         return similar[0] if len(similar) == 1 else None
 
 
-class FileLocation(NamedTuple):
-    """The ``path`` of an image in the tree, None if it has no file; ``declared`` is the first path where it may be."""
+class Mention(NamedTuple):
+    """One record of one document.
 
+    ``path`` is the image's file in the tree, None if there is none; ``declared`` is the first path where it may be.
+    """
+
+    document: Document
+    record: ImageRecord
     path: str | None
     declared: str | None
 
@@ -93,25 +98,20 @@ def filename_of(record: ImageRecord, collection: Collection, collections: Collec
             return check_filename(collection.filename(key), collection, collections)
         if key == record.key:
             raise InvalidReference(f"its key {key!r} is outside {collection.prefix}; copy the object there")
-    for path in (record.filename, *record.paths):
-        if path:
-            return check_filename(_below_training(path, record), collection, collections)
-    raise InvalidReference("names no file")
-
-
-def _below_training(path: str, record: ImageRecord) -> str:
-    _, separator, below = path.replace("\\", "/").rpartition(f"/{TRAINING}")
-    if separator:
-        return below
-    return path if path == record.filename else path.replace("\\", "/").rpartition("/")[2]
+    path = next(filter(None, (record.filename, *record.paths)), None)
+    if path is None:
+        raise InvalidReference("names no file")
+    _, is_training, filename = path.replace("\\", "/").rpartition(f"/{TRAINING}")
+    if not is_training:
+        filename = path if path == record.filename else posixpath.basename(filename)
+    return check_filename(filename, collection, collections)
 
 
 def check_filename(filename: str, collection: Collection, collections: Collections) -> str:
     """The filename, if the collection can have it. Raises ``InvalidReference``."""
     if reason := filename_problem(filename):
-        raise InvalidReference(
-            f"{filename!r} cannot be a filename below {collection.prefix}: {reason}; rename the file"
-        )
+        place = f"below {collection.prefix}"
+        raise InvalidReference(f"{filename!r} cannot be a filename {place}: {reason}; rename the file")
     key = collection.prefix + filename
     if len(key.encode(errors="replace")) > MAX_KEY_BYTES:
         raise InvalidReference(f"{filename[:60]!r}… is too long for an S3 key")
@@ -137,10 +137,8 @@ def _keys(record: ImageRecord) -> Iterator[str]:
             yield path.partition("/")[2]
 
 
-def locate(
-    record: ImageRecord, document: Document, filename: str, collection: Collection, files: Files
-) -> FileLocation:
-    """The file of a record in the tree: at one of its paths, else in the usual folder.
+def locate(record: ImageRecord, document: Document, filename: str, collection: Collection, files: Files) -> Mention:
+    """The record with its file in the tree: at one of its paths, else in the usual folder.
 
     Raises ``InvalidReference`` for a path that leaves the tree.
     """
@@ -150,7 +148,8 @@ def locate(
     if collection.kind == "actor":
         places += [f"{folder}/{filename}"] if document.format is Format.ACTOR else []
         places.append(f"{ACTORS}{collection.id}/{TRAINING}{filename}")
-    return FileLocation(next((file for place in places if (file := files.find(place))), None), declared)
+    path = next((file for place in places if (file := files.find(place))), None)
+    return Mention(document, record, path, declared)
 
 
 def candidate_paths(path: str, folder: str) -> list[str]:
@@ -167,14 +166,10 @@ def candidate_paths(path: str, folder: str) -> list[str]:
         readings = [f"data/{below}"] if separator else []
     else:
         readings = [path, f"{folder}/{path}"]
-    places = [place for place in map(posixpath.normpath, readings) if not _is_outside(place)]
+    places = [place for place in map(posixpath.normpath, readings) if place.split("/")[0] not in (".", "..")]
     if readings and not places:
         raise InvalidReference(f"{path!r} is outside the tree, so it is not read")
     return places
-
-
-def _is_outside(path: str) -> bool:
-    return path in (".", "..") or path.startswith("../")
 
 
 def _fold(path: str) -> str:

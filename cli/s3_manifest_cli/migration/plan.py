@@ -14,17 +14,20 @@ Prompts, titles, generations and so on are written for images that S3 has or wil
 has stays, and the conflict is reported, unless ``--prefer local`` is given.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.filenames import path_conflicts
+from s3_manifest.manifest.model import Generation
 from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, GenerationDeclaration
 from s3_manifest_cli.migration.merge import Image, LegacyCollection
-from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection
+from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection, RemoteObject
+
+AnyGeneration = TypeVar("AnyGeneration", Generation, GenerationDeclaration)
 
 
 class Status(StrEnum):
@@ -94,10 +97,10 @@ class CollectionPlan(NamedTuple):
     expected: ExpectedManifest
     conflicts: tuple[str, ...]
 
-    @property
-    def uploads(self) -> Iterator[ImagePlan]:
-        """The images to upload."""
-        return (image for image in self.images if image.upload)
+
+def by_identity(generations: Iterable[AnyGeneration]) -> dict[tuple[int | str, str], AnyGeneration]:
+    """The generations by their ids and types."""
+    return {(generation.generation_id, generation.type): generation for generation in generations}
 
 
 def plan(
@@ -108,46 +111,38 @@ def plan(
     options: MigrationOptions,
 ) -> CollectionPlan:
     """Plans one collection; ``md5s`` are those of the local files, by path."""
-    images = [_image_plan(image, md5s, remote, options) for _, image in sorted(legacy.images.items())]
-    blocked = path_conflicts({image.filename for image in images if image.upload} | remote.objects.keys())
     images = [
-        _without_upload(image, blocked[image.filename]) if image.filename in blocked else image for image in images
+        _image_plan(image, md5s.get(image.path or ""), remote.objects.get(filename), options)
+        for filename, image in sorted(legacy.images.items())
     ]
-    images += [
-        ImagePlan(
-            image.filename, image.path, Status.ORPHANED, note="the collection has another image with this filename"
-        )
-        for image in legacy.duplicates
-    ]
+    blocked = path_conflicts({image.filename for image in images if image.upload} | remote.objects.keys())
+    images = [_without_upload(image, blocked.get(image.filename)) for image in images]
     conflicts: list[str] = []
     descriptions: dict[str, FileDescription] = {}
     files: dict[str, Mapping[str, JsonValue]] = {}
     for image in images:
-        merged = legacy.images[image.filename]
-        if image.md5 is None or merged.path != image.path:
-            continue
-        before = remote.files.get(image.filename, NO_DESCRIPTION)
-        new, descriptions[image.filename], differing = _merge_fields(before, merged.description, options)
-        if new:
-            files[image.filename] = new
-        conflicts += (f"{image.filename}: {name}" for name in differing)
+        if image.md5:
+            before, described = remote.files.get(image.filename, NO_DESCRIPTION), legacy.images[image.filename]
+            new, descriptions[image.filename], differing = _merge_fields(before, described.description, options)
+            if new:
+                files[image.filename] = new
+            conflicts += (f"{image.filename}: {name}" for name in differing)
     title = remote.title
-    if legacy.title and (title is None or options.prefer_local):
-        title = legacy.title
-    elif legacy.title and title != legacy.title:
-        conflicts.append("title")
-    declared = {(generation.generation_id, generation.type): generation for generation in remote.generations}
-    new_generations: list[GenerationDeclaration] = []
-    for generation in legacy.generations:
-        known = declared.get((generation.generation_id, generation.type))
-        if known == generation:
-            continue
-        if known is None or options.prefer_local:
-            new_generations.append(generation)
+    if legacy.title and legacy.title != title:
+        if title is None or options.prefer_local:
+            title = legacy.title
         else:
+            conflicts.append("title")
+    declared = by_identity(remote.generations)
+    new_generations: list[GenerationDeclaration] = []
+    for identity, generation in by_identity(legacy.generations).items():
+        if identity not in declared or (options.prefer_local and declared[identity] != generation):
+            new_generations.append(generation)
+            declared[identity] = generation
+        elif declared[identity] != generation:
             conflicts.append(f"generation {generation.type} {generation.generation_id}")
-    declared |= {(generation.generation_id, generation.type): generation for generation in new_generations}
-    legacy_ids = {(generation.generation_id, generation.type) for generation in legacy.generations}
+    duplicate = ImagePlan("", None, Status.ORPHANED, note="the collection has another image with this filename")
+    images += (duplicate._replace(filename=image.filename, path=image.path) for image in legacy.duplicates)
     return CollectionPlan(
         collection,
         tuple(images),
@@ -156,32 +151,31 @@ def plan(
             {image.filename: image.md5 for image in images if image.md5},
             descriptions,
             title if legacy.title else None,
-            tuple(generation for identity, generation in declared.items() if identity in legacy_ids),
+            tuple(declared[identity] for identity in by_identity(legacy.generations)),
         ),
         tuple(conflicts),
     )
 
 
 def _image_plan(
-    image: Image, md5s: Mapping[str, str], remote: RemoteCollection, options: MigrationOptions
+    image: Image, local_md5: str | None, remote: RemoteObject | None, options: MigrationOptions
 ) -> ImagePlan:
-    local_md5 = md5s.get(image.path) if image.path else None
-    remote_object = remote.objects.get(image.filename)
-    status = _status(image, local_md5, remote_object.md5 if remote_object else None)
-    upload = None
-    if image.path and local_md5:
-        if status is Status.LOCAL_ONLY or (status is Status.ORPHANED and options.upload_orphans):
-            upload = ImageUpload(image.path, local_md5, None)
-        elif status is Status.OUT_OF_SYNC and options.prefer_local and remote_object:
-            upload = ImageUpload(image.path, local_md5, remote_object.etag)
-    md5 = upload.md5 if upload else remote_object.md5 if remote_object else None
+    status = _status(image, local_md5, remote.md5 if remote else None)
+    replaces = remote.etag if remote and status is Status.OUT_OF_SYNC else None
+    is_uploaded = (
+        status is Status.LOCAL_ONLY
+        or (status is Status.ORPHANED and options.upload_orphans)
+        or (status is Status.OUT_OF_SYNC and options.prefer_local)
+    )
+    upload = ImageUpload(image.path, local_md5, replaces) if is_uploaded and image.path and local_md5 else None
+    md5 = local_md5 if upload else remote.md5 if remote else None
     note = _note(image, status, local_md5 or md5)
     return ImagePlan(image.filename, image.path, status, md5, local_md5, upload, note)
 
 
-def _without_upload(image: ImagePlan, other: str) -> ImagePlan:
-    """The image, not uploaded because no copy of the collection could hold it."""
-    if image.upload is None:
+def _without_upload(image: ImagePlan, other: str | None) -> ImagePlan:
+    """The image, not uploaded if no copy of the collection could hold it beside that file."""
+    if image.upload is None or other is None:
         return image
     note = f"it conflicts with {other!r}: a copy cannot have a file and a folder of one name; rename one of them"
     return image._replace(upload=None, md5=None, note="; ".join(filter(None, (image.note, note))))

@@ -1,14 +1,14 @@
 """Reads what S3 has of a collection, and uploads images to it."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, KeysView, Mapping
 from typing import BinaryIO, NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest.query.reads import retry_on_conflict
-from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
 from s3_manifest.sidecars.formats import COLLECTION_JSON, PROMPT_METADATA_JSON, read_sidecar
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.snapshot import Snapshot
@@ -67,27 +67,24 @@ def load_manifest(store: Store, collection: Collection) -> ManifestContents | No
     return retry_on_conflict(Snapshot.load(store, parallel_map, collection), read)
 
 
-def observe_collection(store: Store, collection: Collection, filenames: Iterable[str]) -> RemoteCollection:
+def observe_collection(store: Store, collection: Collection, filenames: KeysView[str]) -> RemoteCollection:
     """What S3 has of these files. Raises ``StoreError``, ``UnreadableManifest``."""
     manifest = load_manifest(store, collection)
-    objects: dict[str, RemoteObject] = {}
-    unknown: list[str] = []
-    for filename in filenames:
-        entry = manifest.entries.get(filename) if manifest else None
-        if entry and entry.md5_hash:
-            objects[filename] = RemoteObject(entry.etag, entry.md5_hash)
-        else:
-            unknown.append(filename)  # it may be newer than the manifest, which is some seconds late
+    entries = manifest.entries if manifest else {}
+    objects = {
+        filename: RemoteObject(entry.etag, entry.md5_hash)
+        for filename in filenames
+        if (entry := entries.get(filename)) and entry.md5_hash
+    }
+    # The others may be newer than the manifest, which is some seconds late.
+    unknown = [filename for filename in filenames if filename not in objects]
     observations = parallel_map(lambda name: observe_object(store, collection.prefix + name), unknown)
     objects |= {filename: observed for filename, observed in zip(unknown, observations, strict=True) if observed}
-    prompts, about = (store.get(collection.prefix + name) for name in (PROMPT_METADATA_JSON, COLLECTION_JSON))
-    declared = read_sidecar(COLLECTION_JSON, about.body) if about else None
-    return RemoteCollection(
-        objects,
-        read_sidecar(PROMPT_METADATA_JSON, prompts.body).files if prompts else {},
-        declared.title if declared else None,
-        declared.generations if declared else (),
+    prompts, about = (
+        read_sidecar(name, sidecar.body) if (sidecar := store.get(collection.prefix + name)) else SidecarContent()
+        for name in (PROMPT_METADATA_JSON, COLLECTION_JSON)
     )
+    return RemoteCollection(objects, prompts.files, about.title, about.generations)
 
 
 def observe_object(store: Store, key: str) -> RemoteObject | None:
@@ -108,8 +105,6 @@ def upload_image(objects: Objects, unfinished: UnfinishedUploads, key: str, file
     checksums = compute_checksums(file, size)
     if checksums.md5 != image.md5:
         raise FileChanged(image.path, "the file changed since the plan; run the command again")
-    metadata = {
-        METADATA_PREFIX + name: value for name, value in fit_metadata({"local-path": image.path}).values.items()
-    }
-    headers = {"Content-Type": content_type(key)} | metadata
+    metadata = fit_metadata({"local-path": image.path}).values
+    headers = {METADATA_PREFIX + name: value for name, value in metadata.items()} | {"Content-Type": content_type(key)}
     upload(objects, file, UploadRequest(key, size, checksums, image.replaces, headers), unfinished)

@@ -6,7 +6,7 @@ title and good or bad mark in it is in the manifest unchanged. The legacy files 
 not at all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from typing import NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
@@ -14,8 +14,9 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.sidecars.content import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.legacy import Document, Format, Problem, Tree
-from s3_manifest_cli.migration.merge import LegacyCollection, Mention
-from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan
+from s3_manifest_cli.migration.merge import LegacyCollection
+from s3_manifest_cli.migration.places import Mention
+from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, by_identity
 from s3_manifest_cli.migration.remote import observe_object
 from s3_manifest_cli.migration.run import MigrationPlan
 from s3_manifest_cli.migration.verify import Verification
@@ -30,90 +31,39 @@ class Removal(NamedTuple):
     retained: tuple[Problem, ...]
 
 
-def removable(
-    plan: MigrationPlan, verifications: Mapping[Collection, Verification]
-) -> tuple[Mapping[str, str], list[Problem]]:
-    """The paths that can be deleted, images (with their MD5) before the files that name them, and why others cannot."""
-    deletable: dict[str, str] = {}
-    retained: list[Problem] = []
+def remove(plan: MigrationPlan, verifications: Mapping[Collection, Verification], store: Store) -> Removal:
+    """Deletes what can be deleted. An image that changed since it was verified, on disk or in S3, is retained."""
+    images: dict[str, tuple[str, str | None]] = {}
     documents: list[str] = []
-    unreadable = {problem.path for problem in plan.problems}
+    retained: list[Problem] = []
     for collection_plan in plan.collections:
-        verification = verifications.get(collection_plan.collection, Verification({}, ("not verified",)))
+        verification = verifications[collection_plan.collection]
         for image in collection_plan.images:
             if image.path is None:
                 continue
             if reason := _why_image_is_retained(image, verification):
-                retained.append(Problem(path=image.path, problem=reason))
+                retained.append(Problem(image.path, reason))
             else:
-                deletable[image.path] = image.md5 or ""
+                images[image.path] = collection_plan.collection.prefix + image.filename, image.md5
+
+    reasons = parallel_map(lambda path: _why_changed(plan.tree, store, path, *images[path]), images)
+    changed = {path: reason for path, reason in zip(images, reasons, strict=True) if reason}
+    for collection_plan in plan.collections:
         legacy = plan.legacy.collections[collection_plan.collection]
-        reasons = {
-            document.path: "not all of it could be read"
-            if document.path in unreadable
-            else next(_why_document_is_retained(document, collection_plan, legacy, verification), None)
-            for document in legacy.documents
-        }
-        retained += (Problem(path=path, problem=reason) for path, reason in reasons.items() if reason)
-        if any(reasons.values()):
-            # Without the later statements of the deleted files, the retained files would be read differently.
-            others = "another legacy file of the collection is retained"
-            retained += (Problem(path=path, problem=others) for path, reason in reasons.items() if not reason)
-        else:
-            documents += reasons
-    # Images first: after an interruption, a manifest without its images is read as images that are only in S3.
-    return deletable | dict.fromkeys(documents, ""), retained
-
-
-def remove(tree: Tree, plan: MigrationPlan, verifications: Mapping[Collection, Verification], store: Store) -> Removal:
-    """Deletes what can be deleted. An image that changed since it was verified, on disk or in S3, is retained."""
-    deletable, retained = removable(plan, verifications)
-    changed = _changed(tree, plan, store, deletable)
-    retained += (Problem(path=path, problem=reason) for path, reason in sorted(changed.items()))
+        why_retained = _why_documents_are_retained(collection_plan, plan, verifications, changed.keys())
+        retained += (Problem(path, reason) for path, reason in why_retained.items())
+        documents += (document.path for document in legacy.documents if document.path not in why_retained)
+    retained += (Problem(path, reason) for path, reason in sorted(changed.items()))
     deleted: list[str] = []
-    for path in deletable:
-        if path in changed:
-            continue
+    # Images first: after an interruption, a manifest without its images is read as images that are only in S3.
+    for path in (*(path for path in images if path not in changed), *documents):
         try:
-            tree.remove(path)
+            plan.tree.remove(path)
         except OSError as error:
-            retained.append(Problem(path=path, problem=f"cannot be deleted: {error.strerror}"))
+            retained.append(Problem(path, f"cannot be deleted: {error.strerror}"))
         else:
             deleted.append(path)
     return Removal(tuple(deleted), tuple(retained))
-
-
-def _changed(tree: Tree, plan: MigrationPlan, store: Store, deletable: Mapping[str, str]) -> Mapping[str, str]:
-    """Checks each image a last time, and returns why some files must be retained after all."""
-    keys = {
-        image.path: collection_plan.collection.prefix + image.filename
-        for collection_plan in plan.collections
-        for image in collection_plan.images
-        if image.path
-    }
-
-    def check(path: str) -> str | None:
-        try:
-            current = observe_object(store, keys[path])
-            is_same = current is not None and current.md5 == tree.md5(path) == deletable[path]
-        except StoreError as error:
-            return str(error)
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        return None if is_same else "changed since it was verified"
-
-    images = [path for path, md5 in deletable.items() if md5]
-    changed = {path: reason for path, reason in zip(images, parallel_map(check, images), strict=True) if reason}
-    for collection_plan in plan.collections:
-        if any(image.path in changed for image in collection_plan.images):
-            # What its legacy files say is no longer where it was verified.
-            documents = (document.path for document in plan.legacy.collections[collection_plan.collection].documents)
-            changed |= {
-                path: "an image of the collection changed since it was verified"
-                for path in documents
-                if path in deletable
-            }
-    return changed
 
 
 def _why_image_is_retained(image: ImagePlan, verification: Verification) -> str | None:
@@ -122,6 +72,44 @@ def _why_image_is_retained(image: ImagePlan, verification: Verification) -> str 
     if image.filename in verification.files:
         return verification.files[image.filename]
     return verification.problems[0] if verification.problems else None
+
+
+def _why_documents_are_retained(
+    collection_plan: CollectionPlan,
+    plan: MigrationPlan,
+    verifications: Mapping[Collection, Verification],
+    changed: KeysView[str],
+) -> Mapping[str, str]:
+    """Why a collection's legacy files are retained, by path; empty if all can be deleted."""
+    legacy = plan.legacy.collections[collection_plan.collection]
+    verification = verifications[collection_plan.collection]
+    unreadable = {problem.path for problem in plan.problems}
+    reasons = {
+        document.path: "not all of it could be read"
+        if document.path in unreadable
+        else next(_why_document_is_retained(document, collection_plan, legacy, verification), None)
+        for document in legacy.documents
+    }
+    if any(reasons.values()):
+        # Without the later statements of the deleted files, the retained files would be read differently.
+        others = "another legacy file of the collection is retained"
+    elif any(image.path in changed for image in collection_plan.images):
+        others = "an image of the collection changed since it was verified"
+    else:
+        return {}
+    return {path: reason or others for path, reason in reasons.items()}
+
+
+def _why_changed(tree: Tree, store: Store, path: str, key: str, md5: str | None) -> str | None:
+    """Checks an image a last time."""
+    try:
+        current = observe_object(store, key)
+        is_same = current is not None and current.md5 == tree.md5(path) == md5
+    except StoreError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if is_same else "changed since it was verified"
 
 
 def _why_document_is_retained(
@@ -140,14 +128,12 @@ def _why_document_is_retained(
         yield "it names images that are neither on disk nor in S3"
     images = {image.filename: image for image in reversed(plan.images)}  # duplicates come last, and do not count
     for filename, mention in mentions:
-        if reason := _why_mention_is_unresolved(
-            mention, images[filename], plan.expected.files.get(filename), verification
-        ):
+        description = plan.expected.files.get(filename)
+        if reason := _why_mention_is_unresolved(mention, images[filename], description, verification):
             yield f"{filename}: {reason}"
-    declared = {(generation.generation_id, generation.type): generation for generation in plan.expected.generations}
-    for generation in document.generations:
-        current = declared.get((generation.generation_id, generation.type))
-        if document.format is not Format.RESPONSE and current != generation:
+    declared = by_identity(plan.expected.generations)
+    for generation in document.generations if document.format is not Format.RESPONSE else ():
+        if declared.get((generation.generation_id, generation.type)) != generation:
             yield f"generation {generation.type} {generation.generation_id} differs from the manifest"
 
 

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.migration.legacy import Problem
-from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, Status
+from s3_manifest_cli.migration.plan import CollectionPlan, Status
 from s3_manifest_cli.migration.remove import Removal
 from s3_manifest_cli.migration.run import MigrationPlan
 from s3_manifest_cli.migration.verify import Verification
 from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED
-from s3_manifest_cli.terminal.output import files as count_of
 from s3_manifest_cli.terminal.output import number
 
 _MAX_LINES = 20
@@ -37,14 +36,8 @@ def exit_code(plan: MigrationPlan, result: Result | None) -> int:
     """The exit code; without a result, anything to do is a difference."""
     if plan.problems or (result and result.failed):
         return FAILED
-    differs = any(collection.conflicts for collection in plan.collections) or any(
-        image.is_unresolved for collection in plan.collections for image in collection.images
-    )
-    if result is None:
-        differs = differs or not plan.is_done
-    else:
-        differs = differs or not all(verification.is_verified for verification in result.verifications.values())
-    return DIFFERENCES if differs else 0
+    is_done = _verified(result) == len(result.verifications) if result else plan.is_done
+    return 0 if is_done and not any(_differences(plan)) else DIFFERENCES
 
 
 def counts(plan: MigrationPlan) -> dict[str, int]:
@@ -60,14 +53,14 @@ def as_json(plan: MigrationPlan, result: Result | None) -> dict[str, Any]:
         "uploads": len(plan.uploads),
         "edits": len(plan.edits),
         "collections": [_collection_json(collection, result) for collection in plan.collections],
-        "problems": [problem.model_dump() for problem in plan.problems],
+        "problems": [problem._asdict() for problem in plan.problems],
     }
     if result:
-        document["failed"] = [problem.model_dump() for problem in result.failed]
+        document["failed"] = [problem._asdict() for problem in result.failed]
         document["verified"] = _verified(result)
         if result.removal:
-            document["removed"] = list(result.removal.paths)
-            document["kept"] = [problem.model_dump() for problem in result.removal.retained]
+            document["removed"] = result.removal.paths
+            document["kept"] = [problem._asdict() for problem in result.removal.retained]
     return document | {"exit_code": exit_code(plan, result)}
 
 
@@ -81,7 +74,7 @@ def _collection_json(plan: CollectionPlan, result: Result | None) -> dict[str, A
             {
                 "filename": image.filename,
                 "path": image.path,
-                "status": image.status.value,
+                "status": image.status,
                 "action": "upload" if image.upload else None,
                 "md5": image.md5,
                 "local_md5": image.local_md5,
@@ -90,14 +83,12 @@ def _collection_json(plan: CollectionPlan, result: Result | None) -> dict[str, A
             for image in plan.images
         ],
         "words": {
-            "files": {name: dict(fields) for name, fields in plan.edits.files.items()},
+            "files": plan.edits.files,
             "title": plan.edits.title,
             "generations": [generation.model_dump(mode="json") for generation in plan.edits.generations],
         },
-        "conflicts": list(plan.conflicts),
-        "unverified": {"files": dict(verification.files), "rest": list(verification.problems)}
-        if verification
-        else None,
+        "conflicts": plan.conflicts,
+        "unverified": verification and {"files": verification.files, "rest": verification.problems},
     }
 
 
@@ -123,7 +114,7 @@ def result_lines(plan: MigrationPlan, result: Result) -> Iterator[str]:
     expected = sum(len(collection.expected.md5s) for collection in plan.collections)
     unverified = sum(len(verification.files) for verification in result.verifications.values())
     manifests = f"{_verified(result):,} of {number(len(plan.collections), 'manifest')}"
-    yield f"Verified {manifests}, with {count_of(expected - unverified)}."
+    yield f"Verified {manifests}, with {number(expected - unverified, 'file')}."
     if result.removal:
         yield f"Deleted {number(len(result.removal.paths), 'legacy file')}."
         yield from _section("retained file", _problem_lines(result.removal.retained))
@@ -138,14 +129,10 @@ def _differences(plan: MigrationPlan) -> Iterator[str]:
         prefix = collection.collection.prefix
         for image in collection.images:
             if image.is_unresolved:
-                yield f"{image.status} {prefix}{image.filename}{_details(image)}"
+                details = "; ".join(filter(None, (image.path and f"on disk {image.path}", image.note)))
+                yield f"{image.status} {prefix}{image.filename}{details and f' ({details})'}"
         for conflict in collection.conflicts:
             yield f"{prefix}: not imported, because the sidecar has another value: {conflict}"
-
-
-def _details(image: ImagePlan) -> str:
-    details = "; ".join(filter(None, (image.path and f"on disk {image.path}", image.note)))
-    return f" ({details})" if details else ""
 
 
 def _unverified(result: Result) -> Iterator[str]:

@@ -24,29 +24,37 @@ from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import remote
 from s3_manifest_cli.migration.decode import decode
-from s3_manifest_cli.migration.legacy import Document, Problem, Tree
+from s3_manifest_cli.migration.legacy import Problem, Tree
 from s3_manifest_cli.migration.merge import LegacyCollection, LegacyData, merge
-from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, MigrationOptions, plan
+from s3_manifest_cli.migration.plan import CollectionPlan, MigrationOptions, plan
 from s3_manifest_cli.terminal.progress import progress_bar
 
 _THREADS = 16
 _EDIT_SECONDS = 60.0
+_ERRORS = (StoreError, UnreadableManifest, InvalidEdit, UnreadableSidecar, SidecarTooLarge, TooManyConflicts)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class MigrationPlan(NamedTuple):
-    """What has to be done, and what could not be read."""
+    """What has to be done with a tree, and what could not be read."""
 
+    tree: Tree
+    options: MigrationOptions
     legacy: LegacyData
     collections: tuple[CollectionPlan, ...]
     problems: tuple[Problem, ...]
 
     @property
-    def uploads(self) -> list[tuple[CollectionPlan, ImagePlan]]:
-        """The images to upload."""
-        return [(collection, image) for collection in self.collections for image in collection.uploads]
+    def uploads(self) -> list[tuple[str, remote.ImageUpload]]:
+        """The images to upload, with their keys."""
+        return [
+            (collection.collection.prefix + image.filename, image.upload)
+            for collection in self.collections
+            for image in collection.images
+            if image.upload
+        ]
 
     @property
     def edits(self) -> list[CollectionPlan]:
@@ -59,114 +67,80 @@ class MigrationPlan(NamedTuple):
         return not self.uploads and not self.edits
 
 
-def read(tree: Tree, collections: Collections) -> tuple[LegacyData, list[Problem]]:
-    """The merged content of the legacy files, and what could not be read."""
-    documents: list[Document] = []
-    problems = list(tree.problems)
-    with progress_bar("Reading legacy files", len(tree.documents)) as advance:
-        for path in tree.documents:
-            try:
-                documents.append(decode(path, tree.read_document(path)))
-            except OSError as error:
-                problems.append(_problem(path, error))
-            advance(1, 0)
-    return merge(documents, tree.paths, collections), problems
-
-
 def make_plan(tree: Tree, collections: Collections, store: Store, options: MigrationOptions) -> MigrationPlan:
     """Plans the migration from what is on disk and in S3 now. Changes nothing."""
-    legacy, problems = read(tree, collections)
-    problems += legacy.problems
-    md5s: dict[str, str] = {}
 
-    def compute_md5(path: str) -> Problem | None:
-        try:
-            md5s[path] = tree.md5(path)
-        except OSError as error:
-            return _problem(path, error)
-        return None
+    def compare(entry: tuple[Collection, LegacyCollection]) -> CollectionPlan:
+        collection, own = entry
+        return plan(collection, own, md5s, remote.observe_collection(store, collection, own.images.keys()), options)
 
-    def compare(entry: tuple[Collection, LegacyCollection]) -> CollectionPlan | Problem:
-        collection, legacy_collection = entry
-        try:
-            observed = remote.observe_collection(store, collection, legacy_collection.images)
-        except (StoreError, UnreadableManifest) as error:
-            return Problem(path=collection.prefix, problem=str(error))
-        return plan(collection, legacy_collection, md5s, observed, options)
-
-    paths = [image.path for entry in legacy.collections.values() for image in entry.images.values() if image.path]
-    problems += filter(None, _in_parallel("Computing MD5s", compute_md5, paths))
+    # One thread, so that only one legacy file at a time is in memory as bytes.
+    documents, unreadable = _in_parallel(
+        "Reading legacy files", lambda path: decode(path, tree.read_document(path)), tree.documents, threads=1
+    )
+    legacy = merge(documents, tree.paths, collections)
+    paths = [image.path for own in legacy.collections.values() for image in own.images.values() if image.path]
+    computed, changed = _in_parallel("Computing MD5s", lambda path: (path, tree.md5(path)), paths)
+    md5s = dict(computed)
     by_prefix = sorted(legacy.collections.items(), key=lambda entry: entry[0].prefix)
-    compared = _in_parallel("Comparing with S3", compare, by_prefix)
-    problems += (result for result in compared if isinstance(result, Problem))
-    plans = tuple(result for result in compared if isinstance(result, CollectionPlan))
-    return MigrationPlan(legacy, plans, tuple(problems))
+    plans, unknown = _in_parallel("Comparing with S3", compare, by_prefix, lambda entry: entry[0].prefix)
+    problems = (*tree.problems, *unreadable, *legacy.problems, *changed, *unknown)
+    return MigrationPlan(tree, options, legacy, tuple(plans), problems)
 
 
-def execute(
-    tree: Tree,
-    migration_plan: MigrationPlan,
-    store: Store,
-    upload_image: remote.UploadImage,
-    options: MigrationOptions,
-) -> list[Problem]:
+def execute(migration_plan: MigrationPlan, store: Store, upload_image: remote.UploadImage) -> list[Problem]:
     """Executes the plan. Returns what failed; the rest is done."""
+    only_new = not migration_plan.options.prefer_local
 
-    def upload(entry: tuple[CollectionPlan, ImagePlan]) -> Problem | None:
-        collection_plan, image = entry
-        if image.upload is None:
-            return None
-        try:
-            with tree.open(image.upload.path) as file:
-                upload_image(collection_plan.collection.prefix + image.filename, file, image.upload)
-        except (StoreError, OSError) as error:
-            return _problem(image.upload.path, error)
-        return None
+    def upload(entry: tuple[str, remote.ImageUpload]) -> None:
+        key, image = entry
+        with migration_plan.tree.open(image.path) as file:
+            upload_image(key, file, image)
 
-    def edit(collection_plan: CollectionPlan) -> Problem | None:
-        try:
-            _edit(store, collection_plan, only_new=not options.prefer_local)
-        except (StoreError, InvalidEdit, UnreadableSidecar, SidecarTooLarge, TooManyConflicts) as error:
-            return _problem(collection_plan.collection.prefix, error)
-        return None
+    def edit(collection_plan: CollectionPlan) -> None:
+        deadline = time.monotonic() + _EDIT_SECONDS
+        policy = RetryPolicy(seconds_left=lambda: deadline - time.monotonic())
+        editor, changes = SidecarEditor(store, collection_plan.collection, policy), collection_plan.edits
+        if changes.files:
+            update_descriptions(editor, changes.files, only_new=only_new)
+        if changes.title:
+            set_title(editor, changes.title, only_new=only_new)
+        if changes.generations:
+            declare_generations(editor, changes.generations, only_new=only_new)
 
-    failed = [
-        *_in_parallel("Uploading images", upload, migration_plan.uploads),
-        *_in_parallel("Writing sidecars", edit, migration_plan.edits),
-    ]
-    return [problem for problem in failed if problem]
+    edits = migration_plan.edits
+    _, not_uploaded = _in_parallel("Uploading images", upload, migration_plan.uploads, lambda entry: entry[1].path)
+    _, not_edited = _in_parallel("Writing sidecars", edit, edits, lambda entry: entry.collection.prefix)
+    return not_uploaded + not_edited
 
 
-def _edit(store: Store, collection_plan: CollectionPlan, *, only_new: bool) -> None:
-    deadline = time.monotonic() + _EDIT_SECONDS
-    policy = RetryPolicy(seconds_left=lambda: deadline - time.monotonic())
-    editor, changes = SidecarEditor(store, collection_plan.collection, policy), collection_plan.edits
-    if changes.files:
-        update_descriptions(editor, changes.files, only_new=only_new)
-    if changes.title:
-        set_title(editor, changes.title, only_new=only_new)
-    if changes.generations:
-        declare_generations(editor, changes.generations, only_new=only_new)
-
-
-def _in_parallel(label: str, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def _in_parallel(
+    label: str,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    path_of: Callable[[Item], str] = str,
+    *,
+    threads: int = _THREADS,
+) -> tuple[list[Result], list[Problem]]:
+    """The result for each item, and the problems of those without one."""
     items = list(items)
-    with progress_bar(label, len(items)) as advance, ThreadPoolExecutor(_THREADS) as pool:
+    with progress_bar(label, len(items)) as advance, ThreadPoolExecutor(threads) as pool:
 
-        def run(item: Item) -> Result:
-            result = function(item)
-            advance(1, 0)
-            return result
+        def run(item: Item) -> Result | Problem:
+            try:
+                return function(item)
+            except OSError as error:
+                return Problem(path_of(item), f"cannot be read: {error.strerror or error}")
+            except _ERRORS as error:
+                return Problem(path_of(item), str(error))
+            finally:
+                advance(1, 0)
 
         try:
-            return list(pool.map(run, items))
+            outcomes = list(pool.map(run, items))
         except BaseException:
             # After Ctrl-C, running items are finished, and no others are started.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _problem(path: str, error: Exception) -> Problem:
-    if isinstance(error, OSError):
-        return Problem(path=path, problem=f"cannot be read: {error.strerror or error}")
-    return Problem(path=path, problem=str(error))
+    problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+    return [outcome for outcome in outcomes if not isinstance(outcome, Problem)], problems

@@ -8,9 +8,9 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.waiting import Clock
-from s3_manifest.sidecars.content import FileDescription
+from s3_manifest.sidecars.content import NO_DESCRIPTION
 from s3_manifest.storage.store import Store, StoreError
-from s3_manifest_cli.migration.plan import CollectionPlan
+from s3_manifest_cli.migration.plan import CollectionPlan, by_identity
 from s3_manifest_cli.migration.remote import ManifestContents, load_manifest
 from s3_manifest_cli.terminal.progress import progress_bar
 
@@ -43,7 +43,7 @@ def verify(
     pending = list(plans)
     with progress_bar("Verifying manifests", len(pending)) as advance:
         while True:
-            results = parallel_map(lambda plan: _check(store, plan), pending)
+            results = parallel_map(lambda plan: _verify(store, plan), pending)
             verifications |= {plan.collection: result for plan, result in zip(pending, results, strict=True)}
             advance(sum(result.is_verified for result in results), 0)
             pending = [plan for plan in pending if not verifications[plan.collection].is_verified]
@@ -52,16 +52,12 @@ def verify(
             clock.sleep(_POLL_SECONDS)
 
 
-def _check(store: Store, plan: CollectionPlan) -> Verification:
+def _verify(store: Store, plan: CollectionPlan) -> Verification:
+    expected = plan.expected
     try:
-        return check(plan, load_manifest(store, plan.collection))
+        manifest = load_manifest(store, plan.collection)
     except (StoreError, UnreadableManifest) as error:
         return Verification({}, (str(error),))
-
-
-def check(plan: CollectionPlan, manifest: ManifestContents | None) -> Verification:
-    """Compares the manifest of one collection with its plan."""
-    expected = plan.expected
     if not (expected.md5s or expected.title or expected.generations):
         return Verification({})
     if manifest is None:
@@ -79,7 +75,7 @@ def _file_problems(filename: str, plan: CollectionPlan, manifest: ManifestConten
         return
     if entry.md5_hash != (md5 := plan.expected.md5s[filename]):
         yield f"the manifest has MD5 {entry.md5_hash} instead of {md5}"
-    description = plan.expected.files.get(filename, FileDescription())
+    description = plan.expected.files.get(filename, NO_DESCRIPTION)
     for name, value in description.model_dump(exclude_none=True).items():
         if getattr(entry, name) != value:
             yield f"the manifest has a different {name}"
@@ -89,11 +85,10 @@ def _collection_problems(plan: CollectionPlan, manifest: ManifestContents) -> It
     expected, facts = plan.expected, manifest.facts
     if expected.title and facts.title != expected.title:
         yield f"the manifest has the title {facts.title!r} instead of {expected.title!r}"
-    by_identity = {(generation.generation_id, generation.type): generation for generation in facts.generations}
-    for generation in expected.generations:
-        current = by_identity.get((generation.generation_id, generation.type))
-        if current is None or (current.generated_at, current.metadata) != (
-            generation.generated_at,
-            generation.metadata,
-        ):
+    current = {
+        identity: (generation.generated_at, generation.metadata)
+        for identity, generation in by_identity(facts.generations).items()
+    }
+    for identity, generation in by_identity(expected.generations).items():
+        if current.get(identity) != (generation.generated_at, generation.metadata):
             yield f"the manifest has no generation {generation.type} {generation.generation_id} as declared"
