@@ -32,12 +32,10 @@ class Mutant:
             (copy / module).write_text(source.replace(old, new))
 
 
-_LOAD = "        snapshot = environment.load(collection, self._unreadable_etag)\n        if yields"
-_OBSERVE_EARLY = "        early = Observer(environment, collection, self._causes, {}).observe(pending)\n"
+_LOAD = "        snapshot = environment.load(collection, self.unreadable_etag)\n        yields"
+_OBSERVE_EARLY = "        early = Observer(environment, collection, self.causes, {}).observe(self.pending)\n"
 _OBSERVE = "            observations, failures = observer.observe(keys)\n"
-_SAVE = "        heads.save(environment.store, collection, head, replaces=snapshot.etag)\n"
-_LOST = "            except (Conflict, OutcomeUnknown) as error:\n"
-_SUCCESS = "            except OutcomeUnknown:\n                remaining = pending[min(size, len(pending)) :]\n"
+_SAVE = "        heads.save(environment.store, snapshot.collection, head, replaces=snapshot.etag)\n"
 
 _RECONCILE_DRAINED = "    result = reconcile(environment, [*messages, *drained])\n"
 
@@ -85,7 +83,7 @@ MUTANTS = (
     Mutant(
         "skip the write when nothing changed",
         "reconcile/commit.py",
-        ((_SAVE, "        if is_new_revision(before, head):\n    " + _SAVE),),
+        ((_SAVE, "        if _is_new_revision(before, head):\n    " + _SAVE),),
     ),
     Mutant(
         "write without a fresh commit id",
@@ -133,7 +131,7 @@ MUTANTS = (
     Mutant(
         "take a lost answer for success",
         "reconcile/commit.py",
-        ((_LOST, _SUCCESS + _LOST),),
+        ((_SAVE, "        with suppress(OutcomeUnknown):\n    " + _SAVE),),
     ),
     Mutant(
         "claim to be complete at first sight",
@@ -207,7 +205,7 @@ MUTANTS = (
     Mutant(
         "a large sidecar is applied to its first range only",
         "reconcile/commit.py",
-        (("        return [*remaining, *unapplied]\n", "        return remaining\n"),),
+        (("_advance([*remaining, *unapplied])", "_advance(remaining)"),),
     ),
     Mutant(
         "a sidecar counts as applied to all files after its first range",
@@ -257,7 +255,7 @@ MUTANTS = (
                 "first_revision=revision if commit.is_repair or head is None else",
                 "first_revision=revision if head is None else",
             ),
-            ("        previous=REPAIRED if is_repair else ", "        previous="),
+            ("previous=REPAIRED if is_repair else ", "previous="),
         ),
     ),
     Mutant(

@@ -13,15 +13,16 @@ duplicates matter. Every rule is necessary: ``tests/simulation/mutants.py`` leav
 shows the lost write.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from s3_manifest.manifest.changes import ChangeRecord
+from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import MAX_BROKEN, JobsNotQueued, Sweep
-from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import BrokenObjects, Head
+from s3_manifest.manifest.runs import Run
 from s3_manifest.reconcile.delta import (
     CommitFacts,
     Delta,
@@ -33,15 +34,8 @@ from s3_manifest.reconcile.delta import (
 )
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.reconcile.lease import MIN_KEYS, YIELD_SECONDS, is_busy, lease
-from s3_manifest.reconcile.observe import Observer, computed_md5s
-from s3_manifest.reconcile.result import (
-    CommitResult,
-    Verification,
-    announce,
-    announce_again,
-    back_off,
-    is_new_revision,
-)
+from s3_manifest.reconcile.observe import Observer
+from s3_manifest.reconcile.result import CommitResult, Verification
 from s3_manifest.reconcile.working_set import WorkingSet
 from s3_manifest.sidecars.applied import (
     Observation,
@@ -51,11 +45,16 @@ from s3_manifest.sidecars.applied import (
     with_last_read_content,
 )
 from s3_manifest.storage import change_log, heads
-from s3_manifest.storage.snapshot import broken_objects
+from s3_manifest.storage.snapshot import Snapshot, broken_objects
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed
+
+Objects = Iterable[tuple[str, bytes]]
+"""Keys and bodies."""
 
 CHUNK = 500
 """Keys per commit: enough to share its requests, few enough to observe quickly."""
+
+_BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0
 
 
 def commit(
@@ -80,11 +79,14 @@ def commit(
     objects), ``AnnouncementFailed``.
     """
     result = CommitResult(collection, unannounced=repeated)
+    committer = _KeyCommitter(environment, result, causes, verification, unreadable_etag)
     try:
-        _Committer(environment, result, causes, verification, unreadable_etag).run()
+        committer.run(len(causes))
     except BrokenObjects as error:
         _request_repair(environment, collection, error.keys)
         raise
+    result.timed_out += committer.pending
+    result.finished &= not result.timed_out
     if result.broken:
         _request_repair(environment, collection, result.broken)
         if not result.commits:
@@ -99,69 +101,94 @@ def _request_repair(environment: Environment, collection: Collection, broken: It
         environment.enqueue([Sweep(kind=collection.kind, id=collection.id, broken=tuple(sorted(broken)[:MAX_BROKEN]))])
 
 
-class _Diff(NamedTuple):
-    delta: Delta
-    copies: Sequence[tuple[str, bytes]]
-    """Copies of sidecars to be written."""
-    unapplied: list[str]
-    """Sidecars that describe more files than one commit may touch: they remain to be observed again."""
-    failures: list[ReadFailed]
-    """Observed keys that need a broken page and are left out."""
+@dataclass
+class Committer(ABC):
+    """Commits to one collection, attempt by attempt, until all is done or time runs short; fills in ``result``."""
 
+    environment: Environment
+    result: CommitResult
 
-class _Committer:
-    """Commits keys of one collection, chunk by chunk, until all are done or time runs short."""
+    @abstractmethod
+    def attempt(self, conflicts: int) -> bool:
+        """Makes one commit, after so many lost attempts in a row; returns whether all is done.
 
-    def __init__(
-        self,
-        environment: Environment,
-        result: CommitResult,
-        causes: Mapping[str, str],
-        verification: Verification | None,
-        unreadable_etag: str | None,
-    ) -> None:
-        self._environment = environment
-        self._collection = result.collection
-        self._result = result
-        self._causes = causes
-        self._verification = verification
-        self._unreadable_etag = unreadable_etag
+        Raises ``Conflict`` or ``OutcomeUnknown`` if the attempt is lost.
+        """
 
-    def run(self) -> None:
-        environment, result = self._environment, self._result
-        pending = sorted(self._causes)
-        total, size, conflicts = len(pending), CHUNK, 0
-        while environment.seconds_left() >= RESERVE_SECONDS:
+    def run(self, keys: int) -> None:
+        """Makes attempts; ``keys`` is about how many they observe."""
+        environment, result, conflicts = self.environment, self.result, 0
+        while not result.finished and environment.seconds_left() >= RESERVE_SECONDS:
             try:
-                with lease(environment, self._collection, total, retrying=conflicts > 0):
-                    remaining = self._attempt(pending, size, yields=total < MIN_KEYS and not conflicts)
+                with lease(environment, result.collection, keys, retrying=conflicts > 0):
+                    result.finished = self.attempt(conflicts)
+                conflicts = 0
             except (Conflict, OutcomeUnknown) as error:
-                # Observe everything again, in smaller chunks: a long observation keeps losing against short ones.
-                result.add_conflict(error)
+                # A write whose response was lost may have been stored, and must be announced.
+                result.unannounced |= isinstance(error, OutcomeUnknown)
+                result.conflicts += 1
                 conflicts += 1
-                size = max(1, size // 2)
-                back_off(environment, conflicts)
-                continue
-            pending, size, conflicts = sorted(remaining), min(CHUNK, size * 2), 0
-            if not pending:
-                announce_again(environment, result)
-                result.finished = not result.timed_out
-                return
-        result.timed_out += pending
+                # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+                pause = min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(conflicts, 10))
+                environment.sleep(environment.random() * pause)
+        if result.finished and result.unannounced and result.head:
+            environment.announce(result.head, (), repeated=True)
+            result.unannounced = False
 
-    def _attempt(self, pending: Sequence[str], size: int, *, yields: bool) -> Sequence[str]:
-        """One commit of at most ``size`` pending keys; returns the keys that remain."""
-        environment, collection, result = self._environment, self._collection, self._result
-        snapshot = environment.load(collection, self._unreadable_etag)
+    def write(self, pages: Iterable[tuple[str, Run]], history: Objects = (), copies: Objects = ()) -> None:
+        """Writes the objects that the next head refers to, under keys that no other object ever has."""
+        objects = [*copies, *((key, run.page) for key, run in pages), *history]
+        self.environment.parallel_map(lambda item: self.environment.store.add(*item), objects)
+
+    def save(self, snapshot: Snapshot, head: Head, changes: Sequence[FileChange], keys: Iterable[str]) -> None:
+        """Replaces the snapshot's head, records the commit of these keys, and announces a new revision."""
+        environment, result, before = self.environment, self.result, snapshot.head
+        # Also if nothing changed: the fresh commit id makes the stale write of a slower worker fail.
+        heads.save(environment.store, snapshot.collection, head, replaces=snapshot.etag)
+        result.head = head
+        result.created |= before is None
+        result.commits += 1
+        result.unchanged += not _is_new_revision(before, head)
+        result.added += sum(change.before is None for change in changes)
+        result.removed += sum(change.after is None for change in changes)
+        result.modified += sum(change.before is not None and change.after is not None for change in changes)
+        result.committed_at |= dict.fromkeys(keys, environment.now())
+        if _is_new_revision(before, head):
+            environment.announce(head, changes, repeated=False)
+            result.unannounced = False
+
+
+@dataclass
+class _KeyCommitter(Committer):
+    """Commits keys, chunk by chunk."""
+
+    causes: Mapping[str, str]
+    verification: Verification | None
+    unreadable_etag: str | None
+    pending: Sequence[str] = field(init=False)
+    """The keys that remain to be committed, sorted."""
+    size: int = field(init=False)
+    """The most keys of the next commit."""
+
+    def __post_init__(self) -> None:
+        self.pending, self.size = sorted(self.causes), CHUNK
+
+    def attempt(self, conflicts: int) -> bool:
+        """Commits at most ``size`` pending keys."""
+        environment, result, collection = self.environment, self.result, self.result.collection
+        if conflicts:  # smaller chunks: a long observation keeps losing against short ones
+            self.size = max(1, self.size // 2)
+        snapshot = environment.load(collection, self.unreadable_etag)
+        yields = len(self.causes) < MIN_KEYS and not conflicts
         if yields and snapshot.head and is_busy(snapshot.head.last_synced, environment.now()):
             environment.sleep(YIELD_SECONDS)
-            snapshot = environment.load(collection, self._unreadable_etag)
+            snapshot = environment.load(collection, self.unreadable_etag)
         before, working_set = snapshot.head, WorkingSet(snapshot)
-        count = len(working_set.portion(list(map(collection.filename, pending[:size]))))
-        keys, remaining = pending[:count], pending[count:]
-        working_set.read(map(collection.filename, keys))
+        names = working_set.portion(list(map(collection.filename, self.pending[: self.size])))
+        keys, remaining = self.pending[: len(names)], self.pending[len(names) :]
+        working_set.read(names)
         now = environment.now()
-        observer = Observer(environment, collection, self._causes, result.md5s)
+        observer = Observer(environment, collection, self.causes, result.md5s)
         broken: list[ReadFailed] = []
         previous_revision = 0
         if before:
@@ -171,40 +198,48 @@ class _Committer:
             if broken and not keys:
                 result.broken |= working_set.broken
                 result.add_failures(broken)
-                return remaining
-            result.md5s.update(computed_md5s(working_set.entries(map(collection.filename, keys)).values()))
+                return self._advance(remaining)
+            for entry in working_set.entries(names).values():
+                if entry.md5_source == "computed" and entry.md5_hash:
+                    result.md5s[entry.s3_key, entry.etag] = entry.md5_hash
             observations, failures = observer.observe(keys)
-            covers_all = self._verification is not None and self._verification.applies_to(before) and not remaining
+            covers_all = self.verification is not None and self.verification.applies_to(before) and not remaining
         else:
             observations, failures, covers_all = observer.observe_new(keys, now)
             previous_revision = self._previous_revision()
         result.observed += len(observations) + len(failures)
         commit_id = environment.commit_id()
-        delta, copies, unapplied, hidden = self._diff(working_set, observations, commit_id)
+        delta, unapplied, hidden = self._diff(working_set, observations, commit_id)
         failures = [*failures, *broken, *hidden]
         result.broken |= working_set.broken
         covers_all = covers_all and not (unapplied or failures or result.unreadable or result.timed_out)
-        verified_at = self._verification.started_at if self._verification else now
+        verified_at = self.verification.started_at if self.verification else now
         facts = CommitFacts(commit_id, now, covers_all, verified_at if covers_all else None, previous_revision)
         layout = working_set.lay_out(delta.changes, commit_id)
         head = apply(before, collection, environment.location.bucket, delta, layout, facts)
-        if is_new_revision(before, head):
+        if _is_new_revision(before, head):
             record = change_record(head, before, delta.changes)
-            objects = [*copies, *manifest_objects(collection, head, layout, record)]
-            environment.parallel_map(lambda item: environment.store.add(*item), objects)
+            self.write(layout.new, heads.history_objects(collection, head, record), delta.copies)
         if before is None:
             result.lost_commits.add(commit_id)  # until it is known to be stored
-        # Also if nothing changed: the fresh commit id makes the stale write of a slower worker fail.
-        heads.save(environment.store, collection, head, replaces=snapshot.etag)
-        result.add_commit(before, head, delta.changes)
+        self.save(snapshot, head, delta.changes, _without(keys, failures))
         result.add_failures(failures)
-        result.committed_at |= dict.fromkeys(_without(keys, failures), environment.now())
-        announce(environment, result, before, delta.changes)
-        return [*remaining, *unapplied]
+        return self._advance([*remaining, *unapplied])
 
-    def _diff(self, working_set: WorkingSet, observations: Sequence[Observation], commit_id: str) -> _Diff:
-        """The delta of the observations; applies sidecars to as many files as one commit may touch."""
-        collection, head = self._collection, working_set.snapshot.head
+    def _advance(self, remaining: Sequence[str]) -> bool:
+        """Keeps the keys that remain for larger commits; returns whether there are none."""
+        self.pending, self.size = sorted(remaining), min(CHUNK, self.size * 2)
+        return not self.pending
+
+    def _diff(
+        self, working_set: WorkingSet, observations: Sequence[Observation], commit_id: str
+    ) -> tuple[Delta, list[str], list[ReadFailed]]:
+        """The delta of the observations; applies sidecars to as many files as one commit may touch.
+
+        Also returns the sidecars that describe more files, to be observed again, and the failures of observed keys
+        that need a broken page, which are left out.
+        """
+        collection, head = self.result.collection, working_set.snapshot.head
         before = working_set.snapshot.restored_descriptions()
         observations = with_last_read_content(head, collection, before, observations)
         failures: list[ReadFailed] = []
@@ -229,28 +264,22 @@ class _Committer:
         folder = f"{collection.folder}sidecars/{commit_id}-"
         revision = update_sidecars(before, head.sidecars if head else (), sidecars, up_to, folder)
         effect = SidecarEffect(revision, affected)
-        delta = diff(head, collection, working_set.entries(names), observations, self._causes, effect)
-        unapplied = [item.key for item in sidecars.values()] if up_to is not None else []
-        return _Diff(delta, revision.copies, unapplied, failures)
+        delta = diff(head, collection, working_set.entries(names), observations, self.causes, effect)
+        return delta, [item.key for item in sidecars.values()] if up_to is not None else [], failures
 
     def _previous_revision(self) -> int:
         """The revision that a new manifest continues from, so that no follower of an earlier one misses changes."""
-        store, lost = self._environment.store, self._result.lost_commits
-        latest = change_log.highest_revision(store, self._collection)
-        if lost and not change_log.highest_revision(store, self._collection, lost):
+        store, collection, lost = self.environment.store, self.result.collection, self.result.lost_commits
+        latest = change_log.highest_revision(store, collection)
+        if lost and not change_log.highest_revision(store, collection, lost):
             return 0  # the only records are of our own lost commits
         return latest
+
+
+def _is_new_revision(before: Head | None, head: Head) -> bool:
+    return before is None or head.revision > before.revision
 
 
 def _without(keys: Sequence[str], failures: Iterable[ReadFailed]) -> Sequence[str]:
     failed = {failure.key for failure in failures}
     return [key for key in keys if key not in failed]
-
-
-def manifest_objects(
-    collection: Collection, head: Head, layout: Layout, record: ChangeRecord
-) -> Iterator[tuple[str, bytes]]:
-    """The keys and bodies of the objects to be written before the head that refers to them."""
-    for key, run in layout.new:
-        yield key, run.page
-    yield from heads.history_objects(collection, head, record)

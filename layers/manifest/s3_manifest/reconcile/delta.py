@@ -37,6 +37,8 @@ class Delta(NamedTuple):
     """The generations that ``collection.json`` declares; None if it was not observed."""
     problems: tuple[Problem, ...]
     """Problems of the sidecars."""
+    copies: Sequence[tuple[str, bytes]] = ()
+    """New copies of sidecars, to be written before the head: keys and bodies."""
 
 
 class CommitFacts(NamedTuple):
@@ -87,8 +89,8 @@ def diff(
     title, declared = head.title if head else None, None
     if (content := sidecars.get(collection.prefix + COLLECTION_JSON)) is not None:
         title, declared = content.title, content.generations
-    problems = _problems(head, sidecars)
-    return Delta(tuple(changes), sidecar_effect.revision.sidecars, title, declared, problems)
+    revision = sidecar_effect.revision
+    return Delta(tuple(changes), revision.sidecars, title, declared, _problems(head, sidecars), revision.copies)
 
 
 def affected_filenames(
@@ -151,38 +153,37 @@ def apply(
         complete = commit.covers_all and head is not None and head.complete
     else:
         complete = commit.covers_all or (head is not None and head.complete)
-    problems = (*delta.problems, *captions.caption_problems(collection.prefix, layout.entries))
-    generations = generations_after(head.generations if head else (), delta.changes, delta.declared)
-    synced = max(commit.now, head.last_synced) if head else commit.now
-    verified = max([at for at in (commit.verified_at, head.last_verified_at if head else None) if at], default=None)
-    state = (delta.title, complete, delta.sidecars, problems, generations)
-    if (
-        head
-        and not commit.is_repair
-        and not delta.changes
-        and (head.title, head.complete, head.sidecars, head.problems, head.generations) == state
-    ):
-        return head.model_copy(update={"commit": commit.id, "last_synced": synced, "last_verified_at": verified})
+    state: dict[str, Any] = {
+        "title": delta.title,
+        "complete": complete,
+        "sidecars": delta.sidecars,
+        "problems": (*delta.problems, *captions.caption_problems(collection.prefix, layout.entries)),
+        "generations": generations_after(head.generations if head else (), delta.changes, delta.declared),
+    }
+    facts: dict[str, Any] = {
+        "commit": commit.id,
+        "last_synced": max(commit.now, head.last_synced) if head else commit.now,
+        "last_verified_at": max(
+            [at for at in (commit.verified_at, head.last_verified_at if head else None) if at], default=None
+        ),
+    }
+    is_same = head and not delta.changes and all(getattr(head, name) == value for name, value in state.items())
+    if head and is_same and not commit.is_repair:
+        return head.model_copy(update=facts)
     revision = (head.revision if head else commit.previous_revision) + 1
     return Head(
+        **state,
+        **facts,
         kind=collection.kind,
         id=collection.id,
-        title=delta.title,
         s3_bucket=bucket,
         s3_prefix=collection.prefix,
         created_at=head.created_at if head else commit.now,
-        last_synced=synced,
-        last_verified_at=verified,
-        complete=complete,
         revision=revision,
         first_revision=revision if commit.is_repair or head is None else head.first_revision,
-        commit=commit.id,
         last_change=commit.id,
         total_files=layout.total_files,
         total_size_bytes=layout.total_size_bytes,
-        generations=generations,
-        sidecars=delta.sidecars,
-        problems=problems,
         files=layout.with_role("files"),
         captions=layout.with_role("captions"),
         hidden=layout.with_role("hidden"),
@@ -196,10 +197,7 @@ def change_record(
     """The change record of the revision ``head``, which replaces ``before``."""
     fields: dict[str, Any] = {name: getattr(head, name) for name in Facts.model_fields}
     fields |= {sort: tuple(change for change in changes if change.change_type == sort) for sort in CHANGE_TYPES}
-    return ChangeRecord(
-        **fields,
-        previous=REPAIRED if is_repair else before.last_change if before else FIRST,
-    )
+    return ChangeRecord(**fields, previous=REPAIRED if is_repair else before.last_change if before else FIRST)
 
 
 def generations_after(
@@ -223,7 +221,12 @@ def generations_after(
         for declaration in declared:
             key = (declaration.generation_id, declaration.type)
             groups[key] = _declared(groups.get(key), declaration)
-    return tuple(sorted(groups.values(), key=lambda g: (g.generated_at, g.type, str(g.generation_id))))
+    return oldest_first(groups.values())
+
+
+def oldest_first(generations: Iterable[Generation]) -> tuple[Generation, ...]:
+    """The generations in the order in which manifests list them."""
+    return tuple(sorted(generations, key=lambda group: (group.generated_at, group.type, str(group.generation_id))))
 
 
 def _count(groups: dict[tuple[int | str, str], Generation], entry: Entry, by: int) -> None:

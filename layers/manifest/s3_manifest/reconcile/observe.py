@@ -24,11 +24,6 @@ ComputedMd5s = MutableMapping[tuple[str, str], str]
 """MD5s computed from objects' bytes, by key and ETag: the only part of an observation that is reused."""
 
 
-def computed_md5s(entries: Iterable[Entry]) -> ComputedMd5s:
-    """The MD5s that were computed for a manifest's entries."""
-    return {(e.s3_key, e.etag): e.md5_hash for e in entries if e.md5_source == "computed" and e.md5_hash}
-
-
 class Observer:
     """Observes keys of one collection. ``computed`` saves reading the same bytes again; it grows.
 

@@ -8,6 +8,7 @@ read the manifest again.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
 from s3_manifest.manifest import layout
@@ -15,7 +16,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import LoadedRun, Slot
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
 from s3_manifest.manifest.runs import Run, sha256_hex
-from s3_manifest.reconcile.commit import manifest_objects
+from s3_manifest.reconcile.commit import Committer
 from s3_manifest.reconcile.delta import (
     CommitFacts,
     Delta,
@@ -24,19 +25,19 @@ from s3_manifest.reconcile.delta import (
     apply,
     change_record,
     diff,
+    oldest_first,
 )
 from s3_manifest.reconcile.entries import UNDECLARED_GENERATION
-from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
-from s3_manifest.reconcile.lease import lease
+from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.observe import Observer
-from s3_manifest.reconcile.result import CommitResult, announce, announce_again, back_off
+from s3_manifest.reconcile.result import CommitResult
 from s3_manifest.reconcile.working_set import WorkingSet
 from s3_manifest.sidecars.applied import Observation, SidecarUpdate
 from s3_manifest.sidecars.captions import can_have_caption, caption_candidates
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest.storage import heads
 from s3_manifest.storage.snapshot import BrokenObject, Snapshot
-from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed, iter_listings
+from s3_manifest.storage.store import Conflict, ReadFailed, iter_listings
 
 MAX_PAGES = 32
 """Broken pages that are repaired one by one; with more, the whole manifest has to be rebuilt."""
@@ -46,8 +47,6 @@ _MAX_KEYS = 4 * layout.MAX_PAGE
 
 _PARALLEL_READS = 32
 
-_GenerationKey = tuple[int | str, str]
-
 
 class TooManyBrokenPages(Exception):
     """The manifest has to be rebuilt."""
@@ -56,7 +55,7 @@ class TooManyBrokenPages(Exception):
 class _PageSummary(NamedTuple):
     """What the repair of another page needs to know of a healthy one."""
 
-    generations: Counter[_GenerationKey]
+    generations: Counter[tuple[int | str, str]]
     captioned: tuple[str, ...]
     """Images whose prompt is from a caption."""
 
@@ -76,14 +75,6 @@ class _LostRange(NamedTuple):
         return filename >= self.first and (self.end is None or filename < self.end)
 
 
-class _RestoredPage(NamedTuple):
-    """A new page that equals the lost one."""
-
-    lost: PageRef
-    key: str
-    run: Run
-
-
 def repair(environment: Environment, collection: Collection, broken: Iterable[str]) -> CommitResult:
     """Replaces those of these pages that the manifest still refers to, and others found broken on the way.
 
@@ -91,58 +82,42 @@ def repair(environment: Environment, collection: Collection, broken: Iterable[st
     is broken as well), ``UnreadableManifest``, ``StoreError``.
     """
     result = CommitResult(collection)
-    attempts, conflicts = _Repair(environment, result, set(broken)), 0
-    while environment.seconds_left() >= RESERVE_SECONDS:
-        try:
-            with lease(environment, collection, layout.MAX_PAGE, retrying=conflicts > 0):
-                attempts.attempt()
-        except (Conflict, OutcomeUnknown) as error:
-            result.add_conflict(error)
-            conflicts += 1
-            if conflicts > 2:  # a long observation keeps losing against short ones
-                attempts.max_keys = max(1, attempts.max_keys // 2)
-            back_off(environment, conflicts)
-            continue
-        announce_again(environment, result)
-        result.finished = True
-        break
+    _Repair(environment, result, set(broken)).run(layout.MAX_PAGE)
     return result
 
 
-class _Repair:
+@dataclass
+class _Repair(Committer):
     """Keeps what one attempt has read for the next: pages are immutable, so each is read once."""
 
-    def __init__(self, environment: Environment, result: CommitResult, broken: set[str]) -> None:
-        self.max_keys = _MAX_KEYS
-        self._environment = environment
-        self._collection = result.collection
-        self._result = result
-        self._broken = broken
-        self._summaries: dict[str, _PageSummary] = {}
+    broken: set[str]
+    max_keys: int = _MAX_KEYS
+    summaries: dict[str, _PageSummary] = field(default_factory=dict)
 
-    def attempt(self) -> None:
+    def attempt(self, conflicts: int) -> bool:
         """One commit that replaces the broken pages."""
-        environment, collection, result = self._environment, self._collection, self._result
+        environment, result, collection = self.environment, self.result, self.result.collection
+        if conflicts > 2:  # a long observation keeps losing against short ones
+            self.max_keys = max(1, self.max_keys // 2)
         snapshot = environment.load(collection)
         before = result.head = snapshot.head
         if before is None:
-            return
+            return True
         self._read_healthy_pages(snapshot, before)
-        ranges = _lost_ranges(before.pages, self._broken)
+        ranges = _lost_ranges(before.pages, self.broken)
         if not ranges:
-            return
+            return True
         now = environment.now()
         descriptions = snapshot.restored_descriptions()
         observations, failures, covers_all = self._observe(ranges)
-        healthy: list[Slot] = [page for page in before.pages if page.key not in self._broken]
+        observed = [item.key for item in observations]
+        healthy: list[Slot] = [page for page in before.pages if page.key not in self.broken]
         working_set = WorkingSet(snapshot, healthy or [LoadedRun(Run(), 0, 0, 0)])
         names = affected_filenames(collection, observations, ())
-        working_set.read(
-            {collection.filename(item.key) for item in observations}
-            | {name for name in names if layout.needs_page(working_set.slots, name)}
-        )
+        needed = (name for name in names if layout.needs_page(working_set.slots, name))
+        working_set.read({*map(collection.filename, observed), *needed})
         if working_set.broken:
-            self._broken |= working_set.broken.keys()
+            self.broken |= working_set.broken.keys()
             raise Conflict(collection.head_key, "another page is broken since the pages were read")
         base = before.model_copy(update={"generations": self._recount(before.generations)})
         entries = working_set.entries(names)
@@ -153,9 +128,11 @@ class _Repair:
         }
         commit_id = environment.commit_id()
         if restored := _restore(ranges, deltas, f"{collection.folder}pages/{commit_id}"):
-            refs = {page.lost.key: page.run.page_ref(page.key) for page in restored}
-            head = _replace_pages(before, refs, commit_id, now)
-            objects = [(page.key, page.run.page) for page in restored]
+            self.write(restored.values())
+            refs = {lost: run.page_ref(key) for lost, (key, run) in restored.items()}
+            pages = tuple(refs.get(page.key, page) for page in before.pages)
+            update = {"pages": pages, "commit": commit_id, "last_synced": max(now, before.last_synced)}
+            head = before.model_copy(update=update)
         else:
             delta = deltas[_likely_source(before, base)]
             new_layout = working_set.lay_out(delta.changes, commit_id)
@@ -163,32 +140,30 @@ class _Repair:
             head = apply(base, collection, environment.location.bucket, delta, new_layout, facts)
             head = head.model_copy(update={"generations": _keep_dates(head.generations, before.generations)})
             record = change_record(head, before, (), is_repair=True)  # what the revision changed is unknown
-            objects = list(manifest_objects(collection, head, new_layout, record))
-        environment.parallel_map(lambda item: environment.store.add(*item), objects)
-        heads.save(environment.store, collection, head, replaces=snapshot.etag)
-        result.add_commit(before, head, ())
+            self.write(new_layout.new, heads.history_objects(collection, head, record))
+        self.save(snapshot, head, (), observed)
         result.add_failures(failures)
-        result.committed_at |= dict.fromkeys((item.key for item in observations), environment.now())
-        announce(environment, result, before, ())
+        return True
 
     def _read_healthy_pages(self, snapshot: Snapshot, head: Head) -> None:
         """Reads pages that no attempt has read, to count the files of each generation; finds other broken pages."""
-        unread = [page for page in head.pages if page.key not in self._summaries and page.key not in self._broken]
+        unread = [page for page in head.pages if page.key not in self.summaries and page.key not in self.broken]
         for start in range(0, len(unread), _PARALLEL_READS):
             refs = unread[start : start + _PARALLEL_READS]
             for ref, run in zip(refs, snapshot.examine_pages(refs), strict=True):
                 if isinstance(run, BrokenObject):
-                    self._broken.add(ref.key)
+                    self.broken.add(ref.key)
                 else:
-                    self._summaries[ref.key] = _summarize(run)
-        if sum(page.key in self._broken for page in head.pages) > MAX_PAGES:
-            raise TooManyBrokenPages(f"{self._collection.head_key}: more than {MAX_PAGES} of its pages are broken")
-        for key in self._summaries.keys() - ({page.key for page in head.pages} - self._broken):
-            del self._summaries[key]
+                    self.summaries[ref.key] = _summarize(run)
+        if sum(page.key in self.broken for page in head.pages) > MAX_PAGES:
+            head_key = snapshot.collection.head_key
+            raise TooManyBrokenPages(f"{head_key}: more than {MAX_PAGES} of its pages are broken")
+        for key in self.summaries.keys() - ({page.key for page in head.pages} - self.broken):
+            del self.summaries[key]
 
     def _observe(self, ranges: Sequence[_LostRange]) -> tuple[list[Observation], list[ReadFailed], bool]:
         """Lists and observes the ranges, after the head was read; also returns whether that was everything."""
-        collection = self._collection
+        collection = self.result.collection
         keys: list[str] = []
         covers_all = True
         for lost in ranges:
@@ -197,21 +172,21 @@ class _Repair:
             keys += listed[: self.max_keys]
         listed_keys = set(keys)
         # A caption that is gone is not listed, but the image that it described may be in another page.
-        for summary in self._summaries.values():
+        for summary in self.summaries.values():
             for filename in summary.captioned:
                 captions = [name for name in caption_candidates(filename) if any(lost.covers(name) for lost in ranges)]
                 if any(collection.prefix + caption not in listed_keys for caption in captions):
                     keys.append(collection.prefix + filename)
-        observations, failures = Observer(self._environment, collection, {}, self._result.md5s).observe(keys)
-        self._result.observed += len(keys)
+        observations, failures = Observer(self.environment, collection, {}, self.result.md5s).observe(keys)
+        self.result.observed += len(keys)
         return observations, failures, covers_all and not failures
 
     def _list(self, lost: _LostRange) -> list[str]:
         """The keys of files and captions in a range, in order; at most one listing more than ``max_keys``."""
-        collection, keys = self._collection, list[str]()
+        environment, collection, keys = self.environment, self.result.collection, list[str]()
         after = collection.prefix + lost.after if lost.after else ""
-        for listing in iter_listings(self._environment.store, collection.prefix, after):
-            for key in self._environment.collections.own_keys(collection, listing.keys):
+        for listing in iter_listings(environment.store, collection.prefix, after):
+            for key in environment.collections.own_keys(collection, listing.keys):
                 filename = collection.filename(key)
                 if lost.end is not None and filename >= lost.end:
                     return keys
@@ -223,85 +198,72 @@ class _Repair:
 
     def _recount(self, generations: Iterable[Generation]) -> tuple[Generation, ...]:
         """The generations with the files that the healthy pages have of them."""
-        counts: Counter[_GenerationKey] = Counter()
-        for summary in self._summaries.values():
-            counts += summary.generations
-        groups = [
+        counts = sum((summary.generations for summary in self.summaries.values()), Counter[tuple[int | str, str]]())
+        groups = (
             group.model_copy(update={"image_count": counts[group.generation_id, group.type]}) for group in generations
-        ]
+        )
         return tuple(group for group in groups if group.image_count or group.declared)
 
 
 def _summarize(run: Run) -> _PageSummary:
-    generations: Counter[_GenerationKey] = Counter()
-    captioned: list[str] = []
-    for entry in run.entries():
-        if entry.is_file:
-            generations[entry.generation_id, entry.generation_type] += 1
-        if can_have_caption(entry.filename) and "prompt" in entry.overridden:
-            captioned.append(entry.filename)
-    return _PageSummary(generations, tuple(captioned))
+    entries = list(run.entries())
+    captioned = (entry for entry in entries if can_have_caption(entry.filename) and "prompt" in entry.overridden)
+    return _PageSummary(
+        Counter((entry.generation_id, entry.generation_type) for entry in entries if entry.is_file),
+        tuple(entry.filename for entry in captioned),
+    )
 
 
 def _lost_ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_LostRange]:
-    if not refs:  # the head holds all entries now
-        return []
+    """The ranges of the broken pages; none if the head holds all entries now."""
     ends = [*(ref.first for ref in refs[1:]), None]
     lasts = ["", *(ref.last for ref in refs[:-1])]
     return [
-        _LostRange(ref, last, ref.first if index else "", end)
-        for index, (ref, last, end) in enumerate(zip(refs, lasts, ends, strict=True))
+        _LostRange(ref, last, ref.first if last else "", end)
+        for ref, last, end in zip(refs, lasts, ends, strict=False)
         if ref.key in broken
     ]
 
 
-def _with_source(source: Source, observations: Sequence[Observation]) -> list[Observation]:
+def _with_source(source: Source, observations: Iterable[Observation]) -> list[Observation]:
     """The observations as if made for this reason: S3 does not record why an entry was observed first."""
 
-    def convert(entry: Entry) -> Entry:
-        is_undeclared = entry.generation_type == entry.source
-        generation_type = source if is_undeclared else entry.generation_type
-        return entry.model_copy(update={"source": source, "generation_type": generation_type})
+    def convert(item: Observation) -> Observation:
+        if not isinstance(entry := item.state, Entry):
+            return item
+        generation_type = source if entry.generation_type == entry.source else entry.generation_type
+        return item._replace(state=entry.model_copy(update={"source": source, "generation_type": generation_type}))
 
-    return [
-        item._replace(state=convert(item.state)) if isinstance(item.state, Entry) else item for item in observations
-    ]
+    return list(map(convert, observations))
 
 
-def _restore(ranges: Sequence[_LostRange], deltas: Mapping[Source, Delta], name: str) -> list[_RestoredPage] | None:
-    """New pages that equal the lost ones; None unless all do."""
-    restored: list[_RestoredPage] = []
+def _restore(ranges: Sequence[_LostRange], deltas: Mapping[Source, Delta], name: str) -> dict[str, tuple[str, Run]]:
+    """New pages that equal the lost ones, each by the lost one's key; none unless all do."""
+    restored: dict[str, tuple[str, Run]] = {}
     for lost in ranges:
         for delta in deltas.values():
             if any(not any(other.covers(change.filename) for other in ranges) for change in delta.changes):
-                return None
+                return {}
             entries = {change.filename: change.after for change in delta.changes if lost.covers(change.filename)}
             run = Run([entry for _, entry in sorted(entries.items()) if entry])
             if len(run) and sha256_hex(run.page) == lost.ref.sha256:
-                restored.append(_RestoredPage(lost.ref, f"{name}-{len(restored)}.json", run))
+                restored[lost.ref.key] = f"{name}-{len(restored)}.json", run
                 break
         else:
-            return None
+            return {}
     return restored
-
-
-def _replace_pages(before: Head, refs: Mapping[str, PageRef], commit: str, now: str) -> Head:
-    """The head with some pages replaced by equal ones, by key."""
-    pages = tuple(refs.get(page.key, page) for page in before.pages)
-    return before.model_copy(update={"pages": pages, "commit": commit, "last_synced": max(now, before.last_synced)})
 
 
 def _keep_dates(generations: Iterable[Generation], before: Iterable[Generation]) -> tuple[Generation, ...]:
     """The generations, none younger than before, whether its first file is still known or not."""
-    known = {(group.generation_id, group.type): group for group in before if not group.declared}
+    dates = {(group.generation_id, group.type): group.generated_at for group in before if not group.declared}
 
     def keep_date(group: Generation) -> Generation:
-        earlier = known.get((group.generation_id, group.type))
-        if earlier is None or group.declared or earlier.generated_at >= group.generated_at:
-            return group
-        return group.model_copy(update={"generated_at": earlier.generated_at})
+        date = dates.get((group.generation_id, group.type), group.generated_at)
+        is_younger = not group.declared and date < group.generated_at
+        return group.model_copy(update={"generated_at": date}) if is_younger else group
 
-    return tuple(sorted(map(keep_date, generations), key=lambda g: (g.generated_at, g.type, str(g.generation_id))))
+    return oldest_first(map(keep_date, generations))
 
 
 def _likely_source(before: Head, base: Head) -> Source:

@@ -1,18 +1,14 @@
-"""The result of committing keys of one collection, and what commits and repairs do after each attempt."""
+"""The result of committing keys of one collection."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Head, Timestamp
-from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.observe import ComputedMd5s
 from s3_manifest.storage.snapshot import BrokenObject
-from s3_manifest.storage.store import Conflict, OutcomeUnknown, OutOfTime, ReadFailed
-
-_BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.02, 2.0
+from s3_manifest.storage.store import OutOfTime, ReadFailed
 
 
 class Verification(NamedTuple):
@@ -67,11 +63,6 @@ class CommitResult:
     lost_commits: set[str] = field(default_factory=set, repr=False)
     """The ids of first commits of a manifest that are known to be lost."""
 
-    def add_conflict(self, error: Conflict | OutcomeUnknown) -> None:
-        """Records a lost attempt. A write whose response was lost may have been stored, and must be announced."""
-        self.conflicts += 1
-        self.unannounced |= isinstance(error, OutcomeUnknown)
-
     def add_failures(self, failures: Iterable[ReadFailed]) -> None:
         """Records keys that were not committed."""
         for failure in failures:
@@ -79,40 +70,3 @@ class CommitResult:
                 self.timed_out.append(failure.key)
             else:
                 self.unreadable[failure.key] = str(failure)
-
-    def add_commit(self, before: Head | None, head: Head, changes: Sequence[FileChange]) -> None:
-        """Records a commit that replaced ``before``."""
-        self.head = head
-        self.created |= before is None
-        self.commits += 1
-        self.unchanged += not is_new_revision(before, head)
-        for change in changes:
-            self.added += change.before is None
-            self.removed += change.after is None
-            self.modified += change.before is not None and change.after is not None
-
-
-def is_new_revision(before: Head | None, head: Head) -> bool:
-    """Whether ``head`` has another revision than the head that it replaces."""
-    return before is None or head.revision > before.revision
-
-
-def announce(
-    environment: Environment, result: CommitResult, before: Head | None, changes: Sequence[FileChange]
-) -> None:
-    """Announces the result's head if it is a new revision."""
-    if result.head and is_new_revision(before, result.head):
-        environment.announce(result.head, changes, repeated=False)
-        result.unannounced = False
-
-
-def announce_again(environment: Environment, result: CommitResult) -> None:
-    """Announces the result's head if an earlier revision may be unannounced."""
-    if result.unannounced and result.head:
-        environment.announce(result.head, (), repeated=True)
-        result.unannounced = False
-
-
-def back_off(environment: Environment, conflicts: int) -> None:
-    """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/"""
-    environment.sleep(environment.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_SECONDS * 2 ** min(conflicts, 10)))
