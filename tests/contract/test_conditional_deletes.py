@@ -1,4 +1,4 @@
-"""What a conditional delete must do: an object that was written anew meanwhile stays."""
+"""What a conditional delete must do: an object that was replaced meanwhile stays."""
 
 import pytest
 from contract.answers import Answer, error

@@ -189,7 +189,7 @@ class TestReconcile:
 
     def test_believes_s3_rather_than_an_event_of_an_expiration(self, sam, bucket):
         prefix = "system_actors/training_data/7/"
-        bucket.put(f"{prefix}pose_001.png", b"uploaded anew since")
+        bucket.put(f"{prefix}pose_001.png", b"uploaded again since")
         sam.reconcile("s3-lifecycle-expiration", bucket)
         assert bucket.manifest(prefix)["total_files"] == 1
 

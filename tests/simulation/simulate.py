@@ -163,7 +163,7 @@ class Simulation:
             for _ in range(self.vandal.chance.choice((5, 20, 40))):
                 self.scheduler.wait()
             self.vandal.strike([self._collection(style) for style in self.styles])
-            # A manifest is known by when it was made, and none is made anew within the millisecond.
+            # A manifest is known by when it was made, and none is recreated within the millisecond.
             self.time += 1
 
     def _reader(self, follower: Follower) -> None:

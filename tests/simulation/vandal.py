@@ -17,7 +17,7 @@ class Vandal:
         self.chance = chance
         self._truth = truth
         self._judge = judge
-        # Not both: a manifest that is made anew goes on above the records there are.
+        # Not both: a manifest that is recreated goes on above the records there are.
         self._takes_heads = chance.random() < 0.2
 
     @staticmethod

@@ -126,7 +126,7 @@ def test_a_file_gets_the_mode_that_the_umask_leaves(root):
         "\ud800",
     ],
 )
-def test_a_name_that_can_be_no_file_is_invalid_whoever_asks(root, filename):
+def test_a_name_that_no_file_can_have_is_invalid_for_every_caller(root, filename):
     before = outside(root)
     with Destination(root) as destination:
         (root / "a").mkdir()

@@ -147,7 +147,7 @@ def test_names_that_the_disk_takes_for_one_are_all_refused(names, takes_for_one)
         assert refused.keys() == (set(names) if file_system in takes_for_one else set())
 
 
-def test_a_reason_names_what_is_in_the_way_and_the_mend():
+def test_a_reason_names_the_obstacle_and_the_remedy():
     refused = invalid_names(["A.png", "a.png", "a.PNG"], file_system=MACOS)
     assert refused["a.png"] == ("'a.png' and 'A.png' are the same name on this disk; rename one in S3")
     assert "'A.png' and 'a.PNG'" in refused["A.png"]

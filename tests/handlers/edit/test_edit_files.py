@@ -241,7 +241,7 @@ def test_an_ambiguous_actor_is_409(account, edit):
         ("DELETE", f"{DELETED}/a.png", {"delete_from_s3": "true"}),
     ],
 )
-def test_a_broken_sidecar_is_409_with_the_mend_and_nothing_is_changed(account, edit, method, path, query):
+def test_a_broken_sidecar_is_409_with_the_remedy_and_nothing_is_changed(account, edit, method, path, query):
     account.put(PROMPTS, b"{")
     account.requests.clear()
     reply = edit(method, path, {"good": False} if method == "PATCH" else None, **query)

@@ -228,11 +228,11 @@ def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, scen
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_a_follower_continues_from_the_oldest_retained_revision_to_the_end(account, get, scenario, limit):
-    """Over two gaps, and a manifest that was begun anew."""
+    """Over two gaps, and a manifest that was recreated."""
     scenario.live(9)
     records = scenario.records()
     account.delete(HEAD)
-    scenario.add("anew.png")
+    scenario.add("new.png")
     scenario.live(14, seed=2)
     for record in (records[1], records[6]):
         account.delete(record)
@@ -272,7 +272,7 @@ def test_a_recreated_manifest_is_followed_from_its_first_revision_and_the_old_on
 ):
     scenario.live(revisions)
     account.delete(HEAD)
-    scenario.add("anew.png")
+    scenario.add("new.png")
     assert scenario.revision == revisions + 1
     for since in range(1, revisions + 1):
         reply = get(CHANGES, since=since)
@@ -288,12 +288,12 @@ def test_a_recreated_manifest_is_followed_from_its_first_revision_and_the_old_on
 def test_a_recreated_manifest_lists_the_files_removed_since(account, get, scenario):
     scenario.live(5)
     account.delete(HEAD)
-    scenario.add("anew.png")
-    scenario.remove("anew.png")
+    scenario.add("new.png")
+    scenario.remove("new.png")
     reply = get(REMOVED)
     assert reply.status == 200
     assert [(file_change["filename"], file_change["revision"]) for file_change in reply.json["removed"]][-1:] == [
-        ("anew.png", 7)
+        ("new.png", 7)
     ]
 
 

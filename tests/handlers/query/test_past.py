@@ -111,7 +111,7 @@ def test_the_present_is_returned_even_without_history(account, get, scenario):
 def test_any_time_since_a_manifest_was_recreated_returns_its_present(account, get, scenario, old):
     scenario.live(old)
     account.delete(HEAD)
-    scenario.add("anew.png")
+    scenario.add("new.png")
     scenario.add("later.png")
     assert get(PATH, at=timestamp(scenario.clock.moment)).json.get("revision") == old + 2
     assert get(PATH, at=timestamp(scenario.at[old + 1])).json.get("revision") == old + 1
@@ -217,7 +217,7 @@ def test_a_cursor_is_409_once_its_history_expired_or_the_manifest_was_recreated(
     assert "Start again without a cursor" in reply.json["detail"]
     assert get(PATH, cursor=cursors[1]).json["revision"] == 5
     account.delete(HEAD)
-    scenario.add("anew.png")
+    scenario.add("new.png")
     assert is_problem(get(PATH, cursor=cursors[1]), 409, parameter="cursor")
     account.delete(HEAD)
     assert is_problem(get(PATH, cursor=cursors[1]), 404)

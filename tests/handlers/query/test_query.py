@@ -185,7 +185,7 @@ def test_a_cursor_outlives_a_commit_that_changes_nothing(get, reconcile):
     assert get(PAGE, limit=1, cursor=cursor).filenames == ["b.jpg"]
 
 
-def test_a_cursor_of_a_manifest_that_was_made_anew_is_409(account, get, reconcile):
+def test_a_cursor_of_a_manifest_that_was_recreated_is_409(account, get, reconcile):
     cursor = get(PAGE, limit=1).json["cursor"]
     manifest = account.manifest("styles/16/") | {"created_at": "2001-01-01T00:00:00.000Z"}
     account.put("_manifests/styles/16/manifest.json", json.dumps(manifest).encode())

@@ -195,7 +195,7 @@ def test_keys_too_large_for_an_event_are_left_out_and_counted(account, reconcile
     assert (announcement["keys"], announcement["added"], announcement["total_files"]) == (None, 300, 301)
 
 
-def test_what_a_sweep_mends_is_announced_and_a_sweep_that_finds_nothing_is_not(
+def test_what_a_sweep_repairs_is_announced_and_a_sweep_that_finds_nothing_is_not(
     account, reconcile, sweep, sweep_on, pass_seconds, announced
 ):
     account.put(f"{PREFIX}a.png")

@@ -152,7 +152,7 @@ def test_filling_in_a_manifest_is_no_drift(account, reconcile, sweep, sweep_on, 
     assert counted["Sweeps"] == [1]
 
 
-def test_a_title_that_drifted_is_mended(known, sweep, sweep_on, pass_seconds):
+def test_a_title_that_drifted_is_corrected(known, sweep, sweep_on, pass_seconds):
     known.put(f"{PREFIX}collection.json", b'{"title": "Dynamic"}')
     assert sweep({"m": STYLE}) == []
     pass_seconds(61)
@@ -424,7 +424,7 @@ def test_when_the_queue_does_not_take_the_rest_the_message_fails(known, sweep, l
     assert all("not queued" in line["reason"] for line in lines(log, "failed"))
 
 
-def test_a_sweep_of_a_manifest_that_was_made_anew_meanwhile_is_done_with(known, sweep, log):
+def test_a_sweep_ends_where_the_manifest_was_recreated_meanwhile(known, sweep, log):
     progress = Progress(created_at="2001-01-01T00:00:00.000Z", started_at="2001-01-01T00:00:00.000Z")
     before = known.read(HEAD)
     assert sweep({"m": Sweep(kind="style", id="16", progress=progress)}) == []

@@ -215,7 +215,7 @@ BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_broken_sidecar_is_refused_with_the_mend_and_left_as_it_is(store, body):
+def test_a_broken_sidecar_is_refused_with_the_remedy_and_left_as_it_is(store, body):
     store.upload(PROMPTS, body)
     for edit in (
         lambda: update_descriptions(

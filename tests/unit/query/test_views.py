@@ -129,7 +129,7 @@ def test_a_manifest_that_changed_between_two_pages_is_an_error():
         page(changed, EVERYTHING, 3, cursor_of(LETTERS))
 
 
-def test_a_manifest_made_anew_is_another_one_though_its_revision_is_the_same():
+def test_a_recreated_manifest_is_another_one_though_its_revision_is_the_same():
     anew = LETTERS.model_copy(update={"created_at": EVENING})
     with pytest.raises(ManifestChanged):
         page(anew, EVERYTHING, 3, cursor_of(LETTERS))

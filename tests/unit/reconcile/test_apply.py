@@ -231,7 +231,7 @@ def test_generations_do_not_depend_on_the_order_of_files():
     assert {tuple(counts(order)) for order in itertools.permutations(files)} == {tuple(counts(files))}
 
 
-def test_the_manifest_counts_its_generations_anew_with_every_change():
+def test_the_manifest_counts_its_generations_again_with_every_change():
     head = head_of(file_observation("a.jpg", "s3_scan"), file_observation("b.jpg", "s3_scan"))
     assert [g.image_count for g in head.generations] == [2]
     assert [g.image_count for g in head_after(head, absence("a.jpg")).generations] == [1]

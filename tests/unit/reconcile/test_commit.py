@@ -253,7 +253,7 @@ def test_an_unobserved_key_keeps_a_manifest_incomplete(filename):
 
 
 @pytest.mark.usefixtures("busy")
-def test_whoever_comes_anew_to_a_head_that_was_just_written_gives_way_and_reads_it_again():
+def test_a_worker_that_finds_a_head_just_written_gives_way_and_reads_it_again():
     harness = started("a.jpg")
     harness.commit(harness.upload("b.jpg"))
     assert harness.sleeps == [YIELD_SECONDS]
@@ -261,7 +261,7 @@ def test_whoever_comes_anew_to_a_head_that_was_just_written_gives_way_and_reads_
 
 
 @pytest.mark.usefixtures("busy")
-def test_whoever_lost_a_commit_gives_way_to_nobody():
+def test_a_worker_that_lost_a_commit_does_not_give_way():
     harness = started("a.jpg")
     harness.store.before_put = failing_puts(OutcomeUnknown(HEAD, "lost"), OutcomeUnknown(HEAD, "lost"))
     harness.commit(harness.upload("b.jpg"))

@@ -40,7 +40,7 @@ def test_the_md5_of_an_object_that_stays_the_same_is_computed_once():
     assert harness.head().revision == 1
 
 
-def test_the_md5_of_another_object_at_the_key_is_computed_anew():
+def test_the_md5_of_another_object_at_the_key_is_computed_again():
     harness = Harness(md5_max_bytes=3)
     harness.commit(harness.upload("a.jpg", body=b"xyz", **MULTIPART))
     harness.commit(harness.upload("a.jpg", body=b"abc", etag=f"{OTHER_MD5}-2"))

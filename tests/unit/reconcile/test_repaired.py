@@ -137,7 +137,7 @@ def test_a_sweep_does_not_call_complete_what_its_own_repair_at_the_end_left_out(
     assert harness.head().complete
 
 
-def test_a_repair_that_died_before_it_was_announced_is_announced_by_whoever_repeats_it():
+def test_a_repair_that_died_before_it_was_announced_is_announced_when_it_is_repeated():
     harness, job = with_a_lost_page()
     harness.store.remove(PREFIX + names(12)[0])
     announce = harness.announce
@@ -285,7 +285,7 @@ def test_very_many_pages_that_went_into_an_archive_are_reason_for_a_rebuild(monk
 
 
 @pytest.mark.parametrize("of", ["the copy", "the sidecar, and its copy is lost"])
-def test_a_copy_of_a_sidecar_that_nobody_can_read_is_made_anew(of):
+def test_an_unreadable_copy_of_a_sidecar_is_written_again(of):
     harness = complete_harness(36)
     harness.commit(harness.upload(PROMPTS, body=b'{"0003.jpg": "cat"}'))
     (copy,) = harness.head().sidecars[0].copies

@@ -186,7 +186,7 @@ def test_history_is_retained_for_the_configured_days_and_at_least_one(history_da
 
 @pytest.mark.parametrize("count", [5, 36])
 def test_the_record_of_the_present_revision_stays_however_old_it_is(count):
-    """By it a manifest that is made anew goes on with a higher revision, not with one that was there before."""
+    """By it a manifest that is recreated goes on with a higher revision, not with one that was there before."""
     harness = lived(3, count)
     harness.now = day(400)
     collect_garbage(harness.environment, STYLE)

@@ -69,7 +69,7 @@ def test_an_unreadable_manifest_is_backed_up_and_rebuilt_from_s3_and_its_revisio
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_what_was_made_anew_is_swept_without_drift(harm):
+def test_a_rebuilt_manifest_is_swept_without_drift(harm):
     harness = harmed(harm)
     run_sweep(harness, REBUILD)
     assert [done.drift for done in run_sweep(harness)] == [0]

@@ -94,7 +94,7 @@ PACES = {"together": (1000, 8, 64), "three at a time": (3, 2, 2), "one by one": 
 
 @pytest.mark.parametrize(("listing", "ranges", "slots"), PACES.values(), ids=PACES)
 @pytest.mark.parametrize(("count", "happened"), CASES, ids=IDS)
-def test_whatever_happened_without_an_event_is_found_and_mended(count, happened, listing, ranges, slots, monkeypatch):
+def test_changes_without_an_event_are_found_and_repaired(count, happened, listing, ranges, slots, monkeypatch):
     monkeypatch.setattr(sweep, "RANGES", ranges)
     for bound in ("MIN_PAGES", "MAX_PAGES"):
         monkeypatch.setattr(sweep, bound, slots)

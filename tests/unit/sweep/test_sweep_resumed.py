@@ -120,13 +120,13 @@ def faulty(harness, at, error):
 def test_a_sweep_that_dies_at_any_request_and_is_delivered_again_ends_with_the_same(at):
     harness = drifted(page=12)
     queue, died = [SWEEP_STYLE], 0
-    mend = faulty(harness, at, StoreError("key", "503"))
+    repair = faulty(harness, at, StoreError("key", "503"))
     while queue:
         try:
             run_job(harness.environment, queue[0], PAUSE, repeated=bool(died))
         except StoreError:
             died += 1
-            mend()
+            repair()
             harness.queued_jobs.clear()
             continue
         queue = [*queue[1:], *harness.queued_jobs]
