@@ -47,24 +47,21 @@ _OBSERVE_ONCE = """\
 """
 _REMEMBER_LISTING = """\
             for key in listing.keys:
-                truth = self._snapshot.store.truth
+                truth = self.snapshot.store.truth
                 LISTED[id(truth), key] = truth.head(key)
 """
-_COMMIT_DIFFERENCES = """\
-            result = commit(
-                self._environment,
-"""
+_COMMIT_DIFFERENCES = "            result = commit(\n                self.environment, "
 _COMMIT_AS_LISTED = """\
             import dataclasses, types
             from s3_manifest.sweep.compare import LISTED
             from s3_manifest.storage.store import Absent
-            real = self._environment.store
+            real = self.environment.store
             store = types.SimpleNamespace(
                 **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
                 head=lambda key: LISTED.get((id(real.truth), key)) or Absent(key),
             )
             result = commit(
-                dataclasses.replace(self._environment, store=store),
+                dataclasses.replace(self.environment, store=store),
 """
 
 MUTANTS = (
@@ -105,7 +102,11 @@ MUTANTS = (
                 "            comparison.listed += len(listing.objects)\n",
                 "            comparison.listed += len(listing.objects)\n" + _REMEMBER_LISTING,
             ),
-            ("sweep/compare.py", "class Comparer:\n", "LISTED: dict = {}\n\n\nclass Comparer:\n"),
+            (
+                "sweep/compare.py",
+                "@dataclass(frozen=True)\nclass Comparer:\n",
+                "LISTED: dict = {}\n\n\n@dataclass(frozen=True)\nclass Comparer:\n",
+            ),
         ),
     ),
     Mutant(

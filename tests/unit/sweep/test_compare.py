@@ -5,7 +5,7 @@ from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest import layout
 from s3_manifest.storage.store import Conflict
-from s3_manifest.sweep.compare import Comparer, Limits, split_slots
+from s3_manifest.sweep.compare import Comparer, split_slots
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -35,8 +35,12 @@ def drifted():
 
 def comparer(harness, max_keys=10_000, min_seconds_left=30):
     environment = harness.environment
-    limits = Limits(max_keys, min_seconds_left)
-    return Comparer(environment.load(STYLE), environment.collections, environment.seconds_left, limits)
+    return Comparer(
+        environment.load(STYLE),
+        environment.collections,
+        max_keys,
+        lambda: environment.seconds_left() < min_seconds_left,
+    )
 
 
 def found(harness, slots_each=64, start="", **more):

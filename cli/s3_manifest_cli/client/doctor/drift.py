@@ -12,7 +12,7 @@ from s3_manifest.manifest.model import NewerManifest, UnreadableManifest, timest
 from s3_manifest.sidecars.applied import copy_keys
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, ParallelMap, Present, Store, StoreError, iter_objects
-from s3_manifest.sweep.compare import Comparer, Limits
+from s3_manifest.sweep.compare import Comparer
 from s3_manifest_cli.client.access.explanations import explain_manifest_error
 from s3_manifest_cli.client.doctor.checks.manifests import CollectionState
 
@@ -37,9 +37,8 @@ class DriftScan:
     deadline: float
     parallel_map: ParallelMap = parallel_map
 
-    def seconds_left(self) -> float:
-        """Returns the seconds until the deadline."""
-        return self.deadline - time.monotonic()
+    def _is_time_short(self) -> bool:
+        return self.deadline - time.monotonic() < _STOP_SECONDS
 
     def list_collections(self) -> list[Collection]:
         """Returns the collections that have objects or a manifest. Raises ``StoreError``."""
@@ -87,7 +86,7 @@ class DriftScan:
         return all(isinstance(item, Present) and item.last_modified > since for item in objects)
 
     def _compare_one(self, collection: Collection) -> CollectionState | None:
-        if self.seconds_left() < _STOP_SECONDS:
+        if self._is_time_short():
             return None
         try:
             return self._attempt(collection)
@@ -102,7 +101,7 @@ class DriftScan:
     def _attempt(self, collection: Collection) -> CollectionState | None:
         for _ in range(_ATTEMPTS):
             snapshot = Snapshot.load(self.store, self.parallel_map, collection)
-            comparer = Comparer(snapshot, self.collections, self.seconds_left, Limits(_MAX_KEYS, _STOP_SECONDS))
+            comparer = Comparer(snapshot, self.collections, _MAX_KEYS, self._is_time_short)
             try:
                 comparison = comparer.compare(range(len(comparer.slots)), "")
                 lost = {*self._lost(snapshot), *(page.key for page in comparison.broken)}

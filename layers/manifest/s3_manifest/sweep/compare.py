@@ -8,6 +8,7 @@ observing the key decides.
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 
 from s3_manifest.manifest import digests, layout
@@ -49,15 +50,6 @@ class _SlotListing:
             self.files[name] = listed
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a comparison stops before the end of its range."""
-
-    max_keys: int
-    """After this many differing keys."""
-    min_seconds_left: float
-
-
 def just_after(filename: str) -> str:
     """The smallest filename that is greater."""
     return filename + "\0"
@@ -78,32 +70,25 @@ def _last(slot: Slot) -> str:
     return slot.last if isinstance(slot, PageRef) else slot.run.last
 
 
+@dataclass(frozen=True)
 class Comparer:
     """Compares one snapshot with listings of its collection.
 
+    A comparison stops before the end of its range after ``max_keys`` differing keys, or when ``is_time_short``.
     ``recheck_problems`` reports sidecars and captions with a problem as differing: an archived one may have been
     restored, which no listing shows.
     """
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        collections: Collections,
-        seconds_left: Callable[[], float],
-        limits: Limits,
-        *,
-        recheck_problems: bool = False,
-    ) -> None:
-        head = snapshot.head
-        self.slots = layout.head_slots(head)
-        self._snapshot = snapshot
-        self._collection = snapshot.collection
-        self._collections = collections
-        self._seconds_left = seconds_left
-        self._limits = limits
-        self._recheck_problems = recheck_problems
-        self._sidecars = head.sidecars if head else ()
-        self._problem_keys = {problem.s3_key for problem in head.problems} if head and recheck_problems else set()
+    snapshot: Snapshot
+    collections: Collections
+    max_keys: int
+    is_time_short: Callable[[], bool]
+    recheck_problems: bool = False
+
+    @cached_property
+    def slots(self) -> Sequence[Slot]:
+        """The slots of the head, by whose indices ranges are compared."""
+        return self.snapshot.slots()
 
     def compare(self, within: range, start: str) -> Comparison:
         """Lists and compares a range of slots, from the filename ``start`` if it lies in the range.
@@ -114,8 +99,8 @@ class Comparer:
         end = self.first_filename(within.stop)
         low = max(start, self.first_filename(within.start) or "")
         part = _SlotListing(_slot_index(self.slots, low), low)
-        list_after = self._collection.prefix + low[:-1] if low else ""
-        for listing in iter_listings(self._snapshot.store, self._collection.prefix, list_after):
+        list_after = self.snapshot.collection.prefix + low[:-1] if low else ""
+        for listing in iter_listings(self.snapshot.store, self.snapshot.collection.prefix, list_after):
             comparison.listed += len(listing.objects)
             for name, listed in self._own_objects(listing):
                 if name < low or (end and name >= end):
@@ -124,7 +109,7 @@ class Comparer:
                 if comparison.resume_at is not None:
                     return comparison
                 part.add(name, listed)
-            last = self._collection.filename(listing.objects[-1].key) if listing.objects else ""
+            last = self.snapshot.collection.filename(listing.objects[-1].key) if listing.objects else ""
             if not listing.truncated or (end and just_after(last) >= end):
                 break
             if last < low:
@@ -144,7 +129,7 @@ class Comparer:
         return comparison
 
     def _reached_limit(self, comparison: Comparison) -> bool:
-        return len(comparison.keys) >= self._limits.max_keys or self._seconds_left() < self._limits.min_seconds_left
+        return len(comparison.keys) >= self.max_keys or self.is_time_short()
 
     def _advance(self, comparison: Comparison, part: _SlotListing, within: range, name: str | None) -> _SlotListing:
         """Compares the slots before that of ``name`` (None: all) until a limit is reached; returns the next part."""
@@ -178,27 +163,29 @@ class Comparer:
         for entry in entries if up_to is None else takewhile(lambda entry: entry.filename <= up_to, entries):
             listed = unmatched.pop(entry.filename, None)
             is_same = listed and digest_of_listed(listed, entry.filename) == digests.entry_digest(entry)
-            if not is_same or (entry.problem and self._recheck_problems):
+            if not is_same or (entry.problem and self.recheck_problems):
                 yield entry.s3_key
-        yield from (self._collection.prefix + name for name in unmatched)
+        yield from (self.snapshot.collection.prefix + name for name in unmatched)
 
     def _differing_sidecars(self, part: _SlotListing, up_to: str | None) -> Iterator[str]:
+        head, collection = self.snapshot.head, self.snapshot.collection
         begin, end = max(part.low, self.first_filename(part.index) or ""), self.first_filename(part.index + 1)
 
         def covers(name: str) -> bool:
             return begin <= name and (up_to is None or name <= up_to) and (end is None or name < end)
 
-        known = {s.s3_key: s for s in self._sidecars if covers(self._collection.filename(s.s3_key))}
+        sidecars, problems = (head.sidecars, head.problems) if head else ((), ())
+        known = {sidecar.s3_key: sidecar for sidecar in sidecars if covers(collection.filename(sidecar.s3_key))}
         for key in known.keys() | part.sidecars.keys():
             sidecar = known.get(key)
             is_same = sidecar and sidecar.is_applied and sidecar.etag == part.sidecars.get(key)
-            if not is_same or key in self._problem_keys:
+            if not is_same or (self.recheck_problems and any(problem.s3_key == key for problem in problems)):
                 yield key
 
     def _matches_digest(self, part: _SlotListing, up_to: str | None) -> bool:
         """Whether the digest of the objects listed for a slot is that of its page."""
         slot = self.slots[part.index]
-        if not isinstance(slot, PageRef) or (slot.problems and self._recheck_problems):
+        if not isinstance(slot, PageRef) or (slot.problems and self.recheck_problems):
             return False
         if part.low > slot.first:
             return not part.files and part.low > slot.last
@@ -211,7 +198,7 @@ class Comparer:
         slot = self.slots[index]
         if not isinstance(slot, PageRef):
             return slot.run
-        (run,) = self._snapshot.examine_pages([slot])
+        (run,) = self.snapshot.examine_pages([slot])
         return run
 
     def first_filename(self, index: int) -> str | None:
@@ -223,12 +210,9 @@ class Comparer:
         return just_after(_last(self.slots[index - 1])) if 0 < index < len(self.slots) else None
 
     def _own_objects(self, listing: Listing) -> Iterator[tuple[str, ListedObject]]:
-        collection = self._collection
-        own = self._collections.own_keys(collection, listing.keys)
-        if len(own) == len(listing.objects):
-            return zip((key[len(collection.prefix) :] for key in own), listing.objects, strict=True)
-        own_keys = set(own)
-        return ((collection.filename(o.key), o) for o in listing.objects if o.key in own_keys)
+        collection = self.snapshot.collection
+        own = set(self.collections.own_keys(collection, listing.keys))
+        return ((collection.filename(listed.key), listed) for listed in listing.objects if listed.key in own)
 
 
 def digest_of_listed(listed: ListedObject, filename: str) -> int:

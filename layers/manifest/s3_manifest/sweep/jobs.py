@@ -1,7 +1,7 @@
 """Runs the jobs of the sweep queue."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby, islice
 
 from s3_manifest.manifest.collections import IdTooLong, Pattern
@@ -28,23 +28,27 @@ def run_job(
     must then be delivered again.
     """
     result = SweepResult() if result is None else result
+
+    def is_time_short() -> bool:
+        return environment.seconds_left() < pause_with_seconds_left
+
     if isinstance(job, SweepAll):
-        _enqueue_sweeps(environment, job, result, pause_with_seconds_left)
+        _enqueue_sweeps(environment, job, result, is_time_short)
         return result
     collection = result.collection = environment.collections.lookup(job.kind, job.id)
-    if collection is None:  # no longer configured, or its id is too long
-        result.finished = True
-        try:
-            environment.collections.check_id(job.kind, job.id)
-        except IdTooLong as error:
-            result.skipped = f"{job.kind}/{job.id}: {error}"
+    if collection:
+        CollectionSweep(environment, collection, result, is_time_short).run(job, repeated=repeated)
         return result
-    CollectionSweep(environment, collection, result, pause_with_seconds_left).run(job, repeated=repeated)
+    result.finished = True  # no longer configured, or its id is too long
+    try:
+        environment.collections.check_id(job.kind, job.id)
+    except IdTooLong as error:
+        result.skipped = f"{job.kind}/{job.id}: {error}"
     return result
 
 
 def _enqueue_sweeps(
-    environment: Environment, job: SweepAll, result: SweepResult, pause_with_seconds_left: float
+    environment: Environment, job: SweepAll, result: SweepResult, is_time_short: Callable[[], bool]
 ) -> None:
     """Enqueues a sweep of each collection from where ``job`` begins, and a job for the remainder if time runs short."""
     for pattern in sorted(environment.collections.patterns):
@@ -54,7 +58,7 @@ def _enqueue_sweeps(
         while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_PER_REQUEST)]:
             environment.enqueue(jobs)
             result.enqueued += len(jobs)
-            if environment.seconds_left() < pause_with_seconds_left:
+            if is_time_short():
                 environment.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
                 return
     result.finished = True

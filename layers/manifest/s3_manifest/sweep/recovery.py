@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -50,13 +51,13 @@ def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
     return True
 
 
+@dataclass
 class Recovery:
     """Repairs for one message of the sweep queue; notes them in its result."""
 
-    def __init__(self, environment: Environment, collection: Collection, result: SweepResult) -> None:
-        self._environment = environment
-        self._collection = collection
-        self._result = result
+    environment: Environment
+    collection: Collection
+    result: SweepResult
 
     def repair_referenced(self, snapshot: Snapshot, keys: Iterable[str], *, repeated: bool) -> bool:
         """Repairs those of these objects that are broken and referred to; returns whether no sweep is needed."""
@@ -66,7 +67,7 @@ class Recovery:
         if broken := [page.key for page in pages if isinstance(page, BrokenObject)]:
             self.repair_pages(broken)
         # An earlier attempt may have died between a partial repair and the sweep for the remainder.
-        results = self._result.commit_results
+        results = self.result.commit_results
         head = results[-1].head if results else snapshot.head if repeated else None
         return head is None or head.complete
 
@@ -76,7 +77,7 @@ class Recovery:
         broken = [key for key, copy in copies.items() if isinstance(copy, BrokenObject)]
         if not broken:
             return False
-        self._result.repaired += broken
+        self.result.repaired += broken
         try:
             snapshot.restored_descriptions()
         except BrokenObjects:
@@ -88,26 +89,30 @@ class Recovery:
     def repair_all(self, broken: Iterable[str]) -> None:
         """Repairs copies of sidecars, without which nothing can be committed, and pages."""
         with suppress(Conflict):  # a newer head; the caller loads it
-            if not self.repair_copies(self._environment.load(self._collection)):
+            if not self.repair_copies(self.environment.load(self.collection)):
                 self.repair_pages(broken)
 
     def repair_pages(self, broken: Iterable[str]) -> None:
         """Replaces broken pages by what S3 holds in their range."""
         broken = list(broken)
         try:
-            result = repair(self._environment, self._collection, broken)
+            result = repair(self.environment, self.collection, broken)
         except (TooManyBrokenPages, BrokenObjects):
             self._rebuild()
         else:
-            self._result.commit_results.append(result)
+            self.result.commit_results.append(result)
             if not result.finished:
-                raise SweepFailed(f"{self._collection.prefix}: time ran out during a repair; the queue retries it")
-        self._result.repaired += [key for key in broken if key not in self._result.repaired]
+                raise self.failure("time ran out during a repair; the queue retries it")
+        self.result.repaired += [key for key in broken if key not in self.result.repaired]
 
     def _rebuild(self) -> None:
         """Backs up a manifest that cannot be repaired and creates a new one, which requests a sweep of its own."""
-        if unreadable_etag := back_up_unreadable(self._environment.store, self._collection):
-            result = commit(self._environment, self._collection, {}, unreadable_etag=unreadable_etag)
-            self._result.commit_results.append(result)
+        if unreadable_etag := back_up_unreadable(self.environment.store, self.collection):
+            result = commit(self.environment, self.collection, {}, unreadable_etag=unreadable_etag)
+            self.result.commit_results.append(result)
             if not result.finished:
-                raise SweepFailed(f"{self._collection.prefix}: time ran out before the rebuild; the queue retries it")
+                raise self.failure("time ran out before the rebuild; the queue retries it")
+
+    def failure(self, reason: str) -> SweepFailed:
+        """The error that ends the message."""
+        return SweepFailed(f"{self.collection.prefix}: {reason}")

@@ -6,21 +6,21 @@ repeated.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Progress, Sweep
 from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
 from s3_manifest.reconcile.commit import commit
-from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.result import CommitResult, Verification
 from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Archived, Conflict
-from s3_manifest.sweep.compare import Comparer, Limits, just_after, split_slots
+from s3_manifest.sweep.compare import Comparer, just_after, split_slots
 from s3_manifest.sweep.garbage import collect_garbage
 from s3_manifest.sweep.recovery import Recovery, back_up_unreadable
-from s3_manifest.sweep.result import SweepFailed, SweepResult
+from s3_manifest.sweep.result import SweepFailed
 
 RECHECK_SECONDS = 60
 """Delay before differences are observed, so that events on their way arrive first: what still differs is drift."""
@@ -38,38 +38,28 @@ RANGES, MIN_PAGES, MAX_PAGES = 8, 8, 64
 """Ranges of a collection that are listed in parallel, and the pages in each: few enough to repeat if a message dies."""
 
 
-class CollectionSweep:
+@dataclass
+class CollectionSweep(Recovery):
     """The part of one collection's sweep that one message of the queue does."""
 
-    def __init__(
-        self,
-        environment: Environment,
-        collection: Collection,
-        result: SweepResult,
-        pause_with_seconds_left: float,
-    ) -> None:
-        self._environment = environment
-        self._collection = collection
-        self._result = result
-        self._pause_with_seconds_left = pause_with_seconds_left
-        self._recovery = Recovery(environment, collection, result)
+    is_time_short: Callable[[], bool]
 
     def run(self, job: Sweep, *, repeated: bool) -> None:
         """Begins or continues the sweep. Raises as ``run_job``."""
         progress = job.progress or self._begin(job, repeated=repeated)
         if progress is None:
-            self._result.finished = True
+            self.result.finished = True
             return
         self._continue(progress.model_copy(update={"unannounced": progress.unannounced or repeated}))
 
     def _begin(self, job: Sweep, *, repeated: bool) -> Progress | None:
         """Creates or repairs the manifest if necessary; None if no comparison is needed."""
-        environment, collection = self._environment, self._collection
+        environment, collection = self.environment, self.collection
         started_at = environment.now()
         unreadable_etag = back_up_unreadable(environment.store, collection) if job.rebuild else None
         snapshot = environment.load(collection, unreadable_etag)
         head = snapshot.head
-        if job.broken and self._recovery.repair_referenced(snapshot, job.broken, repeated=repeated):
+        if job.broken and self.repair_referenced(snapshot, job.broken, repeated=repeated):
             self._announce_again(head, repeated=repeated)
             return None
         # A commit that creates a manifest requests the sweep before it writes the head (``created_at``).
@@ -77,9 +67,9 @@ class CollectionSweep:
             unreadable_etag or job.created_at or has_objects(environment.store, environment.collections, collection)
         ):
             result = commit(environment, collection, {}, unreadable_etag=unreadable_etag, repeated=repeated)
-            self._result.commit_results.append(result)
+            self.result.commit_results.append(result)
             if not result.finished:
-                raise self._failure("time ran out before the manifest was created; the queue retries it")
+                raise self.failure("time ran out before the manifest was created; the queue retries it")
             # A commit that created the manifest has observed everything, or has requested a sweep of its own.
             head = None if result.created else result.head
         is_verified = job.asked_at and head and head.complete and (head.last_verified_at or "") >= job.asked_at
@@ -91,16 +81,16 @@ class CollectionSweep:
     def _announce_again(self, head: Head | None, *, repeated: bool) -> None:
         """An earlier delivery of the message may have died before it announced its commit."""
         if head and repeated:
-            self._environment.announce(head, (), repeated=True)
+            self.environment.announce(head, (), repeated=True)
 
     def _continue(self, progress: Progress) -> None:
         """Lists and observes until the sweep is finished or time runs short; then enqueues the remainder."""
-        environment, collection = self._environment, self._collection
+        environment, collection = self.environment, self.collection
         while True:
             snapshot = environment.load(collection)
-            self._result.progress = progress
+            self.result.progress = progress
             if snapshot.head is None or snapshot.head.created_at != progress.created_at:
-                self._result.finished = True  # a newer manifest, with a sweep of its own
+                self.result.finished = True  # a newer manifest, with a sweep of its own
                 return
             progress = self._after_repair(snapshot.head, progress)
             delay = 0
@@ -116,11 +106,11 @@ class CollectionSweep:
                     pass  # a page was collected after the head was read: load the newer head
                 else:
                     delay = RECHECK_SECONDS if progress.looks and snapshot.head.complete else 0
-            if delay or environment.seconds_left() < self._pause_with_seconds_left:
-                self._result.progress = progress = _fit_into_message(collection, progress)
+            if delay or self.is_time_short():
+                self.result.progress = progress = _fit_into_message(collection, progress)
                 job = Sweep(kind=collection.kind, id=collection.id, progress=progress)
                 environment.enqueue([job], delay_seconds=delay)
-                self._result.enqueued += 1
+                self.result.enqueued += 1
                 return
 
     def _after_repair(self, head: Head, progress: Progress) -> Progress:
@@ -129,22 +119,21 @@ class CollectionSweep:
             return progress
         update: dict[str, object] = {"first_revision": head.first_revision}
         if progress.first_revision is not None and not head.complete:
-            update |= {"started_at": self._environment.now(), "start": "", "finished_listing": False}
+            update |= {"started_at": self.environment.now(), "start": "", "finished_listing": False}
         return progress.model_copy(update=update)
 
     def _compare_next(self, snapshot: Snapshot, progress: Progress) -> Progress:
         """Compares the next few ranges in parallel; repairs broken pages, which are then compared again."""
-        if self._recovery.repair_copies(snapshot):
+        if self.repair_copies(snapshot):
             return progress
-        environment = self._environment
-        limits = Limits(max_keys=MAX_DIFFERENT, min_seconds_left=self._pause_with_seconds_left)
-        comparer = Comparer(snapshot, environment.collections, environment.seconds_left, limits, recheck_problems=True)
+        environment = self.environment
+        comparer = Comparer(snapshot, environment.collections, MAX_DIFFERENT, self.is_time_short, recheck_problems=True)
         pages_each = min(MAX_PAGES, max(MIN_PAGES, -(-len(comparer.slots) // RANGES)))
         ranges = split_slots(comparer.slots, progress.start, pages_each)
         start = comparer.first_filename(ranges[RANGES].start) if len(ranges) > RANGES else None
         comparisons = environment.parallel_map(lambda within: comparer.compare(within, progress.start), ranges[:RANGES])
         if broken := [page.key for comparison in comparisons for page in comparison.broken]:
-            self._recovery.repair_pages(broken)
+            self.repair_pages(broken)
             return progress
         differing: list[str] = []
         listed = progress.listed
@@ -169,7 +158,7 @@ class CollectionSweep:
         if result is None:
             return progress
         if not result.commits:
-            raise self._failure(f"time ran out before {progress.start!r}; the queue retries it")
+            raise self.failure(f"time ran out before {progress.start!r}; the queue retries it")
         if result.broken:
             pending = (*result.timed_out, *result.unreadable)
             return progress.model_copy(update={"looks": pending, "unannounced": result.unannounced})
@@ -178,10 +167,10 @@ class CollectionSweep:
             raise self._unreadable(unreadable, result)
         update = {"looks": tuple(result.timed_out), "unreadable": unreadable, "unannounced": result.unannounced}
         if is_drift:
-            self._result.drifted += progress.looks
-            self._result.missing += result.removed
-            self._result.unexpected += result.added
-            self._result.modified += result.modified
+            self.result.drifted += progress.looks
+            self.result.missing += result.removed
+            self.result.unexpected += result.added
+            self.result.modified += result.modified
             update |= {
                 "missing": progress.missing + result.removed,
                 "unexpected": progress.unexpected + result.added,
@@ -199,15 +188,15 @@ class CollectionSweep:
         if result.unreadable:
             raise self._unreadable(tuple(result.unreadable), result)
         if not result.finished:
-            raise self._failure("time ran out at the end of the sweep; the queue retries it")
+            raise self.failure("time ran out at the end of the sweep; the queue retries it")
         head = result.head
         if head and head.created_at == progress.created_at and not verification.applies_to(head):
             return False  # another worker repaired it
-        self._result.finished = True
+        self.result.finished = True
         try:
-            self._result.collected = collect_garbage(self._environment, self._collection)
+            self.result.collected = collect_garbage(self.environment, self.collection)
         except (UnreadableManifest, Archived) as error:  # a checkpoint: it expires, and its garbage with it
-            self._result.garbage_error = str(error)
+            self.result.garbage_error = str(error)
         return True
 
     def _commit(
@@ -217,27 +206,20 @@ class CollectionSweep:
         causes = dict.fromkeys(keys, SWEEP)
         try:
             result = commit(
-                self._environment,
-                self._collection,
-                causes,
-                verification=verification,
-                repeated=progress.unannounced,
+                self.environment, self.collection, causes, verification=verification, repeated=progress.unannounced
             )
         except BrokenObjects as error:
-            self._recovery.repair_all(error.keys)
+            self.repair_all(error.keys)
             return None
-        self._result.commit_results.append(result)
+        self.result.commit_results.append(result)
         if result.broken:
-            self._recovery.repair_pages(result.broken)
+            self.repair_pages(result.broken)
         return result
-
-    def _failure(self, reason: str) -> SweepFailed:
-        return SweepFailed(f"{self._collection.prefix}: {reason}")
 
     def _unreadable(self, keys: tuple[str, ...], result: CommitResult) -> SweepFailed:
         objects = "1 object" if len(keys) == 1 else f"{len(keys)} objects"
         first = next(iter(result.unreadable.values()), keys[0])
-        return self._failure(f"{objects} cannot be read: {first}. Fix the cause and redrive this message")
+        return self.failure(f"{objects} cannot be read: {first}. Fix the cause and redrive this message")
 
 
 def _fit_into_message(collection: Collection, progress: Progress) -> Progress:
