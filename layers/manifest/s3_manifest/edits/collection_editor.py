@@ -90,8 +90,8 @@ class CollectionEditor:
         """Deletes an object and its description; whether the object still existed. A caption beside it stays.
 
         The object is deleted first: after a crash the description remains, which a repeat removes, and never an image
-        without its prompt. Raises ``EtagMismatch`` where ``etags`` are given and the object has none of them,
-        ``NewerUpload``, and ``NoSuchFile`` where neither object nor description exists.
+        without its prompt. Raises ``EtagMismatch`` where ``etags`` are given and the object has none of them
+        (``*`` is any), ``NewerUpload``, and ``NoSuchFile`` where neither object nor description exists.
         """
         if filename in SIDECARS:
             raise _not_a_file(filename)
@@ -188,7 +188,7 @@ def _check_is_file(filename: str) -> None:
 
 
 def _check_etag(present: Present, etags: frozenset[str]) -> None:
-    if etags and present.etag not in etags:
+    if etags and not etags & {present.etag, "*"}:
         raise EtagMismatch(
             f"{present.key} has the ETag {present.etag}, so another object is stored there; nothing was changed"
         )

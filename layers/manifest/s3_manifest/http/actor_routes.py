@@ -2,16 +2,14 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
-from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
-from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import addressing
-from s3_manifest.http.app import ActorId, HttpResponse, json_response, path_of, problem, require_scope
+from s3_manifest.http.app import ActorId, HttpResponse, actor_in_path, json_response, path_of, problem, require_scope
 from s3_manifest.http.manifest_requests import (
     IfNoneMatch,
     ReadCondition,
@@ -96,7 +94,7 @@ def _get(actor_id: str, request: _Request) -> HttpResponse:
     if request.force_rescan:
         require_scope(router.current_event.raw_event, "edit")
     started, condition = runtime.clock().monotonic(), request.condition
-    collection = actors.resolve(runtime.store(), runtime.collections(), parallel_map, unquote(actor_id))
+    collection = actor_in_path(actor_id)
     is_conditional = condition.reflects is not None or (condition.if_none_match and not request.force_rescan)
     result = fetch(collection, condition) if is_conditional else fetch(collection)
     head = result.snapshot.head

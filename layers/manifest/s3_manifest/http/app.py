@@ -1,13 +1,13 @@
 """What all HTTP routes share: the app, requests with their scopes, JSON responses and RFC 9457 problems."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -15,11 +15,14 @@ from pydantic_core import from_json
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import addressing
 from s3_manifest.http.addressing import BadAddress
-from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.lenient_json import read_json
+from s3_manifest.manifest.model import Timestamp
+from s3_manifest.query import actors
 from s3_manifest.query.answers import MAX_RESPONSE_BYTES, escaped_size
 
 HttpResponse = Response[Any]
@@ -50,6 +53,10 @@ class BadParameter(ValueError):
         self.name = name
 
 
+class NoSuchCollection(Exception):
+    """The collection cannot exist, or is empty."""
+
+
 class InvalidBody(ValueError):
     """The request's body is not JSON, or has values that many readers of JSON refuse; the message names the place."""
 
@@ -69,19 +76,31 @@ def new_app() -> APIGatewayHttpResolver:
     app.exception_handler(InvalidBody)(lambda error: problem(400, str(error), parameter="body"))
     app.exception_handler(BadParameter)(lambda error: problem(400, str(error), parameter=error.name))
     app.exception_handler(MissingScope)(_scope_problem)
-    app.not_found(_no_such_route)
+    answer_errors(app, {404: [IdTooLong, NoSuchCollection]})
+    app.not_found(lambda _error: problem(404, "no such route; /api/openapi.json lists the routes"))
     return app
 
 
-def answer_errors(app: APIGatewayHttpResolver, errors: Mapping[int, Sequence[type[Exception]]]) -> None:
+def answer_errors(app: APIGatewayHttpResolver, errors: Mapping[int, list[type[Exception]]]) -> None:
     """Answers each of these errors with its status and its text."""
-
-    def answer(status: int, error: type[Exception]) -> None:
-        app.exception_handler(error)(lambda raised: problem(status, str(raised)))
-
     for status, types in errors.items():
-        for error in types:
-            answer(status, error)
+        app.exception_handler(types)(lambda error, status=status: problem(status, str(error)))
+
+
+def answer_unavailable(
+    app: APIGatewayHttpResolver,
+    logger: Logger,
+    errors: list[type[Exception]],
+    detail: str,
+    headers: Mapping[str, str] = {},
+) -> None:
+    """Answers these errors with 503 and this detail; the log has the cause."""
+
+    def answer(error: Exception) -> HttpResponse:
+        logger.error("unavailable", reason=str(error))
+        return problem(503, detail, headers)
+
+    app.exception_handler(errors)(answer)
 
 
 def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -91,19 +110,17 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
     A filename in a path is one parameter, including its slashes. A body is read as JSON whatever its ``Content-Type``:
     curl sends a form type by default, which the HTTP API passes on in base64.
     """
-    method = event["requestContext"]["http"]["method"]
     try:
-        require_scope(event, _RIGHT_BY_METHOD.get(method, "delete"))
+        require_scope(event, _RIGHT_BY_METHOD.get(event["requestContext"]["http"]["method"], "delete"))
+        query = addressing.query_of(event.get("rawQueryString") or "")
+        path = addressing.route_of(event["rawPath"], query)
     except MissingScope as error:
         return _lambda_response(_scope_problem(error))
+    except BadAddress as error:
+        return _lambda_response(problem(400, str(error), parameter=error.parameter))
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
         body = base64.b64decode(body).decode(errors=_BYTES)
-    try:
-        query = addressing.query_of(event.get("rawQueryString") or "")
-        path = addressing.route_of(event["rawPath"], query)
-    except BadAddress as error:
-        return _lambda_response(problem(400, str(error), parameter=error.parameter))
     decoded = {
         "rawPath": path,
         "queryStringParameters": query,
@@ -139,11 +156,18 @@ def required_scope(right: Right) -> str:
     return next((scopes[name] for name in reversed(weaker) if scopes[name]), "")
 
 
-def collection_in_path(kind: str, collection_id: str) -> Collection | None:
-    """The collection that the segments of a path name; None if it cannot exist. Raises ``IdTooLong``."""
+def collection_in_path(kind: str, collection_id: str) -> Collection:
+    """The collection that the segments of a path name. Raises ``IdTooLong``, ``NoSuchCollection``."""
     kind, collection_id = unquote(kind), unquote(collection_id)
     runtime.collections().check_id(kind, collection_id)
-    return runtime.collections().lookup(kind, collection_id)
+    if collection := runtime.collections().lookup(kind, collection_id):
+        return collection
+    raise NoSuchCollection(f"{kind} {collection_id} cannot be a collection")
+
+
+def actor_in_path(actor_id: str) -> Collection:
+    """The actor that a segment of a path names, by its name or number. Raises as ``actors.resolve``."""
+    return actors.resolve(runtime.store(), runtime.collections(), parallel_map, unquote(actor_id))
 
 
 def path_of(collection: Collection, query: Mapping[str, object] | None = None) -> str:
@@ -162,11 +186,17 @@ def json_response(body: Mapping[str, Any] | bytes, status: int = 200, headers: M
     return Response(status, "application/json", text.decode(), headers=dict(headers))
 
 
-def problem(status: int, detail: str, **members: str | int) -> HttpResponse:
+def queued(collections: int | str, manifest: str, requested_at: Timestamp) -> HttpResponse:
+    """202: sweeps of so many collections are queued. ``manifest`` is the path to poll."""
+    body = {"status": "queued", "collections": collections, "manifest": manifest, "requested_at": requested_at}
+    return json_response(body, 202)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] = {}, **members: str | int) -> HttpResponse:
     """An ``application/problem+json`` (RFC 9457) with extension members; long texts are truncated."""
     extensions = {name: _truncate(value) if isinstance(value, str) else value for name, value in members.items()}
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": _truncate(detail), **extensions}
-    return Response(status, "application/problem+json", json_bytes(body).decode())
+    return Response(status, "application/problem+json", json_bytes(body).decode(), headers=dict(headers))
 
 
 def _lambda_response(response: HttpResponse) -> dict[str, Any]:
@@ -220,10 +250,5 @@ def _validation_problem(error: RequestValidationError) -> HttpResponse:
 
 def _scope_problem(error: MissingScope) -> HttpResponse:
     """403, in the form of https://www.rfc-editor.org/rfc/rfc6750#section-3.1."""
-    response = problem(403, str(error))
-    response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
-    return response
-
-
-def _no_such_route(_error: NotFoundError) -> HttpResponse:
-    return problem(404, "no such route; /api/openapi.json lists the routes")
+    challenge = f'Bearer error="insufficient_scope", scope="{error.scope}"'
+    return problem(403, str(error), {"WWW-Authenticate": challenge})

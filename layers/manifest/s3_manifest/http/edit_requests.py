@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field, StrictBool, StrictStr, model_validator
@@ -12,10 +11,9 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor
 from s3_manifest.edits.sidecar_editor import RetryPolicy
 from s3_manifest.edits.uploads import Prompt
-from s3_manifest.http.app import BadParameter, HttpResponse, collection_in_path, etags_in, json_response, path_of
+from s3_manifest.http.app import BadParameter, HttpResponse, json_response, path_of
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
-from s3_manifest.query import actors
 from s3_manifest.query.change_token import ChangeToken, revision_reflecting
 from s3_manifest.query.cursors import encode_cursor
 from s3_manifest.sidecars.formats import MAX_TITLE
@@ -26,10 +24,6 @@ WAIT_SECONDS = 20
 
 MAX_FILES = 1000
 """The limit of one PATCH: every file is looked up in S3 before any is edited."""
-
-
-class NoSuchCollection(Exception):
-    """The collection cannot exist, or is empty."""
 
 
 class AmbiguousPath(Exception):
@@ -147,24 +141,6 @@ def change_response(collection: Collection, token: ChangeToken | None, **fields:
     manifest = path_of(collection, {"reflects": cursor, "wait": WAIT_SECONDS} if cursor else {})
     reflection = {"revision": revision, "reflected": revision is not None, "reflects": cursor, "manifest": manifest}
     return json_response(fields | reflection)
-
-
-def if_match_etags(header: str | None) -> frozenset[str]:
-    """The ETags in ``If-Match``; none if any object is acceptable."""
-    etags = frozenset(etags_in(header))
-    return frozenset() if "*" in etags else etags
-
-
-def actor_of(actor_id: str) -> Collection:
-    """The actor that a path names, by its name or number. Raises as ``actors.resolve``."""
-    return actors.resolve(runtime.store(), runtime.collections(), parallel_map, unquote(actor_id))
-
-
-def collection_of(kind: str, collection_id: str) -> Collection:
-    """The collection that a path names. Raises ``IdTooLong``, ``NoSuchCollection``."""
-    if collection := collection_in_path(kind, collection_id):
-        return collection
-    raise NoSuchCollection(f"{unquote(kind)} {unquote(collection_id)} cannot be a collection")
 
 
 def check_not_truncated(key: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 
 from s3_manifest.aws import runtime
 from s3_manifest.edits.collection_editor import EtagMismatch, NewerUpload, NoSuchFile, TooManyFiles
@@ -20,11 +20,16 @@ from s3_manifest.http.app import (
     CollectionId,
     HttpResponse,
     Kind,
+    NoSuchCollection,
+    actor_in_path,
     answer_errors,
-    json_response,
+    answer_unavailable,
+    collection_in_path,
+    etags_in,
     new_app,
     path_of,
     problem,
+    queued,
 )
 from s3_manifest.http.edit_requests import (
     AmbiguousPath,
@@ -32,24 +37,22 @@ from s3_manifest.http.edit_requests import (
     DeleteFileResponse,
     FilesUpdate,
     FileUpdate,
-    NoSuchCollection,
     SetTitleResponse,
     TitleUpdate,
     UpdateFilesResponse,
-    actor_of,
     change_response,
     check_not_truncated,
-    collection_of,
     editor_of,
-    if_match_etags,
 )
 from s3_manifest.http.openapi import QUEUED, responses
-from s3_manifest.manifest.collections import Collection, IdTooLong
+from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.storage.heads import exists
 from s3_manifest.storage.store import StoreError
+
+_RETRY = {"Retry-After": "1"}
 
 logger = Logger(service="edit")
 app = new_app()
@@ -57,10 +60,17 @@ app.include_router(upload_routes.router)
 answer_errors(
     app,
     {
-        404: [NoSuchActor, NoSuchCollection, NoSuchFile, IdTooLong],
+        404: [NoSuchActor, NoSuchFile],
         409: [AmbiguousActor, AmbiguousPath, NewerUpload, UnreadableSidecar],
         413: [SidecarTooLarge, TooManyFiles],
     },
+)
+answer_unavailable(
+    app,
+    logger,
+    [StoreError, UnreadableManifest, JobsNotQueued],
+    "S3 or the queue failed. Repeat the request; the function's log has the cause",
+    _RETRY,
 )
 app.exception_handler(InvalidEdit)(lambda error: problem(400, str(error), parameter="body"))
 app.exception_handler(EtagMismatch)(lambda error: problem(412, str(error), parameter="if-match"))
@@ -84,9 +94,6 @@ DeleteFromS3 = Annotated[
     bool, Query(description="Whether to delete the object. Otherwise it stays in S3 and is hidden, which can be undone")
 ]
 Confirm = Annotated[str, Query(description="The full id of the collection, as a confirmation")]
-FileUpdateBody = Annotated[FileUpdate, Body()]
-FilesUpdateBody = Annotated[FilesUpdate, Body()]
-TitleUpdateBody = Annotated[TitleUpdate, Body()]
 
 _DELETE_FILE = responses({200: DeleteFileResponse}, 400, 404, 409, 412, 413, 503)
 _DELETE_COLLECTION = responses({200: DeleteCollectionResponse}, 400, 404, 409, 413, 503)
@@ -97,19 +104,10 @@ _SET_TITLE = responses({200: SetTitleResponse}, 400, 404, 409, 413, 503)
 def conflicts(error: TooManyConflicts) -> HttpResponse:
     """503: a repeat may succeed, and does no harm if the edit was made."""
     logger.warning("busy", reason=str(error))
-    return _try_again(str(error))
+    return problem(503, str(error), _RETRY)
 
 
 app.exception_handler(TooManyConflicts)(conflicts)
-
-
-def unavailable(error: Exception) -> HttpResponse:
-    """503: S3 or SQS failed. A repeat continues."""
-    logger.error("unavailable", reason=str(error))
-    return _try_again("S3 or the queue failed. Repeat the request; the function's log has the cause")
-
-
-app.exception_handler([StoreError, UnreadableManifest, JobsNotQueued])(unavailable)
 
 
 @app.delete(
@@ -121,7 +119,7 @@ def delete_image_by_path(
     actor_id: ActorId, filename: Filename, delete_from_s3: DeleteFromS3 = False, if_match: IfMatch = None
 ) -> HttpResponse:
     """See the route of collections."""
-    collection = actor_of(actor_id)
+    collection = actor_in_path(actor_id)
     return _delete_file(collection, _in_path(collection, filename), delete_from_s3, if_match)
 
 
@@ -130,7 +128,7 @@ def delete_image(
     actor_id: ActorId, filename: ExactFilename, delete_from_s3: DeleteFromS3 = False, if_match: IfMatch = None
 ) -> HttpResponse:
     """See the route of collections."""
-    return _delete_file(actor_of(actor_id), filename, delete_from_s3, if_match)
+    return _delete_file(actor_in_path(actor_id), filename, delete_from_s3, if_match)
 
 
 @app.delete(
@@ -146,7 +144,7 @@ def delete_file_by_path(
     if_match: IfMatch = None,
 ) -> HttpResponse:
     """As with ``?filename=``, but only for names that every gateway passes on unchanged; 400 or 409 for others."""
-    collection = collection_of(kind, collection_id)
+    collection = collection_in_path(kind, collection_id)
     return _delete_file(collection, _in_path(collection, filename), delete_from_s3, if_match)
 
 
@@ -163,7 +161,7 @@ def delete_file(
     A deleted file is removed from ``prompt_metadata.json`` too; captions beside it stay. 409, or 412 with
     ``If-Match``: the object was replaced by a newer upload, and nothing was deleted.
     """
-    return _delete_file(collection_of(kind, collection_id), filename, delete_from_s3, if_match)
+    return _delete_file(collection_in_path(kind, collection_id), filename, delete_from_s3, if_match)
 
 
 @app.delete(
@@ -171,7 +169,7 @@ def delete_file(
 )
 def delete_training_data(actor_id: ActorId, confirm: Confirm, delete_from_s3: DeleteFromS3 = False) -> HttpResponse:
     """See the route of collections."""
-    return _delete_collection(actor_of(actor_id), confirm, delete_from_s3)
+    return _delete_collection(actor_in_path(actor_id), confirm, delete_from_s3)
 
 
 @app.delete("/api/manifests/<kind>/<collection_id>", summary="Hide or delete all files", responses=_DELETE_COLLECTION)
@@ -182,64 +180,64 @@ def delete_collection(
 
     A request deletes for as long as it may run: repeat it until it is ``complete``.
     """
-    return _delete_collection(collection_of(kind, collection_id), confirm, delete_from_s3)
+    return _delete_collection(collection_in_path(kind, collection_id), confirm, delete_from_s3)
 
 
 @app.patch(
     "/api/actors/<actor_id>/training-data/<filename>", summary="Update an actor's image", responses=_UPDATE_FILES
 )
-def patch_image(actor_id: ActorId, filename: Filename, update: FileUpdateBody) -> HttpResponse:
+def patch_image(actor_id: ActorId, filename: Filename, update: FileUpdate) -> HttpResponse:
     """See the route of collections."""
-    collection = actor_of(actor_id)
+    collection = actor_in_path(actor_id)
     return _update_files(collection, {_in_path(collection, filename): update})
 
 
 @app.patch("/api/styles/<style_id>/images/<filename>", summary="Update a style's image", responses=_UPDATE_FILES)
-def patch_style_image(style_id: CollectionId, filename: Filename, update: FileUpdateBody) -> HttpResponse:
+def patch_style_image(style_id: CollectionId, filename: Filename, update: FileUpdate) -> HttpResponse:
     """See the route of collections."""
     return patch_file("style", style_id, filename, update)
 
 
 @app.patch("/api/manifests/<kind>/<collection_id>/files/<filename>", summary="Update a file", responses=_UPDATE_FILES)
-def patch_file(kind: Kind, collection_id: CollectionId, filename: Filename, update: FileUpdateBody) -> HttpResponse:
+def patch_file(kind: Kind, collection_id: CollectionId, filename: Filename, update: FileUpdate) -> HttpResponse:
     """Sets fields in ``prompt_metadata.json`` by compare-and-swap: concurrent edits are never lost.
 
     404: the file is not in S3. 400 or 409: the path is ambiguous; name the file with ``?filename=``.
     """
-    collection = collection_of(kind, collection_id)
+    collection = collection_in_path(kind, collection_id)
     return _update_files(collection, {_in_path(collection, filename): update})
 
 
 @app.patch("/api/actors/<actor_id>/training-data", summary="Update an actor's images", responses=_UPDATE_FILES)
-def patch_images(actor_id: ActorId, updates: FilesUpdateBody, filename: OnlyFilename = None) -> HttpResponse:
+def patch_images(actor_id: ActorId, updates: FilesUpdate, filename: OnlyFilename = None) -> HttpResponse:
     """See the route of collections."""
-    return _update_files(actor_of(actor_id), updates.by_filename(filename))
+    return _update_files(actor_in_path(actor_id), updates.by_filename(filename))
 
 
 @app.patch("/api/styles/<style_id>/images", summary="Update a style's images", responses=_UPDATE_FILES)
-def patch_style_images(style_id: CollectionId, updates: FilesUpdateBody, filename: OnlyFilename = None) -> HttpResponse:
+def patch_style_images(style_id: CollectionId, updates: FilesUpdate, filename: OnlyFilename = None) -> HttpResponse:
     """See the route of collections."""
     return patch_files("style", style_id, updates, filename)
 
 
 @app.patch("/api/manifests/<kind>/<collection_id>/files", summary="Update files", responses=_UPDATE_FILES)
 def patch_files(
-    kind: Kind, collection_id: CollectionId, updates: FilesUpdateBody, filename: OnlyFilename = None
+    kind: Kind, collection_id: CollectionId, updates: FilesUpdate, filename: OnlyFilename = None
 ) -> HttpResponse:
     """Updates many files, or only ``?filename=``; all or none. A 404 names the first file that is not in S3."""
-    return _update_files(collection_of(kind, collection_id), updates.by_filename(filename))
+    return _update_files(collection_in_path(kind, collection_id), updates.by_filename(filename))
 
 
 @app.patch("/api/styles/<style_id>", summary="Set a style's title", responses=_SET_TITLE)
-def patch_style(style_id: CollectionId, update: TitleUpdateBody) -> HttpResponse:
+def patch_style(style_id: CollectionId, update: TitleUpdate) -> HttpResponse:
     """See the route of collections."""
     return patch_collection("style", style_id, update)
 
 
 @app.patch("/api/manifests/<kind>/<collection_id>", summary="Set a collection's title", responses=_SET_TITLE)
-def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdateBody) -> HttpResponse:
+def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdate) -> HttpResponse:
     """Sets the title in ``collection.json``. 404: the collection is empty."""
-    collection = collection_of(kind, collection_id)
+    collection = collection_in_path(kind, collection_id)
     if ID not in app.current_event.query_string_parameters:
         check_not_truncated(runtime.collections().id_prefix(collection))
     _check_exists(collection)
@@ -254,10 +252,9 @@ def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdat
 )
 def post_actor_rescan(actor_id: ActorId) -> HttpResponse:
     """202: queued, as with ``POST /api/manifests/actor/…/rescan``."""
-    collection, requested_at = actor_of(actor_id), timestamp(datetime.now(UTC))
+    collection, requested_at = actor_in_path(actor_id), timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
-    queued = {"status": "queued", "collections": 1, "manifest": path_of(collection), "requested_at": requested_at}
-    return json_response(queued, 202)
+    return queued(1, path_of(collection), requested_at)
 
 
 def _in_path(collection: Collection, filename: str) -> str:
@@ -276,7 +273,7 @@ def _delete_file(collection: Collection, filename: str, delete_from_s3: bool, if
     if "confirm" in app.current_event.query_string_parameters:
         # An id with a '/', decoded by a gateway, becomes the path of a file.
         raise BadParameter("confirm", "confirm: only for deleting a collection, and this path names a file")
-    editor, etags = editor_of(collection, app.lambda_context), if_match_etags(if_match)
+    editor, etags = editor_of(collection, app.lambda_context), frozenset(etags_in(if_match))
     if delete_from_s3:
         deleted, token = editor.delete_file(filename, etags)
     else:
@@ -305,9 +302,3 @@ def _update_files(collection: Collection, updates: Mapping[str, FileUpdate]) -> 
     return change_response(
         collection, edit.token, s3_key=edit.s3_key, etag=edit.etag, attempts=edit.attempts, files=list(fields)
     )
-
-
-def _try_again(detail: str) -> HttpResponse:
-    response = problem(503, detail)
-    response.headers["Retry-After"] = "1"
-    return response

@@ -11,15 +11,13 @@ from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http.addressing import NO_MANIFEST
-from s3_manifest.http.app import HttpResponse, collection_in_path, etags_in, json_response
+from s3_manifest.http.app import HttpResponse, NoSuchCollection, collection_in_path, etags_in, json_response
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.change_token import ChangeToken, is_reflected
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor
 from s3_manifest.query.reads import Document
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
-from s3_manifest.storage import heads
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import NotModified, StoredObject
 
 IfNoneMatch = Annotated[str | None, Header(alias="if-none-match", description="An ETag: 304 if it is still current")]
 Wait = Annotated[
@@ -79,28 +77,30 @@ def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) ->
     Waits for the change of the token ``reflects``; else, with ``if_none_match``, for another head than the caller's;
     else for any head. Raises ``InvalidToken``, ``StoreError``, ``UnreadableManifest``.
     """
-    unread, clock, etags = snapshot_of(collection), runtime.clock(), etags_in(condition.if_none_match)
+    snapshot, clock, etags = snapshot_of(collection), runtime.clock(), etags_in(condition.if_none_match)
     seconds = min(condition.wait or 0, settings().max_wait_seconds)
+
+    def is_known(now: Snapshot) -> bool:
+        return now.etag is not None and (now.etag in etags or "*" in etags)
+
     if condition.reflects is not None:
         token = _decode_token(collection, condition.reflects)
-        wait = wait_for_head(unread, lambda now: is_reflected(now, token), seconds, clock)
-        return FetchResult(wait.snapshot, _matches(wait.snapshot.etag, etags), wait.is_met)
-    if etags:
-        stored = poll_until(
-            lambda: _get_unless(collection, etags), lambda got: not isinstance(got, NotModified), seconds, clock
-        )
-        if isinstance(stored, NotModified):
-            return FetchResult(replace(unread, etag=stored.etag), not_modified=True)
-        head = heads.decode(collection, stored.body) if stored else None
-        return FetchResult(replace(unread, head=head, etag=stored.etag if stored else None))
-    return FetchResult(wait_for_head(unread, lambda now: now.head is not None, seconds, clock).snapshot)
+        wait = wait_for_head(snapshot, lambda now: is_reflected(now, token), seconds, clock)
+        return FetchResult(wait.snapshot, is_known(wait.snapshot), wait.is_met)
+    if not etags:
+        return FetchResult(wait_for_head(snapshot, lambda now: now.head is not None, seconds, clock).snapshot)
+    if len(etags) == 1 and etags != ["*"]:
+        snapshot = replace(snapshot, etag=etags[0])
+    snapshot = poll_until(snapshot.refresh, lambda now: not is_known(now), seconds, clock)
+    return FetchResult(snapshot, is_known(snapshot))
 
 
 def named(kind: str, collection_id: str) -> Collection:
     """The collection that a path names. Raises ``IdTooLong``, and ``NoSuchManifest`` if it cannot exist."""
-    if collection := collection_in_path(kind, collection_id):
-        return collection
-    raise NoSuchManifest(f"{NO_MANIFEST}{unquote(kind)} {unquote(collection_id)}")
+    try:
+        return collection_in_path(kind, collection_id)
+    except NoSuchCollection as error:
+        raise NoSuchManifest(f"{NO_MANIFEST}{unquote(kind)} {unquote(collection_id)}") from error
 
 
 def existing(collection: Collection) -> Snapshot:
@@ -143,15 +143,3 @@ def _decode_token(collection: Collection, text: str) -> ChangeToken:
     if not token.is_of_one_kind or not token.s3_key.startswith(collection.prefix):
         raise InvalidToken(f"the token is not of a change in {collection.kind} {collection.id}")
     return token
-
-
-def _matches(etag: str | None, etags: list[str]) -> bool:
-    return etag is not None and (etag in etags or "*" in etags)
-
-
-def _get_unless(collection: Collection, etags: list[str]) -> StoredObject | NotModified | None:
-    """The head, or that the caller has it already: one request to S3 either way."""
-    if len(etags) == 1 and etags != ["*"]:
-        return runtime.store().get_if_changed(collection.head_key, etags[0])
-    stored = runtime.store().get(collection.head_key)
-    return NotModified(stored.etag) if stored and _matches(stored.etag, etags) else stored

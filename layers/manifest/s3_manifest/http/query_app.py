@@ -5,10 +5,9 @@ from aws_lambda_powertools.event_handler import Response
 
 from s3_manifest.aws.settings import settings
 from s3_manifest.http import actor_routes, catalog_routes, manifest_routes, openapi, rescan_routes
-from s3_manifest.http.app import HttpResponse, answer_errors, new_app, problem
+from s3_manifest.http.app import HttpResponse, answer_errors, answer_unavailable, new_app, problem
 from s3_manifest.http.manifest_requests import InvalidToken, NoSuchManifest
 from s3_manifest.http.openapi import responses
-from s3_manifest.manifest.collections import IdTooLong
 from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
@@ -26,7 +25,7 @@ for routes in (manifest_routes, catalog_routes, actor_routes):
 answer_errors(
     app,
     {
-        404: [NoSuchManifest, NoSuchRevision, NoSuchActor, IdTooLong],
+        404: [NoSuchManifest, NoSuchRevision, NoSuchActor],
         409: [AmbiguousActor],
         413: [AnswerTooLarge],
     },
@@ -39,28 +38,24 @@ app.exception_handler(ManifestChanged)(
 app.exception_handler(HistoryExpired)(lambda error: problem(410, str(error), oldest=error.oldest))
 
 
-def unavailable(error: Exception) -> HttpResponse:
-    """503, never 404: a failed read does not mean that the manifest does not exist."""
-    logger.error("unavailable", reason=str(error))
-    if isinstance(error, BrokenObjects):
-        detail = (
-            "part of the manifest is missing or damaged. The next sweep repairs it from S3; to repair it now, POST a"
-            " rescan of this collection. The function's log names the objects"
-        )
-        return problem(503, detail)
-    return problem(503, "the manifest cannot be read at the moment; the function's log has the cause")
-
-
-app.exception_handler([ReadFailed, UnreadableManifest])(unavailable)
-
-
-def not_queued(error: JobsNotQueued) -> HttpResponse:
-    """503. The sweep may be queued all the same; a second one does no harm."""
-    logger.error("unavailable", reason=str(error))
-    return problem(503, "the sweep could not be queued. Repeat the request; the function's log has the cause")
-
-
-app.exception_handler(JobsNotQueued)(not_queued)
+# 503, never 404: a failed read does not mean that the manifest does not exist.
+answer_unavailable(
+    app,
+    logger,
+    [ReadFailed, UnreadableManifest],
+    "the manifest cannot be read at the moment; the function's log has the cause",
+)
+answer_unavailable(
+    app,
+    logger,
+    [BrokenObjects],
+    "part of the manifest is missing or damaged. The next sweep repairs it from S3; to repair it now, POST a rescan of"
+    " this collection. The function's log names the objects",
+)
+# The sweep may be queued all the same; a second one does no harm.
+answer_unavailable(
+    app, logger, [JobsNotQueued], "the sweep could not be queued. Repeat the request; the function's log has the cause"
+)
 
 
 @app.get("/api/openapi.json", summary="The OpenAPI document of this API", responses=responses({200: openapi.DOCUMENT}))

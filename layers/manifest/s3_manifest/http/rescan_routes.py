@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
@@ -14,21 +13,22 @@ from s3_manifest.http.app import (
     CollectionId,
     HttpResponse,
     Kind,
-    answer_errors,
+    answer_unavailable,
     collection_in_path,
-    json_response,
     new_app,
     path_of,
-    problem,
+    queued,
 )
 from s3_manifest.http.openapi import QUEUED, responses
-from s3_manifest.manifest.collections import IdTooLong
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import Frozen, timestamp
 
 logger = Logger(service="rescan")
 app = new_app()
-answer_errors(app, {404: [IdTooLong]})
+# Some jobs may be queued all the same; a second sweep does no harm.
+answer_unavailable(
+    app, logger, [JobsNotQueued], "not every job could be queued. Repeat the request; the function's log has the cause"
+)
 
 
 class Name(Frozen):
@@ -44,15 +44,6 @@ class RescanRequest(Frozen):
     collections: tuple[Name, ...] = Field(min_length=1, max_length=1000)
 
 
-def unavailable(error: JobsNotQueued) -> HttpResponse:
-    """503. Some jobs may be queued all the same; a second sweep does no harm."""
-    logger.error("unavailable", reason=str(error))
-    return problem(503, "not every job could be queued. Repeat the request; the function's log has the cause")
-
-
-app.exception_handler(JobsNotQueued)(unavailable)
-
-
 @app.post(
     "/api/manifests/<kind>/<collection_id>/rescan",
     summary="Compare a collection with S3",
@@ -65,11 +56,9 @@ def post_rescan(
 ) -> HttpResponse:
     """202: queued. It is done when ``last_verified_at`` of the ``manifest`` is after ``requested_at``."""
     collection = collection_in_path(kind, collection_id)
-    if collection is None:
-        return problem(404, f"{unquote(kind)} {unquote(collection_id)} cannot be a collection")
     requested_at = timestamp(datetime.now(UTC))
     runtime.enqueue([Sweep(kind=collection.kind, id=collection.id, rebuild=rebuild)])
-    return _queued(1, path_of(collection), requested_at)
+    return queued(1, path_of(collection), requested_at)
 
 
 @app.post(
@@ -84,16 +73,11 @@ def post_rescans(
     requested_at = timestamp(datetime.now(UTC))
     if request is None:
         runtime.enqueue([SweepAll()])
-        return _queued("all", "/api/manifests", requested_at)
+        return queued("all", "/api/manifests", requested_at)
     for index, name in enumerate(request.collections):
         if runtime.collections().lookup(name.kind, name.id) is None:
             parameter = f"collections.{index}"
             raise BadParameter(parameter, f"{parameter}: {name.kind} {name.id} cannot be a collection")
     jobs = [Sweep(kind=name.kind, id=name.id) for name in dict.fromkeys(request.collections)]
     runtime.enqueue(jobs)
-    return _queued(len(jobs), "/api/manifests", requested_at)
-
-
-def _queued(collections: int | str, manifest: str, requested_at: str) -> HttpResponse:
-    body = {"status": "queued", "collections": collections, "manifest": manifest, "requested_at": requested_at}
-    return json_response(body, 202)
+    return queued(len(jobs), "/api/manifests", requested_at)

@@ -1,16 +1,23 @@
 """The routes that issue presigned uploads."""
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
 from s3_manifest.edits.planning import InvalidCollectionId, InvalidFilenames, PresignedUpload, plan_uploads
 from s3_manifest.edits.uploads import UploadRequest
-from s3_manifest.http.app import ActorId, BadParameter, CollectionId, HttpResponse, Kind, require_scope
-from s3_manifest.http.edit_requests import ChangeResponse, actor_of, change_response, collection_of, editor_of
+from s3_manifest.http.app import (
+    ActorId,
+    BadParameter,
+    CollectionId,
+    HttpResponse,
+    Kind,
+    actor_in_path,
+    collection_in_path,
+    require_scope,
+)
+from s3_manifest.http.edit_requests import ChangeResponse, change_response, editor_of
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.sidecars.content import GenerationDeclaration
@@ -28,24 +35,23 @@ class UploadPlanResponse(ChangeResponse):
     generation: GenerationDeclaration | None
 
 
-UploadRequestBody = Annotated[UploadRequest, Body()]
 _PLAN = responses({200: UploadPlanResponse}, 400, 404, 409, 413, 503)
 
 
 @router.post("/api/training-data/<actor_id>/uploads", summary="Presign uploads of an actor's images", responses=_PLAN)
-def post_uploads(actor_id: ActorId, request: UploadRequestBody) -> HttpResponse:
+def post_uploads(actor_id: ActorId, request: UploadRequest) -> HttpResponse:
     """See the route of collections."""
-    return _plan(actor_of(actor_id), request)
+    return _plan(actor_in_path(actor_id), request)
 
 
 @router.post("/api/styles/<style_id>/uploads", summary="Presign uploads of a style's images", responses=_PLAN)
-def post_style_uploads(style_id: CollectionId, request: UploadRequestBody) -> HttpResponse:
+def post_style_uploads(style_id: CollectionId, request: UploadRequest) -> HttpResponse:
     """See the route of collections."""
     return post_collection_uploads("style", style_id, request)
 
 
 @router.post("/api/manifests/<kind>/<collection_id>/uploads", summary="Presign uploads", responses=_PLAN)
-def post_collection_uploads(kind: Kind, collection_id: CollectionId, request: UploadRequestBody) -> HttpResponse:
+def post_collection_uploads(kind: Kind, collection_id: CollectionId, request: UploadRequest) -> HttpResponse:
     """A URL and headers for each file. S3 refuses other bytes and, without ``overwrite``, to replace a file.
 
     Prompt and generation travel as user metadata. What is too long for that, or is in ``prompt_metadata.json`` already,
@@ -53,7 +59,7 @@ def post_collection_uploads(kind: Kind, collection_id: CollectionId, request: Up
     ``generation_id`` creates only new URLs.
     """
     try:
-        collection = collection_of(kind, collection_id)
+        collection = collection_in_path(kind, collection_id)
     except IdTooLong as error:
         raise BadParameter("collection_id", str(error)) from error
     return _plan(collection, request)
