@@ -75,7 +75,7 @@ class Judge:
             head = heads.load(self._truth, collection).head
             if head and key in {page.key for page in head.pages}.union(copy_keys(head.sidecars)):
                 raise Divergence(f"{key} is collected, and the manifest refers to it")
-        prefix = heads.checkpoints_folder(collection)
+        prefix = collection.checkpoints_folder
         for checkpoint, (present, body) in self._truth.objects.items():
             if not checkpoint.startswith(prefix) or present.last_modified < retained_since:
                 continue

@@ -15,7 +15,6 @@ from s3_manifest.query.stats import (
     summarize,
     totals_of_head,
 )
-from s3_manifest.storage import change_log
 
 NO_GROWTH = Growth([], partial=False)
 
@@ -144,7 +143,7 @@ def test_many_revisions_take_few_requests():
 
 def test_sizes_before_the_retained_history_are_unknown():
     harness, truth, end = history(5)
-    records = harness.store.list(change_log.folder(STYLE)).keys
+    records = harness.store.list(STYLE.changes_folder).keys
     removed = len(records) // 2
     harness.store.delete(records[:removed])
     moments = [at(minute) for minute in range(0, end, 7)]
@@ -157,7 +156,7 @@ def test_sizes_before_the_retained_history_are_unknown():
 
 def test_without_any_record_only_what_is_now_is_known():
     harness, truth, end = history(2)
-    harness.store.delete(harness.store.list(change_log.folder(STYLE)).keys)
+    harness.store.delete(harness.store.list(STYLE.changes_folder).keys)
     assert sizes_at(harness.snapshot(), [at(0), at(end)]) == [None, truth[-1]]
 
 

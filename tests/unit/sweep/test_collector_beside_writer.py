@@ -178,7 +178,7 @@ def test_what_a_killed_writer_left_is_collected_later_and_nothing_else(killed_at
     assert retained == list(range(retained[0], harness.head().revision + 1))
     referred = {page.key for page in harness.head().pages}
     for key, (_, body) in list(harness.store.objects.items()):
-        if key.startswith(heads.checkpoints_folder(STYLE)):
+        if key.startswith(STYLE.checkpoints_folder):
             referred |= {page.key for page in heads.decode(STYLE, body).pages}
     pages = {key for key in harness.store.objects if key.startswith(f"{STYLE.folder}pages/")}
     assert referred <= pages

@@ -116,12 +116,12 @@ class DriftScan:
 
     def _lost(self, snapshot: Snapshot) -> set[str]:
         """Returns the pages and sidecar copies that the head refers to and S3 lacks. Raises ``Conflict``."""
-        head, folder = snapshot.head, snapshot.collection.folder
+        head, collection = snapshot.head, snapshot.collection
         references = {page.key for page in head.pages} | {*copy_keys(head.sidecars)} if head else set()
         if not references:
             return set()
-        folders = (f"{folder}pages/", f"{folder}sidecars/")
+        folders = (collection.pages_folder, collection.copies_folder)
         lost = references - {item.key for name in folders for item in iter_objects(self.store, name)}
         if lost and snapshot.reload().etag != snapshot.etag:
-            raise Conflict(snapshot.collection.head_key, "the manifest changed")
+            raise Conflict(collection.head_key, "the manifest changed")
         return lost

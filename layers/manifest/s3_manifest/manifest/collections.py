@@ -47,6 +47,31 @@ class Collection(NamedTuple):
         """The key of its manifest."""
         return f"{self.folder}manifest.json"
 
+    @property
+    def pages_folder(self) -> str:
+        """The prefix of the manifest's pages."""
+        return f"{self.folder}pages/"
+
+    @property
+    def copies_folder(self) -> str:
+        """The prefix of the copies of its sidecars."""
+        return f"{self.folder}sidecars/"
+
+    @property
+    def changes_folder(self) -> str:
+        """The prefix of its change records."""
+        return f"{self.folder}changes/"
+
+    @property
+    def checkpoints_folder(self) -> str:
+        """The prefix of its checkpoints."""
+        return f"{self.folder}checkpoints/"
+
+    @property
+    def excess_bytes(self) -> int:
+        """By how much the longest key of its manifest exceeds S3's limit; 0 or negative if the id is short enough."""
+        return len(self.folder.encode(errors="replace")) + MAX_BELOW_FOLDER_BYTES - MAX_KEY_BYTES
+
     def filename(self, key: str) -> str:
         """The path of ``key`` below the prefix."""
         return key.removeprefix(self.prefix)
@@ -63,15 +88,16 @@ class Pattern(NamedTuple):
         """The prefix of the collection with this id."""
         return f"{self.before}{collection_id}{self.after}"
 
+    def collection(self, collection_id: str, root: str) -> Collection:
+        """The collection with this id; ``root`` is the prefix of all manifests."""
+        return Collection(self.kind, collection_id, self.prefix(collection_id), root)
+
     def id_of(self, key: str) -> str | None:
         """The id of the collection of this kind that contains ``key``, or None."""
-        if not key.startswith(self.before):
-            return None
-        collection_id, slash, path = key[len(self.before) :].partition("/")
-        filename = (slash + path).removeprefix(self.after)
-        if not collection_id or not filename or len(filename) == len(slash + path):
-            return None
-        return collection_id
+        collection_id, slash, path = key.removeprefix(self.before).partition("/")
+        rest = slash + path
+        contains = key.startswith(self.before) and rest.startswith(self.after) and rest != self.after
+        return collection_id if contains and collection_id else None
 
 
 class Collections:
@@ -83,26 +109,20 @@ class Collections:
 
     def __init__(self, patterns: Iterable[Pattern], root: str) -> None:
         self.root = root
-        # Deepest first, so that the first match is the right one.
-        self.patterns = tuple(sorted(patterns, key=_depth, reverse=True))
+        # The first match must be the right one: deepest first, and at equal depth the longer fixed part.
+        self.patterns = tuple(sorted(patterns, key=lambda it: (it.prefix("").count("/"), it.before), reverse=True))
 
     def collection_of(self, key: str) -> Collection | None:
         """The collection that ``key`` belongs to; None outside all collections and below the root.
 
         Also None if the id is too long for the keys of its manifest: see ``check_id``.
         """
-        if key.startswith(self.root):
-            return None
-        for pattern in self.patterns:
-            if (collection_id := pattern.id_of(key)) is not None:
-                return self._valid_collection(pattern, collection_id)
-        return None
+        return _with_short_id(self._containing(key))
 
     def is_nested(self, collection: Collection) -> bool:
         """Whether keys below the collection's prefix may belong to another collection."""
-        others = (pattern for pattern in self.patterns if pattern.kind != collection.kind)
-        prefix = collection.prefix
-        return any(other.before.startswith(prefix) or prefix.startswith(other.before) for other in others)
+        others = (pattern.before for pattern in self.patterns if pattern.kind != collection.kind)
+        return any(other.startswith(collection.prefix) or collection.prefix.startswith(other) for other in others)
 
     def own_keys(self, collection: Collection, keys: Iterable[str]) -> list[str]:
         """The keys below the collection's prefix, without nested collections' keys and the prefix itself."""
@@ -112,12 +132,7 @@ class Collections:
 
     def lookup(self, kind: str, collection_id: str) -> Collection | None:
         """The collection with this kind and id; None if the kind is unknown or the id is impossible."""
-        if not collection_id or "/" in collection_id:
-            return None
-        for pattern in self.patterns:
-            if pattern.kind == kind:
-                return self._valid_collection(pattern, collection_id)
-        return None
+        return _with_short_id(self._named(kind, collection_id))
 
     def id_prefix(self, collection: Collection) -> str:
         """The start of its keys up to and including the id, without the rest of the pattern."""
@@ -125,26 +140,11 @@ class Collections:
 
     def check_id(self, kind: str, collection_id: str) -> None:
         """Raises ``IdTooLong`` if the id is valid except for its length."""
-        if not collection_id or "/" in collection_id:
-            return
-        for pattern in self.patterns:
-            if pattern.kind == kind and not _fits(collection := _collection(pattern, collection_id, self.root)):
-                size = len(collection_id.encode(errors="replace"))
-                folder_size = len(collection.folder.encode(errors="replace"))
-                limit = MAX_KEY_BYTES - MAX_BELOW_FOLDER_BYTES - folder_size + size
-                raise IdTooLong(
-                    f"the id of this {kind} has {size} bytes; the limit is {limit}, because S3 allows keys of at most"
-                    f" {MAX_KEY_BYTES} bytes for its manifest. Use a shorter id."
-                )
+        _check_length(self._named(kind, collection_id))
 
     def check_key(self, key: str) -> None:
         """Raises ``IdTooLong`` if the key is in no collection only because the id in it is too long."""
-        if key.startswith(self.root):
-            return
-        for pattern in self.patterns:
-            if (collection_id := pattern.id_of(key)) is not None:
-                self.check_id(pattern.kind, collection_id)
-                return
+        _check_length(self._containing(key))
 
     def notification_prefixes(self) -> list[str]:
         """The prefixes to subscribe to: each key of a collection is below exactly one of them.
@@ -156,18 +156,32 @@ class Collections:
         prefixes = sorted({pattern.before for pattern in self.patterns})
         return [p for p in prefixes if not any(p != q and p.startswith(q) for q in prefixes)]
 
-    def _valid_collection(self, pattern: Pattern, collection_id: str) -> Collection | None:
-        collection = _collection(pattern, collection_id, self.root)
-        return collection if _fits(collection) else None
+    def _containing(self, key: str) -> Collection | None:
+        """As ``collection_of``, with an id of any length."""
+        if key.startswith(self.root):
+            return None
+        ids = ((pattern, pattern.id_of(key)) for pattern in self.patterns)
+        return next((pattern.collection(id_, self.root) for pattern, id_ in ids if id_ is not None), None)
+
+    def _named(self, kind: str, collection_id: str) -> Collection | None:
+        """As ``lookup``, with an id of any length."""
+        if not collection_id or "/" in collection_id:
+            return None
+        patterns = (pattern for pattern in self.patterns if pattern.kind == kind)
+        return next((pattern.collection(collection_id, self.root) for pattern in patterns), None)
 
 
-def _collection(pattern: Pattern, collection_id: str, root: str) -> Collection:
-    return Collection(pattern.kind, collection_id, pattern.prefix(collection_id), root)
+def _with_short_id(collection: Collection | None) -> Collection | None:
+    return collection if collection and collection.excess_bytes <= 0 else None
 
 
-def _fits(collection: Collection) -> bool:
-    """Whether the longest key of the collection's manifest is within S3's limit."""
-    return len(collection.folder.encode(errors="replace")) + MAX_BELOW_FOLDER_BYTES <= MAX_KEY_BYTES
+def _check_length(collection: Collection | None) -> None:
+    if collection and (excess := collection.excess_bytes) > 0:
+        size = len(collection.id.encode(errors="replace"))
+        raise IdTooLong(
+            f"the id of this {collection.kind} has {size} bytes; the limit is {size - excess}, because S3 allows keys"
+            f" of at most {MAX_KEY_BYTES} bytes for its manifest. Use a shorter id."
+        )
 
 
 def parse_collections(text: str, root: str) -> Collections:
@@ -180,8 +194,8 @@ def parse_collections(text: str, root: str) -> Collections:
     patterns = [_parse_pattern(part.strip()) for part in text.split(",") if part.strip()]
     if not patterns:
         raise InvalidCollections("no collections: write at least one, for example 'style=styles/{style_id}/'")
-    for problem in _clashes(patterns, root):
-        raise InvalidCollections(problem)
+    if clash := next(_clashes(patterns, root), None):
+        raise InvalidCollections(clash)
     return Collections(patterns, root)
 
 
@@ -217,11 +231,6 @@ def _clashes(patterns: list[Pattern], root: str) -> Iterator[str]:
                 yield f"two collections are named {pattern.kind!r}: give each kind its own name"
             if (pattern.before, pattern.after) == (other.before, other.after):
                 yield f"collections {other.kind!r} and {pattern.kind!r} have the same prefix: remove one of them"
-
-
-def _depth(pattern: Pattern) -> tuple[int, str]:
-    # At equal depth the longer fixed part is the more specific.
-    return pattern.prefix("").count("/"), pattern.before
 
 
 class Location(NamedTuple):

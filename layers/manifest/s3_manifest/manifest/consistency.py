@@ -10,9 +10,6 @@ from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, Head
 
-PAGES, COPIES = "pages/", "sidecars/"
-"""The folders of pages and of sidecar copies, below the collection's folder."""
-
 
 def contradiction_in_head(head: Head, collection: Collection) -> str | None:
     """The first contradiction in a head, or None."""
@@ -38,17 +35,16 @@ def _check_facts(facts: Facts, collection: Collection) -> Iterator[str]:
     keys = [*(sidecar.s3_key for sidecar in facts.sidecars), *(problem.s3_key for problem in facts.problems)]
     if not all(key.startswith(collection.prefix) for key in keys):
         yield f"sidecars, problems: a key is not below {collection.prefix}"
-    folder = collection.folder + COPIES
-    if not all(copy.key.startswith(folder) for sidecar in facts.sidecars for copy in sidecar.copies):
-        yield f"sidecars: a copy is not below {folder}"
+    copies = (copy.key for sidecar in facts.sidecars for copy in sidecar.copies)
+    if not all(key.startswith(collection.copies_folder) for key in copies):
+        yield f"sidecars: a copy is not below {collection.copies_folder}"
 
 
 def _check_pages(head: Head, collection: Collection) -> Iterator[str]:
     if not head.pages:
         return
-    folder = collection.folder + PAGES
-    if not all(page.key.startswith(folder) for page in head.pages):
-        yield f"pages: a key is not below {folder}"
+    if not all(page.key.startswith(collection.pages_folder) for page in head.pages):
+        yield f"pages: a key is not below {collection.pages_folder}"
     if len({page.key for page in head.pages}) != len(head.pages):
         yield "pages: duplicate page"
     if any(not page.total_entries or page.first > page.last for page in head.pages):

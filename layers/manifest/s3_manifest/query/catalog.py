@@ -58,7 +58,7 @@ def read_catalog(
         while truncated:
             folders, truncated = store.folders(prefix, after=start, limit=_FOLDERS_PER_LIST)
             ids = [folder.removeprefix(prefix).removesuffix("/") for folder in folders]
-            candidates = [Collection(pattern.kind, id_, pattern.prefix(id_), collections.root) for id_ in ids if id_]
+            candidates = [pattern.collection(id_, collections.root) for id_ in ids if id_]
             read = parallel_map(lambda candidate: _row(store, candidate), candidates)
             for collection, row in zip(candidates, read, strict=True):
                 if row is None:

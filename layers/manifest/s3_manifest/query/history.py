@@ -230,7 +230,7 @@ class History:
 
     def _listings_after(self, revision: int) -> Iterator[Sequence[str]]:
         """The keys of change records of later revisions, a listing at a time."""
-        folder, start = change_log.folder(self._collection), change_log.listing_start(self._collection, revision)
+        folder, start = self._collection.changes_folder, change_log.listing_start(self._collection, revision)
         return (listing.keys for listing in iter_listings(self._store, folder, start))
 
     def _records(self, links: list[RecordName]) -> list[ChangeRecord]:

@@ -261,7 +261,7 @@ class _KeyCommitter(Committer):
             }
             observations = [item for item in observations if item.key not in hidden]
             failures += map(working_set.failure, sorted(hidden))
-        folder = f"{collection.folder}sidecars/{commit_id}-"
+        folder = f"{collection.copies_folder}{commit_id}-"
         revision = update_sidecars(before, head.sidecars if head else (), sidecars, up_to, folder)
         effect = SidecarEffect(revision, affected)
         delta = diff(head, collection, working_set.entries(names), observations, self.causes, effect)

@@ -127,7 +127,7 @@ class _Repair(Committer):
             for source in get_args(Source)
         }
         commit_id = environment.commit_id()
-        if restored := _restore(ranges, deltas, f"{collection.folder}pages/{commit_id}"):
+        if restored := _restore(ranges, deltas, f"{collection.pages_folder}{commit_id}"):
             self.write(restored.values())
             refs = {lost: run.page_ref(key) for lost, (key, run) in restored.items()}
             pages = tuple(refs.get(page.key, page) for page in before.pages)

@@ -85,5 +85,5 @@ class WorkingSet:
             slots = layout.join_small_runs(self._read(slots, indices))
         was_paged = self.snapshot.head is not None and bool(self.snapshot.head.pages)
         return layout.build_layout(
-            slots, was_paged=was_paged, name=f"{self.snapshot.collection.folder}pages/{commit_id}"
+            slots, was_paged=was_paged, name=f"{self.snapshot.collection.pages_folder}{commit_id}"
         )

@@ -28,19 +28,14 @@ class RecordName(NamedTuple):
     previous: str
 
 
-def folder(collection: Collection) -> str:
-    """The prefix of the collection's change records."""
-    return f"{collection.folder}changes/"
-
-
 def record_key(collection: Collection, record: ChangeRecord | RecordName) -> str:
     """The key of a change record."""
-    return f"{folder(collection)}{record.revision:012d}-{record.commit}-{record.previous}.json"
+    return f"{collection.changes_folder}{record.revision:012d}-{record.commit}-{record.previous}.json"
 
 
 def listing_start(collection: Collection, revision: int) -> str:
     """Where to start a listing of the records after a revision."""
-    return f"{folder(collection)}{revision + 1:012d}"
+    return f"{collection.changes_folder}{revision + 1:012d}"
 
 
 def parse_names(keys: Iterable[str]) -> list[RecordName]:
@@ -76,7 +71,7 @@ def highest_revision(store: Store, collection: Collection, void: Container[str] 
 
     def next_after(revision: int) -> int | None:
         after = listing_start(collection, revision)
-        while keys := store.list(folder(collection), after=after, limit=1).keys:
+        while keys := store.list(collection.changes_folder, after=after, limit=1).keys:
             if names := [name for name in parse_names(keys) if name.commit not in void]:
                 return names[0].revision
             after = keys[-1]  # a void commit, or not a change record

@@ -72,12 +72,7 @@ def history_objects(collection: Collection, head: Head, record: ChangeRecord) ->
 
 def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
     """The key of the checkpoint of a revision."""
-    return f"{checkpoints_folder(collection)}{revision:012d}-{commit}.json"
-
-
-def checkpoints_folder(collection: Collection) -> str:
-    """The prefix of the collection's checkpoints."""
-    return f"{collection.folder}checkpoints/"
+    return f"{collection.checkpoints_folder}{revision:012d}-{commit}.json"
 
 
 def decode(collection: Collection, body: bytes) -> Head:

@@ -24,7 +24,7 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
     now, store = environment.now(), environment.store
     grace = days_before(now, GRACE_DAYS)
     retained_since = days_before(now, max(GRACE_DAYS, environment.history_days))
-    folders = (f"{collection.folder}pages/", f"{collection.folder}sidecars/")
+    folders = (collection.pages_folder, collection.copies_folder)
     old = {
         listing.key for folder in folders for listing in iter_objects(store, folder) if listing.last_modified < grace
     }
@@ -33,7 +33,7 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
         return 0
     # List checkpoints after reading the head: every earlier commit has written its checkpoint, so none is missed.
     # Later commits refer to pages of this head, or to pages too young to be collected.
-    checkpoints = list(iter_objects(store, heads.checkpoints_folder(collection)))
+    checkpoints = list(iter_objects(store, collection.checkpoints_folder))
     expired = [checkpoint.key for checkpoint in checkpoints if checkpoint.last_modified < retained_since]
     expired += _expired_records(store, collection, head, grace, retained_since)
     old -= {page.key for page in head.pages}.union(copy_keys(head.sidecars))
@@ -56,7 +56,7 @@ def _expired_records(
 
     The latest record is kept: a manifest that replaces this one continues with the next revision.
     """
-    written_at = {record.key: record.last_modified for record in iter_objects(store, change_log.folder(collection))}
+    written_at = {record.key: record.last_modified for record in iter_objects(store, collection.changes_folder)}
     links = change_log.parse_names(written_at)
     on_chain = set(change_log.follow_chain(links, head))
     for link in links:
