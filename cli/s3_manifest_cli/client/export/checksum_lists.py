@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -14,12 +13,11 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _QUOTE = "\u201b"
 _SYMBOLS = {code: chr(0x2400 + code) for code in range(1, 0x20)} | {0x7F: "\u2421"}
 _QUOTED = str.maketrans(_SYMBOLS | {ord(symbol): _QUOTE + symbol for symbol in _SYMBOLS.values()})
-_PLAIN = re.compile(r"[^\x01-\x1f\x7f\u2401-\u241f\u2421]*")
 
 
 def write_md5sum(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
     """Writes what ``md5sum --check`` reads in the folder of the files. A file without a known MD5 is a problem."""
-    return write_each("md5sum", entries, out, lambda entry: _line(_known(entry.md5_hash, "MD5"), entry))
+    return write_each("md5sum", entries, out.write, lambda entry: _line(_known(entry.md5_hash, "MD5"), entry))
 
 
 def write_sha256sum(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
@@ -27,16 +25,14 @@ def write_sha256sum(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> Export
 
     S3 knows the SHA-256 only of objects that were uploaded with it and in one part; other files are problems.
     """
-    return write_each("sha256sum", entries, out, lambda entry: _line(_known(sha256_of(entry), "SHA-256"), entry))
+    return write_each("sha256sum", entries, out.write, lambda entry: _line(_known(sha256_of(entry), "SHA-256"), entry))
 
 
 def write_rclone_md5(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
     """Writes what ``rclone md5sum`` prints, and ``rclone checksum md5`` and ``rclone check --checkfile md5`` read."""
-
-    def line(entry: Entry) -> bytes:
-        return f"{_known(entry.md5_hash, 'MD5')}  {_rclone_name(entry.filename)}\n".encode()
-
-    return write_each("rclone-md5", entries, out, line)
+    return write_each(
+        "rclone-md5", entries, out.write, lambda entry: _known(entry.md5_hash, "MD5") + b"  " + _rclone_line(entry)
+    )
 
 
 def write_rclone_files(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
@@ -44,7 +40,7 @@ def write_rclone_files(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> Exp
 
     Not ``--files-from``, which treats names that begin with ``#`` or ``;`` as comments, and strips blanks.
     """
-    return write_each("rclone-files", entries, out, lambda entry: f"{_rclone_name(entry.filename)}\n".encode())
+    return write_each("rclone-files", entries, out.write, _rclone_line)
 
 
 def sha256_of(entry: Entry) -> str | None:
@@ -59,27 +55,28 @@ def sha256_of(entry: Entry) -> str | None:
     return digest.hex() if len(digest) == 32 else None
 
 
-def _known(digest: str | None, algorithm: str) -> str:
+def _known(digest: str | None, algorithm: str) -> bytes:
     if digest is None:
         raise UnsupportedFile(f"its {algorithm} is not known")
-    return digest
+    return digest.encode()
 
 
-def _line(digest: str, entry: Entry) -> bytes:
+def _line(digest: bytes, entry: Entry) -> bytes:
     """https://www.gnu.org/software/coreutils/manual/html_node/md5sum-invocation.html"""
     name = relative(entry.filename)
     escaped = name.translate(_ESCAPES)
-    mark = "" if escaped == name else "\\"
+    mark = b"" if escaped == name else b"\\"
     # "-" alone means standard input.
-    return f"{mark}{digest}  {'./-' if name == '-' else escaped}\n".encode()
+    return mark + digest + f"  {'./-' if name == '-' else escaped}\n".encode()
 
 
-def _rclone_name(filename: str) -> str:
+def _rclone_line(entry: Entry) -> bytes:
     """The filename as rclone prints and reads it. Raises ``UnsupportedFile`` for a name that rclone cannot express.
 
     rclone replaces control characters by symbols, and quotes such symbols, so that each name is one line. It cannot
     express a key that contains its quote. https://rclone.org/overview/#restricted-filenames
     """
-    if _QUOTE in relative(filename):
-        raise UnsupportedFile(f"rclone cannot name {filename!r}, for its {_QUOTE!r}; copy the object to another key")
-    return filename if _PLAIN.fullmatch(filename) else filename.translate(_QUOTED)
+    name = relative(entry.filename)
+    if _QUOTE in name:
+        raise UnsupportedFile(f"rclone cannot name {name!r}, for its {_QUOTE!r}; copy the object to another key")
+    return name.translate(_QUOTED).encode() + b"\n"

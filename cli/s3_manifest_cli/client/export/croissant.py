@@ -76,7 +76,7 @@ def write_croissant(
 
         dataset = to_json(_dataset(facts, license, creator, url))
         out.write(dataset.removesuffix(b"}") + b',"distribution":[')
-        exported = write_each("croissant", entries, out, file_object)
+        exported = write_each("croissant", entries, out.write, file_object)
         out.write(b'],"recordSet":[')
         if exported.files:
             out.write(to_json(_record_set()).removesuffix(b"}") + b',"data":[')

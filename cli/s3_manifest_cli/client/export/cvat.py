@@ -49,7 +49,7 @@ def write_cvat(_: Facts, entries: Iterable[Entry], out: BinaryIO, *, size_of: Si
         return _line(image | {"meta": {"related_images": []}})
 
     out.write(_line({"version": "1.1"}) + _line({"type": "images"}))
-    return write_each("cvat", entries, out, line)
+    return write_each("cvat", entries, out.write, line)
 
 
 def _line(fields: dict[str, Any]) -> bytes:

@@ -7,8 +7,7 @@ Load it by its own name: ``load_dataset("imagefolder", data_files="…/metadata.
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from io import BytesIO
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
@@ -17,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from s3_manifest.manifest.model import Entry, Facts, Problem
 from s3_manifest.sidecars.captions import is_image
-from s3_manifest_cli.client.export.tables import ROW_GROUP, load_pyarrow, parquet_writer
+from s3_manifest_cli.client.export.tables import load_pyarrow, parquet_writer
 from s3_manifest_cli.client.export.writer import ExportResult, UnsupportedFile, relative, write_each
 
 _BATCH = 10 << 20
@@ -61,34 +60,26 @@ def write_imagefolder(
     Filenames, also of ``captions``, that ``load_dataset("imagefolder", data_dir=…)`` does not load are problems too.
     https://huggingface.co/docs/datasets/image_dataset#imagefolder
     """
-    convert_id = _id_converter(facts)
-    names = _ReservedNames(captions)
+    images = _Images(facts, captions)
     first: list[bytes] = []
     typed: set[str] = set()
     dated: set[str] = set()
     with SpooledTemporaryFile(_IN_MEMORY) as lines:
 
-        def line(entry: Entry) -> bytes | None:
-            names.add(entry.filename)
-            row = _row(entry, convert_id)
-            if row is None:
-                return None
-            body = to_json(row) + b"\n"
+        def write(row: Mapping[str, Any]) -> None:
             types = {name for name, value in row.items() if value is not None and value != []}
             dated.update(name for name, value in row.items() if any(map(_is_date, _texts(value))))
             is_late = lines.tell() > _TYPED and not types <= typed
             typed.update(types)
-            if is_late:
-                first.append(body)
-            return b"" if is_late else body
+            (first.append if is_late else lines.write)(to_json(row) + b"\n")
 
-        result = write_each("imagefolder", entries, lines, line)
+        result = write_each("imagefolder", entries, write, images.row)
         lines.seek(0)
         timestamps = sorted(_timestamp_columns(chain(first, lines), dated)) if dated else []
         out.writelines(first)
         lines.seek(0)
         shutil.copyfileobj(lines, out)
-    problems = (*result.problems, *names.problems(facts, "metadata.jsonl"), *_timestamp_problems(facts, timestamps))
+    problems = (*result.problems, *images.problems("metadata.jsonl"), *_timestamp_problems(facts, timestamps))
     return result._replace(problems=problems)
 
 
@@ -100,79 +91,61 @@ def write_imagefolder_parquet(
     Raises ``Invalid`` if pyarrow is not installed.
     """
     pa = load_pyarrow()
-    convert_id = _id_converter(facts)
-    names = _ReservedNames(captions)
+    images = _Images(facts, captions)
     types = {"size_bytes": pa.int64(), "good": pa.bool_(), "labels": pa.list_(pa.string())}
-    if convert_id is not str:
+    if images.has_numeric_ids:
         types["generation_id"] = pa.int64()
     columns = ["file_name", "text", *(name for name in Entry.model_fields if name not in _EXCLUDED)]
     schema = pa.schema([pa.field(name, types.get(name, pa.string())) for name in columns])
-    rows: list[dict[str, Any]] = []
-    with parquet_writer(out, schema) as writer:
-
-        def flush() -> None:
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema), row_group_size=ROW_GROUP)
-            rows.clear()
-
-        def add(entry: Entry) -> bytes | None:
-            names.add(entry.filename)
-            row = _row(entry, convert_id)
-            if row is None:
-                return None
-            rows.append(row)
-            if len(rows) == ROW_GROUP:
-                flush()
-            return b""
-
-        result = write_each("imagefolder-parquet", entries, BytesIO(), add)
-        if rows:
-            flush()
-    return result._replace(problems=(*result.problems, *names.problems(facts, "metadata.parquet")))
+    with parquet_writer(out, schema) as write:
+        result = write_each("imagefolder-parquet", entries, write, images.row)
+    return result._replace(problems=(*result.problems, *images.problems("metadata.parquet")))
 
 
-class _ReservedNames:
-    """Collects the filenames that the loader does not load as images."""
+class _Images:
+    """The rows of images, and the filenames that the loader does not load as images.
 
-    def __init__(self, captions: Iterable[Entry]) -> None:
-        self._filenames: dict[str, list[str]] = {}
+    A column has one type: ids are numbers if all are, else texts.
+    """
+
+    def __init__(self, facts: Facts, captions: Iterable[Entry]) -> None:
+        ids = [generation.generation_id for generation in facts.generations]
+        self.has_numeric_ids = all(isinstance(value, int) and abs(value) < 1 << 63 for value in ids)
+        self._prefix = facts.s3_prefix
+        self._reserved: dict[str, list[str]] = {}
         for caption in captions:
-            self.add(caption.filename)
+            self._check_name(caption.filename)
 
-    def add(self, filename: str) -> None:
-        for meaning, pattern in _RESERVED_NAMES.items():
-            if pattern.search(filename):
-                self._filenames.setdefault(meaning, []).append(filename)
+    def row(self, entry: Entry) -> dict[str, Any] | None:
+        """The values of an image by column; None for a file that is not an image. Raises ``UnsupportedFile``."""
+        self._check_name(entry.filename)
+        if not is_image(entry.filename):
+            return None
+        if "\\" in relative(entry.filename):
+            raise UnsupportedFile(
+                f"ImageFolder reads the backslash in {entry.filename!r} as a slash; rename the object in S3"
+            )
+        fields = entry.model_dump(mode="json", exclude=_EXCLUDED)
+        if not self.has_numeric_ids:
+            fields["generation_id"] = str(entry.generation_id)
+        fields |= {name: to_json(fields[name]).decode() for name in ("checksum", "metadata")}
+        return {"file_name": entry.filename, "text": entry.prompt or "", **fields}
 
-    def problems(self, facts: Facts, name: str) -> Iterator[Problem]:
-        for meaning, filenames in self._filenames.items():
+    def problems(self, name: str) -> Iterator[Problem]:
+        """The problems of loading the folder instead of this file."""
+        for meaning, filenames in self._reserved.items():
             examples = ", ".join(map(repr, filenames[:_EXAMPLES])) + (", …" if len(filenames) > _EXAMPLES else "")
             yield Problem(
-                s3_key=facts.s3_prefix,
+                s3_key=self._prefix,
                 problem=f'load_dataset("imagefolder", data_dir=…) reads {examples} as {meaning}, and drops images and'
                 f' prompts, or fails. Load this file by name: load_dataset("imagefolder", data_files="…/{name}",'
                 ' split="train")',
             )
 
-
-def _row(entry: Entry, convert_id: Callable[[Any], int | str]) -> dict[str, Any] | None:
-    """The values of an image by column; None for a file that is not an image. Raises ``UnsupportedFile``."""
-    if not is_image(entry.filename):
-        return None
-    if "\\" in relative(entry.filename):
-        raise UnsupportedFile(
-            f"ImageFolder reads the backslash in {entry.filename!r} as a slash; rename the object in S3"
-        )
-    fields = entry.model_dump(mode="json", exclude=_EXCLUDED)
-    fields["generation_id"] = convert_id(entry.generation_id)
-    fields |= {name: to_json(fields[name]).decode() for name in ("checksum", "metadata")}
-    return {"file_name": entry.filename, "text": entry.prompt or "", **fields}
-
-
-def _id_converter(facts: Facts) -> Callable[[Any], int | str]:
-    """Keeps ids if all are numbers, else converts them to text: a column has one type."""
-    ids = [generation.generation_id for generation in facts.generations]
-    is_numeric = all(isinstance(value, int) and abs(value) < 1 << 63 for value in ids)
-    return (lambda value: value) if is_numeric else str
+    def _check_name(self, filename: str) -> None:
+        for meaning, pattern in _RESERVED_NAMES.items():
+            if pattern.search(filename):
+                self._reserved.setdefault(meaning, []).append(filename)
 
 
 def _texts(value: object) -> list[str]:

@@ -2,9 +2,9 @@
 
 import csv
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import Any, BinaryIO
 
 from pydantic_core import to_json
@@ -46,7 +46,7 @@ def write_csv(_: Facts, entries: Iterable[Entry], out: BinaryIO, *, for_spreadsh
         return line.encode()
 
     out.write((_BOM if for_spreadsheets else b"") + row(COLUMNS))
-    return write_each("csv", entries, out, lambda entry: row(getattr(entry, name) for name in COLUMNS))
+    return write_each("csv", entries, out.write, lambda entry: row(getattr(entry, name) for name in COLUMNS))
 
 
 class _Line:
@@ -68,7 +68,7 @@ def _without_formula(cell: str) -> str:
 
 def write_jsonl(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
     """Writes each entry on one line, as it is in the manifest."""
-    return write_each("jsonl", entries, out, lambda entry: to_json(entry) + b"\n")
+    return write_each("jsonl", entries, out.write, lambda entry: to_json(entry) + b"\n")
 
 
 def write_parquet(facts: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
@@ -80,13 +80,8 @@ def write_parquet(facts: Facts, entries: Iterable[Entry], out: BinaryIO) -> Expo
     """
     pa = load_pyarrow()
     schema = _schema(pa).with_metadata({FACTS: to_json(facts_json(facts))})
-    rows = map(_row, entries)
-    files = 0
-    with parquet_writer(out, schema) as writer:
-        while group := list(islice(rows, ROW_GROUP)):
-            writer.write_batch(pa.RecordBatch.from_pylist(group, schema=schema), row_group_size=ROW_GROUP)
-            files += len(group)
-    return ExportResult("parquet", files, 0, ())
+    with parquet_writer(out, schema) as write:
+        return write_each("parquet", entries, write, _row)
 
 
 def load_pyarrow() -> Any:  # noqa: ANN401  # pyarrow is an optional dependency
@@ -97,9 +92,26 @@ def load_pyarrow() -> Any:  # noqa: ANN401  # pyarrow is an optional dependency
         raise Invalid(f"Parquet needs pyarrow. Install it with: {install_command('parquet')}") from error
 
 
-def parquet_writer(out: BinaryIO, schema: Any) -> Any:  # noqa: ANN401  # as above
-    """A ``pyarrow.parquet.ParquetWriter`` that leaves the stream open, and that can write to a pipe."""
-    return importlib.import_module("pyarrow.parquet").ParquetWriter(_CountingStream(out), schema, compression="zstd")
+@contextmanager
+def parquet_writer(out: BinaryIO, schema: Any) -> Iterator[Callable[[Mapping[str, Any]], None]]:  # noqa: ANN401  # as above
+    """For the block: a function that writes a row. The stream stays open, and may be a pipe."""
+    pa = load_pyarrow()
+    rows: list[Mapping[str, Any]] = []
+    parquet = importlib.import_module("pyarrow.parquet")
+    with parquet.ParquetWriter(_CountingStream(out), schema, compression="zstd") as writer:
+
+        def flush() -> None:
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema), row_group_size=ROW_GROUP)
+            rows.clear()
+
+        def write(row: Mapping[str, Any]) -> None:
+            rows.append(row)
+            if len(rows) == ROW_GROUP:
+                flush()
+
+        yield write
+        if rows:
+            flush()
 
 
 class _CountingStream:

@@ -1,10 +1,12 @@
 """Writes entries one after the other, and collects the files that the format cannot hold."""
 
 from collections.abc import Callable, Iterable
-from typing import IO, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from s3_manifest.manifest.filenames import path_problem
 from s3_manifest.manifest.model import Entry, Problem
+
+Row = TypeVar("Row")
 
 
 class ExportResult(NamedTuple):
@@ -33,21 +35,21 @@ The path derives from an S3 key, which is untrusted input: the function checks i
 
 
 def write_each(
-    format_name: str, entries: Iterable[Entry], out: IO[bytes], encode: Callable[[Entry], bytes | None]
+    format_name: str, entries: Iterable[Entry], write: Callable[[Row], object], encode: Callable[[Entry], Row | None]
 ) -> ExportResult:
     """Writes ``encode(entry)`` for each entry: None leaves the entry out, ``UnsupportedFile`` makes it a problem."""
     files, left_out = 0, 0
     problems: list[Problem] = []
     for entry in entries:
         try:
-            body = encode(entry)
+            row = encode(entry)
         except UnsupportedFile as error:
             problems.append(Problem(s3_key=entry.s3_key, problem=str(error)))
             continue
-        if body is None:
+        if row is None:
             left_out += 1
         else:
-            out.write(body)
+            write(row)
             files += 1
     return ExportResult(format_name, files, left_out, tuple(problems))
 

@@ -2,21 +2,24 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.store import Conflict, Present
 from s3_manifest.storage.upload_headers import upload_headers
 from s3_manifest_cli.client.local.destination import Destination
-from s3_manifest_cli.client.local.disk import disk_error
-from s3_manifest_cli.client.local.folders import Folder
+from s3_manifest_cli.client.local.disk import disk_error, disk_errors
+from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.local.reading import FileChanged, caption_prompt, open_unchanged
+from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
-from s3_manifest_cli.client.sync.plan import Action, ActionType, BaselineEntry
+from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.copying import copy_version
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
@@ -47,29 +50,73 @@ class Step(NamedTuple):
     is_name_refused: bool = False
 
 
-@dataclass(frozen=True)
 class Runner:
-    """Runs the actions of one plan.
+    """Runs the actions of one plan. A context manager, which holds the bucket and the folder open for the block.
 
     ``source`` is the folder of the plan if it has uploads, ``destination`` if it changes files there.
     """
 
-    objects: Objects
-    collection: Collection
-    folder: str
-    source: Folder | None
-    destination: Destination | None
-    unfinished: UnfinishedUploads
-    options: SyncOptions
-    baseline: Mapping[str, BaselineEntry]
+    def __init__(
+        self,
+        deployment: Deployment,
+        collection: Collection,
+        plan: Plan,
+        options: SyncOptions,
+        baseline: Mapping[str, BaselineEntry],
+    ) -> None:
+        self.deployment, self.collection, self.plan, self.options = deployment, collection, plan, options
+        self.unfinished = UnfinishedUploads(deployment.cache / "uploads")
+        self.source: Folder | None = None
+        self.destination: Destination | None = None
+        self._baseline = baseline
+
+    def __enter__(self) -> Self:
+        """Raises ``Refused`` if another run works in the folder; ``Unavailable``."""
+        plan, deployment = self.plan, self.deployment
+        cancellation = self.options.cancellation or Cancellation()
+        with ExitStack() as stack:
+            self.objects = stack.enter_context(
+                Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=cancellation)
+            )
+            if plan.select("download", "delete_local"):
+                self.destination = stack.enter_context(Destination(Path(plan.folder)))
+                self.destination.tidy(
+                    (action.filename, self.download_request(action).token) for action in plan.select("download")
+                )
+            if plan.select("upload"):
+                with disk_errors(plan.folder, "not read"):
+                    self.source = stack.enter_context(folder_at(plan.folder))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def key(self, action: Action) -> str:
+        """The key of the object of an action."""
+        return self.collection.prefix + action.filename
+
+    def download_request(self, action: Action) -> DownloadRequest:
+        """The request for the object that an action downloads."""
+        return DownloadRequest(
+            filename=action.filename,
+            key=self.key(action),
+            size=action.size,
+            etag=_required(action.etag),
+            md5=action.md5,
+            checksum=action.checksum,
+            version_id=action.version_id,
+            declared=action.declared,
+        )
 
     def run(self, action: Action) -> Step:
-        """Runs an action. Raises ``StoreError``, ``S3ManifestError``, ``OSError``; ``Cancelled``."""
-        return _METHODS[action.action](self, action)
+        """Runs an action, with its method. Raises ``StoreError``, ``S3ManifestError``, ``OSError``; ``Cancelled``."""
+        run: Callable[[Action], Step] = getattr(self, action.action)
+        return run(action)
 
     def download(self, action: Action, body: bytes | None = None) -> Step:
         """Downloads a file; ``body`` is its content if it was fetched already."""
-        request = download_request(action, self.collection.prefix)
+        request = self.download_request(action)
         destination = _required(self.destination)
         if body is None and (earlier := self._downloaded_earlier(action)):
             return earlier
@@ -100,9 +147,9 @@ class Runner:
         if local is None or local == action.local or local.size != action.size or action.etag is None:
             return None
         with destination.open_read(action.filename) as file:
-            verdict = check_file(file, download_request(action, self.collection.prefix).expected)
+            verdict = check_file(file, self.download_request(action).expected)
         is_same = verdict.status == "match" or (
-            verdict.status == "unverifiable" and self.baseline.get(action.filename) == (action.etag, local)
+            verdict.status == "unverifiable" and self._baseline.get(action.filename) == (action.etag, local)
         )
         if not is_same or destination.identity(action.filename) != local:
             return None
@@ -117,9 +164,9 @@ class Runner:
                 checksums = compute_checksums(file, local.size)
                 prompt = caption_prompt(source, action.filename)
                 # As ``Path`` joins it, in a tenth of the time.
-                path = self.folder.rstrip(os.sep) + os.sep + action.filename.replace("/", os.sep)
+                path = self.plan.folder.rstrip(os.sep) + os.sep + action.filename.replace("/", os.sep)
                 metadata = self.options.upload_metadata._replace(prompt=prompt, local_path=path)
-                key = self.collection.prefix + action.filename
+                key = self.key(action)
                 headers, left_out = upload_headers(key, checksums.md5, metadata)
                 request = UploadRequest(key, local.size, checksums, action.etag, headers)
                 result = upload(self.objects, file, request, self.unfinished, self.options.progress.on_bytes)
@@ -141,15 +188,14 @@ class Runner:
                 "S3 has no older version: the file was stored while the bucket was not versioned. Pass --exclude to"
                 " leave it out"
             )
-        key = self.collection.prefix + action.filename
-        etag = copy_version(self.objects, key, action.version_id, action.size, action.etag)
+        etag = copy_version(self.objects, self.key(action), action.version_id, action.size, action.etag)
         self.options.progress.on_bytes(action.size)
         return Step(action, etag=etag)
 
     def delete_local(self, action: Action) -> Step:
         """Deletes a local file, if S3 still has the object, or none, that the plan saw."""
         # The manifest may be seconds late: only S3 knows the current object.
-        observation = self.objects.head(self.collection.prefix + action.filename)
+        observation = self.objects.head(self.key(action))
         if (observation.etag if isinstance(observation, Present) else None) != action.etag:
             raise Refused("not deleted: S3 has another object than the manifest. Run the command again")
         _required(self.destination).remove(action.filename, _required(action.local))
@@ -157,41 +203,17 @@ class Runner:
 
     def delete_remote(self, action: Action) -> Step:
         """Deletes an object, if it is the one that the plan saw."""
-        self.objects.delete(self.collection.prefix + action.filename, _required(action.etag))
+        self.objects.delete(self.key(action), _required(action.etag))
         return Step(action)
 
     def explain(self, action: Action, error: Exception | None) -> str:
         """The error without the filename, which the output shows next to it."""
         if isinstance(error, OSError):
             error = disk_error(action.filename, "not read" if action.action == "upload" else "not written", error)
-        reason = str(error)
-        name = action.filename
-        for prefix in (f"{self.collection.prefix}{name}: ", f"{name!r}: ", f"{name!r} was "):
+        reason, name = str(error), action.filename
+        for prefix in (f"{self.key(action)}: ", f"{name!r}: ", f"{name!r} was "):
             reason = reason.removeprefix(prefix)
         return reason
-
-
-_METHODS: Mapping[ActionType, Callable[[Runner, Action], Step]] = {
-    "download": Runner.download,
-    "upload": Runner.upload,
-    "copy": Runner.copy,
-    "delete_local": Runner.delete_local,
-    "delete_remote": Runner.delete_remote,
-}
-
-
-def download_request(action: Action, prefix: str) -> DownloadRequest:
-    """The request for the object that an action downloads."""
-    return DownloadRequest(
-        filename=action.filename,
-        key=prefix + action.filename,
-        size=action.size,
-        etag=_required(action.etag),
-        md5=action.md5,
-        checksum=action.checksum,
-        version_id=action.version_id,
-        declared=action.declared,
-    )
 
 
 def _required(value: Value | None) -> Value:

@@ -4,7 +4,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from s3_manifest.storage.s3 import metadata_of
-from s3_manifest.storage.store import Conflict, Present
+from s3_manifest.storage.store import Conflict, Present, StoreError
 from s3_manifest_cli.client.access.s3_errors import (
     OBJECT_CHANGED,
     REQUEST_ERRORS,
@@ -12,10 +12,12 @@ from s3_manifest_cli.client.access.s3_errors import (
     fault_of,
     write_error,
 )
+from s3_manifest_cli.client.transfer import multipart
+from s3_manifest_cli.client.transfer.multipart import Part
 from s3_manifest_cli.client.transfer.objects import Objects
 
 if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+    from types_boto3_s3.type_defs import CopySourceTypeDef
 
 _MAX_WHOLE = 5 << 30
 """S3 copies larger objects only in parts: https://docs.aws.amazon.com/AmazonS3/latest/userguide/CopyingObjectsMPUExamples.html"""
@@ -44,16 +46,24 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
         if isinstance(current, Present) and _is_copy(objects, current, version_id):
             return current.etag
         raise Conflict(key, OBJECT_CHANGED)
-    condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
     source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}
     try:
-        copy = _copy_whole if size <= _MAX_WHOLE else _copy_in_parts
-        return copy(objects, key, source, size, condition).strip('"')
+        if size > _MAX_WHOLE:
+            return _copy_in_parts(objects, source, size, replaces)
+        copied = objects.writes.copy_object(
+            Bucket=objects.bucket,
+            Key=key,
+            CopySource=source,
+            MetadataDirective="COPY",
+            TaggingDirective="COPY",
+            **multipart.condition(replaces),
+        )
     except REQUEST_ERRORS as error:
         fault = fault_of(error)
         if fault.code == "NoSuchVersion":
             raise Conflict(key, VERSION_NOT_FOUND) from error
         raise write_error(key, fault, is_conditional=True) from error
+    return copied["CopyObjectResult"]["ETag"].strip('"')
 
 
 def _is_copy(objects: Objects, current: Present, version_id: str) -> bool:
@@ -67,35 +77,21 @@ def _is_copy(objects: Objects, current: Present, version_id: str) -> bool:
     return (etag, size, metadata) == (current.etag, current.size, current.metadata)
 
 
-def _copy_whole(objects: Objects, key: str, source: "CopySourceTypeDef", _size: int, condition: dict[str, Any]) -> str:
-    answer = objects.writes.copy_object(
-        Bucket=objects.bucket,
-        Key=key,
-        CopySource=source,
-        MetadataDirective="COPY",
-        TaggingDirective="COPY",
-        **condition,
-    )
-    return answer["CopyObjectResult"]["ETag"]
-
-
-def _copy_in_parts(
-    objects: Objects, key: str, source: "CopySourceTypeDef", size: int, condition: dict[str, Any]
-) -> str:
-    client = objects.client
+def _copy_in_parts(objects: Objects, source: "CopySourceTypeDef", size: int, replaces: str | None) -> str:
+    client, key = objects.client, source["Key"]
     target: dict[str, Any] = {"Bucket": objects.bucket, "Key": key}
     head: dict[str, Any] = dict(client.head_object(**target, VersionId=source["VersionId"]))
     headers = {name: head[name] for name in _COPIED_HEADERS if name in head}
-    upload = target | {"UploadId": client.create_multipart_upload(**target, **headers)["UploadId"]}
+    upload_id = client.create_multipart_upload(**target, **headers)["UploadId"]
+    target |= {"UploadId": upload_id, "CopySource": source}
     try:
-        parts: list[CompletedPartTypeDef] = []
+        parts: dict[int, Part] = {}
         for number, start in enumerate(range(0, size, _PART), 1):
-            span = f"bytes={start}-{min(start + _PART, size) - 1}"
-            answer = client.upload_part_copy(**upload, PartNumber=number, CopySource=source, CopySourceRange=span)
-            parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
-        completed = objects.writes.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
-        return completed["ETag"]
+            end = min(start + _PART, size)
+            answer = client.upload_part_copy(**target, PartNumber=number, CopySourceRange=f"bytes={start}-{end - 1}")
+            parts[number] = Part(end - start, answer["CopyPartResult"]["ETag"].strip('"'))
+        return multipart.complete(objects, key, upload_id, parts, replaces)
     except BaseException:
-        with contextlib.suppress(*REQUEST_ERRORS):  # the first error matters
-            client.abort_multipart_upload(**upload)
+        with contextlib.suppress(StoreError):  # the first error matters
+            multipart.abort(objects, key, upload_id)
         raise

@@ -72,14 +72,11 @@ def in_bucket_region(client: "S3Client", session: boto3.Session, bucket: str) ->
 class Response:
     """The response to a request; ``error`` is set at its end, and stays None if it succeeds."""
 
-    def __init__(self) -> None:
-        self.status = 0
-        self.etag = ""
-        self.error: Exception | None = None
+    etag = ""
+    error: Exception | None = None
 
-    def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
-        """Stores the status and the ETag."""
-        self.status = status_code
+    def on_headers(self, headers: list[tuple[str, str]], **_: object) -> None:
+        """Stores the ETag."""
         self.etag = next((value for name, value in headers if name.lower() == "etag"), "").strip('"')
 
 
@@ -112,7 +109,8 @@ class Requests:
     ) -> None:
         self._endpoint = endpoint
         self._cancellation = cancellation
-        self._credentials = _Credentials(session, endpoint.region)
+        self._credentials = credentials_of(session)
+        self._signing: tuple[object, auth.AwsSigningConfig] | None = None
         self._client = s3.S3Client(
             region=endpoint.region,
             tls_mode=s3.S3RequestTlsMode.ENABLED if endpoint.is_tls else s3.S3RequestTlsMode.DISABLED,
@@ -141,14 +139,15 @@ class Requests:
         self._cancellation.check()
         response = Response()
         try:
-            signing = self._credentials.signing_config()
+            signing = self._signing_config()
         except REQUEST_ERRORS as error:
             response.error = error
             on_end(response)
             return response
 
         def on_done(error: Exception | None, **_: object) -> None:
-            response.error = error and self._convert(error)
+            is_cancelled = isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED"
+            response.error = Cancelled() if is_cancelled and self._cancellation.is_requested else error
             on_end(response)
 
         crt_request = self._client.make_request(
@@ -174,8 +173,9 @@ class Requests:
         for request in list(self._active.values()):
             request.cancel()
 
-    def wait(self) -> None:
-        """Waits for the end of the requests in progress."""
+    def close(self) -> None:
+        """Cancels the requests in progress, and waits for their end."""
+        self.cancel()
         for request in list(self._active.values()):
             request.finished_future.exception()
 
@@ -187,31 +187,19 @@ class Requests:
         body = None if request.body is None else crt_io.InputStream(request.body)
         return http.HttpRequest(request.method, path, headers, body)
 
-    def _convert(self, error: Exception) -> Exception:
-        if self._cancellation.is_requested and isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED":
-            return Cancelled()
-        return error
-
-
-class _Credentials:
-    """The credentials of the session. botocore renews them before they expire, in one thread at a time."""
-
-    def __init__(self, session: boto3.Session, region: str) -> None:
-        self._credentials, self._region = credentials_of(session), region
-        self._current: tuple[object, auth.AwsSigningConfig] | None = None
-
-    def signing_config(self) -> auth.AwsSigningConfig:
+    def _signing_config(self) -> auth.AwsSigningConfig:
         """The signing of a request. Each request calls this, because errors in the runtime's threads would be lost.
 
-        Raises one of ``REQUEST_ERRORS`` if the credentials have expired and cannot be renewed.
+        botocore renews the credentials before they expire, in one thread at a time. Raises one of ``REQUEST_ERRORS`` if
+        they have expired and cannot be renewed.
         """
         frozen = self._credentials.get_frozen_credentials()
         # Set as one tuple: other threads read it.
-        if (current := self._current) is None or current[0] != frozen:
+        if (current := self._signing) is None or current[0] != frozen:
             # With these the runtime does not call into Python.
             provider = auth.AwsCredentialsProvider.new_static(frozen.access_key, frozen.secret_key, frozen.token)
-            current = (frozen, s3.create_default_s3_signing_config(region=self._region, credential_provider=provider))
-            self._current = current
+            signing = s3.create_default_s3_signing_config(region=self._endpoint.region, credential_provider=provider)
+            self._signing = current = (frozen, signing)
         return current[1]
 
 

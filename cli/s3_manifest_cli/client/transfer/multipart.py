@@ -14,7 +14,7 @@ from s3_manifest_cli.client.access.s3_errors import REQUEST_ERRORS, fault_of, re
 from s3_manifest_cli.client.transfer.objects import Objects
 
 if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import CompletedPartTypeDef, ListMultipartUploadsOutputTypeDef
+    from types_boto3_s3.type_defs import ListMultipartUploadsOutputTypeDef
 
 MAX_PARTS = 10_000
 _MIB = 1 << 20
@@ -29,6 +29,11 @@ class Part(NamedTuple):
     size: int
     etag: str
     crc: str | None = None
+
+
+def condition(replaces: str | None) -> dict[str, Any]:
+    """The parameter that makes S3 replace only the object with this ETag, or none."""
+    return {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
 
 
 def part_size_of(size: int, preferred: int) -> int:
@@ -116,15 +121,17 @@ def complete(objects: Objects, key: str, upload_id: str, parts: Mapping[int, Par
     Returns the new ETag. The request is never repeated. Raises ``Conflict``, also if the upload is gone;
     ``OutcomeUnknown``, ``WriteRefused``.
     """
-    condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
-    completed: list[CompletedPartTypeDef] = []
-    for number, part in sorted(parts.items()):
-        completed.append({"PartNumber": number, "ETag": f'"{part.etag}"'})
-        if part.crc:
-            completed[-1]["ChecksumCRC64NVME"] = part.crc
+    completed: list[Any] = [
+        {"PartNumber": number, "ETag": f'"{part.etag}"'} | ({"ChecksumCRC64NVME": part.crc} if part.crc else {})
+        for number, part in sorted(parts.items())
+    ]
     try:
         answer = objects.writes.complete_multipart_upload(
-            Bucket=objects.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": completed}, **condition
+            Bucket=objects.bucket,
+            Key=key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": completed},
+            **condition(replaces),
         )
     except REQUEST_ERRORS as error:
         raise write_error(key, fault_of(error), is_conditional=True) from error

@@ -130,9 +130,8 @@ class Objects:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for requests in (self._repeated, self._once):
-            requests.cancel()
-            requests.wait()
+        self._repeated.close()
+        self._once.close()
 
     def head(self, key: str) -> HeadResult:
         """The current object of a key. Raises ``ReadFailed``."""

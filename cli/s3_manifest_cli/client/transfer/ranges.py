@@ -6,12 +6,13 @@ last line without a line break is from a killed run, and is ignored.
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-_BLOCK = 1 << 20
+_LINE = re.compile(rb"(\d+) (\d+)\n")
 
 
 class Range(NamedTuple):
@@ -72,12 +73,12 @@ def read_record(record: bytes, etag: str, size: int) -> Record | None:
         return None
     ranges: list[Range] = []
     valid = len(header)
-    for line in record[valid:].splitlines(keepends=True):
-        part = _parse_line(line, size)
-        if part is None:
+    while line := _LINE.match(record, valid):
+        part = Range(int(line[1]), int(line[2]))
+        if not part.start < part.end <= size:
             break
         ranges.append(part)
-        valid += len(line)
+        valid = line.end()
     return Record(merge(ranges), valid)
 
 
@@ -86,24 +87,12 @@ def open_record(fd: int, etag: str, size: int, *, is_valid: bool) -> tuple[Range
 
     Raises ``OSError``.
     """
-    os.lseek(fd, 0, os.SEEK_SET)
-    text = b""
-    while is_valid and (block := os.read(fd, _BLOCK)):
-        text += block
-    record = read_record(text, etag, size)
+    record = read_record(read_at(fd, os.fstat(fd).st_size, 0), etag, size) if is_valid else None
     os.ftruncate(fd, record.size if record else 0)
     os.lseek(fd, 0, os.SEEK_END)
     if record is None:
         os.write(fd, record_header(etag, size))
     return record.ranges if record else ()
-
-
-def _parse_line(line: bytes, size: int) -> Range | None:
-    start, space, end = line.removesuffix(b"\n").partition(b" ")
-    if not (line.endswith(b"\n") and space and start.isdigit() and end.isdigit()):
-        return None
-    part = Range(int(start), int(end))
-    return part if part.start < part.end <= size else None
 
 
 if sys.platform == "win32":
