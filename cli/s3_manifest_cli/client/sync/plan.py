@@ -8,7 +8,9 @@ from pydantic import NonNegativeInt, ValidationError
 
 from s3_manifest.manifest.model import Facts, Frozen, Timestamp, first_problem
 from s3_manifest_cli.client.local.partials import Identity
+from s3_manifest_cli.client.local.scan import LocalFile
 from s3_manifest_cli.client.manifests.manifest_warnings import MAX_AGE_DAYS
+from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.options import MAX_DELETE, Preference, SyncOptions
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus
 from s3_manifest_cli.errors import Invalid, Refused
@@ -79,43 +81,27 @@ def actions(
     baseline, is a conflict. If nothing proves the bytes of a file, an unchanged baseline entry counts as proof.
     """
     known = baseline or {}
-
-    def plan() -> Iterator[Action]:
-        for file in files:
-            entry = known.get(file.filename)
-            if file.state == "synced" or (_is_in_doubt(file) and _is_unchanged(file, entry)):
-                continue
-            action_type: ActionType | None
-            if verb == "sync":
-                action_type = _sync_action(file, options, entry)
-            elif verb == "pull":
-                action_type = "download" if file.remote else "delete_local" if options.delete else None
-            else:
-                action_type = "upload" if file.local else "delete_remote" if options.delete else None
-            if action_type:
-                yield _action(action_type, file)
-
-    return tuple(plan())
+    chosen = ((_choose(verb, file, options, known.get(file.filename)), file) for file in files)
+    return tuple(_action(action_type, file) for action_type, file in chosen if action_type)
 
 
-def _sync_action(file: FileStatus, options: SyncOptions, entry: BaselineEntry | None) -> ActionType:
-    local_changed = file.local is not None and (entry is None or file.local.identity != entry.local)
-    remote_changed = file.remote is not None and (entry is None or file.remote.etag != entry.etag)
-    if file.remote is None or file.local is None:
+def _choose(verb: Verb, file: FileStatus, options: SyncOptions, entry: BaselineEntry | None) -> ActionType | None:
+    local, remote = file.local, file.remote
+    # Nothing proves the bytes, or only the uploader's claim contradicts them.
+    is_in_doubt = file.state == "unverifiable" or (file.state == "out_of_sync" and remote and remote.declared)
+    if file.state == "synced" or (is_in_doubt and (remote and remote.etag, local and local.identity) == entry):
+        return None
+    if verb == "pull":
+        return "download" if remote else "delete_local" if options.delete else None
+    if verb == "push":
+        return "upload" if local else "delete_remote" if options.delete else None
+    local_changed = local is not None and (entry is None or local.identity != entry.local)
+    remote_changed = remote is not None and (entry is None or remote.etag != entry.etag)
+    if remote is None or local is None:
         return _one_sided(file, options, is_known=entry is not None, is_changed=local_changed or remote_changed)
     if local_changed != remote_changed:
         return "upload" if local_changed else "download"
-    return _preferred(file, options.prefer)
-
-
-def _is_in_doubt(file: FileStatus) -> bool:
-    """Whether nothing proves the bytes, or only the uploader's claim contradicts them."""
-    return file.state == "unverifiable" or (file.state == "out_of_sync" and bool(file.remote and file.remote.declared))
-
-
-def _is_unchanged(file: FileStatus, entry: BaselineEntry | None) -> bool:
-    """Whether both sides are as in the baseline."""
-    return (file.remote and file.remote.etag, file.local and file.local.identity) == entry
+    return _preferred(local, remote, options.prefer)
 
 
 def _one_sided(file: FileStatus, options: SyncOptions, *, is_known: bool, is_changed: bool) -> ActionType:
@@ -132,32 +118,27 @@ def _one_sided(file: FileStatus, options: SyncOptions, *, is_known: bool, is_cha
     return keep if options.prefer in {"newer", "local" if file.remote is None else "s3"} else delete
 
 
-def _preferred(file: FileStatus, preference: Preference | None) -> ActionType:
-    if preference == "newer" and file.local and file.remote:
+def _preferred(local: LocalFile, remote: RemoteFile, preference: Preference | None) -> ActionType:
+    if preference == "newer":
         # S3 has whole seconds.
-        local = file.local.mtime_ns // 1_000_000_000
-        remote = int(datetime.fromisoformat(file.remote.last_modified).timestamp())
-        preference = None if local == remote else "local" if local > remote else "s3"
-    if preference is None:
-        return "conflict"
-    return "upload" if preference == "local" else "download"
+        local_time = local.mtime_ns // 1_000_000_000
+        remote_time = int(datetime.fromisoformat(remote.last_modified).timestamp())
+        preference = None if local_time == remote_time else "local" if local_time > remote_time else "s3"
+    return "conflict" if preference is None else "upload" if preference == "local" else "download"
 
 
 def _action(action_type: ActionType, file: FileStatus) -> Action:
     local, remote = file.local, file.remote
     source = local if action_type in {"upload", "delete_local"} or remote is None else remote
-    download = remote if action_type == "download" else None
+    downloaded = ("md5", "declared", "checksum", "last_modified") if action_type == "download" else ()
     return Action(
         action=action_type,
         filename=file.filename,
         state=file.state,
         size=source.size if source else 0,
         etag=remote.etag if remote else None,
-        md5=download.md5 if download else None,
-        declared=download.declared if download else None,
-        checksum=download.checksum if download else None,
-        last_modified=download.last_modified if download else None,
         local=local.identity if local else None,
+        **{name: getattr(remote, name) for name in downloaded},
     )
 
 
@@ -207,7 +188,7 @@ def decode(lines: Iterable[bytes]) -> Plan:
             action = Action.model_validate_json(line)
         except ValidationError as error:
             raise _invalid_line(number, first_problem(error)) from error
-        if missing := [name for name in _NEEDED[action.action] if getattr(action, name) is None]:
+        if missing := [name for name in _NEEDED.get(action.action, ()) if getattr(action, name) is None]:
             raise _invalid_line(number, f"{action.filename!r} has no {' and no '.join(missing)}")
         if action.filename in actions:
             raise _invalid_line(number, f"{action.filename!r} is listed twice")
@@ -224,9 +205,7 @@ def _invalid_line(number: int, problem: str) -> Invalid:
 _NEEDED: Mapping[ActionType, tuple[str, ...]] = {
     "download": ("etag",),
     "upload": ("local",),
-    "copy": (),
     "delete_local": ("local",),
     "delete_remote": ("etag",),
-    "conflict": (),
 }
 """The fields that an action needs. A copy without a version fails with a message of its own."""

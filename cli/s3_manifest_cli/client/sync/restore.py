@@ -1,8 +1,8 @@
 """Restores a collection as it was at some revision, to a folder or in S3."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry
@@ -13,7 +13,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.execute import SyncResult
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
-from s3_manifest_cli.client.sync.plan import Action, actions, check_deletions
+from s3_manifest_cli.client.sync.plan import Action, actions
 from s3_manifest_cli.client.sync.sync import PreparedPlan, absolute, apply_plan, new_plan, refusal
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus
 from s3_manifest_cli.client.verify.status import LocalCopy
@@ -38,7 +38,7 @@ def prepare_restore(
     if folder is not None:
         check_folder(folder, must_exist=False)
     manifest = deployment.manifests.read(collection, revision=options.revision, at=options.at)
-    entries = {entry.filename: entry for entry in (*manifest.files, *manifest.captions, *manifest.hidden)}
+    entries = manifest.entries
     is_selected = filters.predicate()
     if filters.include and not any(map(is_selected, entries)):
         name, revision = f"{collection.kind}/{collection.id}", manifest.facts.revision
@@ -55,14 +55,12 @@ def prepare_restore(
         local = scan_folder(folder, deployment.cache)
         copy = LocalCopy(deployment, folder, collection, filters)
         unmatched = copy.unmatched_filters(local, remote)
-        progress = options.progress.on_read
-        files = copy.compare(local, remote, progress=progress).files
+        files = copy.compare(local, remote, progress=options.progress.on_read).files
         problems = filters.select_problems(local.problems)
         planned = tuple(_with_version(action, entries, current) for action in actions("pull", files, options))
     path = absolute(folder) if folder else ""
     plan = new_plan(deployment, "restore", path, collection, manifest.facts, planned)
-    max_delete = options.max_delete
-    refused = refusal(options, lambda: check_deletions(plan, index.facts, datetime.now(UTC), max_delete=max_delete))
+    refused = refusal(plan, index.facts, options)
     return PreparedPlan(plan, manifest.facts, files, problems, unmatched, refused)
 
 
@@ -92,30 +90,17 @@ def _compare_in_s3(entries: Mapping[str, Entry], current: Mapping[str, RemoteFil
     """Compares the restored with the current files: ``s3_only`` only the former have, ``local_only`` the latter."""
     for filename in sorted({*entries, *current}):
         entry, file = entries.get(filename), current.get(filename)
-        state: FileState
-        if entry is None:
-            state = "local_only"
-        elif file is None:
-            state = "s3_only"
-        else:
-            is_same = entry.etag == file.etag and (entry.md5_hash is None or entry.md5_hash == file.md5)
-            state = "synced" if is_same else "out_of_sync"
+        state: FileState = "local_only" if entry is None else "s3_only" if file is None else "out_of_sync"
+        if entry and file and entry.etag == file.etag and entry.md5_hash in {None, file.md5}:
+            state = "synced"
         yield FileStatus(filename, state, None, file)
 
 
 def _copies(files: list[FileStatus], entries: Mapping[str, Entry], *, delete: bool) -> Iterator[Action]:
     for file in files:
-        etag = file.remote.etag if file.remote else None
-        if file.state in {"s3_only", "out_of_sync"}:
-            entry = entries[file.filename]
-            yield Action(
-                action="copy",
-                filename=file.filename,
-                state=file.state,
-                size=entry.size_bytes,
-                etag=etag,
-                version_id=entry.version_id,
-            )
-        elif file.state == "local_only" and delete and file.remote:
-            size = file.remote.size
-            yield Action(action="delete_remote", filename=file.filename, state=file.state, size=size, etag=etag)
+        entry, remote = entries.get(file.filename), file.remote
+        fields: dict[str, Any] = {"filename": file.filename, "state": file.state, "etag": remote and remote.etag}
+        if entry and file.state != "synced":
+            yield Action(action="copy", size=entry.size_bytes, version_id=entry.version_id, **fields)
+        elif remote and not entry and delete:
+            yield Action(action="delete_remote", size=remote.size, **fields)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -93,18 +93,11 @@ def prepare(
     local = scan_folder(folder, deployment.cache)
     copy = LocalCopy(deployment, folder, collection, filters)
     unmatched = copy.unmatched_filters(local, remote)
-    progress = options.progress.on_read
-    files = copy.compare(local, remote, progress=progress).files
-    baseline = Baseline(deployment, collection, folder)
-    planned = actions(verb, files, options, baseline.entries)
+    files = copy.compare(local, remote, progress=options.progress.on_read).files
+    planned = actions(verb, files, options, Baseline(deployment, collection, folder).entries)
     plan = new_plan(deployment, verb, path, collection, facts, planned)
-    refused = refusal(
-        options,
-        lambda: check_deletions(plan, facts, datetime.now(UTC), max_delete=options.max_delete),
-        lambda: _check_folder_is_read(plan, local, filters),
-    )
-    problems = filters.select_problems(local.problems)
-    return PreparedPlan(plan, facts, files, problems, unmatched, refused)
+    refused = refusal(plan, facts, options, local, filters)
+    return PreparedPlan(plan, facts, files, filters.select_problems(local.problems), unmatched, refused)
 
 
 def pull(
@@ -186,11 +179,18 @@ def new_plan(
     )
 
 
-def refusal(options: SyncOptions, *checks: Callable[[], None]) -> str | None:
-    """The reason of the first check that raises ``Refused``, or None; raised instead, unless it is a dry run."""
+def refusal(
+    plan: Plan,
+    facts: Facts | None,
+    options: SyncOptions,
+    local: LocalScan | None = None,
+    filters: Filter = EVERYTHING,
+) -> str | None:
+    """Why the deletions of a plan are refused, None if they are not; raised as ``Refused``, unless it is a dry run."""
     try:
-        for check in checks:
-            check()
+        check_deletions(plan, facts, datetime.now(UTC), max_delete=options.max_delete)
+        if local and plan.select("delete_remote"):
+            _check_folder_is_read(plan, local, filters)
     except Refused as error:
         if not options.dry_run:
             raise
@@ -199,9 +199,7 @@ def refusal(options: SyncOptions, *checks: Callable[[], None]) -> str | None:
 
 
 def _check_folder_is_read(plan: Plan, local: LocalScan, filters: Filter) -> None:
-    """Raises ``Refused`` if the plan deletes objects whose files may only be unreadable."""
-    if not plan.select("delete_remote"):
-        return
+    """Raises ``Refused`` if files of objects that the plan deletes may only be unreadable."""
     if plan.verb == "sync" and not local.files:
         raise Refused(
             f"Nothing is deleted in S3, because {plan.folder} is empty: its disk may not be mounted. To delete the"
@@ -216,10 +214,7 @@ def _check_folder_is_read(plan: Plan, local: LocalScan, filters: Filter) -> None
 
 
 def apply_plan(
-    deployment: Deployment,
-    plan: Plan,
-    files: Iterable[FileStatus] = (),
-    options: SyncOptions = DEFAULTS,
+    deployment: Deployment, plan: Plan, files: Iterable[FileStatus] = (), options: SyncOptions = DEFAULTS
 ) -> SyncResult:
     """Executes a plan as ``execute`` does, and stores the new baseline; ``files`` are those of the ``PreparedPlan``.
 
@@ -237,10 +232,8 @@ def apply_plan(
     folder = Path(plan.folder)
     baseline = Baseline(deployment, collection, folder)
     result = execute(deployment, collection, plan, options, baseline.entries)
+    md5s = {LocalFile(step.action.filename, *step.local): step.md5 for step in result.done if step.local and step.md5}
     with DigestCache(deployment.cache, folder) as digests:
-        md5s = {
-            LocalFile(step.action.filename, *step.local): step.md5 for step in result.done if step.local and step.md5
-        }
         digests.store_md5s(md5s, start_ns)
     for file in files:
         if file.state == "synced" and file.local and file.remote:
