@@ -43,7 +43,7 @@ soak: .venv/dev
 	@$(BIN)/python -m benchmarks.soak
 
 lint: .venv/dev
-	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/mypy --config-file tests/mypy.ini
 
 format: .venv/dev
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format

@@ -53,6 +53,8 @@ COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
 class RequestHandler(BaseHTTPRequestHandler):
     """Passes requests to the functions as API Gateway does, and records them in ``server.requests``."""
 
+    server: Any
+
     def answer(self) -> None:
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode() or None

@@ -78,6 +78,7 @@ def careless(bucket: Bucket) -> Bucket:
 
     Some S3-compatible servers are such: here the conditions are lost on their way there.
     """
+    assert isinstance(bucket.store, S3Store)
     writes = bucket.store._writes
 
     def lose_conditions(params: dict[str, Any], **_: Any) -> None:

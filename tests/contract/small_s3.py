@@ -208,8 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
                 )
         some = list(found.values())[:most]
         truncated = str(len(found) > most).lower()
-        body = f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{''.join(some)}</ListBucketResult>"
-        return self._send(200, body.encode())
+        listing = f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{''.join(some)}</ListBucketResult>"
+        return self._send(200, listing.encode())
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", "") and "aws-chunked" not in self.headers.get(

@@ -37,7 +37,7 @@ def shell(stack, tmp_path, monkeypatch):
     def run(command):
         return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False, cwd=folder)
 
-    run.folder = folder
+    run.folder = folder  # type: ignore[attr-defined]
     return run
 
 

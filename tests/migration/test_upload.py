@@ -49,7 +49,7 @@ def upload(tmp_path, bucket):
             planned = ImageUpload("data/Ä.PNG", md5(BODY), replaces)
             upload_image(objects, UnfinishedUploads(tmp_path / "uploads"), KEY, file, planned)
 
-    upload.put = put_object
+    upload.put = put_object  # type: ignore[attr-defined]
     return upload
 
 

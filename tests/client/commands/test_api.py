@@ -34,7 +34,12 @@ def test_every_name_of_the_api_exists_and_is_typed():
     (typed,) = (entry for entry in source.body if isinstance(entry, ast.If))
     for name in s3_manifest_cli.__all__:
         assert getattr(s3_manifest_cli, name).__name__ == name
-    declared = {(entry.module, alias.asname) for entry in typed.body for alias in entry.names}
+    declared = {
+        (entry.module, alias.asname)
+        for entry in typed.body
+        if isinstance(entry, ast.ImportFrom)
+        for alias in entry.names
+    }
     assert declared == {(module, name) for name, module in s3_manifest_cli._MODULE_OF.items()}
     assert set(s3_manifest_cli.__all__) <= set(dir(s3_manifest_cli))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):

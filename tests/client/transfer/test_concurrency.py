@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,9 @@ def test_items_are_read_only_as_far_as_they_are_needed():
             yield item
 
     cancellation = Cancellation()
-    outcomes = map_concurrently(lambda item: cancellation.sleep(30 if item else 0), items(), cancellation, threads=3)
+    outcomes: Any = map_concurrently(
+        lambda item: cancellation.sleep(30 if item else 0), items(), cancellation, threads=3
+    )
     assert next(outcomes).item == 0
     outcomes.close()
     assert cancellation.is_requested

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -33,7 +34,7 @@ def test_missing_credentials_are_an_error(bucket, monkeypatch):
         Objects(bucket.name, boto3.Session(region_name="us-east-1"), bucket.endpoint)
 
 
-def renewing(key_ids: list[str], minutes: float) -> boto3.Session:
+def renewing(key_ids: list[str], minutes: float) -> Any:
     """A session whose credentials end so soon."""
 
     def renewed():
@@ -41,7 +42,7 @@ def renewing(key_ids: list[str], minutes: float) -> boto3.Session:
         end = datetime.now(UTC) + timedelta(minutes=minutes)
         return {"access_key": key_ids[-1], "secret_key": "s", "token": "t", "expiry_time": end.isoformat()}
 
-    credentials_session = boto3.Session(region_name="us-east-1")
+    credentials_session: Any = boto3.Session(region_name="us-east-1")
     credentials_session._session._credentials = DeferredRefreshableCredentials(renewed, "test")
     return credentials_session
 
@@ -83,6 +84,7 @@ def test_a_bucket_is_reached_at_the_endpoint_of_botocore():
 @pytest.mark.parametrize("answer", ["allowed", "refused", "silent"])
 def test_a_bucket_in_another_region_is_found(answer):
     client = s3_client(session=session())
+    stub: Any
     with Stubber(client) as stub:
         if answer == "allowed":
             stub.add_response("head_bucket", {"BucketRegion": "eu-central-1"})

@@ -18,14 +18,16 @@ def deployment(through_s3):
 def audited(deployment, style):
     """Audits the style; ``meanwhile`` is what happens while it settles, and the pauses are kept in ``pauses``."""
 
+    pauses: list[float] = []
+
     def audited(meanwhile=lambda: None, **options):
         def sleep(seconds):
-            audited.pauses.append(seconds)
+            pauses.append(seconds)
             meanwhile()
 
         return audit(deployment, style, sleep=sleep, **options)
 
-    audited.pauses = []
+    audited.pauses = pauses  # type: ignore[attr-defined]
     return audited
 
 

@@ -46,6 +46,8 @@ def asked(request, account, reconcile, get):
     prefix, path, query = request.param
 
     class Asked:
+        prefix: str
+
         def __call__(self, headers=None, **more):
             return get(path, headers, **query, **more)
 

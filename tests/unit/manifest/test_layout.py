@@ -1,5 +1,6 @@
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from unit.values import SMALL_PAGES, entry, file_change, file_observation, head_of
@@ -13,10 +14,10 @@ class Shelf:
     """A manifest's entries and a plain dict of them: each commit changes both."""
 
     expected: dict = field(default_factory=dict)
-    head: object = None
+    head: Any = None
     objects: dict = field(default_factory=dict)
     read: list = field(default_factory=list)
-    layout: object = None
+    layout: Any = None
     commits: int = 0
 
     def load(self, slots, indices):
