@@ -9,6 +9,7 @@ import urllib3
 from pydantic import ValidationError
 
 from s3_manifest.aws.clients import s3_client
+from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, UploadRequest
 from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
@@ -110,51 +111,46 @@ class TrainingDataAPI:
         set; so a repeated call uploads only what failed. Raises ``Invalid`` before any upload if a name or field is
         invalid.
         """
-        files = {file.name: file for file in (_local(image, prompts or {}) for image in images)}
-        uploaded = UploadResult()
+        local = (image if isinstance(image, LocalImage) else LocalImage(Path(image)) for image in images)
+        files = {file.name: file._replace(prompt=(prompts or {}).get(file.name, file.prompt)) for file in local}
+        done: list[PresignedUpload] = []
+        unchanged: list[str] = []
+        failed: dict[str, str] = {}
+        declared: GenerationDeclaration | None = None
         described = [image_of(file) for file in files.values()]
         for start in range(0, len(described), MAX_IMAGES):
-            batch = described[start : start + MAX_IMAGES]
+            batch = tuple(described[start : start + MAX_IMAGES])
             try:
-                request = UploadRequest(images=tuple(batch), generation=generation, overwrite=overwrite)
+                request = UploadRequest(images=batch, generation=generation, overwrite=overwrite)
             except ValidationError as error:
                 raise Invalid(first_problem(error)) from error
             plan = self._service.plan(str(actor_id), request)
-            failed = put_all(self._pool, [(upload, files[upload.filename].path) for upload in plan.uploads])
-            unchanged = self._unchanged(
-                actor_id, {image.filename: image.md5 for image in batch if image.filename in failed}
+            errors = put_all(self._pool, [(upload, files[upload.filename].path) for upload in plan.uploads])
+            # A file that failed because it exists may have the same bytes.
+            saved = self.get_training_data(actor_id).images if errors else ()
+            known = {(image.filename, image.md5_hash) for image in saved}
+            unchanged += (
+                image.filename for image in batch if image.filename in errors and (image.filename, image.md5) in known
             )
-            done = [upload for upload in plan.uploads if upload.filename not in failed]
-            uploaded = UploadResult(
-                uploaded=(*uploaded.uploaded, *(upload.filename for upload in done)),
-                unchanged=(*uploaded.unchanged, *unchanged),
-                failed={
-                    **uploaded.failed,
-                    **{name: str(error) for name, error in failed.items() if name not in unchanged},
-                },
-                generation=plan.generation,
-                reflects=(*uploaded.reflects, *(upload.reflects for upload in done)),
-            )
-            if plan.generation:  # the next batch belongs to the same one
-                generation = GenerationRequest(generation_id=plan.generation.generation_id, type=plan.generation.type)
-        return uploaded
+            failed |= {name: str(error) for name, error in errors.items() if name not in unchanged}
+            done += (upload for upload in plan.uploads if upload.filename not in errors)
+            if declared := plan.generation:  # the next batch belongs to the same one
+                generation = GenerationRequest(generation_id=declared.generation_id, type=declared.type)
+        return UploadResult(
+            uploaded=tuple(upload.filename for upload in done),
+            unchanged=tuple(unchanged),
+            failed=failed,
+            generation=declared,
+            reflects=tuple(upload.reflects for upload in done),
+        )
 
     def wait_for(self, actor_id: str | int, result: EditResult | UploadResult, *, wait: float = WAIT_SECONDS) -> bool:
         """Waits up to ``wait`` seconds for the manifest to show a change; returns whether it does."""
         if isinstance(result, UploadResult):
-            return all(self._service.shows(str(actor_id), token, wait) for token in result.reflects)
-        return (
-            result.revision is not None
-            or result.reflects is None
-            or self._service.shows(str(actor_id), result.reflects, wait)
-        )
-
-    def _unchanged(self, actor_id: str | int, md5s: Mapping[str, str]) -> list[str]:
-        """The files that S3 already has with these MD5s."""
-        if not md5s:
-            return []
-        known = {image.filename: image.md5_hash for image in self.get_training_data(actor_id).images}
-        return [name for name, md5 in md5s.items() if known.get(name) == md5]
+            tokens = result.reflects
+        else:
+            tokens = (result.reflects,) if result.reflects and result.revision is None else ()
+        return all(self._service.shows(str(actor_id), token, wait) for token in tokens)
 
 
 def get_training_data_api(
@@ -194,8 +190,3 @@ def get_training_data_api(
         store = S3Store(bucket, reads, writes)
         return TrainingDataAPI(S3Service(store, deployment.collections, manifests.enqueue))
     return TrainingDataAPI(HttpService(cast("HttpManifests", manifests).api))
-
-
-def _local(image: LocalImage | Path | str, prompts: Mapping[str, str]) -> LocalImage:
-    local = image if isinstance(image, LocalImage) else LocalImage(Path(image))
-    return local._replace(prompt=prompts.get(local.name, local.prompt))

@@ -62,9 +62,8 @@ class S3Service:
             if head is None and not has_objects(self._store, self._collections, collection):
                 raise NotFound(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
             if head is None or force_rescan:
-                created_at, asked_at = (None, requested_at) if force_rescan else (requested_at, None)
-                kind, id_ = collection.kind, collection.id
-                self._request_sweep(Sweep(kind=kind, id=id_, created_at=created_at, asked_at=asked_at))
+                reason = {"asked_at" if force_rescan else "created_at": requested_at}
+                self._request_sweep(Sweep(kind=collection.kind, id=collection.id, **reason))
             is_done = complete_since(requested_at if force_rescan else None)
             wait = wait_for_head(self._snapshot(collection), is_done, wait_seconds, _CLOCK)
             if not wait.is_met:
@@ -76,9 +75,8 @@ class S3Service:
         with _api_errors():
             collection = self._collection(actor)
             token = decode_cursor(reflects, ChangeToken)
-            return wait_for_head(
-                self._snapshot(collection), lambda now: is_reflected(now, token), wait_seconds, _CLOCK
-            ).is_met
+            snapshot = self._snapshot(collection)
+            return wait_for_head(snapshot, lambda now: is_reflected(now, token), wait_seconds, _CLOCK).is_met
 
     def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
         with _api_errors():
@@ -130,13 +128,7 @@ def _api_errors() -> Iterator[None]:
         yield
     except (actors.NoSuchActor, NoSuchFile, NoSuchRevision) as error:
         raise NotFound(str(error)) from error
-    except (
-        actors.AmbiguousActor,
-        NewerUpload,
-        EtagMismatch,
-        UnreadableSidecar,
-        SidecarTooLarge,
-    ) as error:
+    except (actors.AmbiguousActor, NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
         raise Refused(str(error)) from error
     except (InvalidCollectionId, InvalidFilenames, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
         raise Invalid(str(error)) from error

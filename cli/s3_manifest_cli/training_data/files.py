@@ -59,28 +59,27 @@ def put_all(pool: urllib3.PoolManager, uploads: Iterable[tuple[PresignedUpload, 
     def put(entry: tuple[PresignedUpload, Path]) -> Exception | None:
         upload, path = entry
         try:
-            _put(pool, upload, path)
-        except (Refused, Unavailable, OSError) as error:
+            with path.open("rb") as file:
+                # No retries: after a lost response, a second PUT would be refused because of the first.
+                response = pool.request(
+                    upload.method, upload.url, body=file, headers=dict(upload.headers), retries=False
+                )
+        except urllib3.exceptions.HTTPError as error:
+            return Unavailable(f"{upload.filename}: not uploaded: {error}")
+        except OSError as error:
             return error
-        return None
+        return _refusal(upload.filename, response)
 
     with ThreadPoolExecutor(_THREADS) as threads:
         results = threads.map(put, pending)
     return {upload.filename: error for (upload, _), error in zip(pending, results, strict=True) if error}
 
 
-def _put(pool: urllib3.PoolManager, upload: PresignedUpload, path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            # No retries: after a lost response, a second PUT would be refused because of the first.
-            response = pool.request(upload.method, upload.url, body=file, headers=dict(upload.headers), retries=False)
-    except urllib3.exceptions.HTTPError as error:
-        raise Unavailable(f"{upload.filename}: not uploaded: {error}") from error
+def _refusal(filename: str, response: urllib3.BaseHTTPResponse) -> Exception | None:
     if response.status == 412:
-        raise Refused(f"{upload.filename}: not uploaded, the file exists. Pass overwrite=True to replace it.")
+        return Refused(f"{filename}: not uploaded, the file exists. Pass overwrite=True to replace it.")
     if 400 <= response.status < 500:
-        raise Refused(
-            f"{upload.filename}: refused by S3: {response.status} {response.data[:300].decode(errors='replace')}"
-        )
+        return Refused(f"{filename}: refused by S3: {response.status} {response.data[:300].decode(errors='replace')}")
     if response.status >= 300:
-        raise Unavailable(f"{upload.filename}: not uploaded: HTTP status {response.status}")
+        return Unavailable(f"{filename}: not uploaded: HTTP status {response.status}")
+    return None

@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-from pydantic import BaseModel
 
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query.training import ActorManifest
+from s3_manifest.sidecars.content import known
 from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Response, field, parse
 from s3_manifest_cli.errors import NotYet
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
@@ -57,11 +55,11 @@ class HttpService:
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         body = request.model_dump(mode="json", exclude_none=True)
         response = self._api.request("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
-        return parse(UploadPlan, {k: response.body.get(k) for k in UploadPlan.model_fields})
+        return parse(UploadPlan, known(response.body, UploadPlan))
 
     def _edit_result(self, response: Response) -> EditResult:
         name = id_in(field(response, "manifest", str))
-        return parse(EditResult, {"actor_name": name, **_only(response.body, EditResult)})
+        return parse(EditResult, {"actor_name": name, **known(response.body, EditResult)})
 
 
 def _waits(seconds: float) -> Iterator[float]:
@@ -76,7 +74,3 @@ def _waits(seconds: float) -> Iterator[float]:
         if remaining <= 0:
             return
         time.sleep(min(_PAUSE_SECONDS, remaining))
-
-
-def _only(body: Mapping[str, Any], shape: type[BaseModel]) -> dict[str, Any]:
-    return {name: body[name] for name in shape.model_fields if name in body}

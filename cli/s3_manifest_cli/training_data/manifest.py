@@ -1,6 +1,8 @@
 """``TrainingDataManifest``: stages changes of an actor's training data, and applies them to S3 with ``save``."""
 
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, Unpack
 
@@ -109,9 +111,9 @@ class TrainingDataManifest:
             saved = self._api.get_training_data(self.actor_id).images
         except NotFound:
             saved = ()
-        fields_of_image = Image.model_fields.keys() - {"staged"}
+        shared_fields = Image.model_fields.keys() - {"staged"}
         images = {
-            image.filename: Image(**image.model_dump(include=set(fields_of_image)), staged="no")
+            image.filename: Image(**image.model_dump(include=shared_fields), staged="no")
             for image in saved
             if image.filename not in self._removed
         }
@@ -139,9 +141,8 @@ class TrainingDataManifest:
         removed = hidden
         for name in [name for name, is_deleted in self._removed.items() if is_deleted]:
             try:
-                self._api.delete_training_image(self.actor_id, name, delete_from_s3=True)
-            except NotFound:
-                removed.append(name)  # deleted already
+                with suppress(NotFound):  # deleted already
+                    self._api.delete_training_image(self.actor_id, name, delete_from_s3=True)
             except S3ManifestError as error:
                 failed[name] = str(error)
             else:
@@ -151,11 +152,12 @@ class TrainingDataManifest:
         return saved.model_copy(update={"updated": updated, "removed": tuple(removed), "failed": failed})
 
     def _upload(self) -> SaveResult:
+        # One upload request for each generation, or none (-1), with and without overwriting.
+        groups: defaultdict[tuple[int, bool], list[LocalImage]] = defaultdict(list)
+        for addition in self._added.values():
+            groups[addition.generation.number if addition.generation else -1, addition.overwrite].append(addition.local)
         saved = SaveResult()
-        for number, overwrite in sorted({_upload_group(addition) for addition in self._added.values()}):
-            files = [
-                addition.local for addition in self._added.values() if _upload_group(addition) == (number, overwrite)
-            ]
+        for (number, overwrite), files in sorted(groups.items()):
             generation = self._generations[number] if number >= 0 else None
             result = self._api.upload_training_images(self.actor_id, files, generation=generation, overwrite=overwrite)
             if result.generation and number >= 0:
@@ -185,11 +187,6 @@ class TrainingDataManifest:
             generation_type=generation and generation.type,
             staged="added",
         )
-
-
-def _upload_group(addition: _Addition) -> tuple[int, bool]:
-    """The number of the generation, or -1, and whether files are overwritten: one upload request for each."""
-    return (addition.generation.number if addition.generation else -1, addition.overwrite)
 
 
 def _updated_image(image: Image, fields: ImageFields) -> Image:

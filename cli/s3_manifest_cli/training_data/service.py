@@ -31,7 +31,7 @@ class UploadPlan(Frozen):
     """Prepared uploads, each one PUT with exactly its headers, and the generation of the images."""
 
     uploads: tuple[PresignedUpload, ...]
-    generation: GenerationDeclaration | None
+    generation: GenerationDeclaration | None = None
 
 
 class TrainingDataService(Protocol):
@@ -39,20 +39,15 @@ class TrainingDataService(Protocol):
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         """The manifest. Waits so long for one that has to be created, or compared with S3."""
-        ...
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         """Waits so long for the manifest to show the change with that token; returns whether it does."""
-        ...
 
     def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
         """Sets fields of images, all in one edit."""
-        ...
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         """Deletes an image in S3; with an ``etag``, only that object."""
-        ...
 
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         """Prepares uploads: checks the names, declares the generation, presigns each upload."""
-        ...
