@@ -25,42 +25,38 @@ class _Command(NamedTuple):
 
 _GC_THRESHOLDS = (300_000, 50, 100)
 
-_GROUPS = {
+_GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Inspect": {
-        "ls": _Command("commands.ls:ls", "List collections with file counts and sizes (only of KIND, if given)."),
-        "info": _Command("commands.info:info", "Show the totals, generations and sidecars of COLLECTION."),
-        "history": _Command(
-            "commands.history:history_command", "Show the revision history of COLLECTION, oldest first."
+        "ls": ("commands.ls:ls", "List collections with file counts and sizes (only of KIND, if given)."),
+        "info": ("commands.info:info", "Show the totals, generations and sidecars of COLLECTION."),
+        "history": ("commands.history:history_command", "Show the revision history of COLLECTION, oldest first."),
+        "diff": ("commands.diff:diff_command", "Show the files that differ between two manifests A and B."),
+        "status": (
+            "commands.status:status_command",
+            "Compare LOCAL with COLLECTION by MD5, without listing the bucket.",
         ),
-        "diff": _Command("commands.diff:diff_command", "Show the files that differ between two manifests A and B."),
-        "status": _Command(
-            "commands.status:status_command", "Compare LOCAL with COLLECTION by MD5, without listing the bucket."
-        ),
-        "verify": _Command(
-            "commands.verify:verify_command", "Read every file in LOCAL and prove that it matches COLLECTION."
-        ),
+        "verify": ("commands.verify:verify_command", "Read every file in LOCAL and prove that it matches COLLECTION."),
     },
     "Copy": {
-        "pull": _Command("commands.copies:pull", "Download COLLECTION into LOCAL, transferring only what differs."),
-        "push": _Command("commands.copies:push", "Upload LOCAL to COLLECTION, transferring only what differs."),
-        "sync": _Command("commands.copies:sync", "Copy changes between LOCAL and COLLECTION in both directions."),
-        "restore": _Command(
-            "commands.copies:restore", "Restore COLLECTION, or an earlier revision of it, to LOCAL or in S3."
-        ),
+        "pull": ("commands.copies:pull", "Download COLLECTION into LOCAL, transferring only what differs."),
+        "push": ("commands.copies:push", "Upload LOCAL to COLLECTION, transferring only what differs."),
+        "sync": ("commands.copies:sync", "Copy changes between LOCAL and COLLECTION in both directions."),
+        "restore": ("commands.copies:restore", "Restore COLLECTION, or an earlier revision of it, to LOCAL or in S3."),
     },
     "Dataset": {
-        "export": _Command("commands.export:export", "Export the manifest of COLLECTION to FORMAT, for other tools."),
-        "migrate": _Command("migration.command:migrate", "Import the legacy manifests and images below ROOT into S3."),
+        "export": ("commands.export:export", "Export the manifest of COLLECTION to FORMAT, for other tools."),
+        "migrate": ("migration.command:migrate", "Import the legacy manifests and images below ROOT into S3."),
     },
     "Operate": {
-        "rescan": _Command(
-            "commands.rescan:rescan_command", "Make the stack compare COLLECTION with S3 and correct its manifest."
+        "rescan": (
+            "commands.rescan:rescan_command",
+            "Make the stack compare COLLECTION with S3 and correct its manifest.",
         ),
-        "doctor": _Command("commands.doctor:doctor", "Find what is wrong with a stack or a bucket, and how to fix it."),
-        "local": _Command("commands.local:local", "Run the whole stack on this machine, without an AWS account."),
+        "doctor": ("commands.doctor:doctor", "Find what is wrong with a stack or a bucket, and how to fix it."),
+        "local": ("commands.local:local", "Run the whole stack on this machine, without an AWS account."),
     },
 }
-_COMMANDS = {name: command for group in _GROUPS.values() for name, command in group.items()}
+_COMMANDS = {name: _Command(*command) for group in _GROUPS.values() for name, command in group.items()}
 
 
 class _CommandError(Exception):
@@ -88,7 +84,7 @@ class _Commands(click.Group):
         width = max(map(len, _COMMANDS))
         for title, group in _GROUPS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), command.summary) for name, command in group.items()])
+                formatter.write_dl([(name.ljust(width), _COMMANDS[name].summary) for name in group])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # click's signature
         # A large collection stays in memory until the program ends. With Python's default thresholds, the garbage
@@ -138,33 +134,26 @@ def _past_click() -> Iterator[None]:
 def _run(command: Callable[[], object], *, as_json: bool) -> int:
     """Runs the command, reports a failure, and returns the exit code."""
     try:
-        code = _exit_code(command)
-        if error := failures.flush(sys.stdout):
-            raise error
-        return code
-    except click.UsageError as error:
-        error.show()
-        failure = Failure(failures.USAGE, "usage", error.format_message())
-        failures.report(failure, as_json=as_json, is_printed=True)
-    except click.ClickException as error:
-        failure = Failure(failures.FAILED, "failed", error.format_message())
-        failures.report(failure, as_json=as_json)
+        try:
+            code = command()
+        except SystemExit as error:
+            code = error.code
+        if closed := failures.flush(sys.stdout):
+            raise closed
+        return code if isinstance(code, int) else 0
     except BaseException as error:  # noqa: BLE001  # every error becomes one line
         failure = _failure(error.error if isinstance(error, _CommandError) else error)
-        failures.report(failure, as_json=as_json)
-    return failure.exit_code
-
-
-def _exit_code(command: Callable[[], object]) -> int:
-    """The exit code of a command that returns it, or exits by click or by Python."""
-    try:
-        result = command()
-    except SystemExit as error:
-        result = error.code
-    return result if isinstance(result, int) else 0
+        if isinstance(error, click.UsageError):
+            error.show()
+        failures.report(failure, as_json=as_json, is_printed=isinstance(error, click.UsageError))
+        return failure.exit_code
 
 
 def _failure(error: BaseException) -> Failure:
+    if isinstance(error, click.UsageError):
+        return Failure(failures.USAGE, "usage", error.format_message())
+    if isinstance(error, click.ClickException):
+        return Failure(failures.FAILED, "failed", error.format_message())
     if was_interrupted() or isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
         return failures.INTERRUPTION
     if not isinstance(error, S3ManifestError | OSError):
