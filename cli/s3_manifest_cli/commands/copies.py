@@ -1,16 +1,15 @@
 """``s3-manifest pull``, ``push``, ``sync`` and ``restore``."""
 
-from functools import wraps
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.local.filters import EVERYTHING
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.sync.options import SyncOptions
+from s3_manifest_cli.client.sync.options import MAX_DELETE, SyncOptions
 from s3_manifest_cli.client.sync.plan import Verb
 from s3_manifest_cli.client.sync.restore import prepare_restore
 from s3_manifest_cli.client.sync.sync import PreparedPlan, prepare
@@ -18,57 +17,73 @@ from s3_manifest_cli.terminal.options import (
     FOLDER,
     TIME,
     Function,
-    deployment_options,
+    common_options,
     filter_options,
     missing,
-    output_options,
+    option_group,
     parse_collection,
     revision_options,
     with_options,
 )
 from s3_manifest_cli.terminal.output import Printer
-from s3_manifest_cli.terminal.plan_output import PORTABLE, WAIT, PlanOptions, plan_options, run_plan
+from s3_manifest_cli.terminal.plan_output import PlanOptions, run_plan
+
+_portable = click.option("--portable", is_flag=True, help="Skip files whose names some other system does not allow.")
+_wait = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait up to this long until the manifest shows the changes in S3.",
+)
+_upload_options = option_group(
+    "upload_metadata",
+    UploadMetadata,
+    generation_id=click.option("--generation-id", metavar="ID", help="Record this generation for the uploaded files."),
+    generation_type=click.option(
+        "--generation-type", metavar="TYPE", help="Record its type, such as replicate_flux_kontext."
+    ),
+    generated_at=click.option(
+        "--generated-at", type=TIME, metavar="TIME", help="Record when the files were generated."
+    ),
+)
 
 
-def _upload_options(command: Function) -> Function:
-    """Metadata of uploaded files, passed to the command as ``upload_metadata``."""
-
-    @wraps(command)
-    def generated(
-        *,
-        generation_id: str | None,
-        generation_type: str | None,
-        generated_at: Timestamp | None,
-        **options: Any,  # noqa: ANN401  # the command's own
-    ) -> Any:  # noqa: ANN401  # whatever the command returns
-        upload_metadata = UploadMetadata(
-            generation_id=generation_id, generation_type=generation_type, generated_at=generated_at
-        )
-        return command(upload_metadata=upload_metadata, **options)
-
-    return with_options(
-        generated,
-        click.option("--generation-id", metavar="ID", help="Record this generation for the uploaded files."),
-        click.option("--generation-type", metavar="TYPE", help="Record its type, such as replicate_flux_kontext."),
-        click.option("--generated-at", type=TIME, metavar="TIME", help="Record when the files were generated."),
+def _plan_options(delete_help: str) -> Callable[[Function], Function]:
+    return lambda command: with_options(
+        command,
+        click.option("--delete", is_flag=True, help=delete_help),
+        click.option(
+            "--max-delete",
+            type=click.IntRange(0),
+            default=MAX_DELETE,
+            show_default=True,
+            metavar="N",
+            help="Refuse to start if more files than this would be deleted.",
+        ),
+        click.option("--dry-run", "-n", is_flag=True, help="Print what would be done, and change nothing."),
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write the plan to this file as JSON lines, and change nothing.",
+        ),
+        click.option(
+            "--apply",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Execute the plan in this file; what changed since is skipped.",
+        ),
     )
 
 
 @click.command()
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
-@plan_options("Delete local files that are not in S3.")
-@PORTABLE
+@_plan_options("Delete local files that are not in S3.")
+@_portable
 @filter_options
-@deployment_options
-@output_options
-def pull(
-    collection: str | None,
-    folder: Path | None,
-    deployment: Deployment,
-    printer: Printer,
-    **options: Any,  # noqa: ANN401  # PlanOptions
-) -> None:
+@common_options
+def pull(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
     """Download COLLECTION into LOCAL, transferring only what differs.
 
     Each file is verified and then put in place atomically. Files that are only in
@@ -81,25 +96,18 @@ def pull(
       s3-manifest pull style/16 pictures
       s3-manifest pull style/16 pictures --delete --dry-run
     """
-    _copy("pull", deployment, collection, folder, PlanOptions(**options), printer)
+    _copy("pull", **arguments)
 
 
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @click.argument("collection", metavar="COLLECTION", required=False)
-@plan_options("Delete objects in S3 that are not in LOCAL.")
+@_plan_options("Delete objects in S3 that are not in LOCAL.")
 @_upload_options
-@WAIT
+@_wait
 @filter_options
-@deployment_options
-@output_options
-def push(
-    folder: Path | None,
-    collection: str | None,
-    deployment: Deployment,
-    printer: Printer,
-    **options: Any,  # noqa: ANN401  # PlanOptions
-) -> None:
+@common_options
+def push(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
     """Upload LOCAL to COLLECTION, transferring only what differs.
 
     Files are uploaded with their MD5, their local path, and as prompt the caption
@@ -111,27 +119,20 @@ def push(
       s3-manifest push pictures style/16
       s3-manifest push pictures style/16 --generation-type flux --wait 20
     """
-    _copy("push", deployment, collection, folder, PlanOptions(**options), printer)
+    _copy("push", **arguments)
 
 
 @click.command()
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.option("--prefer", type=click.Choice(["local", "s3", "newer"]), help="Which side wins when both changed a file.")
-@plan_options("Delete on one side what was deleted on the other.")
-@PORTABLE
+@_plan_options("Delete on one side what was deleted on the other.")
+@_portable
 @_upload_options
-@WAIT
+@_wait
 @filter_options
-@deployment_options
-@output_options
-def sync(
-    folder: Path | None,
-    collection: str | None,
-    deployment: Deployment,
-    printer: Printer,
-    **options: Any,  # noqa: ANN401  # PlanOptions
-) -> None:
+@common_options
+def sync(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
     """Copy changes between LOCAL and COLLECTION in both directions.
 
     What changed on one side since the last pull, push or sync is copied to the
@@ -144,27 +145,23 @@ def sync(
       s3-manifest sync pictures style/16
       s3-manifest sync pictures style/16 --prefer newer
     """
-    _copy("sync", deployment, collection, folder, PlanOptions(**options), printer)
+    _copy("sync", **arguments)
 
 
-# A Click command: its parameters are its options.
 @click.command()
 @click.argument("collection", metavar="COLLECTION", required=False)
 @click.argument("folder", metavar="[LOCAL]", type=FOLDER, required=False)
 @click.option("--in-s3", is_flag=True, help="Restore the objects in S3 instead of a local folder.")
 @revision_options
-@plan_options("Also delete files that did not exist in that revision.")
-@PORTABLE
-@WAIT
+@_plan_options("Also delete files that did not exist in that revision.")
+@_portable
+@_wait
 @filter_options
-@deployment_options
-@output_options
+@common_options
 def restore(
     collection: str | None,
     folder: Path | None,
     in_s3: bool,
-    revision: int | None,
-    at: Timestamp | None,
     deployment: Deployment,
     printer: Printer,
     **options: Any,  # noqa: ANN401  # PlanOptions
@@ -179,8 +176,8 @@ def restore(
       s3-manifest restore style/16 pictures --revision 1 --include fox.png
       s3-manifest restore style/16 --in-s3 --at 2026-11-21T10:00:00Z
     """
-    choices = PlanOptions(**options)
-    if choices.apply and (in_s3 or revision or at):
+    choices = PlanOptions.of(**options)
+    if choices.apply and (in_s3 or choices.is_past):
         raise _too_many_for_apply()
     if not choices.apply and collection and folder is None and not in_s3:
         raise missing("LOCAL (or --in-s3)")
@@ -188,34 +185,31 @@ def restore(
         raise click.UsageError("Pass either LOCAL or --in-s3, not both.")
     _check_arguments({"COLLECTION": collection}, folder, choices)
 
-    def prepare_plan(options: SyncOptions) -> PreparedPlan:
-        return prepare_restore(
-            deployment,
-            parse_collection(deployment, collection or "", folder, "restore {collection} {local}"),
-            folder,
-            choices.filters,
-            options._replace(revision=revision, at=at),
-        )
+    def prepare_plan(sync_options: SyncOptions) -> PreparedPlan:
+        named = parse_collection(deployment, collection or "", folder, "restore {collection} {local}")
+        return prepare_restore(deployment, named, folder, choices.filters, sync_options)
 
-    run_plan("restore", deployment, prepare_plan, choices, printer, is_past=revision is not None or at is not None)
+    run_plan("restore", deployment, prepare_plan, choices, printer)
 
 
 def _copy(
     verb: Verb,
-    deployment: Deployment,
-    name: str | None,
+    *,
+    collection: str | None,
     folder: Path | None,
-    options: PlanOptions,
+    deployment: Deployment,
     printer: Printer,
+    **options: Any,  # noqa: ANN401  # PlanOptions
 ) -> None:
-    _check_arguments({"COLLECTION": name, "LOCAL": folder}, folder, options)
+    choices = PlanOptions.of(**options)
+    _check_arguments({"COLLECTION": collection, "LOCAL": folder}, folder, choices)
 
     def prepare_plan(sync_options: SyncOptions) -> PreparedPlan:
         usage = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
-        collection = parse_collection(deployment, name or "", folder, usage)
-        return prepare(deployment, verb, folder or Path(), collection, options.filters, sync_options)
+        named = parse_collection(deployment, collection or "", folder, usage)
+        return prepare(deployment, verb, folder or Path(), named, choices.filters, sync_options)
 
-    run_plan(verb, deployment, prepare_plan, options, printer)
+    run_plan(verb, deployment, prepare_plan, choices, printer)
 
 
 def _check_arguments(required: dict[str, object], folder: Path | None, options: PlanOptions) -> None:

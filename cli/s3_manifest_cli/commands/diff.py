@@ -1,6 +1,5 @@
 """``s3-manifest diff``."""
 
-import sys
 from typing import Any
 
 import click
@@ -10,9 +9,8 @@ from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.diff import Diff, DiffKind, FileDifference, diff
 from s3_manifest_cli.client.manifests.revision_spec import RevisionSpec, parse_revision_spec
-from s3_manifest_cli.terminal.options import deployment_options, filter_options, output_options
-from s3_manifest_cli.terminal.output import Printer, exit_code, manifest_fields
-from s3_manifest_cli.terminal.output import files as count_of
+from s3_manifest_cli.terminal.options import common_options, filter_options
+from s3_manifest_cli.terminal.output import Printer, exit_with, manifest_fields, number
 
 _SIGNS: dict[DiffKind, str] = {"added": "+", "removed": "-", "modified": "*", "described": "~"}
 _COLOURS: dict[DiffKind, str] = {"added": "green", "removed": "red", "modified": "yellow", "described": "cyan"}
@@ -23,8 +21,7 @@ _MAX_VALUE_LENGTH = 60
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @filter_options
-@deployment_options
-@output_options
+@common_options
 def diff_command(before: str, after: str, filters: Filter, deployment: Deployment, printer: Printer) -> None:
     """Show the files that differ between two manifests A and B.
 
@@ -60,7 +57,7 @@ def diff_command(before: str, after: str, filters: Filter, deployment: Deploymen
         }
     )
     least_complete = result.before if not result.before.complete else result.after
-    sys.exit(exit_code(facts=least_complete, failed=False, differs=not result.is_same))
+    exit_with(facts=least_complete, differs=not result.is_same)
 
 
 def _is_past(spec: RevisionSpec) -> bool:
@@ -97,7 +94,7 @@ def _print(result: Diff, printer: Printer) -> None:
     counts = ", ".join(f"{count:,} {sort}" for sort, count in result.totals.items() if count)
     printer.write(f"{counts}." if counts else "The files are the same.")
     if result.unproven:
-        files = count_of(len(result.unproven))
+        files = number(len(result.unproven), "file")
         printer.write(f"Not proven for {files}: ETag and size are the same, but there is no MD5 or checksum.")
 
 

@@ -1,6 +1,5 @@
 """``s3-manifest export``."""
 
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,13 +16,11 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.terminal.options import (
     FOLDER,
-    deployment_options,
+    common_options,
     filter_options,
-    output_options,
     revision_options,
 )
-from s3_manifest_cli.terminal.output import Printer, exit_code, manifest_fields, number
-from s3_manifest_cli.terminal.output import files as count_of
+from s3_manifest_cli.terminal.output import Printer, exit_with, manifest_fields, number
 
 
 # A Click command: its parameters are its options.
@@ -43,8 +40,7 @@ from s3_manifest_cli.terminal.output import files as count_of
 @click.option("--creator", help="For croissant: set the creator.")
 @click.option("--url", help="For croissant: set the URL of the dataset.")
 @click.option("--for-spreadsheets", is_flag=True, help="For csv: keep spreadsheets from reading a cell as a formula.")
-@deployment_options
-@output_options
+@common_options
 def export(
     collection: str,
     format_: str,
@@ -92,13 +88,13 @@ def export(
         printer.error(f"{problem.s3_key}: {problem.problem}")
     if output:
         skipped = f" ({number(exported.left_out, 'file')} skipped)" if exported.left_out else ""
-        printer.write(f"Exported {count_of(exported.files)} of {collection} to {output}{skipped}.")
+        printer.write(f"Exported {number(exported.files, 'file')} of {collection} to {output}{skipped}.")
         if format_ in {"imagefolder", "imagefolder-parquet"}:
             call = f'load_dataset("imagefolder", data_files={str(output)!r}, split="train")'
             printer.write(f"To load it in Python, with the images beside it: {call}")
         fields = manifest_fields(manifest.facts, is_past=is_past) | {"unmatched_filters": unmatched}
         printer.document(exported._asdict() | fields)
-    sys.exit(exit_code(facts=manifest.facts, failed=False, differs=bool(exported.problems)))
+    exit_with(facts=manifest.facts, differs=bool(exported.problems))
 
 
 def _checked_options(format_: str, output: Path | None, options: Mapping[str, Any], printer: Printer) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
 from s3_manifest_cli.terminal.failures import INTERRUPTED
-from s3_manifest_cli.terminal.options import deployment_options, output_options
-from s3_manifest_cli.terminal.output import Printer, size
-from s3_manifest_cli.terminal.output import files as count_of
+from s3_manifest_cli.terminal.options import common_options
+from s3_manifest_cli.terminal.output import Printer, number, size
 
 _SIGNS: dict[ChangeType, str] = {"added": "+", "modified": "*", "removed": "-"}
 _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "removed": "red"}
@@ -39,8 +38,7 @@ _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "remo
 @click.option(
     "--follow", "is_followed", is_flag=True, help="Wait for new revisions until Ctrl-C. With --json: one per line."
 )
-@deployment_options
-@output_options
+@common_options
 def history_command(
     collection: str,
     since: int | None,
@@ -112,7 +110,7 @@ def _print(change: Change | ExpiredRevisions, printer: Printer, *, files: bool) 
     counts = "  ".join(f"{_SIGNS[entries[0].change_type]}{len(entries):,}" for entries in lists if entries)
     if None in lists:
         counts = f"too many files to list; see {change.s3_key}"
-    total = f"{count_of(change.total_files)}, {size(change.total_size_bytes)}"
+    total = f"{number(change.total_files, 'file')}, {size(change.total_size_bytes)}"
     printer.write(f"revision {change.revision}  {change.committed_at}  {counts or '(no file)'}  -> {total}")
     for entry in (entry for entries in lists for entry in entries or ()) if files else ():
         printer.write(f"  {_SIGNS[entry.change_type]} {entry.filename}  ({entry.cause})", _COLOURS[entry.change_type])

@@ -5,15 +5,14 @@ import click
 from s3_manifest.manifest.encoding import facts_json
 from s3_manifest.manifest.model import Facts, Timestamp
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.terminal.options import deployment_options, output_options, revision_options
-from s3_manifest_cli.terminal.output import Printer, files, size
+from s3_manifest_cli.terminal.options import common_options, revision_options
+from s3_manifest_cli.terminal.output import Printer, number, size
 
 
 @click.command()
 @click.argument("collection")
 @revision_options
-@deployment_options
-@output_options
+@common_options
 def info(collection: str, revision: int | None, at: Timestamp | None, deployment: Deployment, printer: Printer) -> None:
     """Show the totals, generations and sidecars of COLLECTION.
 
@@ -38,7 +37,7 @@ def _print(facts: Facts, printer: Printer) -> None:
     printer.write(f"  last verified  {facts.last_verified_at or 'never'}")
     for index, generation in enumerate(facts.generations):
         declared = "" if generation.declared else ", not declared"
-        text = f"{generation.type} {generation.generation_id}: {files(generation.image_count)}"
+        text = f"{generation.type} {generation.generation_id}: {number(generation.image_count, 'file')}"
         printer.write(f"  {'' if index else 'generations':<13}  {text}, {generation.generated_at}{declared}")
     for index, sidecar in enumerate(facts.sidecars):
         state = ("" if sidecar.etag else ", deleted") + ("" if sidecar.is_applied else ", being applied")

@@ -8,15 +8,13 @@ from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.terminal.failures import FAILED
-from s3_manifest_cli.terminal.options import deployment_options, output_options
+from s3_manifest_cli.terminal.options import common_options
 from s3_manifest_cli.terminal.output import Printer, number, size
-from s3_manifest_cli.terminal.output import files as count_of
 
 
 @click.command()
 @click.argument("kind", required=False)
-@deployment_options
-@output_options
+@common_options
 def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     """List collections with file counts and sizes (only of KIND, if given).
 
@@ -42,12 +40,14 @@ def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     not_read = f", {unreadable:,} unreadable" if unreadable else ""
     total_files = sum(entry.total_files for entry in readable)
     total_size = sum(entry.total_size_bytes for entry in readable)
-    printer.write(f"{number(len(collections), 'collection')}{not_read}, {count_of(total_files)}, {size(total_size)}")
+    printer.write(
+        f"{number(len(collections), 'collection')}{not_read}, {number(total_files, 'file')}, {size(total_size)}"
+    )
     printer.document([entry.model_dump() for entry in collections])
     sys.exit(FAILED if unreadable else 0)
 
 
 def _line(entry: CollectionTotals) -> str:
-    totals = f"{count_of(entry.total_files)}  {size(entry.total_size_bytes)}"
+    totals = f"{number(entry.total_files, 'file')}  {size(entry.total_size_bytes)}"
     incomplete = "" if entry.complete else "  (incomplete)"
     return f"{entry.kind}/{entry.id}  {totals}  revision {entry.revision}{incomplete}"

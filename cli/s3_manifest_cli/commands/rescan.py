@@ -7,8 +7,8 @@ import click
 
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.rescan import RescanRequest, RescanResult, rescan, rescan_all, wait_for
-from s3_manifest_cli.terminal.options import deployment_options, output_options
-from s3_manifest_cli.terminal.output import Printer, files
+from s3_manifest_cli.terminal.options import common_options
+from s3_manifest_cli.terminal.output import Printer, number
 
 
 @click.command(name="rescan")
@@ -20,8 +20,7 @@ from s3_manifest_cli.terminal.output import Printer, files
     metavar="SECONDS",
     help="Wait this long for the result. If files differ, the rescan takes about a minute.",
 )
-@deployment_options
-@output_options
+@common_options
 def rescan_command(
     names: tuple[str, ...], is_all: bool, wait: float | None, deployment: Deployment, printer: Printer
 ) -> None:
@@ -62,11 +61,11 @@ def _name(request: RescanRequest) -> str:
 def _print(result: RescanResult, printer: Printer) -> None:
     facts, drift = result.facts, result.drift
     if drift:
-        summary = f"corrected the manifest: it differed from S3 for {files(len(drift))}"
+        summary = f"corrected the manifest: it differed from S3 for {number(len(drift), 'file')}"
     elif drift is not None:
         summary = "no drift"
     elif result.request.revision is None or not result.request.complete:
-        summary = f"the manifest is complete now, with {files(facts.total_files)}"
+        summary = f"the manifest is complete now, with {number(facts.total_files, 'file')}"
     else:
         summary = "drift unknown: the changes are no longer kept"
     printer.write(

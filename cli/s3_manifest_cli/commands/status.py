@@ -1,8 +1,6 @@
 """``s3-manifest status``."""
 
 import gc
-import sys
-from collections.abc import Mapping
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +13,19 @@ from s3_manifest_cli.client.local.scan_process import scan_in_background
 from s3_manifest_cli.terminal.options import (
     FOLDER,
     Function,
-    deployment_options,
+    common_options,
     filter_options,
-    output_options,
     parse_collection,
 )
-from s3_manifest_cli.terminal.output import Printer, exit_code, is_unreadable, manifest_fields, problem_fields
-from s3_manifest_cli.terminal.progress import read_so_far, status_line
+from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields, problem_fields
+from s3_manifest_cli.terminal.progress import read_progress
 
 if TYPE_CHECKING:  # imported once the folder is being scanned
-    from s3_manifest.manifest.model import Facts
     from s3_manifest_cli.client.local.hashes import Scanner
     from s3_manifest_cli.client.manifests.deployment import Deployment
-    from s3_manifest_cli.client.verify.compare import FileState, FileStatus
+    from s3_manifest_cli.client.verify.compare import FileState
     from s3_manifest_cli.client.verify.status import Status
+    from s3_manifest_cli.client.verify.verify import Verification
 
 SIGNS: "dict[FileState, str]" = {
     "synced": "=",
@@ -78,8 +75,7 @@ def _scan_beside(command: Function) -> Function:
 @click.option("--read-all", is_flag=True, help="Read every local file, even if it did not change since the last run.")
 @filter_options
 @_scan_beside
-@deployment_options
-@output_options
+@common_options
 def status_command(
     folder: Path,
     collection: str,
@@ -105,37 +101,30 @@ def status_command(
       s3-manifest status pictures style/16 --combined
     """  # \b keeps click from reflowing the paragraph
     named = parse_collection(deployment, collection, folder, "status {local} {collection}")
-    with status_line(printer) as show:
-        result = s3_manifest_cli.LocalCopy(deployment, folder, named, filters).status(
-            read_all=read_all,
-            scanner=scanner,
-            progress=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
-        )
+    with read_progress(printer) as progress:
+        copy = s3_manifest_cli.LocalCopy(deployment, folder, named, filters)
+        result = copy.status(read_all=read_all, scanner=scanner, progress=progress)
     printer.warn_of_filters(result.unmatched)
     if combined:
         printer.write_all((f"{SIGNS[file.state]} {file.filename}", COLOURS.get(file.state)) for file in result.files)
     else:
         _print(result, collection, printer)
     printer.warn_of_manifest(result.facts)
-    printer.document(_fields(result, result.files if combined else result.differences))
-    sys.exit(exit_code(facts=result.facts, failed=is_unreadable(result.problems), differs=not result.is_in_sync))
+    files = result.files if combined else result.differences
+    listed = [{"filename": file.filename, "state": file.state, "why": file.why} for file in files]
+    printer.document(comparison_fields(result) | {"files": listed})
+    exit_with(facts=result.facts, failed=is_unreadable(result.problems), differs=not result.is_in_sync)
 
 
-def side_fields(facts: "Facts", folder: Path, totals: "Mapping[FileState, int]") -> dict[str, Any]:
-    """What was compared, and the number of files in each state."""
+def comparison_fields(result: "Status | Verification") -> dict[str, Any]:
+    """A comparison of a folder with a manifest as fields of a document, except for the files."""
     return {
-        "kind": facts.kind,
-        "id": facts.id,
-        "folder": folder,
-        "revision": facts.revision,
-        **manifest_fields(facts),
-        "totals": totals,
-    }
-
-
-def _fields(result: "Status", files: "list[FileStatus]") -> dict[str, Any]:
-    return side_fields(result.facts, result.folder, result.totals) | {
-        "files": [{"filename": file.filename, "state": file.state, "why": file.why} for file in files],
+        "kind": result.facts.kind,
+        "id": result.facts.id,
+        "folder": result.folder,
+        "revision": result.facts.revision,
+        **manifest_fields(result.facts),
+        "totals": result.totals,
         "problems": problem_fields(result.problems),
         "unmatched_filters": result.unmatched,
     }
@@ -144,9 +133,7 @@ def _fields(result: "Status", files: "list[FileStatus]") -> dict[str, Any]:
 def _print(result: "Status", collection: str, printer: Printer) -> None:
     facts, totals = result.facts, result.totals
     printer.write(f"Compared {result.folder} with {facts.kind}/{facts.id} (revision {facts.revision}):")
-    for state, count in totals.items():
-        if count or state == "synced":
-            printer.write(f"  {state:<12}  {count:>7,}  {MEANINGS[state]}")
+    printer.write_totals(totals, MEANINGS, always="synced")
     for file in result.differences:
         why = f" ({file.why})" if file.why else ""
         printer.write(f"{SIGNS[file.state]} {file.filename}{why}", COLOURS[file.state])

@@ -1,27 +1,23 @@
 """``s3-manifest verify``."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.audit import DRIFT, Audit, AuditState, Md5Proof, audit
 from s3_manifest_cli.client.verify.verify import Verification, verify
-from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, side_fields
+from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, comparison_fields
 from s3_manifest_cli.terminal.options import (
-    deployment_options,
+    common_options,
     filter_options,
     missing,
-    output_options,
     parse_collection,
 )
-from s3_manifest_cli.terminal.output import Printer, exit_code, is_unreadable, problem_fields
-from s3_manifest_cli.terminal.output import files as count_of
-from s3_manifest_cli.terminal.progress import read_so_far, status_line
+from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, number
+from s3_manifest_cli.terminal.progress import read_progress, status_line
 
 _AUDIT_MEANINGS: dict[AuditState, str] = {
     "right": "match the manifest",
@@ -58,8 +54,7 @@ _PROOF_MEANINGS: dict[Md5Proof, str] = {
     help="With --remote, check differences again after this time before calling them drift.",
 )
 @filter_options
-@deployment_options
-@output_options
+@common_options
 def verify_command(
     names: tuple[str, ...],
     remote: bool,
@@ -97,33 +92,26 @@ def verify_command(
     folder = None if remote else Path(names[0])
     collection = parse_collection(deployment, name, folder, "verify {local} {collection}")
     if folder is None:
-        audited = _audit(deployment, collection, printer, settle=settle, read=read)
+        with status_line(printer) as show:
+            audited = audit(
+                deployment,
+                collection,
+                settle_seconds=settle,
+                read=read,
+                progress=lambda files: show(f"{number(files, 'file')} checked"),
+            )
         _print_audit(audited, name, printer, combined=combined)
         printer.document(_audit_fields(audited))
-        sys.exit(exit_code(facts=audited.facts, failed=False, differs=not audited.is_consistent))
-    with status_line(printer) as show:
-        verified = verify(
-            deployment,
-            folder,
-            collection,
-            filters,
-            progress=lambda files, size_bytes: show(read_so_far(files, size_bytes)),
-        )
+        exit_with(facts=audited.facts, differs=not audited.is_consistent)
+    with read_progress(printer) as progress:
+        verified = verify(deployment, folder, collection, filters, progress=progress)
     printer.warn_of_filters(verified.unmatched)
     _print(verified, name, printer, combined=combined)
     printer.warn_of_manifest(verified.facts)
-    printer.document(_fields(verified))
+    files = [file._asdict() for file in verified.files]
+    printer.document(comparison_fields(verified) | {"proofs": verified.proofs, "files": files})
     differs = not verified.is_verified(allow_extra=allow_extra)
-    sys.exit(exit_code(facts=verified.facts, failed=is_unreadable(verified.problems), differs=differs))
-
-
-def _fields(result: Verification) -> dict[str, Any]:
-    return side_fields(result.facts, result.folder, result.totals) | {
-        "proofs": dict(result.proofs),
-        "files": [file._asdict() for file in result.files],
-        "problems": problem_fields(result.problems),
-        "unmatched_filters": result.unmatched,
-    }
+    exit_with(facts=verified.facts, failed=is_unreadable(verified.problems), differs=differs)
 
 
 def _print(result: Verification, collection: str, printer: Printer, *, combined: bool) -> None:
@@ -132,11 +120,9 @@ def _print(result: Verification, collection: str, printer: Printer, *, combined:
         printer.write(
             f"Verified {result.folder} against {facts.kind}/{facts.id} (revision {facts.revision}), reading every file:"
         )
-        for state, count in result.totals.items():
-            if count or state == "synced":
-                proofs = ", ".join(f"{count:,} by {proof}" for proof, count in result.proofs.items())
-                meaning = f"proven identical: {proofs}" if state == "synced" and proofs else MEANINGS[state]
-                printer.write(f"  {state:<12}  {count:>7,}  {meaning}")
+        proofs = ", ".join(f"{count:,} by {proof}" for proof, count in result.proofs.items())
+        meanings = MEANINGS | ({"synced": f"proven identical: {proofs}"} if proofs else {})
+        printer.write_totals(result.totals, meanings, always="synced")
     for file in result.files:
         if combined or file.state != "synced":
             why = f"  ({file.why})" if file.why else ""
@@ -145,17 +131,6 @@ def _print(result: Verification, collection: str, printer: Printer, *, combined:
         printer.write(f"! {problem.path}: {problem.reason}", "magenta")
     if result.totals["s3_only"] or result.totals["out_of_sync"]:
         printer.write(f"To update the local folder: s3-manifest pull {collection} {result.folder}")
-
-
-def _audit(deployment: Deployment, collection: Collection, printer: Printer, *, settle: float, read: bool) -> Audit:
-    with status_line(printer) as show:
-        return audit(
-            deployment,
-            collection,
-            settle_seconds=settle,
-            read=read,
-            progress=lambda files: show(f"{count_of(files)} checked"),
-        )
 
 
 def _audit_fields(result: Audit) -> dict[str, Any]:
@@ -178,16 +153,14 @@ def _print_audit(result: Audit, collection: str, printer: Printer, *, combined: 
         printer.write(
             f"Verified the manifest (revision {facts.revision}) against s3://{facts.s3_bucket}/{facts.s3_prefix}:"
         )
-        for state, count in result.totals.items():
-            if count or state == "right":
-                printer.write(f"  {state:<12}  {count:>7,}  {_AUDIT_MEANINGS[state]}")
+        printer.write_totals(result.totals, _AUDIT_MEANINGS, always="right")
         if result.settled:
-            printer.write(f"  {count_of(result.settled)} changed just before the check; the manifest shows them now.")
-        proofs = {proof: count for proof, count in result.proofs.items() if count}
-        if proofs:
+            printer.write(
+                f"  {number(result.settled, 'file')} changed just before the check; the manifest shows them now."
+            )
+        if any(result.proofs.values()):
             printer.write("Matching MD5s are based on:")
-        for proof, count in proofs.items():
-            printer.write(f"  {proof:<12}  {count:>7,}  {_PROOF_MEANINGS[proof]}")
+        printer.write_totals(result.proofs, _PROOF_MEANINGS)
     for file in result.files:
         if combined or file.state != "right":
             columns = "  ".join(filter(None, (file.state, file.proof)))

@@ -38,6 +38,21 @@ class _Time(click.ParamType[str]):
 TIME = _Time()
 """A time in ISO 8601, converted to a ``Timestamp``."""
 
+
+def option_group(name: str, build: Callable[..., Any], **options: Function) -> Callable[[Function], Function]:
+    """Options that the command gets as one argument: ``build`` makes it from their values, by these names."""
+
+    def decorate(command: Function) -> Function:
+        @wraps(command)
+        def grouped(**values: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+            own = {option: values.pop(option) for option in options}
+            return command(**{name: build(**own)}, **values)
+
+        return with_options(grouped, *options.values())
+
+    return decorate
+
+
 _DEPLOYMENT = {
     "bucket": "Read manifests from this S3 bucket.  [env: S3_MANIFEST_BUCKET]",
     "stack": "Take bucket and settings from this CloudFormation stack.  [env: S3_MANIFEST_STACK]",
@@ -50,18 +65,41 @@ _DEPLOYMENT = {
     "region": "Use this AWS region.  [env: AWS_DEFAULT_REGION]",
 }
 
+_deployment_options = option_group(
+    "deployment",
+    lambda **options: s3_manifest_cli.connect(**options),  # noqa: PLW0108  # loaded when it is called
+    **{name: click.option(f"--{name.replace('_', '-')}", help=help_) for name, help_ in _DEPLOYMENT.items()},
+)
 
-def deployment_options(command: Function) -> Function:
-    """Options that name a deployment, passed to the command as ``deployment``."""
+output_options = option_group(
+    "printer",
+    Printer,
+    as_json=click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    quiet=click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+)
 
-    @wraps(command)
-    def connected(**options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
-        named = {name: options.pop(name) for name in _DEPLOYMENT}
-        return command(deployment=s3_manifest_cli.connect(**named), **options)
+filter_options = option_group(
+    "filters",
+    Filter,
+    include=click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Include only matching files (repeatable). Patterns follow .gitignore: '*.png' matches at any depth,"
+        " 'sub/' a folder and all below it, '/a.png' only at the top; '*' does not match '/'.",
+    ),
+    exclude=click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Exclude matching files (repeatable). They are not deleted either.",
+    ),
+)
 
-    return with_options(
-        connected, *(click.option(f"--{name.replace('_', '-')}", help=help_) for name, help_ in _DEPLOYMENT.items())
-    )
+
+def common_options(command: Function) -> Function:
+    """Options of every command that reads a deployment, passed to it as ``deployment`` and ``printer``."""
+    return _deployment_options(output_options(command))
 
 
 def revision_options(command: Function) -> Function:
@@ -77,45 +115,6 @@ def revision_options(command: Function) -> Function:
         dated,
         click.option("--revision", type=click.IntRange(1), help="Use this revision of the manifest."),
         click.option("--at", type=TIME, metavar="TIME", help="Use the manifest of this time (ISO 8601, default UTC)."),
-    )
-
-
-def output_options(command: Function) -> Function:
-    """``--json`` and ``--quiet``, passed to the command as ``printer``."""
-
-    @wraps(command)
-    def printing(*, as_json: bool, quiet: bool, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
-        return command(printer=Printer(as_json, quiet), **options)
-
-    return with_options(
-        printing,
-        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
-        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
-    )
-
-
-def filter_options(command: Function) -> Function:
-    """``--include`` and ``--exclude``, passed to the command as ``filters``."""
-
-    @wraps(command)
-    def filtered(*, include: tuple[str, ...], exclude: tuple[str, ...], **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
-        return command(filters=Filter(include, exclude), **options)
-
-    return with_options(
-        filtered,
-        click.option(
-            "--include",
-            multiple=True,
-            metavar="PATTERN",
-            help="Include only matching files (repeatable). Patterns follow .gitignore: '*.png' matches at any depth,"
-            " 'sub/' a folder and all below it, '/a.png' only at the top; '*' does not match '/'.",
-        ),
-        click.option(
-            "--exclude",
-            multiple=True,
-            metavar="PATTERN",
-            help="Exclude matching files (repeatable). They are not deleted either.",
-        ),
     )
 
 

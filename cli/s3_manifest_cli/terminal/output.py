@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
@@ -11,6 +11,8 @@ from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.scan import Problem
 from s3_manifest_cli.client.manifests.manifest_warnings import is_stale, manifest_warnings
 from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED, printable
+
+Name = TypeVar("Name", bound=str)
 
 
 class Printer(NamedTuple):
@@ -28,6 +30,12 @@ class Printer(NamedTuple):
         """Prints many lines with their colours in one call, because click flushes after each call."""
         if not self.as_json and not self.quiet:
             click.echo("".join(f"{_coloured(line, colour)}\n" for line, colour in lines), nl=False)
+
+    def write_totals(self, totals: Mapping[Name, int], meanings: Mapping[Name, str], always: str = "") -> None:
+        """Prints the totals that are not zero, and always this one, with what they mean."""
+        for name, count in totals.items():
+            if count or name == always:
+                self.write(f"  {name:<12}  {count:>7,}  {meanings[name]}")
 
     def document(self, result: object) -> None:
         """Prints the whole result with ``--json``."""
@@ -69,11 +77,11 @@ def problem_fields(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     return [problem._asdict() for problem in problems]
 
 
-def exit_code(*, facts: Facts | None, failed: bool, differs: bool) -> int:
-    """The exit code: a failure or an incomplete manifest outranks differences."""
+def exit_with(*, facts: Facts | None, failed: bool = False, differs: bool) -> NoReturn:
+    """Exits with the code of the outcome: a failure or an incomplete manifest outranks differences."""
     if failed or (facts is not None and not facts.complete):
-        return FAILED
-    return DIFFERENCES if differs else 0
+        sys.exit(FAILED)
+    sys.exit(DIFFERENCES if differs else 0)
 
 
 def is_unreadable(problems: Iterable[Problem]) -> bool:
@@ -84,11 +92,6 @@ def is_unreadable(problems: Iterable[Problem]) -> bool:
 def number(count: int, singular: str) -> str:
     """A number with its noun, such as ``1 file`` and ``2,000 files``."""
     return f"{count:,} {singular}" if count == 1 else f"{count:,} {singular}s"
-
-
-def files(count: int) -> str:
-    """A number of files for people."""
-    return number(count, "file")
 
 
 def size(count: int) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from s3_manifest_cli.terminal.output import Printer, size
-from s3_manifest_cli.terminal.output import files as count_of
+from s3_manifest_cli.terminal.output import Printer, number, size
 
 
 @contextmanager
@@ -54,6 +53,8 @@ def status_line(printer: Printer) -> Iterator[Callable[[str], None]]:
         yield lambda line: status.update(escape(line))
 
 
-def read_so_far(files: int, size_bytes: int) -> str:
-    """How much of a folder was read."""
-    return f"{count_of(files)} read, {size(size_bytes)}"
+@contextmanager
+def read_progress(printer: Printer) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that shows how many files and bytes of a folder were read."""
+    with status_line(printer) as show:
+        yield lambda files, size_bytes: show(f"{number(files, 'file')} read, {size(size_bytes)}")
