@@ -6,6 +6,7 @@ and of urllib3. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.h
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from s3_manifest.manifest.model import NewerManifest, UnreadableManifest
@@ -43,10 +44,7 @@ def explain(fault: Fault, permissions: str = _READ) -> Explanation:
 
     ``permissions`` are those that the request needs.
     """
-    prefixes = (explanation for prefix, explanation in _BY_PREFIX.items() if fault.code.startswith(prefix))
-    explanation = (
-        _explain_region(fault) or _BY_CODE.get(fault.code) or _explain_by_message(fault) or next(prefixes, None)
-    )
+    explanation = _explain_region(fault) or _explain_by_message(fault) or _explain_by_code(fault.code)
     if explanation is None:
         return _explain_status(fault, permissions)
     host = _HOST.search(fault.message)
@@ -110,6 +108,10 @@ def _explain_by_message(fault: Fault) -> Explanation | None:
     return None
 
 
+def _explain_by_code(code: str) -> Explanation | None:
+    return next((explanation for pattern, explanation in _BY_CODE.items() if fnmatchcase(code, pattern)), None)
+
+
 def _explain_status(fault: Fault, permissions: str) -> Explanation:
     if fault.code not in _OBJECT_REMEDIES:
         if fault.status in (429, 503):
@@ -130,10 +132,6 @@ def _sentence(fault: Fault) -> str:
     return fault.words.rstrip(".") + "."
 
 
-def _by_code(table: Mapping[str, Explanation]) -> dict[str, Explanation]:
-    return {code: explanation for codes, explanation in table.items() for code in codes.split()}
-
-
 _OTHER_REGION = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
@@ -148,117 +146,108 @@ _POLICY_KINDS = {
     "permissions boundary": "permissions boundary",
 }
 
-_CERTIFICATE = Explanation(
-    "The server has a TLS certificate that is not trusted.",
-    "If your network inspects TLS, set AWS_CA_BUNDLE to a file with its certificate; otherwise check --endpoint-url"
-    " and the clock.",
-)
-_PROXY = Explanation("The proxy cannot be used.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
-_UNRESOLVED = Explanation(
-    "The server is not found: its name does not resolve.",
-    "Check the network and the address: --region and --endpoint-url.",
-)
-_UNREACHED = Explanation(
-    "The server cannot be reached.", "Check the network and the address: --region and --endpoint-url."
-)
-_SILENT = Explanation(
-    "The server does not answer.", "Check the network, the proxy settings and --endpoint-url, and repeat the command."
-)
-
-_BY_CODE: Mapping[str, Explanation] = _by_code(
-    {
-        "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired": Explanation(
-            "Your AWS session has expired.", "Log in again (for example 'aws sso login') and repeat the command."
-        ),
-        "UnauthorizedSSOTokenError SSOTokenLoadError SSOError TokenRetrievalError LoginRefreshRequired"
-        " LoginTokenLoadError NoAuthTokenError": Explanation(
-            "You are not logged in to AWS, or the login has expired.",
-            "Log in (for example 'aws sso login') with the same profile, and repeat the command.",
-        ),
-        "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException": Explanation(
-            "AWS does not know this access key.",
-            "It may be deleted, or belong to another server: check AWS_ACCESS_KEY_ID, the profile and --endpoint-url.",
-        ),
-        "InvalidToken InvalidSecurity": Explanation(
-            "AWS refuses the session token.",
-            "Take AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN from one login, or unset all three.",
-        ),
-        "SignatureDoesNotMatch IncompleteSignature": Explanation(
-            "AWS refuses the signature: the secret key does not belong to the access key.",
-            "Check AWS_SECRET_ACCESS_KEY or the profile for missing or extra characters. If they are right, a proxy"
-            " changes the requests.",
-        ),
-        "RequestTimeTooSkewed RequestInTheFuture AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED": Explanation(
-            "This machine's clock is wrong, so AWS refuses its requests.",
-            "Set the clock (for example 'sudo timedatectl set-ntp true') and repeat the command.",
-        ),
-        "NoSuchBucket": Explanation(
-            "There is no such bucket.", "Check --bucket or S3_MANIFEST_BUCKET, the AWS account and --endpoint-url."
-        ),
-        "SlowDown ServiceUnavailable Throttling ThrottlingException TooManyRequestsException RequestLimitExceeded"
-        " BandwidthLimitExceeded AWS_ERROR_S3_SLOW_DOWN": Explanation(
-            "The server is busy and refused the request.", "Repeat the command in a minute."
-        ),
-        "AllAccessDisabled AccountProblem NotSignedUp OptInRequired": Explanation(
-            "AWS has disabled access for this account or bucket.",
-            "Only the account's owner can enable it: see the AWS console, or contact AWS Support.",
-        ),
-        "NoCredentialsError AWS_AUTH_SIGNING_NO_CREDENTIALS": Explanation(
-            "No AWS credentials found.", "Set AWS_PROFILE or --profile, or run 'aws configure'."
-        ),
-        "PartialCredentialsError": Explanation(
-            "The AWS credentials are incomplete.",
-            "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a profile.",
-        ),
-        "CredentialRetrievalError MetadataRetrievalError": Explanation(
-            "The AWS credentials could not be fetched.",
-            "Run 'aws sts get-caller-identity' with the same profile: it shows which step fails.",
-        ),
-        "NoRegionError EndpointResolutionError": Explanation(
-            "No AWS region is set.", "Pass --region, or set AWS_DEFAULT_REGION."
-        ),
-        "InvalidRegionError": Explanation("This is not an AWS region.", "Check --region and AWS_DEFAULT_REGION."),
-        "SSLError": _CERTIFICATE,
-        "ProxyConnectionError ProxyError InvalidProxiesConfigError": _PROXY,
-        f"{NO_ADDRESS} AWS_IO_DNS_INVALID_NAME AWS_IO_DNS_NO_ADDRESS_FOR_HOST": _UNRESOLVED,
-        "EndpointConnectionError NewConnectionError AWS_IO_SOCKET_CONNECTION_REFUSED": _UNREACHED,
-        "ConnectTimeoutError ReadTimeoutError AWS_IO_SOCKET_TIMEOUT AWS_ERROR_S3_REQUEST_TIMEOUT": _SILENT,
-        "ConnectionClosedError ConnectionError IncompleteReadError ProtocolError ResponseStreamingError"
-        " AWS_ERROR_HTTP_CONNECTION_CLOSED AWS_ERROR_HTTP_SERVER_CLOSED AWS_IO_SOCKET_CLOSED": Explanation(
-            "The connection broke.", "Repeat the command; it continues where it stopped."
-        ),
-        NOT_AWS: Explanation(
-            "Something other than AWS answered.",
-            "If your network has a login page (captive portal), open a browser and log in; otherwise check"
-            " --endpoint-url and the proxy settings.",
-        ),
-    }
-)
-
-_BY_PREFIX: Mapping[str, Explanation] = {
-    "AWS_IO_TLS": _CERTIFICATE,
-    "AWS_IO_DNS": _UNRESOLVED,
-    "AWS_IO_SOCKET": _UNREACHED,
-    "AWS_ERROR_HTTP_PROXY": _PROXY,
-    "AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT": _SILENT,
+_EXPLANATIONS = {
+    "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired": (
+        "Your AWS session has expired. Log in again (for example 'aws sso login') and repeat the command."
+    ),
+    "UnauthorizedSSOTokenError SSOTokenLoadError SSOError TokenRetrievalError LoginRefreshRequired"
+    " LoginTokenLoadError NoAuthTokenError": (
+        "You are not logged in to AWS, or the login has expired. Log in (for example 'aws sso login') with the same"
+        " profile, and repeat the command."
+    ),
+    "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException": (
+        "AWS does not know this access key. It may be deleted, or belong to another server: check AWS_ACCESS_KEY_ID,"
+        " the profile and --endpoint-url."
+    ),
+    "InvalidToken InvalidSecurity": (
+        "AWS refuses the session token. Take AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN from one"
+        " login, or unset all three."
+    ),
+    "SignatureDoesNotMatch IncompleteSignature": (
+        "AWS refuses the signature: the secret key does not belong to the access key. Check AWS_SECRET_ACCESS_KEY or"
+        " the profile for missing or extra characters. If they are right, a proxy changes the requests."
+    ),
+    "RequestTimeTooSkewed RequestInTheFuture AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED": (
+        "This machine's clock is wrong, so AWS refuses its requests. Set the clock (for example 'sudo timedatectl"
+        " set-ntp true') and repeat the command."
+    ),
+    "NoSuchBucket": (
+        "There is no such bucket. Check --bucket or S3_MANIFEST_BUCKET, the AWS account and --endpoint-url."
+    ),
+    "SlowDown ServiceUnavailable Throttling ThrottlingException TooManyRequestsException RequestLimitExceeded"
+    " BandwidthLimitExceeded AWS_ERROR_S3_SLOW_DOWN": (
+        "The server is busy and refused the request. Repeat the command in a minute."
+    ),
+    "AllAccessDisabled AccountProblem NotSignedUp OptInRequired": (
+        "AWS has disabled access for this account or bucket. Only the account's owner can enable it: see the AWS"
+        " console, or contact AWS Support."
+    ),
+    "NoCredentialsError AWS_AUTH_SIGNING_NO_CREDENTIALS": (
+        "No AWS credentials found. Set AWS_PROFILE or --profile, or run 'aws configure'."
+    ),
+    "PartialCredentialsError": (
+        "The AWS credentials are incomplete. Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a profile."
+    ),
+    "CredentialRetrievalError MetadataRetrievalError": (
+        "The AWS credentials could not be fetched. Run 'aws sts get-caller-identity' with the same profile: it shows"
+        " which step fails."
+    ),
+    "NoRegionError EndpointResolutionError": "No AWS region is set. Pass --region, or set AWS_DEFAULT_REGION.",
+    "InvalidRegionError": "This is not an AWS region. Check --region and AWS_DEFAULT_REGION.",
+    "SSLError AWS_IO_TLS*": (
+        "The server has a TLS certificate that is not trusted. If your network inspects TLS, set AWS_CA_BUNDLE to a"
+        " file with its certificate; otherwise check --endpoint-url and the clock."
+    ),
+    "ProxyConnectionError ProxyError InvalidProxiesConfigError AWS_ERROR_HTTP_PROXY*": (
+        "The proxy cannot be used. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+    ),
+    f"{NO_ADDRESS} AWS_IO_DNS*": (
+        "The server is not found: its name does not resolve."
+        " Check the network and the address: --region and --endpoint-url."
+    ),
+    "ConnectTimeoutError ReadTimeoutError AWS_IO_SOCKET_TIMEOUT AWS_ERROR_S3_REQUEST_TIMEOUT"
+    " AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT*": (
+        "The server does not answer. Check the network, the proxy settings and --endpoint-url, and repeat the command."
+    ),
+    "ConnectionClosedError ConnectionError IncompleteReadError ProtocolError ResponseStreamingError"
+    " AWS_ERROR_HTTP_CONNECTION_CLOSED AWS_ERROR_HTTP_SERVER_CLOSED AWS_IO_SOCKET_CLOSED": (
+        "The connection broke. Repeat the command; it continues where it stopped."
+    ),
+    "EndpointConnectionError NewConnectionError AWS_IO_SOCKET*": (
+        "The server cannot be reached. Check the network and the address: --region and --endpoint-url."
+    ),
+    NOT_AWS: (
+        "Something other than AWS answered. If your network has a login page (captive portal), open a browser and log"
+        " in; otherwise check --endpoint-url and the proxy settings."
+    ),
 }
+"""By error codes: the first sentence is the message, the others are the remedy.
+
+A code with ``*`` stands for all that begin so; the first row that matches counts.
+"""
+
+
+def _by_code(table: Mapping[str, str]) -> dict[str, str]:
+    return {code: text for codes, text in table.items() for code in codes.split()}
+
+
+def _explanation(text: str) -> Explanation:
+    message, _, remedy = text.partition(". ")
+    return Explanation(f"{message}.", remedy)
+
+
+_BY_CODE = {code: _explanation(text) for code, text in _by_code(_EXPLANATIONS).items()}
 
 _SSE_C = "If the object is encrypted with a customer-provided key (SSE-C), it cannot be read."
-_OBJECT_REMEDIES: Mapping[str, str] = {
-    "InvalidObjectState": "It is archived: restore it from its archive first (aws s3api restore-object).",
-    "InvalidRequest": _SSE_C,
-    **dict.fromkeys(
-        (
-            "KMS.DisabledException",
-            "KMS.InvalidKeyUsageException",
-            "KMS.KMSInvalidStateException",
-            "KMS.NotFoundException",
-            "KMS.KeyUnavailableException",
-        ),
-        "Its KMS key is disabled or about to be deleted: enable the key.",
-    ),
-    "EntityTooLarge": "It is larger than S3 allows: --exclude it.",
-    "KeyTooLongError": "Rename it.",
-    NOT_SENT: "Nothing was sent: look for line breaks in the file's name, the credentials and HTTPS_PROXY.",
-}
+_OBJECT_REMEDIES = _by_code(
+    {
+        "InvalidObjectState": "It is archived: restore it from its archive first (aws s3api restore-object).",
+        "InvalidRequest": _SSE_C,
+        "KMS.DisabledException KMS.InvalidKeyUsageException KMS.KMSInvalidStateException KMS.NotFoundException"
+        " KMS.KeyUnavailableException": "Its KMS key is disabled or about to be deleted: enable the key.",
+        "EntityTooLarge": "It is larger than S3 allows: --exclude it.",
+        "KeyTooLongError": "Rename it.",
+        NOT_SENT: "Nothing was sent: look for line breaks in the file's name, the credentials and HTTPS_PROXY.",
+    }
+)
 """Remedies of errors whose message is the server's own."""

@@ -1,13 +1,18 @@
-"""Turns errors of botocore and of the AWS Common Runtime into faults and store errors."""
+"""Turns errors of botocore and of the AWS Common Runtime into faults and store errors that give the cause."""
 
 import re
+from typing import TYPE_CHECKING
 
 from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped]  # it has types, and no marker that it has
 from awscrt.s3 import S3ResponseError  # type: ignore[import-untyped]  # as above
 
 from s3_manifest.storage import aws_errors
-from s3_manifest.storage.store import Conflict, Fault, OutcomeUnknown, ReadFailed, StoreError, WriteRefused
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.store import Conflict, Fault, HeadResult, OutcomeUnknown, ReadFailed, StoreError, WriteRefused
 from s3_manifest_cli.client.access.explanations import Explanation, explain
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 REQUEST_ERRORS = (*aws_errors.AWS_ERRORS, AwsCrtError)
 
@@ -17,9 +22,6 @@ OBJECT_CHANGED = (
 )
 VERSION_NOT_FOUND = "S3 no longer has this version."
 
-_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
-_MESSAGE = re.compile(rb"<Message>([^<]{1,500})</Message>")
-_REGION = re.compile(rb"<Region>([^<]{1,50})</Region>")
 # Refusals that do not depend on the request: a repeat may succeed.
 _TRANSIENT = frozenset({"RequestTimeout", "BadDigest", "SlowDown", "IncompleteBody"})
 
@@ -37,8 +39,7 @@ class NoRangeSupport(ReadFailed):
 def fault_of(error: Exception) -> Fault:
     """The fault of one of ``REQUEST_ERRORS``."""
     if isinstance(error, S3ResponseError):
-        body = error.body or b""
-        code, message, region = (_text(pattern, body) for pattern in (_CODE, _MESSAGE, _REGION))
+        code, message, region = (_element(error.body or b"", name) for name in (b"Code", b"Message", b"Region"))
         header = next((value for name, value in error.headers or () if name.lower() == "x-amz-bucket-region"), None)
         return Fault(error.status_code, code, message, header or region or None)
     if isinstance(error, AwsCrtError):
@@ -88,6 +89,41 @@ def _reason(action: str, explanation: Explanation) -> str:
     return explanation.text if explanation.is_general else f"{action}: {explanation.text}"
 
 
-def _text(pattern: re.Pattern[bytes], body: bytes) -> str:
-    match = pattern.search(body)
+def _element(body: bytes, name: bytes) -> str:
+    match = re.search(b"<%b>([^<]{1,500})</%b>" % (name, name), body)
     return match[1].decode(errors="replace") if match else ""
+
+
+class ExplainingStore(S3Store):
+    """One bucket, as ``S3Store``. Where S3 refuses a HEAD without a reason, a GET fetches the reason.
+
+    The answer to a HEAD has no body, and so no error code: an expired session, a wrong region, a denied permission and
+    an object with a customer's key are all 400 or 403.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    """
+
+    def __init__(self, bucket: str, reads: "S3Client", writes: "S3Client") -> None:
+        super().__init__(bucket, reads, writes)
+        self._general_faults: dict[int, Fault] = {}
+
+    def head(self, key: str) -> HeadResult:
+        """Observes ``key``. Raises ``ReadFailed``, with S3's error code where a GET returns one."""
+        try:
+            return super().head(key)
+        except ReadFailed as error:
+            if error.fault is None or error.fault.code or not error.fault.status:
+                raise
+            fault = self._general_faults.get(error.fault.status) or self._find_code(key, error.fault)
+            raise read_error(key, fault, is_conditional=False) from error
+
+    def _find_code(self, key: str, fault: Fault) -> Fault:
+        try:
+            self._reads.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except aws_errors.AWS_ERRORS as error:
+            answer = aws_errors.parse_fault(error)
+            if answer.code and answer.status != 404:
+                fault = answer
+        if explain(fault).is_general:
+            # It is the same for every key.
+            self._general_faults[fault.status] = fault
+        return fault

@@ -24,9 +24,9 @@ from s3_manifest.manifest.collections import (
 from s3_manifest.query.actors import KIND, is_number
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest_cli.client.access.aws_session import credentials_of, session_of
-from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.client.access.http_api import HttpApi
+from s3_manifest_cli.client.access.s3_errors import ExplainingStore
 from s3_manifest_cli.client.local import state_files
 from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.manifests.direct import S3Manifests

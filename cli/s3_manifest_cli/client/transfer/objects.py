@@ -10,10 +10,10 @@ import boto3
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.store import Conflict, Fault, HeadResult, ReadFailed, StoreError
-from s3_manifest_cli.client.access.explaining_store import ExplainingStore
 from s3_manifest_cli.client.access.s3_errors import (
     OBJECT_CHANGED,
     REQUEST_ERRORS,
+    ExplainingStore,
     NoRangeSupport,
     fault_of,
     is_retryable,

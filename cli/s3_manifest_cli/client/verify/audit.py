@@ -16,7 +16,7 @@ from s3_manifest.manifest.model import Entry, Facts, Sidecar
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, iter_listings
-from s3_manifest_cli.client.access.explaining_store import ExplainingStore
+from s3_manifest_cli.client.access.s3_errors import ExplainingStore
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import translated_errors
 from s3_manifest_cli.client.manifests.manifests import Manifest, declared_source
