@@ -26,7 +26,7 @@ STACK = Stack(
     },
     resources={name: f"it-{name}" for name in _NAMES}
     | {name: f"https://sqs.us-east-1.amazonaws.com/1/it-{name}" for name in _QUEUES},
-    alarms={"DriftAlarm": "it-DriftAlarm"},
+    alarms=["it-DriftAlarm"],
 )
 
 

@@ -7,18 +7,16 @@ from client.doctor_values import STACK as PLAIN_STACK
 from client.doctor_values import stack_with
 
 from s3_manifest.subscription import event_rule
-from s3_manifest_cli.client.doctor.bucket_checks import expected
 from s3_manifest_cli.client.doctor.checks import notifications, permissions
 
 STACK = stack_with(EventSource="EventBridge")._replace(guid="0000-1111")
-EXPECTED = expected(STACK)
 RULE = {"State": "ENABLED", "EventPattern": event_rule.pattern("bucket", ["actors/", "styles/"])}
 ON = {"EventBridgeConfiguration": {}}
 QUEUE = STACK.queue_arn("ChangeQueue")
 
 
 def findings_of(configuration=ON, rule=RULE, targets=(QUEUE,)):
-    return notifications.check_event_rule(configuration, EXPECTED, rule, targets)
+    return notifications.check_event_rule(configuration, STACK, rule, targets)
 
 
 def test_a_rule_that_sends_every_change_is_ok():
@@ -42,7 +40,7 @@ def test_a_rule_that_sends_every_change_is_ok():
 def test_a_broken_rule_is_an_error_for_each_prefix_that_fix_repairs(broken, words):
     findings = findings_of(**broken)
     assert [(finding.severity, finding.subject) for finding in findings] == [("error", "actors/"), ("error", "styles/")]
-    assert all(words in finding.found and finding.mend == EXPECTED.fix for finding in findings)
+    assert all(words in finding.found and finding.mend == STACK.fix_command for finding in findings)
 
 
 def test_notifications_beside_the_rule_are_a_notice():

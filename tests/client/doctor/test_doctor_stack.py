@@ -10,18 +10,18 @@ from client.doctor_values import STACK, stack_with
 from s3_manifest.manifest.jobs import Sweep, SweepAll, encode_job
 from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
 from s3_manifest_cli.client.doctor.checks.permissions import needs
-from s3_manifest_cli.client.doctor.checks.queues import DeadLetter, Queue, describe
+from s3_manifest_cli.client.doctor.checks.queues import DeadLetter, describe
 from s3_manifest_cli.client.doctor.stack import FUNCTIONS
 from s3_manifest_cli.client.doctor.stack_checks import CHECKS
 from s3_manifest_cli.local_stack.stack import template
 
+DEAD_LETTERS = STACK.queue_arn("DeadLetterQueue")
 HEALTHY = {
     "ApproximateNumberOfMessages": "0",
     "ApproximateNumberOfMessagesNotVisible": "0",
     "VisibilityTimeout": "360",
-    "RedrivePolicy": '{"deadLetterTargetArn": "dead", "maxReceiveCount": 5}',
+    "RedrivePolicy": json.dumps({"deadLetterTargetArn": DEAD_LETTERS, "maxReceiveCount": 5}),
 }
-QUEUE = Queue("changes", HEALTHY, "dead", 60, None, 300, "URL")
 
 
 def severities(findings):
@@ -29,19 +29,29 @@ def severities(findings):
 
 
 @pytest.mark.parametrize(
-    ("attributes", "fields", "expected", "remedy"),
+    ("attributes", "oldest", "expected", "remedy"),
     [
-        ({}, {}, ["ok"], ""),
-        ({"ApproximateNumberOfMessages": "7"}, {"oldest": 299.0}, ["ok"], ""),
-        ({"ApproximateNumberOfMessages": "7"}, {"oldest": 301.0}, ["warning"], "log"),
-        ({"RedrivePolicy": ""}, {}, ["error"], "RedrivePolicy"),
-        ({"RedrivePolicy": '{"deadLetterTargetArn": "other", "maxReceiveCount": 5}'}, {}, ["error"], "dead"),
-        ({"RedrivePolicy": '{"deadLetterTargetArn": "dead", "maxReceiveCount": 1}'}, {}, ["error"], "5"),
-        ({"VisibilityTimeout": "30"}, {}, ["warning"], "VisibilityTimeout=360"),
+        ({}, None, ["ok"], ""),
+        ({"ApproximateNumberOfMessages": "7"}, 299.0, ["ok"], ""),
+        ({"ApproximateNumberOfMessages": "7"}, 301.0, ["warning"], "log"),
+        ({"RedrivePolicy": ""}, None, ["error"], "RedrivePolicy"),
+        (
+            {"RedrivePolicy": '{"deadLetterTargetArn": "other", "maxReceiveCount": 5}'},
+            None,
+            ["error"],
+            DEAD_LETTERS,
+        ),
+        (
+            {"RedrivePolicy": json.dumps({"deadLetterTargetArn": DEAD_LETTERS, "maxReceiveCount": 1})},
+            None,
+            ["error"],
+            "5",
+        ),
+        ({"VisibilityTimeout": "30"}, None, ["warning"], "VisibilityTimeout=360"),
     ],
 )
-def test_a_queue_is_checked_for_its_settings_and_its_backlog(attributes, fields, expected, remedy):
-    findings = queues.check(QUEUE._replace(attributes=HEALTHY | attributes, **fields))
+def test_a_queue_is_checked_for_its_settings_and_its_backlog(attributes, oldest, expected, remedy):
+    findings = queues.check(STACK, "ChangeQueue", HEALTHY | attributes, 60, oldest)
     assert severities(findings) == expected
     assert remedy in findings[0].mend
 
@@ -74,14 +84,14 @@ def test_dead_letters_are_reported_with_count_dates_and_the_redrive_command():
         DeadLetter("a.png", datetime(2026, 3, 2, tzinfo=UTC)),
         DeadLetter("b.png", datetime(2026, 3, 1, tzinfo=UTC)),
     ]
-    (found,) = queues.check_dead_letters("dead", "ARN", 12, letters, ["log"])
+    found = queues.check_dead_letters(STACK, 12, letters)
     assert found.severity == "error"
     assert found.found.startswith("messages failed 5 times, 12 in all: ")
     assert "a.png, b.png; the oldest was sent at 2026-03-01T00:00:00.000Z and expires on 2026-03-15" in found.found
-    assert "start-message-move-task --source-arn ARN" in found.mend
-    assert severities(queues.check_dead_letters("dead", "ARN", 0, [], ["log"])) == ["ok"]
+    assert "start-message-move-task --source-arn arn:aws:sqs:us-east-1:1:it-DeadLetterQueue" in found.mend
+    assert queues.check_dead_letters(STACK, 0, []).severity == "ok"
     # Another consumer is reading it.
-    assert severities(queues.check_dead_letters("dead", "ARN", 1, [], ["log"])) == ["error"]
+    assert queues.check_dead_letters(STACK, 1, []).severity == "error"
 
 
 ENVIRONMENT = {

@@ -26,6 +26,9 @@ UNSUPPORTED = frozenset(
 )
 """Error codes of a server that lacks an operation."""
 
+MISSING = frozenset({"ResourceNotFoundException", "ResourceNotFound", "NotFoundException", "NotFound"})
+"""Error codes for a resource that does not exist, of all services but S3."""
+
 # IAM names some services and actions differently: https://docs.aws.amazon.com/service-authorization/latest/reference/
 _SERVICES = {"monitoring": "cloudwatch"}
 _ACTIONS = {
@@ -54,7 +57,7 @@ class Clients:
     """AWS clients of one session, made on first use; thread-safe. Raises ``Invalid`` for a malformed endpoint."""
 
     def __init__(self, session: boto3.Session, endpoint: str | None = None) -> None:
-        self._session = session
+        self.session = session
         self._endpoint = endpoint
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
@@ -62,18 +65,18 @@ class Clients:
     @property
     def s3(self) -> "S3Client":
         """S3, with retries."""
-        return self._client("s3", lambda: s3_client(self._endpoint, session=self._session))  # type: ignore[no-any-return]
+        return self._client("s3", lambda: s3_client(self._endpoint, session=self.session))  # type: ignore[no-any-return]
 
     @property
     def s3_writes(self) -> "S3Client":
         """S3, without retries: for conditional writes."""
-        return self._client("s3 writes", lambda: s3_client(self._endpoint, retries=False, session=self._session))  # type: ignore[no-any-return]
+        return self._client("s3 writes", lambda: s3_client(self._endpoint, retries=False, session=self.session))  # type: ignore[no-any-return]
 
     def client(self, service: str) -> Any:  # noqa: ANN401  # as boto3 has it
         """Returns the client of another service, by its boto3 name."""
         return self._client(
             service,
-            lambda: self._session.client(service, endpoint_url=self._endpoint, config=_CONFIG),  # type: ignore[call-overload]  # the stubs want a literal
+            lambda: self.session.client(service, endpoint_url=self._endpoint, config=_CONFIG),  # type: ignore[call-overload]  # the stubs want a literal
         )
 
     def _client(self, name: str, make: "Callable[[], Any]") -> Any:  # noqa: ANN401

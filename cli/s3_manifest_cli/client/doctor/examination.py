@@ -1,25 +1,20 @@
 """Runs the checks of an examination: of a deployed stack, or of a bucket without one."""
 
-import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from itertools import chain
+from typing import Generic, NamedTuple, TypeVar
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from platformdirs import user_cache_path
 
 from s3_manifest.aws.threads import parallel_map
-from s3_manifest.manifest.collections import (
-    DEFAULT_COLLECTIONS,
-    DEFAULT_ROOT,
-    Collection,
-    Collections,
-    parse_collections,
-)
+from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collections, parse_collections
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
@@ -27,12 +22,12 @@ from s3_manifest.subscription import event_rule
 from s3_manifest.subscription.notifications import BucketNotifications, NotSubscribed, with_eventbridge, with_queue
 from s3_manifest.subscription.retrying import RetryPolicy
 from s3_manifest_cli.client.doctor import bucket_checks, cleanup, conditions, round_trip, stack_checks
-from s3_manifest_cli.client.doctor.checks import lifecycle, manifests, notifications
+from s3_manifest_cli.client.doctor.checks import manifests, notifications
 from s3_manifest_cli.client.doctor.checks.functions import sweep_interval
 from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, allow, send
 from s3_manifest_cli.client.doctor.drift import TEST_ID, DriftScan
 from s3_manifest_cli.client.doctor.findings import Examination, Finding, error, not_checked, notice, ok
-from s3_manifest_cli.client.doctor.stack import Check, Stack, find
+from s3_manifest_cli.client.doctor.stack import Bucket, Stack, find
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import S3Manifests
 
@@ -76,9 +71,9 @@ def doctor(stack: str, options: DoctorOptions = _DEFAULTS) -> Examination:
     All test objects are removed at the end. A check that cannot be made is a finding ``not_checked``. Safe to repeat.
     Raises ``NotFound``, ``Invalid``, ``Unavailable``.
     """
-    clients = _clients(options)
+    clients = Clients(options.session or boto3.Session(), options.endpoint)
     options.progress("reading the stack from CloudFormation")
-    return _StackExaminer(find(clients, stack), clients, options).examine_stack()
+    return _StackExaminer(find(clients, stack), clients, options).examine()
 
 
 def doctor_bucket(bucket: str, kinds: Collections | None = None, options: DoctorOptions = _DEFAULTS) -> Examination:
@@ -89,56 +84,34 @@ def doctor_bucket(bucket: str, kinds: Collections | None = None, options: Doctor
     ``round_trip`` have no effect. Raises ``Invalid``, ``NotFound``, ``Unavailable``.
     """
     target = Bucket(bucket, kinds or parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT))
-    return _Examiner(target, _clients(options), options).examine_bucket()
+    clients = Clients(options.session or boto3.Session(), options.endpoint)
+    return _BucketExaminer(target, clients, options).examine()
 
 
-def _clients(options: DoctorOptions) -> Clients:
-    return Clients(options.session or boto3.Session(), options.endpoint)
+AnyTarget = TypeVar("AnyTarget", Stack, Bucket)
 
 
-class Bucket(NamedTuple):
-    """A bucket without a stack."""
+class _Examiner(Generic[AnyTarget]):
+    """Makes the checks that stacks and buckets have in common."""
 
-    bucket: str
-    kinds: Collections
-
-    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
-        """Returns the command that queues the sweep of a collection, or of all."""
-        name = shlex.quote(f"{collection.kind}/{collection.id}") if collection else ""
-        if rebuild:
-            return f"s3-manifest doctor --stack NAME --collection {name} prints the command"
-        return f"s3-manifest rescan {name or '--all'} --stack NAME"
-
-
-class _Examiner:
-    def __init__(self, target: Stack | Bucket, clients: Clients, options: DoctorOptions) -> None:
-        self._target, self._clients, self._options = target, clients, options
+    def __init__(self, target: AnyTarget, clients: Clients, options: DoctorOptions) -> None:
+        self._target: AnyTarget = target
+        self._clients, self._options = clients, options
         self._store = S3Store(target.bucket, clients.s3, clients.s3_writes)
-        deployment = Deployment(
-            S3Manifests(self._store, target.kinds),
-            target.kinds,
-            options.session or boto3.Session(),
-            options.endpoint,
-            target.bucket,
-            target.name if isinstance(target, Stack) else target.bucket,
-            user_cache_path("s3-manifest"),
-        )
+        reader, kinds, cache = S3Manifests(self._store, target.kinds), target.kinds, user_cache_path("s3-manifest")
+        deployment = Deployment(reader, kinds, clients.session, options.endpoint, target.bucket, target.name, cache)
         self._collections = [deployment.collection(name) for name in options.collections]
 
-    def examine_bucket(self) -> Examination:
-        bucket = self._target.bucket
-        self._options.progress("reading the bucket's settings")
-        findings = _guard("bucket", bucket, partial(_check_bucket, self._clients, bucket))
-        if all(finding.severity == "ok" for finding in findings):
-            kinds = self._target.kinds
-            retention = lifecycle.Retention(bucket, kinds.root, kinds.notification_prefixes())
-            findings += _guard(
-                lifecycle.CHECK, bucket, partial(bucket_checks.check_retention, self._clients, retention)
-            )
-            findings += self._check_manifests()
-            text = "notifications, queues, functions, roles and alarms belong to a stack, and were not examined"
-            findings.append(notice("stack", bucket, text, "s3-manifest doctor --stack NAME, if there is one"))
-        return _report(findings, [], bucket=bucket)
+    def _run(self, checks: Mapping[str, Callable[[Clients, AnyTarget], Iterable[Finding]]]) -> list[Finding]:
+        """Makes the checks concurrently; returns their findings in order."""
+        subject = self._target.name
+        findings = parallel_map(
+            lambda name: _guard(name, subject, partial(checks[name], self._clients, self._target)), checks
+        )
+        return list(chain.from_iterable(findings))
+
+    def _is_bucket_missing(self) -> bool:
+        return send(self._clients.s3.head_bucket, absent=("404",), Bucket=self._target.bucket) is None
 
     def _check_manifests(self) -> list[Finding]:
         bucket = self._target.bucket
@@ -165,21 +138,42 @@ class _Examiner:
             yield cleanup.leftover(target.bucket, prefix, "an interrupted examination left test objects")
 
 
-class _StackExaminer(_Examiner):
-    def __init__(self, stack: Stack, clients: Clients, options: DoctorOptions) -> None:
-        super().__init__(stack, clients, options)
-        self._stack = stack
+class _BucketExaminer(_Examiner[Bucket]):
+    def examine(self) -> Examination:
+        bucket = self._target.bucket
+        self._options.progress("reading the bucket's settings")
+        findings = _guard("bucket", bucket, self._check_bucket)
+        if all(finding.severity == "ok" for finding in findings):
+            findings += self._run(bucket_checks.RETENTION)
+            findings += self._check_manifests()
+            text = "notifications, queues, functions, roles and alarms belong to a stack, and were not examined"
+            findings.append(notice("stack", bucket, text, "s3-manifest doctor --stack NAME, if there is one"))
+        return Examination(stack="", bucket=bucket, examined_at=_now(), findings=tuple(findings))
 
-    def examine_stack(self) -> Examination:
-        stack = self._stack
+    def _check_bucket(self) -> Iterator[Finding]:
+        bucket = self._target.bucket
+        if self._is_bucket_missing():
+            remedy = "check --bucket, --endpoint-url and --profile"
+            yield error("bucket", bucket, "the bucket does not exist", remedy)
+            return
+        # Without s3:ListBucket S3 answers 403 for a missing key, which looks like a failure.
+        send(self._clients.s3.list_objects_v2, Bucket=bucket, MaxKeys=1)
+        yield ok("bucket", bucket, "the bucket exists and can be listed")
+
+
+class _StackExaminer(_Examiner[Stack]):
+    def examine(self) -> Examination:
+        stack, is_missing = self._target, False
         self._options.progress("reading settings, queues, functions and permissions")
         findings, fixed = self._run(stack_checks.CHECKS), list[Finding]()
-        if self._is_bucket_missing():
+        with suppress(RequestFailed):  # the checks of the bucket report why
+            is_missing = self._is_bucket_missing()
+        if is_missing:
             text = "the bucket does not exist, and its manifests with it; no check of the bucket was made"
             findings.append(error("bucket", stack.bucket, text, "deploy a new stack with another bucket"))
         else:
             bucket_findings = self._run(bucket_checks.CHECKS)
-            if self._options.fix and _fixable(bucket_findings, stack):
+            if self._options.fix and self._fixable(bucket_findings):
                 self._options.progress("merging the notification configuration")
                 fixed, bucket_findings = self._fix(bucket_findings)
             findings += bucket_findings
@@ -187,78 +181,51 @@ class _StackExaminer(_Examiner):
             if self._options.round_trip:
                 self._options.progress("making a round trip")
                 findings += self._make_round_trip(findings)
-        return _report(findings, fixed, stack=stack.name)
+        return Examination(stack=stack.name, examined_at=_now(), findings=tuple(findings), fixed=tuple(fixed))
 
-    def _run(self, checks: Mapping[str, Check]) -> list[Finding]:
-        """Makes the checks concurrently; returns their findings in order."""
-
-        def make(item: tuple[str, Check]) -> list[Finding]:
-            name, check = item
-            return _guard(name, self._stack.name, partial(check, self._clients, self._stack))
-
-        return [finding for findings in parallel_map(make, checks.items()) for finding in findings]
-
-    def _is_bucket_missing(self) -> bool:
-        try:
-            return send(self._clients.s3.head_bucket, absent=("404",), Bucket=self._target.bucket) is None
-        except RequestFailed:  # the checks of the bucket report why
-            return False
+    def _fixable(self, findings: Iterable[Finding]) -> list[Finding]:
+        return [finding for finding in _of_notifications(findings) if finding.mend == self._target.fix_command]
 
     def _fix(self, before: list[Finding]) -> tuple[list[Finding], list[Finding]]:
         """Merges this stack's part into the notification configuration; returns what it fixed, and new findings."""
-        stack, s3 = self._stack, self._clients.s3
-        target = bucket_checks.expected(stack)
+        stack, s3, queue_arn = self._target, self._clients.s3, self._target.change_queue_arn
         # Retries do not help against the rule of another application.
-        is_blocked = any(f.severity == "error" and f.mend != target.fix for f in _of_notifications(before))
+        is_blocked = any(f.severity == "error" and f.mend != stack.fix_command for f in _of_notifications(before))
         sleep = (lambda _seconds: None) if is_blocked else time.sleep
         try:
             if stack.uses_event_bridge:
-                change = partial(with_eventbridge, without=target.name)
+                change = partial(with_eventbridge, without=stack.notifications_name)
                 events = self._clients.client("events")
-                event_rule.ensure(events, s3, stack.rule_name, stack.bucket, target.prefixes, target.queue_arn)
+                event_rule.ensure(events, s3, stack.rule_name, stack.bucket, stack.prefixes, queue_arn)
             else:
-                change = partial(with_queue, name=target.name, queue_arn=target.queue_arn, prefixes=target.prefixes)
-            BucketNotifications(s3, stack.bucket, RetryPolicy(sleep)).add(change, target.queue_arn)
+                name = stack.notifications_name
+                change = partial(with_queue, name=name, queue_arn=queue_arn, prefixes=stack.prefixes)
+            BucketNotifications(s3, stack.bucket, RetryPolicy(sleep)).add(change, queue_arn)
         except (NotSubscribed, event_rule.NotTargeted, ClientError, BotoCoreError) as fault:
             remedy = f"follow the remedies of the other findings, or {allow('s3:PutBucketNotification')}"
             return [], [*before, error(notifications.CHECK, stack.bucket, f"--fix failed: {fault}", remedy)]
         after = self._run(bucket_checks.CHECKS)
         text = "changes made before the fix sent no event; the next sweep finds them"
         missed = notice(notifications.CHECK, stack.bucket, text, f"sweep now: {stack.sweep_command()}")
-        return [finding for finding in _fixable(before, stack) if finding not in after], [*after, missed]
+        return [finding for finding in self._fixable(before) if finding not in after], [*after, missed]
 
     def _make_round_trip(self, findings: list[Finding]) -> list[Finding]:
-        stack = self._stack
+        stack, seconds = self._target, self._options.limits.round_trip
         broken = {finding.subject for finding in _of_notifications(findings) if finding.severity == "error"}
-        if blocked := sorted(broken & set(stack.kinds.notification_prefixes())):
+        if blocked := sorted(broken & set(stack.prefixes)):
             text = f"changes below {blocked[0]} do not reach the queue, so no round trip was made"
-            return [not_checked(round_trip.CHECK, stack.bucket, text, bucket_checks.expected(stack).fix)]
-        seconds = self._options.limits.round_trip
+            return [not_checked(round_trip.CHECK, stack.bucket, text, stack.fix_command)]
         return _guard(
             round_trip.CHECK, stack.bucket, lambda: round_trip.RoundTrip(self._clients, stack, seconds).make()
         )
 
 
-def _report(findings: list[Finding], fixed: list[Finding], stack: str = "", bucket: str = "") -> Examination:
-    now = timestamp(datetime.now(UTC))
-    return Examination(stack=stack, bucket=bucket, examined_at=now, findings=tuple(findings), fixed=tuple(fixed))
-
-
-def _check_bucket(clients: Clients, bucket: str) -> list[Finding]:
-    if send(clients.s3.head_bucket, absent=("404",), Bucket=bucket) is None:
-        return [error("bucket", bucket, "the bucket does not exist", "check --bucket, --endpoint-url and --profile")]
-    # Without s3:ListBucket S3 answers 403 for a missing key, which looks like a failure.
-    send(clients.s3.list_objects_v2, Bucket=bucket, MaxKeys=1)
-    return [ok("bucket", bucket, "the bucket exists and can be listed")]
+def _now() -> str:
+    return timestamp(datetime.now(UTC))
 
 
 def _of_notifications(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.check == notifications.CHECK]
-
-
-def _fixable(findings: Iterable[Finding], stack: Stack) -> list[Finding]:
-    fix = bucket_checks.expected(stack).fix
-    return [finding for finding in _of_notifications(findings) if finding.mend == fix]
 
 
 def _guard(check: str, subject: str, make: Callable[[], Iterable[Finding]]) -> list[Finding]:

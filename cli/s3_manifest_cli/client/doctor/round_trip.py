@@ -4,7 +4,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from s3_manifest.manifest.model import Entry, UnreadableManifest
 from s3_manifest.storage import heads
@@ -22,14 +21,6 @@ _FILENAME = "doctor.bin"
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 1.0
 _CLEAN_UPS = 3
-
-
-class _Times(NamedTuple):
-    """Seconds until the manifest listed the object and until it was gone (None: not in time), and its entry."""
-
-    shown_after: float | None
-    removed_after: float | None
-    entry: Entry | None
 
 
 class RoundTrip:
@@ -52,21 +43,35 @@ class RoundTrip:
     def make(self) -> list[Finding]:
         """Makes the round trip and removes its objects. Raises ``RequestFailed``."""
         try:
-            times = self._measure()
+            findings = self._measure()
         except (StoreError, UnreadableManifest) as fault:
             raise RequestFailed(str(fault)) from fault
         finally:
             leftovers = cleanup.purge(self._clients, self._stack.bucket, self._collection.prefix) + self._clean_up()
-        return [*self._check(times), *leftovers]
+        return findings + leftovers
 
-    def _measure(self) -> _Times:
+    def _measure(self) -> list[Finding]:
         send(self._clients.s3.put_object, Bucket=self._stack.bucket, Key=self._key, Body=self._body)
         shown_after, entry = self._wait_until(lambda entry: entry is not None)
-        if shown_after is None:
-            return _Times(None, None, None)
+        if shown_after is None or entry is None:
+            return self._late(f"the manifest did not list the uploaded object within {self._seconds:g} s")
         self._delete()
         removed_after, _ = self._wait_until(lambda entry: entry is None)
-        return _Times(shown_after, removed_after, entry)
+        md5 = hashlib.md5(self._body, usedforsecurity=False).hexdigest()
+        if entry.md5_hash != md5:
+            text = f"the manifest has MD5 {entry.md5_hash} ({entry.md5_source}), the object has {md5}"
+            return [error(CHECK, self._key, text, "check the bucket's encryption and the parameter Md5MaxBytes")]
+        summary = f"listed {shown_after:.1f} s after the PUT, with its MD5"
+        if removed_after is None:
+            return self._late(f"{summary}, and still listed {self._seconds:g} s after it was deleted")
+        return [ok(CHECK, self._collection.prefix, f"{summary}; gone {removed_after:.1f} s after the DELETE")]
+
+    def _late(self, text: str) -> list[Finding]:
+        remedy = (
+            "follow the remedies of the other findings; if there are none, read the log: aws logs filter-log-events"
+            f" --log-group-name {self._stack.resources['ReconcileLogs']} --filter-pattern '\"{self._collection.id}\"'"
+        )
+        return [error(CHECK, self._key, text, remedy), self._late_manifest()]
 
     def _delete(self) -> None:
         """Deletes the version itself where possible: removing a delete marker later would be one more event."""
@@ -107,21 +112,3 @@ class RoundTrip:
     def _late_manifest(self) -> Finding:
         text = "late events may create an empty manifest here"
         return cleanup.leftover(self._stack.bucket, self._collection.folder, text)
-
-    def _check(self, times: _Times) -> list[Finding]:
-        md5 = hashlib.md5(self._body, usedforsecurity=False).hexdigest()
-        remedy = (
-            "follow the remedies of the other findings; if there are none, read the log: aws logs filter-log-events"
-            f" --log-group-name {self._stack.resources['ReconcileLogs']} --filter-pattern '\"{self._collection.id}\"'"
-        )
-        if times.shown_after is None or times.entry is None:
-            text = f"the manifest did not list the uploaded object within {self._seconds:g} s"
-            return [error(CHECK, self._key, text, remedy), self._late_manifest()]
-        if times.entry.md5_hash != md5:
-            text = f"the manifest has MD5 {times.entry.md5_hash} ({times.entry.md5_source}), the object has {md5}"
-            return [error(CHECK, self._key, text, "check the bucket's encryption and the parameter Md5MaxBytes")]
-        summary = f"listed {times.shown_after:.1f} s after the PUT, with its MD5"
-        if times.removed_after is None:
-            text = f"{summary}, and still listed {self._seconds:g} s after it was deleted"
-            return [error(CHECK, self._key, text, remedy), self._late_manifest()]
-        return [ok(CHECK, self._collection.prefix, f"{summary}; gone {times.removed_after:.1f} s after the DELETE")]

@@ -1,8 +1,8 @@
-"""The deployed stack, as CloudFormation describes it."""
+"""What is examined: a deployed stack, as CloudFormation describes it, or a bucket without one."""
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections, parse_collections
@@ -49,8 +49,8 @@ _PARAMETERS = {
 class Stack(NamedTuple):
     """A stack of this project's template. ``resources``: physical ids by logical id.
 
-    Functions, queues (whose physical ids are URLs) and alarms are named by logical ids. ``guid``: the last part of the
-    stack's ARN, which is part of its rules' names.
+    Functions and queues (whose physical ids are URLs) are named by logical ids, ``alarms`` by physical ones. ``guid``:
+    the last part of the stack's ARN, which is part of its rules' names.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Stack(NamedTuple):
     bucket: str
     parameters: Mapping[str, str]
     resources: Mapping[str, str]
-    alarms: Mapping[str, str]
+    alarms: Sequence[str]
     guid: str = ""
 
     @property
@@ -75,6 +75,31 @@ class Stack(NamedTuple):
         return self.parameters["ManifestRoot"]
 
     @property
+    def prefixes(self) -> list[str]:
+        """The prefixes below which the queue must receive every change."""
+        return self.kinds.notification_prefixes()
+
+    @property
+    def fix_command(self) -> str:
+        """The command that repairs the bucket's notifications."""
+        return f"s3-manifest doctor --stack {self.name} --fix"
+
+    @property
+    def notifications_name(self) -> str:
+        """What the ids of the stack's notification configurations begin with."""
+        return f"s3-manifest-{self.name}"
+
+    @property
+    def history_days(self) -> int:
+        """The days for which changes and old versions are kept."""
+        return int(self.parameters["HistoryDays"])
+
+    @property
+    def owns_bucket(self) -> bool:
+        """Whether the stack created the bucket."""
+        return not self.parameters["ExistingBucket"]
+
+    @property
     def uses_event_bridge(self) -> bool:
         """Whether changes come through EventBridge instead of the bucket's notifications."""
         return self.parameters.get("EventSource") == "EventBridge"
@@ -82,7 +107,8 @@ class Stack(NamedTuple):
     @property
     def functions(self) -> tuple[str, ...]:
         """The functions that the stack has."""
-        return _functions(self.parameters)
+        edits = self.parameters.get("AllowEdits", "true") == "true"
+        return tuple(name for name in FUNCTIONS if edits or name != "EditFunction")
 
     @property
     def bucket_arn(self) -> str:
@@ -93,6 +119,11 @@ class Stack(NamedTuple):
     def rule_name(self) -> str:
         """The name of the EventBridge rule that sends the bucket's changes to the queue."""
         return event_rule.name(f"s3-manifest-{self.guid}", self.bucket)
+
+    @property
+    def change_queue_arn(self) -> str:
+        """The ARN of the queue that receives the bucket's events."""
+        return self.queue_arn("ChangeQueue")
 
     def queue_arn(self, queue: str) -> str:
         """Returns the ARN of a queue."""
@@ -115,8 +146,30 @@ class Stack(NamedTuple):
         return f"aws sqs send-message --queue-url {self.resources['SweepQueue']} --message-body {quoted}"
 
 
-def _functions(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(name for name in FUNCTIONS if name != "EditFunction" or parameters.get("AllowEdits", "true") == "true")
+class Bucket(NamedTuple):
+    """A bucket without a stack."""
+
+    bucket: str
+    kinds: Collections
+    history_days: int = 0
+    owns_bucket: bool = False
+    fix_command: str = ""
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.bucket
+
+    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
+        """Returns the command that queues the sweep of a collection, or of all."""
+        name = shlex.quote(f"{collection.kind}/{collection.id}") if collection else ""
+        if rebuild:
+            return f"s3-manifest doctor --stack NAME --collection {name} prints the command"
+        return f"s3-manifest rescan {name or '--all'} --stack NAME"
+
+
+Target = Stack | Bucket
+"""What is examined."""
 
 
 def find(clients: Clients, name: str) -> Stack:
@@ -137,32 +190,28 @@ def find(clients: Clients, name: str) -> Stack:
     resources = {item["LogicalResourceId"]: item.get("PhysicalResourceId", "") for item in listed}
     outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in description["Parameters"]}
-    functions = _functions(parameters)
-    needed = {*_RESOURCES, *functions, *(f"{function}Role" for function in functions)}
-    missing = sorted(_PARAMETERS - parameters.keys()) + sorted(item for item in needed if not resources.get(item))
-    if missing or "BucketName" not in outputs:
-        raise Invalid(
-            f"stack {name} ({description['StackStatus']}) has no {[*missing, 'BucketName'][0]}: it is not a complete"
-            " deployment of this version's template.",
-            remedy="Deploy it again, or pass the name of another stack.",
-        )
     _, partition, _, region, account, resource = description["StackId"].split(":", 5)
-    return Stack(
+    stack = Stack(
         name=name,
         status=description["StackStatus"],
         partition=partition,
         region=region,
         account=account,
-        bucket=outputs["BucketName"],
+        bucket=outputs.get("BucketName", ""),
         parameters=parameters,
         resources=resources,
-        alarms={
-            item["LogicalResourceId"]: item["PhysicalResourceId"]
-            for item in listed
-            if item["ResourceType"] == "AWS::CloudWatch::Alarm"
-        },
+        alarms=[item["PhysicalResourceId"] for item in listed if item["ResourceType"] == "AWS::CloudWatch::Alarm"],
         guid=resource.rpartition("/")[2],
     )
+    needed = {*_RESOURCES, *stack.functions, *(f"{function}Role" for function in stack.functions)}
+    missing = sorted(_PARAMETERS - parameters.keys()) + sorted(item for item in needed if not resources.get(item))
+    if missing or not stack.bucket:
+        raise Invalid(
+            f"stack {name} ({stack.status}) has no {[*missing, 'BucketName'][0]}: it is not a complete"
+            " deployment of this version's template.",
+            remedy="Deploy it again, or pass the name of another stack.",
+        )
+    return stack
 
 
 Check = Callable[[Clients, Stack], Iterable[Finding]]
@@ -172,12 +221,10 @@ Check = Callable[[Clients, Stack], Iterable[Finding]]
 def queue_attributes(clients: Clients, stack: Stack, queue: str) -> Mapping[str, str]:
     """Returns all attributes of a queue. Raises ``RequestFailed``."""
     call = clients.client("sqs").get_queue_attributes
-    attributes: Mapping[str, str] = send(call, QueueUrl=stack.resources[queue], AttributeNames=["All"])["Attributes"]
-    return attributes
+    return dict(send(call, QueueUrl=stack.resources[queue], AttributeNames=["All"])["Attributes"])
 
 
 def function_configuration(clients: Clients, stack: Stack, function: str) -> Mapping[str, Any]:
     """Returns the configuration of a function. Raises ``RequestFailed``."""
     call = clients.client("lambda").get_function_configuration
-    configuration: Mapping[str, Any] = send(call, FunctionName=stack.resources[function])
-    return configuration
+    return dict(send(call, FunctionName=stack.resources[function]))

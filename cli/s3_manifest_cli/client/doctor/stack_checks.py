@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
-from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.clients import MISSING, Clients, RequestFailed, send
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, or_ok, warning
 from s3_manifest_cli.client.doctor.stack import Check, Stack, function_configuration, queue_attributes
 
@@ -13,10 +13,7 @@ _CONSUMERS = {
     "SweepQueue": ("SweepFunction", "SweepFunctionJobs"),
 }
 """The function and the event source mapping of each queue."""
-_MAX_AGES = {"ChangeQueue": 300.0, "SweepQueue": 21600.0}
-"""The thresholds of the template's alarms, in seconds."""
 _PEEK_SECONDS = 20
-_MISSING = ("ResourceNotFoundException", "ResourceNotFound", "NotFoundException")
 
 
 def _status(_clients: Clients, stack: Stack) -> Iterator[Finding]:
@@ -55,7 +52,7 @@ def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
     return or_ok(findings, permissions.ROLES, stack.name, "they allow the functions what they need")
 
 
-def _dead_letters(clients: Clients, stack: Stack) -> Iterable[Finding]:
+def _dead_letters(clients: Clients, stack: Stack) -> list[Finding]:
     """Receives some messages, and makes them visible again immediately."""
     sqs, url = clients.client("sqs"), stack.resources["DeadLetterQueue"]
     waiting = int(queue_attributes(clients, stack, "DeadLetterQueue")["ApproximateNumberOfMessages"])
@@ -72,35 +69,21 @@ def _dead_letters(clients: Clients, stack: Stack) -> Iterable[Finding]:
     for message in messages:
         send(sqs.change_message_visibility, QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
     sent_at = [datetime.fromtimestamp(int(item["Attributes"]["SentTimestamp"]) / 1000, UTC) for item in messages]
-    bodies = [queues.describe(message["Body"]) for message in messages]
-    letters = list(map(queues.DeadLetter, bodies, sent_at))
-    logs = [stack.resources[name] for name in ("ReconcileLogs", "SweepLogs")]
-    arn = stack.queue_arn("DeadLetterQueue")
-    return queues.check_dead_letters(f"{stack.name} DeadLetterQueue", arn, waiting, letters, logs)
+    contents = [queues.describe(message["Body"]) for message in messages]
+    return [queues.check_dead_letters(stack, waiting, list(map(queues.DeadLetter, contents, sent_at)))]
 
 
 def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:
     for queue, (function, _) in _CONSUMERS.items():
-        attributes = queue_attributes(clients, stack, queue)
-        configuration = function_configuration(clients, stack, function)
-        name, url, oldest = f"{stack.name} {queue}", stack.resources[queue], None
+        attributes, oldest = queue_attributes(clients, stack, queue), None
+        timeout = function_configuration(clients, stack, function)["Timeout"]
         if int(attributes["ApproximateNumberOfMessages"]):
             try:
-                oldest = _oldest(clients, url.rpartition("/")[2])
+                oldest = _oldest(clients, stack.resources[queue].rpartition("/")[2])
             except RequestFailed as failure:
                 text = f"the age of its messages is unknown: {failure}"
-                yield not_checked(queues.CHECK, name, text, failure.remedy)
-        yield from queues.check(
-            queues.Queue(
-                name=name,
-                attributes=attributes,
-                dead_letters_arn=stack.queue_arn("DeadLetterQueue"),
-                function_timeout=configuration["Timeout"],
-                oldest=oldest,
-                max_age=_MAX_AGES[queue],
-                url=url,
-            )
-        )
+                yield not_checked(queues.CHECK, f"{stack.name} {queue}", text, failure.remedy)
+        yield from queues.check(stack, queue, attributes, timeout, oldest)
 
 
 def _oldest(clients: Clients, queue_name: str) -> float | None:
@@ -133,14 +116,14 @@ def _mappings(clients: Clients, stack: Stack) -> Iterable[Finding]:
     findings = list[Finding]()
     for queue, (function, name) in _CONSUMERS.items():
         uuid = stack.resources[name]
-        mapping = send(clients.client("lambda").get_event_source_mapping, absent=_MISSING, UUID=uuid)
+        mapping = send(clients.client("lambda").get_event_source_mapping, absent=MISSING, UUID=uuid)
         findings += functions.check_mapping(function, mapping, stack.queue_arn(queue), uuid)
     return or_ok(findings, functions.MAPPINGS, stack.name, "the functions receive the queues' messages")
 
 
 def _schedule(clients: Clients, stack: Stack) -> Iterable[Finding]:
     name = stack.resources.get("SweepRule")
-    rule = name and send(clients.client("events").describe_rule, absent=_MISSING, Name=name)
+    rule = name and send(clients.client("events").describe_rule, absent=MISSING, Name=name)
     return functions.check_schedule(stack, rule or None)
 
 
@@ -148,7 +131,7 @@ def _event_bus(clients: Clients, stack: Stack) -> Iterator[Finding]:
     check, bus = "announcements", stack.parameters["EventBusName"]
     if stack.parameters["AnnounceChanges"] != "true":
         yield ok(check, stack.name, "changes are not announced (AnnounceChanges=false)")
-    elif send(clients.client("events").describe_event_bus, absent=_MISSING, Name=bus) is None:
+    elif send(clients.client("events").describe_event_bus, absent=MISSING, Name=bus) is None:
         remedy = f"aws events create-event-bus --name {bus}, or deploy with another EventBusName"
         yield error(check, bus, "the event bus does not exist: changes are retried until they can be announced", remedy)
     else:
@@ -156,7 +139,7 @@ def _event_bus(clients: Clients, stack: Stack) -> Iterator[Finding]:
 
 
 def _alarms(clients: Clients, stack: Stack) -> Iterable[Finding]:
-    answer = send(clients.client("cloudwatch").describe_alarms, AlarmNames=list(stack.alarms.values()))
+    answer = send(clients.client("cloudwatch").describe_alarms, AlarmNames=stack.alarms)
     return functions.check_alarms(stack, answer["MetricAlarms"])
 
 

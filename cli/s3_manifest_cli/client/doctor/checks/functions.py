@@ -90,7 +90,7 @@ def _alarms(stack: Stack, alarms: Mapping[str, Mapping[str, Any]]) -> Iterator[F
             description = alarm.get("AlarmDescription", "the alarm is on")
             text = f"{description}, since {timestamp(alarm['StateUpdatedTimestamp'])} ({alarm['StateReason']})"
             yield warning(ALARMS, name, text, f"aws cloudwatch describe-alarm-history --alarm-name {name}")
-    for name in sorted(set(stack.alarms.values()) - alarms.keys()):
+    for name in sorted(set(stack.alarms) - alarms.keys()):
         remedy = "remove it from the template, deploy, add it again, and deploy"
         yield warning(ALARMS, name, "the alarm was deleted", remedy)
     if not stack.parameters["AlarmTopicArn"]:

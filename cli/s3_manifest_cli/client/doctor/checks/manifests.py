@@ -3,11 +3,12 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, shorten, warning
+from s3_manifest_cli.client.doctor.stack import Target
 
 CHECK = "manifests"
 
@@ -52,19 +53,6 @@ class CollectionState(NamedTuple):
             return False
         verified = self.facts.last_verified_at or self.facts.created_at
         return now - datetime.fromisoformat(verified) > 2 * interval
-
-
-class Target(Protocol):
-    """A stack, or a bucket without one."""
-
-    @property
-    def bucket(self) -> str:
-        """The bucket's name."""
-        ...
-
-    def sweep_command(self, collection: Collection | None = None, *, rebuild: bool = False) -> str:
-        """Returns the command that queues the sweep of a collection, or of all."""
-        ...
 
 
 def check(

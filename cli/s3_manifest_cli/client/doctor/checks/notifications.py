@@ -2,12 +2,15 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any, NamedTuple
 
 from s3_manifest.subscription import event_rule
 from s3_manifest.subscription.notifications import EVENTS, is_ours
 from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, warning
+from s3_manifest_cli.client.doctor.stack import Stack
 
 CHECK = "notifications"
 
@@ -16,19 +19,8 @@ _TYPES = {
     "s3:ObjectRemoved:*": ("Delete", "DeleteMarkerCreated"),
     "s3:LifecycleExpiration:*": ("Delete", "DeleteMarkerCreated"),
 }
+_COMPLETE = "the queue receives every change"
 _ARNS = ("QueueArn", "TopicArn", "LambdaFunctionArn")
-
-
-class Expected(NamedTuple):
-    """What the stack needs. ``name``: the prefix of its configurations' ids; ``fix``: the command that repairs them."""
-
-    bucket: str
-    name: str
-    queue_arn: str
-    prefixes: Sequence[str]
-    root: str
-    fix: str
-    rule_name: str = ""
 
 
 class Rule(NamedTuple):
@@ -67,27 +59,23 @@ def _rule(item: Mapping[str, Any]) -> Rule:
     return Rule(item.get("Id", ""), arn, tuple(item["Events"]), filters.get("prefix", ""), filters.get("suffix", ""))
 
 
-def topics(configuration: Mapping[str, Any], expected: Expected) -> list[str]:
+def topics(configuration: Mapping[str, Any], stack: Stack) -> list[str]:
     """Returns the topics that receive changes of collections: the queue may be subscribed to them."""
     candidates = [rule for rule in rules(configuration) if ":sns:" in rule.arn]
-    return sorted({rule.arn for rule in candidates if any(map(rule.overlaps, expected.prefixes))})
+    return sorted({rule.arn for rule in candidates if any(map(rule.overlaps, stack.prefixes))})
 
 
-def check(configuration: Mapping[str, Any], expected: Expected, forwarding: Sequence[str] = ()) -> list[Finding]:
+def check(configuration: Mapping[str, Any], stack: Stack, forwarding: Sequence[str] = ()) -> list[Finding]:
     """Checks the notification configuration. ``forwarding``: topics that the queue is subscribed to."""
     all_rules = rules(configuration)
-    ours = [rule for rule in all_rules if rule.arn in (expected.queue_arn, *forwarding)]
-    missing = {prefix: gaps for prefix in expected.prefixes if (gaps := _gaps(ours, prefix))}
+    ours = [rule for rule in all_rules if rule.arn in (stack.change_queue_arn, *forwarding)]
+    missing = {prefix: gaps for prefix in stack.prefixes if (gaps := _gaps(ours, prefix))}
     others = [rule for rule in all_rules if rule not in ours]
-    findings = [*_missing(missing, expected), *_excess(ours, expected), *_others(others, expected, missing)]
+    findings = [*_missing(missing, stack), *_excess(ours, stack), *_others(others, stack, missing)]
     if missing and "EventBridgeConfiguration" in configuration:
         text = "the bucket sends its events to EventBridge; a stack with EventSource=EventBridge receives them"
         findings.append(notice(CHECK, "EventBridge", text))
-    return [*findings, *_complete(prefix for prefix in expected.prefixes if prefix not in missing)]
-
-
-def _complete(prefixes: Iterator[str] | Sequence[str]) -> list[Finding]:
-    return [ok(CHECK, prefix, "the queue receives every change") for prefix in prefixes]
+    return [*findings, *(ok(CHECK, prefix, _COMPLETE) for prefix in stack.prefixes if prefix not in missing)]
 
 
 def _gaps(ours: Sequence[Rule], prefix: str) -> list[str]:
@@ -95,64 +83,59 @@ def _gaps(ours: Sequence[Rule], prefix: str) -> list[str]:
     received = {event for rule in ours if prefix.startswith(rule.prefix) and not rule.suffix for event in rule.events}
 
     def is_received(event: str) -> bool:
-        types = [event.replace("*", name) for name in _TYPES.get(event, ())]
-        wildcards = [other[:-1] for other in received if other.endswith("*")]
-        return event in received or any(map(event.startswith, wildcards)) or bool(types and received.issuperset(types))
+        types = {event.replace("*", name) for name in _TYPES.get(event, ())}
+        return any(fnmatchcase(event, other) for other in received) or (bool(types) and types <= received)
 
     return [event for event in EVENTS if not is_received(event)]
 
 
-def _missing(missing: Mapping[str, Sequence[str]], expected: Expected) -> Iterator[Finding]:
+def _missing(missing: Mapping[str, Sequence[str]], stack: Stack) -> Iterator[Finding]:
     for prefix, gaps in missing.items():
         events = "events" if len(gaps) == len(EVENTS) else f"{', '.join(gaps)} events"
+        report, changes = warning, "what lifecycle rules and restores do"
         if {"s3:ObjectCreated:*", "s3:ObjectRemoved:*"} & set(gaps):
-            text = f"the queue receives no {events}: manifests show these changes only after the next sweep"
-            yield error(CHECK, prefix, text, expected.fix)
-        else:
-            text = f"the queue receives no {events}: manifests show what lifecycle rules and restores do only after the"
-            yield warning(CHECK, prefix, f"{text} next sweep", expected.fix)
+            report, changes = error, "these changes"
+        text = f"the queue receives no {events}: manifests show {changes} only after the next sweep"
+        yield report(CHECK, prefix, text, stack.fix_command)
 
 
-def _excess(ours: Sequence[Rule], expected: Expected) -> Iterator[Finding]:
+def _excess(ours: Sequence[Rule], stack: Stack) -> Iterator[Finding]:
     """Reports rules that send too much to the queue, or that another party made."""
     for rule in ours:
-        remedy = expected.fix if is_ours(rule.id, expected.name) else _removal(rule, expected)
-        if expected.root.startswith(rule.prefix) or rule.prefix.startswith(expected.root):
-            text = f"it sends events of {rule.scope} to the queue, manifests included: each commit causes the next, and"
-            yield error(CHECK, rule.id, f"{text} Lambda drops events to end the loop", remedy)
-        elif not any(map(rule.prefix.startswith, expected.prefixes)):
-            text = f"it sends events of {rule.scope} to the queue, and no collection is there"
-            yield warning(CHECK, rule.id, text, remedy)
-        elif rule.arn == expected.queue_arn and not is_ours(rule.id, expected.name):
-            text = f"another party sends events of {rule.scope} to the queue; --fix keeps its configuration"
-            yield notice(CHECK, rule.id, text)
+        is_own = is_ours(rule.id, stack.notifications_name)
+        remedy = stack.fix_command if is_own else _removal(rule, stack)
+        text = f"sends events of {rule.scope} to the queue"
+        if stack.root.startswith(rule.prefix) or rule.prefix.startswith(stack.root):
+            text += ", manifests included: each commit causes the next, and Lambda drops events to end the loop"
+            yield error(CHECK, rule.id, f"it {text}", remedy)
+        elif not any(map(rule.prefix.startswith, stack.prefixes)):
+            yield warning(CHECK, rule.id, f"it {text}, and no collection is there", remedy)
+        elif rule.arn == stack.change_queue_arn and not is_own:
+            yield notice(CHECK, rule.id, f"another party {text}; --fix keeps its configuration")
 
 
-def _others(others: Sequence[Rule], expected: Expected, missing: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def _others(others: Sequence[Rule], stack: Stack, missing: Container[str]) -> Iterator[Finding]:
     for rule in others:
-        if is_ours(rule.id, expected.name):
-            if rule.arn != expected.queue_arn:
-                text = f"this stack's configuration sends to another queue: {rule.arn}"
-                yield error(CHECK, rule.id, text, expected.fix)
-            continue
-        overlapping = [prefix for prefix in expected.prefixes if rule.overlaps(prefix)]
+        overlapping = [prefix for prefix in stack.prefixes if rule.overlaps(prefix)]
         text = f"another party's configuration sends events of {rule.scope} to {rule.arn}"
-        if any(prefix in missing for prefix in overlapping):
-            yield error(
-                CHECK,
-                rule.id,
-                f"{text}, and S3 rejects a second one for the same events: --fix cannot add this stack's",
+        if is_ours(rule.id, stack.notifications_name):
+            text = f"this stack's configuration sends to another queue: {rule.arn}"
+            yield error(CHECK, rule.id, text, stack.fix_command)
+        elif any(prefix in missing for prefix in overlapping):
+            text += ", and S3 rejects a second one for the same events: --fix cannot add this stack's"
+            remedy = (
                 "deploy with EventSource=EventBridge; or send the events to an SNS topic, and subscribe both that"
-                f" destination and the change queue to it; or remove the configuration: {_removal(rule, expected)}",
+                f" destination and the change queue to it; or remove the configuration: {_removal(rule, stack)}"
             )
+            yield error(CHECK, rule.id, text, remedy)
         elif overlapping:
             yield notice(CHECK, rule.id, f"{text} too; S3 on AWS will reject the next change of either configuration")
 
 
-def _removal(rule: Rule, expected: Expected) -> str:
+def _removal(rule: Rule, stack: Stack) -> str:
     """Returns the command that removes a configuration. Its id is untrusted input to the shell."""
     select = f'map_values(if type == "array" then map(select(.Id != {json.dumps(rule.id)})) else . end)'
-    configuration = f"bucket-notification-configuration --bucket {expected.bucket}"
+    configuration = f"bucket-notification-configuration --bucket {stack.bucket}"
     return (
         f"aws s3api get-{configuration} | jq {shlex.quote(select)} > notifications.json &&"
         f" aws s3api put-{configuration} --notification-configuration file://notifications.json"
@@ -160,14 +143,13 @@ def _removal(rule: Rule, expected: Expected) -> str:
 
 
 def check_event_rule(
-    configuration: Mapping[str, Any], expected: Expected, rule: Mapping[str, Any] | None, targets: Sequence[str]
+    configuration: Mapping[str, Any], stack: Stack, rule: Mapping[str, Any] | None, targets: Sequence[str]
 ) -> list[Finding]:
     """Checks a bucket that sends its changes to EventBridge.
 
     ``rule``: EventBridge's description of the stack's rule (None: missing); ``targets``: the ARNs it sends to.
     """
-    problems = []
-    name = f"EventBridge rule {expected.rule_name}"
+    name, problems = f"EventBridge rule {stack.rule_name}", []
     if "EventBridgeConfiguration" not in configuration:
         problems.append("the bucket sends no events to EventBridge")
     if rule is None:
@@ -175,18 +157,17 @@ def check_event_rule(
     else:
         if rule.get("State") != "ENABLED":
             problems.append(f"{name} is disabled")
-        if rule.get("EventPattern") != event_rule.pattern(expected.bucket, expected.prefixes):
+        if rule.get("EventPattern") != event_rule.pattern(stack.bucket, stack.prefixes):
             problems.append(f"{name} has another pattern than the collections need")
-        if expected.queue_arn not in targets:
+        if stack.change_queue_arn not in targets:
             problems.append(f"{name} does not send to the change queue")
     findings = [
-        error(CHECK, prefix, f"{problem}: manifests show changes only after the next sweep", expected.fix)
-        for problem in problems
-        for prefix in expected.prefixes
+        error(CHECK, prefix, f"{problem}: manifests show changes only after the next sweep", stack.fix_command)
+        for problem, prefix in product(problems, stack.prefixes)
     ]
     findings += [
         notice(CHECK, item.id, "it sends to the queue too, so each change is observed twice")
         for item in rules(configuration)
-        if item.arn == expected.queue_arn
+        if item.arn == stack.change_queue_arn
     ]
-    return findings if problems else [*findings, *_complete(expected.prefixes)]
+    return findings + [ok(CHECK, prefix, _COMPLETE) for prefix in stack.prefixes if not problems]
