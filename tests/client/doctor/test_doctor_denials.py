@@ -1,6 +1,7 @@
 """Reports what a bucket's policy denies the functions, before they send a request."""
 
 import json
+from types import MappingProxyType
 
 import pytest
 from client.doctor_values import STACK, stack_with
@@ -33,9 +34,9 @@ def statement(**changes):
     return {key: value for key, value in (EVERYTHING | changes).items() if value is not None}
 
 
-def findings_of(*statements, stack=STACK, **surroundings):
+def findings_of(*statements, stack=STACK, in_vpc=MappingProxyType({}), organization=None):
     policy = {"Version": "2012-10-17", "Statement": list(statements)}
-    return check_bucket_policy(stack, policy, Surroundings(**surroundings))
+    return check_bucket_policy(stack, policy, Surroundings(in_vpc, organization))
 
 
 def put_if(operator, key, value):

@@ -148,7 +148,7 @@ def test_a_mapping_is_checked_for_delivery_and_failure_reports(mapping, expected
     ],
 )
 def test_a_schedule_is_checked_for_whether_it_starts_sweeps(schedule, rule, expected):
-    assert severities(functions.check_schedule(stack_with(SweepSchedule=schedule), rule)) == [expected]
+    assert functions.check_schedule(stack_with(SweepSchedule=schedule), rule).severity == expected
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,7 @@ def credentials_of(session: boto3.Session) -> Credentials:
         credentials: Credentials | None = session.get_credentials()
         if credentials is not None:
             credentials.get_frozen_credentials()
-    except BotoCoreError as error:
-        raise unavailable(parse_fault(error), "") from error
-    except RuntimeError as error:
+    except (BotoCoreError, RuntimeError) as error:
         raise unavailable(parse_fault(error), "no AWS credentials") from error
     except (OSError, ValueError) as error:
         # botocore lets errors of a `credential_process` through: it does not exist, or prints no JSON.

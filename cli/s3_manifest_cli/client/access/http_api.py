@@ -26,14 +26,7 @@ MAX_WAIT_SECONDS = 20
 """The longest wait in one request; longer waits are several requests."""
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=35)
-_ERRORS: dict[int, type[S3ManifestError]] = {
-    400: Invalid,
-    404: NotFound,
-    409: Refused,
-    410: NotFound,
-    412: Refused,
-    413: Invalid,
-}
+_ERRORS = {400: Invalid, 404: NotFound, 409: Refused, 410: NotFound, 412: Refused, 413: Invalid}
 # Seconds, with jitter, before a throttled request is repeated.
 _RETRY_DELAYS = (0.5, 1.0, 2.0, 4.0)
 _EMPTY_STATUSES = frozenset({204, 304})
@@ -41,7 +34,7 @@ _EMPTY_STATUSES = frozenset({204, 304})
 _GATEWAY_STATUSES = frozenset({401, 403, 429, 500, 502, 503, 504})
 _SET_TOKEN = "Set S3_MANIFEST_API_TOKEN to a valid token, or unset it to sign with AWS credentials."  # noqa: S105
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
-_GATEWAY_MESSAGES = {
+_GATEWAY_CODES = {
     "token included in the request is expired": "ExpiredToken",
     "token included in the request is invalid": "InvalidClientTokenId",
     "signature expired": "RequestTimeTooSkewed",
@@ -127,7 +120,10 @@ class HttpApi:
             return Unavailable(message, code=str(response.status))
         if response.status == 401:
             return Unavailable(f"{self._url} does not accept the token (401).", remedy=_SET_TOKEN, code="401")
-        fault = Fault(response.status, _gateway_code(response.status, detail), detail)
+        # API Gateway sends no error code; its message gives AWS's.
+        default = "AccessDenied" if response.status == 403 else ""
+        code = next((code for phrase, code in _GATEWAY_CODES.items() if phrase in detail.lower()), default)
+        fault = Fault(response.status, code, detail)
         return unavailable(fault, self._url, "execute-api:Invoke on the API, or pass the token that it requires")
 
     def _not_the_api(self, response: urllib3.BaseHTTPResponse) -> Unavailable:
@@ -173,13 +169,6 @@ def _no_response(url: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
     explained = unavailable(Fault(0, type(error).__name__, f'"{url}": {error}'), f"{url}: no answer")
     remedy = re.sub("(--region and )?--endpoint-url", "--api-url", explained.remedy)
     return Unavailable(explained.message, remedy=remedy, code=explained.code)
-
-
-def _gateway_code(status: int, message: str) -> str:
-    """AWS's error code, derived from a message of API Gateway, which sends no code."""
-    text = message.lower()
-    default = "AccessDenied" if status == 403 else ""
-    return next((code for phrase, code in _GATEWAY_MESSAGES.items() if phrase in text), default)
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:

@@ -11,10 +11,12 @@ CHECK = "clean-up"
 def purge(clients: Clients, bucket: str, prefix: str) -> list[Finding]:
     """Deletes every version of every object below a prefix; reports what it cannot delete."""
     try:
-        _delete_versions(clients, bucket, prefix)
+        while listing := _list_versions(clients, bucket, prefix):
+            _delete(clients, bucket, listing)
     except RequestFailed as failure:
         try:
-            _delete_current(clients, bucket, prefix)
+            objects = send(clients.s3.list_objects_v2, Bucket=bucket, Prefix=prefix).get("Contents", ())
+            _delete(clients, bucket, [{"Key": item["Key"]} for item in objects])
         except RequestFailed:
             return [leftover(bucket, prefix, f"test objects of this examination were not deleted: {failure}")]
         if failure.code not in UNSUPPORTED:  # a server without versions has no old ones
@@ -27,23 +29,15 @@ def leftover(bucket: str, prefix: str, text: str) -> Finding:
     return notice(CHECK, prefix, text, f"aws s3 rm --recursive {shlex.quote(f's3://{bucket}/{prefix}')}")
 
 
-def _delete_versions(clients: Clients, bucket: str, prefix: str) -> None:
-    while True:
-        listing = send(clients.s3.list_object_versions, Bucket=bucket, Prefix=prefix)
-        versions = [*listing.get("Versions", ()), *listing.get("DeleteMarkers", ())]
-        if not versions:
-            return
-        _delete(clients, bucket, [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions])
-
-
-def _delete_current(clients: Clients, bucket: str, prefix: str) -> None:
-    objects = send(clients.s3.list_objects_v2, Bucket=bucket, Prefix=prefix).get("Contents", ())
-    if objects:
-        _delete(clients, bucket, [{"Key": item["Key"]} for item in objects])
+def _list_versions(clients: Clients, bucket: str, prefix: str) -> list[dict[str, str]]:
+    listing = send(clients.s3.list_object_versions, Bucket=bucket, Prefix=prefix)
+    versions = [*listing.get("Versions", ()), *listing.get("DeleteMarkers", ())]
+    return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
 
 
 def _delete(clients: Clients, bucket: str, objects: list[dict[str, str]]) -> None:
-    answer = send(clients.s3.delete_objects, Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
-    for error in answer.get("Errors", ()):
-        remedy = allow("s3:DeleteObject and s3:DeleteObjectVersion")
-        raise RequestFailed(f"{error['Key']} was not deleted: {error['Code']} {error['Message']}", remedy)
+    if objects:
+        answer = send(clients.s3.delete_objects, Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        for error in answer.get("Errors", ()):
+            remedy = allow("s3:DeleteObject and s3:DeleteObjectVersion")
+            raise RequestFailed(f"{error['Key']} was not deleted: {error['Code']} {error['Message']}", remedy)

@@ -1,6 +1,7 @@
 """The AWS clients of an examination, and one error for every request that fails."""
 
 from collections.abc import Container
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -65,19 +66,18 @@ class Clients:
     @property
     def s3(self) -> "S3Client":
         """S3, with retries."""
-        return self._client("s3", lambda: s3_client(self._endpoint, session=self.session))  # type: ignore[no-any-return]
+        return self._client("s3", partial(s3_client, self._endpoint, session=self.session))  # type: ignore[no-any-return]
 
     @property
     def s3_writes(self) -> "S3Client":
         """S3, without retries: for conditional writes."""
-        return self._client("s3 writes", lambda: s3_client(self._endpoint, retries=False, session=self.session))  # type: ignore[no-any-return]
+        make = partial(s3_client, self._endpoint, retries=False, session=self.session)
+        return self._client("s3 writes", make)  # type: ignore[no-any-return]
 
     def client(self, service: str) -> Any:  # noqa: ANN401  # as boto3 has it
         """Returns the client of another service, by its boto3 name."""
-        return self._client(
-            service,
-            lambda: self.session.client(service, endpoint_url=self._endpoint, config=_CONFIG),  # type: ignore[call-overload]  # the stubs want a literal
-        )
+        make: Any = partial(self.session.client, service, endpoint_url=self._endpoint, config=_CONFIG)
+        return self._client(service, make)
 
     def _client(self, name: str, make: "Callable[[], Any]") -> Any:  # noqa: ANN401
         # Clients are thread-safe, the session that makes them is not.

@@ -5,8 +5,8 @@ nothing else shows it. https://docs.aws.amazon.com/AmazonS3/latest/userguide/con
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterator
+from typing import Any, NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest_cli.client.doctor.cleanup import purge
@@ -17,8 +17,9 @@ WRITES, READS, DELETES = "conditional writes", "conditional reads", "conditional
 PARTS = "conditional uploads in parts"
 
 # Servers differ in the error's code.
-_REFUSED = ("412", "409")
+_CONFLICTS = ("412", "409")
 _ABSENT = ("404", "NoSuchKey", "NoSuchUpload")
+_REFUSED = (*_CONFLICTS, *_ABSENT)
 _UNSUPPORTED = frozenset({"NotImplemented", "501"})
 _WRONG_ETAG = '"00000000000000000000000000000000"'
 _RACES, _RACERS = 3, 8
@@ -32,38 +33,36 @@ class _Object(NamedTuple):
     bucket: str
     key: str
 
-    @property
-    def address(self) -> dict[str, str]:
-        return {"Bucket": self.bucket, "Key": self.key}
+    def send(self, call: Callable[..., Any], absent: Container[str] = _REFUSED, **parameters: object) -> Any:  # noqa: ANN401
+        """Sends a request for the object; None: the condition was refused."""
+        return send(call, absent=absent, Bucket=self.bucket, Key=self.key, **parameters)
 
     def put(self, body: bytes, **condition: str) -> str | None:
         """Returns the new ETag; None: the condition was refused."""
-        call = self.clients.s3_writes.put_object
-        answer = send(call, absent=(*_REFUSED, *_ABSENT), **self.address, Body=body, **condition)
-        return None if answer is None else answer["ETag"].strip('"')
+        answer = self.send(self.clients.s3_writes.put_object, Body=body, **condition)
+        return answer and answer["ETag"].strip('"')  # type: ignore[no-any-return]
 
     def create(self) -> str:
         """Writes a new body without a condition; returns the ETag in quotes."""
-        send(self.clients.s3_writes.put_object, **self.address, Body=secrets.token_hex(8).encode())
+        self.send(self.clients.s3_writes.put_object, (), Body=secrets.token_hex(8).encode())
         etag = self.etag()
         return f'"{etag}"' if etag else _WRONG_ETAG
 
     def etag(self) -> str | None:
         """Returns the ETag; None: the object does not exist."""
-        answer = send(self.clients.s3.head_object, absent=_ABSENT, **self.address)
-        return None if answer is None else answer["ETag"].strip('"')
+        answer = self.send(self.clients.s3.head_object, _ABSENT)
+        return answer and answer["ETag"].strip('"')  # type: ignore[no-any-return]
 
-    def get(self, refused: Iterable[str] = _REFUSED, **condition: str) -> bool:
+    def get(self, refused: Container[str] = _CONFLICTS, **condition: str) -> bool:
         """Whether a GET succeeds."""
-        return send(self.clients.s3.get_object, absent=tuple(refused), **self.address, **condition) is not None
+        return self.send(self.clients.s3.get_object, refused, **condition) is not None
 
     def delete(self, etag: str) -> bool:
         """Whether the server confirms a conditional DELETE."""
-        call = self.clients.s3_writes.delete_object
-        return send(call, absent=(*_REFUSED, *_ABSENT), **self.address, IfMatch=etag) is not None
+        return self.send(self.clients.s3_writes.delete_object, IfMatch=etag) is not None
 
     def delete_always(self) -> None:
-        send(self.clients.s3_writes.delete_object, **self.address)
+        self.send(self.clients.s3_writes.delete_object, ())
 
 
 def probe(clients: Clients, bucket: str, root: str) -> list[Finding]:
@@ -74,8 +73,7 @@ def probe(clients: Clients, bucket: str, root: str) -> list[Finding]:
     """
     prefix = f"{root}__doctor/"
     item = _Object(clients, bucket, f"{prefix}{secrets.token_hex(8)}.json")
-    findings: list[Finding] = []
-    check = WRITES
+    findings, check = list[Finding](), WRITES
     try:
         for check, problems, success in _CHECKS:
             findings += _report(check, bucket, problems(item), success)
@@ -86,7 +84,7 @@ def probe(clients: Clients, bucket: str, root: str) -> list[Finding]:
         findings.append(not_checked(check, bucket, str(failure), remedy))
     finally:
         leftovers = purge(clients, bucket, item.key)
-    return [*findings, *leftovers]
+    return findings + leftovers
 
 
 def _report(check: str, bucket: str, problems: Iterator[str], success: str) -> Iterator[Finding]:
@@ -99,8 +97,8 @@ def _report(check: str, bucket: str, problems: Iterator[str], success: str) -> I
     except RequestFailed as failure:
         if failure.code not in _UNSUPPORTED:
             raise
+        is_ok = False
         yield error(check, bucket, f"the server does not support them: {failure}", _REMEDY)
-        return
     if is_ok:
         yield ok(check, bucket, success)
 
@@ -140,13 +138,13 @@ def _parts(item: _Object) -> Iterator[str]:
     etag = item.create()
     s3, upload = item.clients.s3_writes, ""
     try:
-        upload = send(s3.create_multipart_upload, **item.address)["UploadId"]
-        part = send(s3.upload_part, **item.address, UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+        upload = item.send(s3.create_multipart_upload, ())["UploadId"]
+        part = item.send(s3.upload_part, (), UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
 
         def complete(**condition: str) -> bool:
-            parts = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part}]}}
+            parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
             call = s3.complete_multipart_upload
-            return send(call, absent=(*_REFUSED, *_ABSENT), **item.address, **parts, **condition) is not None
+            return item.send(call, UploadId=upload, MultipartUpload=parts, **condition) is not None
 
         if complete(IfMatch=_WRONG_ETAG):
             yield "the server ignores If-Match of an upload in parts: a push overwrites newer objects"
@@ -156,7 +154,7 @@ def _parts(item: _Object) -> Iterator[str]:
             yield "the server rejects If-Match of an upload in parts with the object's ETag: no large file is stored"
     finally:
         if upload:
-            send(s3.abort_multipart_upload, absent=_ABSENT, **item.address, UploadId=upload)
+            item.send(s3.abort_multipart_upload, _ABSENT, UploadId=upload)
 
 
 def _reads(item: _Object) -> Iterator[str]:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection, Collections
@@ -42,13 +41,13 @@ class DriftScan:
 
     def list_collections(self) -> list[Collection]:
         """Returns the collections that have objects or a manifest. Raises ``StoreError``."""
-        collections: dict[Collection, None] = {}
-        for pattern in sorted(self.collections.patterns):
-            roots = (pattern.before, self.collections.root + pattern.before)
-            for collection_id in sorted(set(chain.from_iterable(map(self._folders, roots)))):
-                if collection := self.collections.lookup(pattern.kind, collection_id):
-                    collections[collection] = None
-        return list(collections)
+        root = self.collections.root
+        return [
+            collection
+            for pattern in sorted(self.collections.patterns)
+            for collection_id in sorted({*self._folders(pattern.before), *self._folders(root + pattern.before)})
+            if (collection := self.collections.lookup(pattern.kind, collection_id))
+        ]
 
     def _folders(self, root: str) -> Iterator[str]:
         after, truncated = "", True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,13 +21,14 @@ from s3_manifest.storage.store import StoreError
 from s3_manifest.subscription import event_rule
 from s3_manifest.subscription.notifications import BucketNotifications, NotSubscribed, with_eventbridge, with_queue
 from s3_manifest.subscription.retrying import RetryPolicy
-from s3_manifest_cli.client.doctor import bucket_checks, cleanup, conditions, round_trip, stack_checks
+from s3_manifest_cli.client.doctor import cleanup, conditions, round_trip, stack_checks
 from s3_manifest_cli.client.doctor.checks import manifests, notifications
 from s3_manifest_cli.client.doctor.checks.functions import sweep_interval
 from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, allow, send
 from s3_manifest_cli.client.doctor.drift import TEST_ID, DriftScan
 from s3_manifest_cli.client.doctor.findings import Examination, Finding, error, not_checked, notice, ok
 from s3_manifest_cli.client.doctor.stack import Bucket, Stack, find
+from s3_manifest_cli.client.doctor.stack_checks import AnyTarget, Check
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import S3Manifests
 
@@ -88,9 +89,6 @@ def doctor_bucket(bucket: str, kinds: Collections | None = None, options: Doctor
     return _BucketExaminer(target, clients, options).examine()
 
 
-AnyTarget = TypeVar("AnyTarget", Stack, Bucket)
-
-
 class _Examiner(Generic[AnyTarget]):
     """Makes the checks that stacks and buckets have in common."""
 
@@ -102,7 +100,7 @@ class _Examiner(Generic[AnyTarget]):
         deployment = Deployment(reader, kinds, clients.session, options.endpoint, target.bucket, target.name, cache)
         self._collections = [deployment.collection(name) for name in options.collections]
 
-    def _run(self, checks: Mapping[str, Callable[[Clients, AnyTarget], Iterable[Finding]]]) -> list[Finding]:
+    def _run(self, checks: Mapping[str, Check[AnyTarget]]) -> list[Finding]:
         """Makes the checks concurrently; returns their findings in order."""
         subject = self._target.name
         findings = parallel_map(
@@ -144,7 +142,7 @@ class _BucketExaminer(_Examiner[Bucket]):
         self._options.progress("reading the bucket's settings")
         findings = _guard("bucket", bucket, self._check_bucket)
         if all(finding.severity == "ok" for finding in findings):
-            findings += self._run(bucket_checks.RETENTION)
+            findings += self._run(stack_checks.RETENTION_CHECKS)
             findings += self._check_manifests()
             text = "notifications, queues, functions, roles and alarms belong to a stack, and were not examined"
             findings.append(notice("stack", bucket, text, "s3-manifest doctor --stack NAME, if there is one"))
@@ -153,8 +151,7 @@ class _BucketExaminer(_Examiner[Bucket]):
     def _check_bucket(self) -> Iterator[Finding]:
         bucket = self._target.bucket
         if self._is_bucket_missing():
-            remedy = "check --bucket, --endpoint-url and --profile"
-            yield error("bucket", bucket, "the bucket does not exist", remedy)
+            yield error("bucket", bucket, "the bucket does not exist", "check --bucket, --endpoint-url and --profile")
             return
         # Without s3:ListBucket S3 answers 403 for a missing key, which looks like a failure.
         send(self._clients.s3.list_objects_v2, Bucket=bucket, MaxKeys=1)
@@ -172,7 +169,7 @@ class _StackExaminer(_Examiner[Stack]):
             text = "the bucket does not exist, and its manifests with it; no check of the bucket was made"
             findings.append(error("bucket", stack.bucket, text, "deploy a new stack with another bucket"))
         else:
-            bucket_findings = self._run(bucket_checks.CHECKS)
+            bucket_findings = self._run(stack_checks.BUCKET_CHECKS)
             if self._options.fix and self._fixable(bucket_findings):
                 self._options.progress("merging the notification configuration")
                 fixed, bucket_findings = self._fix(bucket_findings)
@@ -204,7 +201,7 @@ class _StackExaminer(_Examiner[Stack]):
         except (NotSubscribed, event_rule.NotTargeted, ClientError, BotoCoreError) as fault:
             remedy = f"follow the remedies of the other findings, or {allow('s3:PutBucketNotification')}"
             return [], [*before, error(notifications.CHECK, stack.bucket, f"--fix failed: {fault}", remedy)]
-        after = self._run(bucket_checks.CHECKS)
+        after = self._run(stack_checks.BUCKET_CHECKS)
         text = "changes made before the fix sent no event; the next sweep finds them"
         missed = notice(notifications.CHECK, stack.bucket, text, f"sweep now: {stack.sweep_command()}")
         return [finding for finding in self._fixable(before) if finding not in after], [*after, missed]

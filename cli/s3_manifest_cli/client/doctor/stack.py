@@ -2,14 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections, parse_collections
 from s3_manifest.manifest.jobs import Sweep, SweepAll
 from s3_manifest.subscription import event_rule
 from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
-from s3_manifest_cli.client.doctor.findings import Finding
 from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
 
 FUNCTIONS = (
@@ -212,19 +211,3 @@ def find(clients: Clients, name: str) -> Stack:
             remedy="Deploy it again, or pass the name of another stack.",
         )
     return stack
-
-
-Check = Callable[[Clients, Stack], Iterable[Finding]]
-"""Requests the state of a part of a stack, and returns the findings about it. Raises ``RequestFailed``."""
-
-
-def queue_attributes(clients: Clients, stack: Stack, queue: str) -> Mapping[str, str]:
-    """Returns all attributes of a queue. Raises ``RequestFailed``."""
-    call = clients.client("sqs").get_queue_attributes
-    return dict(send(call, QueueUrl=stack.resources[queue], AttributeNames=["All"])["Attributes"])
-
-
-def function_configuration(clients: Clients, stack: Stack, function: str) -> Mapping[str, Any]:
-    """Returns the configuration of a function. Raises ``RequestFailed``."""
-    call = clients.client("lambda").get_function_configuration
-    return dict(send(call, FunctionName=stack.resources[function]))

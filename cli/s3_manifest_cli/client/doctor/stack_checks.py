@@ -1,12 +1,16 @@
-"""The checks of a stack: each requests a part of its state and passes the answer to ``checks``."""
+"""The checks of a stack and of a bucket: each requests a part of their state and passes the answer to ``checks``."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
-from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
+from s3_manifest_cli.client.doctor.checks import functions, lifecycle, notifications, permissions, queues
+from s3_manifest_cli.client.doctor.checks.callers import Surroundings
 from s3_manifest_cli.client.doctor.clients import MISSING, Clients, RequestFailed, send
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, or_ok, warning
-from s3_manifest_cli.client.doctor.stack import Check, Stack, function_configuration, queue_attributes
+from s3_manifest_cli.client.doctor.stack import Bucket, Stack, Target
 
 _CONSUMERS = {
     "ChangeQueue": ("ReconcileFunction", "ReconcileFunctionChanges"),
@@ -14,6 +18,20 @@ _CONSUMERS = {
 }
 """The function and the event source mapping of each queue."""
 _PEEK_SECONDS = 20
+
+
+AnyTarget = TypeVar("AnyTarget", Stack, Bucket, Target)
+Check = Callable[[Clients, AnyTarget], Iterable[Finding]]
+"""Requests the state of a part of a stack or bucket, and returns the findings about it. Raises ``RequestFailed``."""
+
+
+def _queue_attributes(clients: Clients, stack: Stack, queue: str) -> dict[str, str]:
+    call = clients.client("sqs").get_queue_attributes
+    return dict(send(call, QueueUrl=stack.resources[queue], AttributeNames=["All"])["Attributes"])
+
+
+def _function_configuration(clients: Clients, stack: Stack, function: str) -> dict[str, Any]:
+    return dict(send(clients.client("lambda").get_function_configuration, FunctionName=stack.resources[function]))
 
 
 def _status(_clients: Clients, stack: Stack) -> Iterator[Finding]:
@@ -31,7 +49,7 @@ def _status(_clients: Clients, stack: Stack) -> Iterator[Finding]:
 
 
 def _senders(clients: Clients, stack: Stack) -> Iterable[Finding]:
-    attributes = {queue: queue_attributes(clients, stack, queue) for queue in _CONSUMERS}
+    attributes = {queue: _queue_attributes(clients, stack, queue) for queue in _CONSUMERS}
     return permissions.check_senders(stack, attributes)
 
 
@@ -55,7 +73,7 @@ def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
 def _dead_letters(clients: Clients, stack: Stack) -> list[Finding]:
     """Receives some messages, and makes them visible again immediately."""
     sqs, url = clients.client("sqs"), stack.resources["DeadLetterQueue"]
-    waiting = int(queue_attributes(clients, stack, "DeadLetterQueue")["ApproximateNumberOfMessages"])
+    waiting = int(_queue_attributes(clients, stack, "DeadLetterQueue")["ApproximateNumberOfMessages"])
     messages = []
     if waiting:
         messages = send(
@@ -75,8 +93,8 @@ def _dead_letters(clients: Clients, stack: Stack) -> list[Finding]:
 
 def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:
     for queue, (function, _) in _CONSUMERS.items():
-        attributes, oldest = queue_attributes(clients, stack, queue), None
-        timeout = function_configuration(clients, stack, function)["Timeout"]
+        attributes, oldest = _queue_attributes(clients, stack, queue), None
+        timeout = _function_configuration(clients, stack, function)["Timeout"]
         if int(attributes["ApproximateNumberOfMessages"]):
             try:
                 oldest = _oldest(clients, stack.resources[queue].rpartition("/")[2])
@@ -106,7 +124,7 @@ def _oldest(clients: Clients, queue_name: str) -> float | None:
 def _functions(clients: Clients, stack: Stack) -> Iterable[Finding]:
     findings, concurrency = list[Finding](), clients.client("lambda").get_function_concurrency
     for name in stack.functions:
-        configuration = function_configuration(clients, stack, name)
+        configuration = _function_configuration(clients, stack, name)
         reserved = send(concurrency, FunctionName=stack.resources[name]).get("ReservedConcurrentExecutions")
         findings += functions.check(stack, name, configuration, reserved)
     return or_ok(findings, functions.CHECK, stack.name, f"all {len(stack.functions)} are ready")
@@ -121,10 +139,10 @@ def _mappings(clients: Clients, stack: Stack) -> Iterable[Finding]:
     return or_ok(findings, functions.MAPPINGS, stack.name, "the functions receive the queues' messages")
 
 
-def _schedule(clients: Clients, stack: Stack) -> Iterable[Finding]:
+def _schedule(clients: Clients, stack: Stack) -> Iterator[Finding]:
     name = stack.resources.get("SweepRule")
     rule = name and send(clients.client("events").describe_rule, absent=MISSING, Name=name)
-    return functions.check_schedule(stack, rule or None)
+    yield functions.check_schedule(stack, rule or None)
 
 
 def _event_bus(clients: Clients, stack: Stack) -> Iterator[Finding]:
@@ -143,7 +161,101 @@ def _alarms(clients: Clients, stack: Stack) -> Iterable[Finding]:
     return functions.check_alarms(stack, answer["MetricAlarms"])
 
 
-CHECKS: Mapping[str, Check] = {
+def _notifications(clients: Clients, stack: Stack) -> list[Finding]:
+    configuration = send(clients.s3.get_bucket_notification_configuration, Bucket=stack.bucket)
+    if stack.uses_event_bridge:
+        events = clients.client("events")
+        rule = send(events.describe_rule, absent=MISSING, Name=stack.rule_name)
+        targets = send(events.list_targets_by_rule, Rule=stack.rule_name)["Targets"] if rule else ()
+        return notifications.check_event_rule(configuration, stack, rule, [target["Arn"] for target in targets])
+    topics = notifications.topics(configuration, stack)
+    forwarding = [topic for topic in topics if _forwards(clients, topic, stack.change_queue_arn)]
+    findings = notifications.check(configuration, stack, forwarding)
+    if forwarding:
+        attributes = _queue_attributes(clients, stack, "ChangeQueue")
+        for topic in forwarding:
+            sender = permissions.Sender("ChangeQueue", "sns.amazonaws.com", topic, f"topic {topic}")
+            findings += permissions.check_sender(stack, sender, attributes)
+    return findings
+
+
+def _forwards(clients: Clients, topic: str, queue_arn: str) -> bool:
+    """Whether the queue is subscribed to the topic."""
+    page: dict[str, str] = {}
+    while True:
+        call = clients.client("sns").list_subscriptions_by_topic
+        answer = send(call, absent=MISSING, TopicArn=topic, **page) or {}
+        if any(subscription["Endpoint"] == queue_arn for subscription in answer.get("Subscriptions", ())):
+            return True
+        if not answer.get("NextToken"):
+            return False
+        page = {"NextToken": answer["NextToken"]}
+
+
+def _versioning_of(clients: Clients, target: Target) -> str:
+    return str(send(clients.s3.get_bucket_versioning, Bucket=target.bucket).get("Status", ""))
+
+
+def _rules(clients: Clients, target: Target, unnoticed: Container[str] = ()) -> list[Finding]:
+    versioning = _versioning_of(clients, target)
+    call, absent = clients.s3.get_bucket_lifecycle_configuration, ("NoSuchLifecycleConfiguration",)
+    configuration = send(call, absent=absent, Bucket=target.bucket) or {}
+    return lifecycle.check(configuration, target, versioning, unnoticed)
+
+
+def _lifecycle(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    findings = _notifications(clients, stack)
+    unnoticed = {finding.subject for finding in findings if finding.severity in {"error", "warning"}}
+    return _rules(clients, stack, unnoticed)
+
+
+def _versioning(clients: Clients, target: Target) -> list[Finding]:
+    return [lifecycle.check_versioning(target, _versioning_of(clients, target))]
+
+
+def _bucket_policy(clients: Clients, stack: Stack) -> Iterable[Finding]:
+    answer = send(clients.s3.get_bucket_policy, absent=("NoSuchBucketPolicy",), Bucket=stack.bucket)
+    policy = json.loads(answer["Policy"]) if answer else {}
+    return permissions.check_bucket_policy(stack, policy, _surroundings(clients, stack, policy))
+
+
+def _surroundings(clients: Clients, stack: Stack, policy: Mapping[str, Any]) -> Surroundings:
+    """Requests only what the policy's conditions test."""
+    text = json.dumps(policy).lower()
+    in_vpc: dict[str, bool] = {}
+    organization = None
+    if "aws:sourcevpc" in text or "aws:vpcsourceip" in text:
+        for name in stack.functions:
+            configuration = _function_configuration(clients, stack, name)
+            in_vpc[name] = bool(configuration.get("VpcConfig", {}).get("SubnetIds"))
+    if "aws:principalorgid" in text:
+        with suppress(RequestFailed):  # not permitted, or the account has no organization
+            organization = send(clients.client("organizations").describe_organization)["Organization"]["Id"]
+    return Surroundings(in_vpc, organization)
+
+
+def _encryption(clients: Clients, stack: Stack) -> list[Finding]:
+    own_key, findings = stack.parameters["KmsKeyArn"], []
+    absent = ("ServerSideEncryptionConfigurationNotFoundError",)
+    answer = send(clients.s3.get_bucket_encryption, absent=absent, Bucket=stack.bucket) or {}
+    rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+    keys = {rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") for rule in rules} | {own_key}
+    for key in sorted(filter(None, keys)):
+        metadata = send(clients.client("kms").describe_key, KeyId=key)["KeyMetadata"]
+        arn, state = metadata["Arn"], metadata["KeyState"]
+        # Every role that may use S3 may use AWS's own key through it.
+        if metadata.get("KeyManager") != "AWS" and arn != own_key:
+            text = f"new objects are encrypted with {arn}; the functions may use {own_key or 'no key'}"
+            findings.append(error("encryption", stack.bucket, text, f"deploy with KmsKeyArn={arn}"))
+        if state != "Enabled":
+            text = f"key {arn} is {state}: its objects cannot be read or written"
+            cancel = f"aws kms cancel-key-deletion --key-id {key} && " if state == "PendingDeletion" else ""
+            findings.append(error("encryption", stack.bucket, text, f"{cancel}aws kms enable-key --key-id {key}"))
+    text = f"objects are encrypted with {own_key}" if own_key else "the functions need no customer key"
+    return or_ok(findings, "encryption", stack.bucket, text)
+
+
+CHECKS: Mapping[str, Check[Stack]] = {
     "stack": _status,
     permissions.SENDERS: _senders,
     permissions.ROLES: _roles,
@@ -155,3 +267,16 @@ CHECKS: Mapping[str, Check] = {
     queues.DEAD_LETTERS: _dead_letters,
     functions.ALARMS: _alarms,
 }
+"""The checks of a stack without its bucket."""
+
+RETENTION_CHECKS: Mapping[str, Check[Target]] = {lifecycle.CHECK: _rules, lifecycle.VERSIONING: _versioning}
+"""The checks of a bucket without a stack."""
+
+BUCKET_CHECKS: Mapping[str, Check[Stack]] = {
+    notifications.CHECK: _notifications,
+    lifecycle.CHECK: _lifecycle,
+    lifecycle.VERSIONING: _versioning,
+    permissions.DENIALS: _bucket_policy,
+    "encryption": _encryption,
+}
+"""The checks of a stack's bucket. They need the bucket to exist."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from types import MappingProxyType
 from typing import NamedTuple
 
 from s3_manifest_cli.client.doctor.checks.policies import Request, Value
@@ -14,29 +13,17 @@ _OTHER = "(other)"
 ENCRYPTION = "s3:x-amz-server-side-encryption"
 
 _NEVER_SENT = (
-    ENCRYPTION,
-    f"{ENCRYPTION}-aws-kms-key-id",
-    f"{ENCRYPTION}-customer-algorithm",
-    "s3:x-amz-acl",
-    "s3:x-amz-copy-source",
-    "s3:x-amz-metadata-directive",
-    "s3:x-amz-website-redirect-location",
+    *(f"{ENCRYPTION}{part}" for part in ("", "-aws-kms-key-id", "-customer-algorithm")),
+    *(f"s3:x-amz-{header}" for header in ("acl", "copy-source", "metadata-directive", "website-redirect-location")),
     *(f"s3:x-amz-grant-{right}" for right in ("read", "write", "read-acp", "write-acp", "full-control")),
     *(f"s3:object-lock-{what}" for what in ("mode", "retain-until-date", "legal-hold", "remaining-retention-days")),
-    "s3:requestobjecttagkeys",
-    "s3:dataaccesspointarn",
-    "s3:dataaccesspointaccount",
+    *(f"s3:dataaccesspoint{part}" for part in ("arn", "account")),
     "s3:accesspointnetworkorigin",
+    "s3:requestobjecttagkeys",
     "s3:versionid",
-    "aws:referer",
-    "aws:username",
-    "aws:sourcearn",
-    "aws:sourceaccount",
-    "aws:calledvia",
-    "aws:calledviafirst",
-    "aws:calledvialast",
-    "aws:principalservicename",
-    "aws:federatedprovider",
+    *(f"aws:calledvia{which}" for which in ("", "first", "last")),
+    *(f"aws:source{part}" for part in ("arn", "account")),
+    *(f"aws:{name}" for name in ("referer", "username", "federatedprovider", "principalservicename")),
 )
 """Condition keys that requests of a function's role lack."""
 
@@ -54,8 +41,8 @@ _SENDER_KEYS = {
 class Surroundings(NamedTuple):
     """What the template does not contain: which functions run in a VPC, and the id of the account's organization."""
 
-    in_vpc: Mapping[str, bool] = MappingProxyType({})
-    organization: str | None = None
+    in_vpc: Mapping[str, bool]
+    organization: str | None
 
 
 def objects(stack: Stack, resource: str) -> list[str]:
@@ -75,7 +62,10 @@ def requests(stack: Stack, function: str, action: str, resource: str, surroundin
     account = f"arn:{stack.partition}:iam::{stack.account}:root"
     session = f"arn:{stack.partition}:sts::{stack.account}:assumed-role/{role.rpartition('/')[2]}/{name}"
     principals = frozenset({role, stack.account, account, session})
-    context = _context(stack, role, name) | _network(surroundings.in_vpc.get(function))
+    context = _context(stack, role, name)
+    if surroundings.in_vpc.get(function) is False:
+        # Outside of a VPC, requests never use an endpoint of the account, but may use one of Lambda's.
+        context |= dict.fromkeys(("aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip"), (None, _OTHER))
     if surroundings.organization:
         context["aws:principalorgid"] = surroundings.organization
     contexts = [context]
@@ -105,13 +95,6 @@ def _context(stack: Stack, role: str, function: str) -> dict[str, Value]:
         "s3:signatureversion": "AWS4-HMAC-SHA256",
         "s3:x-amz-storage-class": (None, "STANDARD"),
     }
-
-
-def _network(in_vpc: bool | None) -> dict[str, Value]:
-    """Outside of a VPC, requests never use an endpoint of the account, but may use one of Lambda's."""
-    if in_vpc is None or in_vpc:
-        return {}
-    return dict.fromkeys(("aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip"), (None, _OTHER))
 
 
 def _variants(stack: Stack, action: str) -> list[dict[str, Value]]:

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -28,16 +28,12 @@ def check(stack: Stack, name: str, configuration: Mapping[str, Any], reserved: i
         remedy = f"aws lambda delete-function-concurrency --function-name {function}"
         yield error(CHECK, name, "its reserved concurrency is 0, so it never runs", remedy)
     variables = configuration.get("Environment", {}).get("Variables", {})
-    expected = {
-        "BUCKET": stack.bucket,
-        "COLLECTIONS": stack.parameters["Collections"],
-        "MANIFEST_ROOT": stack.root,
-    }
+    expected = {"BUCKET": stack.bucket, "COLLECTIONS": stack.parameters["Collections"], "MANIFEST_ROOT": stack.root}
     environment = shlex.quote(json.dumps({"Variables": {**variables, **expected}}))
+    remedy = f"aws lambda update-function-configuration --function-name {function} --environment {environment}"
     for variable, value in expected.items():
         if (actual := variables.get(variable)) != value:
             text = f"its environment variable {variable} is {actual!r}; the stack has {value!r}"
-            remedy = f"aws lambda update-function-configuration --function-name {function} --environment {environment}"
             yield error(CHECK, name, text, remedy)
 
 
@@ -63,43 +59,39 @@ def check_mapping(name: str, mapping: Mapping[str, Any] | None, queue_arn: str, 
         yield warning(MAPPINGS, name, f"Lambda reports: {result}", remedy)
 
 
-def check_schedule(stack: Stack, rule: Mapping[str, Any] | None) -> list[Finding]:
+def check_schedule(stack: Stack, rule: Mapping[str, Any] | None) -> Finding:
     """Checks the rule that starts sweeps; None: there is no rule."""
     schedule = stack.parameters["SweepSchedule"]
     if not schedule:
         text = "SweepSchedule is empty: changes whose events were lost are found only by sweeps on request"
-        return [notice(SCHEDULE, stack.name, text, f"sweep now: {stack.sweep_command()}")]
+        return notice(SCHEDULE, stack.name, text, f"sweep now: {stack.sweep_command()}")
     if rule is None:
         remedy = "set SweepSchedule to '', deploy, set it back, and deploy"
-        return [error(SCHEDULE, stack.name, "the rule that starts sweeps was deleted", remedy)]
+        return error(SCHEDULE, stack.name, "the rule that starts sweeps was deleted", remedy)
     if rule["State"] == "DISABLED":
         remedy = f"aws events enable-rule --name {rule['Name']}"
-        return [warning(SCHEDULE, stack.name, "the rule that starts sweeps is disabled", remedy)]
-    return [ok(SCHEDULE, stack.name, f"every collection is swept at {schedule}")]
+        return warning(SCHEDULE, stack.name, "the rule that starts sweeps is disabled", remedy)
+    return ok(SCHEDULE, stack.name, f"every collection is swept at {schedule}")
 
 
-def check_alarms(stack: Stack, alarms: Iterable[Mapping[str, Any]]) -> list[Finding]:
+def check_alarms(stack: Stack, alarms: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Checks which alarms are on, and whether they notify anybody."""
-    by_name = {alarm["AlarmName"]: alarm for alarm in alarms}
-    return or_ok(_alarms(stack, by_name), ALARMS, stack.name, "no alarm is on")
-
-
-def _alarms(stack: Stack, alarms: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    for name, alarm in alarms.items():
+    findings = []
+    for alarm in alarms:
         if alarm["StateValue"] == "ALARM":
-            description = alarm.get("AlarmDescription", "the alarm is on")
+            name, description = alarm["AlarmName"], alarm.get("AlarmDescription", "the alarm is on")
             text = f"{description}, since {timestamp(alarm['StateUpdatedTimestamp'])} ({alarm['StateReason']})"
-            yield warning(ALARMS, name, text, f"aws cloudwatch describe-alarm-history --alarm-name {name}")
-    for name in sorted(set(stack.alarms) - alarms.keys()):
+            findings.append(warning(ALARMS, name, text, f"aws cloudwatch describe-alarm-history --alarm-name {name}"))
+    for name in sorted(set(stack.alarms) - {alarm["AlarmName"] for alarm in alarms}):
         remedy = "remove it from the template, deploy, add it again, and deploy"
-        yield warning(ALARMS, name, "the alarm was deleted", remedy)
+        findings.append(warning(ALARMS, name, "the alarm was deleted", remedy))
     if not stack.parameters["AlarmTopicArn"]:
         remedy = "deploy with AlarmTopicArn=ARN, the ARN of an SNS topic"
-        yield notice(ALARMS, stack.name, "alarms have no recipient", remedy)
-    for name, alarm in alarms.items():
-        if not alarm.get("ActionsEnabled", True):
-            remedy = f"aws cloudwatch enable-alarm-actions --alarm-names {name}"
-            yield notice(ALARMS, name, "its actions are disabled", remedy)
+        findings.append(notice(ALARMS, stack.name, "alarms have no recipient", remedy))
+    for name in (alarm["AlarmName"] for alarm in alarms if not alarm.get("ActionsEnabled", True)):
+        remedy = f"aws cloudwatch enable-alarm-actions --alarm-names {name}"
+        findings.append(notice(ALARMS, name, "its actions are disabled", remedy))
+    return or_ok(findings, ALARMS, stack.name, "no alarm is on")
 
 
 def sweep_interval(schedule: str) -> timedelta | None:

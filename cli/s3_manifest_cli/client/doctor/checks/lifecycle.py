@@ -103,8 +103,7 @@ def _data(rules: Sequence[_Rule], target: Target, versioning: str, unnoticed: Co
         if not rule.overlaps(prefix):
             continue
         if rule.deletes and prefix in unnoticed:
-            text = f"{rule.deletes}, and the queue receives no event for it"
-            yield warning(CHECK, prefix, text, target.fix_command)
+            yield warning(CHECK, prefix, f"{rule.deletes}, and the queue receives no event for it", target.fix_command)
         elif rule.deletes:
             yield notice(CHECK, prefix, rule.deletes)
         if (days := rule.noncurrent_days) and versioning == "Enabled":

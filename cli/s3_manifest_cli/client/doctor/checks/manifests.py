@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Facts
+from s3_manifest.manifest.model import Facts, timestamp
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, shorten, warning
 from s3_manifest_cli.client.doctor.stack import Target
 
@@ -42,18 +42,6 @@ class CollectionState(NamedTuple):
         """Whether it has objects and no manifest."""
         return not self.facts and bool(self.differing)
 
-    @property
-    def is_correct(self) -> bool:
-        """Whether the manifest is complete and equals S3."""
-        return bool(self.facts and self.facts.complete and not (self.differing or self.lost))
-
-    def is_overdue(self, now: datetime, interval: timedelta) -> bool:
-        """Whether the last sweep is older than two sweep intervals."""
-        if self.facts is None:
-            return False
-        verified = self.facts.last_verified_at or self.facts.created_at
-        return now - datetime.fromisoformat(verified) > 2 * interval
-
 
 def check(
     target: Target, states: Sequence[CollectionState], total: int, now: datetime, interval: timedelta | None
@@ -61,43 +49,41 @@ def check(
     """Checks compared collections, ``states`` of ``total``. ``interval``: the longest time between two sweeps."""
     # A folder without objects of its own is not a collection.
     compared = [state for state in states if state.facts or state.differing or state.unreadable or state.unanswered]
+    with_facts = [(state, state.facts) for state in compared if state.facts]
     findings = [finding for state in compared for finding in _check_one(target, state)]
-    for affected, text, remedy in (
-        (
-            [state for state in compared if state.lacks_manifest and not state.is_recent],
-            "there are objects in S3 and no manifest",
-            "the next change creates it, or a sweep",
-        ),
-        (
-            [state for state in compared if state.facts and not state.facts.complete],
-            "the manifest is incomplete until a sweep has read all objects",
-            "if it stays incomplete, sweep again",
-        ),
-        (
-            [state for state in compared if interval and state.is_overdue(now, interval)],
-            "the last sweep is older than two sweep intervals",
-            "check the findings about the schedule and the sweep queue, or sweep now",
-        ),
-    ):
-        if affected:
-            command = target.sweep_command(affected[0].collection if len(affected) == 1 else None)
-            names = shorten([state.name for state in affected])
-            findings.append(warning(CHECK, names, text, f"{remedy}: {command}"))
-    if troubled := [state.name for state in compared if state.facts and state.facts.problems]:
-        text = "sidecars or captions have problems"
-        findings.append(
-            notice(CHECK, shorten(troubled), text, f"s3-manifest info {shlex.quote(troubled[0])} lists them")
-        )
+    lacking = [state for state in compared if state.lacks_manifest and not state.is_recent]
+    text = "there are objects in S3 and no manifest"
+    findings += _sweep_needed(target, lacking, text, "the next change creates it, or a sweep")
+    incomplete = [state for state, facts in with_facts if not facts.complete]
+    text = "the manifest is incomplete until a sweep has read all objects"
+    findings += _sweep_needed(target, incomplete, text, "if it stays incomplete, sweep again")
+    if interval:
+        due = timestamp(now - 2 * interval)
+        overdue = [state for state, facts in with_facts if (facts.last_verified_at or facts.created_at) < due]
+        text = "the last sweep is older than two sweep intervals"
+        remedy = "check the findings about the schedule and the sweep queue, or sweep now"
+        findings += _sweep_needed(target, overdue, text, remedy)
+    if troubled := [state.name for state, facts in with_facts if facts.problems]:
+        remedy = f"s3-manifest info {shlex.quote(troubled[0])} lists them"
+        findings.append(notice(CHECK, shorten(troubled), "sidecars or captions have problems", remedy))
     if skipped := total - len(states):
         text = f"{skipped} of {total} collections were not compared: the time was up"
         findings.append(not_checked(CHECK, target.bucket, text, "compare the important ones: --collection KIND/ID"))
     if not compared and not findings:
         return [ok(CHECK, target.bucket, "there are no collections yet")]
-    if correct := sum(state.is_correct for state in compared):
+    if correct := sum(facts.complete and not (state.differing or state.lost) for state, facts in with_facts):
         late = sum(state.late for state in compared)
         delay = f"; {late} files only after a few seconds" if late else ""
         findings.append(ok(CHECK, target.bucket, f"{correct} of {len(compared)} manifests equal S3{delay}"))
     return findings
+
+
+def _sweep_needed(target: Target, affected: Sequence[CollectionState], text: str, remedy: str) -> list[Finding]:
+    """Returns one warning about all affected collections."""
+    if not affected:
+        return []
+    command = target.sweep_command(affected[0].collection if len(affected) == 1 else None)
+    return [warning(CHECK, shorten([state.name for state in affected]), text, f"{remedy}: {command}")]
 
 
 def _check_one(target: Target, state: CollectionState) -> Iterator[Finding]:

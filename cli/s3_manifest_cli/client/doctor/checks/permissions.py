@@ -12,8 +12,10 @@ from s3_manifest_cli.client.doctor.stack import Stack
 
 SENDERS, ROLES, DENIALS = "senders", "roles", "bucket policy"
 
-_RULE_ACTIONS = ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
-_NO_SURROUNDINGS = Surroundings()
+_RULE_ACTIONS = tuple(
+    f"events:{action}"
+    for action in ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
+)
 
 
 class Need(NamedTuple):
@@ -29,34 +31,35 @@ def needs(stack: Stack) -> list[Need]:
     """Returns what the functions need, as in the template's policies, with an example of each resource."""
     bucket, root = stack.bucket_arn, f"{stack.bucket_arn}/{stack.root}doctor/manifest.json"
     data = f"{bucket}/{stack.kinds.patterns[0].prefix('doctor')}image.png"
-    change, sweep = stack.queue_arn("ChangeQueue"), stack.queue_arn("SweepQueue")
+    change, sweep = stack.change_queue_arn, stack.queue_arn("SweepQueue")
     consume = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+    write, get = ("s3:PutObject", "s3:DeleteObject"), ("s3:GetObject",)
     required = [
         Need("ReconcileFunction", consume, change),
         Need("ReconcileFunction", ("s3:PutObject",), root),
         Need("SweepFunction", consume, sweep),
-        Need("SweepFunction", ("s3:PutObject", "s3:DeleteObject"), root),
-        Need("QueryFunction", ("s3:GetObject",), root),
+        Need("SweepFunction", write, root),
+        Need("QueryFunction", get, root),
         Need("SubscriptionFunction", ("s3:GetBucketNotification", "s3:PutBucketNotification"), bucket),
         Need("SubscriptionFunction", ("sqs:GetQueueUrl", "sqs:TagQueue", "sqs:ListQueueTags"), change),
         Need("SubscriptionFunction", ("sqs:SendMessage",), sweep),
     ]
-    readers: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
+    writers: tuple[str, ...] = ("ReconcileFunction", "SweepFunction")
+    readers = writers
     if "EditFunction" in stack.functions:
         readers += ("EditFunction",)
-        required.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), data))
-        required.append(Need("EditFunction", ("s3:PutObject", "s3:DeleteObject"), root, granted=False))
-    required += [Need(function, ("s3:GetObject",), resource) for function in readers for resource in (data, root)]
+        required += [Need("EditFunction", write, data), Need("EditFunction", write, root, granted=False)]
+    required += [Need(function, get, resource) for function in readers for resource in (data, root)]
     required += [Need(function, ("s3:ListBucket",), bucket) for function in (*readers, "QueryFunction")]
     senders = (*readers, "QueryFunction", "RescanFunction")
     required += [Need(function, ("sqs:SendMessage",), sweep) for function in senders]
     if stack.uses_event_bridge:
-        actions = tuple(f"events:{action}" for action in _RULE_ACTIONS)
-        required.append(Need("SubscriptionFunction", actions, stack.arn("events", f"rule/s3-manifest-{stack.guid}-0")))
+        rule = stack.arn("events", f"rule/s3-manifest-{stack.guid}-0")
+        required.append(Need("SubscriptionFunction", _RULE_ACTIONS, rule))
         required.append(Need("SubscriptionFunction", ("events:ListRules",), stack.arn("events", "rule/*")))
     if stack.parameters["AnnounceChanges"] == "true":
         bus = stack.arn("events", f"event-bus/{stack.parameters['EventBusName']}")
-        required += [Need(function, ("events:PutEvents",), bus) for function in readers[:2]]
+        required += [Need(function, ("events:PutEvents",), bus) for function in writers]
     if key := stack.parameters["KmsKeyArn"]:
         required += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in readers]
         required.append(Need("QueryFunction", ("kms:Decrypt",), key))
@@ -73,12 +76,12 @@ def check_simulation(need: Need, role: str, results: Iterable[Mapping[str, Any]]
         if result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
             reason += " by the organization's policies"
         text = f"{action} on {need.resource} {reason}"
-        command = (
-            f"aws iam simulate-principal-policy --policy-source-arn {role} --action-names {action}"
-            f" --resource-arns {need.resource}"
-        )
         if need.granted:
-            remedy = f"allow it in the policies of {role}, or remove what denies it; this shows it: {command}"
+            remedy = (
+                f"allow it in the policies of {role}, or remove what denies it; this shows it: aws iam"
+                f" simulate-principal-policy --policy-source-arn {role} --action-names {action}"
+                f" --resource-arns {need.resource}"
+            )
             yield error(ROLES, need.function, text, remedy)
         else:
             remedy = f"remove the permission from the policies of {role}, so that manifests keep a single writer"
@@ -109,39 +112,34 @@ def check_senders(stack: Stack, attributes: Mapping[str, Mapping[str, str]]) -> 
 def check_sender(stack: Stack, sender: Sender, attributes: Mapping[str, str]) -> Iterator[Finding]:
     """Checks whether a service may send to a queue with these attributes."""
     context = {"aws:sourceaccount": stack.account, "aws:sourcearn": sender.source, "aws:securetransport": "true"}
-    arn = stack.queue_arn(sender.queue)
     policy: dict[str, Any] = json.loads(attributes.get("Policy") or "{}")
-    result = evaluate(policy, Request(frozenset({sender.service}), "sqs:SendMessage", arn, context))
-    name = f"{stack.name} {sender.queue}"
+    request = Request(frozenset({sender.service}), "sqs:SendMessage", stack.queue_arn(sender.queue), context)
+    result = evaluate(policy, request)
+    name, statement = f"{stack.name} {sender.queue}", f"statement {result.statement}"
+    command = f"aws sqs set-queue-attributes --queue-url {stack.resources[sender.queue]} --attributes"
     if result.decision == "denied":
-        text = f"{sender.name} may not send to it: statement {result.statement} of its policy denies it"
-        remedy = (
-            f"remove statement {result.statement}; if none allows it then: {_policy_command(stack, sender, policy)}"
-        )
+        text = f"{sender.name} may not send to it: {statement} of its policy denies it"
+        remedy = f"remove {statement}; if none allows it then: {command} {_allowing(stack, sender, policy)}"
         yield error(SENDERS, name, text, remedy)
     elif result.decision == "implicitly denied":
         text = f"{sender.name} may not send to it: no statement of its policy allows it"
-        yield error(SENDERS, name, text, _policy_command(stack, sender, policy))
+        yield error(SENDERS, name, text, f"{command} {_allowing(stack, sender, policy)}")
     elif result.decision == "unknown":
-        text = f"{sender.name} may send to it only if unknown conditions of statement {result.statement} hold"
+        text = f"{sender.name} may send to it only if unknown conditions of {statement} hold"
         yield notice(SENDERS, name, f"{text}; the round trip shows whether they do")
     else:
         yield ok(SENDERS, name, f"{sender.name} may send to it")
     if key := attributes.get("KmsMasterKeyId"):
         text = (
             f"it is encrypted with key {key}: {sender.service} can send only if the policy of a customer key allows it"
+            " kms:GenerateDataKey and kms:Decrypt"
         )
-        yield warning(
-            SENDERS,
-            name,
-            f"{text} kms:GenerateDataKey and kms:Decrypt",
-            f"allow both in the key's policy, or: aws sqs set-queue-attributes --queue-url"
-            f" {stack.resources[sender.queue]} --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
-        )
+        remedy = f"allow both in the key's policy, or: {command} KmsMasterKeyId=,SqsManagedSseEnabled=true"
+        yield warning(SENDERS, name, text, remedy)
 
 
-def _policy_command(stack: Stack, sender: Sender, policy: Mapping[str, Any]) -> str:
-    """Returns the command that adds the template's statement to the existing ones."""
+def _allowing(stack: Stack, sender: Sender, policy: Mapping[str, Any]) -> str:
+    """Returns the attributes that add the template's statement to the policy's own."""
     statement = {
         "Sid": f"DoctorLets{sender.service.partition('.')[0].upper()}Send",
         "Effect": "Allow",
@@ -155,13 +153,10 @@ def _policy_command(stack: Stack, sender: Sender, policy: Mapping[str, Any]) -> 
     }
     others = [other for other in policy.get("Statement", ()) if other.get("Sid") != statement["Sid"]]
     merged = json.dumps({"Version": "2012-10-17", "Statement": [*others, statement]})
-    attributes = shlex.quote(json.dumps({"Policy": merged}))
-    return f"aws sqs set-queue-attributes --queue-url {stack.resources[sender.queue]} --attributes {attributes}"
+    return shlex.quote(json.dumps({"Policy": merged}))
 
 
-def check_bucket_policy(
-    stack: Stack, policy: Mapping[str, Any], surroundings: Surroundings = _NO_SURROUNDINGS
-) -> list[Finding]:
+def check_bucket_policy(stack: Stack, policy: Mapping[str, Any], surroundings: Surroundings) -> list[Finding]:
     """Reports each statement of the bucket's policy that denies, or may deny, what the functions need."""
     affected: dict[str, list[tuple[str, Denial]]] = {}
     for need in needs(stack):

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import eq
 from typing import Any, Literal, NamedTuple
 
@@ -43,20 +43,23 @@ class Denial(NamedTuple):
     unknown: tuple[str, ...]
 
 
+_PRECEDENCE: Sequence[tuple[str, bool | None, Decision]] = (
+    ("Deny", True, "denied"),
+    ("Deny", None, "unknown"),
+    ("Allow", True, "allowed"),
+    ("Allow", None, "unknown"),
+)
+
+
 def evaluate(policy: Mapping[str, Any], request: Request) -> Evaluation:
     """Evaluates the policy. ``unknown``: the decision depends on conditions whose values are unknown."""
-    evaluated = [
-        (effect, name, _all(_parts(statement, request).values())) for effect, name, statement in statements(policy)
-    ]
-    for effect, applies, decision in (
-        ("Deny", True, "denied"),
-        ("Deny", None, "unknown"),
-        ("Allow", True, "allowed"),
-        ("Allow", None, "unknown"),
-    ):
-        for statement_effect, name, statement_applies in evaluated:
-            if statement_effect == effect and statement_applies is applies:
-                return Evaluation(decision, name, effect)  # type: ignore[arg-type]  # the table above has Decisions
+    by_result = {
+        (effect, _all(_parts(statement, request).values())): name
+        for effect, name, statement in reversed(list(statements(policy)))  # the first of several decides
+    }
+    for effect, applies, decision in _PRECEDENCE:
+        if name := by_result.get((effect, applies)):
+            return Evaluation(decision, name, effect)
     return Evaluation("implicitly denied")
 
 
@@ -83,13 +86,9 @@ def _parts(statement: Mapping[str, Any], request: Request) -> dict[str, bool | N
     }
     for operator, keys in statement.get("Condition", {}).items():
         for key, values in keys.items():
-            texts = [_text(value) for value in _as_list(values)]
+            texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in _as_list(values)]
             parts[f"{operator} {key}"] = _holds(operator, key.lower(), texts, request.context)
     return parts
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _all(parts: Iterable[bool | None]) -> bool | None:
@@ -151,24 +150,14 @@ def _covers(pattern: str, value: str, ignore_case: bool) -> bool | None:
 
 def _overlap(left: str, right: str) -> bool:
     """Whether any text matches both patterns."""
-    pending, visited = [(0, 0)], {(0, 0)}
-    while pending:
-        i, j = pending.pop()
-        if i == len(left) and j == len(right):
-            return True
-        a, b = left[i : i + 1], right[j : j + 1]
-        steps = []
-        if a == "*":
-            steps += [(i + 1, j)] + ([(i, j + 1)] if b else [])
-        if b == "*":
-            steps += [(i, j + 1)] + ([(i + 1, j)] if a else [])
-        if a and b and (a == b or "?" in {a, b}):
-            steps.append((i + 1, j + 1))
-        for step in steps:
-            if step not in visited:
-                visited.add(step)
-                pending.append(step)
-    return False
+    # In row[j]: whether the part of `left` so far and right[:j] overlap.
+    row = [not right[:j].strip("*") for j in range(len(right) + 1)]
+    for a in left:
+        previous, row = row, [row[0] and a == "*"]
+        for j, b in enumerate(right):
+            both = previous[j] and (a == b or "?" in {a, b})
+            row.append(both or ("*" in {a, b} and (row[j] or previous[j + 1])))
+    return row[-1]
 
 
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
