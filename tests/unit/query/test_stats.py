@@ -137,7 +137,7 @@ def test_many_revisions_take_few_requests():
         harness.commit(harness.upload("a.jpg", body=b"x" * revision))
     harness.store.requests.clear()
     found = sizes_at(harness.snapshot(), [at(minute) for minute in (100, 200, 300, 599)])
-    assert [size.size_bytes for size in found] == [100, 200, 300, 599]
+    assert [size.total_size_bytes for size in found] == [100, 200, 300, 599]
     assert len(harness.store.requests_for("GET")) < 60
 
 

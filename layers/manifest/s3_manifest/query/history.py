@@ -4,13 +4,13 @@ Only change records, checkpoints and the head are read, and of the records only 
 are never skipped: if a record is no longer kept, ``HistoryExpired`` is raised.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import ChangeRecord, decode_record
-from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.consistency import contradiction_in_record
 from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import BrokenObjects, Entry, Facts, NewerManifest, Timestamp, UnreadableManifest
@@ -18,7 +18,7 @@ from s3_manifest.manifest.runs import Run, sha256_hex
 from s3_manifest.storage import change_log, heads
 from s3_manifest.storage.change_log import FIRST, REPAIRED, RecordName
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Store, iter_listings
+from s3_manifest.storage.store import iter_listings
 
 
 class HistoryExpired(Exception):
@@ -125,14 +125,10 @@ class History:
 
         Records of an earlier manifest that was set aside may be kept too; they do not count.
         """
-        low = self._next_recorded(self._head.first_revision - 1)
-        if low > self._head.revision or self._is_of_this_manifest(low):
+        low, high = self._next_recorded(self._head.first_revision - 1), self._head.revision
+        if low > high or self._is_of_this_manifest(low):
             return low
-        high = self._head.revision
-        while low + 1 < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._is_of_this_manifest(middle) else (middle, high)
-        return high
+        return low + 1 + bisect_left(range(low + 1, high), x=True, key=self._is_of_this_manifest)
 
     def present(self) -> ManifestRevision:
         """The manifest as it is."""
@@ -168,7 +164,7 @@ class History:
 
         Raises ``NoSuchRevision``.
         """
-        oldest, high = min(self.oldest_revision(), self._head.revision), self._head.revision
+        oldest = min(self.oldest_revision(), self._head.revision)
         start = self._record_of(oldest).last_synced
         if moment < start:
             if oldest == 1:
@@ -177,20 +173,14 @@ class History:
             raise HistoryExpired(
                 f"the manifest of that time is no longer kept; the oldest kept is revision {oldest}", oldest
             )
-        low = oldest
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._record_of(middle).last_synced <= moment:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        later = range(oldest + 1, self._head.revision + 1)
+        return oldest + bisect_right(later, moment, key=lambda revision: self._record_of(revision).last_synced)
 
     def _recreated(self, first: int) -> HistoryExpired:
-        reason = (
-            f"the manifest was recreated or repaired with revision {first}; read it, then follow it from its revision"
+        return HistoryExpired(
+            f"the manifest was recreated or repaired with revision {first}; read it, then follow it from its revision",
+            self._next_recorded(first),
         )
-        return HistoryExpired(reason, self._next_recorded(first))
 
     def _is_of_this_manifest(self, revision: int) -> bool:
         try:
@@ -200,23 +190,17 @@ class History:
 
     def _next_recorded(self, revision: int) -> int:
         """The first later revision with a record, of this manifest or of one before; the one after the head if none."""
-        names: list[RecordName] = []
-        for listing in self._listings_after(revision):
-            names += change_log.parse_names(listing)
-            if links := change_log.follow_chain(names, self._head):
-                return links[0].revision
-        return self._head.revision + 1
+        chains = (chain for _, chain in self._names_after(revision) if chain)
+        return next((chain[0].revision for chain in chains), self._head.revision + 1)
 
     def _links(self, first: int, last: int) -> list[RecordName]:
         """The records on the chain from one revision to another, both included and none missing."""
-        if first > last:
-            return []
-        names: list[RecordName] = []
         links: list[RecordName] = []
+        if first > last:
+            return links
         revisions: set[int] = set()
-        for listing in self._listings_after(first - 1):
-            names += change_log.parse_names(listing)
-            links = [link for link in change_log.follow_chain(names, self._head) if link.revision <= last]
+        for names, chain in self._names_after(first - 1):
+            links = [link for link in chain if link.revision <= last]
             revisions = {link.revision for link in links}
             # Where a revision has two records, the records after it decide which one is on the chain.
             if names and names[-1].revision > last and len(revisions) == len(links):
@@ -228,13 +212,37 @@ class History:
             raise HistoryExpired(reason, oldest)
         return links
 
-    def _listings_after(self, revision: int) -> Iterator[Sequence[str]]:
-        """The keys of change records of later revisions, a listing at a time."""
-        folder, start = self._collection.changes_folder, change_log.listing_start(self._collection, revision)
-        return (listing.keys for listing in iter_listings(self._store, folder, start))
+    def _names_after(self, revision: int) -> Iterator[tuple[list[RecordName], list[RecordName]]]:
+        """After each listing: the records of later revisions so far, and those of them on the chain of the head."""
+        start = change_log.listing_start(self._collection, revision)
+        names: list[RecordName] = []
+        for listing in iter_listings(self._store, self._collection.changes_folder, start):
+            names += change_log.parse_names(listing.keys)
+            yield names, change_log.follow_chain(names, self._head)
 
     def _records(self, links: list[RecordName]) -> list[ChangeRecord]:
-        return self._snapshot.parallel_map(lambda link: _record(self._store, self._collection, link), links)
+        return self._snapshot.parallel_map(self._read_record, links)
+
+    def _read_record(self, link: RecordName) -> ChangeRecord:
+        key = change_log.record_key(self._collection, link)
+        stored = self._store.get(key)
+        if stored is None:
+            # The collector deletes the oldest first, so the next record may still exist.
+            raise HistoryExpired(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
+        try:
+            record = decode_record(stored.body)
+        except NewerManifest as error:
+            raise NewerManifest(f"{key}: {error}. Upgrade this program") from error
+        except UnreadableManifest:
+            record = None
+        if (
+            record is None
+            or RecordName(record.revision, record.commit, record.previous) != link
+            or contradiction_in_record(record, self._collection)
+        ):
+            # Nothing else records this revision's changes.
+            raise HistoryExpired(f"the change record of revision {link.revision} is damaged", link.revision + 1)
+        return record
 
     def _record_of(self, revision: int) -> ChangeRecord:
         (record,) = self._records(self._links(revision, revision))
@@ -255,25 +263,3 @@ class History:
         if (head.revision, head.commit) != (record.revision, record.commit):
             raise lost
         return replace(self._snapshot, head=head, etag=stored.etag, is_checkpoint=True)
-
-
-def _record(store: Store, collection: Collection, link: RecordName) -> ChangeRecord:
-    key = change_log.record_key(collection, link)
-    stored = store.get(key)
-    if stored is None:
-        # The collector deletes the oldest first, so the next record may still exist.
-        raise HistoryExpired(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
-    try:
-        record = decode_record(stored.body)
-    except NewerManifest as error:
-        raise NewerManifest(f"{key}: {error}. Upgrade this program") from error
-    except UnreadableManifest:
-        record = None
-    if (
-        record is None
-        or RecordName(record.revision, record.commit, record.previous) != link
-        or contradiction_in_record(record, collection)
-    ):
-        # Nothing else records this revision's changes.
-        raise HistoryExpired(f"the change record of revision {link.revision} is damaged", link.revision + 1)
-    return record

@@ -4,6 +4,7 @@ Totals are read from the summaries of heads, growth from change records. An answ
 the number of requests is bounded.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
@@ -104,8 +105,8 @@ class Stats(AnswerModel):
 class Size(NamedTuple):
     """How much a collection held: the number of files, and their bytes."""
 
-    files: int
-    size_bytes: int
+    total_files: int
+    total_size_bytes: int
 
 
 class Growth(NamedTuple):
@@ -140,12 +141,16 @@ def summarize(
     entries: Iterable[Entry] | None = None,
 ) -> Stats:
     """The answer for these collections; ``entries`` are those of the only one, if its files are to be listed."""
-    files = None if entries is None else [_file(entry) for entry in entries if entry.is_file]
+    files = None
+    if entries is not None:
+        files = [FileSize.model_validate(entry, from_attributes=True) for entry in entries if entry.is_file]
+    by_kind = {
+        kind: [totals for totals in collections if totals.kind == kind]
+        for kind in sorted({totals.kind for totals in collections})
+    }
     return Stats(
-        total_collections=len(collections),
-        total_files=sum(totals.total_files for totals in collections),
-        total_size_bytes=sum(totals.total_size_bytes for totals in collections),
-        kinds=tuple(_kind(kind, collections) for kind in sorted({totals.kind for totals in collections})),
+        **_sums(collections),
+        kinds=tuple(KindTotals(kind=kind, **_sums(members)) for kind, members in by_kind.items()),
         collections=tuple(collections),
         unreadable=tuple(unreadable),
         largest=_highest(top, collections, lambda totals: totals.total_size_bytes),
@@ -162,27 +167,16 @@ def summarize(
 def last_days(now: Timestamp, days: int) -> list[tuple[str, Timestamp]]:
     """The last days (UTC) up to today, each with its last millisecond; today with ``now``."""
     today = datetime.fromisoformat(now).date()
-    ends: list[tuple[str, Timestamp]] = []
-    for ago in reversed(range(days)):
-        day = date.fromordinal(max(1, today.toordinal() - ago))
-        ends.append((day.isoformat(), min(timestamp(datetime.combine(day, time.max, UTC)), now)))
-    return ends
+    dates = [date.fromordinal(max(1, today.toordinal() - ago)) for ago in reversed(range(days))]
+    return [(day.isoformat(), min(timestamp(datetime.combine(day, time.max, UTC)), now)) for day in dates]
 
 
 def daily_growth(days: Sequence[str], sizes: Sequence[Sequence[Size | None]]) -> list[GrowthPoint]:
     """What was stored on each of these days, from each collection's sizes on these days (None: unknown)."""
-    by_day = []
-    for index, day in enumerate(days):
-        known = [size for sizes_by_day in sizes if (size := sizes_by_day[index]) is not None]
-        by_day.append(
-            GrowthPoint(
-                day=day,
-                total_collections=len(known),
-                total_files=sum(size.files for size in known),
-                total_size_bytes=sum(size.size_bytes for size in known),
-            )
-        )
-    return by_day
+    return [
+        GrowthPoint(day=day, **_sums([size for by_day in sizes if (size := by_day[index]) is not None]))
+        for index, day in enumerate(days)
+    ]
 
 
 def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | None]:
@@ -193,7 +187,7 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
     """
     head = snapshot.head
     if head is None or not moments:
-        return [None for _ in moments]
+        return [None] * len(moments)
     history = History(snapshot)
     records: dict[int, ChangeRecord] = {}
 
@@ -208,7 +202,7 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
         # The head is of its last commit; nothing is known of the time before.
         return [_size(head) if head.last_synced <= moment else None for moment in moments]
     if latest.last_synced <= moments[0]:
-        return [_size(latest) for _ in moments]
+        return [_size(latest)] * len(moments)
     oldest = min(history.oldest_revision(), head.revision)
     # The size of an earlier manifest, which this one replaced, is unknown.
     before = Size(0, 0) if oldest == 1 else None
@@ -235,31 +229,20 @@ def _last_until(record_of: Callable[[int], ChangeRecord], low: int, high: int, m
     step = 1
     while low + step <= high and record_of(low + step).last_synced <= moment:
         low, step = low + step, step * 2
-    high = min(high, low + step - 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if record_of(middle).last_synced <= moment else (low, middle - 1)
-    return low
+    later = range(low + 1, min(high, low + step - 1) + 1)
+    return low + bisect_right(later, moment, key=lambda revision: record_of(revision).last_synced)
 
 
 def _size(facts: Facts) -> Size:
     return Size(facts.total_files, facts.total_size_bytes)
 
 
-def _kind(kind: str, collections: Sequence[CollectionTotals]) -> KindTotals:
-    members = [totals for totals in collections if totals.kind == kind]
-    return KindTotals(
-        kind=kind,
-        total_collections=len(members),
-        total_files=sum(totals.total_files for totals in members),
-        total_size_bytes=sum(totals.total_size_bytes for totals in members),
-    )
-
-
-def _file(entry: Entry) -> FileSize:
-    return FileSize(
-        filename=entry.filename, s3_key=entry.s3_key, size_bytes=entry.size_bytes, last_modified=entry.last_modified
-    )
+def _sums(members: Sequence[CollectionTotals | Size]) -> dict[str, int]:
+    return {
+        "total_collections": len(members),
+        "total_files": sum(member.total_files for member in members),
+        "total_size_bytes": sum(member.total_size_bytes for member in members),
+    }
 
 
 def _highest(top: int, items: Iterable[Any], key: Callable[[Any], Any]) -> tuple[Any, ...]:
