@@ -10,7 +10,7 @@ from client.transfers import Bucket, Proxy, Reply, md5, random_bytes, refusal
 from s3_manifest.storage.store import Conflict, ReadFailed
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
-from s3_manifest_cli.client.transfer.download import DownloadRequest, DownloadResult, download
+from s3_manifest_cli.client.transfer.download import DownloadRequest, DownloadResult, download, prefetch
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.errors import Unavailable
 
@@ -30,7 +30,14 @@ def request_for(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) ->
 
 def fetch(objects: Objects, folder: Path, request: DownloadRequest, progress=lambda _: None) -> DownloadResult:
     with Destination(folder) as destination, destination.partial(request.filename, request.token) as partial:
-        done = download(objects, request, partial, progress)
+        body = None
+        if request.size <= PART:
+            (fetched,) = prefetch(objects, [(None, request)])
+            objects.budget.release(fetched.reserved)
+            if fetched.error:
+                raise fetched.error
+            (body,) = fetched.body
+        done = download(objects, request, partial, progress, body)
         partial.finish()
         return done
 

@@ -19,7 +19,7 @@ from s3_manifest_cli.client.verify import proofs
 from s3_manifest_cli.client.verify.proofs import CheckResult, ContentChecker, ExpectedContent
 
 PART = 8 << 20
-"""Objects up to this size are fetched in one request, larger ones in ranges of it."""
+"""Objects up to this size are fetched by ``prefetch``, larger ones in ranges of it."""
 
 _CONCURRENT_RANGES = 8
 _CONCURRENT_OBJECTS = 128
@@ -76,7 +76,7 @@ def download(
 ) -> DownloadResult:
     """Fetches an object into the partial file, for the caller to finish, or to close so that the next run resumes.
 
-    ``body`` is the content of an object of at most ``PART`` bytes, if ``prefetch`` has fetched it.
+    ``body`` is the content of the object, if ``prefetch`` has fetched it.
 
     Every request names the ETag and the version of the object. The bytes are compared with every checksum in the
     manifest; wrong bytes are removed with the partial file. Bytes that contradict only the MD5 that their uploader
@@ -95,14 +95,9 @@ class _Download:
 
     def run(self, body: bytes | None) -> DownloadResult:
         request = self._request
-        if request.size <= PART:
-            if body is None:
-                with self._objects.budget.reserved(request.size):
-                    verdict = self._write_whole(self._objects.get(request.version))
-            else:
-                verdict = self._write_whole(body)
+        if body is not None:
+            result = DownloadResult(self._write_whole(body), request.size)
             self._on_bytes(request.size)
-            result = DownloadResult(verdict, request.size)
         else:
             self._expected = self._with_part_sizes(self._expected)
             try:

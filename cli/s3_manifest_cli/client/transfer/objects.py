@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO, RawIOBase
-from queue import SimpleQueue
 from typing import Any, NamedTuple, Self
 
 import boto3
@@ -151,22 +150,11 @@ class Objects:
         except StoreError as error:
             raise write_error(key, error.fault or Fault(), is_conditional=True) from error
 
-    def get(self, version: ObjectVersion) -> bytes:
-        """The bytes of an object, in one request.
-
-        Raises ``Conflict`` if the object changed or is gone; ``ReadFailed``, ``Cancelled``.
-        """
-        results: SimpleQueue[tuple[bytes, Exception | None]] = SimpleQueue()
-        self.begin_get_all(version, lambda *result: results.put(result))
-        body, error = results.get()
-        if error:
-            raise error
-        return body
-
     def begin_get_all(self, version: ObjectVersion, on_done: OnDone[bytes]) -> None:
-        """Begins to fetch an object as ``get`` does; ``on_done`` gets its bytes, or the error that ``get`` raises.
+        """Begins to fetch an object in one request; ``on_done`` gets its bytes.
 
-        The runtime calls it in one of its few threads: it should do next to nothing. Raises ``Cancelled``.
+        The runtime calls it in one of its few threads: it should do next to nothing. Its error is ``Conflict`` if the
+        object changed or is gone; ``ReadFailed``, ``Cancelled``. Raises ``Cancelled`` before it begins.
         """
         blocks: list[bytes] = []
 
@@ -183,8 +171,8 @@ class Objects:
     ) -> None:
         """Begins to fetch a range of an object: ``write`` gets its bytes, in order, with their offset.
 
-        The runtime calls both in its few threads: ``write`` should only write to a disk. Raises ``Cancelled``;
-        ``on_done`` gets any other error, also those of ``write``.
+        The runtime calls ``write`` in its few threads too: it should only write to a disk, and its error is passed on.
+        Other errors are those of ``begin_get_all``.
         """
         request = version.request(part)
         offset = part.start
@@ -219,7 +207,7 @@ class Objects:
         self._once.begin(request, repeat_or_end, on_body)
 
     def stream(self, version: ObjectVersion) -> Iterator[bytes]:
-        """The bytes of an object, in blocks, from a server without ranges. Raises as ``get``."""
+        """The bytes of an object, in blocks, from a server without ranges. Raises the errors of ``begin_get_all``."""
         try:
             answer = self.client.get_object(Bucket=self.bucket, **version.parameters)
             if conflict := version.conflict(answer["ETag"].strip('"')):
