@@ -7,23 +7,13 @@ entries of its files, sorted by filename, and reads these once. The same manifes
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-from s3_manifest_cli.client.export.captions import write_kohya
-from s3_manifest_cli.client.export.checksum_lists import (
-    write_md5sum,
-    write_rclone_files,
-    write_rclone_md5,
-    write_sha256sum,
-)
-from s3_manifest_cli.client.export.croissant import write_croissant
-from s3_manifest_cli.client.export.cvat import SizeOf, write_cvat
-from s3_manifest_cli.client.export.imagefolder import write_imagefolder, write_imagefolder_parquet
-from s3_manifest_cli.client.export.tables import write_csv, write_jsonl, write_parquet
+from s3_manifest_cli.client.export import captions, checksum_lists, croissant, cvat, imagefolder, tables
 from s3_manifest_cli.client.export.writer import ExportResult, WriteFile
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.errors import Invalid
 
-__all__ = ["FORMATS", "ExportResult", "Format", "SizeOf", "WriteFile", "export", "filter_files", "write"]
+__all__ = ["FORMATS", "ExportResult", "Format", "export", "filter_files", "write"]
 
 
 class Format(NamedTuple):
@@ -45,18 +35,18 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "csv": Format(write_csv, "files.csv", ("for_spreadsheets",)),
-    "jsonl": Format(write_jsonl, "files.jsonl"),
-    "parquet": Format(write_parquet, "files.parquet"),
-    "imagefolder": Format(write_imagefolder, "metadata.jsonl", needs_captions=True),
-    "imagefolder-parquet": Format(write_imagefolder_parquet, "metadata.parquet", needs_captions=True),
-    "kohya": Format(write_kohya, ""),
-    "cvat": Format(write_cvat, "manifest.jsonl", ("size_of",)),
-    "croissant": Format(write_croissant, "croissant.json", ("license", "creator", "url")),
-    "md5sum": Format(write_md5sum, "MD5SUMS"),
-    "sha256sum": Format(write_sha256sum, "SHA256SUMS"),
-    "rclone-md5": Format(write_rclone_md5, "MD5SUMS"),
-    "rclone-files": Format(write_rclone_files, "files.txt"),
+    "csv": Format(tables.write_csv, "files.csv", ("for_spreadsheets",)),
+    "jsonl": Format(tables.write_jsonl, "files.jsonl"),
+    "parquet": Format(tables.write_parquet, "files.parquet"),
+    "imagefolder": Format(imagefolder.write_imagefolder, "metadata.jsonl", needs_captions=True),
+    "imagefolder-parquet": Format(imagefolder.write_imagefolder_parquet, "metadata.parquet", needs_captions=True),
+    "kohya": Format(captions.write_kohya, ""),
+    "cvat": Format(cvat.write_cvat, "manifest.jsonl", ("size_of",)),
+    "croissant": Format(croissant.write_croissant, "croissant.json", ("license", "creator", "url")),
+    "md5sum": Format(checksum_lists.write_md5sum, "MD5SUMS"),
+    "sha256sum": Format(checksum_lists.write_sha256sum, "SHA256SUMS"),
+    "rclone-md5": Format(checksum_lists.write_rclone_md5, "MD5SUMS"),
+    "rclone-files": Format(checksum_lists.write_rclone_files, "files.txt"),
 }
 """By the name of the format."""
 

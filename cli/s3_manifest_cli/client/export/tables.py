@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from io import RawIOBase
 from typing import Any, BinaryIO
 
 from pydantic_core import to_json
@@ -114,28 +115,23 @@ def parquet_writer(out: BinaryIO, schema: Any) -> Iterator[Callable[[Mapping[str
             flush()
 
 
-class _CountingStream:
-    """A stream that counts what it writes, as pyarrow asks for the position and a pipe has none; it never closes."""
-
-    closed = False
+class _CountingStream(RawIOBase):
+    """A stream that counts what it writes, as pyarrow asks for the position and a pipe has none."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self._written = 0
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401  # bytes of any kind
         written = self._out.write(data)
         self._written += written
         return written
 
     def tell(self) -> int:
         return self._written
-
-    def flush(self) -> None:
-        self._out.flush()
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def _schema(pa: Any) -> Any:  # noqa: ANN401  # as above

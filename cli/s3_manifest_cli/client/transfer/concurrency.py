@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
@@ -32,13 +31,11 @@ class Outcome(NamedTuple, Generic[Item, Result]):
 def map_concurrently(
     work: Callable[[Item], Result], items: Iterable[Item], cancellation: Cancellation, *, threads: int = _THREADS
 ) -> Iterator[Outcome[Item, Result]]:
-    """Calls ``work`` for every item in threads that end with the iterator, and yields outcomes as they are ready.
+    """Calls ``work`` for every item in threads, which read ``items`` when they are free; yields outcomes as they come.
 
     A ``StoreError``, ``S3ManifestError`` or ``OSError`` is the outcome of its item; any other error cancels the rest
-    and is raised. ``items`` is read, by any of the threads, only when a thread is free.
-
-    Leaving the iterator, by Ctrl-C or otherwise, cancels, and waits until running items have noticed: they, and items
-    that did not start, have no outcome.
+    and is raised. Leaving the iterator, by Ctrl-C or otherwise, cancels, and waits until running items have noticed:
+    they, and items that did not start, have no outcome.
     """
     remaining = iter(items)
     lock = threading.Lock()
@@ -150,18 +147,13 @@ class MemoryBudget:
 
 
 def overlap(
-    items: Iterable[Item],
-    begin: Callable[[Item, OnDone[Result]], None],
-    budget: MemoryBudget,
-    *,
-    memory_of: Callable[[Item], int],
-    limit: int,
+    requests: Iterable[tuple[int, Callable[[OnDone[Result]], None]]], budget: MemoryBudget, limit: int
 ) -> Iterator[Result]:
-    """Begins a request for each item, at most ``limit`` at a time, and yields their results as they arrive.
+    """Begins requests, at most ``limit`` at a time, and yields their results as they arrive.
 
-    ``begin`` gets an item and the function to call, from any thread, at the end of its request, which holds
-    ``memory_of`` the item until then. After an error, which is raised at the end, no more requests begin, but those in
-    progress still arrive. However the iterator is left, none is in progress afterwards.
+    A request is the size of its memory, which it holds until its end, and a function that begins it. After an error,
+    which is raised at the end, no more begin, but those in progress still arrive. However the iterator is left, none is
+    in progress afterwards.
     """
     arrivals: SimpleQueue[tuple[Result, Exception | None]] = SimpleQueue()
     pending = 0
@@ -178,9 +170,9 @@ def overlap(
                 failure = failure or error
 
     try:
-        for item in items:
+        for memory, begin in requests:
             try:
-                budget.hold(memory_of(item), partial(begin, item), lambda *arrival: arrivals.put(arrival))
+                budget.hold(memory, begin, lambda *arrival: arrivals.put(arrival))
             except Cancelled as error:
                 failure = error
                 break

@@ -6,9 +6,9 @@ from the environment (``HTTPS_PROXY``). https://awslabs.github.io/aws-crt-python
 
 import itertools
 import os
-import threading
 from collections.abc import Callable, Mapping
 from io import IOBase
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -125,13 +125,12 @@ class Requests:
 
     def send(self, request: Request) -> Response:
         """Makes a request, and waits for its end. Raises ``Cancelled``."""
-        done = threading.Event()
-        response = self.begin(request, lambda _: done.set())
-        done.wait()
-        return response
+        responses: SimpleQueue[Response] = SimpleQueue()
+        self.begin(request, responses.put)
+        return responses.get()
 
-    def begin(self, request: Request, on_end: Callable[[Response], None], on_body: OnBody | None = None) -> Response:
-        """Begins a request, and returns its response, which ``on_end`` gets at the end. Raises ``Cancelled``.
+    def begin(self, request: Request, on_end: Callable[[Response], None], on_body: OnBody | None = None) -> None:
+        """Begins a request; ``on_end`` gets its response at the end. Raises ``Cancelled``.
 
         ``on_body`` gets the bytes of the response and their offset in the object. The runtime calls both in its few
         threads, or ``on_end`` in this one if the request cannot begin; an error of ``on_body`` is that of the response.
@@ -143,7 +142,7 @@ class Requests:
         except REQUEST_ERRORS as error:
             response.error = error
             on_end(response)
-            return response
+            return
 
         def on_done(error: Exception | None, **_: object) -> None:
             is_cancelled = isinstance(error, AwsCrtError) and error.name == "AWS_ERROR_S3_CANCELED"
@@ -166,7 +165,6 @@ class Requests:
         crt_request.finished_future.add_done_callback(lambda _: self._active.pop(number, None))
         if self._cancellation.is_requested:
             crt_request.cancel()
-        return response
 
     def cancel(self) -> None:
         """Cancels the requests in progress."""

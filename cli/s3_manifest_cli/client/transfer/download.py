@@ -1,9 +1,9 @@
 """Downloads one object into a partial file: exactly the requested object, and no byte of it twice."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from queue import SimpleQueue
 from typing import Generic, NamedTuple
 
@@ -123,8 +123,8 @@ class _Download:
     def _with_part_sizes(self, expected: ExpectedContent) -> ExpectedContent:
         """Adds the sizes of the parts, if only they prove the object: all as the first one, whose size S3 returns."""
         request = self._request
-        count = request.etag.rpartition("-")[2] if "-" in request.etag else ""
-        if not count.isdigit() or proofs.is_verifiable(expected._replace(etag="")):
+        _, dash, count = request.etag.rpartition("-")
+        if not (dash and count.isdigit()) or proofs.is_verifiable(expected._replace(etag="")):
             return expected
         size = self._objects.first_part(request.version) or 0
         sizes = [size] * (int(count) - 1) + [request.size - size * (int(count) - 1)]
@@ -200,15 +200,12 @@ class _Download:
 
     def _arriving(self, parts: Iterator[Range]) -> Iterator[Range]:
         """Fetches ranges concurrently, and yields each one when its bytes are in the file; see ``overlap``."""
-        begin = partial(self._objects.begin_get, self._request.version, self._write)
-
-        def memory_of(part: Range) -> int:
-            # The runtime holds the bytes, and passes a copy of them. More memory would not be faster: bytes are written
-            # while they are in the processor's cache.
-            return 2 * part.size
-
+        begin = functools.partial(self._objects.begin_get, self._request.version, self._write)
+        # The runtime holds the bytes, and passes a copy of them. More memory would not be faster: bytes are written
+        # while they are in the processor's cache.
+        requests = ((2 * part.size, functools.partial(begin, part)) for part in parts)
         with disk_errors(self._request.filename, "not written"):
-            yield from overlap(parts, begin, self._objects.budget, memory_of=memory_of, limit=_CONCURRENT_RANGES)
+            yield from overlap(requests, self._objects.budget, _CONCURRENT_RANGES)
 
     def _write(self, block: bytes, offset: int) -> None:
         write_at(self._partial.fd, block, offset)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from random import random
 from typing import BinaryIO, NamedTuple
 
@@ -65,29 +66,24 @@ def upload(
     unfinished: UnfinishedUploads,
     on_bytes: OnBytes = lambda _: None,
 ) -> UploadResult:
-    """Uploads a file, which is open for reading and unbuffered; only its descriptor is used.
+    """Uploads a file, of which only the descriptor is used.
 
     S3 compares the bytes with their MD5; Amazon's S3 compares each part of a large file with its CRC-64, which is
     faster, and keeps the CRC-64 of the whole. A file that changes meanwhile is never stored. If an answer is lost, S3
     is asked for the current object: a repeat, also after a killed run, stores nothing twice and resumes with the parts
     in S3.
 
-    Raises ``FileChanged``; ``Conflict`` if the object changed; it stays; ``WriteRefused``,
-    ``OutcomeUnknown``, ``ReadFailed``, ``Cancelled``, ``OSError``.
+    Raises ``FileChanged``, ``WriteRefused``, ``OutcomeUnknown``, ``ReadFailed``, ``Cancelled``, ``OSError``; and
+    ``Conflict`` if the object changed, which then stays.
     """
-    return _Upload(objects, file, request, unfinished, on_bytes).run()
+    return _Upload(objects, file.fileno(), request, unfinished, on_bytes).run()
 
 
 class _Upload:
     def __init__(
-        self,
-        objects: Objects,
-        file: BinaryIO,
-        request: UploadRequest,
-        unfinished: UnfinishedUploads,
-        on_bytes: OnBytes,
+        self, objects: Objects, fd: int, request: UploadRequest, unfinished: UnfinishedUploads, on_bytes: OnBytes
     ) -> None:
-        self._objects, self._fd, self._request = objects, file.fileno(), request
+        self._objects, self._fd, self._request = objects, fd, request
         self._unfinished, self._on_bytes = unfinished, on_bytes
         self._part_size = multipart.part_size_of(request.size, PART)
         self._parts: dict[int, Part] = {}
@@ -158,10 +154,8 @@ class _Upload:
         """Sends the missing parts; returns their size. It reads all parts, to prove that the whole is as announced."""
         request, budget, sent = self._request, self._objects.budget, 0
         self._parts, self._crc = {}, 0
-        missing = self._missing_parts(upload)
-        for number, part in overlap(
-            missing, self._begin_part, budget, memory_of=lambda part: part.body.size, limit=_CONCURRENT_PARTS
-        ):
+        missing = ((part.body.size, partial(self._begin_part, part)) for part in self._missing_parts(upload))
+        for number, part in overlap(missing, budget, _CONCURRENT_PARTS):
             self._add(number, part)
             sent += part.size
         if self._crc != request.checksums.crc or read_at(self._fd, 1, request.size):
