@@ -9,10 +9,12 @@ permissions: a folder that is moved while it is open takes along the files that 
 """
 
 import errno
+import functools
 import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -54,38 +56,21 @@ class Destination:
         self._open_root: Callable[[str], Folder] = folder_at
 
     def __enter__(self) -> Self:
-        with disk_errors(str(self.root), "not opened"):
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._root = self._open_root(str(self.root))
-        try:
+        with ExitStack() as opened:
+            with disk_errors(str(self.root), "not opened"):
+                self.root.mkdir(parents=True, exist_ok=True)
+                self._root = opened.enter_context(self._open_root(str(self.root)))
             with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not opened"):
                 self._working, self._lock = self._lock_working_folder()
-        except BaseException:
-            self._root.close()
-            raise
-        try:
+            opened.callback(self._release_working_folder)
             with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not written"):
                 self._mode = mode_of_new_files(self._working)
                 self.file_system = detect_file_system(self._working, os.path.realpath(self.root))
-        except BaseException:
-            self.__exit__()
-            raise
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            if sys.platform == "win32":
-                os.close(self._lock)
-            self._working.unlink(_LOCK)
-            self._root.rmdir(WORKING_FOLDER)
-        except OSError as error:
-            if error.errno not in _FOLDER_STAYS:
-                raise
-        finally:
-            if sys.platform != "win32":
-                os.close(self._lock)
-            self._working.close()
-            self._root.close()
+        self._opened.close()
 
     def partial(self, filename: str, token: str) -> Partial:
         """The partial that an earlier run left for this filename and token, or a new one.
@@ -94,17 +79,16 @@ class Destination:
         """
         self._split(filename)
         with disk_errors(filename, "not written"):
-            return Partial(filename, _partial_name(filename, token), self._working, self._locate_or_create, self._mode)
+            name, locate = _partial_name(filename, token), functools.partial(self._locate, filename, 0o777)
+            return Partial(filename, name, self._working, locate, self._mode)
 
     def identity(self, filename: str) -> Identity | None:
         """The identity of the existing file; None where there is none."""
-        with disk_errors(filename, "not read"):
-            try:
-                folder, name = self._locate(filename)
-            except FileNotFoundError:
-                return None
+        with disk_errors(filename, "not read"), suppress(FileNotFoundError):
+            folder, name = self._locate(filename)
             with folder:
                 return identity_at(folder, name)
+        return None
 
     def open_read(self, filename: str) -> BinaryIO:
         """Opens a regular file for reading, unbuffered. Raises ``NotFound``."""
@@ -161,21 +145,10 @@ class Destination:
             raise Invalid(f"{filename!r}: {reason}")
         return filename.split("/")
 
-    def _locate(self, filename: str) -> tuple[Folder, str]:
-        """Opens the folder of a file; returns it with the file's name in it."""
+    def _locate(self, filename: str, make: int | None = None) -> tuple[Folder, str]:
+        """Opens the folder of a file, as ``Folder.descend``; returns it with the file's name in it."""
         *parents, name = self._split(filename)
-        return self._root.descend(parents), name
-
-    def _locate_or_create(self, filename: str) -> tuple[Folder, str]:
-        *parents, name = self._split(filename)
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._root.descend(parents, 0o777), name
-            except FileNotFoundError:
-                # Another thread removed the last file of a folder, and so the folder.
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError
+        return self._root.descend(parents, make), name
 
     def _remove_empty(self, parts: list[str]) -> None:
         for depth in range(len(parts), 0, -1):
@@ -189,23 +162,32 @@ class Destination:
 
     def _lock_working_folder(self) -> tuple[Folder, int]:
         for _ in range(_ATTEMPTS):
-            try:
-                working = self._root.child(WORKING_FOLDER, 0o700)
-            except FileNotFoundError:
-                continue  # another run just ended, and removed the folder
-            try:
-                lock = acquire_lock(working, _LOCK)
-            except FileNotFoundError:
-                working.close()
-                continue
-            except BaseException:
-                working.close()
-                raise
-            if lock is not None:
-                return working, lock
-            working.close()
-            break
+            # A run that ends removes the lock and the folder at any moment.
+            with suppress(FileNotFoundError), ExitStack() as opened:
+                working = opened.enter_context(self._root.child(WORKING_FOLDER, 0o700))
+                lock = working.open(_LOCK, os.O_RDWR | os.O_CREAT)
+                opened.callback(os.close, lock)
+                if not _lock(lock):
+                    break
+                # A lock on a removed file excludes no process.
+                if os.path.samestat(os.fstat(lock), working.stat(_LOCK)):
+                    opened.pop_all()
+                    return working, lock
         raise Refused(f"{self.root} is in use by another run.", remedy="Wait until it has ended, or stop it.")
+
+    def _release_working_folder(self) -> None:
+        try:
+            if sys.platform == "win32":
+                os.close(self._lock)
+            self._working.unlink(_LOCK)
+            self._root.rmdir(WORKING_FOLDER)
+        except OSError as error:
+            if error.errno not in _FOLDER_STAYS:
+                raise
+        finally:
+            if sys.platform != "win32":
+                os.close(self._lock)
+            self._working.close()
 
 
 _FOLDER_STAYS = {
@@ -227,26 +209,13 @@ def _partial_name(filename: str, token: str) -> str:
     return digest.hexdigest()
 
 
-def acquire_lock(folder: Folder, name: str) -> int | None:
-    """A descriptor that holds the lock file ``name`` until it is closed; None while another process holds it.
-
-    The kernel releases the lock when the process dies. Raises ``FileNotFoundError`` if the folder or the lock file
-    was removed: open the folder again and retry. Raises ``OSError``.
-    """
-    fd = folder.open(name, os.O_RDWR | os.O_CREAT)
+def _lock(fd: int) -> bool:
+    """Locks a file until it is closed or the process dies; returns whether no other process has the lock."""
     try:
-        try:
-            if sys.platform == "win32":
-                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            os.close(fd)
-            return None
-        # The previous holder removes the file when it ends, and a lock on a removed file excludes no process.
-        if not os.path.samestat(os.fstat(fd), folder.stat(name)):
-            raise FileNotFoundError(name)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+        if sys.platform == "win32":
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True

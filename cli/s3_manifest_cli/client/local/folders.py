@@ -106,10 +106,6 @@ class Folder:
         """A second handle of the same folder."""
         return type(self)(os.dup(self.fd))
 
-    def sync(self) -> None:
-        """Waits until its entries are on the disk."""
-        os.fsync(self.fd)
-
     def close(self) -> None:
         """Closes it."""
         os.close(self.fd)
@@ -199,9 +195,6 @@ class CheckedFolder(Folder):
 
     def reopen(self) -> Self:
         return type(self)(self.path)
-
-    def sync(self) -> None:
-        """Windows opens no folders, and writes their entries by itself."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -54,9 +54,9 @@ class Partial:
     """
 
     def __init__(
-        self, filename: str, name: str, working: Folder, locate: Callable[[str], tuple[Folder, str]], mode: int
+        self, filename: str, name: str, working: Folder, locate: Callable[[], tuple[Folder, str]], mode: int
     ) -> None:
-        """``locate`` opens the folder of a filename, creating it if needed; ``mode`` is that of the finished file."""
+        """``locate`` opens the file's folder, creating it if needed; ``mode`` is that of the finished file."""
         self.filename = filename
         self._name, self._working, self._locate, self._mode = name, working, locate, mode
         self._record: int | None = None
@@ -76,13 +76,11 @@ class Partial:
                 self._record, _ = _open_own(self._working, self._name + _RECORD)
         return self._record
 
-    def finish(
-        self, *, mtime_ns: int | None = None, fsync: bool = False, expected: Identity | EllipsisType | None = ...
-    ) -> Identity:
+    def finish(self, *, mtime_ns: int | None = None, expected: Identity | EllipsisType | None = ...) -> Identity:
         """Moves the file to its place in one step, creating its folders; returns its identity there.
 
         ``expected`` is what must be there before: an identity, None for no file, ``...`` for any file. A change made
-        between that check and the move is lost. With ``fsync`` the file survives a loss of power.
+        between that check and the move is lost.
 
         Raises ``Refused`` where a link or a folder is in the way or the file there is not the expected one, and
         ``Unavailable``. Then nothing changed under the filename, and the partial stays.
@@ -92,44 +90,35 @@ class Partial:
                 os.fchmod(self.fd, self._mode)
             if mtime_ns is not None:
                 self._working.utime(self._name, mtime_ns)
-            if fsync:
-                os.fsync(self.fd)
             # Network file systems may report a full disk only when a file is closed.
             os.close(os.dup(self.fd))
-            folder, name = self._move(expected)
-            with folder:
-                # Windows does not move open files. Elsewhere the descriptor is this file even if it is replaced.
-                status = folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd)
-                if fsync:
-                    folder.sync()
+            identity = self._move(expected)
             if self._record is not None or self.resumed:
                 _remove(self._working, self._name + _RECORD)
             self.close()
-            return identity_from_stat(status)
+            return identity
 
-    def _move(self, expected: Identity | EllipsisType | None) -> tuple[Folder, str]:
+    def _move(self, expected: Identity | EllipsisType | None) -> Identity:
         if sys.platform == "win32":
             self.close()
         for attempt in range(_ATTEMPTS):
-            folder, name = self._locate(self.filename)
             try:
-                existing = identity_at(folder, name)
-                if not isinstance(expected, EllipsisType) and existing != expected:
-                    raise Refused(
-                        f"{self.filename!r} was not written: the local file changed meanwhile.",
-                        remedy="Run the command again.",
-                    )
-                self._working.replace(self._name, folder, name)
+                folder, name = self._locate()
+                with folder:
+                    existing = identity_at(folder, name)
+                    if not isinstance(expected, EllipsisType) and existing != expected:
+                        raise Refused(
+                            f"{self.filename!r} was not written: the local file changed meanwhile.",
+                            remedy="Run the command again.",
+                        )
+                    self._working.replace(self._name, folder, name)
+                    # Windows does not move open files. Elsewhere the descriptor is this file even if it is replaced.
+                    status = folder.stat(name) if sys.platform == "win32" else os.fstat(self.fd)
+                    return identity_from_stat(status)
             except FileNotFoundError:
-                folder.close()
                 # Another thread removed the last file of its folder, and so the folder.
                 if attempt == _ATTEMPTS - 1:
                     raise
-            except BaseException:
-                folder.close()
-                raise
-            else:
-                return folder, name
         raise AssertionError
 
     def discard(self) -> None:
@@ -166,18 +155,14 @@ def _open_own(working: Folder, name: str) -> tuple[int, bool]:
             raise
     try:
         fd = working.open(name, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EACCES):
-            raise
-        _remove(working, name)
-    else:
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             return fd, True
         os.close(fd)
-        _remove(working, name)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EACCES):
+            raise
+    _remove(working, name)
     return _create(working, name), False
 
 
