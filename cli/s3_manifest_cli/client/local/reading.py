@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, can_have_caption, caption_candidates, caption_text
 from s3_manifest_cli.client.local.folders import Folder, folder_at
@@ -63,13 +63,13 @@ def read_files(
     def read_one(local: LocalFile) -> tuple[LocalFile, Value | ReadFailure]:
         try:
             with open_unchanged(top, local.filename, local.identity) as file:
-                return local, read(local, counter.wrap(file))
+                return local, read(local, file if progress is no_progress else _CountedFile(file.fileno(), counter))
         except FileChanged as error:
             return local, ReadFailure(str(error))
         except OSError as error:
             return local, ReadFailure(f"skipped, {os_error_reason(error)}", is_denied=True)
         finally:
-            counter.add_file()
+            counter.add(files=1)
 
     def read_batch(start: int) -> list[tuple[LocalFile, Value | ReadFailure]]:
         return list(map(read_one, files[start : start + _BATCH]))
@@ -95,40 +95,29 @@ class _Counter:
         self._files = self._bytes = 0
         self._lock = Lock()
 
-    def wrap(self, file: BinaryIO) -> BinaryIO:
-        return file if self._progress is no_progress else cast("BinaryIO", _CountedFile(file, self.add_bytes))
-
-    def add_bytes(self, size: int) -> None:
+    def add(self, files: int = 0, size_bytes: int = 0) -> None:
         with self._lock:
-            self._bytes += size
-            self._progress(self._files, self._bytes)
-
-    def add_file(self) -> None:
-        with self._lock:
-            self._files += 1
+            self._files += files
+            self._bytes += size_bytes
             self._progress(self._files, self._bytes)
 
 
-class _CountedFile(io.RawIOBase):
-    """A file open for reading that reports each read."""
+class _CountedFile(io.FileIO):
+    """An open file that counts the bytes of each read."""
 
-    def __init__(self, file: BinaryIO, on_read: Callable[[int], None]) -> None:
-        self._file = file
-        self._on_read = on_read
-
-    def readable(self) -> bool:
-        return True
+    def __init__(self, fd: int, counter: _Counter) -> None:
+        super().__init__(fd, closefd=False)
+        self._counter = counter
 
     def readinto(self, into: "Buffer", /) -> int:
-        count = self._file.readinto(into)  # type: ignore[attr-defined]  # it is unbuffered, and has it
-        self._on_read(count)
-        return int(count)
+        count = super().readinto(into)
+        self._counter.add(size_bytes=count)
+        return count
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._file.seek(offset, whence)
-
-    def fileno(self) -> int:
-        return self._file.fileno()
+    def read(self, size: int | None = -1, /) -> bytes:
+        block: bytes = super().read(size)
+        self._counter.add(size_bytes=len(block))
+        return block
 
 
 @contextmanager
@@ -166,14 +155,9 @@ def caption_prompt(source: Folder, filename: str) -> str | None:
     """The text of the first caption beside an image or a video that has one, as in its manifest; None without one."""
     if not can_have_caption(filename):
         return None
-    texts = (_caption_text(source, caption) for caption in caption_candidates(filename))
-    return next((text for text in texts if text), None)
-
-
-def _caption_text(source: Folder, caption: str) -> str | None:
-    try:
-        with open_file(source, caption) as file:
+    for caption in caption_candidates(filename):
+        with suppress(OSError), open_file(source, caption) as file:
             body = file.read(MAX_CAPTION_BYTES + 1)
-    except OSError:
-        return None
-    return caption_text(caption, body) if len(body) <= MAX_CAPTION_BYTES else None
+            if len(body) <= MAX_CAPTION_BYTES and (text := caption_text(caption, body)):
+                return text
+    return None

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.errors import Invalid, Unavailable
 
 _WINDOWS = sys.platform == "win32"  # its listings have no inodes
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FILE_TYPES = {
     stat.S_IFLNK: "it is a symbolic link, and links are not followed",
     stat.S_IFSOCK: "it is a socket",
@@ -125,7 +127,7 @@ def _list_folder(
             if not prefix and name == WORKING_FOLDER:
                 continue
             path = prefix + name
-            if not (name.isascii() or _is_utf8(name)):
+            if not name.isascii() and _SURROGATE.search(name):  # Python's stand-in for a byte that is not UTF-8
                 problems.append(Problem(_printable(path), "skipped, the name is not valid UTF-8"))
             elif entry.is_dir(follow_symlinks=False):  # also a junction of Windows, which ``Folder.child`` refuses
                 folders.append(path + "/")
@@ -139,14 +141,6 @@ def _list_folder(
                 else:
                     reason = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "it is not a regular file")
                     problems.append(Problem(_printable(path), f"skipped, {reason}", "not_a_file"))
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def os_error_reason(error: OSError) -> str:
