@@ -218,7 +218,7 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def files_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files written in the test count as written long before they are read."""
-    monkeypatch.setattr("s3_manifest_cli.client.verify.status.now_ns", lambda: 4 * 10**18)
+    monkeypatch.setattr("s3_manifest_cli.client.verify.status.time_ns", lambda: 4 * 10**18)
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 import os
 import sqlite3
+import time
 
 import pytest
 
-from s3_manifest_cli.client.local.hashes import DigestCache, now_ns
+from s3_manifest_cli.client.local.hashes import DigestCache
 from s3_manifest_cli.client.local.scan import LocalFile, scan
 
 LONG = 3_000_000_000
@@ -87,7 +88,7 @@ def test_a_file_that_was_changed_within_the_clocks_granularity_is_not_trusted(
 def test_a_file_that_was_just_written_is_not_trusted(digests, root):
     (root / "a").write_bytes(b"data")
     local = scanned(root)
-    digests.store_md5s({local: "1" * 32}, now_ns())
+    digests.store_md5s({local: "1" * 32}, time.time_ns())
     assert known(digests, local) == {}
 
 

@@ -1,11 +1,12 @@
 """Which names a file system can hold, and which it treats as the same; detected with real files."""
 
+import contextlib
 import errno
 import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
 
 from s3_manifest.manifest.filenames import MAX_NAME_BYTES
@@ -57,14 +58,8 @@ def detect_name_folding(top: Folder, filenames: Iterable[str]) -> FileSystem:
 def mode_of_new_files(folder: Folder) -> int:
     """The permissions that a new file gets here, by this process's umask and the folder's defaults."""
     # The umask can only be read by setting it, for all threads.
-    name = "probe-mode"
-    _remove(folder, name)
-    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
+    with _new_file(folder, "probe-mode", 0o666) as fd:
         return stat.S_IMODE(os.fstat(fd).st_mode)
-    finally:
-        os.close(fd)
-        _remove(folder, name)
 
 
 def _other_form(name: str) -> str:
@@ -96,29 +91,33 @@ def _max_path_bytes(root: str) -> int:
 
 
 def _are_same(folder: Folder, name: str, other: str) -> bool:
-    _remove(folder, name)
     _remove(folder, other)
-    os.close(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    try:
+    with _new_file(folder, name), contextlib.suppress(FileNotFoundError):
         folder.stat(other)
-    except FileNotFoundError:
-        return False
-    finally:
-        _remove(folder, name)
-    return True
+        return True
+    return False
 
 
 def _can_hold(folder: Folder, name: str) -> bool:
-    _remove(folder, name)
     try:
-        os.close(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        with _new_file(folder, name):
+            return name in folder.names()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         return False
-    is_listed = name in folder.names()
+
+
+@contextlib.contextmanager
+def _new_file(folder: Folder, name: str, mode: int = 0o600) -> Iterator[int]:
+    """Creates an empty file, and removes it at the end."""
     _remove(folder, name)
-    return is_listed
+    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+        _remove(folder, name)
 
 
 def _remove(folder: Folder, name: str) -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from s3_manifest_cli.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
     from s3_manifest_cli.client.local.scan import Problem
@@ -37,24 +36,16 @@ class Filter(NamedTuple):
 
     def predicate(self) -> Callable[[str], bool]:
         """A function that tests whether the filter selects a filename."""
-        include, exclude = _spec("--include", self.include), _spec("--exclude", self.exclude)
-
-        def selects(filename: str) -> bool:
-            comparable = _comparable(filename)
-            return (include is None or include.match_file(comparable)) and not (
-                exclude is not None and exclude.match_file(comparable)
-            )
-
-        return selects
+        included = _matcher("--include", self.include, default=True)
+        excluded = _matcher("--exclude", self.exclude, default=False)
+        return lambda filename: included(name := _comparable(filename)) and not excluded(name)
 
     def select_problems(self, problems: "Iterable[Problem]") -> "list[Problem]":
         """The problems that may affect selected files: a skipped folder may hold some, whatever its name."""
-        selects, exclude = self.predicate(), _spec("--exclude", self.exclude)
+        selects, excluded = self.predicate(), _matcher("--exclude", self.exclude, default=False)
 
         def may_select(path: str) -> bool:
-            if not path.endswith("/"):
-                return selects(path)
-            return exclude is None or not exclude.match_file(_comparable(path + _ANY_NAME))
+            return not excluded(_comparable(path + _ANY_NAME)) if path.endswith("/") else selects(path)
 
         return [problem for problem in problems if may_select(problem.path)]
 
@@ -70,7 +61,7 @@ class Filter(NamedTuple):
             (option, text)
             for option, patterns in (("--include", self.include), ("--exclude", self.exclude))
             for text in patterns
-            if not _matches_any(_pattern(option, text), comparable)
+            if not any(map(_pattern(option, text).match_file, comparable))
         ]
         if self.include and all(("--include", text) in missing for text in self.include):
             raise NotFound(
@@ -95,12 +86,13 @@ def _comparable(text: str) -> str:
     return text.replace("\n", "\0")
 
 
-def _spec(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
+def _matcher(option: str, patterns: Iterable[str], *, default: bool) -> Callable[[str], bool]:
+    """A function that tests whether a name matches; ``default`` without patterns."""
     if not (predicate := [_pattern(option, text) for text in patterns]):
-        return None
+        return lambda _: default
     from pathspec import GitIgnoreSpec  # noqa: PLC0415  # most runs have no filters
 
-    return GitIgnoreSpec(predicate)
+    return GitIgnoreSpec(predicate).match_file
 
 
 def _pattern(option: str, text: str) -> "GitIgnoreSpecPattern":
@@ -124,10 +116,6 @@ def _pattern(option: str, text: str) -> "GitIgnoreSpecPattern":
             f"{_as_option(option, text)} cannot match any file.", remedy="Write a name, '*.png', or 'folder/'."
         )
     return pattern
-
-
-def _matches_any(pattern: "GitIgnoreSpecPattern", filenames: Iterable[str]) -> bool:
-    return any(pattern.match_file(filename) is not None for filename in filenames)
 
 
 def _as_option(option: str, text: str) -> str:

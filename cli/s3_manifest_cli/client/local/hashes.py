@@ -9,13 +9,11 @@ read that a later change could get the same timestamp is not cached.
 
 import contextlib
 import sqlite3
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import file_digest, md5
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, Self, TypeAlias
 
 from s3_manifest_cli.client.local.scan import FileStat, LocalFile, Problem, walk
 from s3_manifest_cli.client.local.state_files import stable_name
@@ -76,9 +74,7 @@ class DigestCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._database:
             self._database.close()
 
@@ -86,13 +82,10 @@ class DigestCache:
         """All of these files, given by name, each with its MD5 if that is cached."""
         cached: list[ScannedFile] = []
         remaining = dict(stats)
-        if self._database:
-            with contextlib.suppress(sqlite3.Error):
-                rows = self._database.execute("SELECT filename, size, mtime_ns, ctime_ns, inode, md5 FROM digests")
-                for row in rows:
-                    if remaining.get(row[0]) == row[:5]:
-                        del remaining[row[0]]
-                        cached.append(row)
+        for row in self._rows("SELECT filename, size, mtime_ns, ctime_ns, inode, md5 FROM digests"):
+            if remaining.get(row[0]) == row[:5]:
+                del remaining[row[0]]
+                cached.append(row)
         return cached + [(*stat, None) for stat in remaining.values()]
 
     def store_md5s(self, md5s: Mapping[LocalFile, str], start_ns: int) -> None:
@@ -102,15 +95,8 @@ class DigestCache:
 
     def match_results(self) -> dict[tuple[LocalFile, str], MatchResult]:
         """All match results, by the file as it was read and the ``verification_key`` it was compared with."""
-        if self._database is None:
-            return {}
-        try:
-            rows = self._database.execute(
-                "SELECT filename, size, mtime_ns, ctime_ns, inode, against, same, why FROM verdicts"
-            )
-            return {(LocalFile._make(row[:5]), row[5]): row[7] if row[6] is None else bool(row[6]) for row in rows}
-        except sqlite3.Error:
-            return {}
+        rows = self._rows("SELECT filename, size, mtime_ns, ctime_ns, inode, against, same, why FROM verdicts")
+        return {(LocalFile._make(row[:5]), row[5]): row[7] if row[6] is None else bool(row[6]) for row in rows}
 
     def store_matches(self, results: Mapping[tuple[LocalFile, str], MatchResult], start_ns: int) -> None:
         """Stores match results, one for each file; otherwise as ``store_md5s``."""
@@ -127,6 +113,10 @@ class DigestCache:
         self._write("DELETE FROM digests WHERE filename = ?", rows)
         self._write("DELETE FROM verdicts WHERE filename = ?", rows)
 
+    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        with contextlib.suppress(sqlite3.Error):
+            yield from self._database.execute(query) if self._database else ()
+
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if self._database is None or not rows:
             return
@@ -139,11 +129,6 @@ def _is_cacheable(file: LocalFile, start_ns: int) -> bool:
     changed = max(file.mtime_ns, file.ctime_ns)
     margin = _COARSE_NS if changed % 1_000_000_000 == 0 else _FINE_NS
     return changed < start_ns - margin
-
-
-def now_ns() -> int:
-    """The system clock, which also sets the timestamps of files."""
-    return time.time_ns()
 
 
 def _open_database(path: Path) -> sqlite3.Connection:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, now_ns, scan_folder
+from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, scan_folder
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
 from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
 from s3_manifest_cli.client.manifests.deployment import Deployment
@@ -228,7 +228,7 @@ def apply_plan(
         raise Invalid(f"The folder of the plan is not an absolute path: {plan.folder!r}. Create it again with --plan.")
     if not plan.folder:
         return execute(deployment, collection, plan, options, {})
-    start_ns = now_ns()
+    start_ns = time.time_ns()
     folder = Path(plan.folder)
     baseline = Baseline(deployment, collection, folder)
     result = execute(deployment, collection, plan, options, baseline.entries)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from time import time_ns
 from typing import NamedTuple, TypeVar
 
 from s3_manifest.manifest.collections import Collection
@@ -15,7 +16,6 @@ from s3_manifest_cli.client.local.hashes import (
     ScannedFile,
     Scanner,
     md5_of,
-    now_ns,
     scan_folder,
 )
 from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, no_progress, read_files
@@ -207,7 +207,7 @@ class _Matcher:
         return results
 
     def _match_md5s(self, md5s: Mapping[LocalFile, str]) -> dict[str, MatchResult]:
-        start_ns = now_ns()
+        start_ns = time_ns()
         found = dict(read_files(self._folder, list(md5s), lambda _, file: md5_of(file), self._progress))
         failures = {file.filename: failure for file, failure in found.items() if isinstance(failure, ReadFailure)}
         self.failures |= failures
@@ -225,7 +225,7 @@ class _Matcher:
         keys = {file: (file, verification_key(remote)) for file, remote in pairs.items()}
         results = {file.filename: cached[key] for file, key in keys.items() if key in cached}
         unread = [(file, remote) for file, remote in pairs.items() if keys[file] not in cached]
-        start_ns = now_ns()
+        start_ns = time_ns()
         learned: dict[tuple[LocalFile, str], MatchResult] = {}
         for file, result in check_files(self._folder, unread, progress):
             if isinstance(result, ReadFailure):
