@@ -64,7 +64,7 @@ def _print(result: RescanResult, printer: Printer) -> None:
         summary = f"corrected the manifest: it differed from S3 for {number(len(drift), 'file')}"
     elif drift is not None:
         summary = "no drift"
-    elif result.request.revision is None or not result.request.complete:
+    elif result.request.revision is None:
         summary = f"the manifest is complete now, with {number(facts.total_files, 'file')}"
     else:
         summary = "drift unknown: the changes are no longer kept"

@@ -7,12 +7,17 @@ import pytest
 from s3_manifest_cli.client.manifests import cache
 
 
+def read(deployment, collection, folder, name):
+    """The current index, cached in a folder for a deployment of that name."""
+    return deployment._replace(cache=folder, name=name).current_index(collection)
+
+
 @pytest.fixture
 def cached(through_s3, add, style, tmp_path):
     """A folder that keeps a manifest, and that file."""
     add({"styles/16/a.png": b"a", "styles/16/b.txt": b"words"}, ChecksumAlgorithm="CRC32")
     folder = tmp_path / "kept"
-    first = cache.index(through_s3.manifests, style, folder, "here")
+    first = read(through_s3, style, folder, "here")
     (file,) = folder.iterdir()
     return folder, file, first
 
@@ -20,7 +25,7 @@ def cached(through_s3, add, style, tmp_path):
 def test_a_cached_index_equals_the_one_that_was_read(through_s3, style, cached, account):
     folder, _, first = cached
     account.requests.clear()
-    assert cache.index(through_s3.manifests, style, folder, "here") == first
+    assert read(through_s3, style, folder, "here") == first
     assert [file.filename for file in first.files()] == ["a.png", "b.txt"]
     assert len(account.requests) == 1
     # … and it was answered that it is still the one: nothing is written again.
@@ -30,9 +35,9 @@ def test_a_cached_index_equals_the_one_that_was_read(through_s3, style, cached, 
 def test_a_changed_manifest_is_read_again_and_cached(through_s3, style, cached, add):
     folder, _, first = cached
     add({"styles/16/c.png": b"c"})
-    second = cache.index(through_s3.manifests, style, folder, "here")
+    second = read(through_s3, style, folder, "here")
     assert second.facts.revision == first.facts.revision + 1
-    assert cache._load(next(folder.iterdir())) == second
+    assert cache.load(next(folder.iterdir())) == second
 
 
 BROKEN = (
@@ -60,15 +65,15 @@ def test_a_broken_cache_file_is_ignored(through_s3, style, cached):
     for number, broken in enumerate(BROKEN):
         file.write_bytes(broken if isinstance(broken, bytes) else broken(good))
         assert file.read_bytes() != good, number
-        assert cache.index(through_s3.manifests, style, folder, "here") == first, number
+        assert read(through_s3, style, folder, "here") == first, number
         assert file.read_bytes() == good, number
 
 
 def test_deployments_and_collections_have_separate_cache_files(through_s3, style, cached, add):
     folder, _, _ = cached
-    cache.index(through_s3.manifests, style, folder, "there")
+    read(through_s3, style, folder, "there")
     add({"styles/7/a.png": b"a"})
-    other = cache.index(through_s3.manifests, through_s3.collection("style/7"), folder, "here")
+    other = read(through_s3, through_s3.collection("style/7"), folder, "here")
     assert len(list(folder.iterdir())) == 3
     assert other.facts.id == "7"
 
@@ -76,7 +81,7 @@ def test_deployments_and_collections_have_separate_cache_files(through_s3, style
 def test_without_a_writable_cache_the_index_is_read_each_time(through_s3, style, cached, tmp_path):
     in_the_way = tmp_path / "in the way"
     in_the_way.write_bytes(b"")
-    assert cache.index(through_s3.manifests, style, in_the_way, "here") == cached[2]
+    assert read(through_s3, style, in_the_way, "here") == cached[2]
 
 
 def test_only_the_user_can_read_the_cache(cached):

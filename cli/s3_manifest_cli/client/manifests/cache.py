@@ -10,29 +10,16 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.encoding import decode_facts, facts_json
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
-from s3_manifest_cli.client.manifests.manifests import Index, Manifests, RemoteFile, Segment
+from s3_manifest_cli.client.local.state_files import write_atomically
+from s3_manifest_cli.client.manifests.manifests import Index, RemoteFile, Segment
 
 _VERSION = 3
 
 
-def index(manifests: Manifests, collection: Collection, folder: Path, deployment: str) -> Index:
-    """The current index, fetched only if it differs from the one in ``folder``.
-
-    ``deployment`` separates collections of the same name. Raises ``NotFound``, ``Unavailable``.
-    """
-    path = folder / f"manifest-{stable_name(deployment, collection.head_key)}.json"
-    cached = _load(path)
-    current = manifests.index(collection, cached)
-    if current is not cached:
-        _save(path, current)
-    return current
-
-
-def _load(path: Path) -> Index | None:
+def load(path: Path) -> Index | None:
+    """The cached index; None where there is none that this version can read."""
     try:
         document: Mapping[str, Any] = from_json(path.read_bytes(), cache_strings="keys")
         if document["version"] != _VERSION:
@@ -43,14 +30,14 @@ def _load(path: Path) -> Index | None:
         return None
 
 
-def _save(path: Path, current: Index) -> None:
+def save(path: Path, current: Index) -> None:
+    """Caches an index, unless the file cannot be written: a read-only home has no cache."""
     document = {
         "version": _VERSION,
         "etag": current.etag,
         "facts": facts_json(current.facts),
         "segments": [{"key": segment.key, "files": _columns(segment.files)} for segment in current.segments],
     }
-    # A read-only home has no cache.
     with contextlib.suppress(OSError):
         write_atomically(path, to_json(document))
 

@@ -52,7 +52,12 @@ class Deployment(NamedTuple):
 
     def current_index(self, collection: Collection) -> Index:
         """The collection's current index, fetched only if it changed. Raises ``NotFound``, ``Unavailable``."""
-        return cache.index(self.manifests, collection, self.cache, self.name)
+        path = self.cache / f"manifest-{state_files.stable_name(self.name, collection.head_key)}.json"
+        cached = cache.load(path)
+        index = self.manifests.index(collection, cached)
+        if index is not cached:
+            cache.save(path, index)
+        return index
 
     def collection(self, name: str) -> Collection:
         """The collection ``KIND/ID`` or ``s3://BUCKET/PREFIX/``, which may be empty; for an actor also by number.
@@ -64,9 +69,9 @@ class Deployment(NamedTuple):
         kind, slash, collection_id = name.partition("/")
         if kind == KIND and is_number(collection_id):
             return self.manifests.actor(collection_id)
-        if slash and (collection := self.collections.lookup(kind, collection_id)):
-            return collection
         if slash:
+            if collection := self.collections.lookup(kind, collection_id):
+                return collection
             try:
                 self.collections.check_id(kind, collection_id)
             except IdTooLong as error:
@@ -155,21 +160,18 @@ def connect(**options: Unpack[ConnectOptions]) -> Deployment:
                 enqueue = partial(messaging.send_jobs, queue, queue_url, delay_seconds=0)
             client = s3_client(endpoint, session=session)
         named_by = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}
-        connection = Connection(bucket, _without_empty(named_by | shared_options), can_rescan=enqueue is not None)
+        connection = Connection(bucket, named_by | shared_options, can_rescan=enqueue is not None)
         # Nothing is written through this store, and a second client without retries takes as long to create.
         store = ExplainingStore(bucket, client, writes=client)
         manifests: Manifests = S3Manifests(store, collections, enqueue, connection)
         return Deployment(manifests, collections, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", cache)
     if api_url:
         api = HttpApi(api_url, session, options.get("token") or env("S3_MANIFEST_API_TOKEN"))
-        connection = Connection(None, _without_empty({"--api-url": api_url} | shared_options), can_rescan=True)
-        manifests = HttpManifests(api, collections, connection)
+        manifests = HttpManifests(
+            api, collections, Connection(None, {"--api-url": api_url} | shared_options, can_rescan=True)
+        )
         return Deployment(manifests, collections, session, endpoint, None, api_url, cache)
     raise Invalid("No deployment is named.", remedy="Pass --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET.")
-
-
-def _without_empty(options: Mapping[str, str | None]) -> dict[str, str]:
-    return {option: value for option, value in options.items() if value}
 
 
 def stack_settings(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:

@@ -1,7 +1,6 @@
 """Compares two manifests file by file: of one collection at two times, or of two collections."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from s3_manifest.manifest.model import Entry, Facts
@@ -113,17 +112,13 @@ def same_bytes(entry: Entry, other: Entry) -> tuple[bool, str]:
         return False, "size"
     if entry.md5_hash and other.md5_hash:
         return entry.md5_hash == other.md5_hash, "md5"
-    checksums, other_checksums = _whole_checksums(entry), _whole_checksums(other)
-    for name in _CHECKSUMS:
-        if name in checksums and name in other_checksums:
-            return checksums[name] == other_checksums[name], name
+    checksums, other_checksums = entry.checksum or {}, other.checksum or {}
+    # Checksums of parts depend on the part size.
+    if checksums.get("type") == other_checksums.get("type") == "FULL_OBJECT":
+        for name in _CHECKSUMS:
+            if name in checksums and name in other_checksums:
+                return checksums[name] == other_checksums[name], name
     return entry.etag == other.etag, "etag"
-
-
-def _whole_checksums(entry: Entry) -> Mapping[str, str]:
-    """The checksums of the whole object; those of parts depend on the part size."""
-    checksum = entry.checksum or {}
-    return checksum if checksum.get("type") == "FULL_OBJECT" else {}
 
 
 def _read(deployment: Deployment, spec: RevisionSpec) -> Manifest:

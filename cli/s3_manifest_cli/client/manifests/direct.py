@@ -1,9 +1,8 @@
 """Reads manifests from S3, with the user's AWS credentials."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
 
 from pydantic_core import from_json
 
@@ -11,14 +10,7 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
-from s3_manifest.manifest.model import (
-    Facts,
-    Head,
-    PageRef,
-    Timestamp,
-    UnreadableManifest,
-    timestamp,
-)
+from s3_manifest.manifest.model import Facts, Head, PageRef, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.query import actors, catalog, history
 from s3_manifest.query.history import History, NoSuchRevision
 from s3_manifest.query.reads import retry_on_conflict
@@ -28,17 +20,25 @@ from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
-from s3_manifest_cli.client.manifests.manifests import ROLES, Change, Connection, Index, Manifest, RemoteFile, Segment
+from s3_manifest_cli.client.manifests.manifests import (
+    ROLES,
+    UNNAMED,
+    Change,
+    Connection,
+    Index,
+    Manifest,
+    RemoteFile,
+    Segment,
+)
 from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, Unavailable
 
 _CATALOG_PAGE = 1000
 _MAX_RECORDS = 50
+_SAME_FIELDS = Change.model_fields.keys() & ChangeRecord.model_fields.keys()
 
 
-class Enqueue(Protocol):
-    """Puts jobs into the stack's sweep queue. Raises ``JobsNotQueued``."""
-
-    def __call__(self, jobs: Sequence[Job]) -> None: ...
+Enqueue = Callable[[Sequence[Job]], None]
+"""Puts jobs into the stack's sweep queue. Raises ``JobsNotQueued``."""
 
 
 class S3Manifests:
@@ -49,7 +49,7 @@ class S3Manifests:
         store: Store,
         collections: Collections,
         enqueue: Enqueue | None = None,
-        connection: Connection = Connection(),  # noqa: B008  # it is immutable
+        connection: Connection = UNNAMED,
     ) -> None:
         self._store = store
         self._collections = collections
@@ -62,9 +62,8 @@ class S3Manifests:
             with translated_errors():
                 page = catalog.read_catalog(self._store, self._collections, parallel_map, _CATALOG_PAGE, after)
             yield from map(totals_of, page.collections)
-            if page.next_position is None:
+            if (after := page.next_position) is None:
                 return
-            after = page.next_position
 
     def actor(self, name: str) -> Collection:
         with translated_errors():
@@ -97,7 +96,14 @@ class S3Manifests:
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         with translated_errors():
             records = History(self._snapshot(collection)).changes_since(since, min(limit, _MAX_RECORDS))
-            return [_change(collection, record) for record in records]
+            return [
+                Change(
+                    committed_at=record.last_synced,
+                    s3_key=change_log.record_key(collection, record),
+                    **{name: getattr(record, name) for name in _SAME_FIELDS},
+                )
+                for record in records
+            ]
 
     def rescan(self, collection: Collection) -> Timestamp:
         return self._request(Sweep(kind=collection.kind, id=collection.id))
@@ -135,11 +141,8 @@ class S3Manifests:
             (run,) = snapshot.read([ref])
             return Segment(ref.key, tuple(RemoteFile.from_fields(from_json(row.line), row.role) for row in run.rows()))
 
-        if head.pages:
-            segments = parallel_map(segment, head.pages)
-        else:
-            entries = sorted((*head.files, *head.captions, *head.hidden), key=lambda entry: entry.filename)
-            segments = [Segment(None, tuple(map(RemoteFile.from_entry, entries)))]
+        inline = (*head.files, *head.captions, *head.hidden)
+        segments = parallel_map(segment, head.pages) if head.pages else [Segment.from_entries(inline)]
         return Index(_only_facts(head), snapshot.etag or "", tuple(segments))
 
 
@@ -167,19 +170,3 @@ def translated_errors() -> Iterator[None]:
         raise Unavailable(str(error)) from error
     except UnreadableManifest as error:
         raise explain_manifest_error(error) from error
-
-
-def _change(collection: Collection, record: ChangeRecord) -> Change:
-    return Change(
-        revision=record.revision,
-        commit=record.commit,
-        committed_at=record.last_synced,
-        s3_key=change_log.record_key(collection, record),
-        title=record.title,
-        complete=record.complete,
-        total_files=record.total_files,
-        total_size_bytes=record.total_size_bytes,
-        added=record.added,
-        modified=record.modified,
-        removed=record.removed,
-    )

@@ -1,7 +1,7 @@
 """Lists what each revision of a manifest changed, for which change records are kept."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection
@@ -50,13 +50,10 @@ def history(
     changes: list[Change] = []
     expired: list[ExpiredRevisions] = []
     while last < revision and len(changes) < limit:
-        batch = _changes_after(manifests, collection, last, limit - len(changes))
-        if isinstance(batch, ExpiredRevisions):
-            expired.append(batch)
-            last = batch.last
-        else:
-            changes += batch
-            last = batch[-1].revision if batch else revision
+        batch, position = _changes_after(manifests, collection, last, limit - len(changes))
+        changes += (change for change in batch if isinstance(change, Change))
+        expired += (change for change in batch if isinstance(change, ExpiredRevisions))
+        last = position if batch else revision
     return History(collection, revision, last, changes, expired)
 
 
@@ -70,21 +67,19 @@ def follow(
 ) -> Iterator[Change | ExpiredRevisions]:
     """The changes after ``since``, without end; pauses while there are none. Raises as ``history``."""
     while True:
-        batch = _changes_after(manifests, collection, since, _BATCH)
-        if isinstance(batch, ExpiredRevisions):
-            yield batch
-            since = batch.last
-        elif batch:
-            yield from batch
-            since = batch[-1].revision
-        else:
+        batch, since = _changes_after(manifests, collection, since, _BATCH)
+        yield from batch
+        if not batch:
             sleep(pause_seconds)
 
 
 def _changes_after(
     manifests: Manifests, collection: Collection, since: int, limit: int
-) -> list[Change] | ExpiredRevisions:
+) -> tuple[Sequence[Change | ExpiredRevisions], int]:
+    """The next changes, and the revision to continue after."""
     try:
-        return manifests.changes(collection, since, limit)
+        changes = manifests.changes(collection, since, limit)
     except HistoryExpired as error:
-        return ExpiredRevisions(since + 1, max(error.oldest - 1, since + 1), str(error))
+        expired = ExpiredRevisions(since + 1, max(error.oldest - 1, since + 1), str(error))
+        return [expired], expired.last
+    return changes, changes[-1].revision if changes else since

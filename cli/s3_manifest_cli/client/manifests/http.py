@@ -12,7 +12,7 @@ from s3_manifest.query.actors import KIND
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest_cli.client.access.explanations import explain_manifest_error
 from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, parse, unreadable_response
-from s3_manifest_cli.client.manifests.manifests import ROLES, Change, Connection, Index, Manifest, RemoteFile, Segment
+from s3_manifest_cli.client.manifests.manifests import ROLES, UNNAMED, Change, Connection, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
 
 _PAGE = 1000
@@ -23,12 +23,7 @@ _ATTEMPTS = 5
 class HttpManifests:
     """The manifests of one deployment."""
 
-    def __init__(
-        self,
-        api: HttpApi,
-        collections: Collections,
-        connection: Connection = Connection(),  # noqa: B008  # it is immutable
-    ) -> None:
+    def __init__(self, api: HttpApi, collections: Collections, connection: Connection = UNNAMED) -> None:
         self.api = api
         self._collections = collections
         self._connection = connection
@@ -66,19 +61,17 @@ class HttpManifests:
         if known and first.status == 304:
             return known
         manifest = self._read(collection, first, {})
-        entries = sorted((*manifest.files, *manifest.captions, *manifest.hidden), key=lambda entry: entry.filename)
         is_first = manifest.facts.revision == first.body.get("revision")
         etag = first.headers.get("etag", "").strip('"') if is_first else ""
-        return Index(manifest.facts, etag, (Segment(None, tuple(map(RemoteFile.from_entry, entries))),))
+        return Index(manifest.facts, etag, (Segment.from_entries(manifest.entries.values()),))
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         query = {"since": str(since), "limit": str(min(limit, _CATALOG_PAGE))}
-        response = self.api.request("GET", *address(f"{_path(collection)}/changes", collection.id, query))
+        response = self.api.request("GET", *_address(collection, query, "/changes"))
         return [parse(Change, fields) for fields in field(response, "changes", list)]
 
     def rescan(self, collection: Collection) -> Timestamp:
-        path, query = address(f"{_path(collection)}/rescan", collection.id)
-        return field(self.api.request("POST", path, query), "requested_at", str)
+        return field(self.api.request("POST", *_address(collection, {}, "/rescan")), "requested_at", str)
 
     def rescan_all(self) -> Timestamp:
         return field(self.api.request("POST", "/api/manifests/rescan"), "requested_at", str)
@@ -87,7 +80,7 @@ class HttpManifests:
         self, collection: Collection, query: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> Response:
         try:
-            return self.api.request("GET", *address(_path(collection), collection.id, query), headers=headers)
+            return self.api.request("GET", *_address(collection, query), headers=headers)
         except NotFound as error:
             # A 404 may also come from a gateway, or be about a revision.
             if not error.message.startswith(NO_MANIFEST):
@@ -123,8 +116,8 @@ def _revision_query(revision: int | None, at: Timestamp | None) -> dict[str, str
     return {"revision": str(revision)} if revision is not None else {"at": at} if at else {}
 
 
-def _path(collection: Collection) -> str:
-    return f"/api/manifests/{collection.kind}/{{}}"
+def _address(collection: Collection, query: Mapping[str, str], route: str = "") -> tuple[str, Mapping[str, str]]:
+    return address(f"/api/manifests/{collection.kind}/{{}}{route}", collection.id, query)
 
 
 def _facts(collection: Collection, response: Response) -> Facts:

@@ -1,22 +1,13 @@
 """The interface for reading manifests, from S3 or over HTTP with the same results and errors, and what it returns."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, Self
 
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import (
-    DECLARED_MD5S,
-    Count,
-    Entry,
-    Facts,
-    Revision,
-    Role,
-    Strict,
-    Timestamp,
-    Tuple,
-)
+from s3_manifest.manifest.model import DECLARED_MD5S, Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.errors import NotFound
 
@@ -30,14 +21,14 @@ class Connection(NamedTuple):
     """
 
     bucket: str | None = None
-    options: Mapping[str, str] = {}
+    options: Mapping[str, str | None] = {}
     can_rescan: bool = False
 
     def no_manifest(self, collection: Collection) -> NotFound:
         """The error for a collection without a manifest; its remedy is a command that works when it is pasted."""
         name = f"{collection.kind}/{collection.id}"
         place = f"s3://{self.bucket}/{collection.prefix}" if self.bucket else f"{collection.prefix} in its bucket"
-        options = self.options
+        options = {option: value for option, value in self.options.items() if value}
         if not self.can_rescan:  # only the stack knows its queue
             usable = {"--endpoint-url", "--profile", "--region"} & options.keys()
             options = {"--stack": "NAME"} | {option: options[option] for option in sorted(usable)}
@@ -47,6 +38,9 @@ class Connection(NamedTuple):
         return NotFound(
             f"{name} has no manifest yet.", remedy=f"Upload something to {place}, or run {quote}{command}{quote}."
         )
+
+
+UNNAMED = Connection()
 
 
 class Manifest(NamedTuple):
@@ -109,6 +103,11 @@ class Segment(NamedTuple):
 
     key: str | None
     files: tuple[RemoteFile, ...]
+
+    @classmethod
+    def from_entries(cls, entries: Iterable[Entry]) -> Self:
+        """The segment of a manifest without pages."""
+        return cls(None, tuple(sorted(map(RemoteFile.from_entry, entries), key=attrgetter("filename"))))
 
 
 class Index(NamedTuple):

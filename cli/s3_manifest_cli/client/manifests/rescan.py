@@ -15,15 +15,11 @@ from s3_manifest_cli.errors import NotFound, NotYet
 
 
 class RescanRequest(NamedTuple):
-    """A requested sweep. ``revision`` is that of the manifest before; None where there was none.
-
-    ``complete``: the manifest was complete before, so that a difference is drift.
-    """
+    """A requested sweep. ``revision`` is that of the manifest before if it was complete: a difference is drift then."""
 
     collection: Collection
     requested_at: Timestamp
     revision: int | None
-    complete: bool
 
 
 class Drift(NamedTuple):
@@ -51,10 +47,8 @@ def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:
     Raises ``Invalid`` where the deployment's sweep queue is not known, ``Unavailable``.
     """
     before = _facts(manifests, collection)
-    requested_at = manifests.rescan(collection)
-    if before is None:
-        return RescanRequest(collection, requested_at, None, complete=False)
-    return RescanRequest(collection, requested_at, before.revision, before.complete)
+    revision = before.revision if before and before.complete else None
+    return RescanRequest(collection, manifests.rescan(collection), revision)
 
 
 def rescan_all(deployment: Deployment) -> list[RescanRequest]:
@@ -66,14 +60,12 @@ def rescan_all(deployment: Deployment) -> list[RescanRequest]:
     requested_at = deployment.manifests.rescan_all()
     # Unreadable manifests come last, because waiting for them may fail.
     known.sort(key=lambda totals: isinstance(totals, UnreadableCollection))
-    named = ((deployment.collections.lookup(totals.kind, totals.id), totals) for totals in known)
-    return [
-        RescanRequest(collection, requested_at, totals.revision, totals.complete)
-        if isinstance(totals, CollectionTotals)
-        else RescanRequest(collection, requested_at, None, complete=False)
-        for collection, totals in named
-        if collection
-    ]
+    requests: list[RescanRequest] = []
+    for totals in known:
+        if collection := deployment.collections.lookup(totals.kind, totals.id):
+            revision = totals.revision if isinstance(totals, CollectionTotals) and totals.complete else None
+            requests.append(RescanRequest(collection, requested_at, revision))
+    return requests
 
 
 def wait_for(manifests: Manifests, request: RescanRequest, seconds: float, clock: Clock = SYSTEM_CLOCK) -> RescanResult:
@@ -105,7 +97,7 @@ def _facts(manifests: Manifests, collection: Collection) -> Facts | None:
 
 def _drift(manifests: Manifests, request: RescanRequest, facts: Facts) -> list[Drift] | None:
     """The changes since the request that a listing caused, and no event."""
-    if request.revision is None or not request.complete:
+    if request.revision is None:
         return None
     if facts.revision <= request.revision:
         return []
