@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, can_have_caption, caption_candidates, caption_text
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity, identity_from_stat
-from s3_manifest_cli.client.local.scan import LocalFile, os_error_reason
+from s3_manifest_cli.client.local.scan import LocalFile, Problem, os_error_reason
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -31,6 +31,11 @@ class ReadFailure(NamedTuple):
 
     reason: str
     is_denied: bool = False
+
+    @property
+    def match_result(self) -> str:
+        """As ``CheckResult.match_result``: whether the bytes match is unknown."""
+        return self.reason
 
 
 ReadProgress = Callable[[int, int], None]
@@ -85,6 +90,15 @@ def read_files(
             # After Ctrl-C only the batches that have begun are finished.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def denied_files(results: Mapping[LocalFile, object]) -> list[Problem]:
+    """The files among results of ``read_files`` that the disk refused to read."""
+    return [
+        Problem(file.filename, result.reason)
+        for file, result in results.items()
+        if isinstance(result, ReadFailure) and result.is_denied
+    ]
 
 
 class _Counter:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, Protocol, Self
 
 from s3_manifest.manifest.changes import FileChange
@@ -57,6 +57,9 @@ class Manifest(NamedTuple):
         return {entry.filename: entry for entry in (*self.files, *self.captions, *self.hidden)}
 
 
+_REMOTE_FIELDS = itemgetter("filename", "size_bytes", "md5_hash", "etag", "md5_source", "checksum", "last_modified")
+
+
 class RemoteFile(NamedTuple):
     """The part of an entry that a local file is compared with; a file, caption or hidden file.
 
@@ -81,21 +84,8 @@ class RemoteFile(NamedTuple):
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], role: Role) -> Self:
         """The file of an entry's fields."""
-        return cls(
-            fields["filename"],
-            fields["size_bytes"],
-            fields["md5_hash"],
-            fields["etag"],
-            role,
-            fields["checksum"],
-            fields["last_modified"],
-            declared_source(fields["md5_source"]),
-        )
-
-
-def declared_source(md5_source: str | None) -> str | None:
-    """The user metadata that an MD5 comes from; None where it comes from elsewhere."""
-    return md5_source if md5_source in DECLARED_MD5S else None
+        name, size, md5, etag, source, checksum, modified = _REMOTE_FIELDS(fields)
+        return cls(name, size, md5, etag, role, checksum, modified, source if source in DECLARED_MD5S else None)
 
 
 class Segment(NamedTuple):

@@ -19,7 +19,7 @@ from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, ite
 from s3_manifest_cli.client.access.s3_errors import ExplainingStore
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import translated_errors
-from s3_manifest_cli.client.manifests.manifests import Manifest, declared_source
+from s3_manifest_cli.client.manifests.manifests import Manifest, RemoteFile
 from s3_manifest_cli.client.verify.proofs import ContentChecker, ExpectedContent
 
 AuditState = Literal["right", "missing", "unexpected", "modified", "unverifiable", "unsettled", "unreadable"]
@@ -77,14 +77,12 @@ class Audit(NamedTuple):
         return all(file.state == "right" for file in self.files)
 
 
-class _Unreadable(NamedTuple):
-    reason: str
-
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_Observation = Present | None | _Unreadable
+_Observation = Present | None | str
+"""An object; None where there is none; or why S3 refused the request."""
+
 _Expected = Entry | Sidecar
 _Difference = tuple[AuditState, str]
 
@@ -194,14 +192,11 @@ class _Auditor:
         try:
             observation = self._store.head(self._collection.prefix + name)
         except ReadFailed as error:
-            return _Unreadable(str(error))
+            return str(error)
         return None if isinstance(observation, Absent) or is_folder(observation) else observation
 
     def _check_bytes(self, file: AuditedFile, entry: Entry) -> AuditedFile:
-        declared = declared_source(entry.md5_source)
-        checker = ContentChecker(
-            ExpectedContent(entry.size_bytes, entry.md5_hash, entry.etag, entry.checksum, declared=declared)
-        )
+        checker = ContentChecker(ExpectedContent.of(RemoteFile.from_entry(entry)))
         try:
             for block in self._store.blocks(entry.s3_key, entry.etag):
                 checker.update(block)
@@ -220,8 +215,8 @@ class _Auditor:
 
 def _compare(expected: _Expected | None, observed: _Observation) -> _Difference | None:
     """How an object differs from the manifest; None where it does not."""
-    if isinstance(observed, _Unreadable):
-        return "unreadable", observed.reason
+    if isinstance(observed, str):
+        return "unreadable", observed
     if expected is None:
         return ("unexpected", "it is in S3, but not in the manifest") if observed else None
     if observed is None:

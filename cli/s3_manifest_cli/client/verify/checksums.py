@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from awscrt import checksums  # type: ignore[import-untyped]  # it has types, and no marker that it has
@@ -90,19 +90,12 @@ def possible_part_sizes(size: int, parts: int) -> tuple[int, ...]:
     S3 does not return part sizes with an object. But clients cut all parts except the last in one size, and use few
     sizes: their defaults, which they raise for objects of more than 10,000 parts.
     """
-    candidates = _part_size_candidates(size, parts)
+    even = (-(-size // count) for count in (parts, _MAX_PARTS))
+    rounded = (-(-part // unit) * unit for part in even for unit in (1, _MIB, 5 * _MIB, 16 * _MIB))
+    candidates = (*_USUAL_PART_SIZES, *rounded)
     return tuple(dict.fromkeys(part for part in candidates if part > 0 and part_count(size, part) == parts))
 
 
 def part_count(size: int, part_size: int) -> int:
     """The number of parts of an object; an empty object has one."""
     return max(1, -(-size // part_size))
-
-
-def _part_size_candidates(size: int, parts: int) -> Iterator[int]:
-    yield from _USUAL_PART_SIZES
-    for count in (parts, _MAX_PARTS):
-        even = -(-size // count)
-        yield even
-        for unit in (_MIB, 5 * _MIB, 16 * _MIB):
-            yield -(-even // unit) * unit

@@ -1,12 +1,12 @@
 """Compares local files with a manifest by their bytes, never by size or time alone. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
 from s3_manifest_cli.client.local.hashes import MatchResult, ScannedFile
-from s3_manifest_cli.client.local.scan import LocalFile
+from s3_manifest_cli.client.local.scan import LocalFile, Problem
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 
 FileState = Literal["synced", "local_only", "s3_only", "out_of_sync", "unverifiable"]
@@ -29,11 +29,13 @@ class FileStatus(NamedTuple):
 class Comparison(NamedTuple):
     """All compared files: ``matches`` are synced by a cached MD5, ``others`` are the remaining files by name.
 
-    Usually most files match and no caller asks for them one by one, so they are kept as they were read.
+    ``unreadable`` are the files that the disk refuses to read. Usually most files match and no caller asks for them one
+    by one, so they are kept as they were read.
     """
 
     matches: list[tuple[ScannedFile, RemoteFile]]
     others: list[FileStatus]
+    unreadable: Sequence[Problem] = ()
 
     @property
     def files(self) -> list[FileStatus]:

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, Self
 
 from s3_manifest_cli.client.local.hashes import MatchResult
 from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, no_progress, read_files
@@ -42,6 +42,11 @@ class ExpectedContent(NamedTuple):
     checksum: Mapping[str, str] | None = None
     part_sizes: Sequence[int] | None = None
     declared: str | None = None
+
+    @classmethod
+    def of(cls, remote: RemoteFile) -> Self:
+        """What a manifest records about that file."""
+        return cls(remote.size, remote.md5, remote.etag, remote.checksum, declared=remote.declared)
 
 
 class CheckResult(NamedTuple):
@@ -95,34 +100,34 @@ class ContentChecker:
         expected = self._expected
         if self._size != expected.size_bytes:
             return _wrong_size(self._size, expected)
-        equal, different = [], []
+        equal, different, warning = [], [], None
         for proof, digest, hashes, is_certain in self._candidates:
             if any(hash_.digest() == digest for hash_ in hashes):
                 equal.append(proof)
             elif is_certain:
                 different.append(proof)
         if different == ["md5"] and expected.declared:
-            if equal:
-                return CheckResult("match", tuple(equal), _proven_by(equal), _wrong_declaration(expected))
-            return CheckResult("mismatch", ("md5",), _unproven_declaration(expected))
-        if different:
+            warning = _wrong_declaration(expected)
+            if not equal:
+                reason = (
+                    f"these bytes do not have the MD5 that the uploader declares ({expected.declared}:"
+                    f" {expected.md5_hash}), and S3 keeps nothing else that proves them. If this happens again, the"
+                    " declaration is wrong: upload the file again, or correct its metadata (aws s3api copy-object"
+                    " --metadata-directive REPLACE)"
+                )
+                return CheckResult("mismatch", ("md5",), reason)
+        elif different:
             reason = f"the {_join(different)} of these bytes differs from the manifest"
             if equal:
                 reason += f", but the {_join(equal)} is equal: the object's own checksums disagree; upload it again"
             return CheckResult("mismatch", tuple(different), reason)
         if equal:
-            return CheckResult("match", tuple(equal), _proven_by(equal))
+            return CheckResult("match", tuple(equal), f"proven by {_join(equal)}", warning)
         return CheckResult("unverifiable", (), _reason_unverifiable(expected, self._candidates))
 
 
-def check_file(file: BinaryIO | int, expected: ExpectedContent) -> CheckResult:
-    """Checks a file, or the file of a descriptor, reading it from its start in one pass. Raises ``OSError``.
-
-    A file of the wrong size is not read.
-    """
-    if isinstance(file, int):
-        with os.fdopen(os.dup(file), "rb", buffering=0) as opened:
-            return check_file(opened, expected)
+def check_file(file: BinaryIO, expected: ExpectedContent) -> CheckResult:
+    """Checks a file, reading it from its start in one pass; not at all if its size is wrong. Raises ``OSError``."""
     size = file.seek(0, os.SEEK_END)
     if size != expected.size_bytes:
         return _wrong_size(size, expected)
@@ -137,10 +142,7 @@ def check_files(
     folder: Path, pairs: Sequence[tuple[LocalFile, RemoteFile]], progress: ReadProgress = no_progress
 ) -> Iterator[tuple[LocalFile, CheckResult | ReadFailure]]:
     """Reads each local file and checks it against its remote file, in order. See ``read_files``."""
-    expected = {
-        file: ExpectedContent(remote.size, remote.md5, remote.etag, remote.checksum, declared=remote.declared)
-        for file, remote in pairs
-    }
+    expected = {file: ExpectedContent.of(remote) for file, remote in pairs}
     return read_files(folder, list(expected), lambda file, opened: check_file(opened, expected[file]), progress)
 
 
@@ -254,22 +256,10 @@ def _join(proofs: Sequence[str]) -> str:
     return " and ".join(proofs)
 
 
-def _proven_by(proofs: Sequence[str]) -> str:
-    return f"proven by {_join(proofs)}"
-
-
 def _wrong_declaration(expected: ExpectedContent) -> str:
     return (
         f"the uploader declares a wrong MD5 ({expected.declared}: {expected.md5_hash}), and these are the bytes in S3:"
         " upload the file again, or correct its metadata"
-    )
-
-
-def _unproven_declaration(expected: ExpectedContent) -> str:
-    return (
-        f"these bytes do not have the MD5 that the uploader declares ({expected.declared}: {expected.md5_hash}), and S3"
-        " keeps nothing else that proves them. If this happens again, the declaration is wrong: upload the file again,"
-        " or correct its metadata (aws s3api copy-object --metadata-directive REPLACE)"
     )
 
 

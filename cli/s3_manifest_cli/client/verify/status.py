@@ -18,7 +18,7 @@ from s3_manifest_cli.client.local.hashes import (
     md5_of,
     scan_folder,
 )
-from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, no_progress, read_files
+from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, denied_files, no_progress, read_files
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder, scan
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
@@ -85,23 +85,19 @@ class LocalCopy(NamedTuple):
         local = scanner(self.folder, self.deployment.cache)
         remote = list(index.files())
         unmatched = self.unmatched_filters(local, remote)
-        problems = list(local.problems)
-        comparison = self.compare(local, remote, problems, read_all=read_all, progress=progress)
-        return Status(self.folder, index.facts, comparison, self.filters.select_problems(problems), unmatched)
+        comparison = self.compare(local, remote, read_all=read_all, progress=progress)
+        problems = self.filters.select_problems((*local.problems, *comparison.unreadable))
+        return Status(self.folder, index.facts, comparison, problems, unmatched)
 
     def compare(
         self,
         local: LocalScan,
         remote: Sequence[RemoteFile],
-        problems: list[Problem] | None = None,
         *,
         read_all: bool = False,
         progress: ReadProgress = no_progress,
     ) -> Comparison:
-        """Compares a scan of the folder with files of a manifest, as ``status`` does.
-
-        Files that the disk refuses to read are added to ``problems``.
-        """
+        """Compares a scan of the folder with files of a manifest, as ``status`` does."""
         selects = self.filters.predicate()
         scanned = self.own_files({file[0]: file for file in local.files})
         if self.filters != EVERYTHING:
@@ -112,16 +108,12 @@ class LocalCopy(NamedTuple):
             matches, remote = match_cached(scanned, remote)
         files = {name: LocalFile._make(file[:-1]) for name, file in scanned.items()}
         results: dict[str, MatchResult] = {}
+        unreadable: list[Problem] = []
         if pairs := same_size_pairs(files, remote):
             md5s = {} if read_all else {name: file[-1] for name, file in scanned.items()}
             with DigestCache(self.deployment.cache, self.folder) as digests:
-                matcher = _Matcher(self.folder, digests, progress, read_all=read_all)
-                results = matcher.match(pairs, md5s)
-            if problems is not None:
-                problems += (
-                    Problem(name, failure.reason) for name, failure in matcher.failures.items() if failure.is_denied
-                )
-        return Comparison(matches, compare(files, remote, results, selects))
+                results = _Matcher(self.folder, digests, unreadable, progress, read_all).match(pairs, md5s)
+        return Comparison(matches, compare(files, remote, results, selects), unreadable)
 
     def unmatched_filters(self, local: LocalScan, remote: Iterable[RemoteFile]) -> tuple[str, ...]:
         """The filter options that match no file on either side. Raises as ``Filter.unmatched``."""
@@ -168,18 +160,17 @@ def status(
     return LocalCopy(deployment, folder, collection, filters).status(read_all=read_all, progress=progress)
 
 
-class _Matcher:
+class _Matcher(NamedTuple):
     """Decides whether local bytes are those of the objects; reads the files that the cache does not know.
 
-    ``failures`` are the files that could not be read. With ``read_all`` the cache is written only.
+    Files that the disk refuses to read are added to ``unreadable``. With ``read_all`` the cache is written only.
     """
 
-    def __init__(self, folder: Path, digests: DigestCache, progress: ReadProgress, *, read_all: bool) -> None:
-        self.failures: dict[str, ReadFailure] = {}
-        self._folder = folder
-        self._digests = digests
-        self._progress = progress
-        self._read_all = read_all
+    folder: Path
+    digests: DigestCache
+    unreadable: list[Problem]
+    progress: ReadProgress
+    read_all: bool
 
     def match(
         self, pairs: Sequence[tuple[LocalFile, RemoteFile]], md5s: Mapping[str, str | None]
@@ -187,52 +178,48 @@ class _Matcher:
         """The match result of each pair, by filename; ``md5s`` are the known MD5s of local files."""
         results: dict[str, MatchResult] = {}
         unread: dict[LocalFile, str] = {}
-        to_prove: dict[LocalFile, RemoteFile] = {}
         for file, remote in pairs:
-            if remote.md5 is None:
-                to_prove[file] = remote
-            elif md5 := md5s.get(file.filename):
+            if remote.md5 and (md5 := md5s.get(file.filename)):
                 results[file.filename] = md5 == remote.md5
-            else:
+            elif remote.md5:
                 unread[file] = remote.md5
-        if unread:
-            results |= self._match_md5s(unread)
-        # A declared MD5 may be wrong; then the checksums or parts that S3 has decide.
-        to_prove |= {file: remote for file, remote in pairs if remote.declared and results.get(file.filename) is False}
+        results |= self._match_md5s(unread)
+        # Without an MD5, the checksums or parts that S3 has decide; also where a declared one differs: it may be wrong.
+        to_prove = {
+            file: remote
+            for file, remote in pairs
+            if not remote.md5 or (remote.declared and results[file.filename] is False)
+        }
         if to_prove:
             files_read, bytes_read = len(unread), sum(file.size for file in unread)
             results |= self._match_proofs(
-                to_prove, lambda files, size_bytes: self._progress(files_read + files, bytes_read + size_bytes)
+                to_prove, lambda files, size_bytes: self.progress(files_read + files, bytes_read + size_bytes)
             )
         return results
 
     def _match_md5s(self, md5s: Mapping[LocalFile, str]) -> dict[str, MatchResult]:
         start_ns = time_ns()
-        found = dict(read_files(self._folder, list(md5s), lambda _, file: md5_of(file), self._progress))
-        failures = {file.filename: failure for file, failure in found.items() if isinstance(failure, ReadFailure)}
-        self.failures |= failures
-        self._digests.store_md5s({file: md5 for file, md5 in found.items() if isinstance(md5, str)}, start_ns)
-        results: dict[str, MatchResult] = {file.filename: md5 == md5s[file] for file, md5 in found.items()}
-        return results | {name: failure.reason for name, failure in failures.items()}
+        found = dict(read_files(self.folder, list(md5s), lambda _, file: md5_of(file), self.progress))
+        self.digests.store_md5s({file: md5 for file, md5 in found.items() if isinstance(md5, str)}, start_ns)
+        self.unreadable.extend(denied_files(found))
+        return {
+            file.filename: md5.reason if isinstance(md5, ReadFailure) else md5 == md5s[file]
+            for file, md5 in found.items()
+        }
 
     def _match_proofs(
         self, pairs: Mapping[LocalFile, RemoteFile], progress: Callable[[int, int], None]
     ) -> dict[str, MatchResult]:
         # It loads a library of checksums that few runs need.
-        from s3_manifest_cli.client.verify.proofs import check_files, verification_key  # noqa: PLC0415
+        from s3_manifest_cli.client.verify.proofs import CheckResult, check_files, verification_key  # noqa: PLC0415
 
-        cached = {} if self._read_all else self._digests.match_results()
+        cached = {} if self.read_all else self.digests.match_results()
         keys = {file: (file, verification_key(remote)) for file, remote in pairs.items()}
         results = {file.filename: cached[key] for file, key in keys.items() if key in cached}
         unread = [(file, remote) for file, remote in pairs.items() if keys[file] not in cached]
         start_ns = time_ns()
-        learned: dict[tuple[LocalFile, str], MatchResult] = {}
-        for file, result in check_files(self._folder, unread, progress):
-            if isinstance(result, ReadFailure):
-                self.failures[file.filename] = result
-                results[file.filename] = result.reason
-            else:
-                learned[keys[file]] = result.match_result
-                results[file.filename] = result.match_result
-        self._digests.store_matches(learned, start_ns)
-        return results
+        checks = dict(check_files(self.folder, unread, progress))
+        learned = {keys[file]: check.match_result for file, check in checks.items() if isinstance(check, CheckResult)}
+        self.digests.store_matches(learned, start_ns)
+        self.unreadable.extend(denied_files(checks))
+        return results | {file.filename: check.match_result for file, check in checks.items()}

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
-from s3_manifest_cli.client.local.hashes import MatchResult
-from s3_manifest_cli.client.local.reading import ReadProgress, no_progress
+from s3_manifest_cli.client.local.reading import ReadProgress, denied_files, no_progress
 from s3_manifest_cli.client.local.scan import Problem, check_folder
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.compare import FileState, compare, same_size_pairs, totals
@@ -74,24 +73,17 @@ def verify(
     problems: list[Problem] = []
     local = copy.scan(problems)
     remote = list(index.files())
-    names = {*local, *(file.filename for file in remote), *(problem.path for problem in problems)}
-    unmatched = filters.unmatched(names)
+    unmatched = filters.unmatched({*local, *(file.filename for file in remote), *(entry.path for entry in problems)})
     pairs = [(file, remote_file) for file, remote_file in same_size_pairs(local, remote) if selects(file.filename)]
-    results: dict[str, MatchResult] = {}
-    checks: dict[str, CheckResult] = {}
-    for file, result in check_files(folder, pairs, progress):
-        if isinstance(result, CheckResult):
-            checks[file.filename] = result
-            results[file.filename] = result.match_result
-        else:
-            results[file.filename] = result.reason
-            if result.is_denied:
-                problems.append(Problem(file.filename, result.reason))
+    checks = dict(check_files(folder, pairs, progress))
+    problems += denied_files(checks)
+    results = {file.filename: check.match_result for file, check in checks.items()}
     files = []
     for status in compare(local, remote, results, selects):
         proofs: tuple[str, ...] = ()
         why = status.why
-        if check := checks.get(status.filename):
+        check = checks.get(status.local) if status.local else None
+        if isinstance(check, CheckResult):
             proofs, why = check.proofs, check.reason
         elif status.state == "out_of_sync" and status.local and status.remote:
             proofs, why = ("size",), f"it has {status.local.size} bytes, the manifest {status.remote.size}"
