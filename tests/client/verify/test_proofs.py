@@ -279,7 +279,7 @@ def test_extra_bytes_are_a_mismatch():
         assert checker.result()[:2] == ("mismatch", ("size",))
 
 
-def test_a_descriptor_is_read_from_its_start(tmp_path):
+def test_a_file_is_read_from_its_start(tmp_path):
     (tmp_path / "a").write_bytes(CHECK)
     expected = ExpectedContent(9, md5_hash=md5(CHECK).hex())
     with (tmp_path / "a").open("rb") as file:
