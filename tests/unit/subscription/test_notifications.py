@@ -1,6 +1,7 @@
 """A bucket's notification configuration: merged, written, verified, retried."""
 
 import copy
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,10 +180,7 @@ def applied(bucket, change=subscribe, *, is_removal=False, queue_arn="", is_late
     """Writes a change; returns the pauses between attempts."""
     pauses = [] if pauses is None else pauses
     notifications = BucketNotifications(bucket, "b", RetryPolicy(pauses.append, **policy), is_latest)
-    if is_removal:
-        notifications.remove(change)
-    else:
-        notifications.add(change, queue_arn)
+    notifications.apply(change, None if is_removal else queue_arn)
     return pauses
 
 
@@ -337,15 +335,18 @@ def test_a_request_that_is_superseded_while_it_writes_raises():
     assert bucket.puts == 1
 
 
+turn_on = partial(with_eventbridge, without=NAME)
+
+
 def test_only_eventbridge_is_turned_on_and_off():
     without = {name: value for name, value in OTHERS.items() if name != "EventBridgeConfiguration"}
-    assert with_eventbridge(without) == OTHERS
+    assert turn_on(without) == OTHERS
     assert without_eventbridge(OTHERS) == without
 
 
-@pytest.mark.parametrize("change", [with_eventbridge, without_eventbridge])
+@pytest.mark.parametrize("change", [turn_on, without_eventbridge])
 def test_a_change_of_eventbridge_that_another_party_overwrote_is_written_again(change):
-    before = {} if change is with_eventbridge else {"EventBridgeConfiguration": {}}
+    before = {} if change is turn_on else {"EventBridgeConfiguration": {}}
     bucket = Bucket(before, undoing(1, before))
     assert len(applied(bucket, change)) == 1
     assert bucket.configuration == change(before)

@@ -197,7 +197,7 @@ class _StackExaminer(_Examiner[Stack]):
             else:
                 name = stack.notifications_name
                 change = partial(with_queue, name=name, queue_arn=queue_arn, prefixes=stack.prefixes)
-            BucketNotifications(s3, stack.bucket, RetryPolicy(sleep)).add(change, queue_arn)
+            BucketNotifications(s3, stack.bucket, RetryPolicy(sleep)).apply(change, queue_arn)
         except (NotSubscribed, event_rule.NotTargeted, ClientError, BotoCoreError) as fault:
             remedy = f"follow the remedies of the other findings, or {allow('s3:PutBucketNotification')}"
             return [], [*before, error(notifications.CHECK, stack.bucket, f"--fix failed: {fault}", remedy)]

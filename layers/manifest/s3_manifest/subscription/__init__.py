@@ -1,4 +1,4 @@
 """The CloudFormation custom resource that subscribes the change queue to the bucket's changes.
 
-Imports ``aws`` and ``manifest``.
+Imports ``aws``, ``storage`` and ``manifest``.
 """

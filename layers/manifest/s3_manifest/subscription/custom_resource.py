@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from s3_manifest.aws import messaging
@@ -20,12 +21,11 @@ from s3_manifest.subscription import event_rule, notifications
 from s3_manifest.subscription.event_rule import Rule
 from s3_manifest.subscription.notifications import (
     BucketNotifications,
-    Configuration,
+    Change,
     NotReadable,
     NotSubscribed,
     Superseded,
 )
-from s3_manifest.subscription.request_order import RequestOrder
 from s3_manifest.subscription.retrying import RetriesExhausted, RetryPolicy, retry
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EventSource = Literal["Notifications", "EventBridge"]
-
 SECOND_SWEEP_SECONDS = 600
 """S3 needs "around five minutes" to begin sending to EventBridge; a second sweep finds the changes in that time.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
 """
+
+_ORDER_TAG = "s3-manifest:request:"
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -73,9 +73,16 @@ class _AnyProperties(BaseModel):
 
     bucket: str = Field(alias="Bucket", default="")
     queue_arn: str = Field(alias="QueueArn", default="")
+    collections: str = Field(alias="Collections", default="")
+    manifest_root: str = Field(alias="ManifestRoot", default="")
     name: str = Field(alias="Name", default="")
     event_source: str = Field(alias="EventSource", default="Notifications")
     rule_prefix: str = Field(alias="RulePrefix", default="")
+
+    @property
+    def prefixes(self) -> list[str]:
+        """The prefixes to subscribe to. Raises ``InvalidCollections``."""
+        return parse_collections(self.collections, self.manifest_root).notification_prefixes()
 
 
 class Properties(_AnyProperties):
@@ -86,12 +93,7 @@ class Properties(_AnyProperties):
     collections: str = Field(alias="Collections")
     manifest_root: str = Field(alias="ManifestRoot")
     name: str = Field(alias="Name", min_length=1)
-    event_source: EventSource = Field(alias="EventSource", default="Notifications")
-
-    @property
-    def prefixes(self) -> list[str]:
-        """The prefixes to subscribe to. Raises ``InvalidCollections``."""
-        return parse_collections(self.collections, self.manifest_root).notification_prefixes()
+    event_source: Literal["Notifications", "EventBridge"] = Field(alias="EventSource", default="Notifications")
 
 
 def physical_id(event: Mapping[str, Any]) -> str:
@@ -101,9 +103,8 @@ def physical_id(event: Mapping[str, Any]) -> str:
 
 def handle(event: Mapping[str, Any], services: Services) -> str:
     """Carries out a request of CloudFormation; returns the physical id for the response. Raises if it fails."""
-    request = _Request(f"{event['RequestType']} {event['RequestId']}", services)
     if event["RequestType"] == "Delete":
-        request.delete(physical_id(event), event["ResourceProperties"])
+        _delete(event, services)
         return physical_id(event)
     try:
         properties = Properties.model_validate(event["ResourceProperties"])
@@ -117,151 +118,172 @@ def handle(event: Mapping[str, Any], services: Services) -> str:
         # This rolls back an Update to another bucket that did not succeed. CloudFormation does not know that bucket
         # as a physical id, and sends no Delete for it.
         try:
-            _Request(f"Delete {event['RequestId']}", services).leave(old.bucket, old)
+            _Request(f"Delete {event['RequestId']}", services, old).leave()
         except (NotSubscribed, RequestFailed) as error:
             # The rollback itself has to succeed.
             services.warn(f"the subscription of a failed Update may still exist: {error}")
-    request.put(properties, old)
+    _Request(f"{event['RequestType']} {event['RequestId']}", services, properties).put(old)
     return properties.bucket
 
 
+def _delete(event: Mapping[str, Any], services: Services) -> None:
+    try:
+        properties = _AnyProperties.model_validate(event["ResourceProperties"])
+    except ValidationError as error:
+        services.warn(f"nothing to unsubscribe: invalid property {first_problem(error)}")
+        return
+    if not properties.name:
+        services.warn("nothing to unsubscribe: the property Name is missing")
+        return
+    # CloudFormation invents an id for a Create that was never answered. It contains the logical id, which is not a
+    # bucket name: then the bucket is that of the properties.
+    bucket = physical_id(event)
+    if _BUCKET_NAME.fullmatch(bucket) or not properties.bucket:
+        properties = properties.model_copy(update={"bucket": bucket})
+    _Request(f"Delete {event['RequestId']}", services, properties).leave()
+
+
 class _Request(NamedTuple):
+    """A request about one bucket, that of the properties.
+
+    CloudFormation does not wait for the function: when another resource fails or the user cancels, it sends Delete, or
+    the Update back, while a Create or Update may still be retrying. Each request therefore stores its name where all
+    of them see it, in a tag of the change queue, which belongs to the stack and leaves nothing behind in the bucket. A
+    request that finds another name there has been superseded. It also checks after its last write: a later request has
+    either read that write, or is found by this check. Without the queue, or permission to tag it, requests are not
+    ordered; they warn and carry on.
+    """
+
     name: str
     services: Services
+    properties: _AnyProperties
 
-    def put(self, properties: Properties, old: Properties | None) -> None:
-        _ = properties.prefixes  # an invalid setting fails before anything is written
-        order = self._order(properties.queue_arn, properties.bucket)
-        order.register(self.name)
+    def put(self, old: Properties | None) -> None:
+        """Subscribes to the bucket, and sweeps every collection."""
+        _ = self.properties.prefixes  # an invalid setting fails before anything is written
+        self._register()
         try:
-            self.subscribe(properties, old)
+            self.subscribe(old)
         except Superseded:
-            self._undo(properties, old, order)
+            self._undo(old)
             raise
-        self._queue_sweeps(properties, old)
+        # For objects that existed before, and changes without an event.
+        sources, url = {self.properties.event_source, old and old.event_source}, self.services.sweep_queue_url
+        for delay in (0, SECOND_SWEEP_SECONDS) if "EventBridge" in sources else (0,):
+            send = partial(messaging.send_job, self.services.sqs, url, SweepAll(), delay)
+            self._retry(f"queue a sweep in {url}", send)
 
-    def delete(self, resource_id: str, values: Mapping[str, Any]) -> None:
-        try:
-            properties = _AnyProperties.model_validate(values)
-        except ValidationError as error:
-            self.services.warn(f"nothing to unsubscribe: invalid property {first_problem(error)}")
-            return
-        if not properties.name:
-            self.services.warn("nothing to unsubscribe: the property Name is missing")
-            return
-        # CloudFormation invents an id for a Create that was never answered. It contains the logical id, which is not
-        # a bucket name: then the bucket is that of the properties.
-        is_bucket = resource_id == properties.bucket or _BUCKET_NAME.fullmatch(resource_id) or not properties.bucket
-        self.leave(resource_id if is_bucket else properties.bucket, properties)
-
-    def leave(self, bucket: str, properties: _AnyProperties) -> None:
-        """Removes this stack's part from a bucket; succeeds if the configuration cannot be read.
+    def leave(self) -> None:
+        """Removes this stack's part from the bucket; succeeds if the configuration cannot be read.
 
         If reading is denied, the Create before most likely failed for the same reason: another failure would turn the
         rollback into ROLLBACK_FAILED, and no later attempt would do better. A part that was seen and cannot be removed
         is an error: once its queue is gone, nobody could change the bucket's notifications any more.
         """
-        if properties.queue_arn:
-            self._order(properties.queue_arn, bucket).register(self.name)
+        if self.properties.queue_arn:
+            self._register()
         try:
-            self._unsubscribe(bucket, properties)
+            self._unsubscribe()
         except NotReadable as error:
             self.services.warn(
-                f"{error}. If it contains configurations {properties.name}-…, remove them with"
-                f" `aws s3api put-bucket-notification-configuration --bucket {bucket} --skip-destination-validation`"
+                f"{error}. If it contains configurations {self.properties.name}-…, remove them with `aws s3api"
+                f" put-bucket-notification-configuration --bucket {self.properties.bucket}"
+                " --skip-destination-validation`"
             )
 
-    def _order(self, queue_arn: str, bucket: str) -> RequestOrder:
-        return RequestOrder(self.services.sqs, queue_arn, bucket, self.services.warn)
+    def _register(self) -> None:
+        """Makes this request the latest one."""
+        tags = {_ORDER_TAG + self.properties.bucket: self.name}
+        try:
+            self.services.sqs.tag_queue(QueueUrl=self._queue_url(), Tags=tags)
+        except (ClientError, BotoCoreError) as error:
+            self.services.warn(f"requests are not ordered: {error}")
 
-    def subscribe(self, properties: Properties, old: Properties | None) -> None:
-        bucket, services = properties.bucket, self.services
-        order = self._order(properties.queue_arn, bucket)
+    def _latest(self) -> str | None:
+        """Returns the name of the latest request; None: unknown."""
+        try:
+            tags = self.services.sqs.list_queue_tags(QueueUrl=self._queue_url()).get("Tags", {})
+        except (ClientError, BotoCoreError) as error:
+            self.services.warn(f"requests are not ordered: {error}")
+            return None
+        return tags.get(_ORDER_TAG + self.properties.bucket)
+
+    def _queue_url(self) -> str:
+        *_, account, name = self.properties.queue_arn.split(":")
+        return self.services.sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+
+    def subscribe(self, old: _AnyProperties | None) -> None:
+        services, properties = self.services, self.properties
+        bucket, queue_arn, prefixes = properties.bucket, properties.queue_arn, properties.prefixes
         target = BucketNotifications(
-            services.s3, bucket, services.retry_policy, lambda: order.latest() in {None, self.name}
+            services.s3, bucket, services.retry_policy, lambda: self._latest() in {None, self.name}
         )
         if properties.event_source == "EventBridge":
             rule_name = event_rule.name(properties.rule_prefix, bucket)
             self._retry(
                 f"create EventBridge rule {rule_name}",
-                lambda: event_rule.ensure(
-                    services.events(), services.s3, rule_name, bucket, properties.prefixes, properties.queue_arn
-                ),
+                lambda: event_rule.ensure(services.events(), services.s3, rule_name, bucket, prefixes, queue_arn),
             )
-            target.add(partial(notifications.with_eventbridge, without=properties.name), properties.queue_arn)
+            target.apply(partial(notifications.with_eventbridge, without=properties.name), queue_arn)
             return
-        rule = self._find_rule(bucket, old) if old else None
-        disable_eventbridge = self._may_disable_eventbridge(rule, bucket)
-
-        def change(current: Mapping[str, Any]) -> Configuration:
-            # One write moves the bucket from EventBridge to the queue, so that no event is lost.
-            before = notifications.without_eventbridge(current) if disable_eventbridge else current
-            return notifications.with_queue(before, properties.name, properties.queue_arn, properties.prefixes)
-
-        target.add(change, properties.queue_arn)
+        rule = self._find_rule(old) if old else None
+        change = partial(notifications.with_queue, name=properties.name, queue_arn=queue_arn, prefixes=prefixes)
+        target.apply(self._without_rule(rule, change), queue_arn)
         self._delete_rule(rule)
 
-    def _undo(self, properties: Properties, old: Properties | None, order: RequestOrder) -> None:
+    def _undo(self, old: Properties | None) -> None:
         """Makes the bucket what the superseding request wants, now that both may have written.
 
         Only Delete follows a Create. An Update of the same bucket is followed by the Update back, or by Delete.
         """
         while True:
-            latest = order.latest() or ""
-            if not old or old.bucket != properties.bucket or latest.startswith("Delete"):
-                self._unsubscribe(properties.bucket, properties)
+            latest = self._latest() or ""
+            if not old or old.bucket != self.properties.bucket or latest.startswith("Delete"):
+                self._unsubscribe()
                 return
             try:
-                self._replace(name=latest).subscribe(old, properties)
+                self._replace(name=latest, properties=old).subscribe(self.properties)
             except Superseded:
                 continue
             return
 
-    def _queue_sweeps(self, properties: Properties, old: Properties | None) -> None:
-        """Sweeps every collection: for objects that existed before, and changes without an event."""
-        sources, url = {properties.event_source, old and old.event_source}, self.services.sweep_queue_url
-        for delay in (0, SECOND_SWEEP_SECONDS) if "EventBridge" in sources else (0,):
-            send = partial(messaging.send_job, self.services.sqs, url, SweepAll(), delay)
-            self._retry(f"queue a sweep in {url}", send)
-
-    def _unsubscribe(self, bucket: str, properties: _AnyProperties) -> None:
-        services = self.services
+    def _unsubscribe(self) -> None:
+        services, properties = self.services, self.properties
         try:
-            rule = self._find_rule(bucket, properties)
+            rule = self._find_rule(properties)
         except RequestFailed as error:
             services.warn(f"{error}. If the rule exists, delete it by hand")
             rule = None
-        disable_eventbridge = self._may_disable_eventbridge(rule, bucket)
-
-        def change(current: Mapping[str, Any]) -> Configuration:
-            others = notifications.without_queue(current, properties.name)
-            return notifications.without_eventbridge(others) if disable_eventbridge else others
-
+        change = self._without_rule(rule, partial(notifications.without_queue, name=properties.name))
         try:
-            BucketNotifications(services.s3, bucket, services.retry_policy).remove(change)
+            BucketNotifications(services.s3, properties.bucket, services.retry_policy).apply(change)
         except services.s3.exceptions.NoSuchBucket:
-            services.warn(f"bucket {bucket} does not exist any more, so its notifications do not either")
+            services.warn(f"bucket {properties.bucket} does not exist any more, so its notifications do not either")
         self._delete_rule(rule)
 
-    def _find_rule(self, bucket: str, properties: _AnyProperties) -> Rule | None:
+    def _find_rule(self, creator: _AnyProperties) -> Rule | None:
         """Returns the bucket's rule if a resource with these properties may have created one."""
-        if properties.event_source != "EventBridge":
+        if creator.event_source != "EventBridge":
             return None
-        name = event_rule.name(properties.rule_prefix, bucket)
+        name = event_rule.name(creator.rule_prefix, self.properties.bucket)
         return self._retry(f"read EventBridge rule {name}", lambda: event_rule.find(self.services.events(), name))
 
-    def _may_disable_eventbridge(self, rule: Rule | None, bucket: str) -> bool:
-        """Whether EventBridge was turned on for this stack, and no other rule needs it."""
+    def _without_rule(self, rule: Rule | None, change: Change) -> Change:
+        """The change, with EventBridge turned off if it was turned on for this rule and no other rule needs it.
+
+        It is one write, so that no event is lost when the bucket moves from EventBridge to the queue.
+        """
+        services, bucket = self.services, self.properties.bucket
         if rule is None or not rule.turned_on:
-            return False
+            return change
+        is_needed = partial(event_rule.is_needed_by_others, services.events(), bucket, rule.name)
         try:
-            return not retry(
-                lambda: event_rule.is_needed_by_others(self.services.events(), bucket, rule.name),
-                self.services.retry_policy,
-            )
+            if retry(is_needed, services.retry_policy):
+                return change
         except RetriesExhausted as error:
-            self.services.warn(f"bucket {bucket}: EventBridge stays on, because its rules could not be listed: {error}")
-            return False
+            services.warn(f"bucket {bucket}: EventBridge stays on, because its rules could not be listed: {error}")
+            return change
+        return lambda current: notifications.without_eventbridge(change(current))
 
     def _delete_rule(self, rule: Rule | None) -> None:
         if rule:

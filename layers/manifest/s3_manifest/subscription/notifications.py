@@ -86,9 +86,9 @@ def sends_to_eventbridge(configuration: Mapping[str, Any]) -> bool:
     return _EVENTBRIDGE in configuration
 
 
-def with_eventbridge(current: Mapping[str, Any], without: str | None = None) -> Configuration:
-    """Returns ``current`` with the bucket's events sent to EventBridge, and without the part of a stack."""
-    return (_settings(current) if without is None else without_queue(current, without)) | {_EVENTBRIDGE: {}}
+def with_eventbridge(current: Mapping[str, Any], without: str) -> Configuration:
+    """Returns ``current`` with the bucket's events sent to EventBridge, and without this stack's part."""
+    return without_queue(current, without) | {_EVENTBRIDGE: {}}
 
 
 def without_eventbridge(current: Mapping[str, Any]) -> Configuration:
@@ -109,26 +109,20 @@ class BucketNotifications:
     policy: RetryPolicy
     is_latest: Callable[[], bool] = lambda: True
 
-    def add(self, change: Change, queue_arn: str) -> None:
-        """Writes a change that adds this stack's part, and verifies it.
+    def apply(self, change: Change, queue_arn: str | None = None) -> None:
+        """Writes a change and verifies it.
 
-        Another party's invalid destination does not block it: S3 skips validation after it has rejected
-        destinations that do not include ``queue_arn``. Errors: see ``remove``.
-        """
-        self._apply(change, queue_arn=queue_arn, is_removal=False)
+        ``queue_arn`` is that of this stack's part if the change adds it. Another party's invalid destination does not
+        block that: S3 skips validation after it has rejected destinations that do not include ``queue_arn``.
 
-    def remove(self, change: Change) -> None:
-        """Writes a change that only removes, and verifies it. Writes nothing if there is nothing to remove.
-
-        S3 does not validate the destinations of others, which may be gone:
+        Without ``queue_arn`` the change only removes. Nothing is written if there is nothing to remove, and S3 does
+        not validate the destinations of others, which may be gone:
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
 
         Raises ``NotSubscribed``; ``NotReadable`` if every read was denied; ``Superseded`` if a later request has
         started: the caller then undoes what was written.
         """
-        self._apply(change, queue_arn="", is_removal=True)
-
-    def _apply(self, change: Change, queue_arn: str, *, is_removal: bool) -> None:
+        is_removal = queue_arn is None
         was_read, skip_validation = False, is_removal
 
         def attempt() -> None:
@@ -173,7 +167,7 @@ class BucketNotifications:
         return self.client.get_bucket_notification_configuration(Bucket=self.bucket)
 
 
-def _rejects_others(error: ClientError, queue_arn: str) -> bool:
+def _rejects_others(error: ClientError, queue_arn: str | None) -> bool:
     """Whether S3 names the destinations that it rejects, and ours is not among them."""
     fields = error.response.get("Error", {}).items()
     rejected = {value for name, value in fields if name.startswith("ArgumentName")}

@@ -6,6 +6,8 @@ from typing import NamedTuple, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from s3_manifest.storage.aws_errors import parse_fault
+
 T = TypeVar("T")
 
 ATTEMPTS = 6
@@ -60,17 +62,14 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy) -> T:
         try:
             return attempt()
         except ClientError as error:
-            if not _is_temporary(error):
+            fault = parse_fault(error)
+            if fault.code not in _TEMPORARY and fault.status != 429 and fault.status < 500:
                 raise
-            problem, is_denied = _describe(error), _code(error) in _DENIED
+            problem, is_denied = _describe(error), fault.code in _DENIED
         except (AttemptFailed, BotoCoreError, ResponseParserError) as error:
             problem, is_denied = str(error), False
         policy.sleep(PAUSE_SECONDS)
     raise RetriesExhausted(problem, is_denied=is_denied)
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
 
 
 def _describe(error: ClientError) -> str:
@@ -82,8 +81,3 @@ def _describe(error: ClientError) -> str:
         if name.startswith("ArgumentName")
     ]
     return f"{error} ({'; '.join(arguments)})" if arguments else str(error)
-
-
-def _is_temporary(error: ClientError) -> bool:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return _code(error) in _TEMPORARY or status == 429 or status >= 500
