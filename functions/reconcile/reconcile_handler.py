@@ -7,13 +7,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic_core import to_json
 
 from s3_manifest.aws import runtime
+from s3_manifest.aws.messaging import receives
 from s3_manifest.aws.telemetry import log_batch, measure_batch
 from s3_manifest.reconcile.drain import reconcile_and_drain
 from s3_manifest.reconcile.reconcile import Message, reconcile
 
 logger = Logger(service="reconcile")
-
-_REDELIVERED = 2
 
 
 class ReconcileFailed(Exception):
@@ -47,14 +46,10 @@ def _messages(event: dict[str, Any]) -> tuple[bool, list[Message]]:
     records = event.get("Records")
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     if records and first.get("eventSource") == "aws:sqs":
-        return True, [Message(record["messageId"], record["body"], _receives(record)) for record in records]
+        return True, [
+            Message(record["messageId"], record["body"], receives(record.get("attributes", {}))) for record in records
+        ]
     # Other sources do not count deliveries, so each may be a repeat.
     if records and first.get("EventSource") == "aws:sns":
-        return False, [
-            Message(record["Sns"]["MessageId"], record["Sns"]["Message"], _REDELIVERED) for record in records
-        ]
-    return False, [Message("event", to_json(event).decode(), _REDELIVERED)]
-
-
-def _receives(record: dict[str, Any]) -> int:
-    return int(record.get("attributes", {}).get("ApproximateReceiveCount", _REDELIVERED))
+        return False, [Message(record["Sns"]["MessageId"], record["Sns"]["Message"], 2) for record in records]
+    return False, [Message("event", to_json(event).decode(), 2)]

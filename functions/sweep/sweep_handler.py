@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest.aws import runtime
+from s3_manifest.aws.messaging import receives
 from s3_manifest.aws.telemetry import log_sweep, measure_sweep
 from s3_manifest.manifest.jobs import JobsNotQueued, MalformedJob, decode_job
 from s3_manifest.manifest.model import UnreadableManifest
@@ -30,20 +31,20 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _succeeds(record: dict[str, Any], context: LambdaContext) -> bool:
-    receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 2))
+    attempt = receives(record.get("attributes", {}))
     # At half time the remainder goes into a new message, so that the function is not cut off in the middle.
     half_time = context.get_remaining_time_in_millis() / 2000
     environment = runtime.environment(lambda: context.get_remaining_time_in_millis() / 1000)
     result = SweepResult()
     try:
-        run_job(environment, decode_job(record["body"]), half_time, repeated=receives > 1, result=result)
+        run_job(environment, decode_job(record["body"]), half_time, repeated=attempt > 1, result=result)
     except _EXPECTED as error:
         logger.error(  # noqa: TRY400  # no traceback: the reason is complete
-            "failed", message_id=record["messageId"], attempt=receives, reason=str(error)
+            "failed", message_id=record["messageId"], attempt=attempt, reason=str(error)
         )
         return False
     except Exception:
-        logger.exception("crashed", message_id=record["messageId"], attempt=receives)
+        logger.exception("crashed", message_id=record["messageId"], attempt=attempt)
         return False
     finally:
         # Also after a failure: the repeat does not find again what this attempt repaired.

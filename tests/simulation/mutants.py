@@ -37,7 +37,7 @@ _OBSERVE_EARLY = "        early = Observer(environment, collection, self.causes,
 _OBSERVE = "            observations, failures = observer.observe(keys)\n"
 _SAVE = "        heads.save(environment.store, snapshot.collection, head, replaces=snapshot.etag)\n"
 
-_RECONCILE_DRAINED = "    result = reconcile(environment, [*messages, *drained])\n"
+_RECONCILE_DRAINED = "    reconcile(environment, [*messages, *drained], batch)\n"
 
 _OBSERVE_ONCE = """\
             known = result.__dict__.setdefault("known", {})
@@ -112,14 +112,14 @@ MUTANTS = (
     Mutant(
         "delete drained messages before the commit",
         "reconcile/drain.py",
-        ((_RECONCILE_DRAINED, "    _error_of(lambda: queue.delete(drained))\n" + _RECONCILE_DRAINED),),
+        ((_RECONCILE_DRAINED, "    _delete_processed(environment, queue, batch, drained)\n" + _RECONCILE_DRAINED),),
     ),
     Mutant(
         "delete drained messages that failed",
         "reconcile/drain.py",
         (
             (
-                "    processed = [message for message in drained if message.id not in result.failed]\n",
+                "    processed = [message for message in drained if message.id not in batch.failed]\n",
                 "    processed = drained\n",
             ),
         ),

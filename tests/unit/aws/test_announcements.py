@@ -3,7 +3,7 @@ import json
 import pytest
 from unit.values import entry, head_of
 
-from s3_manifest.aws.announcements import MAX_DETAIL_BYTES, announcement, eventbridge_entry
+from s3_manifest.aws.announcements import MAX_DETAIL_BYTES, announcement_event
 from s3_manifest.manifest.changes import FileChange
 
 
@@ -24,7 +24,7 @@ def file_changes(added=(), modified=(), removed=()):
 def announced_detail(added=(), modified=(), removed=(), **more):
     """The announcement of a revision with these changes, as its recipient reads it."""
     facts = head_of().model_copy(update={"revision": 7, "commit": "c7", "total_files": 3, "total_size_bytes": 30})
-    entry = eventbridge_entry(announcement(facts, file_changes(added, modified, removed), **more), "default")
+    entry = announcement_event(facts, file_changes(added, modified, removed), "default", **more)
     return json.loads(entry["Detail"])
 
 
@@ -55,7 +55,7 @@ def test_a_repeat_is_marked_as_repeated():
 
 @pytest.mark.parametrize("bus", ["default", "images", "arn:aws:events:us-east-1:123456789012:event-bus/images"])
 def test_the_entry_is_addressed_to_the_bus(bus):
-    entry = eventbridge_entry(announcement(head_of(), []), bus)
+    entry = announcement_event(head_of(), [], bus)
     detail = entry.pop("Detail")
     assert entry == {"Source": "s3-manifest", "DetailType": "Manifest Changed", "EventBusName": bus}
     assert json.loads(detail)["id"] == "16"
@@ -91,5 +91,5 @@ def test_keys_that_would_not_fit_are_left_out_and_still_counted(letter, size, na
 @pytest.mark.parametrize("letter", ["a", "日", "\x01", '"'])
 @pytest.mark.parametrize("count", [10, 500, 5000])
 def test_no_entry_comes_near_what_eventbridge_takes(letter, count):
-    entry = eventbridge_entry(announcement(head_of(), file_changes([letter * 300] * count)), "default")
+    entry = announcement_event(head_of(), file_changes([letter * 300] * count), "default")
     assert sum(len(str(text).encode()) for text in entry.values()) < 0.8 * 256 * 1024

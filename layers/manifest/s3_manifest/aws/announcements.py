@@ -55,36 +55,27 @@ class Announcement(Frozen):
     repeated: bool = False
 
 
-def announcement(facts: Facts, file_changes: Sequence[FileChange], *, repeated: bool = False) -> Announcement:
-    """The announcement of the revision that ``facts`` were committed with."""
-    keys = {sort: _keys(file_changes, sort) for sort in ("added", "modified", "removed")}
-    complete = Announcement(
-        kind=facts.kind,
-        id=facts.id,
-        s3_bucket=facts.s3_bucket,
-        s3_prefix=facts.s3_prefix,
-        revision=facts.revision,
-        commit=facts.commit,
+_FACTS = Announcement.model_fields.keys() & Facts.model_fields.keys()
+
+
+def announcement_event(
+    facts: Facts, changes: Sequence[FileChange], bus: str, *, repeated: bool = False
+) -> "PutEventsRequestEntryTypeDef":
+    """The PutEvents entry that announces the revision of ``facts``, for the bus of that name or ARN."""
+    keys = {sort: _keys(changes, sort) for sort in ("added", "modified", "removed")}
+    announcement = Announcement(
+        **facts.model_dump(include=_FACTS),
+        **{sort: len(names) for sort, names in keys.items()},
         committed_at=facts.last_synced,
-        complete=facts.complete,
-        total_files=facts.total_files,
-        total_size_bytes=facts.total_size_bytes,
-        added=len(keys["added"]),
-        modified=len(keys["modified"]),
-        removed=len(keys["removed"]),
         keys=ChangedKeys(**keys),
         repeated=repeated,
     )
-    too_large = len(complete.model_dump_json().encode()) > MAX_DETAIL_BYTES
-    return complete.model_copy(update={"keys": None}) if too_large else complete
-
-
-def eventbridge_entry(announcement: Announcement, bus: str) -> "PutEventsRequestEntryTypeDef":
-    """The PutEvents entry for the bus of that name or ARN."""
     detail = announcement.model_dump_json()
+    if len(detail.encode()) > MAX_DETAIL_BYTES:
+        detail = announcement.model_copy(update={"keys": None}).model_dump_json()
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "EventBusName": bus, "Detail": detail}
 
 
-def _keys(file_changes: Sequence[FileChange], sort: str) -> tuple[str, ...]:
-    entries = (change.after or change.before for change in file_changes if change.change_type == sort)
+def _keys(changes: Sequence[FileChange], sort: str) -> tuple[str, ...]:
+    entries = (change.after or change.before for change in changes if change.change_type == sort)
     return tuple(entry.s3_key for entry in entries if entry)

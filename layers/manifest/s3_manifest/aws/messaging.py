@@ -1,7 +1,7 @@
 """Sends events to EventBridge and jobs to SQS; receives and deletes the messages of the change queue."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, encode_job
 from s3_manifest.reconcile.drain import RECEIVE_MESSAGES, QueueFailed
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
     from types_boto3_events.type_defs import PutEventsRequestEntryTypeDef
     from types_boto3_sqs.client import SQSClient
-    from types_boto3_sqs.type_defs import MessageTypeDef
 
 # The limits of one SendMessageBatch. SQS accepts a mebibyte, SQS-compatible servers a quarter of it:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
@@ -46,8 +45,7 @@ def send_jobs(client: "SQSClient", queue_url: str, jobs: Iterable[Job], delay_se
             response = client.send_message_batch(
                 QueueUrl=queue_url,
                 Entries=[
-                    {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_seconds}
-                    for number, body in enumerate(bodies)
+                    {"Id": str(n), "MessageBody": body, "DelaySeconds": delay_seconds} for n, body in enumerate(bodies)
                 ],
             )
         except AWS_ERRORS as fault:
@@ -70,6 +68,11 @@ def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
+def receives(attributes: Mapping[Any, str]) -> int:
+    """How often a message was delivered, by its attributes; without a count it may have been before."""
+    return int(attributes.get("ApproximateReceiveCount", 2))
+
+
 def receive(client: "SQSClient", queue_url: str) -> list[Message]:
     """Returns up to ten messages, without waiting. Raises ``QueueFailed``."""
     try:
@@ -81,7 +84,10 @@ def receive(client: "SQSClient", queue_url: str) -> list[Message]:
         )
     except AWS_ERRORS as fault:
         raise QueueFailed(f"{queue_url}: no messages received: {fault}") from fault
-    return [_message(message) for message in response.get("Messages", ())]
+    return [
+        Message(item["MessageId"], item["Body"], receives(item.get("Attributes", {})), item["ReceiptHandle"])
+        for item in response.get("Messages", ())
+    ]
 
 
 def delete(client: "SQSClient", queue_url: str, messages: Sequence[Message]) -> None:
@@ -97,9 +103,3 @@ def delete(client: "SQSClient", queue_url: str, messages: Sequence[Message]) -> 
     if failed := response.get("Failed", ()):
         reason = f"{failed[0]['Code']}: {failed[0].get('Message', '')}"
         raise QueueFailed(f"{queue_url}: {len(failed)} messages not deleted: {reason}")
-
-
-def _message(message: "MessageTypeDef") -> Message:
-    # A message without a count may be a redelivery.
-    receives = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 2))
-    return Message(message["MessageId"], message["Body"], receives, message["ReceiptHandle"])

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from s3_manifest.aws import messaging
-from s3_manifest.aws.announcements import announcement, eventbridge_entry
+from s3_manifest.aws.announcements import announcement_event
 from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
@@ -71,7 +71,7 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
 def announce(head: Head, changes: Sequence[FileChange], *, repeated: bool) -> None:
     """Announces a revision on the event bus, if there is one; thread-safe. See ``environment.Announce``."""
     if bus := settings().event_bus:
-        messaging.put_event(_events(), eventbridge_entry(announcement(head, changes, repeated=repeated), bus))
+        messaging.put_event(_events(), announcement_event(head, changes, bus, repeated=repeated))
 
 
 def enqueue(jobs: Iterable[Job], delay_seconds: int = 0) -> None:

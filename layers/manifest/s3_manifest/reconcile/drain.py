@@ -8,7 +8,8 @@ Drained messages must be deleted only after their commit. If the function dies b
 again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from s3_manifest.reconcile.environment import Environment
@@ -64,68 +65,57 @@ def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: 
     The event source deletes the messages of its batch; this deletes the drained messages that did not fail, after the
     commits. The result covers all of them.
     """
-    errors: list[str] = []
-    drained = _drain(environment, queue, messages, errors)
+    batch = BatchResult()
+    drained = _drain(environment, queue, messages, batch)
     suspects = [message for message in drained if message.receives >= SUSPECT_RECEIVES]
     drained = [message for message in drained if message.receives < SUSPECT_RECEIVES]
-    result = reconcile(environment, [*messages, *drained])
-    _delete_processed(environment, queue, result, drained)
+    reconcile(environment, [*messages, *drained], batch)
+    _delete_processed(environment, queue, batch, drained)
     if suspects:
-        suspect_result = reconcile(environment, suspects)
-        _delete_processed(environment, queue, suspect_result, suspects)
-        result.add(suspect_result)
-    result.queue_errors += errors
-    return result
+        reconcile(environment, suspects, batch)
+        _delete_processed(environment, queue, batch, suspects)
+    return batch
 
 
 def _delete_processed(
-    environment: Environment, queue: ChangeQueue, result: BatchResult, drained: Sequence[Message]
+    environment: Environment, queue: ChangeQueue, batch: BatchResult, drained: Sequence[Message]
 ) -> None:
     """Deletes the drained messages that did not fail."""
-    result.drained = len(drained)
-    processed = [message for message in drained if message.id not in result.failed]
+    processed = [message for message in drained if message.id not in batch.failed]
     chunks = [processed[start : start + DELETE_MESSAGES] for start in range(0, len(processed), DELETE_MESSAGES)]
-    result.queue_errors += filter(
-        None, environment.parallel_map(lambda chunk: _error_of(lambda: queue.delete(chunk)), chunks)
-    )
+
+    def delete(chunk: Sequence[Message]) -> None:
+        try:
+            queue.delete(chunk)
+        except QueueFailed as error:
+            batch.queue_errors.append(str(error))
+
+    environment.parallel_map(delete, chunks)
 
 
-def _drain(environment: Environment, queue: ChangeQueue, batch: Sequence[Message], errors: list[str]) -> list[Message]:
-    if len(batch) < FULL_BATCH or any(message.receives >= SUSPECT_RECEIVES for message in batch):
+def _drain(
+    environment: Environment, queue: ChangeQueue, messages: Sequence[Message], batch: BatchResult
+) -> list[Message]:
+    """More messages, if these are a full batch without suspects; ``batch`` gets their number and failed requests."""
+    if len(messages) < FULL_BATCH or any(message.receives >= SUSPECT_RECEIVES for message in messages):
         return []
     drained: list[Message] = []
     calls, stop_at = 1, environment.seconds_left() * (1 - TIME_SHARE)
 
     def receive(_: int) -> Sequence[Message]:
-        # Do not raise: the messages that parallel calls received must be processed.
-        received: Sequence[Message] = ()
+        try:
+            return queue.receive()
+        except QueueFailed as error:  # the messages that parallel calls received must be processed
+            batch.queue_errors.append(str(error))
+            return ()
 
-        def call() -> None:
-            nonlocal received
-            received = queue.receive()
-
-        if error := _error_of(call):
-            errors.append(error)
-        return received
-
-    while (missing := MAX_MESSAGES - len(drained)) > 0 and _bytes(drained) < MAX_BYTES:
+    while (missing := MAX_MESSAGES - len(drained)) > 0 and sum(len(message.body) for message in drained) < MAX_BYTES:
         # Double the calls each time: a short queue takes few calls, a long one few rounds.
         calls = min(calls * 2, MAX_CALLS, -(-missing // RECEIVE_MESSAGES))
-        batches = environment.parallel_map(receive, range(calls))
-        drained += (message for received in batches for message in received)
-        is_empty = any(len(received) < RECEIVE_MESSAGES for received in batches)
+        received = environment.parallel_map(receive, range(calls))
+        drained += chain.from_iterable(received)
+        is_empty = any(len(part) < RECEIVE_MESSAGES for part in received)
         if is_empty or environment.seconds_left() < stop_at:
             break
+    batch.drained = len(drained)
     return drained
-
-
-def _bytes(messages: Iterable[Message]) -> int:
-    return sum(len(message.body) for message in messages)
-
-
-def _error_of(request: Callable[[], None]) -> str | None:
-    try:
-        request()
-    except QueueFailed as error:
-        return str(error)
-    return None

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
@@ -14,6 +14,8 @@ from pydantic_core import from_json
 
 from s3_manifest.manifest.collections import MAX_KEY_BYTES
 from s3_manifest.manifest.model import first_problem
+
+Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class MalformedEvent(ValueError):
@@ -37,7 +39,7 @@ class _Object(BaseModel):
     key: Annotated[str, StringConstraints(min_length=1)]
 
 
-class _S3(BaseModel):
+class _Subject(BaseModel):
     bucket: _Bucket
     object: _Object
 
@@ -47,23 +49,18 @@ class _Record(BaseModel):
     eventSource: Literal["aws:s3"]
     eventName: Annotated[str, StringConstraints(max_length=100)]
     eventTime: str = ""
-    s3: _S3
+    s3: _Subject
 
 
 class _Notification(BaseModel):
     Records: list[_Record]
 
 
-class _Detail(BaseModel):
-    bucket: _Bucket
-    object: _Object
-
-
 class _BridgeEvent(BaseModel):
     source: Literal["aws.s3"]
     detail_type: Annotated[str, StringConstraints(max_length=100), Field(alias="detail-type")]
     time: str = ""
-    detail: _Detail
+    detail: _Subject
 
 
 def decode_body(body: str) -> list[ObjectEvent]:
@@ -81,26 +78,25 @@ def decode(notification: Mapping[str, Any]) -> list[ObjectEvent]:
     if notification.get("Event") == "s3:TestEvent" and "Records" not in notification:
         return []
     if "detail" in notification and "Records" not in notification:
-        return [_bridge_event(notification)]
-    try:
-        records = _Notification.model_validate(notification).Records
-    except (ValidationError, RecursionError) as error:
-        raise MalformedEvent(f"not an S3 notification: {_first(error)}") from error
+        event = _validate(_BridgeEvent, notification, "an EventBridge event of S3")
+        # Unlike a notification's, this key is not percent-encoded:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+        key = _checked(event.detail.object.key, event.detail.object.key)
+        return [ObjectEvent(event.detail.bucket.name, key, event.detail_type, event.time)]
+    records = _validate(_Notification, notification, "an S3 notification").Records
     return [
         ObjectEvent(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
         for record in records
     ]
 
 
-def _bridge_event(event: Mapping[str, Any]) -> ObjectEvent:
+def _validate(shape: type[Shape], event: Mapping[str, Any], name: str) -> Shape:
     try:
-        shape = _BridgeEvent.model_validate(event)
-    except (ValidationError, RecursionError) as error:
-        raise MalformedEvent(f"not an EventBridge event of S3: {_first(error)}") from error
-    # Unlike a notification's, this key is not percent-encoded:
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
-    key = shape.detail.object.key
-    return ObjectEvent(shape.detail.bucket.name, _checked(key, key), shape.detail_type, shape.time)
+        return shape.model_validate(event)
+    except ValidationError as error:
+        raise MalformedEvent(f"not {name}: {first_problem(error)}") from error
+    except RecursionError as error:
+        raise MalformedEvent(f"not {name}: nested too deeply") from error
 
 
 def _json_object(text: object) -> dict[str, Any]:
@@ -130,9 +126,3 @@ def _checked(key: str, encoded: str) -> str:
     if size > MAX_KEY_BYTES:
         raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {MAX_KEY_BYTES}")
     return key
-
-
-def _first(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return first_problem(error)

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.jobs import JobsNotQueued
-from s3_manifest.manifest.model import Timestamp, UnreadableManifest
+from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import AnnouncementFailed, Environment
 from s3_manifest.reconcile.events import MalformedEvent, ObjectEvent, decode_body
@@ -72,23 +73,22 @@ class BatchResult:
             self.crashes.append(error)
         self.failed |= dict.fromkeys(message_ids, str(error) or type(error).__name__)
 
-    def add(self, other: "BatchResult") -> None:
-        """Adds the result of other messages."""
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            setattr(self, item.name, mine | theirs if isinstance(mine, dict) else mine + theirs)
 
-
-def reconcile(environment: Environment, messages: Sequence[Message]) -> BatchResult:
-    """Brings every collection that the messages name up to date, in parallel.
+def reconcile(environment: Environment, messages: Sequence[Message], batch: BatchResult | None = None) -> BatchResult:
+    """Brings every collection that the messages name up to date, in parallel; adds to the result ``batch``, if given.
 
     A malformed message, an unreadable object or an unreadable head fails its own messages only. A repeat is harmless.
     """
-    batch = BatchResult(
-        retries=sum(message.receives > 1 for message in messages),
-        attempts={message.id: message.receives for message in messages},
-    )
-    by_collection = _group(environment, batch, messages)
+    batch = batch or BatchResult()
+    batch.retries += sum(message.receives > 1 for message in messages)
+    batch.attempts |= {message.id: message.receives for message in messages}
+    by_collection: dict[Collection, _Deliveries] = defaultdict(lambda: defaultdict(list))
+    for message in messages:
+        try:
+            for collection, event in _own_events(environment, batch, message):
+                by_collection[collection][event.key].append(_Delivery(message, event))
+        except MalformedEvent as error:
+            batch.fail([message.id], error)
 
     def commit_events(collection: Collection) -> CommitResult | Exception:
         by_key = by_collection[collection]
@@ -105,40 +105,30 @@ def reconcile(environment: Environment, messages: Sequence[Message]) -> BatchRes
     return batch
 
 
-def _group(environment: Environment, batch: BatchResult, messages: Iterable[Message]) -> dict[Collection, _Deliveries]:
-    """The events by collection and key; records dropped and malformed ones in ``batch``."""
-    groups: dict[Collection, _Deliveries] = defaultdict(lambda: defaultdict(list))
-    for message in messages:
-        try:
-            for collection, event in _own_events(environment, batch, message):
-                groups[collection][event.key].append(_Delivery(message, event))
-        except MalformedEvent as error:
-            batch.fail([message.id], error)
-    return groups
-
-
 def _own_events(
     environment: Environment, batch: BatchResult, message: Message
 ) -> Iterator[tuple[Collection, ObjectEvent]]:
+    """The message's events with their collections; notes the others in ``batch`` as dropped."""
     events = decode_body(message.body)
     batch.received += len(events)
     if not events:
         batch.dropped.append((message.id, "it names no object, like S3's test message"))
     for event in events:
-        if event.bucket != environment.location.bucket:
-            batch.dropped.append((message.id, f"its bucket is {event.bucket}, not {environment.location.bucket}"))
-        elif collection := environment.collections.collection_of(event.key):
+        collection = environment.collections.collection_of(event.key)
+        if collection and event.bucket == environment.location.bucket:
             yield collection, event
         else:
-            batch.dropped.append((message.id, _drop_reason(environment, event.key)))
+            batch.dropped.append((message.id, _drop_reason(environment, event)))
 
 
-def _drop_reason(environment: Environment, key: str) -> str:
+def _drop_reason(environment: Environment, event: ObjectEvent) -> str:
+    if event.bucket != environment.location.bucket:
+        return f"its bucket is {event.bucket}, not {environment.location.bucket}"
     try:
-        environment.collections.check_key(key)
+        environment.collections.check_key(event.key)
     except IdTooLong as error:
-        return f"key {key}: {error}"
-    return f"key {key} belongs to no collection"
+        return f"key {event.key}: {error}"
+    return f"key {event.key} belongs to no collection"
 
 
 def _record(batch: BatchResult, deliveries: _Deliveries, result: CommitResult | Exception) -> None:
@@ -152,13 +142,7 @@ def _record(batch: BatchResult, deliveries: _Deliveries, result: CommitResult | 
         # The first commit of a collection also observes keys that no message named.
         batch.failed |= dict.fromkeys((delivery.message.id for delivery in deliveries.get(key, ())), reason)
     for key, committed_at in result.committed_at.items():
-        ages = (_milliseconds(delivery.event.time, committed_at) for delivery in deliveries[key])
-        batch.freshness_ms += [age for age in ages if age is not None]
-
-
-def _milliseconds(since: str, until: Timestamp) -> float | None:
-    """The milliseconds between two times; None if the event has no valid time."""
-    try:
-        return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds() * 1000
-    except (ValueError, TypeError):
-        return None
+        for delivery in deliveries[key]:
+            with suppress(ValueError, TypeError):  # the event has no valid time
+                age = datetime.fromisoformat(committed_at) - datetime.fromisoformat(delivery.event.time)
+                batch.freshness_ms.append(age.total_seconds() * 1000)
