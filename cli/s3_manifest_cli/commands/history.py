@@ -1,7 +1,6 @@
 """``s3-manifest history``."""
 
 import sys
-from typing import Any
 
 import click
 from pydantic_core import to_json
@@ -61,14 +60,11 @@ def history_command(
     result = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
     changes: list[Change | ExpiredRevisions] = sorted((*result.expired, *result.changes), key=_revision)
     for change in changes:
-        _print(change, printer, files=files)
+        _print(change, printer, files=files, is_followed=is_followed)
     if is_followed:
-        for change in changes:
-            _print_json(change, printer)
         try:
             for change in follow(deployment.manifests, result.collection, result.last_revision):
-                _print(change, printer, files=files)
-                _print_json(change, printer)
+                _print(change, printer, files=files, is_followed=True)
         except KeyboardInterrupt:  # the usual way to end it, so no failure is reported
             sys.exit(INTERRUPTED)
     if result.last_revision < result.revision:
@@ -88,19 +84,14 @@ def history_command(
     )
 
 
-def _print_json(change: Change | ExpiredRevisions, printer: Printer) -> None:
-    if printer.as_json:
-        fields: dict[str, Any] = (
-            {"untold": change._asdict()} if isinstance(change, ExpiredRevisions) else change.model_dump()
-        )
-        click.echo(to_json(fields))
-
-
 def _revision(change: Change | ExpiredRevisions) -> int:
     return change.first if isinstance(change, ExpiredRevisions) else change.revision
 
 
-def _print(change: Change | ExpiredRevisions, printer: Printer, *, files: bool) -> None:
+def _print(change: Change | ExpiredRevisions, printer: Printer, *, files: bool, is_followed: bool) -> None:
+    if is_followed and printer.as_json:
+        fields = {"untold": change._asdict()} if isinstance(change, ExpiredRevisions) else change.model_dump()
+        click.echo(to_json(fields))
     if isinstance(change, ExpiredRevisions):
         first, last = change.first, change.last
         revisions = f"revision {first}" if first == last else f"revisions {first} to {last}"

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.migration.legacy import Problem
-from s3_manifest_cli.migration.plan import CollectionPlan, Status
+from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, Status
 from s3_manifest_cli.migration.remove import Removal
 from s3_manifest_cli.migration.run import MigrationPlan
 from s3_manifest_cli.migration.verify import Verification
-from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED
+from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED, printable
 from s3_manifest_cli.terminal.output import number
 
 _MAX_LINES = 20
@@ -70,26 +70,17 @@ def _collection_json(plan: CollectionPlan, result: Result | None) -> dict[str, A
         "kind": plan.collection.kind,
         "id": plan.collection.id,
         "prefix": plan.collection.prefix,
-        "images": [
-            {
-                "filename": image.filename,
-                "path": image.path,
-                "status": image.status,
-                "action": "upload" if image.upload else None,
-                "md5": image.md5,
-                "local_md5": image.local_md5,
-                "note": image.note,
-            }
-            for image in plan.images
-        ],
-        "words": {
-            "files": plan.edits.files,
-            "title": plan.edits.title,
-            "generations": [generation.model_dump(mode="json") for generation in plan.edits.generations],
-        },
+        "images": [_image_json(image) for image in plan.images],
+        "words": plan.edits._asdict()
+        | {"generations": [generation.model_dump(mode="json") for generation in plan.edits.generations]},
         "conflicts": plan.conflicts,
         "unverified": verification and {"files": verification.files, "rest": verification.problems},
     }
+
+
+def _image_json(image: ImagePlan) -> dict[str, Any]:
+    fields = image._asdict()
+    return {"action": "upload" if fields.pop("upload") else None, **fields}
 
 
 def plan_lines(plan: MigrationPlan) -> Iterator[str]:
@@ -146,15 +137,10 @@ def _problem_lines(problems: tuple[Problem, ...]) -> Iterator[str]:
 
 
 def _section(noun: str, lines: Iterator[str]) -> Iterator[str]:
-    """A heading and the first lines; ``--json`` prints all of them."""
+    """A heading and the first lines; ``--json`` prints all of them. Names in legacy files are untrusted."""
     entries = list(lines)
     if entries:
         yield f"{number(len(entries), noun)}:"
-        yield from (f"  {_printable(line)}" for line in entries[:_MAX_LINES])
+        yield from (f"  {printable(line)}" for line in entries[:_MAX_LINES])
         if len(entries) > _MAX_LINES:
             yield f"  … and {len(entries) - _MAX_LINES:,} more (see --json)"
-
-
-def _printable(line: str) -> str:
-    """The line with control characters escaped: names in legacy files are untrusted, and could control the terminal."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)

@@ -3,24 +3,25 @@
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 
 import urllib3
 from pydantic import ValidationError
 
 from s3_manifest.aws.clients import s3_client
+from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.planning import PresignedUpload
-from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, UploadRequest
+from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, ImageUpload, UploadRequest
 from s3_manifest.manifest.model import Frozen, first_problem
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.sweep.sweep import RECHECK_SECONDS
+from s3_manifest_cli.client.local.hashes import md5_of
 from s3_manifest_cli.client.manifests.deployment import connect
 from s3_manifest_cli.client.manifests.direct import S3Manifests
-from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.errors import Invalid, Refused, Unavailable
 from s3_manifest_cli.training_data.direct import S3Service
-from s3_manifest_cli.training_data.files import LocalImage, image_of, put_all
 from s3_manifest_cli.training_data.http import HttpService
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, TrainingDataService
 
@@ -32,6 +33,36 @@ WAIT_SECONDS = RECHECK_SECONDS + 60.0
 
 A sweep that finds a difference checks it again after ``RECHECK_SECONDS``, and then ends.
 """
+
+
+class LocalImage(NamedTuple):
+    """A file to upload. ``filename`` is its name in the collection; if it is empty, that of the file."""
+
+    path: Path
+    filename: str = ""
+    prompt: str | None = None
+    generated_at: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the collection."""
+        return self.filename or self.path.name
+
+    def md5(self) -> str:
+        """The MD5 of its bytes, in hex. Raises ``OSError``."""
+        with self.path.open("rb") as file:
+            return md5_of(file)
+
+    def describe(self) -> ImageUpload:
+        """Its description for an upload request. Raises ``OSError``, ``ValidationError``."""
+        return ImageUpload(
+            filename=self.name,
+            size=self.path.stat().st_size,
+            md5=self.md5(),
+            prompt=self.prompt,
+            generated_at=self.generated_at,
+            local_path=str(self.path),
+        )
 
 
 class UploadResult(Frozen):
@@ -117,7 +148,7 @@ class TrainingDataAPI:
         unchanged: list[str] = []
         failed: dict[str, str] = {}
         declared: GenerationDeclaration | None = None
-        described = [image_of(file) for file in files.values()]
+        described = [file.describe() for file in files.values()]
         for start in range(0, len(described), MAX_IMAGES):
             batch = tuple(described[start : start + MAX_IMAGES])
             try:
@@ -125,7 +156,7 @@ class TrainingDataAPI:
             except ValidationError as error:
                 raise Invalid(first_problem(error)) from error
             plan = self._service.plan(str(actor_id), request)
-            errors = put_all(self._pool, [(upload, files[upload.filename].path) for upload in plan.uploads])
+            errors = self._put_all([(upload, files[upload.filename].path) for upload in plan.uploads])
             # A file that failed because it exists may have the same bytes.
             saved = self.get_training_data(actor_id).images if errors else ()
             known = {(image.filename, image.md5_hash) for image in saved}
@@ -151,6 +182,39 @@ class TrainingDataAPI:
         else:
             tokens = (result.reflects,) if result.reflects and result.revision is None else ()
         return all(self._service.shows(str(actor_id), token, wait) for token in tokens)
+
+    def _put_all(self, uploads: list[tuple[PresignedUpload, Path]]) -> dict[str, Exception]:
+        """Uploads files in parallel; returns the errors by filename.
+
+        S3 refuses bytes that differ from the request, and replaces an object only if the request asks for it.
+        """
+
+        def put(entry: tuple[PresignedUpload, Path]) -> Exception | None:
+            upload, path = entry
+            try:
+                with path.open("rb") as file:
+                    # No retries: after a lost response, a second PUT would be refused because of the first.
+                    response = self._pool.request(
+                        upload.method, upload.url, body=file, headers=dict(upload.headers), retries=False
+                    )
+            except urllib3.exceptions.HTTPError as error:
+                return Unavailable(f"{upload.filename}: not uploaded: {error}")
+            except OSError as error:
+                return error
+            return _refusal(upload.filename, response)
+
+        errors = parallel_map(put, uploads)
+        return {upload.filename: error for (upload, _), error in zip(uploads, errors, strict=True) if error}
+
+
+def _refusal(filename: str, response: urllib3.BaseHTTPResponse) -> Exception | None:
+    if response.status == 412:
+        return Refused(f"{filename}: not uploaded, the file exists. Pass overwrite=True to replace it.")
+    if 400 <= response.status < 500:
+        return Refused(f"{filename}: refused by S3: {response.status} {response.data[:300].decode(errors='replace')}")
+    if response.status >= 300:
+        return Unavailable(f"{filename}: not uploaded: HTTP status {response.status}")
+    return None
 
 
 def get_training_data_api(

@@ -12,8 +12,7 @@ from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.model import Frozen, Timestamp
 from s3_manifest.sidecars.content import GenerationDeclaration
 from s3_manifest_cli.errors import NotFound, S3ManifestError
-from s3_manifest_cli.training_data.api import TrainingDataAPI, get_training_data_api
-from s3_manifest_cli.training_data.files import LocalImage
+from s3_manifest_cli.training_data.api import LocalImage, TrainingDataAPI, get_training_data_api
 from s3_manifest_cli.training_data.service import ImageFields
 
 

@@ -8,8 +8,7 @@ from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.captions import caption_candidates, caption_text, is_image
 from s3_manifest_cli.errors import NotFound
-from s3_manifest_cli.training_data.api import TrainingDataAPI, UploadResult, get_training_data_api
-from s3_manifest_cli.training_data.files import LocalImage, md5_at
+from s3_manifest_cli.training_data.api import LocalImage, TrainingDataAPI, UploadResult, get_training_data_api
 
 
 class SyncResult(Frozen):
@@ -56,7 +55,7 @@ class TrainingDataSync:
             known = {}
         local = dict(_images(Path(folder))) if folder else {}
         both = [name for name in local if name in known]
-        md5s = {name: md5_at(local[name].path) for name in both}
+        md5s = {name: local[name].md5() for name in both}
         local_only = [name for name in local if name not in known]
         uploaded = UploadResult()
         if upload and local_only:
