@@ -5,7 +5,8 @@ its first use, so that a program loads boto3 or the AWS Common Runtime only if i
 are modules in ``s3_manifest_cli.client``.)
 """
 
-import importlib
+from importlib import import_module
+from importlib.util import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,40 +71,32 @@ _MODULES = {
     "s3_manifest.manifest.collections": ("Collection",),
     "s3_manifest.query.stats": ("CollectionTotals",),
     "s3_manifest.storage.upload_headers": ("UploadMetadata",),
-    "s3_manifest_cli.client.doctor": ("DoctorOptions", "Examination", "doctor", "doctor_bucket"),
-    "s3_manifest_cli.client.export": ("ExportResult", "export"),
-    "s3_manifest_cli.client.local.filters": ("Filter",),
-    "s3_manifest_cli.client.local.scan": ("Problem",),
-    "s3_manifest_cli.client.manifests.deployment": ("Deployment", "connect"),
-    "s3_manifest_cli.client.manifests.diff": ("Diff", "diff"),
-    "s3_manifest_cli.client.manifests.history": ("History", "history"),
-    "s3_manifest_cli.client.manifests.manifests": ("Manifest", "Manifests"),
-    "s3_manifest_cli.client.manifests.rescan": ("RescanResult", "rescan", "rescan_all", "wait_for"),
-    "s3_manifest_cli.client.manifests.revision_spec": ("RevisionSpec", "parse_revision_spec"),
-    "s3_manifest_cli.client.sync.execute": ("SyncResult",),
-    "s3_manifest_cli.client.sync.options": ("Progress", "SyncOptions"),
-    "s3_manifest_cli.client.sync.plan": ("Action", "Plan"),
-    "s3_manifest_cli.client.sync.restore": ("prepare_restore", "restore"),
-    "s3_manifest_cli.client.sync.runner": ("Step",),
-    "s3_manifest_cli.client.sync.sync": (
-        "PreparedPlan",
-        "apply_plan",
-        "prepare",
-        "pull",
-        "push",
-        "sync",
-        "wait_until_shown",
-    ),
-    "s3_manifest_cli.client.transfer.cancellation": ("Cancellation", "Cancelled"),
-    "s3_manifest_cli.client.verify.audit": ("Audit", "audit"),
-    "s3_manifest_cli.client.verify.compare": ("FileStatus",),
-    "s3_manifest_cli.client.verify.status": ("LocalCopy", "Status", "status"),
-    "s3_manifest_cli.client.verify.verify": ("Verification", "verify"),
-    "s3_manifest_cli.errors": ("Invalid", "NotFound", "NotYet", "Refused", "S3ManifestError", "Unavailable"),
+    ".client.doctor": ("DoctorOptions", "Examination", "doctor", "doctor_bucket"),
+    ".client.export": ("ExportResult", "export"),
+    ".client.local.filters": ("Filter",),
+    ".client.local.scan": ("Problem",),
+    ".client.manifests.deployment": ("Deployment", "connect"),
+    ".client.manifests.diff": ("Diff", "diff"),
+    ".client.manifests.history": ("History", "history"),
+    ".client.manifests.manifests": ("Manifest", "Manifests"),
+    ".client.manifests.rescan": ("RescanResult", "rescan", "rescan_all", "wait_for"),
+    ".client.manifests.revision_spec": ("RevisionSpec", "parse_revision_spec"),
+    ".client.sync.execute": ("SyncResult",),
+    ".client.sync.options": ("Progress", "SyncOptions"),
+    ".client.sync.plan": ("Action", "Plan"),
+    ".client.sync.restore": ("prepare_restore", "restore"),
+    ".client.sync.runner": ("Step",),
+    ".client.sync.sync": ("PreparedPlan", "apply_plan", "prepare", "pull", "push", "sync", "wait_until_shown"),
+    ".client.transfer.cancellation": ("Cancellation", "Cancelled"),
+    ".client.verify.audit": ("Audit", "audit"),
+    ".client.verify.compare": ("FileStatus",),
+    ".client.verify.status": ("LocalCopy", "Status", "status"),
+    ".client.verify.verify": ("Verification", "verify"),
+    ".errors": ("Invalid", "NotFound", "NotYet", "Refused", "S3ManifestError", "Unavailable"),
 }
 """The exported names by the module that defines them, as in the imports above."""
 
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: resolve_name(module, __name__) for module, names in _MODULES.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605  # one list of them is enough
 
@@ -112,7 +105,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # the type of that name
     """Loads a name from its module; see PEP 562."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

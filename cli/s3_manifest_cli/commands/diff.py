@@ -65,7 +65,7 @@ def _is_past(spec: RevisionSpec) -> bool:
 
 
 def _side_fields(facts: Facts, is_past: bool) -> dict[str, Any]:
-    fields = {"kind": facts.kind, "id": facts.id, "title": facts.title, "revision": facts.revision}
+    fields = facts.model_dump(include={"kind", "id", "title", "revision"})
     return fields | manifest_fields(facts, is_past=is_past)
 
 

@@ -14,12 +14,7 @@ from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
-from s3_manifest_cli.terminal.options import (
-    FOLDER,
-    common_options,
-    filter_options,
-    revision_options,
-)
+from s3_manifest_cli.terminal.options import FOLDER, common_options, filter_options, revision_options
 from s3_manifest_cli.terminal.output import Printer, exit_with, manifest_fields, number
 
 

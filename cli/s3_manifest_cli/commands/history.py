@@ -21,10 +21,7 @@ _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "remo
 @click.command(name="history")
 @click.argument("collection")
 @click.option(
-    "--since",
-    type=click.IntRange(0),
-    metavar="REVISION",
-    help="Show revisions after this one, instead of the latest.",
+    "--since", type=click.IntRange(0), metavar="REVISION", help="Show revisions after this one, instead of the latest."
 )
 @click.option(
     "--limit",

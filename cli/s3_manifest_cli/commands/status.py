@@ -10,14 +10,8 @@ import click
 import s3_manifest_cli
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.local.scan_process import scan_in_background
-from s3_manifest_cli.terminal.options import (
-    FOLDER,
-    Function,
-    common_options,
-    filter_options,
-    parse_collection,
-)
-from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields, problem_fields
+from s3_manifest_cli.terminal.options import FOLDER, Function, common_options, filter_options, parse_collection
+from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields
 from s3_manifest_cli.terminal.progress import read_progress
 
 if TYPE_CHECKING:  # imported once the folder is being scanned
@@ -125,7 +119,7 @@ def comparison_fields(result: "Status | Verification") -> dict[str, Any]:
         "revision": result.facts.revision,
         **manifest_fields(result.facts),
         "totals": result.totals,
-        "problems": problem_fields(result.problems),
+        "problems": [problem._asdict() for problem in result.problems],
         "unmatched_filters": result.unmatched,
     }
 

@@ -1,7 +1,6 @@
 """``s3-manifest verify``."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -10,12 +9,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.audit import DRIFT, Audit, AuditState, Md5Proof, audit
 from s3_manifest_cli.client.verify.verify import Verification, verify
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, comparison_fields
-from s3_manifest_cli.terminal.options import (
-    common_options,
-    filter_options,
-    missing,
-    parse_collection,
-)
+from s3_manifest_cli.terminal.options import common_options, filter_options, missing, parse_collection
 from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, number
 from s3_manifest_cli.terminal.progress import read_progress, status_line
 
@@ -101,7 +95,10 @@ def verify_command(
                 progress=lambda files: show(f"{number(files, 'file')} checked"),
             )
         _print_audit(audited, name, printer, combined=combined)
-        printer.document(_audit_fields(audited))
+        facts = audited.facts.model_dump(include={"kind", "id", "revision", "complete", "last_verified_at"})
+        files = [file._asdict() for file in audited.files]
+        results = {"totals": audited.totals, "md5": audited.proofs, "settled": audited.settled, "files": files}
+        printer.document(facts | results)
         exit_with(facts=audited.facts, differs=not audited.is_consistent)
     with read_progress(printer) as progress:
         verified = verify(deployment, folder, collection, filters, progress=progress)
@@ -131,20 +128,6 @@ def _print(result: Verification, collection: str, printer: Printer, *, combined:
         printer.write(f"! {problem.path}: {problem.reason}", "magenta")
     if result.totals["s3_only"] or result.totals["out_of_sync"]:
         printer.write(f"To update the local folder: s3-manifest pull {collection} {result.folder}")
-
-
-def _audit_fields(result: Audit) -> dict[str, Any]:
-    return {
-        "kind": result.facts.kind,
-        "id": result.facts.id,
-        "revision": result.facts.revision,
-        "complete": result.facts.complete,
-        "last_verified_at": result.facts.last_verified_at,
-        "totals": result.totals,
-        "md5": result.proofs,
-        "settled": result.settled,
-        "files": [file._asdict() for file in result.files],
-    }
 
 
 def _print_audit(result: Audit, collection: str, printer: Printer, *, combined: bool) -> None:

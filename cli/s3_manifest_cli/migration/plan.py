@@ -1,15 +1,5 @@
 """Plans the migration of a collection: legacy data and local files compared with S3. Pure; MD5s decide, never sizes.
 
-=============  ==========================================================================================
-synced         on disk and in S3, with the same bytes
-local_only     on disk, named by a legacy file, not in S3: uploaded
-s3_only        in S3, not on disk
-out_of_sync    on disk and in S3, with different bytes: reported, or uploaded with ``--prefer local``
-orphaned       on disk among a collection's images, named by no legacy file, not in S3: reported, or uploaded with
-               ``--orphans upload``. Nobody chose it, so it does not become training data by default
-missing        named by a manifest, neither on disk nor in S3
-=============  ==========================================================================================
-
 Prompts, titles, generations and so on are written for images that S3 has or will have. A field that a sidecar already
 has stays, and the conflict is reported, unless ``--prefer local`` is given.
 """
@@ -33,12 +23,14 @@ AnyGeneration = TypeVar("AnyGeneration", Generation, GenerationDeclaration)
 class Status(StrEnum):
     """Where an image is: in the tree, in S3, or both."""
 
-    SYNCED = "synced"
-    LOCAL_ONLY = "local_only"
-    S3_ONLY = "s3_only"
-    OUT_OF_SYNC = "out_of_sync"
+    SYNCED = "synced"  # on both sides, with the same bytes
+    LOCAL_ONLY = "local_only"  # on disk, named by a legacy file, not in S3: uploaded
+    S3_ONLY = "s3_only"  # not on disk
+    OUT_OF_SYNC = "out_of_sync"  # on both sides, with different bytes: reported, or uploaded with --prefer local
+    # On disk among a collection's images, named by no legacy file, not in S3: reported, or uploaded with
+    # --orphans upload. Nobody chose it, so it does not become training data by default.
     ORPHANED = "orphaned"
-    MISSING = "missing"
+    MISSING = "missing"  # named by a manifest, on neither side
 
 
 _UNRESOLVED = frozenset({Status.LOCAL_ONLY, Status.OUT_OF_SYNC, Status.ORPHANED, Status.MISSING})

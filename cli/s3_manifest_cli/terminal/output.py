@@ -72,11 +72,6 @@ def manifest_fields(facts: Facts | None, *, is_past: bool = False) -> dict[str, 
     }
 
 
-def problem_fields(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """The skipped parts of a folder, as a field of a document."""
-    return [problem._asdict() for problem in problems]
-
-
 def exit_with(*, facts: Facts | None, failed: bool = False, differs: bool) -> NoReturn:
     """Exits with the code of the outcome: a failure or an incomplete manifest outranks differences."""
     if failed or (facts is not None and not facts.complete):

@@ -17,15 +17,7 @@ from s3_manifest_cli.client.sync.options import Progress, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, ActionType, Plan, Verb, decode, encode
 from s3_manifest_cli.client.sync.sync import PreparedPlan, apply_plan, wait_until_shown
 from s3_manifest_cli.client.transfer.cancellation import terminable
-from s3_manifest_cli.terminal.output import (
-    Printer,
-    exit_with,
-    is_unreadable,
-    manifest_fields,
-    number,
-    problem_fields,
-    size,
-)
+from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields, number, size
 from s3_manifest_cli.terminal.progress import progress_bar, read_progress
 
 _LABELS: dict[ActionType, str] = {
@@ -110,7 +102,7 @@ def run_plan(
 def _context_fields(prepared: PreparedPlan, options: PlanOptions) -> dict[str, Any]:
     """What the plan is based on, as fields of a document; unknown for a plan that is applied."""
     return manifest_fields(prepared.facts, is_past=options.is_past) | {
-        "problems": problem_fields(prepared.problems),
+        "problems": [problem._asdict() for problem in prepared.problems],
         "unmatched_filters": prepared.unmatched,
     }
 

@@ -23,7 +23,7 @@ from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.errors import Invalid, Refused, Unavailable
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.http import HttpService
-from s3_manifest_cli.training_data.service import EditResult, ImageFields, TrainingDataService
+from s3_manifest_cli.training_data.service import EditResult, ImageFields
 
 if TYPE_CHECKING:
     from s3_manifest_cli.client.manifests.http import HttpManifests
@@ -84,7 +84,7 @@ class TrainingDataAPI:
     Methods raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
     """
 
-    def __init__(self, service: TrainingDataService) -> None:
+    def __init__(self, service: HttpService | S3Service) -> None:
         self._service = service
         self._pool = urllib3.PoolManager(maxsize=32)
 

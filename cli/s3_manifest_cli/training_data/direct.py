@@ -47,7 +47,10 @@ _CLOCK = Clock(time.monotonic, time.sleep)
 
 
 class S3Service:
-    """A ``TrainingDataService`` in one bucket. Without ``enqueue`` it cannot request sweeps, nor create manifests."""
+    """What ``TrainingDataAPI`` needs, in one bucket, with the results and errors of ``HttpService``.
+
+    Without ``enqueue`` it cannot request sweeps, nor create manifests.
+    """
 
     def __init__(self, store: S3Store, collections: Collections, enqueue: Enqueue | None) -> None:
         self._store = store

@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class HttpService:
-    """A ``TrainingDataService`` over HTTP."""
+    """What ``TrainingDataAPI`` needs, over HTTP. Methods raise ``S3ManifestError``."""
 
     def __init__(self, api: HttpApi) -> None:
         self._api = api

@@ -1,12 +1,9 @@
-"""The interface to one deployment, implemented over HTTP and in S3 with the same results and errors."""
+"""What a deployment is asked for, and what it returns, over HTTP and in S3 alike."""
 
-from collections.abc import Mapping
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
 from s3_manifest.edits.planning import PresignedUpload
-from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.manifest.model import Frozen
-from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.content import GenerationDeclaration
 
 
@@ -32,22 +29,3 @@ class UploadPlan(Frozen):
 
     uploads: tuple[PresignedUpload, ...]
     generation: GenerationDeclaration | None = None
-
-
-class TrainingDataService(Protocol):
-    """One deployment. ``actor`` is a full name, a padded number or a number. Methods raise ``S3ManifestError``."""
-
-    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
-        """The manifest. Waits so long for one that has to be created, or compared with S3."""
-
-    def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
-        """Waits so long for the manifest to show the change with that token; returns whether it does."""
-
-    def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
-        """Sets fields of images, all in one edit."""
-
-    def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
-        """Deletes an image in S3; with an ``etag``, only that object."""
-
-    def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
-        """Prepares uploads: checks the names, declares the generation, presigns each upload."""
