@@ -3,12 +3,12 @@
 Decoding has validated each field; these checks compare fields with each other. Cheap enough for every read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Entry, Facts, Head
+from s3_manifest.manifest.model import Entry, Facts, Head, Role
 
 
 def contradiction_in_head(head: Head, collection: Collection) -> str | None:
@@ -59,18 +59,27 @@ def _check_pages(head: Head, collection: Collection) -> Iterator[str]:
 def _check_entries(head: Head, collection: Collection) -> Iterator[str]:
     if head.pages:
         return
-    if (len(head.files), _total_size(head.files)) != (head.total_files, head.total_size_bytes):
+    totals = len(head.files), sum(entry.size_bytes for entry in head.files)
+    if totals != (head.total_files, head.total_size_bytes):
         yield "total_files, total_size_bytes: do not match the files"
-    lists = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
+    lists: dict[Role, Sequence[Entry]] = {"files": head.files, "captions": head.captions, "hidden": head.hidden}
     for role, entries in lists.items():
-        yield from _check_order(entries)
-        yield from _check_keys(entries, collection)
-        if any(entry.role != role for entry in entries):
-            yield f"{role}: an entry belongs to another list"
+        yield from _check_list(role, entries, collection.prefix)
     if head.captions or head.hidden:
         names = [entry.filename for entries in lists.values() for entry in entries]
         if len(set(names)) != len(names):
             yield "files, captions, hidden: a filename is in two lists"
+
+
+def _check_list(role: Role, entries: Sequence[Entry], prefix: str) -> Iterator[str]:
+    for before, after in pairwise(entry.filename for entry in entries):
+        if before >= after:
+            yield f"{after!r} comes after {before!r}: filenames must be sorted and unique"
+    for entry in entries:
+        if entry.s3_key != prefix + entry.filename:
+            yield f"{entry.filename!r}: its s3_key is not {prefix}{entry.filename}"
+    if any(entry.role != role for entry in entries):
+        yield f"{role}: an entry belongs to another list"
 
 
 def _check_changes(record: ChangeRecord, collection: Collection) -> Iterator[str]:
@@ -81,20 +90,3 @@ def _check_changes(record: ChangeRecord, collection: Collection) -> Iterator[str
             for entry in (change.before, change.after):
                 if entry and (entry.filename != change.filename or entry.s3_key != collection.prefix + entry.filename):
                     yield f"{change_type}: an entry of {change.filename} has another filename or key"
-
-
-def _check_order(entries: Iterable[Entry]) -> Iterator[str]:
-    for before, after in pairwise(entry.filename for entry in entries):
-        if before >= after:
-            yield f"{after!r} comes after {before!r}: filenames must be sorted and unique"
-
-
-def _check_keys(entries: Iterable[Entry], collection: Collection) -> Iterator[str]:
-    prefix = collection.prefix
-    for entry in entries:
-        if entry.s3_key != prefix + entry.filename:
-            yield f"{entry.filename!r}: its s3_key is not {prefix}{entry.filename}"
-
-
-def _total_size(entries: Iterable[Entry]) -> int:
-    return sum(entry.size_bytes for entry in entries)

@@ -1,7 +1,9 @@
 """The manifest's content as frozen values."""
 
+import operator
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
@@ -59,16 +61,7 @@ def days_before(moment: Timestamp, days: float) -> Timestamp:
     return timestamp(datetime.fromisoformat(moment) - timedelta(days=days))
 
 
-def _is_empty(value: object) -> bool:
-    return not value
-
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-def _is_one(value: object) -> bool:
-    return value == 1
+_is_empty, _is_none, _is_one = operator.not_, partial(operator.is_, None), partial(operator.eq, 1)
 
 
 class Frozen(BaseModel):

@@ -1,8 +1,9 @@
 """A bucket of S3, through boto3. Translates boto3's errors with ``aws_errors``."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
@@ -28,26 +29,25 @@ from s3_manifest.storage.store import (
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import (
-        GetObjectOutputTypeDef,
         HeadObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
         ObjectIdentifierTypeDef,
         ObjectTypeDef,
     )
 
+Result = TypeVar("Result")
+Expected = TypeVar("Expected")
+
 _CHECKSUM_HEADER, _NO_ALGORITHMS = "x-amz-checksum-", frozenset({"type", "mode", "algorithm"})
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _BLOCK = 1 << 20
+_JSON = "application/json"
 
 _ARCHIVED = "InvalidObjectState"
 _OTHER_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
 _OTHER_OBJECT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
-_PUT_PARAMETERS = {
-    "Content-MD5": "ContentMD5",
-    "Content-Type": "ContentType",
-    "If-None-Match": "IfNoneMatch",
-}
+_PUT_PARAMETERS = {"Content-MD5": "ContentMD5", "Content-Type": "ContentType", "If-None-Match": "IfNoneMatch"}
 
 
 class S3Store:
@@ -59,64 +59,39 @@ class S3Store:
         self._writes = writes
 
     def get(self, key: str) -> StoredObject | None:
-        try:
-            return _stored(self._reads.get_object(Bucket=self.bucket, Key=key))
-        except AWS_ERRORS as error:
-            if _is_absence(parse_fault(error)):
-                return None
-            raise _read_error(key, parse_fault(error)) from error
+        return _read(key, lambda: self._get(key), {404: None})
 
     def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
-        try:
-            return _stored(self._reads.get_object(Bucket=self.bucket, Key=key, IfNoneMatch=f'"{etag}"'))
-        except AWS_ERRORS as error:
-            if parse_fault(error).status == 304:
-                return NotModified(etag)
-            if _is_absence(parse_fault(error)):
-                return None
-            raise _read_error(key, parse_fault(error)) from error
+        return _read(key, lambda: self._get(key, IfNoneMatch=f'"{etag}"'), {404: None, 304: NotModified(etag)})
 
     def head(self, key: str) -> HeadResult:
-        try:
-            answer = self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
-            return _present(key, answer)
-        except AWS_ERRORS as error:
-            if _is_absence(parse_fault(error)):
-                return Absent(key)
-            raise _read_error(key, parse_fault(error)) from error
+        def describe() -> Present:
+            return _present(key, self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"))
+
+        return _read(key, describe, {404: Absent(key)})
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
         condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
-        try:
+        with _writing(key, absence_is_conflict=replaces is not None):
             answer = self._writes.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=body,
-                ContentType="application/json",
-                Metadata=dict(metadata),
-                **condition,
+                Bucket=self.bucket, Key=key, Body=body, ContentType=_JSON, Metadata=dict(metadata), **condition
             )
             return _unquoted(answer["ETag"])
-        except AWS_ERRORS as error:
-            raise _write_error(key, parse_fault(error), absence_is_conflict=replaces is not None) from error
 
     def add(self, key: str, body: bytes) -> None:
-        try:
-            self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
-        except AWS_ERRORS as error:
-            raise _write_error(key, parse_fault(error), absence_is_conflict=False) from error
+        with _writing(key):
+            self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=_JSON)
 
     def delete(self, keys: Sequence[str]) -> None:
         self._delete([{"Key": key} for key in keys])
 
     def delete_if_match(self, key: str, etag: str) -> bool:
-        # A retry after a lost response finds no object, which means the same.
         try:
             self._reads.delete_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
         except AWS_ERRORS as error:
-            if _is_absence(parse_fault(error)):
-                return False
-            raise _write_error(key, parse_fault(error), absence_is_conflict=False) from error
+            if _is_absence(fault := parse_fault(error)):
+                return False  # also for a retry after a lost response, where it means the same
+            raise _write_error(key, fault) from error
         return True
 
     def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
@@ -130,18 +105,10 @@ class S3Store:
         credentials that signed it, if that is sooner:
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
         """
-        more: dict[str, Any] = {_PUT_PARAMETERS[name]: headers[name] for name in _PUT_PARAMETERS if name in headers}
-        return self._reads.generate_presigned_url(
-            "put_object",
-            Params={
-                "Bucket": self.bucket,
-                "Key": key,
-                "ContentLength": int(headers["Content-Length"]),
-                "Metadata": user_metadata(headers),
-                **more,
-            },
-            ExpiresIn=seconds,
-        )
+        parameters: dict[str, Any] = {"Bucket": self.bucket, "Key": key, "Metadata": user_metadata(headers)}
+        parameters["ContentLength"] = int(headers["Content-Length"])
+        parameters |= {parameter: headers[name] for name, parameter in _PUT_PARAMETERS.items() if name in headers}
+        return self._reads.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds)
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         answer = self._list(prefix, limit, StartAfter=after)
@@ -160,10 +127,8 @@ class S3Store:
         """Deletes the objects; returns the keys of those with another ETag, which stay."""
         if not objects:
             return ()
-        try:
+        with _writing(objects[0]["Key"]):
             answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
-        except AWS_ERRORS as error:
-            raise _write_error(objects[0]["Key"], parse_fault(error), absence_is_conflict=False) from error
         changed = []
         for failure in answer.get("Errors", ()):
             # These errors come in a response with status 200: only their codes tell them apart.
@@ -196,13 +161,34 @@ class S3Store:
                 raise Conflict(key, "the object has been replaced")
             yield from answer["Body"].iter_chunks(_BLOCK)
         except AWS_ERRORS as error:
-            if _is_absence(parse_fault(error)) or parse_fault(error).status == 412:
+            fault = parse_fault(error)
+            if _is_absence(fault) or fault.status == 412:
                 raise Conflict(key, "the object has been replaced or deleted") from error
-            raise _read_error(key, parse_fault(error)) from error
+            raise _read_error(key, fault) from error
+
+    def _get(self, key: str, **condition: str) -> StoredObject:
+        answer = self._reads.get_object(Bucket=self.bucket, Key=key, **condition)  # type: ignore[arg-type]  # a keyword each
+        return StoredObject(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
 
 
-def _stored(answer: "GetObjectOutputTypeDef") -> StoredObject:
-    return StoredObject(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
+def _read(key: str, request: Callable[[], Result], expected: Mapping[int, Expected]) -> Result | Expected:
+    """The result of a request, or what a response with one of the ``expected`` statuses means."""
+    try:
+        return request()
+    except AWS_ERRORS as error:
+        fault = parse_fault(error)
+        if fault.status in expected and (fault.status != 404 or _is_absence(fault)):
+            return expected[fault.status]
+        raise _read_error(key, fault) from error
+
+
+@contextmanager
+def _writing(key: str, *, absence_is_conflict: bool = False) -> Iterator[None]:
+    """Translates the errors of a write."""
+    try:
+        yield
+    except AWS_ERRORS as error:
+        raise _write_error(key, parse_fault(error), absence_is_conflict=absence_is_conflict) from error
 
 
 def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
@@ -211,14 +197,14 @@ def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
     Header values are bytes, and Python's HTTP library decodes them as Latin-1. Some clients send UTF-8 (mc, curl, Go
     programs), and servers other than Amazon's return it unchanged. Latin-1 text is hardly ever valid UTF-8.
     """
-    return {name.lower(): value if value.isascii() else _from_utf8(value) for name, value in answer.items()}
 
+    def from_utf8(value: str) -> str:
+        try:
+            return value.encode("latin-1").decode()
+        except UnicodeError:
+            return value
 
-def _from_utf8(value: str) -> str:
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
+    return {name.lower(): value if value.isascii() else from_utf8(value) for name, value in answer.items()}
 
 
 def _listed(item: "ObjectTypeDef") -> ListedObject:
@@ -264,7 +250,7 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     )
 
 
-def _write_error(key: str, fault: Fault, *, absence_is_conflict: bool) -> StoreError:
+def _write_error(key: str, fault: Fault, *, absence_is_conflict: bool = False) -> StoreError:
     """The error for a failed write, by its HTTP status alone: S3-compatible servers differ in their error codes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
