@@ -16,8 +16,8 @@ from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import Generation, Head
 from s3_manifest.query.waiting import Clock
 from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.sidecars.applied import apply_overrides, merge_descriptions
 from s3_manifest.sidecars.formats import COLLECTION_JSON, SIDECARS, read_sidecar
-from s3_manifest.sidecars.overrides import apply_overrides, merge_descriptions
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import EPOCH, MemoryStore
 from s3_manifest.storage.store import Conflict, user_metadata

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.sidecars.applied import merge_descriptions
 from s3_manifest.sidecars.captions import is_image
 from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
-from s3_manifest.sidecars.overrides import merge_descriptions
 from s3_manifest_cli.migration import places
 from s3_manifest_cli.migration.legacy import Document, Format, Problem
 from s3_manifest_cli.migration.places import Mention

@@ -7,6 +7,7 @@ import pytest
 from unit.values import MORNING, NOON, entry, present_with_metadata
 
 from s3_manifest.reconcile.entries import entry_of
+from s3_manifest.sidecars.applied import apply_overrides, merge_descriptions, strip_overrides
 from s3_manifest.sidecars.captions import caption_filename, caption_targets, is_caption, is_image, read_caption
 from s3_manifest.sidecars.content import (
     MAX_LABELS,
@@ -30,7 +31,6 @@ from s3_manifest.sidecars.formats import (
     edit_number,
     read_sidecar,
 )
-from s3_manifest.sidecars.overrides import apply_overrides, merge_descriptions, strip_overrides
 
 from unit.values import LOCATION, STYLE  # isort: skip
 

@@ -7,7 +7,7 @@ returned can be written as JSON that any consumer reads.
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -25,16 +25,15 @@ MIN_INTEGER, MAX_INTEGER = -(1 << 63), (1 << 64) - 1
 """Integers outside are dropped: most JSON libraries fail on them or round them. 64-bit seeds are inside."""
 
 MAX_PROBLEMS = 20
-"""The most problems of a document that are listed; the rest is counted."""
+"""The most problems of a document that are listed; the others are counted."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """A lone surrogate, or a byte that is not UTF-8 (decoded with ``surrogateescape``): it cannot be encoded."""
 
-_CONTAINERS = frozenset((dict, list))
 _GZIP = b"\x1f\x8b"
-_MAX_PATH = 200
+_MAX_PROBLEM, _MAX_PATH = 500, 200  # characters
 _MAX_REREADS = 4
-_SEPARATORS, _LINE = re.compile("[\\s,\ufeff]*"), re.compile(r"[^\n]*")
+_VALUE_LINE = re.compile("[^\\s,\ufeff][^\n]*")  # from the start of a value to the end of its line
 _TOO_DEEP = "\udfff nested too deep"  # a lone low surrogate, so it is not valid text
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
@@ -52,6 +51,30 @@ class Document(NamedTuple):
 
     value: JsonValue
     problems: tuple[str, ...] = ()
+
+
+class ProblemLog:
+    """Collects problems: lists the first few and counts the others."""
+
+    def __init__(self, problems: Iterable[str] = ()) -> None:
+        self._listed: list[str] = []
+        self._more = 0
+        for problem in problems:
+            self.add(problem)
+
+    def add(self, problem: str, path: tuple[object, ...] = ()) -> None:
+        """Adds a problem; ``path`` leads to the value in a JSON document: its keys, which may be odd, and indexes."""
+        if len(self._listed) == MAX_PROBLEMS:
+            self._more += 1
+            return
+        if path:
+            steps = ".".join(map(str, path)).encode("utf-8", "backslashreplace").decode()
+            problem = f"{_shortened(steps, _MAX_PATH)}: {problem}"
+        self._listed.append(_shortened(problem, _MAX_PROBLEM))
+
+    def listed(self) -> tuple[str, ...]:
+        """The first problems, and the number of the others."""
+        return (*self._listed, f"and {self._more} more") if self._more else tuple(self._listed)
 
 
 class _Unusable(NamedTuple):
@@ -92,21 +115,15 @@ def read_json_lines(body: bytes, *, most: int = MAX_BYTES) -> Iterator[tuple[int
     or a comma may separate values. Raises ``UnreadableDocument`` if the body is not text.
     """
     text = to_utf8(body, most=most)
-    lines, has_large_number = text.splitlines(), _has_large_number(text)
+    lines = text.splitlines()
     for index, line in enumerate(lines):
-        if not line.strip():
-            continue
-        try:
-            value = from_json(line, allow_inf_nan=False)
-            may_be_deep = line.count(b"[") + line.count(b"{") > MAX_DEPTH
-            document = _clean_document(value) if has_large_number or may_be_deep else Document(value)
-        except ValueError:
+        if line.strip():
             try:
                 document = _read(_MARKS.sub(b"", line, count=1))
             except UnreadableDocument:
                 yield from _read_multiline(lines, index)
                 return
-        yield index + 1, document
+            yield index + 1, document
 
 
 def to_utf8(body: bytes, *, most: int = MAX_BYTES) -> bytes:
@@ -145,7 +162,8 @@ def _read(text: bytes) -> Document:
         value = from_json(text, allow_inf_nan=False)
     except ValueError:
         return _clean_document(_parse(text))
-    if _has_large_number(text) or not _is_flat(value):
+    may_be_deep = text.count(b"[") + text.count(b"{") > MAX_DEPTH
+    if _has_large_number(text) or (may_be_deep and not _is_flat(value)):
         return _clean_document(value)
     return Document(value)
 
@@ -156,35 +174,26 @@ def _read_multiline(lines: Sequence[bytes], index: int) -> Iterator[tuple[int, D
     number, counted, at = index + 1, 0, 0
     # Bounds the characters parsed in vain for the end of a broken value; then each line is read by itself.
     budget = _MAX_REREADS * len(characters)
-    while (value_start := _match_end(_SEPARATORS, characters, at)) < len(characters):
-        number, counted = number + characters.count("\n", counted, value_start), value_start
-        end_of_line = _match_end(_LINE, characters, value_start)
+    while line := _VALUE_LINE.search(characters, at):
+        start, at = line.span()
+        number, counted = number + characters.count("\n", counted, start), start
         document: Document | UnreadableDocument | None = None
-        at = end_of_line
         if budget > 0:
             try:
-                value, value_end = _LENIENT.raw_decode(characters, value_start)
+                value, value_end = _LENIENT.raw_decode(characters, start)
             except json.JSONDecodeError as error:
-                budget -= error.pos - value_start
+                budget -= error.pos - start
             except RecursionError:
                 budget -= len(characters) // 10
             else:
                 if isinstance(value, dict | list):
                     document, at = _clean_document(value), value_end
-        yield number, document or _read_line(characters[value_start:end_of_line])
-
-
-def _match_end(pattern: re.Pattern[str], characters: str, position: int) -> int:
-    """The end of a match at ``position``; ``position`` without a match."""
-    match = pattern.match(characters, position)
-    return match.end() if match else position
-
-
-def _read_line(line: str) -> Document | UnreadableDocument:
-    try:
-        return _read(line.encode("utf-8", "surrogateescape"))
-    except UnreadableDocument as error:
-        return error
+        if document is None:
+            try:
+                document = _read(line[0].encode("utf-8", "surrogateescape"))
+            except UnreadableDocument as error:
+                document = error
+        yield number, document
 
 
 def _decompress(body: bytes, most: int) -> bytes:
@@ -215,7 +224,7 @@ def _is_flat(value: Any) -> bool:  # noqa: ANN401  # JSON
     for _ in range(MAX_DEPTH):
         objects = (outer.values() for outer in level if isinstance(outer, dict))
         lists = (outer for outer in level if isinstance(outer, list))
-        level = [inner for items in chain(objects, lists) for inner in items if type(inner) in _CONTAINERS]
+        level = [inner for items in chain(objects, lists) for inner in items if isinstance(inner, dict | list)]
         if not level:
             return True
     return False
@@ -252,23 +261,14 @@ def _prune(characters: str) -> str:
 
 
 def _clean_document(value: Any) -> Document:  # noqa: ANN401  # what ``_parse`` returns
-    problems = list[str]()
-    more = 0
-
-    def report(path: tuple[object, ...], reason: str) -> None:
-        nonlocal more
-        if len(problems) < MAX_PROBLEMS:
-            problems.append(f"{_format_path(path)}: {reason}")
-        else:
-            more += 1
-
-    cleaned = _clean(value, (), report)
+    problems = ProblemLog()
+    cleaned = _clean(value, (), problems)
     if isinstance(cleaned, _Unusable):
         raise UnreadableDocument(cleaned.reason)
-    return Document(cleaned, (*problems, f"and {more} more") if more else tuple(problems))
+    return Document(cleaned, problems.listed())
 
 
-def _clean(value: Any, path: tuple[object, ...], report: Callable[[tuple[object, ...], str], None]) -> Any:  # noqa: ANN401
+def _clean(value: Any, path: tuple[object, ...], problems: ProblemLog) -> Any:  # noqa: ANN401
     """The value without its unusable parts, or the mark of a value that is unusable itself."""
     match value:
         case _Unusable() | None | bool():
@@ -285,15 +285,13 @@ def _clean(value: Any, path: tuple[object, ...], report: Callable[[tuple[object,
     usable = list[tuple[Any, Any]]()
     for name, inner in items:
         within = (*path, name)
-        cleaned = _NOT_TEXT if isinstance(name, str) and SURROGATE.search(name) else _clean(inner, within, report)
+        cleaned = _NOT_TEXT if isinstance(name, str) and SURROGATE.search(name) else _clean(inner, within, problems)
         if isinstance(cleaned, _Unusable):
-            report(within, cleaned.reason)
+            problems.add(cleaned.reason, within)
         else:
             usable.append((name, cleaned))
     return dict(usable) if isinstance(value, dict) else [cleaned for _, cleaned in usable]
 
 
-def _format_path(path: tuple[object, ...]) -> str:
-    """A path as encodable text, even if a key in it is not."""
-    text = ".".join(str(step) for step in path).encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= _MAX_PATH else f"{text[:_MAX_PATH]}…"
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"

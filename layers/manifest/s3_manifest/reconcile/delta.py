@@ -9,11 +9,16 @@ from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
 from s3_manifest.reconcile.entries import keep_source
 from s3_manifest.sidecars import captions
-from s3_manifest.sidecars.applied import Observation, SidecarUpdate, sidecar_observations
+from s3_manifest.sidecars.applied import (
+    Observation,
+    SidecarUpdate,
+    apply_overrides,
+    sidecar_observations,
+    strip_overrides,
+)
 from s3_manifest.sidecars.captions import can_have_caption, caption_candidates, caption_targets, may_be_caption
 from s3_manifest.sidecars.content import GenerationDeclaration, SidecarContent
 from s3_manifest.sidecars.formats import COLLECTION_JSON
-from s3_manifest.sidecars.overrides import apply_overrides, strip_overrides
 from s3_manifest.storage.change_log import FIRST, REPAIRED
 
 

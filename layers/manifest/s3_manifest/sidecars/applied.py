@@ -1,20 +1,27 @@
-"""Applies the content of sidecars to the files of a manifest, and records how far each is applied.
+"""Applies the content of sidecars to files, over the metadata of the objects, and records how far each is applied.
 
 A large sidecar is applied incrementally, one range of filenames per commit. Until it is applied to all files,
 those before some filename have its current content, and the others its previous content.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Head, Sidecar, SidecarCopy
 from s3_manifest.manifest.runs import sha256_hex
-from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent, encode_content
+from s3_manifest.sidecars.content import (
+    NO_DESCRIPTION,
+    FileDescription,
+    GenerationDeclaration,
+    SidecarContent,
+    encode_content,
+)
 from s3_manifest.sidecars.formats import ARCHIVED, COLLECTION_JSON, SIDECARS
-from s3_manifest.sidecars.overrides import merge_descriptions
 
 NO_CONTENT = SidecarContent()
+_EMPTY = dict.fromkeys(FileDescription.model_fields)
+_OVERRIDABLE = ("prompt", "generated_at", "generation_id", "generation_type", "local_path")
 
 
 class Observation(NamedTuple):
@@ -103,41 +110,29 @@ def with_last_read_content(
 
     A sidecar that was never read with its present ETag has no content.
     """
-    known = {sidecar.s3_key: sidecar for sidecar in head.sidecars} if head else {}
-    return [
-        _with_last_read_content(head, collection, before, observation, last)
-        if head and observation.read_error and (last := known.get(observation.key))
-        else observation
-        for observation in observations
-    ]
+    if head is None:
+        return observations
+    known = {sidecar.s3_key: sidecar for sidecar in head.sidecars}
 
-
-def _with_last_read_content(
-    head: Head, collection: Collection, before: AppliedSidecars, unread: Observation, last: Sidecar
-) -> Observation:
-    if not isinstance(unread.state, Sidecar) or unread.state.etag != last.etag:
-        return unread
-    name = collection.filename(last.s3_key)
-    ranges = before.ranges.get(name, ())
-    problems = unread.content.problems if unread.content else ()
-    earlier = (item.problem for item in head.problems if item.s3_key == last.s3_key)
-    content = SidecarContent(
-        files=ranges[0].content.files if ranges else {},
-        problems=(*(text for text in earlier if not text.startswith(ARCHIVED) and text not in problems), *problems),
-    )
-    if name == COLLECTION_JSON:
-        declared = tuple(
-            GenerationDeclaration(
-                generation_id=generation.generation_id,
-                type=generation.type,
-                generated_at=generation.generated_at,
-                metadata=generation.metadata,
-            )
-            for generation in head.generations
-            if generation.declared
+    def restored(observed: Observation) -> Observation:
+        last, state = known.get(observed.key), observed.state
+        if not (observed.read_error and last and isinstance(state, Sidecar) and state.etag == last.etag):
+            return observed
+        name = collection.filename(last.s3_key)
+        ranges = before.ranges.get(name, ())
+        problems = observed.content.problems if observed.content else ()
+        earlier = (item.problem for item in head.problems if item.s3_key == last.s3_key)
+        content = SidecarContent(
+            files=ranges[0].content.files if ranges else {},
+            problems=(*(text for text in earlier if not text.startswith(ARCHIVED) and text not in problems), *problems),
         )
-        content = content.model_copy(update={"title": head.title, "generations": declared})
-    return unread._replace(state=unread.state.model_copy(update={"edit": last.edit}), content=content)
+        if name == COLLECTION_JSON:
+            declared = (generation for generation in head.generations if generation.declared)
+            generations = tuple(GenerationDeclaration.model_validate(item, from_attributes=True) for item in declared)
+            content = content.model_copy(update={"title": head.title, "generations": generations})
+        return observed._replace(state=state.model_copy(update={"edit": last.edit}), content=content)
+
+    return [restored(observation) for observation in observations]
 
 
 def affected_files(before: AppliedSidecars, observations: Mapping[str, Observation]) -> dict[str, str]:
@@ -189,3 +184,44 @@ def update_sidecars(
 def _extends_past(applied: AppliedRange, up_to: str | None) -> bool:
     """Whether the range can hold files at or after ``up_to``."""
     return up_to is not None and (applied.copy.up_to is None or applied.copy.up_to > up_to)
+
+
+def merge_descriptions(
+    filename: str, contents: Iterable[SidecarContent], caption: str | None = None
+) -> FileDescription:
+    """The description of a file: each field has its value from the first sidecar that sets it, the caption last."""
+    descriptions = [files[filename] for files in (content.files for content in contents) if filename in files]
+    if caption:
+        descriptions.append(FileDescription(prompt=caption))
+    if len(descriptions) < 2:
+        return descriptions[0] if descriptions else NO_DESCRIPTION
+    merged: dict[str, Any] = {}
+    for description in descriptions:
+        fields = _fields(description)
+        if "generation_id" in merged:  # an id keeps the type that was set with it
+            fields.pop("generation_type", None)
+        merged = fields | merged
+    return FileDescription.model_construct(**{**_EMPTY, **merged})
+
+
+def apply_overrides(entry: Entry, description: FileDescription) -> Entry:
+    """The manifest's entry, from an entry that has only the metadata of its object."""
+    fields = _fields(description)
+    if "generation_id" in fields:
+        fields.setdefault("generation_type", "declared")
+    fields = {name: value for name, value in fields.items() if value != getattr(entry, name)}
+    if not fields:
+        return entry
+    overridden = {name: getattr(entry, name) for name in fields if name in _OVERRIDABLE}
+    return entry.model_copy(update={**fields, "overridden": overridden})
+
+
+def strip_overrides(entry: Entry) -> Entry:
+    """Undoes ``apply_overrides``: the entry with only the metadata of its object."""
+    if not (entry.overridden or entry.hidden or entry.labels or not entry.good):
+        return entry
+    return entry.model_copy(update={**entry.overridden, "overridden": {}, "good": True, "labels": (), "hidden": False})
+
+
+def _fields(description: FileDescription) -> dict[str, Any]:
+    return {name: value for name in _EMPTY if (value := getattr(description, name)) is not None}

@@ -101,65 +101,61 @@ def caption_problems(prefix: str, entries: Iterable[Entry]) -> Iterator[Problem]
     """The problems with captions among all entries of a small collection; none if it has no captions."""
     by_name = {entry.filename: entry for entry in entries}
     texts = {name: entry for name, entry in by_name.items() if entry.caption is not None}
-    broken = (Problem(s3_key=entry.s3_key, problem=entry.problem) for entry in texts.values() if entry.problem)
-    yield from _first(prefix, broken, "captions cannot be read")
+    broken = ((entry, entry.problem) for entry in texts.values() if entry.problem)
     orphans = (
-        Problem(s3_key=entry.s3_key, problem="no image or video belongs to this caption")
+        (entry, "no image or video belongs to this caption")
         for name, entry in texts.items()
         if not any(image in by_name for image in caption_targets(name))
     )
-    yield from _first(prefix, orphans, "captions have no image")
     bare = (
-        Problem(s3_key=entry.s3_key, problem="it has no caption, but other files of the collection have one")
+        (entry, "it has no caption, but other files of the collection have one")
         for name, entry in by_name.items()
         if texts
         and entry.is_file
         and can_have_caption(name)
         and not any(caption in texts for caption in caption_candidates(name))
     )
-    yield from _first(prefix, bare, "images have no caption")
-    yield from _first(prefix, _unused(by_name), "captions are not used")
-    yield from _first(prefix, _misplaced(by_name), "files look like captions or sidecars")
+    kinds: Mapping[str, Iterator[tuple[Entry, str]]] = {
+        "captions cannot be read": broken,
+        "captions have no image": orphans,
+        "images have no caption": bare,
+        "captions are not used": _unused(by_name),
+        "files look like captions or sidecars": _misplaced(by_name),
+    }
+    for kind, found in kinds.items():
+        for entry, problem in islice(found, MAX_LISTED):
+            yield Problem(s3_key=entry.s3_key, problem=problem)
+        if more := sum(1 for _ in found):
+            yield Problem(s3_key=prefix, problem=f"{more} more {kind}")
     if several := sum(not {"\n", "\r"}.isdisjoint(entry.caption or "") for entry in texts.values()):
-        problem = f"captions with several lines: {several}; all lines are used as one prompt"
-        yield Problem(s3_key=prefix, problem=problem)
+        yield Problem(
+            s3_key=prefix, problem=f"captions with several lines: {several}; all lines are used as one prompt"
+        )
 
 
-def _unused(by_name: Mapping[str, Entry]) -> Iterator[Problem]:
+def _unused(by_name: Mapping[str, Entry]) -> Iterator[tuple[Entry, str]]:
     """Captions with another text than the caption that is used."""
-    for name in by_name:
-        if not can_have_caption(name):
-            continue
+    for name in filter(can_have_caption, by_name):
         captions = [entry for caption in caption_candidates(name) if (entry := by_name.get(caption)) and entry.caption]
         for other in captions[1:]:
             if other.caption != captions[0].caption:
-                why = f"it is not used for {name}: {captions[0].filename} takes precedence and has a different text"
-                yield Problem(s3_key=other.s3_key, problem=why)
+                used = captions[0].filename
+                yield other, f"it is not used for {name}: {used} takes precedence and has a different text"
 
 
-def _misplaced(by_name: Mapping[str, Entry]) -> Iterator[Problem]:
+def _misplaced(by_name: Mapping[str, Entry]) -> Iterator[tuple[Entry, str]]:
     """Files with the name of a caption or a sidecar that are neither."""
     for name, entry in by_name.items():
+        folder, _, last = name.rpartition("/")
         if not entry.is_file:
             continue
-        folder, _, last = name.rpartition("/")
         if folder and last in SIDECARS:
-            yield Problem(
-                s3_key=entry.s3_key,
-                problem=f"it is treated as a file: {last} is only read at the top of the collection",
-            )
+            yield entry, f"it is treated as a file: {last} is only read at the top of the collection"
         elif may_be_caption(name) and _is_beside(name, by_name):
-            why = "it is treated as a file, not as a caption: it has no prompt, text or caption that can be read"
-            yield Problem(s3_key=entry.s3_key, problem=why)
+            yield entry, "it is treated as a file, not as a caption: it has no prompt, text or caption that can be read"
 
 
 def _is_beside(name: str, by_name: Mapping[str, Entry]) -> bool:
     """Whether the name suggests a caption of an existing file: ``a.json`` or ``a.png.json``, of ``a.png``."""
     described = (name.rpartition(".")[0], *caption_targets(name))
     return any(can_have_caption(other) and other in by_name for other in described)
-
-
-def _first(prefix: str, problems: Iterator[Problem], kind: str) -> Iterator[Problem]:
-    yield from islice(problems, MAX_LISTED)
-    if more := sum(1 for _ in problems):
-        yield Problem(s3_key=prefix, problem=f"{more} more {kind}")

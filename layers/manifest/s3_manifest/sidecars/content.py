@@ -1,11 +1,12 @@
 """The content of a sidecar as values, and the reader of one file's fields, which every format shares."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, JsonValue, StrictBool, StrictInt, StrictStr, ValidationError
 
+from s3_manifest.manifest.lenient_json import ProblemLog
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 
 MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
@@ -13,7 +14,7 @@ MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
 
 A field above its limit is left out, so that no entry is too large for a response."""
 
-_MAX_PROBLEMS, _MAX_PROBLEM, _MAX_NAME_BYTES = 20, 500, 1024
+_MAX_NAME_BYTES = 1024
 _LIMITED = ("prompt", "generation_id", "generation_type", "local_path")
 
 
@@ -92,35 +93,12 @@ def decode_content(body: bytes) -> SidecarContent:
     return SidecarContent.model_validate_json(body)
 
 
-class ProblemLog:
-    """Collects the problems with one sidecar: lists the first few and counts the others."""
-
-    def __init__(self, problems: Iterable[str] = ()) -> None:
-        self._listed: list[str] = []
-        self._more = 0
-        for problem in problems:
-            self.add(problem)
-
-    def add(self, problem: str) -> None:
-        """Adds a problem."""
-        if len(self._listed) < _MAX_PROBLEMS:
-            self._listed.append(problem if len(problem) <= _MAX_PROBLEM else f"{problem[:_MAX_PROBLEM]}…")
-        else:
-            self._more += 1
-
-    def listed(self) -> tuple[str, ...]:
-        """The first problems, and the number of the others."""
-        return (*self._listed, f"and {self._more} more") if self._more else tuple(self._listed)
-
-
 def read_described(fields: object, where: str, problems: ProblemLog) -> FileDescription:
     """The description of one file, without the fields that are not valid; these become problems."""
     if not isinstance(fields, dict):
         problems.add(f"{where}: it must be an object or the prompt")
         return NO_DESCRIPTION
     values = {name: value for name, value in known(fields, FileDescription).items() if value is not None}
-    if not values:
-        return NO_DESCRIPTION
     try:
         description = FileDescription.model_validate(values)
     except ValidationError as error:
@@ -128,15 +106,12 @@ def read_described(fields: object, where: str, problems: ProblemLog) -> FileDesc
             problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
             values.pop(str(problem["loc"][0]), None)
         description = FileDescription.model_validate(values)
-    if not values:
-        return NO_DESCRIPTION
     too_long = dict(oversized_fields(description))
     for name, why in too_long.items():
         problems.add(f"{where}.{name}: {why}")
-    if not too_long:
-        return description
-    shortened = description.model_copy(update=dict.fromkeys(too_long))
-    return shortened if shortened != NO_DESCRIPTION else NO_DESCRIPTION
+    if too_long:
+        description = description.model_copy(update=dict.fromkeys(too_long))
+    return description if description != NO_DESCRIPTION else NO_DESCRIPTION
 
 
 def known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated

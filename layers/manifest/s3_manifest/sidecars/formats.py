@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from s3_manifest.manifest.lenient_json import UnreadableDocument, read_json
+from s3_manifest.manifest.lenient_json import ProblemLog, UnreadableDocument, read_json
 from s3_manifest.manifest.model import first_problem
 from s3_manifest.sidecars import image_folder
 from s3_manifest.sidecars.content import (
@@ -13,7 +13,6 @@ from s3_manifest.sidecars.content import (
     PROMPT_COLUMNS,
     FileDescription,
     GenerationDeclaration,
-    ProblemLog,
     SidecarContent,
     choices,
     is_a_name,

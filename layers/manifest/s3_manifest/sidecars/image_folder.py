@@ -17,7 +17,6 @@ from s3_manifest.manifest.lenient_json import MAX_BYTES, SURROGATE, UnreadableDo
 
 _NAMES = ("file_name", "image_file_name", "file_names", "image_file_names")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_ODD_NAME = re.compile(r"[\\:]|//|^/|/$|(?:^|/)\.{1,2}(?:/|$)")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
 _NOT_UTF8 = "it is not UTF-8; save the file as UTF-8"
 
@@ -123,28 +122,26 @@ def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # a JSON value
 def _rows(where: str, fields: Mapping[str, Any]) -> Iterator[Row | Skipped]:
     """The row, if each of its names can be a file of the collection."""
     value = next((fields[column] for column in _NAMES if fields.get(column) is not None), None)
-    exact, names = list[str](), list[str]()
-    for name in value if isinstance(value, list) else [value]:
+    exact: list[Any] = value if isinstance(value, list) else [value]
+    for name in exact:
         if not isinstance(name, str) or not name:
             yield Skipped(f"{where} has no file_name")
             return
-        if not _ODD_NAME.search(name):
-            exact.append(name)
-            names.append(name)
-            continue
         if problem := _unusable(name):
             yield Skipped(f"{where}: {_shown(name)} {problem}")
             return
-        exact.append(name)
-        names.append(posixpath.normpath(name.replace("\\", "/")))
-    yield Row(where, tuple(names), tuple(exact), fields)
+    yield Row(where, tuple(map(_resolved, exact)), tuple(exact), fields)
+
+
+def _resolved(name: str) -> str:
+    return posixpath.normpath(name.replace("\\", "/"))
 
 
 def _unusable(name: str) -> str | None:
     """Why the loader does not accept the name as a file of the folder; None if it does."""
     if "://" in name:
         return "is a URL; file_name must be a path within the collection"
-    path = posixpath.normpath(name.replace("\\", "/"))
+    path = _resolved(name)
     if path.startswith("/") or path[1:3] == ":/":
         return "is an absolute path; file_name must be relative to the metadata file"
     return "leads out of the collection" if path in {"..", "."} or path.startswith("../") else None
