@@ -191,15 +191,15 @@ MUTANTS = (
     Mutant(
         "a sidecar is applied only to the files of the same commit",
         "reconcile/delta.py",
-        (("    yield from ((name, key) for name, key in affected.items() if name not in observed)\n", ""),),
+        (("    described |= sidecar_effect.affected\n", ""),),
     ),
     Mutant(
         "a caption does not reach the image that came before it",
         "reconcile/delta.py",
         (
             (
-                " for image in caption_targets(name) if image not in observed)\n",
-                " for image in ())\n",
+                " for name, key in captions.items() for image in caption_targets(name)}\n",
+                " for name, key in captions.items() for image in ()}\n",
             ),
         ),
     ),
@@ -264,8 +264,8 @@ MUTANTS = (
         "reconcile/delta.py",
         (
             (
-                "        complete = commit.covers_all and head is not None and head.complete\n",
-                "        complete = True\n",
+                "    complete = commit.covers_all and was_complete if commit.is_repair",
+                "    complete = True if commit.is_repair",
             ),
         ),
     ),

@@ -1,6 +1,6 @@
 """The difference between a manifest and some observations, and the manifest after it: pure, and idempotent."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord, FileChange
@@ -8,7 +8,6 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
 from s3_manifest.reconcile.entries import keep_source
-from s3_manifest.sidecars import captions
 from s3_manifest.sidecars.applied import (
     Observation,
     SidecarUpdate,
@@ -16,7 +15,13 @@ from s3_manifest.sidecars.applied import (
     sidecar_observations,
     strip_overrides,
 )
-from s3_manifest.sidecars.captions import can_have_caption, caption_candidates, caption_targets, may_be_caption
+from s3_manifest.sidecars.captions import (
+    can_have_caption,
+    caption_candidates,
+    caption_problems,
+    caption_targets,
+    may_be_caption,
+)
 from s3_manifest.sidecars.content import GenerationDeclaration, SidecarContent
 from s3_manifest.sidecars.formats import COLLECTION_JSON
 from s3_manifest.storage.change_log import FIRST, REPAIRED
@@ -75,14 +80,19 @@ def diff(
     """
     files = {collection.filename(item.key): item for item in observations}
     observed = {name: _with_last_caption(entries.get(name), item) for name, item in files.items()}
-    cause_of = {name: causes.get(collection.prefix + name, SWEEP) for name in observed}
-    cause_of |= {
-        name: causes.get(key, SWEEP) for name, key in _dependents(observed, sidecar_effect.affected, collection)
-    }
+    captions = {name: item.key for name, item in files.items() if may_be_caption(name)}
+    # Files that something observed describes, whether they were observed or not, with that object's key.
+    described = {image: key for name, key in captions.items() for image in caption_targets(name)}
+    described |= sidecar_effect.affected
+    cause_of = {name: causes.get(item.key, SWEEP) for name, item in files.items()}
+    cause_of |= {name: causes.get(key, SWEEP) for name, key in described.items() if name not in files}
     changes: list[FileChange] = []
     for name, cause in cause_of.items():
         before = entries.get(name)
-        after = _own_metadata(before, observed[name]) if name in observed else before and strip_overrides(before)
+        own = before and strip_overrides(before)
+        after = observed.get(name, own)
+        if own and after and name in observed:
+            after = keep_source(own, after)
         if after and after.caption is None:
             caption = _caption_text(name, observed, entries) if can_have_caption(name) else None
             after = apply_overrides(after, sidecar_effect.revision.applied.describe(name, caption))
@@ -114,28 +124,14 @@ def _caption_text(filename: str, observed: Mapping[str, Entry | None], entries: 
     return next((entry.caption for entry in candidates if entry and entry.caption), None)
 
 
-def _dependents(
-    observed: Mapping[str, Entry | None], affected: Mapping[str, str], collection: Collection
-) -> Iterator[tuple[str, str]]:
-    """Files that were not observed but are described by something that was, each with that object's key."""
-    for name in observed:
-        if may_be_caption(name):
-            yield from ((image, collection.prefix + name) for image in caption_targets(name) if image not in observed)
-    yield from ((name, key) for name, key in affected.items() if name not in observed)
-
-
 def _with_last_caption(before: Entry | None, observation: Observation) -> Entry | None:
     """The observed entry; an unreadable caption keeps the text that was read for the same ETag."""
-    entry = observation.state if isinstance(observation.state, Entry) else None
-    is_unread = entry and observation.read_error
-    if entry is None or not is_unread or before is None or before.caption is None or before.etag != entry.etag:
-        return entry
-    return entry.model_copy(update={"caption": before.caption, "problem": observation.read_error})
-
-
-def _own_metadata(before: Entry | None, after: Entry | None) -> Entry | None:
-    """The entry with only the metadata of its object, without sidecars and captions."""
-    return keep_source(strip_overrides(before), after) if before and after else after
+    entry, problem = observation.state, observation.read_error
+    if not isinstance(entry, Entry):
+        return None
+    if problem and before and before.caption is not None and before.etag == entry.etag:
+        return entry.model_copy(update={"caption": before.caption, "problem": problem})
+    return entry
 
 
 def _problems(head: Head | None, sidecars: Mapping[str, SidecarContent]) -> tuple[Problem, ...]:
@@ -154,15 +150,13 @@ def apply(
     ``revision`` rises only if the manifest changes. A complete manifest stays complete, except after a repair that did
     not observe everything. A repair begins a new history, as nobody knows what the lost page held.
     """
-    if commit.is_repair:
-        complete = commit.covers_all and head is not None and head.complete
-    else:
-        complete = commit.covers_all or (head is not None and head.complete)
+    was_complete = head is not None and head.complete
+    complete = commit.covers_all and was_complete if commit.is_repair else commit.covers_all or was_complete
     state: dict[str, Any] = {
         "title": delta.title,
         "complete": complete,
         "sidecars": delta.sidecars,
-        "problems": (*delta.problems, *captions.caption_problems(collection.prefix, layout.entries)),
+        "problems": (*delta.problems, *caption_problems(collection.prefix, layout.entries)),
         "generations": generations_after(head.generations if head else (), delta.changes, delta.declared),
     }
     facts: dict[str, Any] = {

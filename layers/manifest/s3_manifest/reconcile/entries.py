@@ -5,6 +5,7 @@ import re
 from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
+from operator import attrgetter
 
 from s3_manifest.manifest.collections import Collection, Location, object_url
 from s3_manifest.manifest.model import Entry, Source, Timestamp, timestamp
@@ -17,6 +18,9 @@ UNDECLARED_GENERATION = 1
 # User metadata with fields of its own; other user metadata goes into ``metadata``.
 _CONSUMED = frozenset({"prompt", "generated-at", "generation-id", "generation-type", "local-path"})
 
+# Two entries of a key with the same values describe the same object.
+_IDENTITY = attrgetter("etag", "size_bytes", "last_modified", "version_id")
+
 
 def is_folder(item: Present | ListedObject) -> bool:
     """Whether this is a folder as the S3 console creates them: an empty object whose key ends in ``/``."""
@@ -24,11 +28,7 @@ def is_folder(item: Present | ListedObject) -> bool:
 
 
 def entry_of(
-    present: Present,
-    collection: Collection,
-    location: Location,
-    source: Source,
-    computed_md5: str | None = None,
+    present: Present, collection: Collection, location: Location, source: Source, computed_md5: str | None = None
 ) -> Entry:
     """The entry of an object. ``computed_md5`` is used if the HEAD response does not prove an MD5."""
     metadata = {name: decode_metadata(value) for name, value in present.metadata.items()}
@@ -81,10 +81,8 @@ def decode_metadata(value: str) -> str:
 
 def _as_timestamp(text: str | None) -> Timestamp | None:
     """Parses any ISO 8601 form; a time without a zone is UTC."""
-    if not text:
-        return None
     try:
-        return timestamp(datetime.fromisoformat(text))
+        return timestamp(datetime.fromisoformat(text)) if text else None
     except (ValueError, OverflowError):
         return None
 
@@ -97,12 +95,7 @@ def parse_id(text: str) -> int | str:
 
 def keep_source(before: Entry, now: Entry) -> Entry:
     """``now`` with the source of ``before`` if both describe the same object; ``before`` itself if they are equal."""
-    if (now.etag, now.size_bytes, now.last_modified, now.version_id) == (
-        before.etag,
-        before.size_bytes,
-        before.last_modified,
-        before.version_id,
-    ):
+    if _IDENTITY(now) == _IDENTITY(before):
         is_undeclared = now.generation_type == now.source and before.generation_type == before.source
         generation_type = before.source if is_undeclared else now.generation_type
         now = now.model_copy(update={"source": before.source, "generation_type": generation_type})

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Sweep
@@ -24,20 +25,17 @@ ComputedMd5s = MutableMapping[tuple[str, str], str]
 """MD5s computed from objects' bytes, by key and ETag: the only part of an observation that is reused."""
 
 
+@dataclass(frozen=True)
 class Observer:
     """Observes keys of one collection. ``computed`` saves reading the same bytes again; it grows.
 
     ``causes`` names, by key, the S3 event that made us observe; for other keys it was a listing.
     """
 
-    def __init__(
-        self, environment: Environment, collection: Collection, causes: Mapping[str, str], computed: ComputedMd5s
-    ) -> None:
-        self._environment = environment
-        self._collection = collection
-        self._store = environment.store
-        self._causes = causes
-        self._computed = computed
+    environment: Environment
+    collection: Collection
+    causes: Mapping[str, str]
+    computed: ComputedMd5s
 
     def observe(self, keys: Iterable[str]) -> tuple[list[Observation], list[ReadFailed]]:
         """What each key is now, and the failures of those that S3 does not describe: an error is never an absence."""
@@ -48,16 +46,11 @@ class Observer:
             except ReadFailed as failure:
                 return failure
 
-        observations: list[Observation] = []
-        failures: list[ReadFailed] = []
-        for state in self._environment.parallel_map(head, keys):
-            # Compute MD5s one after the other: a single read fills the function's network.
-            result = self._compute_md5(state) if isinstance(state, Present) else state
-            if isinstance(result, Observation):
-                observations.append(result)
-            else:
-                failures.append(result)
-        return observations, failures
+        states = self.environment.parallel_map(head, keys)
+        # Compute MD5s one after the other: a single read fills the function's network.
+        results = [self._compute_md5(state) if isinstance(state, Present) else state for state in states]
+        observations = [result for result in results if isinstance(result, Observation)]
+        return observations, [result for result in results if isinstance(result, ReadFailed)]
 
     def observe_new(
         self, keys: Sequence[str], created_at: Timestamp
@@ -67,13 +60,13 @@ class Observer:
         Also returns whether that was everything. If not, a sweep is requested. This happens before the head is
         written: a crash before that costs a message about nothing, not a manifest that is never completed.
         """
-        environment, collection = self._environment, self._collection
-        listing = self._store.list(collection.prefix)
+        environment, collection = self.environment, self.collection
+        listing = self.environment.store.list(collection.prefix)
         named = set(keys)
         observations, failures = self.observe(keys)
         if not listing.truncated:
             others = [key for key in environment.collections.own_keys(collection, listing.keys) if key not in named]
-            listed = Observer(environment, collection, {}, self._computed).observe(others)
+            listed = Observer(environment, collection, {}, self.computed).observe(others)
             observations, failures = observations + listed[0], failures + listed[1]
         covers_all = not listing.truncated and not failures
         if not covers_all:
@@ -83,10 +76,10 @@ class Observer:
 
     def _observe_head(self, key: str) -> Observation | Present:
         """What the key is; the bare ``Present`` of an object whose MD5 has to be computed."""
-        head = self._store.head(key)
+        head = self.environment.store.head(key)
         if isinstance(head, Absent) or is_folder(head):
             return Observation(key, None)
-        filename = self._collection.filename(key)
+        filename = self.collection.filename(key)
         if filename in SIDECARS:
             return self._observe_sidecar(head)
         if may_be_caption(filename):
@@ -94,28 +87,24 @@ class Observer:
         return self._file(head)
 
     def _file(self, head: Present) -> Observation | Present:
-        if self._known_md5(head) is None and self._needs_md5(head):
-            return head
-        return Observation(head.key, self._entry(head))
+        is_known = (head.key, head.etag) in self.computed or proven_md5(head)
+        if is_known or head.archived or head.size > self.environment.md5_max_bytes:
+            return Observation(head.key, self._entry(head))
+        return head
 
     def _entry(self, head: Present, md5: str | None = None) -> Entry:
-        source: Source = "s3_scan" if self._causes.get(head.key, SWEEP) == SWEEP else "s3_event"
-        return entry_of(head, self._collection, self._environment.location, source, md5 or self._known_md5(head))
-
-    def _known_md5(self, head: Present) -> str | None:
-        return self._computed.get((head.key, head.etag))
-
-    def _needs_md5(self, head: Present) -> bool:
-        return not (proven_md5(head) or head.archived or head.size > self._environment.md5_max_bytes)
+        source: Source = "s3_scan" if self.causes.get(head.key, SWEEP) == SWEEP else "s3_event"
+        md5 = md5 or self.computed.get((head.key, head.etag))
+        return entry_of(head, self.collection, self.environment.location, source, md5)
 
     def _compute_md5(self, head: Present) -> Observation | ReadFailed:
         key = head.key
         try:
             for _ in range(_ATTEMPTS):
-                if self._environment.seconds_left() < RESERVE_SECONDS:
+                if self.environment.seconds_left() < RESERVE_SECONDS:
                     return OutOfTime(key, "time ran out before its MD5 was computed; the queue retries it")
                 try:
-                    self._computed[key, head.etag] = self._store.md5(key, head.etag)
+                    self.computed[key, head.etag] = self.environment.store.md5(key, head.etag)
                 except Conflict:
                     state = self._observe_head(key)
                     if isinstance(state, Observation):
@@ -128,11 +117,11 @@ class Observer:
         return ReadFailed(key, f"was replaced {_ATTEMPTS} times while its MD5 was computed; the queue retries it")
 
     def _observe_sidecar(self, head: Present) -> Observation:
-        key, name = head.key, self._collection.filename(head.key)
+        key, name = head.key, self.collection.filename(head.key)
         problem = _read_problem(head, max_sidecar_bytes(name))
         if not problem:
             try:
-                stored = self._store.get(key)
+                stored = self.environment.store.get(key)
             except Archived as error:  # since the HEAD
                 problem = _archived(str(error))
             else:
@@ -144,22 +133,23 @@ class Observer:
 
     def _observe_caption(self, head: Present) -> Observation | Present:
         """The entry of a caption with its text; that of an ordinary file if it turns out to be none."""
-        key, is_text = head.key, is_caption(self._collection.filename(head.key))
+        key, is_text = head.key, is_caption(self.collection.filename(head.key))
         for _ in range(_ATTEMPTS):
             if problem := _read_problem(head, MAX_CAPTION_BYTES):
-                if not is_text and self._known_md5(head) is None and self._needs_md5(head):
-                    return head
-                caption = {"caption": "", "problem": problem} if is_text else {}
-                return Observation(key, self._entry(head).model_copy(update=caption), read_error=problem)
+                if is_text:
+                    entry = self._entry(head).model_copy(update={"caption": "", "problem": problem})
+                    return Observation(key, entry, read_error=problem)
+                file = self._file(head)
+                return file if isinstance(file, Present) else file._replace(read_error=problem)
             try:
-                stored = self._store.get(key)
+                stored = self.environment.store.get(key)
             except Archived:
                 stored = None  # archived since the HEAD; the next HEAD reports it
             if stored and stored.etag == head.etag:
                 text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
                 entry = self._entry(head, hashlib.md5(stored.body, usedforsecurity=False).hexdigest())
                 return Observation(key, entry.model_copy(update={"caption": text, "problem": problem}))
-            state = self._store.head(key)
+            state = self.environment.store.head(key)
             if isinstance(state, Absent):
                 return Observation(key, None)
             head = state
@@ -170,7 +160,7 @@ def _read_problem(head: Present, max_size: int) -> str | None:
     """Why an object that describes others cannot be read; None if it can. Manifests store this text."""
     if head.archived:
         return _archived(head.storage_class)
-    return f"it has {head.size} bytes; of more than {max_size} it is not read" if head.size > max_size else None
+    return f"it has {head.size} bytes; the limit is {max_size}" if head.size > max_size else None
 
 
 def _archived(where: str) -> str:
