@@ -13,7 +13,7 @@ from s3_manifest.query.stats import (
     last_days,
     sizes_at,
     summarize,
-    totals_of_head,
+    totals_of_facts,
 )
 
 NO_GROWTH = Growth([], partial=False)
@@ -21,7 +21,7 @@ NO_GROWTH = Growth([], partial=False)
 
 def totals(kind, id_, files, size, created_at=NOON):
     facts = {"kind": kind, "id": id_, "total_files": files, "total_size_bytes": size, "created_at": created_at}
-    return totals_of_head(head_of(file_observation("a.jpg"))).model_copy(update=facts)
+    return totals_of_facts(head_of(file_observation("a.jpg"))).model_copy(update=facts)
 
 
 SOME = [

@@ -8,24 +8,14 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
-from s3_manifest.http import addressing
-from s3_manifest.http.app import ActorId, HttpResponse, actor_in_path, json_response, path_of, problem, require_scope
-from s3_manifest.http.manifest_requests import (
-    IfNoneMatch,
-    ReadCondition,
-    Reflects,
-    Wait,
-    fetch,
-    manifest_response,
-    not_modified,
-    snapshot_of,
-)
+from s3_manifest.http import addressing, manifest_requests
+from s3_manifest.http.app import ActorId, HttpResponse, actor_in_path, json_response, require_scope
+from s3_manifest.http.manifest_requests import IfNoneMatch, ReadCondition, Reflects, Wait
 from s3_manifest.http.openapi import IN_PROGRESS, responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Sweep
-from s3_manifest.manifest.model import Head, Timestamp, timestamp
+from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.query import actors, training
-from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.training import ActorManifest, TrainingData, View
 from s3_manifest.query.waiting import complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
@@ -96,18 +86,13 @@ def _get(actor_id: str, request: _Request) -> HttpResponse:
     started, condition = runtime.clock().monotonic(), request.condition
     collection = actor_in_path(actor_id)
     is_conditional = condition.reflects is not None or (condition.if_none_match and not request.force_rescan)
-    result = fetch(collection, condition) if is_conditional else fetch(collection)
+    result = manifest_requests.fetch(collection, condition) if is_conditional else manifest_requests.fetch(collection)
     head = result.snapshot.head
     if not result.not_modified and (head is None or not head.complete or request.force_rescan):
         if response := _complete(collection, head, request, started):
             return response
-        result = fetch(collection, condition._replace(wait=None))
-    if result.not_modified:
-        return not_modified(result)
-    try:
-        return manifest_response(training.read(result.snapshot, request.view), result)
-    except AnswerTooLarge as error:
-        return problem(413, f"{error}. Read it in pages: {path_of(collection)}")
+        result = manifest_requests.fetch(collection, condition._replace(wait=None))
+    return manifest_requests.manifest_response(result, lambda now: training.read(now, request.view))
 
 
 def _complete(collection: Collection, head: Head | None, request: _Request, started: float) -> HttpResponse | None:
@@ -126,12 +111,13 @@ def _complete(collection: Collection, head: Head | None, request: _Request, star
         requested_at = head.created_at
     left = max(0.0, min(seconds, settings().max_wait_seconds) - (clock.monotonic() - started))
     condition = complete_since(requested_at if request.force_rescan else None)
-    wait = wait_for_head(snapshot_of(collection), condition, left, clock)
-    return None if wait.is_met else _in_progress(collection, request.path, wait.snapshot.head, requested_at)
-
-
-def _in_progress(collection: Collection, path: str, head: Head | None, requested_at: Timestamp) -> HttpResponse:
-    status = "rescanning" if head and head.complete else "initializing"
-    manifest = addressing.url(*addressing.address(path, collection.id))
-    body = {"status": status, "manifest": manifest, "requested_at": requested_at}
+    wait = wait_for_head(manifest_requests.snapshot_of(collection), condition, left, clock)
+    if wait.is_met:
+        return None
+    head = wait.snapshot.head
+    body = {
+        "status": "rescanning" if head and head.complete else "initializing",
+        "manifest": addressing.url(*addressing.address(request.path, collection.id)),
+        "requested_at": requested_at,
+    }
     return json_response(body, 202, {"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -14,13 +14,14 @@ from s3_manifest.http.app import BadParameter, HttpResponse, json_response
 from s3_manifest.http.manifest_routes import Cursor
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.model import Entry, timestamp
+from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import stats
 from s3_manifest.query.catalog import Position, read_catalog
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
+from s3_manifest.query.history import History
+from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, Growth, Size, Stats, UnreadableCollection
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Conflict, ReadFailed
 
 GROWTH_SECONDS = 5
 """After this time no further histories are read for one answer."""
@@ -43,8 +44,8 @@ def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> HttpResponse:
     """
     after = decode_cursor(cursor, Position) if cursor else None
     page = read_catalog(runtime.store(), runtime.collections(), parallel_map, limit, after)
-    following = page.next_position
-    return json_response({"collections": page.collections, "cursor": encode_cursor(following) if following else None})
+    following = encode_cursor(page.next_position) if page.next_position else None
+    return json_response({"collections": page.collections, "cursor": following})
 
 
 @router.get(
@@ -65,22 +66,16 @@ def get_stats(
     """Totals are those of the collections in the answer; a ``cursor`` means that there are more."""
     collections = _of_kind(runtime.collections(), kind)
     if collection_id is not None:
-        return _response(_collection_stats(_collection(collections, kind, collection_id), top, days))
+        return json_response(to_json(_collection_stats(_collection(collections, kind, collection_id), top, days)))
     after = decode_cursor(cursor, Position) if cursor else None
     page = read_catalog(runtime.store(), collections, parallel_map, limit, after, _ROWS_BYTES)
     rows = [stats.totals_of(row) for row in page.collections]
     totals = [row for row in rows if isinstance(row, CollectionTotals)]
     known = [collection for row in totals if (collection := collections.lookup(row.kind, row.id))]
     unreadable = [row for row in rows if isinstance(row, UnreadableCollection)]
-    following = page.next_position
-    return _response(
-        stats.summarize(totals, _growth(known, days), top, unreadable=unreadable).model_copy(
-            update={
-                "partial": bool(cursor or following),
-                "cursor": encode_cursor(following) if following else None,
-            }
-        )
-    )
+    answer = stats.summarize(totals, _growth(known, days), top, unreadable=unreadable)
+    following = encode_cursor(page.next_position) if page.next_position else None
+    return json_response(to_json(answer.model_copy(update={"partial": bool(cursor or following), "cursor": following})))
 
 
 def _of_kind(collections: Collections, kind: str | None) -> Collections:
@@ -104,12 +99,14 @@ def _collection(collections: Collections, kind: str | None, collection_id: str) 
 
 def _collection_stats(collection: Collection, top: int, days: int) -> Stats:
     snapshot = manifest_requests.existing(collection)
-    head = snapshot.head
-    if head is None:
-        raise AssertionError("existing returns a manifest")
     growth = _growth([collection], days)
-    entries = _entries(snapshot) if head.total_files <= stats.MAX_FILES else None
-    return stats.summarize([stats.totals_of_head(head)], growth, top, entries=entries)
+
+    def summarize(now: Snapshot) -> Stats:
+        facts = History(now).present().facts
+        entries = now.entries() if facts.total_files <= stats.MAX_FILES else None
+        return stats.summarize([stats.totals_of_facts(facts)], growth, top, entries=entries)
+
+    return retry_on_conflict(snapshot, summarize)
 
 
 def _growth(collections: list[Collection], days: int) -> Growth:
@@ -126,15 +123,3 @@ def _growth(collections: list[Collection], days: int) -> Growth:
     results = parallel_map(sizes, collections) if ends else []
     read = [result for result in results if result is not None]
     return Growth(stats.daily_growth([day for day, _ in ends], read), len(read) < len(results))
-
-
-def _entries(snapshot: Snapshot) -> list[Entry]:
-    try:
-        return snapshot.entries()
-    except Conflict as error:
-        key = snapshot.collection.head_key
-        raise ReadFailed(key, "the manifest changed while it was read; try again") from error
-
-
-def _response(answer: Stats) -> HttpResponse:
-    return json_response(to_json(answer))

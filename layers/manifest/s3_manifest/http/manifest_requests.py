@@ -1,5 +1,6 @@
 """What routes that read one manifest share: conditional requests, waiting, and its responses."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, NamedTuple
 from urllib.parse import unquote
@@ -11,8 +12,17 @@ from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http.addressing import NO_MANIFEST
-from s3_manifest.http.app import HttpResponse, NoSuchCollection, collection_in_path, etags_in, json_response
+from s3_manifest.http.app import (
+    HttpResponse,
+    NoSuchCollection,
+    collection_in_path,
+    etags_in,
+    json_response,
+    path_of,
+    problem,
+)
 from s3_manifest.manifest.collections import Collection
+from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.change_token import ChangeToken, is_reflected
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor
 from s3_manifest.query.reads import Document
@@ -115,14 +125,19 @@ def checked(snapshot: Snapshot) -> Snapshot:
     return snapshot
 
 
-def manifest_response(document: Document, result: FetchResult) -> HttpResponse:
-    """200, with the ETag of the head, and whether it reflects the change of the request's token."""
+def manifest_response(result: FetchResult, read: Callable[[Snapshot], Document]) -> HttpResponse:
+    """304, or 200 with what ``read`` makes of the manifest; 413 where that is too large for one answer.
+
+    With the ETag of the head, and whether it reflects the change of the request's token.
+    """
+    snapshot = result.snapshot
+    if result.not_modified:
+        return Response(304, body="", headers=_headers(snapshot.etag, result))
+    try:
+        document = read(snapshot)
+    except AnswerTooLarge as error:
+        return problem(413, f"{error}. Read it in pages: {path_of(snapshot.collection)}")
     return json_response(document.json, headers=_headers(document.etag, result))
-
-
-def not_modified(result: FetchResult) -> HttpResponse:
-    """304."""
-    return Response(304, body="", headers=_headers(result.snapshot.etag, result))
 
 
 def _headers(etag: str | None, result: FetchResult) -> dict[str, str]:

@@ -9,13 +9,12 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import manifest_requests, openapi
-from s3_manifest.http.app import BadParameter, CollectionId, HttpResponse, Kind, json_response, path_of, problem
+from s3_manifest.http.app import BadParameter, CollectionId, HttpResponse, Kind, json_response
 from s3_manifest.http.manifest_requests import IfNoneMatch, ReadCondition, Reflects, Wait
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp, timestamp
 from s3_manifest.query import actors, feeds, reads
-from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.reads import PageQuery
 from s3_manifest.query.views import Filter, Listing
 
@@ -51,12 +50,7 @@ def get_manifest(
     if collection is None or result is None or not (result.not_modified or result.snapshot.head):
         message = f"No S3 uploads have been made for this {kind} yet"
         return json_response({"error": "Manifest not found", "message": message}, 404)
-    if result.not_modified:
-        return manifest_requests.not_modified(result)
-    try:
-        return manifest_requests.manifest_response(reads.whole(result.snapshot), result)
-    except AnswerTooLarge as error:
-        return problem(413, f"{error}. Read it in pages: {path_of(collection)}")
+    return manifest_requests.manifest_response(result, reads.whole)
 
 
 # The parameters of a route are its interface; they travel on as one ``PageQuery`` and one ``ReadCondition``.
@@ -103,9 +97,7 @@ def get_page(
     collection = manifest_requests.named(kind, collection_id)
     condition = ReadCondition(if_none_match if is_present else None, wait, reflects)
     result = manifest_requests.fetch(collection, condition)
-    if result.not_modified:
-        return manifest_requests.not_modified(result)
-    return manifest_requests.manifest_response(reads.page(manifest_requests.checked(result.snapshot), query), result)
+    return manifest_requests.manifest_response(result, lambda now: reads.page(manifest_requests.checked(now), query))
 
 
 @router.get(

@@ -34,13 +34,8 @@ _DESCRIPTIONS = {
     503: "S3 or the queue is unavailable, or concurrent edits conflict; repeat the request",
 }
 
-_NUMBER, _TEXT, _FLAG, _OBJECTS = (
-    {"type": "integer"},
-    {"type": "string"},
-    {"type": "boolean"},
-    {"type": "array", "items": {"type": "object"}},
-)
-
+_NUMBER, _TEXT, _OPTIONAL_TEXT = {"type": "integer"}, {"type": "string"}, {"type": ["string", "null"]}
+_FLAG, _OBJECTS = {"type": "boolean"}, {"type": "array", "items": {"type": "object"}}
 
 _ID_IN_PATH = re.compile(r"{(collection_id|style_id|actor_id)}")
 _ID_IN_QUERY = {
@@ -59,30 +54,19 @@ def _object(properties: Mapping[str, Any], *optional: str) -> dict[str, Any]:
 
 MANIFEST = _object(
     {
-        "schema": _NUMBER,
-        "kind": _TEXT,
-        "s3_bucket": _TEXT,
-        "s3_prefix": _TEXT,
-        "created_at": _TEXT,
-        "last_synced": _TEXT,
-        "last_verified_at": {"type": ["string", "null"]},
+        **dict.fromkeys(("schema", "revision", "total_files", "total_size_bytes"), _NUMBER),
+        **dict.fromkeys(("kind", "s3_bucket", "s3_prefix", "commit", "last_change"), _TEXT),
+        **dict.fromkeys(("created_at", "last_synced"), _TEXT),
+        **dict.fromkeys(("generations", "sidecars", "files"), _OBJECTS),
+        **dict.fromkeys(("last_verified_at", "cursor"), _OPTIONAL_TEXT),
         "complete": _FLAG,
-        "revision": _NUMBER,
-        "commit": _TEXT,
-        "last_change": _TEXT,
-        "total_files": _NUMBER,
-        "total_size_bytes": _NUMBER,
-        "generations": _OBJECTS,
-        "sidecars": _OBJECTS,
-        "files": _OBJECTS,
-        "cursor": {"type": ["string", "null"]},
         "left_out": {"type": "array", "items": _TEXT},
     },
     "files",
     "cursor",
     "left_out",
 )
-CATALOG = _object({"collections": _OBJECTS, "cursor": {"type": ["string", "null"]}})
+CATALOG = _object({"collections": _OBJECTS, "cursor": _OPTIONAL_TEXT})
 CHANGES = _object({"kind": _TEXT, "since": _NUMBER, "next": _NUMBER, "more": _FLAG, "revision": _NUMBER})
 QUEUED = _object(
     {"status": _TEXT, "collections": {"type": ["integer", "string"]}, "manifest": _TEXT, "requested_at": _TEXT}

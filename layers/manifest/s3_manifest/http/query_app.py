@@ -11,7 +11,6 @@ from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
-from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.cursors import InvalidCursor
 from s3_manifest.query.history import HistoryExpired, NoSuchRevision
 from s3_manifest.query.reads import ManifestChanged
@@ -27,7 +26,6 @@ answer_errors(
     {
         404: [NoSuchManifest, NoSuchRevision, NoSuchActor],
         409: [AmbiguousActor],
-        413: [AnswerTooLarge],
     },
 )
 app.exception_handler(InvalidCursor)(lambda error: problem(400, str(error), parameter="cursor"))

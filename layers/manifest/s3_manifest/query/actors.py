@@ -5,7 +5,7 @@ A full name is looked up directly. A number is found with a few listings by pref
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from itertools import chain, product
 
 from s3_manifest.manifest.collections import Collection, Collections, Pattern
 from s3_manifest.storage.heads import exists
@@ -79,26 +79,21 @@ def resolve(store: Store, collections: Collections, parallel_map: ParallelMap, n
     return actors[0]
 
 
-class _Place(NamedTuple):
-    root: str
-    number: str
-
-
 def _with_number(
     store: Store, collections: Collections, parallel_map: ParallelMap, pattern: Pattern, number: str
 ) -> list[Collection]:
     """The actors with that number that have objects, or a folder below the manifest root."""
-    roots = (pattern.before, collections.root + pattern.before)
-    places = [_Place(root, padded) for root in roots for padded in padded_numbers(number)]
-    names = [name for listed in parallel_map(lambda place: _names(store, place), places) for name in listed]
+
+    def names_below(place: tuple[str, str]) -> list[str]:
+        """The names below a root that begin with the number; one listing of one key where there are none."""
+        root, padded = place
+        prefix = root + padded
+        if not store.list(prefix, limit=1).keys:
+            return []
+        folders = store.folders(f"{prefix}_", limit=_MAX_NAMES + 1).prefixes
+        exact = store.list(f"{prefix}/", limit=1).keys
+        return [folder.removeprefix(root).removesuffix("/") for folder in folders] + [padded] * len(exact)
+
+    places = product((pattern.before, collections.root + pattern.before), padded_numbers(number))
+    names = chain.from_iterable(parallel_map(names_below, places))
     return [actor for name in names_with_number(number, names) if (actor := collections.lookup(KIND, name))]
-
-
-def _names(store: Store, place: _Place) -> list[str]:
-    """The names below a root that begin with the number; one listing of one key where there are none."""
-    prefix = place.root + place.number
-    if not store.list(prefix, limit=1).keys:
-        return []
-    folders = store.folders(f"{prefix}_", limit=_MAX_NAMES + 1).prefixes
-    exact = store.list(f"{prefix}/", limit=1).keys
-    return [folder.removeprefix(place.root).removesuffix("/") for folder in folders] + [place.number] * len(exact)

@@ -3,11 +3,11 @@
 An answer names what is truncated in it. The manifest in S3 is always complete.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict, JsonValue
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.model import Frozen
@@ -36,6 +36,14 @@ class AnswerModel(Frozen):
 
 class AnswerTooLarge(Exception):
     """The result does not fit into one answer of Lambda."""
+
+
+def json_with_lists(facts: Mapping[str, Any], lists: Mapping[str, Sequence[bytes]], **more: JsonValue) -> bytes:
+    """A JSON object with these members and lists, whose items are encoded already."""
+    body = json_bytes(facts)[:-1]
+    for name, lines in lists.items():
+        body += b',"%s":[' % name.encode() + b",".join(lines) + b"]"
+    return body + (b"," + to_json(more)[1:] if more else b"}")
 
 
 def escaped_size(body: bytes) -> int:

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from s3_manifest.manifest.changes import ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size, json_with_lists
 from s3_manifest.query.history import History
 from s3_manifest.storage import change_log
 from s3_manifest.storage.snapshot import Snapshot
@@ -96,10 +96,8 @@ def _names(collection: Collection, record: ChangeRecord, room: int) -> list[byte
         omitted = len(record.removed) - index - 1
         # The longest filename fits into this, together with the members that are added here.
         if omitted and room < _LAST_LINE_BYTES:
-            return [
-                *lines,
-                to_json(removal | {"left_out": omitted, "s3_key": change_log.record_key(collection, record)}),
-            ]
+            last = removal | {"left_out": omitted, "s3_key": change_log.record_key(collection, record)}
+            return [*lines, to_json(last)]
         lines.append(line)
     return lines
 
@@ -132,4 +130,4 @@ def _json(snapshot: Snapshot, since: int, reached: int, name: str, lines: Sequen
         "more": reached < latest,
         "revision": latest,
     }
-    return to_json(facts)[:-1] + b',"%s":[' % name.encode() + b",".join(lines) + b"]}"
+    return json_with_lists(facts, {name: lines})

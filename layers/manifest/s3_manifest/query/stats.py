@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict
 
 from s3_manifest.manifest.changes import ChangeRecord
-from s3_manifest.manifest.model import Count, Entry, Facts, Head, Revision, Timestamp, timestamp
+from s3_manifest.manifest.model import Count, Entry, Facts, Revision, Timestamp, timestamp
 from s3_manifest.query.answers import AnswerModel
 from s3_manifest.query.history import History, HistoryExpired
 from s3_manifest.storage.snapshot import Snapshot
@@ -127,9 +127,9 @@ def totals_of(row: dict[str, Any]) -> CollectionTotals | UnreadableCollection:
     )
 
 
-def totals_of_head(head: Head) -> CollectionTotals:
+def totals_of_facts(facts: Facts) -> CollectionTotals:
     """One collection, from its manifest."""
-    return CollectionTotals.model_validate(head.model_dump(include=set(CollectionTotals.model_fields)))
+    return CollectionTotals.model_validate(facts.model_dump(include=set(CollectionTotals.model_fields)))
 
 
 def summarize(

@@ -1,17 +1,22 @@
 """A manifest as readers see it: whole, or filtered and in pages."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
-
-from pydantic_core import to_json
+from typing import Literal, NamedTuple
 
 from s3_manifest.manifest import layout
-from s3_manifest.manifest.encoding import facts_json, json_bytes
+from s3_manifest.manifest.encoding import facts_json
 from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import PageRef, Role, Timestamp
 from s3_manifest.manifest.runs import Row, Run
-from s3_manifest.query.answers import MAX_ANSWER_BYTES, AnswerTooLarge, escaped_size, truncate_entry, truncate_facts
+from s3_manifest.query.answers import (
+    MAX_ANSWER_BYTES,
+    AnswerTooLarge,
+    escaped_size,
+    json_with_lists,
+    truncate_entry,
+    truncate_facts,
+)
 from s3_manifest.query.history import ManifestRevision
 from s3_manifest.sidecars.captions import can_have_caption, caption_candidates, caption_targets, may_be_caption
 
@@ -76,10 +81,10 @@ def whole(revision: ManifestRevision) -> bytes:
     too_large = AnswerTooLarge("the manifest is too large for one answer")
     if revision.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
         raise too_large
-    lines: dict[Listing, list[bytes]] = {"files": [], "captions": [], "hidden": []}
+    lines: dict[str, list[bytes]] = {"files": [], "captions": [], "hidden": []}
     for row in (row for run in revision.runs() for row in run.rows()):
         lines[row.role].append(row.line)
-    body = _json(facts_json(revision.facts), lines)
+    body = json_with_lists(facts_json(revision.facts), lines)
     if escaped_size(body) > MAX_ANSWER_BYTES:
         raise too_large
     return body
@@ -121,14 +126,7 @@ def page(revision: ManifestRevision, filter_: Filter, limit: int, start: str) ->
 
 def page_json(revision: ManifestRevision, rows: Page, listing: Listing, cursor: str | None) -> bytes:
     """The manifest with a page of a listing. The totals are those of the whole manifest."""
-    return _json(truncate_facts(facts_json(revision.facts)), {listing: rows.lines}, cursor=cursor)
-
-
-def _json(facts: Mapping[str, Any], lines: Mapping[Listing, list[bytes]], **more: Any) -> bytes:  # noqa: ANN401
-    body = json_bytes(facts)[:-1]
-    for listing, listed in lines.items():
-        body += b',"%s":[' % listing.encode() + b",".join(listed) + b"]"
-    return body + (b"," + to_json(more)[1:] if more else b"}")
+    return json_with_lists(truncate_facts(facts_json(revision.facts)), {listing: rows.lines}, cursor=cursor)
 
 
 class _SlotReader:
