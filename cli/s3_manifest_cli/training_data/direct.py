@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor, EtagMismatch, NewerUpload, NoSuchFile
-from s3_manifest.edits.planning import InvalidCollectionId, InvalidFilenames, plan_uploads
+from s3_manifest.edits.planning import InvalidFilenames, plan_uploads
 from s3_manifest.edits.sidecar_editor import (
     InvalidEdit,
     RetryPolicy,
@@ -20,7 +20,7 @@ from s3_manifest.edits.sidecar_editor import (
     TooManyConflicts,
     UnreadableSidecar,
 )
-from s3_manifest.edits.uploads import UploadRequest
+from s3_manifest.edits.uploads import InvalidCollectionId, UploadRequest
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest, timestamp

@@ -70,17 +70,10 @@ class CollectionEditor:
         return SidecarEditor(self.store, self.collection, self.retry_policy)
 
     def find_object(self, filename: str) -> Present:
-        """The object of that name.
-
-        Raises ``NoSuchFile``, also for a folder and for an object of another collection.
-        """
+        """The object of that name. Raises ``NoSuchFile``, also for a folder and for another collection's object."""
         key = self.collection.prefix + filename
-        is_possible = "\0" not in key and not SURROGATE.search(key)
-        if (
-            is_possible
-            and len(key.encode()) <= MAX_KEY_BYTES
-            and self.collections.collection_of(key) == self.collection
-        ):
+        is_valid = "\0" not in key and not SURROGATE.search(key) and len(key.encode()) <= MAX_KEY_BYTES
+        if is_valid and self.collections.collection_of(key) == self.collection:
             present = self.store.head(key)
             if isinstance(present, Present) and not is_folder(present):
                 return present
@@ -117,10 +110,7 @@ class CollectionEditor:
         return prompt_metadata.update_descriptions(self.sidecars, {filename: {"hidden": True}})
 
     def update_files(self, updates: Mapping[str, Fields]) -> SidecarEdit:
-        """Sets fields of existing files in one edit; null removes a field.
-
-        Raises ``NoSuchFile`` for the first that does not exist; nothing is edited then.
-        """
+        """Sets fields of files in one edit; null removes a field. Raises ``NoSuchFile`` if one does not exist."""
         for filename in updates:
             _check_is_file(filename)
         self.parallel_map(self.find_object, updates)
@@ -189,6 +179,5 @@ def _check_is_file(filename: str) -> None:
 
 def _check_etag(present: Present, etags: frozenset[str]) -> None:
     if etags and not etags & {present.etag, "*"}:
-        raise EtagMismatch(
-            f"{present.key} has the ETag {present.etag}, so another object is stored there; nothing was changed"
-        )
+        reason = f"{present.key} has the ETag {present.etag}, so another object is stored there; nothing was changed"
+        raise EtagMismatch(reason)

@@ -5,15 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from s3_manifest.edits.sidecar_editor import (
-    NOT_PRESERVED,
-    InvalidEdit,
-    SidecarEdit,
-    SidecarEditor,
-    UnreadableSidecar,
-    as_read,
-    encode,
-)
+from s3_manifest.edits.sidecar_editor import SidecarEdit, SidecarEditor, UnreadableSidecar, as_read, encode
 from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.lenient_json import read_json
 from s3_manifest.manifest.model import Timestamp, first_problem
@@ -31,9 +23,8 @@ def set_title(editor: SidecarEditor, title: str | None, *, only_new: bool = Fals
         if title is None:
             del fields["title"]
 
-    def check(fields: dict[str, Any]) -> None:
-        if not only_new and as_read(COLLECTION_JSON, fields).title != title:
-            raise InvalidEdit(f"title: {NOT_PRESERVED}")
+    def check(fields: dict[str, Any]) -> str | None:
+        return None if only_new or as_read(COLLECTION_JSON, fields).title == title else "title"
 
     return editor.edit(COLLECTION_JSON, change, check)
 
@@ -66,9 +57,8 @@ def declare_generation(
         if written != before:
             fields["generations"] = [*(other for other in declared if other not in same), written]
 
-    def check(fields: dict[str, Any]) -> None:
-        if declaration:
-            _check_declared(fields, [declaration])
+    def check(fields: dict[str, Any]) -> str | None:
+        return _changed(fields, [declaration]) if declaration else None
 
     edit = editor.edit(COLLECTION_JSON, change, check)
     if declaration is None:
@@ -95,9 +85,8 @@ def declare_generations(
             *new.values(),
         ]
 
-    def check(fields: dict[str, Any]) -> None:
-        if not only_new:
-            _check_declared(fields, requested.values())
+    def check(fields: dict[str, Any]) -> str | None:
+        return None if only_new else _changed(fields, requested.values())
 
     return editor.edit(COLLECTION_JSON, change, check)
 
@@ -132,8 +121,8 @@ def _identity(generation: Any) -> tuple[int | str, str] | None:  # noqa: ANN401 
     return (id_, type_) if isinstance(id_, int | str) and isinstance(type_, str) else None
 
 
-def _check_declared(fields: Mapping[str, Any], declarations: Iterable[GenerationDeclaration]) -> None:
+def _changed(fields: Mapping[str, Any], declarations: Iterable[GenerationDeclaration]) -> str | None:
+    """The first of these declarations that readers would read differently."""
     read = as_read(COLLECTION_JSON, fields).generations
-    for declaration in declarations:
-        if declaration not in read:
-            raise InvalidEdit(f"generation {declaration.type} {declaration.generation_id}: {NOT_PRESERVED}")
+    changed = (declaration for declaration in declarations if declaration not in read)
+    return next((f"generation {declaration.type} {declaration.generation_id}" for declaration in changed), None)

@@ -15,9 +15,9 @@ from s3_manifest.edits.uploads import (
     ImageUpload,
     InvalidFilename,
     UploadRequest,
+    check_id,
     image_headers,
     invalid_filenames,
-    problem_with_id,
 )
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 from s3_manifest.query.change_token import ChangeToken
@@ -37,10 +37,6 @@ class InvalidFilenames(ValueError):
             "; ".join(f"images.{invalid.position}.filename: {invalid.reason}" for invalid in filenames[:10])
         )
         self.filenames = filenames
-
-
-class InvalidCollectionId(ValueError):
-    """Nothing can be uploaded to a collection with this id."""
 
 
 class PresignedUpload(Frozen):
@@ -75,30 +71,32 @@ def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Pres
     ``InvalidFilenames`` (nothing is changed then), and as ``SidecarEditor.edit``.
     """
     collection = editor.collection
-    if reason := problem_with_id(collection):
-        raise InvalidCollectionId(f"{collection.kind} {collection.id}: {reason}")
+    check_id(collection)
     filenames = [image.filename for image in request.images]
+    keys = [collection.prefix + filename for filename in filenames]
     if invalid := list(invalid_filenames(editor.collections, collection, filenames)):
         raise InvalidFilenames(invalid)
     edit, generation = _declare(editor, request, timestamp(now))
     headers = [image_headers(image, generation, overwrite=request.overwrite) for image in request.images]
     updates = _updates(read_descriptions(editor.sidecars, filenames), request.images, headers)
     edits = [edit, update_descriptions(editor.sidecars, updates) if updates else None]
+    tokens = [edit.token for edit in edits if edit]
     expires_at = timestamp(now.astimezone(UTC) + timedelta(seconds=request.expires_in))
     uploads = tuple(
         PresignedUpload(
             filename=image.filename,
-            s3_key=collection.prefix + image.filename,
+            s3_key=key,
             method="PUT",
-            url=presign(collection.prefix + image.filename, of_image.headers, request.expires_in),
+            url=presign(key, of_image.headers, request.expires_in),
             headers=of_image.headers,
             expires_at=expires_at,
             in_sidecar=tuple(updates.get(image.filename, ())),
-            reflects=encode_cursor(ChangeToken(s3_key=collection.prefix + image.filename, uploaded_md5=image.md5)),
+            reflects=encode_cursor(ChangeToken(s3_key=key, uploaded_md5=image.md5)),
         )
-        for image, of_image in zip(request.images, headers, strict=True)
+        for image, key, of_image in zip(request.images, keys, headers, strict=True)
     )
-    return UploadPlan(uploads, generation, _token([edit for edit in edits if edit]))
+    token = tokens[0].model_copy(update={"others": tuple(tokens[1:])}) if tokens else None
+    return UploadPlan(uploads, generation, token)
 
 
 def _declare(
@@ -125,11 +123,3 @@ def _updates(
         if fields:
             updates[image.filename] = fields
     return updates
-
-
-def _token(edits: Sequence[SidecarEdit]) -> ChangeToken | None:
-    """The change that reflects all of these edits."""
-    if not edits:
-        return None
-    first, *others = [edit.token for edit in edits]
-    return first.model_copy(update={"others": tuple(others)})

@@ -5,14 +5,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from s3_manifest.edits.sidecar_editor import (
-    NOT_PRESERVED,
-    InvalidEdit,
-    SidecarEdit,
-    SidecarEditor,
-    UnreadableSidecar,
-    as_read,
-)
+from s3_manifest.edits.sidecar_editor import InvalidEdit, SidecarEdit, SidecarEditor, UnreadableSidecar, as_read
 from s3_manifest.manifest.model import first_problem
 from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription
 from s3_manifest.sidecars.formats import PROMPT_METADATA_JSON
@@ -47,17 +40,17 @@ def update_descriptions(editor: SidecarEditor, updates: Mapping[str, Fields], *,
             if not after:
                 fields.pop(filename, None)
 
-    def check(fields: dict[str, Any]) -> None:
+    def check(fields: dict[str, Any]) -> str | None:
         # Only the updated files: reading the descriptions of all files takes seconds.
-        files = as_read(
-            PROMPT_METADATA_JSON, {filename: fields[filename] for filename in updates if filename in fields}
-        ).files
+        updated = {filename: fields[filename] for filename in updates if filename in fields}
+        files = as_read(PROMPT_METADATA_JSON, updated).files
         for filename, values in intended.items():
             description = files.get(filename, NO_DESCRIPTION)
             for name, value in values.items():
                 # Fields that are not ours are not read.
                 if name in FileDescription.model_fields and getattr(description, name) != _as_read(name, value):
-                    raise InvalidEdit(f"{filename}.{name}: {NOT_PRESERVED}")
+                    return f"{filename}.{name}"
+        return None
 
     return editor.edit(PROMPT_METADATA_JSON, change, check)
 

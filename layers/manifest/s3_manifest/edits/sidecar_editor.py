@@ -19,12 +19,8 @@ from s3_manifest.storage.store import Archived, Conflict, OutcomeUnknown, Store,
 
 # Changes the fields of a sidecar; the flag is whether an earlier attempt may have been written.
 Change = Callable[[dict[str, Any], bool], None]
-# Raises ``InvalidEdit`` if the fields, written and read again, do not have the intended values.
-Check = Callable[[dict[str, Any]], None]
-
-NOT_PRESERVED = (
-    "JSON readers would read another value. Nothing was written. Use text, numbers and nesting that JSON has"
-)
+# Names the first value that readers of these fields would not read as intended, if any. May raise ``InvalidEdit``.
+Check = Callable[[dict[str, Any]], str | None]
 
 _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 # No attempt is started with less time left.
@@ -47,17 +43,13 @@ class TooManyConflicts(Exception):
     """Concurrent edits of the same sidecar won until time ran out; whether this one was made is unknown."""
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class RetryPolicy(NamedTuple):
     """How long to retry after conflicts. ``random`` is uniform in [0, 1), ``now_ms`` milliseconds since 1970."""
 
     seconds_left: Callable[[], float]
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
-    now_ms: Callable[[], int] = _now_ms
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
 class SidecarEdit(NamedTuple):
@@ -87,9 +79,7 @@ class SidecarEditor:
 
     def fields(self, name: str) -> Mapping[str, Any]:
         """The fields of a sidecar; none where it does not exist."""
-        key = self.collection.prefix + name
-        stored = self._get(key)
-        return _decode(key, stored.body) if stored else {}
+        return self._read(name)[1]
 
     def edit(self, name: str, change: Change, check: Check | None, *, numbered: bool = True) -> SidecarEdit:
         """Changes the fields of a sidecar by compare-and-swap, and checks what readers will read.
@@ -101,8 +91,7 @@ class SidecarEditor:
         policy = self.retry_policy
         attempts, may_be_written = 0, False
         while True:
-            stored = self._get(key)
-            fields = _decode(key, stored.body) if stored else {}
+            stored, fields = self._read(name)
             number = (stored and edit_number(stored.metadata)) or 0
             before = _encode_stored(key, stored, fields)
             change(fields, may_be_written)
@@ -113,8 +102,11 @@ class SidecarEditor:
                 raise SidecarTooLarge(f"{key}: the edit would make it {len(body)} bytes; the limit is {most}")
             try:
                 read_json(body, most=most)
-                if check:
-                    check(fields)
+                if check and (changed := check(fields)):
+                    raise InvalidEdit(
+                        f"{changed}: JSON readers would read another value. Nothing was written. Use text, numbers and"
+                        " nesting that JSON has"
+                    )
             except (UnreadableDocument, InvalidEdit) as error:
                 raise InvalidEdit(f"{key}: {error}") from error
             edit = max(policy.now_ms(), number + 1)
@@ -132,9 +124,14 @@ class SidecarEditor:
                 continue
             return SidecarEdit(key, etag, edit, attempts)
 
-    def _get(self, key: str) -> StoredObject | None:
+    def _read(self, name: str) -> tuple[StoredObject | None, dict[str, Any]]:
+        """A sidecar and its fields; no fields where it does not exist."""
+        key = self.collection.prefix + name
         try:
-            return self.store.get(key)
+            stored = self.store.get(key)
+            return stored, sidecar_json.decode(stored.body, most=max_sidecar_bytes(name)) if stored else {}
+        except UnreadableDocument as error:
+            raise UnreadableSidecar(f"{key}: {error}. Repair or delete it") from error
         except Archived as error:
             raise UnreadableSidecar(
                 f"{key}: it is archived and cannot be edited. Restore it and copy it over itself, or delete it, then"
@@ -153,13 +150,6 @@ def encode(fields: Mapping[str, Any]) -> bytes:
 def as_read(name: str, fields: Mapping[str, Any]) -> SidecarContent:
     """What the reconciler will read from a sidecar with these fields. Raises ``InvalidEdit``."""
     return read_sidecar(name, encode(fields))
-
-
-def _decode(key: str, body: bytes) -> dict[str, Any]:
-    try:
-        return sidecar_json.decode(body, most=max_sidecar_bytes(key.rpartition("/")[2]))
-    except UnreadableDocument as error:
-        raise UnreadableSidecar(f"{key}: {error}. Repair or delete it") from error
 
 
 def _encode_stored(key: str, stored: StoredObject | None, fields: Mapping[str, Any]) -> bytes:

@@ -30,18 +30,16 @@ class _NotJson(ValueError):
 
 
 def decode(body: bytes, *, most: int) -> dict[str, Any]:
-    """The JSON object in a body of at most ``most`` bytes, for ``encode``. Raises ``NotReadable``.
+    """The JSON object in a body of at most ``most`` bytes, which may have a byte order mark, be UTF-16 or gzip.
 
-    Accepts a byte order mark, UTF-16 and gzip.
+    Raises ``UnreadableDocument``.
     """
     text = to_utf8(body, most=most).decode("utf-8", "surrogateescape")
     try:
         fields = _DECODER.decode(text)
     except _NotJson as error:
-        problems = where(body, most)
-        raise UnreadableDocument(
-            f"it has {error}, which is not JSON: {problems}; replace it by null or a number"
-        ) from error
+        problem = f"it has {error}, which is not JSON: {where(body, most)}; replace it by null or a number"
+        raise UnreadableDocument(problem) from error
     except RecursionError as error:
         raise UnreadableDocument(f"it is nested too deeply to be edited: {where(body, most)}") from error
     except ValueError as error:
@@ -64,9 +62,8 @@ def encode(fields: Mapping[str, Any]) -> bytes:
         text = json.dumps(fields, ensure_ascii=False, indent=1, allow_nan=False, default=placeholder)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if tokens:
-        remaining = iter(tokens)
-        text = re.sub(f'"{mark}"', lambda _: next(remaining), text)
+    remaining = iter(tokens)
+    text = re.sub(f'"{mark}"', lambda _: next(remaining), text)
     # Only a lone surrogate in a string cannot be encoded; escaped, it is JSON.
     return text.encode("utf-8", "backslashreplace")
 

@@ -113,6 +113,10 @@ class UploadRequest(Frozen):
     expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds for which the URLs are valid")
 
 
+class InvalidCollectionId(ValueError):
+    """Nothing can be uploaded to a collection with this id."""
+
+
 class InvalidFilename(NamedTuple):
     """A filename that cannot be uploaded: its position among the images, from 0, and why."""
 
@@ -127,13 +131,13 @@ class Headers(NamedTuple):
     left_out: Mapping[str, str]
 
 
-def problem_with_id(collection: Collection) -> str | None:
-    """Why nothing can be uploaded to a collection with this id; None if uploads are possible."""
+def check_id(collection: Collection) -> None:
+    """Raises ``InvalidCollectionId``."""
+    name = f"{collection.kind} {collection.id}"
     if collection.id in {".", ".."}:
-        return "clients and gateways remove '.' and '..' from the path of a URL"
+        raise InvalidCollectionId(f"{name}: clients and gateways remove '.' and '..' from the path of a URL")
     if _has_controls(collection.id):
-        return f"it {_NO_CONTROLS}"
-    return None
+        raise InvalidCollectionId(f"{name}: it {_NO_CONTROLS}")
 
 
 def invalid_filenames(
@@ -182,8 +186,8 @@ def image_headers(image: ImageUpload, generation: GenerationDeclaration | None, 
         image.prompt,
         image.local_path,
         image.generated_at,
-        None if generation is None else str(generation.generation_id),
-        None if generation is None else generation.type,
+        str(generation.generation_id) if generation else None,
+        generation.type if generation else None,
     )
     fitted = upload_headers(image.filename, image.md5, metadata)
     headers = {

@@ -12,7 +12,7 @@ from s3_manifest.aws import runtime
 from s3_manifest.edits.collection_editor import EtagMismatch, NewerUpload, NoSuchFile, TooManyFiles
 from s3_manifest.edits.collection_json import set_title
 from s3_manifest.edits.sidecar_editor import InvalidEdit, SidecarTooLarge, TooManyConflicts, UnreadableSidecar
-from s3_manifest.http import upload_routes
+from s3_manifest.http import edit_requests, upload_routes
 from s3_manifest.http.addressing import ID
 from s3_manifest.http.app import (
     ActorId,
@@ -32,14 +32,9 @@ from s3_manifest.http.app import (
     queued,
 )
 from s3_manifest.http.edit_requests import (
-    AmbiguousPath,
-    DeleteCollectionResponse,
-    DeleteFileResponse,
     FilesUpdate,
     FileUpdate,
-    SetTitleResponse,
     TitleUpdate,
-    UpdateFilesResponse,
     change_response,
     check_not_truncated,
     editor_of,
@@ -61,7 +56,7 @@ answer_errors(
     app,
     {
         404: [NoSuchActor, NoSuchFile],
-        409: [AmbiguousActor, AmbiguousPath, NewerUpload, UnreadableSidecar],
+        409: [AmbiguousActor, edit_requests.AmbiguousPath, NewerUpload, UnreadableSidecar],
         413: [SidecarTooLarge, TooManyFiles],
     },
 )
@@ -95,10 +90,10 @@ DeleteFromS3 = Annotated[
 ]
 Confirm = Annotated[str, Query(description="The full id of the collection, as a confirmation")]
 
-_DELETE_FILE = responses({200: DeleteFileResponse}, 400, 404, 409, 412, 413, 503)
-_DELETE_COLLECTION = responses({200: DeleteCollectionResponse}, 400, 404, 409, 413, 503)
-_UPDATE_FILES = responses({200: UpdateFilesResponse}, 400, 404, 409, 413, 503)
-_SET_TITLE = responses({200: SetTitleResponse}, 400, 404, 409, 413, 503)
+_DELETE_FILE = responses({200: edit_requests.DeleteFileResponse}, 400, 404, 409, 412, 413, 503)
+_DELETE_COLLECTION = responses({200: edit_requests.DeleteCollectionResponse}, 400, 404, 409, 413, 503)
+_UPDATE_FILES = responses({200: edit_requests.UpdateFilesResponse}, 400, 404, 409, 413, 503)
+_SET_TITLE = responses({200: edit_requests.SetTitleResponse}, 400, 404, 409, 413, 503)
 
 
 def conflicts(error: TooManyConflicts) -> HttpResponse:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
-from s3_manifest.edits.planning import InvalidCollectionId, InvalidFilenames, PresignedUpload, plan_uploads
-from s3_manifest.edits.uploads import UploadRequest
+from s3_manifest.edits.planning import InvalidFilenames, PresignedUpload, plan_uploads
+from s3_manifest.edits.uploads import InvalidCollectionId, UploadRequest
 from s3_manifest.http.app import (
     ActorId,
     BadParameter,
