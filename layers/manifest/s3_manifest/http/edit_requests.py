@@ -144,10 +144,7 @@ def change_response(collection: Collection, token: ChangeToken | None, **fields:
 
 
 def check_not_truncated(key: str) -> None:
-    """Raises ``AmbiguousPath`` where a path that names ``key`` may be another one, truncated at its ``?``.
-
-    An HTTP API decodes a path and truncates it at a question mark.
-    """
+    """Raises ``AmbiguousPath`` if the path may be truncated: an HTTP API decodes it and cuts it at a ``?``."""
     if len(key.encode()) >= MAX_KEY_BYTES:
         return
     if keys := runtime.store().list(f"{key}?", limit=1).keys:

@@ -54,7 +54,7 @@ def names_with_number(number: str, names: Iterable[str]) -> list[str]:
 
 
 def resolve(store: Store, collections: Collections, parallel_map: ParallelMap, name: str) -> Collection:
-    """The actor with this full name or number. By full name it need not exist; by number it must.
+    """The actor with this full name, whether or not it exists, or with this number.
 
     Raises ``NoSuchActor``, ``AmbiguousActor``, ``StoreError``.
     """

@@ -66,21 +66,15 @@ def truncate_entry(line: bytes) -> bytes:
 
 
 def truncate_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of an answer, if need be without the metadata of generations or without generations and problems.
-
-    ``left_out`` names what is missing.
-    """
+    """The facts, if need be without the metadata of generations, or without generations and problems (``left_out``)."""
     complete = dict(facts)
-    if escaped_size(json_bytes(complete)) <= MAX_FACTS_BYTES:
-        return complete
-    generations = [
-        {name: value for name, value in generation.items() if name != "metadata"}
-        for generation in complete["generations"]
-    ]
+    generations = [{**generation} for generation in complete["generations"]]
+    for generation in generations:
+        generation.pop("metadata", None)
     smaller = complete | {"generations": generations, "left_out": ["generations.metadata"]}
-    if escaped_size(json_bytes(smaller)) <= MAX_FACTS_BYTES:
-        return smaller
-    return complete | {"generations": [], "problems": [], "left_out": ["generations", "problems"]}
+    smallest = complete | {"generations": [], "problems": [], "left_out": ["generations", "problems"]}
+    fitting = (short for short in (complete, smaller) if escaped_size(json_bytes(short)) <= MAX_FACTS_BYTES)
+    return next(fitting, smallest)
 
 
 def _truncate(value: JsonValue, name: str, truncated: list[str]) -> JsonValue:

@@ -43,10 +43,7 @@ def is_reflected(snapshot: Snapshot, token: ChangeToken) -> bool:
 
 
 def revision_reflecting(snapshot: Snapshot, token: ChangeToken) -> int | None:
-    """The revision of the manifest, if it reflects the change already.
-
-    Raises nothing: the change itself was made, whatever the state of the manifest.
-    """
+    """The revision of the manifest, if it reflects the change. Raises nothing: the change was made in any case."""
     try:
         snapshot = snapshot.reload()
         return snapshot.head.revision if snapshot.head and is_reflected(snapshot, token) else None

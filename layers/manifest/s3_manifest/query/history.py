@@ -22,10 +22,7 @@ from s3_manifest.storage.store import iter_listings
 
 
 class HistoryExpired(Exception):
-    """A revision is no longer kept, or was never recorded.
-
-    ``oldest`` is the first later revision whose changes can be read: follow the manifest from the revision before it.
-    """
+    """A revision is not kept. ``oldest`` is the first later one that is: follow the manifest from the one before."""
 
     def __init__(self, reason: str, oldest: int) -> None:
         super().__init__(reason)
@@ -57,10 +54,7 @@ class ManifestRevision(NamedTuple):
         return self.read(slots, range(len(slots)))
 
     def read(self, slots: Sequence[Slot], indices: Sequence[int]) -> Iterator[Run]:
-        """The entries of some of the slots, as they were.
-
-        Raises ``Conflict`` (the pages were collected; reload), ``HistoryExpired``, ``StoreError``.
-        """
+        """The entries of some of the slots. Raises ``Conflict`` (reload), ``HistoryExpired``, ``StoreError``."""
         try:
             runs = self.base.read([slots[index] for index in indices])
         except BrokenObjects as error:
@@ -135,10 +129,7 @@ class History:
         return ManifestRevision(self._head, self._snapshot, {})
 
     def at_revision(self, revision: int) -> ManifestRevision:
-        """The manifest as it was at a revision. Reads at most ``CHECKPOINT_EVERY`` change records.
-
-        Raises ``NoSuchRevision``.
-        """
+        """The manifest at a revision, from at most ``CHECKPOINT_EVERY`` change records. Raises ``NoSuchRevision``."""
         head = self._head
         if not 1 <= revision <= head.revision:
             raise NoSuchRevision(f"there is no revision {revision}; the last is {head.revision}")
@@ -160,10 +151,7 @@ class History:
         return self.present() if revision is None else self.at_revision(revision)
 
     def revision_at(self, moment: Timestamp) -> int:
-        """The last revision that was committed at or before a time. Reads O(log revisions) change records.
-
-        Raises ``NoSuchRevision``.
-        """
+        """The last revision committed at or before a time, from O(log revisions) records. Raises ``NoSuchRevision``."""
         oldest = min(self.oldest_revision(), self._head.revision)
         start = self._record_of(oldest).last_synced
         if moment < start:

@@ -85,10 +85,7 @@ def page(snapshot: Snapshot, query: PageQuery) -> Document:
 
 
 def retry_on_conflict(snapshot: Snapshot, read: Callable[[Snapshot], Result]) -> Result:
-    """What ``read`` returns; it is repeated with the newer head where pages were collected while it ran.
-
-    Raises ``ReadFailed`` after five attempts.
-    """
+    """What ``read`` returns. Where pages were collected, repeats it with the newer head; finally ``ReadFailed``."""
     for _ in range(_ATTEMPTS):
         try:
             return read(snapshot)

@@ -222,10 +222,8 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
 
 
 def _last_until(record_of: Callable[[int], ChangeRecord], low: int, high: int, moment: Timestamp) -> int:
-    """The last revision that was committed at or before a moment, as ``low`` was.
-
-    Steps grow from ``low`` on, because few revisions lie between one day and the next.
-    """
+    """The last revision that was committed at or before a moment, as ``low`` was."""
+    # Steps grow from ``low`` on, because few revisions lie between one day and the next.
     step = 1
     while low + step <= high and record_of(low + step).last_synced <= moment:
         low, step = low + step, step * 2

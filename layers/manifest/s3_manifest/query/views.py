@@ -74,10 +74,7 @@ class Page(NamedTuple):
 
 
 def whole(revision: ManifestRevision) -> bytes:
-    """The canonical manifest: its files, captions and hidden files.
-
-    Raises ``AnswerTooLarge``, ``Conflict``, ``StoreError``.
-    """
+    """The manifest, captions and hidden files too. Raises ``AnswerTooLarge``, ``Conflict``, ``StoreError``."""
     too_large = AnswerTooLarge("the manifest is too large for one answer")
     if revision.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
         raise too_large
