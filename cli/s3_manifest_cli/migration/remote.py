@@ -13,8 +13,7 @@ from s3_manifest.sidecars.formats import COLLECTION_JSON, PROMPT_METADATA_JSON, 
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import METADATA_PREFIX, Absent, Store
-from s3_manifest.storage.upload_headers import content_type
-from s3_manifest.storage.user_metadata import fit_metadata
+from s3_manifest.storage.upload_headers import content_type, fit_metadata
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads

@@ -11,7 +11,7 @@ from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.reconcile.entries import entry_of
 from s3_manifest.sidecars.content import GenerationDeclaration
 from s3_manifest.storage.store import Present
-from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES
+from s3_manifest.storage.upload_headers import MAX_METADATA_BYTES
 
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 MD5_BASE64 = "nhB9nTcrtoJr2B01QqQZ1g=="

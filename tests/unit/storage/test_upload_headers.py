@@ -1,7 +1,6 @@
 import pytest
 
-from s3_manifest.storage.upload_headers import UploadMetadata, upload_headers
-from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES
+from s3_manifest.storage.upload_headers import MAX_METADATA_BYTES, UploadMetadata, upload_headers
 
 MD5 = "0" * 32
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3_manifest.reconcile.entries import decode_metadata
-from s3_manifest.storage.user_metadata import MAX_METADATA_BYTES, encode_metadata, fit_metadata
+from s3_manifest.storage.upload_headers import MAX_METADATA_BYTES, encode_metadata, fit_metadata
 
 TEXTS = [
     "a fox",

@@ -6,12 +6,13 @@ slots: references of unread pages, and loaded runs.
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Sequence
+from operator import add
 from typing import NamedTuple
 
 from s3_manifest.manifest import digests
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.model import Entry, Head, PageRef, Role
-from s3_manifest.manifest.runs import Run, sha256_hex
+from s3_manifest.manifest.runs import Run, Totals
 
 MAX_INLINE = 2000
 """The most entries that a head holds itself."""
@@ -22,15 +23,10 @@ MAX_PAGE, MIN_PAGE = 2000, 500
 
 
 class LoadedRun(NamedTuple):
-    """A run in memory: the number and bytes of its files, and its digest (None if unknown).
-
-    ``ref`` is the page that holds exactly this run; None if no page does.
-    """
+    """A run in memory, and its totals (None if unknown). ``ref`` is the page that holds exactly this run, if any."""
 
     run: Run
-    files: int
-    size: int
-    digest: int | None
+    totals: Totals | None = None
     ref: PageRef | None = None
 
 
@@ -56,7 +52,8 @@ class Layout(NamedTuple):
     @property
     def total_size_bytes(self) -> int:
         """The size of all files, inline and in pages."""
-        return sum(map(_bytes, self.entries)) + sum(page.total_size_bytes for page in self.pages)
+        inline = sum(entry.size_bytes for entry in self.with_role("files"))
+        return inline + sum(page.total_size_bytes for page in self.pages)
 
 
 def head_slots(head: Head | None) -> list[Slot]:
@@ -64,15 +61,15 @@ def head_slots(head: Head | None) -> list[Slot]:
     if head and head.pages:
         return list(head.pages)
     if head is None:
-        return [LoadedRun(Run(), 0, 0, 0)]
+        return [LoadedRun(Run(), Totals())]
     unlisted = [*head.captions, *head.hidden]
     entries = sorted([*head.files, *unlisted], key=lambda entry: entry.filename) if unlisted else head.files
-    return [LoadedRun(Run(entries), head.total_files, head.total_size_bytes, None)]
+    return [LoadedRun(Run(entries))]
 
 
 def loaded_run(ref: PageRef, run: Run) -> LoadedRun:
     """The slot of a page that was read."""
-    return LoadedRun(run, ref.total_files, ref.total_size_bytes, int(ref.digest, 16), ref)
+    return LoadedRun(run, Totals(ref.total_files, ref.total_size_bytes, int(ref.digest, 16)), ref)
 
 
 def slot_index(slots: Sequence[Slot], filename: str) -> int:
@@ -108,11 +105,8 @@ def join_small_runs(slots: Iterable[Slot]) -> list[Slot]:
         if isinstance(slot, LoadedRun) and not len(slot.run):
             continue
         if isinstance(slot, LoadedRun) and isinstance(before, LoadedRun) and (_is_small(slot) or _is_small(before)):
-            unknown = before.digest is None or slot.digest is None
-            digest = None if unknown else (before.digest or 0) + (slot.digest or 0)
-            joined[-1] = LoadedRun(
-                before.run.concat(slot.run), before.files + slot.files, before.size + slot.size, digest
-            )
+            totals = Totals(*map(add, before.totals, slot.totals)) if before.totals and slot.totals else None
+            joined[-1] = LoadedRun(before.run.concat(slot.run), totals)
         else:
             joined.append(slot)
     return joined
@@ -148,15 +142,14 @@ def build_layout(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout
     for slot in slots:
         if isinstance(slot, PageRef):
             pages.append(slot)
-            continue
-        if slot.ref:
+        elif slot.ref:
             pages.append(slot.ref)
-            continue
-        parts = slot.run.split(-(-len(slot.run) // MAX_PAGE))
-        for run in parts:
-            key = f"{name}-{len(new)}.json"
-            new.append((key, run))
-            pages.append(_ref(key, slot) if len(parts) == 1 else run.page_ref(key))
+        else:
+            parts = slot.run.split(-(-len(slot.run) // MAX_PAGE))
+            for run in parts:
+                key = f"{name}-{len(new)}.json"
+                new.append((key, run))
+                pages.append(run.page_ref(key, slot.totals if len(parts) == 1 else None))
     return Layout((), tuple(pages), tuple(new))
 
 
@@ -164,41 +157,16 @@ def _modify(slot: Slot, file_changes: Sequence[FileChange]) -> LoadedRun:
     if isinstance(slot, PageRef):
         raise TypeError(f"{slot.key} must be read before it is modified")
     run = slot.run.with_changes({change.filename: change.after for change in file_changes})
-    files = slot.files + sum(_is_file(change.after) - _is_file(change.before) for change in file_changes)
-    size = slot.size + sum(_bytes(change.after) - _bytes(change.before) for change in file_changes)
-    if slot.digest is None:
-        return LoadedRun(run, files, size, None)
-    difference = sum(_digest(change.after) - _digest(change.before) for change in file_changes)
-    return LoadedRun(run, files, size, slot.digest + difference)
-
-
-def _ref(key: str, slot: LoadedRun) -> PageRef:
-    """The reference to a page with the slot's run, without decoding unchanged entries."""
-    if slot.digest is None:
-        return slot.run.page_ref(key)
-    return PageRef(
-        key=key,
-        first=slot.run.first,
-        last=slot.run.last,
-        total_files=slot.files,
-        total_size_bytes=slot.size,
-        unlisted=len(slot.run) - slot.files,
-        problems=slot.run.count_problems(),
-        digest=digests.to_hex(slot.digest),
-        sha256=sha256_hex(slot.run.page),
-    )
-
-
-def _is_file(entry: Entry | None) -> bool:
-    return entry is not None and entry.is_file
-
-
-def _bytes(entry: Entry | None) -> int:
-    return entry.size_bytes if entry and entry.is_file else 0
-
-
-def _digest(entry: Entry | None) -> int:
-    return digests.entry_digest(entry) if entry else 0
+    if slot.totals is None:
+        return LoadedRun(run)
+    files, size_bytes, digest = slot.totals
+    for change in file_changes:
+        for entry, sign in ((change.before, -1), (change.after, 1)):
+            if entry:
+                digest += sign * digests.entry_digest(entry)
+                files += sign * entry.is_file
+                size_bytes += sign * entry.size_bytes * entry.is_file
+    return LoadedRun(run, Totals(files, size_bytes, digest))
 
 
 def first_filename(slot: Slot) -> str:

@@ -34,6 +34,14 @@ class Row(NamedTuple):
     line: bytes
 
 
+class Totals(NamedTuple):
+    """The number and bytes of a run's files, and the digest of all its entries."""
+
+    files: int = 0
+    size_bytes: int = 0
+    digest: int = 0
+
+
 class Run:
     """Entries sorted by unique filename, each decoded on access. Immutable."""
 
@@ -101,12 +109,10 @@ class Run:
 
     def _name(self, index: int) -> str:
         # Cached: repeated searches read the names in the middle again and again.
-        if (name := self._names.get(index)) is None:
-            name = self._names[index] = self._name_of(self._items[index])
-        return name
-
-    def _name_of(self, item: Entry | bytes) -> str:
-        return item.filename if isinstance(item, Entry) else str(self._json(item)["filename"])
+        if index not in self._names:
+            item = self._items[index]
+            self._names[index] = item.filename if isinstance(item, Entry) else self._json(item)["filename"]
+        return self._names[index]
 
     def _entry(self, item: Entry | bytes) -> Entry:
         if isinstance(item, Entry):
@@ -141,23 +147,30 @@ class Run:
         """The bytes of a page with this run."""
         return _HEADER + _SEPARATOR.join(self.lines()) + _FOOTER
 
-    def page_ref(self, key: str) -> PageRef:
-        """The reference to a page with this run, which must not be empty."""
-        entries = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
-        files = [entry for entry in entries if _role(entry) == "files"]
+    def page_ref(self, key: str, totals: Totals | None = None) -> PageRef:
+        """The reference to a page with this run, which must not be empty.
+
+        Without ``totals``, all entries are decoded to compute them.
+        """
+        files, size_bytes, digest = totals or self._totals()
         return PageRef(
             key=key,
             first=self.first,
             last=self.last,
-            total_files=len(files),
-            total_size_bytes=sum(entry["size_bytes"] for entry in files),
-            unlisted=len(self) - len(files),
-            problems=self.count_problems(),
-            digest=digests.to_hex(digests.combine(map(digests.json_digest, entries))),
+            total_files=files,
+            total_size_bytes=size_bytes,
+            unlisted=len(self) - files,
+            problems=self._count_problems(),
+            digest=digests.to_hex(digest),
             sha256=sha256_hex(self.page),
         )
 
-    def count_problems(self) -> int:
+    def _totals(self) -> Totals:
+        entries = [item.model_dump() if isinstance(item, Entry) else self._json(item) for item in self._items]
+        sizes = [entry["size_bytes"] for entry in entries if _role(entry) == "files"]
+        return Totals(len(sizes), sum(sizes), digests.combine(map(digests.json_digest, entries)))
+
+    def _count_problems(self) -> int:
         """The number of entries with a problem; may count too many, because JSON is searched and not decoded."""
         return sum(
             (item.problem is not None or "problem" in item.metadata) if isinstance(item, Entry) else _PROBLEM in item
@@ -183,8 +196,8 @@ def decode_verified_page(body: bytes, ref: PageRef) -> Run:
     if ref.sha256 is not None and sha256_hex(body) != ref.sha256:
         raise UnreadableManifest(f"{ref.key}: the content does not match the SHA-256 in the manifest")
     run = decode_page(body, ref)
-    if ref.sha256 is None:
-        _check(run, ref)
+    if ref.sha256 is None and not _matches(run, ref):
+        raise UnreadableManifest(f"{ref.key}: the content does not match the digest in the manifest")
     return run
 
 
@@ -201,18 +214,10 @@ def decode_page(body: bytes, ref: PageRef) -> Run:
     return run
 
 
-def _check(run: Run, ref: PageRef) -> None:
-    entries = list(run.entries())
-    files = [entry for entry in entries if entry.is_file]
-    names = [entry.filename for entry in entries]
-    matches = (
-        digests.to_hex(digests.combine(map(digests.entry_digest, entries))) == ref.digest
-        and len(files) == ref.total_files
-        and sum(entry.size_bytes for entry in files) == ref.total_size_bytes
-        and all(before < after for before, after in pairwise(names))
-    )
-    if not matches:
-        raise UnreadableManifest(f"{ref.key}: the content does not match the digest in the manifest")
+def _matches(run: Run, ref: PageRef) -> bool:
+    names = [entry.filename for entry in run.entries()]
+    content = run.page_ref(ref.key).model_copy(update={"sha256": None, "problems": ref.problems})
+    return content == ref and all(before < after for before, after in pairwise(names))
 
 
 def _role(entry: Mapping[str, Any]) -> Role:

@@ -15,7 +15,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import LoadedRun, Slot
 from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
-from s3_manifest.manifest.runs import Run, sha256_hex
+from s3_manifest.manifest.runs import Run, Totals, sha256_hex
 from s3_manifest.reconcile.commit import Committer
 from s3_manifest.reconcile.delta import (
     CommitFacts,
@@ -112,7 +112,7 @@ class _Repair(Committer):
         observations, failures, covers_all = self._observe(ranges)
         observed = [item.key for item in observations]
         healthy: list[Slot] = [page for page in before.pages if page.key not in self.broken]
-        working_set = WorkingSet(snapshot, healthy or [LoadedRun(Run(), 0, 0, 0)])
+        working_set = WorkingSet(snapshot, healthy or [LoadedRun(Run(), Totals())])
         names = affected_filenames(collection, observations, ())
         needed = (name for name in names if layout.needs_page(working_set.slots, name))
         working_set.read({*map(collection.filename, observed), *needed})

@@ -118,21 +118,13 @@ def summary_matches(summary: Summary, present: Present) -> bool:
 
 def _summary(head: Head, body: bytes) -> str:
     """The summary as one line of ASCII for an HTTP header. A title that is too long is cut."""
-    summary = Summary(
-        revision=head.revision,
-        complete=head.complete,
-        total_files=head.total_files,
-        total_size_bytes=head.total_size_bytes,
-        created_at=head.created_at,
-        last_synced=head.last_synced,
-        title=_cut(head.title),
-        body=BodyDigests(
-            size=len(body),
-            md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
-            crc32=base64.b64encode(zlib.crc32(body).to_bytes(4)).decode(),
-        ),
+    digests = BodyDigests(
+        size=len(body),
+        md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+        crc32=base64.b64encode(zlib.crc32(body).to_bytes(4)).decode(),
     )
-    return _ascii_json(summary.model_dump())
+    summary = Summary.model_validate(head, from_attributes=True)
+    return _ascii_json(summary.model_copy(update={"title": _cut(head.title), "body": digests}).model_dump())
 
 
 def _cut(title: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 import base64
 import re
-from collections.abc import Mapping
 
 from s3_manifest.manifest.model import Md5Source
 from s3_manifest.storage.store import Present
@@ -50,17 +49,13 @@ def proven_md5(present: Present) -> tuple[str, Md5Source] | None:
     checksum = present.checksum or {}
     if checksum.get("type") == "FULL_OBJECT" and (md5 := parse_md5(checksum.get("md5", ""))):
         return md5, "checksum"
-    return _declared_md5(present.metadata) if _ENCRYPTED_BY_A_CLIENT.isdisjoint(present.metadata) else None
-
-
-def _declared_md5(metadata: Mapping[str, str]) -> tuple[str, Md5Source] | None:
-    if md5 := parse_md5(metadata.get("md5", "")):
-        return md5, "md5"
-    if md5 := parse_md5(metadata.get("md5chksum", "")):
-        return md5, "md5chksum"
-    if match := _S3CMD_MD5.search(metadata.get("s3cmd-attrs", "")):
-        return match[1], "s3cmd-attrs"
-    return None
+    if not _ENCRYPTED_BY_A_CLIENT.isdisjoint(present.metadata):
+        return None
+    for name in ("md5", "md5chksum"):
+        if md5 := parse_md5(present.metadata.get(name, "")):
+            return md5, name
+    match = _S3CMD_MD5.search(present.metadata.get("s3cmd-attrs", ""))
+    return (match[1], "s3cmd-attrs") if match else None
 
 
 def parse_md5(text: str) -> str | None:

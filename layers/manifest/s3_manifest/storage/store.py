@@ -144,15 +144,12 @@ class Store(Protocol):
 
     def get(self, key: str) -> StoredObject | None:
         """The object; None if it does not exist. Raises ``Archived``."""
-        ...
 
     def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
         """As ``get``, but returns ``NotModified``, without the body, if the object still has this ETag."""
-        ...
 
     def head(self, key: str) -> HeadResult:
         """The object's description, without its bytes."""
-        ...
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
         """Writes JSON if the object's ETag is ``replaces`` (None: if it does not exist); returns the new ETag.
@@ -160,50 +157,42 @@ class Store(Protocol):
         Raises ``Conflict``, ``OutcomeUnknown`` or ``WriteRefused``. The store never retries it: the retry of a write
         that did happen would conflict with that write.
         """
-        ...
 
     def add(self, key: str, body: bytes) -> None:
         """Writes JSON under a key that no other object ever has, so without a condition. The store may retry it.
 
         Raises ``OutcomeUnknown``, ``WriteRefused``.
         """
-        ...
 
     def delete(self, keys: Sequence[str]) -> None:
         """Deletes at most 1000 objects; ignores keys that do not exist.
 
         Raises ``OutcomeUnknown``, ``WriteRefused``; some of the objects may be deleted then.
         """
-        ...
 
     def delete_if_match(self, key: str, etag: str) -> bool:
         """Deletes the object if it has this ETag; returns False if it does not exist, e.g. when repeated.
 
         Raises ``Conflict`` if it has another ETag (it stays), ``OutcomeUnknown``, ``WriteRefused``.
         """
-        ...
 
     def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
         """Deletes at most 1000 objects, each if it still has its listed ETag; returns the keys of the others.
 
         The others stay. Ignores keys that do not exist. Raises as ``delete``.
         """
-        ...
 
     def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         """At most ``limit`` objects below ``prefix``, after the key ``after``."""
-        ...
 
     def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
         """The folders below ``prefix``, as prefixes: ``<prefix><the rest of a path segment>/``."""
-        ...
 
     def md5(self, key: str, etag: str) -> str:
         """The MD5 of the object's bytes in hex; reads them all.
 
         Raises ``Conflict`` if the object no longer has this ETag.
         """
-        ...
 
 
 def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
