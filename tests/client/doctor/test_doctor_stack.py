@@ -10,7 +10,7 @@ from client.doctor_values import STACK, stack_with
 from s3_manifest.manifest.jobs import Sweep, SweepAll, encode_job
 from s3_manifest_cli.client.doctor.checks import functions, permissions, queues
 from s3_manifest_cli.client.doctor.checks.permissions import needs
-from s3_manifest_cli.client.doctor.checks.queues import DeadLetter, describe
+from s3_manifest_cli.client.doctor.checks.queues import describe
 from s3_manifest_cli.client.doctor.stack import FUNCTIONS
 from s3_manifest_cli.client.doctor.stack_checks import CHECKS
 from s3_manifest_cli.local_stack.stack import template
@@ -81,8 +81,8 @@ def test_a_dead_letter_is_described_by_its_content(body, expected):
 
 def test_dead_letters_are_reported_with_count_dates_and_the_redrive_command():
     letters = [
-        DeadLetter("a.png", datetime(2026, 3, 2, tzinfo=UTC)),
-        DeadLetter("b.png", datetime(2026, 3, 1, tzinfo=UTC)),
+        (datetime(2026, 3, 2, tzinfo=UTC), "a.png"),
+        (datetime(2026, 3, 1, tzinfo=UTC), "b.png"),
     ]
     found = queues.check_dead_letters(STACK, 12, letters)
     assert found.severity == "error"

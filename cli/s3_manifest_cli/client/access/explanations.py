@@ -44,7 +44,8 @@ def explain(fault: Fault, permissions: str = _READ) -> Explanation:
 
     ``permissions`` are those that the request needs.
     """
-    explanation = _explain_region(fault) or _explain_by_message(fault) or _explain_by_code(fault.code)
+    by_code = (explanation for code, explanation in _BY_CODE.items() if fnmatchcase(fault.code, code))
+    explanation = _explain_region(fault) or _explain_by_message(fault) or next(by_code, None)
     if explanation is None:
         return _explain_status(fault, permissions)
     host = _HOST.search(fault.message)
@@ -106,10 +107,6 @@ def _explain_by_message(fault: Fault) -> Explanation | None:
         is_clock = "signature expired" in text or "not yet current" in text
         return _BY_CODE["RequestTimeTooSkewed" if is_clock else "SignatureDoesNotMatch"]
     return None
-
-
-def _explain_by_code(code: str) -> Explanation | None:
-    return next((explanation for pattern, explanation in _BY_CODE.items() if fnmatchcase(code, pattern)), None)
 
 
 def _explain_status(fault: Fault, permissions: str) -> Explanation:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.model import NewerManifest, UnreadableManifest, timestamp
+from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.sidecars.applied import copy_keys
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, ParallelMap, Present, Store, StoreError, iter_objects
@@ -89,11 +89,10 @@ class DriftScan:
             return None
         try:
             return self._attempt(collection)
-        except NewerManifest as error:  # a rebuild would discard what the newer version wrote
+        except UnreadableManifest as error:  # a newer one has a remedy; a rebuild would discard what its version wrote
             failure = explain_manifest_error(error)
-            return CollectionState(collection, unreadable=failure.message, remedy=failure.remedy)
-        except UnreadableManifest as error:
-            return CollectionState(collection, unreadable=str(error).partition(". It is left untouched")[0])
+            reason = failure.message.partition(". It is left untouched")[0]
+            return CollectionState(collection, unreadable=reason, remedy=failure.remedy)
         except StoreError as error:
             return CollectionState(collection, unanswered=str(error))
 

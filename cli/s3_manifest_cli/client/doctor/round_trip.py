@@ -67,11 +67,10 @@ class RoundTrip:
         return [ok(CHECK, self._collection.prefix, f"{summary}; gone {removed_after:.1f} s after the DELETE")]
 
     def _late(self, text: str) -> list[Finding]:
-        remedy = (
-            "follow the remedies of the other findings; if there are none, read the log: aws logs filter-log-events"
-            f" --log-group-name {self._stack.resources['ReconcileLogs']} --filter-pattern '\"{self._collection.id}\"'"
-        )
-        return [error(CHECK, self._key, text, remedy), self._late_manifest()]
+        command = f"aws logs filter-log-events --log-group-name {self._stack.resources['ReconcileLogs']}"
+        remedy = f"follow the remedies of the other findings; if there are none, read the log: {command}"
+        pattern = f"--filter-pattern '\"{self._collection.id}\"'"
+        return [error(CHECK, self._key, text, f"{remedy} {pattern}"), self._late_manifest()]
 
     def _delete(self) -> None:
         """Deletes the version itself where possible: removing a delete marker later would be one more event."""

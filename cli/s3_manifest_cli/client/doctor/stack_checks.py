@@ -74,21 +74,21 @@ def _dead_letters(clients: Clients, stack: Stack) -> list[Finding]:
     """Receives some messages, and makes them visible again immediately."""
     sqs, url = clients.client("sqs"), stack.resources["DeadLetterQueue"]
     waiting = int(_queue_attributes(clients, stack, "DeadLetterQueue")["ApproximateNumberOfMessages"])
-    messages = []
+    letters, answer = [], {}
     if waiting:
-        messages = send(
+        answer = send(
             sqs.receive_message,
             QueueUrl=url,
             MaxNumberOfMessages=10,
             VisibilityTimeout=_PEEK_SECONDS,
             WaitTimeSeconds=1,  # short polling samples only some of the queue's servers
             MessageSystemAttributeNames=["SentTimestamp"],
-        ).get("Messages", [])
-    for message in messages:
+        )
+    for message in answer.get("Messages", ()):
         send(sqs.change_message_visibility, QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
-    sent_at = [datetime.fromtimestamp(int(item["Attributes"]["SentTimestamp"]) / 1000, UTC) for item in messages]
-    contents = [queues.describe(message["Body"]) for message in messages]
-    return [queues.check_dead_letters(stack, waiting, list(map(queues.DeadLetter, contents, sent_at)))]
+        sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+        letters.append((sent_at, queues.describe(message["Body"])))
+    return [queues.check_dead_letters(stack, waiting, letters)]
 
 
 def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:

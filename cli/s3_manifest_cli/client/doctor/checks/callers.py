@@ -101,9 +101,8 @@ def _variants(stack: Stack, action: str) -> list[dict[str, Value]]:
     """Returns the headers that differ between the requests of an action."""
     if action == "s3:PutObject":
         # Pages and change records are written without a condition, heads and sidecars with one.
-        conditions: tuple[tuple[str | None, str | None], ...] = ((None, None), ("*", None), (None, _OTHER))
-        keys = ("s3:if-none-match", "s3:if-match", "s3:objectcreationoperation")
-        return [dict(zip(keys, (*condition, "true"), strict=True)) for condition in conditions]
+        plain: dict[str, Value] = {"s3:if-none-match": None, "s3:if-match": None, "s3:objectcreationoperation": "true"}
+        return [plain, plain | {"s3:if-none-match": "*"}, plain | {"s3:if-match": _OTHER}]
     if action == "s3:ListBucket":
         prefixes = [pattern.prefix("doctor") for pattern in stack.kinds.patterns]
         return [{"s3:prefix": root + prefix} for root in ("", stack.root) for prefix in prefixes]

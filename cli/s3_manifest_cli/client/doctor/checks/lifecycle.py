@@ -47,13 +47,10 @@ def check_versioning(target: Target, versioning: str) -> Finding:
     if versioning == "Enabled":
         return ok(VERSIONING, target.bucket, "deleted and overwritten objects can be restored")
     text = f"versioning is {versioning.lower() or 'off'}: deleted and overwritten objects cannot be restored"
-    remedy = (
-        f"aws s3api put-bucket-versioning --bucket {target.bucket} --versioning-configuration Status=Enabled"
-        " (has no effect on earlier changes)"
-    )
+    command = f"aws s3api put-bucket-versioning --bucket {target.bucket} --versioning-configuration Status=Enabled"
     # The stack versions its own bucket; an existing bucket is its owner's choice.
     report = warning if target.owns_bucket else notice
-    return report(VERSIONING, target.bucket, text, remedy)
+    return report(VERSIONING, target.bucket, text, f"{command} (has no effect on earlier changes)")
 
 
 def _rule(item: Mapping[str, Any]) -> _Rule:

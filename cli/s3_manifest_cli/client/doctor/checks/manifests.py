@@ -18,8 +18,8 @@ class CollectionState(NamedTuple):
 
     ``differing``: keys that differed in both comparisons; ``late``: the number that differed only in the first.
     ``is_recent``: all differing keys were written in the last minute. ``lost``: objects that the manifest refers to
-    and S3 lacks. ``unreadable``, ``unanswered``: why there is no result; ``remedy``: for
-    the first, instead of a rebuild.
+    and S3 lacks. ``unreadable``, ``unanswered``: why there is no result; ``remedy``: for the first, instead of a
+    rebuild.
     """
 
     collection: Collection

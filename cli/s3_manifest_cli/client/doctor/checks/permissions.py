@@ -77,12 +77,9 @@ def check_simulation(need: Need, role: str, results: Iterable[Mapping[str, Any]]
             reason += " by the organization's policies"
         text = f"{action} on {need.resource} {reason}"
         if need.granted:
-            remedy = (
-                f"allow it in the policies of {role}, or remove what denies it; this shows it: aws iam"
-                f" simulate-principal-policy --policy-source-arn {role} --action-names {action}"
-                f" --resource-arns {need.resource}"
-            )
-            yield error(ROLES, need.function, text, remedy)
+            command = f"aws iam simulate-principal-policy --policy-source-arn {role} --action-names {action}"
+            remedy = f"allow it in the policies of {role}, or remove what denies it; this shows it: {command}"
+            yield error(ROLES, need.function, text, f"{remedy} --resource-arns {need.resource}")
         else:
             remedy = f"remove the permission from the policies of {role}, so that manifests keep a single writer"
             yield warning(ROLES, need.function, text, remedy)
@@ -130,10 +127,8 @@ def check_sender(stack: Stack, sender: Sender, attributes: Mapping[str, str]) ->
     else:
         yield ok(SENDERS, name, f"{sender.name} may send to it")
     if key := attributes.get("KmsMasterKeyId"):
-        text = (
-            f"it is encrypted with key {key}: {sender.service} can send only if the policy of a customer key allows it"
-            " kms:GenerateDataKey and kms:Decrypt"
-        )
+        condition = "the policy of a customer key allows it kms:GenerateDataKey and kms:Decrypt"
+        text = f"it is encrypted with key {key}: {sender.service} can send only if {condition}"
         remedy = f"allow both in the key's policy, or: {command} KmsMasterKeyId=,SqsManagedSseEnabled=true"
         yield warning(SENDERS, name, text, remedy)
 
@@ -188,8 +183,6 @@ def _exemption(stack: Stack, statement: Mapping[str, Any]) -> str:
         return f'replace NotPrincipal with "Principal": "*", and {exempt}, together with the principals that it names'
     keys = {key.lower() for keys in statement.get("Condition", {}).values() for key in keys}
     if any(key.startswith(ENCRYPTION) for key in keys):
-        return (
-            "let the bucket's default encryption apply to requests without the header: add"
-            f' {{"Null": {{"{ENCRYPTION}": "false"}}}} to its conditions; or {exempt}'
-        )
+        default = "let the bucket's default encryption apply to requests without the header"
+        return f'{default}: add {{"Null": {{"{ENCRYPTION}": "false"}}}} to its conditions; or {exempt}'
     return exempt

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import eq
 from typing import Any, Literal, NamedTuple
 
@@ -43,23 +43,18 @@ class Denial(NamedTuple):
     unknown: tuple[str, ...]
 
 
-_PRECEDENCE: Sequence[tuple[str, bool | None, Decision]] = (
-    ("Deny", True, "denied"),
-    ("Deny", None, "unknown"),
-    ("Allow", True, "allowed"),
-    ("Allow", None, "unknown"),
-)
-
-
 def evaluate(policy: Mapping[str, Any], request: Request) -> Evaluation:
     """Evaluates the policy. ``unknown``: the decision depends on conditions whose values are unknown."""
     by_result = {
         (effect, _all(_parts(statement, request).values())): name
         for effect, name, statement in reversed(list(statements(policy)))  # the first of several decides
     }
-    for effect, applies, decision in _PRECEDENCE:
-        if name := by_result.get((effect, applies)):
+    decisions: dict[str, Decision] = {"Deny": "denied", "Allow": "allowed"}
+    for effect, decision in decisions.items():
+        if name := by_result.get((effect, True)):
             return Evaluation(decision, name, effect)
+        if name := by_result.get((effect, None)):
+            return Evaluation("unknown", name, effect)
     return Evaluation("implicitly denied")
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from s3_manifest.manifest.jobs import MalformedJob, SweepAll, decode_job
 from s3_manifest.manifest.model import timestamp
@@ -18,13 +18,6 @@ _RECEIVES = 5
 _RETENTION = timedelta(days=14)
 _MAX_AGES = {"ChangeQueue": 300.0, "SweepQueue": 21600.0}
 """The thresholds of the template's alarms, in seconds."""
-
-
-class DeadLetter(NamedTuple):
-    """A message of the dead-letter queue: what it asks for, and when it was first sent."""
-
-    content: str
-    sent_at: datetime
 
 
 def check(
@@ -42,10 +35,8 @@ def check(
         policy = json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": _RECEIVES})
         findings.append(error(CHECK, name, text, f"{command} '{json.dumps({'RedrivePolicy': policy})}'"))
     if visibility < needed:
-        text = (
-            f"its visibility timeout of {visibility} s is less than six times its function's timeout of"
-            f" {function_timeout:g} s: messages may be processed twice at a time"
-        )
+        text = f"its visibility timeout of {visibility} s is less than six times its function's timeout of"
+        text += f" {function_timeout:g} s: messages may be processed twice at a time"
         findings.append(warning(CHECK, name, text, f"{command} VisibilityTimeout={needed:g}"))
     counts = f"{waiting} messages wait, {in_flight} are in flight"
     if oldest is not None and oldest > _MAX_AGES[queue]:
@@ -54,15 +45,15 @@ def check(
     return or_ok(findings, CHECK, name, counts)
 
 
-def check_dead_letters(stack: Stack, waiting: int, letters: Sequence[DeadLetter]) -> Finding:
-    """Checks the dead-letter queue. ``letters``: those of the messages that could be received."""
+def check_dead_letters(stack: Stack, waiting: int, letters: Sequence[tuple[datetime, str]]) -> Finding:
+    """Checks the dead-letter queue. ``letters``: when each received message was first sent, and what it asks for."""
     name = f"{stack.name} DeadLetterQueue"
     if not waiting and not letters:
         return ok(DEAD_LETTERS, name, "it is empty")
     text = f"messages failed {_RECEIVES} times, {max(waiting, len(letters))} in all: "
-    text += shorten([letter.content for letter in letters]) or "another consumer is reading them now"
+    text += shorten([content for _, content in letters]) or "another consumer is reading them now"
     if letters:
-        oldest = min(letter.sent_at for letter in letters)
+        oldest, _ = min(letters)
         text += f"; the oldest was sent at {timestamp(oldest)} and expires on {timestamp(oldest + _RETENTION)[:10]}"
     logs = (stack.resources[log] for log in ("ReconcileLogs", "SweepLogs"))
     commands = [f"aws logs filter-log-events --filter-pattern failed --log-group-name {log}" for log in logs]
