@@ -23,7 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
-from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.download import DownloadRequest
+from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
+from s3_manifest_cli.client.verify.proofs import ExpectedContent
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform
 
 BUCKET = "transfers"
@@ -69,6 +71,10 @@ class Bucket(NamedTuple):
         return [
             upload["UploadId"] for upload in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())
         ]
+
+
+def download_request(key: str, size: int, etag: str, md5: str | None, version_id: str | None = None) -> DownloadRequest:
+    return DownloadRequest(ObjectVersion(key, etag, version_id), ExpectedContent(size, md5, etag))
 
 
 def fresh_bucket(platform: Platform) -> Bucket:

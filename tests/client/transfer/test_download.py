@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from client.transfers import Bucket, Proxy, Reply, md5, random_bytes, refusal
+from client.transfers import Bucket, Proxy, Reply, download_request, md5, random_bytes, refusal
 
 from s3_manifest.storage.store import Conflict, ReadFailed
 from s3_manifest_cli.client.local.destination import Destination
@@ -25,13 +25,13 @@ def _small_ranges(monkeypatch):
 
 
 def request_for(body: bytes, etag: str, key: str = "styles/16/a.bin", **more) -> DownloadRequest:
-    return DownloadRequest("a.bin", key, len(body), etag, **({"md5": md5(body)} | more))
+    return download_request(key, len(body), etag, **({"md5": md5(body)} | more))
 
 
 def fetch(objects: Objects, folder: Path, request: DownloadRequest, progress=lambda _: None) -> DownloadResult:
-    with Destination(folder) as destination, destination.partial(request.filename, request.token) as partial:
+    with Destination(folder) as destination, destination.partial("a.bin", request.token) as partial:
         body = None
-        if request.size <= PART:
+        if request.expected.size_bytes <= PART:
             (fetched,) = prefetch(objects, [(None, request)])
             objects.budget.release(fetched.reserved)
             if fetched.error:
@@ -139,7 +139,7 @@ def test_a_response_with_too_few_bytes_is_an_error(bucket, objects, proxy, tmp_p
 
 def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    proxy.before = lambda _: Reply(200, [("ETag", f'"{request.etag}"')], LARGE)
+    proxy.before = lambda _: Reply(200, [("ETag", f'"{request.version.etag}"')], LARGE)
     assert fetch(objects, tmp_path, request).verdict.status == "match"
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
@@ -214,7 +214,8 @@ from pathlib import Path
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.transfer import download as module
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
-from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
+from s3_manifest_cli.client.verify.proofs import ExpectedContent
 
 module.PART = 1 << 16
 endpoint, bucket, folder, size, etag = sys.argv[1:]
@@ -225,7 +226,7 @@ def die(count):
     if len(progress) == 4:  # the first is request an earlier run has fetched
         os._exit(9)
 
-request_for = DownloadRequest("a.bin", "styles/16/a.bin", int(size), etag, etag)
+request_for = DownloadRequest(ObjectVersion("styles/16/a.bin", etag), ExpectedContent(int(size), etag, etag))
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
     with Destination(Path(folder)) as destination, destination.partial("a.bin", request_for.token) as partial:
         download(objects, request_for, partial, die)
@@ -234,7 +235,16 @@ with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), end
 
 def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
-    command = [sys.executable, "-c", KILLED, bucket.endpoint, bucket.name, str(tmp_path), str(len(LARGE)), request.etag]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        bucket.endpoint,
+        bucket.name,
+        str(tmp_path),
+        str(len(LARGE)),
+        request.version.etag,
+    ]
     assert subprocess.run(command, check=False, timeout=60).returncode == 9
     assert not (tmp_path / "a.bin").exists()
     done = fetch(objects, tmp_path, request)

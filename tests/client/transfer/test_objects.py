@@ -163,22 +163,23 @@ from pathlib import Path
 from s3_manifest_cli.client.transfer.concurrency import map_concurrently
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
-from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, terminable
+from s3_manifest_cli.client.verify.proofs import ExpectedContent
 
 endpoint, bucket, folder, etag, size = sys.argv[1:]
 cancellation = Cancellation()
-wanted = [DownloadRequest(f"{n}.bin", "styles/16/a.png", int(size), etag, etag) for n in range(100_000)]
+request = DownloadRequest(ObjectVersion("styles/16/a.png", etag), ExpectedContent(int(size), etag, etag))
 session = boto3.Session("test", "test", region_name="us-east-1")
 try:
     objects = Objects(bucket, session, endpoint, cancellation=cancellation)
     with objects, Destination(Path(folder)) as destination:
-        def pull(credentials_session):
-            with destination.partial(credentials_session.filename, credentials_session.token) as partial:
-                download(objects, credentials_session, partial)
+        def pull(number):
+            with destination.partial(f"{number}.bin", request.token) as partial:
+                download(objects, request, partial)
                 partial.finish()
         with terminable():
-            for outcome in map_concurrently(pull, wanted, cancellation):
+            for outcome in map_concurrently(pull, range(100_000), cancellation):
                 print(outcome.error or "ok", flush=True)
 except KeyboardInterrupt:
     sys.exit(130)

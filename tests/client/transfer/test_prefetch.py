@@ -1,11 +1,11 @@
 import threading
 
 import pytest
-from client.transfers import md5, random_bytes
+from client.transfers import download_request, md5, random_bytes
 
 from s3_manifest.storage.store import Conflict
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
-from s3_manifest_cli.client.transfer.download import DownloadRequest, prefetch
+from s3_manifest_cli.client.transfer.download import prefetch
 
 BODY = random_bytes(1000)
 
@@ -13,15 +13,12 @@ BODY = random_bytes(1000)
 def stored(bucket, count):
     """So many objects with their numbers, as ``prefetch`` takes them."""
     etag = bucket.put("styles/16/a.png", BODY)
-    return [(number, DownloadRequest("a.png", "styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
+    return [(number, download_request("styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
 
 
 def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
-    (request, download_request), *_ = stored(bucket, 1)
-    fetched = {
-        it.item: it
-        for it in prefetch(objects, [(request, download_request), (1, download_request._replace(etag=md5(b"another")))])
-    }
+    changed = download_request("styles/16/a.png", len(BODY), md5(b"another"), None)
+    fetched = {it.item: it for it in prefetch(objects, [*stored(bucket, 1), (1, changed)])}
     assert fetched[0].body == [BODY]
     assert fetched[0].error is None
     assert isinstance(fetched[1].error, Conflict)

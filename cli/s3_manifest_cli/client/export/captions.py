@@ -32,21 +32,20 @@ def write_kohya(_: Facts, entries: Iterable[Entry], write: WriteFile) -> ExportR
                 problems.append(Problem(s3_key=entry.s3_key, problem=str(error)))
 
     for caption, group in _by_caption(images()):
-        prompts = {_line(entry.prompt or "") for entry in group}
-        reason = ""
-        if len(prompts) > 1:
-            names = ", ".join(entry.filename for entry in group)
-            reason = f"{names} share the caption {caption} but differ in their prompts; rename one, or change a prompt"
-        elif prompt := prompts.pop():
-            try:
+        prompts = {_LINE_BREAKS.sub(" ", (entry.prompt or "").strip()) for entry in group}
+        try:
+            if len(prompts) > 1:
+                names = ", ".join(entry.filename for entry in group)
+                raise UnsupportedFile(
+                    f"{names} share the caption {caption} but differ in their prompts; rename one, or change a prompt"
+                )
+            if prompt := prompts.pop():
                 write(caption, f"{prompt}\n".encode())
                 files += len(group)
-            except UnsupportedFile as error:
-                reason = str(error)
-        else:
-            left_out += len(group)
-        if reason:
-            problems.extend(Problem(s3_key=entry.s3_key, problem=reason) for entry in group)
+            else:
+                left_out += len(group)
+        except UnsupportedFile as error:
+            problems.extend(Problem(s3_key=entry.s3_key, problem=str(error)) for entry in group)
     return ExportResult("kohya", files, left_out, tuple(problems))
 
 
@@ -58,7 +57,3 @@ def _by_caption(images: Iterable[Entry]) -> Iterator[tuple[str, list[Entry]]]:
             yield caption, open_groups.pop(caption)
         open_groups.setdefault(caption_filename(image.filename), []).append(image)
     yield from open_groups.items()
-
-
-def _line(prompt: str) -> str:
-    return _LINE_BREAKS.sub(" ", prompt.strip())

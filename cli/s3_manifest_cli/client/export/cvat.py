@@ -44,8 +44,7 @@ def write_cvat(_: Facts, entries: Iterable[Entry], out: BinaryIO, *, size_of: Si
         if size is None:
             raise UnsupportedFile("its width and height are not known")
         name, extension = posixpath.splitext(entry.filename)
-        width, height = size
-        image = {"name": name, "extension": extension, "width": width, "height": height}
+        image = {"name": name, "extension": extension, "width": size[0], "height": size[1]}
         return _line(image | {"meta": {"related_images": []}})
 
     out.write(_line({"version": "1.1"}) + _line({"type": "images"}))

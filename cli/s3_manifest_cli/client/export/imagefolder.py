@@ -79,8 +79,14 @@ def write_imagefolder(
         out.writelines(first)
         lines.seek(0)
         shutil.copyfileobj(lines, out)
-    problems = (*result.problems, *images.problems("metadata.jsonl"), *_timestamp_problems(facts, timestamps))
-    return result._replace(problems=problems)
+    problems = [*result.problems, *images.problems("metadata.jsonl")]
+    if timestamps:
+        reason = (
+            f"datasets reads {' and '.join(timestamps)} as timestamps, since every text looks like a date, and JSON"
+        )
+        reason += " lines have no types. Export imagefolder-parquet instead"
+        problems.append(Problem(s3_key=facts.s3_prefix, problem=reason))
+    return result._replace(problems=tuple(problems))
 
 
 def write_imagefolder_parquet(
@@ -172,12 +178,3 @@ def _timestamp_columns(lines: Iterable[bytes], columns: set[str]) -> set[str]:
             timestamps |= dates - others
             dates, others, size = set(), set(), 0
     return timestamps | (dates - others)
-
-
-def _timestamp_problems(facts: Facts, columns: list[str]) -> Iterator[Problem]:
-    if columns:
-        yield Problem(
-            s3_key=facts.s3_prefix,
-            problem=f"datasets reads {' and '.join(columns)} as timestamps, since every text looks like a date, and"
-            " JSON lines have no types. Export imagefolder-parquet instead",
-        )

@@ -4,14 +4,12 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
+from s3_manifest.manifest.collections import MAX_KEY_BYTES
 from s3_manifest.manifest.filenames import path_problem
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest_cli.client.local import names
 from s3_manifest_cli.client.local.file_system import FileSystem, detect_name_folding
-from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.sync.options import SyncOptions
-from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan
+from s3_manifest_cli.client.sync.plan import Action, Plan
 from s3_manifest_cli.client.sync.runner import Runner, Step
 from s3_manifest_cli.client.transfer.concurrency import Outcome, map_concurrently
 from s3_manifest_cli.client.transfer.download import PART, Fetched, prefetch
@@ -45,22 +43,17 @@ class SyncResult(NamedTuple):
         return [step for step in self.steps if step.action.action == "conflict"]
 
 
-def execute(
-    deployment: Deployment,
-    collection: Collection,
-    plan: Plan,
-    options: SyncOptions,
-    baseline: Mapping[str, BaselineEntry],
-) -> SyncResult:
+def execute(runner: Runner) -> SyncResult:
     """Executes a plan: first the transfers, and then the deletions, unless a transfer failed.
 
     A repeat, after a failure or an end at any moment, completes the plan: it recognizes finished files by their bytes,
     or by the baseline. Raises ``Refused`` if another run works in the folder; ``Unavailable`` without credentials or
     if the folder cannot be opened; ``Cancelled``.
     """
+    plan = runner.plan
     if not plan.select("download", "upload", "copy", "delete_local", "delete_remote"):
         return SyncResult(plan, tuple(map(Step, plan.actions)))
-    with Runner(deployment, collection, plan, options, baseline) as runner:
+    with runner:
         refused = _refusals(runner)
         steps = {
             action.filename: Step(action, refused[action.filename], is_name_refused=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -23,10 +24,10 @@ from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.copying import copy_version
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
-from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
-from s3_manifest_cli.client.verify.proofs import check_file
+from s3_manifest_cli.client.verify.proofs import ExpectedContent, check_file
 from s3_manifest_cli.errors import Refused
 
 Value = TypeVar("Value")
@@ -50,30 +51,26 @@ class Step(NamedTuple):
     is_name_refused: bool = False
 
 
+@dataclass
 class Runner:
     """Runs the actions of one plan. A context manager, which holds the bucket and the folder open for the block.
 
     ``source`` is the folder of the plan if it has uploads, ``destination`` if it changes files there.
     """
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        collection: Collection,
-        plan: Plan,
-        options: SyncOptions,
-        baseline: Mapping[str, BaselineEntry],
-    ) -> None:
-        self.deployment, self.collection, self.plan, self.options = deployment, collection, plan, options
-        self.unfinished = UnfinishedUploads(deployment.cache / "uploads")
-        self.source: Folder | None = None
-        self.destination: Destination | None = None
-        self._baseline = baseline
+    deployment: Deployment
+    collection: Collection
+    plan: Plan
+    options: SyncOptions
+    baseline: Mapping[str, BaselineEntry]
+    source: Folder | None = None
+    destination: Destination | None = None
 
     def __enter__(self) -> Self:
         """Raises ``Refused`` if another run works in the folder; ``Unavailable``."""
         plan, deployment = self.plan, self.deployment
         cancellation = self.options.cancellation or Cancellation()
+        self.unfinished = UnfinishedUploads(deployment.cache / "uploads")
         with ExitStack() as stack:
             self.objects = stack.enter_context(
                 Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=cancellation)
@@ -98,16 +95,9 @@ class Runner:
 
     def download_request(self, action: Action) -> DownloadRequest:
         """The request for the object that an action downloads."""
-        return DownloadRequest(
-            filename=action.filename,
-            key=self.key(action),
-            size=action.size,
-            etag=_required(action.etag),
-            md5=action.md5,
-            checksum=action.checksum,
-            version_id=action.version_id,
-            declared=action.declared,
-        )
+        etag = _required(action.etag)
+        expected = ExpectedContent(action.size, action.md5, etag, action.checksum, declared=action.declared)
+        return DownloadRequest(ObjectVersion(self.key(action), etag, action.version_id), expected)
 
     def run(self, action: Action) -> Step:
         """Runs an action, with its method. Raises ``StoreError``, ``S3ManifestError``, ``OSError``; ``Cancelled``."""
@@ -134,7 +124,7 @@ class Runner:
                     raise
                 partial.discard()
                 return earlier
-        return Step(action, local=local, etag=request.etag, proof=result.verdict.proofs, note=result.verdict.warning)
+        return Step(action, local=local, etag=action.etag, proof=result.verdict.proofs, note=result.verdict.warning)
 
     def _downloaded_earlier(self, action: Action) -> Step | None:
         """The step of a download that an earlier run of the same plan did, so that a plan can be applied again.
@@ -149,7 +139,7 @@ class Runner:
         with destination.open_read(action.filename) as file:
             verdict = check_file(file, self.download_request(action).expected)
         is_same = verdict.status == "match" or (
-            verdict.status == "unverifiable" and self._baseline.get(action.filename) == (action.etag, local)
+            verdict.status == "unverifiable" and self.baseline.get(action.filename) == (action.etag, local)
         )
         if not is_same or destination.identity(action.filename) != local:
             return None

@@ -19,6 +19,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan, Verb, actions, check_deletions
+from s3_manifest_cli.client.sync.runner import Runner
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus, totals
 from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
@@ -227,11 +228,11 @@ def apply_plan(
     if plan.select("download", "upload", "delete_local") and not Path(plan.folder).is_absolute():
         raise Invalid(f"The folder of the plan is not an absolute path: {plan.folder!r}. Create it again with --plan.")
     if not plan.folder:
-        return execute(deployment, collection, plan, options, {})
+        return execute(Runner(deployment, collection, plan, options, {}))
     start_ns = time.time_ns()
     folder = Path(plan.folder)
     baseline = Baseline(deployment, collection, folder)
-    result = execute(deployment, collection, plan, options, baseline.entries)
+    result = execute(Runner(deployment, collection, plan, options, baseline.entries))
     md5s = {LocalFile(step.action.filename, *step.local): step.md5 for step in result.done if step.local and step.md5}
     with DigestCache(deployment.cache, folder) as digests:
         digests.store_md5s(md5s, start_ns)

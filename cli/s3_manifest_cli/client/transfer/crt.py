@@ -4,7 +4,6 @@ botocore decides the endpoint and the credentials, so profiles, SSO and assumed 
 from the environment (``HTTPS_PROXY``). https://awslabs.github.io/aws-crt-python/api/s3.html
 """
 
-import itertools
 import os
 from collections.abc import Callable, Mapping
 from io import IOBase
@@ -118,9 +117,8 @@ class Requests:
             retry_config=s3.S3RetryConfig(retry_mode=s3.S3RetryMode.STANDARD if retries else s3.S3RetryMode.NONE),
             connect_timeout_ms=_CONNECT_MS,
         )
-        # By number: a reference to the request itself would keep it, and its body, until the next garbage collection.
+        # By id: a callback with the request itself would keep it, and its body, until the next garbage collection.
         self._active: dict[int, s3.S3Request] = {}
-        self._numbers = itertools.count()
         cancellation.on_cancel(self.cancel)
 
     def send(self, request: Request) -> Response:
@@ -160,7 +158,7 @@ class Requests:
             on_body=on_body and (lambda chunk, offset, **_: on_body(response, chunk, offset)),
             on_done=on_done,
         )
-        number = next(self._numbers)
+        number = id(crt_request)
         self._active[number] = crt_request
         crt_request.finished_future.add_done_callback(lambda _: self._active.pop(number, None))
         if self._cancellation.is_requested:

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Generic, NamedTuple
 
@@ -27,34 +27,15 @@ _BLOCK = 1 << 20
 
 
 class DownloadRequest(NamedTuple):
-    """An object as the manifest describes it; ``md5`` in hex, ``checksum`` as ``Entry.checksum``.
+    """An object, and the size and the checksums that its bytes must have."""
 
-    ``declared`` names the user metadata that the MD5 is from, if it is only the uploader's claim.
-    """
-
-    filename: str
-    key: str
-    size: int
-    etag: str
-    md5: str | None = None
-    checksum: Mapping[str, str] | None = None
-    version_id: str | None = None
-    declared: str | None = None
-
-    @property
-    def version(self) -> ObjectVersion:
-        """The object to fetch."""
-        return ObjectVersion(self.key, self.etag, self.version_id)
+    version: ObjectVersion
+    expected: ExpectedContent
 
     @property
     def token(self) -> str:
         """The token by which ``Destination.partial`` recognizes the bytes."""
-        return f"{self.etag} {self.size} {self.version_id or ''}"
-
-    @property
-    def expected(self) -> ExpectedContent:
-        """The size and the checksums that the bytes must have."""
-        return ExpectedContent(self.size, self.md5, self.etag, self.checksum, declared=self.declared)
+        return f"{self.version.etag} {self.expected.size_bytes} {self.version.version_id or ''}"
 
 
 class DownloadResult(NamedTuple):
@@ -90,14 +71,13 @@ def download(
 
 class _Download:
     def __init__(self, objects: Objects, request: DownloadRequest, partial: Partial, on_bytes: OnBytes) -> None:
-        self._objects, self._request, self._partial, self._on_bytes = objects, request, partial, on_bytes
-        self._expected = request.expected
+        self._objects, self._partial, self._on_bytes = objects, partial, on_bytes
+        self._version, self._expected = request
 
     def run(self, body: bytes | None) -> DownloadResult:
-        request = self._request
         if body is not None:
-            result = DownloadResult(self._write_whole(body), request.size)
-            self._on_bytes(request.size)
+            result = DownloadResult(self._write_whole(body), len(body))
+            self._on_bytes(len(body))
         else:
             self._expected = self._with_part_sizes(self._expected)
             try:
@@ -108,11 +88,11 @@ class _Download:
             result = result._replace(verdict=self._verdict_without_declaration(result.verdict))
         if result.verdict.status == "mismatch":
             self._partial.discard()
-            raise ReadFailed(request.key, f"wrong bytes arrived, and were removed: {result.verdict.reason}")
+            raise ReadFailed(self._version.key, f"wrong bytes arrived, and were removed: {result.verdict.reason}")
         return result
 
     def _write_whole(self, body: bytes) -> CheckResult:
-        with disk_errors(self._request.filename, "not written"):
+        with disk_errors(self._partial.filename, "not written"):
             self._write(body, 0)
             if self._partial.resumed:
                 os.ftruncate(self._partial.fd, len(body))
@@ -122,12 +102,11 @@ class _Download:
 
     def _with_part_sizes(self, expected: ExpectedContent) -> ExpectedContent:
         """Adds the sizes of the parts, if only they prove the object: all as the first one, whose size S3 returns."""
-        request = self._request
-        _, dash, count = request.etag.rpartition("-")
+        _, dash, count = expected.etag.rpartition("-")
         if not (dash and count.isdigit()) or proofs.is_verifiable(expected._replace(etag="")):
             return expected
-        size = self._objects.first_part(request.version) or 0
-        sizes = [size] * (int(count) - 1) + [request.size - size * (int(count) - 1)]
+        size = self._objects.first_part(self._version) or 0
+        sizes = [size] * (int(count) - 1) + [expected.size_bytes - size * (int(count) - 1)]
         return expected._replace(part_sizes=sizes) if 0 < sizes[-1] <= size else expected
 
     def _verdict_without_declaration(self, verdict: CheckResult) -> CheckResult:
@@ -135,25 +114,25 @@ class _Download:
 
         If there are none, the bytes are fetched again: bytes that arrive twice are those that are stored.
         """
-        expected, request = self._expected, self._request
+        expected = self._expected
         part_sizes = self._with_part_sizes(expected._replace(md5_hash=None)).part_sizes
-        with disk_errors(request.filename, "not read"), os.fdopen(os.dup(self._partial.fd), "rb") as file:
+        with disk_errors(self._partial.filename, "not read"), os.fdopen(os.dup(self._partial.fd), "rb") as file:
             verdict = proofs.recheck_declared_md5(file, expected._replace(part_sizes=part_sizes), verdict)
             if not proofs.contradicts_only_declared_md5(expected, verdict):
                 return verdict
             file.seek(0)
             first = hashlib.file_digest(file, "md5").digest()
         second = hashlib.md5(usedforsecurity=False)
-        for block in self._objects.stream(request.version):
+        for block in self._objects.stream(self._version):
             second.update(block)
         return proofs.unconfirmed_declared_md5(expected) if second.digest() == first else verdict
 
     def _fetch_stream(self) -> DownloadResult:
         """Fetches all bytes from a server without ranges."""
-        request, checker, offset = self._request, ContentChecker(self._expected), 0
-        for block in self._objects.stream(request.version):
+        checker, offset = ContentChecker(self._expected), 0
+        for block in self._objects.stream(self._version):
             checker.update(block)
-            with disk_errors(request.filename, "not written"):
+            with disk_errors(self._partial.filename, "not written"):
                 self._write(block, offset)
             offset += len(block)
             self._on_bytes(len(block))
@@ -161,11 +140,11 @@ class _Download:
 
     def _fetch_ranges(self) -> DownloadResult:
         """Fetches the ranges that no earlier run has fetched."""
-        filename, size, partial = self._request.filename, self._request.size, self._partial
+        partial, filename, size = self._partial, self._partial.filename, self._expected.size_bytes
         with disk_errors(filename, "not written"):
             # If the size of the file is wrong, as after a crash of the machine, its record is not valid.
             is_valid = proofs.is_verifiable(self._expected) and os.fstat(partial.fd).st_size == size
-            present = ranges.open_record(partial.record, self._request.etag, size, is_valid=is_valid)
+            present = ranges.open_record(partial.record, self._version.etag, size, is_valid=is_valid)
             os.ftruncate(partial.fd, size)
         resumed = sum(part.size for part in present)
         self._on_bytes(resumed)
@@ -200,11 +179,11 @@ class _Download:
 
     def _arriving(self, parts: Iterator[Range]) -> Iterator[Range]:
         """Fetches ranges concurrently, and yields each one when its bytes are in the file; see ``overlap``."""
-        begin = functools.partial(self._objects.begin_get, self._request.version, self._write)
+        begin = functools.partial(self._objects.begin_get, self._version, self._write)
         # The runtime holds the bytes, and passes a copy of them. More memory would not be faster: bytes are written
         # while they are in the processor's cache.
         requests = ((2 * part.size, functools.partial(begin, part)) for part in parts)
-        with disk_errors(self._request.filename, "not written"):
+        with disk_errors(self._partial.filename, "not written"):
             yield from overlap(requests, self._objects.budget, _CONCURRENT_RANGES)
 
     def _write(self, block: bytes, offset: int) -> None:
@@ -246,7 +225,7 @@ def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) ->
     pending = 0
     while following or pending:
         while following and pending < _CONCURRENT_OBJECTS:
-            size = following[1].size
+            size = following[1].expected.size_bytes
             # With objects in progress this must not wait for memory: they hold it until they are yielded.
             reserved = objects.budget.try_reserve(size) if pending else objects.budget.reserve(size)
             if reserved is None:
