@@ -1,11 +1,8 @@
 """A folder below which files are written, and never outside it, whatever their names and whatever links exist.
 
-Each path component is opened from the one before and never through a link (``folders``), so a link that was planted
-before, or is swapped in during the run, leads nowhere. Where the OS has no descriptors of folders (Windows), each
-component is checked right before its use instead.
-
-This protects from untrusted names and links. It does not protect from a process that can move folders with this user's
-permissions: a folder that is moved while it is open takes along the files that are being written to it.
+``folders`` opens each path component without following a link. That protects from untrusted names and links, not from a
+process that can move folders with this user's permissions: a folder that is moved while it is open takes along the
+files that are being written to it.
 """
 
 import errno
@@ -133,11 +130,9 @@ class Destination:
         with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not tidied"):
             for name in self._working.names():
                 if name != _LOCK and name.partition(".")[0] not in names:
-                    try:
+                    with suppress(IsADirectoryError, PermissionError):  # a folder, which this client did not create
                         self._working.unlink(name)
-                    except (IsADirectoryError, PermissionError):
-                        continue  # a folder, which this client did not create
-                    removed += 1
+                        removed += 1
         return removed
 
     def _split(self, filename: str) -> list[str]:
@@ -151,10 +146,11 @@ class Destination:
         return self._root.descend(parents, make), name
 
     def _remove_empty(self, parts: list[str]) -> None:
-        for depth in range(len(parts), 0, -1):
+        while parts:
+            *parts, name = parts
             try:
-                with self._root.descend(parts[: depth - 1]) as folder:
-                    folder.rmdir(parts[depth - 1])
+                with self._root.descend(parts) as folder:
+                    folder.rmdir(name)
             except OSError as error:
                 if error.errno in _FOLDER_STAYS:
                     return

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 from s3_manifest.manifest.filenames import MAX_NAME_BYTES
@@ -46,12 +46,11 @@ def detect_file_system(folder: Folder, root: str) -> FileSystem:
     )
 
 
-def detect_name_folding(top: Folder, filenames: Iterable[str]) -> FileSystem:
+def detect_name_folding(top: Folder, filenames: Sequence[str]) -> FileSystem:
     """Which names a folder treats as the same, detected with existing files and without writing any."""
-    names = list(filenames)
     return FileSystem(
-        ignores_case=_is_found_as(top, names, str.swapcase),
-        ignores_unicode_form=_is_found_as(top, names, _other_form),
+        ignores_case=_is_found_as(top, filenames, str.swapcase),
+        ignores_unicode_form=_is_found_as(top, filenames, _other_form),
     )
 
 

@@ -67,7 +67,6 @@ class Folder:
         return folder
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file in it."""
         return os.open(name, flags | _FILE, mode, dir_fd=self.fd)
 
     def stat(self, name: str) -> os.stat_result:
@@ -79,11 +78,9 @@ class Folder:
         os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=folder.fd)
 
     def unlink(self, name: str) -> None:
-        """Removes a file or a link."""
         os.unlink(name, dir_fd=self.fd)
 
     def rmdir(self, name: str) -> None:
-        """Removes an empty folder."""
         os.rmdir(name, dir_fd=self.fd)
 
     def utime(self, name: str, mtime_ns: int) -> None:
@@ -91,7 +88,6 @@ class Folder:
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.fd, follow_symlinks=False)
 
     def names(self) -> list[str]:
-        """The names of its entries."""
         return os.listdir(self.fd)
 
     def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
@@ -107,7 +103,6 @@ class Folder:
         return type(self)(os.dup(self.fd))
 
     def close(self) -> None:
-        """Closes it."""
         os.close(self.fd)
 
     def __enter__(self) -> Self:

@@ -75,10 +75,9 @@ def check_folder(folder: Path, *, must_exist: bool) -> None:
             raise Invalid(f"There is no folder {folder}.", remedy="Check the path of LOCAL.") from None
         return
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Unavailable(f"{folder} was not read: its symbolic links form a loop.", code="ELOOP") from error
-        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):  # of a folder that the user names, not of a file from S3
-            raise Unavailable(f"{folder} was not read: {error.strerror}.", code=errno.errorcode[error.errno]) from error
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL):  # the user names it, and not a key in S3
+            reason = "its symbolic links form a loop" if error.errno == errno.ELOOP else error.strerror
+            raise Unavailable(f"{folder} was not read: {reason}.", code=errno.errorcode[error.errno]) from error
         raise disk_error(str(folder), "not read", error) from error
     if not is_folder:
         raise Invalid(f"{folder} is not a folder.", remedy="Check the path of LOCAL.")

@@ -82,7 +82,11 @@ def diff(deployment: Deployment, before: RevisionSpec, after: RevisionSpec, filt
     Captions and hidden files are compared like files. Raises ``Invalid``, ``NotFound``, ``HistoryExpired``,
     ``Refused``, ``Unavailable``.
     """
-    return compare_manifests(_read(deployment, before), _read(deployment, after), filters)
+    old, new = (
+        deployment.manifests.read(deployment.collection(spec.collection), revision=spec.revision, at=spec.at)
+        for spec in (before, after)
+    )
+    return compare_manifests(old, new, filters)
 
 
 def compare_manifests(before: Manifest, after: Manifest, filters: Filter = EVERYTHING) -> Diff:
@@ -119,7 +123,3 @@ def same_bytes(entry: Entry, other: Entry) -> tuple[bool, str]:
             if name in checksums and name in other_checksums:
                 return checksums[name] == other_checksums[name], name
     return entry.etag == other.etag, "etag"
-
-
-def _read(deployment: Deployment, spec: RevisionSpec) -> Manifest:
-    return deployment.manifests.read(deployment.collection(spec.collection), revision=spec.revision, at=spec.at)

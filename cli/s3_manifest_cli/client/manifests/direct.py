@@ -90,7 +90,6 @@ class S3Manifests:
             if known and snapshot is unread:
                 return known
             segments = {segment.key: segment for segment in known.segments} if known else {}
-            self._head(snapshot)
             return retry_on_conflict(snapshot, lambda now: self._build_index(now, segments))
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:

@@ -115,10 +115,8 @@ def audit(
         manifest = deployment.manifests.read(collection)
         expected_now = _expected(manifest, collection)
         for name, observation in auditor.observe(list(differences)).items():
-            expected.pop(name, None)
-            if name in expected_now:
-                expected[name] = expected_now[name]
-            if difference := _compare(expected.get(name), observation):
+            expected[name] = expected_now.get(name)
+            if difference := _compare(expected[name], observation):
                 is_same = observation == observed[name]
                 differences[name] = difference if is_same else ("unsettled", "it changed during the audit")
             else:
@@ -145,7 +143,7 @@ def _md5_proof(entry: Entry) -> Md5Proof:
             return "declared"
 
 
-def _expected(manifest: Manifest, collection: Collection) -> dict[str, _Expected]:
+def _expected(manifest: Manifest, collection: Collection) -> dict[str, _Expected | None]:
     # A sidecar without an ETag was deleted, and its descriptions are still being removed.
     sidecars = {collection.filename(sidecar.s3_key): sidecar for sidecar in manifest.facts.sidecars if sidecar.etag}
     return {**manifest.entries, **sidecars}
@@ -173,7 +171,7 @@ class _Auditor:
     def observe(self, names: Sequence[str]) -> dict[str, _Observation]:
         return dict(zip(names, self._in_batches(self._head, names, _HEAD_BATCH), strict=True))
 
-    def read(self, files: Sequence[AuditedFile], expected: Mapping[str, _Expected]) -> list[AuditedFile]:
+    def read(self, files: Sequence[AuditedFile], expected: Mapping[str, _Expected | None]) -> list[AuditedFile]:
         """The same files, after a comparison of the bytes of those that are right so far."""
 
         def check(file: AuditedFile) -> AuditedFile:

@@ -19,7 +19,7 @@ from s3_manifest_cli.client.local.hashes import (
     scan_folder,
 )
 from s3_manifest_cli.client.local.reading import ReadFailure, ReadProgress, denied_files, no_progress, read_files
-from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder, scan
+from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.verify.compare import (
@@ -121,11 +121,6 @@ class LocalCopy(NamedTuple):
             return ()
         names = {file[0] for file in local.files} | {problem.path for problem in local.problems}
         return self.filters.unmatched(names | {file.filename for file in remote})
-
-    def scan(self, problems: list[Problem]) -> dict[str, LocalFile]:
-        """The folder's files that belong to the collection, by name. A missing folder has none. Raises as ``scan``."""
-        files = scan(self.folder, problems) if self.folder.exists() else ()
-        return self.own_files({file.filename: file for file in files})
 
     def own_files(self, files: dict[str, File]) -> dict[str, File]:
         """These files without sidecars and without files of nested collections."""

@@ -9,7 +9,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.reading import ReadProgress, denied_files, no_progress
-from s3_manifest_cli.client.local.scan import Problem, check_folder
+from s3_manifest_cli.client.local.scan import Problem, check_folder, scan
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.compare import FileState, compare, same_size_pairs, totals
 from s3_manifest_cli.client.verify.proofs import CheckResult, check_files
@@ -67,11 +67,11 @@ def verify(
     far. Raises ``Invalid`` where there is no such folder, ``NotFound``, ``Refused``, ``Unavailable``.
     """
     check_folder(folder, must_exist=True)
-    copy = LocalCopy(deployment, folder, collection, filters)
     index = deployment.manifests.index(collection, None)
     selects = filters.predicate()
     problems: list[Problem] = []
-    local = copy.scan(problems)
+    scanned = {file.filename: file for file in scan(folder, problems)}
+    local = LocalCopy(deployment, folder, collection).own_files(scanned)
     remote = list(index.files())
     unmatched = filters.unmatched({*local, *(file.filename for file in remote), *(entry.path for entry in problems)})
     pairs = [(file, remote_file) for file, remote_file in same_size_pairs(local, remote) if selects(file.filename)]
