@@ -21,7 +21,7 @@ from s3_manifest_cli.client.local.file_system import FileSystem, detect_file_sys
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.names import invalid_name_reason
 from s3_manifest_cli.client.local.partials import Identity, Partial, identity_at
-from s3_manifest_cli.client.local.reading import NotRegularFile, open_file
+from s3_manifest_cli.client.local.reading import open_file
 from s3_manifest_cli.errors import Invalid, NotFound, Refused
 
 if sys.platform == "win32":
@@ -95,9 +95,6 @@ class Destination:
                 return open_file(self._root, filename)
             except FileNotFoundError as error:
                 raise NotFound(f"{filename!r} was not read: there is no such file in {self.root}.") from error
-            except NotRegularFile as error:
-                reason = f"{filename!r} was not read: it is not a regular file."
-                raise Refused(reason, remedy="Remove or rename it.") from error
 
     def remove(self, filename: str, expected: Identity) -> bool:
         """Removes the file with that identity, and the folders that this leaves empty; False if there is no file.

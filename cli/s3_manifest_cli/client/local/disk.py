@@ -21,6 +21,7 @@ _ERRORS: Mapping[int, tuple[type[S3ManifestError], str, str]] = {
     errno.ELOOP: (Refused, "a symbolic link is in its path, and links are not followed", "Remove the link."),
     errno.ENOTDIR: (Refused, "a link, or a file that is not a folder, is in its path", "Remove or rename that."),
     errno.EISDIR: (Refused, "a folder is in its place", "Remove or rename the folder."),
+    errno.ENXIO: (Refused, "it is not a regular file", "Remove or rename it."),
     errno.ENAMETOOLONG: (Invalid, "its name is too long for this file system", _RENAME),
     errno.EILSEQ: (Invalid, "this file system cannot hold its name", _RENAME),
     errno.EINVAL: (Invalid, "this file system cannot hold its name", _RENAME),

@@ -46,10 +46,6 @@ def no_progress(_files: int, _bytes: int) -> None:
     """A ``ReadProgress`` that does nothing."""
 
 
-class NotRegularFile(OSError):
-    """The path leads to a folder, a pipe or a device."""
-
-
 class FileChanged(Exception):
     """The file changed since it was scanned; the text is for the user."""
 
@@ -147,16 +143,13 @@ def open_unchanged(top: Folder, filename: str, identity: Identity) -> Iterator[B
 
 
 def open_file(top: Folder, filename: str) -> BinaryIO:
-    """Opens a regular file below a folder, unbuffered. Follows no link and waits for no pipe.
-
-    Raises ``OSError``, ``NotRegularFile``.
-    """
+    """Opens a regular file below a folder, unbuffered. Follows no link and waits for no pipe. Raises ``OSError``."""
     *parents, name = filename.split("/")
     with top.descend(parents) as folder:
         fd = folder.open(name, _FLAGS)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise NotRegularFile(errno.EINVAL, "it is not a regular file", filename)
+        raise OSError(errno.ENXIO, "it is not a regular file", filename)
     return os.fdopen(fd, "rb", buffering=0)
 
 

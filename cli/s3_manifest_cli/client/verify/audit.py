@@ -84,7 +84,6 @@ _Observation = Present | None | str
 """An object; None where there is none; or why S3 refused the request."""
 
 _Expected = Entry | Sidecar
-_Difference = tuple[AuditState, str]
 
 
 def audit(
@@ -108,29 +107,23 @@ def audit(
     with translated_errors():
         names = sorted(expected.keys() | auditor.list_names())
     observed = auditor.observe(names)
-    differences = {name: difference for name in names if (difference := _compare(expected.get(name), observed[name]))}
+    files = {name: _compare(name, expected.get(name), observed[name]) for name in names}
+    different = [name for name, file in files.items() if file and file.state != "right"]
     settled = 0
-    if differences and settle_seconds:
+    if different and settle_seconds:
         sleep(settle_seconds)
         manifest = deployment.manifests.read(collection)
         expected_now = _expected(manifest, collection)
-        for name, observation in auditor.observe(list(differences)).items():
+        for name, observation in auditor.observe(different).items():
             expected[name] = expected_now.get(name)
-            if difference := _compare(expected[name], observation):
-                is_same = observation == observed[name]
-                differences[name] = difference if is_same else ("unsettled", "it changed during the audit")
-            else:
-                del differences[name]
+            file = _compare(name, expected[name], observation)
+            if file is None or file.state == "right":
                 settled += 1
-    files: list[AuditedFile] = []
-    for name in names:
-        entry = expected.get(name)
-        if name in differences:
-            state, why = differences[name]
-            files.append(AuditedFile(name, state, None, why))
-        elif entry:
-            files.append(AuditedFile(name, "right", _md5_proof(entry) if isinstance(entry, Entry) else None))
-    return Audit(manifest.facts, auditor.read(files, expected) if read else files, settled)
+            elif observation != observed[name]:
+                file = AuditedFile(name, "unsettled", why="it changed during the audit")
+            files[name] = file
+    found = [file for file in files.values() if file]
+    return Audit(manifest.facts, auditor.read(found, expected) if read else found, settled)
 
 
 def _md5_proof(entry: Entry) -> Md5Proof:
@@ -211,16 +204,17 @@ class _Auditor:
         return file._replace(state=state, proof=None, why=result.reason)
 
 
-def _compare(expected: _Expected | None, observed: _Observation) -> _Difference | None:
-    """How an object differs from the manifest; None where it does not."""
+def _compare(name: str, expected: _Expected | None, observed: _Observation) -> AuditedFile | None:
+    """How an object compares with the manifest; None where neither has it."""
     if isinstance(observed, str):
-        return "unreadable", observed
+        return AuditedFile(name, "unreadable", why=observed)
     if expected is None:
-        return ("unexpected", "it is in S3, but not in the manifest") if observed else None
+        return AuditedFile(name, "unexpected", why="it is in S3, but not in the manifest") if observed else None
     if observed is None:
-        return "missing", "it is in the manifest, but not in S3"
-    fields = "; ".join(_differing_fields(expected, observed))
-    return ("modified", fields) if fields else None
+        return AuditedFile(name, "missing", why="it is in the manifest, but not in S3")
+    if fields := "; ".join(_differing_fields(expected, observed)):
+        return AuditedFile(name, "modified", why=fields)
+    return AuditedFile(name, "right", _md5_proof(expected) if isinstance(expected, Entry) else None)
 
 
 def _differing_fields(expected: _Expected, observed: Present) -> Iterator[str]:
