@@ -5,7 +5,7 @@ leads later; see ``openat`` in https://man7.org/linux/man-pages/man2/open.2.html
 checked right before it is used: links that were planted before are found, but not one swapped in at that moment.
 """
 # These classes wrap the calls that pathlib is made of; CheckedFolder's methods have the contracts of Folder's.
-# ruff: noqa: D102, PTH102, PTH105, PTH106, PTH108, PTH116, PTH118, PTH208
+# ruff: noqa: D102, PTH102, PTH116, PTH118
 
 import contextlib
 import errno
@@ -36,8 +36,10 @@ class Folder:
     A context manager that closes it. Threads may share one.
     """
 
+    _dir_fd: int | None
+
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self.fd = self._dir_fd = fd
 
     @classmethod
     def at(cls, path: str) -> Self:
@@ -71,24 +73,25 @@ class Folder:
 
     def stat(self, name: str) -> os.stat_result:
         """The status of a file, a folder, or a link itself."""
-        return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        return os.stat(self._at(name), dir_fd=self._dir_fd, follow_symlinks=False)
 
     def replace(self, name: str, folder: Self, new: str) -> None:
         """Moves a file atomically to a folder of the same disk, replacing the file there."""
-        os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=folder.fd)
+        os.replace(self._at(name), folder._at(new), src_dir_fd=self._dir_fd, dst_dir_fd=folder._dir_fd)
 
     def unlink(self, name: str) -> None:
-        os.unlink(name, dir_fd=self.fd)
+        os.unlink(self._at(name), dir_fd=self._dir_fd)
 
     def rmdir(self, name: str) -> None:
-        os.rmdir(name, dir_fd=self.fd)
+        os.rmdir(self._at(name), dir_fd=self._dir_fd)
 
     def utime(self, name: str, mtime_ns: int) -> None:
         """Sets a file's modification time."""
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.fd, follow_symlinks=False)
 
     def names(self) -> list[str]:
-        return os.listdir(self.fd)
+        with self.entries() as entries:
+            return [entry.name for entry in entries]
 
     def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """Its entries with the facts that the OS lists; to be used while the folder is open."""
@@ -111,9 +114,15 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _at(self, name: str) -> str:
+        """The path of an entry, relative to the folder's descriptor if there is one."""
+        return name
+
 
 class CheckedFolder(Folder):
     """A folder by its path, for an OS without descriptors of folders: checked before each use."""
+
+    _dir_fd = None
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -126,7 +135,7 @@ class CheckedFolder(Folder):
         return cls(real)
 
     def child(self, name: str, make: int | None = None) -> Self:
-        path = self._path(name)
+        path = self._at(name)
         if make is not None:
             with contextlib.suppress(FileExistsError):  # the next lines fail if it is no folder
                 os.mkdir(path, make)
@@ -141,7 +150,7 @@ class CheckedFolder(Folder):
         # Without O_EXCL, a link planted just now would have the file created where it leads.
         for attempt in range(_ATTEMPTS):
             try:
-                exists = os.path.lexists(self._path(name))
+                exists = os.path.lexists(self._at(name))
                 return self._open(name, flags & ~os.O_CREAT if exists else flags | os.O_EXCL, mode)
             except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS - 1:
@@ -149,7 +158,7 @@ class CheckedFolder(Folder):
         raise AssertionError
 
     def _open(self, name: str, flags: int, mode: int) -> int:
-        path = self._path(name)
+        path = self._at(name)
         if os.path.lexists(path) and _is_link(os.lstat(path)):
             raise _os_error(errno.ELOOP, path)
         fd = os.open(path, flags | _FILE, mode)
@@ -161,29 +170,14 @@ class CheckedFolder(Folder):
             raise
         return fd
 
-    def stat(self, name: str) -> os.stat_result:
-        return os.lstat(self._path(name))
-
-    def replace(self, name: str, folder: Self, new: str) -> None:
-        os.replace(self._path(name), folder._path(new))
-
-    def unlink(self, name: str) -> None:
-        os.unlink(self._path(name))
-
-    def rmdir(self, name: str) -> None:
-        os.rmdir(self._path(name))
-
     def utime(self, name: str, mtime_ns: int) -> None:
-        path = self._path(name)
+        path = self._at(name)
         if _is_link(os.lstat(path)):
             raise _os_error(errno.ELOOP, path)
         os.utime(path, ns=(mtime_ns, mtime_ns))
 
-    def names(self) -> list[str]:
-        return os.listdir(self._path(""))
-
     def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        return os.scandir(self._path(""))
+        return os.scandir(self._at(""))
 
     def max_name_bytes(self) -> int:
         return 255
@@ -194,7 +188,7 @@ class CheckedFolder(Folder):
     def close(self) -> None:
         """Nothing is open."""
 
-    def _path(self, name: str) -> str:
+    def _at(self, name: str) -> str:
         """The path of an entry. Raises ``OSError`` if a folder on the way there has become a link."""
         if os.path.realpath(self.path) != self.path:
             raise _os_error(errno.ENOTDIR, self.path)

@@ -110,7 +110,7 @@ def _windows_reason(filename: str) -> str | None:
 def _conflicts(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tuple[str, str]]:
     """The filenames that conflict with others, each with the reason."""
     files = _group_spellings(filenames, file_system)
-    folders = _group_spellings(_folders(filenames), file_system)
+    folders = _group_spellings({folder for name in filenames for folder in parent_folders(name)}, file_system)
     blocked: dict[str, str] = {}
     for spellings in folders.values():
         if len(spellings) > 1:
@@ -132,16 +132,6 @@ def _group_spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[s
     for path in paths:
         groups.setdefault(normalize_name(path, file_system), []).append(path)
     return groups
-
-
-def _folders(filenames: Iterable[str]) -> set[str]:
-    folders: set[str] = set()
-    for name in filenames:
-        for folder in parent_folders(name):
-            if folder in folders:
-                break
-            folders.add(folder)
-    return folders
 
 
 def _same_name(name: str, spellings: Iterable[str]) -> str:
