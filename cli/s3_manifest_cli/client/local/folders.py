@@ -18,7 +18,6 @@ from typing import Self
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 _NAME_SURROGATE = 0x2000_0000
-_ATTEMPTS = 8
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _FILE = _NOFOLLOW | _CLOEXEC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 
@@ -145,19 +144,11 @@ class CheckedFolder(Folder):
         return type(self)(path)
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        if not flags & os.O_CREAT or flags & os.O_EXCL:
-            return self._open(name, flags, mode)
-        # Without O_EXCL, a link planted just now would have the file created where it leads.
-        for attempt in range(_ATTEMPTS):
-            try:
-                exists = os.path.lexists(self._at(name))
-                return self._open(name, flags & ~os.O_CREAT if exists else flags | os.O_EXCL, mode)
-            except (FileNotFoundError, FileExistsError):
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError
-
-    def _open(self, name: str, flags: int, mode: int) -> int:
+        if flags & os.O_CREAT and not flags & os.O_EXCL:
+            # Without O_EXCL, a link planted just now would have the file created where it leads.
+            with contextlib.suppress(FileExistsError):
+                return self.open(name, flags | os.O_EXCL, mode)
+            flags &= ~os.O_CREAT
         path = self._at(name)
         if os.path.lexists(path) and _is_link(os.lstat(path)):
             raise _os_error(errno.ELOOP, path)
