@@ -84,6 +84,7 @@ class CollectionPlan(NamedTuple):
     """The plan of one collection. ``conflicts`` name the fields that stay in the legacy files only."""
 
     collection: Collection
+    legacy: LegacyCollection
     images: tuple[ImagePlan, ...]
     edits: SidecarEdits
     expected: ExpectedManifest
@@ -137,6 +138,7 @@ def plan(
     images += (duplicate._replace(filename=image.filename, path=image.path) for image in legacy.duplicates)
     return CollectionPlan(
         collection,
+        legacy,
         tuple(images),
         SidecarEdits(files, title if title != remote.title else None, tuple(new_generations)),
         ExpectedManifest(

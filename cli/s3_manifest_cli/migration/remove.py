@@ -6,15 +6,13 @@ title and good or bad mark in it is in the manifest unchanged. The legacy files 
 not at all.
 """
 
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.sidecars.content import FileDescription
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.legacy import Document, Format, Problem, Tree
-from s3_manifest_cli.migration.merge import LegacyCollection
 from s3_manifest_cli.migration.places import Mention
 from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, by_identity
 from s3_manifest_cli.migration.remote import observe_object
@@ -45,14 +43,16 @@ def remove(plan: MigrationPlan, verifications: Mapping[Collection, Verification]
                 retained.append(Problem(image.path, reason))
             else:
                 images[image.path] = collection_plan.collection.prefix + image.filename, image.md5
-
     reasons = parallel_map(lambda path: _why_changed(plan.tree, store, path, *images[path]), images)
     changed = {path: reason for path, reason in zip(images, reasons, strict=True) if reason}
+    unreadable = {problem.path for problem in plan.problems}
     for collection_plan in plan.collections:
-        legacy = plan.legacy.collections[collection_plan.collection]
-        why_retained = _why_documents_are_retained(collection_plan, plan, verifications, changed.keys())
+        why_retained = _why_documents_are_retained(
+            collection_plan, verifications[collection_plan.collection], unreadable, changed.keys()
+        )
         retained += (Problem(path, reason) for path, reason in why_retained.items())
-        documents += (document.path for document in legacy.documents if document.path not in why_retained)
+        paths = (document.path for document in collection_plan.legacy.documents)
+        documents += (path for path in paths if path not in why_retained)
     retained += (Problem(path, reason) for path, reason in sorted(changed.items()))
     deleted: list[str] = []
     # Images first: after an interruption, a manifest without its images is read as images that are only in S3.
@@ -75,25 +75,19 @@ def _why_image_is_retained(image: ImagePlan, verification: Verification) -> str 
 
 
 def _why_documents_are_retained(
-    collection_plan: CollectionPlan,
-    plan: MigrationPlan,
-    verifications: Mapping[Collection, Verification],
-    changed: KeysView[str],
+    plan: CollectionPlan, verification: Verification, unreadable: Container[str], changed: Container[str | None]
 ) -> Mapping[str, str]:
     """Why a collection's legacy files are retained, by path; empty if all can be deleted."""
-    legacy = plan.legacy.collections[collection_plan.collection]
-    verification = verifications[collection_plan.collection]
-    unreadable = {problem.path for problem in plan.problems}
     reasons = {
         document.path: "not all of it could be read"
         if document.path in unreadable
-        else next(_why_document_is_retained(document, collection_plan, legacy, verification), None)
-        for document in legacy.documents
+        else next(_why_document_is_retained(document, plan, verification), None)
+        for document in plan.legacy.documents
     }
     if any(reasons.values()):
         # Without the later statements of the deleted files, the retained files would be read differently.
         others = "another legacy file of the collection is retained"
-    elif any(image.path in changed for image in collection_plan.images):
+    elif any(image.path in changed for image in plan.images):
         others = "an image of the collection changed since it was verified"
     else:
         return {}
@@ -112,15 +106,13 @@ def _why_changed(tree: Tree, store: Store, path: str, key: str, md5: str | None)
     return None if is_same else "changed since it was verified"
 
 
-def _why_document_is_retained(
-    document: Document, plan: CollectionPlan, legacy: LegacyCollection, verification: Verification
-) -> Iterator[str]:
+def _why_document_is_retained(document: Document, plan: CollectionPlan, verification: Verification) -> Iterator[str]:
     yield from verification.problems
     if document.title and document.title not in (plan.expected.title, plan.collection.id):
         yield "its title differs from the manifest"
     mentions = [
         (filename, mention)
-        for filename, image in legacy.images.items()
+        for filename, image in plan.legacy.images.items()
         for mention in image.mentions
         if mention.document.path == document.path
     ]
@@ -128,27 +120,26 @@ def _why_document_is_retained(
         yield "it names images that are neither on disk nor in S3"
     images = {image.filename: image for image in reversed(plan.images)}  # duplicates come last, and do not count
     for filename, mention in mentions:
-        description = plan.expected.files.get(filename)
-        if reason := _why_mention_is_unresolved(mention, images[filename], description, verification):
-            yield f"{filename}: {reason}"
+        for problem in _mention_problems(mention, images[filename], plan, verification):
+            yield f"{filename}: {problem}"
     declared = by_identity(plan.expected.generations)
     for generation in document.generations if document.format is not Format.RESPONSE else ():
         if declared.get((generation.generation_id, generation.type)) != generation:
             yield f"generation {generation.type} {generation.generation_id} differs from the manifest"
 
 
-def _why_mention_is_unresolved(
-    mention: Mention, image: ImagePlan, description: FileDescription | None, verification: Verification
-) -> str | None:
-    """Why a mention is not completely migrated."""
+def _mention_problems(
+    mention: Mention, image: ImagePlan, plan: CollectionPlan, verification: Verification
+) -> Iterator[str]:
+    """What of a mention is not migrated."""
+    description = plan.expected.files.get(image.filename)
     if image.md5 is None or description is None:
-        return f"it is {image.status}"
+        yield f"it is {image.status}"
+        return
     if image.filename in verification.files:
-        return verification.files[image.filename]
-    if mention.record.md5 and mention.record.md5 != image.md5:
-        return "it names another MD5"
+        yield verification.files[image.filename]
+    if mention.record.md5 not in (None, image.md5):
+        yield "it names another MD5"
     for name in _EDITABLE_FIELDS:
-        value = getattr(mention.record.description, name)
-        if value is not None and getattr(description, name) != value:
-            return f"its {name} differs from the manifest"
-    return None
+        if getattr(mention.record.description, name) not in (None, getattr(description, name)):
+            yield f"its {name} differs from the manifest"

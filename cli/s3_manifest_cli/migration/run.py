@@ -25,7 +25,7 @@ from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration import remote
 from s3_manifest_cli.migration.decode import decode
 from s3_manifest_cli.migration.legacy import Problem, Tree
-from s3_manifest_cli.migration.merge import LegacyCollection, LegacyData, merge
+from s3_manifest_cli.migration.merge import LegacyCollection, merge
 from s3_manifest_cli.migration.plan import CollectionPlan, MigrationOptions, plan
 from s3_manifest_cli.terminal.progress import progress_bar
 
@@ -42,7 +42,6 @@ class MigrationPlan(NamedTuple):
 
     tree: Tree
     options: MigrationOptions
-    legacy: LegacyData
     collections: tuple[CollectionPlan, ...]
     problems: tuple[Problem, ...]
 
@@ -85,7 +84,7 @@ def make_plan(tree: Tree, collections: Collections, store: Store, options: Migra
     by_prefix = sorted(legacy.collections.items(), key=lambda entry: entry[0].prefix)
     plans, unknown = _in_parallel("Comparing with S3", compare, by_prefix, lambda entry: entry[0].prefix)
     problems = (*tree.problems, *unreadable, *legacy.problems, *changed, *unknown)
-    return MigrationPlan(tree, options, legacy, tuple(plans), problems)
+    return MigrationPlan(tree, options, tuple(plans), problems)
 
 
 def execute(migration_plan: MigrationPlan, store: Store, upload_image: remote.UploadImage) -> list[Problem]:

@@ -42,7 +42,8 @@ def of_os_error(error: OSError) -> Failure:
     if error.errno in (errno.EPIPE, errno.EBADF) and not error.filename:
         return Failure(FAILED, "output_closed", "Standard output was closed before all output was written.")
     words = error.strerror or str(error) or type(error).__name__
-    where = ": ".join(map(printable, filter(None, map(_path, (error.filename, error.filename2)))))
+    names = (name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike))
+    where = ": ".join(printable(os.fsdecode(name)) for name in names if name)
     code = errno.errorcode.get(error.errno or 0, "failed")
     return Failure(FAILED, code, f"{where}: {words}" if where else words)
 
@@ -97,8 +98,8 @@ def flush(stream: object) -> OSError | None:
     except OSError as error:
         _drop(stream)
         return error
-    except ValueError:  # it is closed
-        return None
+    except ValueError:
+        pass  # it is closed
     return None
 
 
@@ -127,7 +128,3 @@ def _drop(stream: object) -> None:
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, stream.fileno())  # type: ignore[attr-defined]  # a stream
         os.close(descriptor)
-
-
-def _path(name: object) -> str:
-    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""

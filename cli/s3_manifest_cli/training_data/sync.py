@@ -6,7 +6,10 @@ from pathlib import Path
 from s3_manifest.edits.uploads import GenerationRequest
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.captions import caption_candidates, caption_text, is_image
+from s3_manifest.sidecars.captions import is_image
+from s3_manifest_cli.client.local.folders import folder_at
+from s3_manifest_cli.client.local.reading import caption_prompt
+from s3_manifest_cli.client.local.scan import scan
 from s3_manifest_cli.errors import NotFound
 from s3_manifest_cli.training_data.api import LocalImage, TrainingDataAPI, UploadResult, get_training_data_api
 
@@ -54,36 +57,25 @@ class TrainingDataSync:
         except NotFound:
             known = {}
         local = dict(_images(Path(folder))) if folder else {}
-        both = [name for name in local if name in known]
-        md5s = {name: local[name].md5() for name in both}
+        md5s = {name: image.md5() for name, image in local.items() if name in known}
         local_only = [name for name in local if name not in known]
         uploaded = UploadResult()
         if upload and local_only:
             images = [local[name] for name in local_only]
             uploaded = self._api.upload_training_images(actor_id, images, generation=generation)
         return SyncResult(
-            synced=tuple(name for name in both if known[name] == md5s[name]),
+            synced=tuple(name for name, md5 in md5s.items() if known[name] == md5),
             local_only=tuple(local_only),
             s3_only=tuple(name for name in known if folder and name not in local),
-            out_of_sync=tuple(name for name in both if known[name] not in (md5s[name], None)),
-            unverified=tuple(name for name in both if known[name] is None),
+            out_of_sync=tuple(name for name, md5 in md5s.items() if known[name] not in (md5, None)),
+            unverified=tuple(name for name in md5s if known[name] is None),
             uploaded=uploaded,
         )
 
 
 def _images(folder: Path) -> Iterator[tuple[str, LocalImage]]:
-    """The images below a folder, with their paths below it."""
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        name = below.as_posix()
-        # The folder itself may be reached by a link: the caller chose it.
-        linked = any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))
-        if is_image(name) and path.is_file() and not linked:
-            texts = (_caption(folder / caption) for caption in caption_candidates(name))
-            yield name, LocalImage(path, name, next((text for text in texts if text), None))
-
-
-def _caption(path: Path) -> str | None:
-    if path.is_symlink() or not path.is_file():
-        return None
-    return caption_text(path.name, path.read_bytes())
+    """The images below a folder, if there is one, with their paths below it, and with their captions as prompts."""
+    if folder.is_dir():
+        with folder_at(str(folder)) as top:
+            for name in sorted(file.filename for file in scan(folder, problems=[]) if is_image(file.filename)):
+                yield name, LocalImage(folder / name, name, caption_prompt(top, name))
