@@ -2,7 +2,7 @@ import os
 import pty
 import sys
 
-from s3_manifest_cli.terminal.progress import progress_bar
+from s3_manifest_cli.terminal.output import progress_bar
 
 
 def shown_on_a_terminal(monkeypatch, total, *counts):

@@ -11,8 +11,7 @@ import s3_manifest_cli
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.local.scan_process import scan_in_background
 from s3_manifest_cli.terminal.options import FOLDER, Function, common_options, filter_options, parse_collection
-from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields
-from s3_manifest_cli.terminal.progress import read_progress
+from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields, read_progress
 
 if TYPE_CHECKING:  # imported once the folder is being scanned
     from s3_manifest_cli.client.local.hashes import Scanner

@@ -10,8 +10,7 @@ from s3_manifest_cli.client.verify.audit import DRIFT, Audit, AuditState, Md5Pro
 from s3_manifest_cli.client.verify.verify import Verification, verify
 from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, comparison_fields
 from s3_manifest_cli.terminal.options import common_options, filter_options, missing, parse_collection
-from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, number
-from s3_manifest_cli.terminal.progress import read_progress, status_line
+from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, number, read_progress, status_line
 
 _AUDIT_MEANINGS: dict[AuditState, str] = {
     "right": "match the manifest",

@@ -27,7 +27,7 @@ from s3_manifest_cli.migration.decode import decode
 from s3_manifest_cli.migration.legacy import Problem, Tree
 from s3_manifest_cli.migration.merge import LegacyCollection, merge
 from s3_manifest_cli.migration.plan import CollectionPlan, MigrationOptions, plan
-from s3_manifest_cli.terminal.progress import progress_bar
+from s3_manifest_cli.terminal.output import progress_bar
 
 _THREADS = 16
 _EDIT_SECONDS = 60.0

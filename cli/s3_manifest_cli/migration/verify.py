@@ -12,7 +12,7 @@ from s3_manifest.sidecars.content import NO_DESCRIPTION
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import CollectionPlan, by_identity
 from s3_manifest_cli.migration.remote import ManifestContents, load_manifest
-from s3_manifest_cli.terminal.progress import progress_bar
+from s3_manifest_cli.terminal.output import progress_bar
 
 _POLL_SECONDS = 1.0
 

@@ -17,8 +17,16 @@ from s3_manifest_cli.client.sync.options import Progress, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, ActionType, Plan, Verb, decode, encode
 from s3_manifest_cli.client.sync.sync import PreparedPlan, apply_plan, wait_until_shown
 from s3_manifest_cli.client.transfer.cancellation import terminable
-from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields, number, size
-from s3_manifest_cli.terminal.progress import progress_bar, read_progress
+from s3_manifest_cli.terminal.output import (
+    Printer,
+    exit_with,
+    is_unreadable,
+    manifest_fields,
+    number,
+    progress_bar,
+    read_progress,
+    size,
+)
 
 _LABELS: dict[ActionType, str] = {
     "download": "download",
