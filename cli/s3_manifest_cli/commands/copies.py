@@ -162,9 +162,8 @@ def restore(
     collection: str | None,
     folder: Path | None,
     in_s3: bool,
-    deployment: Deployment,
-    printer: Printer,
-    **options: Any,  # noqa: ANN401  # PlanOptions
+    apply: Path | None,
+    **arguments: Any,  # noqa: ANN401  # those of _copy
 ) -> None:
     """Restore COLLECTION, or an earlier revision of it, to LOCAL or in S3.
 
@@ -176,20 +175,13 @@ def restore(
       s3-manifest restore style/16 pictures --revision 1 --include fox.png
       s3-manifest restore style/16 --in-s3 --at 2026-11-21T10:00:00Z
     """
-    choices = PlanOptions.of(**options)
-    if choices.apply and (in_s3 or choices.is_past):
+    if apply and in_s3:
         raise _too_many_for_apply()
-    if not choices.apply and collection and folder is None and not in_s3:
+    if not apply and collection and folder is None and not in_s3:
         raise missing("LOCAL (or --in-s3)")
-    if not choices.apply and folder is not None and in_s3:
+    if not apply and folder is not None and in_s3:
         raise click.UsageError("Pass either LOCAL or --in-s3, not both.")
-    _check_arguments({"COLLECTION": collection}, folder, choices)
-
-    def prepare_plan(sync_options: SyncOptions) -> PreparedPlan:
-        named = parse_collection(deployment, collection or "", folder, "restore {collection} {local}")
-        return prepare_restore(deployment, named, folder, choices.filters, sync_options)
-
-    run_plan("restore", deployment, prepare_plan, choices, printer)
+    _copy("restore", collection=collection, folder=folder, apply=apply, **arguments)
 
 
 def _copy(
@@ -202,23 +194,21 @@ def _copy(
     **options: Any,  # noqa: ANN401  # PlanOptions
 ) -> None:
     choices = PlanOptions.of(**options)
-    _check_arguments({"COLLECTION": collection, "LOCAL": folder}, folder, choices)
+    required = {"COLLECTION": collection} if verb == "restore" else {"COLLECTION": collection, "LOCAL": folder}
+    absent = [name for name, value in required.items() if value is None]
+    if choices.apply is None and absent:
+        raise missing(*absent)
+    if choices.apply and (collection or folder or choices.filters != EVERYTHING or choices.is_past):
+        raise _too_many_for_apply()
 
     def prepare_plan(sync_options: SyncOptions) -> PreparedPlan:
-        usage = "pull {collection} {local}" if verb == "pull" else f"{verb} {{local}} {{collection}}"
-        named = parse_collection(deployment, collection or "", folder, usage)
+        arguments = "{collection} {local}" if verb in {"pull", "restore"} else "{local} {collection}"
+        named = parse_collection(deployment, collection or "", folder, f"{verb} {arguments}")
+        if verb == "restore":
+            return prepare_restore(deployment, named, folder, choices.filters, sync_options)
         return prepare(deployment, verb, folder or Path(), named, choices.filters, sync_options)
 
     run_plan(verb, deployment, prepare_plan, choices, printer)
-
-
-def _check_arguments(required: dict[str, object], folder: Path | None, options: PlanOptions) -> None:
-    """Raises ``UsageError`` if an argument is missing, or given beside ``--apply``."""
-    absent = [name for name, value in required.items() if value is None]
-    if options.apply is None and absent:
-        raise missing(*absent)
-    if options.apply and (folder or len(absent) < len(required) or options.filters != EVERYTHING):
-        raise _too_many_for_apply()
 
 
 def _too_many_for_apply() -> click.UsageError:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -46,23 +47,21 @@ EDIT_SECONDS = 30
 _CLOCK = Clock(time.monotonic, time.sleep)
 
 
-class S3Service:
+class S3Service(NamedTuple):
     """What ``TrainingDataAPI`` needs, in one bucket, with the results and errors of ``HttpService``.
 
     Without ``enqueue`` it cannot request sweeps, nor create manifests.
     """
 
-    def __init__(self, store: S3Store, collections: Collections, enqueue: Enqueue | None) -> None:
-        self._store = store
-        self._collections = collections
-        self._enqueue = enqueue
+    store: S3Store
+    collections: Collections
+    enqueue: Enqueue | None
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
-        with _api_errors():
-            collection = self._collection(actor)
+        with self._actor(actor) as collection:
             head = self._snapshot(collection).reload().head
             requested_at = timestamp(datetime.now(UTC))
-            if head is None and not has_objects(self._store, self._collections, collection):
+            if head is None and not has_objects(self.store, self.collections, collection):
                 raise NotFound(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
             if head is None or force_rescan:
                 reason = {"asked_at" if force_rescan else "created_at": requested_at}
@@ -75,69 +74,61 @@ class S3Service:
         return ActorManifest.model_validate_json(document.json)
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
-        with _api_errors():
-            collection = self._collection(actor)
+        with self._actor(actor) as collection:
             token = decode_cursor(reflects, ChangeToken)
             snapshot = self._snapshot(collection)
             return wait_for_head(snapshot, lambda now: is_reflected(now, token), wait_seconds, _CLOCK).is_met
 
     def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
-        with _api_errors():
-            collection = self._collection(actor)
+        with self._actor(actor) as collection:
             updates = {filename: dict[str, JsonValue](entry) for filename, entry in fields.items()}  # type: ignore[arg-type]  # a TypedDict of JSON
             return self._edit_result(collection, self._editor(collection).update_files(updates).token)
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         etags = frozenset([etag] if etag else [])
-        with _api_errors():
-            collection = self._collection(actor)
+        with self._actor(actor) as collection:
             _, token = self._editor(collection).delete_file(filename, etags)
             return self._edit_result(collection, token)
 
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
-        with _api_errors():
-            collection = self._collection(actor)
-            plan = plan_uploads(self._editor(collection), request, self._store.presigned_put, datetime.now(UTC))
+        with self._actor(actor) as collection:
+            plan = plan_uploads(self._editor(collection), request, self.store.presigned_put, datetime.now(UTC))
         return UploadPlan(uploads=plan.uploads, generation=plan.generation)
 
-    def _collection(self, actor: str) -> Collection:
-        return actors.resolve(self._store, self._collections, parallel_map, actor)
-
     def _snapshot(self, collection: Collection) -> Snapshot:
-        return Snapshot(self._store, parallel_map, collection)
+        return Snapshot(self.store, parallel_map, collection)
 
     def _editor(self, collection: Collection) -> CollectionEditor:
         end = time.monotonic() + EDIT_SECONDS
         policy = RetryPolicy(seconds_left=lambda: end - time.monotonic())
-        return CollectionEditor(self._store, self._collections, collection, parallel_map, policy)
+        return CollectionEditor(self.store, self.collections, collection, parallel_map, policy)
 
     def _request_sweep(self, sweep: Sweep) -> None:
-        if self._enqueue is None:
+        if self.enqueue is None:
             raise Invalid(
                 f"{sweep.id} cannot be compared with S3, because the sweep queue is unknown.",
                 remedy="Pass sweep_queue_url, the stack's output SweepQueueUrl.",
             )
-        self._enqueue([sweep])
+        self.enqueue([sweep])
 
     def _edit_result(self, collection: Collection, token: ChangeToken | None) -> EditResult:
         revision = revision_reflecting(self._snapshot(collection), token) if token else None
         return EditResult(actor_name=collection.id, revision=revision, reflects=token and encode_cursor(token))
 
-
-@contextmanager
-def _api_errors() -> Iterator[None]:
-    """Converts errors of the layer to those of this API."""
-    try:
-        yield
-    except (actors.NoSuchActor, NoSuchFile, NoSuchRevision) as error:
-        raise NotFound(str(error)) from error
-    except (actors.AmbiguousActor, NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
-        raise Refused(str(error)) from error
-    except (InvalidCollectionId, InvalidFilenames, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
-        raise Invalid(str(error)) from error
-    except StoreError as error:
-        raise explain_store_error(error) from error
-    except UnreadableManifest as error:
-        raise explain_manifest_error(error) from error
-    except (TooManyConflicts, JobsNotQueued) as error:
-        raise Unavailable(str(error)) from error
+    @contextmanager
+    def _actor(self, name: str) -> Iterator[Collection]:
+        """The actor's collection. Errors of the layer in the block become those of this API."""
+        try:
+            yield actors.resolve(self.store, self.collections, parallel_map, name)
+        except (actors.NoSuchActor, NoSuchFile, NoSuchRevision) as error:
+            raise NotFound(str(error)) from error
+        except (actors.AmbiguousActor, NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
+            raise Refused(str(error)) from error
+        except (InvalidCollectionId, InvalidFilenames, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
+            raise Invalid(str(error)) from error
+        except StoreError as error:
+            raise explain_store_error(error) from error
+        except UnreadableManifest as error:
+            raise explain_manifest_error(error) from error
+        except (TooManyConflicts, JobsNotQueued) as error:
+            raise Unavailable(str(error)) from error

@@ -75,8 +75,9 @@ class TrainingDataManifest:
 
         It is declared with the first of its images. Raises ``pydantic.ValidationError``.
         """
-        fields = {"generation_id": generation_id, "type": type, "generated_at": generated_at, "metadata": metadata}
-        self._generations.append(GenerationRequest.model_validate(fields))
+        self._generations.append(
+            GenerationRequest(generation_id=generation_id, type=type, generated_at=generated_at, metadata=metadata)
+        )
         return StagedGeneration(len(self._generations) - 1)
 
     def add_image(
