@@ -236,8 +236,7 @@ def _clashes(patterns: list[Pattern], root: str) -> Iterator[str]:
 class Location(NamedTuple):
     """A bucket and its endpoint or AWS region, for URLs.
 
-    ``suffix`` is the partition's domain (``amazonaws.com``, ``amazonaws.com.cn``), CloudFormation's
-    ``AWS::URLSuffix``.
+    ``suffix`` is the partition's domain (``amazonaws.com``, ``amazonaws.com.cn``), CloudFormation's ``AWS::URLSuffix``.
     """
 
     bucket: str

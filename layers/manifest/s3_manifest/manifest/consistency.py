@@ -8,19 +8,24 @@ from itertools import chain, pairwise
 
 from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import Entry, Facts, Head, Role
+from s3_manifest.manifest.model import Entry, Facts, Head, Role, UnreadableManifest
 
 
-def contradiction_in_head(head: Head, collection: Collection) -> str | None:
-    """The first contradiction in a head, or None."""
-    return next(
-        chain(_check_facts(head, collection), _check_pages(head, collection), _check_entries(head, collection)), None
+def check_head(head: Head, collection: Collection) -> None:
+    """Raises ``UnreadableManifest`` with the first contradiction in a head, if any."""
+    _raise_first(
+        chain(_check_facts(head, collection), _check_pages(head, collection), _check_entries(head, collection))
     )
 
 
-def contradiction_in_record(record: ChangeRecord, collection: Collection) -> str | None:
-    """The first contradiction in a change record, or None."""
-    return next(chain(_check_facts(record, collection), _check_changes(record, collection)), None)
+def check_record(record: ChangeRecord, collection: Collection) -> None:
+    """Raises ``UnreadableManifest`` with the first contradiction in a change record, if any."""
+    _raise_first(chain(_check_facts(record, collection), _check_changes(record, collection)))
+
+
+def _raise_first(contradictions: Iterator[str]) -> None:
+    for contradiction in contradictions:
+        raise UnreadableManifest(contradiction)
 
 
 def _check_facts(facts: Facts, collection: Collection) -> Iterator[str]:

@@ -79,14 +79,13 @@ class Strict(Frozen):
 class Entry(Strict):
     """One object in the manifest. Sizes are bytes, times are UTC.
 
-    ``uploaded_at`` and ``last_modified`` are both S3's ``LastModified``: S3 replaces objects and
-    never edits them, so an object was last modified when it was uploaded. ``checksum`` maps the lower-case
-    name of each algorithm to S3's checksum (base64), and ``type`` to ``FULL_OBJECT`` or ``COMPOSITE``.
+    ``uploaded_at`` and ``last_modified`` are both S3's ``LastModified``: S3 replaces objects and never edits them, so
+    an object was last modified when it was uploaded. ``checksum`` maps the lower-case name of each algorithm to S3's
+    checksum (base64), and ``type`` to ``FULL_OBJECT`` or ``COMPOSITE``.
 
-    ``overridden`` maps each field that a sidecar sets to the object's own value (None if it has none).
-    Captions, and files that a sidecar sets to ``hidden``, have entries but are not among the manifest's files:
-    ``caption`` is a caption's text, and ``problem`` is why it could not be read. These four fields are
-    omitted when empty.
+    ``overridden`` maps each field that a sidecar sets to the object's own value (None if it has none). Captions, and
+    files that a sidecar sets to ``hidden``, have entries but are not among the manifest's files: ``caption`` is a
+    caption's text, and ``problem`` is why it could not be read. These four fields are omitted when empty.
     """
 
     filename: str
@@ -208,11 +207,10 @@ class PageRef(Strict):
 class Facts(Strict):
     """A manifest's facts about its collection at one revision, without the files.
 
-    ``revision`` counts the commits that changed the content; ``last_change`` is the ``commit`` of the last of
-    them. ``complete`` is false until all objects that were in S3 before the first commit have been observed.
+    ``revision`` counts the commits that changed the content; ``last_change`` is the ``commit`` of the last of them.
+    ``complete`` is false until all objects that were in S3 before the first commit have been observed.
     ``last_verified_at`` is the start of the last finished sweep, which compared the manifest with S3.
-    ``first_revision`` is where the history begins; it is above 1 if the manifest replaced another one or was
-    repaired.
+    ``first_revision`` is where the history begins; it is above 1 if the manifest replaced another one or was repaired.
     """
 
     kind: str

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import ChangeRecord, decode_record
-from s3_manifest.manifest.consistency import contradiction_in_record
+from s3_manifest.manifest.consistency import check_record
 from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import BrokenObjects, Entry, Facts, NewerManifest, Timestamp, UnreadableManifest
 from s3_manifest.manifest.runs import Run, sha256_hex
@@ -219,15 +219,12 @@ class History:
             raise HistoryExpired(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
         try:
             record = decode_record(stored.body)
+            check_record(record, self._collection)
         except NewerManifest as error:
             raise NewerManifest(f"{key}: {error}. Upgrade this program") from error
         except UnreadableManifest:
             record = None
-        if (
-            record is None
-            or RecordName(record.revision, record.commit, record.previous) != link
-            or contradiction_in_record(record, self._collection)
-        ):
+        if record is None or RecordName(record.revision, record.commit, record.previous) != link:
             # Nothing else records this revision's changes.
             raise HistoryExpired(f"the change record of revision {link.revision} is damaged", link.revision + 1)
         return record

@@ -63,13 +63,6 @@ class AppliedSidecars:
                 return content
         return NO_CONTENT
 
-    def changed_filenames(self, sidecar: str, content: SidecarContent) -> list[str]:
-        """The files whose description in the sidecar changes with this new content; sorted."""
-        described = set(content.files).union(*(applied.content.files for applied in self.ranges.get(sidecar, ())))
-        return sorted(
-            name for name in described if content.files.get(name) != self.content_for(sidecar, name).files.get(name)
-        )
-
 
 class SidecarUpdate(NamedTuple):
     """The sidecars after an update, and the copies of their content to store."""
@@ -138,8 +131,12 @@ def with_last_read_content(
 def affected_files(before: AppliedSidecars, observations: Mapping[str, Observation]) -> dict[str, str]:
     """The files whose description changes with the observed sidecars, each with the key of that sidecar."""
     affected: dict[str, str] = {}
-    for name, observation in observations.items():
-        affected |= dict.fromkeys(before.changed_filenames(name, observation.content or NO_CONTENT), observation.key)
+    for sidecar, observation in observations.items():
+        files = (observation.content or NO_CONTENT).files
+        described = set(files).union(*(applied.content.files for applied in before.ranges.get(sidecar, ())))
+        for name in sorted(described):
+            if files.get(name) != before.content_for(sidecar, name).files.get(name):
+                affected[name] = observation.key
     return affected
 
 

@@ -9,20 +9,17 @@ from s3_manifest.sidecars.content import PROMPT_COLUMNS, choices
 from s3_manifest.sidecars.formats import SIDECARS
 
 MAX_CAPTION_BYTES = 64 << 10
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v")
-"""Files of these types, in lower case or in capitals, can have a caption of the same name."""
-
-CAPTION_SUFFIXES = (".txt", ".caption", ".json")
-"""In lower case or in capitals, by precedence: of several captions of one file, the first with a text is used."""
 
 
-def _and_in_capitals(suffixes: Iterable[str]) -> tuple[str, ...]:
+def _and_in_capitals(*suffixes: str) -> tuple[str, ...]:
     return tuple(case for suffix in suffixes for case in (suffix, suffix.upper()))
 
 
-_IMAGES, _CAPTIONED = _and_in_capitals(IMAGE_SUFFIXES), _and_in_capitals((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
-_CAPTIONS, _TEXTS = _and_in_capitals(CAPTION_SUFFIXES), _and_in_capitals((".txt", ".caption"))
+_IMAGES = _and_in_capitals(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
+_CAPTIONED = (*_IMAGES, *_and_in_capitals(".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v"))
+_TEXTS = _and_in_capitals(".txt", ".caption")
+# By precedence: of several captions of one file, the first with a text is used.
+_CAPTIONS = (*_TEXTS, *_and_in_capitals(".json"))
 
 
 def is_caption(filename: str) -> bool:

@@ -62,34 +62,28 @@ def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
     ``good`` and ``hidden`` are ``true`` or ``false``, ``labels`` a JSON list or one label; a ``generation_id`` of
     digits is a number. An empty field is not set. Raises ``UnreadableDocument``.
     """
-    lines = _csv_lines(to_utf8(body, most=most).decode("utf-8", "surrogateescape"), most)
-    header: list[str] | None = None
-    for where, cells in lines:
-        if isinstance(cells, Skipped):
-            yield cells
-        elif header is None:
-            header = [cell.strip() for cell in cells]
-            if not set(header) & set(_NAMES):
-                raise UnreadableDocument("the first line has no column file_name; separate the columns with commas")
-        else:
-            yield from _csv_row(where, header, cells)
-
-
-def _csv_lines(text: str, most: int) -> Iterator[tuple[str, list[str] | Skipped]]:
     csv.field_size_limit(max(most, csv.field_size_limit()))  # otherwise a long field is an error
+    text = to_utf8(body, most=most).decode("utf-8", "surrogateescape")
     # newline="" keeps a line break within quotes as it was written.
     reader = csv.reader(io.StringIO(text, newline=""))
+    header: list[str] | None = None
     while True:
         where = f"line {reader.line_num + 1}"
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield where, Skipped(f"{where}: {error}")
+            yield Skipped(f"{where}: {error}")
             continue
         if cells is None:
             return
-        if any(cell.strip() for cell in cells):
-            yield where, cells
+        if not any(cell.strip() for cell in cells):
+            continue
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            if not set(header) & set(_NAMES):
+                raise UnreadableDocument("the first line has no column file_name; separate the columns with commas")
+        else:
+            yield from _csv_row(where, header, cells)
 
 
 def _csv_row(where: str, header: list[str], cells: list[str]) -> Iterator[Row | Skipped]:

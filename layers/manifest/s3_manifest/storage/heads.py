@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from s3_manifest.manifest.changes import ChangeRecord, encode_record
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.consistency import contradiction_in_head
+from s3_manifest.manifest.consistency import check_head
 from s3_manifest.manifest.encoding import decode_head, encode_head
 from s3_manifest.manifest.model import BodyDigests, Head, NewerManifest, Summary, UnreadableManifest
 from s3_manifest.manifest.runs import sha256_hex
@@ -77,22 +77,18 @@ def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
 
 def decode(collection: Collection, body: bytes) -> Head:
     """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the remedy."""
+    key = collection.head_key
     try:
         head = decode_head(body)
+        check_head(head, collection)
     except NewerManifest as error:
-        raise NewerManifest(f"{collection.head_key}: {error}. It is left untouched: upgrade this program") from error
+        raise NewerManifest(f"{key}: {error}. It is left untouched: upgrade this program") from error
     except UnreadableManifest as error:
-        raise _unreadable(collection, str(error)) from error
-    if contradiction := contradiction_in_head(head, collection):
-        raise _unreadable(collection, contradiction)
+        raise UnreadableManifest(
+            f"{key}: {error}. It is left untouched: run a rescan with rebuild=true, which moves it to set-aside/ and"
+            " makes a new manifest from S3"
+        ) from error
     return head
-
-
-def _unreadable(collection: Collection, reason: str) -> UnreadableManifest:
-    return UnreadableManifest(
-        f"{collection.head_key}: {reason}. It is left untouched: run a rescan with rebuild=true, which moves it to"
-        " set-aside/ and makes a new manifest from S3"
-    )
 
 
 def read_summary(present: Present) -> Summary | None:
