@@ -1,7 +1,7 @@
 import pytest
 from migration.buckets import KINDS
 
-from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
 from s3_manifest_cli.migration.legacy import Document, Format, ImageRecord
 from s3_manifest_cli.migration.merge import Image, LegacyCollection
 from s3_manifest_cli.migration.places import Mention
@@ -16,7 +16,7 @@ S3, LOCAL = MigrationOptions(), MigrationOptions(prefer_local=True)
 
 def planned(image, local=None, remote_md5=None, options=S3, *, description=None, **legacy_collection):
     objects = {"a.png": RemoteObject("e", remote_md5)} if remote_md5 else {}
-    remote = RemoteCollection(objects, {"a.png": description} if description else {})
+    remote = RemoteCollection(objects, SidecarContent(files={"a.png": description} if description else {}))
     return plan(
         ACTOR,
         LegacyCollection(images={"a.png": image}, **legacy_collection),
@@ -103,7 +103,7 @@ def test_another_local_path_is_not_a_conflict():
 def test_fields_are_not_written_for_images_that_s3_will_not_have(image, local):
     result = planned(image, local)
     assert not result.edits
-    assert result.expected.md5s == {}
+    assert result.md5s == {}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,9 @@ def test_fields_are_not_written_for_images_that_s3_will_not_have(image, local):
     ],
 )
 def test_an_existing_title_stays(before, options, written, expected, conflicts):
-    result = plan(ACTOR, LegacyCollection(title="Legacy"), {}, RemoteCollection(title=before), options)
+    result = plan(
+        ACTOR, LegacyCollection(title="Legacy"), {}, RemoteCollection(sidecars=SidecarContent(title=before)), options
+    )
     assert (result.edits.title, result.expected.title, result.conflicts) == (
         written,
         expected,
@@ -130,10 +132,11 @@ def test_undeclared_generations_are_declared():
         for id_, metadata in ((1, {}), (2, {}), (2, {"seed": 1}))
     )
     legacy = LegacyCollection(generations=(entry, two))
-    result = plan(ACTOR, legacy, {}, RemoteCollection(generations=(two_else,)), S3)
+    remote = RemoteCollection(sidecars=SidecarContent(generations=(two_else,)))
+    result = plan(ACTOR, legacy, {}, remote, S3)
     assert (result.edits.generations, result.conflicts) == ((entry,), ("generation t 2",))
     assert set(map(repr, result.expected.generations)) == {repr(entry), repr(two_else)}
-    result = plan(ACTOR, legacy, {}, RemoteCollection(generations=(two_else,)), LOCAL)
+    result = plan(ACTOR, legacy, {}, remote, LOCAL)
     assert result.edits.generations == (entry, two)
 
 

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.filenames import path_conflicts
 from s3_manifest.manifest.model import Generation
-from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, GenerationDeclaration
+from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, GenerationDeclaration, SidecarContent
 from s3_manifest_cli.migration.merge import Image, LegacyCollection
 from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection, RemoteObject
 
@@ -71,24 +71,24 @@ class SidecarEdits(NamedTuple):
         return bool(self.files or self.title or self.generations)
 
 
-class ExpectedManifest(NamedTuple):
-    """What the manifest must contain in the end."""
-
-    md5s: Mapping[str, str]
-    files: Mapping[str, FileDescription]
-    title: str | None
-    generations: tuple[GenerationDeclaration, ...]
-
-
 class CollectionPlan(NamedTuple):
-    """The plan of one collection. ``conflicts`` name the fields that stay in the legacy files only."""
+    """The plan of one collection.
+
+    ``expected`` is what the manifest must show of the legacy data in the end, besides the ``md5s``; ``conflicts`` name
+    the fields that stay in the legacy files only.
+    """
 
     collection: Collection
     legacy: LegacyCollection
     images: tuple[ImagePlan, ...]
     edits: SidecarEdits
-    expected: ExpectedManifest
+    expected: SidecarContent
     conflicts: tuple[str, ...]
+
+    @property
+    def md5s(self) -> dict[str, str]:
+        """The MD5s that the manifest must have, by filename."""
+        return {image.filename: image.md5 for image in self.images if image.md5}
 
 
 def by_identity(generations: Iterable[AnyGeneration]) -> dict[tuple[int | str, str], AnyGeneration]:
@@ -110,23 +110,24 @@ def plan(
     ]
     blocked = path_conflicts({image.filename for image in images if image.upload} | remote.objects.keys())
     images = [_without_upload(image, blocked.get(image.filename)) for image in images]
+    before = remote.sidecars
     conflicts: list[str] = []
     descriptions: dict[str, FileDescription] = {}
     files: dict[str, Mapping[str, JsonValue]] = {}
     for image in images:
         if image.md5:
-            before, described = remote.files.get(image.filename, NO_DESCRIPTION), legacy.images[image.filename]
-            new, descriptions[image.filename], differing = _merge_fields(before, described.description, options)
+            described, own = before.files.get(image.filename, NO_DESCRIPTION), legacy.images[image.filename].description
+            new, descriptions[image.filename], differing = _merge_fields(described, own, options)
             if new:
                 files[image.filename] = new
             conflicts += (f"{image.filename}: {name}" for name in differing)
-    title = remote.title
+    title = before.title
     if legacy.title and legacy.title != title:
         if title is None or options.prefer_local:
             title = legacy.title
         else:
             conflicts.append("title")
-    declared = by_identity(remote.generations)
+    declared = by_identity(before.generations)
     new_generations: list[GenerationDeclaration] = []
     for identity, generation in by_identity(legacy.generations).items():
         if identity not in declared or (options.prefer_local and declared[identity] != generation):
@@ -140,12 +141,11 @@ def plan(
         collection,
         legacy,
         tuple(images),
-        SidecarEdits(files, title if title != remote.title else None, tuple(new_generations)),
-        ExpectedManifest(
-            {image.filename: image.md5 for image in images if image.md5},
-            descriptions,
-            title if legacy.title else None,
-            tuple(declared[identity] for identity in by_identity(legacy.generations)),
+        SidecarEdits(files, title if title != before.title else None, tuple(new_generations)),
+        SidecarContent(
+            files=descriptions,
+            title=title if legacy.title else None,
+            generations=tuple(declared[identity] for identity in by_identity(legacy.generations)),
         ),
         tuple(conflicts),
     )

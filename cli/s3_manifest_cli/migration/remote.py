@@ -8,7 +8,7 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts
 from s3_manifest.query.reads import retry_on_conflict
-from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
+from s3_manifest.sidecars.content import SidecarContent
 from s3_manifest.sidecars.formats import COLLECTION_JSON, PROMPT_METADATA_JSON, read_sidecar
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.snapshot import Snapshot
@@ -28,12 +28,10 @@ class RemoteObject(NamedTuple):
 
 
 class RemoteCollection(NamedTuple):
-    """What S3 has of one collection: objects by filename, and the content of its sidecars."""
+    """What S3 has of one collection: objects by filename, and the content of the sidecars that are written."""
 
     objects: Mapping[str, RemoteObject] = {}
-    files: Mapping[str, FileDescription] = {}
-    title: str | None = None
-    generations: tuple[GenerationDeclaration, ...] = ()
+    sidecars: SidecarContent = SidecarContent()
 
 
 class ManifestContents(NamedTuple):
@@ -83,7 +81,7 @@ def observe_collection(store: Store, collection: Collection, filenames: KeysView
         read_sidecar(name, sidecar.body) if (sidecar := store.get(collection.prefix + name)) else SidecarContent()
         for name in (PROMPT_METADATA_JSON, COLLECTION_JSON)
     )
-    return RemoteCollection(objects, prompts.files, about.title, about.generations)
+    return RemoteCollection(objects, about.model_copy(update={"files": prompts.files}))
 
 
 def observe_object(store: Store, key: str) -> RemoteObject | None:

@@ -102,7 +102,7 @@ def result_lines(plan: MigrationPlan, result: Result) -> Iterator[str]:
     """The result as text."""
     yield from _section("failure", _problem_lines(result.failed))
     yield from _section("unverified item", _unverified(result))
-    expected = sum(len(collection.expected.md5s) for collection in plan.collections)
+    expected = sum(len(collection.md5s) for collection in plan.collections)
     unverified = sum(len(verification.files) for verification in result.verifications.values())
     manifests = f"{_verified(result):,} of {number(len(plan.collections), 'manifest')}"
     yield f"Verified {manifests}, with {number(expected - unverified, 'file')}."

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import UnreadableManifest
+from s3_manifest.manifest.model import Entry, Facts, UnreadableManifest
 from s3_manifest.query.waiting import Clock
-from s3_manifest.sidecars.content import NO_DESCRIPTION
+from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, SidecarContent
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import CollectionPlan, by_identity
-from s3_manifest_cli.migration.remote import ManifestContents, load_manifest
+from s3_manifest_cli.migration.remote import load_manifest
 from s3_manifest_cli.terminal.output import progress_bar
 
 _POLL_SECONDS = 1.0
@@ -58,31 +58,30 @@ def _verify(store: Store, plan: CollectionPlan) -> Verification:
         manifest = load_manifest(store, plan.collection)
     except (StoreError, UnreadableManifest) as error:
         return Verification({}, (str(error),))
-    if not (expected.md5s or expected.title or expected.generations):
+    if not (plan.md5s or expected.title or expected.generations):
         return Verification({})
     if manifest is None:
         return Verification({}, ("no manifest yet. Check that the stack watches this bucket, and run a rescan",))
     files = {
-        name: "; ".join(problems) for name in expected.md5s if (problems := list(_file_problems(name, plan, manifest)))
+        name: "; ".join(problems)
+        for name, md5 in plan.md5s.items()
+        if (problems := list(_file_problems(manifest.entries.get(name), md5, expected.files.get(name, NO_DESCRIPTION))))
     }
-    return Verification(files, tuple(_collection_problems(plan, manifest)))
+    return Verification(files, tuple(_collection_problems(expected, manifest.facts)))
 
 
-def _file_problems(filename: str, plan: CollectionPlan, manifest: ManifestContents) -> Iterator[str]:
-    entry = manifest.entries.get(filename)
+def _file_problems(entry: Entry | None, md5: str, description: FileDescription) -> Iterator[str]:
     if entry is None:
         yield "not in the manifest"
         return
-    if entry.md5_hash != (md5 := plan.expected.md5s[filename]):
+    if entry.md5_hash != md5:
         yield f"the manifest has MD5 {entry.md5_hash} instead of {md5}"
-    description = plan.expected.files.get(filename, NO_DESCRIPTION)
     for name, value in description.model_dump(exclude_none=True).items():
         if getattr(entry, name) != value:
             yield f"the manifest has a different {name}"
 
 
-def _collection_problems(plan: CollectionPlan, manifest: ManifestContents) -> Iterator[str]:
-    expected, facts = plan.expected, manifest.facts
+def _collection_problems(expected: SidecarContent, facts: Facts) -> Iterator[str]:
     if expected.title and facts.title != expected.title:
         yield f"the manifest has the title {facts.title!r} instead of {expected.title!r}"
     current = {

@@ -28,24 +28,25 @@ from s3_manifest_cli.terminal.output import (
     size,
 )
 
-_LABELS: dict[ActionType, str] = {
-    "download": "download",
-    "upload": "upload",
-    "copy": "restore in S3",
-    "delete_local": "delete local",
-    "delete_remote": "delete in S3",
-    "conflict": "conflict",
+
+class _Words(NamedTuple):
+    """An action in a list; what a plan does, what was done, and the rest of both clauses."""
+
+    label: str
+    planned: str
+    done: str
+    rest: str
+    colour: str | None = None
+
+
+_WORDS: dict[ActionType, _Words] = {
+    "download": _Words("download", "download", "downloaded", "{files} ({size}) from {collection} to {folder}"),
+    "upload": _Words("upload", "upload", "uploaded", "{files} ({size}) from {folder} to {collection}"),
+    "copy": _Words("restore in S3", "restore", "restored", "{files} of {collection} in S3"),
+    "delete_local": _Words("delete local", "delete", "deleted", "{files} from {folder}", "red"),
+    "delete_remote": _Words("delete in S3", "delete", "deleted", "{files} from {collection}", "red"),
+    "conflict": _Words("conflict", "leave", "left", "{conflicts}", "magenta"),
 }
-_COLOURS: dict[ActionType, str] = {"delete_local": "red", "delete_remote": "red", "conflict": "magenta"}
-_CLAUSES: dict[ActionType, tuple[str, str, str]] = {
-    "download": ("download", "downloaded", "{files} ({size}) from {collection} to {folder}"),
-    "upload": ("upload", "uploaded", "{files} ({size}) from {folder} to {collection}"),
-    "copy": ("restore", "restored", "{files} of {collection} in S3"),
-    "delete_local": ("delete", "deleted", "{files} from {folder}"),
-    "delete_remote": ("delete", "deleted", "{files} from {collection}"),
-    "conflict": ("leave", "left", "{conflicts}"),
-}
-"""What a plan does, what was done, and the rest of both clauses."""
 
 
 class PlanOptions(NamedTuple):
@@ -122,7 +123,8 @@ def _write_plan(prepared: PreparedPlan, options: PlanOptions, printer: Printer) 
         with disk_errors(str(file), "not written"), atomic_file(file) as out:
             out.writelines(encode(plan))
     for action in plan.actions:
-        printer.write(f"{_LABELS[action.action]:<12}  {action.filename}", _COLOURS.get(action.action))
+        words = _WORDS[action.action]
+        printer.write(f"{words.label:<12}  {action.filename}", words.colour)
     for action in plan.select("upload", "copy"):
         if reason := filename_problem(action.filename):
             printer.warn(f"{action.filename}: will be skipped: {reason}. Rename the file.")
@@ -142,7 +144,7 @@ def _write_plan(prepared: PreparedPlan, options: PlanOptions, printer: Printer) 
 
 def _print(result: SyncResult, shown: bool | None, printer: Printer) -> None:
     for step in result.failed:
-        printer.error(f"{_LABELS[step.action.action]} {step.action.filename}: {step.error}")
+        printer.error(f"{_WORDS[step.action.action].label} {step.action.filename}: {step.error}")
     for step in result.conflicts:
         printer.write(f"conflict  {step.action.filename}", "magenta")
     for step in result.done:
@@ -186,14 +188,14 @@ def _summary(plan: Plan, actions: Iterable[Action], *, is_done: bool) -> str:
         counts[action.action] += 1
         sizes[action.action] += action.size
     clauses = []
-    for kind, (planned, done, rest) in _CLAUSES.items():
+    for kind, words in _WORDS.items():
         if counts[kind]:
-            values = rest.format(
+            values = words.rest.format(
                 files=number(counts[kind], "file"),
                 conflicts=number(counts[kind], "conflict"),
                 size=size(sizes[kind]),
                 folder=plan.folder,
                 collection=f"{plan.kind}/{plan.id}",
             )
-            clauses.append(f"{done if is_done else planned} {values}")
+            clauses.append(f"{words.done if is_done else words.planned} {values}")
     return "; ".join(clauses)
