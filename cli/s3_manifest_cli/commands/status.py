@@ -3,7 +3,7 @@
 import gc
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,26 +20,23 @@ if TYPE_CHECKING:  # imported once the folder is being scanned
     from s3_manifest_cli.client.verify.status import Status
     from s3_manifest_cli.client.verify.verify import Verification
 
-SIGNS: "dict[FileState, str]" = {
-    "synced": "=",
-    "s3_only": "-",
-    "local_only": "+",
-    "out_of_sync": "*",
-    "unverifiable": "!",
+
+class State(NamedTuple):
+    """How a file's state is shown."""
+
+    sign: str
+    meaning: str
+    colour: str | None = None
+
+
+STATES: "dict[FileState, State]" = {
+    "synced": State("=", "identical on both sides"),
+    "local_only": State("+", "only in the local folder", "green"),
+    "s3_only": State("-", "only in S3", "red"),
+    "out_of_sync": State("*", "different bytes", "yellow"),
+    "unverifiable": State("!", "on both sides, but no MD5 or checksum to compare", "magenta"),
 }
-COLOURS: "dict[FileState, str]" = {
-    "s3_only": "red",
-    "local_only": "green",
-    "out_of_sync": "yellow",
-    "unverifiable": "magenta",
-}
-MEANINGS: "dict[FileState, str]" = {
-    "synced": "identical on both sides",
-    "local_only": "only in the local folder",
-    "s3_only": "only in S3",
-    "out_of_sync": "different bytes",
-    "unverifiable": "on both sides, but no MD5 or checksum to compare",
-}
+MEANINGS = {name: state.meaning for name, state in STATES.items()}
 
 
 def _scan_beside(command: Function) -> Function:
@@ -99,7 +96,8 @@ def status_command(
         result = copy.status(read_all=read_all, scanner=scanner, progress=progress)
     printer.warn_of_filters(result.unmatched)
     if combined:
-        printer.write_all((f"{SIGNS[file.state]} {file.filename}", COLOURS.get(file.state)) for file in result.files)
+        states = ((STATES[file.state], file.filename) for file in result.files)
+        printer.write_all((f"{state.sign} {filename}", state.colour) for state, filename in states)
     else:
         _print(result, collection, printer)
     printer.warn_of_manifest(result.facts)
@@ -129,7 +127,7 @@ def _print(result: "Status", collection: str, printer: Printer) -> None:
     printer.write_totals(totals, MEANINGS, always="synced")
     for file in result.differences:
         why = f" ({file.why})" if file.why else ""
-        printer.write(f"{SIGNS[file.state]} {file.filename}{why}", COLOURS[file.state])
+        printer.write(f"{STATES[file.state].sign} {file.filename}{why}", STATES[file.state].colour)
     for problem in result.problems:
         printer.write(f"! {problem.path}: {problem.reason}", "magenta")
     if result.is_in_sync:

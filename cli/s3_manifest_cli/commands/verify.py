@@ -8,7 +8,7 @@ from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.audit import DRIFT, Audit, AuditState, Md5Proof, audit
 from s3_manifest_cli.client.verify.verify import Verification, verify
-from s3_manifest_cli.commands.status import COLOURS, MEANINGS, SIGNS, comparison_fields
+from s3_manifest_cli.commands.status import MEANINGS, STATES, comparison_fields
 from s3_manifest_cli.terminal.options import common_options, filter_options, missing, parse_collection
 from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, number, read_progress, status_line
 
@@ -122,7 +122,7 @@ def _print(result: Verification, collection: str, printer: Printer, *, combined:
     for file in result.files:
         if combined or file.state != "synced":
             why = f"  ({file.why})" if file.why else ""
-            printer.write(f"{SIGNS[file.state]} {file.filename}{why}", COLOURS.get(file.state))
+            printer.write(f"{STATES[file.state].sign} {file.filename}{why}", STATES[file.state].colour)
     for problem in result.problems:
         printer.write(f"! {problem.path}: {problem.reason}", "magenta")
     if result.totals["s3_only"] or result.totals["out_of_sync"]:

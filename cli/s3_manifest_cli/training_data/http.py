@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
@@ -15,17 +16,16 @@ _ACTOR = "/api/training-data/{}"
 _PAUSE_SECONDS = 1.0
 
 
-class HttpService:
+class HttpService(NamedTuple):
     """What ``TrainingDataAPI`` needs, over HTTP. Methods raise ``S3ManifestError``."""
 
-    def __init__(self, api: HttpApi) -> None:
-        self._api = api
+    api: HttpApi
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         query = {"force_rescan": "true"} if force_rescan else {}
         verified_since = ""
         for wait in _waits(wait_seconds):
-            response = self._api.request("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
+            response = self.api.request("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
             if response.status == 200:
                 manifest = parse(ActorManifest, response.body)
                 if (manifest.last_verified_at or "") >= verified_since:
@@ -38,23 +38,23 @@ class HttpService:
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         for wait in _waits(wait_seconds):
             path = address(_ACTOR, actor, {"reflects": reflects, "wait": f"{wait:g}"})
-            response = self._api.request("GET", *path)
+            response = self.api.request("GET", *path)
             if response.headers.get("x-manifest-reflected") == "true":
                 return True
         return False
 
     def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
         path = address("/api/actors/{}/training-data", actor)
-        return self._edit_result(self._api.request("PATCH", *path, body={"files": fields}))
+        return self._edit_result(self.api.request("PATCH", *path, body={"files": fields}))
 
     def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
         path = address(f"{_ACTOR}/images", actor, {FILENAME: filename, "delete_from_s3": "true"})
         headers = {"If-Match": f'"{etag}"'} if etag else {}
-        return self._edit_result(self._api.request("DELETE", *path, headers=headers))
+        return self._edit_result(self.api.request("DELETE", *path, headers=headers))
 
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         body = request.model_dump(mode="json", exclude_none=True)
-        response = self._api.request("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
+        response = self.api.request("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
         return parse(UploadPlan, known(response.body, UploadPlan))
 
     def _edit_result(self, response: Response) -> EditResult:
