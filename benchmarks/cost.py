@@ -50,8 +50,7 @@ def size(collections, changes):
     batch = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
                         commit_results=[CommitResult(collection, commits=1, finished=True) for _ in range(collections)])
     with contextlib.redirect_stdout(output):
-        handler.log_batch(handler.logger, batch)
-        handler.measure_batch(batch)
+        handler.report_batch(handler.logger, batch)
     return len(output.getvalue())
 print(size(1, 1), size(1, 101), size(10, 1))
 """

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.messaging import receives
-from s3_manifest.aws.telemetry import log_batch, measure_batch
+from s3_manifest.aws.telemetry import report_batch
 from s3_manifest.reconcile.drain import reconcile_and_drain
 from s3_manifest.reconcile.reconcile import Message, reconcile
 
@@ -31,8 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     environment = runtime.environment(lambda: context.get_remaining_time_in_millis() / 1000)
     queue = runtime.queue() if is_queued else None
     batch = reconcile_and_drain(environment, queue, messages) if queue else reconcile(environment, messages)
-    log_batch(logger, batch)
-    measure_batch(batch)
+    report_batch(logger, batch)
     if batch.failed and not is_queued:
         raise ReconcileFailed("; ".join(sorted(set(batch.failed.values()))))
     # Report only messages of this event: an id that the event source does not know fails the whole batch.

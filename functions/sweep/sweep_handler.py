@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_manifest.aws import runtime
 from s3_manifest.aws.messaging import receives
-from s3_manifest.aws.telemetry import log_sweep, measure_sweep
+from s3_manifest.aws.telemetry import report_sweep
 from s3_manifest.manifest.jobs import JobsNotQueued, MalformedJob, decode_job
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.reconcile.environment import AnnouncementFailed
@@ -48,6 +48,5 @@ def _succeeds(record: dict[str, Any], context: LambdaContext) -> bool:
         return False
     finally:
         # Also after a failure: the repeat does not find again what this attempt repaired.
-        log_sweep(logger, result)
-        measure_sweep(result)
+        report_sweep(logger, result)
     return True

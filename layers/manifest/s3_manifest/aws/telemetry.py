@@ -1,6 +1,6 @@
 """Log lines, and metrics in CloudWatch's embedded format, of the reconcile and sweep functions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from aws_lambda_powertools import Logger
@@ -16,8 +16,8 @@ NAMESPACE = "S3Manifest"
 _MAX_LOGGED_KEYS = 100
 
 
-def log_batch(logger: Logger, batch: BatchResult) -> None:
-    """Logs a batch of messages: what was dropped, what failed, and each collection's commits."""
+def report_batch(logger: Logger, batch: BatchResult) -> None:
+    """Logs and measures a batch of messages: what was dropped, what failed, and each collection's commits."""
     for message_id, reason in batch.dropped:
         logger.info("dropped", message_id=message_id, reason=reason)
     for message_id, reason in batch.failed.items():
@@ -28,12 +28,6 @@ def log_batch(logger: Logger, batch: BatchResult) -> None:
         logger.warning("queue request failed", reason=error)
     for crash in batch.crashes:
         logger.error("crashed", exc_info=crash)
-    for result in batch.commit_results:
-        _log_commit(logger, result)
-
-
-def measure_batch(batch: BatchResult) -> None:
-    """Emits the metrics of a batch of messages."""
     with _metrics("reconcile") as metrics:
         # First: every hundredth value of one metric ends a line, and the last line must not be empty.
         for milliseconds in batch.freshness_ms:
@@ -45,14 +39,22 @@ def measure_batch(batch: BatchResult) -> None:
             EventsFailed=len(batch.failed),
             Retries=batch.retries,
         )
-        _count_commits(metrics, batch.commit_results)
+        _report_commits(logger, metrics, batch.commit_results)
 
 
-def log_sweep(logger: Logger, sweep: SweepResult) -> None:
-    """Logs one message of the sweep queue: its commits, the drift, repairs, and how far the sweep came."""
+def report_sweep(logger: Logger, sweep: SweepResult) -> None:
+    """Logs and measures one message of the sweep queue: its commits, drift, repairs, and how far the sweep came."""
+    with _metrics("sweep") as metrics:
+        _report_commits(logger, metrics, sweep.commit_results)
+        _add_counts(
+            metrics,
+            Drift=sweep.drift,
+            DriftMissing=sweep.missing,
+            DriftUnexpected=sweep.unexpected,
+            DriftAltered=sweep.modified,
+            Sweeps=int(sweep.finished and sweep.collection is not None),
+        )
     collection = sweep.collection.prefix if sweep.collection else None
-    for result in sweep.commit_results:
-        _log_commit(logger, result)
     if sweep.drift:
         logger.warning(
             "drift",
@@ -78,20 +80,6 @@ def log_sweep(logger: Logger, sweep: SweepResult) -> None:
         )
 
 
-def measure_sweep(sweep: SweepResult) -> None:
-    """Emits the metrics of one message of the sweep queue."""
-    with _metrics("sweep") as metrics:
-        _count_commits(metrics, sweep.commit_results)
-        _add_counts(
-            metrics,
-            Drift=sweep.drift,
-            DriftMissing=sweep.missing,
-            DriftUnexpected=sweep.unexpected,
-            DriftAltered=sweep.modified,
-            Sweeps=int(sweep.finished and sweep.collection is not None),
-        )
-
-
 @contextmanager
 def _metrics(service: str) -> Iterator[EphemeralMetrics]:
     """The metrics of one invocation, printed when the block ends as a line of the log that CloudWatch reads.
@@ -109,28 +97,25 @@ def _add_counts(metrics: EphemeralMetrics, **counts: int) -> None:
         metrics.add_metric(name, MetricUnit.Count, count)
 
 
-def _count_commits(metrics: EphemeralMetrics, results: Iterable[CommitResult]) -> None:
-    results = list(results)
+def _report_commits(logger: Logger, metrics: EphemeralMetrics, results: Sequence[CommitResult]) -> None:
+    for result in results:
+        logger.info(
+            "committed" if result.finished else "time ran out",
+            collection=result.collection.prefix,
+            revision=result.head and result.head.revision,
+            total_files=result.head and result.head.total_files,
+            attempts=result.commits + result.conflicts,
+            commits=result.commits,
+            unchanged=result.unchanged,
+            conflicts=result.conflicts,
+            observed=result.observed,
+            added=result.added,
+            altered=result.modified,
+            removed=result.removed,
+        )
     _add_counts(
         metrics,
         Commits=sum(result.commits for result in results),
         UnchangedCommits=sum(result.unchanged for result in results),
         Conflicts=sum(result.conflicts for result in results),
-    )
-
-
-def _log_commit(logger: Logger, result: CommitResult) -> None:
-    logger.info(
-        "committed" if result.finished else "time ran out",
-        collection=result.collection.prefix,
-        revision=result.head and result.head.revision,
-        total_files=result.head and result.head.total_files,
-        attempts=result.commits + result.conflicts,
-        commits=result.commits,
-        unchanged=result.unchanged,
-        conflicts=result.conflicts,
-        observed=result.observed,
-        added=result.added,
-        altered=result.modified,
-        removed=result.removed,
     )

@@ -183,7 +183,7 @@ class _KeyCommitter(Committer):
         if yields and snapshot.head and is_busy(snapshot.head.last_synced, environment.now()):
             environment.sleep(YIELD_SECONDS)
             snapshot = environment.load(collection, self.unreadable_etag)
-        before, working_set = snapshot.head, WorkingSet(snapshot)
+        before, working_set = snapshot.head, WorkingSet(snapshot, snapshot.slots())
         names = working_set.portion(list(map(collection.filename, self.pending[: self.size])))
         keys, remaining = self.pending[: len(names)], self.pending[len(names) :]
         working_set.read(names)

@@ -1,6 +1,7 @@
 """The pages of a snapshot that a commit or a repair has read, and those that it cannot read."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import FileChange
@@ -13,14 +14,14 @@ MAX_PAGES = 32
 """Pages that one commit may touch, so that its memory does not grow with the collection."""
 
 
+@dataclass
 class WorkingSet:
     """The slots of one snapshot; grows as pages are read. Methods raise ``Conflict`` if the head is stale."""
 
-    def __init__(self, snapshot: Snapshot, slots: list[Slot] | None = None) -> None:
-        self.snapshot = snapshot
-        self.slots = layout.head_slots(snapshot.head) if slots is None else slots
-        self.broken: dict[str, BrokenObject] = {}
-        """Broken pages met so far, by key; their slots stay unread."""
+    snapshot: Snapshot
+    slots: Sequence[Slot]
+    broken: dict[str, BrokenObject] = field(default_factory=dict)
+    """Broken pages met so far, by key; their slots stay unread."""
 
     def read(self, names: Iterable[str]) -> None:
         """Reads the pages that hold, or would hold, these filenames."""
@@ -30,14 +31,9 @@ class WorkingSet:
         """Reads the pages that may hold an entry of one of these filenames; others need not be read to exclude it."""
         self.read(name for name in names if layout.needs_page(self.slots, name))
 
-    def _read(self, slots: list[Slot], indices: Iterable[int]) -> list[Slot]:
-        unread = {
-            index: slot
-            for index in indices
-            if isinstance(slot := slots[index], PageRef) and slot.key not in self.broken
-        }
-        if not unread:
-            return slots
+    def _read(self, slots: Sequence[Slot], indices: Iterable[int]) -> list[Slot]:
+        slots_at = ((index, slots[index]) for index in indices)
+        unread = {index: slot for index, slot in slots_at if isinstance(slot, PageRef) and slot.key not in self.broken}
         runs = self.snapshot.examine_pages(list(unread.values()))
         self.broken |= {run.key: run for run in runs if isinstance(run, BrokenObject)}
         read = {

@@ -19,13 +19,7 @@ from s3_manifest.manifest.jobs import SweepAll
 from s3_manifest.manifest.model import first_problem
 from s3_manifest.subscription import event_rule, notifications
 from s3_manifest.subscription.event_rule import Rule
-from s3_manifest.subscription.notifications import (
-    BucketNotifications,
-    Change,
-    NotReadable,
-    NotSubscribed,
-    Superseded,
-)
+from s3_manifest.subscription.notifications import BucketNotifications, Change, NotReadable, NotSubscribed, Superseded
 from s3_manifest.subscription.retrying import RetriesExhausted, RetryPolicy, retry
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -183,8 +184,8 @@ def _is_applied(actual: Mapping[str, Any], target: Mapping[str, Any], before: Ma
 
 def _outline(configuration: Mapping[str, Any]) -> set[tuple[str, ...]]:
     """Returns what identifies a configuration: S3 reorders lists and respells names."""
-    lists = [value for value in configuration.values() if isinstance(value, list)]
-    outline = {(item.get("Id", ""), *_filters(item)) for items in lists for item in items}
+    items = chain.from_iterable(value for value in configuration.values() if isinstance(value, list))
+    outline = {(item.get("Id", ""), *_filters(item)) for item in items}
     return outline | ({(_EVENTBRIDGE,)} if sends_to_eventbridge(configuration) else set())
 
 

@@ -15,7 +15,6 @@ from s3_manifest.manifest import digests, layout
 from s3_manifest.manifest.collections import Collections
 from s3_manifest.manifest.layout import Slot
 from s3_manifest.manifest.model import PageRef
-from s3_manifest.manifest.runs import Run
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest.storage.snapshot import BrokenObject, Snapshot
 from s3_manifest.storage.store import ListedObject, Listing, iter_listings
@@ -151,7 +150,8 @@ class Comparer:
         matches = self._matches_digest(part, up_to)
         if matches and part.low > slot_begin:
             return  # an earlier part of the slot has read the page
-        run = self._read_run(part.index)
+        slot = self.slots[part.index]
+        run = self.snapshot.examine_pages([slot])[0] if isinstance(slot, PageRef) else slot.run
         if isinstance(run, BrokenObject):
             if run not in comparison.broken:
                 comparison.broken.append(run)
@@ -193,13 +193,6 @@ class Comparer:
         return is_whole and slot.digest == digests.to_hex(
             digests.combine(digest_of_listed(listed, name) for name, listed in part.files.items())
         )
-
-    def _read_run(self, index: int) -> Run | BrokenObject:
-        slot = self.slots[index]
-        if not isinstance(slot, PageRef):
-            return slot.run
-        (run,) = self.snapshot.examine_pages([slot])
-        return run
 
     def first_filename(self, index: int) -> str | None:
         """The smallest filename that a slot covers; None for the first slot, and after the last.

@@ -144,14 +144,8 @@ class CollectionSweep(Recovery):
                 # The next comparison finds again what the later ranges found.
                 start = comparison.resume_at
                 break
-        return progress.model_copy(
-            update={
-                "looks": tuple(sorted(differing)),
-                "listed": listed,
-                "start": progress.start if start is None else start,
-                "finished_listing": start is None,
-            }
-        )
+        update = {"looks": tuple(sorted(differing)), "listed": listed, "finished_listing": start is None}
+        return progress.model_copy(update=update if start is None else update | {"start": start})
 
     def _observe_differences(self, progress: Progress, *, is_drift: bool) -> Progress:
         result = self._commit(progress.looks, progress)
