@@ -166,7 +166,7 @@ MUTANTS = (
     Mutant(
         "collector ignores grace",
         "sweep/garbage.py",
-        ((" if listing.last_modified < grace\n", "\n"),),
+        (("for listed in objects if listed.last_modified < grace}", "for listed in objects}"),),
     ),
     Mutant(
         "reader mixes revisions",

@@ -18,8 +18,8 @@ from s3_manifest.reconcile.reconcile import BatchResult, Message, reconcile
 FULL_BATCH = 10
 """The most messages that Lambda's poller delivers without a batching window."""
 
-RECEIVE_MESSAGES = 10
-"""The most messages that one ReceiveMessage returns:
+RECEIVE_MESSAGES, DELETE_MESSAGES = 10, 10
+"""The most messages that one ReceiveMessage returns, and that one DeleteMessageBatch accepts:
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
 
 MAX_MESSAGES = 1000
@@ -53,10 +53,6 @@ class ChangeQueue(NamedTuple):
 
     receive: Callable[[], Sequence[Message]]
     delete: Callable[[Sequence[Message]], None]
-
-
-DELETE_MESSAGES = 10
-"""The most messages that one DeleteMessageBatch accepts."""
 
 
 def reconcile_and_drain(environment: Environment, queue: ChangeQueue, messages: Sequence[Message]) -> BatchResult:

@@ -81,12 +81,12 @@ def decode(notification: Mapping[str, Any]) -> list[ObjectEvent]:
         event = _validate(_BridgeEvent, notification, "an EventBridge event of S3")
         # Unlike a notification's, this key is not percent-encoded:
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
-        key = _checked(event.detail.object.key, event.detail.object.key)
+        key = _decode_key(event.detail.object.key, is_quoted=False)
         return [ObjectEvent(event.detail.bucket.name, key, event.detail_type, event.time)]
     records = _validate(_Notification, notification, "an S3 notification").Records
     return [
-        ObjectEvent(record.s3.bucket.name, _decode_key(record.s3.object.key), record.eventName, record.eventTime)
-        for record in records
+        ObjectEvent(item.s3.bucket.name, _decode_key(item.s3.object.key), item.eventName, item.eventTime)
+        for item in records
     ]
 
 
@@ -111,18 +111,13 @@ def _json_object(text: object) -> dict[str, Any]:
     return value
 
 
-def _decode_key(encoded: str) -> str:
+def _decode_key(encoded: str, *, is_quoted: bool = True) -> str:
     try:
-        return _checked(unquote_plus(encoded, errors="strict"), encoded)
-    except UnicodeError as error:
-        raise MalformedEvent(f"key {encoded[:100]!r} is not percent-encoded UTF-8") from error
-
-
-def _checked(key: str, encoded: str) -> str:
-    try:
+        key = unquote_plus(encoded, errors="strict") if is_quoted else encoded
         size = len(key.encode())
-    except UnicodeEncodeError as error:
-        raise MalformedEvent(f"key {encoded[:100]!r} is not UTF-8") from error
+    except UnicodeError as error:
+        encoding = "percent-encoded UTF-8" if is_quoted else "UTF-8"
+        raise MalformedEvent(f"key {encoded[:100]!r} is not {encoding}") from error
     if size > MAX_KEY_BYTES:
         raise MalformedEvent(f"key {encoded[:100]!r}… is {size} bytes long; S3 allows {MAX_KEY_BYTES}")
     return key

@@ -164,12 +164,9 @@ class _Repair(Committer):
     def _observe(self, ranges: Sequence[_LostRange]) -> tuple[list[Observation], list[ReadFailed], bool]:
         """Lists and observes the ranges, after the head was read; also returns whether that was everything."""
         collection = self.result.collection
-        keys: list[str] = []
-        covers_all = True
-        for lost in ranges:
-            listed = self._list(lost)
-            covers_all &= len(listed) <= self.max_keys
-            keys += listed[: self.max_keys]
+        listed = [self._list(lost) for lost in ranges]
+        covers_all = all(len(keys) <= self.max_keys for keys in listed)
+        keys = [key for part in listed for key in part[: self.max_keys]]
         listed_keys = set(keys)
         # A caption that is gone is not listed, but the image that it described may be in another page.
         for summary in self.summaries.values():

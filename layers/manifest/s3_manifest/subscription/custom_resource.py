@@ -188,23 +188,20 @@ class _Request(NamedTuple):
     def _register(self) -> None:
         """Makes this request the latest one."""
         tags = {_ORDER_TAG + self.properties.bucket: self.name}
-        try:
-            self.services.sqs.tag_queue(QueueUrl=self._queue_url(), Tags=tags)
-        except (ClientError, BotoCoreError) as error:
-            self.services.warn(f"requests are not ordered: {error}")
+        self._send_to_queue(lambda url: self.services.sqs.tag_queue(QueueUrl=url, Tags=tags))
 
     def _latest(self) -> str | None:
         """Returns the name of the latest request; None: unknown."""
+        response = self._send_to_queue(lambda url: self.services.sqs.list_queue_tags(QueueUrl=url))
+        return response.get("Tags", {}).get(_ORDER_TAG + self.properties.bucket) if response else None
+
+    def _send_to_queue(self, send: Callable[[str], T]) -> T | None:
+        *_, account, name = self.properties.queue_arn.split(":")
         try:
-            tags = self.services.sqs.list_queue_tags(QueueUrl=self._queue_url()).get("Tags", {})
+            return send(self.services.sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"])
         except (ClientError, BotoCoreError) as error:
             self.services.warn(f"requests are not ordered: {error}")
             return None
-        return tags.get(_ORDER_TAG + self.properties.bucket)
-
-    def _queue_url(self) -> str:
-        *_, account, name = self.properties.queue_arn.split(":")
-        return self.services.sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
 
     def subscribe(self, old: _AnyProperties | None) -> None:
         services, properties = self.services, self.properties

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from s3_manifest.subscription.retrying import AttemptFailed, RetriesExhausted, RetryPolicy, retry
+from s3_manifest.subscription.retrying import AttemptFailed, RetriesExhausted, RetryPolicy, rejected_arguments, retry
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -144,7 +144,8 @@ class BucketNotifications:
                     **skip,  # type: ignore[arg-type]  # mypy takes it for any parameter
                 )
             except ClientError as error:
-                skip_validation = skip_validation or _rejects_others(error, queue_arn)
+                rejected = rejected_arguments(error)
+                skip_validation = skip_validation or bool(queue_arn and rejected and queue_arn not in rejected)
                 raise
             if not _is_applied(self._read(), target, current):
                 raise AttemptFailed("another party writes it at the same time")
@@ -166,13 +167,6 @@ class BucketNotifications:
 
     def _read(self) -> Mapping[str, Any]:
         return self.client.get_bucket_notification_configuration(Bucket=self.bucket)
-
-
-def _rejects_others(error: ClientError, queue_arn: str | None) -> bool:
-    """Whether S3 names the destinations that it rejects, and ours is not among them."""
-    fields = error.response.get("Error", {}).items()
-    rejected = {value for name, value in fields if name.startswith("ArgumentName")}
-    return bool(queue_arn and rejected) and queue_arn not in rejected
 
 
 def _is_applied(actual: Mapping[str, Any], target: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

@@ -72,12 +72,13 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy) -> T:
     raise RetriesExhausted(problem, is_denied=is_denied)
 
 
-def _describe(error: ClientError) -> str:
-    """Returns AWS's message with the arguments that it rejects: S3 names destinations in them."""
+def rejected_arguments(error: ClientError) -> dict[str, str]:
+    """Returns the arguments that AWS rejects, with its reasons: S3 names destinations in them."""
     fields: dict[str, str] = dict(error.response.get("Error", {}))  # type: ignore[arg-type]  # S3 adds fields
-    arguments = [
-        f"{value}: {fields.get(name.replace('Name', 'Value'), '')}"
-        for name, value in fields.items()
-        if name.startswith("ArgumentName")
-    ]
-    return f"{error} ({'; '.join(arguments)})" if arguments else str(error)
+    names = [name for name in fields if name.startswith("ArgumentName")]
+    return {fields[name]: fields.get(name.replace("Name", "Value"), "") for name in names}
+
+
+def _describe(error: ClientError) -> str:
+    arguments = "; ".join(f"{name}: {reason}" for name, reason in rejected_arguments(error).items())
+    return f"{error} ({arguments})" if arguments else str(error)

@@ -25,9 +25,8 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
     grace = days_before(now, GRACE_DAYS)
     retained_since = days_before(now, max(GRACE_DAYS, environment.history_days))
     folders = (collection.pages_folder, collection.copies_folder)
-    old = {
-        listing.key for folder in folders for listing in iter_objects(store, folder) if listing.last_modified < grace
-    }
+    objects = (listed for folder in folders for listed in iter_objects(store, folder))
+    old = {listed.key for listed in objects if listed.last_modified < grace}
     head = heads.load(store, collection).head
     if head is None:
         return 0
@@ -61,9 +60,8 @@ def _expired_records(
     on_chain = set(change_log.follow_chain(links, head))
     for link in links:
         key = change_log.record_key(collection, link)
-        if link in on_chain and link.revision == head.revision:
-            continue
-        if written_at[key] < (retained_since if link in on_chain else grace):
+        is_latest = link in on_chain and link.revision == head.revision
+        if not is_latest and written_at[key] < (retained_since if link in on_chain else grace):
             yield key
 
 
