@@ -51,7 +51,7 @@ def main() -> None:
         "burst": lambda: burst.section(arguments.events, arguments.burst_rate, source, min_keys=min_keys),
         "freshness": lambda: freshness.section(arguments.rates, source, arguments.collections, min_keys=min_keys),
         "cost": lambda: cost.section(source),
-        "startup": startup.section,
+        "startup": lambda: startup.section(arguments.start_rounds),
         "growth": lambda: growth.section(arguments.sizes),
         "query": lambda: query.section(arguments.sizes),
         "sweep": lambda: sweep_cost.section(arguments.sweep_keys),
@@ -79,6 +79,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--collections", type=int, nargs="+", default=freshness.COLLECTIONS, help="numbers of collections in freshness"
+    )
+    parser.add_argument(
+        "--start-rounds", type=int, default=startup.ROUNDS, help="fresh processes per import in startup"
     )
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=growth.SIZES, help="numbers of files in growth and query"

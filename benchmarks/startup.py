@@ -23,6 +23,8 @@ from benchmarks.table import Aim, Section, table
 from s3_manifest_cli.local_stack.artifacts import layer_zip
 from s3_manifest_cli.local_stack.stack import PROJECT
 
+ROUNDS = 9
+"""Rounds of fresh processes."""
 MAX_RATIO = 1.25
 MAX_COMPILED = 0.6
 """The maximum ratio to the CPU time of importing without bytecode."""
@@ -68,7 +70,7 @@ class Cost(NamedTuple):
     memory: float
 
 
-def section(repeats: int = 9) -> Section:
+def section(repeats: int) -> Section:
     """The ratios of every function, and tables of them."""
     programs = {_BARE_NAME: BARE}
     for name in FUNCTIONS:
