@@ -13,6 +13,7 @@ from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http.addressing import NO_MANIFEST
 from s3_manifest.http.app import (
+    BadParameter,
     HttpResponse,
     NoSuchCollection,
     collection_in_path,
@@ -49,10 +50,6 @@ Reflects = Annotated[
 ]
 
 
-class InvalidToken(ValueError):
-    """A token that this API did not issue, or issued for another collection."""
-
-
 class NoSuchManifest(Exception):
     """The collection has no manifest, or cannot exist."""
 
@@ -85,7 +82,7 @@ def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) ->
     """The collection's manifest; one request to S3 if nothing is waited for.
 
     Waits for the change of the token ``reflects``; else, with ``if_none_match``, for another head than the caller's;
-    else for any head. Raises ``InvalidToken``, ``StoreError``, ``UnreadableManifest``.
+    else for any head. Raises ``BadParameter``, ``StoreError``, ``UnreadableManifest``.
     """
     snapshot, clock, etags = snapshot_of(collection), runtime.clock(), etags_in(condition.if_none_match)
     seconds = min(condition.wait or 0, settings().max_wait_seconds)
@@ -154,7 +151,7 @@ def _decode_token(collection: Collection, text: str) -> ChangeToken:
     try:
         token = decode_cursor(text, ChangeToken)
     except InvalidCursor as error:
-        raise InvalidToken("the token is not from this API; pass it exactly as it was returned") from error
+        raise BadParameter("reflects", "the token is not from this API; pass it exactly as it was returned") from error
     if not token.is_of_one_kind or not token.s3_key.startswith(collection.prefix):
-        raise InvalidToken(f"the token is not of a change in {collection.kind} {collection.id}")
+        raise BadParameter("reflects", f"the token is not of a change in {collection.kind} {collection.id}")
     return token

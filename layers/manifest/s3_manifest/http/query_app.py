@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from s3_manifest.aws.settings import settings
 from s3_manifest.http import actor_routes, catalog_routes, manifest_routes, openapi, rescan_routes
 from s3_manifest.http.app import HttpResponse, answer_errors, answer_unavailable, new_app, problem
-from s3_manifest.http.manifest_requests import InvalidToken, NoSuchManifest
+from s3_manifest.http.manifest_requests import NoSuchManifest
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
@@ -29,7 +29,6 @@ answer_errors(
     },
 )
 app.exception_handler(InvalidCursor)(lambda error: problem(400, str(error), parameter="cursor"))
-app.exception_handler(InvalidToken)(lambda error: problem(400, str(error), parameter="reflects"))
 app.exception_handler(ManifestChanged)(
     lambda error: problem(409, f"{error}. Start again without a cursor", parameter="cursor")
 )

@@ -8,10 +8,6 @@ from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import StoreError
 
 
-def _is_empty(value: object) -> bool:
-    return value in {None, ()}
-
-
 class ChangeToken(Frozen):
     """One change in S3, of exactly one kind, and ``others`` that have to be reflected too.
 
@@ -21,11 +17,11 @@ class ChangeToken(Frozen):
     """
 
     s3_key: str
-    edit_number: int | None = Field(default=None, exclude_if=_is_empty)
-    deleted_etag: str | None = Field(default=None, exclude_if=_is_empty)
-    uploaded_md5: str | None = Field(default=None, exclude_if=_is_empty)
-    deleted_until: Timestamp | None = Field(default=None, exclude_if=_is_empty)
-    others: tuple["ChangeToken", ...] = Field(default=(), max_length=2, exclude_if=_is_empty)
+    edit_number: int | None = None
+    deleted_etag: str | None = None
+    uploaded_md5: str | None = None
+    deleted_until: Timestamp | None = None
+    others: tuple["ChangeToken", ...] = Field(default=(), max_length=2)
 
     @property
     def is_of_one_kind(self) -> bool:

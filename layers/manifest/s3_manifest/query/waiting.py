@@ -65,15 +65,13 @@ def wait_for_head(snapshot: Snapshot, condition: Condition, seconds: float, cloc
 
     def poll() -> HeadWait:
         nonlocal last
-        newer = last.refresh()
-        if newer is last:
-            return HeadWait(last, is_met=False)
-        try:
-            is_met = condition(newer)
-        except Conflict:
-            last = unread  # a newer head is there already
-            return HeadWait(newer, is_met=False)
-        last = newer
+        newer, is_met = last.refresh(), False
+        if newer is not last:
+            last = newer
+            try:
+                is_met = condition(newer)
+            except Conflict:
+                last = unread  # a newer head is there already
         return HeadWait(newer, is_met)
 
     return poll_until(poll, lambda wait: wait.is_met, seconds, clock)
