@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.encoding import json_bytes
-from s3_manifest.manifest.model import Frozen, Summary, UnreadableManifest
+from s3_manifest.manifest.model import Frozen, Head, Summary, UnreadableManifest
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Archived, ParallelMap, Present, Store
@@ -76,17 +76,15 @@ def _row(store: Store, collection: Collection) -> dict[str, Any] | None:
     present = store.head(collection.head_key)
     if not isinstance(present, Present):
         return None
-    summary = heads.read_summary(present)
     kind = collection.kind
     name = {"kind": kind, f"{kind}_id": collection.id}
-    if summary is None or present.archived or not heads.summary_matches(summary, present):
+    known: Summary | Head | None = heads.read_summary(present)
+    if not isinstance(known, Summary) or present.archived or not heads.summary_matches(known, present):
         try:
-            head = heads.load(store, collection).head
+            known = heads.load(store, collection).head
         except (UnreadableManifest, Archived) as error:
             return name | {"s3_prefix": collection.prefix, "problem": str(error)}
-        if head is None:
-            return None
-        facts = head.model_dump(include=_FACTS)
-    else:
-        facts = summary.model_dump(include=_FACTS)
+    if known is None:
+        return None
+    facts = known.model_dump(include=_FACTS)
     return name | {f"{kind}_title": facts.pop("title"), "s3_prefix": collection.prefix, **facts}

@@ -114,6 +114,11 @@ class History:
             raise self._recreated(first_records[-1])
         return self._records(links)
 
+    def record(self, revision: int) -> ChangeRecord:
+        """The change record of a revision."""
+        (record,) = self._records(self._links(revision, revision))
+        return record
+
     def oldest_revision(self) -> int:
         """The first revision of this manifest whose change record is kept.
 
@@ -153,7 +158,7 @@ class History:
     def revision_at(self, moment: Timestamp) -> int:
         """The last revision committed at or before a time, from O(log revisions) records. Raises ``NoSuchRevision``."""
         oldest = min(self.oldest_revision(), self._head.revision)
-        start = self._record_of(oldest).last_synced
+        start = self.record(oldest).last_synced
         if moment < start:
             if oldest == 1:
                 name = f"{self._collection.kind}/{self._collection.id}"
@@ -162,7 +167,7 @@ class History:
                 f"the manifest of that time is no longer kept; the oldest kept is revision {oldest}", oldest
             )
         later = range(oldest + 1, self._head.revision + 1)
-        return oldest + bisect_right(later, moment, key=lambda revision: self._record_of(revision).last_synced)
+        return oldest + bisect_right(later, moment, key=lambda revision: self.record(revision).last_synced)
 
     def _recreated(self, first: int) -> HistoryExpired:
         return HistoryExpired(
@@ -172,7 +177,7 @@ class History:
 
     def _is_of_this_manifest(self, revision: int) -> bool:
         try:
-            return self._record_of(revision).created_at == self._head.created_at
+            return self.record(revision).created_at == self._head.created_at
         except HistoryExpired:
             return False
 
@@ -227,10 +232,6 @@ class History:
         if record is None or RecordName(record.revision, record.commit, record.previous) != link:
             # Nothing else records this revision's changes.
             raise HistoryExpired(f"the change record of revision {link.revision} is damaged", link.revision + 1)
-        return record
-
-    def _record_of(self, revision: int) -> ChangeRecord:
-        (record,) = self._records(self._links(revision, revision))
         return record
 
     def _checkpoint(self, record: ChangeRecord) -> Snapshot:

@@ -7,6 +7,9 @@ the number of requests is bounded.
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time
+from functools import cache
+from heapq import nlargest
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
@@ -153,10 +156,10 @@ def summarize(
         kinds=tuple(KindTotals(kind=kind, **_sums(members)) for kind, members in by_kind.items()),
         collections=tuple(collections),
         unreadable=tuple(unreadable),
-        largest=_highest(top, collections, lambda totals: totals.total_size_bytes),
-        newest=_highest(top, collections, lambda totals: totals.created_at),
-        largest_files=None if files is None else _highest(top, files, lambda file: file.size_bytes),
-        newest_files=None if files is None else _highest(top, files, lambda file: file.last_modified),
+        largest=tuple(nlargest(top, collections, key=attrgetter("total_size_bytes"))),
+        newest=tuple(nlargest(top, collections, key=attrgetter("created_at"))),
+        largest_files=None if files is None else tuple(nlargest(top, files, key=attrgetter("size_bytes"))),
+        newest_files=None if files is None else tuple(nlargest(top, files, key=attrgetter("last_modified"))),
         growth=tuple(growth.by_day),
         growth_partial=growth.partial,
         partial=False,
@@ -189,13 +192,7 @@ def sizes_at(snapshot: Snapshot, moments: Sequence[Timestamp]) -> list[Size | No
     if head is None or not moments:
         return [None] * len(moments)
     history = History(snapshot)
-    records: dict[int, ChangeRecord] = {}
-
-    def record_of(revision: int) -> ChangeRecord:
-        if revision not in records:
-            (records[revision],) = history.changes_since(revision - 1, 1, include_first=True)
-        return records[revision]
-
+    record_of = cache(history.record)
     try:
         latest = record_of(head.revision)
     except HistoryExpired:
@@ -241,8 +238,3 @@ def _sums(members: Sequence[CollectionTotals | Size]) -> dict[str, int]:
         "total_files": sum(member.total_files for member in members),
         "total_size_bytes": sum(member.total_size_bytes for member in members),
     }
-
-
-def _highest(top: int, items: Iterable[Any], key: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The items with the highest keys, in descending order; equal items keep their order."""
-    return tuple(sorted(items, key=key, reverse=True)[:top])
