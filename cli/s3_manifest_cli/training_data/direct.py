@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor, EtagMismatch, NewerUpload, NoSuchFile
-from s3_manifest.edits.planning import InvalidFilenames, plan_uploads
+from s3_manifest.edits.planning import plan_uploads
 from s3_manifest.edits.sidecar_editor import (
     InvalidEdit,
     RetryPolicy,
@@ -21,7 +21,7 @@ from s3_manifest.edits.sidecar_editor import (
     TooManyConflicts,
     UnreadableSidecar,
 )
-from s3_manifest.edits.uploads import InvalidCollectionId, UploadRequest
+from s3_manifest.edits.uploads import InvalidUpload, UploadRequest
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
@@ -124,7 +124,7 @@ class S3Service(NamedTuple):
             raise NotFound(str(error)) from error
         except (actors.AmbiguousActor, NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
             raise Refused(str(error)) from error
-        except (InvalidCollectionId, InvalidFilenames, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
+        except (InvalidUpload, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
             raise Invalid(str(error)) from error
         except StoreError as error:
             raise explain_store_error(error) from error

@@ -3,7 +3,7 @@
 Each edit returns the change that a manifest has to reflect.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -103,24 +103,22 @@ class CollectionEditor:
         prompt_metadata.remove_descriptions(self.sidecars, descriptions)
         return is_deleted, ChangeToken(s3_key=present.key, deleted_etag=present.etag)
 
-    def hide_file(self, filename: str, etags: frozenset[str]) -> SidecarEdit:
-        """Hides a file; the object stays. Raises ``EtagMismatch``, ``NoSuchFile``."""
-        _check_is_file(filename)
-        _check_etag(self.find_object(filename), etags)
-        return prompt_metadata.update_descriptions(self.sidecars, {filename: {"hidden": True}})
+    def update_files(self, updates: Mapping[str, Fields], etags: frozenset[str] = frozenset()) -> SidecarEdit:
+        """Sets fields of files in one edit; null removes a field.
 
-    def update_files(self, updates: Mapping[str, Fields]) -> SidecarEdit:
-        """Sets fields of files in one edit; null removes a field. Raises ``NoSuchFile`` if one does not exist."""
+        Raises ``NoSuchFile`` for the first that does not exist, and ``EtagMismatch`` as ``delete_file``.
+        """
         for filename in updates:
-            _check_is_file(filename)
-        self.parallel_map(self.find_object, updates)
+            if _is_sidecar(filename):
+                raise _not_a_file(filename)
+        for present in self.parallel_map(self.find_object, updates):
+            _check_etag(present, etags)
         return prompt_metadata.update_descriptions(self.sidecars, updates)
 
     def hide_all(self) -> tuple[int, SidecarEdit]:
         """Hides every present file; the number of files. Raises ``TooManyFiles``."""
         updates: dict[str, Fields] = {}
-        for listing in iter_listings(self.store, self.collection.prefix):
-            own = self._own(listing.objects)
+        for own in self._listings():
             names = (self.collection.filename(listed.key) for listed in own if not is_folder(listed))
             updates |= {name: {"hidden": True} for name in names if not _is_sidecar(name)}
             if len(updates) > MAX_HIDDEN:
@@ -135,10 +133,9 @@ class CollectionEditor:
         deleted, latest = 0, ""
         remaining: list[str] = []
         sidecars: list[ListedObject] = []
-        for listing in iter_listings(self.store, self.collection.prefix):
+        for own in self._listings():
             if self.retry_policy.seconds_left() < _RESERVE_SECONDS:
                 return DeletionResult(deleted, tuple(remaining), complete=False, change_token=None)
-            own = self._own(listing.objects)
             files = [listed for listed in own if self.collection.filename(listed.key) not in SIDECARS]
             sidecars += (listed for listed in own if self.collection.filename(listed.key) in SIDECARS)
             replaced = self.store.delete_if_unchanged(files)
@@ -152,16 +149,15 @@ class CollectionEditor:
         token = ChangeToken(s3_key=self.collection.prefix, deleted_until=latest) if latest and not remaining else None
         return DeletionResult(deleted, tuple(remaining), complete=not remaining, change_token=token)
 
-    def _own(self, objects: Iterable[ListedObject]) -> Sequence[ListedObject]:
-        """The objects that do not belong to a nested collection, folders included."""
-        if not self.collections.is_nested(self.collection):
-            return list(objects)
-        prefix = self.collection.prefix
-        return [
-            listed
-            for listed in objects
-            if listed.key == prefix or self.collections.collection_of(listed.key) == self.collection
-        ]
+    def _listings(self) -> Iterator[list[ListedObject]]:
+        """The collection's objects, folders included, a listing at a time. Those of nested collections are not."""
+        prefix, is_nested = self.collection.prefix, self.collections.is_nested(self.collection)
+
+        def is_own(key: str) -> bool:
+            return not is_nested or key == prefix or self.collections.collection_of(key) == self.collection
+
+        for listing in iter_listings(self.store, prefix):
+            yield [listed for listed in listing.objects if is_own(listed.key)]
 
 
 def _is_sidecar(filename: str) -> bool:
@@ -170,11 +166,6 @@ def _is_sidecar(filename: str) -> bool:
 
 def _not_a_file(filename: str) -> NoSuchFile:
     return NoSuchFile(f"{filename} is not a file of the manifest: it describes other files")
-
-
-def _check_is_file(filename: str) -> None:
-    if _is_sidecar(filename):
-        raise _not_a_file(filename)
 
 
 def _check_etag(present: Present, etags: frozenset[str]) -> None:

@@ -13,7 +13,7 @@ from s3_manifest.edits.sidecar_editor import SidecarEdit
 from s3_manifest.edits.uploads import (
     Headers,
     ImageUpload,
-    InvalidFilename,
+    InvalidUpload,
     UploadRequest,
     check_id,
     image_headers,
@@ -27,16 +27,6 @@ from s3_manifest.storage import heads
 
 Presign = Callable[[str, Mapping[str, str], int], str]
 """The URL for a PUT of a key with these headers, valid for so many seconds."""
-
-
-class InvalidFilenames(ValueError):
-    """Some of the files cannot be uploaded under their names; ``filenames`` has each with the reason."""
-
-    def __init__(self, filenames: Sequence[InvalidFilename]) -> None:
-        super().__init__(
-            "; ".join(f"images.{invalid.position}.filename: {invalid.reason}" for invalid in filenames[:10])
-        )
-        self.filenames = filenames
 
 
 class PresignedUpload(Frozen):
@@ -67,15 +57,16 @@ class UploadPlan(NamedTuple):
 def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Presign, now: datetime) -> UploadPlan:
     """Declares the generation, puts into the sidecar what does not fit into headers, and presigns the PUTs.
 
-    A repeat with the same ``generation_id`` creates only new URLs. Raises ``InvalidCollectionId`` and
-    ``InvalidFilenames`` (nothing is changed then), and as ``SidecarEditor.edit``.
+    A repeat with the same ``generation_id`` creates only new URLs. Raises ``InvalidUpload`` (nothing is changed then),
+    and as ``SidecarEditor.edit``.
     """
     collection = editor.collection
     check_id(collection)
     filenames = [image.filename for image in request.images]
     keys = [collection.prefix + filename for filename in filenames]
     if invalid := list(invalid_filenames(editor.collections, collection, filenames)):
-        raise InvalidFilenames(invalid)
+        reasons = "; ".join(f"images.{position}.filename: {reason}" for position, reason in invalid[:10])
+        raise InvalidUpload(f"images.{invalid[0].position}.filename", reasons)
     edit, generation = _declare(editor, request, timestamp(now))
     headers = [image_headers(image, generation, overwrite=request.overwrite) for image in request.images]
     updates = _updates(read_descriptions(editor.sidecars, filenames), request.images, headers)

@@ -113,8 +113,12 @@ class UploadRequest(Frozen):
     expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds for which the URLs are valid")
 
 
-class InvalidCollectionId(ValueError):
-    """Nothing can be uploaded to a collection with this id."""
+class InvalidUpload(ValueError):
+    """Files cannot be uploaded to this collection, or under these names; ``parameter`` is the first invalid value."""
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(reason)
+        self.parameter = parameter
 
 
 class InvalidFilename(NamedTuple):
@@ -132,12 +136,12 @@ class Headers(NamedTuple):
 
 
 def check_id(collection: Collection) -> None:
-    """Raises ``InvalidCollectionId``."""
+    """Raises ``InvalidUpload``."""
     name = f"{collection.kind} {collection.id}"
     if collection.id in {".", ".."}:
-        raise InvalidCollectionId(f"{name}: clients and gateways remove '.' and '..' from the path of a URL")
+        raise InvalidUpload("id", f"{name}: clients and gateways remove '.' and '..' from the path of a URL")
     if _has_controls(collection.id):
-        raise InvalidCollectionId(f"{name}: it {_NO_CONTROLS}")
+        raise InvalidUpload("id", f"{name}: it {_NO_CONTROLS}")
 
 
 def invalid_filenames(

@@ -1,7 +1,8 @@
 """What all HTTP routes share: the app, requests with their scopes, JSON responses and RFC 9457 problems."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -20,8 +21,9 @@ from s3_manifest.http import addressing
 from s3_manifest.http.addressing import BadAddress
 from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.encoding import json_bytes
+from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.lenient_json import read_json
-from s3_manifest.manifest.model import Timestamp
+from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import actors
 from s3_manifest.query.answers import MAX_RESPONSE_BYTES, escaped_size
 
@@ -57,10 +59,6 @@ class NoSuchCollection(Exception):
     """The collection cannot exist, or is empty."""
 
 
-class InvalidBody(ValueError):
-    """The request's body is not JSON, or has values that many readers of JSON refuse; the message names the place."""
-
-
 class MissingScope(Exception):
     """The token lacks ``scope``."""
 
@@ -73,7 +71,6 @@ def new_app() -> APIGatewayHttpResolver:
     """An app that validates parameters and bodies by their annotations: 400 names the first invalid one."""
     app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=_decode)
     app.exception_handler(RequestValidationError)(_validation_problem)
-    app.exception_handler(InvalidBody)(lambda error: problem(400, str(error), parameter="body"))
     app.exception_handler(BadParameter)(lambda error: problem(400, str(error), parameter=error.name))
     app.exception_handler(MissingScope)(_scope_problem)
     answer_errors(app, {404: [IdTooLong, NoSuchCollection]})
@@ -186,8 +183,10 @@ def json_response(body: Mapping[str, Any] | bytes, status: int = 200, headers: M
     return Response(status, "application/json", text.decode(), headers=dict(headers))
 
 
-def queued(collections: int | str, manifest: str, requested_at: Timestamp) -> HttpResponse:
-    """202: sweeps of so many collections are queued. ``manifest`` is the path to poll."""
+def queue(jobs: Sequence[Job], collections: int | str, manifest: str) -> HttpResponse:
+    """202, once sweeps of so many collections are queued. ``manifest`` is the path to poll."""
+    requested_at = timestamp(datetime.now(UTC))
+    runtime.enqueue(jobs)
     body = {"status": "queued", "collections": collections, "manifest": manifest, "requested_at": requested_at}
     return json_response(body, 202)
 
@@ -228,6 +227,7 @@ def _truncate(text: str) -> str:
 
 
 def _decode(body: str) -> Any:  # noqa: ANN401  # any JSON
+    """The body; refuses what many readers of JSON refuse."""
     # The standard library's reader raises RecursionError for deep nesting.
     written = body.encode(errors=_BYTES)
     try:
@@ -235,9 +235,9 @@ def _decode(body: str) -> Any:  # noqa: ANN401  # any JSON
         # 1e999 is JSON too, but cannot be written again.
         problems = read_json(written).problems
     except ValueError as error:
-        raise InvalidBody(f"the body is not JSON: {error}") from error
+        raise BadParameter("body", f"the body is not JSON: {error}") from error
     if problems:
-        raise InvalidBody(f"the body: {problems[0]}")
+        raise BadParameter("body", f"the body: {problems[0]}")
     return value
 
 

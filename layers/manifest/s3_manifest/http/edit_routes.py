@@ -1,7 +1,6 @@
 """The routes that change S3: objects and sidecars, never a manifest."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -29,7 +28,7 @@ from s3_manifest.http.app import (
     new_app,
     path_of,
     problem,
-    queued,
+    queue,
 )
 from s3_manifest.http.edit_requests import (
     FilesUpdate,
@@ -42,7 +41,7 @@ from s3_manifest.http.edit_requests import (
 from s3_manifest.http.openapi import QUEUED, responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
-from s3_manifest.manifest.model import UnreadableManifest, timestamp
+from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.storage.heads import exists
 from s3_manifest.storage.store import StoreError
@@ -247,9 +246,8 @@ def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdat
 )
 def post_actor_rescan(actor_id: ActorId) -> HttpResponse:
     """202: queued, as with ``POST /api/manifests/actor/…/rescan``."""
-    collection, requested_at = actor_in_path(actor_id), timestamp(datetime.now(UTC))
-    runtime.enqueue([Sweep(kind=collection.kind, id=collection.id)])
-    return queued(1, path_of(collection), requested_at)
+    collection = actor_in_path(actor_id)
+    return queue([Sweep(kind=collection.kind, id=collection.id)], 1, path_of(collection))
 
 
 def _in_path(collection: Collection, filename: str) -> str:
@@ -272,7 +270,7 @@ def _delete_file(collection: Collection, filename: str, delete_from_s3: bool, if
     if delete_from_s3:
         deleted, token = editor.delete_file(filename, etags)
     else:
-        deleted, token = False, editor.hide_file(filename, etags).token
+        deleted, token = False, editor.update_files({filename: {"hidden": True}}, etags).token
     fields = {"filename": filename, "s3_key": collection.prefix + filename, "deleted": deleted}
     return change_response(collection, token, **fields, hidden=not delete_from_s3)
 

@@ -1,6 +1,5 @@
 """The routes that ask for sweeps: they put jobs into the sweep queue, and do nothing else."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from aws_lambda_powertools import Logger
@@ -17,11 +16,11 @@ from s3_manifest.http.app import (
     collection_in_path,
     new_app,
     path_of,
-    queued,
+    queue,
 )
 from s3_manifest.http.openapi import QUEUED, responses
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep, SweepAll
-from s3_manifest.manifest.model import Frozen, timestamp
+from s3_manifest.manifest.model import Frozen
 
 logger = Logger(service="rescan")
 app = new_app()
@@ -56,9 +55,7 @@ def post_rescan(
 ) -> HttpResponse:
     """202: queued. It is done when ``last_verified_at`` of the ``manifest`` is after ``requested_at``."""
     collection = collection_in_path(kind, collection_id)
-    requested_at = timestamp(datetime.now(UTC))
-    runtime.enqueue([Sweep(kind=collection.kind, id=collection.id, rebuild=rebuild)])
-    return queued(1, path_of(collection), requested_at)
+    return queue([Sweep(kind=collection.kind, id=collection.id, rebuild=rebuild)], 1, path_of(collection))
 
 
 @app.post(
@@ -70,14 +67,11 @@ def post_rescans(
     request: Annotated[RescanRequest | None, Body(description="Without a body: every collection")] = None,
 ) -> HttpResponse:
     """202: queued. Each is done when ``last_verified_at`` of its manifest is after ``requested_at``."""
-    requested_at = timestamp(datetime.now(UTC))
     if request is None:
-        runtime.enqueue([SweepAll()])
-        return queued("all", "/api/manifests", requested_at)
+        return queue([SweepAll()], "all", "/api/manifests")
     for index, name in enumerate(request.collections):
         if runtime.collections().lookup(name.kind, name.id) is None:
             parameter = f"collections.{index}"
             raise BadParameter(parameter, f"{parameter}: {name.kind} {name.id} cannot be a collection")
     jobs = [Sweep(kind=name.kind, id=name.id) for name in dict.fromkeys(request.collections)]
-    runtime.enqueue(jobs)
-    return queued(len(jobs), "/api/manifests", requested_at)
+    return queue(jobs, len(jobs), "/api/manifests")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
-from s3_manifest.edits.planning import InvalidFilenames, PresignedUpload, plan_uploads
-from s3_manifest.edits.uploads import InvalidCollectionId, UploadRequest
+from s3_manifest.edits.planning import PresignedUpload, plan_uploads
+from s3_manifest.edits.uploads import InvalidUpload, UploadRequest
 from s3_manifest.http.app import (
     ActorId,
     BadParameter,
@@ -72,10 +72,8 @@ def _plan(collection: Collection, request: UploadRequest) -> HttpResponse:
     editor = editor_of(collection, router.lambda_context)
     try:
         plan = plan_uploads(editor, request, runtime.store().presigned_put, datetime.now(UTC))
-    except InvalidCollectionId as error:
-        raise BadParameter("id", str(error)) from error
-    except InvalidFilenames as error:
-        raise BadParameter(f"images.{error.filenames[0].position}.filename", str(error)) from error
+    except InvalidUpload as error:
+        raise BadParameter(error.parameter, str(error)) from error
     return change_response(
         collection,
         plan.change_token,
