@@ -7,7 +7,7 @@ from random import Random
 from types import ModuleType
 
 from s3_manifest.manifest import layout
-from s3_manifest.query import views
+from s3_manifest.query import reads
 from s3_manifest.reconcile import commit, drain, lease, working_set
 from s3_manifest.storage import heads
 from s3_manifest.sweep import sweep
@@ -44,7 +44,7 @@ class Bounds:
                 (drain, "DELETE_MESSAGES", chance.choice((1, 10))),
                 (drain, "MAX_MESSAGES", chance.choice((1, 3, 1000))),
                 (drain, "MAX_CALLS", chance.choice((1, 2))),
-                (views, "PAGES_READ", chance.choice((1, 2))),
+                (reads, "PAGES_READ", chance.choice((1, 2))),
             )
         )
 

@@ -6,8 +6,7 @@ from typing import Any
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry
 from s3_manifest.query import history, reads
-from s3_manifest.query.reads import PageQuery
-from s3_manifest.query.views import Filter
+from s3_manifest.query.reads import Filter, PageQuery
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import ParallelMap, ReadFailed, Store
 

@@ -9,8 +9,7 @@ from unit.values import PREFIX, STYLE
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.query import reads
-from s3_manifest.query.reads import PageQuery
-from s3_manifest.query.views import Filter
+from s3_manifest.query.reads import Filter, PageQuery
 from s3_manifest.reconcile import observe
 from s3_manifest.sidecars.content import FileDescription, SidecarContent
 from s3_manifest.storage.store import ReadFailed

@@ -123,7 +123,7 @@ def check(harness: Harness, history: dict[int, dict[str, str]]) -> None:
 
 @pytest.fixture(autouse=True)
 def _whole_answers(monkeypatch):
-    monkeypatch.setattr("s3_manifest.query.views.PAGES_READ", 100)
+    monkeypatch.setattr("s3_manifest.query.reads.PAGES_READ", 100)
 
 
 @pytest.mark.parametrize("act", [write, run_collector], ids=["the writer", "the collector"])

@@ -15,8 +15,7 @@ from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp, timestamp
 from s3_manifest.query import actors, feeds, reads
-from s3_manifest.query.reads import PageQuery
-from s3_manifest.query.views import Filter, Listing
+from s3_manifest.query.reads import Filter, Listing, PageQuery
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
 

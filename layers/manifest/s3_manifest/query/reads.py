@@ -1,19 +1,74 @@
 """Reading a manifest while it may change: each answer, and each series of pages, is of one revision."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple, TypeVar
 
-from s3_manifest.manifest.model import Frozen, Timestamp
-from s3_manifest.query import views
+from s3_manifest.manifest import layout
+from s3_manifest.manifest.encoding import facts_json
+from s3_manifest.manifest.layout import Slot
+from s3_manifest.manifest.model import Frozen, PageRef, Role, Timestamp
+from s3_manifest.manifest.runs import Row, Run
+from s3_manifest.query.answers import (
+    MAX_ANSWER_BYTES,
+    AnswerTooLarge,
+    escaped_size,
+    json_with_lists,
+    truncate_entry,
+    truncate_facts,
+)
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
-from s3_manifest.query.history import History, HistoryExpired
-from s3_manifest.query.views import Filter
+from s3_manifest.query.history import History, HistoryExpired, ManifestRevision
+from s3_manifest.sidecars.captions import can_have_caption, caption_candidates, caption_targets, may_be_caption
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, ReadFailed
 
+PAGES_READ = 2
+"""At most this many pages of the manifest are read for one answer, however few of their files match."""
+
+_MIN_ENTRY_BYTES = 400
+# The cursor holds the longest filename, in base64.
+_CURSOR_BYTES = 2000
 _ATTEMPTS = 5
 
 Result = TypeVar("Result")
+
+Listing = Literal["files", "captions", "hidden", "orphans", "uncaptioned"]
+"""Entries of one role, or ``orphans`` (captions without an image) and ``uncaptioned`` (images without a caption)."""
+
+_ROLES: dict[Listing, Role] = {"orphans": "captions", "uncaptioned": "files"}
+
+
+class Filter(NamedTuple):
+    """Which entries of a listing to return: by the start of the filename, by a glob, and by the time of upload."""
+
+    prefix: str = ""
+    glob: str | None = None
+    modified_after: Timestamp | None = None
+    listing: Listing = "files"
+
+    def matches(self, row: Row) -> bool:
+        """Whether the entry passes, apart from ``has_no_partner``."""
+        return (
+            row.role == _ROLES.get(self.listing, self.listing)
+            and row.filename.startswith(self.prefix)
+            and (self.glob is None or fnmatchcase(row.filename, self.glob))
+            and (self.modified_after is None or row.last_modified > self.modified_after)
+        )
+
+    def has_no_partner(self, filename: str, exists: Callable[[str], bool]) -> bool:
+        """Whether the caption has no image, or the image no caption, if that is what is listed."""
+        match self.listing:
+            case "orphans":
+                return not any(map(exists, caption_targets(filename)))
+            case "uncaptioned":
+                return can_have_caption(filename) and not any(map(exists, caption_candidates(filename)))
+            case _:
+                return True
+
+    def ends_before(self, filename: str) -> bool:
+        """Whether neither this filename nor any later one has the prefix."""
+        return filename > self.prefix and not filename.startswith(self.prefix)
 
 
 class Document(NamedTuple):
@@ -49,8 +104,22 @@ class _Position(Frozen):
 
 
 def whole(snapshot: Snapshot) -> Document:
-    """The canonical manifest with all of its files. Raises ``AnswerTooLarge``, and as ``page``."""
-    return retry_on_conflict(snapshot, lambda now: Document(views.whole(History(now).present()), now.etag))
+    """The canonical manifest: its files, captions and hidden files. Raises ``AnswerTooLarge``, and as ``page``."""
+    too_large = AnswerTooLarge("the manifest is too large for one answer")
+
+    def read(now: Snapshot) -> Document:
+        revision = History(now).present()
+        if revision.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
+            raise too_large
+        lines: dict[str, list[bytes]] = {"files": [], "captions": [], "hidden": []}
+        for row in (row for run in revision.runs() for row in run.rows()):
+            lines[row.role].append(row.line)
+        body = json_with_lists(facts_json(revision.facts), lines)
+        if escaped_size(body) > MAX_ANSWER_BYTES:
+            raise too_large
+        return Document(body, now.etag)
+
+    return retry_on_conflict(snapshot, read)
 
 
 def page(snapshot: Snapshot, query: PageQuery) -> Document:
@@ -71,15 +140,11 @@ def page(snapshot: Snapshot, query: PageQuery) -> Document:
                 revision = History(now).at_revision(position.revision)
             except HistoryExpired as error:
                 raise ManifestChanged(f"the cursor is of revision {position.revision}, and {error}") from error
-        rows = views.page(revision, query.filter, query.limit, position.start if position else "")
-        cursor = None
-        if rows.next_filename is not None:
-            facts = revision.facts
-            cursor = encode_cursor(
-                _Position(revision=facts.revision, created_at=facts.created_at, start=rows.next_filename)
-            )
-        is_present = revision.facts is now.head
-        return Document(views.page_json(revision, rows, query.filter.listing, cursor), now.etag if is_present else None)
+        lines, following = _page(revision, query, position.start if position else "")
+        facts, cursor = revision.facts, None
+        if following is not None:
+            cursor = encode_cursor(_Position(revision=facts.revision, created_at=facts.created_at, start=following))
+        return Document(_page_json(revision, query, lines, cursor), now.etag if facts is now.head else None)
 
     return retry_on_conflict(snapshot, read)
 
@@ -93,3 +158,73 @@ def retry_on_conflict(snapshot: Snapshot, read: Callable[[Snapshot], Result]) ->
             snapshot = snapshot.reload()
     key = snapshot.collection.head_key
     raise ReadFailed(key, "the manifest changed during each of five attempts to read it; try again")
+
+
+def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[list[bytes], str | None]:
+    """Entries from the filename ``start`` on, as lines of JSON, and where the next page starts; None after the last.
+
+    Fewer than the limit, even none, may be returned although more follow, because reading is bounded. An entry that is
+    too large for any answer is truncated, so that there is always progress.
+    """
+    room = MAX_ANSWER_BYTES - escaped_size(_page_json(revision, query, [], None)) - _CURSOR_BYTES
+    filter_, limit, reader = query.filter, query.limit, _SlotReader(revision)
+    slots = reader.slots
+    start = max(start, filter_.prefix)
+    first = _first_slot(revision, slots, start)
+    following = first + PAGES_READ
+    lines: list[bytes] = []
+    for index in range(first, min(following, len(slots))):
+        if len(lines) == limit:
+            following = index
+            break
+        for row in reader.run(index).starting_at(start).rows():
+            if filter_.ends_before(row.filename):
+                return lines, None
+            if not filter_.matches(row) or not filter_.has_no_partner(row.filename, reader.exists):
+                continue
+            line = row.line
+            if not lines and escaped_size(line) > room:
+                line = truncate_entry(line)
+            room -= escaped_size(line) + 1
+            if len(lines) == limit or (lines and room < 0):
+                return lines, row.filename
+            lines.append(line)
+    next_filename = layout.first_filename(slots[following]) if following < len(slots) else None
+    return lines, None if next_filename is None or filter_.ends_before(next_filename) else next_filename
+
+
+def _page_json(revision: ManifestRevision, query: PageQuery, lines: list[bytes], cursor: str | None) -> bytes:
+    """The manifest with a page of a listing. The totals are those of the whole manifest."""
+    return json_with_lists(truncate_facts(facts_json(revision.facts)), {query.filter.listing: lines}, cursor=cursor)
+
+
+class _SlotReader:
+    """Reads slots of a manifest for one answer, each once."""
+
+    def __init__(self, revision: ManifestRevision) -> None:
+        self._revision = revision
+        self.slots = revision.slots()
+        self._runs: dict[int, Run] = {}
+
+    def run(self, index: int) -> Run:
+        """The entries of a slot, as they were."""
+        if index not in self._runs:
+            (self._runs[index],) = self._revision.read(self.slots, [index])
+        return self._runs[index]
+
+    def exists(self, filename: str) -> bool:
+        """Whether there is an entry of that name and, for the name of a caption, whether it is a caption.
+
+        An image and its caption are in the same slot or in adjacent ones.
+        """
+        entry = self.run(layout.slot_index(self.slots, filename)).find(filename)
+        return entry is not None and (entry.caption is not None or not may_be_caption(filename))
+
+
+def _first_slot(revision: ManifestRevision, slots: Sequence[Slot], start: str) -> int:
+    """The index of the first slot that may hold an entry from the filename ``start`` on."""
+    index = layout.slot_index(slots, start)
+    slot = slots[index]
+    # An earlier revision may have files that lie between two pages of its base.
+    is_before = isinstance(slot, PageRef) and slot.last < start and not revision.differences
+    return index + 1 if is_before and index + 1 < len(slots) else index

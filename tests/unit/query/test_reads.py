@@ -7,12 +7,11 @@ from unit.values import EVENING, MORNING, NOON, STYLE, file_observation, head_af
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.encoding import encode_head
-from s3_manifest.query import reads, views
+from s3_manifest.query import reads
 from s3_manifest.query.answers import AnswerTooLarge, escaped_size
 from s3_manifest.query.catalog import Position
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
-from s3_manifest.query.reads import ManifestChanged, PageQuery
-from s3_manifest.query.views import Filter
+from s3_manifest.query.reads import Filter, ManifestChanged, PageQuery
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.snapshot import Snapshot
@@ -177,12 +176,12 @@ def test_a_page_too_large_for_one_answer_is_cut_and_the_next_goes_on():
 
 def test_pages_are_as_large_as_an_answer_may_be():
     first, *_ = pages(LARGE, 1500)
-    assert escaped_size(first) > 0.9 * views.MAX_ANSWER_BYTES
+    assert escaped_size(first) > 0.9 * reads.MAX_ANSWER_BYTES
 
 
 def test_one_entry_larger_than_an_answer_may_be_is_shown_alone(monkeypatch):
     nothing_but_the_head = encode_head(MIXED.model_copy(update={"files": ()}))
-    monkeypatch.setattr(views, "MAX_ANSWER_BYTES", escaped_size(nothing_but_the_head) + 2010)
+    monkeypatch.setattr(reads, "MAX_ANSWER_BYTES", escaped_size(nothing_but_the_head) + 2010)
     assert [names(answer) for answer in pages(MIXED, 100)] == [[entry.filename] for entry in MIXED.files]
 
 
@@ -206,9 +205,9 @@ def test_a_manifest_that_does_not_fit_into_one_answer_is_not_answered_in_part():
 
 
 def test_a_manifest_of_just_the_limit_is_answered(monkeypatch):
-    monkeypatch.setattr(views, "MAX_ANSWER_BYTES", escaped_size(encode_head(MIXED)))
+    monkeypatch.setattr(reads, "MAX_ANSWER_BYTES", escaped_size(encode_head(MIXED)))
     assert whole(MIXED) == encode_head(MIXED)
-    monkeypatch.setattr(views, "MAX_ANSWER_BYTES", escaped_size(encode_head(MIXED)) - 1)
+    monkeypatch.setattr(reads, "MAX_ANSWER_BYTES", escaped_size(encode_head(MIXED)) - 1)
     with pytest.raises(AnswerTooLarge):
         whole(MIXED)
 
