@@ -44,8 +44,10 @@ def filename_problem(filename: str, max_name_bytes: int = MAX_NAME_BYTES) -> str
     """Why a collection may not have a file with this name; None if it may."""
     if _may_be_unsafe(filename) and (reason := _first_reason(_UNSAFE, filename)):
         return reason
-    if (filename[0] == "." or not filename.isascii()) and _is_working_folder(filename.partition("/")[0]):
-        return f"it is in {WORKING_FOLDER}, the client's working folder"
+    if filename[0] == "." or not filename.isascii():
+        plain = IGNORABLE.sub("", unicodedata.normalize("NFKC", filename.partition("/")[0])).casefold()
+        if plain.rstrip(". ") == WORKING_FOLDER:
+            return f"it is in {WORKING_FOLDER}, the client's working folder"
     try:
         size = len(filename) if filename.isascii() else len(filename.encode())
     except UnicodeEncodeError:
@@ -87,8 +89,3 @@ def _may_be_unsafe(filename: str) -> bool:
 
 def _first_reason(rules: Iterable[tuple[re.Pattern[str], str]], filename: str) -> str | None:
     return next((reason for pattern, reason in rules if pattern.search(filename)), None)
-
-
-def _is_working_folder(component: str) -> bool:
-    plain = IGNORABLE.sub("", unicodedata.normalize("NFKC", component)).casefold()
-    return plain.rstrip(". ") == WORKING_FOLDER

@@ -6,7 +6,7 @@ slots: references of unread pages, and loaded runs.
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Sequence
-from operator import add
+from operator import add, attrgetter
 from typing import NamedTuple
 
 from s3_manifest.manifest import digests
@@ -28,6 +28,16 @@ class LoadedRun(NamedTuple):
     run: Run
     totals: Totals | None = None
     ref: PageRef | None = None
+
+    @property
+    def first(self) -> str:
+        """The first filename. Raises ``IndexError`` if it is empty."""
+        return self.run.first
+
+    @property
+    def total_entries(self) -> int:
+        """The number of entries."""
+        return len(self.run)
 
 
 Slot = PageRef | LoadedRun
@@ -74,7 +84,7 @@ def loaded_run(ref: PageRef, run: Run) -> LoadedRun:
 
 def slot_index(slots: Sequence[Slot], filename: str) -> int:
     """The index of the slot for a filename. Only for slots without changes."""
-    return max(0, bisect_right(slots, filename, key=first_filename) - 1) if len(slots) > 1 else 0
+    return max(0, bisect_right(slots, filename, key=attrgetter("first")) - 1) if len(slots) > 1 else 0
 
 
 def find_entry(slots: Sequence[Slot], filename: str) -> Entry | None:
@@ -118,7 +128,7 @@ def pages_to_read(slots: Sequence[Slot], broken: Container[str] = ()) -> list[in
     Pages with ``broken`` keys cannot be read: a small page beside one stays small until the repair.
     """
     unread = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef) and slot.key not in broken}
-    if sum(map(_size, slots)) < MIN_PAGED:
+    if sum(slot.total_entries for slot in slots) < MIN_PAGED:
         return sorted(unread)
     small = [index for index in range(len(slots)) if index not in unread and _is_small(slots[index])]
     # The next page or, for the last, the previous page.
@@ -131,7 +141,7 @@ def build_layout(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout
 
     ``pages_to_read`` must be empty for these slots.
     """
-    total = sum(map(_size, slots))
+    total = sum(slot.total_entries for slot in slots)
     all_loaded = all(isinstance(slot, LoadedRun) for slot in slots)
     if all_loaded and (total < MIN_PAGED or (total <= MAX_INLINE and not was_paged)):
         return Layout(
@@ -167,15 +177,6 @@ def _modify(slot: Slot, file_changes: Sequence[FileChange]) -> LoadedRun:
                 files += sign * entry.is_file
                 size_bytes += sign * entry.size_bytes * entry.is_file
     return LoadedRun(run, Totals(files, size_bytes, digest))
-
-
-def first_filename(slot: Slot) -> str:
-    """The first filename of a slot that is not empty."""
-    return slot.first if isinstance(slot, PageRef) else slot.run.first
-
-
-def _size(slot: Slot) -> int:
-    return slot.total_entries if isinstance(slot, PageRef) else len(slot.run)
 
 
 def _is_small(slot: Slot) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import ChangeRecord, decode_record
 from s3_manifest.manifest.consistency import check_record
 from s3_manifest.manifest.layout import Slot
@@ -65,8 +64,8 @@ class ManifestRevision(NamedTuple):
             reason = f"part of the manifest at revision {self.facts.revision} is lost or damaged"
             raise HistoryExpired(reason, head.revision + 1) from error
         for index, run in zip(indices, runs, strict=True):
-            start = layout.first_filename(slots[index]) if index else ""
-            end = layout.first_filename(slots[index + 1]) if index + 1 < len(slots) else None
+            start = slots[index].first if index else ""
+            end = slots[index + 1].first if index + 1 < len(slots) else None
             within = {
                 name: entry for name, entry in self.differences.items() if name >= start and (end is None or name < end)
             }

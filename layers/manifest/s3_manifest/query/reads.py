@@ -189,7 +189,7 @@ def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[lis
             if len(lines) == limit or (lines and room < 0):
                 return lines, row.filename
             lines.append(line)
-    next_filename = layout.first_filename(slots[following]) if following < len(slots) else None
+    next_filename = slots[following].first if following < len(slots) else None
     return lines, None if next_filename is None or filter_.ends_before(next_filename) else next_filename
 
 

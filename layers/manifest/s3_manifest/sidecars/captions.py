@@ -5,8 +5,7 @@ from itertools import islice
 
 from s3_manifest.manifest.lenient_json import UnreadableDocument, decode_text, read_json
 from s3_manifest.manifest.model import Entry, Problem
-from s3_manifest.sidecars.content import PROMPT_COLUMNS, choices
-from s3_manifest.sidecars.formats import SIDECARS
+from s3_manifest.sidecars.formats import PROMPT_COLUMNS, SIDECARS, choices
 
 MAX_CAPTION_BYTES = 64 << 10
 

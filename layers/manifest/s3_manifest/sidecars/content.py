@@ -1,12 +1,11 @@
-"""The content of a sidecar as values, and the reader of one file's fields, which every format shares."""
+"""The content of a sidecar as values."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, JsonValue, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import BeforeValidator, JsonValue, StrictBool, StrictInt, StrictStr
 
-from s3_manifest.manifest.lenient_json import ProblemLog
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 
 MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
@@ -14,7 +13,6 @@ MAX_PROMPT_BYTES, MAX_LABELS, MAX_TEXT_BYTES = 64 << 10, 200, 1 << 10
 
 A field above its limit is left out, so that no entry is too large for a response."""
 
-_MAX_NAME_BYTES = 1024
 _LIMITED = ("prompt", "generation_id", "generation_type", "local_path")
 
 
@@ -63,9 +61,6 @@ class SidecarContent(Frozen):
     problems: tuple[str, ...] = ()
 
 
-PROMPT_COLUMNS = ("prompt", "text", "caption")
-"""The fields that can hold a prompt, by precedence."""
-
 NO_DESCRIPTION = FileDescription()
 
 
@@ -93,46 +88,6 @@ def decode_content(body: bytes) -> SidecarContent:
     return SidecarContent.model_validate_json(body)
 
 
-def read_described(fields: object, where: str, problems: ProblemLog) -> FileDescription:
-    """The description of one file, without the fields that are not valid; these become problems."""
-    if not isinstance(fields, dict):
-        problems.add(f"{where}: it must be an object or the prompt")
-        return NO_DESCRIPTION
-    values = {name: value for name, value in known(fields, FileDescription).items() if value is not None}
-    try:
-        description = FileDescription.model_validate(values)
-    except ValidationError as error:
-        for problem in error.errors():
-            problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
-            values.pop(str(problem["loc"][0]), None)
-        description = FileDescription.model_validate(values)
-    too_long = dict(oversized_fields(description))
-    for name, why in too_long.items():
-        problems.add(f"{where}.{name}: {why}")
-    if too_long:
-        description = description.model_copy(update=dict.fromkeys(too_long))
-    return description if description != NO_DESCRIPTION else NO_DESCRIPTION
-
-
 def known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
     """The fields that the shape has; all other fields are ignored."""
     return {name: fields[name] for name in shape.model_fields if name in fields} if isinstance(fields, dict) else fields
-
-
-def is_a_name(filename: str, where: str, problems: ProblemLog) -> bool:
-    """Whether an object can have that name: a key in S3 has at most 1,024 bytes."""
-    if len(filename.encode()) <= _MAX_NAME_BYTES:
-        return True
-    problems.add(f"{where}: the name is longer than a key in S3 can be")
-    return False
-
-
-def choices(value: object) -> tuple[list[str], bool]:
-    """The prompts in a value, a number as its digits, and whether it holds anything that is not a prompt."""
-    items = value if isinstance(value, list) else [] if value is None else [value]
-    texts = [
-        item if isinstance(item, str) else str(item)
-        for item in items
-        if isinstance(item, str | int | float) and not isinstance(item, bool)
-    ]
-    return texts, any(isinstance(item, dict | list | bool) for item in items)

@@ -5,26 +5,26 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from s3_manifest.manifest.collections import MAX_KEY_BYTES
 from s3_manifest.manifest.lenient_json import ProblemLog, UnreadableDocument, read_json
 from s3_manifest.manifest.model import first_problem
 from s3_manifest.sidecars import image_folder
 from s3_manifest.sidecars.content import (
     NO_DESCRIPTION,
-    PROMPT_COLUMNS,
     FileDescription,
     GenerationDeclaration,
     SidecarContent,
-    choices,
-    is_a_name,
     known,
-    read_described,
+    oversized_fields,
 )
-from s3_manifest.sidecars.image_folder import Skipped
 
 COLLECTION_JSON, PROMPT_METADATA_JSON = "collection.json", "prompt_metadata.json"
 METADATA_JSONL, METADATA_CSV, METADATA_PARQUET = "metadata.jsonl", "metadata.csv", "metadata.parquet"
 SIDECARS = (PROMPT_METADATA_JSON, METADATA_JSONL, METADATA_CSV, METADATA_PARQUET, COLLECTION_JSON)
 """The filenames of sidecars, at the top of a collection, by precedence."""
+
+PROMPT_COLUMNS = ("prompt", "text", "caption")
+"""The fields that can hold a prompt, by precedence."""
 
 EDIT_METADATA = "edit"
 """The user metadata of a sidecar that holds the number of its last edit; numbers increase."""
@@ -53,7 +53,8 @@ def read_sidecar(filename: str, body: bytes) -> SidecarContent:
         return SidecarContent(problems=("Parquet is not supported; provide metadata.jsonl instead",))
     try:
         if rows := _ROWS.get(filename):
-            return _read_image_folder(rows(body, most=most))
+            problems = ProblemLog()
+            return _read_image_folder(rows(body, problems, most=most), problems)
         document = read_json(body, most=most)
     except UnreadableDocument as error:
         return SidecarContent(problems=(str(error),))
@@ -100,26 +101,23 @@ def _read_collection(fields: Mapping[str, Any], problems: ProblemLog) -> Sidecar
 def _read_prompts(fields: Mapping[str, Any], problems: ProblemLog) -> SidecarContent:
     files = dict[str, FileDescription]()
     for filename, value in fields.items():
-        description = read_described({"prompt": value} if isinstance(value, str) else value, filename, problems)
-        if description is not NO_DESCRIPTION and is_a_name(filename, filename, problems):
+        description = _read_described({"prompt": value} if isinstance(value, str) else value, filename, problems)
+        if description is not NO_DESCRIPTION and _is_a_name(filename, filename, problems):
             files[filename] = description
     return SidecarContent(files=files, problems=problems.listed())
 
 
-def _read_image_folder(rows: Iterator[image_folder.Row | Skipped]) -> SidecarContent:
+def _read_image_folder(rows: Iterator[image_folder.Row], problems: ProblemLog) -> SidecarContent:
     """https://huggingface.co/docs/datasets/image_dataset#imagefolder"""
-    problems, exact, files, alternatives = ProblemLog(), dict[str, FileDescription](), dict[str, FileDescription](), 0
+    exact, files, alternatives = dict[str, FileDescription](), dict[str, FileDescription](), 0
     for row in rows:
-        if isinstance(row, Skipped):
-            problems.add(row.problem)
-            continue
         prompt, has_alternatives = _prompt_of(row, problems)
         alternatives += has_alternatives
-        description = read_described({**row.fields, "prompt": prompt}, row.where, problems)
+        description = _read_described({**row.fields, "prompt": prompt}, row.where, problems)
         for name, written in zip(row.names, row.exact, strict=True):
             if written in exact:
                 problems.add(f"{row.where}: {written} is already described")
-            elif is_a_name(written, row.where, problems):
+            elif _is_a_name(written, row.where, problems):
                 exact[written] = description
                 if name != written:
                     files.setdefault(name, description)
@@ -138,3 +136,43 @@ def _prompt_of(row: image_folder.Row, problems: ProblemLog) -> tuple[str | None,
         if texts:
             return texts[0], len(texts) > 1
     return None, False
+
+
+def _read_described(fields: object, where: str, problems: ProblemLog) -> FileDescription:
+    """The description of one file, without the fields that are not valid; these become problems."""
+    if not isinstance(fields, dict):
+        problems.add(f"{where}: it must be an object or the prompt")
+        return NO_DESCRIPTION
+    values = {name: value for name, value in known(fields, FileDescription).items() if value is not None}
+    try:
+        description = FileDescription.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors():
+            problems.add(f"{where}.{problem['loc'][0]}: {problem['msg']}")
+            values.pop(str(problem["loc"][0]), None)
+        description = FileDescription.model_validate(values)
+    too_long = dict(oversized_fields(description))
+    for name, why in too_long.items():
+        problems.add(f"{where}.{name}: {why}")
+    if too_long:
+        description = description.model_copy(update=dict.fromkeys(too_long))
+    return description if description != NO_DESCRIPTION else NO_DESCRIPTION
+
+
+def _is_a_name(filename: str, where: str, problems: ProblemLog) -> bool:
+    """Whether an object can have that name: a key in S3 has at most 1,024 bytes."""
+    if len(filename.encode()) <= MAX_KEY_BYTES:
+        return True
+    problems.add(f"{where}: the name is longer than a key in S3 can be")
+    return False
+
+
+def choices(value: object) -> tuple[list[str], bool]:
+    """The prompts in a value, a number as its digits, and whether it holds anything that is not a prompt."""
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    texts = [
+        item if isinstance(item, str) else str(item)
+        for item in items
+        if isinstance(item, str | int | float) and not isinstance(item, bool)
+    ]
+    return texts, any(isinstance(item, dict | list | bool) for item in items)

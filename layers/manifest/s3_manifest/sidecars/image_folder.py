@@ -1,6 +1,6 @@
 """Reads the metadata files of Hugging Face's ImageFolder: ``metadata.jsonl`` and ``metadata.csv``.
 
-Reads all that its loader accepts, and reports what is not used:
+Reads all that its loader accepts, and logs what is not used as problems:
 https://github.com/huggingface/datasets/blob/main/src/datasets/packaged_modules/folder_based_builder/folder_based_builder.py
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from s3_manifest.manifest.lenient_json import MAX_BYTES, SURROGATE, UnreadableDocument, read_json_lines, to_utf8
+from s3_manifest.manifest.lenient_json import SURROGATE, ProblemLog, UnreadableDocument, read_json_lines, to_utf8
 
 _NAMES = ("file_name", "image_file_name", "file_names", "image_file_names")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -34,29 +34,24 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
 
 
-class Skipped(NamedTuple):
-    """Why a row or a field is not used."""
-
-    problem: str
-
-
-def read_jsonl(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
+def read_jsonl(body: bytes, problems: ProblemLog, *, most: int) -> Iterator[Row]:
     """The rows of a ``metadata.jsonl``, which can also be pretty-printed or one list. Raises ``UnreadableDocument``."""
     for number, read in read_json_lines(body, most=most):
         where = f"line {number}"
         if isinstance(read, UnreadableDocument):
-            yield Skipped(f"{where}: {read}")
+            problems.add(f"{where}: {read}")
             continue
-        yield from (Skipped(f"{where}: {problem}") for problem in read.problems)
+        for problem in read.problems:
+            problems.add(f"{where}: {problem}")
         rows = read.value if isinstance(read.value, list) and read.value else [read.value]
         for row in rows:
             if isinstance(row, dict):
-                yield from _rows(where, row)
+                yield from _rows(where, row, problems)
             else:
-                yield Skipped(f"{where} is not a JSON object")
+                problems.add(f"{where} is not a JSON object")
 
 
-def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
+def read_csv(body: bytes, problems: ProblemLog, *, most: int) -> Iterator[Row]:
     """The rows of a ``metadata.csv``: commas, quotes as in RFC 4180, and the names of columns in the first line.
 
     ``good`` and ``hidden`` are ``true`` or ``false``, ``labels`` a JSON list or one label; a ``generation_id`` of
@@ -72,7 +67,7 @@ def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield Skipped(f"{where}: {error}")
+            problems.add(f"{where}: {error}")
             continue
         if cells is None:
             return
@@ -83,19 +78,19 @@ def read_csv(body: bytes, *, most: int = MAX_BYTES) -> Iterator[Row | Skipped]:
             if not set(header) & set(_NAMES):
                 raise UnreadableDocument("the first line has no column file_name; separate the columns with commas")
         else:
-            yield from _csv_row(where, header, cells)
+            yield from _csv_row(where, header, cells, problems)
 
 
-def _csv_row(where: str, header: list[str], cells: list[str]) -> Iterator[Row | Skipped]:
+def _csv_row(where: str, header: list[str], cells: list[str], problems: ProblemLog) -> Iterator[Row]:
     if len(cells) > len(header):
-        yield Skipped(f"{where}: it has {len(cells)} fields, but there are {len(header)} columns")
+        problems.add(f"{where}: it has {len(cells)} fields, but there are {len(header)} columns")
     fields = dict[str, Any]()
     for column, cell in zip(header, cells, strict=False):
         if not cell.isascii() and SURROGATE.search(cell):
-            yield Skipped(f"{where}.{_shown(column)}: {_NOT_UTF8}")
+            problems.add(f"{where}.{_shown(column)}: {_NOT_UTF8}")
         elif cell:
             fields[column] = _typed(column, cell)
-    yield from _rows(where, fields)
+    yield from _rows(where, fields, problems)
 
 
 def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # a JSON value
@@ -113,16 +108,16 @@ def _typed(column: str, cell: str) -> Any:  # noqa: ANN401  # a JSON value
     return cell
 
 
-def _rows(where: str, fields: Mapping[str, Any]) -> Iterator[Row | Skipped]:
+def _rows(where: str, fields: Mapping[str, Any], problems: ProblemLog) -> Iterator[Row]:
     """The row, if each of its names can be a file of the collection."""
     value = next((fields[column] for column in _NAMES if fields.get(column) is not None), None)
     exact: list[Any] = value if isinstance(value, list) else [value]
     for name in exact:
         if not isinstance(name, str) or not name:
-            yield Skipped(f"{where} has no file_name")
+            problems.add(f"{where} has no file_name")
             return
         if problem := _unusable(name):
-            yield Skipped(f"{where}: {_shown(name)} {problem}")
+            problems.add(f"{where}: {_shown(name)} {problem}")
             return
     yield Row(where, tuple(map(_resolved, exact)), tuple(exact), fields)
 
