@@ -36,10 +36,7 @@ def write_rclone_md5(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> Expor
 
 
 def write_rclone_files(_: Facts, entries: Iterable[Entry], out: BinaryIO) -> ExportResult:
-    """Writes what ``--files-from-raw`` reads.
-
-    Not ``--files-from``, which treats names that begin with ``#`` or ``;`` as comments, and strips blanks.
-    """
+    """Writes what ``--files-from-raw`` reads; ``--files-from`` strips blanks, and ignores names with ``#`` or ``;``."""
     return write_each("rclone-files", entries, out.write, _rclone_line)
 
 

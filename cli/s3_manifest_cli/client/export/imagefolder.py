@@ -92,10 +92,7 @@ def write_imagefolder(
 def write_imagefolder_parquet(
     facts: Facts, entries: Iterable[Entry], out: BinaryIO, *, captions: Iterable[Entry] = ()
 ) -> ExportResult:
-    """Writes ``metadata.parquet``: as ``metadata.jsonl``, but each column has the type of the field in the manifest.
-
-    Raises ``Invalid`` if pyarrow is not installed.
-    """
+    """Writes ``metadata.parquet``: the same, with the types of the manifest. Raises ``Invalid`` without pyarrow."""
     pa = load_pyarrow()
     images = _Images(facts, captions)
     types = {"size_bytes": pa.int64(), "good": pa.bool_(), "labels": pa.list_(pa.string())}
@@ -109,10 +106,7 @@ def write_imagefolder_parquet(
 
 
 class _Images:
-    """The rows of images, and the filenames that the loader does not load as images.
-
-    A column has one type: ids are numbers if all are, else texts.
-    """
+    """The rows of images, whose ids are numbers if all are, and the filenames that are not loaded as images."""
 
     def __init__(self, facts: Facts, captions: Iterable[Entry]) -> None:
         ids = [generation.generation_id for generation in facts.generations]

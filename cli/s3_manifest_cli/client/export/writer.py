@@ -55,10 +55,7 @@ def write_each(
 
 
 def relative(filename: str) -> str:
-    """The filename, if it is a relative path below a folder on any file system. Raises ``UnsupportedFile``.
-
-    S3 accepts ``../x``, ``/x``, ``a//x`` and a NUL in keys.
-    """
+    """The filename, if it is a path below a folder; ``/x``, ``../x``, ``a//x`` are not. Raises ``UnsupportedFile``."""
     if reason := path_problem(filename):
         raise UnsupportedFile(f"{filename!r}: {reason}; rename the object in S3")
     return filename

@@ -112,10 +112,7 @@ def _outcomes(runner: Runner, actions: Sequence[Action]) -> Iterator[Outcome[Act
 
 
 def _refusals(runner: Runner) -> Mapping[str, str]:
-    """The reason for each file that is refused, by filename. Names that a pull would refuse are not uploaded either.
-
-    Raises ``NotFound``, ``Unavailable``.
-    """
+    """Why files are refused, by filename; uploads also if a pull refuses them. Raises ``NotFound``, ``Unavailable``."""
     plan, source = runner.plan, runner.source
     refused = {action.filename: reason for action in plan.actions if (reason := _misplaced(runner, action))}
     file_system = runner.destination.file_system if runner.destination else None

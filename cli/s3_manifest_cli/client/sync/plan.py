@@ -44,10 +44,7 @@ class Action(Frozen):
 
 
 class Plan(Frozen):
-    """The actions, sorted by filename, and the manifest that they derive from.
-
-    ``folder`` is an absolute path; it is empty if the plan changes S3 only.
-    """
+    """The actions, sorted by filename, and their manifest. ``folder`` is absolute; it is empty if only S3 changes."""
 
     plan: Literal[1] = 1
     verb: Verb
@@ -144,27 +141,24 @@ def _action(action_type: ActionType, file: FileStatus) -> Action:
 
 def check_deletions(plan: Plan, facts: Facts | None, now: datetime, *, max_delete: int = MAX_DELETE) -> None:
     """Raises ``Refused`` if the plan deletes too many files, or its manifest is missing, incomplete or stale."""
-    count = len(plan.select("delete_local", "delete_remote"))
-    name = f"{plan.kind}/{plan.id}"
-    if facts is None and plan.select("delete_local"):
-        raise Refused(
-            f"Nothing is deleted, because the manifest of {name} is gone. Run s3-manifest doctor, or leave out"
-            " --delete."
-        )
-    if facts is None or not count:
+    deleted = plan.select("delete_local", "delete_remote") if facts else plan.select("delete_local")
+    if not deleted:
         return
-    remedy = f"Run 's3-manifest rescan {name} --wait 300' first, or leave out --delete"
-    if count > max_delete:
+    name, count = f"{plan.kind}/{plan.id}", len(deleted)
+    remedy = f"Run 's3-manifest rescan {name} --wait 300' first"
+    verified = facts.last_verified_at if facts else None
+    if facts is None:
+        state, remedy = "is gone", "Run s3-manifest doctor"
+    elif count > max_delete:
         files = "1 file" if count == 1 else f"{count:,} files"
         raise Refused(f"Would delete {files}; the limit is {max_delete:,}. Pass --max-delete {count} to allow it.")
-    if not facts.complete:
-        raise Refused(f"Nothing is deleted, because the manifest of {name} is incomplete. {remedy}.")
-    verified = facts.last_verified_at
-    if verified is None or datetime.fromisoformat(verified) < now - timedelta(days=MAX_AGE_DAYS):
-        raise Refused(
-            f"Nothing is deleted, because the manifest of {name} was not compared with S3 in the last {MAX_AGE_DAYS}"
-            f" days (last: {verified or 'never'}). {remedy}."
-        )
+    elif not facts.complete:
+        state = "is incomplete"
+    elif verified is None or datetime.fromisoformat(verified) < now - timedelta(days=MAX_AGE_DAYS):
+        state = f"was not compared with S3 in the last {MAX_AGE_DAYS} days (last: {verified or 'never'})"
+    else:
+        return
+    raise Refused(f"Nothing is deleted, because the manifest of {name} {state}. {remedy}, or leave out --delete.")
 
 
 def encode(plan: Plan) -> Iterator[bytes]:

@@ -53,10 +53,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Runner:
-    """Runs the actions of one plan. A context manager, which holds the bucket and the folder open for the block.
-
-    ``source`` is the folder of the plan if it has uploads, ``destination`` if it changes files there.
-    """
+    """Runs the actions of one plan; its block holds open the bucket, and the folders that the plan reads or changes."""
 
     deployment: Deployment
     collection: Collection

@@ -29,10 +29,7 @@ _ENTRIES = TypeAdapter(dict[str, BaselineEntry])
 
 
 class Baseline:
-    """The state at the last sync of a folder with a collection, from which a sync learns which side changed since.
-
-    ``entries`` are by filename. They are stored on this machine; without them a sync reports more conflicts.
-    """
+    """The files at the last sync, stored here: they show which side changed. Without them more files conflict."""
 
     def __init__(self, deployment: Deployment, collection: Collection, folder: Path) -> None:
         name = stable_name(folder.resolve(), deployment.name, collection.head_key)
@@ -132,10 +129,7 @@ def sync(
     filters: Filter = EVERYTHING,
     options: SyncOptions = DEFAULTS,
 ) -> SyncResult:
-    """Transfers changes in both directions; files that both sides changed are ``conflicts`` of the result.
-
-    Raises as ``prepare`` and ``apply_plan``.
-    """
+    """Transfers changes in both directions; files that both sides changed are ``conflicts``. Raises as ``pull``."""
     prepared = prepare(deployment, "sync", folder, collection, filters, options)
     return apply_plan(deployment, prepared.plan, prepared.files, options)
 

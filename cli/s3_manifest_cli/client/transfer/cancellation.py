@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 
 class Cancelled(Exception):
@@ -49,11 +48,7 @@ class Cancellation:
 @contextmanager
 def terminable() -> Iterator[None]:
     """Makes SIGTERM raise ``KeyboardInterrupt``, as Ctrl-C does, for the block. For the main thread."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -95,10 +95,7 @@ class MemoryBudget:
         cancellation.on_cancel(lambda: self.release(0))  # it wakes the waiting threads
 
     def reserve(self, size: int) -> int:
-        """Waits for so many free bytes and reserves them; returns how many. Raises ``Cancelled``.
-
-        A size above the whole budget reserves the whole budget, and so waits until it is alone.
-        """
+        """Reserves free bytes when there are so many, or all if it is more; returns how many. Raises ``Cancelled``."""
         size = min(size, self._size)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= size or self._cancellation.is_requested)

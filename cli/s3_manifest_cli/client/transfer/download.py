@@ -191,10 +191,7 @@ class _Download:
 
 
 class Fetched(NamedTuple, Generic[Item]):
-    """A small object that arrived: ``body`` holds all of its bytes as one, unless there is an ``error``.
-
-    The receiver releases the ``reserved`` bytes of ``Objects.budget``.
-    """
+    """A small object that arrived as one block, or its error. The receiver releases its ``reserved`` memory."""
 
     item: Item
     body: list[bytes]

@@ -42,10 +42,7 @@ def part_size_of(size: int, preferred: int) -> int:
 
 
 def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: bool) -> str:
-    """The id of a new upload. S3 compares its parts with their CRCs, or with MD5s.
-
-    Raises ``OutcomeUnknown``, ``WriteRefused``.
-    """
+    """The id of a new upload; S3 compares its parts with CRCs or MD5s. Raises ``OutcomeUnknown``, ``WriteRefused``."""
     # With CRCs S3 also keeps that of the whole: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
     algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC64NVME"} if by_crc else {}
     metadata = user_metadata(headers)
@@ -59,10 +56,7 @@ def begin(objects: Objects, key: str, headers: Mapping[str, str], *, by_crc: boo
 
 
 class UploadListing(NamedTuple):
-    """The unfinished uploads to a key, of any client: their start by id.
-
-    ``listed_at`` is the time of the listing. All times are S3's own, in seconds since 1970.
-    """
+    """When each unfinished upload to a key began, by id, and the time of the listing, by S3's clock in seconds."""
 
     listed_at: float
     started_at: Mapping[str, float]

@@ -242,10 +242,7 @@ class Objects:
         return response.etag
 
     def begin_part(self, part: PartUpload, on_done: OnDone[str]) -> None:
-        """Begins to store a part, in place of the part with its number; ``on_done`` gets its ETag.
-
-        The body is read once, before ``on_done``. Raises ``Cancelled``.
-        """
+        """Begins to store a part, whose body is read once; ``on_done`` gets its ETag. Raises ``Cancelled``."""
 
         def on_end(response: Response) -> None:
             on_done(response.etag, response.error and _write_error(part.key, response.error, is_conditional=True))

@@ -83,10 +83,7 @@ def read_record(record: bytes, etag: str, size: int) -> Record | None:
 
 
 def open_record(fd: int, etag: str, size: int, *, is_valid: bool) -> tuple[Range, ...]:
-    """The ranges in the record of an object, none unless it is valid; more lines can then be written to it.
-
-    Raises ``OSError``.
-    """
+    """The ranges in the record of an object, none unless it is valid; more lines can follow. Raises ``OSError``."""
     record = read_record(read_at(fd, os.fstat(fd).st_size, 0), etag, size) if is_valid else None
     os.ftruncate(fd, record.size if record else 0)
     os.lseek(fd, 0, os.SEEK_END)

@@ -27,11 +27,7 @@ _BLOCK = 1 << 20
 
 
 class UploadRequest(NamedTuple):
-    """A file as it was when the upload was planned.
-
-    ``replaces`` is the ETag of the object that it replaces, or None if there must be none. ``headers`` are those of
-    ``upload_headers``.
-    """
+    """A file as it was when the upload was planned, and the ETag of the object that it replaces, None if none."""
 
     key: str
     size: int
@@ -66,7 +62,7 @@ def upload(
     unfinished: UnfinishedUploads,
     on_bytes: OnBytes = lambda _: None,
 ) -> UploadResult:
-    """Uploads a file, of which only the descriptor is used.
+    """Uploads an open file; only its descriptor is used.
 
     S3 compares the bytes with their MD5; Amazon's S3 compares each part of a large file with its CRC-64, which is
     faster, and keeps the CRC-64 of the whole. A file that changes meanwhile is never stored. If an answer is lost, S3
