@@ -53,10 +53,7 @@ class RetryPolicy(NamedTuple):
 
 
 class SidecarEdit(NamedTuple):
-    """A sidecar that has the edit. ``edit`` is greater than the number of every earlier edit.
-
-    ``attempts`` is the number of writes: 0 if the sidecar has these values already.
-    """
+    """A sidecar that has the edit, whose number is greater than any before. 0 ``attempts``: it had these values."""
 
     s3_key: str
     etag: str

@@ -168,17 +168,15 @@ def _has_controls(text: str) -> bool:
 
 def _problem_with(collections: Collections, collection: Collection, filename: str) -> str | None:
     key = collection.prefix + filename
+    is_path = {"", ".", ".."}.isdisjoint(filename.split("/"))
+    has_content = is_image(filename) or is_caption(filename)
     reasons = {
-        "it must be a path below the collection's prefix without '.', '..' and empty parts": any(
-            part in ("", ".", "..") for part in filename.split("/")
-        ),
+        "it must be a path below the collection's prefix without '.', '..' and empty parts": not is_path,
         "it must not contain a backslash": "\\" in filename,
         f"it {_NO_CONTROLS}": _has_controls(filename),
         f"the key would be longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
         "it is a sidecar; edit it with PATCH": filename in SIDECARS,
-        "its suffix is neither that of an image nor that of a caption (.txt, .caption)": not (
-            is_image(filename) or is_caption(filename)
-        ),
+        "its suffix is neither that of an image nor that of a caption (.txt, .caption)": not has_content,
         "it belongs to another collection": collections.collection_of(key) != collection,
     }
     return next((reason for reason, applies in reasons.items() if applies), None) or filename_problem(filename)

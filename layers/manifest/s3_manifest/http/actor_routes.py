@@ -104,8 +104,7 @@ def _complete(collection: Collection, head: Head | None, request: _Request, star
     if head is None or request.force_rescan:
         # Of several requests for a missing manifest, only the first one's sweep runs.
         created_at, asked_at = (None, requested_at) if request.force_rescan else (requested_at, None)
-        sweep = Sweep(kind=collection.kind, id=collection.id, created_at=created_at, asked_at=asked_at)
-        runtime.enqueue([sweep])
+        runtime.enqueue([Sweep(kind=collection.kind, id=collection.id, created_at=created_at, asked_at=asked_at)])
         seconds = DEFAULT_WAIT_SECONDS if request.condition.wait is None else request.condition.wait
     else:
         requested_at = head.created_at

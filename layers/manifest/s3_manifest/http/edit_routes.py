@@ -277,8 +277,7 @@ def _delete_file(collection: Collection, filename: str, delete_from_s3: bool, if
 
 def _delete_collection(collection: Collection, confirm: str, delete_from_s3: bool) -> HttpResponse:
     if confirm != collection.id:
-        detail = f"confirm: to delete all of {collection.prefix}, pass confirm={collection.id}"
-        return problem(400, detail, parameter="confirm")
+        raise BadParameter("confirm", f"confirm: to delete all of {collection.prefix}, pass confirm={collection.id}")
     _check_exists(collection)
     editor = editor_of(collection, app.lambda_context)
     if not delete_from_s3:

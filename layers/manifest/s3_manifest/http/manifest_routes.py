@@ -46,7 +46,7 @@ def get_manifest(
     ((kind, id_),) = ids.items()
     collection = _named(kind, id_)
     result = manifest_requests.fetch(collection, ReadCondition(if_none_match, wait, reflects)) if collection else None
-    if collection is None or result is None or not (result.not_modified or result.snapshot.head):
+    if result is None or not (result.not_modified or result.snapshot.head):
         message = f"No S3 uploads have been made for this {kind} yet"
         return json_response({"error": "Manifest not found", "message": message}, 404)
     return manifest_requests.manifest_response(result, reads.whole)

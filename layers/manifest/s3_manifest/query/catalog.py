@@ -25,10 +25,7 @@ class Position(Frozen):
 
 
 class CatalogPage(NamedTuple):
-    """Collections as JSON objects, and the position that the next page continues from; None after the last.
-
-    A collection whose manifest cannot be read has, instead of totals, a ``problem`` with the cause and the remedy.
-    """
+    """Collections as JSON objects, and the position that the next page continues from; None after the last."""
 
     collections: list[dict[str, Any]]
     next_position: Position | None

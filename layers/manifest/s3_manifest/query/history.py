@@ -43,13 +43,9 @@ class ManifestRevision(NamedTuple):
     base: Snapshot
     differences: Mapping[str, Entry | None]
 
-    def slots(self) -> Sequence[Slot]:
-        """The slots of the base, in order of filenames."""
-        return self.base.slots()
-
     def runs(self) -> Iterator[Run]:
         """All entries, in order of filenames. Raises as ``read``."""
-        slots = self.slots()
+        slots = self.base.slots()
         return self.read(slots, range(len(slots)))
 
     def read(self, slots: Sequence[Slot], indices: Sequence[int]) -> Iterator[Run]:
@@ -82,7 +78,6 @@ class History:
         if snapshot.head is None:
             raise NoSuchRevision("the manifest no longer exists")
         self._snapshot = snapshot
-        self._store = snapshot.store
         self._collection = snapshot.collection
         self._head = snapshot.head
 
@@ -208,7 +203,7 @@ class History:
         """After each listing: the records of later revisions so far, and those of them on the chain of the head."""
         start = change_log.listing_start(self._collection, revision)
         names: list[RecordName] = []
-        for listing in iter_listings(self._store, self._collection.changes_folder, start):
+        for listing in iter_listings(self._snapshot.store, self._collection.changes_folder, start):
             names += change_log.parse_names(listing.keys)
             yield names, change_log.follow_chain(names, self._head)
 
@@ -217,7 +212,7 @@ class History:
 
     def _read_record(self, link: RecordName) -> ChangeRecord:
         key = change_log.record_key(self._collection, link)
-        stored = self._store.get(key)
+        stored = self._snapshot.store.get(key)
         if stored is None:
             # The collector deletes the oldest first, so the next record may still exist.
             raise HistoryExpired(f"the change record of revision {link.revision} is no longer kept", link.revision + 1)
@@ -236,7 +231,7 @@ class History:
     def _checkpoint(self, record: ChangeRecord) -> Snapshot:
         """The checkpoint that was written with this record."""
         lost = HistoryExpired(f"the manifest of revision {record.revision} is lost or damaged", record.revision + 1)
-        stored = self._store.get(heads.checkpoint_key(self._collection, record.revision, record.commit))
+        stored = self._snapshot.store.get(heads.checkpoint_key(self._collection, record.revision, record.commit))
         if stored is None or (record.checkpoint and sha256_hex(stored.body) != record.checkpoint):
             raise lost
         try:

@@ -203,7 +203,7 @@ class _SlotReader:
 
     def __init__(self, revision: ManifestRevision) -> None:
         self._revision = revision
-        self.slots = revision.slots()
+        self.slots = revision.base.slots()
         self._runs: dict[int, Run] = {}
 
     def run(self, index: int) -> Run:
@@ -213,10 +213,8 @@ class _SlotReader:
         return self._runs[index]
 
     def exists(self, filename: str) -> bool:
-        """Whether there is an entry of that name and, for the name of a caption, whether it is a caption.
-
-        An image and its caption are in the same slot or in adjacent ones.
-        """
+        """Whether there is an entry of that name and, for the name of a caption, whether it is a caption."""
+        # An image and its caption are in the same slot or in adjacent ones.
         entry = self.run(layout.slot_index(self.slots, filename)).find(filename)
         return entry is not None and (entry.caption is not None or not may_be_caption(filename))
 

@@ -122,12 +122,9 @@ class Growth(NamedTuple):
 def totals_of(row: dict[str, Any]) -> CollectionTotals | UnreadableCollection:
     """A row of the catalog, with the same field names for every kind."""
     kind = row["kind"]
-    if "problem" in row:
-        return UnreadableCollection(kind=kind, id=row[f"{kind}_id"], s3_prefix=row["s3_prefix"], problem=row["problem"])
-    named = {"id": row[f"{kind}_id"], "title": row[f"{kind}_title"]}
-    return CollectionTotals.model_validate(
-        named | {name: value for name, value in row.items() if name in CollectionTotals.model_fields}
-    )
+    fields = {**row, "id": row[f"{kind}_id"], "title": row.get(f"{kind}_title")}
+    model = UnreadableCollection if "problem" in row else CollectionTotals
+    return model.model_validate({name: value for name, value in fields.items() if name in model.model_fields})
 
 
 def totals_of_facts(facts: Facts) -> CollectionTotals:

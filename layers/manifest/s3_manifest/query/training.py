@@ -23,7 +23,6 @@ MAX_FILES = 30_000
 
 PREVIEW_CHARACTERS = 100
 
-_MEBIBYTE = 1 << 20
 _BASE_IMAGES = ("base_image", "base")
 
 
@@ -167,12 +166,6 @@ def actor_manifest(collection: Collection, head: Head, entries: Iterable[Entry])
     )
 
 
-def actor_id(collection: Collection) -> int | str:
-    """The actor's number; its name if it has no number."""
-    number = number_of(collection.id)
-    return collection.id if number is None else number
-
-
 def base_image(images: Iterable[Entry]) -> Entry | None:
     """The image in the top folder that is called ``base_image`` or, failing that, ``base``."""
     named = [(stem, image) for image in images if (stem := image.filename.rpartition(".")[0].lower()) in _BASE_IMAGES]
@@ -199,7 +192,7 @@ def statistics(head: Head, images: Sequence[Entry]) -> Statistics:
 
 def size_mb(size_bytes: int) -> float:
     """A size in units of 2^20 bytes, to two digits."""
-    return round(size_bytes / _MEBIBYTE, 2)
+    return round(size_bytes / 2**20, 2)
 
 
 def read(snapshot: Snapshot, view: View) -> Document:
@@ -208,16 +201,14 @@ def read(snapshot: Snapshot, view: View) -> Document:
     Raises ``AnswerTooLarge``, ``NoSuchRevision`` (the manifest no longer exists), ``StoreError``,
     ``UnreadableManifest``.
     """
-    too_large = AnswerTooLarge("the actor has too many images for one answer")
 
     def read_view(now: Snapshot) -> Document:
         if now.head is None:
             raise NoSuchRevision("the manifest no longer exists")
-        if now.head.total_files > MAX_FILES:
-            raise too_large
-        body = to_json(view(now.collection, now.head, now.entries()))
-        if escaped_size(body) > MAX_ANSWER_BYTES:
-            raise too_large
+        is_small = now.head.total_files <= MAX_FILES
+        body = to_json(view(now.collection, now.head, now.entries())) if is_small else None
+        if body is None or escaped_size(body) > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge("the actor has too many images for one answer")
         return Document(body, now.etag)
 
     return retry_on_conflict(snapshot, read_view)
@@ -228,8 +219,9 @@ _SHARED_FIELDS = set(ActorImage.model_fields) & set(Entry.model_fields)
 
 def _common(collection: Collection, head: Head, images: Sequence[Entry]) -> dict[str, Any]:
     """The fields that both formats have."""
+    number = number_of(collection.id)
     return {
-        "actor_id": actor_id(collection),
+        "actor_id": collection.id if number is None else number,
         "actor_name": collection.id,
         "statistics": statistics(head, images),
         "s3_prefix": head.s3_prefix,
