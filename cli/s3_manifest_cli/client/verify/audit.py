@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeVar, get_args
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.aws.threads import parallel_map
-from s3_manifest.manifest.collections import Collection
+from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Entry, Facts, Sidecar
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.storage.md5 import proven_md5
@@ -102,7 +102,9 @@ def audit(
     ``Unavailable``; an object that S3 refuses is ``unreadable``.
     """
     manifest = deployment.manifests.read(collection)
-    auditor = _Auditor(deployment, collection, deployment.bucket or manifest.facts.s3_bucket, progress)
+    client = s3_client(deployment.endpoint, session=deployment.session)
+    store = ExplainingStore(deployment.bucket or manifest.facts.s3_bucket, client, client)
+    auditor = _Auditor(store, deployment.collections, collection, progress)
     expected = _expected(manifest, collection)
     with translated_errors():
         names = sorted(expected.keys() | auditor.list_names())
@@ -142,23 +144,19 @@ def _expected(manifest: Manifest, collection: Collection) -> dict[str, _Expected
     return {**manifest.entries, **sidecars}
 
 
-class _Auditor:
+class _Auditor(NamedTuple):
     """Reads one collection's objects. ``progress`` gets the number of objects done."""
 
-    def __init__(
-        self, deployment: Deployment, collection: Collection, bucket: str, progress: Callable[[int], None]
-    ) -> None:
-        client = s3_client(deployment.endpoint, session=deployment.session)
-        self._store = ExplainingStore(bucket, client, client)
-        self._collections = deployment.collections
-        self._collection = collection
-        self._progress = progress
+    store: ExplainingStore
+    collections: Collections
+    collection: Collection
+    progress: Callable[[int], None]
 
     def list_names(self) -> set[str]:
         names: set[str] = set()
-        for listing in iter_listings(self._store, self._collection.prefix):
+        for listing in iter_listings(self.store, self.collection.prefix):
             keys = [listed.key for listed in listing.objects if not is_folder(listed)]
-            names |= set(map(self._collection.filename, self._collections.own_keys(self._collection, keys)))
+            names |= set(map(self.collection.filename, self.collections.own_keys(self.collection, keys)))
         return names
 
     def observe(self, names: Sequence[str]) -> dict[str, _Observation]:
@@ -177,11 +175,11 @@ class _Auditor:
         for start in range(0, len(items), size):
             batch = items[start : start + size]
             yield from parallel_map(function, batch)
-            self._progress(start + len(batch))
+            self.progress(start + len(batch))
 
     def _head(self, name: str) -> _Observation:
         try:
-            observation = self._store.head(self._collection.prefix + name)
+            observation = self.store.head(self.collection.prefix + name)
         except ReadFailed as error:
             return str(error)
         return None if isinstance(observation, Absent) or is_folder(observation) else observation
@@ -189,7 +187,7 @@ class _Auditor:
     def _check_bytes(self, file: AuditedFile, entry: Entry) -> AuditedFile:
         checker = ContentChecker(ExpectedContent.of(RemoteFile.from_entry(entry)))
         try:
-            for block in self._store.blocks(entry.s3_key, entry.etag):
+            for block in self.store.blocks(entry.s3_key, entry.etag):
                 checker.update(block)
         except Conflict:
             return file._replace(state="unsettled", proof=None, why="it changed during the audit")

@@ -11,6 +11,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-
 """
 
 import base64
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from s3_manifest_cli.client.verify.checksums import ALGORITHMS, Bytes, Hash, Mul
 
 _BLOCK = 1 << 18
 _ETAG = re.compile(r'"?([0-9a-f]{32})-([1-9][0-9]{0,4})"?')
-_COMPOSITE = re.compile(r"(.+)-([1-9][0-9]{0,4})")
+_CHECKSUM = re.compile(r"([A-Za-z0-9+/]+=*)(?:-([1-9][0-9]{0,4}))?")
 
 
 class ExpectedContent(NamedTuple):
@@ -190,27 +191,22 @@ def _candidates(expected: ExpectedContent) -> list[_Candidates]:
 def _whole_candidates(expected: ExpectedContent) -> Iterator[_Candidates]:
     if expected.md5_hash and re.fullmatch(r"[0-9a-f]{32}", expected.md5_hash):
         yield _Candidates("md5", bytes.fromhex(expected.md5_hash), (ALGORITHMS["md5"](),))
-    checksum = expected.checksum or {}
+    is_composite = (expected.checksum or {}).get("type") == "COMPOSITE"
     count = _etag_part_count(expected)
-    for name, digest in _decoded_checksums(expected):
-        if checksum.get("type") == "COMPOSITE" or "-" in checksum[name]:
-            continue
-        if not count or count == 1:
-            yield _Candidates(name, digest, (ALGORITHMS[name](),))
-        elif name.startswith("crc"):
-            # S3 has no SHA of a whole multipart object. Some servers return a composite CRC as one of the whole.
-            yield _Candidates(name, digest, (ALGORITHMS[name](), *_multipart_hashes(name, count, expected)))
+    for name, digest, parts in _decoded_checksums(expected):
+        # S3 has no SHA of a whole multipart object. Some servers return a composite CRC as one of the whole.
+        if not (is_composite or parts) and (count <= 1 or name.startswith("crc")):
+            of_parts = _multipart_hashes(name, count, expected) if count > 1 else ()
+            yield _Candidates(name, digest, (ALGORITHMS[name](), *of_parts))
 
 
 def _part_candidates(expected: ExpectedContent) -> Iterator[_Candidates]:
-    count = _etag_part_count(expected)
-    if count:
+    if count := _etag_part_count(expected):
         # The ETag of an encrypted object is not made of its parts' MD5s, and nothing shows that it is encrypted.
         etag = bytes.fromhex(expected.etag.strip('"').partition("-")[0])
         yield _Candidates("etag", etag, _multipart_hashes("md5", count, expected), is_certain=False)
-    for name, digest in _decoded_checksums(expected):
-        composite = _COMPOSITE.fullmatch((expected.checksum or {})[name])
-        if parts := int(composite[2]) if composite else count:
+    for name, digest, own_count in _decoded_checksums(expected):
+        if parts := own_count or count:
             is_certain = parts == 1 or bool(_known_part_sizes(parts, expected))
             yield _Candidates(f"{name}-parts", digest, _multipart_hashes(name, parts, expected), is_certain)
 
@@ -229,23 +225,20 @@ def _known_part_sizes(count: int, expected: ExpectedContent) -> Sequence[int] | 
     return known if known and len(known) == count and sum(known) == expected.size_bytes else None
 
 
-def _etag_part_count(expected: ExpectedContent) -> int | None:
+def _etag_part_count(expected: ExpectedContent) -> int:
+    """The number of parts by the ETag; 0 where it has none."""
     matched = _ETAG.fullmatch(expected.etag)
-    return int(matched[2]) if matched else None
+    return int(matched[2]) if matched else 0
 
 
-def _decoded_checksums(expected: ExpectedContent) -> Iterator[tuple[str, bytes]]:
-    """The checksums by algorithm, strongest first, without those of an unknown algorithm or a wrong length."""
-    checksum = expected.checksum or {}
+def _decoded_checksums(expected: ExpectedContent) -> Iterator[tuple[str, bytes, int]]:
+    """The valid checksums by algorithm, strongest first; each with the number of its parts, 0 where it names none."""
     for name, new in ALGORITHMS.items():
-        if not (text := checksum.get(name)):
-            continue
-        try:
-            digest = base64.b64decode(_COMPOSITE.sub(r"\1", text), validate=True)
-        except ValueError:
-            continue
-        if len(digest) == len(new().digest()):
-            yield name, digest
+        if matched := _CHECKSUM.fullmatch((expected.checksum or {}).get(name, "")):
+            with contextlib.suppress(ValueError):
+                digest = base64.b64decode(matched[1], validate=True)
+                if len(digest) == len(new().digest()):
+                    yield name, digest, int(matched[2] or 0)
 
 
 def _wrong_size(size: int, expected: ExpectedContent) -> CheckResult:
