@@ -537,10 +537,9 @@ class FoldingFolder(Folder):
         super().replace(name.lower(), folder, new.lower())
 
 
-def test_a_disk_that_takes_names_for_one_is_known_and_no_file_replaces_another(root):
-    destination = Destination(root)
-    destination._open_root = FoldingFolder.at
-    with destination:
+def test_a_disk_that_takes_names_for_one_is_known_and_no_file_replaces_another(root, monkeypatch):
+    monkeypatch.setattr("s3_manifest_cli.client.local.destination.folder_at", FoldingFolder.at)
+    with Destination(root) as destination:
         assert destination.file_system.ignores_case
         assert destination.file_system.windows_names
         assert not destination.file_system.ignores_unicode_form

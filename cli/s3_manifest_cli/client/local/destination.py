@@ -10,7 +10,7 @@ import functools
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -50,13 +50,12 @@ class Destination:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._open_root: Callable[[str], Folder] = folder_at
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             with disk_errors(str(self.root), "not opened"):
                 self.root.mkdir(parents=True, exist_ok=True)
-                self._root = opened.enter_context(self._open_root(str(self.root)))
+                self._root = opened.enter_context(folder_at(str(self.root)))
             with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not opened"):
                 self._working, self._lock = self._lock_working_folder()
             opened.callback(self._release_working_folder)

@@ -13,7 +13,6 @@ from s3_manifest_cli.client.local.hashes import (
     DigestCache,
     LocalScan,
     MatchResult,
-    ScannedFile,
     Scanner,
     md5_of,
     scan_folder,
@@ -103,14 +102,14 @@ class LocalCopy(NamedTuple):
         if self.filters != EVERYTHING:
             scanned = {name: file for name, file in scanned.items() if selects(name)}
             remote = [file for file in remote if selects(file.filename)]
-        matches: list[tuple[ScannedFile, RemoteFile]] = []
-        if not read_all:
-            matches, remote = match_cached(scanned, remote)
+        if read_all:
+            scanned = {name: (*file[:-1], None) for name, file in scanned.items()}
+        matches, remote = match_cached(scanned, remote)
         files = {name: LocalFile._make(file[:-1]) for name, file in scanned.items()}
         results: dict[str, MatchResult] = {}
         unreadable: list[Problem] = []
         if pairs := same_size_pairs(files, remote):
-            md5s = {} if read_all else {name: file[-1] for name, file in scanned.items()}
+            md5s = {name: file[-1] for name, file in scanned.items()}
             with DigestCache(self.deployment.cache, self.folder) as digests:
                 results = _Matcher(self.folder, digests, unreadable, progress, read_all).match(pairs, md5s)
         return Comparison(matches, compare(files, remote, results, selects), unreadable)
