@@ -131,7 +131,7 @@ def connect(**options: Unpack[ConnectOptions]) -> Deployment:
     bucket, api_url = options.get("bucket"), options.get("api_url")
     is_named = bool(bucket or api_url)
     stack = options.get("stack") or (None if is_named else env("S3_MANIFEST_STACK"))
-    settings = stack_settings(session, stack, options.get("endpoint_url")) if stack else {}
+    settings = _stack_settings(session, stack, options.get("endpoint_url")) if stack else {}
     if not is_named:
         bucket = settings.get("BucketName") or env("S3_MANIFEST_BUCKET")
         api_url = None if bucket else env("S3_MANIFEST_API_URL")
@@ -167,14 +167,13 @@ def connect(**options: Unpack[ConnectOptions]) -> Deployment:
         return Deployment(manifests, collections, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", cache)
     if api_url:
         api = HttpApi(api_url, session, options.get("token") or env("S3_MANIFEST_API_TOKEN"))
-        manifests = HttpManifests(
-            api, collections, Connection(None, {"--api-url": api_url} | shared_options, can_rescan=True)
-        )
+        connection = Connection(None, {"--api-url": api_url} | shared_options, can_rescan=True)
+        manifests = HttpManifests(api, collections, connection)
         return Deployment(manifests, collections, session, endpoint, None, api_url, cache)
     raise Invalid("No deployment is named.", remedy="Pass --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET.")
 
 
-def stack_settings(session: boto3.Session, stack: str, endpoint_url: str | None = None) -> Mapping[str, str]:
+def _stack_settings(session: boto3.Session, stack: str, endpoint_url: str | None) -> Mapping[str, str]:
     """The parameters and outputs of a deployed stack. Raises ``NotFound``, ``Unavailable``."""
     credentials_of(session)
     try:
