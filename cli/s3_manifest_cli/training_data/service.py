@@ -1,4 +1,4 @@
-"""What a deployment is asked for, and what it returns, over HTTP and in S3 alike."""
+"""The arguments and results that ``HttpService`` and ``S3Service`` share."""
 
 from typing import TypedDict
 
