@@ -176,10 +176,8 @@ def _without_upload(image: ImagePlan, other: str | None) -> ImagePlan:
 
 
 def _status(image: Image, local_md5: str | None, remote_md5: str | None) -> Status:
-    if remote_md5 is None and local_md5 is None:
-        return Status.MISSING
     if local_md5 is None:
-        return Status.S3_ONLY
+        return Status.MISSING if remote_md5 is None else Status.S3_ONLY
     if remote_md5 is None:
         return Status.LOCAL_ONLY if image.mentions else Status.ORPHANED
     return Status.SYNCED if local_md5 == remote_md5 else Status.OUT_OF_SYNC
