@@ -6,10 +6,10 @@ from unit.values import EVENING, PREFIX, STYLE
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.jobs import Progress, Sweep
-from s3_manifest.manifest.model import BrokenObjects
 from s3_manifest.reconcile.environment import AnnouncementFailed
 from s3_manifest.reconcile.repair import repair
 from s3_manifest.storage.change_log import REPAIRED
+from s3_manifest.storage.snapshot import BrokenObjects
 from s3_manifest.storage.store import ReadFailed
 from s3_manifest.sweep.jobs import run_job
 from s3_manifest.sweep.result import SweepFailed

@@ -7,12 +7,12 @@ from unit.sweeping import clear_records, complete_harness, files_in_bucket, file
 from unit.values import EVENING, PREFIX, STYLE
 
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
-from s3_manifest.manifest.model import BrokenObjects
 from s3_manifest.query import reads
 from s3_manifest.query.history import History, HistoryExpired
 from s3_manifest.query.reads import PageQuery
 from s3_manifest.reconcile.reconcile import Message, reconcile
 from s3_manifest.storage import heads
+from s3_manifest.storage.snapshot import BrokenObjects
 from s3_manifest.sweep.jobs import run_job
 from s3_manifest.sweep.recovery import back_up_unreadable
 

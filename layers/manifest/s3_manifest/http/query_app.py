@@ -9,11 +9,12 @@ from s3_manifest.http.app import HttpResponse, answer_errors, answer_unavailable
 from s3_manifest.http.manifest_requests import NoSuchManifest
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.jobs import JobsNotQueued
-from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
+from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
 from s3_manifest.query.cursors import InvalidCursor
 from s3_manifest.query.history import HistoryExpired, NoSuchRevision
 from s3_manifest.query.reads import ManifestChanged
+from s3_manifest.storage.snapshot import BrokenObjects
 from s3_manifest.storage.store import ReadFailed
 
 logger = Logger(service="query")

@@ -1,7 +1,7 @@
 """The manifest's content as frozen values."""
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal, TypeVar
@@ -277,14 +277,6 @@ class UnreadableManifest(Exception):
 
 class NewerManifest(UnreadableManifest):
     """A newer version of this program wrote an object of a manifest."""
-
-
-class BrokenObjects(UnreadableManifest):
-    """Pages or sidecar copies are missing or do not match the head's references; ``keys`` lists them."""
-
-    def __init__(self, reason: str, keys: Iterable[str]) -> None:
-        super().__init__(reason)
-        self.keys = tuple(keys)
 
 
 def first_problem(error: ValidationError) -> str:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from s3_manifest.manifest.changes import ChangeRecord, decode_record
 from s3_manifest.manifest.consistency import check_record
 from s3_manifest.manifest.layout import Slot
-from s3_manifest.manifest.model import BrokenObjects, Entry, Facts, NewerManifest, Timestamp, UnreadableManifest
+from s3_manifest.manifest.model import Entry, Facts, NewerManifest, Timestamp, UnreadableManifest
 from s3_manifest.manifest.runs import Run, sha256_hex
 from s3_manifest.storage import change_log, heads
 from s3_manifest.storage.change_log import FIRST, REPAIRED, RecordName
-from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.snapshot import BrokenObjects, Snapshot
 from s3_manifest.storage.store import iter_listings
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import MAX_BROKEN, JobsNotQueued, Sweep
-from s3_manifest.manifest.model import BrokenObjects, Head
+from s3_manifest.manifest.model import Head
 from s3_manifest.manifest.runs import Run
 from s3_manifest.reconcile.delta import (
     CommitFacts,
@@ -45,7 +45,7 @@ from s3_manifest.sidecars.applied import (
     with_last_read_content,
 )
 from s3_manifest.storage import change_log, heads
-from s3_manifest.storage.snapshot import Snapshot, broken_objects
+from s3_manifest.storage.snapshot import BrokenObjects, Snapshot
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, ReadFailed
 
 Objects = Iterable[tuple[str, bytes]]
@@ -90,7 +90,7 @@ def commit(
     if result.broken:
         _request_repair(environment, collection, result.broken)
         if not result.commits:
-            raise broken_objects(collection, list(result.broken.values()))
+            raise BrokenObjects(collection, list(result.broken.values()))
     return result
 
 

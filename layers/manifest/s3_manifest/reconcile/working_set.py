@@ -7,7 +7,7 @@ from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.layout import Layout, Slot
 from s3_manifest.manifest.model import Entry, PageRef
-from s3_manifest.storage.snapshot import BrokenObject, Snapshot, broken_objects
+from s3_manifest.storage.snapshot import BrokenObject, BrokenObjects, Snapshot
 from s3_manifest.storage.store import ReadFailed
 
 MAX_PAGES = 32
@@ -67,7 +67,7 @@ class WorkingSet:
 
     def failure(self, key: str) -> ReadFailed:
         """The failure of a key that needs a broken page."""
-        error = broken_objects(self.snapshot.collection, list(self.broken.values()))
+        error = BrokenObjects(self.snapshot.collection, list(self.broken.values()))
         return ReadFailed(key, f"not committed: {error}")
 
     def entries(self, names: Iterable[str]) -> dict[str, Entry]:

@@ -20,7 +20,6 @@ from s3_manifest.sidecars.content import (
 from s3_manifest.sidecars.formats import ARCHIVED, COLLECTION_JSON, SIDECARS
 
 NO_CONTENT = SidecarContent()
-_EMPTY = dict.fromkeys(FileDescription.model_fields)
 _OVERRIDABLE = ("prompt", "generated_at", "generation_id", "generation_type", "local_path")
 
 
@@ -45,12 +44,10 @@ class AppliedRange(NamedTuple):
     content: SidecarContent
 
 
-class AppliedSidecars:
-    """The content of a collection's sidecars, as far as it is applied to the manifest."""
+class AppliedSidecars(NamedTuple):
+    """The content of a collection's sidecars, by filename, as far as it is applied to the manifest."""
 
-    def __init__(self, ranges: Mapping[str, tuple[AppliedRange, ...]]) -> None:
-        self.ranges = ranges
-        """By the sidecar's filename."""
+    ranges: Mapping[str, tuple[AppliedRange, ...]]
 
     def describe(self, filename: str, caption: str | None) -> FileDescription:
         """The description of a file from all sidecars and the text of its caption (None: it has no caption)."""
@@ -198,7 +195,7 @@ def merge_descriptions(
         if "generation_id" in merged:  # an id keeps the type that was set with it
             fields.pop("generation_type", None)
         merged = fields | merged
-    return FileDescription.model_construct(**{**_EMPTY, **merged})
+    return FileDescription.model_construct(**merged)
 
 
 def apply_overrides(entry: Entry, description: FileDescription) -> Entry:
@@ -221,4 +218,4 @@ def strip_overrides(entry: Entry) -> Entry:
 
 
 def _fields(description: FileDescription) -> dict[str, Any]:
-    return {name: value for name in _EMPTY if (value := getattr(description, name)) is not None}
+    return {name: value for name in FileDescription.model_fields if (value := getattr(description, name)) is not None}

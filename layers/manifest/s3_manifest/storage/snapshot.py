@@ -12,16 +12,7 @@ from pydantic import ValidationError
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import (
-    BrokenObjects,
-    Entry,
-    Head,
-    PageRef,
-    Sidecar,
-    SidecarCopy,
-    UnreadableManifest,
-    first_problem,
-)
+from s3_manifest.manifest.model import Entry, Head, PageRef, Sidecar, SidecarCopy, UnreadableManifest, first_problem
 from s3_manifest.manifest.runs import Run, decode_verified_page, sha256_hex
 from s3_manifest.sidecars.applied import AppliedSidecars, applied_sidecars, copy_keys
 from s3_manifest.sidecars.content import SidecarContent, decode_content, encode_content
@@ -30,6 +21,7 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.store import Archived, Conflict, NotModified, ParallelMap, Store, StoredObject
 
 Content = TypeVar("Content")
+Reference = TypeVar("Reference", PageRef, SidecarCopy)
 
 
 class BrokenObject(NamedTuple):
@@ -37,6 +29,18 @@ class BrokenObject(NamedTuple):
 
     key: str
     reason: str
+
+
+class BrokenObjects(UnreadableManifest):
+    """The head refers to broken objects; ``keys`` lists them. The message has the first and the remedy."""
+
+    def __init__(self, collection: Collection, broken: Sequence[BrokenObject]) -> None:
+        first, more = broken[0], f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        super().__init__(
+            f"{collection.head_key} refers to {first.key}, which cannot be used: {first.reason}{more}. The next sweep"
+            f" repairs it from S3. To repair it now, run a rescan of {collection.kind}/{collection.id}"
+        )
+        self.keys = tuple(item.key for item in broken)
 
 
 @dataclass(frozen=True)
@@ -109,20 +113,13 @@ class Snapshot:
 
         Raises ``StoreError``, and ``Conflict`` if the current head no longer refers to a broken page: reload.
         """
-
-        def read_page(ref: PageRef) -> Run | BrokenObject:
-            return self._examine(ref.key, lambda body: decode_verified_page(body, ref))
-
-        return self.parallel_map(read_page, refs)
+        return self.parallel_map(lambda ref: self._examine(ref, decode_verified_page), refs)
 
     def examine_copies(self) -> dict[str, SidecarContent | BrokenObject]:
         """The copies of sidecars by key; ``BrokenObject`` for an unusable copy. Raises as ``examine_pages``."""
         copies = [copy for sidecar in self._sidecars for copy in sidecar.copies]
-
-        def read_copy(copy: SidecarCopy) -> SidecarContent | BrokenObject:
-            return self._examine(copy.key, lambda body: _decode_copy(body, copy))
-
-        return dict(zip((copy.key for copy in copies), self.parallel_map(read_copy, copies), strict=True))
+        contents = self.parallel_map(lambda copy: self._examine(copy, _decode_copy), copies)
+        return dict(zip((copy.key for copy in copies), contents, strict=True))
 
     def restored_descriptions(self) -> AppliedSidecars:
         """The descriptions applied to the files; a broken copy is rewritten if its sidecar is unchanged in S3.
@@ -151,14 +148,14 @@ class Snapshot:
         """The contents. Raises ``BrokenObjects`` if one of them cannot be used."""
         examined = list(examined)
         if broken := [content for content in examined if isinstance(content, BrokenObject)]:
-            raise broken_objects(self.collection, broken)
+            raise BrokenObjects(self.collection, broken)
         return [content for content in examined if not isinstance(content, BrokenObject)]
 
-    def _examine(self, key: str, decode: Callable[[bytes], Content]) -> Content | BrokenObject:
-        stored = self._get(key)
+    def _examine(self, ref: Reference, decode: Callable[[bytes, Reference], Content]) -> Content | BrokenObject:
+        key, stored = ref.key, self._get(ref.key)
         try:
             if isinstance(stored, StoredObject):
-                return decode(stored.body)
+                return decode(stored.body, ref)
             reason = stored
         except UnreadableManifest as error:
             reason = str(error).removeprefix(f"{key}: ")
@@ -185,16 +182,6 @@ class Snapshot:
         except UnreadableManifest:
             return False
         return key in {page.key for page in head.pages}.union(copy_keys(head.sidecars))
-
-
-def broken_objects(collection: Collection, broken: Sequence[BrokenObject]) -> BrokenObjects:
-    """The error that names the broken objects and the remedy."""
-    first, more = broken[0], f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-    return BrokenObjects(
-        f"{collection.head_key} refers to {first.key}, which cannot be used: {first.reason}{more}. The next sweep"
-        f" repairs it from S3. To repair it now, run a rescan of {collection.kind}/{collection.id}",
-        [item.key for item in broken],
-    )
 
 
 def _decode_copy(body: bytes, copy: SidecarCopy) -> SidecarContent:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from s3_manifest.manifest.collections import Collection
-from s3_manifest.manifest.model import BrokenObjects, UnreadableManifest
+from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.manifest.runs import decode_verified_page, sha256_hex
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
 from s3_manifest.sidecars.content import decode_content
 from s3_manifest.storage import heads
-from s3_manifest.storage.snapshot import BrokenObject, Snapshot
+from s3_manifest.storage.snapshot import BrokenObject, BrokenObjects, Snapshot
 from s3_manifest.storage.store import Archived, Conflict, Store
 from s3_manifest.sweep.result import SweepFailed, SweepResult
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Progress, Sweep
-from s3_manifest.manifest.model import SWEEP, BrokenObjects, Head, UnreadableManifest
+from s3_manifest.manifest.model import SWEEP, Head, UnreadableManifest
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.result import CommitResult, Verification
 from s3_manifest.storage.heads import has_objects
-from s3_manifest.storage.snapshot import Snapshot
+from s3_manifest.storage.snapshot import BrokenObjects, Snapshot
 from s3_manifest.storage.store import Archived, Conflict
 from s3_manifest.sweep.compare import Comparer, just_after, split_slots
 from s3_manifest.sweep.garbage import collect_garbage
