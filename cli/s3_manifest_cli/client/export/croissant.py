@@ -92,7 +92,8 @@ def _separators() -> Iterator[bytes]:
 
 
 def _dataset(facts: Facts, license_url: str | None, creator: str | None, url: str | None) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+    optional = {"license": license_url, "creator": creator and {"@type": "sc:Organization", "name": creator}}
+    return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -101,12 +102,8 @@ def _dataset(facts: Facts, license_url: str | None, creator: str | None, url: st
         "url": url or f"s3://{facts.s3_bucket}/{quote(facts.s3_prefix)}",
         "datePublished": facts.created_at,
         "version": f"{facts.revision}.0.0",
+        **{name: value for name, value in optional.items() if value},
     }
-    if license_url:
-        fields["license"] = license_url
-    if creator:
-        fields["creator"] = {"@type": "sc:Organization", "name": creator}
-    return fields
 
 
 def _missing(facts: Facts, **properties: str | None) -> Iterator[Problem]:

@@ -44,10 +44,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def folder_writer(destination: Destination) -> WriteFile:
-    """Writes files below the destination, each in one step, replacing an existing file.
+    """Writes files below the destination, each in one step; of names that the disk treats as one, only the first.
 
-    Of several names that the disk treats as one, the first is written. Besides ``UnsupportedFile`` it raises
-    ``Unavailable`` if the disk fails.
+    Besides ``UnsupportedFile`` it raises ``Unavailable`` if the disk fails.
     """
     names: dict[str, str] = {}
 

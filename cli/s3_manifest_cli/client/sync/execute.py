@@ -118,10 +118,12 @@ def _refusals(runner: Runner) -> Mapping[str, str]:
     file_system = runner.destination.file_system if runner.destination else None
     downloads = [action.filename for action in plan.select("download")]
     if file_system and downloads:
-        invalid = names.invalid_names(
-            {*downloads, *_downloaded_earlier(runner)},
-            file_system=file_system.portable() if runner.options.portable else file_system,
-        )
+        existing = set(downloads)
+        if plan.verb != "restore":  # earlier pulls may have written the other files
+            index = runner.deployment.current_index(runner.collection)
+            existing.update(file.filename for file in index.files() if file.role != "hidden")
+        rules = file_system.portable() if runner.options.portable else file_system
+        invalid = names.invalid_names(existing, file_system=rules)
         refused |= {name: invalid[name] for name in downloads if name in invalid}
     if stored := [action.filename for action in plan.select("upload", "copy") if action.filename not in refused]:
         refused |= names.invalid_upload_names(
@@ -139,13 +141,6 @@ def _remaining(runner: Runner) -> Iterator[str]:
     with contextlib.suppress(NotFound):  # there is no manifest yet
         index = runner.deployment.current_index(runner.collection)
         yield from (file.filename for file in index.files() if file.filename not in deleted)
-
-
-def _downloaded_earlier(runner: Runner) -> Iterator[str]:
-    """The filenames that earlier pulls may have written besides this plan's downloads."""
-    if runner.plan.verb != "restore":
-        index = runner.deployment.current_index(runner.collection)
-        yield from (file.filename for file in index.files() if file.role != "hidden")
 
 
 def _misplaced(runner: Runner, action: Action) -> str | None:

@@ -175,11 +175,7 @@ def new_plan(
 
 
 def refusal(
-    plan: Plan,
-    facts: Facts | None,
-    options: SyncOptions,
-    local: LocalScan | None = None,
-    filters: Filter = EVERYTHING,
+    plan: Plan, facts: Facts | None, options: SyncOptions, local: LocalScan | None = None, filters: Filter = EVERYTHING
 ) -> str | None:
     """Why the deletions of a plan are refused, None if they are not; raised as ``Refused``, unless it is a dry run."""
     try:
