@@ -286,7 +286,7 @@ def test_the_manifest_is_rebuilt_if_the_sidecar_of_a_broken_copy_changed(harm):
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_requested_rebuild_replaces_a_manifest_with_a_broken_page(harm):
     harness, _ = harmed(harm)
-    assert back_up_unreadable(harness.store, STYLE)
+    assert back_up_unreadable(harness.environment, STYLE)
 
 
 @pytest.mark.parametrize("harm", [lost, cut_off, one_prompt_altered])

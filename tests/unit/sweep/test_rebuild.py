@@ -93,13 +93,13 @@ def test_a_readable_manifest_is_not_backed_up_but_swept(count):
     run_sweep(harness, REBUILD)
     assert harness.store.requests_for("ADD", BACKUPS) == []
     assert (harness.filenames(), harness.head().revision) == ([*names(*range(count)), "new.jpg"], 2)
-    assert back_up_unreadable(harness.store, STYLE) is None
+    assert back_up_unreadable(harness.environment, STYLE) is None
 
 
 def test_without_a_head_nothing_is_backed_up_and_a_head_is_created():
     harness = Harness()
     harness.upload("a.jpg")
-    assert back_up_unreadable(harness.store, STYLE) is None
+    assert back_up_unreadable(harness.environment, STYLE) is None
     run_sweep(harness, REBUILD)
     assert (harness.filenames(), harness.head().revision) == (["a.jpg"], 1)
 
@@ -145,14 +145,14 @@ def test_a_rebuild_whose_answer_is_lost_is_made_once(harm, stored):
 
 def test_a_copy_once_made_is_made_alike_by_a_repeat():
     harness = harmed(broken_head)
-    first = back_up_unreadable(harness.store, STYLE)
-    assert back_up_unreadable(harness.store, STYLE) == first
+    first = back_up_unreadable(harness.environment, STYLE)
+    assert back_up_unreadable(harness.environment, STYLE) == first
     assert [key for key in harness.store.objects if key.startswith(BACKUPS)] == [f"{BACKUPS}{first}.json"]
 
 
 def test_a_head_that_is_replaced_during_its_backup_stays():
     harness = harmed(broken_head)
-    etag = back_up_unreadable(harness.store, STYLE)
+    etag = back_up_unreadable(harness.environment, STYLE)
     harness.store.upload(HEAD, b"something newer")
     with pytest.raises(UnreadableManifest):
         harness.commit([], unreadable_etag=etag)

@@ -4,49 +4,44 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import UnreadableManifest
-from s3_manifest.manifest.runs import decode_verified_page, sha256_hex
 from s3_manifest.reconcile.commit import commit
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.repair import TooManyBrokenPages, repair
-from s3_manifest.sidecars.content import decode_content
 from s3_manifest.storage import heads
 from s3_manifest.storage.snapshot import BrokenObject, BrokenObjects, Snapshot
-from s3_manifest.storage.store import Archived, Conflict, Store
+from s3_manifest.storage.store import Conflict
 from s3_manifest.sweep.result import SweepFailed, SweepResult
 
 
-def back_up_unreadable(store: Store, collection: Collection) -> str | None:
+def back_up_unreadable(environment: Environment, collection: Collection) -> str | None:
     """Copies an unreadable head to ``set-aside/<ETag>.json``; returns its ETag, by which a commit can replace it.
 
-    None if there is no head, or if it is readable with all of its pages. A repeat writes the same copy. Raises
-    ``StoreError``.
+    None if there is no head, or if it is readable with all of its copies and pages. A repeat writes the same copy.
+    Raises ``StoreError``.
     """
-    stored = store.get(collection.head_key)
-    if stored is None or _is_readable(store, collection, stored.body):
+    stored = environment.store.get(collection.head_key)
+    if stored is None or _is_readable(environment, collection, stored.body):
         return None
-    store.add(f"{collection.folder}set-aside/{stored.etag}.json", stored.body)
+    environment.store.add(f"{collection.folder}set-aside/{stored.etag}.json", stored.body)
     return stored.etag
 
 
-def _is_readable(store: Store, collection: Collection, body: bytes) -> bool:
+def _is_readable(environment: Environment, collection: Collection, body: bytes) -> bool:
     try:
         head = heads.decode(collection, body)
-        for copy in (copy for sidecar in head.sidecars for copy in sidecar.copies):
-            stored = store.get(copy.key)
-            if stored is None or copy.sha256 not in (None, sha256_hex(stored.body)):
-                return False
-            decode_content(stored.body)
+        # As a checkpoint: this head is examined, whatever the current one refers to.
+        snapshot = Snapshot(environment.store, environment.parallel_map, collection, head, is_checkpoint=True)
+        if any(isinstance(copy, BrokenObject) for copy in snapshot.examine_copies().values()):
+            return False
         for page in head.pages:
-            stored = store.get(page.key)
-            if stored is None:
+            (run,) = snapshot.examine_pages([page])
+            if isinstance(run, BrokenObject):
                 return False
-            for _ in decode_verified_page(stored.body, page).entries():
+            for _ in run.entries():
                 pass
-    except (UnreadableManifest, ValidationError, Archived):
+    except UnreadableManifest:
         return False
     return True
 
@@ -107,7 +102,7 @@ class Recovery:
 
     def _rebuild(self) -> None:
         """Backs up a manifest that cannot be repaired and creates a new one, which requests a sweep of its own."""
-        if unreadable_etag := back_up_unreadable(self.environment.store, self.collection):
+        if unreadable_etag := back_up_unreadable(self.environment, self.collection):
             result = commit(self.environment, self.collection, {}, unreadable_etag=unreadable_etag)
             self.result.commit_results.append(result)
             if not result.finished:

@@ -56,7 +56,7 @@ class CollectionSweep(Recovery):
         """Creates or repairs the manifest if necessary; None if no comparison is needed."""
         environment, collection = self.environment, self.collection
         started_at = environment.now()
-        unreadable_etag = back_up_unreadable(environment.store, collection) if job.rebuild else None
+        unreadable_etag = back_up_unreadable(environment, collection) if job.rebuild else None
         snapshot = environment.load(collection, unreadable_etag)
         head = snapshot.head
         if job.broken and self.repair_referenced(snapshot, job.broken, repeated=repeated):
