@@ -33,11 +33,6 @@ def put_event(client: "EventBridgeClient", event: "PutEventsRequestEntryTypeDef"
         raise AnnouncementFailed(f"not announced on event bus {bus}: {reason}")
 
 
-def send_job(client: "SQSClient", queue_url: str, job: Job, delay_seconds: int = 0) -> None:
-    """Sends one job. Raises ``ClientError`` and ``BotoCoreError``, so that the caller can decide about a retry."""
-    client.send_message(QueueUrl=queue_url, MessageBody=encode_job(job), DelaySeconds=delay_seconds)
-
-
 def send_jobs(client: "SQSClient", queue_url: str, jobs: Iterable[Job], delay_seconds: int) -> None:
     """Sends jobs in as few requests as SQS allows. Raises ``JobsNotQueued``; some may be queued then."""
     for bodies in _batches(map(encode_job, jobs)):

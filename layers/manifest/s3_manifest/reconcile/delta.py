@@ -249,11 +249,8 @@ def _undeclared(group: Generation) -> Generation | None:
 
 def _declared(group: Generation | None, declaration: GenerationDeclaration) -> Generation:
     return Generation(
-        generation_id=declaration.generation_id,
-        type=declaration.type,
-        generated_at=declaration.generated_at,
+        **dict(declaration),
         image_count=group.image_count if group else 0,
-        metadata=declaration.metadata,
         declared=True,
         first_at=group.generated_at if group else None,
     )

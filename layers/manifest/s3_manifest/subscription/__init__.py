@@ -1,4 +1,4 @@
 """The CloudFormation custom resource that subscribes the change queue to the bucket's changes.
 
-Imports ``aws``, ``storage`` and ``manifest``.
+Imports ``manifest`` and ``storage``.
 """

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from s3_manifest.aws import messaging
 from s3_manifest.manifest.collections import parse_collections
-from s3_manifest.manifest.jobs import SweepAll
+from s3_manifest.manifest.jobs import SweepAll, encode_job
 from s3_manifest.manifest.model import first_problem
 from s3_manifest.subscription import event_rule, notifications
 from s3_manifest.subscription.event_rule import Rule
@@ -163,9 +162,9 @@ class _Request(NamedTuple):
             raise
         # For objects that existed before, and changes without an event.
         sources, url = {self.properties.event_source, old and old.event_source}, self.services.sweep_queue_url
+        send = partial(self.services.sqs.send_message, QueueUrl=url, MessageBody=encode_job(SweepAll()))
         for delay in (0, SECOND_SWEEP_SECONDS) if "EventBridge" in sources else (0,):
-            send = partial(messaging.send_job, self.services.sqs, url, SweepAll(), delay)
-            self._retry(f"queue a sweep in {url}", send)
+            self._retry(f"queue a sweep in {url}", partial(send, DelaySeconds=delay))
 
     def leave(self) -> None:
         """Removes this stack's part from the bucket; succeeds if the configuration cannot be read.
