@@ -46,22 +46,23 @@ class CollectionSweep(Recovery):
 
     def run(self, job: Sweep, *, repeated: bool) -> None:
         """Begins or continues the sweep. Raises as ``run_job``."""
-        progress = job.progress or self._begin(job, repeated=repeated)
-        if progress is None:
-            self.result.finished = True
+        begun = job.progress or self._begin(job, repeated=repeated)
+        if isinstance(begun, Progress):
+            self._continue(begun.model_copy(update={"unannounced": begun.unannounced or repeated}))
             return
-        self._continue(progress.model_copy(update={"unannounced": progress.unannounced or repeated}))
+        if begun and repeated:  # an earlier delivery may have died before it announced its commit
+            self.environment.announce(begun, (), repeated=True)
+        self.result.finished = True
 
-    def _begin(self, job: Sweep, *, repeated: bool) -> Progress | None:
-        """Creates or repairs the manifest if necessary; None if no comparison is needed."""
+    def _begin(self, job: Sweep, *, repeated: bool) -> Progress | Head | None:
+        """Creates or repairs the manifest if necessary; returns the head, if any, if no comparison is needed."""
         environment, collection = self.environment, self.collection
         started_at = environment.now()
         unreadable_etag = back_up_unreadable(environment, collection) if job.rebuild else None
         snapshot = environment.load(collection, unreadable_etag)
         head = snapshot.head
         if job.broken and self.repair_referenced(snapshot, job.broken, repeated=repeated):
-            self._announce_again(head, repeated=repeated)
-            return None
+            return head
         # A commit that creates a manifest requests the sweep before it writes the head (``created_at``).
         if head is None and (
             unreadable_etag or job.created_at or has_objects(environment.store, environment.collections, collection)
@@ -74,14 +75,8 @@ class CollectionSweep(Recovery):
             head = None if result.created else result.head
         is_verified = job.asked_at and head and head.complete and (head.last_verified_at or "") >= job.asked_at
         if head is None or is_verified or job.created_at not in (None, head.created_at):
-            self._announce_again(head, repeated=repeated)
-            return None
+            return head
         return Progress(created_at=head.created_at, started_at=started_at, first_revision=head.first_revision)
-
-    def _announce_again(self, head: Head | None, *, repeated: bool) -> None:
-        """An earlier delivery of the message may have died before it announced its commit."""
-        if head and repeated:
-            self.environment.announce(head, (), repeated=True)
 
     def _continue(self, progress: Progress) -> None:
         """Lists and observes until the sweep is finished or time runs short; then enqueues the remainder."""
