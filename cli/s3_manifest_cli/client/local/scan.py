@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from s3_manifest.manifest.filenames import WORKING_FOLDER
-from s3_manifest_cli.client.local.disk import disk_error
+from s3_manifest_cli.client.local.disk import disk_error, disk_errors
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.errors import Invalid, Unavailable
@@ -95,10 +95,8 @@ def scan(root: Path, problems: list[Problem]) -> Iterator[LocalFile]:
 
 def walk(root: Path, problems: list[Problem]) -> Iterator[list[FileStat]]:
     """As ``scan``, yielding the files of one folder at a time."""
-    try:
+    with disk_errors(str(root), "not read"):
         top = folder_at(str(root))
-    except OSError as error:
-        raise disk_error(str(root), "not read", error) from error
     with top:
         pending = [""]
         while pending:

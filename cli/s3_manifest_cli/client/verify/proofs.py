@@ -100,7 +100,7 @@ class ContentChecker:
         """The result for the bytes so far; call it when all are added."""
         expected = self._expected
         if self._size != expected.size_bytes:
-            return _wrong_size(self._size, expected)
+            return wrong_size(self._size, expected.size_bytes)
         equal, different, warning = [], [], None
         for proof, digest, hashes, is_certain in self._candidates:
             if any(hash_.digest() == digest for hash_ in hashes):
@@ -131,7 +131,7 @@ def check_file(file: BinaryIO, expected: ExpectedContent) -> CheckResult:
     """Checks a file, reading it from its start in one pass; not at all if its size is wrong. Raises ``OSError``."""
     size = file.seek(0, os.SEEK_END)
     if size != expected.size_bytes:
-        return _wrong_size(size, expected)
+        return wrong_size(size, expected.size_bytes)
     file.seek(0)
     checker = ContentChecker(expected)
     while block := file.read(_BLOCK):
@@ -241,8 +241,9 @@ def _decoded_checksums(expected: ExpectedContent) -> Iterator[tuple[str, bytes, 
                     yield name, digest, int(matched[2] or 0)
 
 
-def _wrong_size(size: int, expected: ExpectedContent) -> CheckResult:
-    return CheckResult("mismatch", ("size",), f"it has {size} bytes, the manifest {expected.size_bytes}")
+def wrong_size(size: int, expected_size: int) -> CheckResult:
+    """The result for a file of another size than the manifest's, which need not be read."""
+    return CheckResult("mismatch", ("size",), f"it has {size} bytes, the manifest {expected_size}")
 
 
 def _join(proofs: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from s3_manifest_cli.client.local.reading import ReadProgress, denied_files, no_
 from s3_manifest_cli.client.local.scan import Problem, check_folder, scan
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.compare import FileState, compare, same_size_pairs, totals
-from s3_manifest_cli.client.verify.proofs import CheckResult, check_files
+from s3_manifest_cli.client.verify.proofs import CheckResult, check_files, wrong_size
 from s3_manifest_cli.client.verify.status import LocalCopy
 
 
@@ -80,12 +80,9 @@ def verify(
     results = {file.filename: check.match_result for file, check in checks.items()}
     files = []
     for status in compare(local, remote, results, selects):
-        proofs: tuple[str, ...] = ()
-        why = status.why
         check = checks.get(status.local) if status.local else None
-        if isinstance(check, CheckResult):
-            proofs, why = check.proofs, check.reason
-        elif status.state == "out_of_sync" and status.local and status.remote:
-            proofs, why = ("size",), f"it has {status.local.size} bytes, the manifest {status.remote.size}"
-        files.append(VerifiedFile(status.filename, status.state, proofs, why))
+        if status.local and status.remote and status.local.size != status.remote.size:
+            check = wrong_size(status.local.size, status.remote.size)
+        by, why = (check.proofs, check.reason) if isinstance(check, CheckResult) else ((), status.why)
+        files.append(VerifiedFile(status.filename, status.state, by, why))
     return Verification(folder, index.facts, files, filters.select_problems(problems), unmatched)
