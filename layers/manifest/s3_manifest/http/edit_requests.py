@@ -44,10 +44,6 @@ class FileUpdate(Frozen):
             raise ValueError(f"set at least one of {', '.join(type(self).model_fields)}")
         return self
 
-    def fields(self) -> Mapping[str, Any]:
-        """The fields that the request sets."""
-        return self.model_dump(mode="json", include=self.model_fields_set - {"files"})
-
 
 class FilesUpdate(FileUpdate):
     """Updates by filename in ``files``; or, with ``?filename=``, the update of that file, without ``files``."""

@@ -289,7 +289,7 @@ def _delete_collection(collection: Collection, confirm: str, delete_from_s3: boo
 
 
 def _update_files(collection: Collection, updates: Mapping[str, FileUpdate]) -> HttpResponse:
-    fields = {filename: update.fields() for filename, update in updates.items()}
+    fields = {filename: update.model_dump(mode="json", exclude_unset=True) for filename, update in updates.items()}
     edit = editor_of(collection, app.lambda_context).update_files(fields)
     return change_response(
         collection, edit.token, s3_key=edit.s3_key, etag=edit.etag, attempts=edit.attempts, files=list(fields)
