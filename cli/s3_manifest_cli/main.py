@@ -172,7 +172,7 @@ def _failure(error: BaseException) -> Failure:
     return failures.of_unexpected(error)
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="s3-manifest")
 def main() -> None:
     """List, verify, copy and restore collections of training images in S3.

@@ -32,7 +32,6 @@ _portable = click.option("--portable", is_flag=True, help="Skip files whose name
 _wait = click.option(
     "--wait",
     type=click.FloatRange(0),
-    default=0.0,
     metavar="SECONDS",
     help="Wait up to this long until the manifest shows the changes in S3.",
 )
@@ -57,7 +56,6 @@ def _plan_options(delete_help: str) -> Callable[[Function], Function]:
             "--max-delete",
             type=click.IntRange(0),
             default=MAX_DELETE,
-            show_default=True,
             metavar="N",
             help="Refuse to start if more files than this would be deleted.",
         ),

@@ -23,13 +23,7 @@ _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "remo
 @click.option(
     "--since", type=click.IntRange(0), metavar="REVISION", help="Show revisions after this one, instead of the latest."
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    default=DEFAULT_LIMIT,
-    show_default=True,
-    help="Show at most this many revisions.",
-)
+@click.option("--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, help="Show at most this many revisions.")
 @click.option("--files", is_flag=True, help="List the files of each revision, and what triggered each change.")
 @click.option(
     "--follow", "is_followed", is_flag=True, help="Wait for new revisions until Ctrl-C. With --json: one per line."

@@ -37,7 +37,6 @@ def demo() -> None:
     "--port",
     type=click.IntRange(1, 65535),
     default=4566,
-    show_default=True,
     help="Serve S3 and the other services on this port of 127.0.0.1.",
 )
 def serve(port: int) -> None:

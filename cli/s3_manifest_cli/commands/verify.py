@@ -42,7 +42,6 @@ _PROOF_MEANINGS: dict[Md5Proof, str] = {
     "--settle",
     type=click.FloatRange(0),
     default=10.0,
-    show_default=True,
     metavar="SECONDS",
     help="With --remote, check differences again after this time before calling them drift.",
 )

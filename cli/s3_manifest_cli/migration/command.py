@@ -29,38 +29,24 @@ from s3_manifest_cli.migration.verify import verify
 @click.option("--bucket", required=True, help="Import into this bucket, which the stack watches.")
 @click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Send S3 requests to this server.")
 @click.option(
-    "--collections",
-    default=DEFAULT_COLLECTIONS,
-    show_default=True,
-    help="Use these collections, as in the stack's parameter Collections.",
+    "--collections", default=DEFAULT_COLLECTIONS, help="Use these collections, as in the stack's parameter Collections."
 )
-@click.option(
-    "--manifest-root",
-    default=DEFAULT_ROOT,
-    show_default=True,
-    help="Use this root, as in the stack's parameter ManifestRoot.",
-)
+@click.option("--manifest-root", default=DEFAULT_ROOT, help="Use this root, as in the stack's parameter ManifestRoot.")
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be done, and change nothing.")
 @click.option(
     "--prefer",
     type=click.Choice(["s3", "local"]),
     default="s3",
-    show_default=True,
     help="Which side wins when S3 and the legacy files differ.",
 )
 @click.option(
     "--orphans",
     type=click.Choice(["report", "upload"]),
     default="report",
-    show_default=True,
     help="Report or upload local images that no legacy file names.",
 )
 @click.option(
-    "--wait",
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Wait up to this long until the manifests show the imported data.",
+    "--wait", default=300.0, metavar="SECONDS", help="Wait up to this long until the manifests show the imported data."
 )
 @click.option("--remove-legacy", is_flag=True, help="Delete the legacy files whose data was completely verified.")
 @click.option("--json", "is_json", is_flag=True, help="Print the plan or the result as JSON.")

@@ -56,7 +56,7 @@ class PlanOptions(NamedTuple):
     plan_file: Path | None
     apply: Path | None
     filters: Filter = EVERYTHING
-    wait: float = 0
+    wait: float | None = None
 
     @classmethod
     def of(cls, *, dry_run: bool, plan_file: Path | None, **options: Any) -> Self:  # noqa: ANN401  # as the fields
