@@ -118,9 +118,14 @@ class TrainingDataManifest:
             if image.filename not in self._removed
         }
         images |= {name: self._added_image(addition) for name, addition in self._added.items()}
-        for name, fields in self._updated.items():
-            if name in images:
-                images[name] = _updated_image(images[name], fields)
+        for name in self._updated.keys() & images.keys():
+            image, fields = images[name], self._updated[name]
+            update = {
+                "prompt": fields.get("prompt", image.prompt),
+                "good": fields.get("good", image.good) is not False,
+                "staged": "added" if image.staged == "added" else "updated",
+            }
+            images[name] = image.model_copy(update=update)
         hidden = {name for name, fields in self._updated.items() if fields.get("hidden")}
         return [images[name] for name in sorted(images.keys() - hidden)]
 
@@ -187,10 +192,3 @@ class TrainingDataManifest:
             generation_type=generation and generation.type,
             staged="added",
         )
-
-
-def _updated_image(image: Image, fields: ImageFields) -> Image:
-    good = fields.get("good", image.good)
-    staged = "added" if image.staged == "added" else "updated"
-    update = {"prompt": fields.get("prompt", image.prompt), "good": good is not False, "staged": staged}
-    return image.model_copy(update=update)
