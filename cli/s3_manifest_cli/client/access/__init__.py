@@ -1,4 +1,1 @@
-"""Reaching AWS or a deployed HTTP API: sessions, signed requests, and what to do when one is refused.
-
-Imports no other wing of the client.
-"""
+"""Reaches AWS or a deployed HTTP API, and explains what is refused. Imports no other wing of the client."""

@@ -40,10 +40,7 @@ class Explanation(NamedTuple):
 
 
 def explain(fault: Fault, permissions: str = _READ) -> Explanation:
-    """The explanation of a fault; for an unknown code, the server's own words.
-
-    ``permissions`` are those that the request needs.
-    """
+    """The explanation of a fault, or the server's own words. ``permissions`` are those that the request needs."""
     by_code = (explanation for code, explanation in _BY_CODE.items() if fnmatchcase(fault.code, code))
     explanation = _explain_region(fault) or _explain_by_message(fault) or next(by_code, None)
     if explanation is None:

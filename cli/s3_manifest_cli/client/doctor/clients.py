@@ -1,6 +1,6 @@
 """The AWS clients of an examination, and one error for every request that fails."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,6 @@ from s3_manifest_cli.client.access.explanations import explain
 from s3_manifest_cli.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from types_boto3_s3.client import S3Client
 
 _CONFIG = Config(retries={"mode": "standard"}, connect_timeout=3, read_timeout=20, max_pool_connections=64)
@@ -79,7 +77,7 @@ class Clients:
         make: Any = partial(self.session.client, service, endpoint_url=self._endpoint, config=_CONFIG)
         return self._client(service, make)
 
-    def _client(self, name: str, make: "Callable[[], Any]") -> Any:  # noqa: ANN401
+    def _client(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401
         # Clients are thread-safe, the session that makes them is not.
         with self._lock:
             if name not in self._clients:
@@ -90,11 +88,8 @@ class Clients:
             return self._clients[name]
 
 
-def send(call: "Callable[..., Any]", *, absent: Container[str] = (), **parameters: object) -> Any:  # noqa: ANN401
-    """Returns the answer of a client's method; None if the error's code or HTTP status is one of ``absent``.
-
-    Raises ``RequestFailed``.
-    """
+def send(call: Callable[..., Any], *, absent: Container[str] = (), **parameters: object) -> Any:  # noqa: ANN401
+    """Returns a method's answer; None for an error code or HTTP status in ``absent``. Raises ``RequestFailed``."""
     try:
         return call(**parameters)
     except AWS_ERRORS as error:
@@ -111,7 +106,7 @@ def send(call: "Callable[..., Any]", *, absent: Container[str] = (), **parameter
         raise RequestFailed(message, remedy, fault.code) from error
 
 
-def _remedy(call: "Callable[..., Any]", operation: str, code: str) -> str:
+def _remedy(call: Callable[..., Any], operation: str, code: str) -> str:
     if code in _DENIED:
         service = call.__self__.meta.service_model.signing_name  # type: ignore[attr-defined]  # a client's method
         return allow(f"{_SERVICES.get(service, service)}:{_ACTIONS.get(operation, operation)}")

@@ -196,7 +196,7 @@ def _versioning_of(clients: Clients, target: Target) -> str:
     return str(send(clients.s3.get_bucket_versioning, Bucket=target.bucket).get("Status", ""))
 
 
-def _rules(clients: Clients, target: Target, unnoticed: Container[str] = ()) -> list[Finding]:
+def _lifecycle_rules(clients: Clients, target: Target, unnoticed: Container[str] = ()) -> list[Finding]:
     versioning = _versioning_of(clients, target)
     call, absent = clients.s3.get_bucket_lifecycle_configuration, ("NoSuchLifecycleConfiguration",)
     configuration = send(call, absent=absent, Bucket=target.bucket) or {}
@@ -206,7 +206,7 @@ def _rules(clients: Clients, target: Target, unnoticed: Container[str] = ()) -> 
 def _lifecycle(clients: Clients, stack: Stack) -> Iterable[Finding]:
     findings = _notifications(clients, stack)
     unnoticed = {finding.subject for finding in findings if finding.severity in {"error", "warning"}}
-    return _rules(clients, stack, unnoticed)
+    return _lifecycle_rules(clients, stack, unnoticed)
 
 
 def _versioning(clients: Clients, target: Target) -> list[Finding]:
@@ -269,7 +269,7 @@ CHECKS: Mapping[str, Check[Stack]] = {
 }
 """The checks of a stack without its bucket."""
 
-RETENTION_CHECKS: Mapping[str, Check[Target]] = {lifecycle.CHECK: _rules, lifecycle.VERSIONING: _versioning}
+RETENTION_CHECKS: Mapping[str, Check[Target]] = {lifecycle.CHECK: _lifecycle_rules, lifecycle.VERSIONING: _versioning}
 """The checks of a bucket without a stack."""
 
 BUCKET_CHECKS: Mapping[str, Check[Stack]] = {

@@ -14,10 +14,7 @@ _ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class _Rule(NamedTuple):
-    """``deletes``, ``archives``: what the rule does below its prefix, in words; empty if it does not.
-
-    ``is_partial``: only to objects of some tag or size.
-    """
+    """What a rule does below its prefix, in words or empty. ``is_partial``: only to objects of some tag or size."""
 
     name: str
     prefix: str
@@ -33,10 +30,7 @@ class _Rule(NamedTuple):
 def check(
     configuration: Mapping[str, Any], target: Target, versioning: str, unnoticed: Container[str] = ()
 ) -> list[Finding]:
-    """Checks what the rules do to manifests and data.
-
-    ``unnoticed``: the prefixes below which lifecycle expiry sends no event to the queue.
-    """
+    """Checks what the rules do. ``unnoticed``: the prefixes whose lifecycle expiry sends no event to the queue."""
     rules = [_rule(item) for item in configuration.get("Rules", ()) if item.get("Status") == "Enabled"]
     findings = [*_manifests(rules, target, versioning), *_data(rules, target, versioning, unnoticed)]
     return or_ok(findings, CHECK, target.bucket, "no rule removes manifests or data")

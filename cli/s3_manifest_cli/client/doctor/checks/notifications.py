@@ -145,10 +145,7 @@ def _removal(rule: Rule, stack: Stack) -> str:
 def check_event_rule(
     configuration: Mapping[str, Any], stack: Stack, rule: Mapping[str, Any] | None, targets: Sequence[str]
 ) -> list[Finding]:
-    """Checks a bucket that sends its changes to EventBridge.
-
-    ``rule``: EventBridge's description of the stack's rule (None: missing); ``targets``: the ARNs it sends to.
-    """
+    """Checks a bucket that sends to EventBridge, the stack's rule (None: missing), and the ARNs of its targets."""
     name, problems = f"EventBridge rule {stack.rule_name}", []
     if "EventBridgeConfiguration" not in configuration:
         problems.append("the bucket sends no events to EventBridge")
