@@ -46,12 +46,12 @@ class CollectionSweep(Recovery):
 
     def run(self, job: Sweep, *, repeated: bool) -> None:
         """Begins or continues the sweep. Raises as ``run_job``."""
-        begun = job.progress or self._begin(job, repeated=repeated)
-        if isinstance(begun, Progress):
-            self._continue(begun.model_copy(update={"unannounced": begun.unannounced or repeated}))
+        state = job.progress or self._begin(job, repeated=repeated)
+        if isinstance(state, Progress):
+            self._continue(state.model_copy(update={"unannounced": state.unannounced or repeated}))
             return
-        if begun and repeated:  # an earlier delivery may have died before it announced its commit
-            self.environment.announce(begun, (), repeated=True)
+        if state and repeated:  # an earlier delivery may have died before it announced its commit
+            self.environment.announce(state, (), repeated=True)
         self.result.finished = True
 
     def _begin(self, job: Sweep, *, repeated: bool) -> Progress | Head | None:
