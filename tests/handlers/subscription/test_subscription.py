@@ -241,9 +241,10 @@ def test_delete_succeeds_without_the_bucket(account, cloudformation):
     assert cloudformation.request("Delete", "long-gone", Bucket="long-gone")["Status"] == "SUCCESS"
 
 
-def test_delete_succeeds_with_invalid_collections(account, cloudformation):
+@pytest.mark.parametrize("collections", ["nonsense", ["style=styles/{style_id}/"]], ids=str)
+def test_delete_succeeds_with_invalid_collections(account, cloudformation, collections):
     cloudformation.request("Create")
-    assert cloudformation.request("Delete", BUCKET, Collections="nonsense")["Status"] == "SUCCESS"
+    assert cloudformation.request("Delete", BUCKET, Collections=collections)["Status"] == "SUCCESS"
     assert configuration(account) == {}
 
 

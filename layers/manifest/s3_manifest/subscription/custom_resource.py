@@ -66,8 +66,8 @@ class _AnyProperties(BaseModel):
 
     bucket: str = Field(alias="Bucket", default="")
     queue_arn: str = Field(alias="QueueArn", default="")
-    collections: str = Field(alias="Collections", default="")
-    manifest_root: str = Field(alias="ManifestRoot", default="")
+    collections: Any = Field(alias="Collections", default="")
+    manifest_root: Any = Field(alias="ManifestRoot", default="")
     name: str = Field(alias="Name", default="")
     event_source: str = Field(alias="EventSource", default="Notifications")
     rule_prefix: str = Field(alias="RulePrefix", default="")
