@@ -146,7 +146,7 @@ def custom_metrics() -> int:
     """The number of metrics that the functions write: each name counts once per service and stack."""
     module = ast.parse((PROJECT / "layers/manifest/s3_manifest/aws/telemetry.py").read_text())
     functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
-    return sum(len(_metric_names(functions, name)) for name in functions if name.startswith("measure_"))
+    return sum(len(_metric_names(functions, name)) for name in functions if name.startswith("report_"))
 
 
 def _metric_names(functions: Mapping[str, ast.FunctionDef], name: str) -> set[str]:
@@ -156,8 +156,8 @@ def _metric_names(functions: Mapping[str, ast.FunctionDef], name: str) -> set[st
             names.add(ast.literal_eval(call.args[0]))
         elif isinstance(call.func, ast.Name) and call.func.id == "_add_counts":
             names |= {keyword.arg for keyword in call.keywords if keyword.arg}
-        elif isinstance(call.func, ast.Name) and call.func.id == "_count_commits":
-            names |= _metric_names(functions, "_count_commits")
+        elif isinstance(call.func, ast.Name) and call.func.id == "_report_commits":
+            names |= _metric_names(functions, "_report_commits")
     return names
 
 
