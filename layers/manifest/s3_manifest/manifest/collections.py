@@ -110,7 +110,9 @@ class Collections:
     def __init__(self, patterns: Iterable[Pattern], root: str) -> None:
         self.root = root
         # The first match must be the right one: deepest first, and at equal depth the longer fixed part.
-        self.patterns = tuple(sorted(patterns, key=lambda it: (it.prefix("").count("/"), it.before), reverse=True))
+        self.patterns = tuple(
+            sorted(patterns, key=lambda pattern: (pattern.prefix("").count("/"), pattern.before), reverse=True)
+        )
 
     def collection_of(self, key: str) -> Collection | None:
         """The collection that ``key`` belongs to; None outside all collections and below the root.

@@ -24,7 +24,7 @@ def check_record(record: ChangeRecord, collection: Collection) -> None:
 
 
 def _raise_first(contradictions: Iterator[str]) -> None:
-    for contradiction in contradictions:
+    if contradiction := next(contradictions, None):
         raise UnreadableManifest(contradiction)
 
 
