@@ -17,8 +17,8 @@ def _and_in_capitals(*suffixes: str) -> tuple[str, ...]:
 _IMAGES = _and_in_capitals(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
 _CAPTIONED = (*_IMAGES, *_and_in_capitals(".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v"))
 _TEXTS = _and_in_capitals(".txt", ".caption")
-# By precedence: of several captions of one file, the first with a text is used.
-_CAPTIONS = (*_TEXTS, *_and_in_capitals(".json"))
+CAPTION_SUFFIXES = (*_TEXTS, *_and_in_capitals(".json"))
+"""By precedence: of several captions of one file, the first with a text is used."""
 
 
 def is_caption(filename: str) -> bool:
@@ -28,7 +28,7 @@ def is_caption(filename: str) -> bool:
 
 def may_be_caption(filename: str) -> bool:
     """Whether an object of that name can be a caption: a ``.json`` is one only if it has a prompt."""
-    return filename.endswith(_CAPTIONS) and filename not in SIDECARS
+    return filename.endswith(CAPTION_SUFFIXES) and filename not in SIDECARS
 
 
 def is_image(filename: str) -> bool:
@@ -43,13 +43,13 @@ def can_have_caption(filename: str) -> bool:
 
 def caption_filename(filename: str) -> str:
     """The filename under which the caption of a file is written; it takes precedence over the others."""
-    return filename.rpartition(".")[0] + _CAPTIONS[0]
+    return filename.rpartition(".")[0] + CAPTION_SUFFIXES[0]
 
 
 def caption_candidates(filename: str) -> Iterator[str]:
     """The filenames that the caption of an image or a video can have, by precedence."""
     stem = filename.rpartition(".")[0]
-    return (name for suffix in _CAPTIONS if (name := stem + suffix) not in SIDECARS)
+    return (name for suffix in CAPTION_SUFFIXES if (name := stem + suffix) not in SIDECARS)
 
 
 def caption_targets(caption: str) -> Iterator[str]:
