@@ -108,36 +108,27 @@ def _windows_reason(filename: str) -> str | None:
 
 
 def _conflicts(filenames: frozenset[str], file_system: FileSystem) -> Iterator[tuple[str, str]]:
-    """The filenames that conflict with others, each with the reason."""
-    files = _group_spellings(filenames, file_system)
-    folders = _group_spellings({folder for name in filenames for folder in parent_folders(name)}, file_system)
-    blocked: dict[str, str] = {}
-    for spellings in folders.values():
-        if len(spellings) > 1:
-            blocked.update((name, _same_name(f"{name}/", (f"{other}/" for other in spellings))) for name in spellings)
-    for key in folders.keys() & files.keys():
-        blocked.update((folder, _file_and_folder(f"{folder}/", min(files[key]))) for folder in folders[key])
-        yield from ((name, _file_and_folder(name, f"{min(folders[key])}/")) for name in files[key])
-    for spellings in files.values():
-        if len(spellings) > 1:
-            yield from ((name, _same_name(name, spellings)) for name in spellings)
-    if blocked:
-        for name in filenames:
-            yield from ((name, blocked[folder]) for folder in parent_folders(name) if folder in blocked)
-
-
-def _group_spellings(paths: Iterable[str], file_system: FileSystem) -> Mapping[str, list[str]]:
-    """The paths, grouped by what the file system treats as the same."""
+    """The filenames that conflict with others, each with the reason; that of a folder counts for each file below it."""
+    folders = {f"{folder}/" for name in filenames for folder in parent_folders(name)}
     groups: dict[str, list[str]] = {}
-    for path in paths:
-        groups.setdefault(normalize_name(path, file_system), []).append(path)
-    return groups
+    for path in (*filenames, *folders):
+        groups.setdefault(normalize_name(path.removesuffix("/"), file_system), []).append(path)
+    reasons = {
+        path: _conflict_reason(path, spellings)
+        for spellings in groups.values()
+        if len(spellings) > 1
+        for path in spellings
+    }
+    for name in filenames if reasons else ():
+        for path in (name, *(f"{folder}/" for folder in parent_folders(name))):
+            if path in reasons:
+                yield name, reasons[path]
 
 
-def _same_name(name: str, spellings: Iterable[str]) -> str:
-    other = min(spelling for spelling in spellings if spelling != name)
-    return f"{name!r} and {other!r} are the same name on this disk; rename one in S3"
-
-
-def _file_and_folder(name: str, other: str) -> str:
-    return f"{name!r} and {other!r} cannot both exist, a file and a folder of one name; rename one in S3"
+def _conflict_reason(path: str, spellings: Iterable[str]) -> str:
+    """Why this file, or folder with a ``/`` at its end, conflicts with another one of the same name."""
+    others = [spelling for spelling in spellings if spelling != path]
+    other = min(others, key=lambda spelling: (spelling.endswith("/"), spelling))
+    if path.endswith("/") == other.endswith("/"):
+        return f"{path!r} and {other!r} are the same name on this disk; rename one in S3"
+    return f"{path!r} and {other!r} cannot both exist, a file and a folder of one name; rename one in S3"
