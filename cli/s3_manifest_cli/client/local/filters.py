@@ -57,20 +57,17 @@ class Filter(NamedTuple):
         if self == EVERYTHING:
             return ()
         comparable = [_comparable(filename) for filename in filenames]
-        missing = [
-            (option, text)
-            for option, patterns in (("--include", self.include), ("--exclude", self.exclude))
-            for text in patterns
-            if not any(map(_pattern(option, text).match_file, comparable))
-        ]
-        if self.include and all(("--include", text) in missing for text in self.include):
+        includes, excludes = (
+            [_as_option(option, text) for text in texts if not any(map(_pattern(option, text).match_file, comparable))]
+            for option, texts in (("--include", self.include), ("--exclude", self.exclude))
+        )
+        if includes and len(includes) == len(self.include):
             raise NotFound(
-                f"No file in the folder or in S3 matches"
-                f" {' or '.join(_as_option('--include', text) for text in self.include)}.",
+                f"No file in the folder or in S3 matches {' or '.join(includes)}.",
                 remedy="Patterns follow the rules of .gitignore: '*.png' matches at any depth, 'sub/' a folder,"
                 " '/a.png' only at the top, and case counts.",
             )
-        return tuple(_as_option(option, text) for option, text in missing)
+        return (*includes, *excludes)
 
 
 EVERYTHING = Filter()
