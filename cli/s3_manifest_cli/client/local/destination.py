@@ -7,7 +7,6 @@ files that are being written to it.
 
 import errno
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.names import invalid_name_reason
 from s3_manifest_cli.client.local.partials import Identity, Partial, identity_at
 from s3_manifest_cli.client.local.reading import open_file
+from s3_manifest_cli.client.local.state_files import stable_name
 from s3_manifest_cli.errors import Invalid, NotFound, Refused
 
 if sys.platform == "win32":
@@ -75,7 +75,7 @@ class Destination:
         """
         self._split(filename)
         with disk_errors(filename, "not written"):
-            name, locate = _partial_name(filename, token), functools.partial(self._locate, filename, 0o777)
+            name, locate = stable_name(filename, token), functools.partial(self._locate, filename, 0o777)
             return Partial(filename, name, self._working, locate, self._mode)
 
     def identity(self, filename: str) -> Identity | None:
@@ -121,7 +121,7 @@ class Destination:
 
         No other partial may be open. Returns the number of removed files.
         """
-        names = {_partial_name(filename, token) for filename, token in keep}
+        names = {stable_name(filename, token) for filename, token in keep}
         removed = 0
         with disk_errors(f"{self.root}/{WORKING_FOLDER}", "not tidied"):
             for name in self._working.names():
@@ -193,12 +193,6 @@ _FOLDER_STAYS = {
     errno.EROFS,
 }
 """Errors of removing a folder that are ignored."""
-
-
-def _partial_name(filename: str, token: str) -> str:
-    """A name of fixed length without the filename's characters, which may be any."""
-    digest = hashlib.blake2b(f"{len(filename)}:{filename}{token}".encode(errors="surrogatepass"), digest_size=16)
-    return digest.hexdigest()
 
 
 def _lock(fd: int) -> bool:
