@@ -137,26 +137,21 @@ class Manifests(Protocol):
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
         """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes."""
-        ...
 
     def actor(self, name: str) -> Collection:
         """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""
-        ...
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         """As ``read``, without the entries."""
-        ...
 
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         """The current manifest with all entries, or that of a ``revision``, or of a time.
 
         Raises ``NotFound``, and ``HistoryExpired`` where the history does not reach back so far.
         """
-        ...
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         """The current index; ``known`` itself, after one request, if it still is. Raises ``NotFound``."""
-        ...
 
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         """At most ``limit`` revisions after ``since``, in order and without gaps; possibly fewer.
@@ -164,12 +159,9 @@ class Manifests(Protocol):
         Raises ``NotFound`` where there is no manifest or no such revision, and ``HistoryExpired`` where a change record
         was deleted: to continue, pass the revision before its ``oldest``.
         """
-        ...
 
     def rescan(self, collection: Collection) -> Timestamp:
         """Requests a sweep. It is done once ``last_verified_at`` is not before the returned time."""
-        ...
 
     def rescan_all(self) -> Timestamp:
         """Requests a sweep of every collection, including those that have no manifest yet; see ``rescan``."""
-        ...
